@@ -1,0 +1,89 @@
+"""m2f2bench: a detector judges a dataset under a protocol, and a leaderboard keeps the score.
+
+    import m2f2bench
+    results = m2f2bench.run(detectors=["constant", "frequency"], datasets="synthetic")
+
+Everything is imported when it is first used, so that `import m2f2bench` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .adapters.base import Adapter, Options
+    from .backends.base import Detector, Explainer, Localizer, Trainable
+    from .errors import FrameError, M2F2BenchError
+    from .loading import load_dataset, load_detector
+    from .records import Answer, Frame, Locator, Prediction, Question, Result, Score
+    from .registry import register_adapter, register_backend
+    from .runner import Results, run
+    from .scorer import score
+    from .trainer import train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Adapter": "adapters.base",
+    "Answer": "records",
+    "Detector": "backends.base",
+    "Explainer": "backends.base",
+    "Frame": "records",
+    "FrameError": "errors",
+    "Localizer": "backends.base",
+    "Locator": "records",
+    "M2F2BenchError": "errors",
+    "Options": "adapters.base",
+    "Prediction": "records",
+    "Question": "records",
+    "Result": "records",
+    "Results": "runner",
+    "Score": "records",
+    "Trainable": "backends.base",
+    "load_dataset": "loading",
+    "load_detector": "loading",
+    "register_adapter": "registry",
+    "register_backend": "registry",
+    "run": "runner",
+    "score": "scorer",
+    "train": "trainer",
+}
+
+__all__ = [
+    "Adapter",
+    "Answer",
+    "Detector",
+    "Explainer",
+    "Frame",
+    "FrameError",
+    "Localizer",
+    "Locator",
+    "M2F2BenchError",
+    "Options",
+    "Prediction",
+    "Question",
+    "Result",
+    "Results",
+    "Score",
+    "Trainable",
+    "load_dataset",
+    "load_detector",
+    "register_adapter",
+    "register_backend",
+    "run",
+    "score",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'm2f2bench' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

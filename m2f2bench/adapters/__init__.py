@@ -1,0 +1,1 @@
+"""Dataset adapters: one module per layout on disk, all giving `records.Frame`."""

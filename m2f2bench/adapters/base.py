@@ -1,0 +1,84 @@
+"""What a dataset adapter is: it lists frames and reads them. Adapters know records and nothing of detectors."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from ..records import Frame, Question
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ..records import Image
+
+Sampler = Callable[[int], Sequence[int]]
+"""From a video's number of frames to the indices that are wanted, in ascending order."""
+
+
+class AdapterOptions(BaseModel):
+    """The `options` of a card; an adapter with options of its own subclasses this. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Options = AdapterOptions
+
+
+class Adapter(abc.ABC):
+    """A dataset on disk (or drawn by code) as frames.
+
+    A subclass implements `frames` and `read`. Listing must be cheap and must not decode pixels; it raises
+    `DataError` for a dataset that is not there or not whole. `read` raises `FrameError` for one bad frame. Objects
+    are used from several threads and are pickled to worker processes, so open handles are kept per process.
+    """
+
+    Options: ClassVar[type[AdapterOptions]] = AdapterOptions
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+
+    def __init__(self, root: Path | None = None, options: AdapterOptions | None = None) -> None:
+        """`root` is the dataset's folder (None for a dataset that needs none); `options` from its card."""
+        self.root = root
+        self.options = options if options is not None else self.Options()
+
+    @abc.abstractmethod
+    def frames(self, split: str) -> list[Frame]:
+        """All frames of a split, ordered; the frames of one video together, in time order."""
+
+    @abc.abstractmethod
+    def read(self, frame: Frame) -> Image:
+        """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read."""
+
+    def sample(self, split: str, sampler: Sampler) -> list[Frame]:
+        """The frames of a split that `sampler` picks from each video.
+
+        An adapter that knows its videos' lengths without listing every frame overrides this.
+        """
+        videos: dict[str, list[Frame]] = {}
+        for frame in self.frames(split):
+            videos.setdefault(frame.video, []).append(frame)
+        return [group[i] for group in videos.values() for i in sampler(len(group))]
+
+    def digest(self, frame: Frame, image: Image) -> str:
+        """A short hash (hex) of what was judged; here of the pixels, in a file-based adapter of the file's bytes."""
+        import numpy as np
+
+        return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
+
+    def questions(self, split: str, kind: str = "blind") -> list[Question]:
+        """The questions of a split, `kind` being `blind` or `released`. Most datasets have none."""
+        return []
+
+    def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
+        """The manipulated pixels, bool [H, W]; None where the dataset has no masks."""
+        return None
+
+    def close(self) -> None:
+        """Give back open files. Using the adapter afterwards opens them again."""
+        return None

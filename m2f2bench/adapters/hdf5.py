@@ -1,0 +1,264 @@
+"""FaceForensics++ as M2F2-Det's HDF5 files: one file per manipulation, one dataset of frames per video.
+
+Frames are read singly: a training frame costs one frame's bytes, not its clip's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from ..errors import DataError, FrameError, first_line, near
+from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
+from .base import Adapter, Options, Sampler
+
+if TYPE_CHECKING:
+    from ..records import Image
+
+METHODS = (ORIGINAL, "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+EXPECTED = "uint8, frames x height x width x 3"
+
+
+class HDF5Options(Options):
+    """`compression` and `methods` choose the files, `splits` is the folder with train.json, val.json,
+    test.json.
+
+    `files`: `full` has all frames of all videos, `test_only` 100 frames of each test video; `auto` takes the
+    full file where there is one, and for the test split else the other.
+    """
+
+    compression: Literal["c23", "c40"] = "c23"
+    methods: tuple[str, ...] = Field(default=METHODS, min_length=1)
+    splits: str = "FFPP_split"
+    files: Literal["full", "test_only", "auto"] = "auto"
+
+
+@dataclass(frozen=True)
+class Video:
+    """A listed video: `length` frames, None where the file has not got it (or has it without frames)."""
+
+    method: str
+    key: str
+    path: Path
+    length: int | None
+
+    def frame(self, index: int, split: str) -> Frame:
+        """Its frame number `index`, from 0."""
+        name = f"{self.method}/{self.key}"
+        label = REAL if self.method == ORIGINAL else FAKE
+        place = Locator(str(self.path), self.key, index)
+        return Frame(f"{name}/{index:04d}", name, label, self.method, split, tuple(self.key.split("_")), place)
+
+
+class Handles:
+    """The open files of one process. h5py itself lets one thread at a time into the library."""
+
+    def __init__(self) -> None:
+        """Without files; the lock keeps two threads from opening the same one."""
+        self.lock = threading.Lock()
+        self.files: dict[str, Any] = {}
+        self.opened: dict[str, int] = {}
+
+
+class HDF5Adapter(Adapter):
+    """`root` holds `FF++_<method>_<compression>.h5` and/or `..._test_only.h5`, and the folder of split lists.
+
+    A split list is a list of pairs; (A, B) stands for the real videos A and B and, for each manipulation, the
+    fakes A_B and B_A. A listed video that its file has not got, or has without frames, becomes one frame that
+    fails when it is read: it is counted, not left out. A file is opened once per process (again after a fork
+    or after `close`) and is never pickled.
+    """
+
+    Options: ClassVar[type[Options]] = HDF5Options
+
+    def __init__(self, root: Path | None = None, options: HDF5Options | None = None) -> None:
+        """`root` is the folder with the files; nothing is opened yet."""
+        super().__init__(root, options)
+        self._handles: dict[int, Handles] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open files: they belong to this process."""
+        return {**self.__dict__, "_handles": {}}
+
+    @property
+    def _settings(self) -> HDF5Options:
+        return cast(HDF5Options, self.options)
+
+    def frames(self, split: str) -> list[Frame]:
+        """Every frame of a split, by method, video and time. Raises `DataError`; see `videos`."""
+        return [v.frame(i, split) for v in self.videos(split) for i in range(1 if v.length is None else v.length)]
+
+    def sample(self, split: str, sampler: Sampler) -> list[Frame]:
+        """The frames that `sampler` picks from each video, told from the datasets' shapes alone."""
+        return [
+            video.frame(index, split)
+            for video in self.videos(split)
+            for index in ([0] if video.length is None else sampler(video.length))
+        ]
+
+    def videos(self, split: str) -> list[Video]:
+        """The listed videos, in the order of the methods and then by key.
+
+        Raises `DataError` for a list or file that is missing or damaged, for a file that has none of the
+        listed videos, and for a dataset that is not uint8 frames x height x width x 3.
+        """
+        pairs = self._pairs(split)
+        real = sorted(key for pair in pairs for key in pair)
+        fake = sorted(key for a, b in pairs for key in (f"{a}_{b}", f"{b}_{a}"))
+        found: list[Video] = []
+        for method in self._settings.methods:
+            path = self._path(method, split)
+            found += self._in_file(method, real if method == ORIGINAL else fake, path, split)
+        return found
+
+    def read(self, frame: Frame) -> Image:
+        """One frame, RGB uint8 [H, W, 3]; only its bytes (or its chunk's) are read."""
+        place = frame.locator
+        file = self._file(Path(place.path))
+        try:
+            dataset = file[place.key]
+            if dataset.shape[0] == 0:
+                raise FrameError(frame.id, f"video '{place.key}' in '{place.path}' has no frames")
+            return np.asarray(dataset[place.index], dtype=np.uint8)
+        except KeyError:
+            raise FrameError(frame.id, f"video '{place.key}' is not in '{place.path}'") from None
+        except (OSError, IndexError, ValueError) as error:
+            raise FrameError(frame.id, f"cannot be read from '{place.path}': {first_line(error)}") from None
+
+    def opened(self) -> dict[str, int]:
+        """Path to how often this process has opened the file so far."""
+        return dict(self._here().opened)
+
+    def close(self) -> None:
+        """Close this process's files; no other thread may be reading."""
+        here = self._here()
+        with here.lock:
+            for file in here.files.values():
+                file.close()
+            here.files.clear()
+
+    def _here(self) -> Handles:
+        """This process's open files."""
+        return self._handles.setdefault(os.getpid(), Handles())  # atomic: all threads get the same object
+
+    def _file(self, path: Path) -> Any:
+        """The open file. Raises `DataError` if it is not there, cut short or no HDF5."""
+        here, name = self._here(), str(path)
+        file = here.files.get(name)
+        if file is not None:
+            return file
+        with here.lock:
+            self._let_go_inherited()
+            if name not in here.files:
+                here.files[name] = _open(path)
+                here.opened[name] = here.opened.get(name, 0) + 1
+            return here.files[name]
+
+    def _let_go_inherited(self) -> None:
+        """After a fork, close the parent's files before one is opened here.
+
+        Forgetting them is not enough: the library would take up the inherited file again, and with it a read
+        position that is shared with the parent.
+        """
+        for pid in [pid for pid in self._handles if pid != os.getpid()]:
+            for file in self._handles.pop(pid).files.values():
+                with contextlib.suppress(Exception):
+                    file.close()
+
+    def _in_file(self, method: str, keys: list[str], path: Path, split: str) -> Iterator[Video]:
+        file = self._file(path)
+        there = set(file)
+        if not there.intersection(keys):
+            has = ", ".join(sorted(there)[:3]) or "nothing"
+            raise DataError(
+                f"'{path}' has none of the {len(keys)} {split} videos: the list names {', '.join(keys[:3])}; "
+                f"the file has {has}"
+            )
+        for key in keys:
+            yield Video(method, key, path, _length(file[key], path, key) if key in there else None)
+
+    def _path(self, method: str, split: str) -> Path:
+        """The method's file that is to be read for a split."""
+        root, options = self._root(), self._settings
+        full = root / f"FF++_{method}_{options.compression}.h5"
+        part = full.with_name(f"{full.stem}_test_only.h5")
+        if options.files == "test_only" and split != "test":
+            raise DataError(f"options.files is test_only, and these files have no {split} videos; set it to auto")
+        wanted = {"full": [full], "test_only": [part], "auto": [full, part] if split == "test" else [full]}
+        for path in wanted[options.files]:
+            if path.is_file():
+                return path
+        there = ", ".join(sorted(path.name for path in root.glob("*.h5"))) or "no .h5 file"
+        names = " nor ".join(path.name for path in wanted[options.files])
+        raise DataError(
+            f"no {names} for the {split} split in '{root}': there is {there}; fetch it, or leave '{method}' out of "
+            "options.methods"
+        )
+
+    def _root(self) -> Path:
+        if self.root is None:
+            raise DataError("the HDF5 dataset needs a root: the folder with FF++_<method>_<compression>.h5")
+        if not self.root.is_dir():
+            raise DataError(f"no folder at '{self.root}': it should hold FF++_<method>_<compression>.h5")
+        return self.root
+
+    def _pairs(self, split: str) -> list[tuple[str, str]]:
+        """The pairs of video numbers in the split's list."""
+        if split not in SPLITS:
+            raise DataError(f"no split '{split}'{near(split, SPLITS)}")
+        path = self._root() / self._settings.splits / f"{split}.json"
+        try:
+            pairs = json.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise DataError(f"no split list '{path}'; fetch it, or set options.splits to its folder") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"split list '{path}' cannot be read: {first_line(error)}") from None
+        if not isinstance(pairs, list) or not pairs:
+            raise DataError(f'split list \'{path}\' should be a list of pairs such as [["953", "974"]]')
+        seen: set[str] = set()
+        for number, pair in enumerate(pairs):
+            if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(key, str) and key for key in pair)):
+                raise DataError(f"split list '{path}' entry {number} is {json.dumps(pair)[:40]}, not a pair of texts")
+            for key in pair:
+                if key in seen:
+                    raise DataError(f"split list '{path}' entry {number}: video {key} is listed twice")
+                seen.add(key)
+        return [(a, b) for a, b in pairs]
+
+
+def _open(path: Path) -> Any:
+    """Open for reading, without a lock file or lock where the library can: data often lie on read-only
+    mounts.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise DataError(f"'{path}' is not there (any more)")
+    try:
+        try:
+            return h5py.File(path, "r", locking=False)
+        except (TypeError, ValueError):  # a library too old to know the setting
+            return h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"'{path}' is cut short or no HDF5 file: {first_line(error)}; fetch it again") from None
+
+
+def _length(dataset: Any, path: Path, key: str) -> int | None:
+    """The number of frames of a checked dataset, None for 0. Raises `DataError` where the form is wrong."""
+    shape, kind = getattr(dataset, "shape", None), getattr(dataset, "dtype", None)
+    if shape is None or kind is None:
+        found = f"a {type(dataset).__name__.lower()}"
+    else:
+        found = f"{kind}, {' x '.join(map(str, shape)) or 'a single value'}"
+    if shape is None or kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
+        raise DataError(f"'{path}' video '{key}': found {found}; expected {EXPECTED}")
+    return int(shape[0]) or None

@@ -1,0 +1,188 @@
+"""An identity: the parameters of one drawn face. Lengths are in half face widths, colours linear RGB in [0, 1]."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from typing_extensions import TypeAlias
+
+    Array: TypeAlias = npt.NDArray[np.float32]
+    """Float32 array."""
+
+TEXTURE = 288
+"""Side of the square texture maps, texels."""
+TEXTURE_SPAN = 3.2
+"""Side of the square the skin map covers, half face widths; the face's centre is its centre."""
+HAIR_STYLES = ("short", "short", "side", "long", "long", "bangs", "receding", "bald")
+SKIN_TONES = (
+    (0.86, 0.66, 0.56),
+    (0.82, 0.60, 0.48),
+    (0.76, 0.54, 0.42),
+    (0.66, 0.45, 0.33),
+    (0.52, 0.34, 0.24),
+    (0.38, 0.25, 0.18),
+)
+"""From pale to dark, sRGB."""
+HAIR_TONES = ((0.10, 0.08, 0.07), (0.20, 0.13, 0.09), (0.33, 0.21, 0.13), (0.55, 0.40, 0.24), (0.45, 0.43, 0.42))
+IRIS_TONES = ((0.22, 0.13, 0.08), (0.32, 0.21, 0.12), (0.32, 0.35, 0.24), (0.30, 0.38, 0.46), (0.36, 0.40, 0.42))
+
+
+def stream(*keys: object) -> np.random.Generator:
+    """A random generator of its own for these keys; the same keys always give the same draws."""
+    digest = hashlib.blake2b("\x1f".join(map(str, keys)).encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def linear(colour: tuple[float, float, float]) -> Array:
+    """An sRGB colour in [0, 1] as linear light; the curve is taken as a square, its inverse as a square root."""
+    return np.square(np.asarray(colour, np.float32))
+
+
+@dataclass(frozen=True)
+class Face:
+    """One identity. Every number a renderer or a question needs; drawn by `draw_face`."""
+
+    name: str
+    top: float
+    chin: float
+    jaw: float
+    square: float
+    skin: Array
+    tone: int
+    redness: float
+    roughness: float
+    freckles: float
+    wrinkles: float
+    eye_x: float
+    eye_y: float
+    eye_w: float
+    eye_open: float
+    eye_tilt: float
+    iris: Array
+    iris_r: float
+    socket: float
+    brow_y: float
+    brow_thick: float
+    brow_arch: float
+    brow_tilt: float
+    nose_tip: float
+    nose_w: float
+    nose_h: float
+    bridge_w: float
+    mouth_y: float
+    mouth_w: float
+    lip_up: float
+    lip_low: float
+    lip: Array
+    smile: float
+    cheek: float
+    hair: Array
+    style: str
+    hairline: float
+    volume: float
+    part: float
+    beard: float
+    glasses: bool
+    texture: Array
+    """[TEXTURE, TEXTURE], relative brightness of the skin, about ±1: pores and blotches."""
+    spots: Array
+    """[TEXTURE, TEXTURE], pigment in [0, 1]: freckles and moles."""
+    strands: Array
+    """[TEXTURE, TEXTURE], hair, about ±1; columns run across the strands, rows along them."""
+
+
+def draw_face(seed: int, name: str) -> Face:
+    """Draw the identity `name` of the dataset with this seed."""
+    rng = stream(seed, name, "face")
+
+    def between(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
+    tone = int(rng.integers(len(SKIN_TONES)))
+    skin = linear(SKIN_TONES[tone]) * np.asarray(rng.uniform(0.92, 1.08, 3), np.float32)
+    dark = int(rng.integers(0, 2 if tone > 3 else len(HAIR_TONES)))
+    hair = linear(HAIR_TONES[dark]) * between(0.8, 1.25)
+    iris = linear(IRIS_TONES[int(rng.integers(0, 2 if tone > 3 else len(IRIS_TONES)))]) * between(0.8, 1.2)
+    style = HAIR_STYLES[int(rng.integers(len(HAIR_STYLES)))]
+    beard = 0.0 if style in ("long", "bangs") else float(rng.choice([0.0, 0.0, 0.25, 0.45, 0.85]))
+    painted = between(0.0, 1.0) if style in ("long", "bangs") else between(0.0, 0.3)
+    lip = skin * np.asarray([0.86 - 0.1 * painted, 0.5 - 0.22 * painted, 0.54 - 0.18 * painted], np.float32)
+    low_hairline = {"bangs": (-0.74, -0.6), "receding": (-1.42, -1.25), "bald": (-2.0, -1.9)}
+    freckles = between(0.3, 1.0) if tone < 3 and between(0, 1) < 0.35 else between(0.0, 0.1)
+    return Face(
+        name=name,
+        top=between(1.52, 1.72),
+        chin=between(1.34, 1.56),
+        jaw=between(0.08, 0.34),
+        square=between(2.05, 2.5),
+        skin=skin,
+        tone=tone,
+        redness=between(0.2, 1.0),
+        roughness=between(0.5, 1.3),
+        freckles=freckles,
+        wrinkles=between(0.0, 1.0) ** 1.5,
+        eye_x=between(0.39, 0.465),
+        eye_y=between(-0.2, -0.12),
+        eye_w=between(0.185, 0.235),
+        eye_open=between(0.058, 0.1),
+        eye_tilt=between(-0.1, 0.16),
+        iris=iris,
+        iris_r=between(0.09, 0.105),
+        socket=between(0.05, 0.13),
+        brow_y=between(0.22, 0.33),
+        brow_thick=between(0.03, 0.072),
+        brow_arch=between(0.0, 0.1),
+        brow_tilt=between(-0.12, 0.08),
+        nose_tip=between(0.38, 0.5),
+        nose_w=between(0.17, 0.255),
+        nose_h=between(0.2, 0.32),
+        bridge_w=between(0.085, 0.125),
+        mouth_y=between(0.83, 0.94),
+        mouth_w=between(0.29, 0.4),
+        lip_up=between(0.045, 0.095),
+        lip_low=between(0.07, 0.135),
+        lip=lip,
+        smile=between(-0.03, 0.07),
+        cheek=between(0.04, 0.12),
+        hair=hair,
+        style=style,
+        hairline=between(*low_hairline.get(style, (-1.2, -1.0))),
+        volume=between(0.04, 0.2),
+        part=between(-0.5, 0.5),
+        beard=beard,
+        glasses=between(0, 1) < 0.16,
+        **_textures(seed, name, freckles),
+    )
+
+
+def _noise(rng: np.random.Generator, sigma: float | tuple[float, float], size: int = TEXTURE) -> Array:
+    """Smoothed white noise with unit deviation, [size, size]."""
+    field = ndimage.gaussian_filter(rng.standard_normal((size, size), np.float32), sigma, mode="wrap")
+    return np.asarray(field / field.std(), np.float32)
+
+
+def _textures(seed: int, name: str, freckles: float) -> dict[str, Array]:
+    """The skin's brightness and pigment maps and the hair's strands."""
+    rng = stream(seed, name, "texture")
+    pores = (rng.random((TEXTURE, TEXTURE), np.float32) < 0.035).astype(np.float32)
+    pores = ndimage.gaussian_filter(pores, 0.8, mode="wrap")
+    texture = 0.55 * _noise(rng, 0.8) + 0.45 * _noise(rng, 1.8) + 0.4 * _noise(rng, 5) + 0.5 * _noise(rng, 16)
+    texture -= 2.4 * (pores / pores.max() - 0.1)
+    centre = (np.indices((TEXTURE, TEXTURE), np.float32) / TEXTURE - 0.5) * TEXTURE_SPAN
+    where = np.exp(-np.square((np.abs(centre[1]) - 0.35) / 0.45) - np.square((centre[0] - 0.15) / 0.35))
+    dots = (rng.random((TEXTURE, TEXTURE), np.float32) < 0.012 * freckles * where).astype(np.float32)
+    spots = 5.0 * ndimage.gaussian_filter(dots, 1.3) * (0.6 + 0.4 * freckles)
+    for _ in range(int(rng.integers(0, 4))):
+        row, column = rng.uniform(0.2, 0.8, 2) * TEXTURE
+        rows, columns = np.ogrid[:TEXTURE, :TEXTURE]
+        distance = np.hypot(rows - row, columns - column)
+        spots += np.clip(rng.uniform(1.6, 3.4) - distance, 0, 1).astype(np.float32)
+    strands = 0.75 * _noise(rng, (14, 0.7)) + 0.5 * _noise(rng, (20, 2.2)) + 0.35 * _noise(rng, (30, 7))
+    return {"texture": texture.astype(np.float32), "spots": np.clip(spots, 0, 1), "strands": strands}

@@ -1,0 +1,223 @@
+"""The seven forgeries. Each takes a drawn frame and gives the altered one and exactly which pixels it altered.
+
+A forgery never sees noise or compression: both are applied afterwards, to reals and fakes alike. What it draws comes
+from a stream of its own (seed, video, method), so that nothing else changes with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as Pillow
+from scipy import ndimage
+
+from .faces import TEXTURE, Face, stream
+from .render import Rendering, render_face
+from .scene import Light, Pose, Scene
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .faces import Array
+
+LEAST = 0.02
+"""Blending weights below this are taken as 0, so that a mask ends where the eye sees it end."""
+OUTLINE = ("top", "chin", "jaw", "square", "hair", "style", "hairline", "volume", "part", "glasses", "strands")
+"""What a swapped face keeps of its target: the outline of the head, and the hair."""
+GEOMETRY = (
+    "eye_x eye_y eye_w eye_open eye_tilt brow_y brow_arch brow_tilt nose_tip nose_w nose_h bridge_w mouth_y mouth_w "
+    "lip_up lip_low smile cheek socket"
+).split()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One frame to be forged. `strength` in [0, 1] is the video's own: 0 is the hardest to see."""
+
+    real: Rendering
+    face: Face
+    source: Face
+    scene: Scene
+    pose: Pose
+    strength: float
+    seed: int
+    video: str
+    frame: int
+
+    def stream(self, method: str, frame: bool = False) -> np.random.Generator:
+        """The method's own random stream for this video, or with `frame` for this frame of it."""
+        return stream(self.seed, self.video, method, *([self.frame] if frame else []))
+
+    def between(self, easy_low: float, easy_high: float) -> float:
+        """A setting that goes from its hardest (first) to its easiest value (second) with the strength."""
+        return easy_low + (easy_high - easy_low) * self.strength
+
+
+def _smooth(x: Array) -> Array:
+    """0 below 0, 1 above 1, smooth between."""
+    t = np.clip(x, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def hull(case: Case, feather: float, reach: float = 0.9, top: float = -0.62) -> Array:
+    """The blending weight of the inner face, [H, W]: brows to chin, with a soft boundary of `feather` face units."""
+    d = case.real
+    edge = np.minimum(reach - d.radius, d.v - np.float32(top)) / np.float32(feather)
+    return _smooth(edge) * d.skin
+
+
+def _resize(image: Array, height: int, width: int, kind: Pillow.Resampling) -> Array:
+    """A float image [H, W, 3] at another size."""
+    bands = [Pillow.fromarray(np.ascontiguousarray(image[..., b])).resize((width, height), kind) for b in range(3)]
+    return np.stack([np.asarray(band, np.float32) for band in bands], -1)
+
+
+def _match_colour(image: Array, target: Array, weight: Array, amount: float) -> Array:
+    """`image` with its mean and deviation per channel under `weight` drawn towards the target's by `amount`."""
+    total = weight.sum() + 1e-6
+    mean_i, mean_t = ((a * weight[..., None]).sum((0, 1)) / total for a in (image, target))
+    spread_i, spread_t = (
+        np.sqrt((np.square(a - m) * weight[..., None]).sum((0, 1)) / total) + 1e-3
+        for a, m in ((image, mean_i), (target, mean_t))
+    )
+    matched = (image - mean_i) * np.clip(spread_t / spread_i, 0.6, 1.6) + mean_t
+    return np.asarray(image + amount * (matched - image), np.float32)
+
+
+def _onto(source: Face, target: Face, geometry: float = 0.0) -> Face:
+    """The source's face in the target's head; `geometry` in [0, 1] draws its features to the target's places."""
+    kept = {name: getattr(target, name) for name in OUTLINE}
+    mixed = {n: (1 - geometry) * getattr(source, n) + geometry * getattr(target, n) for n in GEOMETRY}
+    return dataclasses.replace(source, **kept, **mixed)
+
+
+def swap(case: Case) -> tuple[Array, Array]:
+    """Whole-face swap (echoes Deepfakes, FaceSwap): another person's inner face, colour-matched and blended in."""
+    rng = case.stream("swap")
+    weight = hull(case, case.between(0.3, 0.1), reach=float(rng.uniform(0.84, 0.94)))
+    other = render_face(_onto(case.source, case.face, 0.4), case.scene, case.pose)
+    other = _match_colour(other, case.real.image, weight, case.between(1.0, 0.75))
+    return other, weight
+
+
+def lowres(case: Case) -> tuple[Array, Array]:
+    """Low-resolution decode: the inner face as a decoder of too few pixels gives it back."""
+    factor = case.between(1.5, 3.2)
+    size = case.real.image.shape[0]
+    small = max(8, round(size / factor))
+    decoded = _resize(case.real.image, small, small, Pillow.Resampling.BOX)
+    decoded = _resize(decoded, size, size, Pillow.Resampling.BICUBIC)
+    return decoded, hull(case, 0.16)
+
+
+def expression(case: Case) -> tuple[Array, Array]:
+    """Expression warp (echoes Face2Face): mouth corners and, in some videos, brows are pulled elsewhere."""
+    rng = case.stream("expression")
+    d, f = case.real, case.face
+    size = case.between(1.2, 5.0) / d.pixels
+    lift, widen = size * rng.choice([-1.0, 1.0]), size * rng.choice([-0.6, 0.6])
+    across, down = d.u / np.float32(1.9 * f.mouth_w), (d.v - np.float32(f.mouth_y)) / 0.36
+    window = _smooth(1.6 * (1 - np.hypot(across, down)))
+    beside = np.clip(np.abs(d.u) / np.float32(f.mouth_w), 0, 1)
+    du = window * np.float32(widen) * np.sign(d.u) * beside
+    dv = window * np.float32(lift) * (2 * np.square(beside) - 0.7)
+    if rng.random() < 0.5:
+        x, y = (np.abs(d.u) - np.float32(f.eye_x)) / 0.45, (d.v - np.float32(f.eye_y - f.brow_y)) / 0.24
+        window_brow = _smooth(1.6 * (1 - np.hypot(x, y)))
+        dv = dv + window_brow * np.float32(size * rng.choice([-0.8, 0.8]))
+        window = np.maximum(window, window_brow)
+    rows, columns = np.indices(d.u.shape, np.float32)
+    at = np.stack([rows - dv * d.pixels, columns - du * d.pixels])
+    moved = np.stack([ndimage.map_coordinates(d.image[..., b], at, order=1, mode="nearest") for b in range(3)], -1)
+    return moved, _smooth(window * 8) * (d.skin > 0.5)
+
+
+def resynthesis(case: Case) -> tuple[Array, Array]:
+    """Region re-synthesis (echoes NeuralTextures): one region drawn anew, its texture not this skin's."""
+    rng = case.stream("resynthesis")
+    d, f = case.real, case.face
+    region = str(rng.choice(["mouth", "mouth", "nose", "eyes"]))
+    if region == "mouth":
+        distance = np.hypot(d.u / np.float32(1.5 * f.mouth_w), (d.v - np.float32(f.mouth_y)) / 0.3)
+    elif region == "nose":
+        distance = np.hypot(d.u / np.float32(1.7 * f.nose_w), (d.v - np.float32(0.5 * f.nose_tip)) / 0.42)
+    else:
+        distance = np.hypot((np.abs(d.u) - np.float32(f.eye_x)) / 0.34, (d.v - np.float32(f.eye_y)) / 0.2)
+    coarse = ndimage.gaussian_filter(rng.standard_normal((TEXTURE, TEXTURE), np.float32), 3, mode="wrap")
+    coarse *= np.float32(0.7 / coarse.std())
+    change = case.between(0.04, 0.22)
+    redrawn = {n: getattr(f, n) * float(1 + change * rng.choice([-1, 1])) for n in ("lip_up", "lip_low", "nose_w", "eye_open")}
+    redrawn["lip"] = f.lip * np.asarray(1 + 0.6 * change * rng.uniform(-1, 1, 3), np.float32)
+    texture = f.texture + np.float32(case.between(0.5, 1.0)) * (coarse - f.texture)
+    other = render_face(dataclasses.replace(f, texture=texture, **redrawn), case.scene, case.pose)
+    other = ndimage.gaussian_filter(other, (*[case.between(0.3, 0.8)] * 2, 0))
+    return other, _smooth((1 - distance) / 0.25) * d.skin
+
+
+def relight(case: Case) -> tuple[Array, Array]:
+    """Lighting and colour mismatch: the inner face under another lamp than neck, ears and hair."""
+    rng = case.stream("relight")
+    light = case.scene.light
+    turn = case.between(0.25, 0.9) * rng.choice([-1.0, 1.0])
+    x, y, z = light.direction
+    direction = np.asarray([x * np.cos(turn) + z * np.sin(turn), y, z * np.cos(turn) - x * np.sin(turn)])
+    tint = np.asarray(1 + case.between(0.03, 0.12) * rng.uniform(-1, 1, 3), np.float32)
+    lamp = Light((float(direction[0]), y, float(direction[2])), light.key * tint, light.ambient * tint)
+    other = render_face(case.face, case.scene, case.pose, lamp)
+    return other, hull(case, 0.3)
+
+
+def morph(case: Case) -> tuple[Array, Array]:
+    """Two people's inner faces brought to one geometry and averaged. Not among the training manipulations."""
+    weight = hull(case, 0.22)
+    other = render_face(_onto(case.source, case.face, 0.6), case.scene, case.pose)
+    other = _match_colour(other, case.real.image, weight, 1.0)
+    share = np.float32(case.between(0.35, 0.6))
+    return case.real.image + share * (other - case.real.image), weight
+
+
+def upsampling(case: Case) -> tuple[Array, Array]:
+    """Checkerboard of a generator's transposed convolutions. Not among the training manipulations."""
+    rng = case.stream("upsampling")
+    size = case.real.image.shape[0]
+    decoded = _resize(case.real.image, size // 2, size // 2, Pillow.Resampling.BOX)
+    decoded = _resize(decoded, size, size, Pillow.Resampling.BICUBIC)
+    gains = np.asarray(rng.uniform(-1, 1, (2, 2, 3)), np.float32)
+    gains -= gains.mean((0, 1))
+    decoded = case.real.image + np.float32(case.between(0.5, 1.0)) * (decoded - case.real.image)
+    grid = np.tile(gains, (size // 2 + 1, size // 2 + 1, 1))[:size, :size]
+    return decoded * (1 + np.float32(case.between(0.01, 0.05)) * grid), hull(case, 0.16)
+
+
+METHODS: dict[str, Callable[[Case], tuple[Array, Array]]] = {
+    "swap": swap,
+    "lowres": lowres,
+    "expression": expression,
+    "resynthesis": resynthesis,
+    "relight": relight,
+    "morph": morph,
+    "upsampling": upsampling,
+}
+TWO_PEOPLE = ("swap", "morph")
+"""Manipulations that take a second identity's face."""
+
+
+def draw_strength(seed: int, video: str, method: str) -> float:
+    """How easily one forged video is seen, in [0, 1]; uniform, so that each method has easy and hard videos."""
+    return float(stream(seed, video, method, "strength").uniform(0, 1))
+
+
+def forge(method: str, case: Case) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The altered frame, float32 [H, W, 3] in [0, 1], and the altered pixels, bool [H, W].
+
+    The frame equals the real one, to the last bit, wherever the mask is False, and differs wherever it is True.
+    """
+    real = case.real.image
+    other, weight = METHODS[method](case)
+    weight = np.where(weight >= LEAST, weight, 0).astype(np.float32)[..., None]
+    image = np.where(weight > 0, np.clip(real + weight * (other - real), 0, 1), real).astype(np.float32)
+    return image, np.asarray((image != real).any(-1), np.bool_)

@@ -1,0 +1,49 @@
+"""A process that draws its share of a split into arrays that are already there, and reports each video on a line.
+
+A program of its own and not a pool's child: a pool would import the caller's main module again, which a notebook, a
+pipe or a script without a guard does not survive. It ends by itself when whoever reads its lines is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .draw import draw_identities
+from .plan import SyntheticOptions
+
+FRAMES, MASKS = "frames.npy", "masks.npy"
+
+
+def work(folder: Path, options: SyntheticOptions, split: str, share: int, of: int) -> Iterator[dict[str, Any]]:
+    """Draw every `of`-th identity into `folder`'s arrays; yields `{"video": name, "notes": {...}}` for each video."""
+    frames = np.load(folder / FRAMES, mmap_mode="r+")
+    masks = np.load(folder / MASKS, mmap_mode="r+")
+    for drawn in draw_identities(options, split, share, of):
+        rows = slice(drawn.video.row, drawn.video.row + len(drawn.frames))
+        frames[rows] = drawn.frames
+        masks[rows] = np.packbits(drawn.masks.reshape(len(drawn.masks), -1), axis=1)
+        yield {"video": drawn.video.name, "notes": drawn.notes}
+    frames.flush()
+    masks.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m ...worker FOLDER OPTIONS_JSON SPLIT SHARE OF`."""
+    folder, options, split, share, of = arguments
+    try:
+        for line in work(Path(folder), SyntheticOptions.model_validate_json(options), split, int(share), int(of)):
+            print(json.dumps(line), flush=True)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Detector backends: one module (or package) per kind of detector."""

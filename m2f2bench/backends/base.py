@@ -1,0 +1,181 @@
+"""What a detector is: P(fake) for a batch of images. Backends know records and cards and nothing of datasets."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..cards import DetectorCard
+from ..errors import DetectorError
+from ..records import Frame
+from ..settings import TrainingSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ..records import Floats, Image
+
+
+class Detector(abc.ABC):
+    """A detector gives P(fake) in [0, 1] for each image; a score never depends on the rest of the batch.
+
+    A subclass implements `forward`, and `prepare` where one image's preprocessing can run ahead of the model in
+    other threads. What the signature says about a detector comes from `preprocessing`, `precision`, `seed` and
+    `fingerprint`.
+    """
+
+    preprocessing: str = "none"
+    precision: str = "fp32"
+    seed: int | None = None
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> Detector:
+        """Build the detector a card describes. Here: `options` are the constructor's keyword arguments."""
+        return cls(**check_options(cls, card))
+
+    def prepare(self, image: Image) -> Any:
+        """One image (RGB uint8 [H, W, 3]) to what `forward` takes; called from several threads."""
+        return image
+
+    @abc.abstractmethod
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """P(fake), float [B], for prepared images and their frames' ids. Ids are names, never labels."""
+
+    def predict(self, images: Sequence[Image], ids: Sequence[str] | None = None) -> Floats:
+        """P(fake), float [B], for RGB uint8 images [H, W, 3] of any size."""
+        names = list(ids) if ids is not None else [str(i) for i in range(len(images))]
+        return self.forward([self.prepare(image) for image in images], names)
+
+    def fingerprint(self) -> str:
+        """A short hash (hex) of what decides the scores: weights and options; here of the class's source."""
+        return source_fingerprint(type(self))
+
+
+class PlainDetector(Detector):
+    """Wraps somebody's own object that only has `predict(images) -> scores`."""
+
+    def __init__(self, plain: Any, origin: str = "") -> None:
+        """`plain` has `predict(list of RGB uint8 images) -> B scores`; `origin` is hashed into the fingerprint."""
+        self.plain, self.origin = plain, origin
+
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """Pass the images on and take the scores as floats."""
+        import numpy as np
+
+        scores = self.plain.predict(list(batch))
+        if hasattr(scores, "detach"):
+            scores = scores.detach().cpu()
+        return np.asarray(scores, dtype=np.float64)
+
+    def fingerprint(self) -> str:
+        """A hash of the wrapped class's source file."""
+        return source_fingerprint(type(self.plain), self.origin)
+
+
+@dataclass
+class TrainingJob:
+    """All that a backend needs to fit itself; it never sees the dataset's adapter.
+
+    `read` gives a frame's pixels and may raise `FrameError`. `auc` is (labels, scores) → AUC or None. `out` is a
+    folder of the backend's own; with `resume` a training that was cut off there goes on. `identity` is the hash of
+    everything that decides the outcome; a checkpoint with another one is refused.
+    """
+
+    card: DetectorCard
+    settings: TrainingSettings
+    train: list[Frame]
+    val: list[Frame]
+    read: Callable[[Frame], Image]
+    auc: Callable[[Sequence[int], Sequence[float]], float | None]
+    out: Path
+    identity: str
+    resume: bool = False
+    device: str = "auto"
+    stage: str = "detector"
+
+
+@dataclass
+class FitReport:
+    """What a fit gives back: the weights file (inside `TrainingJob.out`), the curves, and the best validation AUC."""
+
+    weights: Path
+    val_auc: float | None
+    curves: list[dict[str, float]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the trained detector's card that differ from the untrained one's."""
+    notes: list[str] = field(default_factory=list)
+
+
+class Trainable(Detector):
+    """A detector whose backend can fit it."""
+
+    stages: ClassVar[tuple[str, ...]] = ("detector",)
+
+    @classmethod
+    @abc.abstractmethod
+    def fit(cls, job: TrainingJob) -> FitReport:
+        """Fit on `job.train`, choose by `job.val`, write safetensors, and return where they are."""
+
+
+class Localizer(abc.ABC):
+    """A detector that also says where: a heat map per image."""
+
+    @abc.abstractmethod
+    def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
+        """Float [B, h, w] in [0, 1], the higher the more manipulated; h and w as the model has them."""
+
+
+class Explainer(abc.ABC):
+    """A detector that also says why: an answer per question."""
+
+    @abc.abstractmethod
+    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str]:
+        """One answer for each (image, question) pair."""
+
+
+def check_options(cls: type, card: DetectorCard) -> dict[str, Any]:
+    """The card's options, checked against a constructor's parameters. Raises DetectorError."""
+    try:
+        inspect.signature(cls).bind(**card.options)
+    except TypeError as error:
+        raise DetectorError(f"detector '{card.name}': options do not fit {cls.__qualname__}: {error}") from None
+    return dict(card.options)
+
+
+def trained_weights(card: DetectorCard) -> Path:
+    """The file of a trainable detector's weights. Raises DetectorError for a card without or a file not there."""
+    path = card.weights_path()
+    if path is None:
+        raise DetectorError(
+            f"detector '{card.name}' is not trained: run `m2f2bench train {card.name} --dataset S --out DIR` "
+            "and give DIR as the detector"
+        )
+    if not path.is_file():
+        raise DetectorError(f"detector '{card.name}': weights '{path}' are not there; mend `weights` on its card")
+    return path
+
+
+def source_fingerprint(cls: type, *more: str) -> str:
+    """16 hex digits over a class's source file (its name alone where there is no source) and `more`."""
+    digest = hashlib.sha256(f"{cls.__module__}.{cls.__qualname__}".encode())
+    try:
+        digest.update(Path(inspect.getfile(cls)).read_bytes())
+    except (OSError, TypeError):
+        pass
+    for text in more:
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def file_fingerprint(path: Path, *more: str) -> str:
+    """16 hex digits over a file's bytes and `more`."""
+    digest = hashlib.sha256(path.read_bytes())
+    for text in more:
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,98 @@
+"""What detectors made of one torch network share: pixels in, one logit out, P(fake) = its sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+from torch import nn
+
+from ..errors import DetectorError
+from ..settings import InputSettings
+from .base import Trainable
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..records import Floats, Image
+
+RESAMPLING = {
+    "bilinear": PillowImage.Resampling.BILINEAR,
+    "bicubic": PillowImage.Resampling.BICUBIC,
+    "lanczos": PillowImage.Resampling.LANCZOS,
+}
+
+
+def pick_device(device: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU. Raises DetectorError for a device that cannot be used."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError:
+        raise DetectorError(f"device '{device}' is unknown: give auto, cpu, cuda or cuda:N") from None
+    if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
+        raise DetectorError(
+            f"device '{device}' is not there ({torch.cuda.device_count()} CUDA devices): give auto or cpu"
+        )
+    return picked
+
+
+def resize(image: Image, settings: InputSettings) -> Image:
+    """An RGB uint8 image [H, W, 3] squashed to [size, size, 3], antialiased; itself where it has that size."""
+    size = settings.size
+    if image.shape[:2] == (size, size):
+        return image
+    picture = PillowImage.fromarray(image).resize((size, size), RESAMPLING[settings.interpolation])
+    return np.array(picture, dtype=np.uint8)
+
+
+class Normalise:
+    """(x / 255 - mean) / std, from uint8 RGB [B, S, S, 3] to float32 [B, 3, S, S] in channels-last memory order.
+
+    As one multiplication and one addition per value; the memory is never transposed.
+    """
+
+    def __init__(self, settings: InputSettings) -> None:
+        """`settings` give mean and std of the three channels, for values in [0, 1]."""
+        mean, std = torch.tensor(settings.mean, dtype=torch.float64), torch.tensor(settings.std, dtype=torch.float64)
+        self.scale = (1.0 / (255.0 * std)).float()
+        self.shift = (-mean / std).float()
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """The model's input on the device of `images`."""
+        scale, shift = self.scale.to(images.device), self.shift.to(images.device)
+        return images.float().mul_(scale).add_(shift).permute(0, 3, 1, 2)
+
+
+class NetworkDetector(Trainable):
+    """A detector whose `model` gives one logit per image, [B] or [B, 1]: the higher the more fake."""
+
+    def __init__(self, model: nn.Module, settings: InputSettings, device: str, fingerprint: str) -> None:
+        """`model` is put into eval mode, on `device`; `fingerprint` identifies weights and options."""
+        self.device = pick_device(device)
+        self.model = model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.settings, self._fingerprint = settings, fingerprint
+        self.normalise = Normalise(settings)
+        self.preprocessing = str(settings)
+
+    def prepare(self, image: Image) -> npt.NDArray[np.uint8]:
+        """The image resized to the network's input, uint8 [S, S, 3]."""
+        return resize(image, self.settings)
+
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """P(fake) = sigmoid(logit), float64 [B], in fp32."""
+        if not batch:
+            return np.zeros(0)
+        with torch.inference_mode():
+            images = torch.from_numpy(np.stack(batch)).to(self.device)
+            logits = self.model(self.normalise(images)).reshape(len(batch))
+            scores: Floats = torch.sigmoid(logits.double()).cpu().numpy()
+        return scores
+
+    def fingerprint(self) -> str:
+        """A hash of weights, options and input."""
+        return self._fingerprint

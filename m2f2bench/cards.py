@@ -1,0 +1,244 @@
+"""The four card models and where cards are looked up.
+
+A card is one YAML file: a detector, a dataset, a protocol (kind `metrics`) or a leaderboard. Unknown keys are
+refused, and a card's `name` is its file's name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from .errors import CardError, near
+from .settings import InputSettings, TrainingSettings
+
+KINDS = ("detectors", "datasets", "metrics", "leaderboards")
+CARDS_VARIABLE = "M2F2BENCH_CARDS"
+DATA_VARIABLE = "M2F2BENCH_DATA"
+Metric = Literal["auc", "ap", "eer", "accuracy", "balanced_accuracy"]
+DETECTION_METRICS: tuple[Metric, ...] = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
+
+
+class Card(BaseModel):
+    """What all cards share: a name, a line of description, and the file they came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=NAME_PATTERN)
+    description: str = ""
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file this card was read from; None for a card made in code."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths on the card are relative to."""
+        return self._path.parent if self._path else Path.cwd()
+
+
+class DetectorCard(Card):
+    """One detector: its backend, its weights, its input, how it is trained and what it was trained on."""
+
+    backend: str
+    weights: str | None = None
+    """A file beside the card (or an absolute path) with trained weights; None for an untrained detector."""
+    input: InputSettings = InputSettings()
+    options: dict[str, Any] = {}
+    """Settings of the backend; checked against its own model."""
+    training: TrainingSettings | None = None
+    training_datasets: tuple[str, ...] = ()
+    """Names of the datasets this detector has seen, so that a table can tell in-domain from cross-dataset."""
+    licence: str = ""
+    reference: str = ""
+
+    def weights_path(self) -> Path | None:
+        """The weights as a path, resolved against the card's folder."""
+        return None if self.weights is None else self.folder / Path(self.weights).expanduser()
+
+
+class DatasetCard(Card):
+    """One dataset: its adapter, where it lives, its splits and its licence."""
+
+    adapter: str
+    root: str | None = None
+    """A folder; a relative one lies in `M2F2BENCH_DATA`. None for a dataset drawn by code."""
+    options: dict[str, Any] = {}
+    splits: tuple[str, ...] = ("train", "val", "test")
+    licence: str = ""
+    reference: str = ""
+
+    def root_path(self) -> Path | None:
+        """The dataset's folder, with `M2F2BENCH_DATA` filled in."""
+        if self.root is None:
+            return None
+        root = Path(self.root).expanduser()
+        if root.is_absolute() or self.root.startswith("."):
+            return self.folder / root
+        base = os.environ.get(DATA_VARIABLE)
+        if not base:
+            raise CardError(
+                f"dataset '{self.name}' lies in '{root}' under the data folder, and no data folder is set: "
+                f"set {DATA_VARIABLE} or give --data DIR"
+            )
+        return Path(base).expanduser() / root
+
+
+class FrameSelection(BaseModel):
+    """Which frames of a video are judged: `count` of them (None: all), `which` from where."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    which: Literal["all", "uniform", "first"] = "all"
+    count: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _count_goes_with_which(self) -> FrameSelection:
+        if (self.which == "all") != (self.count is None):
+            raise ValueError(f"which: {self.which} goes with {'no count' if self.which == 'all' else 'a count'}")
+        return self
+
+
+class ProtocolCard(Card):
+    """One protocol: what is measured, and exactly how."""
+
+    level: Literal["frame", "video"]
+    frames: FrameSelection = FrameSelection()
+    aggregation: Literal["mean"] = "mean"
+    """From a video's frame scores to its score; not used at frame level."""
+    threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    """A score of at least this is called fake."""
+    missing: Literal["drop"] = "drop"
+    """What a frame without a score does. `drop`: left out and counted in the coverage."""
+    metrics: tuple[Metric, ...] = Field(default=DETECTION_METRICS, min_length=1)
+
+
+class Column(BaseModel):
+    """One column of a leaderboard: dataset × protocol × metric."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    protocol: str = "frame"
+    metric: str = "auc"
+    split: str = "test"
+
+
+class TrainStep(BaseModel):
+    """A detector that a suite trains before it judges it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detector: str
+    dataset: str
+
+
+class LeaderboardCard(Card):
+    """A table (columns × detectors) and, when it is run as a suite, what to train first."""
+
+    title: str = ""
+    detectors: tuple[str, ...] = ()
+    """The rows when run as a suite; as a table, all results that fit a column are shown."""
+    train: tuple[TrainStep, ...] = ()
+    columns: tuple[Column, ...] = Field(min_length=1)
+    rank_by: int = Field(default=0, ge=0)
+    """The column, from 0, that rows are ordered by."""
+
+
+MODELS: dict[str, type[Card]] = {
+    "detectors": DetectorCard,
+    "datasets": DatasetCard,
+    "metrics": ProtocolCard,
+    "leaderboards": LeaderboardCard,
+}
+C = TypeVar("C", bound=Card)
+
+
+def card_folders(kind: str) -> list[Path]:
+    """The folders that may hold cards of a kind, first wins: `M2F2BENCH_CARDS`, the package, the checkout."""
+    places = [Path(p).expanduser() for p in os.environ.get(CARDS_VARIABLE, "").split(os.pathsep) if p]
+    for place in places:
+        if not place.is_dir():
+            raise CardError(f"card folder '{place}' ({CARDS_VARIABLE} or --cards) does not exist")
+    package = Path(__file__).parent
+    return [p / kind for p in (*places, package / "_cards", package.parent) if (p / kind).is_dir()]
+
+
+def iter_cards(kind: str) -> Iterator[Path]:
+    """The card files of a kind, each name once, in the order of lookup."""
+    seen: set[str] = set()
+    for folder in card_folders(kind):
+        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+            if path.stem in seen:
+                continue
+            if path.name != "published.yaml":
+                seen.add(path.stem)
+                yield path
+
+
+def find_card(kind: str, name: str) -> Path | None:
+    """The file of the named card, or None."""
+    return next((path for path in iter_cards(kind) if path.stem == name), None)
+
+
+def read_card(kind: str, path: Path) -> Card:
+    """Read and check one card file. Raises CardError in one line."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(f"card '{path}' cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise CardError(f"card '{path}'{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        raise CardError(f"card '{path}' must be a mapping of keys to values, not {type(data).__name__}")
+    card = validate(MODELS[kind], data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
+    if path.stem not in (card.name, "card"):
+        raise CardError(f"card '{path}' is named '{card.name}': name and file must agree; rename one of them")
+    card._path = path.resolve()
+    return card
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], data: Any, where: str) -> M:
+    """`model.model_validate`, with the first problem told in one line: key, problem, what is allowed."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        first = problems[0]
+        key = ".".join(str(part) for part in first["loc"])
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(model, first["loc"][:-1])
+            raise CardError(f"{where}: unknown key '{key}'{near(str(first['loc'][-1]), known)}{more}") from None
+        if first["type"] == "missing":
+            raise CardError(f"{where}: missing key '{key}'{more}") from None
+        got = repr(first["input"])
+        shown = got if len(got) <= 60 else got[:57] + "..."
+        message = first["msg"].removeprefix("Value error, ")
+        raise CardError(f"{where}: {f'key {key!r}' if key else 'card'}: {message}, not {shown}{more}") from None
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys a model knows at a place inside it, as far as nested models can be followed."""
+    current: Any = model
+    for part in location:
+        info = current.model_fields.get(part) if isinstance(part, str) else None
+        nested = [t for t in (info.annotation, *getattr(info.annotation, "__args__", ())) if info] if info else []
+        found = [t for t in nested if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not found:
+            return []
+        current = found[0]
+    return list(current.model_fields)

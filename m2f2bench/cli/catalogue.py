@@ -1,0 +1,123 @@
+"""`list`, `describe`, `doctor`: what there is. Nothing heavy is imported unless it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from ..cards import KINDS, iter_cards, read_card
+from ..errors import CardError, M2F2BenchError, near
+from ..registry import ADAPTERS, BACKENDS
+from .common import CardsOption, DataOption, JsonOption, echo_json, settle
+
+REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
+LISTED = (*KINDS, *REGISTRIES)
+
+
+def list_names(
+    kind: Annotated[str, typer.Argument(help=", ".join(LISTED))],
+    cards: CardsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the detectors, datasets, metrics (protocols), leaderboards, backends or adapters."""
+    settle(cards)
+    if kind not in LISTED:
+        raise CardError(f"cannot list '{kind}'{near(kind, LISTED)}")
+    rows: list[dict[str, Any]] = []
+    broken: list[M2F2BenchError] = []
+    if kind in REGISTRIES:
+        registry = REGISTRIES[kind]
+        rows = [{"name": name, "description": registry.origin(name)} for name in registry.names()]
+    else:
+        for path in iter_cards(kind):
+            try:
+                card = read_card(kind, path)
+                rows.append({"name": card.name, "description": " ".join(card.description.split()), "path": str(path)})
+            except CardError as error:
+                broken.append(error)
+    if as_json:
+        echo_json(rows)
+    else:
+        width = max((len(row["name"]) for row in rows), default=0)
+        for row in rows:
+            typer.echo(f"{row['name']:<{width}}  {row['description']}".rstrip())
+    for problem in broken[:-1]:
+        print(f"m2f2bench: {problem}", file=sys.stderr)
+    if broken:
+        raise broken[-1]
+
+
+def describe(
+    name: Annotated[str, typer.Argument(help="A card's name or path, a backend or an adapter.")],
+    frames: Annotated[bool, typer.Option("--frames", help="Also count a dataset's frames.")] = False,
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print all that is known of a name: every card, backend or adapter that bears it."""
+    settle(cards, data)
+    from ..loading import resolve_card
+
+    found: list[dict[str, Any]] = []
+    known: list[str] = []
+    for kind in KINDS:
+        names = [path.stem for path in iter_cards(kind)]
+        known += names
+        if name in names or ("/" in name or name.endswith((".yaml", ".yml"))):
+            try:
+                card = resolve_card(kind, name)
+            except CardError:
+                if name in names:
+                    raise
+                continue
+            found.append({"kind": kind, "path": str(card.path), **card.model_dump(mode="json")})
+            if kind == "datasets" and frames:
+                found[-1]["frames"] = _count(name, card.model_dump()["splits"])
+    for kind, registry in REGISTRIES.items():
+        known += registry.names()
+        if name in registry.names():
+            cls = registry.get(name)
+            doc = (cls.__doc__ or "").strip().splitlines()
+            found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": doc[0] if doc else ""})
+    if not found:
+        raise CardError(f"nothing is named '{name}'{near(name, known)}")
+    if as_json:
+        echo_json(found)
+        return
+    import yaml
+
+    typer.echo(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
+
+
+def _count(name: str, splits: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """Frames by split and method."""
+    from ..loading import load_dataset
+
+    dataset = load_dataset(name)
+    counts: dict[str, dict[str, int]] = {}
+    for split in splits:
+        counts[split] = {}
+        for frame in dataset.frames(split):
+            counts[split][frame.method] = counts[split].get(frame.method, 0) + 1
+    return counts
+
+
+def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Say what works here: versions, devices, offline weights, data, cards."""
+    settle(cards, data)
+    from ..checkup import examine
+
+    findings = examine()
+    if as_json:
+        echo_json([{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings])
+        return
+    for finding in findings:
+        mark = {True: "ok  ", False: "FAIL", None: "–   "}[finding.ok]
+        typer.echo(f"{mark}  {finding.what:<24} {finding.detail}")
+    failed = [f for f in findings if f.ok is False]
+    if failed:
+        from ..errors import CheckFailed
+
+        raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

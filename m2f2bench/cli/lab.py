@@ -1,0 +1,75 @@
+"""`train`, `predict`, `sheet`: work with one detector or one dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, settle
+
+
+def train(
+    detector: Annotated[str, typer.Argument(help="A trainable detector: name, card or file.py:Class.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-s", help="Its train split is used, never test.")],
+    stage: Annotated[str, typer.Option("--stage")] = "detector",
+    out: Annotated[Path | None, typer.Option("--out", help="Default: runs/trained/DETECTOR--DATASET.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was cut off.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the card's.")] = None,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Fit a detector and write its weights, its card and its training record."""
+    settle(cards, data)
+    from ..trainer import RECORD
+    from ..trainer import train as fit
+
+    card = fit(detector, dataset, stage=stage, out=out, resume=resume, seed=seed, device=device)
+    import json
+
+    record = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))
+    auc = record["val_auc"]
+    typer.echo(f"trained {record['detector']} on {record['dataset']}: validation AUC {auc:.4f}" if auc else "trained")
+    for note in record["notes"]:
+        typer.echo(f"note: {note}")
+    typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO|DIR...")],
+    detector: Annotated[str, typer.Option("--detector", "-d", help="Name, card, folder or file.py:Class.")],
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames taken evenly from a video.")] = 32,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """P(fake) and a verdict at 0.5 for face crops of your own: images, videos, or folders of them."""
+    settle(cards)
+    from ..predictor import predict_paths
+
+    found = predict_paths(paths, detector, frames=frames, device=device)
+    if as_json:
+        echo_json(found)
+        return
+    for item in found:
+        score = "     –" if item["score"] is None else f"{item['score']:.4f}"
+        typer.echo(f"{score}  {item['verdict'] or item['status']:<10}  {item['path']}  {item['message']}".rstrip())
+
+
+def sheet(
+    dataset: Annotated[str, typer.Argument(help="Name, card, folder or manifest.")],
+    out: Annotated[Path, typer.Option("--out", help="A PNG file.")] = Path("sheet.png"),
+    split: Annotated[str, typer.Option("--split")] = "test",
+    per_method: Annotated[int, typer.Option("--per-method", min=1, help="Pictures a manipulation.")] = 8,
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Draw a contact sheet: a row per manipulation, with outlines of the masks where there are any."""
+    settle(cards, data)
+    from ..adapters.synthetic.sheet import contact_sheet
+    from ..loading import load_dataset
+
+    contact_sheet(load_dataset(dataset).adapter, split, out, per_method=per_method)
+    typer.echo(f"wrote {out}")

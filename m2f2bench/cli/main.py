@@ -1,0 +1,57 @@
+"""The command line's entry: subcommands, and errors as one line without a traceback."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from .. import __version__
+from ..errors import M2F2BenchError
+from . import catalogue, judge, lab
+
+app = typer.Typer(
+    name="m2f2bench",
+    help="Benchmark for face-forgery detectors: a detector judges a dataset under a protocol, and a leaderboard "
+    "keeps the score. `m2f2bench run` alone runs the quickstart.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(judge.run)
+app.command("train")(lab.train)
+app.command("score")(judge.score)
+app.command("leaderboard")(judge.leaderboard)
+app.command("predict")(lab.predict)
+app.command("list")(catalogue.list_names)
+app.command("describe")(catalogue.describe)
+app.command("sheet")(lab.sheet)
+app.command("doctor")(catalogue.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
+    logging.basicConfig(format="m2f2bench: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        app()
+    except M2F2BenchError as error:
+        print(f"m2f2bench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:  # the reader of a pipe (head, less) has gone
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,68 @@
+"""Every error a user can cause, each one line: what was wrong, where, and what mends it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class M2F2BenchError(Exception):
+    """Base of all errors shown to the user without a traceback. `exit_status` is what the CLI returns."""
+
+    exit_status = 2
+
+
+class CardError(M2F2BenchError):
+    """A card that cannot be read, has an unknown key, a wrong type or a missing field."""
+
+
+class RegistryError(M2F2BenchError):
+    """A name that is not registered, is registered twice, or whose code cannot be loaded."""
+
+
+class DataError(M2F2BenchError):
+    """A dataset whose root, files, lists or labels are not what its adapter needs."""
+
+
+class DetectorError(M2F2BenchError):
+    """A detector that cannot be built, trained or run, or whose scores are not probabilities."""
+
+
+class ScoreError(M2F2BenchError):
+    """Rows that cannot be scored: a missing column, an unknown label, a duplicate frame."""
+
+
+class StoreError(M2F2BenchError):
+    """An output folder that cannot be written, is in use, or holds another run's predictions."""
+
+
+class CheckFailed(M2F2BenchError):
+    """A check that was carried out and did not pass (as opposed to a mistake in its use)."""
+
+    exit_status = 1
+
+
+class FrameError(M2F2BenchError):
+    """One frame that could not be read. It becomes a row with this status, never another frame's image.
+
+    Attributes: `frame` the frame's id; `status` one of `records.STATUSES` but `ok`; `reason` one line.
+    """
+
+    def __init__(self, frame: str, reason: str, status: str = "unreadable") -> None:
+        super().__init__(f"{frame}: {reason}")
+        self.frame, self.reason, self.status = frame, reason, status
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known name, else the list of what is known."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=2, cutoff=0.55)
+    if close:
+        return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    return f"; known: {', '.join(names)}" if names else "; none are known"
+
+
+def first_line(error: BaseException) -> str:
+    """One line for an exception of somebody else's code: its type and the first line of its message."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -1,0 +1,141 @@
+"""From a table to text: md, csv, json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import M2F2BenchError, near
+from .table import Cell, Table
+
+IN_DOMAIN = "†"
+CSV_COLUMNS = (
+    *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
+    *("value", "ci_low", "ci_high", "n_real", "n_fake", "coverage", "in_domain", "reason", "signature"),
+)
+
+
+def render(table: Table, format: str) -> str:
+    """The table as `md`, `csv` or `json` text, ending in a newline. Raises M2F2BenchError for another format."""
+    if format not in FORMATS:
+        raise M2F2BenchError(f"unknown format '{format}'{near(format, FORMATS)}")
+    return FORMATS[format](table)
+
+
+def to_markdown(table: Table) -> str:
+    """A Markdown table, readable as plain text too; the signatures of its columns and rows stand below it."""
+    measures = list(dict.fromkeys(column.signature for column in table.columns))
+    heads = ["#", "detector", "trained on"]
+    heads += [f"{column.title} [{measures.index(column.signature) + 1}]" for column in table.columns]
+    lines = [heads]
+    for number, row in enumerate(table.rows):
+        rank = str(row.rank) if row.rank is not None else "–"
+        name = f"{row.detector} [{_letter(number)}]"
+        lines.append([rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
+    text = f"## {table.title}\n\n{_aligned([[_escaped(v) for v in line] for line in lines])}\n"
+    if any(cell and cell.in_domain for row in table.rows for cell in row.cells):
+        text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
+    text += "".join(f"- [{i}] `{signature or 'no result'}`\n" for i, signature in enumerate(measures, 1))
+    return text + "".join(f"- [{_letter(i)}] `{row.signature}`\n" for i, row in enumerate(table.rows))
+
+
+def _letter(number: int) -> str:
+    """a … z, aa, ab …"""
+    head, last = divmod(number, 26)
+    return (_letter(head - 1) if head else "") + chr(97 + last)
+
+
+def _shown(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    if cell.score.value is None:
+        return f"null ({cell.score.reason})"
+    text = f"{cell.score.value:.3f}" + (IN_DOMAIN if cell.in_domain else "")
+    if cell.score.ci:
+        text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
+    return text + (f" (coverage {_share(cell.coverage)})" if cell.coverage < 1.0 else "")
+
+
+def _share(value: float) -> str:
+    """A share below one, never rounded up to one."""
+    return f"{min(value, 0.999):.3f}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+
+    def row(values: list[str]) -> str:
+        padded = (v.ljust(w) if i < 3 else v.rjust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True)))
+        return "| " + " | ".join(padded) + " |\n"
+
+    rule = "|" + "|".join("-" * (w + 2) if i < 3 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|\n"
+    return row(lines[0]) + rule + "".join(row(line) for line in lines[1:])
+
+
+def to_csv(table: Table) -> str:
+    """One line a cell, so that nothing is lost: value, interval, counts, coverage, signature."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            place = [column.dataset, column.split, column.protocol, column.metric, column.method]
+            head: list[Any] = [row.rank, row.detector, "+".join(row.trained_on), *place]
+            if cell is None:
+                writer.writerow([*head, "", "", "", "", "", "", "", "no result", ""])
+                continue
+            low, high = cell.score.ci or (None, None)
+            score = cell.score
+            numbers = [score.value, low, high, score.n_real, score.n_fake, cell.coverage]
+            writer.writerow([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature])
+    return out.getvalue()
+
+
+def to_json(table: Table) -> str:
+    """The whole table as one JSON object."""
+    data = {
+        "name": table.name,
+        "title": table.title,
+        "columns": [
+            {
+                "dataset": c.dataset,
+                "split": c.split,
+                "protocol": c.protocol,
+                "metric": c.metric,
+                "method": c.method or None,
+                "signature": c.signature,
+            }
+            for c in table.columns
+        ],
+        "rows": [
+            {
+                "rank": row.rank,
+                "detector": row.detector,
+                "trained_on": list(row.trained_on),
+                "signature": row.signature,
+                "cells": [_cell_json(cell) for cell in row.cells],
+            }
+            for row in table.rows
+        ],
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    return cell.score.to_json() | {
+        "coverage": cell.coverage,
+        "in_domain": cell.in_domain,
+        "signature": cell.signature,
+    }
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "csv": to_csv, "json": to_json}

@@ -1,0 +1,189 @@
+"""From results to a table: which column a number stands in, in which order the rows come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cards import Column, LeaderboardCard
+from ..errors import DataError, first_line
+from ..records import Result, Score
+from ..signature import DETECTOR, differing, measure_signature, short
+
+LOWER_IS_BETTER = frozenset({"eer"})
+TITLES = {
+    "auc": "AUC",
+    "ap": "AP",
+    "eer": "EER",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+}
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """One column: all its numbers share `signature`, the measure part of the results' signatures."""
+
+    dataset: str
+    split: str
+    protocol: str
+    metric: str
+    signature: str
+    method: str = ""
+    note: str = ""
+    """Where two columns differ in the signature alone: in which fields."""
+
+    @property
+    def title(self) -> str:
+        """As a heading."""
+        place = self.dataset if self.split in ("test", "none") else f"{self.dataset}@{self.split}"
+        what = [self.method] if self.method else [self.protocol, TITLES.get(self.metric, self.metric)]
+        return " · ".join(part for part in (place, *what, self.note) if part)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number with what it rests on; `in_domain` where the detector was trained on that dataset."""
+
+    score: Score
+    coverage: float
+    in_domain: bool
+    signature: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One detector; `rank` from 1, None where a column is missing or undefined, so that it cannot be ranked."""
+
+    detector: str
+    trained_on: tuple[str, ...]
+    signature: str
+    cells: tuple[Cell | None, ...]
+    rank: int | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A leaderboard."""
+
+    name: str
+    title: str
+    columns: tuple[TableColumn, ...]
+    rows: tuple[Row, ...]
+
+
+def read_results(places: Iterable[Path]) -> list[Result]:
+    """The results in files, run folders, and folders of either, in the order of their paths."""
+    results = []
+    for place in places:
+        files = [place] if place.is_file() else sorted(place.rglob("result.json")) or sorted(place.glob("*.json"))
+        if not files:
+            raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
+        for path in files:
+            try:
+                results.append(Result.from_json(json.loads(path.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
+    return results
+
+
+def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) -> Table:
+    """The table of a card's columns, or without a card one of everything there is.
+
+    Results with different signatures never share a column: the column is split and says in which fields they
+    differ. Rows are ordered by the card's `rank_by` column, the best first, incomplete ones last and unranked.
+    """
+    wanted = list(card.columns) if card else _all_columns(results)
+    columns = [column for spec in wanted for column in _split(spec, results)]
+    key = min(card.rank_by, len(columns) - 1) if card and columns else 0
+    rows = _rows(results, columns, key)
+    title = (card.title or card.name) if card else "Results"
+    return Table(card.name if card else "results", title, tuple(columns), tuple(rows))
+
+
+def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
+    """One metric per manipulation: each method's fakes against all reals."""
+    columns = []
+    for result in results:
+        for method in result.methods:
+            column = TableColumn(
+                result.dataset, result.split, result.protocol, metric, measure_signature(result.measured), method
+            )
+            if column not in columns:
+                columns.append(column)
+    rows = _rows(results, columns, None)
+    return Table("methods", f"{TITLES.get(metric, metric)} by manipulation", tuple(columns), tuple(rows))
+
+
+def _all_columns(results: Sequence[Result]) -> list[Column]:
+    """All metrics where there is one dataset and protocol, else AUC (or a protocol's first metric) for each."""
+    places = list(dict.fromkeys((r.dataset, r.protocol, r.split) for r in results))
+    first = {(r.dataset, r.protocol, r.split): list(r.metrics) for r in results}
+    columns = []
+    for dataset, protocol, split in places:
+        metrics = first[dataset, protocol, split]
+        for metric in metrics if len(places) == 1 else metrics[:1]:
+            columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
+    return columns
+
+
+def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
+    """A wanted column as one column for each signature among its results; one empty column where there are none."""
+    fitting = [r for r in results if (r.dataset, r.protocol, r.split) == (spec.dataset, spec.protocol, spec.split)]
+    unique = {measure_signature(r.measured): r.measured for r in fitting} or {"": {}}
+    first = next(iter(unique.values()))
+    columns = []
+    for signature, measured in unique.items():
+        fields = differing(first, measured) if measured is not first else []
+        note = ", ".join(f"{name}:{measured.get(name)}" for name in fields)
+        columns.append(TableColumn(spec.dataset, spec.split, spec.protocol, spec.metric, signature, note=note))
+    return columns
+
+
+def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | None) -> list[Row]:
+    grouped: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        grouped.setdefault((result.detector, short(result.measured, DETECTOR)), []).append(result)
+    rows = []
+    for (detector, signature), own in grouped.items():
+        cells = tuple(_cell(column, own) for column in columns)
+        if any(cells):
+            rows.append(Row(detector, own[0].training_datasets, signature, cells, None))
+    return rows if key is None else _ranked(rows, columns, key)
+
+
+def _cell(column: TableColumn, results: Sequence[Result]) -> Cell | None:
+    for result in results:
+        same = (result.dataset, result.split, result.protocol) == (column.dataset, column.split, column.protocol)
+        if same and measure_signature(result.measured) == column.signature:
+            scores = result.methods.get(column.method, {}) if column.method else result.metrics
+            if column.metric in scores:
+                in_domain = result.dataset in result.training_datasets
+                return Cell(scores[column.metric], result.coverage, in_domain, result.signature)
+    return None
+
+
+def _ranked(rows: list[Row], columns: Sequence[TableColumn], key: int) -> list[Row]:
+    if not columns:
+        return rows
+    sign = 1.0 if columns[key].metric in LOWER_IS_BETTER else -1.0
+
+    def value(row: Row) -> float | None:
+        cell = row.cells[key]
+        return None if cell is None or cell.score.value is None else cell.score.value
+
+    def complete(row: Row) -> bool:
+        return all(cell is not None and cell.score.value is not None for cell in row.cells)
+
+    def order(row: Row) -> tuple[bool, float, str]:
+        own = value(row)
+        return (not complete(row), sign * own if own is not None else float("inf"), row.detector)
+
+    ordered = sorted(rows, key=order)
+    ranks: list[int | None] = []
+    for place, row in enumerate(ordered):
+        tied = place > 0 and complete(row) and value(row) == value(ordered[place - 1])
+        ranks.append((ranks[place - 1] if tied else place + 1) if complete(row) else None)
+    return [Row(r.detector, r.trained_on, r.signature, r.cells, rank) for r, rank in zip(ordered, ranks, strict=True)]

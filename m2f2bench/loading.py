@@ -1,0 +1,186 @@
+"""From what a user names to a detector or a dataset: a card's name, a card's path, a folder, or `file.py:Class`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from .adapters.base import Adapter
+from .backends.base import Detector, PlainDetector, check_options
+from .cards import (
+    Card,
+    DatasetCard,
+    DetectorCard,
+    LeaderboardCard,
+    ProtocolCard,
+    find_card,
+    iter_cards,
+    read_card,
+    validate,
+)
+from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
+from .records import Frame
+from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
+
+CARD_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass
+class Dataset:
+    """A dataset ready to be read: its card and its adapter."""
+
+    card: DatasetCard
+    adapter: Adapter
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.card.name
+
+    def frames(self, split: str = "test") -> list[Frame]:
+        """All frames of a split."""
+        return self.adapter.frames(split)
+
+
+def resolve_card(kind: str, reference: str) -> Card:
+    """The card that a name or a path stands for; a folder stands for the `card.yaml` in it."""
+    path = Path(reference).expanduser()
+    looks_like_path = reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir()
+    if looks_like_path:
+        if (path / "card.yaml").is_file():
+            return read_card(kind, path / "card.yaml")
+        if path.is_file():
+            return read_card(kind, path)
+    found = find_card(kind, reference)
+    if found is not None:
+        return read_card(kind, found)
+    if looks_like_path:
+        raise CardError(f"there is no {_singular(kind)} card at '{path}'")
+    known = [p.stem for p in iter_cards(kind)]
+    raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}")
+
+
+def _singular(kind: str) -> str:
+    return "protocol" if kind == "metrics" else kind[:-1]
+
+
+def load_protocol(reference: str | ProtocolCard) -> ProtocolCard:
+    """The protocol card of a name or a path."""
+    if isinstance(reference, ProtocolCard):
+        return reference
+    return cast(ProtocolCard, resolve_card("metrics", reference))
+
+
+def load_leaderboard(reference: str) -> LeaderboardCard:
+    """The leaderboard card of a name or a path."""
+    return cast(LeaderboardCard, resolve_card("leaderboards", reference))
+
+
+def detector_card(reference: str | DetectorCard) -> tuple[DetectorCard, type]:
+    """A detector's card and its class, without building it.
+
+    A registered backend's name or a `file.py:Class` without a card of its own gets a card that only names it.
+    """
+    card, cls = _card_and_class("detectors", reference, BACKENDS, "detector")
+    return cast(DetectorCard, card), cls
+
+
+def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> tuple[DetectorCard, Detector]:
+    """Build a detector. `reference`: a card's name or path, a folder with `card.yaml`, a backend, `file.py:Class`,
+    a card, or an object with `predict(images) -> scores`.
+    """
+    if not isinstance(reference, (str, DetectorCard)):
+        return _wrap_object(reference)
+    card, cls = detector_card(reference)
+    try:
+        if issubclass(cls, Detector):
+            return card, cls.from_card(card, device)
+        if not callable(getattr(cls, "predict", None)):
+            raise DetectorError(
+                f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
+                f"RGB uint8 images and return P(fake) for each"
+            )
+        return card, PlainDetector(cls(**check_options(cls, card)), repr(sorted(card.options.items())))
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        raise DetectorError(f"detector '{card.name}' cannot be built: {first_line(error)}") from error
+
+
+def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
+    if not callable(getattr(detector, "predict", None)):
+        raise DetectorError(f"{detector!r} is not a detector: it has no method predict(images)")
+    name = getattr(detector, "name", type(detector).__name__)
+    card = DetectorCard(name=name, backend=f"{type(detector).__module__}:{type(detector).__qualname__}")
+    return card, detector if isinstance(detector, Detector) else PlainDetector(detector)
+
+
+def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
+    """Build a dataset. `reference`: a card's name or path, an adapter, `file.py:Class`, a folder with `real` and
+    `fake` in it, a manifest (.csv, .jsonl), a card, or an `Adapter` object.
+    """
+    if isinstance(reference, Adapter):
+        name = getattr(reference, "name", type(reference).__name__)
+        return Dataset(DatasetCard(name=name, adapter=type(reference).__qualname__), reference)
+    if isinstance(reference, str):
+        plain = _plain_folder_card(reference)
+        if plain is not None:
+            reference = plain
+    card, cls = _card_and_class("datasets", reference, ADAPTERS, "dataset")
+    dataset_card = cast(DatasetCard, card)
+    if not issubclass(cls, Adapter):
+        raise DataError(f"dataset '{card.name}': {cls.__qualname__} is not a subclass of m2f2bench.Adapter")
+    options = validate(cls.Options, dataset_card.options, f"dataset '{card.name}', options")
+    try:
+        adapter = cls(root=dataset_card.root_path(), options=options)
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        raise DataError(f"dataset '{card.name}' cannot be opened: {first_line(error)}") from error
+    return Dataset(dataset_card, adapter)
+
+
+def _plain_folder_card(reference: str) -> DatasetCard | None:
+    """A folder or a manifest given in a card's place: the `folder` adapter on it."""
+    path = Path(reference).expanduser()
+    if path.is_dir() and not (path / "card.yaml").is_file():
+        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=str(path.resolve()))
+    if path.suffix in (".csv", ".jsonl") and path.is_file():
+        root = path.resolve().parent
+        return DatasetCard(
+            name=_slug(path.stem), adapter="folder", root=str(root), options={"manifest": path.resolve().name}
+        )
+    return None
+
+
+def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: str) -> tuple[Card, type]:
+    model = DetectorCard if kind == "detectors" else DatasetCard
+    key = "backend" if kind == "detectors" else "adapter"
+    if isinstance(reference, Card):
+        card: Card = reference
+    elif is_file_reference(reference):
+        path, _, attribute = reference.rpartition(":")
+        absolute = f"{Path(path).expanduser().resolve()}:{attribute}"
+        card = model.model_validate({"name": _slug(f"{Path(path).stem}.{attribute}"), key: absolute})
+    elif find_card(kind, reference) is None and reference in registry.names():
+        card = model.model_validate({"name": reference, key: reference})
+    else:
+        try:
+            card = resolve_card(kind, reference)
+        except CardError as error:
+            if str(error).startswith("unknown "):
+                known = [*(p.stem for p in iter_cards(kind)), *registry.names()]
+                raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}") from None
+            raise
+    name = getattr(card, key)
+    if is_file_reference(name):
+        path, _, attribute = name.rpartition(":")
+        return card, load_from_file(f"{card.folder / Path(path).expanduser()}:{attribute}", noun)
+    return card, registry.get(name)
+
+
+def _slug(text: str) -> str:
+    """A card's name from any text: letters, digits and `._+-`."""
+    kept = "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in text).lstrip("._+-")
+    return kept or "unnamed"

@@ -1,0 +1,182 @@
+"""What flows through the bench: frames, questions, predictions, answers, scores, results.
+
+Plain dataclasses without torch. An image is RGB, uint8, H×W×3. A label is 0 (real) or 1 (fake); a score is P(fake)
+in [0, 1].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Image: TypeAlias = npt.NDArray[np.uint8]
+    """RGB image, uint8, shape [H, W, 3]."""
+    Floats: TypeAlias = npt.NDArray[np.float64]
+
+REAL, FAKE = 0, 1
+ORIGINAL = "original"
+"""The `method` of a real frame."""
+STATUSES = ("ok", "unreadable", "no_face", "error")
+"""`unreadable`: the frame could not be decoded; `no_face`: no face in it; `error`: the detector failed on it."""
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Where a frame's pixels lie: a file, and in a container file also a key and an index."""
+
+    path: str
+    key: str | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image to be judged.
+
+    `id` is stable and unique in its dataset. `video` is unique together with its manipulation
+    (`Deepfakes/000_003`): FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
+    manipulation, `original` for a real one. `identities` are all people whose face or performance is in it.
+    """
+
+    id: str
+    video: str
+    label: int
+    method: str
+    split: str
+    identities: tuple[str, ...]
+    locator: Locator
+
+    def __post_init__(self) -> None:
+        if self.label not in (REAL, FAKE):
+            raise ValueError(f"frame '{self.id}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about one frame, with its reference answers.
+
+    `kind` tells how it was put: `blind` (neutral) or `released` (M2F2-Det's own, which state the label).
+    `region` is what it asks about (`image`, `skin`, `eyes`, `eyebrows`, `nose`, `mouth`, or several joined by `+`).
+    """
+
+    id: str
+    frame: str
+    text: str
+    references: tuple[str, ...]
+    region: str
+    label: int
+    kind: str = "blind"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A detector's judgement of one frame: `score` is P(fake), None unless `status` is `ok`.
+
+    `digest` identifies the pixels that were judged (hex), `identity` the frame's identities joined by `+`,
+    `message` says why there is no score.
+    """
+
+    frame: str
+    video: str
+    method: str
+    identity: str
+    label: int
+    status: str
+    score: float | None
+    digest: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An explainer's free-text answer to one question about one frame."""
+
+    question: str
+    frame: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric's value with what it rests on. `value` is None where it is not defined; `reason` then says why.
+
+    `ci` is the interval [low, high], None where the protocol asks for none. `n_real` and `n_fake` count the
+    units (frames or videos) the value was computed from.
+    """
+
+    value: float | None
+    n_real: int
+    n_fake: int
+    ci: tuple[float, float] | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the JSON object of a result file; `reason` only where there is one."""
+        out: dict[str, Any] = {
+            "value": self.value,
+            "ci": list(self.ci) if self.ci else None,
+            "n_real": self.n_real,
+            "n_fake": self.n_fake,
+        }
+        if self.reason:
+            out["reason"] = self.reason
+        return out
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Score:
+        """The inverse of `to_json`."""
+        ci = data.get("ci")
+        return cls(data["value"], data["n_real"], data["n_fake"], tuple(ci) if ci else None, data.get("reason"))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one detector reached on one dataset under one protocol.
+
+    `coverage` is the share of planned units (frames or videos) that got a score. `statuses` counts the planned
+    frames by status. `signature` is the short form of `measured`, which holds every field that says how the
+    numbers came about. `predictions` is the hash of the scored rows.
+    """
+
+    detector: str
+    dataset: str
+    split: str
+    protocol: str
+    metrics: dict[str, Score]
+    methods: dict[str, dict[str, Score]]
+    coverage: float
+    statuses: dict[str, int]
+    signature: str
+    measured: dict[str, Any]
+    training_datasets: tuple[str, ...] = ()
+    predictions: str = ""
+    protocol_card: dict[str, Any] = field(default_factory=dict)
+    detector_card: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON-ready dictionary, in the order of the fields."""
+        out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        out["metrics"] = {k: s.to_json() for k, s in self.metrics.items()}
+        out["methods"] = {m: {k: s.to_json() for k, s in scores.items()} for m, scores in self.methods.items()}
+        out["training_datasets"] = list(self.training_datasets)
+        return out
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Result:
+        """The inverse of `to_json`; an unknown or missing field raises TypeError or KeyError."""
+        values = dict(data)
+        values["metrics"] = {k: Score.from_json(s) for k, s in data["metrics"].items()}
+        values["methods"] = {
+            m: {k: Score.from_json(s) for k, s in scores.items()} for m, scores in data["methods"].items()
+        }
+        values["training_datasets"] = tuple(data.get("training_datasets", ()))
+        return cls(**values)

@@ -1,0 +1,255 @@
+"""Plan → predict → score: the main job. (Not named `run`, so that `m2f2bench.run` can be the function.)"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .adapters.base import Adapter
+from .backends.base import Detector
+from .cards import DatasetCard, DetectorCard, LeaderboardCard, ProtocolCard
+from .engines import local
+from .errors import CardError, DataError, near
+from .loading import Dataset, detector_card, load_dataset, load_detector, load_leaderboard, load_protocol
+from .progress import progress_bar
+from .protocol import plan_frames, to_units
+from .records import Frame, Result
+from .scoring.detection import score_methods, score_units
+from .scoring.rows import Rows, from_predictions
+from .signature import data_hash, detector_fields, measure_fields, rows_hash, short, versions
+from .store import PREDICTIONS, RESULT, PredictionStore, make_folder, read_key, read_parquet, write_json
+from .trainer import train
+
+log = logging.getLogger("m2f2bench")
+DEFAULT_SUITE = "quickstart"
+
+
+class Results(list[Result]):
+    """A list of results that shows itself as a leaderboard in a notebook."""
+
+    def __init__(self, results: Iterable[Result] = (), card: LeaderboardCard | None = None) -> None:
+        """`card` orders the table's columns; without one there is a column per dataset and protocol."""
+        super().__init__(results)
+        self.card = card
+
+    def table(self, format: str = "md") -> str:
+        """The leaderboard as `md`, `csv` or `json` text."""
+        from .leaderboard.render import render
+        from .leaderboard.table import build_table
+
+        return render(build_table(self, self.card), format)
+
+    def _repr_markdown_(self) -> str:
+        return self.table("md")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: what is judged, under what, where it is written."""
+
+    dataset: Dataset
+    protocol: ProtocolCard
+    split: str
+    frames: list[Frame]
+    limit: int | None
+
+
+def run(
+    suite: str | None = None,
+    *,
+    detectors: Sequence[str | DetectorCard | Any] | str = (),
+    datasets: Sequence[str | DatasetCard | Adapter] | str = (),
+    protocols: Sequence[str | ProtocolCard] | str = (),
+    split: str = "test",
+    limit: int | None = None,
+    out: str | Path | None = None,
+    batch_size: int = 32,
+    workers: int = 0,
+    device: str = "auto",
+) -> Results:
+    """Judge datasets with detectors under protocols and write one folder a run under `out`.
+
+    Each of `detectors`, `datasets`, `protocols` is a name, a path, `file.py:Class`, a card, an object, or a list of
+    them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
+    with nothing named it is `quickstart`. A run that was cut off goes on where it stopped: what is on disk is not
+    predicted again. Raises M2F2BenchError.
+    """
+    chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
+    if suite is None and not chosen and not places:
+        suite = DEFAULT_SUITE
+    folder = Path(out) if out is not None else Path("runs") / (suite or "run")
+    card: LeaderboardCard | None = None
+    if suite is not None:
+        card = load_leaderboard(suite)
+        chosen, wanted = _suite(card, chosen, places, rules)
+    elif not chosen or not places:
+        missing = "--detector" if not chosen else "--dataset"
+        raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
+    else:
+        wanted = [(place, rule, split) for place in places for rule in rules or ["frame"]]
+    _check_detectors(chosen)
+    make_folder(folder)
+    plans = _plans(wanted, limit)
+    trained = _train_first(card, folder, device) if card else {}
+    results = Results(card=card)
+    seen: set[str] = set()
+    for reference in chosen:
+        loaded, detector = load_detector(trained.get(str(reference), reference), device)
+        if loaded.name in seen:
+            raise CardError(f"two detectors are named '{loaded.name}': rename one card, or run them apart")
+        seen.add(loaded.name)
+        for plan in plans:
+            results.append(run_one(loaded, detector, plan, folder, batch_size, workers))
+    for plan in plans:
+        plan.dataset.adapter.close()
+    return results
+
+
+def _as_list(given: Any) -> list[Any]:
+    if isinstance(given, (list, tuple)):
+        return list(given)
+    return [] if given is None else [given]
+
+
+def _suite(
+    card: LeaderboardCard, chosen: list[Any], places: list[Any], rules: list[Any]
+) -> tuple[list[Any], list[tuple[Any, Any, str]]]:
+    """A suite's detectors and (dataset, protocol, split) triples, narrowed by what was also named."""
+    wanted: list[tuple[Any, Any, str]] = []
+    for column in card.columns:
+        triple = (column.dataset, column.protocol, column.split)
+        if triple in wanted or (places and column.dataset not in places) or (rules and column.protocol not in rules):
+            continue
+        wanted.append(triple)
+    if not wanted:
+        known = [c.dataset for c in card.columns]
+        named = places + rules
+        raise CardError(f"suite '{card.name}' has no column for {named}{near(str(named[0]), known)}")
+    detectors = chosen or list(card.detectors)
+    if not detectors:
+        raise CardError(f"leaderboard '{card.name}' names no detectors: give --detector")
+    return detectors, wanted
+
+
+def _check_detectors(chosen: list[Any]) -> None:
+    """Find unknown names before any work is done."""
+    for reference in chosen:
+        if isinstance(reference, (str, DetectorCard)):
+            detector_card(reference)
+
+
+def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Plan]:
+    """List the frames of every run before a model is loaded, so that missing data is found at once."""
+    datasets: dict[str, Dataset] = {}
+    plans = []
+    for place, rule, split in wanted:
+        key = place if isinstance(place, str) else str(id(place))
+        if key not in datasets:
+            datasets[key] = load_dataset(place)
+        dataset, protocol = datasets[key], load_protocol(rule)
+        if split not in dataset.card.splits:
+            raise DataError(f"dataset '{dataset.name}' has no split '{split}'{near(split, dataset.card.splits)}")
+        frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
+        plans.append(Plan(dataset, protocol, split, frames, limit))
+    return plans
+
+
+def _train_first(card: LeaderboardCard, folder: Path, device: str) -> dict[str, str]:
+    """Carry out a suite's training steps; a detector's name → the folder of the trained one."""
+    trained = {}
+    for step in card.train:
+        place = folder / "trained" / step.detector
+        train(step.detector, step.dataset, out=place, resume=True, device=device)
+        trained[step.detector] = str(place)
+    return trained
+
+
+def run_one(
+    card: DetectorCard, detector: Detector, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0
+) -> Result:
+    """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
+    name = f"{card.name}--{plan.dataset.name}"
+    suffix = "" if plan.split == "test" else f"--{plan.split}"
+    folder = out / f"{name}--{plan.protocol.name}{suffix}"
+    key = run_key(card, detector, plan.dataset.card)
+    with PredictionStore(folder, key) as store:
+        wanted = [frame for frame in plan.frames if frame.id not in store.rows]
+        if wanted:
+            known = _siblings(out, name, folder, key)
+            store.append([known[frame.id] for frame in wanted if frame.id in known])
+            wanted = [frame for frame in wanted if frame.id not in known]
+        with progress_bar(folder.name, len(wanted)) as advance:
+            for rows in local.predict(card.name, detector, plan.dataset.adapter, wanted, batch_size, workers):
+                store.append(rows)
+                advance(len(rows))
+        finished = store.finish(frame.id for frame in plan.frames)
+    _warn(folder.name, finished)
+    result = make_result(card, detector, plan, from_predictions(finished))
+    write_json(folder / RESULT, result.to_json())
+    return result
+
+
+def run_key(card: DetectorCard, detector: Detector, dataset: DatasetCard) -> str:
+    """What decides a frame's score: two runs of one key may share rows."""
+    place = dataset.model_dump(mode="json", include={"name", "adapter", "options"})
+    parts = [card.name, detector.fingerprint(), detector.preprocessing, detector.precision, place]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _siblings(out: Path, name: str, folder: Path, key: str) -> dict[str, Any]:
+    """Rows of the same key that another protocol's run has already finished under `out`."""
+    known = {}
+    for path in sorted(out.glob(f"{name}--*/{PREDICTIONS}")):
+        if path.parent != folder and read_key(path) == key:
+            known.update({row.frame: row for row in read_parquet(path)})
+    return known
+
+
+def _warn(name: str, rows: Sequence[Any]) -> None:
+    failed = [row for row in rows if row.status != "ok"]
+    if failed:
+        first = failed[0]
+        log.warning(
+            "%s: %d of %d frames have no score, first '%s' (%s: %s)",
+            name,
+            len(failed),
+            len(rows),
+            first.frame,
+            first.status,
+            first.message,
+        )
+
+
+def make_result(card: DetectorCard, detector: Detector, plan: Plan, rows: Rows) -> Result:
+    """Score the rows of a finished run."""
+    fields = measure_fields(
+        plan.dataset.name, plan.split, data_hash(rows), len(rows), plan.protocol, plan.limit
+    ) | detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, detector.seed)
+    return score_rows(rows, plan.protocol, fields, card)
+
+
+def score_rows(rows: Rows, protocol: ProtocolCard, fields: dict[str, Any], card: DetectorCard | None = None) -> Result:
+    """From rows and the signature's fields to a result."""
+    units = to_units(rows, protocol)
+    return Result(
+        detector=str(fields.get("det", "unknown")),
+        dataset=str(fields["data"]),
+        split=str(fields["split"]),
+        protocol=protocol.name,
+        metrics=score_units(units, protocol.metrics, protocol.threshold),
+        methods=score_methods(units, protocol.metrics, protocol.threshold),
+        coverage=units.coverage,
+        statuses=rows.statuses(),
+        signature=short(fields),
+        measured=fields,
+        training_datasets=card.training_datasets if card else (),
+        predictions=rows_hash(rows),
+        protocol_card=protocol.model_dump(mode="json"),
+        detector_card=card.model_dump(mode="json") if card else {},
+        versions=versions(),
+    )

@@ -1,0 +1,1 @@
+"""From saved rows to numbers; never imports torch."""

@@ -1,0 +1,83 @@
+"""The settings that cards hold for input, augmentation and training: pydantic models, no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Triple = tuple[float, float, float]
+
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSettings(Settings):
+    """How an image becomes the network's input: resized to `size`×`size`, /255, minus mean, over std (RGB)."""
+
+    size: int = Field(default=224, ge=8, le=4096)
+    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+
+    def __str__(self) -> str:
+        def numbers(values: Triple) -> str:
+            return ",".join(f"{v:g}" for v in values)
+
+        return f"{self.size}px-{self.interpolation}-mean{numbers(self.mean)}-std{numbers(self.std)}"
+
+
+class AugmentationSettings(Settings):
+    """Training augmentation; every draw is made from (seed, epoch, frame), so that a resumed run repeats it.
+
+    Each `*_p` is the probability that the step is applied to an image; the ranges are uniform.
+    """
+
+    flip_p: Probability = 0.5
+    crop: tuple[float, float] = (1.0, 1.0)
+    """Side of a random square crop, as a share of the image's."""
+    rescale_p: Probability = 0.0
+    rescale_px: tuple[int, int] = (120, 220)
+    """Shrunk to this many pixels and back again: lost resolution."""
+    blur_p: Probability = 0.0
+    blur_sigma: tuple[float, float] = (0.0, 3.0)
+    """Gaussian blur, standard deviation in pixels."""
+    colour_p: Probability = 0.0
+    colour: float = Field(default=0.2, ge=0.0, le=1.0)
+    """Brightness, contrast and saturation are each multiplied by 1 ± this."""
+    jpeg_p: Probability = 0.0
+    jpeg_quality: tuple[int, int] = (30, 100)
+
+
+class TrainingSettings(Settings):
+    """How a trainable detector is fitted. A backend that has no use for a setting ignores it and says so."""
+
+    epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=32, ge=2)
+    """Images per optimiser step over all processes; half of them real, half fake."""
+    accumulation: int = Field(default=1, ge=1)
+    """A step's batch is worked off in this many parts."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(default=1e-3, gt=0.0)
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    warmup_epochs: float = Field(default=1.0, ge=0.0)
+    """Linear warm-up, then cosine to zero."""
+    clip_grad_norm: float | None = Field(default=None, gt=0.0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
+    """Share of the training identities held out for validation, where the dataset has no `val` split."""
+    frames_per_video: int | None = Field(default=None, ge=1)
+    """Uniformly sampled frames a video gives to training; None for all."""
+    seed: int = 0
+    workers: int = Field(default=0, ge=0)
+    """Processes that read and augment images."""
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    """Also write a checkpoint every this many steps, not only after each epoch."""
+    augmentation: AugmentationSettings = AugmentationSettings()

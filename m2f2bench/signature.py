@@ -1,0 +1,105 @@
+"""The line that says how a number was measured.
+
+The fields of `MEASURE` say what was measured on what; those of `DETECTOR` say by what. Two numbers are comparable
+only when they agree on all of `MEASURE`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from . import __version__
+from .cards import ProtocolCard
+from .scoring.rows import Rows
+
+MEASURE = ("data", "split", "hash", "n", "level", "frames", "agg", "thr", "missing", "limit", "v")
+DETECTOR = ("det", "weights", "prep", "prec", "seed")
+
+
+def measure_fields(
+    dataset: str, split: str, data_hash: str, n: int, protocol: ProtocolCard, limit: int | None
+) -> dict[str, Any]:
+    """The fields that must agree between comparable numbers; `n` counts the planned frames."""
+    frames = f"{protocol.frames.which}{protocol.frames.count or ''}"
+    return {
+        "data": dataset,
+        "split": split,
+        "hash": data_hash,
+        "n": n,
+        "level": protocol.level,
+        "frames": frames,
+        "agg": protocol.aggregation if protocol.level == "video" else "none",
+        "thr": f"{protocol.threshold:g}",
+        "missing": protocol.missing,
+        "limit": limit if limit is not None else "none",
+        "v": __version__,
+    }
+
+
+def detector_fields(
+    name: str, weights: str, preprocessing: str = "none", precision: str = "fp32", seed: int | None = None
+) -> dict[str, Any]:
+    """The fields that say by what a number was reached."""
+    return {
+        "det": name,
+        "weights": weights,
+        "prep": preprocessing,
+        "prec": precision,
+        "seed": seed if seed is not None else "none",
+    }
+
+
+def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR)) -> str:
+    """`key:value|key:value…` in the fixed order, for the keys that are there."""
+    return "|".join(f"{key}:{fields[key]}" for key in keys if key in fields)
+
+
+def measure_signature(fields: Mapping[str, Any]) -> str:
+    """The short form without the detector: equal for numbers that may stand in one column."""
+    return short(fields, MEASURE)
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The keys of `MEASURE` on which two results differ; empty where they are comparable."""
+    return [key for key in MEASURE if first.get(key) != second.get(key)]
+
+
+def data_hash(rows: Rows) -> str:
+    """12 hex digits over what was judged: each frame's id, video, method, label and pixel digest, in id order.
+
+    A frame that could not be decoded has no digest; its id is in the hash all the same.
+    """
+    order = np.argsort(rows.frame)
+    columns = (rows.frame, rows.video, rows.method, rows.digest)
+    digest = hashlib.sha256(rows.label[order].astype("<i8").tobytes())
+    for column in columns:
+        digest.update("\x1f".join(column[order].tolist()).encode() + b"\x1e")
+    return digest.hexdigest()[:12]
+
+
+def rows_hash(rows: Rows) -> str:
+    """64 hex digits over the predictions themselves, in their order: ids, labels, statuses, scores and groups."""
+    digest = hashlib.sha256(rows.label.astype("<i8").tobytes())
+    digest.update(np.where(rows.status == "ok", rows.score, -1.0).astype("<f8").tobytes())
+    for column in (rows.frame, rows.video, rows.method, rows.identity, rows.status, rows.digest):
+        digest.update("\x1f".join(column.tolist()).encode() + b"\x1e")
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decodes, predicts and computes, for the result file; what is not installed is left out."""
+    import platform
+
+    names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "timm")
+    found = {"python": platform.python_version(), "m2f2bench": __version__}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,200 @@
+"""Training as a job: card and dataset in, a trained detector's card with its record out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import __version__
+from .adapters.base import Adapter
+from .backends.base import FitReport, Trainable, TrainingJob
+from .cards import DatasetCard, DetectorCard, FrameSelection, read_card
+from .errors import DataError, DetectorError, near
+from .loading import Dataset, detector_card, load_dataset
+from .protocol import check_unique, list_frames, spread
+from .records import Frame
+from .scoring.detection import auc_or_none
+from .settings import TrainingSettings
+from .signature import versions
+from .store import make_folder, write_json, write_text
+
+CARD, RECORD = "card.yaml", "training.json"
+FINGERPRINT_FRAMES = 256
+
+
+def train(
+    detector: str | DetectorCard,
+    dataset: str | DatasetCard | Adapter,
+    *,
+    stage: str = "detector",
+    out: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+) -> Path:
+    """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
+
+    The folder `out` (default `runs/trained/<detector>--<dataset>`) gets the weights, `card.yaml`, which `run` takes
+    as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
+    dataset's `val` split, or is carved from `train` by identity; `test` is never looked at. With `resume` a training
+    that was cut off goes on to the very same weights, and a finished one is left as it is. `seed` overrides the
+    card's. Raises M2F2BenchError.
+    """
+    card, cls = detector_card(detector)
+    if not issubclass(cls, Trainable):
+        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
+    if stage not in cls.stages:
+        raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
+    settings = card.training or TrainingSettings()
+    if seed is not None:
+        settings = settings.model_copy(update={"seed": seed})
+    place = load_dataset(dataset)
+    training, validation = split_frames(place, settings)
+    fingerprint = data_fingerprint(place.adapter, training, validation)
+    identity = _identity(card, settings, place, stage, fingerprint)
+    folder = Path(out) if out is not None else Path("runs/trained") / f"{card.name}--{place.name}"
+    if _finished(folder, identity, resume):
+        return folder / CARD
+    make_folder(folder)
+    job = TrainingJob(
+        card=card,
+        settings=settings,
+        train=training,
+        val=validation,
+        read=place.adapter.read,
+        auc=auc_or_none,
+        out=folder,
+        identity=identity,
+        resume=resume,
+        device=device,
+        stage=stage,
+    )
+    report = cls.fit(job)
+    place.adapter.close()
+    _write(job, report, place, fingerprint)
+    return folder / CARD
+
+
+def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
+    """Training and validation frames; no identity is in both (DataError where the dataset's own splits share one)."""
+    from .training.split import carve_validation
+
+    count = settings.frames_per_video
+    selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
+
+    def listed(split: str) -> list[Frame]:
+        frames = list_frames(dataset.adapter, split, selection)
+        if not frames:
+            raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
+        check_unique(frames)
+        return frames
+
+    training = listed("train")
+    if "val" not in dataset.card.splits:
+        return carve_validation(training, settings.val_fraction, settings.seed)
+    validation = listed("val")
+    people = {person for frame in training for person in frame.identities}
+    shared = next((p for frame in validation for p in frame.identities if p in people), None)
+    if shared is not None:
+        raise DataError(f"dataset '{dataset.name}': identity '{shared}' is in train and in val: the splits must differ")
+    return training, validation
+
+
+def data_fingerprint(adapter: Adapter, training: list[Frame], validation: list[Frame]) -> str:
+    """16 hex digits over the list of all frames and the pixels of 256 of them, spread evenly."""
+    digest = hashlib.sha256()
+    for frame in (*training, *validation):
+        digest.update(json.dumps([frame.id, frame.video, frame.label, frame.method, frame.identities]).encode())
+    for frame in spread([*training, *validation], FINGERPRINT_FRAMES):
+        try:
+            digest.update(adapter.digest(frame, adapter.read(frame)).encode())
+        except Exception:  # an unreadable frame is the fit's to report; here it only leaves no digest
+            digest.update(b"unreadable")
+    return digest.hexdigest()[:16]
+
+
+def _identity(card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, fingerprint: str) -> str:
+    """A hash of everything that decides the weights."""
+    content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training"})
+    parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _finished(folder: Path, identity: str, resume: bool) -> bool:
+    """Whether this very training is done already. Raises DetectorError where the folder holds something else."""
+    path = folder / RECORD
+    if not path.is_file():
+        return False
+    held = json.loads(path.read_text(encoding="utf-8")).get("identity")
+    if held != identity:
+        raise DetectorError(
+            f"'{folder}' holds a training with another card, seed, dataset or version: give another --out, or remove it"
+        )
+    if not resume:
+        raise DetectorError(f"'{folder}' holds this training, finished: use it as the detector, or give another --out")
+    read_card("detectors", folder / CARD)
+    return True
+
+
+def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: str) -> None:
+    card, out = job.card, job.out
+    seen = tuple(dict.fromkeys((*card.training_datasets, dataset.name)))
+    trained = card.model_copy(
+        update={
+            "weights": report.weights.name,
+            "training_datasets": seen,
+            "training": job.settings,
+            "options": {**card.options, **report.options},
+        }
+    )
+    record: dict[str, Any] = {
+        "identity": job.identity,
+        "detector": card.name,
+        "dataset": dataset.name,
+        "stage": job.stage,
+        "seed": job.settings.seed,
+        "card": card.model_dump(mode="json"),
+        "dataset_card": dataset.card.model_dump(mode="json"),
+        "settings": job.settings.model_dump(mode="json"),
+        "data_fingerprint": fingerprint,
+        "n_train": _counts(job.train),
+        "n_val": _counts(job.val),
+        "val_auc": report.val_auc,
+        "curves": report.curves,
+        "notes": report.notes,
+        "versions": versions(),
+        "commit": _commit(),
+    }
+    text = yaml.safe_dump(trained.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=110)
+    write_text(out / CARD, text)
+    write_json(out / RECORD, record)  # last: its presence means that the training is finished
+
+
+def _counts(frames: list[Frame]) -> dict[str, int]:
+    return {
+        "frames": len(frames),
+        "real": sum(frame.label == 0 for frame in frames),
+        "fake": sum(frame.label == 1 for frame in frames),
+        "videos": len({frame.video for frame in frames}),
+        "identities": len({person for frame in frames for person in frame.identities}),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, `-dirty` where it has changes; None outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel").strip()) != here.parent:
+            return None
+        return git("rev-parse", "HEAD").strip() + ("-dirty" if git("status", "--porcelain").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,1 @@
+"""What all trainable backends share."""

@@ -1,0 +1,173 @@
+"""Checkpoints of a training: a folder per checkpoint, complete or not there, and tensors in safetensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..backends.base import FitReport, TrainingJob
+from ..errors import DetectorError, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = dict[str, torch.Tensor]
+
+FOLDER = "checkpoints"
+PREFIX = "step-"
+WEIGHTS = "model.safetensors"
+"""The file of a finished training's weights, in `TrainingJob.out`."""
+REPORT = "fit.json"
+"""What a finished training gave back, in `TrainingJob.out`; it is written last."""
+
+
+@dataclass
+class Checkpoint:
+    """What a training needs to go on: the tensors as they are, the best ones so far, optimiser and counters."""
+
+    tensors: Tensors
+    best: Tensors | None
+    optimizer: dict[str, Any]
+    state: dict[str, Any]
+
+
+def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors, to a temporary name first. Tied and strided tensors are written as copies."""
+    import torch
+    from safetensors.torch import save_file
+
+    plain = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file(plain, temporary, metadata={"format": "pt", **(metadata or {})})
+    temporary.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Tensors (on the CPU) and metadata of a safetensors file. Raises DetectorError for a file that is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew") from None
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON to a temporary name and rename it. Floats keep every bit."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: bool) -> None:
+    """Write the checkpoint after `step` steps and then remove the older ones.
+
+    The folder gets its name when all is in it, so a kill at any moment leaves the previous one. The best weights
+    are linked from the previous checkpoint unless `best_is_new`: then they are this one's own.
+    """
+    import torch
+
+    folder = out / FOLDER
+    target, temporary = folder / f"{PREFIX}{step:08d}", folder / ".tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    previous = latest_checkpoint(out)
+    write_tensors(temporary / WEIGHTS, checkpoint.tensors)
+    if best_is_new:
+        _link(temporary / WEIGHTS, temporary / "best.safetensors")
+    elif previous is not None and (previous / "best.safetensors").exists():
+        _link(previous / "best.safetensors", temporary / "best.safetensors")
+    torch.save(checkpoint.optimizer, temporary / "optimizer.pt")
+    write_json(temporary / "state.json", checkpoint.state)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
+    for old in folder.glob(f"{PREFIX}*"):
+        if old != target:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def latest_checkpoint(out: Path) -> Path | None:
+    """The newest complete checkpoint in a training's folder, or None."""
+    return max((out / FOLDER).glob(f"{PREFIX}*"), default=None)
+
+
+def load_checkpoint(path: Path, identity: str) -> Checkpoint:
+    """Read a checkpoint. Raises DetectorError when it belongs to another training or cannot be read."""
+    import torch
+
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DetectorError(
+            f"checkpoint '{path}' cannot be read: {first_line(error)}; train without --resume"
+        ) from None
+    check_identity(path, state, identity)
+    optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
+    best = path / "best.safetensors"
+    return Checkpoint(
+        tensors=read_tensors(path / WEIGHTS)[0],
+        best=read_tensors(best)[0] if best.exists() else None,
+        optimizer=optimizer,
+        state=state,
+    )
+
+
+def check_identity(path: Path, state: dict[str, Any], identity: str) -> None:
+    """Raise DetectorError unless `state` was written by the training with this identity."""
+    if state.get("identity") != identity:
+        raise DetectorError(
+            f"'{path}' belongs to another training (identity {str(state.get('identity'))[:12]}, this one is "
+            f"{identity[:12]}): the settings, data or code differ; undo that or give another --out"
+        )
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link, a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def finished_report(job: TrainingJob) -> FitReport | None:
+    """The report of a training that `job.out` already holds, for `job.resume`; None where there is none to take.
+
+    Raises DetectorError when the folder holds a training, finished or not, and `job.resume` is off, or when it is
+    another one.
+    """
+    path = job.out / REPORT
+    if path.exists():
+        if not job.resume:
+            raise DetectorError(f"'{job.out}' already holds a finished training: use it, or give another --out")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        check_identity(job.out, data, job.identity)
+        return FitReport(
+            weights=job.out / WEIGHTS,
+            val_auc=data["val_auc"],
+            curves=data["curves"],
+            options=data["options"],
+            notes=data["notes"],
+        )
+    if not job.resume and latest_checkpoint(job.out) is not None:
+        raise DetectorError(f"'{job.out}' holds a training that was cut off: add --resume, or give another --out")
+    return None
+
+
+def write_report(job: TrainingJob, report: FitReport) -> None:
+    """Mark the training in `job.out` as finished; its checkpoints are then of no more use and are removed."""
+    write_json(
+        job.out / REPORT,
+        {
+            "identity": job.identity,
+            "val_auc": report.val_auc,
+            "curves": report.curves,
+            "options": report.options,
+            "notes": report.notes,
+        },
+    )
+    shutil.rmtree(job.out / FOLDER, ignore_errors=True)

@@ -1,0 +1,160 @@
+"""Standardised logistic regression on features, regularised by cross-validation over identities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backends.base import FitReport, TrainingJob
+from ..errors import DataError, FrameError
+from ..records import FAKE, REAL, Frame
+from .reading import UNREADABLE_SHARE
+from .split import components
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from ..records import Floats
+
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
+"""Values of C (inverse regularisation) that are tried, the most regularised first."""
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """P(fake) = sigmoid(((x - mean) / scale) · coef + intercept); arrays are float64 [features], intercept a number."""
+
+    mean: Floats
+    scale: Floats
+    coef: Floats
+    intercept: float
+
+    def logits(self, features: Floats) -> Floats:
+        """Log odds of fake, float64 [B], for features [B, F]; each row is summed on its own, whatever the batch."""
+        return np.asarray((((features - self.mean) / self.scale) * self.coef).sum(axis=1) + self.intercept)
+
+    def scores(self, features: Floats) -> Floats:
+        """P(fake), float64 [B], for features [B, F]."""
+        from scipy.special import expit
+
+        return np.asarray(expit(self.logits(features)), dtype=np.float64)
+
+
+def fit_linear(
+    features: Floats, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int
+) -> tuple[LinearModel, float, list[dict[str, float]]]:
+    """Fit on features [N, F], labels [N] (1 = fake) and groups [N]; classes weigh the same.
+
+    C is the value with the best mean AUC over stratified folds that share no group, the smaller on ties; 0.01 where
+    there are too few groups to fold. Returns the model, C, and (C, AUC) of every value tried.
+    """
+    tried = _cross_validate(features, labels, groups, seed)
+    best = max(tried, key=lambda row: (row["cv_auc"], -row["c"]))["c"] if tried else 0.01
+    scaler, regression = _pipeline(best).fit(features, labels)
+    model = LinearModel(
+        mean=np.asarray(scaler.mean_, dtype=np.float64),
+        scale=np.asarray(scaler.scale_, dtype=np.float64),
+        coef=np.asarray(regression.coef_[0], dtype=np.float64),
+        intercept=float(regression.intercept_[0]),
+    )
+    return model, best, tried
+
+
+def _pipeline(strength: float) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(
+        StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=5000, tol=1e-6)
+    )
+
+
+def _cross_validate(
+    features: Floats, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int
+) -> list[dict[str, float]]:
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    per_class = [len(set(groups[labels == label].tolist())) for label in (REAL, FAKE)]
+    folds = min(FOLDS, *per_class)
+    if folds < 2:
+        return []
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
+    parts = [
+        (train, test)
+        for train, test in splitter.split(features, labels, groups)
+        if len(set(labels[train].tolist())) == 2 and len(set(labels[test].tolist())) == 2
+    ]
+    tried = []
+    for strength in STRENGTHS if parts else ():
+        aucs = []
+        for train, test in parts:
+            model = _pipeline(strength).fit(features[train], labels[train])
+            aucs.append(roc_auc_score(labels[test], model.decision_function(features[test])))
+        tried.append({"c": strength, "cv_auc": float(np.mean(aucs))})
+    return tried
+
+
+def fit_on_features(
+    job: TrainingJob, extract: Callable[[list[Frame]], tuple[list[Frame], Floats]]
+) -> tuple[LinearModel, FitReport]:
+    """Fit a linear detector for a job, on features that `extract` computes.
+
+    `extract` gives the frames it could read and their features [N, F]. The report's weights path is where the
+    caller still has to write them. Raises DataError when a class is missing or too many frames are unreadable.
+    """
+    frames, features = extract(job.train)
+    val_frames, val_features = extract(job.val)
+    lost = len(job.train) + len(job.val) - len(frames) - len(val_frames)
+    labels = np.array([frame.label for frame in frames], dtype=np.int64)
+    for label, name in ((REAL, "real"), (FAKE, "fake")):
+        if label not in labels:
+            raise DataError(f"a detector cannot be trained without {name} frames: the training split has none")
+    model, strength, tried = fit_linear(features, labels, identity_groups(frames), job.settings.seed)
+    val_auc = None
+    if val_frames:
+        val_auc = job.auc([frame.label for frame in val_frames], model.scores(val_features).tolist())
+    notes = [
+        f"logistic regression, C = {strength:g} by cross-validation over identities",
+        "of the training settings only the seed is used",
+    ]
+    if lost:
+        notes.append(f"{lost} unreadable frames left out of training")
+    from .checkpoint import WEIGHTS
+
+    return model, FitReport(job.out / WEIGHTS, val_auc, curves=tried, notes=notes)
+
+
+def readable(frames: Sequence[Frame], compute: Callable[[Frame], Floats]) -> tuple[list[Frame], Floats]:
+    """The frames that `compute` gives features [F] for, and these [N, F]; FrameErrors are left out.
+
+    Raises DataError when more than UNREADABLE_SHARE of the frames fail.
+    """
+    kept: list[Frame] = []
+    rows: list[Floats] = []
+    failed: list[FrameError] = []
+    for frame in frames:
+        try:
+            rows.append(compute(frame))
+            kept.append(frame)
+        except FrameError as error:
+            failed.append(error)
+            if len(failed) > UNREADABLE_SHARE * len(frames):
+                raise DataError(
+                    f"more than {UNREADABLE_SHARE:.0%} of {len(frames)} frames cannot be read, first "
+                    f"'{failed[0].frame}': {failed[0].reason}; mend the dataset"
+                ) from None
+    return kept, np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)
+
+
+def identity_groups(frames: Sequence[Frame]) -> npt.NDArray[np.int64]:
+    """For each frame the number of its component of shared identities and videos, int64 [N]."""
+    group = {frame.id: number for number, part in enumerate(components(frames)) for frame in part.frames}
+    return np.array([group[frame.id] for frame in frames], dtype=np.int64)

@@ -1,0 +1,351 @@
+"""The training loop of every torch backend: seeded, resumable to the bit, the same over any number of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ..backends.base import FitReport, TrainingJob
+from ..backends.network import pick_device
+from ..errors import DetectorError, first_line
+from .checkpoint import (
+    WEIGHTS,
+    Checkpoint,
+    finished_report,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    write_report,
+    write_tensors,
+)
+from .loader import Parts, part_loader, prepared_batches
+from .reading import FrameReader
+from .sampling import derived_seed, epoch_batches, steps_per_epoch
+from .schedule import lr_factor
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..records import Image
+
+
+@dataclass
+class Network:
+    """What a backend hands to the loop.
+
+    `model` maps the output of `normalise` to one logit an image, [B] or [B, 1], the higher the more fake. `prepare`
+    turns an RGB uint8 image [H, W, 3] into an array of a fixed shape (in workers); `normalise` a stacked batch of
+    these, on the device, into the model's input. Submodules named in `frozen` stay in eval mode and are neither
+    trained nor checkpointed. `metadata` goes into the weights file.
+    """
+
+    model: nn.Module
+    prepare: Callable[[Image], npt.NDArray[Any]]
+    normalise: Callable[[torch.Tensor], torch.Tensor]
+    frozen: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Counters:
+    """The counters of a training; all that a checkpoint holds besides tensors."""
+
+    identity: str
+    step: int = 0
+    loss_sum: float = 0.0
+    images: int = 0
+    best_epoch: int = 0
+    best_auc: float | None = None
+    best_loss: float | None = None
+    curves: list[dict[str, float]] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def fit_network(job: TrainingJob, network: Network) -> FitReport:
+    """Train a network for a job: class-balanced batches, BCE on the logit of fake = 1, best epoch by validation AUC.
+
+    Writes `model.safetensors` (all of the model) into `job.out`, a checkpoint there after each epoch and each
+    `checkpoint_steps`. With `job.resume` a training that was cut off goes on; on a CPU it ends with the very same
+    bits. An image that cannot be read adds nothing to its step's gradient, which is still divided by the planned
+    batch size. Curves hold, per epoch: epoch (from 1), train_loss, val_loss, val_auc, lr (of the last step); what
+    is not defined is left out. Raises DetectorError for a loss that is not finite, an unusable device or precision,
+    or a folder in use; DataError for a missing class or more than 5% of unreadable frames.
+    """
+    done = finished_report(job)
+    if done is not None:
+        return done
+    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        return _Training(job, network).run()
+
+
+class _Training:
+    """One run of the loop: what it holds while it lasts."""
+
+    def __init__(self, job: TrainingJob, network: Network) -> None:
+        self.job, self.settings, self.network = job, job.settings, network
+        self.labels = [frame.label for frame in job.train]
+        self.steps = steps_per_epoch(self.labels, self.settings.batch_size)
+        self.total = self.steps * self.settings.epochs
+        self.warmup = round(self.settings.warmup_epochs * self.steps)
+        self.reader = FrameReader(job.read)
+        self.accelerator = _accelerator(job)
+        self.plain_forward = network.model.forward  # before accelerate wraps it: validation runs in fp32
+        self._freeze()
+        self.optimizer = self.accelerator.prepare(_optimizer(network.model, job))
+        self.model = self.accelerator.prepare(network.model.to(memory_format=torch.channels_last))
+        self.progress = Counters(job.identity)
+        self.best: dict[str, torch.Tensor] | None = None
+
+    def run(self) -> FitReport:
+        """Train from the start or from the newest checkpoint to the end, and write the weights."""
+        self._restore()
+        self.reader.fill([*self.job.train, *self.job.val])
+        self.reader.unreadable.update(self.progress.unreadable)
+        with _progress_bar(self.accelerator, self.total, self.progress.step) as advance:
+            while self.progress.step < self.total:
+                self._epoch(self.progress.step // self.steps, self.progress.step % self.steps, advance)
+        return self._finish()
+
+    def _freeze(self) -> None:
+        for name in self.network.frozen:
+            self.network.model.get_submodule(name).requires_grad_(False)
+
+    def _changing(self) -> dict[str, torch.Tensor]:
+        """The model's tensors without those of frozen submodules."""
+        prefixes = tuple(f"{name}." for name in self.network.frozen)
+        return {k: v for k, v in self.network.model.state_dict().items() if not k.startswith(prefixes)}
+
+    def _restore(self) -> None:
+        path = latest_checkpoint(self.job.out)
+        if path is None:
+            return
+        checkpoint = load_checkpoint(path, self.job.identity)
+        self.network.model.load_state_dict(checkpoint.tensors, strict=False)
+        self.optimizer.load_state_dict(checkpoint.optimizer["optimizer"])
+        if self.accelerator.scaler is not None and checkpoint.optimizer["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(checkpoint.optimizer["scaler"])
+        self.progress = Counters(**checkpoint.state)
+        self.best = checkpoint.best
+
+    def _epoch(self, epoch: int, first: int, advance: Callable[[str], None]) -> None:
+        """The steps of one epoch from `first` on, its validation and its checkpoint."""
+        settings, progress = self.settings, self.progress
+        batches = epoch_batches(self.labels, settings.batch_size, settings.seed, epoch)[first:]
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        parts = Parts(self.job, self.reader, self.network.prepare, epoch, batches, rank, world)
+        loader = iter(part_loader(parts, pin_memory=self.accelerator.device.type == "cuda"))
+        self.model.train()
+        for name in self.network.frozen:
+            self.network.model.get_submodule(name).eval()
+        for batch in batches:
+            lr = self._step(loader, len(batch))
+            progress.step += 1
+            advance(f"epoch {epoch + 1} loss {progress.loss_sum / max(1, progress.images):.3f}")
+            ends = progress.step % self.steps == 0
+            if not ends and settings.checkpoint_steps and progress.step % settings.checkpoint_steps == 0:
+                self._save(best_is_new=False)
+        self._save(best_is_new=self._close_epoch(epoch, lr))
+
+    def _step(self, loader: Iterator[Any], planned: int) -> float:
+        """One optimiser step over all parts of a batch of `planned` images; returns its learning rate."""
+        settings, accelerator, progress = self.settings, self.accelerator, self.progress
+        lr = settings.lr * lr_factor(progress.step, self.total, self.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        torch.manual_seed(derived_seed("step", settings.seed, progress.step, accelerator.process_index))
+        self.optimizer.zero_grad()
+        sums = torch.zeros(2, dtype=torch.float64)
+        for part in range(settings.accumulation):
+            images, labels, failed = next(loader)
+            self.reader.unreadable.update(failed)
+            quiet = part + 1 < settings.accumulation
+            with accelerator.no_sync(self.model) if quiet else contextlib.nullcontext():
+                loss = self._losses(images, labels).sum()
+                # DDP averages gradients over processes; the loss is the mean over the whole planned batch.
+                accelerator.backward(loss * (accelerator.num_processes / planned))
+            sums += torch.tensor([float(loss.detach()), float(len(labels))], dtype=torch.float64)
+        sums = self._over_processes(sums)
+        if not math.isfinite(float(sums[0])):
+            raise DetectorError(
+                f"detector '{self.job.card.name}': the loss is {float(sums[0])} at step {progress.step + 1}: "
+                "lower `lr` or set `clip_grad_norm` in the card's training settings"
+            )
+        if settings.clip_grad_norm is not None:
+            accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_grad_norm)
+        self.optimizer.step()
+        progress.loss_sum += float(sums[0])
+        progress.images += int(sums[1])
+        self.reader.check(len(self.job.train) + len(self.job.val))
+        return lr
+
+    def _losses(self, images: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
+        """Loss per image [n] of a part; of a part without readable images one zero that touches every weight.
+
+        The zero comes from a blank image in eval mode: every process must take part in each exchange of gradients,
+        and a blank must not enter the batch statistics.
+        """
+        device = self.accelerator.device
+        if images is None:
+            blank = torch.from_numpy(self.network.prepare(np.zeros((64, 64, 3), dtype=np.uint8)))[None]
+            self.model.eval()
+            logits = self.model(self.network.normalise(blank.to(device)))
+            self.model.train()
+            return logits.reshape(1) * 0.0
+        logits = self.model(self.network.normalise(images.to(device, non_blocking=True)))
+        return binary_cross_entropy_with_logits(
+            logits.reshape(len(labels)).float(), labels.to(device), reduction="none"
+        )
+
+    def _over_processes(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums of per-process values, float64 [k]."""
+        if self.accelerator.num_processes == 1:
+            return values
+        total: torch.Tensor = self.accelerator.reduce(values.to(self.accelerator.device), "sum")
+        return total.cpu()
+
+    def _close_epoch(self, epoch: int, lr: float) -> bool:
+        """Validate, note the epoch in the curves, and return whether it is the best so far."""
+        progress = self.progress
+        auc, loss = self._validate()
+        row = {"epoch": float(epoch + 1), "train_loss": progress.loss_sum / max(1, progress.images), "lr": lr}
+        row |= {key: value for key, value in (("val_loss", loss), ("val_auc", auc)) if value is not None}
+        progress.curves.append(row)
+        progress.loss_sum, progress.images = 0.0, 0
+        if auc is not None:
+            better = progress.best_auc is None or auc > progress.best_auc
+        elif loss is not None:
+            better = progress.best_auc is None and (progress.best_loss is None or loss < progress.best_loss)
+        else:
+            better = True
+        if better:
+            progress.best_epoch, progress.best_auc, progress.best_loss = epoch + 1, auc, loss
+            self.best = {name: value.detach().cpu().clone() for name, value in self._changing().items()}
+        return better
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        """AUC and mean loss over the readable validation frames, in fp32; None where they are not defined."""
+        from accelerate.utils import gather_object
+
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        numbers = range(rank, len(self.job.val), world)
+        mine: list[tuple[int, float]] = []
+        self.network.model.eval()
+        with torch.inference_mode():
+            for chunk, images in prepared_batches(self.reader, self.network.prepare, self.job, numbers):
+                inputs = self.network.normalise(images.to(self.accelerator.device))
+                mine += zip(chunk, self.plain_forward(inputs).reshape(len(chunk)).double().tolist(), strict=True)
+        self.reader.check(len(self.job.train) + len(self.job.val))
+        judged = sorted(gather_object(mine) if world > 1 else mine)
+        if not judged:
+            return None, None
+        logits = np.array([logit for _, logit in judged])
+        labels = [self.job.val[number].label for number, _ in judged]
+        loss = float(np.mean(np.logaddexp(0.0, logits) - np.array(labels) * logits))
+        if not math.isfinite(loss):
+            raise DetectorError(
+                f"detector '{self.job.card.name}': the validation loss is {loss} after epoch "
+                f"{len(self.progress.curves) + 1}: lower `lr` in the card's training settings"
+            )
+        return self.job.auc(labels, (1.0 / (1.0 + np.exp(-np.clip(logits, -700, 700)))).tolist()), loss
+
+    def _save(self, best_is_new: bool) -> None:
+        if self.accelerator.is_main_process:
+            self.progress.unreadable = dict(self.reader.unreadable)
+            scaler = self.accelerator.scaler
+            checkpoint = Checkpoint(
+                tensors=self._changing(),
+                best=None,
+                optimizer={
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": scaler.state_dict() if scaler is not None else None,
+                },
+                state=dataclasses.asdict(self.progress),
+            )
+            save_checkpoint(self.job.out, self.progress.step, checkpoint, best_is_new)
+        self.accelerator.wait_for_everyone()
+
+    def _finish(self) -> FitReport:
+        """Write the best epoch's weights and the report."""
+        progress = self.progress
+        assert self.best is not None  # the first epoch always is
+        self.network.model.load_state_dict(self.best, strict=False)
+        how = "validation AUC" if progress.best_auc is not None else "validation loss"
+        chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
+        if progress.best_loss is None:
+            chosen = "last epoch taken: there are no validation frames"
+        report = FitReport(
+            weights=self.job.out / WEIGHTS,
+            val_auc=progress.best_auc,
+            curves=progress.curves,
+            notes=[chosen, *self.reader.notes()],
+        )
+        if self.accelerator.is_main_process:
+            self.job.out.mkdir(parents=True, exist_ok=True)
+            write_tensors(report.weights, self.network.model.state_dict(), self.network.metadata)
+            write_report(self.job, report)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.free_memory()
+        return report
+
+
+def _accelerator(job: TrainingJob) -> Any:
+    """An Accelerator for the job's device and precision. Raises DetectorError where they do not go together."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+
+    # These are singletons: without a reset a second training in this process would keep the first one's settings.
+    alone = not PartialState._shared_state or PartialState().num_processes == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)
+    device = pick_device(job.device)
+    precision = {"fp32": "no"}.get(job.settings.precision, job.settings.precision)
+    if device.index is not None:
+        torch.cuda.set_device(device)
+    try:
+        return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+    except ValueError as error:
+        raise DetectorError(
+            f"detector '{job.card.name}': precision {job.settings.precision} cannot be used on {device.type} "
+            f"({first_line(error)}): set `precision: fp32`"
+        ) from None
+
+
+def _optimizer(model: nn.Module, job: TrainingJob) -> torch.optim.Optimizer:
+    """The optimiser of the settings; weight decay is for weight matrices and kernels, not for biases and norms."""
+    settings = job.settings
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        raise DetectorError(f"detector '{job.card.name}' has no weights to train: all of it is frozen")
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=settings.lr)
+
+
+@contextlib.contextmanager
+def _progress_bar(accelerator: Any, total: int, done: int) -> Iterator[Callable[[str], None]]:
+    """A bar over the steps on standard error, only on a terminal and only in the main process."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not (accelerator.is_main_process and sys.stderr.isatty()):
+        yield lambda text: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=total, completed=done)
+        yield lambda text: bar.update(task, advance=1, description=text)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .cards import DatasetCard, ProtocolCard
 from .errors import ScoreError, near
+from .leaderboard.table import read_results
 from .loading import load_dataset, load_protocol
 from .protocol import plan_frames
 from .records import Frame, Result
 from .runner import score_rows
 from .scoring.rows import Rows, read_rows
-from .signature import data_hash, detector_fields, measure_fields
-from .store import PREDICTIONS
+from .signature import DETECTOR, data_hash, detector_fields, measure_fields
+from .store import PREDICTIONS, RESULT
 
 
 def score(
@@ -35,7 +37,10 @@ def score(
     file is taken as the plan, `video` and `method` columns included. Raises ScoreError or DataError in one line.
     """
     place = Path(path).expanduser()
+    by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown")
     if (place / PREDICTIONS).is_file():
+        if (place / RESULT).is_file():
+            by = _known_detector(place / RESULT)
         place = place / PREDICTIONS
     card = load_protocol(protocol)
     rows = read_rows(place, columns)
@@ -50,7 +55,13 @@ def score(
             f"'{place}' these are only the dataset can tell: give --dataset"
         )
     fields = measure_fields(name, split if dataset is not None else "none", data_hash(rows), len(rows), card, None)
-    return score_rows(rows, card, fields | detector_fields(detector or place.stem, "unknown", "unknown", "unknown"))
+    return score_rows(rows, card, fields | by)
+
+
+def _known_detector(path: Path) -> dict[str, Any]:
+    """The detector's part of the signature, from the result that a run left beside its predictions."""
+    result = read_results([path])[0]
+    return {key: result.measured[key] for key in DETECTOR if key in result.measured}
 
 
 def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:

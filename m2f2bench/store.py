@@ -13,9 +13,10 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ScoreError, StoreError
 from .records import STATUSES, Prediction
@@ -95,7 +96,7 @@ class PredictionStore:
     def __init__(self, folder: Path, key: str) -> None:
         """`folder` is created if need be."""
         self.folder, self.key = folder, key
-        self._partial: IO[bytes] | None = None
+        self._partial: FileIO | None = None
         self._pending = 0  # rows that stand in the partial file only
         self._rows: dict[str, Prediction] = {}
 
@@ -107,7 +108,8 @@ class PredictionStore:
             self._rows = {row.frame: row for row in read_parquet(finished)}
         path = self.folder / PARTIAL
         try:
-            self._partial = path.open("ab+")
+            # Unbuffered: a row that was appended is with the operating system, and closing never writes.
+            self._partial = path.open("ab+", buffering=0)
         except OSError as error:
             raise cannot_write(path, error) from None
         try:
@@ -151,8 +153,9 @@ class PredictionStore:
         assert self._partial is not None
         start = self._partial.seek(0, os.SEEK_END)
         try:
-            self._partial.write(data)
-            self._partial.flush()
+            left = memoryview(data)
+            while left:
+                left = left[self._partial.write(left) :]
         except OSError as error:
             # What a full disk took of the last batch is cut off again, so that only whole lines stay.
             with contextlib.suppress(OSError):
@@ -175,25 +178,26 @@ class PredictionStore:
 
     def _recover(self) -> None:
         """Read the partial file's whole lines, cut off what comes after them, write the header if there is none."""
-        assert self._partial is not None
-        self._partial.seek(0)
+        path = self.folder / PARTIAL
         good = 0
-        for number, line in enumerate(self._partial):
-            try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines):
                 if not line.endswith(b"\n"):
                     break
-                data = json.loads(line)
-                if number == 0:
-                    self._check_key(data["key"], self.folder / PARTIAL)
-                else:
-                    row = Prediction(**data)
-                    self._rows[row.frame] = row
-                    self._pending += 1
-            except (ValueError, TypeError, KeyError):
-                break
-            good += len(line)
-        self._partial.seek(good)
-        self._partial.truncate()
+                try:
+                    data = json.loads(line)
+                    if number == 0:
+                        self._check_key(data["key"], path)
+                    else:
+                        row = Prediction(**data)
+                        self._rows[row.frame] = row
+                        self._pending += 1
+                except (ValueError, TypeError, KeyError):
+                    if number == 0:
+                        raise StoreError(f"'{path}' is not a predictions file of m2f2bench: remove it") from None
+                    break
+                good += len(line)
+        os.truncate(path, good)
         if good == 0:
             self._write(json.dumps({"key": self.key}).encode() + b"\n")
 

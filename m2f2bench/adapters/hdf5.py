@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..records import Image
 
 METHODS = (ORIGINAL, "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+MAX_DATASETS = 2048
+"""Videos that a process keeps open at most; one takes a few kilobytes."""
 EXPECTED = "uint8, frames x height x width x 3"
 
 
@@ -63,9 +65,10 @@ class Handles:
     """The open files of one process. h5py itself lets one thread at a time into the library."""
 
     def __init__(self) -> None:
-        """Without files; the lock keeps two threads from opening the same one."""
+        """Nothing is open; the lock keeps two threads from opening the same file."""
         self.lock = threading.Lock()
         self.files: dict[str, Any] = {}
+        self.datasets: dict[tuple[str, str], Any] = {}
         self.opened: dict[str, int] = {}
 
 
@@ -123,9 +126,8 @@ class HDF5Adapter(Adapter):
     def read(self, frame: Frame) -> Image:
         """One frame, RGB uint8 [H, W, 3]; only its bytes (or its chunk's) are read."""
         place = frame.locator
-        file = self._file(Path(place.path))
         try:
-            dataset = file[place.key]
+            dataset = self._dataset(place.path, place.key or "")
             if dataset.shape[0] == 0:
                 raise FrameError(frame.id, f"video '{place.key}' in '{place.path}' has no frames")
             return np.asarray(dataset[place.index], dtype=np.uint8)
@@ -145,21 +147,34 @@ class HDF5Adapter(Adapter):
             for file in here.files.values():
                 file.close()
             here.files.clear()
+            here.datasets.clear()
 
     def _here(self) -> Handles:
         """This process's open files."""
         return self._handles.setdefault(os.getpid(), Handles())  # atomic: all threads get the same object
 
-    def _file(self, path: Path) -> Any:
+    def _dataset(self, path: str, key: str) -> Any:
+        """An open video. Opening one costs several times what reading a frame does, so many are kept."""
+        here = self._here()
+        dataset = here.datasets.get((path, key))
+        if dataset is None:
+            dataset = self._file(path)[key]
+            with here.lock:
+                while len(here.datasets) >= MAX_DATASETS:
+                    del here.datasets[next(iter(here.datasets))]  # the one kept longest
+                here.datasets[path, key] = dataset
+        return dataset
+
+    def _file(self, name: str) -> Any:
         """The open file. Raises `DataError` if it is not there, cut short or no HDF5."""
-        here, name = self._here(), str(path)
+        here = self._here()
         file = here.files.get(name)
         if file is not None:
             return file
         with here.lock:
             self._let_go_inherited()
             if name not in here.files:
-                here.files[name] = _open(path)
+                here.files[name] = _open(Path(name))
                 here.opened[name] = here.opened.get(name, 0) + 1
             return here.files[name]
 
@@ -175,7 +190,7 @@ class HDF5Adapter(Adapter):
                     file.close()
 
     def _in_file(self, method: str, keys: list[str], path: Path, split: str) -> Iterator[Video]:
-        file = self._file(path)
+        file = self._file(str(path))
         there = set(file)
         if not there.intersection(keys):
             has = ", ".join(sorted(there)[:3]) or "nothing"
@@ -243,11 +258,13 @@ def _open(path: Path) -> Any:
 
     if not path.is_file():
         raise DataError(f"'{path}' is not there (any more)")
+    # no chunk cache: frames are drawn at random, and each of the many open videos would keep its own
     try:
         try:
-            return h5py.File(path, "r", locking=False)
-        except (TypeError, ValueError):  # a library too old to know the setting
-            return h5py.File(path, "r")
+            return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
+        except (OSError, TypeError, ValueError):
+            # the library is too old to know the setting, or this process has the file open without it
+            return h5py.File(path, "r", rdcc_nbytes=0)
     except OSError as error:
         raise DataError(f"'{path}' is cut short or no HDF5 file: {first_line(error)}; fetch it again") from None
 

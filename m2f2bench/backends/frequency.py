@@ -104,7 +104,7 @@ def write_model(path: Path, model: LinearModel, options: FrequencyOptions) -> No
         "intercept": np.array([model.intercept]),
     }
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(arrays, temporary, metadata={"features": VERSION, "selected": options.features})
+    save_file(arrays, temporary, metadata={"features": f"{VERSION}/{options.features}"})
     temporary.replace(path)
 
 
@@ -122,10 +122,10 @@ def read_model(path: Path, options: FrequencyOptions) -> LinearModel:
         raise DetectorError(
             f"weights '{path}' are none of the frequency backend's: {first_line(error)}; train it anew"
         ) from None
-    found, wanted = (metadata.get("features"), metadata.get("selected")), (VERSION, options.features)
+    found, wanted = metadata.get("features"), f"{VERSION}/{options.features}"
     if found != wanted:
         raise DetectorError(
-            f"weights '{path}' were fitted on features {found[0]}/{found[1]}, the card and this version have "
-            f"{wanted[0]}/{wanted[1]}: train the detector anew"
+            f"weights '{path}' were fitted on features {found}, the card and this version have {wanted}: "
+            "train the detector anew"
         )
     return LinearModel(arrays["mean"], arrays["scale"], arrays["coef"], float(arrays["intercept"][0]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
 
 from ..cards import DetectorCard, validate
@@ -32,7 +33,7 @@ class TimmOptions(Settings):
     """Where training starts: `offline` (an installed package), `hub`, a .safetensors or .pth file, null (random)."""
     drop_rate: Probability = 0.0
     drop_path_rate: Probability = 0.0
-    model_kwargs: dict[str, Any] = {}
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Passed to `timm.create_model`."""
 
 
@@ -43,6 +44,10 @@ class Probe(nn.Module):
         """`backbone` maps [B, 3, S, S] to a list of maps [B, c, h, w]; `features` is twice the sum of the c."""
         super().__init__()
         self.backbone = backbone
+        self.mean: torch.Tensor
+        self.scale: torch.Tensor
+        self.coef: torch.Tensor
+        self.intercept: torch.Tensor
         for name, start in (("mean", 0.0), ("scale", 1.0), ("coef", 0.0)):
             self.register_buffer(name, torch.full((features,), start, dtype=torch.float64))
         self.register_buffer("intercept", torch.zeros(1, dtype=torch.float64))
@@ -65,7 +70,7 @@ class Probe(nn.Module):
         """Take over a fitted logistic regression."""
         for name in ("mean", "scale", "coef"):
             getattr(self, name).copy_(torch.from_numpy(getattr(model, name)))
-        self.intercept.fill_(model.intercept)  # type: ignore[operator]
+        self.intercept.fill_(model.intercept)
 
 
 class TimmDetector(NetworkDetector):
@@ -177,6 +182,14 @@ def _head(model: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
 
 
+def _reset_head(model: nn.Module) -> None:
+    """Start the one logit near zero: some of timm's initialisations scale with the number of classes and make a
+    single output very large."""
+    for name, value in model.named_parameters():
+        if name.startswith(_head(model)):
+            nn.init.normal_(value, std=0.01) if value.ndim > 1 else nn.init.zeros_(value)
+
+
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors file or of a .pth file (a state dict, bare or under `state_dict` or `model`).
 
@@ -207,6 +220,7 @@ def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
     with torch.random.fork_rng():
         torch.manual_seed(job.settings.seed)
         model = _pretrained(options, job.card.folder)
+        _reset_head(model)
     return fit_network(
         job,
         Network(
@@ -248,7 +262,7 @@ def _probe_features(
     reader, normalise, size = FrameReader(job.read), Normalise(settings), job.settings.batch_size
     device = next(probe.parameters()).device
     kept: list[Frame] = []
-    rows: list[Floats] = [np.zeros((0, probe.mean.numel()))]  # type: ignore[operator]
+    rows: list[Floats] = [np.zeros((0, probe.mean.numel()))]
     for start in range(0, len(frames), size):
         pairs = [(frame, reader.get(frame)) for frame in frames[start : start + size]]
         ready = [(frame, resize(image, settings)) for frame, image in pairs if image is not None]

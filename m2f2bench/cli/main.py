@@ -46,7 +46,9 @@ def _root(
 
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
-    logging.basicConfig(format="m2f2bench: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setFormatter(logging.Formatter("m2f2bench: %(message)s"))
+    logging.getLogger("m2f2bench").addHandler(warnings)
     try:
         app()
     except M2F2BenchError as error:
@@ -55,3 +57,5 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         sys.stderr.close()
         sys.exit(0)
+    finally:
+        logging.getLogger("m2f2bench").removeHandler(warnings)

@@ -28,14 +28,15 @@ def render(table: Table, format: str) -> str:
 def to_markdown(table: Table) -> str:
     """A Markdown table, readable as plain text too; the signatures of its columns and rows stand below it."""
     measures = list(dict.fromkeys(column.signature for column in table.columns))
-    heads = ["#", "detector", "trained on"]
+    ranked = any(row.rank is not None for row in table.rows)
+    heads = [*(["#"] if ranked else []), "detector", "trained on"]
     heads += [f"{column.title} [{measures.index(column.signature) + 1}]" for column in table.columns]
     lines = [heads]
     for number, row in enumerate(table.rows):
-        rank = str(row.rank) if row.rank is not None else "–"
+        rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
         name = f"{row.detector} [{_letter(number)}]"
-        lines.append([rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
-    text = f"## {table.title}\n\n{_aligned([[_escaped(v) for v in line] for line in lines])}\n"
+        lines.append([*rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
+    text = f"## {table.title}\n\n{_aligned([[_escaped(v) for v in line] for line in lines], 2 + ranked)}\n"
     if any(cell and cell.in_domain for row in table.rows for cell in row.cells):
         text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
     text += "".join(f"- [{i}] `{signature or 'no result'}`\n" for i, signature in enumerate(measures, 1))
@@ -68,14 +69,14 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _aligned(lines: list[list[str]]) -> str:
+def _aligned(lines: list[list[str]], left: int) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
 
     def row(values: list[str]) -> str:
-        padded = (v.ljust(w) if i < 3 else v.rjust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True)))
+        padded = (v.ljust(w) if i < left else v.rjust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True)))
         return "| " + " | ".join(padded) + " |\n"
 
-    rule = "|" + "|".join("-" * (w + 2) if i < 3 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|\n"
+    rule = "|" + "|".join("-" * (w + 2) if i < left else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|\n"
     return row(lines[0]) + rule + "".join(row(line) for line in lines[1:])
 
 

@@ -21,6 +21,7 @@ FOLDER = "checkpoints"
 PREFIX = "step-"
 WEIGHTS = "model.safetensors"
 """The file of a finished training's weights, in `TrainingJob.out`."""
+METADATA = "m2f2bench"
 REPORT = "fit.json"
 """What a finished training gave back, in `TrainingJob.out`; it is written last."""
 
@@ -36,13 +37,17 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, to a temporary name first. Tied and strided tensors are written as copies."""
+    """Write tensors as safetensors, to a temporary name first. Tied and strided tensors are written as copies.
+
+    The metadata are one JSON text: safetensors writes several entries in a random order, and equal weights should
+    be equal files.
+    """
     import torch
     from safetensors.torch import save_file
 
     plain = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(plain, temporary, metadata={"format": "pt", **(metadata or {})})
+    save_file(plain, temporary, metadata={METADATA: json.dumps(metadata, sort_keys=True)} if metadata else None)
     temporary.replace(path)
 
 
@@ -52,7 +57,8 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew") from None
 

@@ -200,7 +200,8 @@ class _Training:
             self.model.eval()
             logits = self.model(self.network.normalise(blank.to(device)))
             self.model.train()
-            return logits.reshape(1) * 0.0
+            nothing: torch.Tensor = logits.reshape(1) * 0.0
+            return nothing
         logits = self.model(self.network.normalise(images.to(device, non_blocking=True)))
         return binary_cross_entropy_with_logits(
             logits.reshape(len(labels)).float(), labels.to(device), reduction="none"

@@ -10,8 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import numpy.typing as npt
-    from typing_extensions import TypeAlias
 
     Array: TypeAlias = npt.NDArray[np.float32]
     """Float32 array."""

@@ -28,10 +28,7 @@ LEAST = 0.02
 """Blending weights below this are taken as 0, so that a mask ends where the eye sees it end."""
 OUTLINE = ("top", "chin", "jaw", "square", "hair", "style", "hairline", "volume", "part", "glasses", "strands")
 """What a swapped face keeps of its target: the outline of the head, and the hair."""
-GEOMETRY = (
-    "eye_x eye_y eye_w eye_open eye_tilt brow_y brow_arch brow_tilt nose_tip nose_w nose_h bridge_w mouth_y mouth_w "
-    "lip_up lip_low smile cheek socket"
-).split()
+GEOMETRY = ["eye_x", "eye_y", "eye_w", "eye_open", "eye_tilt", "brow_y", "brow_arch", "brow_tilt", "nose_tip", "nose_w", "nose_h", "bridge_w", "mouth_y", "mouth_w", "lip_up", "lip_low", "smile", "cheek", "socket"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,11 @@ def _match_colour(image: Array, target: Array, weight: Array, amount: float) -> 
     return np.asarray(image + amount * (matched - image), np.float32)
 
 
+def _soften(image: Array, sigma: float) -> Array:
+    """A Gaussian blur, `sigma` in pixels: what a decoder or a renderer loses."""
+    return np.asarray(ndimage.gaussian_filter(image, (sigma, sigma, 0), truncate=3), np.float32)
+
+
 def _onto(source: Face, target: Face, geometry: float = 0.0) -> Face:
     """The source's face in the target's head; `geometry` in [0, 1] draws its features to the target's places."""
     kept = {name: getattr(target, name) for name in OUTLINE}
@@ -98,15 +100,15 @@ def _onto(source: Face, target: Face, geometry: float = 0.0) -> Face:
 def swap(case: Case) -> tuple[Array, Array]:
     """Whole-face swap (echoes Deepfakes, FaceSwap): another person's inner face, colour-matched and blended in."""
     rng = case.stream("swap")
-    weight = hull(case, case.between(0.3, 0.1), reach=float(rng.uniform(0.84, 0.94)))
+    weight = hull(case, case.between(0.22, 0.06), reach=float(rng.uniform(0.84, 0.94)))
     other = render_face(_onto(case.source, case.face, 0.4), case.scene, case.pose)
-    other = _match_colour(other, case.real.image, weight, case.between(1.0, 0.75))
-    return other, weight
+    other = _match_colour(other, case.real.image, weight, case.between(0.95, 0.7))
+    return _soften(other, case.between(0.3, 1.0)), weight
 
 
 def lowres(case: Case) -> tuple[Array, Array]:
     """Low-resolution decode: the inner face as a decoder of too few pixels gives it back."""
-    factor = case.between(1.5, 3.2)
+    factor = case.between(1.5, 3.4)
     size = case.real.image.shape[0]
     small = max(8, round(size / factor))
     decoded = _resize(case.real.image, small, small, Pillow.Resampling.BOX)
@@ -118,7 +120,7 @@ def expression(case: Case) -> tuple[Array, Array]:
     """Expression warp (echoes Face2Face): mouth corners and, in some videos, brows are pulled elsewhere."""
     rng = case.stream("expression")
     d, f = case.real, case.face
-    size = case.between(1.2, 5.0) / d.pixels
+    size = case.between(2.0, 6.5) / d.pixels
     lift, widen = size * rng.choice([-1.0, 1.0]), size * rng.choice([-0.6, 0.6])
     across, down = d.u / np.float32(1.9 * f.mouth_w), (d.v - np.float32(f.mouth_y)) / 0.36
     window = _smooth(1.6 * (1 - np.hypot(across, down)))
@@ -133,7 +135,7 @@ def expression(case: Case) -> tuple[Array, Array]:
     rows, columns = np.indices(d.u.shape, np.float32)
     at = np.stack([rows - dv * d.pixels, columns - du * d.pixels])
     moved = np.stack([ndimage.map_coordinates(d.image[..., b], at, order=1, mode="nearest") for b in range(3)], -1)
-    return moved, _smooth(window * 8) * (d.skin > 0.5)
+    return _soften(moved, case.between(0.35, 0.8)), _smooth(window * 8) * (d.skin > 0.5)
 
 
 def resynthesis(case: Case) -> tuple[Array, Array]:
@@ -142,33 +144,32 @@ def resynthesis(case: Case) -> tuple[Array, Array]:
     d, f = case.real, case.face
     region = str(rng.choice(["mouth", "mouth", "nose", "eyes"]))
     if region == "mouth":
-        distance = np.hypot(d.u / np.float32(1.5 * f.mouth_w), (d.v - np.float32(f.mouth_y)) / 0.3)
+        distance = np.hypot(d.u / np.float32(1.9 * f.mouth_w), (d.v - np.float32(f.mouth_y)) / 0.45)
     elif region == "nose":
-        distance = np.hypot(d.u / np.float32(1.7 * f.nose_w), (d.v - np.float32(0.5 * f.nose_tip)) / 0.42)
+        distance = np.hypot(d.u / np.float32(2.2 * f.nose_w), (d.v - np.float32(0.5 * f.nose_tip)) / 0.52)
     else:
-        distance = np.hypot((np.abs(d.u) - np.float32(f.eye_x)) / 0.34, (d.v - np.float32(f.eye_y)) / 0.2)
+        distance = np.hypot(d.u / 0.85, (d.v - np.float32(f.eye_y - 0.05)) / 0.32)
     coarse = ndimage.gaussian_filter(rng.standard_normal((TEXTURE, TEXTURE), np.float32), 3, mode="wrap")
-    coarse *= np.float32(0.7 / coarse.std())
-    change = case.between(0.04, 0.22)
+    coarse *= np.float32(case.between(0.8, 2.4) / coarse.std())
+    change = case.between(0.05, 0.25)
     redrawn = {n: getattr(f, n) * float(1 + change * rng.choice([-1, 1])) for n in ("lip_up", "lip_low", "nose_w", "eye_open")}
     redrawn["lip"] = f.lip * np.asarray(1 + 0.6 * change * rng.uniform(-1, 1, 3), np.float32)
-    texture = f.texture + np.float32(case.between(0.5, 1.0)) * (coarse - f.texture)
+    texture = f.texture + np.float32(case.between(0.6, 1.0)) * (coarse - f.texture)
     other = render_face(dataclasses.replace(f, texture=texture, **redrawn), case.scene, case.pose)
-    other = ndimage.gaussian_filter(other, (*[case.between(0.3, 0.8)] * 2, 0))
-    return other, _smooth((1 - distance) / 0.25) * d.skin
+    return _soften(other, case.between(0.35, 0.8)), _smooth((1 - distance) / 0.25) * d.skin
 
 
 def relight(case: Case) -> tuple[Array, Array]:
     """Lighting and colour mismatch: the inner face under another lamp than neck, ears and hair."""
     rng = case.stream("relight")
     light = case.scene.light
-    turn = case.between(0.25, 0.9) * rng.choice([-1.0, 1.0])
+    turn = case.between(0.4, 1.5) * rng.choice([-1.0, 1.0])
     x, y, z = light.direction
     direction = np.asarray([x * np.cos(turn) + z * np.sin(turn), y, z * np.cos(turn) - x * np.sin(turn)])
-    tint = np.asarray(1 + case.between(0.03, 0.12) * rng.uniform(-1, 1, 3), np.float32)
+    tint = np.asarray(1 + case.between(0.06, 0.22) * rng.uniform(-1, 1, 3), np.float32)
     lamp = Light((float(direction[0]), y, float(direction[2])), light.key * tint, light.ambient * tint)
     other = render_face(case.face, case.scene, case.pose, lamp)
-    return other, hull(case, 0.3)
+    return other, hull(case, case.between(0.25, 0.12))
 
 
 def morph(case: Case) -> tuple[Array, Array]:

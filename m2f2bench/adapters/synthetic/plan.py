@@ -21,10 +21,10 @@ class SyntheticOptions(Options):
     """What decides the pixels of a synthetic dataset; `cache` and `workers` only where and how fast."""
 
     seed: int = Field(default=0, ge=0)
-    train: int = Field(default=20, ge=2)
+    train: int = Field(default=24, ge=2)
     """Identities of the split; a swap needs two."""
     val: int = Field(default=4, ge=2)
-    test: int = Field(default=14, ge=2)
+    test: int = Field(default=12, ge=2)
     videos_per_identity: int = Field(default=2, ge=1)
     frames_per_video: int = Field(default=3, ge=1)
     size: int = Field(default=160, ge=64, le=512, multiple_of=2)

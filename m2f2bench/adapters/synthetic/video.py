@@ -45,12 +45,14 @@ def encode(frames: Sequence[Image], crf: int) -> bytes:
 def decode(stream: bytes) -> list[Image]:
     """The frames of an H.264 Annex B stream, RGB uint8 [H, W, 3], in the order they are shown."""
     import av
+    from av.video.reformatter import VideoReformatter
 
     decoder = cast("av.VideoCodecContext", av.CodecContext.create("h264", "r"))
     decoder.thread_count = 1
     packets = [*decoder.parse(stream), *decoder.parse(b"")]
     frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
-    return [cast("Image", frame.to_ndarray(format="rgb24")) for frame in frames]
+    converter = VideoReformatter()  # one for all frames: setting it up costs more than using it
+    return [cast("Image", converter.reformat(frame, format="rgb24").to_ndarray()) for frame in frames]
 
 
 def compress(frames: Sequence[Image], compression: str) -> list[Image]:

@@ -1,0 +1,91 @@
+"""Shared fixtures: small real datasets on disk, and the command line called as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@dataclass
+class Outcome:
+    """What a command line call gave."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Call the command line in this process: `cli("run", "--detector", "constant", ...)`."""
+    from m2f2bench.cli.main import main
+
+    def call(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["m2f2bench", *map(str, words)])
+        capsys.readouterr()
+        try:
+            main()
+            status: object = 0
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return Outcome(int(status or 0), captured.out, captured.err)  # type: ignore[call-overload]
+
+    return call
+
+
+@pytest.fixture
+def one_line() -> Callable[[Outcome], str]:
+    """The single line that a mistake of the user's must give; fails on a traceback or a wrong status."""
+
+    def check(outcome: Outcome) -> str:
+        assert outcome.status == 2, outcome
+        lines = outcome.err.strip().splitlines()
+        assert len(lines) == 1, outcome.err
+        assert lines[0].startswith("m2f2bench: ")
+        return lines[0]
+
+    return check
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Path:
+    """A folder dataset of 24 real and 24 fake PNG files of 32×32 noise; the fakes are brighter by 10."""
+    root = tmp_path / "squares"
+    rng = np.random.default_rng(7)
+    for name, lift in (("real", 0), ("fake", 10)):
+        (root / name).mkdir(parents=True)
+        for i in range(24):
+            pixels = rng.integers(60, 160, (32, 32, 3)) + lift
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i:02d}.png")
+    return root
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder with the research data; skips where it is not set."""
+    base = os.environ.get("M2F2BENCH_DATA")
+    if not base:
+        pytest.skip("M2F2BENCH_DATA is not set: no research data here")
+    return Path(base)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What --cards and --data set must not reach the next test."""
+    for name in ("M2F2BENCH_CARDS", "M2F2BENCH_DATA"):
+        value = os.environ.get(name)
+        if value is None:
+            monkeypatch.setenv(name, "x")
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)

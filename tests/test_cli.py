@@ -1,0 +1,137 @@
+"""The command line around the main job: start-up, list, describe, doctor, predict."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMANDS = ["run", "train", "score", "leaderboard", "list", "describe", "predict", "sheet", "doctor"]
+LIGHT = [["--help"], ["list", "detectors"], ["list", "backends"], ["list", "datasets", "--json"], ["describe", "frame"]]
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=" ".join)
+def test_light_commands_do_not_import_torch(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom m2f2bench.cli.main import main\nsys.argv = ['m2f2bench', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'torch', 'sklearn', 'pandas', 'timm', 'h5py', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_scoring_and_leaderboard_do_not_import_torch() -> None:
+    code = (
+        "import sys\nimport m2f2bench.scorer, m2f2bench.scoring.detection, m2f2bench.leaderboard.publish\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_does_nothing() -> None:
+    code = "import sys, m2f2bench\nassert not {'numpy', 'pydantic', 'yaml', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_names_every_command(cli) -> None:
+    outcome = cli("--help")
+    assert outcome.status == 0 and all(name in outcome.out for name in COMMANDS)
+
+
+def test_version_and_wrong_use(cli) -> None:
+    import m2f2bench
+
+    assert cli("--version").out.strip() == m2f2bench.__version__
+    assert cli("nonsense").status == 2
+    assert cli("run", "--nonsense").status == 2
+
+
+@pytest.mark.parametrize("kind", ["detectors", "datasets", "metrics", "leaderboards", "backends", "adapters"])
+def test_list(cli, kind: str) -> None:
+    rows = json.loads(cli("list", kind, "--json").out)
+    assert rows and all(row["name"] and row["description"] for row in rows)
+    assert all(row["name"] in cli("list", kind).out for row in rows)
+
+
+def test_describe_shows_all_that_bear_a_name(cli) -> None:
+    found = json.loads(cli("describe", "frequency", "--json").out)
+    assert [item["kind"] for item in found] == ["detectors", "backends"]
+    assert "backend: frequency" in cli("describe", "frequency").out
+
+
+def test_describe_counts_frames(cli, real_data: Path) -> None:
+    found = json.loads(cli("describe", "ddvqa-c40", "--frames", "--json").out)
+    counts = found[0]["frames"]
+    assert sum(counts["train"].values()) == 1339 and sum(counts["test"].values()) == 144
+    assert counts["test"]["original"] == 72
+
+
+def test_doctor(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = cli("doctor", "--json")
+    found = {item["what"]: item for item in json.loads(outcome.out)}
+    assert found["torch device"]["ok"] and found["cards: detectors"]["ok"]
+    (tmp_path / "detectors").mkdir()
+    (tmp_path / "detectors" / "x.yaml").write_text("name: x\n")
+    broken = cli("doctor", "--cards", tmp_path)
+    assert broken.status == 1 and "missing key 'backend'" in broken.err and "FAIL" in broken.out
+
+
+PLUG = """
+class Red:
+    def predict(self, images):
+        return [float(image[..., 0].mean()) / 255 for image in images]
+"""
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> str:
+    (tmp_path / "red.py").write_text(PLUG)
+    return f"{tmp_path}/red.py:Red"
+
+
+def video(path: Path, reds: list[int]) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for red in reds:
+            pixels = np.zeros((64, 64, 3), np.uint8)
+            pixels[..., 0] = red
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+
+
+def test_predict_images_videos_and_folders(cli, red: str, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(folder / "a.png")
+    Image.new("RGB", (20, 20), (51, 0, 0)).save(folder / "b.png")
+    (folder / "c.jpg").write_text("not an image")
+    video(folder / "v.mp4", [0] * 10 + [250] * 10)
+    (folder / "w.mp4").write_bytes(b"not a video")
+    rows = {Path(r["path"]).name: r for r in json.loads(cli("predict", folder, "-d", red, "--json").out)}
+    assert (rows["a.png"]["score"], rows["a.png"]["verdict"]) == (1.0, "fake")
+    assert (rows["b.png"]["score"], rows["b.png"]["verdict"]) == (pytest.approx(0.2), "real")
+    assert rows["c.jpg"]["score"] is None and rows["c.jpg"]["status"] == "unreadable" and rows["c.jpg"]["message"]
+    assert rows["v.mp4"]["score"] == pytest.approx(125 / 255, abs=0.02) and rows["v.mp4"]["frames"] == 20
+    assert rows["w.mp4"]["status"] == "unreadable" and rows["w.mp4"]["verdict"] is None
+    few = json.loads(cli("predict", folder / "v.mp4", "-d", red, "--frames", 2, "--json").out)[0]
+    assert few["frames"] == 2 and few["score"] == pytest.approx(125 / 255, abs=0.02)
+    printed = cli("predict", folder, "-d", red).out.splitlines()
+    assert len(printed) == 5 and printed[0].startswith("1.0000  fake")
+
+
+def test_predict_wants_something_to_judge(cli, one_line, red: str, tmp_path: Path) -> None:
+    assert "there is no file or folder" in one_line(cli("predict", tmp_path / "gone.png", "-d", red))
+    (tmp_path / "empty").mkdir()
+    assert "holds no image or video" in one_line(cli("predict", tmp_path / "empty", "-d", red))

@@ -1,0 +1,198 @@
+"""Runs: detectors that misbehave, outputs that cannot be written, and runs killed at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import m2f2bench
+from m2f2bench.store import PARTIAL, PREDICTIONS, RESULT, read_parquet
+
+
+def detector(folder: Path, body: str) -> str:
+    """A plugin file with one class whose `score(image, i)` is given."""
+    path = folder / f"plug{abs(hash(body)) % 10**8}.py"
+    path.write_text(f"import numpy as np\nclass D:\n    def predict(self, images):\n        {body}\n")
+    return f"{path}:D"
+
+
+def test_json_is_a_list_and_the_folder_holds_both_files(cli, squares: Path, tmp_path: Path) -> None:
+    outcome = cli("run", "-d", "constant", "-d", "random", "-s", squares, "--out", tmp_path / "o", "--json")
+    assert outcome.status == 0
+    results = json.loads(outcome.out)
+    assert [r["detector"] for r in results] == ["constant", "random"]
+    assert results[0]["metrics"]["auc"] == {"value": 0.5, "ci": None, "n_real": 24, "n_fake": 24}
+    assert results[0]["coverage"] == 1.0 and "data:squares|" in results[0]["signature"]
+    folder = tmp_path / "o" / "constant--squares--frame"
+    assert sorted(p.name for p in folder.iterdir()) == [PREDICTIONS, RESULT]
+    assert json.loads((folder / RESULT).read_text()) == results[0]
+    assert (tmp_path / "o" / "leaderboard.md").read_text().startswith("## Results")
+
+
+def test_a_detector_that_raises_on_one_frame(cli, squares: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((32, 32, 3), 255, np.uint8)).save(squares / "fake" / "07.png")
+    body = "return [1 / 0 if image.min() == 255 else 0.5 for image in images]"
+    outcome = cli("run", "-d", detector(tmp_path, body), "-s", squares, "--out", tmp_path / "o", "--json")
+    assert outcome.status == 0
+    result = json.loads(outcome.out)[0]
+    assert result["statuses"] == {"ok": 47, "error": 1} and result["coverage"] == pytest.approx(47 / 48)
+    assert result["metrics"]["auc"]["n_fake"] == 23
+    assert "1 of 48 frames have no score" in outcome.err and "ZeroDivisionError: division by zero" in outcome.err
+    printed = cli("run", "-d", detector(tmp_path, body), "-s", squares, "--out", tmp_path / "o").out
+    assert "coverage 0.979" in printed
+
+
+def test_nan_scores_are_rows_without_a_score(cli, squares: Path, tmp_path: Path) -> None:
+    body = "return [float('nan') if image.mean() > 116 else 0.5 for image in images]"
+    outcome = cli("run", "-d", detector(tmp_path, body), "-s", squares, "--out", tmp_path / "o", "--json")
+    result = json.loads(outcome.out)[0]
+    assert 0 < result["statuses"]["error"] < 48
+    assert "the detector gave nan instead of a probability" in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return [3.5] * len(images)", "gave 3.5 for frame"),
+        ("return [-0.1] * len(images)", "a score is P(fake) in [0, 1]; apply a sigmoid or softmax"),
+        ("return [0.5]", "gave 1 scores for 32 frames, not one each"),
+        ("return np.full((len(images), 2), 0.5)", "instead of one number per frame"),
+        ("return 'fake'", "could not convert string to float: 'fake'"),
+        ("return None", "instead of one number per frame"),
+        ("raise RuntimeError('no weights here')", "failed on all of the first 32 frames, first on 'fake/00.png'"),
+        ("return [float('nan')] * len(images)", "failed on all of the first 32 frames"),
+    ],
+)
+def test_a_detector_that_is_wrong_throughout(cli, one_line, squares, tmp_path: Path, body: str, said: str) -> None:
+    line = one_line(cli("run", "-d", detector(tmp_path, body), "-s", squares, "--out", tmp_path / "o"))
+    assert said in line
+
+
+def test_unreadable_files_are_rows_and_never_another_image(cli, squares: Path, tmp_path: Path) -> None:
+    """Traps 5 and 6."""
+    (squares / "real" / "03.png").write_bytes(b"")
+    (squares / "real" / "04.png").write_text("text")
+    out = tmp_path / "o"
+    outcome = cli("run", "-d", "random", "-s", squares, "--out", out, "--json")
+    assert json.loads(outcome.out)[0]["statuses"] == {"ok": 46, "unreadable": 2}
+    rows = read_parquet(out / "random--squares--frame" / PREDICTIONS)
+    assert len(rows) == 48
+    bad = {row.frame: row for row in rows if row.status != "ok"}
+    assert set(bad) == {"real/03.png", "real/04.png"}
+    assert all(row.score is None and row.message for row in bad.values())
+
+
+def test_the_last_partial_batch_is_judged(squares: Path, tmp_path: Path) -> None:
+    """Trap 11: 48 frames in batches of 7."""
+    result = m2f2bench.run(detectors="random", datasets=str(squares), out=tmp_path, batch_size=7)[0]
+    assert result.metrics["auc"].n_real + result.metrics["auc"].n_fake == 48
+
+
+def test_batch_size_and_threads_change_nothing(squares: Path, tmp_path: Path) -> None:
+    first = m2f2bench.run(detectors="random", datasets=str(squares), out=tmp_path / "a", batch_size=1, workers=1)
+    second = m2f2bench.run(detectors="random", datasets=str(squares), out=tmp_path / "b", batch_size=48, workers=3)
+    assert first[0] == second[0]
+
+
+def test_limit_and_splits(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    words = ["run", "-d", "random", "-s", squares, "--out", tmp_path / "o"]
+    result = json.loads(cli(*words, "--limit", 10, "--json").out)[0]
+    assert result["metrics"]["auc"]["n_real"] == 5 and "|limit:10|" in result["signature"]
+    assert "nothing to judge" in one_line(cli(*words, "--limit", 0))
+    assert "no split 'tset'; did you mean 'test'?" in one_line(cli(*words, "--split", "tset"))
+
+
+def test_an_output_folder_that_cannot_be_written(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = one_line(cli("run", "-d", "constant", "-s", squares, "--out", tmp_path / "file" / "out"))
+    assert "cannot write" in line and "Not a directory" in line
+    assert "cannot write" in one_line(cli("run", "-d", "constant", "-s", squares, "--out", "/proc/nothing"))
+
+
+def test_protocols_share_predictions(squares: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    plug = detector(tmp_path, f"open({str(log)!r}, 'a').write('x' * len(images)); return [0.5] * len(images)")
+    m2f2bench.run(detectors=plug, datasets=str(squares), protocols=["frame", "video"], out=tmp_path / "o")
+    m2f2bench.run(detectors=plug, datasets=str(squares), protocols=["frame", "video"], out=tmp_path / "o")
+    assert len(log.read_text()) == 48
+
+
+def test_other_weights_in_the_same_folder_are_refused(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    card = tmp_path / "mine.yaml"
+    card.write_text("name: mine\nbackend: constant\noptions: {value: 0.3}\n")
+    words = ["run", "-d", card, "-s", squares, "--out", tmp_path / "o"]
+    assert cli(*words).status == 0
+    card.write_text("name: mine\nbackend: constant\noptions: {value: 0.4}\n")
+    assert "give another --out" in one_line(cli(*words))
+
+
+def test_two_detectors_of_one_name_are_refused(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    line = one_line(cli("run", "-d", "constant", "-d", "constant", "-s", squares, "--out", tmp_path / "o"))
+    assert "two detectors are named 'constant'" in line
+
+
+SLOW = """
+import time
+class Slow:
+    def predict(self, images):
+        with open({log!r}, "a") as log:
+            for image in images:
+                log.write(f"{{image.astype(int).sum()}}\\n")
+        time.sleep(0.05)
+        return [float(image.mean()) / 255 for image in images]
+"""
+
+
+def test_killed_at_random_moments_ends_the_same(squares: Path, tmp_path: Path) -> None:
+    """SIGKILL again and again; rows and result equal an uninterrupted run's, and no recorded frame is judged again."""
+    log = tmp_path / "log"
+    (tmp_path / "slow.py").write_text(SLOW.format(log=str(log)))
+    base = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{tmp_path}/slow.py:Slow", "-s", str(squares)]
+    base += ["--batch-size", "3", "--out"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*base, str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
+    assert len(log.read_text().splitlines()) == 48
+    log.unlink()
+    out = tmp_path / "killed"
+    folder = out / "slow.Slow--squares--frame"
+    draw = random.Random(5)
+    kills = 0
+    for _ in range(12):
+        before = len(log.read_text().splitlines()) if log.exists() else 0
+        process = subprocess.Popen([*base, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if log.exists() and len(log.read_text().splitlines()) > before:
+                break  # it has begun to predict
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0.0, 0.25))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+        if (folder / RESULT).exists():
+            break
+        recorded = (folder / PARTIAL).read_text().count("\n") - 1
+        judged = len(log.read_text().splitlines())
+        assert judged - recorded <= 3 * (kills + 1), "at most the batch in flight is lost by a kill"
+    assert kills >= 3
+    subprocess.run([*base, str(out)], check=True, capture_output=True, env=environment)
+    whole = tmp_path / "whole" / "slow.Slow--squares--frame"
+    assert (folder / RESULT).read_bytes() == (whole / RESULT).read_bytes()
+    assert read_parquet(folder / PREDICTIONS) == read_parquet(whole / PREDICTIONS)
+    repeats = len(log.read_text().splitlines()) - 48
+    assert repeats <= 3 * kills, "only batches in flight at a kill were judged twice"
+    before = log.read_text()
+    subprocess.run([*base, str(out)], check=True, capture_output=True, env=environment)
+    assert log.read_text() == before, "a finished run predicts nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def train(
     )
     report = cls.fit(job)
     place.adapter.close()
-    _write(job, report, place, fingerprint)
+    if os.environ.get("RANK", "0") == "0":  # under `accelerate launch` one process writes for all
+        _write(job, report, place, fingerprint)
     return folder / CARD
 
 

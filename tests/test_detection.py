@@ -20,9 +20,9 @@ from m2f2bench.scoring.detection import (
 )
 from m2f2bench.scoring.rows import Units
 
-SCORES = st.lists(
-    st.tuples(st.integers(0, 1), st.integers(0, 8).map(lambda v: v / 8)), min_size=2, max_size=40
-).filter(lambda rows: len({label for label, _ in rows}) == 2)
+SCORES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8).map(lambda v: v / 8)), min_size=2, max_size=40).filter(
+    lambda rows: len({label for label, _ in rows}) == 2
+)
 
 
 def arrays(*rows: tuple[int, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -162,7 +162,7 @@ def test_what_cannot_be_loaded_is_one_line(cli, one_line, source: Path, tmp_path
 
 def test_a_broken_builtin_target_is_one_line() -> None:
     registry = Registry("backend", "m2f2bench.none", {"broken": "m2f2bench.nowhere:Thing"})
-    with pytest.raises(M2F2BenchError, match="backend 'broken'.*cannot be loaded"):
+    with pytest.raises(M2F2BenchError, match=r"backend 'broken'.*cannot be loaded"):
         registry.get("broken")
 
 

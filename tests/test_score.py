@@ -56,7 +56,8 @@ def test_scores_are_read_to_the_last_bit(tmp_path_factory: pytest.TempPathFactor
     """Trap 9: a score that is rounded on the way makes ties."""
     folder = tmp_path_factory.mktemp("bits")
     rows = [{"id": str(i), "label": i % 2, "score": value} for i, value in enumerate(values)]
-    (folder / "x.csv").write_text("id,label,score\n" + "".join(f"{r['id']},{r['label']},{r['score']!r}\n" for r in rows))
+    lines = [f"{row['id']},{row['label']},{row['score']!r}\n" for row in rows]
+    (folder / "x.csv").write_text("id,label,score\n" + "".join(lines))
     (folder / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for name in ("x.csv", "x.jsonl"):
         assert read_rows(folder / name).score.tolist() == values
@@ -141,7 +142,8 @@ def test_rows_are_held_against_a_dataset(cli, one_line, squares: Path, tmp_path:
     line = one_line(cli("score", write(tmp_path, ".csv", flipped), "-s", squares))
     assert "is labelled 0, but in 'squares' it is 1" in line and "polarity" in line
     foreign = [*rows, {"id": "fake/99.png", "label": 1, "score": 0.5}]
-    assert "'fake/99.png' is not a planned frame" in one_line(cli("score", write(tmp_path, ".csv", foreign), "-s", squares))
+    line = one_line(cli("score", write(tmp_path, ".csv", foreign), "-s", squares))
+    assert "'fake/99.png' is not a planned frame" in line
 
 
 def test_our_own_run_scored_again_is_the_same(cli, squares: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +73,8 @@ def test_rows_of_another_detector_are_refused(tmp_path: Path) -> None:
     with PredictionStore(tmp_path, "first") as store:
         store.append([row(0)])
     for _ in range(2):
-        with pytest.raises(StoreError, match="another detector, weights or dataset"), PredictionStore(tmp_path, "second"):
+        other = PredictionStore(tmp_path, "second")
+        with pytest.raises(StoreError, match="another detector, weights or dataset"), other:
             pass
     with PredictionStore(tmp_path, "first") as store:
         store.finish(["f0"])
@@ -158,7 +158,7 @@ def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path: Path) -> N
     with pytest.raises(ValueError):
         write_json(path, float("nan"))
     assert json.loads(path.read_text()) == {"a": 1}
-    assert oct(os.stat(path).st_mode & 0o777) in ("0o644", "0o664", "0o600")
+    assert oct(path.stat().st_mode & 0o777) in ("0o644", "0o664", "0o600")
 
 
 def test_somebody_elses_parquet(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from toy_training import fit, frames, read, toy_job
 
 from m2f2bench.backends.timm import TimmDetector
@@ -126,17 +126,16 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
 
 
 def test_it_learns_and_fakes_score_higher(tmp_path: Path) -> None:
-    report = fit(tmp_path, epochs=8)
+    report = fit(tmp_path, epochs=10)
     assert report.val_auc is not None and report.val_auc > 0.9
     assert report.val_auc == max(row["val_auc"] for row in report.curves)
     card = toy_job(tmp_path).card.model_copy(update={"weights": str(report.weights)})
     detector = TimmDetector.from_card(card, "cpu")
     unseen = [f for f in frames(30, 30, "test") if not f.id.endswith("13")]
     scores = detector.predict([read(f) for f in unseen], [f.id for f in unseen])
-    labels = np.array([f.label for f in unseen])
-    assert scores[labels == 1].mean() > scores[labels == 0].mean() + 0.1
+    assert roc_auc_score([f.label for f in unseen], scores) > 0.95  # P(fake): the polarity, too
     chosen = next(row for row in report.curves if row["val_auc"] == report.val_auc)
-    assert f"epoch {int(chosen['epoch'])} of 8" in report.notes[0]
+    assert f"epoch {int(chosen['epoch'])} of 10" in report.notes[0]
 
 
 def test_unreadable_frames_are_counted_and_too_many_end_it(tmp_path: Path) -> None:
@@ -162,7 +161,8 @@ def test_late_unreadable_frames_shorten_a_step(tmp_path: Path, monkeypatch: pyte
             raise FrameError(frame.id, "torn")
         return read(frame)
 
-    report = TimmDetector.fit(replace(toy_job(tmp_path, epochs=1, batch_size=2, accumulation=2), read=broken))
+    job = toy_job(tmp_path, epochs=1, batch_size=2, accumulation=2, options={"model": "test_convnext"})
+    report = TimmDetector.fit(replace(job, read=broken))
     assert report.weights.exists() and "left out" in report.notes[1]
 
 

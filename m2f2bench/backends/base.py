@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
@@ -164,10 +165,8 @@ def trained_weights(card: DetectorCard) -> Path:
 def source_fingerprint(cls: type, *more: str) -> str:
     """16 hex digits over a class's source file (its name alone where there is no source) and `more`."""
     digest = hashlib.sha256(f"{cls.__module__}.{cls.__qualname__}".encode())
-    try:
+    with contextlib.suppress(OSError, TypeError):
         digest.update(Path(inspect.getfile(cls)).read_bytes())
-    except (OSError, TypeError):
-        pass
     for text in more:
         digest.update(text.encode())
     return digest.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
     readers: dict[str, Any] = {
         ".csv": lambda: pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False),
-        ".jsonl": lambda: pd.read_json(path, lines=True, dtype=False, precise_float=True, encoding="utf-8-sig"),
+        ".jsonl": lambda: pd.DataFrame.from_records(_json_lines(path)),
         ".parquet": lambda: pd.read_parquet(path),
     }
     if path.suffix not in readers:
@@ -132,6 +133,15 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise ScoreError(f"'{path}' cannot be read as {path.suffix[1:]}: {reason}") from None
     assert isinstance(table, pd.DataFrame)
     return table
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    # Pandas' own JSON reader rounds floats and refuses tiny ones.
+    with path.open(encoding="utf-8-sig") as lines:
+        rows = [json.loads(line) for line in lines if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("every line must be an object")
+    return rows
 
 
 def _checked(path: Path, found: Mapping[str, pd.Series]) -> Rows:

@@ -308,14 +308,19 @@ def _accelerator(job: TrainingJob) -> Any:
     alone = not PartialState._shared_state or PartialState().num_processes == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
     device = pick_device(job.device)
-    precision = {"fp32": "no"}.get(job.settings.precision, job.settings.precision)
+    settings = job.settings
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise DetectorError(
+            f"detector '{job.card.name}': precision fp16 cannot be used on cpu: set `precision` to fp32 or bf16"
+        )
     if device.index is not None:
         torch.cuda.set_device(device)
+    precision = "no" if settings.precision == "fp32" else settings.precision
     try:
         return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
     except ValueError as error:
         raise DetectorError(
-            f"detector '{job.card.name}': precision {job.settings.precision} cannot be used on {device.type} "
+            f"detector '{job.card.name}': precision {settings.precision} cannot be used on {device.type} "
             f"({first_line(error)}): set `precision: fp32`"
         ) from None
 

@@ -60,10 +60,10 @@ def _smooth(x: Array) -> Array:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def hull(case: Case, feather: float, reach: float = 0.9, top: float = -0.62) -> Array:
+def hull(case: Case, feather: float, reach: float = 0.9, top: float = -0.7) -> Array:
     """The blending weight of the inner face, [H, W]: brows to chin, with a soft boundary of `feather` face units."""
     d = case.real
-    edge = np.minimum(reach - d.radius, d.v - np.float32(top)) / np.float32(feather)
+    edge = np.minimum(reach - d.radius, d.v - np.float32(top) - 0.2 * np.square(d.u)) / np.float32(feather)
     return _smooth(edge) * d.skin
 
 
@@ -102,8 +102,8 @@ def swap(case: Case) -> tuple[Array, Array]:
     rng = case.stream("swap")
     weight = hull(case, case.between(0.22, 0.06), reach=float(rng.uniform(0.84, 0.94)))
     other = render_face(_onto(case.source, case.face, 0.4), case.scene, case.pose)
-    other = _match_colour(other, case.real.image, weight, case.between(0.95, 0.7))
-    return _soften(other, case.between(0.3, 1.0)), weight
+    other = _match_colour(other, case.real.image, weight, case.between(1.0, 0.75))
+    return _soften(other, case.between(0.45, 1.1)), weight
 
 
 def lowres(case: Case) -> tuple[Array, Array]:
@@ -135,7 +135,7 @@ def expression(case: Case) -> tuple[Array, Array]:
     rows, columns = np.indices(d.u.shape, np.float32)
     at = np.stack([rows - dv * d.pixels, columns - du * d.pixels])
     moved = np.stack([ndimage.map_coordinates(d.image[..., b], at, order=1, mode="nearest") for b in range(3)], -1)
-    return _soften(moved, case.between(0.35, 0.8)), _smooth(window * 8) * (d.skin > 0.5)
+    return _soften(moved, case.between(0.45, 0.95)), _smooth(window * 8) * (d.skin > 0.5)
 
 
 def resynthesis(case: Case) -> tuple[Array, Array]:
@@ -156,17 +156,17 @@ def resynthesis(case: Case) -> tuple[Array, Array]:
     redrawn["lip"] = f.lip * np.asarray(1 + 0.6 * change * rng.uniform(-1, 1, 3), np.float32)
     texture = f.texture + np.float32(case.between(0.6, 1.0)) * (coarse - f.texture)
     other = render_face(dataclasses.replace(f, texture=texture, **redrawn), case.scene, case.pose)
-    return _soften(other, case.between(0.35, 0.8)), _smooth((1 - distance) / 0.25) * d.skin
+    return _soften(other, case.between(0.5, 1.0)), _smooth((1 - distance) / 0.25) * d.skin
 
 
 def relight(case: Case) -> tuple[Array, Array]:
     """Lighting and colour mismatch: the inner face under another lamp than neck, ears and hair."""
     rng = case.stream("relight")
     light = case.scene.light
-    turn = case.between(0.4, 1.5) * rng.choice([-1.0, 1.0])
+    turn = case.between(0.4, 1.3) * rng.choice([-1.0, 1.0])
     x, y, z = light.direction
     direction = np.asarray([x * np.cos(turn) + z * np.sin(turn), y, z * np.cos(turn) - x * np.sin(turn)])
-    tint = np.asarray(1 + case.between(0.06, 0.22) * rng.uniform(-1, 1, 3), np.float32)
+    tint = np.asarray(1 + case.between(0.06, 0.18) * rng.uniform(-1, 1, 3), np.float32)
     lamp = Light((float(direction[0]), y, float(direction[2])), light.key * tint, light.ambient * tint)
     other = render_face(case.face, case.scene, case.pose, lamp)
     return other, hull(case, case.between(0.25, 0.12))

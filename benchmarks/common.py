@@ -1,0 +1,54 @@
+"""What the benchmarks share: real JPEG frames on disk, an untrained EfficientNet-Lite0 as a card, a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def make_frames(root: Path, count: int, seed: int = 0) -> None:
+    """`count` JPEG files of 224×224 (quality 75, smooth content with some grain), half real, half fake."""
+    rng = np.random.default_rng(seed)
+    for label in ("real", "fake"):
+        (root / label).mkdir(parents=True)
+    for i in range(count):
+        coarse = rng.integers(0, 256, (14, 14, 3), dtype=np.uint8)
+        picture = np.asarray(Image.fromarray(coarse).resize((224, 224), Image.Resampling.BICUBIC), dtype=np.float32)
+        picture += rng.normal(0, 4, picture.shape)
+        path = root / ("fake" if i % 2 else "real") / f"{i:06d}.jpg"
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=75)
+
+
+def make_lite0(folder: Path) -> Path:
+    """A card of EfficientNet-Lite0 with random weights: speed does not depend on what they are."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    folder.mkdir(parents=True)
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=1)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    card = (
+        "name: lite0-random\nbackend: timm\nweights: model.safetensors\n"
+        "input: {size: 224, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}\n"
+        "options: {model: tf_efficientnet_lite0}\n"
+    )
+    (folder / "card.yaml").write_text(card)
+    return folder
+
+
+def report(rows: list[dict[str, object]]) -> None:
+    """Print rows as aligned text, or as JSON with --json."""
+    if "--json" in sys.argv:
+        print(json.dumps(rows, indent=1))
+        return
+    heads = list(rows[0])
+    lines = [heads, *([f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    for line in lines:
+        print("  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip())

@@ -17,7 +17,7 @@ import sys
 import threading
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import DataError, first_line
+from ...progress import progress_bar
 from .plan import SyntheticOptions, plan
 from .video import encoder_version
 from .worker import FRAMES, MASKS, work
@@ -168,11 +169,11 @@ def _draw(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict
     videos = [video.name for video in plan(options, split)]
     workers = min(options.workers or min(2, os.cpu_count() or 1), getattr(options, split))
     notes: dict[str, dict[str, Any]] = {}
-    with _progress(f"drawing synthetic faces ({split})", len(videos)) as advance:
+    with progress_bar(f"drawing synthetic faces ({split})", len(videos)) as advance:
 
         def note(line: dict[str, Any]) -> None:
             notes[line["video"]] = line["notes"]
-            advance()
+            advance(1)
 
         if workers == 1 or not sys.executable:
             for line in work(folder, options, split, 0, 1):
@@ -197,7 +198,7 @@ def _command(folder: Path, options: SyntheticOptions, split: str, share: int, of
     return [sys.executable, "-m", module, str(folder), options.model_dump_json(), split, str(share), str(of)]
 
 
-def _watch(command: list[str], note: Any) -> None:
+def _watch(command: list[str], note: Callable[[dict[str, Any]], None]) -> None:
     """Run one worker and pass its lines on. Raises DataError with its last words where it fails."""
     paths = os.pathsep.join(path for path in sys.path if path) or None
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -216,17 +217,3 @@ def _watch(command: list[str], note: Any) -> None:
     if process.returncode != 0:
         said = words[-1] if words else f"exit status {process.returncode}"
         raise DataError(f"a process that draws synthetic faces failed: {said}; set workers: 1 to draw in this one")
-
-
-@contextlib.contextmanager
-def _progress(title: str, total: int) -> Iterator[Any]:
-    """A progress bar on stderr where that is a terminal; yields the function that moves it on by one."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    Array: TypeAlias = npt.NDArray[np.float32]
-    """Float32 array."""
+    Array: TypeAlias = npt.NDArray[np.floating[Any]]
+    """An array of float32 (numpy's own types are vaguer)."""
 
 TEXTURE = 288
 """Side of the square texture maps, texels."""

@@ -28,7 +28,13 @@ LEAST = 0.02
 """Blending weights below this are taken as 0, so that a mask ends where the eye sees it end."""
 OUTLINE = ("top", "chin", "jaw", "square", "hair", "style", "hairline", "volume", "part", "glasses", "strands")
 """What a swapped face keeps of its target: the outline of the head, and the hair."""
-GEOMETRY = ["eye_x", "eye_y", "eye_w", "eye_open", "eye_tilt", "brow_y", "brow_arch", "brow_tilt", "nose_tip", "nose_w", "nose_h", "bridge_w", "mouth_y", "mouth_w", "lip_up", "lip_low", "smile", "cheek", "socket"]
+GEOMETRY = (
+    *("eye_x", "eye_y", "eye_w", "eye_open", "eye_tilt", "socket", "brow_y", "brow_arch", "brow_tilt", "nose_tip"),
+    *("nose_w", "nose_h", "bridge_w", "cheek", "mouth_y", "mouth_w", "lip_up", "lip_low", "smile"),
+)
+"""What has a place or a length in the face, so that two people's can be averaged."""
+REDRAWN = ("lip_up", "lip_low", "nose_w", "eye_open")
+"""What a re-synthesis gets a little wrong."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def swap(case: Case) -> tuple[Array, Array]:
     weight = hull(case, case.between(0.22, 0.06), reach=float(rng.uniform(0.84, 0.94)))
     other = render_face(_onto(case.source, case.face, 0.4), case.scene, case.pose)
     other = _match_colour(other, case.real.image, weight, case.between(1.0, 0.75))
-    return _soften(other, case.between(0.45, 1.1)), weight
+    return _soften(other, case.between(0.4, 1.05)), weight
 
 
 def lowres(case: Case) -> tuple[Array, Array]:
@@ -152,7 +158,7 @@ def resynthesis(case: Case) -> tuple[Array, Array]:
     coarse = ndimage.gaussian_filter(rng.standard_normal((TEXTURE, TEXTURE), np.float32), 3, mode="wrap")
     coarse *= np.float32(case.between(0.8, 2.4) / coarse.std())
     change = case.between(0.05, 0.25)
-    redrawn = {n: getattr(f, n) * float(1 + change * rng.choice([-1, 1])) for n in ("lip_up", "lip_low", "nose_w", "eye_open")}
+    redrawn = {n: getattr(f, n) * float(1 + change * rng.choice([-1, 1])) for n in REDRAWN}
     redrawn["lip"] = f.lip * np.asarray(1 + 0.6 * change * rng.uniform(-1, 1, 3), np.float32)
     texture = f.texture + np.float32(case.between(0.6, 1.0)) * (coarse - f.texture)
     other = render_face(dataclasses.replace(f, texture=texture, **redrawn), case.scene, case.pose)
@@ -189,7 +195,7 @@ def upsampling(case: Case) -> tuple[Array, Array]:
     decoded = _resize(decoded, size, size, Pillow.Resampling.BICUBIC)
     gains = np.asarray(rng.uniform(-1, 1, (2, 2, 3)), np.float32)
     gains -= gains.mean((0, 1))
-    decoded = case.real.image + np.float32(case.between(0.5, 1.0)) * (decoded - case.real.image)
+    decoded = case.real.image + np.float32(case.between(0.2, 0.7)) * (decoded - case.real.image)
     grid = np.tile(gains, (size // 2 + 1, size // 2 + 1, 1))[:size, :size]
     return decoded * (1 + np.float32(case.between(0.01, 0.05)) * grid), hull(case, 0.16)
 

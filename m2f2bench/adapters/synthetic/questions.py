@@ -156,8 +156,8 @@ def _references(region: str, kind: str, clauses: list[str], fake: bool) -> tuple
     if kind == "released":
         return tuple(f"{c[0].upper()}{c[1:]}." if fake else f"The person has {c}." for c in clauses[:3])
     if not fake:
-        manners = ("{n} {l} real. The person has {c}.", "{n} {l} real. Nothing is off: it is a person with {c}.")
-        return tuple(manners[i % 2].format(n=name, l=look, c=c) for i, c in enumerate(clauses[:3]))
+        plain = ("{n} {l} real. The person has {c}.", "{n} {l} real. Nothing is off: it is a person with {c}.")
+        return tuple(plain[i % 2].format(n=name, l=look, c=c) for i, c in enumerate(clauses[:3]))
     manners = ("{n} {l} fake because {c}.", "{n} {l} fake. One can see that {c}.", "{n} {l} fake, since {c}.")
     return tuple(m.format(n=name, l=look, c=c) for m, c in zip(manners, clauses, strict=False))
 

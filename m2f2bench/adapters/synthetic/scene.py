@@ -86,7 +86,7 @@ def _background(rng: np.random.Generator, size: int) -> Array:
         picture = picture + band[..., None] * rng.uniform(-0.25, 0.25)
     sigma = float(rng.uniform(0.006, 0.03) * size)
     picture = ndimage.gaussian_filter(picture.astype(np.float32), (sigma, sigma, 0))
-    return np.square(np.clip(picture, 0.02, 0.98)).astype(np.float32)
+    return np.asarray(np.square(np.clip(picture, 0.02, 0.98)), np.float32)
 
 
 def _poses(rng: np.random.Generator, count: int) -> tuple[Pose, ...]:

@@ -49,7 +49,7 @@ def outlined(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     """The image with the mask's inner rim, one pixel wide, drawn in yellow."""
     if mask.shape != image.shape[:2]:
         mask = np.asarray(Pillow.fromarray(mask).resize((image.shape[1], image.shape[0]), Pillow.Resampling.NEAREST))
-    marked = image.copy()
+    marked: Image = image.copy()
     marked[mask & ~ndimage.binary_erosion(mask)] = OUTLINE
     return marked
 
@@ -84,9 +84,9 @@ def contact_sheet(
         raise DataError(f"contact sheet: the split '{split}' has no frames")
     bands: list[tuple[str, list[Pillow.Image]]] = []
     for method, frames in rows.items():
-        tiles = [_tile(adapter, frame, side, masks and method != ORIGINAL) for frame in frames]
-        for band in range(len(tiles[0])):
-            bands.append((method if band == 0 else "mask", [tile[band] for tile in tiles]))
+        pairs = [_tile(adapter, frame, side, masks and method != ORIGINAL) for frame in frames]
+        for band in range(len(pairs[0])):
+            bands.append((method if band == 0 else "mask", [pair[band] for pair in pairs]))
     columns = max(len(tiles) for _, tiles in bands)
     sheet = Pillow.new("RGB", (LABEL + columns * side, len(bands) * side), (24, 24, 24))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)

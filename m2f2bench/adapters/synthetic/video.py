@@ -25,7 +25,7 @@ def encoder_version() -> str:
 
 
 def encode(frames: Sequence[Image], crf: int) -> bytes:
-    """RGB uint8 frames [H, W, 3], H and W even, as an H.264 Annex B stream: yuv420p, one thread, constant rate factor."""
+    """RGB uint8 frames [H, W, 3], H and W even, as an H.264 Annex B stream (yuv420p, one thread, constant `crf`)."""
     import av
 
     height, width = frames[0].shape[:2]

@@ -1,0 +1,162 @@
+"""Training through the front door, and suites that train first: records, cards, refusals, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import m2f2bench
+from m2f2bench.errors import DataError
+from m2f2bench.loading import load_dataset
+from m2f2bench.settings import TrainingSettings
+from m2f2bench.trainer import split_frames
+
+SMALL = "{seed: 3, size: 64, train: 6, val: 3, test: 4, frames_per_video: 2, methods: [swap, lowres]}"
+TINY = """
+name: tiny
+backend: timm
+input: {size: 32}
+options: {model: resnet10t, drop_rate: 0.2}
+training:
+  {epochs: 3, batch_size: 8, lr: 0.002, checkpoint_steps: 2, augmentation: {crop: [0.8, 1.0], blur_p: 0.3, jpeg_p: 0.3}}
+"""
+SUITE = """
+name: mini
+title: A small suite
+detectors: [constant, frequency]
+train: [{detector: frequency, dataset: faces}]
+columns:
+  - {dataset: faces, protocol: frame, metric: auc}
+  - {dataset: faces, protocol: video, metric: auc}
+  - {dataset: faces-c40, protocol: frame, metric: auc}
+"""
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cards of a small synthetic dataset, a tiny network and a suite, with a cache of their own."""
+    folder = tmp_path_factory.mktemp("cards")
+    for kind in ("datasets", "detectors", "leaderboards"):
+        (folder / kind).mkdir()
+    options = SMALL.replace("{seed", f"{{cache: {folder / 'cache'}, seed", 1)
+    text = "name: {}\nadapter: synthetic\noptions: {}\n"
+    (folder / "datasets" / "faces.yaml").write_text(text.format("faces", options))
+    strong = options.replace("{cache", "{compression: c40, cache", 1)
+    (folder / "datasets" / "faces-c40.yaml").write_text(text.format("faces-c40", strong))
+    (folder / "detectors" / "tiny.yaml").write_text(TINY)
+    (folder / "leaderboards" / "mini.yaml").write_text(SUITE)
+    return folder
+
+
+def test_a_trained_detector_is_a_card_with_a_record(cli, one_line, cards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "t"
+    words = ["train", "frequency", "-s", "faces", "--out", out, "--cards", cards]
+    outcome = cli(*words)
+    assert outcome.status == 0, outcome.err
+    assert "validation AUC" in outcome.out
+    record = json.loads((out / "training.json").read_text())
+    assert record["dataset"] == "faces" and record["seed"] == 0 and len(record["data_fingerprint"]) == 16
+    assert record["n_train"]["identities"] == 6 and record["n_val"]["identities"] == 3
+    assert record["versions"]["scikit-learn"] and "val_auc" in record
+    described = cli("describe", out / "card.yaml").out
+    assert "training_datasets:\n- faces\n" in described
+    ran = cli("run", "-d", out, "-s", "faces", "--cards", cards, "--out", tmp_path / "r", "--json")
+    result = json.loads(ran.out)[0]
+    assert result["detector"] == "frequency" and result["training_datasets"] == ["faces"]
+    assert result["coverage"] == 1.0 and set(result["methods"]) == {"swap", "lowres"}
+    assert "holds this training, finished" in one_line(cli(*words))
+    assert cli(*words, "--resume").status == 0
+    assert "another card, seed, dataset or version" in one_line(cli(*words, "--seed", 1))
+
+
+def test_stage_and_detector_must_fit(cli, one_line, cards: Path) -> None:
+    words = ["train", "frequency", "-s", "faces", "--cards", cards]
+    assert "has no stage 'tune'" in one_line(cli(*words, "--stage", "tune"))
+    assert "is not trained" in one_line(cli("run", "-d", "frequency", "-s", "faces", "--cards", cards))
+
+
+def test_no_identity_crosses_from_training_to_validation(cards: Path, monkeypatch, real_data: Path) -> None:
+    monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
+    monkeypatch.setenv("M2F2BENCH_DATA", str(real_data))
+    for name in ("faces", "ddvqa-c40"):
+        dataset = load_dataset(name)
+        sides = split_frames(dataset, TrainingSettings())
+        train, val = ({p for f in side for p in f.identities} for side in sides)
+        test = {p for f in dataset.frames("test") for p in f.identities}
+        assert train and val and not (train & val) and not (test & (train | val))
+
+
+def test_a_dataset_whose_own_splits_share_a_person_is_refused(squares: Path, tmp_path: Path) -> None:
+    lines = ["path,label,split,identity"]
+    for i in range(24):
+        split = "val" if i % 6 == 0 else "train"
+        lines += [f"real/{i:02d}.png,real,{split},p{i % 5}", f"fake/{i:02d}.png,fake,{split},p{i % 5}"]
+    (squares / "m.csv").write_text("\n".join(lines) + "\n")
+    card = tmp_path / "d.yaml"
+    card.write_text(f"name: d\nadapter: folder\nroot: {squares}\noptions: {{manifest: m.csv}}\nsplits: [train, val]\n")
+    with pytest.raises(DataError, match="identity 'p.' is in train and in val"):
+        m2f2bench.train("frequency", str(card), out=tmp_path / "t")
+
+
+def test_a_suite_trains_judges_and_starts_at_once_the_second_time(cli, cards: Path, tmp_path: Path) -> None:
+    words = ["run", "mini", "--cards", cards, "--out", tmp_path / "o"]
+    first = cli(*words)
+    assert first.status == 0, first.err
+    assert "A small suite" in first.out and "†" in first.out and "data:faces-c40|" in first.out
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "trained").rglob("*") if p.is_file()}
+    second = cli(*words, "--json")
+    results = json.loads(second.out)
+    assert len(results) == 6
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "o" / "trained").rglob("*") if p.is_file()}
+    cells = {(r["detector"], r["dataset"], r["protocol"]): r["metrics"]["auc"] for r in results}
+    assert cells["constant", "faces", "frame"]["value"] == 0.5
+    assert cells["frequency", "faces", "video"]["n_real"] * 2 == cells["frequency", "faces", "frame"]["n_real"]
+    narrowed = json.loads(cli(*words, "-d", "constant", "-s", "faces-c40", "--json").out)
+    assert [(r["detector"], r["dataset"]) for r in narrowed] == [("constant", "faces-c40")]
+
+
+def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, tmp_path: Path) -> None:
+    base = [sys.executable, "-m", "m2f2bench", "train", "tiny", "-s", "faces", "--cards", str(cards), "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*base, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
+    out, draw, kills = tmp_path / "killed", random.Random(1), 0
+    for _ in range(2):
+        process = subprocess.Popen(
+            [*base, "--out", str(out), "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        deadline = time.monotonic() + 60
+        seen = len(list(out.rglob("*.safetensors"))) if out.exists() else 0
+        while time.monotonic() < deadline and process.poll() is None:
+            if out.exists() and len(list(out.rglob("*.safetensors"))) > seen:
+                break
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.0, 0.4))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 1
+    subprocess.run([*base, "--out", str(out), "--resume"], check=True, capture_output=True, env=environment)
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", out)]
+    assert weights[0] == weights[1]
+    records = [json.loads((folder / "training.json").read_text()) for folder in (tmp_path / "whole", out)]
+    assert records[0]["curves"] == records[1]["curves"] and records[0]["identity"] == records[1]["identity"]
+
+
+def test_from_python(cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
+    card = m2f2bench.train("frequency", "faces", out=tmp_path / "t")
+    loaded, detector = m2f2bench.load_detector(str(card))
+    frame = m2f2bench.load_dataset("faces").frames("test")[0]
+    image = m2f2bench.load_dataset("faces").adapter.read(frame)
+    alone = detector.predict([image])[0]
+    assert loaded.training_datasets == ("faces",)
+    assert 0.0 <= alone <= 1.0 and detector.predict([image, 255 - image])[0] == pytest.approx(alone, abs=1e-9)

@@ -96,6 +96,8 @@ def run(
     make_folder(folder)
     plans = _plans(wanted, limit)
     trained = _train_first(card, folder, device) if card else {}
+    if card:
+        log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans))
     results = Results(card=card)
     seen: set[str] = set()
     for reference in chosen:
@@ -164,6 +166,7 @@ def _train_first(card: LeaderboardCard, folder: Path, device: str) -> dict[str, 
     trained = {}
     for step in card.train:
         place = folder / "trained" / step.detector
+        log.info("%s: training %s on %s, or taking what is trained already", card.name, step.detector, step.dataset)
         train(step.detector, step.dataset, out=place, resume=True, device=device)
         trained[step.detector] = str(place)
     return trained

@@ -97,7 +97,7 @@ def test_offline_weights_map_exactly_and_know_a_daisy() -> None:
     tensors = offline.efficientnet_to_timm(old, model)
     assert len(old) == len(tensors) == len(model.state_dict()) == 296
     assert tensors["blocks.0.0.conv_pw.weight"] is old["_blocks.0._project_conv.weight"]
-    assert tensors["blocks.3.1.conv_pwl.weight"] is old["_blocks.7._project_conv.weight"]
+    assert tensors["blocks.3.2.conv_pwl.weight"] is old["_blocks.7._project_conv.weight"]
     assert tensors["blocks.6.0.bn3.bias"] is old["_blocks.15._bn2.bias"]
     model.load_state_dict(tensors)
     normalise = Normalise(InputSettings(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
@@ -111,10 +111,10 @@ def test_offline_weights_map_exactly_and_know_a_daisy() -> None:
 @needs_weights
 def test_offline_weights_refuse_another_network() -> None:
     old = read_weights(offline.offline_weights(LITE0))
-    with pytest.raises(DetectorError, match="the offline weights do not fit 'EfficientNet': .* first '"):
+    with pytest.raises(DetectorError, match=r"the offline weights do not fit 'EfficientNet': .* first '"):
         offline.efficientnet_to_timm(old, timm.create_model("test_efficientnet"))
     del old["_fc.bias"]
-    with pytest.raises(DetectorError, match="1 tensors missing or of another shape, first 'classifier.bias'"):
+    with pytest.raises(DetectorError, match=r"1 tensors missing or of another shape, first 'classifier\.bias'"):
         offline.efficientnet_to_timm(old, timm.create_model(LITE0))
 
 
@@ -127,8 +127,8 @@ def test_missing_offline_package_says_what_to_install(monkeypatch: pytest.Monkey
 
 
 def test_weights_are_matched_strictly(trained: DetectorCard, tmp_path: Path) -> None:
-    other = trained.model_copy(update={"options": {"model": "test_resnet", "model_kwargs": {"stem_width": 8}}})
-    with pytest.raises(DetectorError, match=r"do not fit ResNet: tensor 'conv1\S*' .*another shape"):
+    other = trained.model_copy(update={"options": {"model": "test_resnet", "model_kwargs": {"in_chans": 1}}})
+    with pytest.raises(DetectorError, match=r"do not fit ResNet: tensor 'conv1\S*' of another shape"):
         TimmDetector.from_card(other, "cpu")
     other = trained.model_copy(update={"options": {"model": "test_convnext"}})
     with pytest.raises(DetectorError, match=r"tensor '\S+' and \d+ more missing; is this the file of another") as error:
@@ -169,7 +169,7 @@ def test_probe_features_and_file(tmp_path: Path) -> None:
     detector = TimmDetector.from_card(job.card.model_copy(update={"weights": str(report.weights)}), "cpu")
     images = [read(f) for f in frames(8, 8, "test") if not f.id.endswith("13")]
     scores = detector.predict(images)
-    assert scores[8:].mean() > scores[:8].mean() + 0.3
+    assert scores[8:].min() > scores[:8].max()
     assert np.concatenate([detector.predict([image]) for image in images]) == pytest.approx(scores, abs=1e-5)
     inputs = detector.normalise(torch.from_numpy(np.stack([detector.prepare(image) for image in images])))
     with torch.inference_mode():
@@ -205,7 +205,7 @@ def test_untrained_and_misplaced_cards_say_what_to_do(trained: DetectorCard) -> 
         card = read_card("detectors", CARDS / f"{name}.yaml")
         with pytest.raises(DetectorError, match=f"'{name}' is not trained: run `m2f2bench train {name} --dataset"):
             TimmDetector.from_card(card)
-    with pytest.raises(DetectorError, match="weights 'elsewhere.safetensors|elsewhere.safetensors' are not there"):
+    with pytest.raises(DetectorError, match=r"elsewhere\.safetensors' are not there"):
         TimmDetector.from_card(trained.model_copy(update={"weights": "elsewhere.safetensors"}))
 
 

@@ -116,7 +116,7 @@ def test_what_decides_the_pixels_decides_the_folder(tmp_path: Path, monkeypatch:
 
 
 def test_a_killed_process_leaves_nothing_half_there(tmp_path: Path) -> None:
-    chosen = options(tmp_path, test=12, size=128, workers=2)
+    chosen = options(tmp_path, test=6, size=128, workers=2)
     folder = cache_folder(chosen)
     process = start(chosen)
 
@@ -132,7 +132,7 @@ def test_a_killed_process_leaves_nothing_half_there(tmp_path: Path) -> None:
     data = SyntheticAdapter(None, chosen)
     assert data.read(data.frames("test")[-1]).any()
     assert sorted(path.name for path in folder.iterdir()) == ["test", "test.lock"]
-    fresh = SyntheticAdapter(None, options(tmp_path / "fresh", test=12, size=128))
+    fresh = SyntheticAdapter(None, options(tmp_path / "fresh", test=6, size=128))
     for frame in data.frames("test")[:: len(data.frames("test")) - 1]:
         assert np.array_equal(data.read(frame), fresh.read(frame))
 

@@ -1,6 +1,6 @@
 """A small training on pictures drawn in memory, for the tests and, as a script, for processes they start and kill.
 
-    python tests/toy_training.py OUT '{"epochs": 2, "model": "test_resnet", ...}'
+python tests/toy_training.py OUT '{"epochs": 2, "model": "test_resnet", ...}'
 """
 
 from __future__ import annotations

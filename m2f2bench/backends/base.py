@@ -172,6 +172,11 @@ def source_fingerprint(cls: type, *more: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def text_fingerprint(*texts: str) -> str:
+    """16 hex digits over texts: for a detector that its options alone describe."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
 def file_fingerprint(path: Path, *more: str) -> str:
     """16 hex digits over a file's bytes and `more`."""
     digest = hashlib.sha256(path.read_bytes())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards import DetectorCard, validate
 from ..settings import Probability, Settings
-from .base import Detector, source_fingerprint
+from .base import Detector, text_fingerprint
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -38,5 +38,5 @@ class ConstantDetector(Detector):
         return np.full(len(batch), self.value, dtype=np.float64)
 
     def fingerprint(self) -> str:
-        """A hash of this source and the value."""
-        return source_fingerprint(type(self), repr(self.value))
+        """A hash of the value."""
+        return text_fingerprint("constant", repr(self.value))

@@ -48,7 +48,7 @@ def offline_weights(model: str) -> Path:
 
 
 def efficientnet_to_timm(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
-    """Rename an EfficientNet state dict with `_blocks.7._expand_conv` names to timm's `blocks.3.1.conv_pw`.
+    """Rename an EfficientNet state dict with `_blocks.7._expand_conv` names to timm's `blocks.3.2.conv_pw`.
 
     The old naming counts blocks through; timm counts them within stages, as `model.blocks` has them. Every name
     must be mapped and the result must be the model's own set of names and shapes, else DetectorError.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards import DetectorCard, validate
 from ..settings import Settings
-from .base import Detector, source_fingerprint
+from .base import Detector, text_fingerprint
 
 if TYPE_CHECKING:
     from ..records import Floats

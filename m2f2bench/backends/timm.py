@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -225,7 +226,7 @@ def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
         job,
         Network(
             model=model,
-            prepare=lambda image: resize(image, settings),
+            prepare=partial(resize, settings=settings),
             normalise=Normalise(settings),
             metadata={"architecture": options.model, "input": str(settings)},
         ),

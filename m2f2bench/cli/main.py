@@ -46,9 +46,11 @@ def _root(
 
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
-    warnings = logging.StreamHandler(sys.stderr)
-    warnings.setFormatter(logging.Formatter("m2f2bench: %(message)s"))
-    logging.getLogger("m2f2bench").addHandler(warnings)
+    messages = logging.StreamHandler(sys.stderr)
+    messages.setFormatter(logging.Formatter("m2f2bench: %(message)s"))
+    logger = logging.getLogger("m2f2bench")
+    logger.addHandler(messages)
+    logger.setLevel(logging.INFO)
     try:
         app()
     except M2F2BenchError as error:
@@ -58,4 +60,4 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     finally:
-        logging.getLogger("m2f2bench").removeHandler(warnings)
+        logger.removeHandler(messages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, FrameError
 from ..records import Frame
@@ -32,6 +32,10 @@ class FrameReader:
         self._images: dict[str, Image] = {}
         self.unreadable: dict[str, str] = {}
         """Frame id to reason."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the images: workers that are not forked read for themselves."""
+        return {**self.__dict__, "_images": {}}
 
     def fill(self, frames: Sequence[Frame]) -> None:
         """Decode frames in order until the budget is spent (by up to four threads). Raises as `check` does."""

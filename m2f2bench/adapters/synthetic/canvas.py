@@ -52,6 +52,11 @@ class Canvas:
         """1 inside (distance < 0), 0 outside, with a soft rim of `width` pixels; distance in half face widths."""
         return np.asarray(np.clip(0.5 - distance * np.float32(self.pixels / width), 0, 1))
 
+    def lit(self, share: float) -> Array:
+        """Light on something that faces the camera, [3]: the ambient and a share of the key light."""
+        facing = min(1.3, max(0.12, self.light.direction[2] / 0.75))
+        return np.asarray(self.light.ambient + self.light.key * np.float32(share * facing))
+
     def paint(self, alpha: Array, colour: Array) -> None:
         """Lay `colour`, [3] or [H, W, 3], over the picture where `alpha` [H, W] is above 0."""
         self.picture += alpha[..., None] * (colour - self.picture)

@@ -99,6 +99,11 @@ class Face:
     """[TEXTURE, TEXTURE], hair, about ±1; columns run across the strands, rows along them."""
 
 
+def skin_tone(seed: int, name: str) -> int:
+    """The identity's place in `SKIN_TONES`, from a stream of its own: a forger looks at it before anything is drawn."""
+    return int(stream(seed, name, "tone").integers(len(SKIN_TONES)))
+
+
 def draw_face(seed: int, name: str) -> Face:
     """Draw the identity `name` of the dataset with this seed."""
     rng = stream(seed, name, "face")
@@ -106,7 +111,7 @@ def draw_face(seed: int, name: str) -> Face:
     def between(low: float, high: float) -> float:
         return float(rng.uniform(low, high))
 
-    tone = int(rng.integers(len(SKIN_TONES)))
+    tone = skin_tone(seed, name)
     skin = linear(SKIN_TONES[tone]) * np.asarray(rng.uniform(0.92, 1.08, 3), np.float32)
     dark = int(rng.integers(0, 2 if tone > 3 else len(HAIR_TONES)))
     hair = linear(HAIR_TONES[dark]) * between(0.8, 1.25)

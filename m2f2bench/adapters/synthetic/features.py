@@ -106,7 +106,7 @@ def _mouth(whole: Canvas) -> None:
     v = c.v
     across, top, inner_top, inner_low, low = mouth_curves(c)
     inside = c.edge((np.abs(across) - 1) * f.mouth_w)
-    amount = c.light.ambient + c.light.key * np.float32(0.75)
+    amount = c.lit(0.75)
     fine = 1 + 0.12 * lookup(f.strands, c.u * 1.4, c.v * 0.4, 2.2)
     rise = np.clip((v - top) / np.maximum(inner_top - top, 1e-3), 0, 1)
     fall = np.clip((v - inner_low) / np.maximum(low - inner_low, 1e-3), 0, 1)
@@ -128,7 +128,7 @@ def _mouth(whole: Canvas) -> None:
 def _eyes(whole: Canvas) -> None:
     """Two eyes: white, iris with rim and rays, pupil, highlight, lids, lashes and crease."""
     f, pose = whole.face, whole.pose
-    amount = whole.light.ambient + whole.light.key * np.float32(0.62)
+    amount = whole.lit(0.62)
     for sign in (-1, 1):
         inner, outer = sorted((sign * (f.eye_x - 0.34), sign * (f.eye_x + 0.34)))
         c = whole.window(inner, outer, f.eye_y - 0.3, f.eye_y + 0.25)
@@ -164,7 +164,7 @@ def _eyes(whole: Canvas) -> None:
 def _brows(whole: Canvas) -> None:
     """Two brows of slanted hairs."""
     f = whole.face
-    amount = whole.light.ambient + whole.light.key * np.float32(0.6)
+    amount = whole.lit(0.6)
     for sign in (-1, 1):
         inner, outer = sorted((sign * (f.eye_x - 0.44), sign * (f.eye_x + 0.46)))
         c = whole.window(inner, outer, f.eye_y - f.brow_y - 0.35, f.eye_y - f.brow_y + 0.3)

@@ -80,15 +80,15 @@ def _resize(image: Array, height: int, width: int, kind: Pillow.Resampling) -> A
 
 
 def _match_colour(image: Array, target: Array, weight: Array, amount: float) -> Array:
-    """`image` with its mean and deviation per channel under `weight` drawn towards the target's by `amount`."""
+    """`image` with each channel's mean under `weight` drawn towards the target's by `amount`.
+
+    Darker by a factor, lighter by a power, which leaves white where it is: the white of an eye must not begin to glow.
+    """
     total = weight.sum() + 1e-6
-    mean_i, mean_t = ((a * weight[..., None]).sum((0, 1)) / total for a in (image, target))
-    spread_i, spread_t = (
-        np.sqrt((np.square(a - m) * weight[..., None]).sum((0, 1)) / total) + 1e-3
-        for a, m in ((image, mean_i), (target, mean_t))
-    )
-    matched = (image - mean_i) * np.clip(spread_t / spread_i, 0.6, 1.6) + mean_t
-    return np.asarray(image + amount * (matched - image), np.float32)
+    mean_i, mean_t = (np.clip((a * weight[..., None]).sum((0, 1)) / total, 0.02, 0.98) for a in (image, target))
+    power = np.clip(1 + amount * (np.log(mean_t) / np.log(mean_i) - 1), 0.3, 1)
+    factor = np.clip(1 + amount * (mean_t / mean_i - 1), 0.2, 1)
+    return np.asarray(np.clip(image, 0, 1) ** power * factor, np.float32)
 
 
 def _soften(image: Array, sigma: float) -> Array:
@@ -134,14 +134,14 @@ def expression(case: Case) -> tuple[Array, Array]:
     du = window * np.float32(widen) * np.sign(d.u) * beside
     dv = window * np.float32(lift) * (2 * np.square(beside) - 0.7)
     if rng.random() < 0.5:
-        x, y = (np.abs(d.u) - np.float32(f.eye_x)) / 0.45, (d.v - np.float32(f.eye_y - f.brow_y)) / 0.24
+        x, y = (np.abs(d.u) - np.float32(f.eye_x)) / 0.45, (d.v - np.float32(f.eye_y - f.brow_y - 0.03)) / 0.19
         window_brow = _smooth(1.6 * (1 - np.hypot(x, y)))
         dv = dv + window_brow * np.float32(size * rng.choice([-0.8, 0.8]))
         window = np.maximum(window, window_brow)
     rows, columns = np.indices(d.u.shape, np.float32)
     at = np.stack([rows - dv * d.pixels, columns - du * d.pixels])
     moved = np.stack([ndimage.map_coordinates(d.image[..., b], at, order=1, mode="nearest") for b in range(3)], -1)
-    return _soften(moved, case.between(0.45, 0.95)), _smooth(window * 8) * (d.skin > 0.5)
+    return _soften(moved, case.between(0.5, 1.05)), _smooth(window * 8) * (d.skin > 0.5)
 
 
 def resynthesis(case: Case) -> tuple[Array, Array]:
@@ -162,7 +162,7 @@ def resynthesis(case: Case) -> tuple[Array, Array]:
     redrawn["lip"] = f.lip * np.asarray(1 + 0.6 * change * rng.uniform(-1, 1, 3), np.float32)
     texture = f.texture + np.float32(case.between(0.6, 1.0)) * (coarse - f.texture)
     other = render_face(dataclasses.replace(f, texture=texture, **redrawn), case.scene, case.pose)
-    return _soften(other, case.between(0.5, 1.0)), _smooth((1 - distance) / 0.25) * d.skin
+    return _soften(other, case.between(0.55, 1.15)), _smooth((1 - distance) / 0.25) * d.skin
 
 
 def relight(case: Case) -> tuple[Array, Array]:
@@ -174,8 +174,10 @@ def relight(case: Case) -> tuple[Array, Array]:
     direction = np.asarray([x * np.cos(turn) + z * np.sin(turn), y, z * np.cos(turn) - x * np.sin(turn)])
     tint = np.asarray(1 + case.between(0.06, 0.18) * rng.uniform(-1, 1, 3), np.float32)
     lamp = Light((float(direction[0]), y, float(direction[2])), light.key * tint, light.ambient * tint)
+    weight = hull(case, case.between(0.25, 0.12))
     other = render_face(case.face, case.scene, case.pose, lamp)
-    return other, hull(case, case.between(0.25, 0.12))
+    level, target = ((image * weight[..., None]).sum() for image in (other, case.real.image))
+    return other * np.sqrt(target / (level + 1e-6)).astype(np.float32), weight
 
 
 def morph(case: Case) -> tuple[Array, Array]:

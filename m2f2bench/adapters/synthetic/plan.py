@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from ...errors import near
 from ...records import ORIGINAL
 from ..base import Options
+from .faces import skin_tone
 from .manipulations import METHODS, TWO_PEOPLE
 
 PREFIX = {"train": "a", "val": "v", "test": "t"}
@@ -75,13 +76,18 @@ def identity_names(options: SyntheticOptions, split: str) -> list[str]:
 
 
 def plan(options: SyntheticOptions, split: str) -> list[Video]:
-    """All videos of a split in order: identity by identity, each real clip followed by its forgeries."""
+    """All videos of a split in order: identity by identity, each real clip followed by its forgeries.
+
+    The source of a swap is one of the three other people of the split whose skin is nearest.
+    """
     names = identity_names(options, split)
     videos: list[Video] = []
+    tones = {name: skin_tone(options.seed, name) for name in names}
     for index, target in enumerate(names):
+        near_skin = {name: abs(tones[name] - tones[target]) for name in names[index + 1 :] + names[:index]}
+        others = sorted(near_skin, key=near_skin.__getitem__)
         for number in range(options.videos_per_identity):
-            others = len(names) - 1
-            source = names[(index + 1 + (number * 3) % others) % len(names)]
+            source = others[number % min(3, len(others))]
             for method in (ORIGINAL, *options.methods):
                 row = len(videos) * options.frames_per_video
                 videos.append(Video(method, f"{target}_{number}", number, target, source, row))

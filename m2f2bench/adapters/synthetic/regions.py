@@ -16,7 +16,8 @@ REGIONS = ("image", "skin", "eyes", "eyebrows", "nose", "mouth")
 """What DD-VQA asks about; `image` is the whole."""
 PARTS = REGIONS[2:]
 TOUCHED = 0.35
-"""A region is touched where at least this share of its pixels is altered."""
+SKIN_TOUCHED = 0.1
+"""A region is touched where at least this share of its pixels is altered; of the skin a patch is enough."""
 
 
 def region_map(face: Face, drawn: Rendering, region: str) -> npt.NDArray[np.bool_]:
@@ -53,4 +54,5 @@ def coverage(face: Face, drawn: Rendering, mask: npt.NDArray[np.bool_]) -> dict[
 
 def touched(shares: dict[str, float]) -> tuple[str, ...]:
     """The touched regions in the order of `REGIONS`; `image` always counts, since something was altered."""
-    return ("image", *(region for region in REGIONS[1:] if shares.get(region, 0.0) >= TOUCHED))
+    least = {region: SKIN_TOUCHED if region == "skin" else TOUCHED for region in REGIONS[1:]}
+    return ("image", *(region for region, share in least.items() if shares.get(region, 0.0) >= share))

@@ -102,7 +102,7 @@ def test_a_dataset_whose_own_splits_share_a_person_is_refused(squares: Path, tmp
     (squares / "m.csv").write_text("\n".join(lines) + "\n")
     card = tmp_path / "d.yaml"
     card.write_text(f"name: d\nadapter: folder\nroot: {squares}\noptions: {{manifest: m.csv}}\nsplits: [train, val]\n")
-    with pytest.raises(DataError, match="identity 'p.' is in train and in val"):
+    with pytest.raises(DataError, match=r"identity 'p.' is in train and in val"):
         m2f2bench.train("frequency", str(card), out=tmp_path / "t")
 
 

@@ -15,6 +15,7 @@ from .backends.base import Detector
 from .cards import DatasetCard, DetectorCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .errors import CardError, DataError, near
+from .files import make_folder, write_json
 from .loading import Dataset, detector_card, load_dataset, load_detector, load_leaderboard, load_protocol
 from .progress import progress_bar
 from .protocol import plan_frames, to_units
@@ -22,7 +23,7 @@ from .records import Frame, Result
 from .scoring.detection import score_methods, score_units
 from .scoring.rows import Rows, from_predictions
 from .signature import data_hash, detector_fields, measure_fields, rows_hash, short, versions
-from .store import PREDICTIONS, RESULT, PredictionStore, make_folder, read_key, read_parquet, write_json
+from .store import PREDICTIONS, RESULT, PredictionStore, read_key, read_parquet
 from .trainer import train
 
 log = logging.getLogger("m2f2bench")

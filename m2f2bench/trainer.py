@@ -16,13 +16,13 @@ from .adapters.base import Adapter
 from .backends.base import FitReport, Trainable, TrainingJob
 from .cards import DatasetCard, DetectorCard, FrameSelection, read_card
 from .errors import DataError, DetectorError, near
+from .files import make_folder, write_json, write_text
 from .loading import Dataset, detector_card, load_dataset
 from .protocol import check_unique, list_frames, spread
 from .records import Frame
 from .scoring.detection import auc_or_none
 from .settings import TrainingSettings
 from .signature import versions
-from .store import make_folder, write_json, write_text
 
 CARD, RECORD = "card.yaml", "training.json"
 FINGERPRINT_FRAMES = 256

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2f2bench.errors import ScoreError, StoreError
+from m2f2bench.files import replacing, write_json
 from m2f2bench.records import Prediction
 from m2f2bench.store import (
     PARTIAL,
@@ -19,8 +20,6 @@ from m2f2bench.store import (
     PredictionStore,
     read_key,
     read_parquet,
-    replacing,
-    write_json,
     write_parquet,
 )
 

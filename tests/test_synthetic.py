@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from m2f2bench.adapters.sheet import contact_sheet
 from m2f2bench.adapters.synthetic import manipulations, regions, video
 from m2f2bench.adapters.synthetic.adapter import SyntheticAdapter
 from m2f2bench.adapters.synthetic.canvas import FIELD
@@ -20,7 +21,6 @@ from m2f2bench.adapters.synthetic.faces import draw_face
 from m2f2bench.adapters.synthetic.plan import SyntheticOptions
 from m2f2bench.adapters.synthetic.render import render
 from m2f2bench.adapters.synthetic.scene import Pose, draw_scene
-from m2f2bench.adapters.synthetic.sheet import contact_sheet
 from m2f2bench.cards import read_card, validate
 from m2f2bench.errors import CardError, DataError, FrameError
 from m2f2bench.records import Frame, Locator

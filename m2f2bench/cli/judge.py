@@ -102,9 +102,9 @@ def leaderboard(
 ) -> None:
     """Make a table from results, without running anything."""
     settle(cards)
+    from ..files import write_text
     from ..leaderboard.publish import gather
     from ..leaderboard.render import render
-    from ..store import write_text
 
     text = render(gather(places or []), format)
     if out is None:

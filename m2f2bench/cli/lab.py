@@ -63,13 +63,14 @@ def sheet(
     out: Annotated[Path, typer.Option("--out", help="A PNG file.")] = Path("sheet.png"),
     split: Annotated[str, typer.Option("--split")] = "test",
     per_method: Annotated[int, typer.Option("--per-method", min=1, help="Pictures a manipulation.")] = 8,
+    masks: Annotated[bool, typer.Option("--masks", help="Draw the masks' outlines below each row.")] = False,
     cards: CardsOption = None,
     data: DataOption = None,
 ) -> None:
-    """Draw a contact sheet: a row per manipulation, with outlines of the masks where there are any."""
+    """Draw a contact sheet: a row per manipulation, a column per person."""
     settle(cards, data)
-    from ..adapters.synthetic.sheet import contact_sheet
+    from ..adapters.sheet import contact_sheet
     from ..loading import load_dataset
 
-    contact_sheet(load_dataset(dataset).adapter, split, out, per_method=per_method)
+    contact_sheet(load_dataset(dataset).adapter, split, out, per_method=per_method, masks=masks)
     typer.echo(f"wrote {out}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..cards import LeaderboardCard, card_folders, iter_cards
 from ..errors import DataError
+from ..files import write_text
 from ..loading import load_leaderboard
 from ..records import Result
-from ..store import write_text
 from .render import FORMATS, render
 from .table import Table, build_table, method_table, read_results
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -134,29 +135,9 @@ def draw_face(seed: int, name: str) -> Face:
         roughness=between(0.5, 1.3),
         freckles=freckles,
         wrinkles=between(0.0, 1.0) ** 1.5,
-        eye_x=between(0.39, 0.465),
-        eye_y=between(-0.2, -0.12),
-        eye_w=between(0.185, 0.235),
-        eye_open=between(0.058, 0.1),
-        eye_tilt=between(-0.1, 0.16),
         iris=iris,
-        iris_r=between(0.09, 0.105),
-        socket=between(0.05, 0.13),
-        brow_y=between(0.22, 0.33),
-        brow_thick=between(0.03, 0.072),
-        brow_arch=between(0.0, 0.1),
-        brow_tilt=between(-0.12, 0.08),
-        nose_tip=between(0.38, 0.5),
-        nose_w=between(0.17, 0.255),
-        nose_h=between(0.2, 0.32),
-        bridge_w=between(0.085, 0.125),
-        mouth_y=between(0.83, 0.94),
-        mouth_w=between(0.29, 0.4),
-        lip_up=between(0.045, 0.095),
-        lip_low=between(0.07, 0.135),
         lip=lip,
-        smile=between(-0.03, 0.07),
-        cheek=between(0.04, 0.12),
+        **_features(between),
         hair=hair,
         style=style,
         hairline=between(*low_hairline.get(style, (-1.2, -1.0))),
@@ -168,13 +149,40 @@ def draw_face(seed: int, name: str) -> Face:
     )
 
 
+def _features(between: Callable[[float, float], float]) -> dict[str, Any]:
+    """Places and sizes of eyes, brows, nose, mouth and cheeks."""
+    return {
+        "eye_x": between(0.39, 0.465),
+        "eye_y": between(-0.2, -0.12),
+        "eye_w": between(0.185, 0.235),
+        "eye_open": between(0.058, 0.1),
+        "eye_tilt": between(-0.1, 0.16),
+        "iris_r": between(0.09, 0.105),
+        "socket": between(0.05, 0.13),
+        "brow_y": between(0.22, 0.33),
+        "brow_thick": between(0.03, 0.072),
+        "brow_arch": between(0.0, 0.1),
+        "brow_tilt": between(-0.12, 0.08),
+        "nose_tip": between(0.38, 0.5),
+        "nose_w": between(0.17, 0.255),
+        "nose_h": between(0.2, 0.32),
+        "bridge_w": between(0.085, 0.125),
+        "mouth_y": between(0.83, 0.94),
+        "mouth_w": between(0.29, 0.4),
+        "lip_up": between(0.045, 0.095),
+        "lip_low": between(0.07, 0.135),
+        "smile": between(-0.03, 0.07),
+        "cheek": between(0.04, 0.12),
+    }
+
+
 def _noise(rng: np.random.Generator, sigma: float | tuple[float, float], size: int = TEXTURE) -> Array:
     """Smoothed white noise with unit deviation, [size, size]."""
     field = ndimage.gaussian_filter(rng.standard_normal((size, size), np.float32), sigma, mode="wrap")
     return np.asarray(field / field.std(), np.float32)
 
 
-def _textures(seed: int, name: str, freckles: float) -> dict[str, Array]:
+def _textures(seed: int, name: str, freckles: float) -> dict[str, Any]:
     """The skin's brightness and pigment maps and the hair's strands."""
     rng = stream(seed, name, "texture")
     pores = (rng.random((TEXTURE, TEXTURE), np.float32) < 0.035).astype(np.float32)

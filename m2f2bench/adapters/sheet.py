@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,15 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from scipy import ndimage
 
-from ...errors import DataError, FrameError
-from ...records import ORIGINAL, Frame
+from ..errors import DataError, FrameError
+from ..files import replacing
+from ..records import ORIGINAL, Frame
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ...records import Image
-    from ..base import Adapter
+    from ..records import Image
+    from .base import Adapter
 
 LABEL = 92
 """Width of the column of names, pixels."""
@@ -94,7 +94,6 @@ def contact_sheet(
         pen.text((6, number * side + side // 2 - 8), name[:13], fill=(235, 235, 235), font=font)
         for column, tile in enumerate(tiles):
             sheet.paste(tile, (LABEL + column * side, number * side))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
-    sheet.save(temporary)
-    return temporary.replace(path)
+    with replacing(path) as temporary:
+        sheet.save(temporary, format=Pillow.registered_extensions()[path.suffix.lower()])
+    return path

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .adapters.base import Adapter, Options
+    from .adapters.base import Adapter, AdapterOptions
     from .backends.base import Detector, Explainer, Localizer, Trainable
     from .errors import FrameError, M2F2BenchError
     from .loading import load_dataset, load_detector
@@ -34,7 +34,7 @@ _HOMES = {
     "Localizer": "backends.base",
     "Locator": "records",
     "M2F2BenchError": "errors",
-    "Options": "adapters.base",
+    "AdapterOptions": "adapters.base",
     "Prediction": "records",
     "Question": "records",
     "Result": "records",
@@ -52,6 +52,7 @@ _HOMES = {
 
 __all__ = [
     "Adapter",
+    "AdapterOptions",
     "Answer",
     "Detector",
     "Explainer",
@@ -60,7 +61,6 @@ __all__ = [
     "Localizer",
     "Locator",
     "M2F2BenchError",
-    "Options",
     "Prediction",
     "Question",
     "Result",

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Advance a bar by `n` steps, and change its label."""
+
+    def __call__(self, n: int = 1, label: str | None = None) -> None:
+        """Do so; without a bar, nothing."""
 
 
 @contextlib.contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar of `total` steps; the block gets a function that advances it by n."""
+def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Show a bar of `total` steps, `done` of which are done already; the block gets what advances it."""
     if not sys.stderr.isatty() or total <= 0:
-        yield lambda n: None
+        yield lambda n=1, label=None: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(label, total=total)
-        yield lambda n: bars.advance(task, n)
+        task = bars.add_task(label, total=total, completed=done)
+        yield lambda n=1, label=None: bars.update(task, advance=n, description=label)

@@ -274,7 +274,7 @@ def test_pickled_adapter_reads_the_same(raw: SyntheticAdapter) -> None:
 
 def test_torch_stays_out() -> None:
     package = "m2f2bench.adapters.synthetic"
-    code = f"import sys, {package}.adapter, {package}.sheet; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {package}.adapter, m2f2bench.adapters.sheet; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=CARDS.parent, check=False).returncode == 0
 
 

@@ -151,6 +151,23 @@ def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, t
     assert records[0]["curves"] == records[1]["curves"] and records[0]["identity"] == records[1]["identity"]
 
 
+def test_a_disk_that_fills_during_training_is_one_line_and_it_goes_on(cli, one_line, cards, small_disk, tmp_path):
+    narrow = "{model: resnet10t, model_kwargs: {channels: [8, 16, 16, 32], stem_width: 8}}"
+    (tmp_path / "detectors").mkdir()
+    text = TINY.replace("{model: resnet10t, drop_rate: 0.2}", narrow).replace("name: tiny", "name: narrow")
+    (tmp_path / "detectors" / "narrow.yaml").write_text(text)
+    disk = small_disk("2m")
+    (disk / "ballast").write_bytes(b"\0" * (1700 << 10))
+    both = f"{cards}{os.pathsep}{tmp_path}"
+    words = ["train", "narrow", "-s", "faces", "--cards", both, "--device", "cpu", "--out", disk / "t"]
+    line = one_line(cli(*words))
+    assert "cannot write" in line and "No space left" in line
+    (disk / "ballast").unlink()
+    outcome = cli(*words, "--resume")
+    assert outcome.status == 0, outcome.err
+    assert (disk / "t" / "model.safetensors").exists()
+
+
 def test_from_python(cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
     card = m2f2bench.train("frequency", "faces", out=tmp_path / "t")

@@ -28,9 +28,6 @@ class AdapterOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Options = AdapterOptions
-
-
 class Adapter(abc.ABC):
     """A dataset on disk (or drawn by code) as frames.
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from ..errors import DataError, near
 from ..records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from .base import Options
+from .base import AdapterOptions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
 
 METHODS = {
@@ -38,7 +38,7 @@ _BASED_ON = re.compile(r"based on ([^.]*)\.", re.IGNORECASE)
 _TOKENS = re.compile(r"<(?:image|deepfake)>")
 
 
-class DDVQAOptions(Options):
+class DDVQAOptions(AdapterOptions):
     """`compression` of the images; `forms` of questions that are offered."""
 
     compression: Literal["c40", "c23"] = "c40"
@@ -65,7 +65,7 @@ class DDVQAAdapter(FileAdapter):
     name is not of the scheme raises `DataError`.
     """
 
-    Options: ClassVar[type[Options]] = DDVQAOptions
+    Options: ClassVar[type[AdapterOptions]] = DDVQAOptions
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
 
     @property

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from ..errors import DataError, near
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
-from .base import Options
+from .base import AdapterOptions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
 
 LABELS = {"real": REAL, "fake": FAKE}
@@ -30,7 +30,7 @@ NO_METHOD = "fake"
 _BINARY = re.compile(r"([01])(?:\.0*)?")
 
 
-class FolderOptions(Options):
+class FolderOptions(AdapterOptions):
     """`manifest`: a list file in the root. `columns`: the manifest's own names for `COLUMNS`.
 
     `folders` names the levels between the label folder and the file, outermost first, without a manifest.
@@ -92,7 +92,7 @@ class FolderAdapter(FileAdapter):
     read.
     """
 
-    Options: ClassVar[type[Options]] = FolderOptions
+    Options: ClassVar[type[AdapterOptions]] = FolderOptions
 
     @property
     def _settings(self) -> FolderOptions:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ..errors import DataError, FrameError, first_line, near
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
-from .base import Adapter, Options, Sampler
+from .base import Adapter, AdapterOptions, Sampler
 
 if TYPE_CHECKING:
     from ..records import Image
@@ -30,7 +30,7 @@ MAX_DATASETS = 4096
 EXPECTED = "uint8, frames x height x width x 3"
 
 
-class HDF5Options(Options):
+class HDF5Options(AdapterOptions):
     """`compression` and `methods` choose the files, `splits` is the folder with train.json, val.json,
     test.json.
 
@@ -81,7 +81,7 @@ class HDF5Adapter(Adapter):
     or after `close`) and is never pickled.
     """
 
-    Options: ClassVar[type[Options]] = HDF5Options
+    Options: ClassVar[type[AdapterOptions]] = HDF5Options
 
     def __init__(self, root: Path | None = None, options: HDF5Options | None = None) -> None:
         """`root` is the folder with the files; nothing is opened yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.base import FitReport, TrainingJob
 from ..errors import DetectorError, first_line
+from ..files import replacing, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -37,18 +39,22 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, to a temporary name first. Tied and strided tensors are written as copies.
+    """Write tensors as safetensors, atomically. Tied and strided tensors are written as copies.
 
     The metadata are one JSON text: safetensors writes several entries in a random order, and equal weights should
     be equal files.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     plain = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(plain, temporary, metadata={METADATA: json.dumps(metadata, sort_keys=True)} if metadata else None)
-    temporary.replace(path)
+    texts = {METADATA: json.dumps(metadata, sort_keys=True)} if metadata else None
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, metadata=texts)
+        except SafetensorError as error:  # a full disk, told by the library in its own way
+            raise OSError(first_line(error)) from None
 
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
@@ -61,13 +67,6 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew") from None
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write JSON to a temporary name and rename it. Floats keep every bit."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: bool) -> None:
@@ -88,7 +87,10 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: b
         _link(temporary / WEIGHTS, temporary / "best.safetensors")
     elif previous is not None and (previous / "best.safetensors").exists():
         _link(previous / "best.safetensors", temporary / "best.safetensors")
-    torch.save(checkpoint.optimizer, temporary / "optimizer.pt")
+    with replacing(temporary / "optimizer.pt") as place:
+        buffer = io.BytesIO()  # torch hides a full disk behind an error of its own
+        torch.save(checkpoint.optimizer, buffer)
+        place.write_bytes(buffer.getbuffer())
     write_json(temporary / "state.json", checkpoint.state)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ..backends.base import FitReport, TrainingJob
 from ..backends.network import pick_device
 from ..errors import DetectorError, first_line
+from ..progress import Advance, progress_bar
 from .checkpoint import (
     WEIGHTS,
     Checkpoint,
@@ -111,7 +111,8 @@ class _Training:
         self._restore()
         self.reader.fill([*self.job.train, *self.job.val])
         self.reader.unreadable.update(self.progress.unreadable)
-        with _progress_bar(self.accelerator, self.total, self.progress.step) as advance:
+        shown = self.total if self.accelerator.is_main_process else 0
+        with progress_bar("training", shown, self.progress.step) as advance:
             while self.progress.step < self.total:
                 self._epoch(self.progress.step // self.steps, self.progress.step % self.steps, advance)
         return self._finish()
@@ -137,7 +138,7 @@ class _Training:
         self.progress = Counters(**checkpoint.state)
         self.best = checkpoint.best
 
-    def _epoch(self, epoch: int, first: int, advance: Callable[[str], None]) -> None:
+    def _epoch(self, epoch: int, first: int, advance: Advance) -> None:
         """The steps of one epoch from `first` on, its validation and its checkpoint."""
         settings, progress = self.settings, self.progress
         batches = epoch_batches(self.labels, settings.batch_size, settings.seed, epoch)[first:]
@@ -150,7 +151,7 @@ class _Training:
         for batch in batches:
             lr = self._step(loader, len(batch))
             progress.step += 1
-            advance(f"epoch {epoch + 1} loss {progress.loss_sum / max(1, progress.images):.3f}")
+            advance(1, f"epoch {epoch + 1} loss {progress.loss_sum / max(1, progress.images):.3f}")
             ends = progress.step % self.steps == 0
             if not ends and settings.checkpoint_steps and progress.step % settings.checkpoint_steps == 0:
                 self._save(best_is_new=False)
@@ -340,18 +341,3 @@ def _optimizer(model: nn.Module, job: TrainingJob) -> torch.optim.Optimizer:
         return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, lr=settings.lr)
-
-
-@contextlib.contextmanager
-def _progress_bar(accelerator: Any, total: int, done: int) -> Iterator[Callable[[str], None]]:
-    """A bar over the steps on standard error, only on a terminal and only in the main process."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    if not (accelerator.is_main_process and sys.stderr.isatty()):
-        yield lambda text: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("training", total=total, completed=done)
-        yield lambda text: bar.update(task, advance=1, description=text)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import DataError, FrameError, near
 from ...records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from .. import base
+from ..base import Adapter, AdapterOptions
 from .cache import Opened, cache_folder, open_split
 from .plan import SyntheticOptions, plan
 from .worker import FRAMES
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from ...records import Image
 
 
-class SyntheticAdapter(base.Adapter):
+class SyntheticAdapter(Adapter):
     """Faces and forgeries drawn from a seed; needs no root. Pixels are drawn when the first frame is read.
 
     Options: see `SyntheticOptions`. Frames are named `<method>/<clip>/<number>`, e.g. `swap/t003_1/02`, and every
     forged video has the real one's clip name, so that `original/t003_1` is what `swap/t003_1` was made from.
     """
 
-    Options: ClassVar[type[base.Options]] = SyntheticOptions
+    Options: ClassVar[type[AdapterOptions]] = SyntheticOptions
 
-    def __init__(self, root: Path | None = None, options: base.Options | None = None) -> None:
+    def __init__(self, root: Path | None = None, options: AdapterOptions | None = None) -> None:
         """`root` is not used; `options` are `SyntheticOptions`."""
         super().__init__(None, options)
         if not isinstance(self.options, SyntheticOptions):

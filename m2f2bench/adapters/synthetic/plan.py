@@ -24,7 +24,7 @@ class SyntheticOptions(AdapterOptions):
     seed: int = Field(default=0, ge=0)
     train: int = Field(default=24, ge=2)
     """Identities of the split; a swap needs two."""
-    val: int = Field(default=4, ge=2)
+    val: int = Field(default=6, ge=2)
     test: int = Field(default=12, ge=2)
     videos_per_identity: int = Field(default=2, ge=1)
     frames_per_video: int = Field(default=3, ge=1)

@@ -45,17 +45,16 @@ class Dataset:
 
 def resolve_card(kind: str, reference: str) -> Card:
     """The card that a name or a path stands for; a folder stands for the `card.yaml` in it."""
-    path = Path(reference).expanduser()
-    looks_like_path = reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir()
-    if looks_like_path:
-        if (path / "card.yaml").is_file():
-            return read_card(kind, path / "card.yaml")
-        if path.is_file():
-            return read_card(kind, path)
+    # A card's name comes first: a folder that happens to be called like one must not take its place.
     found = find_card(kind, reference)
     if found is not None:
         return read_card(kind, found)
-    if looks_like_path:
+    path = Path(reference).expanduser()
+    if (path / "card.yaml").is_file():
+        return read_card(kind, path / "card.yaml")
+    if path.is_file():
+        return read_card(kind, path)
+    if reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir():
         raise CardError(f"there is no {_singular(kind)} card at '{path}'")
     known = [p.stem for p in iter_cards(kind)]
     raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}")
@@ -144,6 +143,8 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
 def _plain_folder_card(reference: str) -> DatasetCard | None:
     """A folder or a manifest given in a card's place: the `folder` adapter on it."""
     path = Path(reference).expanduser()
+    if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
+        return None
     if path.is_dir() and not (path / "card.yaml").is_file():
         return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=str(path.resolve()))
     if path.suffix in (".csv", ".jsonl") and path.is_file():

@@ -77,9 +77,14 @@ def train(
     )
     report = cls.fit(job)
     place.adapter.close()
-    if os.environ.get("RANK", "0") == "0":  # under `accelerate launch` one process writes for all
+    if is_main_process():
         _write(job, report, place, fingerprint)
     return folder / CARD
+
+
+def is_main_process() -> bool:
+    """Whether this process writes and speaks for all: under a launcher the first one, else the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:

@@ -166,6 +166,19 @@ def test_a_broken_builtin_target_is_one_line() -> None:
         registry.get("broken")
 
 
+def test_a_folder_called_like_a_card_does_not_take_its_place(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("synthetic", "constant"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.yaml").write_text("name: other\nbackend: random\n")
+    monkeypatch.chdir(tmp_path)
+    assert m2f2bench.load_dataset("synthetic").card.adapter == "synthetic"
+    assert m2f2bench.load_detector("constant")[0].name == "constant"
+    assert m2f2bench.load_detector("./constant")[0].name == "other"
+    assert m2f2bench.load_dataset("squares").card.adapter == "folder"
+
+
 def test_objects_from_python(source: Path, tmp_path: Path) -> None:
     class Dark:
         name = "dark"

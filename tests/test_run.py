@@ -142,6 +142,25 @@ def test_two_detectors_of_one_name_are_refused(cli, one_line, squares: Path, tmp
     assert "two detectors are named 'constant'" in line
 
 
+def test_faceforensics_from_hdf5_files(cli, tmp_path: Path) -> None:
+    """Trap 1, from file to number: `000_003` of four manipulations is four videos."""
+    from hdf5_files import TEST, build, lists
+
+    root = tmp_path / "data" / "ffpp"
+    root.mkdir(parents=True)
+    build(root, "c40_test_only")
+    lists(root, test=TEST)
+    words = ["run", "-d", "random", "-s", "ffpp-c40", "-p", "frame", "-p", "video", "--data", tmp_path / "data"]
+    outcome = cli(*words, "--out", tmp_path / "o", "--json")
+    assert outcome.status == 0, outcome.err
+    frame, video = (result["metrics"]["auc"] for result in json.loads(outcome.out))
+    assert (frame["n_real"], frame["n_fake"]) == (20, 80) and (video["n_real"], video["n_fake"]) == (4, 16)
+    rows = read_parquet(tmp_path / "o" / "random--ffpp-c40--frame" / PREDICTIONS)
+    assert {row.video for row in rows if row.video.endswith("/000_003")} == {
+        f"{method}/000_003" for method in ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    }
+
+
 SLOW = """
 import time
 class Slow:

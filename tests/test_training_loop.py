@@ -95,12 +95,15 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     values = {"epochs": 2, "options": {"model": "test_convnext"}, "lr": 1e-3, "clip_grad_norm": 1.0}
     alone = fit(tmp_path / "one", **values)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines"]
-    launch += ["1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    # `accelerate launch` starts one process on a CPU whatever number it is given (more take MPI); torch's launcher,
+    # which it uses itself on GPUs, starts two.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*launch, str(SCRIPT), str(tmp_path / "two"), json.dumps(values)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    curves = json.loads((tmp_path / "two" / "fit.json").read_text())["curves"]
+    report = json.loads((tmp_path / "two" / "fit.json").read_text())
+    assert "each batch shared out over 2 processes" in report["notes"]
+    curves = report["curves"]
     assert len(curves) == len(alone.curves) == 2
     for one, two in zip(alone.curves, curves, strict=True):
         assert one.keys() == two.keys()

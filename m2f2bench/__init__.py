@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .adapters.base import Adapter, AdapterOptions
     from .backends.base import Detector, Explainer, Localizer, Trainable
@@ -21,14 +23,14 @@ if TYPE_CHECKING:
     from .runner import Results, run
     from .scorer import score
     from .trainer import train
-
-__version__ = "0.1.0"
+    from .training.job import FitReport, TrainingJob
 
 _HOMES = {
     "Adapter": "adapters.base",
     "Answer": "records",
     "Detector": "backends.base",
     "Explainer": "backends.base",
+    "FitReport": "training.job",
     "Frame": "records",
     "FrameError": "errors",
     "Localizer": "backends.base",
@@ -41,6 +43,7 @@ _HOMES = {
     "Results": "runner",
     "Score": "records",
     "Trainable": "backends.base",
+    "TrainingJob": "training.job",
     "load_dataset": "loading",
     "load_detector": "loading",
     "register_adapter": "registry",
@@ -56,6 +59,7 @@ __all__ = [
     "Answer",
     "Detector",
     "Explainer",
+    "FitReport",
     "Frame",
     "FrameError",
     "Localizer",
@@ -67,6 +71,8 @@ __all__ = [
     "Results",
     "Score",
     "Trainable",
+    "TrainingJob",
+    "__version__",
     "load_dataset",
     "load_detector",
     "register_adapter",

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__
 from .cards import ProtocolCard
 from .scoring.rows import Rows
+from .version import __version__
 
 MEASURE = ("data", "split", "hash", "n", "level", "frames", "agg", "thr", "missing", "limit", "v")
 DETECTOR = ("det", "weights", "prep", "prec", "seed")

@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
-from . import __version__
 from .adapters.base import Adapter
-from .backends.base import FitReport, Trainable, TrainingJob
+from .backends.base import Trainable
 from .cards import DatasetCard, DetectorCard, FrameSelection, read_card
 from .errors import DataError, DetectorError, near
 from .files import make_folder, write_json, write_text
@@ -23,6 +22,8 @@ from .records import Frame
 from .scoring.detection import auc_or_none
 from .settings import TrainingSettings
 from .signature import versions
+from .training.job import FitReport, TrainingJob
+from .version import __version__
 
 CARD, RECORD = "card.yaml", "training.json"
 FINGERPRINT_FRAMES = 256

@@ -14,11 +14,12 @@ from PIL import Image
 from toy_training import fit, frames, read, toy_job
 
 from m2f2bench.backends import offline
-from m2f2bench.backends.network import Normalise, pick_device, resize
+from m2f2bench.backends.network import Normalise, resize
 from m2f2bench.backends.timm import TimmDetector, read_weights
 from m2f2bench.cards import DetectorCard, read_card
 from m2f2bench.errors import CardError, DetectorError
 from m2f2bench.settings import InputSettings
+from m2f2bench.training.device import pick_device
 from m2f2bench.training.sampling import generator
 
 CARDS = Path(__file__).parent.parent / "detectors"

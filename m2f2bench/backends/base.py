@@ -6,15 +6,13 @@ import abc
 import contextlib
 import hashlib
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..cards import DetectorCard
 from ..errors import DetectorError
-from ..records import Frame
-from ..settings import TrainingSettings
+from ..training.job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,40 +75,6 @@ class PlainDetector(Detector):
     def fingerprint(self) -> str:
         """A hash of the wrapped class's source file."""
         return source_fingerprint(type(self.plain), self.origin)
-
-
-@dataclass
-class TrainingJob:
-    """All that a backend needs to fit itself; it never sees the dataset's adapter.
-
-    `read` gives a frame's pixels and may raise `FrameError`. `auc` is (labels, scores) → AUC or None. `out` is a
-    folder of the backend's own; with `resume` a training that was cut off there goes on. `identity` is the hash of
-    everything that decides the outcome; a checkpoint with another one is refused.
-    """
-
-    card: DetectorCard
-    settings: TrainingSettings
-    train: list[Frame]
-    val: list[Frame]
-    read: Callable[[Frame], Image]
-    auc: Callable[[Sequence[int], Sequence[float]], float | None]
-    out: Path
-    identity: str
-    resume: bool = False
-    device: str = "auto"
-    stage: str = "detector"
-
-
-@dataclass
-class FitReport:
-    """What a fit gives back: the weights file (inside `TrainingJob.out`), the curves, and the best validation AUC."""
-
-    weights: Path
-    val_auc: float | None
-    curves: list[dict[str, float]] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
-    """Options of the trained detector's card that differ from the untrained one's."""
-    notes: list[str] = field(default_factory=list)
 
 
 class Trainable(Detector):

@@ -12,7 +12,8 @@ from ..cards import DetectorCard, validate
 from ..errors import DetectorError, FrameError, first_line
 from ..files import replacing
 from ..settings import Settings
-from .base import FitReport, Trainable, TrainingJob, file_fingerprint, trained_weights
+from ..training.job import FitReport, TrainingJob
+from .base import Trainable, file_fingerprint, trained_weights
 from .spectrum import MIN_SIDE, VERSION, feature_slice, features
 
 if TYPE_CHECKING:

@@ -14,8 +14,10 @@ from torch import nn
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, first_line, near
 from ..settings import InputSettings, Probability, Settings
-from .base import FitReport, TrainingJob, file_fingerprint, trained_weights
-from .network import NetworkDetector, Normalise, pick_device, resize
+from ..training.device import pick_device
+from ..training.job import FitReport, TrainingJob
+from .base import file_fingerprint, trained_weights
+from .network import NetworkDetector, Normalise, resize
 from .offline import efficientnet_to_timm, offline_weights
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from .. import __version__
 from ..errors import M2F2BenchError
+from ..version import __version__
 from . import catalogue, judge, lab
 
 app = typer.Typer(

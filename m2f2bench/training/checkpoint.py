@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backends.base import FitReport, TrainingJob
 from ..errors import DetectorError, first_line
 from ..files import replacing, write_json
+from .job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends.base import FitReport, TrainingJob
 from ..errors import DataError, FrameError
 from ..records import FAKE, REAL, Frame
+from .job import FitReport, TrainingJob
 from .reading import UNREADABLE_SHARE
 from .split import components
 

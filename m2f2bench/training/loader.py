@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..backends.base import TrainingJob
 from .augment import augment
+from .job import TrainingJob
 from .reading import FrameReader
 from .sampling import Draw, batch_part, generator
 

@@ -14,8 +14,6 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ..backends.base import FitReport, TrainingJob
-from ..backends.network import pick_device
 from ..errors import DetectorError, first_line
 from ..progress import Advance, progress_bar
 from .checkpoint import (
@@ -28,6 +26,8 @@ from .checkpoint import (
     write_report,
     write_tensors,
 )
+from .device import pick_device
+from .job import FitReport, TrainingJob
 from .loader import Parts, part_loader, prepared_batches
 from .reading import FrameReader
 from .sampling import derived_seed, epoch_batches, steps_per_epoch

@@ -179,6 +179,7 @@ def run_one(
     """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
     name = f"{card.name}--{plan.dataset.name}"
     suffix = "" if plan.split == "test" else f"--{plan.split}"
+    suffix += "" if plan.limit is None else f"--limit{plan.limit}"
     folder = out / f"{name}--{plan.protocol.name}{suffix}"
     key = run_key(card, detector, plan.dataset.card)
     with PredictionStore(folder, key) as store:

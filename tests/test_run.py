@@ -128,6 +128,16 @@ def test_protocols_share_predictions(squares: Path, tmp_path: Path) -> None:
     assert len(log.read_text()) == 48
 
 
+def test_a_limited_run_stands_beside_the_whole_one(squares: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    plug = detector(tmp_path, f"open({str(log)!r}, 'a').write('x' * len(images)); return [0.5] * len(images)")
+    for limit in (10, None, 4):
+        m2f2bench.run(detectors=plug, datasets=str(squares), limit=limit, out=tmp_path / "o")
+    counts = {p.parent.name.split("--")[-1]: len(read_parquet(p)) for p in (tmp_path / "o").rglob(PREDICTIONS)}
+    assert counts == {"frame": 48, "limit10": 10, "limit4": 4}
+    assert len(log.read_text()) == 48, "no frame is judged twice"
+
+
 def test_other_weights_in_the_same_folder_are_refused(cli, one_line, squares: Path, tmp_path: Path) -> None:
     card = tmp_path / "mine.yaml"
     card.write_text("name: mine\nbackend: constant\noptions: {value: 0.3}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .adapters.base import Adapter
 from .backends.base import Detector, PlainDetector, check_options
@@ -20,8 +20,11 @@ from .cards import (
     validate,
 )
 from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
-from .records import Frame
+from .records import Frame, Question
 from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
+
+if TYPE_CHECKING:
+    from .records import Image
 
 CARD_SUFFIXES = (".yaml", ".yml")
 
@@ -41,6 +44,14 @@ class Dataset:
     def frames(self, split: str = "test") -> list[Frame]:
         """All frames of a split."""
         return self.adapter.frames(split)
+
+    def read(self, frame: Frame) -> Image:
+        """A frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""
+        return self.adapter.read(frame)
+
+    def questions(self, split: str = "test", kind: str = "blind") -> list[Question]:
+        """The questions of a split, `kind` being `blind` or `released`; empty where there are none."""
+        return self.adapter.questions(split, kind)
 
 
 def resolve_card(kind: str, reference: str) -> Card:
@@ -85,22 +96,29 @@ def detector_card(reference: str | DetectorCard) -> tuple[DetectorCard, type]:
     return cast(DetectorCard, card), cls
 
 
-def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> tuple[DetectorCard, Detector]:
-    """Build a detector. `reference`: a card's name or path, a folder with `card.yaml`, a backend, `file.py:Class`,
-    a card, or an object with `predict(images) -> scores`.
+def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> Detector:
+    """Build a detector, its card in `.card`. `reference`: a card's name or path, a folder with `card.yaml`, a
+    backend, `file.py:Class`, a card, or an object with `predict(images) -> scores`.
     """
-    if not isinstance(reference, (str, DetectorCard)):
-        return _wrap_object(reference)
-    card, cls = detector_card(reference)
+    if isinstance(reference, (str, DetectorCard)):
+        card, cls = detector_card(reference)
+        detector = _build(card, cls, device)
+    else:
+        card, detector = _wrap_object(reference)
+    detector.card = card
+    return detector
+
+
+def _build(card: DetectorCard, cls: type, device: str) -> Detector:
     try:
         if issubclass(cls, Detector):
-            return card, cls.from_card(card, device)
+            return cls.from_card(card, device)
         if not callable(getattr(cls, "predict", None)):
             raise DetectorError(
                 f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
                 f"RGB uint8 images and return P(fake) for each"
             )
-        return card, PlainDetector(cls(**check_options(cls, card)), repr(sorted(card.options.items())))
+        return PlainDetector(cls(**check_options(cls, card)), repr(sorted(card.options.items())))
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -110,6 +128,8 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> 
 def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
     if not callable(getattr(detector, "predict", None)):
         raise DetectorError(f"{detector!r} is not a detector: it has no method predict(images)")
+    if isinstance(detector, Detector) and hasattr(detector, "card"):
+        return detector.card, detector  # loaded before
     name = getattr(detector, "name", type(detector).__name__)
     card = DetectorCard(name=name, backend=f"{type(detector).__module__}:{type(detector).__qualname__}")
     return card, detector if isinstance(detector, Detector) else PlainDetector(detector)

@@ -54,16 +54,15 @@ def predict_paths(
     judged) and `message`. Raises DataError for a path that is not there or holds nothing to judge.
     """
     files = [file for path in paths for file in _files(Path(path).expanduser())]
-    card, loaded = load_detector(detector, device)
+    loaded = load_detector(detector, device)
+    name = loaded.card.name
     images = [file for file in files if file.suffix.lower() not in VIDEO_SUFFIXES]
     listed = [_frame(str(file), Locator(str(file))) for file in dict.fromkeys(images)]
-    rows = {
-        row.frame: [row] for batch in local.predict(card.name, loaded, _Files(), listed, batch_size) for row in batch
-    }
+    rows = {row.frame: [row] for batch in local.predict(name, loaded, _Files(), listed, batch_size) for row in batch}
     selection = FrameSelection(which="uniform", count=frames)
     for file in files:
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            rows[str(file)] = _judge_video(card.name, loaded, file, selection, batch_size)
+            rows[str(file)] = _judge_video(name, loaded, file, selection, batch_size)
     return [_summary(str(file), rows[str(file)]) for file in files]
 
 

@@ -102,12 +102,13 @@ def run(
     results = Results(card=card)
     seen: set[str] = set()
     for reference in chosen:
-        loaded, detector = load_detector(trained.get(str(reference), reference), device)
-        if loaded.name in seen:
-            raise CardError(f"two detectors are named '{loaded.name}': rename one card, or run them apart")
-        seen.add(loaded.name)
+        detector = load_detector(trained.get(str(reference), reference), device)
+        name = detector.card.name
+        if name in seen:
+            raise CardError(f"two detectors are named '{name}': rename one card, or run them apart")
+        seen.add(name)
         for plan in plans:
-            results.append(run_one(loaded, detector, plan, folder, batch_size, workers))
+            results.append(run_one(detector, plan, folder, batch_size, workers))
     for plan in plans:
         plan.dataset.adapter.close()
     return results
@@ -173,15 +174,14 @@ def _train_first(card: LeaderboardCard, folder: Path, device: str) -> dict[str, 
     return trained
 
 
-def run_one(
-    card: DetectorCard, detector: Detector, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0
-) -> Result:
+def run_one(detector: Detector, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0) -> Result:
     """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
+    card = detector.card
     name = f"{card.name}--{plan.dataset.name}"
     suffix = "" if plan.split == "test" else f"--{plan.split}"
     suffix += "" if plan.limit is None else f"--limit{plan.limit}"
     folder = out / f"{name}--{plan.protocol.name}{suffix}"
-    key = run_key(card, detector, plan.dataset.card)
+    key = run_key(detector, plan.dataset.card)
     with PredictionStore(folder, key) as store:
         wanted = [frame for frame in plan.frames if frame.id not in store.rows]
         if wanted:
@@ -194,15 +194,15 @@ def run_one(
                 advance(len(rows))
         finished = store.finish(frame.id for frame in plan.frames)
     _warn(folder.name, finished)
-    result = make_result(card, detector, plan, from_predictions(finished))
+    result = make_result(detector, plan, from_predictions(finished))
     write_json(folder / RESULT, result.to_json())
     return result
 
 
-def run_key(card: DetectorCard, detector: Detector, dataset: DatasetCard) -> str:
+def run_key(detector: Detector, dataset: DatasetCard) -> str:
     """What decides a frame's score: two runs of one key may share rows."""
     place = dataset.model_dump(mode="json", include={"name", "adapter", "options"})
-    parts = [card.name, detector.fingerprint(), detector.preprocessing, detector.precision, place]
+    parts = [detector.card.name, detector.fingerprint(), detector.preprocessing, detector.precision, place]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -230,12 +230,14 @@ def _warn(name: str, rows: Sequence[Any]) -> None:
         )
 
 
-def make_result(card: DetectorCard, detector: Detector, plan: Plan, rows: Rows) -> Result:
+def make_result(detector: Detector, plan: Plan, rows: Rows) -> Result:
     """Score the rows of a finished run."""
     fields = measure_fields(
         plan.dataset.name, plan.split, data_hash(rows), len(rows), plan.protocol, plan.limit
-    ) | detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, detector.seed)
-    return score_rows(rows, plan.protocol, fields, card)
+    ) | detector_fields(
+        detector.card.name, detector.fingerprint(), detector.preprocessing, detector.precision, detector.seed
+    )
+    return score_rows(rows, plan.protocol, fields, detector.card)
 
 
 def score_rows(rows: Rows, protocol: ProtocolCard, fields: dict[str, Any], card: DetectorCard | None = None) -> Result:

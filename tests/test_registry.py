@@ -174,8 +174,8 @@ def test_a_folder_called_like_a_card_does_not_take_its_place(
         (tmp_path / name / "card.yaml").write_text("name: other\nbackend: random\n")
     monkeypatch.chdir(tmp_path)
     assert m2f2bench.load_dataset("synthetic").card.adapter == "synthetic"
-    assert m2f2bench.load_detector("constant")[0].name == "constant"
-    assert m2f2bench.load_detector("./constant")[0].name == "other"
+    assert m2f2bench.load_detector("constant").card.name == "constant"
+    assert m2f2bench.load_detector("./constant").card.name == "other"
     assert m2f2bench.load_dataset("squares").card.adapter == "folder"
 
 
@@ -186,6 +186,13 @@ def test_objects_from_python(source: Path, tmp_path: Path) -> None:
         def predict(self, images):
             return [0.1 for _ in images]
 
+    loaded = m2f2bench.load_detector(Dark())
+    dataset = m2f2bench.load_dataset(f"{source}:Rows")
+    images = [dataset.read(frame) for frame in dataset.frames("test")]
+    assert loaded.predict(images).tolist() == [0.1] * 4 and loaded.card.name == "dark"
+    assert dataset.questions("test") == []
+    again = m2f2bench.run(detectors=[loaded], datasets=dataset.adapter, out=tmp_path / "again")
+    assert again[0].detector == "dark"
     results = m2f2bench.run(detectors=[Dark()], datasets=f"{source}:Rows", out=tmp_path)
     assert results[0].detector == "dark"
     assert "dark" in results.table() and "dark" in results._repr_markdown_()

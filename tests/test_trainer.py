@@ -205,9 +205,9 @@ def test_training_never_looks_at_test(tmp_path: Path) -> None:
 def test_from_python(cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
     card = m2f2bench.train("frequency", "faces", out=tmp_path / "t")
-    loaded, detector = m2f2bench.load_detector(str(card))
+    detector = m2f2bench.load_detector(str(card))
     frame = m2f2bench.load_dataset("faces").frames("test")[0]
     image = m2f2bench.load_dataset("faces").adapter.read(frame)
     alone = detector.predict([image])[0]
-    assert loaded.training_datasets == ("faces",)
+    assert detector.card.training_datasets == ("faces",)
     assert 0.0 <= alone <= 1.0 and detector.predict([image, 255 - image])[0] == pytest.approx(alone, abs=1e-9)

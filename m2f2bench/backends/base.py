@@ -29,6 +29,8 @@ class Detector(abc.ABC):
     `fingerprint`.
     """
 
+    card: DetectorCard
+    """The card it was loaded from; set by `load_detector`."""
     preprocessing: str = "none"
     precision: str = "fp32"
     seed: int | None = None

@@ -286,12 +286,14 @@ class _Training:
         if progress.best_loss is None:
             chosen = "last epoch taken: there are no validation frames"
         world = self.accelerator.num_processes
-        shared = [f"each batch shared out over {world} processes"] if world > 1 else []
+        # Both decide the rounding of sums, and with it the last digits of the weights.
+        shared = [f"trained on {self.accelerator.device.type}, {torch.get_num_threads()} threads a process"]
+        shared += [f"each batch shared out over {world} processes"] if world > 1 else []
         report = FitReport(
             weights=self.job.out / WEIGHTS,
             val_auc=progress.best_auc,
             curves=progress.curves,
-            notes=[chosen, *shared, *self.reader.notes()],
+            notes=[chosen, *self.reader.notes(), *shared],
         )
         if self.accelerator.is_main_process:
             self.job.out.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,8 @@ def encode(frames: Sequence[Image], crf: int) -> bytes:
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE, 1)
     encoder.thread_count = 1
-    # Without its assembly: that reads memory nobody has written where half the width is no multiple of 64, and the
-    # stream then differs from run to run.
+    # Without its assembly: with it the stream of 160-pixel frames depended on what the memory held before, and so
+    # differed from run to run (that of 128-pixel frames did not).
     encoder.options = {"crf": str(crf), "preset": "medium", "x264-params": "threads=1:lookahead-threads=1:asm=0"}
     stream = b""
     for number, pixels in enumerate(frames):

@@ -159,7 +159,6 @@ MODELS: dict[str, type[Card]] = {
     "metrics": ProtocolCard,
     "leaderboards": LeaderboardCard,
 }
-C = TypeVar("C", bound=Card)
 
 
 def card_folders(kind: str) -> list[Path]:

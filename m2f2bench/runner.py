@@ -96,7 +96,7 @@ def run(
     _check_detectors(chosen)
     make_folder(folder)
     plans = _plans(wanted, limit)
-    trained = _train_first(card, folder, device) if card else {}
+    trained = _train_first(card, chosen, folder, device) if card else {}
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans))
     results = Results(card=card)
@@ -163,10 +163,12 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Plan]:
     return plans
 
 
-def _train_first(card: LeaderboardCard, folder: Path, device: str) -> dict[str, str]:
-    """Carry out a suite's training steps; a detector's name → the folder of the trained one."""
+def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device: str) -> dict[str, str]:
+    """Carry out a suite's training steps for the chosen detectors; a name → the folder of the trained detector."""
     trained = {}
     for step in card.train:
+        if step.detector not in chosen:
+            continue
         place = folder / "trained" / step.detector
         log.info("%s: training %s on %s, or taking what is trained already", card.name, step.detector, step.dataset)
         train(step.detector, step.dataset, out=place, resume=True, device=device)

@@ -12,7 +12,7 @@ import numpy as np
 from .cards import DatasetCard, ProtocolCard
 from .errors import ScoreError, near
 from .leaderboard.table import read_results
-from .loading import load_dataset, load_protocol
+from .loading import Dataset, load_dataset, load_protocol
 from .protocol import plan_frames
 from .records import Frame, Result
 from .runner import score_rows
@@ -33,7 +33,8 @@ def score(
     """Every metric of a protocol over a file of `id,label,score` rows (CSV, JSONL, Parquet) or a run's folder.
 
     With `dataset` the rows are held against the frames that the protocol plans there: an id the dataset does not
-    have or a label that differs is an error, and a planned frame without a row lowers the coverage. Without it the
+    have or a label that differs is an error, a row of a frame that is not planned is passed over, and a planned frame
+    without a row lowers the coverage. Without it the
     file is taken as the plan, `video` and `method` columns included. Raises ScoreError or DataError in one line.
     """
     place = Path(path).expanduser()
@@ -47,7 +48,9 @@ def score(
     name = place.stem
     if dataset is not None:
         loaded = load_dataset(dataset)
-        rows = match(rows, plan_frames(loaded.adapter, split, card.frames), place, loaded.name)
+        planned = plan_frames(loaded.adapter, split, card.frames)
+        _refuse_foreign(rows, planned, loaded, split, place)
+        rows = match(rows, planned, place, loaded.name)
         name = loaded.name
     elif card.frames.count is not None:
         raise ScoreError(
@@ -64,13 +67,20 @@ def _known_detector(path: Path) -> dict[str, Any]:
     return {key: result.measured[key] for key in DETECTOR if key in result.measured}
 
 
+def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path) -> None:
+    """Raise ScoreError for a row whose frame the dataset has not; one that the protocol does not pick is let pass."""
+    beyond = set(rows.frame.tolist()) - {frame.id for frame in planned}
+    if beyond:
+        beyond -= {frame.id for frame in dataset.frames(split)}
+    if beyond:
+        first = min(beyond)
+        known = near(first, [frame.id for frame in planned])
+        raise ScoreError(f"'{path}': id '{first}' is not a planned frame of '{dataset.name}'{known}")
+
+
 def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
     """The rows of the planned frames, in the plan's order, with the dataset's own videos, methods and identities."""
     where = {name: i for i, name in enumerate(rows.frame.tolist())}
-    planned = {frame.id for frame in frames}
-    foreign = next((name for name in where if name not in planned), None)
-    if foreign is not None:
-        raise ScoreError(f"'{path}': id '{foreign}' is not a planned frame of '{dataset}'{near(foreign, planned)}")
     taken = np.array([where.get(frame.id, -1) for frame in frames])
     has = taken >= 0
     label = np.array([frame.label for frame in frames], dtype=np.int64)

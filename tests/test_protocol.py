@@ -143,7 +143,7 @@ def test_an_empty_split_is_one_line(cli, one_line, squares) -> None:
     for path in squares.rglob("*.png"):
         path.unlink()
     line = one_line(cli("run", "-d", "constant", "-s", squares, "--out", squares / "o"))
-    assert str(squares) in line or "no frames" in line
+    assert str(squares) in line and "has no test split" in line
 
 
 def test_limit_is_spread_over_all_methods(squares) -> None:

@@ -166,6 +166,12 @@ def test_faceforensics_from_hdf5_files(cli, tmp_path: Path) -> None:
     frame, video = (result["metrics"]["auc"] for result in json.loads(outcome.out))
     assert (frame["n_real"], frame["n_fake"]) == (20, 80) and (video["n_real"], video["n_fake"]) == (4, 16)
     rows = read_parquet(tmp_path / "o" / "random--ffpp-c40--frame" / PREDICTIONS)
+    # A protocol that picks frames can score the rows of one that takes them all.
+    card = tmp_path / "two.yaml"
+    card.write_text("name: two\nlevel: video\nframes: {which: uniform, count: 2}\n")
+    words = ["score", tmp_path / "o" / "random--ffpp-c40--frame", "-s", "ffpp-c40", "--data", tmp_path / "data"]
+    picked = json.loads(cli(*words, "-p", card, "--json").out)
+    assert picked["coverage"] == 1.0 and picked["statuses"] == {"ok": 40} and picked["metrics"]["auc"]["n_fake"] == 16
     assert {row.video for row in rows if row.video.endswith("/000_003")} == {
         f"{method}/000_003" for method in ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
     }

@@ -121,6 +121,8 @@ def test_a_suite_trains_judges_and_starts_at_once_the_second_time(cli, cards: Pa
     assert cells["frequency", "faces", "video"]["n_real"] * 2 == cells["frequency", "faces", "frame"]["n_real"]
     narrowed = json.loads(cli(*words, "-d", "constant", "-s", "faces-c40", "--json").out)
     assert [(r["detector"], r["dataset"]) for r in narrowed] == [("constant", "faces-c40")]
+    assert cli("run", "mini", "--cards", cards, "-d", "constant", "--out", tmp_path / "n").status == 0
+    assert not (tmp_path / "n" / "trained").exists(), "what is not judged is not trained"
 
 
 def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, tmp_path: Path) -> None:

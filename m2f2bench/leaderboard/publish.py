@@ -54,8 +54,8 @@ def describe_run(results: Sequence[Result], card: LeaderboardCard | None, folder
     """What `run` prints: the table, AUC by manipulation, coverage where it is not whole, and where things are."""
     parts = [render(build_table(results, card), "md")]
     if any(len(result.methods) > 1 for result in results):
-        frame_level = [r for r in results if r.protocol == results[0].protocol]
-        parts.append(render(method_table(frame_level), "md"))
+        first_protocol = [r for r in results if r.protocol == results[0].protocol]
+        parts.append(render(method_table(first_protocol), "md"))
     holes = [r for r in results if r.coverage < 1.0]
     for result in holes:
         counts = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 RATE = 25
 CRF = {"c23": 23, "c40": 40}
 """FaceForensics++'s two compression levels as x264's constant rate factor."""
-COMPRESSIONS = ("raw", *CRF)
 
 
 def encoder_version() -> str:

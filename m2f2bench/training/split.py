@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import DataError
+from ..groups import connected
 from ..records import FAKE, REAL, Frame
 
 Node = tuple[str, str]
@@ -32,23 +33,16 @@ def components(frames: Iterable[Frame]) -> list[Component]:
     only: its video is then all that is known of who is in it.
     """
     ordered = sorted(frames, key=lambda frame: frame.id)
-    parent: dict[Node, Node] = {}
+    codes = connected([frame.video for frame in ordered], [frame.identities for frame in ordered])
+    groups: dict[int, list[Frame]] = {}
+    for code, frame in zip(codes.tolist(), ordered, strict=True):
+        groups.setdefault(code, []).append(frame)
+    found = [Component(min(map(_least, group)), tuple(group)) for group in groups.values()]
+    return sorted(found, key=lambda component: component.key)
 
-    def root(node: Node) -> Node:
-        parent.setdefault(node, node)
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
 
-    for frame in ordered:
-        for identity in frame.identities:
-            one, other = sorted((root(("video", frame.video)), root(("identity", identity))))
-            parent[other] = one  # the least node is the root, whatever the order of the frames
-    groups: dict[Node, list[Frame]] = {}
-    for frame in ordered:
-        groups.setdefault(root(("video", frame.video)), []).append(frame)
-    return [Component(key, tuple(group)) for key, group in sorted(groups.items())]
+def _least(frame: Frame) -> Node:
+    return min([("video", frame.video), *(("identity", identity) for identity in frame.identities)])
 
 
 def carve_validation(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:

@@ -16,6 +16,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .adapters.base import Adapter, AdapterOptions
     from .backends.base import Detector, Explainer, Localizer, Trainable
+    from .comparer import Comparison, compare
     from .errors import FrameError, M2F2BenchError
     from .loading import load_dataset, load_detector
     from .records import Answer, Frame, Locator, Prediction, Question, Result, Score
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adapter": "adapters.base",
     "Answer": "records",
+    "Comparison": "comparer",
     "Detector": "backends.base",
     "Explainer": "backends.base",
     "FitReport": "training.job",
@@ -44,6 +46,7 @@ _HOMES = {
     "Score": "records",
     "Trainable": "backends.base",
     "TrainingJob": "training.job",
+    "compare": "comparer",
     "load_dataset": "loading",
     "load_detector": "loading",
     "register_adapter": "registry",
@@ -57,6 +60,7 @@ __all__ = [
     "Adapter",
     "AdapterOptions",
     "Answer",
+    "Comparison",
     "Detector",
     "Explainer",
     "FitReport",
@@ -73,6 +77,7 @@ __all__ = [
     "Trainable",
     "TrainingJob",
     "__version__",
+    "compare",
     "load_dataset",
     "load_detector",
     "register_adapter",

@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from .errors import CardError, near
+from .rules import ProtocolRules
 from .settings import InputSettings, TrainingSettings
 
 KINDS = ("detectors", "datasets", "metrics", "leaderboards")
 CARDS_VARIABLE = "M2F2BENCH_CARDS"
 DATA_VARIABLE = "M2F2BENCH_DATA"
-Metric = Literal["auc", "ap", "eer", "accuracy", "balanced_accuracy"]
-DETECTION_METRICS: tuple[Metric, ...] = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
 
 
@@ -92,33 +91,8 @@ class DatasetCard(Card):
         return Path(base).expanduser() / root
 
 
-class FrameSelection(BaseModel):
-    """Which frames of a video are judged: `count` of them (None: all), `which` from where."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    which: Literal["all", "uniform", "first"] = "all"
-    count: int | None = Field(default=None, ge=1)
-
-    @model_validator(mode="after")
-    def _count_goes_with_which(self) -> FrameSelection:
-        if (self.which == "all") != (self.count is None):
-            raise ValueError(f"which: {self.which} goes with {'no count' if self.which == 'all' else 'a count'}")
-        return self
-
-
-class ProtocolCard(Card):
-    """One protocol: what is measured, and exactly how."""
-
-    level: Literal["frame", "video"]
-    frames: FrameSelection = FrameSelection()
-    aggregation: Literal["mean"] = "mean"
-    """From a video's frame scores to its score; not used at frame level."""
-    threshold: float = Field(default=0.5, ge=0.0, le=1.0)
-    """A score of at least this is called fake."""
-    missing: Literal["drop"] = "drop"
-    """What a frame without a score does. `drop`: left out and counted in the coverage."""
-    metrics: tuple[Metric, ...] = Field(default=DETECTION_METRICS, min_length=1)
+class ProtocolCard(Card, ProtocolRules):
+    """One protocol: what is measured, and exactly how. Its keys stand in `rules`."""
 
 
 class Column(BaseModel):

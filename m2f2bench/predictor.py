@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from .adapters.base import Adapter
 from .adapters.images import IMAGE_SUFFIXES, read_image
 from .adapters.video import VIDEO_SUFFIXES, read_video
-from .cards import FrameSelection
 from .engines import local
 from .errors import DataError, FrameError
 from .loading import load_detector
 from .protocol import pick
 from .records import REAL, Frame, Locator, Prediction
+from .rules import FrameSelection
 
 if TYPE_CHECKING:
     from .records import Image

@@ -1,4 +1,4 @@
-"""How frames are picked, and how their rows become the units (frames or videos) that are scored."""
+"""Which frames are judged."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-import numpy as np
-
 from .adapters.base import Adapter
-from .cards import FrameSelection, ProtocolCard
-from .errors import DataError, ScoreError
-from .records import FAKE, Frame
-from .scoring.rows import Rows, Units
+from .errors import DataError
+from .records import Frame
+from .rules import FrameSelection
 
 T = TypeVar("T")
 
@@ -74,28 +71,3 @@ def spread(items: Sequence[T], limit: int | None) -> list[T]:
         raise DataError(f"a limit of {limit} frames leaves nothing to judge: give 1 or more")
     step = len(items) / limit
     return [items[math.floor((i + 0.5) * step)] for i in range(limit)]
-
-
-def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
-    """The units that a protocol scores, from planned frames' rows.
-
-    At video level a video's score is the mean of its frames' scores (protocol `aggregation: mean`). Rows without a
-    score are left out (`missing: drop`); `coverage` is the share of planned units that have one.
-    """
-    scored = rows.status == "ok"
-    methods = tuple(sorted(set(rows.method[rows.label == FAKE].tolist())))
-    if protocol.level == "frame":
-        label, score, method, video, kept = rows.label, rows.score, rows.method, rows.video, scored
-    else:
-        video, first, group = np.unique(rows.video, return_index=True, return_inverse=True)
-        label, method = rows.label[first], rows.method[first]
-        if (label[group] != rows.label).any():
-            clash = rows.video[label[group] != rows.label][0]
-            raise ScoreError(
-                f"video '{clash}' has real and fake rows: a video's name must be unique with its manipulation"
-            )
-        counts = np.bincount(group[scored], minlength=len(video))
-        sums = np.bincount(group[scored], weights=rows.score[scored], minlength=len(video))
-        score, kept = sums / np.maximum(counts, 1), counts > 0
-    coverage = float(kept.mean()) if len(kept) else 0.0
-    return Units(label[kept], score[kept], method[kept], video[kept], coverage, methods)

@@ -43,7 +43,8 @@ class Frame:
 
     `id` is stable and unique in its dataset. `video` is unique together with its manipulation
     (`Deepfakes/000_003`): FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
-    manipulation, `original` for a real one. `identities` are all people whose face or performance is in it.
+    manipulation, `original` for a real one. `identities` are all people whose face or performance is in it. Several
+    faces cut from one picture of a video share `picture`, unique in the dataset; it is empty where there is one.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Frame:
     split: str
     identities: tuple[str, ...]
     locator: Locator
+    picture: str = ""
 
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
@@ -93,6 +95,7 @@ class Prediction:
     score: float | None
     digest: str = ""
     message: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One metric's value with what it rests on. `value` is None where it is not defined; `reason` then says why.
+    """One metric's value with what it rests on. `value` is None where it is not defined.
 
-    `ci` is the interval [low, high], None where the protocol asks for none. `n_real` and `n_fake` count the
+    `ci` is the interval [low, high], None where the protocol asks for none or it cannot be had. `reason` says why there
+    is no value or no interval, or what to know of the value. `n_real` and `n_fake` count the
     units (frames or videos) the value was computed from.
     """
 
@@ -143,7 +147,10 @@ class Result:
 
     `coverage` is the share of planned units (frames or videos) that got a score. `statuses` counts the planned
     frames by status. `signature` is the short form of `measured`, which holds every field that says how the
-    numbers came about. `predictions` is the hash of the scored rows.
+    numbers came about. `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods.
+    `threshold` has the policy, the value, whether it is an `oracle` (picked on the very scores), and `from` which
+    validation scores. `clusters` says what the bootstrap draws as one (`by`) and how many there are (`n`).
+    `reliability` has the bins of the expected calibration error.
     """
 
     detector: str
@@ -156,6 +163,10 @@ class Result:
     statuses: dict[str, int]
     signature: str
     measured: dict[str, Any]
+    average: dict[str, Score] = field(default_factory=dict)
+    threshold: dict[str, Any] = field(default_factory=dict)
+    clusters: dict[str, Any] = field(default_factory=dict)
+    reliability: list[Any] = field(default_factory=list)
     training_datasets: tuple[str, ...] = ()
     predictions: str = ""
     protocol_card: dict[str, Any] = field(default_factory=dict)
@@ -165,7 +176,8 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""
         out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        out["metrics"] = {k: s.to_json() for k, s in self.metrics.items()}
+        for name in ("metrics", "average"):
+            out[name] = {k: s.to_json() for k, s in getattr(self, name).items()}
         out["methods"] = {m: {k: s.to_json() for k, s in scores.items()} for m, scores in self.methods.items()}
         out["training_datasets"] = list(self.training_datasets)
         return out
@@ -174,7 +186,8 @@ class Result:
     def from_json(cls, data: dict[str, Any]) -> Result:
         """The inverse of `to_json`; an unknown or missing field raises TypeError or KeyError."""
         values = dict(data)
-        values["metrics"] = {k: Score.from_json(s) for k, s in data["metrics"].items()}
+        for name in ("metrics", "average"):
+            values[name] = {k: Score.from_json(s) for k, s in data.get(name, {}).items()}
         values["methods"] = {
             m: {k: Score.from_json(s) for k, s in scores.items()} for m, scores in data["methods"].items()
         }

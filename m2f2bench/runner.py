@@ -15,14 +15,15 @@ from .backends.base import Detector
 from .cards import DatasetCard, DetectorCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .errors import CardError, DataError, near
+from .evidence import VALIDATION_SUFFIX, Origin, gather
 from .files import make_folder, write_json
 from .loading import Dataset, detector_card, load_dataset, load_detector, load_leaderboard, load_protocol
 from .progress import progress_bar
-from .protocol import plan_frames, to_units
+from .protocol import plan_frames
 from .records import Frame, Result
-from .scoring.detection import score_methods, score_units
+from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
-from .signature import data_hash, detector_fields, measure_fields, rows_hash, short, versions
+from .signature import detector_fields
 from .store import PREDICTIONS, RESULT, PredictionStore, read_key, read_parquet
 from .trainer import train
 
@@ -58,6 +59,14 @@ class Plan:
     split: str
     frames: list[Frame]
     limit: int | None
+    validation: Plan | None = None
+    """The plan of the rows that the protocol's threshold is picked on."""
+
+    def folder(self, detector: str) -> str:
+        """The name of the run's folder."""
+        suffix = "" if self.split == "test" else f"--{self.split}"
+        suffix += "" if self.limit is None else f"--limit{self.limit}"
+        return f"{detector}--{self.dataset.name}--{self.protocol.name}{suffix}"
 
 
 def run(
@@ -150,16 +159,26 @@ def _check_detectors(chosen: list[Any]) -> None:
 def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Plan]:
     """List the frames of every run before a model is loaded, so that missing data is found at once."""
     datasets: dict[str, Dataset] = {}
-    plans = []
-    for place, rule, split in wanted:
+
+    def planned(place: Any, protocol: ProtocolCard, split: str, validation: Plan | None = None) -> Plan:
         key = place if isinstance(place, str) else str(id(place))
         if key not in datasets:
             datasets[key] = load_dataset(place)
-        dataset, protocol = datasets[key], load_protocol(rule)
+        dataset = datasets[key]
         if split not in dataset.card.splits:
-            raise DataError(f"dataset '{dataset.name}' has no split '{split}'{near(split, dataset.card.splits)}")
+            needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
+            known = near(split, dataset.card.splits)
+            raise DataError(f"dataset '{dataset.name}' has no split '{split}'{needs}{known}")
         frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
-        plans.append(Plan(dataset, protocol, split, frames, limit))
+        return Plan(dataset, protocol, split, frames, limit, validation)
+
+    plans = []
+    for place, rule, split in wanted:
+        protocol = load_protocol(rule)
+        validation = None
+        if protocol.threshold.split == "val":
+            validation = planned(protocol.threshold.dataset or place, protocol, "val")
+        plans.append(planned(place, protocol, split, validation))
     return plans
 
 
@@ -178,16 +197,25 @@ def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device:
 
 def run_one(detector: Detector, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0) -> Result:
     """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
-    card = detector.card
-    name = f"{card.name}--{plan.dataset.name}"
-    suffix = "" if plan.split == "test" else f"--{plan.split}"
-    suffix += "" if plan.limit is None else f"--limit{plan.limit}"
-    folder = out / f"{name}--{plan.protocol.name}{suffix}"
+    folder = out / plan.folder(detector.card.name)
+    rows = _predict(detector, plan, folder, batch_size, workers)
+    validation = None
+    if plan.validation is not None:
+        beside = folder.with_name(folder.name + VALIDATION_SUFFIX)
+        validation = _predict(detector, plan.validation, beside, batch_size, workers)
+    result = make_result(detector, plan, rows, validation)
+    write_json(folder / RESULT, result.to_json())
+    return result
+
+
+def _predict(detector: Detector, plan: Plan, folder: Path, batch_size: int, workers: int) -> Rows:
+    """A plan's rows, from disk as far as they are there."""
+    card, out = detector.card, folder.parent
     key = run_key(detector, plan.dataset.card)
     with PredictionStore(folder, key) as store:
         wanted = [frame for frame in plan.frames if frame.id not in store.rows]
         if wanted:
-            known = _siblings(out, name, folder, key)
+            known = _siblings(out, f"{card.name}--{plan.dataset.name}", folder, key)
             store.append([known[frame.id] for frame in wanted if frame.id in known])
             wanted = [frame for frame in wanted if frame.id not in known]
         with progress_bar(folder.name, len(wanted)) as advance:
@@ -196,9 +224,7 @@ def run_one(detector: Detector, plan: Plan, out: Path, batch_size: int = 32, wor
                 advance(len(rows))
         finished = store.finish(frame.id for frame in plan.frames)
     _warn(folder.name, finished)
-    result = make_result(detector, plan, from_predictions(finished))
-    write_json(folder / RESULT, result.to_json())
-    return result
+    return from_predictions(finished)
 
 
 def run_key(detector: Detector, dataset: DatasetCard) -> str:
@@ -232,33 +258,12 @@ def _warn(name: str, rows: Sequence[Any]) -> None:
         )
 
 
-def make_result(detector: Detector, plan: Plan, rows: Rows) -> Result:
-    """Score the rows of a finished run."""
-    fields = measure_fields(
-        plan.dataset.name, plan.split, data_hash(rows), len(rows), plan.protocol, plan.limit
-    ) | detector_fields(
-        detector.card.name, detector.fingerprint(), detector.preprocessing, detector.precision, detector.seed
-    )
-    return score_rows(rows, plan.protocol, fields, detector.card)
-
-
-def score_rows(rows: Rows, protocol: ProtocolCard, fields: dict[str, Any], card: DetectorCard | None = None) -> Result:
-    """From rows and the signature's fields to a result."""
-    units = to_units(rows, protocol)
-    return Result(
-        detector=str(fields.get("det", "unknown")),
-        dataset=str(fields["data"]),
-        split=str(fields["split"]),
-        protocol=protocol.name,
-        metrics=score_units(units, protocol.metrics, protocol.threshold),
-        methods=score_methods(units, protocol.metrics, protocol.threshold),
-        coverage=units.coverage,
-        statuses=rows.statuses(),
-        signature=short(fields),
-        measured=fields,
-        training_datasets=card.training_datasets if card else (),
-        predictions=rows_hash(rows),
-        protocol_card=protocol.model_dump(mode="json"),
-        detector_card=card.model_dump(mode="json") if card else {},
-        versions=versions(),
-    )
+def make_result(detector: Detector, plan: Plan, rows: Rows, validation: Rows | None = None) -> Result:
+    """Score the rows of a finished run; `validation` those that its threshold is picked on."""
+    card = detector.card
+    seed = detector.seed
+    if seed is None and card.weights is not None and card.training is not None:
+        seed = card.training.seed
+    by = detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, seed)
+    origin = Origin(plan.dataset.name, plan.split, plan.limit, by, card)
+    return score_evidence(gather(rows, plan.protocol, origin, validation))

@@ -17,25 +17,30 @@ from .cards import ProtocolCard
 from .scoring.rows import Rows
 from .version import __version__
 
-MEASURE = ("data", "split", "hash", "n", "level", "frames", "agg", "thr", "missing", "limit", "v")
+MEASURE = ("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr", "missing", "ci", "limit", "v")
 DETECTOR = ("det", "weights", "prep", "prec", "seed")
 
 
 def measure_fields(
-    dataset: str, split: str, data_hash: str, n: int, protocol: ProtocolCard, limit: int | None
+    dataset: str, split: str, data_hash: str, n: int, protocol: ProtocolCard, limit: int | None, validation: str = ""
 ) -> dict[str, Any]:
-    """The fields that must agree between comparable numbers; `n` counts the planned frames."""
-    frames = f"{protocol.frames.which}{protocol.frames.count or ''}"
+    """The fields that must agree between comparable numbers.
+
+    `n` counts the planned frames, `validation` is the hash of the data whose scores the threshold was picked on.
+    """
+    threshold = str(protocol.threshold)
     return {
         "data": dataset,
         "split": split,
         "hash": data_hash,
         "n": n,
         "level": protocol.level,
-        "frames": frames,
-        "agg": protocol.aggregation if protocol.level == "video" else "none",
-        "thr": f"{protocol.threshold:g}",
-        "missing": protocol.missing,
+        "frames": str(protocol.frames),
+        "faces": protocol.faces,
+        "agg": str(protocol.aggregation) if protocol.level == "video" else "none",
+        "thr": f"{threshold}-{validation}" if validation else threshold,
+        "missing": str(protocol.missing) if protocol.level == "video" else protocol.missing.frames,
+        "ci": str(protocol.bootstrap),
         "limit": limit if limit is not None else "none",
         "v": __version__,
     }
@@ -74,16 +79,16 @@ def data_hash(rows: Rows) -> str:
 
     A frame that could not be decoded has no digest; its id is in the hash all the same.
     """
-    order = np.argsort(rows.frame)
-    columns = (rows.frame, rows.video, rows.method, rows.digest)
-    digest = hashlib.sha256(rows.label[order].astype("<i8").tobytes())
-    for column in columns:
-        digest.update("\x1f".join(column[order].tolist()).encode() + b"\x1e")
+    rows = rows.ordered()
+    digest = hashlib.sha256(rows.label.astype("<i8").tobytes())
+    for column in (rows.frame, rows.video, rows.method, rows.digest):
+        digest.update("\x1f".join(column.tolist()).encode() + b"\x1e")
     return digest.hexdigest()[:12]
 
 
 def rows_hash(rows: Rows) -> str:
-    """64 hex digits over the predictions themselves, in their order: ids, labels, statuses, scores and groups."""
+    """64 hex digits over the predictions themselves, in id order: ids, labels, statuses, scores and groups."""
+    rows = rows.ordered()
     digest = hashlib.sha256(rows.label.astype("<i8").tobytes())
     digest.update(np.where(rows.status == "ok", rows.score, -1.0).astype("<f8").tobytes())
     for column in (rows.frame, rows.video, rows.method, rows.identity, rows.status, rows.digest):

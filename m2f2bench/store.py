@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .errors import ScoreError, StoreError
+from .errors import DataError, ScoreError, StoreError, first_line
 from .files import cannot_write, make_folder, replacing
-from .records import STATUSES, Prediction
+from .records import STATUSES, Prediction, Result
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -200,11 +200,26 @@ def read_parquet(path: Path) -> list[Prediction]:
         table = pq.ParquetFile(path).read()
     except (OSError, pa.ArrowException) as error:
         raise ScoreError(f"'{path}' is not a readable Parquet file: {str(error).splitlines()[0]}") from None
-    missing = [name for name in COLUMNS if name not in table.column_names]
+    missing = [name for name in COLUMNS if name not in table.column_names and name != "picture"]  # since 0.2
     if missing:
         raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not a predictions file of m2f2bench")
-    rows = [Prediction(**row) for row in table.select(list(COLUMNS)).to_pylist()]
+    rows = [Prediction(**row) for row in table.select([c for c in COLUMNS if c in table.column_names]).to_pylist()]
     bad = next((row for row in rows if row.status not in STATUSES), None)
     if bad is not None:
         raise ScoreError(f"'{path}': frame '{bad.frame}' has the unknown status '{bad.status}'")
     return rows
+
+
+def read_results(places: Iterable[Path]) -> list[Result]:
+    """The results in files, run folders, and folders of either, in the order of their paths."""
+    results = []
+    for place in places:
+        files = [place] if place.is_file() else sorted(place.rglob("result.json")) or sorted(place.glob("*.json"))
+        if not files:
+            raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
+        for path in files:
+            try:
+                results.append(Result.from_json(json.loads(path.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
+    return results

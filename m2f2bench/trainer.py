@@ -13,13 +13,14 @@ import yaml
 
 from .adapters.base import Adapter
 from .backends.base import Trainable
-from .cards import DatasetCard, DetectorCard, FrameSelection, read_card
+from .cards import DatasetCard, DetectorCard, read_card
 from .errors import DataError, DetectorError, near
 from .files import make_folder, write_json, write_text
 from .loading import Dataset, detector_card, load_dataset
 from .protocol import check_unique, list_frames, spread
 from .records import Frame
-from .scoring.detection import auc_or_none
+from .rules import FrameSelection
+from .scoring.delong import auc_or_none
 from .settings import TrainingSettings
 from .signature import versions
 from .training.job import FitReport, TrainingJob

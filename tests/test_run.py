@@ -31,7 +31,7 @@ def test_json_is_a_list_and_the_folder_holds_both_files(cli, squares: Path, tmp_
     assert outcome.status == 0
     results = json.loads(outcome.out)
     assert [r["detector"] for r in results] == ["constant", "random"]
-    assert results[0]["metrics"]["auc"] == {"value": 0.5, "ci": None, "n_real": 24, "n_fake": 24}
+    assert results[0]["metrics"]["auc"] == {"value": 0.5, "ci": [0.5, 0.5], "n_real": 24, "n_fake": 24}
     assert results[0]["coverage"] == 1.0 and "data:squares|" in results[0]["signature"]
     folder = tmp_path / "o" / "constant--squares--frame"
     assert sorted(p.name for p in folder.iterdir()) == [PREDICTIONS, RESULT]

@@ -53,14 +53,18 @@ class Adapter(abc.ABC):
         """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read."""
 
     def sample(self, split: str, sampler: Sampler) -> list[Frame]:
-        """The frames of a split that `sampler` picks from each video.
+        """The frames of a split that `sampler` picks from each video; several faces of one picture go together.
 
         An adapter that knows its videos' lengths without listing every frame overrides this.
         """
-        videos: dict[str, list[Frame]] = {}
+        videos: dict[str, dict[str, list[Frame]]] = {}
         for frame in self.frames(split):
-            videos.setdefault(frame.video, []).append(frame)
-        return [group[i] for group in videos.values() for i in sampler(len(group))]
+            videos.setdefault(frame.video, {}).setdefault(frame.picture or frame.id, []).append(frame)
+        chosen = []
+        for pictures in videos.values():
+            listed = list(pictures.values())
+            chosen += [frame for i in sampler(len(listed)) for frame in listed[i]]
+        return chosen
 
     def digest(self, frame: Frame, image: Image) -> str:
         """A short hash (hex) of what was judged; here of the pixels, in a file-based adapter of the file's bytes."""

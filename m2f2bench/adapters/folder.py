@@ -22,8 +22,8 @@ from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
 
 LABELS = {"real": REAL, "fake": FAKE}
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-ColumnName = Literal["path", "label", "video", "method", "split", "identity"]
-COLUMNS: tuple[ColumnName, ...] = ("path", "label", "video", "method", "split", "identity")
+ColumnName = Literal["path", "label", "video", "method", "split", "identity", "picture"]
+COLUMNS: tuple[ColumnName, ...] = ("path", "label", "video", "method", "split", "identity", "picture")
 NO_METHOD = "fake"
 """The method of a fake of which nobody says how it was made."""
 
@@ -60,6 +60,7 @@ class Entry:
     method: str = ""
     video: str = ""
     identities: tuple[str, ...] = ()
+    picture: str = ""
 
     def frame(self) -> Frame:
         """The frame; see `FolderAdapter` for how method and video come about. Raises `DataError`."""
@@ -72,7 +73,9 @@ class Entry:
         video = self.id
         if self.video:
             video = self.video if self.video.startswith(f"{origin}/") else f"{origin}/{self.video}"
-        return Frame(self.id, video, self.label, method, self.split, self.identities, Locator(str(self.path)))
+        # Like a video, a picture is unique only together with what it belongs to.
+        picture = f"{video}/{self.picture}" if self.picture else ""
+        return Frame(self.id, video, self.label, method, self.split, self.identities, Locator(str(self.path)), picture)
 
 
 class FolderAdapter(FileAdapter):
@@ -88,8 +91,8 @@ class FolderAdapter(FileAdapter):
     Manifest: `path` and `label` are needed; a path is absolute, or relative to the root (to the manifest's
     folder where the root is the manifest). Labels are 0, 1, real, fake. A real image's method is `original`;
     one that the manifest gives becomes part of the video's name. No split: test. No video: each image its
-    own. Several identities are joined by `+`. A listed file that is not there stays, and fails when it is
-    read.
+    own. Several identities are joined by `+`. Several faces of one picture of a video have the same `picture`.
+    A listed file that is not there stays, and fails when it is read.
     """
 
     Options: ClassVar[type[AdapterOptions]] = FolderOptions
@@ -309,6 +312,7 @@ def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
         method=texts["method"],
         video=texts["video"],
         identities=_people(texts["identity"]),
+        picture=texts["picture"],
     )
 
 

@@ -16,6 +16,7 @@ DataOption = Annotated[
     str | None, typer.Option("--data", metavar="DIR", help="Folder that holds the datasets (M2F2BENCH_DATA).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 
 
@@ -26,6 +27,19 @@ def settle(cards: str | None = None, data: str | None = None) -> None:
     for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
         if value is not None:
             os.environ[variable] = value
+
+
+def mapping(pairs: list[str] | None) -> dict[str, str]:
+    """What --column says: our name → the file's. Raises ScoreError."""
+    from ..errors import ScoreError
+
+    found = {}
+    for pair in pairs or []:
+        ours, sign, theirs = pair.partition("=")
+        if not sign or not theirs:
+            raise ScoreError(f"--column {pair}: write it as OURS=THEIRS, for instance id=image")
+        found[ours] = theirs
+    return found
 
 
 def echo_json(data: Any) -> None:

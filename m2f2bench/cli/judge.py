@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, settle
+from .common import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, echo_json, mapping, settle
 
 FormatOption = Annotated[str, typer.Option("--format", help="md, csv or json.")]
 
@@ -56,14 +56,18 @@ def run(
 
 
 def score(
-    file: Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet of id,label,score; or a run's folder.")],
-    protocol: Annotated[str, typer.Option("--protocol", "-p")] = "frame",
+    file: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL, Parquet of id,label,score; or a run's folder.")],
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", "-p", help="Default: the run's own, for a file: frame.")
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", "-s", help="Hold the rows against this dataset's frames.")
     ] = None,
     split: Annotated[str, typer.Option("--split")] = "test",
-    column: Annotated[
-        list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")
+    column: ColumnOption = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option("--validation", help="Rows that a threshold is picked on, where the protocol does so."),
     ] = None,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -71,25 +75,63 @@ def score(
 ) -> None:
     """Score rows that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
-    from ..errors import ScoreError
     from ..leaderboard.render import render
-    from ..leaderboard.table import build_table, method_table
+    from ..leaderboard.report import describe_result
+    from ..leaderboard.table import build_table
     from ..scorer import score as score_file
 
-    mapping = {}
-    for pair in column or []:
-        ours, sign, theirs = pair.partition("=")
-        if not sign or not theirs:
-            raise ScoreError(f"--column {pair}: write it as OURS=THEIRS, for instance id=image")
-        mapping[ours] = theirs
-    results = [score_file(path, protocol=protocol, dataset=dataset, split=split, columns=mapping) for path in file]
+    results = [
+        score_file(
+            path, protocol=protocol, dataset=dataset, split=split, columns=mapping(column), validation=validation
+        )
+        for path in file
+    ]
     if as_json:
         objects = [result.to_json() for result in results]
         echo_json(objects[0] if len(objects) == 1 else objects)
         return
-    typer.echo(render(build_table(results), "md"), nl=False)
-    if any(len(result.methods) > 1 for result in results):
-        typer.echo("\n" + render(method_table(results), "md"), nl=False)
+    if len(results) > 1:
+        typer.echo(render(build_table(results), "md"))
+    typer.echo("\n".join(describe_result(result) for result in results), nl=False)
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Two runs or more (folders, or files of rows); or one folder with many runs.")
+    ],
+    protocol: Annotated[str | None, typer.Option("--protocol", "-p", help="Default: the runs' own.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-s")] = None,
+    split: Annotated[str, typer.Option("--split")] = "test",
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="Of two: all; of more: the protocol's first.")
+    ] = None,
+    methods: Annotated[bool, typer.Option("--methods", help="Also by manipulation, and their average.")] = False,
+    column: ColumnOption = None,
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which detector is better, and whether by more than noise: paired tests on the same frames."""
+    settle(cards, data)
+    from .. import comparer
+    from ..errors import ScoreError
+    from ..leaderboard.report import describe_comparison
+
+    if len(runs) > 1:
+        found = [
+            comparer.compare(
+                *runs, protocol=protocol, dataset=dataset, split=split, columns=mapping(column), metrics=metric or ()
+            )
+        ]
+    elif protocol or dataset or column:
+        raise ScoreError("--protocol, --dataset and --column go with two runs or more, named each")
+    else:
+        found = comparer.compare_folder(runs[0], metric or ())
+    if as_json:
+        objects = [comparison.to_json() for comparison in found]
+        echo_json(objects[0] if len(runs) > 1 else objects)
+        return
+    typer.echo("\n".join(describe_comparison(one, metric or (), methods) for one in found), nl=False)
 
 
 def leaderboard(

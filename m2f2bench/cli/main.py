@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("run")(judge.run)
 app.command("train")(lab.train)
 app.command("score")(judge.score)
+app.command("compare")(judge.compare)
 app.command("leaderboard")(judge.leaderboard)
 app.command("predict")(lab.predict)
 app.command("list")(catalogue.list_names)

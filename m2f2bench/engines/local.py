@@ -159,4 +159,5 @@ def _row(item: _Loaded, status: str, score: float | None, message: str) -> Predi
         score=score,
         digest=item.digest,
         message=message,
+        picture=frame.picture,
     )

@@ -36,7 +36,7 @@ def to_markdown(table: Table) -> str:
         rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
         name = f"{row.detector} [{_letter(number)}]"
         lines.append([*rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
-    text = f"## {table.title}\n\n{_aligned([[_escaped(v) for v in line] for line in lines], 2 + ranked)}\n"
+    text = f"## {table.title}\n\n{aligned([[escaped(v) for v in line] for line in lines], 2 + ranked)}\n"
     if any(cell and cell.in_domain for row in table.rows for cell in row.cells):
         text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
     text += "".join(f"- [{i}] `{signature or 'no result'}`\n" for i, signature in enumerate(measures, 1))
@@ -65,11 +65,13 @@ def _share(value: float) -> str:
     return f"{min(value, 0.999):.3f}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text that stands in a Markdown table's cell as it is."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _aligned(lines: list[list[str]], left: int) -> str:
+def aligned(lines: list[list[str]], left: int) -> str:
+    """A Markdown table from its heading and rows; the first `left` columns are set left, the others right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
 
     def row(values: list[str]) -> str:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..cards import Column, LeaderboardCard
-from ..errors import DataError, first_line
 from ..records import Result, Score
+from ..scoring.curve import PAUC_MAX_FPR
+from ..scoring.detection import AT_HALF, AVERAGE, DECISION, LOWER_IS_BETTER
 from ..signature import DETECTOR, differing, measure_signature, short
 
-LOWER_IS_BETTER = frozenset({"eer"})
 TITLES = {
     "auc": "AUC",
+    "pauc": f"partial AUC (FPR ≤ {PAUC_MAX_FPR:g})",
+    "tpr_at_fpr1": "TPR at 1% FPR",
+    "tpr_at_fpr01": "TPR at 0.1% FPR",
     "ap": "AP",
     "eer": "EER",
-    "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "mcc": "MCC",
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "ece": "ECE",
 }
+HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
+"""The metrics of a table of everything there is; a result has them all."""
+
+
+def title(metric: str) -> str:
+    """A metric's key as it is printed."""
+    name = metric.removesuffix(AT_HALF)
+    return TITLES.get(name, name) + (" at 0.5" if name != metric else "")
 
 
 @dataclass(frozen=True)
@@ -39,8 +52,9 @@ class TableColumn:
     def title(self) -> str:
         """As a heading."""
         place = self.dataset if self.split in ("test", "none") else f"{self.dataset}@{self.split}"
-        what = [self.method] if self.method else [self.protocol, TITLES.get(self.metric, self.metric)]
-        return " · ".join(part for part in (place, *what, self.note) if part)
+        what = [self.method] if self.method else [self.protocol, title(self.metric)]
+        oracle = "oracle threshold" if self.metric in DECISION and "ORACLE" in self.signature else ""
+        return " · ".join(part for part in (place, *what, oracle, self.note) if part)
 
 
 @dataclass(frozen=True)
@@ -74,21 +88,6 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def read_results(places: Iterable[Path]) -> list[Result]:
-    """The results in files, run folders, and folders of either, in the order of their paths."""
-    results = []
-    for place in places:
-        files = [place] if place.is_file() else sorted(place.rglob("result.json")) or sorted(place.glob("*.json"))
-        if not files:
-            raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
-        for path in files:
-            try:
-                results.append(Result.from_json(json.loads(path.read_text(encoding="utf-8"))))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
-    return results
-
-
 def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) -> Table:
     """The table of a card's columns, or without a card one of everything there is.
 
@@ -99,32 +98,33 @@ def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) 
     columns = [column for spec in wanted for column in _split(spec, results)]
     key = min(card.rank_by, len(columns) - 1) if card and columns else 0
     rows = _rows(results, columns, key)
-    title = (card.title or card.name) if card else "Results"
-    return Table(card.name if card else "results", title, tuple(columns), tuple(rows))
+    heading = (card.title or card.name) if card else "Results"
+    return Table(card.name if card else "results", heading, tuple(columns), tuple(rows))
 
 
 def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
-    """One metric per manipulation: each method's fakes against all reals."""
+    """One metric per manipulation (each method's fakes against all reals), and its mean over them."""
     columns = []
     for result in results:
-        for method in result.methods:
+        for method in [*([AVERAGE] if len(result.methods) > 1 and result.average else []), *result.methods]:
             column = TableColumn(
                 result.dataset, result.split, result.protocol, metric, measure_signature(result.measured), method
             )
             if column not in columns:
                 columns.append(column)
     rows = _rows(results, columns, None)
-    return Table("methods", f"{TITLES.get(metric, metric)} by manipulation", tuple(columns), tuple(rows))
+    return Table("methods", f"{title(metric)} by manipulation", tuple(columns), tuple(rows))
 
 
 def _all_columns(results: Sequence[Result]) -> list[Column]:
-    """All metrics where there is one dataset and protocol, else AUC (or a protocol's first metric) for each."""
+    """The headlines where there is one dataset and protocol, else AUC (or a protocol's first metric) for each."""
     places = list(dict.fromkeys((r.dataset, r.protocol, r.split) for r in results))
     first = {(r.dataset, r.protocol, r.split): list(r.metrics) for r in results}
     columns = []
     for dataset, protocol, split in places:
         metrics = first[dataset, protocol, split]
-        for metric in metrics if len(places) == 1 else metrics[:1]:
+        shown = [m for m in metrics if m.removesuffix(AT_HALF) in HEADLINES] or metrics
+        for metric in shown if len(places) == 1 else shown[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns
 
@@ -158,7 +158,8 @@ def _cell(column: TableColumn, results: Sequence[Result]) -> Cell | None:
     for result in results:
         same = (result.dataset, result.split, result.protocol) == (column.dataset, column.split, column.protocol)
         if same and measure_signature(result.measured) == column.signature:
-            scores = result.methods.get(column.method, {}) if column.method else result.metrics
+            groups = {"": result.metrics, AVERAGE: result.average, **result.methods}
+            scores = groups.get(column.method, {})
             if column.metric in scores:
                 in_domain = result.dataset in result.training_datasets
                 return Cell(scores[column.metric], result.coverage, in_domain, result.signature)

@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ... import memo
 from ...errors import DataError, first_line
+from ...memo import CACHE_VARIABLE
 from ...progress import progress_bar
 from .plan import SyntheticOptions, plan
 from .video import encoder_version
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 GENERATOR = 2
 """Raised whenever the same options would be drawn differently."""
 INDEX = "index.json"
-CACHE_VARIABLE = "M2F2BENCH_CACHE"
 _MAKING = threading.Lock()
 
 
@@ -52,14 +53,7 @@ class Opened:
 
 def cache_folder(options: SyntheticOptions) -> Path:
     """Where a dataset's splits lie: its own folder, named by all that decides its pixels."""
-    if options.cache:
-        base = Path(options.cache).expanduser()
-    elif os.environ.get(CACHE_VARIABLE):
-        base = Path(os.environ[CACHE_VARIABLE]).expanduser()
-    else:
-        import platformdirs
-
-        base = Path(platformdirs.user_cache_dir("m2f2bench"))
+    base = Path(options.cache).expanduser() if options.cache else memo.cache_folder()
     decided = options.model_dump(mode="json", exclude={"cache", "workers"})
     text = json.dumps([GENERATOR, encoder_version(), decided], sort_keys=True)
     return base / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]

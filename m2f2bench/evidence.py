@@ -1,0 +1,236 @@
+"""What a number rests on: rows with their protocol, threshold and signature, from a run's folder or anybody's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cards import DatasetCard, DetectorCard, ProtocolCard
+from .errors import ScoreError, first_line, near
+from .fingerprint import frame_digests
+from .loading import Dataset, load_dataset, load_protocol
+from .protocol import plan_frames
+from .records import FAKE, REAL, Frame, Result
+from .scoring.detection import Cut
+from .scoring.intervals import pick_threshold
+from .scoring.reading import read_rows
+from .scoring.rows import Rows, Strings, Units
+from .signature import DETECTOR, data_hash, detector_fields, measure_fields, short
+from .store import PREDICTIONS, RESULT, read_results
+from .units import to_units
+
+VALIDATION_SUFFIX = "--val"
+"""A run's validation rows lie in the folder of this ending beside it."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Rows to be scored, in id order, with everything that says how.
+
+    `measured` has the fields of the signature; `threshold` the policy, the value where it is fixed before the rows are
+    looked at, and where it comes from.
+    """
+
+    rows: Rows
+    protocol: ProtocolCard
+    cut: Cut
+    measured: dict[str, Any]
+    threshold: dict[str, Any]
+    card: DetectorCard | None = None
+
+    @property
+    def detector(self) -> str:
+        """The detector's name."""
+        return str(self.measured["det"])
+
+    @property
+    def signature(self) -> str:
+        """The short form."""
+        return short(self.measured)
+
+    @cached_property
+    def units(self) -> Units:
+        """The frames or videos that are scored."""
+        return to_units(self.rows, self.protocol)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields."""
+
+    data: str
+    split: str
+    limit: int | None
+    by: dict[str, Any]
+    card: DetectorCard | None = None
+
+
+def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
+    """Evidence from rows; `validation` are those that the threshold is picked on, where the protocol picks it there.
+
+    Raises ScoreError where they are needed and missing, or without a class.
+    """
+    rows = rows.ordered()
+    cut, threshold, hashed = _cut(protocol, validation)
+    fields = measure_fields(origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed)
+    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card)
+
+
+def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
+    rule = protocol.threshold
+    told: dict[str, Any] = {"policy": str(rule), "oracle": rule.oracle}
+    if rule.value is not None:
+        return Cut("fixed", rule.value), told, ""
+    wanted = Cut(rule.how, maximise=rule.maximise or "balanced_accuracy")
+    if rule.split == "test":
+        return wanted, told, ""
+    if validation is None:
+        raise ScoreError(
+            f"protocol '{protocol.name}' picks its threshold on validation scores, and there are none: "
+            f"give the rows of the validation split (--validation FILE), or take another protocol"
+        )
+    units = to_units(validation.ordered(), protocol)
+    value = pick_threshold(units, wanted)
+    if value is None:
+        missing = "real" if not (units.label == REAL).any() else "fake"
+        raise ScoreError(f"no threshold can be picked: no {missing} unit of the validation rows has a score")
+    hashed = data_hash(validation)
+    n_real, n_fake = int((units.label == REAL).sum()), int((units.label == FAKE).sum())
+    told["from"] = {"split": "val", "hash": hashed, "n_real": n_real, "n_fake": n_fake}
+    return Cut("fixed", value), told, hashed
+
+
+def load_evidence(
+    path: str | Path,
+    *,
+    protocol: str | ProtocolCard | None = None,
+    dataset: str | DatasetCard | None = None,
+    split: str = "test",
+    detector: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    validation: str | Path | None = None,
+) -> Evidence:
+    """Evidence from a run's folder or a file of `id,label,score` rows (CSV, TSV, JSONL, Parquet).
+
+    `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are held against the frames that the
+    protocol plans there: an id the dataset does not have or a label that differs is an error, a row of a frame that is
+    not planned is passed over, and a planned frame without a row lowers the coverage. Without it the file is taken as
+    the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in one line.
+    """
+    place = Path(path).expanduser()
+    result = _result_beside(place)
+    if protocol is None and result is not None:
+        card = ProtocolCard.model_validate(result.protocol_card)
+    else:
+        card = load_protocol(protocol or "frame")
+    origin = _origin(place, result, detector)
+    rows = read_rows(_rows_file(place), columns)
+    if dataset is not None:
+        loaded = load_dataset(dataset)
+        rows = against(rows, loaded, split, card, place)
+        origin = replace(origin, data=loaded.name, split=split, limit=None)
+    else:
+        _refuse_picking(rows, card, result, place)
+    own = validation or (place.parent / f"{place.name}{VALIDATION_SUFFIX}")
+    picked = None
+    if card.threshold.split == "val" and (validation is not None or Path(own).exists()):
+        picked = read_rows(_rows_file(Path(own).expanduser()), columns)
+    return gather(rows, card, origin, picked)
+
+
+def _rows_file(place: Path) -> Path:
+    return place / PREDICTIONS if (place / PREDICTIONS).is_file() else place
+
+
+def _result_beside(place: Path) -> Result | None:
+    """The result that a run left in its folder."""
+    if (place / PREDICTIONS).is_file() and (place / RESULT).is_file():
+        return read_results([place / RESULT])[0]
+    return None
+
+
+def _origin(place: Path, result: Result | None, detector: str | None) -> Origin:
+    if result is None:
+        # A file's name says who judged; what was judged only its rows say.
+        by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown")
+        return Origin("rows", "none", None, by)
+    by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
+    limit = result.measured.get("limit")
+    try:
+        card = DetectorCard.model_validate(result.detector_card) if result.detector_card else None
+    except ValueError as error:
+        raise ScoreError(f"'{place / RESULT}': its detector card cannot be read: {first_line(error)}") from None
+    return Origin(result.dataset, result.split, limit if isinstance(limit, int) else None, by, card)
+
+
+def _refuse_picking(rows: Rows, protocol: ProtocolCard, result: Result | None, place: Path) -> None:
+    """Without the dataset nobody can tell which rows are the frames that a protocol picks, unless it picks them all."""
+    count = protocol.frames.count
+    if count is None or (result is not None and result.measured.get("frames") == str(protocol.frames)):
+        return
+    pictures: dict[str, set[str]] = {}
+    for video, picture in zip(rows.video.tolist(), rows.picture.tolist(), strict=True):
+        pictures.setdefault(video, set()).add(picture)
+    most = max(pictures, key=lambda video: len(pictures[video]))
+    if len(pictures[most]) > count:
+        raise ScoreError(
+            f"protocol '{protocol.name}' picks {count} frames of each video, '{most}' in '{place}' has "
+            f"{len(pictures[most])}, and which are picked only the dataset can tell: give --dataset"
+        )
+
+
+def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
+    """Rows held against the frames that a protocol plans in a dataset; see `load_evidence`."""
+    planned = plan_frames(dataset.adapter, split, protocol.frames)
+    _refuse_foreign(rows, planned, dataset, split, path)
+    matched = match(rows, planned, path, dataset.name)
+    unknown = [frame for frame, digest in zip(planned, matched.digest.tolist(), strict=True) if not digest]
+    found = frame_digests(dataset, unknown)
+    digests = [digest or found[frame.id] for frame, digest in zip(planned, matched.digest.tolist(), strict=True)]
+    return replace(matched, digest=np.array(digests, dtype=object))
+
+
+def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path) -> None:
+    """Raise ScoreError for a row whose frame the dataset has not; one that the protocol does not pick is let pass."""
+    beyond = set(rows.frame.tolist()) - {frame.id for frame in planned}
+    if beyond:
+        beyond -= {frame.id for frame in dataset.frames(split)}
+    if beyond:
+        first = min(beyond)
+        known = near(first, [frame.id for frame in planned])
+        raise ScoreError(f"'{path}': id '{first}' is not a planned frame of '{dataset.name}'{known}")
+
+
+def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
+    """The rows of the planned frames, in the plan's order, with the dataset's own videos, methods and identities."""
+    where = {name: i for i, name in enumerate(rows.frame.tolist())}
+    taken = np.array([where.get(frame.id, -1) for frame in frames])
+    has = taken >= 0
+    label = np.array([frame.label for frame in frames], dtype=np.int64)
+    wrong = has & (rows.label[taken] != label)
+    if wrong.any():
+        frame = frames[int(np.flatnonzero(wrong)[0])]
+        raise ScoreError(
+            f"'{path}': id '{frame.id}' is labelled {1 - frame.label}, but in '{dataset}' it is {frame.label} "
+            f"(0 real, 1 fake); is the file's polarity the other way round?"
+        )
+
+    def strings(values: list[str]) -> Strings:
+        return np.array(values, dtype=object)
+
+    return Rows(
+        frame=strings([frame.id for frame in frames]),
+        video=strings([frame.video for frame in frames]),
+        method=strings([frame.method for frame in frames]),
+        identity=strings(["+".join(frame.identities) for frame in frames]),
+        status=np.where(has, rows.status[taken], "error").astype(object),
+        label=label,
+        score=np.where(has, rows.score[taken], np.nan),
+        digest=np.where(has, rows.digest[taken], "").astype(object),
+        picture=strings([frame.picture or frame.id for frame in frames]),
+    )

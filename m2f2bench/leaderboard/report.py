@@ -1,0 +1,132 @@
+"""One result, or one comparison, as text: every metric with its interval, and below it how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..comparer import Comparison
+from ..records import Result, Score
+from ..scoring.detection import AT_HALF, AVERAGE, DECISION
+from ..scoring.paired import Difference
+from .render import aligned, escaped
+from .table import title
+
+ORACLE = "oracle threshold"
+
+
+def describe_result(result: Result) -> str:
+    """A Markdown table with a row per metric and a column for all, the methods' average, and each method."""
+    groups: dict[str, dict[str, Score]] = {"all": result.metrics}
+    if len(result.methods) > 1:
+        groups |= {AVERAGE: result.average, **result.methods}
+    heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
+    oracle = bool(result.threshold.get("oracle"))
+    lines = [[escaped(head) for head in heads]]
+    for name in result.metrics:
+        flag = f" ({ORACLE})" if oracle and name in DECISION else ""
+        lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
+    text = f"## {result.detector} on {_place(result.dataset, result.split)}, {result.protocol}\n\n{aligned(lines, 1)}\n"
+    return text + "".join(f"- {line}\n" for line in [*_how(result), *_reasons(groups), f"`{result.signature}`"])
+
+
+def _place(dataset: str, split: str) -> str:
+    return dataset if split in ("test", "none") else f"{dataset}@{split}"
+
+
+def _count(scores: dict[str, Score]) -> str:
+    first = next(iter(scores.values()))
+    return f"{first.n_real}+{first.n_fake}"
+
+
+def shown(score: Score) -> str:
+    """`value [low, high]` to three decimals; `null` without a value."""
+    if score.value is None:
+        return "null"
+    return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
+
+
+def _how(result: Result) -> list[str]:
+    unit = result.measured.get("level", "unit")
+    lines = [f"in brackets: {unit}s, real + fake; coverage {_coverage(result)}"]
+    value, policy = result.threshold.get("value"), result.threshold.get("policy")
+    if policy is not None and value is not None:
+        at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"
+        if result.threshold.get("oracle"):
+            at += f": an oracle, picked on the very scores it judges; the honest decisions are those at{AT_HALF[1:]}"
+        lines.append(at)
+    boot = result.protocol_card.get("bootstrap", {})
+    if boot.get("resamples") and result.clusters:
+        share = f"{100 * boot['level']:g}% intervals"
+        by, n = result.clusters["by"], result.clusters["n"]
+        what = {"identity": "groups of people", "video": "videos", "frame": f"{unit}s"}[by]
+        lines.append(f"{share}: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}{_delong(result)}")
+    return lines
+
+
+def _delong(result: Result) -> str:
+    independent = result.clusters["by"] == "frame" or (
+        result.clusters["by"] == "video" and result.measured.get("level") == "video"
+    )
+    return "; AUC: DeLong" if independent and "auc" in result.metrics else ""
+
+
+def _coverage(result: Result) -> str:
+    holes = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
+    return f"{min(result.coverage, 1.0):.4g}" + (f" ({holes})" if holes else "")
+
+
+def _reasons(groups: dict[str, dict[str, Score]]) -> list[str]:
+    """Why values or intervals are missing, each reason once with where it holds."""
+    places: dict[str, list[str]] = {}
+    for group, scores in groups.items():
+        for name, score in scores.items():
+            if score.reason:
+                places.setdefault(score.reason, []).append(title(name) if group == "all" else f"{title(name)} {group}")
+    return [f"{', '.join(names[:4])}{', …' if len(names) > 4 else ''}: {reason}" for reason, names in places.items()]
+
+
+def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods: bool = False) -> str:
+    """A Markdown table with a row per pair and metric; of more than two detectors the first metric unless told."""
+    wanted = list(metrics) or list(found.metrics if len(found.pairs) == 1 else found.metrics[:1])
+    rows = []
+    for pair in found.pairs:
+        for d in pair.differences:
+            if d.metric in wanted and (methods or not d.group):
+                rows.append([pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)])
+    heads = ["A", "B", "metric", "A", "B", "A - B", f"{100 * found.level:g}% interval", "p", "p (Holm)", "test"]
+    if len(found.pairs) == 1:
+        pair = found.pairs[0]
+        rows = [row[2:8] + row[9:] for row in rows]
+        heads = ["metric", pair.first, pair.second, "difference", *heads[6:8], "test"]
+        left = 1
+    else:
+        left = 3
+    lines = [[escaped(cell) for cell in line] for line in [heads, *rows]]
+    names = " against ".join(found.detectors) if len(found.pairs) == 1 else f"{len(found.detectors)} detectors"
+    text = f"## {names}, on {_place(found.dataset, found.split)}, {found.protocol}\n\n{aligned(lines, left)}\n"
+    unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
+    notes = [f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all", f"`{found.signature}`"]
+    if found.oracle:
+        notes.insert(0, f"decisions at an {ORACLE}, picked on the very scores: see those at{AT_HALF[1:]}")
+    return text + "".join(f"- {note}\n" for note in [*notes, *(f"`{s}`" for s in found.detectors.values())])
+
+
+def _metric(d: Difference, oracle: bool) -> str:
+    return " · ".join(
+        part for part in (title(d.metric), d.group, ORACLE if oracle and d.metric in DECISION else "") if part
+    )
+
+
+def _numbers(d: Difference) -> list[str]:
+    def number(value: float | None, form: str = ".3f") -> str:
+        return "null" if value is None else f"{value:{form}}"
+
+    interval = f"[{d.ci[0]:+.3f}, {d.ci[1]:+.3f}]" if d.ci else "–"
+    test = d.test + (f" ({' : '.join(str(n) for n in d.counts.values())})" if d.counts else "")
+    return [number(d.first), number(d.second), number(d.difference, "+.3f"), interval, _p(d.p), _p(d.holm), test or "–"]
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "<.0001" if p < 0.0001 else f"{p:.4f}".lstrip("0") if p < 1 else "1"

@@ -1,0 +1,136 @@
+"""A small store of what was found out about files, so that it need not be found out twice.
+
+It only saves time: what is in it can be lost, or its folder be read-only, and nothing but the time changes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("m2f2bench")
+CACHE_VARIABLE = "M2F2BENCH_CACHE"
+BINARY: int = getattr(os, "O_BINARY", 0)  # elsewhere than on Windows there is nothing to ask for
+
+
+def cache_folder() -> Path:
+    """Where caches lie: `M2F2BENCH_CACHE`, else the user's cache folder. It need not be there yet."""
+    given = os.environ.get(CACHE_VARIABLE)
+    if given:
+        return Path(given).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("m2f2bench"))
+
+
+def file_stamp(path: str | Path) -> str:
+    """`<modified, ns>:<size, bytes>`, which changes whenever a file is written; empty for one that is not there."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):  # ValueError: a null byte in the name
+        return ""
+    return f"{found.st_mtime_ns}:{found.st_size}"
+
+
+class Memo:
+    """Key -> JSON value on disk, a line each; for a key the last line counts.
+
+    A value is valid only under the `stamp` it was put with (for a file: `file_stamp`). Lines are appended whole, so
+    that several threads and several processes may use one file; what another process puts is seen when the file is
+    opened next. A line that a kill left half written, or that is damaged, is passed over.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Read `path`, which need not be there; it and its folder are made by the first `put`."""
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._handle: int | None = None
+        self._lost = False
+        self._known: dict[str, tuple[str, Any]] = {}
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            data = b""
+        for line in data.split(b"\n"):
+            row = _parse(line)
+            if row is not None:
+                self._known[row[0]] = (row[1], row[2])
+
+    def __len__(self) -> int:
+        """The number of keys."""
+        return len(self._known)
+
+    def get(self, key: str, stamp: str) -> Any:
+        """The value that was put for the key under this stamp, else None."""
+        found = self._known.get(key)
+        return found[1] if found is not None and found[0] == stamp else None
+
+    def put(self, key: str, stamp: str, value: Any) -> None:
+        """Keep a JSON value (not None, no NaN) for the key; what it had before is forgotten.
+
+        Where the file cannot be written this says so once, and the value is kept in memory alone. Raises ValueError
+        or TypeError for what is not JSON.
+        """
+        line = json.dumps([key, stamp, value], ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        with self._lock:
+            self._known[key] = (stamp, json.loads(line)[2])
+            if self._lost:
+                return
+            try:
+                self._append(line.encode() + b"\n")
+            except OSError as error:
+                self._lost = True
+                log.warning(
+                    "what is found out is not kept: cannot write '%s' (%s); set %s to a folder that can be written",
+                    self.path,
+                    error.strerror or error,
+                    CACHE_VARIABLE,
+                )
+
+    def close(self) -> None:
+        """Give back the open file. Using the memo afterwards opens it again."""
+        with self._lock:
+            if self._handle is not None:
+                os.close(self._handle)
+                self._handle = None
+
+    def __enter__(self) -> Memo:
+        """The memo itself; it is closed when the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.close()
+
+    def _append(self, data: bytes) -> None:
+        """Add one line in one write. The first write after opening ends a line that was left half written."""
+        if self._handle is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o666)
+            size = os.fstat(self._handle).st_size
+            if size and _last_byte(self._handle, size) != b"\n":
+                data = b"\n" + data
+        written = os.write(self._handle, data)
+        if written < len(data):
+            os.write(self._handle, b"\n")  # raises where the disk is full
+            raise OSError(0, "the disk took only a part of a line")
+
+
+def _last_byte(handle: int, size: int) -> bytes:
+    os.lseek(handle, size - 1, os.SEEK_SET)
+    return os.read(handle, 1)
+
+
+def _parse(line: bytes) -> tuple[str, str, Any] | None:
+    """Key, stamp and value of one line; None for one that is not whole."""
+    try:
+        row = json.loads(line)
+    except ValueError:  # JSONDecodeError and UnicodeDecodeError are both
+        return None
+    if not (isinstance(row, list) and len(row) == 3 and isinstance(row[0], str) and isinstance(row[1], str)):
+        return None
+    return row[0], row[1], row[2]

@@ -1,0 +1,168 @@
+"""What a protocol's card may say: which frames, how they become a video's score, thresholds, holes, resampling."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Metric = Literal[
+    "auc",
+    "pauc",
+    "tpr_at_fpr1",
+    "tpr_at_fpr01",
+    "ap",
+    "eer",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "precision",
+    "recall",
+    "mcc",
+    "log_loss",
+    "brier",
+    "ece",
+]
+DETECTION_METRICS: tuple[Metric, ...] = Metric.__args__  # type: ignore[attr-defined]
+MissingRule = Literal["drop", "half", "wrong"]
+
+
+class Rules(BaseModel):
+    """Base of the parts of a protocol: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FrameSelection(Rules):
+    """Which frames of a video are judged: `count` of them (None: all), `which` from where."""
+
+    which: Literal["all", "uniform", "first"] = "all"
+    count: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _count_goes_with_which(self) -> FrameSelection:
+        if (self.which == "all") != (self.count is None):
+            raise ValueError(f"which: {self.which} goes with {'no count' if self.which == 'all' else 'a count'}")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.which}{self.count or ''}"
+
+
+class Aggregation(Rules):
+    """From the scores of a video's frames to the video's score. On a card a bare word stands for `how`.
+
+    `trimmed` leaves out the `trim` highest and the `trim` lowest, but fewer where less than `floor` frames would be
+    left, and means the rest: a video with few frames has a score all the same.
+    """
+
+    how: Literal["mean", "median", "max", "trimmed"] = "mean"
+    trim: int = Field(default=0, ge=0)
+    floor: int = Field(default=1, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"how": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _trim_goes_with_trimmed(self) -> Aggregation:
+        if (self.how == "trimmed") != (self.trim > 0):
+            raise ValueError(f"how: {self.how} goes with {'a trim of 1 or more' if self.trim == 0 else 'no trim'}")
+        return self
+
+    def __str__(self) -> str:
+        return f"trimmed{self.trim}floor{self.floor}" if self.how == "trimmed" else self.how
+
+
+class Threshold(Rules):
+    """From which score on a unit is called fake. On a card a bare number stands for a fixed one.
+
+    `fixed`: at `value`. `eer`: where FPR = FNR. `best`: where `maximise` is highest. The last two are picked on the
+    scores of the validation split (`split: val`; of `dataset`, by default the judged one), or on the very scores that
+    are judged (`split: test`): an oracle, and flagged as one wherever its numbers are printed.
+    """
+
+    how: Literal["fixed", "eer", "best"] = "fixed"
+    value: float | None = Field(default=None, ge=0.0, le=1.0)
+    split: Literal["val", "test"] | None = None
+    maximise: Literal["accuracy", "balanced_accuracy", "f1"] | None = None
+    dataset: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        return {"value": value} if isinstance(value, (int, float)) else value
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Threshold:
+        wanted = {"fixed": {"value"}, "eer": {"split"}, "best": {"split", "maximise"}}[self.how]
+        given = {key for key in ("value", "split", "maximise") if getattr(self, key) is not None}
+        if given != wanted:
+            raise ValueError(f"how: {self.how} goes with {' and '.join(sorted(wanted))} and nothing else")
+        if self.dataset is not None and self.split != "val":
+            raise ValueError("dataset says whose validation split is used: it goes with split: val")
+        return self
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the labels of what is judged decide the threshold."""
+        return self.split == "test"
+
+    def __str__(self) -> str:
+        if self.how == "fixed":
+            return f"{self.value:g}"
+        what = self.how if self.maximise is None else f"best-{self.maximise}"
+        return f"{what}@{'test-ORACLE' if self.oracle else 'val'}"
+
+
+class Missing(Rules):
+    """What has no score does so: left out (`drop`), 0.5 (`half`), or on the wrong side of every threshold (`wrong`).
+
+    `frames` is for a frame (at video level: of a video that has others), `videos` for a video without any. On a card a
+    bare word stands for both. The coverage is reported in every case.
+    """
+
+    frames: MissingRule = "drop"
+    videos: MissingRule = "drop"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"frames": value, "videos": value} if isinstance(value, str) else value
+
+    def __str__(self) -> str:
+        return self.frames if self.frames == self.videos else f"frames-{self.frames}+videos-{self.videos}"
+
+
+class Bootstrap(Rules):
+    """How intervals are found: number of resamples (0: no intervals), seed, level, and what is drawn as one.
+
+    `cluster: identity` draws all frames of people who are joined through shared frames or videos; where identities
+    are not known, or join almost everything, whole videos are drawn. `video` draws videos, `frame` single units.
+    """
+
+    resamples: int = Field(default=1000, ge=0, le=1_000_000)
+    seed: int = Field(default=0, ge=0)
+    level: float = Field(default=0.95, gt=0.0, lt=1.0)
+    cluster: Literal["identity", "video", "frame"] = "identity"
+
+    def __str__(self) -> str:
+        if self.resamples == 0:
+            return "none"
+        return f"{100 * self.level:g}%-{self.cluster}-{self.resamples}-seed{self.seed}"
+
+
+class ProtocolRules(Rules):
+    """All that decides a number, given the predictions."""
+
+    level: Literal["frame", "video"]
+    frames: FrameSelection = FrameSelection()
+    faces: Literal["apart", "max", "mean"] = "apart"
+    """Several faces of one picture: each a frame of its own, or the picture has their highest or mean score."""
+    aggregation: Aggregation = Aggregation()
+    """From a video's frame scores to its score; not used at frame level."""
+    threshold: Threshold = Threshold(value=0.5)
+    missing: Missing = Missing()
+    metrics: tuple[Metric, ...] = Field(default=DETECTION_METRICS, min_length=1)
+    bootstrap: Bootstrap = Bootstrap()

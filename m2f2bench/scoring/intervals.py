@@ -1,0 +1,245 @@
+"""Values with how sure they are: DeLong's interval where units are independent, else a bootstrap over clusters."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..records import FAKE, REAL, Score
+from . import detection
+from .curve import PAUC_LEAST
+from .delong import auc_variance, placements, wald
+from .detection import AT_HALF, AVERAGE, DECISION, OVERALL, Cut, Values
+from .rows import Units
+from .sample import plain, resampled
+
+if TYPE_CHECKING:
+    from ..records import Floats
+
+FEWEST_DEFINED = 0.5
+"""An interval is given where the metric is defined in at least this share of the resamples."""
+ONE_CLASS_IS_ENOUGH = frozenset({"accuracy", "log_loss", "brier", "ece"})
+FAKES_ARE_ENOUGH = frozenset({"recall"})
+RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf), "pauc": (PAUC_LEAST, 1.0)}
+"""Where a metric's range is not [0, 1]."""
+NO_SPREAD = 1e-12
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How it is found how sure a value is: number of resamples (0: no intervals), seed, level of the interval."""
+
+    resamples: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What units come to: overall, per method, averaged over methods; the threshold used; the reliability bins."""
+
+    overall: dict[str, Score]
+    methods: dict[str, dict[str, Score]]
+    average: dict[str, Score]
+    threshold: float | None
+    reliability: list[Mapping[str, float | int | None]]
+
+
+class Members(NamedTuple):
+    """A group's units: how many, in how many clusters, and how many pairs of one real and one fake cluster."""
+
+    n_real: int
+    n_fake: int
+    clusters_real: int
+    clusters_fake: int
+    pairs: int
+
+
+def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resampling) -> Scored:
+    """Every metric for every group. One that is not defined has value None and the reason.
+
+    The AUC of independent units (no cluster holds two) has DeLong's interval; all other numbers have the percentile
+    interval of resampled clusters (Efron & Tibshirani 1993, ch. 13). A statistic that resampling biases by its nature
+    (`ece`, and decisions at a threshold picked on the very scores) has that bias, the resamples' mean less the value,
+    taken off.
+    """
+    names = detection.all_metrics(metrics, cut)
+    sample = plain(units)
+    values = detection.evaluate(sample, np.ones((1, 1)), names, cut)
+    exact = units.independent and len(units.methods) < 2  # else the average over methods takes resamples
+    drawn = resample(units, [name for name in names if not (exact and name == "auc")], cut, resampling)
+    groups: dict[str, dict[str, Score]] = {}
+    for group, found in values.items():
+        if group != OVERALL and len(units.methods) == 1 and (units.label == FAKE).any():  # the same units
+            groups[group] = dict(groups[OVERALL])
+            continue
+        judge = _Judge(units, group, cut, resampling, _members(units, group))
+        resamples = drawn.get(group, {})
+        groups[group] = {name: judge.score(name, float(value[0]), resamples.get(name)) for name, value in found.items()}
+    overall, average = groups.pop(OVERALL), groups.pop(AVERAGE, {})
+    return Scored(overall, groups, average, pick_threshold(units, cut), detection.reliability_bins(sample))
+
+
+def pick_threshold(units: Units, cut: Cut) -> float | None:
+    """The threshold of a policy on these units; None where it cannot be picked for want of a class."""
+    if cut.how == "fixed":
+        return cut.value
+    if not {REAL, FAKE} <= set(units.label.tolist()):
+        return None
+    sample = plain(units)
+    curve = detection.all_fakes(*sample.counts(np.ones((1, 1))))
+    return float(detection.threshold(curve, sample.levels, cut)[1][0])
+
+
+def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Resampling) -> Values:
+    """Every metric for every group in each resample, float64 [resamples]; empty where there is nothing to resample.
+
+    Clusters are drawn with replacement, as many as there are; the draws depend on their number and the seed alone.
+    """
+    if resampling.resamples == 0 or len(units.score) == 0 or units.n_clusters < 2 or not names:
+        return {}
+    cuts = (0.5, cut.value) if cut.how == "fixed" else (0.5,)
+    sample = resampled(units, cuts, resampling.seed)
+    draws = sample.draws(resampling.resamples, resampling.seed)
+    pieces: list[Values] = []
+    waiting: deque[Future[Values]] = deque()
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="resample") as pool:
+        for weights in draws:
+            waiting.append(pool.submit(detection.evaluate, sample, weights, names, cut))
+            if len(waiting) > THREADS:  # not all weights at once in memory
+                pieces.append(waiting.popleft().result())
+        pieces += [piece.result() for piece in waiting]
+    return {
+        group: {name: np.concatenate([piece[group][name] for piece in pieces]) for name in names} for group in pieces[0]
+    }
+
+
+def auc_interval(
+    labels: npt.NDArray[np.int64],
+    scores: Floats,
+    clusters: npt.NDArray[np.int64],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, tuple[float, float] | None]:
+    """AUC of scores [N] with its interval, resampling clusters (codes [N], 0 … C-1). Needs both classes."""
+    n = len(labels)
+    method = np.where(labels == FAKE, "fake", "original").astype(object)
+    names = np.array([""] * n, dtype=object)
+    units = Units(labels, scores, method, names, clusters, int(clusters.max()) + 1, 1.0, ("fake",))
+    found = score_units(units, ["auc"], Cut(), Resampling(resamples, seed, level)).overall["auc"]
+    if found.value is None:
+        raise ValueError(f"no AUC: {found.reason}")
+    return found.value, found.ci
+
+
+def _members(units: Units, group: str) -> Members:
+    real = units.label == REAL
+    fake = units.label == FAKE
+    if group not in (OVERALL, AVERAGE):
+        fake &= units.method == group
+    holds = np.zeros((2, units.n_clusters), dtype=bool)
+    holds[REAL, units.cluster[real]] = True
+    holds[FAKE, units.cluster[fake]] = True
+    of_real, of_fake = (int(n) for n in holds.sum(axis=1))
+    pairs = min(of_real, of_fake, int(holds.any(axis=0).sum()) // 2)
+    return Members(int(real.sum()), int(fake.sum()), of_real, of_fake, pairs)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Says of one group's values whether they are defined and how sure they are."""
+
+    units: Units
+    group: str
+    cut: Cut
+    resampling: Resampling
+    members: Members
+
+    def score(self, name: str, value: float, drawn: Floats | None) -> Score:
+        n_real, n_fake = self.members.n_real, self.members.n_fake
+        if reason := self._undefined(name, value):
+            return Score(None, n_real, n_fake, reason=reason)
+        notes = []
+        if n_real < detection.FALSE_POSITIVES.get(name, 0):
+            notes.append(f"{n_real} real units allow no false positive at this rate: taken at none")
+        ci = None
+        if self.resampling.resamples > 0:
+            many = self.group == AVERAGE and len(self.units.methods) > 1
+            exact = name == "auc" and self.units.independent and not many
+            ci, why = self._delong(value) if exact else self._percentile(name, value, drawn)
+            notes += [why] if why else []
+        return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
+
+    def _picked(self, name: str) -> bool:
+        """Whether the metric's threshold is picked on the very scores."""
+        return name in DECISION and self.cut.oracle
+
+    def _undefined(self, name: str, value: float) -> str:
+        """Why a metric has no value; empty where it has one."""
+        metric = name.removesuffix(AT_HALF)
+        missing = [word for word, n in (("real", self.members.n_real), ("fake", self.members.n_fake)) if n == 0]
+        enough = metric in ONE_CLASS_IS_ENOUGH or (metric in FAKES_ARE_ENOUGH and missing == ["real"])
+        if len(missing) == 2:
+            return "no real and no fake unit has a score"
+        if missing and (self._picked(name) or not enough or (missing == ["fake"] and self.group != OVERALL)):
+            return f"no {missing[0]} unit has a score"
+        if self.group == AVERAGE and not set(self.units.methods) <= set(self.units.method.tolist()):
+            return "a method has no value"
+        if not math.isnan(value):
+            return ""
+        return "no unit is called fake" if metric == "precision" else "a method has no value"
+
+    def _delong(self, value: float) -> tuple[tuple[float, float] | None, str]:
+        if min(self.members.n_real, self.members.n_fake) < 2:
+            return None, "no interval: it takes two real and two fake units"
+        if value in (0.0, 1.0):
+            return boundary(value, self.members.pairs, self.resampling.level), ""
+        fake = self.units.label == FAKE
+        if self.group not in (OVERALL, AVERAGE):
+            fake &= self.units.method == self.group
+        variance = auc_variance(placements(self.units.score[self.units.label == REAL], self.units.score[fake]))
+        return wald(value, variance, self.resampling.level), ""
+
+    def _percentile(self, name: str, value: float, drawn: Floats | None) -> tuple[tuple[float, float] | None, str]:
+        metric, level = name.removesuffix(AT_HALF), self.resampling.level
+        least, greatest = RANGES.get(metric, (0.0, 1.0))
+        m = self.members
+        counts = {w: k for w, n, k in (("real", m.n_real, m.clusters_real), ("fake", m.n_fake, m.clusters_fake)) if n}
+        alone = [word for word, k in counts.items() if k < 2]
+        if drawn is None or alone:
+            return None, f"no interval: all {' and all '.join(alone) or 'scored'} units are of one cluster"
+        defined = drawn[~np.isnan(drawn)]
+        if len(defined) < FEWEST_DEFINED * len(drawn):
+            return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"
+        if metric == "ece" or self._picked(name):
+            defined = defined - (defined.mean() - value)
+        low, high = np.clip(np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]), least, greatest)
+        if high - low < NO_SPREAD and min(value - least, greatest - value) < NO_SPREAD:
+            if math.isinf(greatest):
+                return None, "no interval: all resamples agree"
+            return boundary(value, m.pairs or max(counts.values()), level, least), ""
+        # With few units a step of the statistic can lie outside its own percentiles.
+        return (min(float(low), value), max(float(high), value)), ""
+
+
+def boundary(value: float, trials: int, level: float, low: float = 0.0) -> tuple[float, float] | None:
+    """An interval for a value at the end of its range, where neither a variance nor resamples show any spread.
+
+    `trials` disjoint pairs of a real and a fake cluster (or clusters, for a metric of one class) are independent
+    trials that all came out the same: Clopper & Pearson's bound (1 - level) / 2 = p^trials. None without a trial.
+    """
+    if trials == 0:
+        return None
+    bound = ((1.0 - level) / 2.0) ** (1.0 / trials)  # for a chance; stretched to [low, 1]
+    inner = 1.0 - (1.0 - bound) * (1.0 - low)
+    return (inner, 1.0) if value > (1.0 + low) / 2.0 else (low, low + (1.0 - inner))

@@ -1,0 +1,212 @@
+"""Anybody's rows: CSV, JSON lines or Parquet of `id,label,score`, read to the last bit or refused in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ScoreError, first_line, near
+from ..records import FAKE, ORIGINAL, REAL, STATUSES
+from .rows import Rows, Strings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REQUIRED = ("id", "label", "score")
+OPTIONAL = ("video", "method", "identity", "status", "digest", "picture")
+LABEL_WORDS = {"0": REAL, "1": FAKE, "real": REAL, "fake": FAKE, "0.0": REAL, "1.0": FAKE}
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
+    """Rows with `id`, `label` (0/1/real/fake), `score` (P(fake)) from CSV, TSV, JSON lines or Parquet.
+
+    Optional: `video` (else each row is its own), `method`, `identity` (several joined by `+`), `status`, `digest`,
+    `picture`. `columns` maps our names to the file's; our own `frame` counts as `id`. Raises ScoreError in one line
+    that names the file and the row.
+    """
+    table = _read_table(path)
+    mapping = dict(columns or {})
+    unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
+    if unknown:
+        raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], (*REQUIRED, *OPTIONAL))}")
+    if "id" not in mapping and "id" not in table.column_names and "frame" in table.column_names:
+        mapping["id"] = "frame"
+    names = {name: mapping.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
+    for name in dict.fromkeys((*REQUIRED, *mapping)):
+        if names[name] not in table.column_names:
+            raise ScoreError(
+                f"'{path}' has no column '{names[name]}' for {name}{near(names[name], table.column_names)} "
+                f"(map it with --column {name}=NAME)"
+            )
+    twice = [column for column in names.values() if table.column_names.count(column) > 1]
+    if twice:
+        raise ScoreError(f"'{path}' has two columns '{twice[0]}': rename or remove one")
+    if table.num_rows == 0:
+        raise ScoreError(f"'{path}' has no rows")
+    return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
+
+
+def _read_table(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    readers: dict[str, Callable[[Path], pa.Table]] = {
+        ".csv": _delimited,
+        ".tsv": _delimited,
+        ".jsonl": lambda path: _as_table(_json_lines(path)),
+        ".parquet": lambda path: pq.ParquetFile(path).read(),
+    }
+    suffix = path.suffix.lower()
+    if suffix not in readers:
+        raise ScoreError(f"'{path}' must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not path.is_file():
+        raise ScoreError(f"there is no file '{path}'")
+    try:
+        return readers[suffix](path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ScoreError(f"'{path}' cannot be read as {suffix[1:]}: {first_line(error)}") from None
+
+
+def _delimited(path: Path) -> pa.Table:
+    """All columns as text, so that no reader guesses types, and empty cells are empty."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    with path.open("rb") as file:
+        header = file.readline(1 << 20).decode("utf-8-sig")
+    delimiter = max(",;\t", key=header.count)
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with csv.open_csv(path, parse_options=parse) as reader:
+        names = reader.schema.names
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    return csv.read_csv(path, parse_options=parse, convert_options=convert)
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    # Other JSON readers round floats or refuse tiny ones.
+    rows = []
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    rows.append(json.loads(line))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from None
+                if not isinstance(rows[-1], dict):
+                    raise ValueError(f"line {number} is not an object")
+    return rows
+
+
+def _as_table(rows: list[dict[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [[row.get(name) for row in rows] for name in names]
+    # Numbers go through repr and come back bit by bit.
+    texts = [pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in c]) for c in columns]
+    return pa.Table.from_arrays([text.cast(pa.string()) for text in texts], names)
+
+
+def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
+    n = len(found["id"])
+    texts = {name: _text(path, name, column) for name, column in found.items() if name != "score"}
+
+    def text(name: str, default: Strings) -> Strings:
+        return np.where(texts[name] == "", default, texts[name]) if name in texts else default
+
+    ids = texts["id"]
+    _first_bad(path, ids == "", lambda i: "has an empty id")
+    _first_bad(path, _repeated(ids), lambda i: f"repeats the id '{ids[i]}'")
+    label = _labels(path, texts["label"])
+    status = text("status", np.full(n, "ok", dtype=object))
+    known = np.isin(status.astype(str), STATUSES)
+    _first_bad(path, ~known, lambda i: f"has the status '{status[i]}'{near(str(status[i]), STATUSES)}")
+    score = _floats(found["score"])
+    ok = status == "ok"
+    _first_bad(
+        path,
+        ok & ~((score >= 0.0) & (score <= 1.0)),
+        lambda i: (
+            f"has the score '{found['score'][i].as_py()}': P(fake) in [0, 1] is wanted, or a status other than ok"
+        ),
+    )
+    score[~ok] = np.nan
+    method = text("method", np.where(label == REAL, ORIGINAL, "fake").astype(object))
+    empty = np.full(n, "", dtype=object)
+    return Rows(
+        frame=ids,
+        video=text("video", ids),
+        method=method,
+        identity=text("identity", empty),
+        status=status,
+        label=label,
+        score=score,
+        digest=text("digest", empty),
+        picture=text("picture", ids),
+    )
+
+
+def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
+    """A column as stripped strings, empty where there is nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        plain = column.cast(pa.string())
+    except pa.ArrowException:
+        raise ScoreError(f"'{path}': column {name} is of type {column.type}, not text or a number") from None
+    stripped = pc.utf8_trim_whitespace(plain).fill_null("")
+    return np.asarray(stripped.to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _repeated(ids: Strings) -> npt.NDArray[np.bool_]:
+    import pandas as pd
+
+    return np.asarray(pd.Series(ids, dtype=object).duplicated().to_numpy())
+
+
+def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
+    import pandas as pd
+
+    codes, words = pd.factorize(texts)
+    values = np.array([LABEL_WORDS.get(word.lower(), -1) for word in words], dtype=np.int64)
+    label = values[codes]
+    _first_bad(path, label < 0, lambda i: f"has the label '{texts[i]}': 0, 1, real or fake is wanted")
+    return label
+
+
+def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Exact floats, NaN for what is none: text is rounded to the nearest float, a truth value is no number."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    try:
+        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    except pa.ArrowException:
+        return np.full(len(column), np.nan)
+    try:
+        return np.array(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowException:
+        return np.array([_float(text) for text in texts.to_pylist()])
+
+
+def _float(text: str | None) -> float:
+    try:
+        return float(text) if text and "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
+def _first_bad(path: Path, bad: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        more = f" ({int(bad.sum()) - 1} more like it)" if bad.sum() > 1 else ""
+        raise ScoreError(f"'{path}' row {i + 1} {message(i)}{more}")

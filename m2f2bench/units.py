@@ -1,0 +1,147 @@
+"""From planned frames' rows to the units (frames or videos) that a protocol scores, and what is drawn as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .cards import ProtocolCard
+from .errors import ScoreError
+from .groups import connected
+from .records import FAKE, REAL
+from .rules import Aggregation, MissingRule
+from .scoring.detection import AVERAGE
+from .scoring.rows import Rows, Strings, Units
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+FEWEST_CLUSTERS = 10
+"""With fewer groups of people, or with one of them holding more than half of the frames, videos are drawn instead."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Frames or videos on the way to units, all [N]; `score` counts where `has` is true; `own`: a detector gave it."""
+
+    label: npt.NDArray[np.int64]
+    method: Strings
+    video: Strings
+    picture: Strings
+    cluster: Codes
+    score: Floats
+    has: npt.NDArray[np.bool_]
+    own: npt.NDArray[np.bool_]
+
+
+def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
+    """The units that a protocol scores, from planned frames' rows.
+
+    Faces of one picture become one score where the protocol says so, then a video's frames one score at video level.
+    What has no score follows the protocol's `missing`: left out, 0.5, or on the wrong side (within a video the worst
+    score, 1 for a real and 0 for a fake; as a unit of its own ±infinity). `coverage` is the share of planned units
+    that have a score of a detector's. Raises ScoreError for a video with both labels.
+    """
+    cluster, by = clusters(rows, protocol.bootstrap.cluster)
+    scored = rows.status == "ok"
+    part = _Part(rows.label, rows.method, rows.video, rows.picture, cluster, rows.score, scored, scored)
+    if protocol.faces != "apart":
+        part = _merged(part, _codes(part.picture), Aggregation(how=protocol.faces), "picture")
+    if protocol.level == "video":
+        part = _filled(part, protocol.missing.frames, worst=(1.0, 0.0))
+        part = _merged(part, _codes(part.video), protocol.aggregation, "video")
+        rule = protocol.missing.videos
+    else:
+        rule = protocol.missing.frames
+    if protocol.bootstrap.cluster == "frame":
+        part = _Part(**{**vars(part), "cluster": np.arange(len(part.label))})
+    n_clusters = int(part.cluster.max()) + 1 if len(part.cluster) else 0
+    coverage = float(part.own.mean()) if len(part.own) else 0.0
+    part = _filled(part, rule, worst=(np.inf, -np.inf))
+    kept = part.has
+    methods = tuple(sorted(set(rows.method[rows.label == FAKE].tolist())))
+    if AVERAGE in methods:
+        raise ScoreError(f"a method is called '{AVERAGE}', which is the name of the methods' mean: rename it")
+    columns = (part.label[kept], part.score[kept], part.method[kept], part.video[kept], part.cluster[kept])
+    return Units(*columns, n_clusters, coverage, methods, by)
+
+
+def clusters(rows: Rows, wanted: str) -> tuple[Codes, str]:
+    """What is drawn as one in the bootstrap: a code per row, and whether `identity`, `video` or `frame` decides it.
+
+    Identities decide where they are wanted and known, unless they join almost everything (see FEWEST_CLUSTERS).
+    """
+    if wanted == "frame":
+        return np.arange(len(rows)), "frame"
+    videos = _codes(rows.video)
+    if wanted == "video" or not (rows.identity != "").any():
+        return videos, "video" if int(videos.max(initial=-1)) + 1 < len(rows) else "frame"
+    people = connected(rows.video.tolist(), [text.split("+") if text else [] for text in rows.identity.tolist()])
+    sizes = np.bincount(people)
+    if len(sizes) < FEWEST_CLUSTERS or sizes.max() > len(rows) / 2:
+        return videos, "video"
+    return people, "identity"
+
+
+def _codes(names: Strings) -> Codes:
+    """A code per name, from 0 in the order of first occurrence."""
+    import pandas as pd
+
+    return np.asarray(pd.factorize(names)[0], dtype=np.int64)
+
+
+def _merged(part: _Part, group: Codes, how: Aggregation, noun: str) -> _Part:
+    """One entry a group: its score from those that have one, everything else from its first."""
+    n = int(group.max(initial=-1)) + 1
+    first = np.full(n, len(group))
+    np.minimum.at(first, group, np.arange(len(group)))
+    clash = part.label[first][group] != part.label
+    if clash.any():
+        name = (part.video if noun == "video" else part.picture)[clash][0]
+        raise ScoreError(
+            f"{noun} '{name}' has real and fake rows: a {noun}'s name must be unique with its manipulation"
+        )
+    score, has = aggregate(part.score[part.has], group[part.has], n, how)
+    own = np.bincount(group[part.own], minlength=n) > 0
+    return _Part(
+        part.label[first],
+        part.method[first],
+        part.video[first],
+        part.picture[first],
+        part.cluster[first],
+        score,
+        has,
+        own,
+    )
+
+
+def aggregate(scores: Floats, group: Codes, n: int, how: Aggregation) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The score of each of `n` groups, float64 [n] (0 where there is none), and whether there is one, bool [n].
+
+    All ways are the mean of some of the ordered scores; summed in that order, they do not depend on the rows' order.
+    """
+    order = np.lexsort((scores, group))
+    counts = np.bincount(group, minlength=n)
+    place = np.arange(len(scores)) - np.repeat(np.cumsum(counts) - counts, counts)
+    size = np.repeat(counts, counts)
+    if how.how == "max":
+        kept = place == size - 1
+    elif how.how == "median":
+        kept = (place >= (size - 1) // 2) & (place <= size // 2)
+    else:
+        cut = np.minimum(how.trim, np.maximum(size - how.floor, 0) // 2)
+        kept = (place >= cut) & (place < size - cut)
+    ordered, codes = scores[order][kept], group[order][kept]
+    left = np.bincount(codes, minlength=n)
+    sums = np.bincount(codes, weights=ordered, minlength=n)
+    return sums / np.maximum(left, 1), counts > 0
+
+
+def _filled(part: _Part, rule: MissingRule, worst: tuple[float, float]) -> _Part:
+    """What has no score gets the rule's: none, 0.5, or `worst` (of a real, of a fake)."""
+    if rule == "drop":
+        return part
+    made = np.full(len(part.score), 0.5) if rule == "half" else np.where(part.label == REAL, *worst)
+    score = np.where(part.has, part.score, made)
+    return _Part(**{**vars(part), "score": score, "has": np.ones(len(score), dtype=bool)})

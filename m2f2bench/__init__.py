@@ -15,6 +15,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .adapters.base import Adapter, AdapterOptions
+    from .auditing.report import Audit
+    from .auditor import audit
     from .backends.base import Detector, Explainer, Localizer, Trainable
     from .comparer import Comparison, compare
     from .errors import FrameError, M2F2BenchError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adapter": "adapters.base",
     "Answer": "records",
+    "Audit": "auditing.report",
     "Comparison": "comparer",
     "Detector": "backends.base",
     "Explainer": "backends.base",
@@ -46,6 +49,7 @@ _HOMES = {
     "Score": "records",
     "Trainable": "backends.base",
     "TrainingJob": "training.job",
+    "audit": "auditor",
     "compare": "comparer",
     "load_dataset": "loading",
     "load_detector": "loading",
@@ -60,6 +64,7 @@ __all__ = [
     "Adapter",
     "AdapterOptions",
     "Answer",
+    "Audit",
     "Comparison",
     "Detector",
     "Explainer",
@@ -77,6 +82,7 @@ __all__ = [
     "Trainable",
     "TrainingJob",
     "__version__",
+    "audit",
     "compare",
     "load_dataset",
     "load_detector",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ["run", "train", "score", "leaderboard", "list", "describe", "predict", "sheet", "doctor"]
+COMMANDS = ["run", "train", "score", "compare", "audit", "leaderboard", "list", "describe", "predict", "sheet", "doctor"]
 LIGHT = [["--help"], ["list", "detectors"], ["list", "backends"], ["list", "datasets", "--json"], ["describe", "frame"]]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import M2F2BenchError
 from ..version import __version__
-from . import catalogue, judge, lab
+from . import audit, catalogue, judge, lab
 
 app = typer.Typer(
     name="m2f2bench",
@@ -28,6 +28,7 @@ app.command("leaderboard")(judge.leaderboard)
 app.command("predict")(lab.predict)
 app.command("list")(catalogue.list_names)
 app.command("describe")(catalogue.describe)
+app.command("audit")(audit.audit)
 app.command("sheet")(lab.sheet)
 app.command("doctor")(catalogue.doctor)
 

@@ -1,0 +1,211 @@
+"""The same picture twice: equal pixels, and near duplicates that were scaled, compressed or brightened anew.
+
+What a pair means depends on who is in it. Frames of one video are alike by nature, and a fake and the real one it was
+made from by design. The same picture in two splits, or under two labels, or of people who are said to have nothing in
+common, is neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..records import Frame
+from .facts import Facts
+from .pairs import APART, PEOPLE, SHARED, UNKNOWN, Counter, Kind, Pair, Table, equal_pairs, near_pairs
+from .pixels import THUMB
+from .report import Finding, Section, Severity, first_few, plural
+
+NEAR = 8
+"""Bits of 64 in which two hashes of one picture may differ. Of aligned 224×224 face crops (FaceForensics++ c40), copies
+at JPEG quality 30 to 90, at 256 and at 112 pixels differ in at most 6 bits, copies brightened by a sixth in at most 8.
+Of 1.04 million pairs of crops of different people 13 are that near, and `ALIKE` drops them all.
+"""
+ALIKE = 0.95
+"""Least correlation of the 16×16 thumbnails of near duplicates: a second look, which a chance agreement of hashes does
+not pass. On the same crops such copies have .998 or more, copies brightened by a sixth .967 or more, and pairs of
+different people that are at most 8 bits apart .85 or less.
+"""
+CHUNK = 1 << 14
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Counted pairs: of equal pixels, of near duplicates; `same_bytes` counts the former whose files are equal too.
+
+    `repeats` counts frames whose pixels an earlier frame of the same video in the same split has.
+    """
+
+    exact: Counter
+    near: Counter
+    same_bytes: int
+    repeats: int
+
+
+def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
+    """The duplicates among the readable frames, and these frames in the order that rows refer to.
+
+    `near` is the greatest Hamming distance in bits (0 to 64). A near duplicate is never also an exact one. Time grows
+    with the square of the number of frames (20,000: a few seconds); memory does not.
+    """
+    kept = [(f.frame, f.pixels, f.file) for f in facts if f.pixels is not None]
+    frames = [frame for frame, _, _ in kept]
+    table = Table.of(frames)
+    pixels, _ = pd.factorize(np.array([look.pixels for _, look, _ in kept], dtype=object))
+    files, _ = pd.factorize(np.array([None if file is None else file.digest for _, _, file in kept], dtype=object))
+    exact, same_bytes = Counter(table, (SHARED, APART, UNKNOWN)), 0
+    for first, second in equal_pairs(pixels.astype(np.int64)):
+        counted = _counted(table, first, second)
+        first, second = first[counted], second[counted]
+        exact.add(first, second, np.zeros(len(first), dtype=np.int64))
+        same_bytes += int(((files[first] == files[second]) & (files[first] >= 0)).sum())
+    seen = pd.DataFrame({"split": table.split, "video": table.video, "pixels": pixels})
+    hashes = np.array([look.phash for _, look, _ in kept], dtype=np.uint64)
+    thumbs = _standardised([look.thumb for _, look, _ in kept])
+    alike = Counter(table, (APART, UNKNOWN))
+    for first, second, distance in near_pairs(hashes, near):
+        counted = _counted(table, first, second) & (pixels[first] != pixels[second])
+        first, second, distance = first[counted], second[counted], distance[counted]
+        looks = _correlation(thumbs, first, second) >= ALIKE
+        alike.add(first[looks], second[looks], distance[looks])
+    return Duplicates(exact, alike, same_bytes, int(seen.duplicated().sum())), frames
+
+
+def _counted(table: Table, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """All pairs but those of one video in one split."""
+    same = (table.video[first] == table.video[second]) & (table.split[first] == table.split[second])
+    return np.asarray(~same)
+
+
+def _standardised(thumbs: Sequence[bytes]) -> npt.NDArray[np.float32]:
+    """Thumbnails as [N, 256] with mean 0 and length 1; a flat one is all 0 and like nothing."""
+    rows = np.frombuffer(b"".join(thumbs), dtype=np.uint8).reshape(len(thumbs), THUMB * THUMB).astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True) if len(rows) else 0
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(np.divide(rows, length, out=np.zeros_like(rows), where=length > 0))
+
+
+def _correlation(
+    thumbs: npt.NDArray[np.float32], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """The correlation of each pair's thumbnails, in chunks."""
+    out = np.empty(len(first), dtype=np.float32)
+    for start in range(0, len(first), CHUNK):
+        part = slice(start, start + CHUNK)
+        out[part] = np.einsum("ij,ij->i", thumbs[first[part]], thumbs[second[part]])
+    return out
+
+
+def findings(found: Duplicates, frames: Sequence[Frame]) -> list[Finding]:
+    """What is wrong with the duplicates, each line with the number of pairs and the nearest one."""
+    out = []
+
+    def tell(severity: Severity, counter: Counter, what: str, wanted: Callable[[Kind], bool]) -> None:
+        n = sum(count for kind, count in counter.counts.items() if wanted(kind))
+        if n:
+            pairs = [pair for kind, kept in counter.examples.items() if wanted(kind) for pair in kept]
+            nearest = min(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
+            shown = _say(nearest, frames, counter is found.near)
+            out.append(Finding(severity, "duplicates", f"{what.format(plural(n, 'pair'))}, first {shown}"))
+
+    exact, near = found.exact, found.near
+    tell("leak", exact, "{} of frames with equal pixels across splits", lambda kind: kind.across)
+    tell("leak", near, "{} of near duplicates across splits", lambda kind: kind.across)
+    tell("warning", exact, "{} of equal pixels labelled both real and fake", lambda k: not k.across and k.mixed)
+    tell("warning", exact, "{} of equal pixels in different videos", lambda k: not k.across and not k.mixed)
+    tell(
+        "warning",
+        near,
+        "{} of near duplicates of people said to have nothing in common",
+        lambda kind: not kind.across and kind.people == APART,
+    )
+    tell(
+        "note",
+        near,
+        "{} of near duplicates whose people are not known (give videos and identities, so that they stay together)",
+        lambda kind: not kind.across and kind.people == UNKNOWN,
+    )
+    if found.repeats:
+        text = f"{plural(found.repeats, 'frame')} with the very pixels of an earlier frame of the same video"
+        out.append(Finding("note", "duplicates", text))
+    return out
+
+
+def to_json(found: Duplicates, frames: Sequence[Frame]) -> dict[str, Any]:
+    """Both kinds of duplicates, by what the pairs are, with examples and groups by frame id."""
+
+    def counter(one: Counter) -> dict[str, Any]:
+        groups = one.groups()
+        return {
+            "pairs": sum(one.counts.values()),
+            "groups": len(groups),
+            "frames_in_groups": sum(map(len, groups)),
+            "kinds": [
+                {
+                    "across_splits": kind.across,
+                    "labels_differ": kind.mixed,
+                    "people": PEOPLE[kind.people],
+                    "pairs": n,
+                    "examples": [_example(pair, frames) for pair in one.examples[kind]],
+                }
+                for kind, n in _ordered(one)
+            ],
+            "first_groups": [[_name(frames[row]) for row in group] for group in groups[:100]],
+        }
+
+    exact = counter(found.exact) | {"pairs_of_equal_files": found.same_bytes, "repeats_in_a_video": found.repeats}
+    return {"exact": exact, "near": counter(found.near)}
+
+
+def section(found: Duplicates, frames: Sequence[Frame], near: int) -> Section:
+    """Both kinds as one table."""
+    rows = []
+    for name, counter in (("equal pixels", found.exact), (f"near (up to {near} of 64 bits)", found.near)):
+        for kind, n in _ordered(counter):
+            place = "across splits" if kind.across else "within a split"
+            labels = "real and fake" if kind.mixed else "same label"
+            example = "; ".join(_say(pair, frames, counter is found.near) for pair in counter.examples[kind][:2])
+            rows.append((name, place, labels, PEOPLE[kind.people], f"{n:,}", example))
+    lines = []
+    if found.exact.counts:
+        lines.append(f"Of the pairs with equal pixels {found.same_bytes:,} have equal files, byte by byte.")
+    for what, counter in (("equal pixels", found.exact), ("near duplicates", found.near)):
+        groups = counter.groups()
+        if groups:
+            shown = first_few([" = ".join(_name(frames[r]) for r in group[:4]) for group in groups])
+            frames_in = plural(sum(map(len, groups)), "frame")
+            lines.append(f"{plural(len(groups), 'group')} of {what} ({frames_in}): {shown}.")
+    lines.append("Frames of one video in one split are alike by nature and are not counted.")
+    header = ("what", "where", "labels", "people", "pairs", "first examples (bits apart)")
+    return Section("Duplicates", tuple(lines), header, tuple(rows))
+
+
+def _ordered(counter: Counter) -> list[tuple[Kind, int]]:
+    """Kinds with their counts, the worse first."""
+    return sorted(counter.counts.items(), key=lambda item: (not item[0].across, -item[0].people, not item[0].mixed))
+
+
+def _name(frame: Frame) -> str:
+    """The frame's id with its split in front, unless the id itself begins with it."""
+    return frame.id if frame.id.startswith(f"{frame.split}/") else f"{frame.split}:{frame.id}"
+
+
+def _say(pair: Pair, frames: Sequence[Frame], near: bool) -> str:
+    """`train:a = test:b`, or of near duplicates `train:a ~ test:b (4)` with the bits between them."""
+    first, second = _name(frames[pair.first]), _name(frames[pair.second])
+    return f"{first} ~ {second} ({pair.distance})" if near else f"{first} = {second}"
+
+
+def _example(pair: Pair, frames: Sequence[Frame]) -> dict[str, Any]:
+    first, second = frames[pair.first], frames[pair.second]
+    return {
+        "frames": [first.id, second.id],
+        "splits": [first.split, second.split],
+        "methods": [first.method, second.method],
+        "distance": pair.distance,
+    }

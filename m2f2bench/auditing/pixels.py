@@ -1,0 +1,109 @@
+"""What an audit keeps of a picture: its digest, a perceptual hash, a thumbnail and its high-pass energy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..records import Image
+
+THUMB = 16
+"""Side of the thumbnail, pixels."""
+HASH_SIDE, HASH_BLOCK = 32, 8
+LUMINANCE = (0.299, 0.587, 0.114)
+"""ITU-R BT.601."""
+FLOOR = 1e-3
+"""Added to a variance (grey levels squared) before its logarithm, so that a flat picture has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFacts:
+    """A decoded picture of `width` × `height` pixels.
+
+    `digest` is the adapter's own, which goes into a dataset's hash; `pixels` is the hash (hex) of shape and decoded
+    pixels. `phash` is a 64-bit perceptual hash, `thumb` 16×16 grey levels in rows. `laplacian` and `residual` are the
+    natural logarithms of the variances of two high-pass filters' outputs at native size.
+    """
+
+    digest: str
+    pixels: str
+    width: int
+    height: int
+    phash: int
+    thumb: bytes
+    laplacian: float
+    residual: float
+
+    def to_json(self) -> list[Any]:
+        """The fields in order, as JSON; the hash as 16 hex digits, the thumbnail in base 64."""
+        thumb = base64.b64encode(self.thumb).decode()
+        size = [self.width, self.height]
+        return [self.digest, self.pixels, *size, f"{self.phash:016x}", thumb, self.laplacian, self.residual]
+
+    @classmethod
+    def from_json(cls, data: Any) -> PixelFacts:
+        """The inverse of `to_json`; TypeError or ValueError for anything else."""
+        digest, pixels, width, height, phash, thumb, laplacian, residual = data
+        small = base64.b64decode(thumb, validate=True)
+        if len(small) != THUMB * THUMB:
+            raise ValueError(f"a thumbnail of {len(small)} bytes")
+        sizes = int(width), int(height)
+        return cls(str(digest), str(pixels), *sizes, int(phash, 16), small, float(laplacian), float(residual))
+
+
+def look(image: Image, digest: str) -> PixelFacts:
+    """The facts of one RGB uint8 [H, W, 3] picture with its adapter's `digest`."""
+    height, width = image.shape[:2]
+    pixels = hashlib.blake2b(f"{height}x{width}:".encode(), digest_size=8)
+    pixels.update(np.ascontiguousarray(image).data)
+    grey = image.astype(np.float32) @ np.asarray(LUMINANCE, dtype=np.float32)
+    thumb = np.clip(np.rint(shrink(grey, THUMB)), 0, 255).astype(np.uint8)
+    return PixelFacts(
+        digest, pixels.hexdigest(), width, height, phash(grey), thumb.tobytes(), laplacian(grey), residual(grey)
+    )
+
+
+def shrink(grey: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
+    """A grey picture [H, W] as [side, side] means over equal areas."""
+    from PIL import Image as Pillow
+
+    small = Pillow.fromarray(grey).resize((side, side), Pillow.Resampling.BOX)
+    return np.asarray(small, dtype=np.float32)
+
+
+def phash(grey: npt.NDArray[np.float32]) -> int:
+    """The 64-bit DCT hash of a grey picture [H, W] (Zauner, Implementation and Benchmarking of Perceptual Image Hash
+    Functions, 2010): 32×32 means, type-II DCT, the 8×8 coefficients next to the constant row and column, and for each
+    a bit that says whether it is over their median. The first coefficient is the highest bit.
+    """
+    from scipy.fft import dctn
+
+    waves = dctn(shrink(grey, HASH_SIDE), norm="ortho")[1 : HASH_BLOCK + 1, 1 : HASH_BLOCK + 1].ravel()
+    bits = np.packbits(waves > np.median(waves))
+    return int.from_bytes(bits.tobytes(), "big")
+
+
+def laplacian(grey: npt.NDArray[np.float32]) -> float:
+    """Log variance of the 4-neighbour Laplacian over the inner pixels of a grey picture [H, W]."""
+    inner = grey[1:-1, 1:-1]
+    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    return _log_variance(around - 4 * inner)
+
+
+def residual(grey: npt.NDArray[np.float32]) -> float:
+    """Log variance of the third-order differences along rows and columns of a grey picture [H, W]: the first of the
+    noise residuals of the spatial rich model (Fridrich and Kodovsky, 2012).
+    """
+    parts = [np.diff(grey, n=3, axis=axis).ravel() for axis in (0, 1)]
+    return _log_variance(np.concatenate(parts))
+
+
+def _log_variance(values: npt.NDArray[np.float32]) -> float:
+    return float(np.log(np.var(values, dtype=np.float64) + FLOOR)) if values.size else float(np.log(FLOOR))

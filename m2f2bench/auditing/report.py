@@ -1,0 +1,132 @@
+"""What an audit found, as objects, JSON and Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Severity = Literal["leak", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
+SHOWN = 3
+"""Examples that are printed; the JSON has more."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found. `leak`: a detector can be right for a wrong reason, or was trained on what it is tested on;
+    `warning`: numbers on this dataset are off or double; `note`: worth knowing. `text` is one line.
+    """
+
+    severity: Severity
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: `tables` are (header, rows) of texts, `lines` what is said below them."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Audit:
+    """An audit's outcome.
+
+    `findings` come worst first. `settings` say how it was made, `splits` name each split's counts and data hash,
+    `details` hold the numbers by topic, JSON-ready; `sections` are the same for reading. `versions` are those of what
+    decoded and computed.
+    """
+
+    dataset: str
+    findings: tuple[Finding, ...]
+    settings: dict[str, Any]
+    splits: dict[str, dict[str, Any]]
+    details: dict[str, Any]
+    sections: tuple[Section, ...]
+    versions: dict[str, str]
+
+    @property
+    def leaks(self) -> list[Finding]:
+        """The findings of severity `leak`."""
+        return [finding for finding in self.findings if finding.severity == "leak"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the sections, which repeat it, as one JSON-ready object."""
+        return {
+            "dataset": self.dataset,
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+            "counts": {severity: self._count(severity) for severity in SEVERITIES},
+            "settings": self.settings,
+            "splits": self.splits,
+            **self.details,
+            "versions": self.versions,
+        }
+
+    def markdown(self) -> str:
+        """The report as Markdown that is also plain to read: findings first, then the tables."""
+        counts = ", ".join(plural(self._count(severity), severity) for severity in SEVERITIES)
+        out = [f"# Audit of {self.dataset}", "", self._made(), "", f"## Findings: {counts}", ""]
+        out += [f"- **{finding.severity}** ({finding.topic}): {finding.text}" for finding in self.findings]
+        out += [] if self.findings else ["Nothing found."]
+        for section in self.sections:
+            out += ["", f"## {section.title}", ""]
+            if section.rows:
+                out += [*table(section.header, section.rows), *([""] if section.lines else [])]
+            out += [f"- {line}" for line in section.lines]
+        return "\n".join(out) + "\n"
+
+    def _made(self) -> str:
+        """How the report came about, in one line."""
+        read = sum(split["frames"] for split in self.splits.values())
+        names = ", ".join(f"{name} {split['frames']:,}" for name, split in self.splits.items())
+        made = [f"{key} {value}" for key, value in self.settings.items() if value is not None]
+        hashes = [f"hash {name} {split['hash']}" for name, split in self.splits.items()]
+        parts = [f"{read:,} frames looked at ({names})", *made, *hashes]
+        return "; ".join([*parts, f"m2f2bench {self.versions.get('m2f2bench', '')}"])
+
+    def _count(self, severity: str) -> int:
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings worst first, those of one severity in the order given."""
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table with its columns in line; a column of numbers is set to the right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
+    right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
+        return f"| {' | '.join(parts)} |"
+
+    rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)]
+    return [line(cells[0]), f"| {' | '.join(rule)} |", *(line(row) for row in cells[1:])]
+
+
+def _is_number(text: str) -> bool:
+    return not text or text[0] in "0123456789.–"
+
+
+def plural(n: int, word: str) -> str:
+    """`1 frame`, `2 frames`, `1,000 frames`."""
+    several = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{n:,} {word if n == 1 else several}"
+
+
+def first_few(names: Sequence[str], shown: int = SHOWN) -> str:
+    """`a, b, c and 4 more`."""
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

@@ -1,0 +1,208 @@
+"""How well the label can be told without looking at the face, on people that the teller has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..groups import connected
+from ..progress import progress_bar
+from ..records import FAKE, REAL
+from ..scoring.intervals import auc_interval
+from .cues import CUES, FILE_CUES, Cue, read_cues
+from .facts import Facts
+from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores
+from .report import Finding, Section
+
+LINE = 0.55
+"""A cue of the file leaks the label where the lower end of its AUC's 95% interval is over this, and chance would not do
+(see `beyond_chance`). It should be .5; less than this is no danger, and shows in any dataset that is large enough.
+"""
+EXTREME = 0.9
+"""A cue that the picture itself decides (high-pass energy) is a legitimate trace of forging up to this AUC."""
+LARGEST = 0.5
+"""Where one group of connected people has more than this share of the frames, videos are held out instead."""
+OVERALL = "all fakes"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How well one cue tells the fakes of one method (or all) from all reals.
+
+    `state` is `fitted`; `constant`, the cue being the same for all of them (AUC .5); `absent`, there being no such cue;
+    or `undefined`, with the `reason`. `auc` in [0, 1] is of scores on held-out groups, `ci` its 95% interval; `told`
+    says that the interval is over `LINE` and that shuffled labels do not reach as much.
+    """
+
+    state: str
+    auc: float | None = None
+    ci: tuple[float, float] | None = None
+    told: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """All cells: method (or `OVERALL`) -> cue -> cell. `held_out` is `people` or `videos`; n counts frames."""
+
+    cells: dict[str, dict[str, Cell]]
+    held_out: str
+    groups: int
+    n: dict[str, int] = field(default_factory=dict)
+
+
+def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe | None:
+    """Let each cue of `CUES` alone predict the label, over all splits together; None without both classes.
+
+    Each time people (connected over shared videos and identities) are held out, see `held_out_scores`; the interval
+    resamples the same groups. Frames are only compared within a split, so that a split saved in another way is no cue,
+    where every split has both classes.
+    """
+    frames = [one.frame for one in facts if one.pixels is not None]
+    label = np.array([frame.label for frame in frames], dtype=np.int64)
+    if len(set(label.tolist())) < 2:
+        return None
+    method = np.array([frame.method for frame in frames], dtype=object)
+    videos = [frame.video for frame in frames]
+    group, held_out = connected(videos, [frame.identities for frame in frames]), "people"
+    if np.bincount(group).max() > LARGEST * len(group):
+        group, held_out = connected(videos, [()] * len(videos)), "videos"
+    video = connected(videos, [()] * len(videos))
+    stratum = _strata([frame.split for frame in frames], label)
+    cues = read_cues(facts)
+    real, fake = label == REAL, label == FAKE
+    subsets = {OVERALL: real | fake} | {name: real | (fake & (method == name)) for name in sorted(set(method[fake]))}
+    total = len(subsets) * (len(CUES) - 1)
+    cells: dict[str, dict[str, Cell]] = {}
+    with progress_bar("probing for shortcuts", len(subsets) * len(CUES)) as advance:
+        for name, kept in subsets.items():
+            rows = np.flatnonzero(kept)
+            groups = np.unique(group[rows], return_inverse=True)[1].astype(np.int64)
+            sample = Sample(rows, label[rows], video[rows], groups, stratum[rows])
+            cells[name] = {}
+            for cue in CUES:
+                cells[name][cue] = _cell(cues[cue], sample, 0 if cue == "all" else total, seed, resamples)
+                advance(1)
+    counts = {name: int((fake & rows).sum()) for name, rows in subsets.items()} | {"real": int(real.sum())}
+    return Probe(cells, held_out, len(np.unique(group)), counts)
+
+
+def _strata(splits: Sequence[str], label: Codes) -> Codes:
+    """Each frame's split as a code, or 0 for all where a split has one class only."""
+    names, codes = np.unique(np.array(splits), return_inverse=True)
+    both = all(len(np.unique(label[codes == code])) == 2 for code in range(len(names)))
+    return codes.astype(np.int64) if both else np.zeros(len(codes), dtype=np.int64)
+
+
+def _cell(cue: Cue, sample: Sample, cells: int, seed: int, resamples: int) -> Cell:
+    """One cell; `cells` is how many are looked at altogether, 0 for one of which nothing is concluded."""
+    if cue.absent:
+        return Cell("absent", reason="no frame has a file of its own")
+    if cue.constant(sample.rows):
+        return Cell("constant", 0.5)
+    if min(sample.groups) < 2:
+        return Cell("undefined", reason="fewer than two groups of people have frames of one class")
+    scores = held_out_scores(cue, sample, seed)
+    auc, ci = auc_interval(sample.label, scores, sample.group, resamples=resamples, seed=seed)
+    over = cells > 0 and ci is not None and ci[0] > LINE
+    return Cell("fitted", auc, ci, over and beyond_chance(cue, sample, auc, cells, seed))
+
+
+def findings(probe: Probe) -> list[Finding]:
+    """A line for each cue that tells the label, with its AUC over all fakes and the methods that it tells best."""
+    out: list[Finding] = []
+    for cue in (*FILE_CUES, "high-pass"):
+        told = _told(probe, cue)
+        if not told:
+            continue
+        leaks = [name for name in told if _is_leak(probe, cue, name)]
+        what = f"fakes are told from reals by {_NAMES[cue]} alone: AUC "
+        shown = leaks or told
+        text = what + "; ".join(f"{_show(probe.cells[name][cue])} {name}" for name in shown[:4])
+        text += f" and {len(shown) - 4} more" if len(shown) > 4 else ""
+        if not leaks:
+            text += " (a legitimate trace of forging, or of how the files were saved)"
+        out.append(Finding("leak" if leaks else "note", "shortcut", text))
+    if not any(finding.severity == "leak" for finding in out):
+        names = [name for name in _told(probe, "file") if _is_leak(probe, "file", name)]
+        if names:
+            best = "; ".join(f"{_show(probe.cells[name]['file'])} {name}" for name in names[:4])
+            text = f"fakes are told from reals by type, dimensions, size and quantisation together: AUC {best}"
+            out.append(Finding("leak", "shortcut", text))
+    return out
+
+
+_NAMES = {
+    "type": "the file type",
+    "dimensions": "the width and height",
+    "size": "the file size",
+    "quantisation": "the JPEG settings",
+    "high-pass": "the high-pass energy",
+}
+
+
+def _told(probe: Probe, cue: str) -> list[str]:
+    """The methods that the cue tells, `OVERALL` first and then the best first."""
+    told = [name for name, cells in probe.cells.items() if cells[cue].told]
+    return sorted(told, key=lambda name: (name != OVERALL, -(probe.cells[name][cue].auc or 0.0)))
+
+
+def _is_leak(probe: Probe, cue: str, method: str) -> bool:
+    """Whether a cue that tells the label may not.
+
+    Where type, dimensions and quantisation are the same for all, a file's size says how much there is in the picture,
+    and is then a cue of the same sort as the high-pass energy.
+    """
+    cells = probe.cells[method]
+    saved_alike = all(cells[name].state in ("constant", "absent") for name in FILE_CUES if name != "size")
+    of_the_picture = cue == "high-pass" or (cue in ("size", "file") and saved_alike)
+    return not of_the_picture or (cells[cue].auc or 0.0) >= EXTREME
+
+
+def _show(cell: Cell) -> str:
+    """`.512 [.480, .544]`, or why there is no number."""
+    if cell.state != "fitted" or cell.auc is None:
+        return cell.state
+    ends = f" [{_number(cell.ci[0])}, {_number(cell.ci[1])}]" if cell.ci else ""
+    return _number(cell.auc) + ends
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def to_json(probe: Probe) -> dict[str, Any]:
+    """All cells, with how they came about."""
+    return {
+        "held_out": probe.held_out,
+        "groups": probe.groups,
+        "folds": FOLDS,
+        "line": LINE,
+        "extreme": EXTREME,
+        "n": probe.n,
+        "auc": {
+            method: {
+                cue: {"state": cell.state, "auc": cell.auc, "ci": list(cell.ci) if cell.ci else None, "told": cell.told}
+                | ({"reason": cell.reason} if cell.reason else {})
+                for cue, cell in cells.items()
+            }
+            for method, cells in probe.cells.items()
+        },
+    }
+
+
+def section(probe: Probe) -> Section:
+    """A row for each method, a column for each cue."""
+    rows = [(method, *(_show(cells[cue]) for cue in CUES)) for method, cells in probe.cells.items()]
+    constant = [cue for cue in CUES if all(cells[cue].state == "constant" for cells in probe.cells.values())]
+    lines = [
+        f"AUC with its 95% interval of telling a method's fakes from all reals by this cue alone, .5 being chance; "
+        f"{probe.held_out} held out, {FOLDS} parts, {probe.groups:,} groups. Less than .5 is no more than .5: what was "
+        "learned on some did not hold for the others.",
+    ]
+    if constant:
+        lines.append(f"Constant is what all frames have in common ({', '.join(constant)}): it tells nothing.")
+    return Section("Shortcuts: the label without the face", tuple(lines), ("fakes", *CUES), tuple(rows))

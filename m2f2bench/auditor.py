@@ -1,0 +1,159 @@
+"""Audit a dataset: what in it could leak the label or count twice. (Not named `audit`, so that `m2f2bench.audit` can
+be the function.)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from .adapters.base import Adapter
+from .auditing import contents, duplicates, shortcuts
+from .auditing.facts import Facts, gather, memo_path
+from .auditing.report import Audit, Finding, Section, by_severity
+from .cards import DatasetCard
+from .errors import DataError
+from .loading import Dataset, load_dataset
+from .memo import Memo
+from .protocol import check_unique, list_frames, spread
+from .records import Frame, Prediction
+from .rules import FrameSelection
+from .scoring.rows import from_predictions
+from .signature import data_hash, versions
+
+log = logging.getLogger("m2f2bench")
+FRAMES_PER_VIDEO = 8
+SEED = 0
+
+
+def audit(
+    dataset: str | DatasetCard | Adapter,
+    *,
+    splits: Sequence[str] | str = (),
+    limit: int | None = None,
+    frames_per_video: int = FRAMES_PER_VIDEO,
+    near: int = duplicates.NEAR,
+    probe: bool = True,
+    seed: int = SEED,
+    resamples: int = 1000,
+    workers: int = 0,
+) -> Audit:
+    """Look for what in a dataset could leak the label or count twice.
+
+    `dataset` is what `load_dataset` takes. `splits`: all of the card that are there, unless named. Of each video
+    `frames_per_video` frames are looked at, evenly spread (0: all); with `limit`, that many of each split, while
+    people and videos in two splits are looked for among all. `near`: bits of 64 in which the perceptual hashes of near
+    duplicates may differ. `probe`: also measure how well file type, dimensions, size, quantisation and high-pass energy
+    tell the label; `seed` and `resamples` are of its folds and intervals. What is found out of a frame is kept in the
+    cache folder: an audit that was cut off goes on, and a second one is quick. Raises M2F2BenchError.
+    """
+    if not 0 <= near <= 64:
+        raise DataError(f"--near {near}: the distance of two 64-bit hashes is 0 to 64")
+    if frames_per_video < 0:
+        raise DataError(f"--frames-per-video {frames_per_video}: give 1 or more, or 0 for all frames")
+    loaded = load_dataset(dataset)
+    selection = FrameSelection(which="uniform", count=frames_per_video) if frames_per_video else FrameSelection()
+    listed, absent = _list(loaded, (splits,) if isinstance(splits, str) else tuple(splits), selection)
+    wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
+    place = memo_path(loaded.adapter, loaded.card)
+    try:
+        if place is None:
+            facts = gather(loaded.adapter, wanted, None, workers)
+        else:
+            with Memo(place) as memo:
+                facts = gather(loaded.adapter, wanted, memo, workers)
+    finally:
+        loaded.adapter.close()
+    settings = {
+        "frames of a video": f"uniform{frames_per_video}" if frames_per_video else "all",
+        "limit": limit,
+        "near": near,
+        "probe": probe,
+        "seed": seed,
+        "resamples": resamples,
+    }
+    return _report(loaded.name, listed, absent, facts, settings)
+
+
+def _list(
+    dataset: Dataset, named: Sequence[str], selection: FrameSelection
+) -> tuple[dict[str, list[Frame]], dict[str, Exception]]:
+    """The frames of each split, and the splits of the card that are not there with what the adapter said."""
+    listed: dict[str, list[Frame]] = {}
+    absent: dict[str, Exception] = {}
+    for split in dict.fromkeys(named or dataset.card.splits):
+        try:
+            frames = list_frames(dataset.adapter, split, selection)
+            if not frames:
+                raise DataError(f"split '{split}' of '{dataset.name}' has no frames")
+        except DataError as error:
+            if named:
+                raise
+            absent[split] = error
+            continue
+        check_unique(frames)
+        listed[split] = frames
+    if not listed:
+        raise next(iter(absent.values()), DataError(f"dataset '{dataset.name}' has no splits: name one with --split"))
+    return listed, absent
+
+
+def _report(
+    name: str,
+    listed: dict[str, list[Frame]],
+    absent: dict[str, Exception],
+    facts: Sequence[Facts],
+    settings: dict[str, Any],
+) -> Audit:
+    """Everything that follows from the frames and their facts."""
+    frames = [frame for split in listed.values() for frame in split]
+    counts, across = contents.balance(frames), contents.across(frames)
+    missing = contents.unreadable(facts)
+    doubles, rows = duplicates.find(facts, settings["near"])
+    probed = shortcuts.probe(facts, settings["seed"], settings["resamples"]) if settings["probe"] else None
+    found: list[Finding] = [
+        *contents.across_findings(across),
+        *duplicates.findings(doubles, rows),
+        *(shortcuts.findings(probed) if probed else ()),
+        *contents.unreadable_findings(missing, facts),
+        *contents.balance_findings(counts, frames),
+        *contents.absent_findings(absent),
+    ]
+    sections: list[Section] = [
+        contents.balance_section(counts),
+        contents.across_section(across),
+        duplicates.section(doubles, rows, settings["near"]),
+        *([shortcuts.section(probed)] if probed else ()),
+        contents.unreadable_section(missing),
+    ]
+    details = {
+        "balance": counts,
+        "across_splits": across,
+        "duplicates": duplicates.to_json(doubles, rows),
+        "shortcuts": shortcuts.to_json(probed) if probed else None,
+        "unreadable": missing,
+        "absent_splits": {split: str(error) for split, error in absent.items()},
+    }
+    return Audit(name, by_severity(found), settings, _counts(listed, facts), details, tuple(sections), versions())
+
+
+def _counts(listed: dict[str, list[Frame]], facts: Sequence[Facts]) -> dict[str, dict[str, Any]]:
+    """By split: frames looked at, frames listed, how many could be read, and the hash of what was read."""
+    out = {}
+    for split, frames in listed.items():
+        here = [one for one in facts if one.frame.split == split]
+        out[split] = {
+            "frames": len(here),
+            "listed": len(frames),
+            "readable": sum(one.pixels is not None for one in here),
+            "hash": data_hash(from_predictions(_row(one) for one in here)),
+        }
+    return out
+
+
+def _row(facts: Facts) -> Prediction:
+    """The frame as the row that a run would write for it, so that both have one data hash."""
+    frame, digest = facts.frame, facts.pixels.digest if facts.pixels else ""
+    people = "+".join(frame.identities)
+    return Prediction(frame.id, frame.video, frame.method, people, frame.label, facts.status, None, digest)

@@ -1,0 +1,75 @@
+"""`audit`: look at a dataset before measuring on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .common import CardsOption, DataOption, JsonOption, echo_json, settle
+
+if TYPE_CHECKING:
+    from ..auditing.report import Audit
+
+
+def audit(
+    dataset: Annotated[str, typer.Argument(help="Name, card, folder or manifest.")],
+    split: Annotated[list[str] | None, typer.Option("--split", help="Repeatable. Default: all that are there.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Read only N frames of each split, evenly spread.")
+    ] = None,
+    frames_per_video: Annotated[
+        int, typer.Option("--frames-per-video", min=0, help="Frames taken evenly from a video; 0: all.")
+    ] = 8,
+    near: Annotated[
+        int, typer.Option("--near", min=0, max=64, help="Bits of 64 in which near duplicates' hashes may differ.")
+    ] = 8,
+    probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Measure shortcuts to the label.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the report: .json or .md.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 where something leaks.")] = False,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Decoding threads; 0: one per core.")] = 0,
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what in a dataset could leak the label or count twice: duplicates, people in two splits, shortcuts."""
+    settle(cards, data)
+    from ..auditing.report import plural
+    from ..auditor import audit as look
+    from ..errors import CheckFailed, StoreError
+
+    if out is not None and out.suffix not in (".json", ".md"):
+        raise StoreError(f"--out {out}: its name must end in .json or .md")
+    report = look(
+        dataset,
+        splits=split or (),
+        limit=limit,
+        frames_per_video=frames_per_video,
+        near=near,
+        probe=probe,
+        workers=workers,
+    )
+    if out is not None:
+        _write(report, out)
+    if as_json:
+        echo_json(report.to_json())
+    else:
+        typer.echo(report.markdown(), nl=False)
+        if out is not None:
+            typer.echo(f"\nwrote {out}")
+    if strict and report.leaks:
+        first = report.leaks[0]
+        raise CheckFailed(
+            f"'{report.dataset}' leaks ({plural(len(report.leaks), 'finding')}), first {first.topic}: {first.text}"
+        )
+
+
+def _write(report: Audit, out: Path) -> None:
+    """The report as JSON or Markdown, by the file's ending."""
+    from ..files import write_json, write_text
+
+    if out.suffix == ".json":
+        write_json(out, report.to_json())
+    else:
+        write_text(out, report.markdown())

@@ -10,12 +10,12 @@ from typing import Any
 
 from .cards import DatasetCard, ProtocolCard
 from .errors import ScoreError, near
-from .evidence import VALIDATION_SUFFIX, Evidence, load_evidence
+from .evidence import Evidence, load_evidence
+from .results import read_stored
 from .scorer import resampling
 from .scoring.detection import all_metrics
 from .scoring.paired import Difference, Judged, differences, holm
 from .signature import DETECTOR, differing, measure_signature, short
-from .store import PREDICTIONS, RESULT
 
 FIELDS = {
     "data": "dataset",
@@ -126,9 +126,9 @@ def compare_evidence(evidence: Mapping[str, Evidence], metrics: Sequence[str] = 
 def compare_folder(folder: str | Path, metrics: Sequence[str] = ()) -> list[Comparison]:
     """Every set of comparable runs of two detectors or more in a folder that `run` wrote with --out."""
     root = Path(folder).expanduser()
-    runs = [path.parent for path in sorted(root.glob(f"*/{PREDICTIONS}")) if (path.parent / RESULT).is_file()]
+    runs = [stored.path for stored in read_stored([root]) if stored.rows is not None]
     groups: dict[str, list[Path]] = {}
-    found = {run: load_evidence(run) for run in runs if not run.name.endswith(VALIDATION_SUFFIX)}
+    found = {run: load_evidence(run) for run in runs}
     for run, evidence in found.items():
         groups.setdefault(measure_signature(evidence.measured), []).append(run)
     several = [group for group in groups.values() if len(group) > 1]

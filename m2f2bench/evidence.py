@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,17 +15,15 @@ from .errors import ScoreError, first_line, near
 from .fingerprint import frame_digests
 from .loading import Dataset, load_dataset, load_protocol
 from .protocol import plan_frames
-from .records import FAKE, REAL, Frame, Result
+from .records import FAKE, REAL, Frame
+from .results import Stored, rows_file, stored_at
 from .scoring.detection import Cut
 from .scoring.intervals import pick_threshold
 from .scoring.reading import read_rows
 from .scoring.rows import Rows, Strings, Units
-from .signature import DETECTOR, data_hash, detector_fields, measure_fields, short
-from .store import PREDICTIONS, RESULT, read_results
+from .signature import DETECTOR, data_hash, detector_fields, measure_fields, rows_hash, short
+from .store import PREDICTIONS
 from .units import to_units
-
-VALIDATION_SUFFIX = "--val"
-"""A run's validation rows lie in the folder of this ending beside it."""
 
 
 @dataclass(frozen=True)
@@ -123,55 +121,57 @@ def load_evidence(
     the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in one line.
     """
     place = Path(path).expanduser()
-    result = _result_beside(place)
-    if protocol is None and result is not None:
-        card = ProtocolCard.model_validate(result.protocol_card)
+    stored = stored_at(place)
+    if stored is not None and stored.rows is None:
+        raise ScoreError(f"'{place}' has no rows beside it ({PREDICTIONS}): nothing to score")
+    if protocol is None and stored is not None:
+        card = _read_card(ProtocolCard, stored.result.protocol_card, stored.path)
     else:
         card = load_protocol(protocol or "frame")
-    origin = _origin(place, result, detector)
-    rows = read_rows(_rows_file(place), columns)
+    rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), columns)
+    if stored is not None and rows_hash(rows) != stored.result.predictions:
+        raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was scored from: run it again")
+    origin = _origin(place, stored, detector)
     if dataset is not None:
         loaded = load_dataset(dataset)
         rows = against(rows, loaded, split, card, place)
         origin = replace(origin, data=loaded.name, split=split, limit=None)
     else:
-        _refuse_picking(rows, card, result, place)
-    own = validation or (place.parent / f"{place.name}{VALIDATION_SUFFIX}")
+        _refuse_picking(rows, card, stored, place)
     picked = None
-    if card.threshold.split == "val" and (validation is not None or Path(own).exists()):
-        picked = read_rows(_rows_file(Path(own).expanduser()), columns)
+    if card.threshold.split == "val":
+        beside = stored.validation if stored is not None else None
+        own = rows_file(Path(validation).expanduser()) if validation is not None else beside
+        picked = None if own is None else read_rows(own, columns)
     return gather(rows, card, origin, picked)
 
 
-def _rows_file(place: Path) -> Path:
-    return place / PREDICTIONS if (place / PREDICTIONS).is_file() else place
-
-
-def _result_beside(place: Path) -> Result | None:
-    """The result that a run left in its folder."""
-    if (place / PREDICTIONS).is_file() and (place / RESULT).is_file():
-        return read_results([place / RESULT])[0]
-    return None
-
-
-def _origin(place: Path, result: Result | None, detector: str | None) -> Origin:
-    if result is None:
+def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
+    if stored is None:
         # A file's name says who judged; what was judged only its rows say.
         by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown")
         return Origin("rows", "none", None, by)
+    result = stored.result
     by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
     limit = result.measured.get("limit")
-    try:
-        card = DetectorCard.model_validate(result.detector_card) if result.detector_card else None
-    except ValueError as error:
-        raise ScoreError(f"'{place / RESULT}': its detector card cannot be read: {first_line(error)}") from None
+    card = _read_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     return Origin(result.dataset, result.split, limit if isinstance(limit, int) else None, by, card)
 
 
-def _refuse_picking(rows: Rows, protocol: ProtocolCard, result: Result | None, place: Path) -> None:
+C = TypeVar("C", ProtocolCard, DetectorCard)
+
+
+def _read_card(model: type[C], data: dict[str, Any], path: Path) -> C:
+    try:
+        return model.model_validate(data)
+    except ValueError as error:
+        raise ScoreError(f"'{path}': a card in it cannot be read: {first_line(error)}") from None
+
+
+def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
     """Without the dataset nobody can tell which rows are the frames that a protocol picks, unless it picks them all."""
     count = protocol.frames.count
-    if count is None or (result is not None and result.measured.get("frames") == str(protocol.frames)):
+    if count is None or (stored is not None and stored.result.measured.get("frames") == str(protocol.frames)):
         return
     pictures: dict[str, set[str]] = {}
     for video, picture in zip(rows.video.tolist(), rows.picture.tolist(), strict=True):

@@ -15,12 +15,13 @@ from .backends.base import Detector
 from .cards import DatasetCard, DetectorCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .errors import CardError, DataError, near
-from .evidence import VALIDATION_SUFFIX, Origin, gather
+from .evidence import Origin, gather
 from .files import make_folder, write_json
 from .loading import Dataset, detector_card, load_dataset, load_detector, load_leaderboard, load_protocol
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import Frame, Result
+from .results import VALIDATION_SUFFIX
 from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
 from .signature import detector_fields

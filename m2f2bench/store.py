@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .errors import DataError, ScoreError, StoreError, first_line
+from .errors import ScoreError, StoreError
 from .files import cannot_write, make_folder, replacing
-from .records import STATUSES, Prediction, Result
+from .records import STATUSES, Prediction
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -208,18 +208,3 @@ def read_parquet(path: Path) -> list[Prediction]:
     if bad is not None:
         raise ScoreError(f"'{path}': frame '{bad.frame}' has the unknown status '{bad.status}'")
     return rows
-
-
-def read_results(places: Iterable[Path]) -> list[Result]:
-    """The results in files, run folders, and folders of either, in the order of their paths."""
-    results = []
-    for place in places:
-        files = [place] if place.is_file() else sorted(place.rglob("result.json")) or sorted(place.glob("*.json"))
-        if not files:
-            raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
-        for path in files:
-            try:
-                results.append(Result.from_json(json.loads(path.read_text(encoding="utf-8"))))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
-    return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -206,4 +207,17 @@ def test_runs_of_different_protocols_and_folders_of_runs(cli, one_line, squares:
     found = json.loads(cli("compare", out, "--json").out)
     assert [c["protocol"] for c in found] == ["frame", "frame-oracle"]
     assert found[1]["oracle"] and "oracle threshold" in cli("compare", out).out
-    assert "holds no two runs" in one_line(cli("compare", tmp_path))
+    alone = tmp_path / "alone"
+    shutil.copytree(out / "constant--squares--frame", alone / "constant--squares--frame")
+    assert "holds no two runs" in one_line(cli("compare", alone))
+    (alone / "empty").mkdir()
+    assert "has no result.json" in one_line(cli("compare", alone / "empty"))
+
+
+def test_rows_that_were_changed_after_scoring_are_refused(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    cli("run", "-d", "random", "-s", squares, "--out", tmp_path)
+    rows = tmp_path / "random--squares--frame" / "predictions.parquet"
+    table = pd.read_parquet(rows)
+    table.loc[3, "score"] = 1.0
+    table.to_parquet(rows)
+    assert "does not hold the rows that" in one_line(cli("score", rows.parent))

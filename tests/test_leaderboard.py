@@ -15,8 +15,8 @@ from m2f2bench.leaderboard.publish import gather
 from m2f2bench.leaderboard.render import render
 from m2f2bench.leaderboard.table import build_table, method_table
 from m2f2bench.records import Result, Score
+from m2f2bench.results import read_results
 from m2f2bench.signature import short
-from m2f2bench.store import read_results
 
 
 def result(detector: str, value: float | None, dataset: str = "d", **changes: object) -> Result:

@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..files import write_text
 from ..loading import load_leaderboard
 from ..records import Result
-from ..store import read_results
+from ..results import read_results
 from .render import FORMATS, render
 from .table import Table, build_table, method_table
 

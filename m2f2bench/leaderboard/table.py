@@ -59,12 +59,16 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number with what it rests on; `in_domain` where the detector was trained on that dataset."""
+    """One number with what it rests on; `in_domain` where the detector was trained on that dataset.
+
+    `best` where paired tests say that it is better than every other of its column.
+    """
 
     score: Score
     coverage: float
     in_domain: bool
     signature: str
+    best: bool = False
 
 
 @dataclass(frozen=True)

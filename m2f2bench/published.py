@@ -1,0 +1,91 @@
+"""Figures that others have published: shown beside our own in a section of their own, never ranked with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from .cards import card_folders, validate
+from .errors import CardError
+
+PUBLISHED = "published.yaml"
+
+
+class Source(BaseModel):
+    """One place where figures stand: what all of them have in common, and where it can be looked up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    where: str
+    level: Literal["frame", "video", "question", "not stated"]
+    trained_on: str
+    selection: str
+    """How the checkpoint was picked, as far as it is said."""
+    note: str = ""
+    metric: str = "auc"
+    figures: dict[str, dict[str, float]]
+    """Detector → column → value. A column is a dataset, or `dataset: metric`, or `dataset (level)`."""
+
+
+class Figure(BaseModel):
+    """One published number with everything that says what it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    detector: str
+    dataset: str
+    metric: str
+    value: float
+    level: str
+    trained_on: str
+    selection: str
+    source: str
+    where: str = Field(repr=False)
+    note: str = ""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: tuple[Source, ...]
+
+
+def load_published() -> list[Figure]:
+    """All figures of the `published.yaml` files beside the leaderboard cards, first folder first."""
+    figures = []
+    for folder in card_folders("leaderboards"):
+        path = folder / PUBLISHED
+        if not path.is_file():
+            continue
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise CardError(f"'{path}' cannot be read: {' '.join(str(error).split())}") from None
+        for source in validate(_File, data, f"published figures '{path}'").sources:
+            figures += _figures(source)
+    return list(dict.fromkeys(figures))
+
+
+def _figures(source: Source) -> list[Figure]:
+    found = []
+    for detector, columns in source.figures.items():
+        for column, value in columns.items():
+            dataset, _, metric = column.partition(": ")
+            found.append(
+                Figure(
+                    detector=detector,
+                    dataset=dataset,
+                    metric=metric or source.metric,
+                    value=value,
+                    level=source.level,
+                    trained_on=source.trained_on,
+                    selection=source.selection,
+                    source=source.name,
+                    where=source.where,
+                    note=source.note,
+                )
+            )
+    return found

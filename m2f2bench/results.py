@@ -1,0 +1,71 @@
+"""Results on disk, and the rows they were made of.
+
+A run's folder holds `result.json` and `predictions.parquet`. A board's folder holds `results/NAME.json` and, beside it,
+`predictions/NAME.parquet`. Rows that a threshold was picked on have the same name with `--val`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import DataError, first_line
+from .records import Result
+from .store import PREDICTIONS, RESULT
+
+VALIDATION_SUFFIX = "--val"
+ROWS_FOLDER = "predictions"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result with its file, its rows and the rows of its threshold, as far as they are there."""
+
+    result: Result
+    path: Path
+    rows: Path | None
+    validation: Path | None
+
+
+def read_stored(places: Iterable[Path]) -> list[Stored]:
+    """The results in files, run folders, and folders of either, in the order of their paths. Raises DataError."""
+    stored = []
+    for place in places:
+        files = [place] if place.is_file() else sorted(place.rglob(RESULT)) or sorted(place.glob("*.json"))
+        if not files:
+            raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
+        stored += [_read(path) for path in files]
+    return stored
+
+
+def read_results(places: Iterable[Path]) -> list[Result]:
+    """The results alone; see `read_stored`."""
+    return [stored.result for stored in read_stored(places)]
+
+
+def stored_at(place: Path) -> Stored | None:
+    """The one result that a run's folder or a result file holds; None for anything else."""
+    if (place / RESULT).is_file():
+        return _read(place / RESULT)
+    return _read(place) if place.suffix == ".json" and place.is_file() else None
+
+
+def rows_file(place: Path) -> Path:
+    """The rows of a run's folder; a file is taken as it is."""
+    return place / PREDICTIONS if (place / PREDICTIONS).is_file() else place
+
+
+def _read(path: Path) -> Stored:
+    try:
+        result = Result.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
+    if path.name == RESULT:
+        folder = path.parent
+        rows, validation = (f / PREDICTIONS for f in (folder, folder.with_name(folder.name + VALIDATION_SUFFIX)))
+    else:
+        folder = path.parent.parent / ROWS_FOLDER
+        rows, validation = (folder / f"{path.stem}{suffix}.parquet" for suffix in ("", VALIDATION_SUFFIX))
+    return Stored(result, path, *(file if file.is_file() else None for file in (rows, validation)))

@@ -22,9 +22,9 @@ def main() -> None:
 
     import m2f2bench
     from m2f2bench.engines import local  # noqa: F401 - imported before the clock starts
-    from m2f2bench.scoring.detection import auc
+    from m2f2bench.scoring.delong import auc_or_none
 
-    auc(np.array([0, 1]), np.array([0.0, 1.0]))  # scikit-learn's import
+    auc_or_none([0, 1], [0.0, 1.0])
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_frames(root / "faces", FRAMES)

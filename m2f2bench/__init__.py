@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .auditing.report import Audit
     from .auditor import audit
     from .backends.base import Detector, Explainer, Localizer, Trainable
+    from .checker import check
     from .comparer import Comparison, compare
     from .errors import FrameError, M2F2BenchError
     from .loading import load_dataset, load_detector
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .scorer import score
     from .trainer import train
     from .training.job import FitReport, TrainingJob
+    from .validator import validate_result
 
 _HOMES = {
     "Adapter": "adapters.base",
@@ -50,6 +52,7 @@ _HOMES = {
     "Trainable": "backends.base",
     "TrainingJob": "training.job",
     "audit": "auditor",
+    "check": "checker",
     "compare": "comparer",
     "load_dataset": "loading",
     "load_detector": "loading",
@@ -58,6 +61,7 @@ _HOMES = {
     "run": "runner",
     "score": "scorer",
     "train": "trainer",
+    "validate_result": "validator",
 }
 
 __all__ = [
@@ -83,6 +87,7 @@ __all__ = [
     "TrainingJob",
     "__version__",
     "audit",
+    "check",
     "compare",
     "load_dataset",
     "load_detector",
@@ -91,6 +96,7 @@ __all__ = [
     "run",
     "score",
     "train",
+    "validate_result",
 ]
 
 

@@ -92,13 +92,13 @@ def compare(
     evidence = [
         load_evidence(place, protocol=protocol, dataset=dataset, split=split, columns=columns) for place in places
     ]
-    return compare_evidence(dict(zip(_names(evidence, places), evidence, strict=True)), metrics)
+    return compare_evidence(dict(zip(distinct_names(evidence, places), evidence, strict=True)), metrics)
 
 
 def compare_evidence(evidence: Mapping[str, Evidence], metrics: Sequence[str] = ()) -> Comparison:
     """The same from evidence by name; see `compare`."""
     for (one, first), (other, second) in combinations(evidence.items(), 2):
-        _refuse(one, first, other, second)
+        refuse_incomparable(one, first, other, second)
     any_one = next(iter(evidence.values()))
     rules = resampling(any_one.protocol)
     shared = [m for m in any_one.protocol.metrics if all(m in e.protocol.metrics for e in evidence.values())]
@@ -136,13 +136,13 @@ def compare_folder(folder: str | Path, metrics: Sequence[str] = ()) -> list[Comp
         raise ScoreError(f"'{root}' holds no two runs on the same frames under the same protocol: nothing to compare")
     return [
         compare_evidence(
-            dict(zip(_names([found[r] for r in group], group), (found[r] for r in group), strict=True)), metrics
+            dict(zip(distinct_names([found[r] for r in group], group), (found[r] for r in group), strict=True)), metrics
         )
         for group in several
     ]
 
 
-def _names(evidence: Sequence[Evidence], places: Sequence[str | Path]) -> list[str]:
+def distinct_names(evidence: Sequence[Evidence], places: Sequence[str | Path]) -> list[str]:
     """Each one's detector; where two share a name, their places."""
     names = [own.detector for own in evidence]
     named = [str(place) if names.count(name) > 1 else name for name, place in zip(names, places, strict=True)]
@@ -153,7 +153,7 @@ def _names(evidence: Sequence[Evidence], places: Sequence[str | Path]) -> list[s
     return named
 
 
-def _refuse(one: str, first: Evidence, other: str, second: Evidence) -> None:
+def refuse_incomparable(one: str, first: Evidence, other: str, second: Evidence) -> None:
     """Raise ScoreError unless both judged the same frames by the same rules."""
     fields = differing(first.measured, second.measured)
     if fields:

@@ -100,7 +100,7 @@ def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str
     hashed = data_hash(validation)
     n_real, n_fake = int((units.label == REAL).sum()), int((units.label == FAKE).sum())
     told["from"] = {"split": "val", "hash": hashed, "n_real": n_real, "n_fake": n_fake}
-    return Cut("fixed", value), told, hashed
+    return Cut("fixed", value, picked=True), told, hashed
 
 
 def load_evidence(

@@ -27,7 +27,7 @@ class Source(BaseModel):
     note: str = ""
     metric: str = "auc"
     figures: dict[str, dict[str, float]]
-    """Detector → column → value. A column is a dataset, or `dataset: metric`, or `dataset (level)`."""
+    """Detector → column → value. A column is a dataset, or `dataset: metric` for another metric than the source's."""
 
 
 class Figure(BaseModel):

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .adapters.base import Adapter
 from .backends.base import Detector
@@ -21,12 +21,15 @@ from .loading import Dataset, detector_card, load_dataset, load_detector, load_l
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import Frame, Result
-from .results import VALIDATION_SUFFIX
+from .results import VALIDATION_SUFFIX, read_stored
 from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
 from .signature import detector_fields
 from .store import PREDICTIONS, RESULT, PredictionStore, read_key, read_parquet
 from .trainer import train
+
+if TYPE_CHECKING:
+    from .leaderboard.board import Board
 
 log = logging.getLogger("m2f2bench")
 DEFAULT_SUITE = "quickstart"
@@ -39,13 +42,20 @@ class Results(list[Result]):
         """`card` orders the table's columns; without one there is a column per dataset and protocol."""
         super().__init__(results)
         self.card = card
+        self.folders: list[Path] = []
+        """Where each result and its rows were written."""
+
+    def board(self) -> Board:
+        """The leaderboard, with what the rows of these runs say of it."""
+        from .leaderboard.board import build_board
+
+        return build_board(read_stored(self.folders), self.card)
 
     def table(self, format: str = "md") -> str:
-        """The leaderboard as `md`, `csv` or `json` text."""
+        """The leaderboard as `md`, `csv`, `tex`, `html` or `json` text."""
         from .leaderboard.render import render
-        from .leaderboard.table import build_table
 
-        return render(build_table(self, self.card), format)
+        return render(self.board(), format)
 
     def _repr_markdown_(self) -> str:
         return self.table("md")
@@ -119,6 +129,7 @@ def run(
         seen.add(name)
         for plan in plans:
             results.append(run_one(detector, plan, folder, batch_size, workers))
+            results.folders.append(folder / plan.folder(name))
     for plan in plans:
         plan.dataset.adapter.close()
     return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .cards import DatasetCard, ProtocolCard
 from .evidence import Evidence, load_evidence
@@ -56,7 +57,7 @@ def score_evidence(evidence: Evidence) -> Result:
         measured=evidence.measured,
         average=scored.average,
         threshold={**evidence.threshold, "value": scored.threshold},
-        clusters={"by": units.clustered_by, "n": units.n_clusters},
+        clusters=_clusters(evidence),
         reliability=list(scored.reliability),
         training_datasets=card.training_datasets if card else (),
         predictions=rows_hash(evidence.rows),
@@ -64,6 +65,20 @@ def score_evidence(evidence: Evidence) -> Result:
         detector_card=card.model_dump(mode="json") if card else {},
         versions=versions(),
     )
+
+
+def _clusters(evidence: Evidence) -> dict[str, Any]:
+    """What is drawn as one, how many there are, and what to know of it."""
+    units = evidence.units
+    told: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
+    if evidence.protocol.bootstrap.cluster == "identity" and units.clustered_by != "identity":
+        known = bool((evidence.rows.identity != "").any())
+        told["note"] = (
+            "people are joined into too few groups to draw from: videos are drawn, which makes intervals too narrow"
+            if known
+            else "people are not known"
+        )
+    return told
 
 
 def resampling(protocol: ProtocolCard) -> Resampling:

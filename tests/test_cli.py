@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ["run", "train", "score", "compare", "audit", "leaderboard", "list", "describe", "predict", "sheet", "doctor"]
+JUDGING = ["run", "train", "score", "compare", "leaderboard", "check", "validate", "predict"]
+COMMANDS = [*JUDGING, "audit", "list", "describe", "sheet", "doctor"]
 LIGHT = [["--help"], ["list", "detectors"], ["list", "backends"], ["list", "datasets", "--json"], ["describe", "frame"]]
 
 

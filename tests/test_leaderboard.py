@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from m2f2bench.cards import LeaderboardCard
+from m2f2bench.leaderboard.board import Board
 from m2f2bench.leaderboard.publish import gather
-from m2f2bench.leaderboard.render import render
+from m2f2bench.leaderboard.render import render, table_markdown
 from m2f2bench.leaderboard.table import build_table, method_table
 from m2f2bench.records import Result, Score
 from m2f2bench.results import read_results
@@ -69,17 +70,17 @@ def test_incomparable_results_never_share_a_column() -> None:
     auc, eer = "d · frame · AUC", "d · frame · EER"
     assert titles == {auc, eer, f"{auc} · hash:other", f"{eer} · hash:other"}
     assert all(row.rank is None for row in table.rows), "neither has all columns"
-    assert "hash:other" in render(table, "md")
+    assert "hash:other" in table_markdown(table)
 
 
 def test_null_is_shown_with_its_reason_and_not_ranked() -> None:
     table = build_table([result("a", None), result("b", 0.7)])
     assert [(row.detector, row.rank) for row in table.rows] == [("b", 1), ("a", None)]
-    assert "null (no fake unit has a score)" in render(table, "md")
+    assert "null (no fake unit has a score)" in table_markdown(table)
 
 
 def test_markdown_shows_coverage_domain_and_signatures() -> None:
-    text = render(build_table([result("trained", 0.75, coverage=0.9999), result("a|b<c>", 0.5)]), "md")
+    text = render(Board(build_table([result("trained", 0.75, coverage=0.9999), result("a|b<c>", 0.5)])), "md")
     assert "0.750† (coverage 0.999)" in text
     assert "a\\|b&lt;c>" in text
     assert "- [1] `data:d|split:test|hash:h|n:4|level:frame`" in text and "- [a] `det:trained|weights:w`" in text
@@ -87,7 +88,7 @@ def test_markdown_shows_coverage_domain_and_signatures() -> None:
 
 def test_csv_has_a_line_per_cell_and_loses_nothing() -> None:
     results = [result("a,b", 1 / 3), result('q"q', 0.5, "e")]
-    rows = list(csv.DictReader(io.StringIO(render(build_table(results, CARD), "csv"))))
+    rows = list(csv.DictReader(io.StringIO(render(Board(build_table(results, CARD)), "csv"))))
     assert len(rows) == 4
     first = next(row for row in rows if row["detector"] == "a,b" and row["dataset"] == "d")
     assert float(first["value"]) == 1 / 3 and first["signature"].endswith("det:a,b|weights:w")
@@ -95,7 +96,7 @@ def test_csv_has_a_line_per_cell_and_loses_nothing() -> None:
 
 
 def test_json() -> None:
-    data = json.loads(render(build_table([result("a", 0.7)]), "json"))
+    data = json.loads(render(Board(build_table([result("a", 0.7)])), "json"))
     assert data["rows"][0]["cells"][0]["value"] == 0.7 and data["columns"][0]["metric"] == "auc"
 
 
@@ -106,7 +107,7 @@ def test_methods() -> None:
 
 
 def test_more_rows_than_letters() -> None:
-    text = render(build_table([result(f"det{i:03d}", 0.5) for i in range(60)]), "md")
+    text = render(Board(build_table([result(f"det{i:03d}", 0.5) for i in range(60)])), "md")
     assert "[bh]" in text and text.count("`det:") == 60
 
 

@@ -1,37 +1,17 @@
-"""Which frames are judged, and how they become videos: golden cases, and the traps of the field beside them."""
+"""Which frames are judged: golden cases, and the traps of the field beside them."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2f2bench.cards import FrameSelection, ProtocolCard
-from m2f2bench.errors import DataError, ScoreError
-from m2f2bench.protocol import check_unique, pick, plan_frames, spread, to_units
+from m2f2bench.errors import DataError
+from m2f2bench.protocol import check_unique, pick, plan_frames, spread
 from m2f2bench.records import Frame, Locator
-from m2f2bench.scoring.rows import Rows
+from m2f2bench.rules import FrameSelection
 
 UNIFORM = FrameSelection(which="uniform", count=4)
-VIDEO = ProtocolCard(name="v", level="video")
-FRAME = ProtocolCard(name="f", level="frame")
-
-
-def make_rows(*lines: tuple[str, str, int, float | None]) -> Rows:
-    """Rows of (video, method, label, score); a score of None is an unreadable frame."""
-    n = len(lines)
-    empty = np.array([""] * n, dtype=object)
-    return Rows(
-        frame=np.array([f"{line[0]}/{i}" for i, line in enumerate(lines)], dtype=object),
-        video=np.array([line[0] for line in lines], dtype=object),
-        method=np.array([line[1] for line in lines], dtype=object),
-        identity=empty,
-        status=np.array(["unreadable" if line[3] is None else "ok" for line in lines], dtype=object),
-        label=np.array([line[2] for line in lines]),
-        score=np.array([np.nan if line[3] is None else line[3] for line in lines], dtype=float),
-        digest=empty,
-    )
 
 
 def test_uniform_takes_the_middles_of_equal_stretches() -> None:
@@ -73,57 +53,6 @@ def test_selection_and_count_go_together() -> None:
         FrameSelection(which="uniform")
     with pytest.raises(ValueError, match="goes with no count"):
         FrameSelection(which="all", count=3)
-
-
-def test_videos_of_one_name_under_two_manipulations_stay_apart() -> None:
-    """Trap 1: grouped by the bare name `000_003` these two would be one video, and the AUC 0.5 instead of 1."""
-    rows = make_rows(
-        ("Deepfakes/000_003", "Deepfakes", 1, 0.9),
-        ("FaceSwap/000_003", "FaceSwap", 1, 0.7),
-        ("original/000", "original", 0, 0.6),
-    )
-    units = to_units(rows, VIDEO)
-    assert units.video.tolist() == ["Deepfakes/000_003", "FaceSwap/000_003", "original/000"]
-    assert units.score.tolist() == pytest.approx([0.9, 0.7, 0.6])
-    merged = {video.split("/")[1] for video in rows.video.tolist()}
-    assert len(merged) == 2, "the wrong grouping loses a video"
-
-
-def test_video_label_is_its_own_and_the_last_video_is_kept() -> None:
-    """Trap 2: rows in any order; a stream that takes the neighbour's label or drops the last video differs."""
-    rows = make_rows(("b", "m", 1, 0.2), ("a", "original", 0, 0.4), ("b", "m", 1, 0.6), ("c", "m", 1, 0.8))
-    units = to_units(rows, VIDEO)
-    assert units.video.tolist() == ["a", "b", "c"]
-    assert units.label.tolist() == [0, 1, 1]
-    assert units.score.tolist() == pytest.approx([0.4, 0.4, 0.8])
-
-
-def test_a_video_with_few_frames_has_a_score() -> None:
-    """Trap 3: trimming ten frames at each end makes NaN of a video with three; a mean does not."""
-    rows = make_rows(("a", "m", 1, 0.2), ("a", "m", 1, 0.3), ("a", "m", 1, 0.4), ("r", "original", 0, 0.1))
-    assert to_units(rows, VIDEO).score.tolist() == pytest.approx([0.3, 0.1])
-    assert sorted([0.2, 0.3, 0.4])[10:-10] == [], "what the trimmed mean would be taken of"
-
-
-def test_missing_frames_lower_the_coverage_and_are_never_zero() -> None:
-    """Trap 5: a detector that crashes on all reals has no AUC; a made-up 0.0 would give it 1.0."""
-    rows = make_rows(("a", "m", 1, 0.1), ("r1", "original", 0, None), ("r2", "original", 0, None))
-    units = to_units(rows, FRAME)
-    assert units.label.tolist() == [1] and units.coverage == pytest.approx(1 / 3)
-    partly = make_rows(("a", "m", 1, 0.1), ("a", "m", 1, None), ("r", "original", 0, None))
-    video = to_units(partly, VIDEO)
-    assert video.video.tolist() == ["a"] and video.coverage == 0.5
-    assert video.methods == ("m",)
-
-
-def test_a_method_without_any_score_is_still_planned() -> None:
-    units = to_units(make_rows(("a", "x", 1, None), ("b", "y", 1, 0.3), ("r", "original", 0, 0.2)), FRAME)
-    assert units.methods == ("x", "y")
-
-
-def test_one_video_with_both_labels_is_refused() -> None:
-    with pytest.raises(ScoreError, match="video 'a' has real and fake rows"):
-        to_units(make_rows(("a", "m", 1, 0.2), ("a", "original", 0, 0.2)), VIDEO)
 
 
 def frame(name: str, video: str, label: int) -> Frame:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import m2f2bench
-from m2f2bench.scoring.rows import read_rows
+from m2f2bench.scoring.reading import read_rows
 
 ROWS = [
     {"id": "a", "label": 0, "score": 0.1, "video": "v1", "method": "original"},
@@ -38,10 +38,11 @@ def test_golden_in_every_format(cli, tmp_path: Path, suffix: str) -> None:
     outcome = cli("score", write(tmp_path, suffix), "--json")
     assert outcome.status == 0, outcome.err
     found = json.loads(outcome.out)
-    assert found["metrics"]["auc"] == {"value": 0.75, "ci": None, "n_real": 2, "n_fake": 2}
+    reason = "no interval: all real units are of one cluster"
+    assert found["metrics"]["auc"] == {"value": 0.75, "ci": None, "n_real": 2, "n_fake": 2, "reason": reason}
     assert found["metrics"]["accuracy"]["value"] == 0.5
     assert found["methods"]["swap"]["auc"]["value"] == 0.5 and found["methods"]["warp"]["auc"]["value"] == 1.0
-    assert found["coverage"] == 1.0 and "data:mine|" in found["signature"]
+    assert found["coverage"] == 1.0 and "data:rows|" in found["signature"] and "|det:mine|" in found["signature"]
 
 
 def test_the_three_formats_have_one_fingerprint(tmp_path: Path) -> None:
@@ -85,7 +86,9 @@ def test_table_of_several_files(cli, tmp_path: Path) -> None:
     first, second = write(tmp_path, ".csv"), tmp_path / "other.csv"
     second.write_bytes(first.read_bytes())
     outcome = cli("score", first, second)
-    assert outcome.status == 0 and "AUC by manipulation" in outcome.out
+    assert (
+        outcome.status == 0 and "mine [" in outcome.out and "other [" in outcome.out and "| warp (2+1)" in outcome.out
+    )
     assert len(json.loads(cli("score", first, second, "--json").out)) == 2
 
 
@@ -122,13 +125,20 @@ def test_byte_order_mark_crlf_and_quotes(tmp_path: Path) -> None:
 
 def test_other_files(cli, one_line, tmp_path: Path) -> None:
     assert "there is no file" in one_line(cli("score", tmp_path / "gone.csv"))
-    assert "must end in .csv, .jsonl or .parquet" in one_line(cli("score", tmp_path))
+    assert "must end in .csv, .tsv, .jsonl or .parquet" in one_line(cli("score", tmp_path))
     (tmp_path / "x.jsonl").write_text("{not json\n")
     assert "cannot be read as jsonl" in one_line(cli("score", tmp_path / "x.jsonl"))
     assert "write it as OURS=THEIRS" in one_line(cli("score", tmp_path / "x.csv", "--column", "id"))
     path = write(tmp_path, ".csv")
     assert "cannot map 'idd'; did you mean 'id'?" in one_line(cli("score", path, "--column", "idd=x"))
-    assert "give --dataset" in one_line(cli("score", path, "--protocol", "video"))
+
+
+def test_a_protocol_that_picks_frames_needs_the_dataset_or_nothing_to_pick(cli, one_line, tmp_path: Path) -> None:
+    path = write(tmp_path, ".csv")
+    assert json.loads(cli("score", path, "-p", "video", "--json").out)["coverage"] == 1.0, "no video has more than 32"
+    many = [{"id": f"x{i:02d}", "label": 1, "score": 0.5, "video": "v9"} for i in range(33)]
+    line = one_line(cli("score", write(tmp_path, ".csv", [*ROWS, *many]), "-p", "video"))
+    assert "picks 32 frames of each video, 'v9'" in line and "has 33" in line and "give --dataset" in line
 
 
 def test_rows_are_held_against_a_dataset(cli, one_line, squares: Path, tmp_path: Path) -> None:

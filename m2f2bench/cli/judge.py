@@ -9,7 +9,9 @@ import typer
 
 from .common import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, echo_json, mapping, settle
 
-FormatOption = Annotated[str, typer.Option("--format", help="md, csv or json.")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: what --out ends in, else md.")
+]
 
 
 def run(
@@ -48,11 +50,12 @@ def run(
         workers=workers,
         device=device,
     )
-    files = write_board(results, results.card, folder)
+    board = results.board()
+    files = write_board(board, folder)
     if as_json:
         echo_json([result.to_json() for result in results])
     else:
-        typer.echo(describe_run(results, results.card, folder, files))
+        typer.echo(describe_run(board, results, folder, files))
 
 
 def score(
@@ -75,7 +78,7 @@ def score(
 ) -> None:
     """Score rows that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
-    from ..leaderboard.render import render
+    from ..leaderboard.render import table_markdown
     from ..leaderboard.report import describe_result
     from ..leaderboard.table import build_table
     from ..scorer import score as score_file
@@ -91,7 +94,7 @@ def score(
         echo_json(objects[0] if len(objects) == 1 else objects)
         return
     if len(results) > 1:
-        typer.echo(render(build_table(results), "md"))
+        typer.echo(table_markdown(build_table(results)))
     typer.echo("\n".join(describe_result(result) for result in results), nl=False)
 
 
@@ -138,7 +141,10 @@ def leaderboard(
     places: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME|DIR]...", help="A leaderboard card, or folders of results.")
     ] = None,
-    format: FormatOption = "md",
+    format: FormatOption = None,
+    published: Annotated[
+        bool, typer.Option("--with-published", help="Also others' published figures, in a section of their own.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write here instead of printing.")] = None,
     cards: CardsOption = None,
 ) -> None:
@@ -148,7 +154,8 @@ def leaderboard(
     from ..leaderboard.publish import gather
     from ..leaderboard.render import render
 
-    text = render(gather(places or []), format)
+    format = format or (out.suffix[1:] if out is not None and out.suffix else "md")
+    text = render(gather(places or [], published), format)
     if out is None:
         typer.echo(text, nl=False)
     else:

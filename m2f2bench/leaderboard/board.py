@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from ..cards import LeaderboardCard
+from ..evidence import Evidence
 from ..published import Figure
-from ..records import Score
-from .table import Table
+from ..records import Result, Score
+from ..results import Stored
+from ..scoring.detection import all_fakes
+from ..scoring.sample import plain
+from ..signature import measure_signature
+from .best import mark_best, read_evidence
+from .table import Table, build_table, method_table
+
+POINTS = 200
+"""A drawn ROC curve has at most this many points."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +48,44 @@ class Board:
     methods: tuple[Table, ...] = ()
     curves: tuple[RocCurve, ...] = ()
     published: tuple[Figure, ...] = ()
+
+
+def build_board(
+    stored: Sequence[Stored], card: LeaderboardCard | None = None, published: Sequence[Figure] = ()
+) -> Board:
+    """The board of results; those whose rows are there are tested against each other and have curves."""
+    evidence = read_evidence(stored)
+    results = [one.result for one in stored]
+    methods: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        if len(result.methods) > 1 and "auc" in result.metrics:
+            methods.setdefault((result.dataset, result.split, result.protocol), []).append(result)
+    return Board(
+        mark_best(build_table(results, card), evidence),
+        tuple(mark_best(method_table(group), evidence) for group in methods.values()),
+        tuple(_curves(results, evidence)),
+        tuple(published),
+    )
+
+
+def _curves(results: Sequence[Result], evidence: Mapping[tuple[str, str], Evidence]) -> list[RocCurve]:
+    drawn = []
+    for result in results:
+        own = evidence.get((result.signature, result.protocol))
+        score = result.metrics.get("auc")
+        if own is None or score is None or score.value is None:
+            continue
+        c = all_fakes(*plain(own.units).counts(np.ones((1, 1))))
+        points = [np.concatenate([[0.0], values[:, 0] / n]) for values, n in ((c.fp, c.n_real), (c.tp, c.n_fake))]
+        fpr, tpr = (tuple(values[_thinned(*points)].tolist()) for values in points)
+        names = (result.dataset, result.split, result.protocol, measure_signature(result.measured), result.detector)
+        drawn.append(RocCurve(*names, fpr, tpr, score))
+    return drawn
+
+
+def _thinned(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
+    """Indices of at most POINTS points, evenly along the curve, both ends among them."""
+    if len(fpr) <= POINTS:
+        return np.arange(len(fpr))
+    along = fpr + tpr
+    return np.unique(np.searchsorted(along, np.linspace(0.0, along[-1], POINTS)).clip(0, len(along) - 1))

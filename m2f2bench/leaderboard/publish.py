@@ -9,18 +9,20 @@ from ..cards import LeaderboardCard, card_folders, iter_cards
 from ..errors import DataError
 from ..files import write_text
 from ..loading import load_leaderboard
+from ..published import load_published
 from ..records import Result
-from ..results import read_results
-from .render import FORMATS, render
-from .table import Table, build_table, method_table
+from ..results import read_stored
+from .board import Board, build_board
+from .render import FORMATS, render, table_markdown
 
 BOARD = "leaderboard"
 
 
-def gather(places: Sequence[str]) -> Table:
-    """The table of one leaderboard card, of folders with results, or of a card over given folders.
+def gather(places: Sequence[str], published: bool = False) -> Board:
+    """The board of one leaderboard card, of folders with results, or of a card over given folders.
 
-    A card by itself is filled from the `results/` folders beside the leaderboard cards.
+    A card by itself is filled from the `results/` folders beside the leaderboard cards. `published`: with others'
+    figures.
     """
     card: LeaderboardCard | None = None
     folders: list[Path] = []
@@ -37,28 +39,23 @@ def gather(places: Sequence[str]) -> Table:
         if card is None:
             known = ", ".join(path.stem for path in iter_cards("leaderboards"))
             raise DataError(f"give a folder of results, for instance runs/, or a leaderboard: {known}")
-    return build_table(read_results(folders), card)
+    return build_board(read_stored(folders), card, load_published() if published else ())
 
 
-def write_board(results: Sequence[Result], card: LeaderboardCard | None, folder: Path) -> list[Path]:
-    """Write the results' table into a run's folder in every format."""
-    table = build_table(results, card)
+def write_board(board: Board, folder: Path) -> list[Path]:
+    """Write a board into a run's folder in every format."""
     files = []
     for format in FORMATS:
         path = folder / f"{BOARD}.{format}"
-        write_text(path, render(table, format))
+        write_text(path, render(board, format))
         files.append(path)
     return files
 
 
-def describe_run(results: Sequence[Result], card: LeaderboardCard | None, folder: Path, files: Sequence[Path]) -> str:
+def describe_run(board: Board, results: Sequence[Result], folder: Path, files: Sequence[Path]) -> str:
     """What `run` prints: the table, AUC by manipulation, coverage where it is not whole, and where things are."""
-    parts = [render(build_table(results, card), "md")]
-    if any(len(result.methods) > 1 for result in results):
-        first_protocol = [r for r in results if r.protocol == results[0].protocol]
-        parts.append(render(method_table(first_protocol), "md"))
-    holes = [r for r in results if r.coverage < 1.0]
-    for result in holes:
+    parts = [table_markdown(board.table), *(table_markdown(table) for table in board.methods[:1])]
+    for result in [result for result in results if result.coverage < 1.0]:
         counts = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
         place = f"{result.detector} on {result.dataset} ({result.protocol})"
         parts.append(f"{place}: coverage {result.coverage:.4f}: {counts}")

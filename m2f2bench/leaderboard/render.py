@@ -1,32 +1,41 @@
-"""From a table to text: md, csv, json."""
+"""From a board to text: md, csv, json; and the other formats by name."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import M2F2BenchError, near
-from .table import Cell, Table
+from ..published import Figure
+from .board import Board
+from .latex import to_latex
+from .table import Cell, Table, title
 
 IN_DOMAIN = "†"
+BEST_NOTE = "**bold**: better than every other of its column, by the paired test with Holm's correction (p < .05)."
 CSV_COLUMNS = (
     *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
-    *("value", "ci_low", "ci_high", "n_real", "n_fake", "coverage", "in_domain", "reason", "signature"),
+    *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "in_domain", "reason", "signature"),
 )
 
 
-def render(table: Table, format: str) -> str:
-    """The table as `md`, `csv` or `json` text, ending in a newline. Raises M2F2BenchError for another format."""
+def render(board: Board, format: str) -> str:
+    """The board as `md`, `csv`, `tex`, `html` or `json` text, ending in a newline. Raises M2F2BenchError."""
     if format not in FORMATS:
         raise M2F2BenchError(f"unknown format '{format}'{near(format, FORMATS)}")
-    return FORMATS[format](table)
+    return FORMATS[format](board)
 
 
-def to_markdown(table: Table) -> str:
-    """A Markdown table, readable as plain text too; the signatures of its columns and rows stand below it."""
+def to_markdown(board: Board) -> str:
+    """The leaderboard's table, readable as plain text too, and the published figures where there are any."""
+    return table_markdown(board.table) + published_markdown(board.published)
+
+
+def table_markdown(table: Table) -> str:
+    """A Markdown table; the signatures of its columns and rows stand below it."""
     measures = list(dict.fromkeys(column.signature for column in table.columns))
     ranked = any(row.rank is not None for row in table.rows)
     heads = [*(["#"] if ranked else []), "detector", "trained on"]
@@ -37,10 +46,33 @@ def to_markdown(table: Table) -> str:
         name = f"{row.detector} [{_letter(number)}]"
         lines.append([*rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
     text = f"## {table.title}\n\n{aligned([[escaped(v) for v in line] for line in lines], 2 + ranked)}\n"
-    if any(cell and cell.in_domain for row in table.rows for cell in row.cells):
+    cells = [cell for row in table.rows for cell in row.cells if cell]
+    if any(cell.in_domain for cell in cells):
         text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
+    if any(cell.best for cell in cells):
+        text += f"{BEST_NOTE}\n\n"
     text += "".join(f"- [{i}] `{signature or 'no result'}`\n" for i, signature in enumerate(measures, 1))
     return text + "".join(f"- [{_letter(i)}] `{row.signature}`\n" for i, row in enumerate(table.rows))
+
+
+def published_markdown(figures: Sequence[Figure]) -> str:
+    """Others' figures, a table for each source and level; empty without any."""
+    groups: dict[tuple[str, ...], list[Figure]] = {}
+    for figure in figures:
+        key = (figure.source, figure.level, figure.trained_on, figure.selection, figure.where, figure.note)
+        groups.setdefault(key, []).append(figure)
+    text = "\n## Published figures\n\nNot measured here, and not to be ranked with the table above.\n" if groups else ""
+    for (source, level, trained_on, selection, where, note), group in groups.items():
+        columns = list(dict.fromkeys((figure.dataset, figure.metric) for figure in group))
+        values = {(figure.detector, figure.dataset, figure.metric): figure.value for figure in group}
+        lines = [["detector", *(f"{dataset} · {title(metric)}" for dataset, metric in columns)]]
+        for detector in dict.fromkeys(figure.detector for figure in group):
+            found = [values.get((detector, *column)) for column in columns]
+            lines.append([detector, *("–" if value is None else f"{value:.4g}" for value in found)])
+        text += f"\n### {escaped(source)}\n\n{aligned([[escaped(v) for v in line] for line in lines], 1)}\n"
+        text += f"level: {level}; trained on: {trained_on}; checkpoint: {selection}; {where}\n"
+        text += f"({note})\n" if note else ""
+    return text
 
 
 def _letter(number: int) -> str:
@@ -54,7 +86,8 @@ def _shown(cell: Cell | None) -> str:
         return "–"
     if cell.score.value is None:
         return f"null ({cell.score.reason})"
-    text = f"{cell.score.value:.3f}" + (IN_DOMAIN if cell.in_domain else "")
+    text = f"{cell.score.value:.3f}"
+    text = (f"**{text}**" if cell.best else text) + (IN_DOMAIN if cell.in_domain else "")
     if cell.score.ci:
         text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
     return text + (f" (coverage {_share(cell.coverage)})" if cell.coverage < 1.0 else "")
@@ -82,8 +115,9 @@ def aligned(lines: list[list[str]], left: int) -> str:
     return row(lines[0]) + rule + "".join(row(line) for line in lines[1:])
 
 
-def to_csv(table: Table) -> str:
-    """One line a cell, so that nothing is lost: value, interval, counts, coverage, signature."""
+def to_csv(board: Board) -> str:
+    """One line a cell, so that nothing is lost: value, interval, counts, coverage, signature. Without the published."""
+    table = board.table
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -92,18 +126,26 @@ def to_csv(table: Table) -> str:
             place = [column.dataset, column.split, column.protocol, column.metric, column.method]
             head: list[Any] = [row.rank, row.detector, "+".join(row.trained_on), *place]
             if cell is None:
-                writer.writerow([*head, "", "", "", "", "", "", "", "no result", ""])
+                writer.writerow([*head, *[""] * 8, "no result", ""])
                 continue
             low, high = cell.score.ci or (None, None)
             score = cell.score
-            numbers = [score.value, low, high, score.n_real, score.n_fake, cell.coverage]
+            numbers = [score.value, low, high, int(cell.best), score.n_real, score.n_fake, cell.coverage]
             writer.writerow([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature])
     return out.getvalue()
 
 
-def to_json(table: Table) -> str:
-    """The whole table as one JSON object."""
-    data = {
+def to_json(board: Board) -> str:
+    """The whole board but its curves as one JSON object."""
+    data = _table_json(board.table) | {
+        "methods": [_table_json(table) for table in board.methods],
+        "published": [figure.model_dump() for figure in board.published],
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _table_json(table: Table) -> dict[str, Any]:
+    return {
         "name": table.name,
         "title": table.title,
         "columns": [
@@ -128,17 +170,30 @@ def to_json(table: Table) -> str:
             for row in table.rows
         ],
     }
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
 def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
     return cell.score.to_json() | {
+        "best": cell.best,
         "coverage": cell.coverage,
         "in_domain": cell.in_domain,
         "signature": cell.signature,
     }
 
 
-FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "csv": to_csv, "json": to_json}
+def to_html(board: Board) -> str:
+    """The board as one self-contained page."""
+    from .html.page import to_html as page  # brings the template engine
+
+    return page(board)
+
+
+FORMATS: dict[str, Callable[[Board], str]] = {
+    "md": to_markdown,
+    "csv": to_csv,
+    "tex": to_latex,
+    "html": to_html,
+    "json": to_json,
+}

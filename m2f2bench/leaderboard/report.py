@@ -12,6 +12,8 @@ from .render import aligned, escaped
 from .table import title
 
 ORACLE = "oracle threshold"
+FEW_CLUSTERS = 40
+"""With 10, 20 and 40 videos 95% intervals of the AUC held the truth in 86, 92 and 94% of 1,000 simulated cases."""
 
 
 def describe_result(result: Result) -> str:
@@ -52,22 +54,20 @@ def _how(result: Result) -> list[str]:
     if policy is not None and value is not None:
         at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"
         if result.threshold.get("oracle"):
-            at += f": an oracle, picked on the very scores it judges; the honest decisions are those at{AT_HALF[1:]}"
+            at += f": an oracle, picked on the very scores it judges; the honest decisions are those at {AT_HALF[1:]}"
         lines.append(at)
     boot = result.protocol_card.get("bootstrap", {})
     if boot.get("resamples") and result.clusters:
         share = f"{100 * boot['level']:g}% intervals"
         by, n = result.clusters["by"], result.clusters["n"]
         what = {"identity": "groups of people", "video": "videos", "frame": f"{unit}s"}[by]
-        lines.append(f"{share}: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}{_delong(result)}")
+        delong = "; AUC: DeLong" if result.clusters.get("independent") and "auc" in result.metrics else ""
+        lines.append(f"{share}: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}{delong}")
+        if by != "frame" and (note := result.clusters.get("note")):
+            lines[-1] += f" ({note})"
+        if 1 < n < FEW_CLUSTERS:
+            lines.append(f"{n} are few: resampling them makes intervals too narrow")
     return lines
-
-
-def _delong(result: Result) -> str:
-    independent = result.clusters["by"] == "frame" or (
-        result.clusters["by"] == "video" and result.measured.get("level") == "video"
-    )
-    return "; AUC: DeLong" if independent and "auc" in result.metrics else ""
 
 
 def _coverage(result: Result) -> str:
@@ -107,7 +107,7 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
     unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
     notes = [f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all", f"`{found.signature}`"]
     if found.oracle:
-        notes.insert(0, f"decisions at an {ORACLE}, picked on the very scores: see those at{AT_HALF[1:]}")
+        notes.insert(0, f"decisions at an {ORACLE}, picked on the very scores: see those at {AT_HALF[1:]}")
     return text + "".join(f"- {note}\n" for note in [*notes, *(f"`{s}`" for s in found.detectors.values())])
 
 

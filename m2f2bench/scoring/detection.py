@@ -33,6 +33,8 @@ class Cut:
     how: str = "fixed"
     value: float = 0.5
     maximise: str = "balanced_accuracy"
+    picked: bool = False
+    """A fixed value that was picked on validation scores: decisions at 0.5 stand beside it, whatever it came out as."""
 
     @property
     def oracle(self) -> bool:
@@ -165,7 +167,7 @@ def all_metrics(metrics: Sequence[str], cut: Cut) -> list[str]:
     return [n for name in metrics for n in ((name, name + AT_HALF) if name in DECISION else (name,))]
 
 
-def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut, half: bool = False) -> Values:
+def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) -> Values:
     """Every metric for every group under each weighting of the clusters, `weights` float64 [C, B].
 
     The threshold is one for all groups. `metrics` may hold decision metrics ending in `@0.5`.
@@ -230,7 +232,7 @@ def threshold(c: Curve, levels: Levels, cut: Cut) -> tuple[Steps, Floats]:
     between = _between(levels)
     if cut.how == "eer":
         crossing = curves.equal_error(c)
-        called = crossing.step + (crossing.share >= 1.0)
+        called = crossing.step + (crossing.share >= 0.5)  # the ROC point that is nearer to the crossing
         return called, between[called]
     called = _best(c, between, cut.maximise)
     return called, between[called]

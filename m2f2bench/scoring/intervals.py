@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..records import FAKE, REAL, Score
 from . import detection
 from .curve import PAUC_LEAST
-from .delong import auc_variance, placements, wald
+from .delong import auc_variance, logit_wald, placements
 from .detection import AT_HALF, AVERAGE, DECISION, OVERALL, Cut, Values
 from .rows import Units
 from .sample import plain, resampled
@@ -66,10 +66,12 @@ class Members(NamedTuple):
 def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resampling) -> Scored:
     """Every metric for every group. One that is not defined has value None and the reason.
 
-    The AUC of independent units (no cluster holds two) has DeLong's interval; all other numbers have the percentile
-    interval of resampled clusters (Efron & Tibshirani 1993, ch. 13). A statistic that resampling biases by its nature
-    (`ece`, and decisions at a threshold picked on the very scores) has that bias, the resamples' mean less the value,
-    taken off.
+    The AUC of independent units (no cluster holds two) has DeLong's interval on the logit scale; all other numbers have
+    the percentile interval of resampled clusters (Efron & Tibshirani 1993, ch. 13). What resampling biases by its
+    nature has that bias, the resamples' mean less the value, taken off: twice where the value itself is off by as much
+    (`ece`, and the very metric that a threshold picked on these scores maximises), once for the other decisions at such
+    a threshold. With fewer reals than one allowed false positive takes, `tpr_at_fpr1` and `tpr_at_fpr01` estimate
+    another rate than they name, and have no interval.
     """
     names = detection.all_metrics(metrics, cut)
     sample = plain(units)
@@ -171,9 +173,9 @@ class _Judge:
             return Score(None, n_real, n_fake, reason=reason)
         notes = []
         if n_real < detection.FALSE_POSITIVES.get(name, 0):
-            notes.append(f"{n_real} real units allow no false positive at this rate: taken at none")
+            notes.append(f"{n_real} real units allow no false positive at this rate: taken at none, no interval")
         ci = None
-        if self.resampling.resamples > 0:
+        if self.resampling.resamples > 0 and not notes:
             many = self.group == AVERAGE and len(self.units.methods) > 1
             exact = name == "auc" and self.units.independent and not many
             ci, why = self._delong(value) if exact else self._percentile(name, value, drawn)
@@ -183,6 +185,12 @@ class _Judge:
     def _picked(self, name: str) -> bool:
         """Whether the metric's threshold is picked on the very scores."""
         return name in DECISION and self.cut.oracle
+
+    def _biases(self, name: str) -> float:
+        """How many times the resamples' bias is taken off a metric's interval."""
+        if name == "ece" or (self._picked(name) and self.cut.how == "best" and self.cut.maximise == name):
+            return 2.0
+        return 1.0 if self._picked(name) else 0.0
 
     def _undefined(self, name: str, value: float) -> str:
         """Why a metric has no value; empty where it has one."""
@@ -208,7 +216,7 @@ class _Judge:
         if self.group not in (OVERALL, AVERAGE):
             fake &= self.units.method == self.group
         variance = auc_variance(placements(self.units.score[self.units.label == REAL], self.units.score[fake]))
-        return wald(value, variance, self.resampling.level), ""
+        return logit_wald(value, variance, self.resampling.level), ""
 
     def _percentile(self, name: str, value: float, drawn: Floats | None) -> tuple[tuple[float, float] | None, str]:
         metric, level = name.removesuffix(AT_HALF), self.resampling.level
@@ -221,8 +229,7 @@ class _Judge:
         defined = drawn[~np.isnan(drawn)]
         if len(defined) < FEWEST_DEFINED * len(drawn):
             return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"
-        if metric == "ece" or self._picked(name):
-            defined = defined - (defined.mean() - value)
+        defined = defined - self._biases(name) * (defined.mean() - value)
         low, high = np.clip(np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]), least, greatest)
         if high - low < NO_SPREAD and min(value - least, greatest - value) < NO_SPREAD:
             if math.isinf(greatest):

@@ -79,14 +79,15 @@ def differences(first: Judged, second: Judged) -> list[Difference]:
     """Every metric of every group that both have. The units must be the same and in the same order."""
     assert (first.units.label == second.units.label).all() and (first.units.cluster == second.units.cluster).all()
     return [
-        _difference(first, second, group, name)
+        difference(first, second, group, name)
         for group, values in first.values.items()
         for name in values
         if name in second.values.get(group, {})
     ]
 
 
-def _difference(first: Judged, second: Judged, group: str, name: str) -> Difference:
+def difference(first: Judged, second: Judged, group: str, name: str) -> Difference:
+    """One metric of one group that both have; see `differences`."""
     a, b = first.values[group][name], second.values[group][name]
     if math.isnan(a) or math.isnan(b):
         return Difference(group, name, None if math.isnan(a) else a, None if math.isnan(b) else b)
@@ -121,7 +122,7 @@ def _bootstrap(first: Judged, second: Judged, group: str, name: str, difference:
     if len(drawn) == 0:
         return {}
     if name == "ece" or (name in DECISION and first.cut.oracle):
-        drawn = drawn - (drawn.mean() - difference)
+        drawn = drawn - (drawn.mean() - difference)  # both have about the same bias: little of it is left
     if max(np.ptp(drawn), abs(difference)) < NO_SPREAD:
         return {"ci": (0.0, 0.0), "p": 1.0, "test": BOOTSTRAP}
     level = first.resampling.level

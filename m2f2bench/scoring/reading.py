@@ -31,6 +31,8 @@ def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
     that names the file and the row.
     """
     table = _read_table(path)
+    if table.num_rows == 0:
+        raise ScoreError(f"'{path}' has no rows")
     mapping = dict(columns or {})
     unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
     if unknown:
@@ -47,8 +49,6 @@ def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
     twice = [column for column in names.values() if table.column_names.count(column) > 1]
     if twice:
         raise ScoreError(f"'{path}' has two columns '{twice[0]}': rename or remove one")
-    if table.num_rows == 0:
-        raise ScoreError(f"'{path}' has no rows")
     return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
 
 
@@ -95,22 +95,33 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
-                except ValueError as error:
+                    rows.append(json.loads(line, object_pairs_hook=_unique_keys))
+                except (ValueError, RecursionError) as error:
                     raise ValueError(f"line {number}: {error}") from None
                 if not isinstance(rows[-1], dict):
                     raise ValueError(f"line {number} is not an object")
     return rows
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
+
+
 def _as_table(rows: list[dict[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
+    def column(name: str) -> pa.Array:
+        values = [row.get(name) for row in rows]
+        if any(isinstance(v, (list, dict)) for v in values):  # refused by its type, should it be asked for
+            return pa.nulls(len(values), pa.list_(pa.null()))
+        # Numbers go through repr and come back bit by bit.
+        return pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in values], pa.string())
+
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [[row.get(name) for row in rows] for name in names]
-    # Numbers go through repr and come back bit by bit.
-    texts = [pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in c]) for c in columns]
-    return pa.Table.from_arrays([text.cast(pa.string()) for text in texts], names)
+    return pa.Table.from_arrays([column(name) for name in names], names)
 
 
 def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
@@ -122,18 +133,19 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
 
     ids = texts["id"]
     _first_bad(path, ids == "", lambda i: "has an empty id")
-    _first_bad(path, _repeated(ids), lambda i: f"repeats the id '{ids[i]}'")
+    _first_bad(path, _repeated(ids), lambda i: f"repeats the id {_quoted(ids[i])}")
     label = _labels(path, texts["label"])
     status = text("status", np.full(n, "ok", dtype=object))
     known = np.isin(status.astype(str), STATUSES)
-    _first_bad(path, ~known, lambda i: f"has the status '{status[i]}'{near(str(status[i]), STATUSES)}")
+    _first_bad(path, ~known, lambda i: f"has the status {_quoted(status[i])}{near(str(status[i]), STATUSES)}")
     score = _floats(found["score"])
     ok = status == "ok"
     _first_bad(
         path,
         ok & ~((score >= 0.0) & (score <= 1.0)),
         lambda i: (
-            f"has the score '{found['score'][i].as_py()}': P(fake) in [0, 1] is wanted, or a status other than ok"
+            f"has the score {_quoted(found['score'][i].as_py())}: "
+            f"P(fake) in [0, 1] is wanted, or a status other than ok"
         ),
     )
     score[~ok] = np.nan
@@ -177,7 +189,7 @@ def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
     codes, words = pd.factorize(texts)
     values = np.array([LABEL_WORDS.get(word.lower(), -1) for word in words], dtype=np.int64)
     label = values[codes]
-    _first_bad(path, label < 0, lambda i: f"has the label '{texts[i]}': 0, 1, real or fake is wanted")
+    _first_bad(path, label < 0, lambda i: f"has the label {_quoted(texts[i])}: 0, 1, real or fake is wanted")
     return label
 
 
@@ -203,6 +215,12 @@ def _float(text: str | None) -> float:
         return float(text) if text and "_" not in text else np.nan
     except ValueError:
         return np.nan
+
+
+def _quoted(value: object) -> str:
+    """A value as it is shown in one line, cut where it is long."""
+    text = str(value)
+    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def _first_bad(path: Path, bad: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:

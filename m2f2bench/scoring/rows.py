@@ -40,6 +40,14 @@ class Rows:
         counts = {status: int((self.status == status).sum()) for status in STATUSES}
         return {status: n for status, n in counts.items() if n}
 
+    def without(self, failed: npt.NDArray[np.bool_]) -> Rows:
+        """The same rows with no score (status `error`) where `failed` [N] is true."""
+        return replace(
+            self,
+            status=np.where(failed, "error", self.status).astype(object),
+            score=np.where(failed, np.nan, self.score),
+        )
+
     def ordered(self) -> Rows:
         """The same rows by frame id (in the order of code points), so that nothing depends on the order given."""
         import pyarrow as pa

@@ -1,0 +1,216 @@
+"""Has a detector become worse than it was? Against a stored result, by more than its own noise."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .cards import ProtocolCard
+from .comparer import FIELDS
+from .errors import DataError, ScoreError, near
+from .evidence import Evidence, load_evidence
+from .records import Result, Score
+from .results import Stored, read_stored
+from .runner import run
+from .scorer import resampling, score_evidence
+from .scoring.detection import AT_HALF, LOWER_IS_BETTER, OVERALL
+from .scoring.paired import Judged, difference, holm
+from .signature import DETECTOR, differing
+
+CHANCE = 0.05
+HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
+"""The metrics that are checked unless others are named, as far as the protocol has them."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One metric then and now. `p` is one-sided, of being no worse, Holm-corrected over the metrics checked."""
+
+    metric: str
+    then: float | None
+    now: float | None
+    ci: tuple[float, float] | None
+    """Of the difference now - then where the rows of then are there, else the interval of then."""
+    p: float | None
+    failed: bool
+    how: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A check's outcome. `problems` say what failed, one line each; `notes` what else has changed."""
+
+    detector: str
+    baseline: str
+    dataset: str
+    protocol: str
+    checked: tuple[Checked, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON-ready dictionary."""
+        return {"passed": self.passed, **asdict(self)}
+
+    def text(self) -> str:
+        """As lines of plain text: the verdict, a line per metric, the notes."""
+        verdict = "passed" if self.passed else "FAILED"
+        lines = [f"{verdict}: {self.detector} on {self.dataset}, {self.protocol}, against {self.baseline}"]
+        lines += [f"  {problem}" for problem in self.problems]
+        for one in self.checked:
+            then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
+            ends = f" [{one.ci[0]:+.4f}, {one.ci[1]:+.4f}]" if one.ci else ""
+            p = "" if one.p is None else f", p = {one.p:.4f}"
+            change = "" if one.then is None or one.now is None else f", {one.now - one.then:+.4f}"
+            mark = "FAIL" if one.failed else "ok  "
+            lines.append(f"  {mark} {one.metric:<18} {then} -> {now}{change}{ends}{p} ({one.how})")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+def check(
+    baseline: str | Path,
+    *,
+    detector: Any = None,
+    run_folder: str | Path | None = None,
+    dataset: Any = None,
+    out: str | Path | None = None,
+    metrics: Sequence[str] = (),
+    chance: float = CHANCE,
+    tolerance: float = 0.0,
+    device: str = "auto",
+) -> list[CheckReport]:
+    """Judge again what a stored result judged, and say for each metric whether it fell by more than noise.
+
+    `baseline` is a result file, a run's folder, or a folder of either (a report for each). The detector (by default the
+    one that the result names) is run under the baseline's own protocol, dataset, split and limit, or `run_folder` is
+    taken as that run. With the baseline's rows beside it a metric fails where the paired test says that it fell: a
+    detector that is as good as it was fails in at most `chance` of all checks (all metrics together, Holm). Without
+    rows it fails below the baseline's interval. A fall of at most `tolerance` never fails. Lost coverage fails. Where
+    data or protocol differ nothing can be compared, and that is what the problem says. Raises M2F2BenchError.
+    """
+    stored = read_stored([Path(baseline).expanduser()])
+    if len(stored) > 1 and (run_folder is not None or detector is not None):
+        raise DataError(f"'{baseline}' holds {len(stored)} results: name one to check a detector or a run against it")
+    if not 0.0 < chance < 1.0 or tolerance < 0.0:
+        raise ScoreError(f"chance {chance} must lie between 0 and 1, and tolerance {tolerance} not below 0")
+    reports = []
+    for one in stored:
+        with tempfile.TemporaryDirectory(prefix="m2f2bench-check-") as scratch:
+            folder = (
+                Path(run_folder)
+                if run_folder is not None
+                else _run_again(one, detector, dataset, out or scratch, device)
+            )
+            reports.append(_compare(one, load_evidence(folder), metrics, chance, tolerance))
+    return reports
+
+
+def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
+    result = stored.result
+    limit = result.measured.get("limit")
+    results = run(
+        detectors=[detector if detector is not None else result.detector],
+        datasets=[dataset if dataset is not None else result.dataset],
+        protocols=[ProtocolCard.model_validate(result.protocol_card)],
+        split=result.split,
+        limit=limit if isinstance(limit, int) else None,
+        out=out,
+        device=device,
+    )
+    return results.folders[0]
+
+
+def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
+    then, result = stored.result, score_evidence(now)
+    wanted = list(metrics) or [m for m in then.metrics if m in HEADLINES] or list(then.metrics)
+    unknown = [m for m in wanted if m not in then.metrics]
+    if unknown:
+        raise ScoreError(f"'{stored.path}' has no metric '{unknown[0]}'{near(unknown[0], then.metrics)}")
+    notes = [
+        f"{key} was {then.measured.get(key)}, is {now.measured.get(key)}"
+        for key in (*DETECTOR, "v")
+        if then.measured.get(key) != now.measured.get(key)
+    ]
+    # Rows of then are scored by this version, so that another version's arithmetic is no difference.
+    changed = [key for key in differing(then.measured, now.measured) if key != "v"]
+    checked: list[Checked] = []
+    problems = [
+        f"the signature has changed, so the numbers cannot be compared: {FIELDS[key]} ({key}) was "
+        f"{then.measured.get(key)}, is {now.measured.get(key)}"
+        for key in changed
+    ]
+    if not changed and result.coverage < then.coverage:
+        problems.append(f"coverage fell from {then.coverage:.4g} to {result.coverage:.4g}: {_lost(result)}")
+    if not changed and not problems:
+        if stored.rows is not None:
+            checked = _paired(load_evidence(stored.path), now, wanted, chance, tolerance, notes)
+        else:
+            notes.append(f"no rows beside '{stored.path}': held against its intervals, which is less sharp")
+            checked = [_against_interval(m, then.metrics[m], result.metrics[m], tolerance) for m in wanted]
+    problems += [_told(one) for one in checked if one.failed]
+    return CheckReport(
+        now.detector, str(stored.path), then.dataset, then.protocol, tuple(checked), tuple(problems), tuple(notes)
+    )
+
+
+def _lost(result: Result) -> str:
+    return ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
+
+
+def _told(one: Checked) -> str:
+    then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
+    word = "rose" if one.metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else "fell"
+    return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
+
+
+def _worse(metric: str) -> float:
+    """The sign of a difference now - then that is for the worse."""
+    return 1.0 if metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else -1.0
+
+
+def _paired(
+    then: Evidence, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float, notes: list[str]
+) -> list[Checked]:
+    both = (then.rows.status == "ok") & (now.rows.status == "ok")
+    if not (both == (then.rows.status == "ok")).all() or not (both == (now.rows.status == "ok")).all():
+        notes.append(f"compared on the {int(both.sum())} frames that have a score then and now")
+        then, now = (replace(one, rows=one.rows.without(~both)) for one in (then, now))
+    judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
+    found = [difference(judged[0], judged[1], OVERALL, metric) for metric in metrics]
+    one_sided: list[float | None] = []
+    for metric, d in zip(metrics, found, strict=True):
+        worse = d.difference is not None and d.difference * _worse(metric) > 0
+        one_sided.append(None if d.p is None else d.p / 2.0 if worse else 1.0 - d.p / 2.0)
+    out = []
+    for metric, d, p in zip(metrics, found, holm(one_sided), strict=True):
+        fall = (d.difference or 0.0) * _worse(metric)
+        lost = d.second is not None and d.first is None
+        failed = lost or (p is not None and p < chance and fall > tolerance)
+        out.append(Checked(metric, d.second, d.first, d.ci, p, failed, d.test or "not defined"))
+    return out
+
+
+def _against_interval(metric: str, then: Score, now: Score, tolerance: float) -> Checked:
+    if then.value is None:
+        return Checked(metric, None, now.value, None, None, False, "not defined then")
+    if now.value is None:
+        return Checked(metric, then.value, None, then.ci, None, True, f"not defined now: {now.reason}")
+    sign = _worse(metric)
+    fall = (now.value - then.value) * sign
+    end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]
+    beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)
+    how = "beyond the interval of then" if beyond else "within the interval of then"
+    return Checked(metric, then.value, now.value, then.ci, None, beyond, how if then.ci else "then without an interval")
+
+
+def describe(reports: Sequence[CheckReport]) -> str:
+    """All reports as text."""
+    return "\n".join(report.text() for report in reports)

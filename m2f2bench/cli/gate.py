@@ -1,0 +1,79 @@
+"""`check` and `validate`: what has to pass before a model, or a result, goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, settle
+
+
+def check(
+    baseline: Annotated[Path, typer.Argument(help="A result file, a run's folder, or a folder of either.")],
+    detector: Annotated[
+        str | None, typer.Option("--detector", "-d", help="Default: the one that the baseline names.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Take this run's folder instead of running again.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-s", help="Default: the baseline's.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="Repeatable. Default: the main ones.")
+    ] = None,
+    chance: Annotated[
+        float, typer.Option("--chance", help="How often an equally good detector may fail, all metrics together.")
+    ] = 0.05,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="A fall of at most this never fails.")] = 0.0,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the new run here.")] = None,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fail (exit status 1) when a detector has become worse than a stored result by more than noise."""
+    settle(cards, data)
+    from ..checker import check as look
+    from ..checker import describe
+    from ..errors import CheckFailed
+
+    reports = look(
+        baseline,
+        detector=detector,
+        run_folder=run,
+        dataset=dataset,
+        out=out,
+        metrics=metric or (),
+        chance=chance,
+        tolerance=tolerance,
+        device=device,
+    )
+    if as_json:
+        echo_json([report.to_json() for report in reports])
+    else:
+        typer.echo(describe(reports))
+    failed = [report for report in reports if not report.passed]
+    if failed:
+        raise CheckFailed(f"{len(failed)} of {len(reports)} checks failed, first {failed[0].problems[0]}")
+
+
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Result files, or runs' folders.")],
+    cards: CardsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether result files are sound: schema, signature, numbers, and the rows where they are beside them."""
+    settle(cards)
+    from ..errors import CheckFailed
+    from ..validator import validate_result
+
+    found = {str(file): validate_result(file) for file in files}
+    if as_json:
+        echo_json([{"file": file, "valid": not problems, "problems": problems} for file, problems in found.items()])
+    else:
+        for file, problems in found.items():
+            typer.echo(f"{'INVALID' if problems else 'valid  '}  {file}")
+            for problem in problems:
+                typer.echo(f"         {problem}")
+    wrong = [(file, problems[0]) for file, problems in found.items() if problems]
+    if wrong:
+        raise CheckFailed(f"{len(wrong)} of {len(found)} results are not valid, first '{wrong[0][0]}': {wrong[0][1]}")

@@ -1,0 +1,83 @@
+"""Which number of a column is marked as the best: only one that paired tests tell from every other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..comparer import refuse_incomparable
+from ..errors import ScoreError
+from ..evidence import Evidence, load_evidence
+from ..results import Stored
+from ..scorer import resampling
+from ..scoring.detection import LOWER_IS_BETTER
+from ..scoring.paired import Judged, difference, holm
+from .table import Cell, Table, TableColumn
+
+CHANCE = 0.05
+"""Error of the first kind over all comparisons of the best with the others (Holm's correction)."""
+
+
+def mark_best(table: Table, evidence: Mapping[tuple[str, str], Evidence]) -> Table:
+    """The table with `best` set in the cells that are better than every other of their column by a paired test.
+
+    `evidence` has the rows of results by (signature, protocol). Without those of all numbers of a column, or where they
+    do not cover the same frames, nothing is marked in it: nobody knows.
+    """
+    tests = _Tests(table, evidence)
+    rows = [list(row.cells) for row in table.rows]
+    for i, column in enumerate(table.columns):
+        cells = {j: cells[i] for j, cells in enumerate(rows)}
+        winner = tests.winner(column, {j: c for j, c in cells.items() if c is not None and c.score.value is not None})
+        cell = None if winner is None else rows[winner][i]
+        if winner is not None and cell is not None:
+            rows[winner][i] = replace(cell, best=True)
+    marked = [replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True)]
+    return replace(table, rows=tuple(marked))
+
+
+class _Tests:
+    """Paired tests between a table's cells; what is computed of a detector is computed once."""
+
+    def __init__(self, table: Table, evidence: Mapping[tuple[str, str], Evidence]) -> None:
+        self._evidence = evidence
+        self._judged: dict[tuple[str, str], Judged] = {}
+        self._metrics: dict[tuple[str, str], list[str]] = {}
+        for column in table.columns:
+            names = self._metrics.setdefault((column.signature, column.protocol), [])
+            if column.metric not in names:
+                names.append(column.metric)
+
+    def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
+        """The row of the column's best, if it is that beyond chance."""
+        if len(cells) < 2 or any((cell.signature, column.protocol) not in self._evidence for cell in cells.values()):
+            return None
+        sign = 1.0 if column.metric in LOWER_IS_BETTER else -1.0
+        best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
+        ps = []
+        for other in others:
+            p = self._p(column, cells[best], cells[other])
+            if p is None or p > CHANCE:  # then Holm's p is over it too
+                return None
+            ps.append(p)
+        return best if all(p is not None and p <= CHANCE for p in holm(ps)) else None
+
+    def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
+        one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
+        try:
+            refuse_incomparable(one.detector, one, other.detector, other)
+        except ScoreError:
+            return None
+        return difference(self._judge(column, first), self._judge(column, second), column.method, column.metric).p
+
+    def _judge(self, column: TableColumn, cell: Cell) -> Judged:
+        key = (cell.signature, column.protocol)
+        if key not in self._judged:
+            names, own = self._metrics[column.signature, column.protocol], self._evidence[key]
+            self._judged[key] = Judged(own.units, own.cut, names, resampling(own.protocol))
+        return self._judged[key]
+
+
+def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], Evidence]:
+    """The rows of those results that have them, by (signature, protocol)."""
+    return {(s.result.signature, s.result.protocol): load_evidence(s.path) for s in stored if s.rows is not None}

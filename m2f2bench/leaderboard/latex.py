@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from itertools import groupby
 
@@ -38,6 +39,12 @@ SPECIAL = {
 }
 
 
+FIT = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\box0}\else\box0\fi"
+"""The table, made smaller where it is wider than the page."""
+WIDE = 32
+"""Letters of a name that stand in one line."""
+
+
 def escaped(text: str) -> str:
     """Any text as LaTeX that shows it; a letter that no standard font has is shown by its number."""
     return "".join(SPECIAL.get(c, c) if c in SPECIAL or " " <= c <= "~" else _other(c) for c in text)
@@ -51,7 +58,7 @@ def _other(character: str) -> str:
 
 
 def to_latex(board: Board) -> str:
-    r"""The table as a `table*` environment; needs \usepackage{booktabs}, textcomp being in LaTeX itself since 2020.
+    r"""The table as a `table*` environment; needs \usepackage{booktabs,graphicx,textcomp}.
 
     Datasets head the columns; a value has its interval beneath it, so that a table stays narrow. The signatures stand
     below, numbered like the columns and rows.
@@ -61,10 +68,11 @@ def to_latex(board: Board) -> str:
     ranked = any(row.rank is not None for row in table.rows)
     left = "r" * ranked + "l"
     lines = [
-        r"% needs \usepackage{booktabs,textcomp}",
+        r"% needs \usepackage{booktabs,graphicx,textcomp}",
         r"\begin{table*}",
-        r"\centering\small",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{escaped(table.title)}. {_legend(table)}}}",
+        r"\setbox0=\hbox{%",
         rf"\begin{{tabular}}{{{left}{'c' * len(table.columns)}}}",
         r"\toprule",
         *_heads(table.columns, measures, len(left)),
@@ -72,12 +80,12 @@ def to_latex(board: Board) -> str:
     ]
     for number, row in enumerate(table.rows, 1):
         rank = [str(row.rank) if row.rank is not None else "--"] if ranked else []
-        name = rf"{escaped(row.detector)}\textsuperscript{{{_letter(number)}}}"
+        name = rf"{_name(row.detector)}\textsuperscript{{{_letter(number)}}}"
         lines.append(" & ".join([*rank, name, *(_value(cell) for cell in row.cells)]) + r" \\")
         under = [_interval(cell) for cell in row.cells]
         if any(under):
             lines.append(" & ".join([""] * len(left) + under).lstrip() + r" \\[2pt]")
-    lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip\raggedright\scriptsize"]
+    lines += [r"\bottomrule", r"\end{tabular}}%", FIT, "", r"\smallskip\raggedright\scriptsize"]
     lines += [rf"[{i}] {_signature(signature)}\par" for i, signature in enumerate(measures, 1)]
     lines += [
         rf"\textsuperscript{{{_letter(i)}}} {_signature(row.signature)}; trained on: "
@@ -85,6 +93,14 @@ def to_latex(board: Board) -> str:
         for i, row in enumerate(table.rows, 1)
     ]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _name(detector: str) -> str:
+    """A detector's name; a long one is broken into lines."""
+    if len(detector) <= WIDE:
+        return escaped(detector)
+    pieces = (escaped(piece) for piece in re.split(r"(?<=[-_. /])", detector))
+    return rf"\parbox[t]{{4.5cm}}{{\raggedright {chr(92)}hspace{{0pt}}{(chr(92) + 'allowbreak{}').join(pieces)}}}"
 
 
 def _letter(number: int) -> str:

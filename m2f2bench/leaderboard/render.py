@@ -51,8 +51,13 @@ def table_markdown(table: Table) -> str:
         text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
     if any(cell.best for cell in cells):
         text += f"{BEST_NOTE}\n\n"
-    text += "".join(f"- [{i}] `{signature or 'no result'}`\n" for i, signature in enumerate(measures, 1))
-    return text + "".join(f"- [{_letter(i)}] `{row.signature}`\n" for i, row in enumerate(table.rows))
+    text += "".join(f"- [{i}] {_code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
+    return text + "".join(f"- [{_letter(i)}] {_code(row.signature)}\n" for i, row in enumerate(table.rows))
+
+
+def _code(text: str) -> str:
+    """A code span, which nothing in the text ends."""
+    return f"`{' '.join(text.replace('`', chr(39)).split())}`"
 
 
 def published_markdown(figures: Sequence[Figure]) -> str:

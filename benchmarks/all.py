@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "run_overhead", "hdf5_read", "memory", "intervals")
+NAMES = ("leaderboard", "startup", "run_overhead", "hdf5_read", "memory", "intervals")
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .comparer import Comparison, compare
     from .errors import FrameError, M2F2BenchError
     from .loading import load_dataset, load_detector
+    from .plotter import plot
     from .records import Answer, Frame, Locator, Prediction, Question, Result, Score
     from .registry import register_adapter, register_backend
     from .runner import Results, run
@@ -56,6 +57,7 @@ _HOMES = {
     "compare": "comparer",
     "load_dataset": "loading",
     "load_detector": "loading",
+    "plot": "plotter",
     "register_adapter": "registry",
     "register_backend": "registry",
     "run": "runner",
@@ -91,6 +93,7 @@ __all__ = [
     "compare",
     "load_dataset",
     "load_detector",
+    "plot",
     "register_adapter",
     "register_backend",
     "run",

@@ -188,7 +188,7 @@ def test_refusals(cli, one_line, tmp_path: Path) -> None:
     line = one_line(cli("compare", first, holes))
     assert "their coverage differs (1 / 0.925)" in line and "'a' alone has a score for 3 frames" in line
     assert "first 'f00000'" in line and "missing: half or wrong" in line
-    assert "takes two runs" in one_line(cli("compare", first, first))
+    assert "is given twice" in one_line(cli("compare", first, first))
     assert "not one of the protocol's" in one_line(cli("compare", first, second, "--metric", "acuracy"))
     with pytest.raises(ScoreError, match="two runs or files"):
         m2f2bench.compare(first)

@@ -48,5 +48,10 @@ def test_cards_are_read_and_run(site: Path, tmp_path: Path) -> None:
     assert found["metrics"]["auc"]["value"] == 1.0
 
 
+def test_the_board_is_drawn(site: Path, tmp_path: Path) -> None:
+    text = outside(site, tmp_path, "leaderboard", "ddvqa-c40", "--format", "html")
+    assert text.startswith("<!DOCTYPE html>") and "<style" in text and "efficientnet-lite0" in text
+
+
 def test_no_card_folder_is_importable(site: Path) -> None:
     assert not any((site / name).exists() for name in ("detectors", "datasets", "metrics", "leaderboards"))

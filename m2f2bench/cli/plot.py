@@ -1,0 +1,54 @@
+"""`plot`: figures for papers, from rows that are on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import CardsOption, ColumnOption, DataOption, mapping, settle
+
+
+def plot(
+    kind: Annotated[str, typer.Argument(help="roc, pr, reliability, histogram, methods, ranks.")],
+    places: Annotated[
+        list[Path],
+        typer.Argument(metavar="PLACE...", help="Runs (folders, or files of rows), a folder of runs; ranks: results."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The figure: .png, .pdf or .svg.")],
+    protocol: Annotated[str | None, typer.Option("--protocol", "-p", help="Default: the runs' own.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-s")] = None,
+    split: Annotated[str | None, typer.Option("--split")] = None,
+    group: Annotated[
+        str, typer.Option("--group", metavar="METHOD|average", help="Draw one manipulation, or the mean over them.")
+    ] = "",
+    metric: Annotated[str | None, typer.Option("--metric", "-m", help="Of methods and ranks. Default: AUC.")] = None,
+    log_x: Annotated[bool, typer.Option("--log-x", help="Logarithmic false positive rate.")] = False,
+    bands: Annotated[bool, typer.Option("--bands/--no-bands", help="Intervals around the curves.")] = True,
+    width: Annotated[str, typer.Option("--width", help="single (3.4 in) or double (7 in).")] = "single",
+    title: Annotated[str, typer.Option("--title")] = "",
+    column: ColumnOption = None,
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Draw ROC or precision-recall curves, reliability, scores, manipulations or ranks, and say how they came about."""
+    settle(cards, data)
+    from .. import plotter
+
+    written = plotter.plot(
+        kind,
+        *places,
+        out=out,
+        protocol=protocol,
+        dataset=dataset,
+        split=split,
+        columns=mapping(column),
+        group=group,
+        log_x=log_x,
+        bands=bands,
+        metric=metric,
+        width=width,
+        title=title,
+    )
+    typer.echo(f"wrote {written}")

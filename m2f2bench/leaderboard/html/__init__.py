@@ -1,0 +1,1 @@
+"""The leaderboard as one html page that needs nothing but itself."""

@@ -1,0 +1,110 @@
+"""The leaderboard as one html file: no request leaves it, and it reads without scripts too."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from ...published import Figure
+from ...version import __version__
+from ..board import Board
+from ..table import title
+from . import charts
+from .views import Viewer
+
+STYLE, SCRIPT, TEMPLATE = "page.css", "page.js", "page.html.j2"
+LINK = re.compile(r"https?://[^\s<>\"']+")
+"""What is shown as a link; nothing else is."""
+
+
+@dataclass(frozen=True)
+class PublishedSource:
+    """Others' figures of one source and one way of measuring: detectors by columns, '' where there is none."""
+
+    first: Figure
+    link: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def to_html(board: Board) -> str:
+    """The board as a page of its own, ending in a newline; the same board gives the same page.
+
+    All text of the board is escaped, and the page's content security policy lets nothing run or load but the page's own
+    style and script, which are known by their hashes.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    style, script = (_compact(resources.files(__package__).joinpath(n).read_text("utf-8")) for n in (STYLE, SCRIPT))
+    environment = Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,  # by name it would not be: the template ends in .j2
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["n"] = "{:g}".format
+    viewer = Viewer(board)
+    drawn = charts.Charts(board, viewer)
+    datasets = dict.fromkeys(column.dataset for table in (board.table, *board.methods) for column in table.columns)
+    trained = dict.fromkeys(name for row in board.table.rows for name in row.trained_on)
+    page = environment.get_template(TEMPLATE).render(
+        title=board.table.title,
+        viewer=viewer,
+        charts=drawn,
+        geometry=charts,
+        datasets=list(datasets),
+        trained=sorted(trained),
+        published=_published(board.published),
+        in_domain=any(cell and cell.in_domain for row in board.table.rows for cell in row.cells),
+        best=any(cell and cell.best for t in (board.table, *board.methods) for row in t.rows for cell in row.cells),
+        version=__version__,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+    )
+    return page.rstrip() + "\n"
+
+
+def _compact(text: str) -> str:
+    """A style sheet or script without indentation, empty lines and lines that are a comment."""
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+def _policy(style: str, script: str) -> str:
+    """A content security policy that admits this style and this script alone, and no outside request."""
+
+    def source(text: str) -> str:
+        digest = hashlib.sha256(text.encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+    return (
+        f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _published(figures: Sequence[Figure]) -> list[PublishedSource]:
+    """Figures grouped by what they have in common, in the order of their first."""
+    groups: dict[tuple[str, ...], list[Figure]] = {}
+    for figure in figures:
+        key = (figure.source, figure.where, figure.level, figure.trained_on, figure.selection, figure.note)
+        groups.setdefault(key, []).append(figure)
+    out = []
+    for own in groups.values():
+        columns = list(dict.fromkeys((f.dataset, f.metric) for f in own))
+        values: dict[tuple[str, str, str], list[str]] = {}
+        for f in own:
+            values.setdefault((f.detector, f.dataset, f.metric), []).append(f"{f.value:g}")
+        detectors = dict.fromkeys(f.detector for f in own)
+        rows = tuple((d, tuple(" / ".join(values.get((d, *column), ())) for column in columns)) for d in detectors)
+        link = own[0].where if LINK.fullmatch(own[0].where) else ""
+        heads = tuple(f"{dataset}: {title(metric)}" for dataset, metric in columns)
+        out.append(PublishedSource(own[0], link, heads, rows))
+    return out

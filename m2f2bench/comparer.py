@@ -147,9 +147,7 @@ def distinct_names(evidence: Sequence[Evidence], places: Sequence[str | Path]) -
     names = [own.detector for own in evidence]
     named = [str(place) if names.count(name) > 1 else name for name, place in zip(names, places, strict=True)]
     if len(set(named)) < len(named):
-        raise ScoreError(
-            f"'{next(n for n in named if named.count(n) > 1)}' is given twice: name each run once"
-        )
+        raise ScoreError(f"'{next(n for n in named if named.count(n) > 1)}' is given twice: name each run once")
     return named
 
 

@@ -106,7 +106,7 @@ class Encoder:
 
 def _codes(values: Sequence[object]) -> npt.NDArray[np.int64]:
     codes, _ = pd.factorize(np.array(values, dtype=object))
-    return codes.astype(np.int64)[:, None]
+    return np.asarray(codes, dtype=np.int64)[:, None]
 
 
 def _setting(file: FileFacts | None) -> str:

@@ -188,7 +188,7 @@ def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
 
     codes, words = pd.factorize(texts)
     values = np.array([LABEL_WORDS.get(word.lower(), -1) for word in words], dtype=np.int64)
-    label = values[codes]
+    label = np.asarray(values[codes], dtype=np.int64)
     _first_bad(path, label < 0, lambda i: f"has the label {_quoted(texts[i])}: 0, 1, real or fake is wanted")
     return label
 

@@ -99,7 +99,7 @@ def test_a_finished_run_opened_again_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 def test_a_disk_that_fills_keeps_what_was_written(small_disk) -> None:
-    disk = small_disk("64k")
+    disk = small_disk("256k")
     folder = disk / "run"
     written = 0
     with pytest.raises(StoreError, match="No space left on device"), PredictionStore(folder, "k") as store:
@@ -112,11 +112,11 @@ def test_a_disk_that_fills_keeps_what_was_written(small_disk) -> None:
 
 
 def test_a_disk_that_fills_during_a_run_says_so_in_one_line_and_goes_on(cli, one_line, squares, small_disk) -> None:
-    disk = small_disk("64k")
+    disk = small_disk("256k")
     folder = disk / "run"
     folder.mkdir()
     ballast = disk / "ballast"
-    ballast.write_bytes(b"\0" * (60 << 10))
+    ballast.write_bytes(b"\0" * (252 << 10))
     words = ["run", "-d", "random", "-s", squares, "--out", folder, "--batch-size", "4"]
     line = one_line(cli(*words))
     assert "No space left on device" in line and str(folder) in line

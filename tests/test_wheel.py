@@ -50,7 +50,7 @@ def test_cards_are_read_and_run(site: Path, tmp_path: Path) -> None:
 
 def test_the_board_is_drawn(site: Path, tmp_path: Path) -> None:
     text = outside(site, tmp_path, "leaderboard", "ddvqa-c40", "--format", "html")
-    assert text.startswith("<!DOCTYPE html>") and "<style" in text and "efficientnet-lite0" in text
+    assert text.startswith("<!doctype html>") and "<style" in text and "efficientnet-lite0" in text
 
 
 def test_no_card_folder_is_importable(site: Path) -> None:

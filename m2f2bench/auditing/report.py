@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .. import markdown
+
 Severity = Literal["leak", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
 SHOWN = 3
@@ -77,7 +79,9 @@ class Audit:
         for section in self.sections:
             out += ["", f"## {section.title}", ""]
             if section.rows:
-                out += [*table(section.header, section.rows), *([""] if section.lines else [])]
+                right = [all(_is_number(row[i]) for row in section.rows) for i in range(len(section.header))]
+                text = markdown.table([section.header, *section.rows], right=right)
+                out += [text.rstrip(), *([""] if section.lines else [])]
             out += [f"- {line}" for line in section.lines]
         return "\n".join(out) + "\n"
 
@@ -100,20 +104,6 @@ class Audit:
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings worst first, those of one severity in the order given."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table with its columns in line; a column of numbers is set to the right."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
-    right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        parts = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
-        return f"| {' | '.join(parts)} |"
-
-    rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)]
-    return [line(cells[0]), f"| {' | '.join(rule)} |", *(line(row) for row in cells[1:])]
 
 
 def _is_number(text: str) -> bool:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from itertools import groupby
 
+from ..markdown import letter
 from .board import Board
 from .table import Cell, Table, TableColumn, title
 
@@ -78,9 +79,9 @@ def to_latex(board: Board) -> str:
         *_heads(table.columns, measures, len(left)),
         r"\midrule",
     ]
-    for number, row in enumerate(table.rows, 1):
+    for number, row in enumerate(table.rows):
         rank = [str(row.rank) if row.rank is not None else "--"] if ranked else []
-        name = rf"{_name(row.detector)}\textsuperscript{{{_letter(number)}}}"
+        name = rf"{_name(row.detector)}\textsuperscript{{{letter(number)}}}"
         lines.append(" & ".join([*rank, name, *(_value(cell) for cell in row.cells)]) + r" \\")
         under = [_interval(cell) for cell in row.cells]
         if any(under):
@@ -88,9 +89,9 @@ def to_latex(board: Board) -> str:
     lines += [r"\bottomrule", r"\end{tabular}}%", FIT, "", r"\smallskip\raggedright\scriptsize"]
     lines += [rf"[{i}] {_signature(signature)}\par" for i, signature in enumerate(measures, 1)]
     lines += [
-        rf"\textsuperscript{{{_letter(i)}}} {_signature(row.signature)}; trained on: "
+        rf"\textsuperscript{{{letter(i)}}} {_signature(row.signature)}; trained on: "
         rf"{escaped(', '.join(row.trained_on) or 'nothing')}\par"
-        for i, row in enumerate(table.rows, 1)
+        for i, row in enumerate(table.rows)
     ]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
 
@@ -103,21 +104,11 @@ def _name(detector: str) -> str:
     return rf"\parbox[t]{{4.5cm}}{{\raggedright {chr(92)}hspace{{0pt}}{(chr(92) + 'allowbreak{}').join(pieces)}}}"
 
 
-def _letter(number: int) -> str:
-    head, last = divmod(number - 1, 26)
-    return (_letter(head) if head else "") + chr(97 + last)
-
-
 def _legend(table: Table) -> str:
     cells = [cell for row in table.rows for cell in row.cells if cell]
-    parts = ["Values with 95\\% intervals" if any(cell.score.ci for cell in cells) else "Values"]
-    levels = {
-        signature.split("ci:")[1].split("%")[0]
-        for signature in (column.signature for column in table.columns)
-        if "ci:" in signature and "%" in signature
-    }
-    if len(levels) == 1 and any(cell.score.ci for cell in cells):
-        parts = [rf"Values with {levels.pop()}\% intervals"]
+    levels = {found[1] for column in table.columns if (found := re.search(r"\|ci:([\d.]+)%", column.signature))}
+    share = rf"{levels.pop()}\% " if len(levels) == 1 else ""
+    parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in cells) else "Values"]
     if any(cell.best for cell in cells):
         parts.append("bold: better than every other of its column (paired test, Holm, $p<.05$)")
     if any(cell.in_domain for cell in cells):

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import markdown
 from ..errors import M2F2BenchError, near
 from ..published import Figure
 from .board import Board
@@ -43,21 +44,18 @@ def table_markdown(table: Table) -> str:
     lines = [heads]
     for number, row in enumerate(table.rows):
         rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
-        name = f"{row.detector} [{_letter(number)}]"
+        name = f"{row.detector} [{markdown.letter(number)}]"
         lines.append([*rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
-    text = f"## {table.title}\n\n{aligned([[escaped(v) for v in line] for line in lines], 2 + ranked)}\n"
+    text = f"## {table.title}\n\n{markdown.table(lines, 2 + ranked)}\n"
     cells = [cell for row in table.rows for cell in row.cells if cell]
     if any(cell.in_domain for cell in cells):
         text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
     if any(cell.best for cell in cells):
         text += f"{BEST_NOTE}\n\n"
-    text += "".join(f"- [{i}] {_code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
-    return text + "".join(f"- [{_letter(i)}] {_code(row.signature)}\n" for i, row in enumerate(table.rows))
-
-
-def _code(text: str) -> str:
-    """A code span, which nothing in the text ends."""
-    return f"`{' '.join(text.replace('`', chr(39)).split())}`"
+    text += "".join(f"- [{i}] {markdown.code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
+    return text + "".join(
+        f"- [{markdown.letter(i)}] {markdown.code(row.signature)}\n" for i, row in enumerate(table.rows)
+    )
 
 
 def published_markdown(figures: Sequence[Figure]) -> str:
@@ -74,16 +72,10 @@ def published_markdown(figures: Sequence[Figure]) -> str:
         for detector in dict.fromkeys(figure.detector for figure in group):
             found = [values.get((detector, *column)) for column in columns]
             lines.append([detector, *("–" if value is None else f"{value:.4g}" for value in found)])
-        text += f"\n### {escaped(source)}\n\n{aligned([[escaped(v) for v in line] for line in lines], 1)}\n"
+        text += f"\n### {markdown.escaped(source)}\n\n{markdown.table(lines)}\n"
         text += f"level: {level}; trained on: {trained_on}; checkpoint: {selection}; {where}\n"
         text += f"({note})\n" if note else ""
     return text
-
-
-def _letter(number: int) -> str:
-    """a … z, aa, ab …"""
-    head, last = divmod(number, 26)
-    return (_letter(head - 1) if head else "") + chr(97 + last)
 
 
 def _shown(cell: Cell | None) -> str:
@@ -101,23 +93,6 @@ def _shown(cell: Cell | None) -> str:
 def _share(value: float) -> str:
     """A share below one, never rounded up to one."""
     return f"{min(value, 0.999):.3f}"
-
-
-def escaped(text: str) -> str:
-    """Text that stands in a Markdown table's cell as it is."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def aligned(lines: list[list[str]], left: int) -> str:
-    """A Markdown table from its heading and rows; the first `left` columns are set left, the others right."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-
-    def row(values: list[str]) -> str:
-        padded = (v.ljust(w) if i < left else v.rjust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True)))
-        return "| " + " | ".join(padded) + " |\n"
-
-    rule = "|" + "|".join("-" * (w + 2) if i < left else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|\n"
-    return row(lines[0]) + rule + "".join(row(line) for line in lines[1:])
 
 
 def to_csv(board: Board) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .. import markdown
 from ..comparer import Comparison
 from ..records import Result, Score
 from ..scoring.detection import AT_HALF, AVERAGE, DECISION
 from ..scoring.paired import Difference
-from .render import aligned, escaped
 from .table import title
 
 ORACLE = "oracle threshold"
@@ -23,11 +23,12 @@ def describe_result(result: Result) -> str:
         groups |= {AVERAGE: result.average, **result.methods}
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
     oracle = bool(result.threshold.get("oracle"))
-    lines = [[escaped(head) for head in heads]]
+    lines = [heads]
     for name in result.metrics:
         flag = f" ({ORACLE})" if oracle and name in DECISION else ""
         lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
-    text = f"## {result.detector} on {_place(result.dataset, result.split)}, {result.protocol}\n\n{aligned(lines, 1)}\n"
+    text = f"## {result.detector} on {_place(result.dataset, result.split)}, {result.protocol}\n\n"
+    text += f"{markdown.table(lines)}\n"
     return text + "".join(f"- {line}\n" for line in [*_how(result), *_reasons(groups), f"`{result.signature}`"])
 
 
@@ -101,9 +102,9 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
         left = 1
     else:
         left = 3
-    lines = [[escaped(cell) for cell in line] for line in [heads, *rows]]
     names = " against ".join(found.detectors) if len(found.pairs) == 1 else f"{len(found.detectors)} detectors"
-    text = f"## {names}, on {_place(found.dataset, found.split)}, {found.protocol}\n\n{aligned(lines, left)}\n"
+    text = f"## {names}, on {_place(found.dataset, found.split)}, {found.protocol}\n\n"
+    text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
     notes = [f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all", f"`{found.signature}`"]
     if found.oracle:

@@ -1,0 +1,38 @@
+"""Markdown that is also plain to read: tables with their columns in line, text that stands as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(lines: Sequence[Sequence[str]], left: int = 1, right: Sequence[bool] | None = None) -> str:
+    """A table from its heading and rows, ending in a newline.
+
+    All but the first `left` columns are set to the right, or just those where `right` is true.
+    """
+    right = right if right is not None else [i >= left for i in range(len(lines[0]))]
+    cells = [[escaped(cell) for cell in line] for line in lines]
+    widths = [max(1 + set_right, *(len(line[i]) for line in cells)) for i, set_right in enumerate(right)]
+
+    def row(values: Sequence[str]) -> str:
+        padded = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)]
+        return f"| {' | '.join(padded)} |\n"
+
+    rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)]
+    return row(cells[0]) + f"| {' | '.join(rule)} |\n" + "".join(row(line) for line in cells[1:])
+
+
+def escaped(text: str) -> str:
+    """Text that stands in a table's cell as it is."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def code(text: str) -> str:
+    """A code span, which nothing in the text ends."""
+    return f"`{' '.join(text.replace('`', chr(39)).split())}`"
+
+
+def letter(number: int) -> str:
+    """A footnote's mark, from 0: a … z, aa, ab …"""
+    head, last = divmod(number, 26)
+    return (letter(head - 1) if head else "") + chr(97 + last)

@@ -68,7 +68,7 @@ class CheckReport:
         for one in self.checked:
             then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
             ends = f" [{one.ci[0]:+.4f}, {one.ci[1]:+.4f}]" if one.ci else ""
-            p = "" if one.p is None else f", p = {one.p:.4f}"
+            p = "" if one.p is None else ", p < 0.0001" if one.p < 0.0001 else f", p = {one.p:.4f}"
             change = "" if one.then is None or one.now is None else f", {one.now - one.then:+.4f}"
             mark = "FAIL" if one.failed else "ok  "
             lines.append(f"  {mark} {one.metric:<18} {then} -> {now}{change}{ends}{p} ({one.how})")

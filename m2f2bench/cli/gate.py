@@ -11,7 +11,9 @@ from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json
 
 
 def check(
-    baseline: Annotated[Path, typer.Argument(help="A result file, a run's folder, or a folder of either.")],
+    baseline: Annotated[
+        Path, typer.Argument(help="A result file, a run's folder, or a folder of either. Default: ./baselines.")
+    ] = Path("baselines"),
     detector: Annotated[
         str | None, typer.Option("--detector", "-d", help="Default: the one that the baseline names.")
     ] = None,

@@ -21,7 +21,7 @@ from m2f2bench.auditing.files import FileFacts, kind_of, read_facts
 from m2f2bench.auditing.heldout import Sample, balanced_ranks, beyond_chance, held_out_scores, shuffled
 from m2f2bench.auditing.pairs import APART, SAME_VIDEO, SHARED, UNKNOWN, Counter, Kind, Table, equal_pairs, near_pairs
 from m2f2bench.auditing.pixels import PixelFacts, laplacian, look, phash, residual
-from m2f2bench.auditing.report import first_few, plural, table
+from m2f2bench.auditing.report import first_few, plural
 from m2f2bench.records import Frame, Locator
 from m2f2bench.scoring.intervals import auc_interval
 
@@ -290,9 +290,3 @@ def test_words_and_tables() -> None:
         "2 identities",
     ]
     assert first_few(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
-    assert table(("a", "n"), [("x|y", "1"), ("z", "1,000")]) == [
-        "| a    |     n |",
-        "| ---- | ----: |",
-        "| x\\|y |     1 |",
-        "| z    | 1,000 |",
-    ]

@@ -1,7 +1,8 @@
 """Results on disk, and the rows they were made of.
 
-A run's folder holds `result.json` and `predictions.parquet`. A board's folder holds `results/NAME.json` and, beside it,
-`predictions/NAME.parquet`. Rows that a threshold was picked on have the same name with `--val`.
+A run's folder holds `result.json` and `predictions.parquet`. Anywhere else `NAME.json` has its rows in `NAME.parquet`
+beside it, or, on a board, `results/NAME.json` in `predictions/NAME.parquet`. Rows that a threshold was picked on have
+the same name with `--val`.
 """
 
 from __future__ import annotations
@@ -62,10 +63,14 @@ def _read(path: Path) -> Stored:
         result = Result.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
+    return Stored(result, path, _beside(path, ""), _beside(path, VALIDATION_SUFFIX))
+
+
+def _beside(path: Path, suffix: str) -> Path | None:
+    """The rows of a result file, or with the suffix those of its threshold."""
     if path.name == RESULT:
-        folder = path.parent
-        rows, validation = (f / PREDICTIONS for f in (folder, folder.with_name(folder.name + VALIDATION_SUFFIX)))
+        places = [path.parent.with_name(path.parent.name + suffix) / PREDICTIONS]
     else:
-        folder = path.parent.parent / ROWS_FOLDER
-        rows, validation = (folder / f"{path.stem}{suffix}.parquet" for suffix in ("", VALIDATION_SUFFIX))
-    return Stored(result, path, *(file if file.is_file() else None for file in (rows, validation)))
+        name = f"{path.stem}{suffix}.parquet"
+        places = [path.with_name(name), path.parent.parent / ROWS_FOLDER / name]
+    return next((place for place in places if place.is_file()), None)

@@ -96,6 +96,17 @@ def test_a_finished_run_is_taken(cli, faces: Path) -> None:
     assert cli("check", faces / "baseline", "--run", faces / "baseline").status == 0
 
 
+def test_a_baseline_of_two_files(cli, faces: Path) -> None:
+    (faces / "baselines").mkdir()
+    for name, suffix in (("result.json", "json"), (PREDICTIONS, "parquet")):
+        shutil.copy(faces / "baseline" / name, faces / "baselines" / f"mine.{suffix}")
+    words = ["check", faces / "baselines" / "mine.json", "-d", f"{faces}/mine.py:Worse", "-s", faces / "faces"]
+    outcome = cli(*words)
+    assert outcome.status == 1 and "(DeLong)" in outcome.out, "the rows were found"
+    (faces / "baselines" / "mine.parquet").unlink()
+    assert "held against its intervals" in cli(*words).out
+
+
 def test_without_rows_the_interval_decides(cli, faces: Path) -> None:
     (faces / "baseline" / PREDICTIONS).unlink()
     same = cli(*judge(faces, "Bright"))

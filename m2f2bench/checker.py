@@ -12,17 +12,15 @@ from .cards import ProtocolCard
 from .comparer import FIELDS
 from .errors import DataError, ScoreError, near
 from .evidence import Evidence, load_evidence
-from .records import Result, Score
+from .records import Score
 from .results import Stored, read_stored
 from .runner import run
 from .scorer import resampling, score_evidence
-from .scoring.detection import AT_HALF, LOWER_IS_BETTER, OVERALL
+from .scoring.detection import AT_HALF, HEADLINES, LOWER_IS_BETTER, OVERALL
 from .scoring.paired import Judged, difference, holm
 from .signature import DETECTOR, differing
 
 CHANCE = 0.05
-HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
-"""The metrics that are checked unless others are named, as far as the protocol has them."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
 
 
 def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
-    then, result = stored.result, score_evidence(now)
+    then = stored.result
     wanted = list(metrics) or [m for m in then.metrics if m in HEADLINES] or list(then.metrics)
     unknown = [m for m in wanted if m not in then.metrics]
     if unknown:
@@ -147,22 +145,20 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
         f"{then.measured.get(key)}, is {now.measured.get(key)}"
         for key in changed
     ]
-    if not changed and result.coverage < then.coverage:
-        problems.append(f"coverage fell from {then.coverage:.4g} to {result.coverage:.4g}: {_lost(result)}")
-    if not changed and not problems:
+    if not changed and now.units.coverage < then.coverage:
+        lost = ", ".join(f"{n} {status}" for status, n in now.rows.statuses().items() if status != "ok")
+        problems.append(f"coverage fell from {then.coverage:.4g} to {now.units.coverage:.4g}: {lost}")
+    if not problems:
         if stored.rows is not None:
             checked = _paired(load_evidence(stored.path), now, wanted, chance, tolerance, notes)
         else:
             notes.append(f"no rows beside '{stored.path}': held against its intervals, which is less sharp")
-            checked = [_against_interval(m, then.metrics[m], result.metrics[m], tolerance) for m in wanted]
+            found = score_evidence(now).metrics
+            checked = [_against_interval(m, then.metrics[m], found[m], tolerance) for m in wanted]
     problems += [_told(one) for one in checked if one.failed]
     return CheckReport(
         now.detector, str(stored.path), then.dataset, then.protocol, tuple(checked), tuple(problems), tuple(notes)
     )
-
-
-def _lost(result: Result) -> str:
-    return ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
 
 
 def _told(one: Checked) -> str:

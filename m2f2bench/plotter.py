@@ -18,7 +18,7 @@ from .rules import DETECTION_METRICS
 from .scorer import resampling
 from .scoring.detection import AVERAGE, OVERALL, all_metrics
 from .scoring.intervals import pick_threshold
-from .signature import DETECTOR, measure_signature, short
+from .signature import DETECTOR, measure_signature, place_of, short
 from .store import PREDICTIONS, RESULT
 
 if TYPE_CHECKING:
@@ -259,8 +259,7 @@ def _metric(wanted: str | None, evidence: Evidence) -> str:
 
 
 def _place(evidence: Evidence) -> str:
-    data, split = str(evidence.measured["data"]), str(evidence.measured["split"])
-    return data if split in ("test", "none") else f"{data}@{split}"
+    return place_of(str(evidence.measured["data"]), str(evidence.measured["split"]))
 
 
 def _foot(evidence: Mapping[str, Evidence], series: Sequence[Series], banded: bool) -> list[str]:

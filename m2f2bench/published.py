@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import yaml
@@ -67,6 +68,15 @@ def load_published() -> list[Figure]:
         for source in validate(_File, data, f"published figures '{path}'").sources:
             figures += _figures(source)
     return list(dict.fromkeys(figures))
+
+
+def by_source(figures: Sequence[Figure]) -> list[list[Figure]]:
+    """Figures in groups that share all but detector, dataset, metric and value, in the order of their first."""
+    groups: dict[tuple[str, ...], list[Figure]] = {}
+    for figure in figures:
+        key = (figure.source, figure.where, figure.level, figure.trained_on, figure.selection, figure.note)
+        groups.setdefault(key, []).append(figure)
+    return list(groups.values())
 
 
 def _figures(source: Source) -> list[Figure]:

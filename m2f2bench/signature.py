@@ -74,6 +74,11 @@ def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     return [key for key in MEASURE if first.get(key) != second.get(key)]
 
 
+def place_of(dataset: str, split: str) -> str:
+    """A dataset's name as it is printed, with its split where that is not the test split."""
+    return dataset if split in ("test", "none") else f"{dataset}@{split}"
+
+
 def data_hash(rows: Rows) -> str:
     """12 hex digits over what was judged: each frame's id, video, method, label and pixel digest, in id order.
 

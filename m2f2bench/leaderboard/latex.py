@@ -118,7 +118,7 @@ def _legend(table: Table) -> str:
 
 def _heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> list[str]:
     """Two lines of headings with a rule under each dataset."""
-    groups = [(place, len(list(own))) for place, own in groupby(columns, key=_place)]
+    groups = [(place, len(list(own))) for place, own in groupby(columns, key=lambda column: column.place)]
     first = "".join([" & " * (left - 1)] + [rf" & \multicolumn{{{n}}}{{c}}{{{escaped(place)}}}" for place, n in groups])
     rules, at = [], left + 1
     for _, n in groups:
@@ -129,12 +129,8 @@ def _heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> 
     return [first + r" \\", "".join(rules), " & ".join([*corner, *names]) + r" \\"]
 
 
-def _place(column: TableColumn) -> str:
-    return column.dataset if column.split in ("test", "none") else f"{column.dataset}@{column.split}"
-
-
 def _what(column: TableColumn) -> str:
-    return column.title.removeprefix(_place(column)).removeprefix(" · ") or title(column.metric)
+    return column.title.removeprefix(column.place).removeprefix(" · ") or title(column.metric)
 
 
 def _value(cell: Cell | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import markdown
 from ..errors import M2F2BenchError, near
-from ..published import Figure
+from ..published import Figure, by_source
 from .board import Board
 from .latex import to_latex
 from .table import Cell, Table, title
@@ -60,21 +60,20 @@ def table_markdown(table: Table) -> str:
 
 def published_markdown(figures: Sequence[Figure]) -> str:
     """Others' figures, a table for each source and level; empty without any."""
-    groups: dict[tuple[str, ...], list[Figure]] = {}
-    for figure in figures:
-        key = (figure.source, figure.level, figure.trained_on, figure.selection, figure.where, figure.note)
-        groups.setdefault(key, []).append(figure)
-    text = "\n## Published figures\n\nNot measured here, and not to be ranked with the table above.\n" if groups else ""
-    for (source, level, trained_on, selection, where, note), group in groups.items():
+    text = (
+        "\n## Published figures\n\nNot measured here, and not to be ranked with the table above.\n" if figures else ""
+    )
+    for group in by_source(figures):
+        first = group[0]
         columns = list(dict.fromkeys((figure.dataset, figure.metric) for figure in group))
         values = {(figure.detector, figure.dataset, figure.metric): figure.value for figure in group}
         lines = [["detector", *(f"{dataset} · {title(metric)}" for dataset, metric in columns)]]
         for detector in dict.fromkeys(figure.detector for figure in group):
             found = [values.get((detector, *column)) for column in columns]
             lines.append([detector, *("–" if value is None else f"{value:.4g}" for value in found)])
-        text += f"\n### {markdown.escaped(source)}\n\n{markdown.table(lines)}\n"
-        text += f"level: {level}; trained on: {trained_on}; checkpoint: {selection}; {where}\n"
-        text += f"({note})\n" if note else ""
+        text += f"\n### {markdown.escaped(first.source)}\n\n{markdown.table(lines)}\n"
+        text += f"level: {first.level}; trained on: {first.trained_on}; checkpoint: {first.selection}; {first.where}\n"
+        text += f"({first.note})\n" if first.note else ""
     return text
 
 

@@ -9,6 +9,7 @@ from ..comparer import Comparison
 from ..records import Result, Score
 from ..scoring.detection import AT_HALF, AVERAGE, DECISION
 from ..scoring.paired import Difference
+from ..signature import place_of
 from .table import title
 
 ORACLE = "oracle threshold"
@@ -27,13 +28,9 @@ def describe_result(result: Result) -> str:
     for name in result.metrics:
         flag = f" ({ORACLE})" if oracle and name in DECISION else ""
         lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
-    text = f"## {result.detector} on {_place(result.dataset, result.split)}, {result.protocol}\n\n"
+    text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
     text += f"{markdown.table(lines)}\n"
     return text + "".join(f"- {line}\n" for line in [*_how(result), *_reasons(groups), f"`{result.signature}`"])
-
-
-def _place(dataset: str, split: str) -> str:
-    return dataset if split in ("test", "none") else f"{dataset}@{split}"
 
 
 def _count(scores: dict[str, Score]) -> str:
@@ -103,7 +100,7 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
     else:
         left = 3
     names = " against ".join(found.detectors) if len(found.pairs) == 1 else f"{len(found.detectors)} detectors"
-    text = f"## {names}, on {_place(found.dataset, found.split)}, {found.protocol}\n\n"
+    text = f"## {names}, on {place_of(found.dataset, found.split)}, {found.protocol}\n\n"
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
     notes = [f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all", f"`{found.signature}`"]

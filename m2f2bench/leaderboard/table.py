@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ..cards import Column, LeaderboardCard
 from ..records import Result, Score
 from ..scoring.curve import PAUC_MAX_FPR
-from ..scoring.detection import AT_HALF, AVERAGE, DECISION, LOWER_IS_BETTER
-from ..signature import DETECTOR, differing, measure_signature, short
+from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES, LOWER_IS_BETTER
+from ..signature import DETECTOR, differing, measure_signature, place_of, short
 
 TITLES = {
     "auc": "AUC",
@@ -25,8 +25,6 @@ TITLES = {
     "brier": "Brier score",
     "ece": "ECE",
 }
-HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
-"""The metrics of a table of everything there is; a result has them all."""
 
 
 def title(metric: str) -> str:
@@ -49,12 +47,16 @@ class TableColumn:
     """Where two columns differ in the signature alone: in which fields."""
 
     @property
+    def place(self) -> str:
+        """The dataset, with its split where that is not the test split."""
+        return place_of(self.dataset, self.split)
+
+    @property
     def title(self) -> str:
         """As a heading."""
-        place = self.dataset if self.split in ("test", "none") else f"{self.dataset}@{self.split}"
         what = [self.method] if self.method else [self.protocol, title(self.metric)]
         oracle = "oracle threshold" if self.metric in DECISION and "ORACLE" in self.signature else ""
-        return " · ".join(part for part in (place, *what, oracle, self.note) if part)
+        return " · ".join(part for part in (self.place, *what, oracle, self.note) if part)
 
 
 @dataclass(frozen=True)

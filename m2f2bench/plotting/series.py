@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ import numpy as np
 from ..records import FAKE, ORIGINAL, REAL, Score
 from ..scoring.curve import Curve, curve
 from ..scoring.detection import AVERAGE, OVERALL, Cut, Group, all_fakes, reliability
-from ..scoring.intervals import FEWEST_DEFINED, THREADS, Resampling, Scored, boundary, score_units
+from ..scoring.intervals import FEWEST_DEFINED, Resampling, Scored, boundary, over_draws, score_units
 from ..scoring.rows import Units
 from ..scoring.sample import EDGES, Sample, plain, resampled
 
@@ -178,12 +176,7 @@ class Series:
         if self.rules.resamples == 0 or self.own.n_clusters < 2:
             return None
         sample = resampled(self.own, (0.5,), self.rules.seed)
-        draws = sample.draws(self.rules.resamples, self.rules.seed)
-        found: list[Floats] = []
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="band") as pool:
-            while some := list(islice(draws, 4 * THREADS)):  # not all weights at once in memory
-                found += pool.map(partial(values, sample), some)
-        return np.concatenate(found, axis=1)
+        return np.concatenate(over_draws(sample, self.rules, partial(values, sample)), axis=1)
 
     def _band(self, at: Floats, values: Callable[[list[Curve]], Floats], own: Floats) -> Band | None:
         drawn = self._resampled(lambda sample, weights: values(self._curves(sample, weights)))

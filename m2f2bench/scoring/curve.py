@@ -41,7 +41,7 @@ def curve(real: Floats, fake: Floats) -> Curve:
     return Curve(real, fake, tp, fp, fp[-1], tp[-1])
 
 
-def _ratio(top: Floats, bottom: Floats) -> Floats:
+def ratio(top: Floats, bottom: Floats) -> Floats:
     """top / bottom, NaN where bottom is 0."""
     out = np.full(np.broadcast_shapes(np.shape(top), np.shape(bottom)), np.nan)
     np.divide(top, bottom, out=out, where=np.asarray(bottom) > 0)
@@ -51,14 +51,14 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
 def auc(c: Curve) -> Floats:
     """Area under the ROC curve [B]: P(a fake scores above a real), ties counting half (Mann-Whitney U / mn)."""
     below = c.n_real - c.fp + c.real / 2.0
-    return _ratio(np.einsum("tb,tb->b", c.fake, below), c.n_real * c.n_fake)
+    return ratio(np.einsum("tb,tb->b", c.fake, below), c.n_real * c.n_fake)
 
 
 def average_precision(c: Curve) -> Floats:
     """Average precision [B], fake the positive class: precision times the rise of recall, summed over the scores."""
     called = c.tp + c.fp
     precision = np.divide(c.tp, called, out=np.zeros_like(called), where=called > 0)
-    value = _ratio(np.einsum("tb,tb->b", c.fake, precision), c.n_fake)
+    value = ratio(np.einsum("tb,tb->b", c.fake, precision), c.n_fake)
     return np.where(c.n_real > 0, value, np.nan)
 
 
@@ -67,7 +67,7 @@ def tpr_at_fpr(c: Curve, most: float) -> Floats:
     allowed = most * c.n_real * (1.0 + 1e-12)  # 0.01 * 2900 must allow 29
     steps = (c.fp <= allowed).sum(axis=0)
     reached = np.take_along_axis(c.tp, np.maximum(steps - 1, 0)[None], axis=0)[0]
-    value = _ratio(np.where(steps > 0, reached, 0.0), c.n_fake)
+    value = ratio(np.where(steps > 0, reached, 0.0), c.n_fake)
     return np.where(c.n_real > 0, value, np.nan)
 
 
@@ -77,11 +77,11 @@ def partial_auc(c: Curve, most: float = PAUC_MAX_FPR) -> Floats:
     McClish (1989): (1 + (A - least) / (greatest - least)) / 2 with least = most²/2 and greatest = most. The curve is
     joined by straight lines.
     """
-    width = _ratio(c.real, c.n_real)  # of each step along FPR
-    start = _ratio(c.fp, c.n_real) - width
+    width = ratio(c.real, c.n_real)  # of each step along FPR
+    start = ratio(c.fp, c.n_real) - width
     covered = np.clip(most - start, 0.0, width)
-    rise = _ratio(c.fake, c.n_fake)
-    at_start = _ratio(c.tp, c.n_fake) - rise
+    rise = ratio(c.fake, c.n_fake)
+    at_start = ratio(c.tp, c.n_fake) - rise
     share = np.divide(covered, width, out=np.zeros_like(width), where=width > 0)
     area = (covered * (at_start + rise * share / 2.0)).sum(axis=0)
     least = most * most / 2.0
@@ -101,7 +101,7 @@ def equal_error(c: Curve) -> Crossing:
 
     The nearest ROC point instead of the crossing can be far off with few scores (0.40 for 0.333 in a small case).
     """
-    fpr, tpr = _ratio(c.fp, c.n_real), _ratio(c.tp, c.n_fake)
+    fpr, tpr = ratio(c.fp, c.n_real), ratio(c.tp, c.n_fake)
     gap = 1.0 - tpr - fpr  # FNR - FPR, falling from 1 (nothing called fake) to -1
     step = np.argmax(gap <= 0.0, axis=0)
 
@@ -111,6 +111,6 @@ def equal_error(c: Curve) -> Crossing:
         return np.where(step > 0, before, first), after
 
     (gap_before, gap_after), (fpr_before, fpr_after) = at(gap, 1.0), at(fpr, 0.0)
-    share = _ratio(gap_before, gap_before - gap_after)
+    share = ratio(gap_before, gap_before - gap_after)
     rate = fpr_before + share * (fpr_after - fpr_before)
     return Crossing(np.where((c.n_real > 0) & (c.n_fake > 0), rate, np.nan), step, share)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import curve as curves
-from .curve import Curve
+from .curve import Curve, ratio
 from .sample import BINS, EDGES, Levels, Sample
 
 if TYPE_CHECKING:
@@ -62,23 +62,19 @@ class Group:
         return self.curve.n_real
 
 
-def _ratio(top: Floats, bottom: Floats) -> Floats:
-    return np.asarray(np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=bottom > 0))
-
-
 def accuracy(g: Group) -> Floats:
     """Share of right decisions, in [0, 1]."""
-    return _ratio(g.tp + g.n_real - g.fp, g.n_real + g.n_fake)
+    return ratio(g.tp + g.n_real - g.fp, g.n_real + g.n_fake)
 
 
 def recall(g: Group) -> Floats:
     """Share of the fakes that are called fake, in [0, 1]."""
-    return _ratio(g.tp, g.n_fake)
+    return ratio(g.tp, g.n_fake)
 
 
 def specificity(g: Group) -> Floats:
     """Share of the reals that are called real, in [0, 1]."""
-    return _ratio(g.n_real - g.fp, g.n_real)
+    return ratio(g.n_real - g.fp, g.n_real)
 
 
 def balanced_accuracy(g: Group) -> Floats:
@@ -88,12 +84,12 @@ def balanced_accuracy(g: Group) -> Floats:
 
 def precision(g: Group) -> Floats:
     """Share of what is called fake that is fake, in [0, 1]; NaN where nothing is."""
-    return _ratio(g.tp, g.tp + g.fp)
+    return ratio(g.tp, g.tp + g.fp)
 
 
 def f1(g: Group) -> Floats:
     """2 TP / (2 TP + FP + FN), in [0, 1], fake being the positive class; NaN without fakes."""
-    return np.where(g.n_fake > 0, _ratio(2.0 * g.tp, g.tp + g.fp + g.n_fake), np.nan)
+    return np.where(g.n_fake > 0, ratio(2.0 * g.tp, g.tp + g.fp + g.n_fake), np.nan)
 
 
 def mcc(g: Group) -> Floats:
@@ -107,7 +103,7 @@ def mcc(g: Group) -> Floats:
 def mean_loss(name: str, g: Group) -> Floats:
     """Mean over the units of a loss that depends on score and label alone: log-loss (nats) or Brier score."""
     real, fake = g.levels.losses[name]
-    return _ratio(real @ g.curve.real + fake @ g.curve.fake, g.n_real + g.n_fake)
+    return ratio(real @ g.curve.real + fake @ g.curve.fake, g.n_real + g.n_fake)
 
 
 def reliability(g: Group) -> tuple[Floats, Floats, Floats]:
@@ -123,13 +119,13 @@ def reliability(g: Group) -> tuple[Floats, Floats, Floats]:
 
     both = g.curve.real + g.curve.fake
     n = by_bin(both)
-    return n, _ratio(by_bin(both * g.levels.score[:, None]), n), _ratio(by_bin(g.curve.fake), n)
+    return n, ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
 
 
 def expected_calibration_error(g: Group) -> Floats:
     """Mean over the units of |mean score - share of fakes| of their bin (Guo et al. 2017, of P(fake)), in [0, 1]."""
     n, score, fakes = reliability(g)
-    return _ratio(np.nansum(n * np.abs(score - fakes), axis=0), n.sum(axis=0))
+    return ratio(np.nansum(n * np.abs(score - fakes), axis=0), n.sum(axis=0))
 
 
 RANKING: dict[str, Callable[[Curve], Floats]] = {
@@ -154,6 +150,8 @@ CALIBRATION: dict[str, Callable[[Group], Floats]] = {
     "ece": expected_calibration_error,
 }
 LOWER_IS_BETTER = frozenset({"eer", "log_loss", "brier", "ece"})
+HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
+"""The metrics of a table of everything there is, and of a check; a result has all of its protocol's."""
 FALSE_POSITIVES = {"tpr_at_fpr1": 100, "tpr_at_fpr01": 1000}
 """How many reals it takes for one false positive to be allowed."""
 Values = dict[str, dict[str, "Floats"]]
@@ -259,9 +257,9 @@ def _best(c: Curve, between: Floats, maximise: str) -> Steps:
     if maximise == "accuracy":
         gain = tp - fp
     elif maximise == "balanced_accuracy":
-        gain = _ratio(tp, np.broadcast_to(c.n_fake, tp.shape)) - _ratio(fp, np.broadcast_to(c.n_real, fp.shape))
+        gain = ratio(tp, c.n_fake) - ratio(fp, c.n_real)
     else:
-        gain = _ratio(2.0 * tp, tp + fp + c.n_fake)
+        gain = ratio(2.0 * tp, tp + fp + c.n_fake)
     gain[~np.isfinite(between)] = -np.inf
     best = np.nanmax(gain, axis=0, initial=-np.inf)
     distance = np.where(gain >= best - 1e-12, np.abs(between - 0.5)[:, None], np.inf)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,12 @@ from .curve import PAUC_LEAST
 from .delong import auc_variance, logit_wald, placements
 from .detection import AT_HALF, AVERAGE, DECISION, OVERALL, Cut, Values
 from .rows import Units
-from .sample import plain, resampled
+from .sample import Sample, plain, resampled
 
 if TYPE_CHECKING:
     from ..records import Floats
 
+T = TypeVar("T")
 FEWEST_DEFINED = 0.5
 """An interval is given where the metric is defined in at least this share of the resamples."""
 ONE_CLASS_IS_ENOUGH = frozenset({"accuracy", "log_loss", "brier", "ece"})
@@ -110,18 +111,22 @@ def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Resamplin
         return {}
     cuts = (0.5, cut.value) if cut.how == "fixed" else (0.5,)
     sample = resampled(units, cuts, resampling.seed)
-    draws = sample.draws(resampling.resamples, resampling.seed)
-    pieces: list[Values] = []
-    waiting: deque[Future[Values]] = deque()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="resample") as pool:
-        for weights in draws:
-            waiting.append(pool.submit(detection.evaluate, sample, weights, names, cut))
-            if len(waiting) > THREADS:  # not all weights at once in memory
-                pieces.append(waiting.popleft().result())
-        pieces += [piece.result() for piece in waiting]
+    pieces = over_draws(sample, resampling, lambda weights: detection.evaluate(sample, weights, names, cut))
     return {
         group: {name: np.concatenate([piece[group][name] for piece in pieces]) for name in names} for group in pieces[0]
     }
+
+
+def over_draws(sample: Sample, resampling: Resampling, values: Callable[[Floats], T]) -> list[T]:
+    """`values` of the weights [C, B] of each piece of the resamples, in order; THREADS pieces at a time."""
+    found: list[T] = []
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="resample") as pool:
+        for weights in sample.draws(resampling.resamples, resampling.seed):
+            waiting.append(pool.submit(values, weights))
+            if len(waiting) > THREADS:  # not all weights at once in memory
+                found.append(waiting.popleft().result())
+        return found + [piece.result() for piece in waiting]
 
 
 def auc_interval(

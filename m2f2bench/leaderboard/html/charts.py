@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from ...signature import place_of
 from ..board import Board, RocCurve
 from ..table import Cell, Table
-from .views import ColumnView, TableView, Viewer, number, place_of
+from .views import ColumnView, TableView, Viewer, number
 
 CHARTED = 40
 """Charts show so many detectors at most, in the table's order; the page says how many there are."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from ...published import Figure
+from ...published import Figure, by_source
 from ...version import __version__
 from ..board import Board
 from ..table import title
@@ -92,12 +92,8 @@ def _policy(style: str, script: str) -> str:
 
 def _published(figures: Sequence[Figure]) -> list[PublishedSource]:
     """Figures grouped by what they have in common, in the order of their first."""
-    groups: dict[tuple[str, ...], list[Figure]] = {}
-    for figure in figures:
-        key = (figure.source, figure.where, figure.level, figure.trained_on, figure.selection, figure.note)
-        groups.setdefault(key, []).append(figure)
     out = []
-    for own in groups.values():
+    for own in by_source(figures):
         columns = list(dict.fromkeys((f.dataset, f.metric) for f in own))
         values: dict[tuple[str, str, str], list[str]] = {}
         for f in own:

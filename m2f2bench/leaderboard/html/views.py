@@ -161,7 +161,7 @@ class Viewer:
         return TableView(id, table.title, any(row.rank is not None for row in rows), groups, columns, rows)
 
     def _column(self, column: TableColumn, cells: Sequence[Cell | None]) -> ColumnView:
-        place = place_of(column.dataset, column.split)
+        place = column.place
         full = column.title
         if column.method:
             place += f" · {column.protocol}"
@@ -243,11 +243,6 @@ def distinguish(rows: Sequence[Row]) -> list[str]:
         for i in places:
             out[i] = ", ".join(f"{key}:{own[i][key]}" for key in keys if key in own[i])
     return out
-
-
-def place_of(dataset: str, split: str) -> str:
-    """A dataset with its split, where that is not the usual one."""
-    return dataset if split in ("test", "none") else f"{dataset}@{split}"
 
 
 def number(value: float) -> str:

@@ -151,9 +151,7 @@ def auc_interval(
 
 def _members(units: Units, group: str) -> Members:
     real = units.label == REAL
-    fake = units.label == FAKE
-    if group not in (OVERALL, AVERAGE):
-        fake &= units.method == group
+    fake = units.fakes("" if group == AVERAGE else group)
     holds = np.zeros((2, units.n_clusters), dtype=bool)
     holds[REAL, units.cluster[real]] = True
     holds[FAKE, units.cluster[fake]] = True
@@ -217,9 +215,7 @@ class _Judge:
             return None, "no interval: it takes two real and two fake units"
         if value in (0.0, 1.0):
             return boundary(value, self.members.pairs, self.resampling.level), ""
-        fake = self.units.label == FAKE
-        if self.group not in (OVERALL, AVERAGE):
-            fake &= self.units.method == self.group
+        fake = self.units.fakes("" if self.group == AVERAGE else self.group)
         variance = auc_variance(placements(self.units.score[self.units.label == REAL], self.units.score[fake]))
         return logit_wald(value, variance, self.resampling.level), ""
 

@@ -64,10 +64,7 @@ class Judged:
 
     def places(self, group: str) -> Placements:
         """DeLong's placements of a group's fakes among all reals."""
-        fake = self.units.label == FAKE
-        if group != OVERALL:
-            fake &= self.units.method == group
-        return placements(self.units.score[self.units.label == REAL], self.units.score[fake])
+        return placements(self.units.score[self.units.label == REAL], self.units.score[self.units.fakes(group)])
 
     def right(self, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether each unit's decision is right, bool [N], at the threshold of a decision metric."""

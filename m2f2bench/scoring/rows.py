@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..records import STATUSES, Prediction
+from ..records import FAKE, STATUSES, Prediction
 
 Strings = npt.NDArray[np.object_]
 
@@ -78,6 +78,11 @@ class Units:
     coverage: float
     methods: tuple[str, ...]
     clustered_by: str = "frame"
+
+    def fakes(self, method: str = "") -> npt.NDArray[np.bool_]:
+        """Whether each unit is a fake, bool [N]; with `method`, of that manipulation."""
+        fake = self.label == FAKE
+        return np.asarray(fake & (self.method == method)) if method else fake
 
     @property
     def independent(self) -> bool:

@@ -174,11 +174,42 @@ def read_card(kind: str, path: Path) -> Card:
         raise CardError(f"card '{path}'{line} is not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(data, dict):
         raise CardError(f"card '{path}' must be a mapping of keys to values, not {type(data).__name__}")
+    if kind == "detectors" and "base" in data:
+        data = _on_base(data, path)
     card = validate(MODELS[kind], data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
     if path.stem not in (card.name, "card"):
         raise CardError(f"card '{path}' is named '{card.name}': name and file must agree; rename one of them")
     card._path = path.resolve()
     return card
+
+
+def _on_base(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What a detector's card says on top of its `base`, an untrained card: mappings are merged, the rest replaced."""
+    name, own = data["base"], {key: value for key, value in data.items() if key != "base"}
+    beside = path.parent / f"{name}.yaml"
+    found = beside if beside.is_file() else find_card("detectors", str(name))
+    if found is None:
+        raise CardError(f"card '{path}': its base '{name}' is no detector's card{near(str(name), _names('detectors'))}")
+    if "base" in (yaml.safe_load(found.read_text(encoding="utf-8")) or {}):
+        raise CardError(f"card '{path}': its base '{name}' has a base itself: name that one")
+    base = read_card("detectors", found)
+    if getattr(base, "weights", None) is not None:
+        raise CardError(f"card '{path}': its base '{name}' is a trained detector: name an untrained one")
+    return merged(base.model_dump(mode="json", exclude_unset=True), own)
+
+
+def _names(kind: str) -> list[str]:
+    return [path.stem for path in iter_cards(kind)]
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """One mapping over another: mappings inside them are merged, everything else is replaced."""
+    both = {key: merged(under[key], value) for key, value in over.items() if _mappings(under.get(key), value)}
+    return {**under, **over, **both}
+
+
+def _mappings(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
 
 
 M = TypeVar("M", bound=BaseModel)

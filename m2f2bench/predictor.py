@@ -1,8 +1,9 @@
-"""P(fake) for pictures and videos of one's own, outside any dataset."""
+"""P(fake) for pictures and videos of one's own, outside any dataset; with heat maps where the detector makes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,22 @@ from .adapters.video import VIDEO_SUFFIXES, read_video
 from .engines import local
 from .errors import DataError, FrameError
 from .loading import load_detector
-from .protocol import pick
+from .progress import progress_bar
+from .protocol import pick, spread
 from .records import REAL, Frame, Locator, Prediction
 from .rules import FrameSelection
 
 if TYPE_CHECKING:
+    from .backends.base import Detector
+    from .heatmaps import HeatMapper
+    from .overlays import OverlayFolder
     from .records import Image
 
 THRESHOLD = 0.5
+AT_ONCE = 8
+"""Pictures that are mapped together at most: they are whole in memory, and may be large."""
+DRAWN = 4
+"""Frames of a video whose heat maps are drawn: this many of the judged ones, evenly spread."""
 
 
 class _Files(Adapter):
@@ -44,42 +53,159 @@ class _Clip(_Files):
         return self.images[frame.locator.index]
 
 
+@dataclass
+class _Judged:
+    """One file's rows, and its heat map's picture or why there is none."""
+
+    rows: list[Prediction]
+    heatmap: str | None = None
+    trouble: str = ""
+
+
+@dataclass
+class _Shown:
+    """One file on its way to an overlay: its P(fake), and of each picture the pixels, P(fake), number in a video."""
+
+    file: Path
+    score: float
+    images: list[Image]
+    scores: list[float]
+    numbers: list[int] | None = None
+
+
 def predict_paths(
-    paths: Sequence[str | Path], detector: Any, *, frames: int = 32, device: str = "auto", batch_size: int = 32
+    paths: Sequence[str | Path],
+    detector: Any,
+    *,
+    frames: int = 32,
+    device: str = "auto",
+    batch_size: int = 32,
+    heatmaps: str | Path | None = None,
+    heatmap_scale: str = "fixed",
 ) -> list[dict[str, Any]]:
     """Judge images, videos and folders of them; each is taken as a face crop, as it is.
 
     Returns for each file `path`, `score` (P(fake), for a video the mean of `frames` frames taken evenly over it; None
     where it cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status`, `frames` (how many were
-    judged) and `message`. Raises DataError for a path that is not there or holds nothing to judge.
+    judged), `message`, and `heatmap`. Raises DataError for a path that is not there or holds nothing to judge.
+
+    With `heatmaps` an overlay is drawn for each judged file into that folder (see `overlays`; of a video DRAWN of the
+    judged frames) and `heatmap` is its path, None where there is none. `heatmap_scale` is `fixed` (colours from 0 to 1)
+    or `image` (stretched to the file's own values). Raises DetectorError for a detector that makes no heat maps, and
+    StoreError for a folder that holds another's, before anything is judged.
     """
     files = [file for path in paths for file in _files(Path(path).expanduser())]
     loaded = load_detector(detector, device)
-    name = loaded.card.name
-    images = [file for file in files if file.suffix.lower() not in VIDEO_SUFFIXES]
-    listed = [_frame(str(file), Locator(str(file))) for file in dict.fromkeys(images)]
-    rows = {row.frame: [row] for batch in local.predict(name, loaded, _Files(), listed, batch_size) for row in batch}
-    selection = FrameSelection(which="uniform", count=frames)
-    for file in files:
-        if file.suffix.lower() in VIDEO_SUFFIXES:
-            rows[str(file)] = _judge_video(name, loaded, file, selection, batch_size)
-    return [_summary(str(file), rows[str(file)]) for file in files]
-
-
-def _judge_video(name: str, detector: Any, file: Path, selection: FrameSelection, batch: int) -> list[Prediction]:
+    overlays = _Overlays.of(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
     try:
-        images = read_video(file, lambda n: pick(selection, n))
+        found = _judge(files, loaded, frames, batch_size, overlays)
+    finally:
+        if overlays:
+            overlays.folder.close()
+    return [_summary(str(file), found[str(file)]) for file in files]
+
+
+def _judge(
+    files: Sequence[Path], detector: Detector, frames: int, batch_size: int, overlays: _Overlays | None
+) -> dict[str, _Judged]:
+    """Every file's rows by its path, pictures first, and its overlay."""
+    name = detector.card.name
+    images = [file for file in dict.fromkeys(files) if file.suffix.lower() not in VIDEO_SUFFIXES]
+    listed = [_frame(str(file), Locator(str(file))) for file in images]
+    judged = local.predict(name, detector, _Files(), listed, batch_size)
+    found = {row.frame: _Judged([row]) for batch in judged for row in batch}
+    if overlays:
+        overlays.images(images, found, batch_size)
+    selection = FrameSelection(which="uniform", count=frames)
+    for file in dict.fromkeys(files):
+        if file.suffix.lower() in VIDEO_SUFFIXES:
+            found[str(file)] = _judge_video(name, detector, file, selection, batch_size, overlays)
+    return found
+
+
+class _Overlays:
+    """Draws the heat maps of what was judged."""
+
+    def __init__(self, mapper: HeatMapper, folder: OverlayFolder) -> None:
+        self.mapper, self.folder = mapper, folder
+
+    @classmethod
+    def of(cls, detector: Detector, folder: Path, scale: str) -> _Overlays:
+        """Imported here, so that judging alone needs neither."""
+        from .heatmaps import HeatMapper
+        from .overlays import OverlayFolder
+
+        return cls(HeatMapper(detector), OverlayFolder(folder, detector, scale))
+
+    def images(self, files: Sequence[Path], found: dict[str, _Judged], batch_size: int) -> None:
+        """One overlay for each picture that has a score; read again, so that memory stays flat."""
+        size = min(batch_size, AT_ONCE)
+        scored = [(file, found[str(file)].rows[0].score) for file in files]
+        wanted = [(file, score) for file, score in scored if score is not None]
+        with progress_bar("heat maps", len(wanted)) as advance:
+            for start in range(0, len(wanted), size):
+                chunk = wanted[start : start + size]
+                batch = []
+                for file, score in chunk:
+                    try:
+                        batch.append(_Shown(file, score, [read_image(file, str(file))], [score]))
+                    except FrameError as error:  # it could be read a moment ago
+                        found[str(file)].trouble = f"no heat map: {error.reason}"
+                self.draw(batch, found)
+                advance(len(chunk))
+
+    def draw(self, batch: Sequence[_Shown], found: dict[str, _Judged]) -> None:
+        """Map all pictures of some files at once and write an overlay for each file."""
+        from .plotting.overlay import Panel
+
+        pictures = [(one, i) for one in batch for i in range(len(one.images))]
+        maps = iter(self.mapper.maps([one.images[i] for one, i in pictures], [str(one.file) for one, _ in pictures]))
+        for one in batch:
+            panels, numbers = [], []
+            for i, (image, score) in enumerate(zip(one.images, one.scores, strict=True)):
+                heat, number = next(maps), one.numbers[i] if one.numbers is not None else 0
+                if isinstance(heat, str):
+                    found[str(one.file)].trouble = heat
+                    continue
+                label = f"frame {number}" if one.numbers is not None else ""
+                panels.append(Panel(image, heat, self.mapper.seen(image), score, label))
+                numbers.append(number)
+            if panels:
+                told = numbers if one.numbers is not None else None
+                found[str(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, told))
+
+
+def _judge_video(
+    name: str, detector: Detector, file: Path, selection: FrameSelection, batch: int, overlays: _Overlays | None
+) -> _Judged:
+    picked: list[int] = []
+
+    def sampler(n: int) -> list[int]:
+        picked[:] = pick(selection, n)
+        return picked
+
+    try:
+        images = read_video(file, sampler)
     except FrameError as error:
-        return [Prediction(str(file), str(file), "", "", REAL, error.status, None, message=error.reason)]
+        return _Judged([Prediction(str(file), str(file), "", "", REAL, error.status, None, message=error.reason)])
     frames = [_frame(f"{file}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
-    return [row for rows in local.predict(name, detector, _Clip(images), frames, batch) for row in rows]
+    rows = [row for rows in local.predict(name, detector, _Clip(images), frames, batch) for row in rows]
+    judged = _Judged(rows)
+    scored = [(i, row.score) for i, row in enumerate(rows) if row.score is not None]
+    if overlays and scored:
+        few = spread(scored, DRAWN)
+        mean = sum(score for _, score in scored) / len(scored)
+        shown = _Shown(file, mean, [images[i] for i, _ in few], [s for _, s in few], [picked[i] for i, _ in few])
+        overlays.draw([shown], {str(file): judged})
+    return judged
 
 
 def _frame(name: str, locator: Locator) -> Frame:
     return Frame(name, name, REAL, "unknown", "none", (), locator)
 
 
-def _summary(path: str, rows: list[Prediction]) -> dict[str, Any]:
+def _summary(path: str, judged: _Judged) -> dict[str, Any]:
+    rows = judged.rows
     scores = [row.score for row in rows if row.score is not None]
     failed = next((row for row in rows if row.status != "ok"), None)
     score = sum(scores) / len(scores) if scores else None
@@ -89,7 +215,8 @@ def _summary(path: str, rows: list[Prediction]) -> dict[str, Any]:
         "verdict": None if score is None else "fake" if score >= THRESHOLD else "real",
         "status": "ok" if scores or failed is None else failed.status,
         "frames": len(scores),
-        "message": failed.message if failed else "",
+        "message": failed.message if failed else judged.trouble,
+        "heatmap": judged.heatmap,
     }
 
 

@@ -144,6 +144,7 @@ BACKENDS = Registry(
         "constant": "m2f2bench.backends.constant:ConstantDetector",
         "random": "m2f2bench.backends.random:RandomDetector",
         "frequency": "m2f2bench.backends.frequency:FrequencyDetector",
+        "m2f2det": "m2f2bench.backends.m2f2det.detector:M2F2Detector",
         "timm": "m2f2bench.backends.timm:TimmDetector",
     },
 )

@@ -11,6 +11,8 @@ Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Settings(BaseModel):
@@ -23,6 +25,8 @@ class InputSettings(Settings):
     """How an image becomes the network's input: resized to `size`×`size`, /255, minus mean, over std (RGB)."""
 
     size: int = Field(default=224, ge=8, le=4096)
+    fit: Literal["squash", "centre"] = "squash"
+    """A picture that is not square: squashed, or its shorter edge resized and the centre cut out (as CLIP does)."""
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -31,7 +35,8 @@ class InputSettings(Settings):
         def numbers(values: Triple) -> str:
             return ",".join(f"{v:g}" for v in values)
 
-        return f"{self.size}px-{self.interpolation}-mean{numbers(self.mean)}-std{numbers(self.std)}"
+        fit = "" if self.fit == "squash" else f"-{self.fit}"
+        return f"{self.size}px{fit}-{self.interpolation}-mean{numbers(self.mean)}-std{numbers(self.std)}"
 
 
 class AugmentationSettings(Settings):
@@ -66,9 +71,22 @@ class TrainingSettings(Settings):
     """A step's batch is worked off in this many parts."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0.0)
+    lr_of: dict[str, Annotated[float, Field(gt=0.0)]] = {}
+    """Learning rates of single parameters: a pattern of their names (`*scale`) to a rate; all others have `lr`."""
     weight_decay: float = Field(default=0.0, ge=0.0)
+    """With adam and sgd the factor of an L2 penalty, with adamw decoupled decay."""
+    decay: Literal["matrices", "all"] = "matrices"
+    """What is decayed: weight matrices and kernels (not biases, norms and scales), or all that is trained."""
     warmup_epochs: float = Field(default=1.0, ge=0.0)
-    """Linear warm-up, then cosine to zero."""
+    """Linear warm-up; after it the schedule."""
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """Half a cosine down to zero, or constant and reduced when the validation loss no longer falls."""
+    plateau_factor: float = Field(default=0.4, gt=0.0, lt=1.0)
+    """What the plateau schedule multiplies all learning rates by."""
+    plateau_patience: int = Field(default=6, ge=0)
+    """Epochs in a row without an improvement that it bears; one more and the rates are reduced."""
+    stop_after: int | None = Field(default=None, ge=1)
+    """The training ends early when so many epochs in a row were no better than the best one; None for never."""
     clip_grad_norm: float | None = Field(default=None, gt=0.0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)

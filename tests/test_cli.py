@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 JUDGING = ["run", "train", "score", "compare", "leaderboard", "check", "validate", "predict"]
-COMMANDS = [*JUDGING, "audit", "plot", "list", "describe", "sheet", "doctor"]
+COMMANDS = [*JUDGING, "audit", "plot", "list", "describe", "localize", "sheet", "doctor"]
 LIGHT = [["--help"], ["list", "detectors"], ["list", "backends"], ["list", "datasets", "--json"], ["describe", "frame"]]
 
 

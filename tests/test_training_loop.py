@@ -92,27 +92,6 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch
         TimmDetector.fit(replace(job, resume=True, identity="other"))
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    values = {"epochs": 2, "options": {"model": "test_convnext"}, "lr": 1e-3, "clip_grad_norm": 1.0}
-    alone = fit(tmp_path / "one", **values)
-    # `accelerate launch` starts one process on a CPU whatever number it is given (more take MPI); torch's launcher,
-    # which it uses itself on GPUs, starts two.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, str(SCRIPT), str(tmp_path / "two"), json.dumps(values)]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads((tmp_path / "two" / "fit.json").read_text())
-    assert "each batch shared out over 2 processes" in report["notes"]
-    curves = report["curves"]
-    assert len(curves) == len(alone.curves) == 2
-    for one, two in zip(alone.curves, curves, strict=True):
-        assert one.keys() == two.keys()
-        assert [two[key] for key in one] == pytest.approx(list(one.values()), abs=1e-5)
-    # That the batch really was shared out: half of it would give another loss.
-    half = fit(tmp_path / "half", **{**values, "batch_size": 4})
-    assert abs(half.curves[1]["train_loss"] - alone.curves[1]["train_loss"]) > 1e-3
-
-
 def test_accumulation_changes_nothing_without_batch_norm(tmp_path: Path) -> None:
     options = {"model": "test_convnext"}
     one = fit(tmp_path / "one", options=options, lr=1e-3)

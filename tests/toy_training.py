@@ -51,15 +51,16 @@ def auc(labels: Any, scores: Any) -> float | None:
 
 
 def toy_job(
-    out: Path, *, resume: bool = False, identity: str = "toy", options: Any = None, **settings: Any
+    out: Path, *, resume: bool = False, identity: str = "toy", options: Any = None, size: int = 32, **settings: Any
 ) -> TrainingJob:
-    """A job of 12 real and 20 fake training frames (one of them unreadable) and 8 + 8 for validation."""
+    """A job of 12 real and 20 fake training frames (one of them unreadable) and 8 + 8 for validation; the network's
+    input has `size` pixels a side."""
     values = {"epochs": 2, "batch_size": 8, "lr": 3e-3, "augmentation": AUGMENTATION, **settings}
     training = TrainingSettings.model_validate(values)
     card = DetectorCard(
         name="toy",
         backend="timm",
-        input=InputSettings(size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        input=InputSettings(size=size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         options={"model": "test_resnet", **(options or {})},
         training=training,
     )

@@ -97,6 +97,11 @@ class Localizer(abc.ABC):
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """Float [B, h, w] in [0, 1], the higher the more manipulated; h and w as the model has them."""
 
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """The part of a picture of this many pixels that its map lies over: top, left, bottom, right, as shares of
+        height and width. Here all of it."""
+        return 0.0, 0.0, 1.0, 1.0
+
 
 class Explainer(abc.ABC):
     """A detector that also says why: an answer per question."""

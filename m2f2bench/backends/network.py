@@ -27,12 +27,27 @@ RESAMPLING = {
 
 
 def resize(image: Image, settings: InputSettings) -> Image:
-    """An RGB uint8 image [H, W, 3] squashed to [size, size, 3], antialiased; itself where it has that size."""
+    """An RGB uint8 image [H, W, 3] as [size, size, 3], antialiased, squashed or cut as `settings.fit` says; itself
+    where it has that size. The longer edge of a picture to be cut is rounded down, and so is the cut's corner.
+    """
     size = settings.size
-    if image.shape[:2] == (size, size):
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
         return image
-    picture = PillowImage.fromarray(image).resize((size, size), RESAMPLING[settings.interpolation])
-    return np.array(picture, dtype=np.uint8)
+    shape = (size, size)
+    if settings.fit == "centre":
+        shape = (size * width // min(height, width), size * height // min(height, width))
+    picture = PillowImage.fromarray(image).resize(shape, RESAMPLING[settings.interpolation])
+    left, top = (shape[0] - size) // 2, (shape[1] - size) // 2
+    return np.array(picture.crop((left, top, left + size, top + size)), dtype=np.uint8)
+
+
+def seen(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
+    """The part of a picture that `resize` leaves in: top, left, bottom, right, as shares of its height and width."""
+    if settings.fit == "squash":
+        return 0.0, 0.0, 1.0, 1.0
+    down, across = (1 - min(1.0, width / height)) / 2, (1 - min(1.0, height / width)) / 2
+    return down, across, 1 - down, 1 - across
 
 
 class Normalise:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,25 +20,32 @@ from ..training.job import FitReport, TrainingJob
 from .base import file_fingerprint, trained_weights
 from .network import NetworkDetector, Normalise, resize
 from .offline import efficientnet_to_timm, offline_weights
+from .weights import load_strictly as load_strictly
+from .weights import read_weights as read_weights
 
 if TYPE_CHECKING:
     from ..records import Floats, Frame
     from ..training.linear import LinearModel
 
 
-class TimmOptions(Settings):
-    """Options of the `timm` backend."""
+class TimmSource(Settings):
+    """A timm network and where its weights come from."""
 
     model: str
     """timm's name of the architecture, such as `tf_efficientnet_lite0`."""
-    mode: Literal["finetune", "probe"] = "finetune"
-    """`finetune`: all weights are trained; `probe`: a logistic regression on frozen features."""
     pretrained: str | None = None
     """Where training starts: `offline` (an installed package), `hub`, a .safetensors or .pth file, null (random)."""
     drop_rate: Probability = 0.0
     drop_path_rate: Probability = 0.0
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Passed to `timm.create_model`."""
+
+
+class TimmOptions(TimmSource):
+    """Options of the `timm` backend."""
+
+    mode: Literal["finetune", "probe"] = "finetune"
+    """`finetune`: all weights are trained; `probe`: a logistic regression on frozen features."""
 
 
 class Probe(nn.Module):
@@ -86,9 +94,9 @@ class TimmDetector(NetworkDetector):
 
         options = _options(card)
         path = trained_weights(card)
-        model = _probe(options) if options.mode == "probe" else _classifier(options, classes=1)
+        model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
         load_strictly(model, read_tensors(path)[0], path)
-        identity = (options.model_dump_json(exclude={"pretrained"}), str(card.input))
+        identity = (_identity(options), str(card.input))
         return cls(model, card.input, device, file_fingerprint(path, *identity))
 
     @classmethod
@@ -103,11 +111,17 @@ class TimmDetector(NetworkDetector):
         return _fit_probe(job, options) if options.mode == "probe" else _finetune(job, options)
 
 
+def _identity(options: TimmOptions) -> str:
+    """What of the options decides a trained detector's scores, with the keys in the order of its first fingerprints."""
+    content = options.model_dump(mode="json", exclude={"pretrained"})
+    return json.dumps({"model": content.pop("model"), "mode": content.pop("mode"), **content}, separators=(",", ":"))
+
+
 def _options(card: DetectorCard) -> TimmOptions:
     return validate(TimmOptions, card.options, f"options of detector '{card.name}'")
 
 
-def _create(options: TimmOptions, **more: Any) -> nn.Module:
+def _create(options: TimmSource, **more: Any) -> nn.Module:
     """`timm.create_model` with errors in one line. Unless `pretrained` says so, nothing is downloaded."""
     import timm
 
@@ -125,7 +139,8 @@ def _create(options: TimmOptions, **more: Any) -> nn.Module:
     return model
 
 
-def _classifier(options: TimmOptions, classes: int, pretrained: bool = False) -> nn.Module:
+def classifier(options: TimmSource, classes: int, pretrained: bool = False) -> nn.Module:
+    """The architecture with a head of so many classes; weights from the hub with `pretrained`, else random."""
     return _create(options, num_classes=classes, pretrained=pretrained)
 
 
@@ -135,39 +150,12 @@ def _probe(options: TimmOptions) -> Probe:
     return Probe(backbone, 2 * sum(backbone.feature_info.channels()))  # type: ignore[operator, union-attr]
 
 
-def load_strictly(model: nn.Module, tensors: dict[str, torch.Tensor], path: Path, head: tuple[str, ...] = ()) -> None:
-    """Load a state dict whose names and shapes must be the model's, but for tensors whose name starts with `head`.
-
-    Raises DetectorError naming the first missing, unexpected or differently shaped tensor and counting the rest.
-    """
-    own = model.state_dict()
-
-    def free(name: str) -> bool:
-        return bool(head) and name.startswith(head)
-
-    problems = {
-        "missing": [name for name in own if name not in tensors and not free(name)],
-        "unexpected": [name for name in tensors if name not in own and not free(name)],
-        "of another shape": [
-            name for name in own if name in tensors and tensors[name].shape != own[name].shape and not free(name)
-        ],
-    }
-    for what, names in problems.items():
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise DetectorError(
-                f"weights '{path}' do not fit {type(model).__name__}: tensor '{names[0]}'{more} {what}; "
-                "is this the file of another model?"
-            )
-    model.load_state_dict({name: tensors[name] for name in own if name in tensors and not free(name)}, strict=False)
-
-
-def _pretrained(options: TimmOptions, folder: Path) -> nn.Module:
+def pretrained_classifier(options: TimmSource, folder: Path) -> nn.Module:
     """The architecture with one logit, its other weights from where `options.pretrained` says."""
     source = options.pretrained
     if source == "hub":
-        return _classifier(options, classes=1, pretrained=True)
-    model = _classifier(options, classes=1)
+        return classifier(options, classes=1, pretrained=True)
+    model = classifier(options, classes=1)
     if source == "offline":
         path = offline_weights(options.model)
         full = _create(options, pretrained=False)
@@ -193,36 +181,13 @@ def _reset_head(model: nn.Module) -> None:
             nn.init.normal_(value, std=0.01) if value.ndim > 1 else nn.init.zeros_(value)
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors file or of a .pth file (a state dict, bare or under `state_dict` or `model`).
-
-    A .pth is read without running anything in it. Raises DetectorError.
-    """
-    if path.suffix == ".safetensors":
-        from ..training.checkpoint import read_tensors
-
-        return read_tensors(path)[0]
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DetectorError(
-            f"weights '{path}' cannot be read: {first_line(error)}; give a .safetensors or a plain .pth state dict"
-        ) from None
-    for key in ("state_dict", "model"):
-        if isinstance(data, dict) and isinstance(data.get(key), dict):
-            data = data[key]
-    if not isinstance(data, dict) or not all(isinstance(value, torch.Tensor) for value in data.values()):
-        raise DetectorError(f"weights '{path}' hold no state dict: give a .safetensors or a plain .pth state dict")
-    return {str(name).removeprefix("module."): value for name, value in data.items()}
-
-
 def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
     from ..training.loop import Network, fit_network
 
     settings = job.card.input
     with torch.random.fork_rng():
         torch.manual_seed(job.settings.seed)
-        model = _pretrained(options, job.card.folder)
+        model = pretrained_classifier(options, job.card.folder)
         _reset_head(model)
     return fit_network(
         job,
@@ -244,7 +209,7 @@ def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     if options.pretrained is None:
         raise DetectorError(f"detector '{job.card.name}': a probe of random weights: set `pretrained` in its options")
     probe = _probe(options)
-    tensors = _pretrained(options, job.card.folder).state_dict()
+    tensors = pretrained_classifier(options, job.card.folder).state_dict()
     own = probe.backbone.state_dict()
     load_strictly(probe.backbone, {name: tensors[name] for name in own if name in tensors}, Path(options.model))
     probe = probe.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

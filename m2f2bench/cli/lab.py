@@ -1,4 +1,4 @@
-"""`train`, `predict`, `sheet`: work with one detector or one dataset."""
+"""`train`, `predict`, `localize`, `sheet`: work with one detector or one dataset."""
 
 from __future__ import annotations
 
@@ -42,10 +42,35 @@ def train(
     typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
 
 
+def import_weights(
+    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="Published weights, or the 7B model's folder.")],
+    kind: Annotated[str, typer.Option("--as", help="m2f2det-released-detector or m2f2det-released-explainer.")],
+    out: Annotated[Path, typer.Option("--out", help="The detector's folder; it must not be there, or be empty.")],
+    vision_tower: Annotated[
+        Path | None, typer.Option("--vision-tower", help="A file whose CLIP image tower takes the place of FILE's.")
+    ] = None,
+) -> None:
+    """Make a detector of published weights, without running anything in their file."""
+    from ..backends.m2f2det.importing import RECORD
+    from ..backends.m2f2det.importing import import_weights as fetch
+
+    card = fetch(file, kind, out, vision_tower)
+    for note in json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"]:
+        typer.echo(f"note: {note}")
+    typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
+
+
 def predict(
     paths: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO|DIR...")],
     detector: Annotated[str, typer.Option("--detector", "-d", help="Name, card, folder or file.py:Class.")],
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames taken evenly from a video.")] = 32,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option("--heatmap", metavar="DIR", help="Draw where: an overlay (PNG) and the map (NPY) for each file."),
+    ] = None,
+    heatmap_scale: Annotated[
+        str, typer.Option("--heatmap-scale", help="Colours: fixed (0 to 1), image (the map's own range).")
+    ] = "fixed",
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     as_json: JsonOption = False,
@@ -54,13 +79,49 @@ def predict(
     settle(cards)
     from ..predictor import predict_paths
 
-    found = predict_paths(paths, detector, frames=frames, device=device)
+    found = predict_paths(paths, detector, frames=frames, device=device, heatmaps=heatmap, heatmap_scale=heatmap_scale)
     if as_json:
         echo_json(found)
         return
     for item in found:
         score = "     –" if item["score"] is None else f"{item['score']:.4f}"
         typer.echo(f"{score}  {item['verdict'] or item['status']:<10}  {item['path']}  {item['message']}".rstrip())
+    if heatmap is not None:
+        typer.echo(f"wrote {sum(item['heatmap'] is not None for item in found)} heat maps to {heatmap}")
+
+
+def localize(
+    detector: Annotated[str, typer.Option("--detector", "-d", help="One that makes heat maps.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-s", help="One with true masks, such as synthetic.")],
+    split: Annotated[str, typer.Option("--split")] = "test",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only N frames, evenly spread.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the report: .json (with every frame) or .md.")
+    ] = None,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold a detector's heat maps against true masks: energy in the mask against its area, and controls."""
+    settle(cards, data)
+    from ..errors import StoreError
+    from ..files import write_json, write_text
+    from ..localizer import localize as hold
+
+    if out is not None and out.suffix not in (".json", ".md"):
+        raise StoreError(f"--out {out}: its name must end in .json or .md")
+    report = hold(detector, dataset, split=split, limit=limit, device=device)
+    if out is not None and out.suffix == ".json":
+        write_json(out, report.to_json(frames=True))
+    elif out is not None:
+        write_text(out, report.markdown())
+    if as_json:
+        echo_json(report.to_json())
+        return
+    typer.echo(report.markdown(), nl=False)
+    if out is not None:
+        typer.echo(f"\nwrote {out}")
 
 
 def sheet(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 
-from ..errors import DetectorError
+from ..errors import DetectorError, first_line
+
+if TYPE_CHECKING:
+    from .job import TrainingJob
 
 
 def pick_device(device: str) -> torch.device:
@@ -20,3 +25,29 @@ def pick_device(device: str) -> torch.device:
             f"device '{device}' is not there ({torch.cuda.device_count()} CUDA devices): give auto or cpu"
         )
     return picked
+
+
+def make_accelerator(job: TrainingJob) -> Any:
+    """An Accelerator for the job's device and precision. Raises DetectorError where they do not go together."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+
+    # These are singletons: without a reset a second training in this process would keep the first one's settings.
+    alone = not PartialState._shared_state or PartialState().num_processes == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)
+    device = pick_device(job.device)
+    settings = job.settings
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise DetectorError(
+            f"detector '{job.card.name}': precision fp16 cannot be used on cpu: set `precision` to fp32 or bf16"
+        )
+    if device.index is not None:
+        torch.cuda.set_device(device)
+    precision = "no" if settings.precision == "fp32" else settings.precision
+    try:
+        return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+    except ValueError as error:
+        raise DetectorError(
+            f"detector '{job.card.name}': precision {settings.precision} cannot be used on {device.type} "
+            f"({first_line(error)}): set `precision: fp32`"
+        ) from None

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ..errors import DetectorError, first_line
+from ..errors import DetectorError
 from ..progress import Advance, progress_bar
+from .batchnorm import SharedStatistics
 from .checkpoint import (
     WEIGHTS,
     Checkpoint,
@@ -26,12 +27,13 @@ from .checkpoint import (
     write_report,
     write_tensors,
 )
-from .device import pick_device
+from .device import make_accelerator
 from .job import FitReport, TrainingJob
 from .loader import Parts, part_loader, prepared_batches
+from .optimizer import make_optimizer
 from .reading import FrameReader
 from .sampling import derived_seed, epoch_batches, steps_per_epoch
-from .schedule import lr_factor
+from .schedule import lr_factor, plateau_lr_factor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,10 +45,12 @@ if TYPE_CHECKING:
 class Network:
     """What a backend hands to the loop.
 
-    `model` maps the output of `normalise` to one logit an image, [B] or [B, 1], the higher the more fake. `prepare`
-    turns an RGB uint8 image [H, W, 3] into an array of a fixed shape (in workers); `normalise` a stacked batch of
-    these, on the device, into the model's input. Submodules named in `frozen` stay in eval mode and are neither
-    trained nor checkpointed. `metadata` goes into the weights file.
+    `model` maps the output of `normalise` to one logit an image, [B] or [B, 1], the higher the more fake; over several
+    processes every trained parameter must take part in it. `prepare` turns an RGB uint8 image [H, W, 3] into an array
+    of a fixed shape (in workers); `normalise` a stacked batch of these, on the device, into the model's input.
+    Submodules named in `frozen` stay in eval mode, get no gradient and are in no checkpoint, so a backend that resumes
+    must give them the same weights again; the final weights hold them. `metadata` goes into the weights file, `options`
+    (JSON values) into the report and so onto the trained detector's card; `notes` into the report.
     """
 
     model: nn.Module
@@ -54,6 +58,8 @@ class Network:
     normalise: Callable[[torch.Tensor], torch.Tensor]
     frozen: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -77,9 +83,12 @@ def fit_network(job: TrainingJob, network: Network) -> FitReport:
     Writes `model.safetensors` (all of the model) into `job.out`, a checkpoint there after each epoch and each
     `checkpoint_steps`. With `job.resume` a training that was cut off goes on; on a CPU it ends with the very same
     bits. An image that cannot be read adds nothing to its step's gradient, which is still divided by the planned
-    batch size. Curves hold, per epoch: epoch (from 1), train_loss, val_loss, val_auc, lr (of the last step); what
-    is not defined is left out. Raises DetectorError for a loss that is not finite, an unusable device or precision,
-    or a folder in use; DataError for a missing class or more than 5% of unreadable frames.
+    batch size. Curves hold, per epoch: epoch (from 1), train_loss, val_loss, val_auc, lr (the base rate of the last
+    step); what is not defined is left out. Several processes share out each part of a batch and learn what one would
+    learn with as many parts: batch normalisation, too, takes its statistics over a part of all processes. Dropout
+    alone differs: each process draws masks of its own. Raises DetectorError for a loss that is not finite, an unusable
+    device or precision, an `lr_of` that does not fit, or a folder in use; DataError for a missing class or more than
+    5% of unreadable frames.
     """
     done = finished_report(job)
     if done is not None:
@@ -98,10 +107,10 @@ class _Training:
         self.total = self.steps * self.settings.epochs
         self.warmup = round(self.settings.warmup_epochs * self.steps)
         self.reader = FrameReader(job.read)
-        self.accelerator = _accelerator(job)
+        self.accelerator = make_accelerator(job)
         self.plain_forward = network.model.forward  # before accelerate wraps it: validation runs in fp32
         self._freeze()
-        self.optimizer = self.accelerator.prepare(_optimizer(network.model, job))
+        self.optimizer = self.accelerator.prepare(make_optimizer(network.model, self.settings, job.card.name))
         self.model = self.accelerator.prepare(network.model.to(memory_format=torch.channels_last))
         self.progress = Counters(job.identity)
         self.best: dict[str, torch.Tensor] | None = None
@@ -113,13 +122,25 @@ class _Training:
         self.reader.unreadable.update(self.progress.unreadable)
         shown = self.total if self.accelerator.is_main_process else 0
         with progress_bar("training", shown, self.progress.step) as advance:
-            while self.progress.step < self.total:
+            while self.progress.step < self.total and not self._stops():
                 self._epoch(self.progress.step // self.steps, self.progress.step % self.steps, advance)
         return self._finish()
 
     def _freeze(self) -> None:
         for name in self.network.frozen:
             self.network.model.get_submodule(name).requires_grad_(False)
+
+    def _train_mode(self) -> None:
+        """All of the model in train mode but for what is frozen."""
+        self.model.train()
+        for name in self.network.frozen:
+            self.network.model.get_submodule(name).eval()
+
+    def _stops(self) -> bool:
+        """Whether the training ends before its last epoch: `stop_after` epochs in a row were no better."""
+        progress, patience = self.progress, self.settings.stop_after
+        between = progress.step % self.steps == 0
+        return patience is not None and between and len(progress.curves) - progress.best_epoch >= patience
 
     def _changing(self) -> dict[str, torch.Tensor]:
         """The model's tensors without those of frozen submodules."""
@@ -145,9 +166,7 @@ class _Training:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         parts = Parts(self.job, self.reader, self.network.prepare, epoch, batches, rank, world)
         loader = iter(part_loader(parts, pin_memory=self.accelerator.device.type == "cuda"))
-        self.model.train()
-        for name in self.network.frozen:
-            self.network.model.get_submodule(name).eval()
+        self._train_mode()
         for batch in batches:
             lr = self._step(loader, len(batch))
             progress.step += 1
@@ -160,21 +179,17 @@ class _Training:
     def _step(self, loader: Iterator[Any], planned: int) -> float:
         """One optimiser step over all parts of a batch of `planned` images; returns its learning rate."""
         settings, accelerator, progress = self.settings, self.accelerator, self.progress
-        lr = settings.lr * lr_factor(progress.step, self.total, self.warmup)
+        factor = self._lr_factor()
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = group["initial_lr"] * factor
         torch.manual_seed(derived_seed("step", settings.seed, progress.step, accelerator.process_index))
         self.optimizer.zero_grad()
         sums = torch.zeros(2, dtype=torch.float64)
         for part in range(settings.accumulation):
             images, labels, failed = next(loader)
             self.reader.unreadable.update(failed)
-            quiet = part + 1 < settings.accumulation
-            with accelerator.no_sync(self.model) if quiet else contextlib.nullcontext():
-                loss = self._losses(images, labels).sum()
-                # DDP averages gradients over processes; the loss is the mean over the whole planned batch.
-                accelerator.backward(loss * (accelerator.num_processes / planned))
-            sums += torch.tensor([float(loss.detach()), float(len(labels))], dtype=torch.float64)
+            loss = self._backward(images, labels, planned, last=part + 1 == settings.accumulation)
+            sums += torch.tensor([loss, float(len(labels))], dtype=torch.float64)
         sums = self._over_processes(sums)
         if not math.isfinite(float(sums[0])):
             raise DetectorError(
@@ -187,26 +202,51 @@ class _Training:
         progress.loss_sum += float(sums[0])
         progress.images += int(sums[1])
         self.reader.check(len(self.job.train) + len(self.job.val))
-        return lr
+        return settings.lr * factor
 
-    def _losses(self, images: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
-        """Loss per image [n] of a part; of a part without readable images one zero that touches every weight.
+    def _lr_factor(self) -> float:
+        """What the learning rates are multiplied by at this step."""
+        settings, step = self.settings, self.progress.step
+        if settings.schedule == "cosine":
+            return lr_factor(step, self.total, self.warmup)
+        losses = [row.get("val_loss") for row in self.progress.curves]
+        return plateau_lr_factor(step, self.warmup, losses, settings.plateau_factor, settings.plateau_patience)
 
-        The zero comes from a blank image in eval mode: every process must take part in each exchange of gradients,
-        and a blank must not enter the batch statistics.
-        """
+    def _backward(self, images: torch.Tensor | None, labels: torch.Tensor, planned: int, last: bool) -> float:
+        """Add one part's gradients, with the `last` of a step exchange them, and return the part's sum of losses."""
+        accelerator = self.accelerator
+        world = accelerator.num_processes
+        shared = world > 1 and bool(self._over_processes(torch.tensor([len(labels)], dtype=torch.float64)) > 0)
+        statistics = SharedStatistics(counted=images is not None) if shared else contextlib.nullcontext()
+        with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
+            with statistics:
+                loss = self._blank(shared) if images is None else self._loss(images, labels)
+            # DDP averages gradients over processes; the loss is the mean over the whole planned batch.
+            accelerator.backward(loss * (world / planned))
+        return float(loss.detach())
+
+    def _loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The sum of the losses of a part's images."""
         device = self.accelerator.device
-        if images is None:
-            blank = torch.from_numpy(self.network.prepare(np.zeros((64, 64, 3), dtype=np.uint8)))[None]
-            self.model.eval()
-            logits = self.model(self.network.normalise(blank.to(device)))
-            self.model.train()
-            nothing: torch.Tensor = logits.reshape(1) * 0.0
-            return nothing
         logits = self.model(self.network.normalise(images.to(device, non_blocking=True)))
-        return binary_cross_entropy_with_logits(
+        losses = binary_cross_entropy_with_logits(
             logits.reshape(len(labels)).float(), labels.to(device), reduction="none"
         )
+        return losses.sum()
+
+    def _blank(self, shared: bool) -> torch.Tensor:
+        """For a part without readable images a zero that touches every weight: the outcome for a blank image, times 0.
+
+        Every process must take part in each exchange, of gradients and (with `shared`) of batch statistics, to which
+        a blank adds nothing. Where no process has an image the blank passes in eval mode and leaves them alone.
+        """
+        blank = torch.from_numpy(self.network.prepare(np.zeros((64, 64, 3), dtype=np.uint8)))[None]
+        if not shared:
+            self.model.eval()
+        logits = self.model(self.network.normalise(blank.to(self.accelerator.device)))
+        self._train_mode()
+        nothing: torch.Tensor = logits.sum() * 0.0
+        return nothing
 
     def _over_processes(self, values: torch.Tensor) -> torch.Tensor:
         """Sums of per-process values, float64 [k]."""
@@ -285,6 +325,8 @@ class _Training:
         chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
         if progress.best_loss is None:
             chosen = "last epoch taken: there are no validation frames"
+        stopped = [f"ended after epoch {len(progress.curves)}: no better one in the last {self.settings.stop_after}"]
+        stopped = stopped if progress.step < self.total else []
         world = self.accelerator.num_processes
         # Both decide the rounding of sums, and with it the last digits of the weights.
         shared = [f"trained on {self.accelerator.device.type}, {torch.get_num_threads()} threads a process"]
@@ -293,7 +335,8 @@ class _Training:
             weights=self.job.out / WEIGHTS,
             val_auc=progress.best_auc,
             curves=progress.curves,
-            notes=[chosen, *self.reader.notes(), *shared],
+            options=self.network.options,
+            notes=[chosen, *stopped, *self.reader.notes(), *shared, *self.network.notes],
         )
         if self.accelerator.is_main_process:
             self.job.out.mkdir(parents=True, exist_ok=True)
@@ -302,46 +345,3 @@ class _Training:
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
         return report
-
-
-def _accelerator(job: TrainingJob) -> Any:
-    """An Accelerator for the job's device and precision. Raises DetectorError where they do not go together."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, PartialState
-
-    # These are singletons: without a reset a second training in this process would keep the first one's settings.
-    alone = not PartialState._shared_state or PartialState().num_processes == 1
-    AcceleratorState._reset_state(reset_partial_state=alone)
-    device = pick_device(job.device)
-    settings = job.settings
-    if settings.precision == "fp16" and device.type == "cpu":
-        raise DetectorError(
-            f"detector '{job.card.name}': precision fp16 cannot be used on cpu: set `precision` to fp32 or bf16"
-        )
-    if device.index is not None:
-        torch.cuda.set_device(device)
-    precision = "no" if settings.precision == "fp32" else settings.precision
-    try:
-        return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
-    except ValueError as error:
-        raise DetectorError(
-            f"detector '{job.card.name}': precision {settings.precision} cannot be used on {device.type} "
-            f"({first_line(error)}): set `precision: fp32`"
-        ) from None
-
-
-def _optimizer(model: nn.Module, job: TrainingJob) -> torch.optim.Optimizer:
-    """The optimiser of the settings; weight decay is for weight matrices and kernels, not for biases and norms."""
-    settings = job.settings
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if not trained:
-        raise DetectorError(f"detector '{job.card.name}' has no weights to train: all of it is frozen")
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.lr)

@@ -1,0 +1,147 @@
+"""The ablation of M2F2-Det: each part switched off in turn, and the CNN alone, over several training seeds.
+
+    python benchmarks/ablation.py DATASET [--seeds 0 1 2] [--jobs 2] [--detectors NAME ...]
+    python benchmarks/ablation.py DATASET --tables
+
+Trains every detector once a seed (under `--out`), judges it on the test split under the protocol `frame`, and puts
+results, rows and training records into `--into`, leaderboards/ablation; then, and with `--tables` only, makes the table
+from the rows there. What is done already is not done again. A cell is the mean AUC over seeds; its interval, and that of
+the difference to the whole detector, resample the test's clusters, the same ones for every detector and seed. So they
+hold for these trainings; the values of the seeds beside them say how much another training moves a number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WHOLE = "m2f2det-small"
+PARTS = ("cnn", "no-general", "no-specific", "no-layer", "no-bridge", "no-map")
+DETECTORS = (WHOLE, *(f"{WHOLE}-{part}" for part in PARTS))
+
+
+def command(words: Sequence[object], log: Path) -> None:
+    """Run m2f2bench with one thread; its output goes to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    with log.open("a") as file:
+        line = [sys.executable, "-m", "m2f2bench", *map(str, words)]
+        done = subprocess.run(line, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(f"`m2f2bench {' '.join(map(str, words))}` failed: see {log}")
+
+
+def judge(dataset: str, detector: str, seed: int, out: Path, into: Path) -> None:
+    """Train and run one detector with one seed, and put what came of it in its place."""
+    place = into / dataset / f"seed{seed}"
+    if (place / f"{detector}.json").exists():
+        return
+    here = out / dataset / f"seed{seed}"
+    trained, log = here / "trained" / detector, here / f"{detector}.log"
+    if not (trained / "training.json").exists():
+        command(["train", detector, "--dataset", dataset, "--seed", seed, "--out", trained, "--resume"], log)
+    command(["run", "--detector", trained, "--dataset", dataset, "--protocol", "frame", "--out", here / detector], log)
+    run = here / detector / f"{detector}--{dataset}--frame"
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copy(trained / "training.json", place / f"{detector}.training.json")
+    shutil.copy(run / "predictions.parquet", place / f"{detector}.parquet")
+    shutil.copy(run / "result.json", place / f"{detector}.json")
+    print(f"{dataset} seed {seed} {detector}: done", flush=True)
+
+
+def table(place: Path) -> dict[str, Any]:
+    """All numbers of one dataset from its rows."""
+    from m2f2bench.evidence import load_evidence
+    from m2f2bench.scorer import resampling
+    from m2f2bench.scoring.detection import OVERALL
+    from m2f2bench.scoring.paired import Judged
+
+    seeds = sorted(int(folder.name.removeprefix("seed")) for folder in place.glob("seed*"))
+    values: dict[str, dict[int, float]] = {}
+    draws: dict[str, dict[int, Any]] = {}
+    for seed in seeds:
+        for detector in DETECTORS:
+            path = place / f"seed{seed}" / f"{detector}.json"
+            if path.exists():
+                evidence = load_evidence(path)
+                judged = Judged(evidence.units, evidence.cut, ["auc"], resampling(evidence.protocol))
+                values.setdefault(detector, {})[seed] = judged.values[OVERALL]["auc"]
+                draws.setdefault(detector, {})[seed] = judged.drawn[OVERALL]["auc"]
+    return {detector: row(detector, values, draws) for detector in values}
+
+
+def row(detector: str, values: dict[str, dict[int, float]], draws: dict[str, dict[int, Any]]) -> dict[str, Any]:
+    """One detector: mean AUC over its seeds, and its difference to the whole one over the seeds that both have."""
+    own = values[detector]
+    found: dict[str, Any] = {"seeds": list(own), "auc": list(own.values()), "mean": float(np.mean(list(own.values())))}
+    found["ci"] = interval(np.mean(list(draws[detector].values()), axis=0))
+    both = [seed for seed in own if seed in values.get(WHOLE, {})]
+    if detector != WHOLE and both:
+        found["differences"] = [own[seed] - values[WHOLE][seed] for seed in both]
+        drawn = np.mean([draws[detector][seed] - draws[WHOLE][seed] for seed in both], axis=0)
+        tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+        found |= {"difference": float(np.mean(found["differences"])), "difference_ci": interval(drawn)}
+        found["p"] = min(1.0, 2.0 * (1 + int(tail)) / (1 + len(drawn)))
+    return found
+
+
+def interval(drawn: Any) -> list[float]:
+    """The 95% percentile interval of resampled values."""
+    return [float(value) for value in np.nanquantile(drawn, [0.025, 0.975])]
+
+
+def markdown(dataset: str, rows: dict[str, Any]) -> str:
+    """The table as Markdown."""
+    lines = [
+        f"| {dataset}: detector | seeds | AUC, mean [95% CI] | each seed | less the whole [95% CI] | p |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for detector, found in rows.items():
+        each = ", ".join(f"{value:.3f}" for value in found["auc"])
+        less = f"{found['difference']:+.3f} {span(found['difference_ci'])}" if "difference" in found else "–"
+        p = f"{found['p']:.3f}" if "p" in found else "–"
+        mean = f"{found['mean']:.3f} {span(found['ci'])}"
+        lines.append(f"| `{detector}` | {len(found['seeds'])} | {mean} | {each} | {less} | {p} |")
+    return "\n".join(lines) + "\n"
+
+
+def span(ci: Sequence[float]) -> str:
+    """An interval as text."""
+    return f"[{ci[0]:.3f}, {ci[1]:.3f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dataset")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--into", type=Path, default=Path("leaderboards/ablation"))
+    parser.add_argument("--tables", action="store_true")
+    given = parser.parse_args()
+    if not given.tables:
+        with ThreadPoolExecutor(given.jobs) as pool:
+            planned = [(detector, seed) for seed in given.seeds for detector in given.detectors]
+            jobs = [pool.submit(judge, given.dataset, *one, given.out, given.into) for one in planned]
+            for job in jobs:
+                job.result()
+    rows = table(given.into / given.dataset)
+    text = markdown(given.dataset, rows)
+    (given.into / f"{given.dataset}.md").write_text(text)
+    (given.into / f"{given.dataset}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The backend `m2f2det`: M2F2-Det in its three variants, as a detector with heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...cards import DetectorCard, validate
+from ...errors import DetectorError, near
+from ...training.job import FitReport, TrainingJob
+from ..base import Localizer, file_fingerprint, trained_weights
+from ..network import NetworkDetector, Normalise, resize, seen
+from ..timm import classifier, load_strictly, pretrained_classifier
+from .clip import Clip
+from .clip_source import empty_clip, open_clip
+from .cnn import DeepfakeEncoder
+from .features import FeatureCache
+from .network import PaperNetwork
+from .options import PaperOptions
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ...records import Image
+
+VARIANTS = ("paper", "released-detector", "released-explainer")
+
+
+class M2F2Detector(NetworkDetector, Localizer):
+    """M2F2-Det (arXiv 2503.20188): `paper`, trained here, or imported `released-detector` and `released-explainer`."""
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Detector:
+        """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
+        path = trained_weights(card)
+        model, identity = _paper(card, path) if _variant(card) == "paper" else _released(card)
+        return cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
+
+    @classmethod
+    def fit(cls, job: TrainingJob) -> FitReport:
+        """Stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
+        from ...training.checkpoint import finished_report
+        from ...training.loop import Network, fit_network
+
+        variant = _variant(job.card)
+        if variant != "paper":
+            raise DetectorError(
+                f"detector '{job.card.name}': variant {variant} is for weights that are there: train `paper`"
+            )
+        done = finished_report(job)
+        if done is not None:
+            return done
+        options, settings = _options(job.card), job.card.input
+        with torch.random.fork_rng():
+            torch.manual_seed(job.settings.seed)
+            model, options = build(options, job.card)
+        notes: list[str] = []
+        if options.cache_features:
+            cache, notes = FeatureCache.for_training(model, job)
+            model.look = cache or model.features
+        return fit_network(
+            job,
+            Network(
+                model=model,
+                prepare=partial(resize, settings=settings),
+                normalise=Normalise(settings),
+                frozen=frozen_parts(options),
+                metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
+                options={"clip": options.clip.model_dump(mode="json")},
+                notes=notes,
+            ),
+        )
+
+    def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
+        """The forgery attention map M_b, float32 [B, n, n]. Raises DetectorError where the network has none."""
+        pixels = self.normalise(torch.from_numpy(np.stack([self.prepare(image) for image in images])).to(self.device))
+        draw = getattr(self.model, "heatmap", None)  # released-detector has no map at all
+        with torch.inference_mode():
+            found = None if draw is None else draw(pixels)
+        if found is None:
+            raise DetectorError(f"detector '{self.card.name}' has no heat map: its network has no map weighting")
+        maps: npt.NDArray[np.float32] = found.float().cpu().numpy()
+        return maps
+
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """The centre square of a picture, where the card's input cuts it out."""
+        return seen(height, width, self.settings)
+
+
+def _paper(card: DetectorCard, path: Path) -> tuple[nn.Module, str]:
+    """The trained network of the variant `paper`, and what beside its weights decides its scores."""
+    from ...training.checkpoint import read_tensors
+
+    options = _options(card)
+    encoder = DeepfakeEncoder(classifier(options.cnn, classes=1), options.cnn, card.input.size)
+    clip = empty_clip(options.clip, f"detector '{card.name}'")
+    _check_input(card, clip)
+    model = PaperNetwork(clip, encoder, options)
+    load_strictly(model, read_tensors(path)[0], path)
+    if options.clip_precision == "bf16":
+        clip.vision_model.bfloat16()
+    return model, options.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}})
+
+
+def _released(card: DetectorCard) -> tuple[nn.Module, str]:
+    """The same of the released variants."""
+    from .released import load_released
+
+    model, options = load_released(card)
+    return model, options.model_dump_json()
+
+
+def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, PaperOptions]:
+    """The untrained network, and the options with the CLIP's configuration filled in."""
+    clip, source = open_clip(options.clip, card.folder)
+    options = validate(PaperOptions, {**options.model_dump(), "clip": source.model_dump()}, f"detector '{card.name}'")
+    _check_input(card, clip)
+    net = pretrained_classifier(options.cnn, card.folder)
+    model = PaperNetwork(clip, DeepfakeEncoder(net, options.cnn, card.input.size), options)
+    clip.requires_grad_(False)
+    if options.train_vision:
+        clip.vision_model.requires_grad_(True)
+        clip.visual_projection.requires_grad_(True)
+        for name, value in clip.vision_model.named_parameters():
+            if name.endswith("k_proj.bias"):  # softmax takes it out again: it has no gradient
+                value.requires_grad_(False)
+    if options.clip_precision == "bf16":
+        clip.vision_model.bfloat16()
+    return model, options
+
+
+def frozen_parts(options: PaperOptions) -> tuple[str, ...]:
+    """The submodules that stay as they are and in eval mode."""
+    return ("clip.text_model", "clip.text_projection") if options.train_vision else ("clip",)
+
+
+def _variant(card: DetectorCard) -> str:
+    variant = str(card.options.get("variant", "paper"))
+    if variant not in VARIANTS:
+        raise DetectorError(f"detector '{card.name}': unknown variant '{variant}'{near(variant, VARIANTS)}")
+    return variant
+
+
+def _options(card: DetectorCard) -> PaperOptions:
+    return validate(PaperOptions, card.options, f"options of detector '{card.name}'")
+
+
+def _check_input(card: DetectorCard, clip: Clip) -> None:
+    """Raise DetectorError unless the card's images have the size that CLIP's positions are for."""
+    size = clip.settings.vision_config.image_size
+    if card.input.size != size:
+        raise DetectorError(
+            f"detector '{card.name}': its input has {card.input.size} pixels and its CLIP is for {size}: set input.size"
+        )

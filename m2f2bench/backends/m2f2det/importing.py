@@ -1,0 +1,248 @@
+"""Importing published weights: from the authors' file to a folder that `run` and `predict` take as a detector."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+from torch.nn import functional as F
+
+from ...errors import DetectorError, near
+from ...files import make_folder, write_json, write_text
+from ...settings import CLIP_MEAN, CLIP_STD
+from ...version import __version__
+from ..weights import check_shapes
+from .clip import TextTower
+from .released import ReleasedOptions, Variant, empty
+from .released_files import Tensors
+from .released_names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, sort_names, tower_names, variant_of
+
+KINDS: dict[str, Variant] = {
+    "m2f2det-released-detector": "released-detector",
+    "m2f2det-released-explainer": "released-explainer",
+}
+CARD, RECORD, WEIGHTS = "card.yaml", "import.json", "model.safetensors"
+DESCRIPTIONS: dict[Variant, str] = {
+    "released-detector": "M2F2-Det as published: the detector of its first stage (CLIP ViT and EfficientNet-B4)",
+    "released-explainer": "M2F2-Det as published: the detector inside its 7B explainer (CLIP ViT and DenseNet-121)",
+}
+REFERENCE = "Guo et al., Rethinking Vision-Language Model in Face Forensics, CVPR 2025, arXiv 2503.20188"
+LICENCE = "that of the published weights: see where they were fetched"
+
+
+class Published:
+    """The tensors of a published file by this package's names, all of them checked."""
+
+    def __init__(self, path: Path, kind: str, vision_tower: Path | None) -> None:
+        """Open `path`, with CLIP's image tower from a file of its own where one is given. Raises DetectorError."""
+        self.path, self.variant = path, KINDS[kind]
+        main = Tensors(path)
+        self.sources = [main]
+        self.names = sort_names(main.names(), path)
+        self._check_variant(kind)
+        self.places = {name: (main, own) for name, own in self.names.own.items()}
+        self.replaced: list[str] = []
+        if vision_tower is not None:
+            tower = Tensors(vision_tower)
+            self.sources.append(tower)
+            self.replaced = [name for name in self.places if name.startswith(VISION)]
+            self.places = {name: place for name, place in self.places.items() if not name.startswith(VISION)}
+            self.places |= {name: (tower, own) for name, own in tower_names(tower.names(), vision_tower).items()}
+        shapes = {name: source.shape(own) for name, (source, own) in self.places.items()}
+        reader = Reader(shapes, path)
+        self.vision, self.text = reader.vision(), reader.text()
+        self.expected = expected_shapes(self.variant, reader, self.vision, self.text)
+        check_shapes(self.expected, shapes, path, kind)
+
+    def _check_variant(self, kind: str) -> None:
+        found = variant_of(self.names.own)
+        if found is not None and found != self.variant:
+            other = next(name for name, variant in KINDS.items() if variant == found)
+            raise DetectorError(f"weights '{self.path}' are those of {other}, not of {kind}: give `--as {other}`")
+        if found is None:
+            raise DetectorError(f"weights '{self.path}' are not those of {kind}: they have no CNN of either variant")
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """A tensor, in fp32 where it is not a counter. Raises DetectorError for values that are none."""
+        source, own = self.places[name]
+        tensor = source.read(own)
+        if name.endswith("num_batches_tracked"):
+            return tensor.long()
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise DetectorError(
+                f"weights '{self.path}': tensor '{own}' ({tensor.dtype}) has values that are no numbers"
+            )
+        return tensor.float()
+
+    def under(self, *prefixes: str) -> list[str]:
+        """Names of the expected tensors that start with one of the prefixes."""
+        return [name for name in self.expected if name.startswith(prefixes)]
+
+    def options(self) -> ReleasedOptions:
+        """The options of the card to be written."""
+        detector = self.variant == "released-detector"
+        width = self.expected["vision_proj.0.bias"][0]
+        return ReleasedOptions(
+            variant=self.variant,
+            vision=self.vision,
+            width=width,
+            cnn_width=self.expected["deepfake_proj.0.bias"][0],
+            constant=self.expected[f"{BRIDGE}reduction.0.bias"][0] if detector else width,
+        )
+
+
+def import_weights(file: Path, kind: str, out: Path, vision_tower: Path | None = None) -> Path:
+    """Write published weights as a detector's folder: `model.safetensors`, `card.yaml` and `import.json`.
+
+    `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of the 7B model; nothing in it is executed.
+    `kind` is one of `KINDS`. `vision_tower` replaces CLIP's image tower. What is the same for every image is folded
+    into a constant; `import.json` tells what was folded, what had no effect and what was left out. Gives the card's
+    path. Raises M2F2BenchError for a file that lacks a tensor, has one too many or one of another shape, for another
+    variant's file, and for an `out` that is not empty.
+    """
+    from ...training.checkpoint import write_tensors
+
+    if kind not in KINDS:
+        raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DetectorError(f"'{out}' is there already and is not an empty folder: give another --out")
+    published = Published(file, kind, vision_tower)
+    options = published.options()
+    network = empty(options)
+    with torch.no_grad():
+        tensors, used = _tensors(published, network)
+        check_shapes(_shapes(network.state_dict()), _shapes(tensors), file, kind)
+        record = _record(published, kind, used)
+        make_folder(out)
+        write_tensors(out / WEIGHTS, tensors, {"architecture": kind})
+    write_json(out / RECORD, record)
+    write_text(out / CARD, yaml.safe_dump(_card(kind, options), sort_keys=False, allow_unicode=True))
+    return out / CARD
+
+
+def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The network's tensors, constants folded, and the file's that they are taken from as they are."""
+    renamed = {"vision_alpha": "clip_vision_alpha", "text_alpha": "clip_text_alpha"}
+    tensors: dict[str, torch.Tensor] = {}
+    used: list[str] = []
+    for name in network.state_dict():
+        if name == "bridge":
+            tensors[name] = fold_bridge(published)
+        elif name == "text":
+            tensors[name] = fold_text(published)
+        else:
+            level, _, rest = name.partition(".")
+            source = {"vision": VISION, "cnn": CNN}.get(level, f"{level}.") + rest if rest else renamed[name]
+            tensors[name] = published[source]
+            used.append(source)
+    return tensors, used
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, Sequence[int]]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def fold_bridge(published: Published) -> torch.Tensor:
+    """The 128 values that the first stage's bridge gives for any image.
+
+    Its first half ends in a LayerNorm over one element, which gives its bias whatever it is given; so its second half
+    gets that number for every token. Computed in fp64, given in fp32.
+    """
+    bias = published[f"{BRIDGE}proj.2.bias"].double()
+    weight, norm = published[f"{BRIDGE}reduction.0.weight"].double(), f"{BRIDGE}reduction.1"
+    reduced = F.linear(bias.expand(weight.shape[1]), weight, published[f"{BRIDGE}reduction.0.bias"].double())
+    values = F.layer_norm(
+        reduced, reduced.shape, published[f"{norm}.weight"].double(), published[f"{norm}.bias"].double()
+    )
+    return (values * published["clip_text_alpha"].double()).float()
+
+
+def fold_text(published: Published) -> torch.Tensor:
+    """The text feature of the 7B model's detector: its learned prompt through CLIP's text tower and `text_proj`.
+
+    The prompt stands at the positions from 0 on, without begin or end; the last token's outcome is taken.
+    """
+    settings = published.text
+    # No word is ever looked up, so the table of words is left out.
+    with torch.device("meta"):
+        tower = TextTower(settings.model_copy(update={"vocab_size": 1}))
+    tower = tower.to_empty(device="cpu").eval()
+    words = "embeddings.token_embedding.weight"
+    own = {name: published[TEXT + name] for name in tower.state_dict() if name != words}
+    tower.load_state_dict({**own, words: torch.zeros(1, settings.hidden_size)})
+    feature = F.linear(
+        tower(published["clip_text_encoder.prompt_tokens"]),
+        published["text_proj.0.weight"],
+        published["text_proj.0.bias"],
+    )
+    return F.layer_norm(feature, feature.shape[1:], published["text_proj.1.weight"], published["text_proj.1.bias"])[0]
+
+
+def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
+    """What `import.json` says."""
+    folded = published.under(f"{BRIDGE}proj.2.bias", f"{BRIDGE}reduction", "clip_text_alpha")
+    if published.variant == "released-explainer":
+        words = f"{TEXT}embeddings.token_embedding"
+        folded = [name for name in published.under("clip_text_encoder.", "text_proj.") if not name.startswith(words)]
+    unused = [name for name in published.expected if name not in {*used, *folded}]
+    stubbed = sorted({name for source in published.sources for name in source.stubbed})
+    left_out = sorted({_part(name) for name in published.names.left_out})
+    notes = [f"{len(folded)} tensors folded into a constant; {len(unused)} have no effect on a score and were left out"]
+    if stubbed:
+        notes.append(f"named in the file and not built, since a file of weights is data: {', '.join(stubbed)}")
+    if left_out:
+        notes.append(f"left out, of use to explanations only: {', '.join(left_out)}")
+    if published.replaced:
+        notes.append(f"{len(published.replaced)} tensors of CLIP's image tower replaced by those of --vision-tower")
+    return {
+        "kind": kind,
+        "files": {path.name: _sha256(path) for source in published.sources for path in source.files},
+        "folded": folded,
+        "without_effect": unused,
+        "replaced": published.replaced,
+        "left_out": left_out,
+        "position_buffers": published.names.buffers,
+        "stubbed": stubbed,
+        "notes": notes,
+        "versions": _versions(),
+    }
+
+
+def _part(name: str) -> str:
+    """A tensor's part of the LLM: `model.layers.3.mlp...` is `model.layers`."""
+    parts = name.split(".")
+    return ".".join(parts[: 2 if parts[0] == "model" else 1])
+
+
+def _card(kind: str, options: ReleasedOptions) -> dict[str, Any]:
+    """The content of the detector's card. What the weights were trained on is not in the file, and not made up."""
+    size = options.vision.image_size
+    inputs = {"size": size, "fit": "centre", "interpolation": "bicubic", "mean": [*CLIP_MEAN], "std": [*CLIP_STD]}
+    return {
+        "name": kind,
+        "description": DESCRIPTIONS[options.variant],
+        "backend": "m2f2det",
+        "weights": WEIGHTS,
+        "input": inputs,
+        "options": options.model_dump(mode="json"),
+        "licence": LICENCE,
+        "reference": REFERENCE,
+    }
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while part := stream.read(1 << 22):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {"m2f2bench": __version__, **{name: metadata.version(name) for name in ("torch", "torchvision")}}

@@ -1,0 +1,126 @@
+"""The variant `paper`: M2F2-Det as the paper describes it (arXiv 2503.20188, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ...errors import DetectorError
+from .bridge import BridgeAdapter
+from .clip import Clip, Linear
+from .cnn import DeepfakeEncoder
+from .options import PaperOptions
+from .prompt import ForgeryMap, ForgeryPrompt
+
+
+@dataclass
+class Features:
+    """What CLIP's image tower says of a batch, in fp32.
+
+    `image` g^I [B, p] and `patches` F_I [B, n², p] in the joint space; `states`, patch tokens [B, n², d] of each depth.
+    """
+
+    image: torch.Tensor
+    patches: torch.Tensor
+    states: list[torch.Tensor]
+
+
+@dataclass
+class Judgement:
+    """What the network makes of a batch.
+
+    `logits` [B, 2] (0 real, 1 fake); `map`, M_b [B, 1, n, n] in [0, 1], None without map weighting; `forged`,
+    F^0 ⊙ M_b [B, c, n, n], of which forgery tokens are made.
+    """
+
+    logits: torch.Tensor
+    map: torch.Tensor | None
+    forged: torch.Tensor
+
+
+class PaperNetwork(nn.Module):
+    """CLIP, the deepfake encoder, forgery prompt learning, bridge adapter, map-weighted pooling and head.
+
+    f^0 = avgpool(conv(F^0 ⊙ M_b)) over F^0 [B, c, n, n], the bridge's outcome joined with E_D's last map; the head is
+    linear over [projected CLS; f^0; projected pooled E_D], each brought to one scale by a LayerNorm.
+    """
+
+    def __init__(self, clip: Clip, encoder: DeepfakeEncoder, options: PaperOptions) -> None:
+        """New weights are drawn from torch's generator. Raises DetectorError for parts that do not fit."""
+        super().__init__()
+        vision, width = clip.settings.vision_config, options.head_width
+        self.clip, self.encoder, self.options = clip, encoder, options
+        self.depths = options.depths(vision.num_hidden_layers) if options.bridge else ()
+        self.bridge: BridgeAdapter | None = None
+        if options.bridge:
+            if len(self.depths) != len(encoder.channels):
+                raise DetectorError(
+                    f"{len(self.depths)} CLIP depths and {len(encoder.channels)} of the CNN: give as many of each"
+                )
+            self.bridge = BridgeAdapter(
+                encoder.channels, vision.hidden_size, options.bridge_width, options.bridge_heads
+            )
+        self.prompt: ForgeryPrompt | None = None
+        self.map: ForgeryMap | None = None
+        if options.map_weighting:
+            counts = (options.general_tokens, options.specific_tokens, options.layer_tokens)
+            self.prompt = ForgeryPrompt(clip, options.clip.words, *counts)
+            self.map = ForgeryMap(options.temperature)
+        channels = encoder.out_channels + (options.bridge_width if options.bridge else 0)
+        self.conv = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
+        # With it only where M_b is high counts, not how high it is everywhere: it cannot serve as a mere gain.
+        self.pooled_norm = nn.LayerNorm(width)
+        self.project_image = nn.Sequential(Linear(clip.settings.projection_dim, width), nn.LayerNorm(width))
+        self.project_cnn = nn.Sequential(Linear(encoder.out_channels, width), nn.LayerNorm(width))
+        self.vision_scale = nn.Parameter(torch.tensor(1.0))
+        self.head = Linear(3 * width, 2)
+        self.look: Callable[[torch.Tensor], Features] = self.features
+        """How images become CLIP features; a feature cache stands here in training."""
+
+    def features(self, pixels: torch.Tensor) -> Features:
+        """CLIP's view of normalised images [B, 3, S, S]; a frozen tower has its own precision, never autocast's."""
+        if not self.options.train_vision:
+            with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+                return self._features(pixels)
+        return self._features(pixels)
+
+    def _features(self, pixels: torch.Tensor) -> Features:
+        clip = self.clip
+        *states, top = clip.vision_model(pixels, [*self.depths, clip.settings.vision_config.num_hidden_layers])
+        joint = clip.visual_projection(clip.vision_model.post_layernorm(top).to(clip.visual_projection.weight.dtype))
+        return Features(joint[:, 0].float(), joint[:, 1:].float(), [state[:, 1:].float() for state in states])
+
+    def judge(self, pixels: torch.Tensor) -> Judgement:
+        """All that is made of normalised images [B, 3, S, S]."""
+        seen = self.look(pixels)
+        last, maps = self.encoder(pixels)
+        side = round(seen.patches.shape[1] ** 0.5)
+        forged = F.interpolate(last, size=(side, side), mode="bilinear", align_corners=False)
+        if self.bridge is not None:
+            forged = torch.cat([self.bridge(maps, seen.states).to(forged.dtype), forged], dim=1)
+        weights: torch.Tensor | None = None
+        if self.prompt is not None and self.map is not None:
+            weights = self.map(self.prompt(self.clip, seen.image), seen.patches)
+            forged = forged * weights
+        pooled = self.pooled_norm(self.conv(forged).mean((2, 3)))
+        image = self.vision_scale * self.project_image(seen.image)
+        whole = self.project_cnn(last.mean((2, 3)))
+        return Judgement(self.head(torch.cat([image, pooled, whole], dim=1)), weights, forged)
+
+    def heatmap(self, pixels: torch.Tensor) -> torch.Tensor | None:
+        """M_b, [B, n, n] in [0, 1]; None without map weighting. The CNN has no part in it and is not computed."""
+        if self.prompt is None or self.map is None:
+            return None
+        seen = self.look(pixels)
+        heat: torch.Tensor = self.map(self.prompt(self.clip, seen.image), seen.patches)
+        return heat[:, 0]
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The difference of the logits, fake minus real, [B]: its sigmoid is softmax(logits)[1], and the binary
+        cross-entropy of it is the cross-entropy of the two."""
+        logits = self.judge(pixels).logits
+        return logits[:, 1] - logits[:, 0]

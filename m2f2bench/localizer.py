@@ -1,0 +1,175 @@
+"""How well a detector's heat maps find what was altered, over a dataset with true masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .adapters.base import Adapter
+from .cards import DatasetCard, DetectorCard
+from .errors import DataError, FrameError, M2F2BenchError, first_line, near
+from .heatmaps import HeatMapper
+from .loading import Dataset, load_dataset, load_detector
+from .localization import Localization, MappedFrame, summarise
+from .progress import progress_bar
+from .protocol import plan_frames
+from .records import FAKE, REAL, Frame
+from .rules import Bootstrap, FrameSelection
+from .scoring.localization import MEASURES, Truth, centred_map, constant_map, random_map, truth_on_grid
+from .signature import detector_fields
+from .training.sampling import generator
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .backends.base import Detector
+    from .heatmaps import Heat
+    from .records import Floats, Image
+
+
+@dataclass
+class _Read:
+    """A frame's pixels and its mask, or why there are none."""
+
+    row: MappedFrame
+    image: Image | None = None
+    mask: npt.NDArray[np.bool_] | None = None
+
+
+def localize(
+    detector: str | DetectorCard | Any,
+    dataset: str | DatasetCard | Adapter,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    bootstrap: Bootstrap | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+) -> Localization:
+    """Hold a detector's heat maps against a dataset's true masks.
+
+    Over the fake frames with a mask: the share of the map inside the mask, beside the mask's area (what a map that says
+    nothing gets), their difference and ratio, the pointing game, and the same for three controls; overall and by
+    manipulation, with intervals from one set of resampled clusters (`bootstrap`), so that differences are paired. Reals
+    have no mask: of them and of fakes the mean map value is compared. `limit` takes that many frames, evenly spread.
+    Raises DataError for a dataset without masks or a mask of another size than its image, DetectorError for a detector
+    without heat maps.
+    """
+    rules = bootstrap or Bootstrap()
+    loaded = load_dataset(dataset)
+    frames = _plan(loaded, split, limit)
+    judge = load_detector(detector, device)
+    mapper = HeatMapper(judge)
+    try:
+        rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
+    finally:
+        loaded.adapter.close()
+    by = _fields(judge)
+    return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules)
+
+
+def _fields(detector: Detector) -> dict[str, Any]:
+    """The detector's part of the signature, as `run` writes it."""
+    card, seed = detector.card, detector.seed
+    if seed is None and card.weights is not None and card.training is not None:
+        seed = card.training.seed
+    return detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, seed)
+
+
+def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:
+    """The frames, once it is clear that there is something to hold maps against."""
+    if split not in dataset.card.splits:
+        raise DataError(f"dataset '{dataset.name}' has no split '{split}'{near(split, dataset.card.splits)}")
+    if type(dataset.adapter).mask is Adapter.mask:
+        raise DataError(
+            f"dataset '{dataset.name}' has no true masks to hold heat maps against: take one whose adapter gives them, "
+            f"such as synthetic"
+        )
+    frames = plan_frames(dataset.adapter, split, FrameSelection(), limit)
+    if not any(frame.label == FAKE for frame in frames):
+        raise DataError(f"split '{split}' of '{dataset.name}' has no fake frame among {len(frames)}: nothing to find")
+    return frames
+
+
+def _map_all(
+    dataset: Dataset, mapper: HeatMapper, frames: Sequence[Frame], seed: int, batch_size: int
+) -> list[MappedFrame]:
+    rows: list[MappedFrame] = []
+    with progress_bar(f"{mapper.name} on {dataset.name}", len(frames)) as advance:
+        for batch in _batches(dataset.adapter, frames, batch_size):
+            ready = [item for item in batch if item.image is not None]
+            found = mapper.maps([item.image for item in ready if item.image is not None], [_id(i) for i in ready])
+            for item, heat in zip(ready, found, strict=True):
+                _judge(item, heat, mapper, seed)
+            rows += [item.row for item in batch]
+            advance(len(batch))
+    return rows
+
+
+def _id(item: _Read) -> str:
+    return item.row.frame.id
+
+
+def _batches(adapter: Adapter, frames: Sequence[Frame], size: int) -> Iterator[list[_Read]]:
+    """Frames read in threads, the next batch while the one before is mapped."""
+    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
+        ahead = [pool.submit(_read, adapter, frame) for frame in frames[:size]]
+        for start in range(size, len(frames) + size, size):
+            current, ahead = ahead, [pool.submit(_read, adapter, frame) for frame in frames[start : start + size]]
+            yield [future.result() for future in current]
+
+
+def _read(adapter: Adapter, frame: Frame) -> _Read:
+    row = MappedFrame(frame)
+    try:
+        image = adapter.read(frame)
+        row.digest = adapter.digest(frame, image)
+        mask = adapter.mask(frame) if frame.label == FAKE else None
+    except FrameError as error:
+        row.outcome, row.message = "unreadable", error.reason
+        return _Read(row)
+    except M2F2BenchError:
+        raise
+    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the work
+        row.outcome, row.message = "unreadable", first_line(error)
+        return _Read(row)
+    if mask is not None and (mask.dtype != bool or mask.shape != image.shape[:2]):
+        raise DataError(
+            f"the dataset gave a mask of {mask.dtype} {list(mask.shape)} for frame '{frame.id}' of "
+            f"{list(image.shape[:2])} pixels: a mask is bool [H, W], as large as its image"
+        )
+    return _Read(row, image, mask)
+
+
+def _judge(item: _Read, heat: Heat | str, mapper: HeatMapper, seed: int) -> None:
+    """Fill in a frame's row from its map, or from the reason why there is none."""
+    row, mask = item.row, item.mask
+    assert item.image is not None
+    if isinstance(heat, str):
+        row.outcome, row.message = "error", heat
+        return
+    wide = heat.astype(np.float64)
+    row.level, row.shape = float(wide.mean()), (wide.shape[0], wide.shape[1])
+    if row.frame.label == REAL:
+        return
+    if mask is None or not mask.any():
+        row.outcome = "no_mask" if mask is None else "empty_mask"
+        return
+    truth = truth_on_grid(mask, row.shape, mapper.seen(item.image))
+    if truth.area <= 0.0:
+        row.outcome = "unseen_mask"
+    elif not wide.any():
+        row.outcome = "zero_map"
+    else:
+        maps = {"detector": wide, "constant": constant_map(row.shape), "centre": centred_map(row.shape)}
+        maps["random"] = random_map(row.shape, generator("heat map control", seed, row.frame.id))
+        row.values = {name: _measured(one, truth) for name, one in maps.items()}
+
+
+def _measured(heat: Floats, truth: Truth) -> dict[str, float]:
+    found = {name: measure(heat, truth) for name, measure in MEASURES.items()}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,223 @@
+"""The detector `m2f2det`, variant `paper`: what its gradients, batches, ablations, training and cards must hold to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import toy_training
+from toy_m2f2det import ABLATIONS, CLIP, INPUT, M2F2Detector, fit, pixels, toy_network
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from m2f2bench.backends.m2f2det.cnn import CnnSettings, DeepfakeEncoder
+from m2f2bench.backends.m2f2det.detector import frozen_parts
+from m2f2bench.backends.m2f2det.options import PaperOptions
+from m2f2bench.cards import find_card, read_card
+from m2f2bench.errors import CardError, DetectorError
+from m2f2bench.loading import load_detector
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"train_vision": True},
+    {"general_tokens": 0},
+    {"specific_tokens": 0},
+    {"layer_tokens": 0},
+    {"general_tokens": 0, "specific_tokens": 0, "layer_tokens": 0},
+    {"bridge": False},
+    {"map_weighting": False},
+    {"bridge": False, "map_weighting": False, "train_vision": True},
+]
+
+
+def loaded(report: Any, job: Any) -> M2F2Detector:
+    card = job.card.model_copy(
+        update={"weights": str(report.weights), "options": {**job.card.options, **report.options}}
+    )
+    detector = load_detector(card, "cpu")
+    assert isinstance(detector, M2F2Detector)
+    return detector
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_every_trained_tensor_has_a_gradient_and_every_frozen_one_none(options: dict[str, Any]) -> None:
+    network = toy_network(**options)
+    network.train()
+    for name in frozen_parts(network.options):
+        network.get_submodule(name).eval()
+    # Weighted, because the sum of what a LayerNorm gives does not depend on what it is given.
+    (network(pixels(6)) * torch.linspace(-1, 2, 6)).sum().backward()
+    trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
+    without = [name for name, value in trained.items() if value.grad is None or not value.grad.abs().max() > 0]
+    assert not without
+    frozen = {name: value for name, value in network.named_parameters() if name not in trained}
+    assert not [name for name, value in frozen.items() if value.grad is not None]
+    tower = "clip.vision_model.encoder.layers.3.mlp.fc1.weight"
+    assert (tower in trained) == network.options.train_vision
+    assert all(name.startswith("clip.") for name in frozen)
+    text = [name for name in trained if name.startswith(("clip.text_model", "clip.text_projection"))]
+    assert not text
+
+
+@pytest.mark.parametrize("options", [*VARIANTS, {"clip_precision": "bf16"}])
+def test_a_score_does_not_depend_on_its_batch_and_comes_out_the_same_twice(options: dict[str, Any]) -> None:
+    network = toy_network(**options).eval()
+    images = pixels(8)
+    with torch.inference_mode():
+        together, again = network(images), network(images)
+        alone = torch.cat([network(images[i : i + 1]) for i in range(8)])
+    assert torch.equal(together, again)
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
+    assert together.std() > 1e-3
+
+
+def test_each_ablation_takes_out_its_own_part_alone() -> None:
+    whole = set(dict(toy_network().named_parameters()))
+    gone = {
+        "general_tokens": {"prompt.general"},
+        "specific_tokens": {name for name in whole if name.startswith("prompt.specific.")},
+        "layer_tokens": {"prompt.layerwise"},
+        "bridge": {name for name in whole if name.startswith("bridge.")},
+        "map_weighting": {name for name in whole if name.startswith(("prompt.", "map."))},
+    }
+    for switch in ABLATIONS:
+        off = toy_network(**{switch: False if switch in ("bridge", "map_weighting") else 0})
+        assert whole - set(dict(off.named_parameters())) == gone[switch] != set()
+
+
+def test_the_map_weights_the_pooling() -> None:
+    network = toy_network().eval()
+    images = pixels(2)
+    assert network.map is not None
+    with torch.inference_mode():
+        judged = network.judge(images)
+        assert judged.map is not None
+        assert judged.map.shape == (2, 1, 4, 4) and judged.forged.shape[2:] == (4, 4)
+        network.map.map_scale.data.fill_(0.0)  # exp(0): an even map
+        even = network.judge(images)
+        assert even.map is not None
+        torch.testing.assert_close(even.map, torch.ones(2, 1, 4, 4))
+        torch.testing.assert_close(judged.forged / judged.map, even.forged, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(judged.logits, even.logits, atol=1e-5)
+
+
+def test_one_logit_is_the_softmax_of_two() -> None:
+    network = toy_network().eval()
+    with torch.inference_mode():
+        scores, logits = torch.sigmoid(network(pixels(3))), network.judge(pixels(3)).logits
+    torch.testing.assert_close(scores, torch.softmax(logits, dim=1)[:, 1])
+
+
+def test_training_freezes_clip_and_the_card_needs_no_hub(tmp_path: Path) -> None:
+    report, job = fit(tmp_path / "out", epochs=1)
+    detector = loaded(report, job)
+    start = toy_network(seed=job.settings.seed).state_dict()
+    held = detector.model.state_dict()
+    assert set(held) == set(start)
+    changed = {name for name in start if not torch.equal(start[name], held[name])}
+    assert changed and not [name for name in changed if name.startswith("clip.")]
+    assert {"prompt.general", "map.map_scale", "vision_scale", "head.weight"} <= changed
+    images = [toy_training.read(frame) for frame in job.val[:4]]
+    maps = detector.heatmap(images)
+    assert maps.shape == (4, 4, 4) and maps.dtype == np.float32
+    assert 0 <= maps.min() < maps.max() <= 1
+    np.testing.assert_allclose(detector.predict(images)[:1], detector.predict(images[:1]), atol=1e-5)
+    assert detector.seen(32, 64) == (0.0, 0.25, 1.0, 0.75)
+
+
+def test_a_pretrained_folder_gives_weights_and_words(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    text = {**CLIP["text_config"], "bos_token_id": 0, "eos_token_id": 1, "vocab_size": 19}
+    torch.manual_seed(5)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=CLIP["vision_config"], projection_dim=16))
+    model.save_pretrained(folder)
+    merges = ["f o", "fo r", "for g", "forg e", "forge d</w>", "f a", "fa c", "fac e</w>"]
+    letters = ["f", "o", "r", "g", "e", "d</w>", "a", "c", "e</w>"]
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(merge.replace(" ", "") for merge in merges)]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    expected = CLIPTokenizer.from_pretrained(folder)("forged face")["input_ids"]
+    report, job = fit(tmp_path / "out", {"clip": {"name": str(folder), "config": None, "words": []}}, epochs=1)
+    clip = report.options["clip"]
+    assert list(clip["words"]) == expected and expected == [0, words.index("forged</w>"), words.index("face</w>"), 1]
+    assert clip["config"]["vision_config"]["num_hidden_layers"] == 4
+    for path in folder.iterdir():
+        path.unlink()  # the trained detector stands on its own
+    held = loaded(report, job).model.state_dict()
+    for name, value in model.state_dict().items():
+        if name != "logit_scale":
+            assert torch.equal(held[f"clip.{name}"], value), name
+
+
+def test_a_card_of_wrong_parts_is_told_in_one_line(tmp_path: Path) -> None:
+    cases = [
+        ({"clip": {"name": str(tmp_path / "nowhere"), "config": None}}, "cannot be loaded"),
+        ({"clip": {"config": None}}, "give `name` .* or `config`"),
+        ({"clip": {"words": [0, 99, 3]}}, "token ids below vocab_size 12"),
+        ({"cnn": {"depths": ["blocks.1", "blocks.2", "block.3"]}}, "no layer 'block.3'; did you mean"),
+        ({"cnn": {"depths": ["blocks.1", "blocks.2"]}}, "give as many of each"),
+        ({"cnn": {"depths": ["blocks.1", "blocks.2", "global_pool"]}}, "'global_pool' plays no part"),
+        ({"clip_depths": [1, 2, 9]}, "must be layers from 1 on"),
+        ({"general_tokens": 40}, "more tokens than the text tower's 20"),
+        ({"bridge_width": 18}, "multiple of bridge_heads"),
+        ({"train_vision": True, "cache_features": 1}, "frozen image tower"),
+        ({"clip": {"config": {"vision_config": {"image_size": 64}}}}, "32 pixels and its CLIP is for 64"),
+        ({"brigde": False}, "unknown key 'brigde'; did you mean 'bridge'"),
+        ({"variant": "papre"}, "unknown variant 'papre'; did you mean 'paper'"),
+    ]
+    for number, (options, message) in enumerate(cases):
+        with pytest.raises((DetectorError, CardError), match=message) as error:
+            fit(tmp_path / str(number), options)
+        assert "\n" not in str(error.value)
+
+
+def test_without_map_weighting_there_is_no_heat_map(tmp_path: Path) -> None:
+    report, job = fit(tmp_path, {"map_weighting": False}, epochs=1)
+    with pytest.raises(DetectorError, match="its network has no map weighting"):
+        loaded(report, job).heatmap([np.zeros((32, 32, 3), dtype=np.uint8)])
+
+
+def test_the_papers_cnns_have_maps_at_the_cards_depths() -> None:
+    """EfficientNet-B4: 112, 160 and 272 channels at strides 16, 16 and 32."""
+    found = {}
+    for name in ("m2f2det", "m2f2det-densenet121", "m2f2det-vit-b16", "m2f2det-small"):
+        path = find_card("detectors", name)
+        assert path is not None
+        card = read_card("detectors", path)
+        settings = CnnSettings.model_validate(card.options["cnn"])  # type: ignore[attr-defined]
+        encoder = DeepfakeEncoder(timm.create_model(settings.model, pretrained=False), settings, 64)
+        with torch.inference_mode():
+            last, maps = encoder.eval()(torch.zeros(1, 3, 64, 64))
+        found[name] = [(m.shape[1], 64 // m.shape[2]) for m in (*maps, last)]
+    assert found == {
+        "m2f2det": [(112, 16), (160, 16), (272, 32), (1792, 32)],
+        "m2f2det-densenet121": [(256, 16), (1024, 16), (1024, 32), (1024, 32)],
+        "m2f2det-vit-b16": [(80, 16), (112, 16), (192, 32), (1280, 32)],
+        "m2f2det-small": [(80, 16), (112, 16), (192, 32), (1280, 32)],
+    }
+
+
+def test_full_size_options_fit_the_architecture() -> None:
+    path = find_card("detectors", "m2f2det")
+    assert path is not None
+    card = read_card("detectors", path)
+    options = PaperOptions.model_validate(card.options)  # type: ignore[attr-defined]
+    assert (
+        options.depths(24)
+        == (6, 10, 14)
+        == PaperOptions.model_validate(
+            {**card.options, "clip_depths": ()}  # type: ignore[attr-defined]
+        ).depths(24)
+    )
+
+
+def test_default_depths_are_timms_own_last_three() -> None:
+    settings = CnnSettings(model="test_efficientnet")
+    encoder = DeepfakeEncoder(timm.create_model("test_efficientnet"), settings, INPUT.size)
+    assert len(encoder.channels) == 3
+    with pytest.raises(DetectorError, match=r"gives \[1, 101, 64\], not a map"):
+        DeepfakeEncoder(timm.create_model("test_vit"), CnnSettings(model="test_vit"), 160)

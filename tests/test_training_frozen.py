@@ -1,0 +1,122 @@
+"""What a backend freezes: in eval mode always, without gradients, out of checkpoints, in the final weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from toy_training import read, toy_job
+
+from m2f2bench.backends.network import Normalise, resize
+from m2f2bench.errors import DetectorError, FrameError
+from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint, read_tensors
+from m2f2bench.training.job import FitReport, TrainingJob
+from m2f2bench.training.loop import Network, fit_network
+
+OPTIONS = {"clip": {"width": 8, "layers": [1, 2]}}
+
+
+class Half(nn.Module):
+    """Half of it is meant to be frozen; it notes the mode in which each half is run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eyes = nn.Sequential(nn.Conv2d(3, 6, 5, stride=4), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.5))
+        self.mind = nn.Sequential(nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.1))
+        self.head = nn.Linear(6, 1)
+        self.modes: set[tuple[str, bool, bool]] = set()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        grad = torch.is_grad_enabled()
+        for name in ("eyes", "mind"):
+            self.modes |= {(name, grad, module.training) for module in self.get_submodule(name).modules()}
+        out: torch.Tensor = self.head(self.mind(self.eyes(inputs)).mean((2, 3)))
+        return out
+
+
+def train(job: TrainingJob, frozen: tuple[str, ...] = ("eyes",)) -> tuple[FitReport, Half]:
+    torch.set_num_threads(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = Half()
+    prepare = partial(resize, settings=job.card.input)
+    network = Network(model, prepare, Normalise(job.card.input), frozen, {"a": "b"}, options=OPTIONS)
+    return fit_network(job, network), model
+
+
+def start() -> dict[str, torch.Tensor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return Half().state_dict()
+
+
+def test_frozen_is_run_in_eval_mode_and_does_not_change(tmp_path: Path) -> None:
+    report, model = train(toy_job(tmp_path, epochs=3, accumulation=2, weight_decay=0.1, decay="all"))
+    in_training = {(name, mode) for name, grad, mode in model.modes if grad}
+    assert in_training == {("eyes", False), ("mind", True)}
+    assert {mode for _, grad, mode in model.modes if not grad} == {False}  # validation
+    before, after = start(), read_tensors(report.weights)[0]
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert torch.equal(tensor, after[name]) == name.startswith("eyes."), name
+    assert all(value.grad is None for value in model.eyes.parameters())
+
+
+def test_frozen_stays_so_after_a_part_without_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("m2f2bench.training.reading.FrameReader.fill", lambda self, frames: None)
+    monkeypatch.setattr("m2f2bench.training.reading.UNREADABLE_SHARE", 1.0)
+
+    def broken(frame: Any) -> Any:
+        if frame.split == "train" and frame.id[-1] in "02468":
+            raise FrameError(frame.id, "torn")
+        return read(frame)
+
+    job = toy_job(tmp_path, epochs=2, batch_size=2, accumulation=2)
+    report, model = train(replace(job, read=broken))
+    assert ("mind", True, False) in model.modes  # there were blanks: the trained half in eval mode
+    assert not any(mode for name, _, mode in model.modes if name == "eyes")
+    before, after = start(), read_tensors(report.weights)[0]
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("eyes."))
+
+
+def test_frozen_is_in_no_checkpoint_and_resume_gives_the_same_bits(tmp_path: Path) -> None:
+    whole, _ = train(toy_job(tmp_path / "whole", epochs=3))
+    reads = 0
+
+    def dying(frame: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads > 110:  # in the third epoch: each reads 32 frames for training and 16 for validation
+            raise KeyboardInterrupt
+        return read(frame)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("m2f2bench.training.reading.FrameReader.fill", lambda self, frames: None)
+        train(replace(toy_job(tmp_path / "cut", epochs=3), read=dying))
+    path = latest_checkpoint(tmp_path / "cut")
+    assert path is not None
+    held = load_checkpoint(path, "toy")
+    assert held.best is not None
+    trained = {name for name in start() if not name.startswith("eyes.")}
+    assert held.tensors.keys() == held.best.keys() == trained
+    parameters = sum(len(group["params"]) for group in held.optimizer["optimizer"]["param_groups"])
+    assert parameters == len([name for name, _ in Half().named_parameters() if not name.startswith("eyes.")])
+    again, _ = train(toy_job(tmp_path / "cut", epochs=3, resume=True))
+    assert again.curves == whole.curves and again.weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_options_of_the_network_are_reported(tmp_path: Path) -> None:
+    report, _ = train(toy_job(tmp_path, epochs=1))
+    assert report.options == OPTIONS
+    again, _ = train(toy_job(tmp_path, epochs=1, resume=True))
+    assert again == report
+
+
+def test_a_network_that_is_frozen_whole_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match="has no weights to train: all of it is frozen"):
+        train(toy_job(tmp_path), frozen=("eyes", "mind", "head"))

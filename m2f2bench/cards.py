@@ -203,9 +203,10 @@ def _names(kind: str) -> list[str]:
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """One mapping over another: mappings inside them are merged, everything else is replaced."""
+    """One mapping over another: mappings inside are merged, the rest is replaced, and null takes a key away."""
     both = {key: merged(under[key], value) for key, value in over.items() if _mappings(under.get(key), value)}
-    return {**under, **over, **both}
+    gone = {key for key, value in over.items() if value is None and key in under}
+    return {key: value for key, value in {**under, **over, **both}.items() if key not in gone}
 
 
 def _mappings(*values: Any) -> bool:

@@ -11,9 +11,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from m2f2bench.backends.m2f2det.released import ReleasedDetector, ReleasedExplainerDetector, load_released
+from m2f2bench.backends.network import Normalise, resize
+from m2f2bench.cards import DetectorCard, read_card
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "data/m2f2det_released.json").read_text(encoding="utf-8"))
 PARITY: dict[str, Any] = FACTS["parity"]
@@ -101,6 +106,26 @@ def save_checkpoint(path: Path, tensors: Tensors, scheduler: object = None, **sa
     }
     torch.save(content, path, **save)
     return path
+
+
+def load(folder: Path, **options: Any) -> ReleasedDetector | ReleasedExplainerDetector:
+    card = read_card("detectors", folder / "card.yaml")
+    assert isinstance(card, DetectorCard)
+    changed = card.model_copy(update={"options": {**card.options, **options}})
+    changed._path = card.path
+    return load_released(changed)[0]
+
+
+def pixels(folder: Path, salt: int = 0) -> torch.Tensor:
+    """The images of a salt as the folder's card prepares them, float32 [3, 3, S, S]."""
+    card = read_card("detectors", folder / "card.yaml")
+    assert isinstance(card, DetectorCard)
+    pictures = [resize(picture.permute(1, 2, 0).numpy(), card.input) for picture in images(salt)]
+    return Normalise(card.input)(torch.from_numpy(np.stack(pictures)))
+
+
+def small(kind: str, salt: int = 0) -> Tensors:
+    return fill(small_shapes(kind), salt)
 
 
 class Reference:

@@ -14,7 +14,7 @@ from PIL import Image
 from toy_training import fit, frames, read, toy_job
 
 from m2f2bench.backends import offline
-from m2f2bench.backends.network import Normalise, resize
+from m2f2bench.backends.network import Normalise, resize, seen
 from m2f2bench.backends.timm import TimmDetector, read_weights
 from m2f2bench.cards import DetectorCard, read_card
 from m2f2bench.errors import CardError, DetectorError
@@ -78,6 +78,31 @@ def test_normalise_and_resize() -> None:
     assert out.shape == (1, 3, 16, 16) and out.is_contiguous(memory_format=torch.channels_last)
     assert out[0].permute(1, 2, 0).numpy() == pytest.approx(expected, abs=1e-5)
     assert resize(pictures(1, 9, 30)[0], settings).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "resized", "corner"),
+    [
+        ((30, 50), (26, 16), (5, 0)),
+        ((51, 30), (16, 27), (0, 5)),
+        ((40, 40), (16, 16), (0, 0)),
+        ((8, 10), (20, 16), (2, 0)),
+    ],
+)
+def test_the_centre_is_cut_as_clip_cuts_it(
+    shape: tuple[int, int], resized: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    """Shorter edge to 16, the longer one rounded down; `resized` and `corner` are by hand, (width, height)."""
+    image = pictures(1, *shape)[0]
+    settings = InputSettings(size=16, fit="centre")
+    whole = np.asarray(Image.fromarray(image).resize(resized, Image.Resampling.BICUBIC))
+    left, top = corner
+    assert np.array_equal(resize(image, settings), whole[top : top + 16, left : left + 16])
+    part = seen(*shape, settings)
+    assert part[2] - part[0] == pytest.approx(min(1, shape[1] / shape[0]))
+    assert part[3] - part[1] == pytest.approx(min(1, shape[0] / shape[1]))
+    assert part[0] + part[2] == pytest.approx(1) == part[1] + part[3]
+    assert "centre" in str(settings) and "centre" not in str(InputSettings(size=16))
 
 
 def test_fingerprint_tells_weights_and_input_apart(trained: DetectorCard, tmp_path: Path) -> None:

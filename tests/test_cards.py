@@ -11,7 +11,15 @@ from m2f2bench.errors import CardError
 
 NAMES = {
     "datasets": {"synthetic", "ddvqa-c40", "ddvqa-c23", "ffpp-c23", "ffpp-c40"},
-    "detectors": {"constant", "random", "frequency", "efficientnet-lite0"},
+    "detectors": {
+        "constant",
+        "random",
+        "frequency",
+        "efficientnet-lite0",
+        "m2f2det",
+        "m2f2det-vit-b16",
+        "m2f2det-small",
+    },
     "metrics": {"frame", "video"},
     "leaderboards": {"quickstart"},
 }
@@ -112,3 +120,39 @@ def test_no_data_root(cli, one_line, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_data_root_without_the_files(cli, one_line, tmp_path: Path, dataset: str) -> None:
     line = one_line(cli("run", "-d", "constant", "-s", dataset, "--data", tmp_path))
     assert str(tmp_path) in line
+
+
+def test_a_detector_stands_on_its_base(tmp_path: Path) -> None:
+    (tmp_path / "under.yaml").write_text(
+        "name: under\nbackend: timm\ninput: {size: 64}\n"
+        "options: {model: a, model_kwargs: {x: 1, y: 2}, drop_rate: 0.5}\ntraining: {epochs: 3}\nlicence: MIT\n"
+    )
+    (tmp_path / "over.yaml").write_text(
+        "name: over\nbase: under\ndescription: mine\noptions: {model_kwargs: {y: 3}, drop_rate: null}\ntraining: {lr: 0.5}\n"
+    )
+    card = read_card("detectors", tmp_path / "over.yaml")
+    assert card.name == "over" and card.description == "mine"
+    assert card.options == {"model": "a", "model_kwargs": {"x": 1, "y": 3}}  # type: ignore[attr-defined]
+    assert card.input.size == 64 and card.licence == "MIT"  # type: ignore[attr-defined]
+    assert (card.training.epochs, card.training.lr) == (3, 0.5)  # type: ignore[attr-defined]
+    shipped = find_card("detectors", "m2f2det-small-no-bridge")
+    assert shipped is not None
+    options = read_card("detectors", shipped).options  # type: ignore[attr-defined]
+    assert options["bridge"] is False and options["cnn"]["model"] == "tf_efficientnet_lite0"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("constent", "its base 'constent' is no detector's card; did you mean 'constant'"),
+        ("m2f2det-vit-b16", "has a base itself: name that one"),
+        ("fitted", "is a trained detector: name an untrained one"),
+        ("over", "has a base itself"),
+    ],
+)
+def test_a_wrong_base_is_one_line(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "fitted.yaml").write_text("name: fitted\nbackend: timm\nweights: model.safetensors\n")
+    (tmp_path / "over.yaml").write_text(f"name: over\nbase: {name}\n")
+    with pytest.raises(CardError) as error:
+        read_card("detectors", tmp_path / "over.yaml")
+    assert said in str(error.value) and "\n" not in str(error.value)

@@ -129,6 +129,19 @@ def test_training_freezes_clip_and_the_card_needs_no_hub(tmp_path: Path) -> None
     assert detector.seen(32, 64) == (0.0, 0.25, 1.0, 0.75)
 
 
+def test_mixed_precision_trains_the_same_parts(tmp_path: Path) -> None:
+    report, job = fit(tmp_path / "half", {"clip_precision": "bf16"}, epochs=1, precision="bf16")
+    full, _ = fit(tmp_path / "full", epochs=1)
+    assert report.curves[0]["train_loss"] == pytest.approx(full.curves[0]["train_loss"], abs=0.05)
+    assert report.curves != full.curves
+    detector = loaded(report, job)
+    assert detector.precision == "clip-bf16"
+    tower = detector.model.get_submodule("clip.vision_model")
+    assert {value.dtype for value in tower.parameters()} == {torch.bfloat16}
+    others = {v.dtype for n, v in detector.model.named_parameters() if not n.startswith("clip.vision_model")}
+    assert others == {torch.float32}
+
+
 def test_a_pretrained_folder_gives_weights_and_words(tmp_path: Path) -> None:
     folder = tmp_path / "clip"
     text = {**CLIP["text_config"], "bos_token_id": 0, "eos_token_id": 1, "vocab_size": 19}

@@ -98,6 +98,20 @@ def test_without_specific_tokens_the_prompt_is_computed_once(ours: Clip) -> None
     assert prompt(ours, torch.randn(5, 16)).shape == (1, 16)
 
 
+def test_a_prompt_of_no_image_is_folded_into_one_feature() -> None:
+    network = toy_network(specific_tokens=0).eval()
+    with torch.inference_mode():
+        before = network.judge(pixels(3))
+        calls: list[int] = []
+        network.clip.text_model.register_forward_hook(lambda module, inputs, output: calls.append(1))
+        network.fold_prompt()
+        after = network.judge(pixels(3))
+    assert calls == [1] and torch.equal(before.logits, after.logits)
+    whole = toy_network()
+    whole.fold_prompt()
+    assert whole.text is None
+
+
 def test_the_map_is_one_where_the_text_fits_best() -> None:
     forgery = ForgeryMap(temperature=2.0)
     text = torch.tensor([[3.0, 0.0]])

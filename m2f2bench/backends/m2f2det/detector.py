@@ -40,7 +40,9 @@ class M2F2Detector(NetworkDetector, Localizer):
         """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
         path = trained_weights(card)
         model, identity = _paper(card, path) if _variant(card) == "paper" else _released(card)
-        return cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
+        detector = cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
+        detector.precision = "clip-bf16" if card.options.get("clip_precision") == "bf16" else "fp32"
+        return detector
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
@@ -103,6 +105,7 @@ def _paper(card: DetectorCard, path: Path) -> tuple[nn.Module, str]:
     _check_input(card, clip)
     model = PaperNetwork(clip, encoder, options)
     load_strictly(model, read_tensors(path)[0], path)
+    model.fold_prompt()
     if options.clip_precision == "bf16":
         clip.vision_model.bfloat16()
     return model, options.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}})

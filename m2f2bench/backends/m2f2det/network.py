@@ -78,8 +78,13 @@ class PaperNetwork(nn.Module):
         self.project_cnn = nn.Sequential(Linear(encoder.out_channels, width), nn.LayerNorm(width))
         self.vision_scale = nn.Parameter(torch.tensor(1.0))
         self.head = Linear(3 * width, 2)
+        # Near zero: a random head would have the map look away from what it weighs wrongly, before it is of any use.
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
         self.look: Callable[[torch.Tensor], Features] = self.features
         """How images become CLIP features; a feature cache stands here in training."""
+        self.text: torch.Tensor | None = None
+        """g^T where it is the same for all images and `fold_prompt` has computed it."""
 
     def features(self, pixels: torch.Tensor) -> Features:
         """CLIP's view of normalised images [B, 3, S, S]; a frozen tower has its own precision, never autocast's."""
@@ -102,9 +107,8 @@ class PaperNetwork(nn.Module):
         forged = F.interpolate(last, size=(side, side), mode="bilinear", align_corners=False)
         if self.bridge is not None:
             forged = torch.cat([self.bridge(maps, seen.states).to(forged.dtype), forged], dim=1)
-        weights: torch.Tensor | None = None
-        if self.prompt is not None and self.map is not None:
-            weights = self.map(self.prompt(self.clip, seen.image), seen.patches)
+        weights = self._map(seen)
+        if weights is not None:
             forged = forged * weights
         pooled = self.pooled_norm(self.conv(forged).mean((2, 3)))
         image = self.vision_scale * self.project_image(seen.image)
@@ -113,11 +117,21 @@ class PaperNetwork(nn.Module):
 
     def heatmap(self, pixels: torch.Tensor) -> torch.Tensor | None:
         """M_b, [B, n, n] in [0, 1]; None without map weighting. The CNN has no part in it and is not computed."""
+        heat = None if self.map is None else self._map(self.look(pixels))
+        return None if heat is None else heat[:, 0]
+
+    def fold_prompt(self) -> None:
+        """Compute g^T once, where no token of the prompt comes from the image. The weights must not change after it."""
+        if self.prompt is not None and self.prompt.specific is None:
+            with torch.no_grad():
+                self.text = self.prompt(self.clip, torch.empty(0))
+
+    def _map(self, seen: Features) -> torch.Tensor | None:
         if self.prompt is None or self.map is None:
             return None
-        seen = self.look(pixels)
-        heat: torch.Tensor = self.map(self.prompt(self.clip, seen.image), seen.patches)
-        return heat[:, 0]
+        text = self.prompt(self.clip, seen.image) if self.text is None else self.text.to(seen.image.device)
+        heat: torch.Tensor = self.map(text, seen.patches)
+        return heat
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """The difference of the logits, fake minus real, [B]: its sigmoid is softmax(logits)[1], and the binary

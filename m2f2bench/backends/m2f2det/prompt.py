@@ -65,6 +65,6 @@ class ForgeryMap(nn.Module):
 
     def forward(self, text: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
         """[B, 1, n, n] in [0, 1] for g^T [B or 1, p] and patch features F_I [B, n², p] in the joint space."""
-        cosines = (F.normalize(patches, dim=2) * F.normalize(text, dim=1)[:, None]).sum(2)
+        cosines = (F.normalize(patches.float(), dim=2) * F.normalize(text.float(), dim=1)[:, None]).sum(2)
         side = round(cosines.shape[1] ** 0.5)
         return torch.exp(self.map_scale * (cosines - cosines.amax(1, keepdim=True))).reshape(-1, 1, side, side)

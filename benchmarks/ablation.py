@@ -4,10 +4,10 @@
     python benchmarks/ablation.py DATASET --tables
 
 Trains every detector once a seed (under `--out`), judges it on the test split under the protocol `frame`, and puts
-results, rows and training records into `--into`, leaderboards/ablation; then, and with `--tables` only, makes the table
-from the rows there. What is done already is not done again. A cell is the mean AUC over seeds; its interval, and that of
-the difference to the whole detector, resample the test's clusters, the same ones for every detector and seed. So they
-hold for these trainings; the values of the seeds beside them say how much another training moves a number.
+results, rows and training records into `--into`, leaderboards/ablation; then, and with `--tables` only, makes the
+table from the rows there. What is done already is not done again. A cell is the mean AUC over seeds; its interval, and
+that of the difference to the whole detector, resample the test's clusters, the same ones for every detector and seed.
+So they hold for these trainings; the values of the seeds beside them say how much another training moves a number.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ import numpy as np
 WHOLE = "m2f2det-small"
 PARTS = ("cnn", "no-general", "no-specific", "no-layer", "no-bridge", "no-map")
 DETECTORS = (WHOLE, *(f"{WHOLE}-{part}" for part in PARTS))
+WITHOUT_MAP = (f"{WHOLE}-cnn", f"{WHOLE}-no-map")
+MASKED = ("synthetic",)
+"""Datasets with true masks, where heat maps are held against them."""
 
 
 def command(words: Sequence[object], log: Path) -> None:
@@ -55,6 +58,12 @@ def judge(dataset: str, detector: str, seed: int, out: Path, into: Path) -> None
     place.mkdir(parents=True, exist_ok=True)
     shutil.copy(trained / "training.json", place / f"{detector}.training.json")
     shutil.copy(run / "predictions.parquet", place / f"{detector}.parquet")
+    if dataset in MASKED and detector not in WITHOUT_MAP:
+        report = here / f"{detector}.maps.json"
+        command(["localize", "--detector", trained, "--dataset", dataset, "--out", report], log)
+        found = json.loads(report.read_text())
+        del found["frames"]
+        (place / f"{detector}.maps.json").write_text(json.dumps(found, indent=1) + "\n")
     shutil.copy(run / "result.json", place / f"{detector}.json")
     print(f"{dataset} seed {seed} {detector}: done", flush=True)
 
@@ -77,7 +86,16 @@ def table(place: Path) -> dict[str, Any]:
                 judged = Judged(evidence.units, evidence.cut, ["auc"], resampling(evidence.protocol))
                 values.setdefault(detector, {})[seed] = judged.values[OVERALL]["auc"]
                 draws.setdefault(detector, {})[seed] = judged.drawn[OVERALL]["auc"]
-    return {detector: row(detector, values, draws) for detector in values}
+    return {detector: row(detector, values, draws) | maps(place, detector) for detector in values}
+
+
+def maps(place: Path, detector: str) -> dict[str, Any]:
+    """What the heat maps of each seed have inside the true masks, over the masks' area, with intervals."""
+    found = {}
+    for path in sorted(place.glob(f"seed*/{detector}.maps.json")):
+        ratio = json.loads(path.read_text())["metrics"]["energy_ratio"]
+        found[path.parent.name] = [ratio["value"], *ratio["ci"]]
+    return {"map_energy": found} if found else {}
 
 
 def row(detector: str, values: dict[str, dict[int, float]], draws: dict[str, dict[int, Any]]) -> dict[str, Any]:
@@ -112,6 +130,12 @@ def markdown(dataset: str, rows: dict[str, Any]) -> str:
         p = f"{found['p']:.3f}" if "p" in found else "–"
         mean = f"{found['mean']:.3f} {span(found['ci'])}"
         lines.append(f"| `{detector}` | {len(found['seeds'])} | {mean} | {each} | {less} | {p} |")
+    if any("map_energy" in found for found in rows.values()):
+        lines += ["", "| detector | heat map's energy in the mask over the mask's area [95% CI] |", "|---|---|"]
+        for detector, found in rows.items():
+            each = found.get("map_energy", {}).items()
+            told = "; ".join(f"{seed}: {one[0]:.2f} [{one[1]:.2f}, {one[2]:.2f}]" for seed, one in each)
+            lines.append(f"| `{detector}` | {told or 'no map'} |")
     return "\n".join(lines) + "\n"
 
 

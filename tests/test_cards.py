@@ -128,7 +128,8 @@ def test_a_detector_stands_on_its_base(tmp_path: Path) -> None:
         "options: {model: a, model_kwargs: {x: 1, y: 2}, drop_rate: 0.5}\ntraining: {epochs: 3}\nlicence: MIT\n"
     )
     (tmp_path / "over.yaml").write_text(
-        "name: over\nbase: under\ndescription: mine\noptions: {model_kwargs: {y: 3}, drop_rate: null}\ntraining: {lr: 0.5}\n"
+        "name: over\nbase: under\ndescription: mine\n"
+        "options: {model_kwargs: {y: 3}, drop_rate: null}\ntraining: {lr: 0.5}\n"
     )
     card = read_card("detectors", tmp_path / "over.yaml")
     assert card.name == "over" and card.description == "mine"

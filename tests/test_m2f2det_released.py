@@ -69,7 +69,8 @@ def test_parity_at_full_size(tmp_path: Path, kind: str) -> None:
     import_weights(file, f"m2f2det-released-{kind}", tmp_path / "out")
     file.unlink()
     assert not (tmp_path / "planted").exists()
-    assert int(images(0).sum()) == PARITY["image_checksum"]
+    # The number of threads moves the last bit of the drawing, and with it a pixel by one grey level.
+    assert abs(int(images(0).sum()) - PARITY["image_checksum"]) <= 1
     inputs = pixels(tmp_path / "out")
     assert inputs.shape == (3, 3, 336, 336)
     assert float(inputs.mean()) == pytest.approx(PARITY["pixel_mean"], abs=1e-6)

@@ -78,7 +78,7 @@ class PaperNetwork(nn.Module):
         self.project_cnn = nn.Sequential(Linear(encoder.out_channels, width), nn.LayerNorm(width))
         self.vision_scale = nn.Parameter(torch.tensor(1.0))
         self.head = Linear(3 * width, 2)
-        # Near zero: a random head would have the map look away from what it weighs wrongly, before it is of any use.
+        # Near zero: a random head would have the other parts mend its weights before they carry anything.
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
         self.look: Callable[[torch.Tensor], Features] = self.features

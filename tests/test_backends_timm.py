@@ -15,7 +15,8 @@ from toy_training import fit, frames, read, toy_job
 
 from m2f2bench.backends import offline
 from m2f2bench.backends.network import Normalise, resize, seen
-from m2f2bench.backends.timm import TimmDetector, read_weights
+from m2f2bench.backends.timm import TimmDetector
+from m2f2bench.backends.weights import read_weights
 from m2f2bench.cards import DetectorCard, read_card
 from m2f2bench.errors import CardError, DetectorError
 from m2f2bench.settings import InputSettings

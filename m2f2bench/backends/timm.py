@@ -20,8 +20,7 @@ from ..training.job import FitReport, TrainingJob
 from .base import file_fingerprint, trained_weights
 from .network import NetworkDetector, Normalise, resize
 from .offline import efficientnet_to_timm, offline_weights
-from .weights import load_strictly as load_strictly
-from .weights import read_weights as read_weights
+from .weights import load_strictly, read_weights
 
 if TYPE_CHECKING:
     from ..records import Floats, Frame

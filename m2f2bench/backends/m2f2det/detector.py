@@ -16,7 +16,8 @@ from ...errors import DetectorError, near
 from ...training.job import FitReport, TrainingJob
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, seen
-from ..timm import classifier, load_strictly, pretrained_classifier
+from ..timm import classifier, pretrained_classifier
+from ..weights import load_strictly
 from .clip import Clip
 from .clip_source import empty_clip, open_clip
 from .cnn import DeepfakeEncoder

@@ -164,16 +164,7 @@ def find_card(kind: str, name: str) -> Path | None:
 
 def read_card(kind: str, path: Path) -> Card:
     """Read and check one card file. Raises CardError in one line."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CardError(f"card '{path}' cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
-        raise CardError(f"card '{path}'{line} is not YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(data, dict):
-        raise CardError(f"card '{path}' must be a mapping of keys to values, not {type(data).__name__}")
+    data = _read_mapping(path)
     if kind == "detectors" and "base" in data:
         data = _on_base(data, path)
     card = validate(MODELS[kind], data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
@@ -183,6 +174,21 @@ def read_card(kind: str, path: Path) -> Card:
     return card
 
 
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """What a card file holds, unchecked. Raises CardError in one line."""
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(f"card '{path}' cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise CardError(f"card '{path}'{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        raise CardError(f"card '{path}' must be a mapping of keys to values, not {type(data).__name__}")
+    return data
+
+
 def _on_base(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """What a detector's card says on top of its `base`, an untrained card: mappings are merged, the rest replaced."""
     name, own = data["base"], {key: value for key, value in data.items() if key != "base"}
@@ -190,7 +196,7 @@ def _on_base(data: dict[str, Any], path: Path) -> dict[str, Any]:
     found = beside if beside.is_file() else find_card("detectors", str(name))
     if found is None:
         raise CardError(f"card '{path}': its base '{name}' is no detector's card{near(str(name), _names('detectors'))}")
-    if "base" in (yaml.safe_load(found.read_text(encoding="utf-8")) or {}):
+    if "base" in _read_mapping(found):
         raise CardError(f"card '{path}': its base '{name}' has a base itself: name that one")
     base = read_card("detectors", found)
     if getattr(base, "weights", None) is not None:

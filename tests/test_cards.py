@@ -149,10 +149,12 @@ def test_a_detector_stands_on_its_base(tmp_path: Path) -> None:
         ("m2f2det-vit-b16", "has a base itself: name that one"),
         ("fitted", "is a trained detector: name an untrained one"),
         ("over", "has a base itself"),
+        ("torn", "line 2 is not YAML"),
     ],
 )
 def test_a_wrong_base_is_one_line(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "fitted.yaml").write_text("name: fitted\nbackend: timm\nweights: model.safetensors\n")
+    (tmp_path / "torn.yaml").write_text("name: [torn\nbackend: }")
     (tmp_path / "over.yaml").write_text(f"name: over\nbase: {name}\n")
     with pytest.raises(CardError) as error:
         read_card("detectors", tmp_path / "over.yaml")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .clip import Layer, Linear, TowerSettings
+from .clip import Layer, TowerSettings, projection
 
 
 class BridgeAdapter(nn.Module):
@@ -22,11 +22,8 @@ class BridgeAdapter(nn.Module):
         super().__init__()
         self.width = width
 
-        def projections(channels: Sequence[int]) -> nn.ModuleList:
-            return nn.ModuleList(nn.Sequential(Linear(c, width), nn.LayerNorm(width)) for c in channels)
-
-        self.from_cnn = projections(cnn_channels)
-        self.from_clip = projections([clip_width] * len(cnn_channels))
+        self.from_cnn = nn.ModuleList(projection(channels, width) for channels in cnn_channels)
+        self.from_clip = nn.ModuleList(projection(clip_width, width) for _ in cnn_channels)
         settings = TowerSettings(
             hidden_size=width,
             intermediate_size=4 * width,

@@ -75,6 +75,11 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight, self.bias)
 
 
+def projection(inputs: int, outputs: int) -> nn.Sequential:
+    """[..., inputs] to [..., outputs]: a linear layer and a LayerNorm."""
+    return nn.Sequential(Linear(inputs, outputs), nn.LayerNorm(outputs))
+
+
 def _onednn() -> bool:
     """Whether oneDNN's product can be asked for (it is no public name of torch's), and pays: not under autocast."""
     usable: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]

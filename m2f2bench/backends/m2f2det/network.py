@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ...errors import DetectorError
 from .bridge import BridgeAdapter
-from .clip import Clip, Linear
+from .clip import Clip, Linear, projection
 from .cnn import DeepfakeEncoder
 from .options import PaperOptions
 from .prompt import ForgeryMap, ForgeryPrompt
@@ -74,8 +74,8 @@ class PaperNetwork(nn.Module):
         self.conv = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
         # With it only where M_b is high counts, not how high it is everywhere: it cannot serve as a mere gain.
         self.pooled_norm = nn.LayerNorm(width)
-        self.project_image = nn.Sequential(Linear(clip.settings.projection_dim, width), nn.LayerNorm(width))
-        self.project_cnn = nn.Sequential(Linear(encoder.out_channels, width), nn.LayerNorm(width))
+        self.project_image = projection(clip.settings.projection_dim, width)
+        self.project_cnn = projection(encoder.out_channels, width)
         self.vision_scale = nn.Parameter(torch.tensor(1.0))
         self.head = Linear(3 * width, 2)
         # Near zero: a random head would have the other parts mend its weights before they carry anything.

@@ -21,7 +21,7 @@ from ...errors import DetectorError
 from ...settings import Settings
 from ..base import trained_weights
 from ..weights import load_strictly
-from .clip import Linear, VisionSettings, VisionTower
+from .clip import Linear, VisionSettings, VisionTower, projection
 
 Variant = Literal["released-detector", "released-explainer"]
 CNN_CHANNELS: dict[Variant, int] = {"released-detector": 1792, "released-explainer": 1024}
@@ -138,11 +138,6 @@ NETWORKS: dict[Variant, type[ReleasedDetector] | type[ReleasedExplainerDetector]
     "released-detector": ReleasedDetector,
     "released-explainer": ReleasedExplainerDetector,
 }
-
-
-def projection(inputs: int, outputs: int) -> nn.Sequential:
-    """A linear layer and a LayerNorm."""
-    return nn.Sequential(Linear(inputs, outputs), nn.LayerNorm(outputs))
 
 
 def cnn(variant: Variant) -> nn.Module:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from .errors import CardError, near
-from .rules import ProtocolRules
+from .rules import ExplanationRules, ProtocolRules
 from .settings import InputSettings, TrainingSettings
 
 KINDS = ("detectors", "datasets", "metrics", "leaderboards")
@@ -95,6 +95,10 @@ class ProtocolCard(Card, ProtocolRules):
     """One protocol: what is measured, and exactly how. Its keys stand in `rules`."""
 
 
+class ExplanationCard(Card, ExplanationRules):
+    """One protocol for answers to questions: `task: explanation`. Its keys stand in `rules`."""
+
+
 class Column(BaseModel):
     """One column of a leaderboard: dataset × protocol × metric."""
 
@@ -167,7 +171,8 @@ def read_card(kind: str, path: Path) -> Card:
     data = _read_mapping(path)
     if kind == "detectors" and "base" in data:
         data = _on_base(data, path)
-    card = validate(MODELS[kind], data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
+    model = ExplanationCard if kind == "metrics" and "task" in data else MODELS[kind]
+    card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
     if path.stem not in (card.name, "card"):
         raise CardError(f"card '{path}' is named '{card.name}': name and file must agree; rename one of them")
     card._path = path.resolve()

@@ -25,6 +25,8 @@ ORIGINAL = "original"
 """The `method` of a real frame."""
 STATUSES = ("ok", "unreadable", "no_face", "error")
 """`unreadable`: the frame could not be decoded; `no_face`: no face in it; `error`: the detector failed on it."""
+ANSWER_STATUSES = ("ok", "missing", "unreadable", "error")
+"""`missing`: nobody answered; `unreadable`: the frame could not be decoded; `error`: the explainer failed on it."""
 SPLITS = ("train", "val", "test")
 
 
@@ -65,7 +67,8 @@ class Frame:
 class Question:
     """A question about one frame, with its reference answers.
 
-    `kind` tells how it was put: `blind` (neutral) or `released` (M2F2-Det's own, which state the label).
+    `kind` tells how it was put: `blind` (neutral), `released` (M2F2-Det's own, which state the label) or `judge`
+    ("real or fake?", one an image). `label` is what a right answer says of what is asked about.
     `region` is what it asks about (`image`, `skin`, `eyes`, `eyebrows`, `nose`, `mouth`, or several joined by `+`).
     """
 
@@ -100,11 +103,18 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An explainer's free-text answer to one question about one frame."""
+    """An explainer's free-text answer to one question about one frame.
+
+    `status` is one of ANSWER_STATUSES, and `text` is empty unless it is `ok`; `message` says why there is none. `score`
+    is the same explainer's P(fake) of the frame, None where it gives none.
+    """
 
     question: str
     frame: str
     text: str
+    status: str = "ok"
+    score: float | None = None
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +161,10 @@ class Result:
     `threshold` has the policy, the value, whether it is an `oracle` (picked on the very scores), and `from` which
     validation scores. `clusters` says what the bootstrap draws as one (`by`) and how many there are (`n`).
     `reliability` has the bins of the expected calibration error.
+
+    Of answers to questions (a protocol with `task: explanation`): units are questions, `methods` hold each
+    manipulation's own questions, `labels` those of real and of fake frames apart, `regions` those about each region,
+    and `details` what is told beside the metrics (verdicts, diversity, image dependence).
     """
 
     detector: str
@@ -167,6 +181,9 @@ class Result:
     threshold: dict[str, Any] = field(default_factory=dict)
     clusters: dict[str, Any] = field(default_factory=dict)
     reliability: list[Any] = field(default_factory=list)
+    labels: dict[str, dict[str, Score]] = field(default_factory=dict)
+    regions: dict[str, dict[str, Score]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     training_datasets: tuple[str, ...] = ()
     predictions: str = ""
     protocol_card: dict[str, Any] = field(default_factory=dict)
@@ -178,7 +195,12 @@ class Result:
         out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         for name in ("metrics", "average"):
             out[name] = {k: s.to_json() for k, s in getattr(self, name).items()}
-        out["methods"] = {m: {k: s.to_json() for k, s in scores.items()} for m, scores in self.methods.items()}
+        for name in ("methods", "labels", "regions"):
+            groups = getattr(self, name)
+            out[name] = {group: {k: s.to_json() for k, s in scores.items()} for group, scores in groups.items()}
+        for name in ("labels", "regions", "details"):  # of answers to questions alone
+            if not out[name]:
+                del out[name]
         out["training_datasets"] = list(self.training_datasets)
         return out
 
@@ -188,8 +210,8 @@ class Result:
         values = dict(data)
         for name in ("metrics", "average"):
             values[name] = {k: Score.from_json(s) for k, s in data.get(name, {}).items()}
-        values["methods"] = {
-            m: {k: Score.from_json(s) for k, s in scores.items()} for m, scores in data["methods"].items()
-        }
+        for name in ("methods", "labels", "regions"):
+            groups = data["methods"] if name == "methods" else data.get(name, {})
+            values[name] = {g: {k: Score.from_json(s) for k, s in scores.items()} for g, scores in groups.items()}
         values["training_datasets"] = tuple(data.get("training_datasets", ()))
         return cls(**values)

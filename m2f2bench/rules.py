@@ -1,4 +1,5 @@
-"""What a protocol's card may say: which frames, how they become a video's score, thresholds, holes, resampling."""
+"""What a protocol's card may say: of detection, which frames, how they become a video's score, thresholds, holes; of
+explanation, which questions and references, how texts are compared and verdicts read; and of both the resampling."""
 
 from __future__ import annotations
 
@@ -25,6 +26,16 @@ Metric = Literal[
 ]
 DETECTION_METRICS: tuple[Metric, ...] = Metric.__args__  # type: ignore[attr-defined]
 MissingRule = Literal["drop", "half", "wrong"]
+
+
+TextMetric = Literal["bleu1", "bleu2", "bleu3", "bleu4", "bleu", "rouge_l", "cider", "meteor", "spice", "bertscore_f1"]
+VerdictMetric = Literal["verdict_accuracy", "verdict_balanced_accuracy", "verdict_f1", "verdict_none_rate"]
+GroundingMetric = Literal["consistency", "region_precision", "region_recall", "region_f1"]
+ExplanationMetric = Literal[TextMetric, VerdictMetric, GroundingMetric]
+TEXT_METRICS: tuple[TextMetric, ...] = TextMetric.__args__  # type: ignore[attr-defined]
+VERDICT_METRICS: tuple[VerdictMetric, ...] = VerdictMetric.__args__  # type: ignore[attr-defined]
+GROUNDING_METRICS: tuple[GroundingMetric, ...] = GroundingMetric.__args__  # type: ignore[attr-defined]
+QuestionKind = Literal["blind", "released", "judge"]
 
 
 class Rules(BaseModel):
@@ -165,4 +176,41 @@ class ProtocolRules(Rules):
     threshold: Threshold = Threshold(value=0.5)
     missing: Missing = Missing()
     metrics: tuple[Metric, ...] = Field(default=DETECTION_METRICS, min_length=1)
+    bootstrap: Bootstrap = Bootstrap()
+
+
+class BertScoreRules(Rules):
+    """The network BERTScore compares with: a hub name, a folder, or `offline` (the MiniLM that comes as a package); the
+    layer whose output is used (None: bert-score's own choice for that name); and whether its baseline is taken off."""
+
+    model: str = "offline"
+    layer: int | None = Field(default=6, ge=0)
+    rescale: bool = False
+
+    def __str__(self) -> str:
+        layer = "default" if self.layer is None else self.layer
+        return f"{self.model}-layer{layer}{'-rescaled' if self.rescale else ''}"
+
+
+class ExplanationRules(Rules):
+    """All that decides a number about answers to questions, given the answers.
+
+    Texts are compared with references for all questions but those of kind `judge`, which ask for the verdict alone;
+    verdicts are read from the answers to all but those of kind `released`, which give the label away.
+    """
+
+    task: Literal["explanation"]
+    questions: tuple[QuestionKind, ...] = Field(min_length=1)
+    """Which sets: `blind` (neutral), `released` (the label is in the question), `judge` ("real or fake?" per image)."""
+    references: Literal["all", "first"] = "all"
+    tokenizer: Literal["ptb", "none"] = "ptb"
+    """The Penn Treebank's as captioning uses it (lower case, no punctuation), or white space alone."""
+    cider_df: Literal["fixed", "recomputed"] = "fixed"
+    """CIDEr's document frequencies: of all questions' references, or of those in the group and resample at hand."""
+    bertscore: BertScoreRules = BertScoreRules()
+    verdict: Literal["words", "substring"] = "words"
+    """How a verdict is read: by words and negation, or as M2F2-Det's evaluation does (real if "real" occurs at all)."""
+    missing: Literal["wrong", "drop"] = "wrong"
+    """A question without an answer has an empty one, or is left out. The coverage is reported in both cases."""
+    metrics: tuple[ExplanationMetric, ...] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()

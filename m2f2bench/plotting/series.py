@@ -176,7 +176,8 @@ class Series:
         if self.rules.resamples == 0 or self.own.n_clusters < 2:
             return None
         sample = resampled(self.own, (0.5,), self.rules.seed)
-        return np.concatenate(over_draws(sample, self.rules, partial(values, sample)), axis=1)
+        draws = sample.draws(self.rules.resamples, self.rules.seed)
+        return np.concatenate(over_draws(draws, partial(values, sample)), axis=1)
 
     def _band(self, at: Floats, values: Callable[[list[Curve]], Floats], own: Floats) -> Band | None:
         drawn = self._resampled(lambda sample, weights: values(self._curves(sample, weights)))

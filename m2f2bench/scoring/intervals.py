@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -18,7 +18,7 @@ from .curve import PAUC_LEAST
 from .delong import auc_variance, logit_wald, placements
 from .detection import AT_HALF, AVERAGE, DECISION, OVERALL, Cut, Values
 from .rows import Units
-from .sample import Sample, plain, resampled
+from .sample import plain, resampled
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -113,22 +113,45 @@ def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Resamplin
         return {}
     cuts = (0.5, cut.value) if cut.how == "fixed" else (0.5,)
     sample = resampled(units, cuts, resampling.seed)
-    pieces = over_draws(sample, resampling, lambda weights: detection.evaluate(sample, weights, names, cut))
+    draws = sample.draws(resampling.resamples, resampling.seed)
+    pieces = over_draws(draws, lambda weights: detection.evaluate(sample, weights, names, cut))
     return {
         group: {name: np.concatenate([piece[group][name] for piece in pieces]) for name in names} for group in pieces[0]
     }
 
 
-def over_draws(sample: Sample, resampling: Resampling, values: Callable[[Floats], T]) -> list[T]:
+def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T]:
     """`values` of the weights [C, B] of each piece of the resamples, in order; THREADS pieces at a time."""
     found: list[T] = []
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="resample") as pool:
-        for weights in sample.draws(resampling.resamples, resampling.seed):
+        for weights in draws:
             waiting.append(pool.submit(values, weights))
             if len(waiting) > THREADS:  # not all weights at once in memory
                 found.append(waiting.popleft().result())
         return found + [piece.result() for piece in waiting]
+
+
+def percentile_interval(
+    value: float, drawn: Floats | None, groups: int, resampling: Resampling, ends: tuple[float, float] | None = None
+) -> tuple[tuple[float, float] | None, str | None]:
+    """The percentile interval of resampled values [B], or why there is none. `groups` counts the clusters with a value.
+
+    Where the value stands at one of `ends` (of its range) and so do all resamples, the interval is Clopper and
+    Pearson's over the clusters; see `boundary`.
+    """
+    if resampling.resamples == 0:
+        return None, None
+    if drawn is None or groups < 2:
+        return None, "no interval: all that is scored is of one cluster"
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) < FEWEST_DEFINED * len(drawn):
+        return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"
+    tail = (1.0 - resampling.level) / 2.0
+    low, high = np.quantile(defined, [tail, 1.0 - tail])
+    if ends and high - low < NO_SPREAD and min(value - ends[0], ends[1] - value) < NO_SPREAD:
+        return boundary(value, groups, resampling.level, ends[0]), None
+    return (min(float(low), value), max(float(high), value)), None
 
 
 def auc_interval(

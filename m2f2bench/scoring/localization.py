@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..records import Score
-from .intervals import FEWEST_DEFINED, NO_SPREAD, Resampling, boundary, over_draws
-from .sample import Sample, make_levels
+from .intervals import Resampling, over_draws, percentile_interval
+from .sample import cluster_draws
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -198,7 +198,8 @@ def estimate(
             scores[key] = Score(None, n_real, n_fake, reason="no frame has a value")
             continue
         groups = min(int((counts[:, names.index(name)] > 0).sum()) for name in formula.needs)
-        ci, why = _interval(value, formula.of(drawn) if drawn else None, groups, formula.share, resampling)
+        ends = (0.0, 1.0) if formula.share else None
+        ci, why = percentile_interval(value, formula.of(drawn) if drawn else None, groups, resampling, ends)
         scores[key] = Score(value, n_real, n_fake, ci, why)
     return scores
 
@@ -209,24 +210,5 @@ def _draw(
     """Each column's mean in each resample; empty where there is nothing to resample."""
     if resampling.resamples == 0 or n_clusters < 2:
         return {}
-    levels, _ = make_levels(np.empty(0), (), False)
-    pieces = over_draws(Sample(levels, (), (), n_clusters), resampling, means)
+    pieces = over_draws(cluster_draws(n_clusters, resampling.resamples, resampling.seed), means)
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
-
-
-def _interval(
-    value: float, drawn: Floats | None, groups: int, share: bool, resampling: Resampling
-) -> tuple[tuple[float, float] | None, str | None]:
-    """The percentile interval, or why there is none."""
-    if resampling.resamples == 0:
-        return None, None
-    if drawn is None or groups < 2:
-        return None, "no interval: all frames are of one cluster"
-    defined = drawn[~np.isnan(drawn)]
-    if len(defined) < FEWEST_DEFINED * len(drawn):
-        return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"
-    tail = (1.0 - resampling.level) / 2.0
-    low, high = np.quantile(defined, [tail, 1.0 - tail])
-    if share and high - low < NO_SPREAD and min(value, 1.0 - value) < NO_SPREAD:
-        return boundary(value, groups, resampling.level), None
-    return (min(float(low), value), max(float(high), value)), None

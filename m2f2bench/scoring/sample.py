@@ -119,19 +119,24 @@ class Sample:
         return real, fakes
 
     def draws(self, resamples: int, seed: int) -> Iterator[Floats]:
-        """Weights of the clusters, float64 [C, B] in pieces: how often each is drawn, with replacement, C in all.
+        """Weights of the clusters, float64 [C, B] in pieces; see `cluster_draws`."""
+        return cluster_draws(self.n_clusters, resamples, seed, CHUNK // max(len(self.levels), self.n_clusters, 1))
 
-        The draws depend on C and the seed alone (not on the size of the pieces), so that all detectors on the same
-        data get the same.
-        """
-        rng = np.random.default_rng(seed)
-        width = max(1, CHUNK // max(len(self.levels), self.n_clusters, 1))
-        for start in range(0, resamples, width):
-            drawn = [
-                np.bincount(rng.integers(0, self.n_clusters, self.n_clusters), minlength=self.n_clusters)
-                for _ in range(min(width, resamples - start))
-            ]
-            yield np.stack(drawn, axis=1).astype(np.float64)
+
+def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0) -> Iterator[Floats]:
+    """Weights of C clusters, float64 [C, B] in pieces: how often each is drawn, with replacement, C in all.
+
+    The draws depend on C and the seed alone (not on the `width` of the pieces; 0: what memory allows), so that all
+    detectors on the same data get the same.
+    """
+    rng = np.random.default_rng(seed)
+    width = max(1, width or CHUNK // max(n_clusters, 1))
+    for start in range(0, resamples, width):
+        drawn = [
+            np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
+            for _ in range(min(width, resamples - start))
+        ]
+        yield np.stack(drawn, axis=1).astype(np.float64)
 
 
 def plain(units: Units, cuts: tuple[float, ...] = ()) -> Sample:

@@ -1,0 +1,75 @@
+"""Answers as columns: every planned question with what it is about, its references, and what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..records import ANSWER_STATUSES, Answer, Frame, Question
+from .rows import Strings
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Planned questions with their answers, one array element a question, in the order of the plan.
+
+    `label` int64 (0 real, 1 fake: what a right answer says); `score` float64, the explainer's own P(fake) of the frame,
+    NaN where it gives none; `references` a tuple of texts each; the others are strings. `asked` is the question's text
+    and `text` the answer, empty unless `status` is `ok`. `identity` are the frame's people joined by `+`.
+    """
+
+    question: Strings
+    frame: Strings
+    video: Strings
+    method: Strings
+    identity: Strings
+    label: npt.NDArray[np.int64]
+    kind: Strings
+    region: Strings
+    asked: Strings
+    references: Strings
+    text: Strings
+    status: Strings
+    score: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.question)
+
+    def statuses(self) -> dict[str, int]:
+        """Number of questions by status, in the order of `records.ANSWER_STATUSES`, those that occur."""
+        counts = {status: int((self.status == status).sum()) for status in ANSWER_STATUSES}
+        return {status: n for status, n in counts.items() if n}
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> Answers:
+        """The questions where `kept` [N] is true."""
+        return replace(self, **{f.name: getattr(self, f.name)[kept] for f in fields(self)})
+
+
+def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: Mapping[str, Answer]) -> Answers:
+    """Questions with their frames (by id) and their answers (by the question's id); one without is `missing`."""
+    given = [answers.get(q.id) or Answer(q.id, q.frame, "", "missing") for q in questions]
+    asked = [frames[q.frame] for q in questions]
+    references = np.empty(len(questions), dtype=object)
+    references[:] = [q.references for q in questions]
+
+    def strings(values: list[str]) -> Strings:
+        return np.array(values, dtype=object)
+
+    return Answers(
+        question=strings([q.id for q in questions]),
+        frame=strings([q.frame for q in questions]),
+        video=strings([f.video for f in asked]),
+        method=strings([f.method for f in asked]),
+        identity=strings(["+".join(f.identities) for f in asked]),
+        label=np.array([q.label for q in questions], dtype=np.int64),
+        kind=strings([q.kind for q in questions]),
+        region=strings([q.region for q in questions]),
+        asked=strings([q.text for q in questions]),
+        references=references,
+        text=strings([a.text if a.status == "ok" else "" for a in given]),
+        status=strings([a.status for a in given]),
+        score=np.array([np.nan if a.score is None else a.score for a in given], dtype=np.float64),
+    )

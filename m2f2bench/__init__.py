@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .auditor import audit
     from .backends.base import Detector, Explainer, Localizer, Trainable
     from .checker import check
-    from .comparer import Comparison, compare
+    from .comparer import compare
+    from .comparison import Comparison
     from .errors import FrameError, M2F2BenchError
     from .loading import load_dataset, load_detector
     from .plotter import plot
@@ -35,7 +36,7 @@ _HOMES = {
     "Adapter": "adapters.base",
     "Answer": "records",
     "Audit": "auditing.report",
-    "Comparison": "comparer",
+    "Comparison": "comparison",
     "Detector": "backends.base",
     "Explainer": "backends.base",
     "FitReport": "training.job",

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .cards import ProtocolCard
-from .comparer import FIELDS
+from .comparison import FIELDS
 from .errors import DataError, ScoreError, near
 from .evidence import Evidence, load_evidence
+from .protocol import resampling
 from .records import Score
 from .results import Stored, read_stored
 from .runner import run
-from .scorer import resampling, score_evidence
+from .scorer import score_evidence
 from .scoring.detection import AT_HALF, HEADLINES, LOWER_IS_BETTER, OVERALL
 from .scoring.paired import Judged, difference, holm
 from .signature import DETECTOR, differing
@@ -113,6 +114,8 @@ def check(
 
 def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
     result = stored.result
+    if "task" in result.protocol_card:
+        raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames")
     limit = result.measured.get("limit")
     results = run(
         detectors=[detector if detector is not None else result.detector],

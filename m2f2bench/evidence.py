@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .cards import DatasetCard, DetectorCard, ProtocolCard
+from .cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from .errors import ScoreError, first_line, near
 from .fingerprint import frame_digests
 from .loading import Dataset, load_dataset, load_protocol
@@ -106,7 +106,7 @@ def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str
 def load_evidence(
     path: str | Path,
     *,
-    protocol: str | ProtocolCard | None = None,
+    protocol: str | ProtocolCard | ExplanationCard | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
     detector: str | None = None,
@@ -122,6 +122,8 @@ def load_evidence(
     """
     place = Path(path).expanduser()
     stored = stored_at(place)
+    if stored is not None and "task" in stored.result.protocol_card:
+        raise ScoreError(f"'{place}' holds answers to questions: this takes P(fake) of frames (m2f2bench run -p frame)")
     if stored is not None and stored.rows is None:
         raise ScoreError(f"'{place}' has no rows beside it ({PREDICTIONS}): nothing to score")
     if protocol is None and stored is not None:

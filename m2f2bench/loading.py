@@ -12,6 +12,7 @@ from .cards import (
     Card,
     DatasetCard,
     DetectorCard,
+    ExplanationCard,
     LeaderboardCard,
     ProtocolCard,
     find_card,
@@ -75,11 +76,27 @@ def _singular(kind: str) -> str:
     return "protocol" if kind == "metrics" else kind[:-1]
 
 
-def load_protocol(reference: str | ProtocolCard) -> ProtocolCard:
-    """The protocol card of a name or a path."""
-    if isinstance(reference, ProtocolCard):
+def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
+    """The protocol card of a name or a path, be it about detection or about answers to questions."""
+    if isinstance(reference, (ProtocolCard, ExplanationCard)):
         return reference
-    return cast(ProtocolCard, resolve_card("metrics", reference))
+    return cast("ProtocolCard | ExplanationCard", resolve_card("metrics", reference))
+
+
+def load_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard:
+    """The detection protocol of a name or a path. Raises CardError for one about answers to questions."""
+    card = any_protocol(reference)
+    if isinstance(card, ExplanationCard):
+        raise CardError(f"protocol '{card.name}' is about answers to questions, not about P(fake): take another here")
+    return card
+
+
+def load_explanation(reference: str | ProtocolCard | ExplanationCard) -> ExplanationCard:
+    """The protocol of a name or a path that is about answers to questions. Raises CardError for any other."""
+    card = any_protocol(reference)
+    if isinstance(card, ProtocolCard):
+        raise CardError(f"protocol '{card.name}' is about P(fake), not about answers to questions: take another here")
+    return card
 
 
 def load_leaderboard(reference: str) -> LeaderboardCard:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cards import Column, DatasetCard, LeaderboardCard, ProtocolCard
-from .comparer import FIELDS, distinct_names, refuse_incomparable
+from .comparer import refuse_incomparable
+from .comparison import FIELDS, distinct_names
 from .errors import ScoreError, StoreError, near
 from .evidence import Evidence, load_evidence
+from .protocol import resampling
 from .records import Result
 from .results import Stored, read_results, read_stored
 from .rules import DETECTION_METRICS
-from .scorer import resampling
 from .scoring.detection import AVERAGE, OVERALL, all_metrics
 from .scoring.intervals import pick_threshold
 from .signature import DETECTOR, measure_signature, place_of, short
@@ -171,7 +172,8 @@ def collect(
             own = load_evidence(place, protocol=protocol, dataset=dataset, split=split or "test", columns=columns)
             found.append((place, own))
     evidence = [own for _, own in found]
-    named = dict(zip(distinct_names(evidence, [place for place, _ in found]), evidence, strict=True))
+    names = distinct_names([own.detector for own in evidence], [place for place, _ in found])
+    named = dict(zip(names, evidence, strict=True))
     (one, first), *others = named.items()
     for other, second in others:
         refuse_incomparable(one, first, other, second)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from .adapters.base import Adapter
+from .cards import ExplanationCard, ProtocolCard
 from .errors import DataError
 from .records import Frame
 from .rules import FrameSelection
+from .scoring.intervals import Resampling
 
 T = TypeVar("T")
 
@@ -71,3 +73,8 @@ def spread(items: Sequence[T], limit: int | None) -> list[T]:
         raise DataError(f"a limit of {limit} frames leaves nothing to judge: give 1 or more")
     step = len(items) / limit
     return [items[math.floor((i + 0.5) * step)] for i in range(limit)]
+
+
+def resampling(protocol: ProtocolCard | ExplanationCard) -> Resampling:
+    """The protocol's bootstrap, as the statistics take it."""
+    return Resampling(protocol.bootstrap.resamples, protocol.bootstrap.seed, protocol.bootstrap.level)

@@ -63,14 +63,17 @@ def _read(path: Path) -> Stored:
         result = Result.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
-    return Stored(result, path, _beside(path, ""), _beside(path, VALIDATION_SUFFIX))
+    return Stored(result, path, beside(path), beside(path, suffix=VALIDATION_SUFFIX))
 
 
-def _beside(path: Path, suffix: str) -> Path | None:
-    """The rows of a result file, or with the suffix those of its threshold."""
+def beside(path: Path, file: str = PREDICTIONS, folder: str = ROWS_FOLDER, suffix: str = "") -> Path | None:
+    """What goes with a result file: `file` in a run's folder, on a board `folder`/NAME.parquet.
+
+    With a suffix it is that of the run of its name and the suffix, as rows that a threshold was picked on are.
+    """
     if path.name == RESULT:
-        places = [path.parent.with_name(path.parent.name + suffix) / PREDICTIONS]
+        places = [path.parent.with_name(path.parent.name + suffix) / file]
     else:
         name = f"{path.stem}{suffix}.parquet"
-        places = [path.with_name(name), path.parent.parent / ROWS_FOLDER / name]
+        places = [path.with_name(name), path.parent.parent / folder / name]
     return next((place for place in places if place.is_file()), None)

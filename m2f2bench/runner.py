@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters.base import Adapter
 from .backends.base import Detector
-from .cards import DatasetCard, DetectorCard, LeaderboardCard, ProtocolCard
+from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .errors import CardError, DataError, near
 from .evidence import Origin, gather
+from .explaining import runner as explaining
+from .explaining.evidence import Asked, ask
 from .files import make_folder, write_json
-from .loading import Dataset, detector_card, load_dataset, load_detector, load_leaderboard, load_protocol
+from .loading import Dataset, any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import Frame, Result
 from .results import VALIDATION_SUFFIX, read_stored
 from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
-from .signature import detector_fields
+from .signature import detector_signature, run_key
 from .store import PREDICTIONS, RESULT, PredictionStore, read_key, read_parquet
 from .trainer import train
 
@@ -44,6 +44,11 @@ class Results(list[Result]):
         self.card = card
         self.folders: list[Path] = []
         """Where each result and its rows were written."""
+
+    def add(self, result: Result, folder: Path) -> None:
+        """One more result with its folder."""
+        self.append(result)
+        self.folders.append(folder)
 
     def board(self) -> Board:
         """The leaderboard, with what the rows of these runs say of it."""
@@ -85,7 +90,7 @@ def run(
     *,
     detectors: Sequence[str | DetectorCard | Any] | str = (),
     datasets: Sequence[str | DatasetCard | Adapter] | str = (),
-    protocols: Sequence[str | ProtocolCard] | str = (),
+    protocols: Sequence[str | ProtocolCard | ExplanationCard] | str = (),
     split: str = "test",
     limit: int | None = None,
     out: str | Path | None = None,
@@ -97,7 +102,8 @@ def run(
 
     Each of `detectors`, `datasets`, `protocols` is a name, a path, `file.py:Class`, a card, an object, or a list of
     them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
-    with nothing named it is `quickstart`. A run that was cut off goes on where it stopped: what is on disk is not
+    with nothing named it is `quickstart`. Under an explanation protocol the detectors are asked its questions, and the
+    controls' answers stand beside theirs. A run that was cut off goes on where it stopped: what is on disk is not
     predicted again. Raises M2F2BenchError.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
@@ -115,11 +121,12 @@ def run(
         wanted = [(place, rule, split) for place in places for rule in rules or ["frame"]]
     _check_detectors(chosen)
     make_folder(folder)
-    plans = _plans(wanted, limit)
+    plans, asked = _plans(wanted, limit)
     trained = _train_first(card, chosen, folder, device) if card else {}
     if card:
-        log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans))
+        log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans) + len(asked))
     results = Results(card=card)
+    own_verdicts: list[dict[str, dict[str, int]]] = [{} for _ in asked]
     seen: set[str] = set()
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
@@ -128,10 +135,15 @@ def run(
             raise CardError(f"two detectors are named '{name}': rename one card, or run them apart")
         seen.add(name)
         for plan in plans:
-            results.append(run_one(detector, plan, folder, batch_size, workers))
-            results.folders.append(folder / plan.folder(name))
-    for plan in plans:
-        plan.dataset.adapter.close()
+            results.add(run_one(detector, plan, folder, batch_size, workers), folder / plan.folder(name))
+        for one, verdicts in zip(asked, own_verdicts, strict=True):
+            result, place, verdicts[name] = explaining.run_answers(detector, one, folder, batch_size, workers)
+            results.add(result, place)
+    for one, verdicts in zip(asked, own_verdicts, strict=True):
+        for result, place in explaining.run_controls(one, folder, verdicts):
+            results.add(result, place)
+    for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
+        dataset.adapter.close()
     return results
 
 
@@ -168,15 +180,18 @@ def _check_detectors(chosen: list[Any]) -> None:
             detector_card(reference)
 
 
-def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Plan]:
-    """List the frames of every run before a model is loaded, so that missing data is found at once."""
+def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[Plan], list[Asked]]:
+    """List the frames and questions of every run before a model is loaded: missing data is found at once."""
     datasets: dict[str, Dataset] = {}
 
-    def planned(place: Any, protocol: ProtocolCard, split: str, validation: Plan | None = None) -> Plan:
+    def opened(place: Any) -> Dataset:
         key = place if isinstance(place, str) else str(id(place))
         if key not in datasets:
             datasets[key] = load_dataset(place)
-        dataset = datasets[key]
+        return datasets[key]
+
+    def planned(place: Any, protocol: ProtocolCard, split: str, validation: Plan | None = None) -> Plan:
+        dataset = opened(place)
         if split not in dataset.card.splits:
             needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
             known = near(split, dataset.card.splits)
@@ -184,14 +199,17 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Plan]:
         frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
         return Plan(dataset, protocol, split, frames, limit, validation)
 
-    plans = []
+    plans, asked = [], []
     for place, rule, split in wanted:
-        protocol = load_protocol(rule)
+        protocol = any_protocol(rule)
+        if isinstance(protocol, ExplanationCard):
+            asked.append(ask(opened(place), protocol, split, limit))
+            continue
         validation = None
         if protocol.threshold.split == "val":
             validation = planned(protocol.threshold.dataset or place, protocol, "val")
         plans.append(planned(place, protocol, split, validation))
-    return plans
+    return plans, asked
 
 
 def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device: str) -> dict[str, str]:
@@ -239,13 +257,6 @@ def _predict(detector: Detector, plan: Plan, folder: Path, batch_size: int, work
     return from_predictions(finished)
 
 
-def run_key(detector: Detector, dataset: DatasetCard) -> str:
-    """What decides a frame's score: two runs of one key may share rows."""
-    place = dataset.model_dump(mode="json", include={"name", "adapter", "options"})
-    parts = [detector.card.name, detector.fingerprint(), detector.preprocessing, detector.precision, place]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-
-
 def _siblings(out: Path, name: str, folder: Path, key: str) -> dict[str, Any]:
     """Rows of the same key that another protocol's run has already finished under `out`."""
     known = {}
@@ -272,10 +283,5 @@ def _warn(name: str, rows: Sequence[Any]) -> None:
 
 def make_result(detector: Detector, plan: Plan, rows: Rows, validation: Rows | None = None) -> Result:
     """Score the rows of a finished run; `validation` those that its threshold is picked on."""
-    card = detector.card
-    seed = detector.seed
-    if seed is None and card.weights is not None and card.training is not None:
-        seed = card.training.seed
-    by = detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, seed)
-    origin = Origin(plan.dataset.name, plan.split, plan.limit, by, card)
+    origin = Origin(plan.dataset.name, plan.split, plan.limit, detector_signature(detector), detector.card)
     return score_evidence(gather(rows, plan.protocol, origin, validation))

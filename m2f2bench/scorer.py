@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .cards import DatasetCard, ProtocolCard
+from .cards import DatasetCard, ExplanationCard, ProtocolCard
+from .errors import ScoreError
 from .evidence import Evidence, load_evidence
+from .explaining.evidence import holds_answers, load_answers
+from .explaining.scorer import score_answers
+from .loading import any_protocol
+from .protocol import resampling
 from .records import Result
-from .scoring.intervals import Resampling, score_units
+from .scoring.intervals import score_units
 from .signature import rows_hash, versions
 
 
 def score(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
-    protocol: str | ProtocolCard | None = None,
+    protocol: str | ProtocolCard | ExplanationCard | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
     detector: str | None = None,
@@ -25,11 +30,21 @@ def score(
 ) -> Result:
     """Every metric of a protocol over a file of `id,label,score` rows (CSV, TSV, JSONL, Parquet) or a run's folder.
 
-    See `evidence.load_evidence` for what the arguments do. Raises ScoreError or DataError in one line.
+    See `evidence.load_evidence` for what the arguments do. Under a protocol about answers to questions the file holds
+    those, see `explaining.evidence.load_answers`; several files are then one explainer's answers that complete each
+    other. Raises ScoreError or DataError in one line.
     """
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    if takes_answers(paths[0], protocol):
+        answers = load_answers(
+            *paths, protocol=protocol, dataset=dataset, split=split, detector=detector, columns=columns
+        )
+        return score_answers(answers).result
+    if len(paths) > 1:
+        raise ScoreError("several files make one result only under a protocol about answers to questions")
     return score_evidence(
         load_evidence(
-            path,
+            paths[0],
             protocol=protocol,
             dataset=dataset,
             split=split,
@@ -38,6 +53,11 @@ def score(
             validation=validation,
         )
     )
+
+
+def takes_answers(place: str | Path, protocol: str | ProtocolCard | ExplanationCard | None) -> bool:
+    """Whether it is answers that are scored: by the protocol, or without one by the run that `place` is."""
+    return holds_answers(place) if protocol is None else isinstance(any_protocol(protocol), ExplanationCard)
 
 
 def score_evidence(evidence: Evidence) -> Result:
@@ -79,8 +99,3 @@ def _clusters(evidence: Evidence) -> dict[str, Any]:
             else "people are not known"
         )
     return told
-
-
-def resampling(protocol: ProtocolCard) -> Resampling:
-    """The protocol's bootstrap, as the statistics take it."""
-    return Resampling(protocol.bootstrap.resamples, protocol.bootstrap.seed, protocol.bootstrap.level)

@@ -7,17 +7,26 @@ only when they agree on all of `MEASURE`.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .cards import ProtocolCard
+from .cards import DatasetCard, ExplanationCard, ProtocolCard
+from .scoring.answers import Answers
 from .scoring.rows import Rows
 from .version import __version__
 
-MEASURE = ("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr", "missing", "ci", "limit", "v")
+if TYPE_CHECKING:
+    from .backends.base import Detector
+
+MEASURE = (
+    *("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr"),
+    *("ask", "refs", "tok", "cider", "bert", "verdict"),  # of answers to questions, instead of the five before
+    *("missing", "ci", "limit", "v"),
+)
 DETECTOR = ("det", "weights", "prep", "prec", "seed")
 
 
@@ -46,6 +55,28 @@ def measure_fields(
     }
 
 
+def answer_fields(
+    dataset: str, split: str, data_hash: str, n: int, protocol: ExplanationCard, limit: int | None, bert: str = "none"
+) -> dict[str, Any]:
+    """The same of answers to `n` questions. `bert` identifies BERTScore's network, where the protocol asks for it."""
+    return {
+        "data": dataset,
+        "split": split,
+        "hash": data_hash,
+        "n": n,
+        "ask": "+".join(protocol.questions),
+        "refs": protocol.references,
+        "tok": protocol.tokenizer,
+        "cider": f"{protocol.cider_df}-df",
+        "bert": bert,
+        "verdict": protocol.verdict,
+        "missing": protocol.missing,
+        "ci": str(protocol.bootstrap),
+        "limit": limit if limit is not None else "none",
+        "v": __version__,
+    }
+
+
 def detector_fields(
     name: str, weights: str, preprocessing: str = "none", precision: str = "fp32", seed: int | None = None
 ) -> dict[str, Any]:
@@ -57,6 +88,21 @@ def detector_fields(
         "prec": precision,
         "seed": seed if seed is not None else "none",
     }
+
+
+def detector_signature(detector: Detector) -> dict[str, Any]:
+    """The same of a detector that is loaded."""
+    card, seed = detector.card, detector.seed
+    if seed is None and card.weights is not None and card.training is not None:
+        seed = card.training.seed
+    return detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, seed)
+
+
+def run_key(detector: Detector, dataset: DatasetCard) -> str:
+    """What decides a frame's score: two runs of one key may share rows."""
+    place = dataset.model_dump(mode="json", include={"name", "adapter", "options"})
+    parts = [detector.card.name, detector.fingerprint(), detector.preprocessing, detector.precision, place]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR)) -> str:
@@ -91,6 +137,25 @@ def data_hash(rows: Rows) -> str:
     return digest.hexdigest()[:12]
 
 
+def question_hash(answers: Answers) -> str:
+    """12 hex digits over what was asked: each question's id, frame, method, label, kind, region, text, references."""
+    digest = hashlib.sha256()
+    for i in np.argsort(answers.question.astype(str), kind="stable"):
+        parts = [getattr(answers, name)[i] for name in ("question", "frame", "method", "kind", "region", "asked")]
+        parts += [str(answers.label[i]), *answers.references[i]]
+        digest.update("\x1f".join(parts).encode("utf-8", "surrogatepass") + b"\x1e")
+    return digest.hexdigest()[:12]
+
+
+def answers_hash(answers: Answers) -> str:
+    """64 hex digits over the answers themselves, in the order of their questions' ids: ids, statuses, texts, scores."""
+    digest = hashlib.sha256()
+    for i in np.argsort(answers.question.astype(str), kind="stable"):
+        parts = [answers.question[i], answers.status[i], answers.text[i], repr(float(answers.score[i]))]
+        digest.update("\x1f".join(parts).encode("utf-8", "surrogatepass") + b"\x1e")
+    return digest.hexdigest()
+
+
 def rows_hash(rows: Rows) -> str:
     """64 hex digits over the predictions themselves, in id order: ids, labels, statuses, scores and groups."""
     rows = rows.ordered()
@@ -106,8 +171,9 @@ def versions() -> dict[str, str]:
     import platform
 
     names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "timm")
+    texts = ("pycocoevalcap", "bert-score", "nltk")
     found = {"python": platform.python_version(), "m2f2bench": __version__}
-    for name in names:
+    for name in (*names, *texts):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

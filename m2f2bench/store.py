@@ -1,8 +1,8 @@
-"""Predictions on disk: appended as they come, resumed after a kill, finished atomically.
+"""Predictions and answers on disk: appended as they come, resumed after a kill, finished atomically.
 
 While a run goes on, rows stand in `predictions.partial.jsonl`: a header line with the run's key, then one line a
 row, written batch by batch. At the end they become `predictions.parquet` in one rename. A line cut off by a kill or
-a full disk is dropped on resume; all lines before it are kept.
+a full disk is dropped on resume; all lines before it are kept. Answers are stored likewise.
 """
 
 from __future__ import annotations
@@ -15,43 +15,52 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from .errors import ScoreError, StoreError
 from .files import cannot_write, make_folder, replacing
-from .records import STATUSES, Prediction
+from .records import ANSWER_STATUSES, STATUSES, Answer, Prediction
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from typing_extensions import Self
 
 PREDICTIONS = "predictions.parquet"
 RESULT = "result.json"
 PARTIAL = "predictions.partial.jsonl"
 KEY = b"m2f2bench.key"
-COLUMNS = tuple(f.name for f in dataclasses.fields(Prediction))
+ANSWERS = "answers.parquet"
+NUMBERS = {"label": "int8", "score": "double"}
+"""Types of the columns that are no text."""
+R = TypeVar("R", Prediction, Answer)
 
 
-class PredictionStore:
+class RowStore(Generic[R]):
     """The rows of one run in one folder.
 
-    `key` names what decides a frame's score (detector, weights, dataset); a folder holding rows of another key is
-    refused. Use as a context manager: it holds a lock against a second process writing the same run.
+    `key` names what decides a row (detector, weights, dataset); a folder holding rows of another key is refused. Use as
+    a context manager: it holds a lock against a second process writing the same run.
     """
+
+    row: ClassVar[type[Prediction] | type[Answer]]
+    """What a row is."""
+    name: ClassVar[str]
+    """The name of the finished file."""
 
     def __init__(self, folder: Path, key: str) -> None:
         """`folder` is created if need be."""
         self.folder, self.key = folder, key
         self._partial: FileIO | None = None
         self._pending = 0  # rows that stand in the partial file only
-        self._rows: dict[str, Prediction] = {}
+        self._rows: dict[str, R] = {}
+        self.partial = folder / self.name.replace(".parquet", ".partial.jsonl")
 
-    def __enter__(self) -> PredictionStore:
+    def __enter__(self) -> Self:
         make_folder(self.folder)
-        finished = self.folder / PREDICTIONS
+        finished = self.folder / self.name
         if finished.exists():
             self._check_key(read_key(finished), finished)
-            self._rows = {row.frame: row for row in read_parquet(finished)}
-        path = self.folder / PARTIAL
+            self._rows = {self.of(row): row for row in self.read(finished)}
+        path = self.partial
         try:
             # Unbuffered: a row that was appended is with the operating system, and closing never writes.
             self._partial = path.open("ab+", buffering=0)
@@ -67,16 +76,26 @@ class PredictionStore:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._pending == 0:
-            (self.folder / PARTIAL).unlink(missing_ok=True)
+            self.partial.unlink(missing_ok=True)
         if self._partial is not None:
             self._partial.close()  # gives the lock back
 
+    @staticmethod
+    def of(row: R) -> str:
+        """What a row is about: the id that it is found by."""
+        raise NotImplementedError
+
+    @staticmethod
+    def read(path: Path) -> list[R]:
+        """The rows of a finished file. Raises ScoreError in one line."""
+        raise NotImplementedError
+
     @property
-    def rows(self) -> Mapping[str, Prediction]:
-        """All rows so far, by frame id."""
+    def rows(self) -> Mapping[str, R]:
+        """All rows so far, by what they are about."""
         return self._rows
 
-    def append(self, rows: Sequence[Prediction]) -> None:
+    def append(self, rows: Sequence[R]) -> None:
         """Add rows; they are with the operating system when this returns. Raises StoreError on a full disk."""
         if not rows:
             return
@@ -84,13 +103,13 @@ class PredictionStore:
         lines = b"".join(_line(row) for row in rows)
         self._write(lines)
         self._pending += len(rows)
-        self._rows.update((row.frame, row) for row in rows)
+        self._rows.update((self.of(row), row) for row in rows)
 
-    def finish(self, order: Iterable[str]) -> list[Prediction]:
-        """Write `predictions.parquet` with the rows of these frames in this order, and drop the partial file."""
-        rows = [self._rows[frame] for frame in order]
-        path = self.folder / PREDICTIONS
-        write_parquet(path, rows, self.key)
+    def finish(self, order: Iterable[str]) -> list[R]:
+        """Write the finished file with the rows of these ids in this order, and drop the partial file."""
+        rows = [self._rows[name] for name in order]
+        path = self.folder / self.name
+        write_parquet(path, rows, self.key, self.row)
         self._pending = 0
         return rows
 
@@ -105,7 +124,7 @@ class PredictionStore:
             # What a full disk took of the last batch is cut off again, so that only whole lines stay.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._partial.fileno(), start)
-            raise cannot_write(self.folder / PARTIAL, error) from None
+            raise cannot_write(self.partial, error) from None
 
     def _lock(self) -> None:
         try:
@@ -115,7 +134,7 @@ class PredictionStore:
         assert self._partial is not None
         try:
             fcntl.flock(self._partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.fstat(self._partial.fileno()).st_ino == (self.folder / PARTIAL).stat().st_ino
+            held = os.fstat(self._partial.fileno()).st_ino == self.partial.stat().st_ino
         except OSError:
             held = False
         if not held:  # locked by another process, or finished and removed by one between our open and our lock
@@ -123,7 +142,7 @@ class PredictionStore:
 
     def _recover(self) -> None:
         """Read the partial file's whole lines, cut off what comes after them, write the header if there is none."""
-        path = self.folder / PARTIAL
+        path = self.partial
         good = 0
         with path.open("rb") as lines:
             for number, line in enumerate(lines):
@@ -134,8 +153,8 @@ class PredictionStore:
                     if number == 0:
                         self._check_key(data["key"], path)
                     else:
-                        row = Prediction(**data)
-                        self._rows[row.frame] = row
+                        row = self.row(**data)
+                        self._rows[self.of(row)] = row  # type: ignore[arg-type, assignment]
                         self._pending += 1
                 except (ValueError, TypeError, KeyError):
                     if number == 0:
@@ -154,27 +173,56 @@ class PredictionStore:
             )
 
 
-def _line(row: Prediction) -> bytes:
+class PredictionStore(RowStore[Prediction]):
+    """P(fake) by frame."""
+
+    row = Prediction
+    name = PREDICTIONS
+
+    @staticmethod
+    def of(row: Prediction) -> str:
+        """The frame's id."""
+        return row.frame
+
+    @staticmethod
+    def read(path: Path) -> list[Prediction]:
+        """See `read_parquet`."""
+        return read_parquet(path)
+
+
+class AnswerStore(RowStore[Answer]):
+    """Answers by question."""
+
+    row = Answer
+    name = ANSWERS
+
+    @staticmethod
+    def of(row: Answer) -> str:
+        """The question's id."""
+        return row.question
+
+    @staticmethod
+    def read(path: Path) -> list[Answer]:
+        """See `read_answers`."""
+        return read_answers(path)
+
+
+def _line(row: Prediction | Answer) -> bytes:
     return json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def to_table(rows: Iterable[Prediction], key: str = "") -> pa.Table:
-    """Rows as an Arrow table with the run's key in its metadata."""
+def write_parquet(
+    path: Path, rows: Iterable[Prediction | Answer], key: str = "", row: type[Prediction] | type[Answer] = Prediction
+) -> None:
+    """Write rows as Parquet with the run's key in its metadata, atomically; `row` says what they are."""
     import pyarrow as pa
-
-    text = pa.string()
-    types = {"label": pa.int8(), "score": pa.float64()}
-    schema = pa.schema([(name, types.get(name, text)) for name in COLUMNS], metadata={KEY: key.encode()})
-    listed = list(rows)
-    columns = [pa.array([getattr(row, name) for row in listed], schema.field(name).type) for name in COLUMNS]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def write_parquet(path: Path, rows: Iterable[Prediction], key: str = "") -> None:
-    """Write rows as Parquet, atomically."""
     import pyarrow.parquet as pq
 
-    table = to_table(rows, key)
+    names = [f.name for f in dataclasses.fields(row)]
+    types = {name: pa.type_for_alias(NUMBERS.get(name, "string")) for name in names}
+    listed = list(rows)
+    columns = [pa.array([getattr(one, name) for one in listed], types[name]) for name in names]
+    table = pa.Table.from_arrays(columns, schema=pa.schema(list(types.items()), metadata={KEY: key.encode()}))
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -193,6 +241,15 @@ def read_key(path: Path) -> str:
 
 def read_parquet(path: Path) -> list[Prediction]:
     """The rows of one of our own `predictions.parquet` files. Raises ScoreError in one line."""
+    return _read(path, Prediction, optional=("picture",), statuses=STATUSES, what="frame")  # no picture before 0.2
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
+    return _read(path, Answer, optional=(), statuses=ANSWER_STATUSES, what="question")
+
+
+def _read(path: Path, row: type[R], optional: Sequence[str], statuses: Sequence[str], what: str) -> list[R]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -200,11 +257,12 @@ def read_parquet(path: Path) -> list[Prediction]:
         table = pq.ParquetFile(path).read()
     except (OSError, pa.ArrowException) as error:
         raise ScoreError(f"'{path}' is not a readable Parquet file: {str(error).splitlines()[0]}") from None
-    missing = [name for name in COLUMNS if name not in table.column_names and name != "picture"]  # since 0.2
+    columns = [f.name for f in dataclasses.fields(row)]
+    missing = [name for name in columns if name not in table.column_names and name not in optional]
     if missing:
-        raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not a predictions file of m2f2bench")
-    rows = [Prediction(**row) for row in table.select([c for c in COLUMNS if c in table.column_names]).to_pylist()]
-    bad = next((row for row in rows if row.status not in STATUSES), None)
+        raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not {what}s' rows of m2f2bench")
+    rows = [row(**one) for one in table.select([c for c in columns if c in table.column_names]).to_pylist()]
+    bad = next((one for one in rows if one.status not in statuses), None)
     if bad is not None:
-        raise ScoreError(f"'{path}': frame '{bad.frame}' has the unknown status '{bad.status}'")
+        raise ScoreError(f"'{path}': {what} '{getattr(bad, what)}' has the unknown status '{bad.status}'")
     return rows

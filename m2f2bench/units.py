@@ -12,6 +12,7 @@ from .errors import ScoreError
 from .groups import connected
 from .records import FAKE, REAL
 from .rules import Aggregation, MissingRule
+from .scoring.answers import Answers
 from .scoring.detection import AVERAGE
 from .scoring.rows import Rows, Strings, Units
 
@@ -67,7 +68,7 @@ def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
     return Units(*columns, n_clusters, coverage, methods, by)
 
 
-def clusters(rows: Rows, wanted: str) -> tuple[Codes, str]:
+def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
     """What is drawn as one in the bootstrap: a code per row, and whether `identity`, `video` or `frame` decides it.
 
     Identities decide where they are wanted and known, unless they join almost everything (see FEWEST_CLUSTERS).

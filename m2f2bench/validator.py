@@ -7,14 +7,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .cards import DetectorCard, ProtocolCard
+import numpy as np
+
+from .cards import DetectorCard, ExplanationCard, ProtocolCard
 from .errors import DataError, M2F2BenchError, first_line
 from .evidence import load_evidence
+from .explaining.comparing import drawn_beside
 from .records import Result, Score
 from .results import Stored, stored_at
 from .scorer import score_evidence
 from .scoring.intervals import RANGES
-from .signature import DETECTOR, MEASURE, measure_fields, short
+from .signature import DETECTOR, answer_fields, measure_fields, short
 from .store import RESULT
 
 CLOSE = 1e-9
@@ -45,6 +48,8 @@ def validate_result(path: str | Path) -> list[str]:
     stored = stored_at(file)
     if stored is not None and stored.rows is not None:
         problems += _rows(stored)
+    elif stored is not None and "task" in result.protocol_card:
+        problems += _draws(stored)
     return problems
 
 
@@ -62,7 +67,7 @@ def _schema(result: Result) -> list[str]:
 
     try:
         TypeAdapter(Result).validate_python(result.__dict__, strict=False)
-        ProtocolCard.model_validate(result.protocol_card)
+        _protocol(result)
         if result.detector_card:
             DetectorCard.model_validate(result.detector_card)
     except ValidationError as error:
@@ -74,30 +79,41 @@ def _schema(result: Result) -> list[str]:
 
 def _signature(result: Result) -> list[str]:
     measured = result.measured
-    missing = [key for key in (*MEASURE, *DETECTOR) if key not in measured]
+    card = _protocol(result)
+    given = [measured.get(key) for key in ("hash", "n")]
+    limit = measured["limit"] if isinstance(measured.get("limit"), int) else None
+    if isinstance(card, ExplanationCard):
+        bert = str(measured.get("bert", ""))
+        wanted = answer_fields(result.dataset, result.split, str(given[0]), given[1] or 0, card, limit, bert)
+    else:
+        came_from = (result.threshold.get("from") or {}).get("hash", "")
+        wanted = measure_fields(result.dataset, result.split, str(given[0]), given[1] or 0, card, limit, came_from)
+    missing = [key for key in (*wanted, *DETECTOR) if key not in measured]
     if missing:
         return [f"signature: the field '{missing[0]}' is missing"]
     problems = []
     if result.signature != short(measured):
         problems.append("signature: its short form is not that of its fields")
-    card = ProtocolCard.model_validate(result.protocol_card)
-    limit = measured["limit"] if isinstance(measured["limit"], int) else None
-    came_from = result.threshold.get("from") or {}
-    wanted = measure_fields(
-        result.dataset, result.split, measured["hash"], measured["n"], card, limit, came_from.get("hash", "")
-    )
-    for key in MEASURE:
+    for key in wanted:
         if key != "v" and measured[key] != wanted[key]:
             problems.append(f"signature: {key} is {measured[key]}, but protocol, dataset and split say {wanted[key]}")
     if measured["det"] != result.detector or card.name != result.protocol:
         problems.append("signature: detector or protocol is named otherwise in the result")
-    if result.threshold.get("oracle") is not card.threshold.oracle:
+    if isinstance(card, ProtocolCard) and result.threshold.get("oracle") is not card.threshold.oracle:
         problems.append("threshold: whether it is an oracle must be as its protocol says")
     if len(result.predictions) != 64 or set(result.predictions) - set("0123456789abcdef"):
         problems.append("predictions: 64 hexadecimal digits are wanted, the hash of the rows")
     if sum(result.statuses.values()) != measured["n"]:
-        problems.append(f"statuses: they count {sum(result.statuses.values())} frames, the signature {measured['n']}")
+        what = "questions" if isinstance(card, ExplanationCard) else "frames"
+        problems.append(f"statuses: they count {sum(result.statuses.values())} {what}, the signature {measured['n']}")
     return problems
+
+
+def _protocol(result: Result) -> ProtocolCard | ExplanationCard:
+    """The protocol in a result. Raises ValidationError."""
+    if "task" in result.protocol_card:
+        return ExplanationCard.model_validate(result.protocol_card)
+    return ProtocolCard.model_validate(result.protocol_card)
 
 
 def _numbers(result: Result) -> list[str]:
@@ -107,7 +123,8 @@ def _numbers(result: Result) -> list[str]:
         problems.append(f"metrics: '{lacking[0]}' of the protocol is missing")
     if not 0.0 <= result.coverage <= 1.0:
         problems.append(f"coverage: {result.coverage} is not between 0 and 1")
-    for group, scores in {"metrics": result.metrics, "average": result.average, **result.methods}.items():
+    groups = {"metrics": result.metrics, "average": result.average, **result.methods}
+    for group, scores in {**groups, **result.labels, **result.regions}.items():
         problems += [f"{group}.{name}: {why}" for name, score in scores.items() if (why := _wrong(name, score))]
     return problems
 
@@ -143,6 +160,26 @@ def _rows(stored: Stored) -> list[str]:
         if not same:
             return [*problems, f"rows: {key} is {value} by them, not {other}"]
     return problems
+
+
+def _draws(stored: Stored) -> list[str]:
+    """Every interval over all questions from the resamples again, where they are there: the answers may not be."""
+    drawn = drawn_beside(stored)
+    if drawn is None:
+        return []
+    level = _protocol(stored.result).bootstrap.level
+    for name, score in stored.result.metrics.items():
+        values = drawn.draws.get("metrics ", {}).get(name)
+        if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:
+            continue
+        if values is None:
+            return [f"resamples: they lack '{name}'"]
+        ends = np.nanquantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        again = (min(float(ends[0]), score.value), max(float(ends[1]), score.value))
+        exact = np.ptp(values[~np.isnan(values)]) < CLOSE  # all agree: the interval is another one
+        if not exact and max(abs(a - b) for a, b in zip(again, score.ci, strict=True)) > CLOSE:
+            return [f"resamples: the interval of {name} is {list(again)} by them, not {list(score.ci)}"]
+    return []
 
 
 def _flat(result: Result) -> dict[str, float | None]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from ..records import Frame, Question
+from ..records import FAKE, Frame, Question
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Sampler = Callable[[int], Sequence[int]]
 """From a video's number of frames to the indices that are wanted, in ascending order."""
+JUDGE = "Determine the authenticity. Is the image real or fake?"
 
 
 class AdapterOptions(BaseModel):
@@ -73,8 +74,15 @@ class Adapter(abc.ABC):
         return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
 
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
-        """The questions of a split, `kind` being `blind` or `released`. Most datasets have none."""
+        """The questions of a split, `kind` being `blind`, `released` or `judge`. Most datasets have none."""
         return []
+
+    def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
+        """Which regions of a face (`skin`, `eyes` …) are manipulated, by frame id; empty for a real frame.
+
+        A frame of which that is not known is not in it. Most datasets know of none.
+        """
+        return {}
 
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
         """The manipulated pixels, bool [H, W]; None where the dataset has no masks."""
@@ -83,3 +91,19 @@ class Adapter(abc.ABC):
     def close(self) -> None:
         """Give back open files. Using the adapter afterwards opens them again."""
         return None
+
+
+def judge_questions(frames: Iterable[Frame]) -> list[Question]:
+    """A question for each frame that asks for the verdict alone, as M2F2-Det's evaluation does; ids `<frame>_judge`."""
+    return [
+        Question(
+            id=f"{frame.id}_judge",
+            frame=frame.id,
+            text=JUDGE,
+            references=(f"The image is {'fake' if frame.label == FAKE else 'real'}.",),
+            region="image",
+            label=frame.label,
+            kind="judge",
+        )
+        for frame in frames
+    ]

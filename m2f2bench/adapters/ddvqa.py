@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from ..errors import DataError, near
 from ..records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from .base import AdapterOptions
+from .base import AdapterOptions, judge_questions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
 
 METHODS = {
@@ -28,7 +28,7 @@ METHODS = {
     "6": "NeuralTextures",
 }
 """The first digit of a name to the manipulation; 5 is real."""
-KINDS = ("blind", "released")
+KINDS = ("blind", "released", "judge")
 REGIONS = ("image", "face", "skin", "eyes", "eyebrows", "nose", "mouth")
 
 _NAME = re.compile(r"(\d)_(\d+)(?:_(\d+))?", re.ASCII)
@@ -42,7 +42,7 @@ class DDVQAOptions(AdapterOptions):
     """`compression` of the images; `forms` of questions that are offered."""
 
     compression: Literal["c40", "c23"] = "c40"
-    forms: tuple[Literal["blind", "released"], ...] = ("blind", "released")
+    forms: tuple[Literal["blind", "released", "judge"], ...] = ("blind", "released", "judge")
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,15 @@ class DDVQAAdapter(FileAdapter):
 
         `blind`: neutral, with all references. `released`: M2F2-Det's own, which state the label (train has
         only "real or fake?"); rows that repeat a question of an image are one question with all their
-        distinct answers, see `repeats`. Ids are `<key>_<qid>`. Raises `DataError` for an unknown kind or a
+        distinct answers, see `repeats`. `judge`: "real or fake?", one for each image. Ids are `<key>_<qid>`
+        and `<key>_judge`. Raises `DataError` for an unknown kind or a
         file that is not as it should be. What is left out for want of an image is told by `missing_images`.
         """
-        there = {frame.id: frame for frame in self.frames(split)}
+        frames = self.frames(split)
+        self._check(kind)
+        if kind == "judge":
+            return judge_questions(frames)
+        there = {frame.id: frame for frame in frames}
         merged = [row for row, _ in self._rows(split, kind) if row.frame in there]
         order = {key: number for number, key in enumerate(there)}
         merged.sort(key=lambda row: order[row.frame])
@@ -113,6 +118,18 @@ class DDVQAAdapter(FileAdapter):
             )
             for row in merged
         ]
+
+    def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
+        """Of a fake frame the regions that its annotators found fake, from the neutral questions; of a real one none.
+
+        The annotators chose what to tell of: a region of a fake without a question counts as not manipulated, and of a
+        fake without any question about a region it is not known.
+        """
+        found = {frame.id: frozenset[str]() for frame in self.frames(split) if frame.label == REAL}
+        for question in self.questions(split, "blind"):
+            if question.label == FAKE and question.region != "image":
+                found[question.frame] = found.get(question.frame, frozenset()) | set(question.region.split("+"))
+        return found
 
     def missing_images(self, split: str, kind: str = "blind") -> list[str]:
         """The keys that have questions of this kind and no image, sorted."""
@@ -158,10 +175,9 @@ class DDVQAAdapter(FileAdapter):
     def _rows(self, split: str, kind: str) -> list[tuple[Row, int]]:
         """The rows of a form, in the file's order, with how often each stands there."""
         self._folder(split)
-        if kind not in KINDS:
-            raise DataError(f"DD-VQA has no '{kind}' questions{near(kind, KINDS)}")
-        if kind not in self._settings.forms:
-            raise DataError(f"'{kind}' questions are switched off: add them to the card's options.forms")
+        self._check(kind)
+        if kind == "judge":
+            return [(Row(q.frame, q.id, q.text, q.references, ""), 1) for q in self.questions(split, kind)]
         if kind == "blind":
             rows = _annotations(self._root() / "DQ_FF++" / f"{split}_set")
         elif split == "test":
@@ -174,6 +190,12 @@ class DDVQAAdapter(FileAdapter):
                 raise DataError(f"{row.where}: question '{row.id}' is already in {unique[row.id].where}; remove one")
             unique[row.id] = row
         return [(row, 1) for row in unique.values()]
+
+    def _check(self, kind: str) -> None:
+        if kind not in KINDS:
+            raise DataError(f"DD-VQA has no '{kind}' questions{near(kind, KINDS)}")
+        if kind not in self._settings.forms:
+            raise DataError(f"'{kind}' questions are switched off: add them to the card's options.forms")
 
     def _first(self, place: tuple[str, str], split: str) -> list[Path]:
         """The question files of this compression, else c40's: the questions are the same, only c40's were

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,7 +59,12 @@ def run(
 
 
 def score(
-    file: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL, Parquet of id,label,score; or a run's folder.")],
+    file: Annotated[
+        list[Path],
+        typer.Argument(
+            help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder."
+        ),
+    ],
     protocol: Annotated[
         str | None, typer.Option("--protocol", "-p", help="Default: the run's own, for a file: frame.")
     ] = None,
@@ -72,20 +77,46 @@ def score(
         Path | None,
         typer.Option("--validation", help="Rows that a threshold is picked on, where the protocol does so."),
     ] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="Answers: the files are one explainer's and complete each other.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Whose rows or answers they are. Default: the file's.")
+    ] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls/--no-controls", help="Answers: also those of controls that see no image.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option("--out", help="Answers: write a run's folder for each here.")] = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score rows that are on disk, your own or anybody's, without a model."""
+    """Score rows or answers that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
     from ..leaderboard.render import table_markdown
     from ..leaderboard.report import describe_result
     from ..leaderboard.table import build_table
     from ..scorer import score as score_file
+    from ..scorer import takes_answers
 
+    if takes_answers(file[0], protocol):
+        _score_answers(
+            [file] if together else [[path] for path in file],
+            {"protocol": protocol, "dataset": dataset, "split": split, "detector": name, "columns": mapping(column)},
+            out,
+            controls and not as_json,
+            as_json,
+        )
+        return
     results = [
         score_file(
-            path, protocol=protocol, dataset=dataset, split=split, columns=mapping(column), validation=validation
+            path,
+            protocol=protocol,
+            dataset=dataset,
+            split=split,
+            detector=name,
+            columns=mapping(column),
+            validation=validation,
         )
         for path in file
     ]
@@ -98,6 +129,29 @@ def score(
     typer.echo("\n".join(describe_result(result) for result in results), nl=False)
 
 
+def _score_answers(
+    files: list[list[Path]], given: dict[str, Any], out: Path | None, controls: bool, as_json: bool
+) -> None:
+    """Answers, a list of files an explainer, with the controls beside them."""
+    from ..explaining.evidence import load_answers
+    from ..explaining.runner import score_files
+    from ..leaderboard.render import table_markdown
+    from ..leaderboard.report import describe_result
+    from ..leaderboard.table import build_table
+
+    evidence = [load_answers(*own, **given) for own in files]
+    results = score_files(evidence, out, controls)
+    if as_json:
+        objects = [result.to_json() for result in results]
+        echo_json(objects[0] if len(objects) == 1 else objects)
+        return
+    if len(results) > 1:
+        typer.echo(table_markdown(build_table(results)))
+    typer.echo("\n".join(describe_result(result) for result in results[: len(evidence)]), nl=False)
+    if out is not None:
+        typer.echo(f"\nwritten to {out}: a folder for each")
+
+
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(help="Two runs or more (folders, or files of rows); or one folder with many runs.")
@@ -108,7 +162,11 @@ def compare(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", "-m", help="Of two: all; of more: the protocol's first.")
     ] = None,
-    methods: Annotated[bool, typer.Option("--methods", help="Also by manipulation, and their average.")] = False,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods", help="Also by manipulation, and their average; of answers: real and fake apart."),
+    ] = False,
+    against: Annotated[str, typer.Option("--against", metavar="NAME", help="Only the pairs of this one.")] = "",
     column: ColumnOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -123,13 +181,19 @@ def compare(
     if len(runs) > 1:
         found = [
             comparer.compare(
-                *runs, protocol=protocol, dataset=dataset, split=split, columns=mapping(column), metrics=metric or ()
+                *runs,
+                protocol=protocol,
+                dataset=dataset,
+                split=split,
+                columns=mapping(column),
+                metrics=metric or (),
+                against=against,
             )
         ]
     elif protocol or dataset or column:
         raise ScoreError("--protocol, --dataset and --column go with two runs or more, named each")
     else:
-        found = comparer.compare_folder(runs[0], metric or ())
+        found = comparer.compare_folder(runs[0], metric or (), against)
     if as_json:
         objects = [comparison.to_json() for comparison in found]
         echo_json(objects[0] if len(runs) > 1 else objects)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from ..comparer import refuse_incomparable
 from ..errors import ScoreError
 from ..evidence import Evidence, load_evidence
+from ..explaining.comparing import Drawn, drawn_beside, group_difference
+from ..protocol import resampling
 from ..results import Stored
-from ..scorer import resampling
 from ..scoring.detection import LOWER_IS_BETTER
 from ..scoring.paired import Judged, difference, holm
 from .table import Cell, Table, TableColumn
@@ -18,10 +19,14 @@ CHANCE = 0.05
 """Error of the first kind over all comparisons of the best with the others (Holm's correction)."""
 
 
-def mark_best(table: Table, evidence: Mapping[tuple[str, str], Evidence]) -> Table:
+Grounds = Mapping[tuple[str, str], Evidence | Drawn]
+"""What results rest on, by (signature, protocol): rows of P(fake), or the metrics of answers in each resample."""
+
+
+def mark_best(table: Table, evidence: Grounds) -> Table:
     """The table with `best` set in the cells that are better than every other of their column by a paired test.
 
-    `evidence` has the rows of results by (signature, protocol). Without those of all numbers of a column, or where they
+    `evidence` has what results rest on. Without that of all numbers of a column, or where they
     do not cover the same frames, nothing is marked in it: nobody knows.
     """
     tests = _Tests(table, evidence)
@@ -39,7 +44,7 @@ def mark_best(table: Table, evidence: Mapping[tuple[str, str], Evidence]) -> Tab
 class _Tests:
     """Paired tests between a table's cells; what is computed of a detector is computed once."""
 
-    def __init__(self, table: Table, evidence: Mapping[tuple[str, str], Evidence]) -> None:
+    def __init__(self, table: Table, evidence: Grounds) -> None:
         self._evidence = evidence
         self._judged: dict[tuple[str, str], Judged] = {}
         self._metrics: dict[tuple[str, str], list[str]] = {}
@@ -64,6 +69,10 @@ class _Tests:
 
     def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
         one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
+        if isinstance(one, Drawn) or isinstance(other, Drawn):
+            if isinstance(one, Drawn) and isinstance(other, Drawn) and not column.method:
+                return group_difference(one, other, column.metric).p
+            return None
         try:
             refuse_incomparable(one.detector, one, other.detector, other)
         except ScoreError:
@@ -74,10 +83,16 @@ class _Tests:
         key = (cell.signature, column.protocol)
         if key not in self._judged:
             names, own = self._metrics[column.signature, column.protocol], self._evidence[key]
+            assert isinstance(own, Evidence)
             self._judged[key] = Judged(own.units, own.cut, names, resampling(own.protocol))
         return self._judged[key]
 
 
-def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], Evidence]:
-    """The rows of those results that have them, by (signature, protocol)."""
-    return {(s.result.signature, s.result.protocol): load_evidence(s.path) for s in stored if s.rows is not None}
+def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], Evidence | Drawn]:
+    """What those results rest on of which it is there, by (signature, protocol)."""
+    found: dict[tuple[str, str], Evidence | Drawn] = {}
+    for one in stored:
+        own = drawn_beside(one) if "task" in one.result.protocol_card else None
+        if one.rows is not None or own is not None:
+            found[one.result.signature, one.result.protocol] = own or load_evidence(one.path)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..results import Stored
 from ..scoring.detection import all_fakes
 from ..scoring.sample import plain
 from ..signature import measure_signature
-from .best import mark_best, read_evidence
+from .best import Grounds, mark_best, read_evidence
 from .table import Table, build_table, method_table
 
 POINTS = 200
@@ -68,12 +68,12 @@ def build_board(
     )
 
 
-def _curves(results: Sequence[Result], evidence: Mapping[tuple[str, str], Evidence]) -> list[RocCurve]:
+def _curves(results: Sequence[Result], evidence: Grounds) -> list[RocCurve]:
     drawn = []
     for result in results:
         own = evidence.get((result.signature, result.protocol))
         score = result.metrics.get("auc")
-        if own is None or score is None or score.value is None:
+        if not isinstance(own, Evidence) or score is None or score.value is None:
             continue
         c = all_fakes(*plain(own.units).counts(np.ones((1, 1))))
         points = [np.concatenate([[0.0], values[:, 0] / n]) for values, n in ((c.fp, c.n_real), (c.tp, c.n_fake))]

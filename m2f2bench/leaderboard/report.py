@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import markdown
-from ..comparer import Comparison
+from ..comparison import Comparison
 from ..records import Result, Score
 from ..scoring.detection import AT_HALF, AVERAGE, DECISION
-from ..scoring.intervals import FEW_CLUSTERS
 from ..scoring.paired import Difference
 from ..signature import place_of
+from .explained import describe_explanation
 from .table import title
+from .text import clusters_line, coverage, reasons, shown
 
 ORACLE = "oracle threshold"
 
 
 def describe_result(result: Result) -> str:
     """A Markdown table with a row per metric and a column for all, the methods' average, and each method."""
+    if "task" in result.protocol_card:
+        return describe_explanation(result)
     groups: dict[str, dict[str, Score]] = {"all": result.metrics}
     if len(result.methods) > 1:
         groups |= {AVERAGE: result.average, **result.methods}
@@ -29,7 +32,7 @@ def describe_result(result: Result) -> str:
         lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
     text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
     text += f"{markdown.table(lines)}\n"
-    return text + "".join(f"- {line}\n" for line in [*_how(result), *_reasons(groups), f"`{result.signature}`"])
+    return text + "".join(f"- {line}\n" for line in [*_how(result), *reasons(groups), f"`{result.signature}`"])
 
 
 def _count(scores: dict[str, Score]) -> str:
@@ -37,49 +40,16 @@ def _count(scores: dict[str, Score]) -> str:
     return f"{first.n_real}+{first.n_fake}"
 
 
-def shown(score: Score) -> str:
-    """`value [low, high]` to three decimals; `null` without a value."""
-    if score.value is None:
-        return "null"
-    return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
-
-
 def _how(result: Result) -> list[str]:
     unit = result.measured.get("level", "unit")
-    lines = [f"in brackets: {unit}s, real + fake; coverage {_coverage(result)}"]
+    lines = [f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
     value, policy = result.threshold.get("value"), result.threshold.get("policy")
     if policy is not None and value is not None:
         at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"
         if result.threshold.get("oracle"):
             at += f": an oracle, picked on the very scores it judges; the honest decisions are those at {AT_HALF[1:]}"
         lines.append(at)
-    boot = result.protocol_card.get("bootstrap", {})
-    if boot.get("resamples") and result.clusters:
-        share = f"{100 * boot['level']:g}% intervals"
-        by, n = result.clusters["by"], result.clusters["n"]
-        what = {"identity": "groups of people", "video": "videos", "frame": f"{unit}s"}[by]
-        delong = "; AUC: DeLong" if result.clusters.get("independent") and "auc" in result.metrics else ""
-        lines.append(f"{share}: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}{delong}")
-        if by != "frame" and (note := result.clusters.get("note")):
-            lines[-1] += f" ({note})"
-        if 1 < n < FEW_CLUSTERS:
-            lines.append(f"{n} are few: resampling them makes intervals too narrow")
-    return lines
-
-
-def _coverage(result: Result) -> str:
-    holes = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
-    return f"{min(result.coverage, 1.0):.4g}" + (f" ({holes})" if holes else "")
-
-
-def _reasons(groups: dict[str, dict[str, Score]]) -> list[str]:
-    """Why values or intervals are missing, each reason once with where it holds."""
-    places: dict[str, list[str]] = {}
-    for group, scores in groups.items():
-        for name, score in scores.items():
-            if score.reason:
-                places.setdefault(score.reason, []).append(title(name) if group == "all" else f"{title(name)} {group}")
-    return [f"{', '.join(names[:4])}{', …' if len(names) > 4 else ''}: {reason}" for reason, names in places.items()]
+    return lines + clusters_line(result, f"{unit}s")
 
 
 def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods: bool = False) -> str:

@@ -24,7 +24,25 @@ TITLES = {
     "log_loss": "log-loss",
     "brier": "Brier score",
     "ece": "ECE",
+    **{f"bleu{n}": f"BLEU-{n}" for n in range(1, 5)},
+    "bleu": "BLEU, mean of 1–4",
+    "rouge_l": "ROUGE-L",
+    "cider": "CIDEr",
+    "meteor": "METEOR",
+    "spice": "SPICE",
+    "bertscore_f1": "BERTScore F1",
+    "verdict_accuracy": "verdict accuracy",
+    "verdict_balanced_accuracy": "verdict balanced accuracy",
+    "verdict_f1": "verdict F1",
+    "verdict_none_rate": "no verdict",
+    "region_precision": "region precision",
+    "region_recall": "region recall",
+    "region_f1": "region F1",
 }
+EXPLANATION_HEADLINES = (
+    *("bleu", "rouge_l", "cider", "meteor", "bertscore_f1"),
+    *("verdict_accuracy", "verdict_f1", "consistency", "region_f1"),
+)
 
 
 def title(metric: str) -> str:
@@ -129,7 +147,7 @@ def _all_columns(results: Sequence[Result]) -> list[Column]:
     columns = []
     for dataset, protocol, split in places:
         metrics = first[dataset, protocol, split]
-        shown = [m for m in metrics if m.removesuffix(AT_HALF) in HEADLINES] or metrics
+        shown = [m for m in metrics if m.removesuffix(AT_HALF) in (*HEADLINES, *EXPLANATION_HEADLINES)] or metrics
         for metric in shown if len(places) == 1 else shown[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns

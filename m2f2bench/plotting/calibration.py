@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ScoreError
-from ..leaderboard.report import shown
+from ..leaderboard.text import shown
 from ..records import FAKE, REAL
 from ..scoring.rows import Units
 from ..scoring.sample import EDGES

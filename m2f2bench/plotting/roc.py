@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ScoreError
-from ..leaderboard.report import shown
+from ..leaderboard.text import shown
 from ..leaderboard.table import title
 from .series import Band, Series
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet

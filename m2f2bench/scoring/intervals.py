@@ -28,7 +28,13 @@ FEWEST_DEFINED = 0.5
 """An interval is given where the metric is defined in at least this share of the resamples."""
 ONE_CLASS_IS_ENOUGH = frozenset({"accuracy", "log_loss", "brier", "ece"})
 FAKES_ARE_ENOUGH = frozenset({"recall"})
-RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf), "pauc": (PAUC_LEAST, 1.0)}
+RANGES = {
+    "mcc": (-1.0, 1.0),
+    "log_loss": (0.0, math.inf),
+    "pauc": (PAUC_LEAST, 1.0),
+    "cider": (0.0, 10.0),
+    "bertscore_f1": (-math.inf, 1.0),
+}
 """Where a metric's range is not [0, 1]."""
 FEW_CLUSTERS = 40
 """With 10, 20 and 40 videos 95% intervals of the AUC held the truth in 86, 92 and 94% of 1,000 simulated cases."""

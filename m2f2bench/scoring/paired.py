@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .detection import AVERAGE, DECISION, OVERALL, Cut, Values
 from .intervals import NO_SPREAD, Resampling, pick_threshold, resample
 from .rows import Units
 from .sample import plain
+
+if TYPE_CHECKING:
+    from ..records import Floats
 
 DELONG, BOOTSTRAP, MCNEMAR = "DeLong", "cluster bootstrap", "McNemar"
 
@@ -115,14 +118,23 @@ def _bootstrap(first: Judged, second: Judged, group: str, name: str, difference:
     if group not in first.drawn or group not in second.drawn:
         return {}
     drawn = first.drawn[group][name] - second.drawn[group][name]
+    biased = name == "ece" or (name in DECISION and first.cut.oracle)
+    return bootstrap_difference(drawn, difference, first.resampling.level, biased)
+
+
+def bootstrap_difference(drawn: Floats, difference: float, level: float, biased: bool = False) -> dict[str, Any]:
+    """`ci`, `p` and `test` of a difference from its values in each resample, [B]; empty where none is defined.
+
+    The percentile interval, and the two-sided p at which it would just reach zero. `biased`: resampling shifts both
+    values; what shift of the difference is left is taken off.
+    """
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) == 0:
         return {}
-    if name == "ece" or (name in DECISION and first.cut.oracle):
+    if biased:
         drawn = drawn - (drawn.mean() - difference)  # both have about the same bias: little of it is left
     if max(np.ptp(drawn), abs(difference)) < NO_SPREAD:
         return {"ci": (0.0, 0.0), "p": 1.0, "test": BOOTSTRAP}
-    level = first.resampling.level
     low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
     p = min(1.0, 2.0 * (1 + int(tail)) / (1 + len(drawn)))

@@ -59,7 +59,7 @@ def _read_table(path: Path) -> pa.Table:
     readers: dict[str, Callable[[Path], pa.Table]] = {
         ".csv": _delimited,
         ".tsv": _delimited,
-        ".jsonl": lambda path: _as_table(_json_lines(path)),
+        ".jsonl": lambda path: _as_table(json_lines(path)),
         ".parquet": lambda path: pq.ParquetFile(path).read(),
     }
     suffix = path.suffix.lower()
@@ -88,7 +88,8 @@ def _delimited(path: Path) -> pa.Table:
     return csv.read_csv(path, parse_options=parse, convert_options=convert)
 
 
-def _json_lines(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines. Raises ValueError, naming the line, for anything else or a repeated key."""
     # Other JSON readers round floats or refuse tiny ones.
     rows = []
     with path.open(encoding="utf-8-sig") as lines:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import DataError, FrameError, near
 from ...records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from ..base import Adapter, AdapterOptions
+from ..base import Adapter, AdapterOptions, judge_questions
 from .cache import Opened, cache_folder, open_split
 from .plan import SyntheticOptions, plan
 from .worker import FRAMES
@@ -86,12 +86,30 @@ class SyntheticAdapter(Adapter):
         return dict(self._open(split).notes[video])
 
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
-        """DD-VQA-like questions about the middle frame of each video: see `questions.py`."""
-        from .questions import ask
+        """DD-VQA-like questions about the middle frame of each video: see `questions.py`; of kind `judge` one each.
 
-        self._check(split)
-        opened = self._open(split)
-        return ask(self.settings, split, kind, opened.notes)
+        Raises DataError for another kind.
+        """
+        from .questions import KINDS, ask, asked_frame
+
+        if kind not in KINDS:
+            raise DataError(f"the synthetic dataset has no questions of kind '{kind}'{near(kind, KINDS)}")
+        frames = self.frames(split)
+        if kind == "judge":
+            return judge_questions(f for f in frames if f.id == asked_frame(self.settings, f.video))
+        return ask(self.settings, split, kind, self._open(split).notes)
+
+    def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
+        """The regions that a forgery touched, of every frame; `image` as a whole is not one of them."""
+        from .regions import touched
+
+        frames, notes = self.frames(split), self._open(split).notes
+        by_video = {
+            frame.video: frozenset(touched(notes[frame.video]["regions"])) - {"image"}
+            for frame in frames
+            if frame.label == FAKE
+        }
+        return {frame.id: by_video.get(frame.video, frozenset()) for frame in frames}
 
     def close(self) -> None:
         """Let go of the open arrays."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...errors import DataError, near
 from ...records import FAKE, ORIGINAL, REAL, Question
 from .faces import Face, draw_face, stream
 from .plan import SyntheticOptions, plan
@@ -17,7 +16,7 @@ from .regions import REGIONS, touched
 if TYPE_CHECKING:
     import numpy as np
 
-KINDS = ("blind", "released")
+KINDS = ("blind", "released", "judge")
 PLURAL = ("eyes", "eyebrows")
 COMMON = {
     "swap": (
@@ -167,20 +166,23 @@ def _shuffled(rng: np.random.Generator, clauses: list[str]) -> list[str]:
     return [clauses[i] for i in rng.permutation(len(clauses))]
 
 
+def asked_frame(options: SyntheticOptions, video: str) -> str:
+    """The id of the one frame of a video that questions are about: the middle one."""
+    return f"{video}/{options.frames_per_video // 2:02d}"
+
+
 def ask(options: SyntheticOptions, split: str, kind: str, notes: dict[str, dict[str, Any]]) -> list[Question]:
     """All questions of a split: six for the middle frame of each video, with two or three references each.
 
     `kind` is `blind` or `released`; `notes` are the cache's, by video name. A question's `label` is what a right
-    answer says of its region: an untouched region of a forged face is 0. Raises DataError for another kind.
+    answer says of its region: an untouched region of a forged face is 0.
     """
-    if kind not in KINDS:
-        raise DataError(f"the synthetic dataset has no questions of kind '{kind}'{near(kind, KINDS)}")
     faces: dict[str, Face] = {}
     questions = []
     for video in plan(options, split):
         if video.target not in faces:
             faces[video.target] = draw_face(options.seed, video.target)
-        frame = f"{video.name}/{options.frames_per_video // 2:02d}"
+        frame = asked_frame(options, video.name)
         forged = () if video.method == ORIGINAL else touched(notes[video.name]["regions"])
         for region in REGIONS:
             fake = region in forged

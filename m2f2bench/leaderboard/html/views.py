@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ...comparer import FIELDS
+from ...comparison import FIELDS
 from ...scoring.detection import AT_HALF, AVERAGE, DECISION, LOWER_IS_BETTER
 from ...signature import DETECTOR, MEASURE
 from ..board import Board

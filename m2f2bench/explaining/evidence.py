@@ -1,0 +1,223 @@
+"""What numbers about answers rest on: every question of a protocol with its answer, its truth, and the signature."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
+from ..errors import CardError, DataError, ScoreError, near
+from ..loading import Dataset, load_dataset, load_explanation
+from ..protocol import spread
+from ..records import Answer, Question, Result
+from ..results import stored_at
+from ..scoring.answers import Answers, joined
+from ..scoring.explanation import Explained, explain, text_settings
+from ..scoring.statistic import Codes
+from ..signature import DETECTOR, answer_fields, detector_fields, question_hash, short
+from ..units import clusters
+from .reading import read_answer_files
+
+log = logging.getLogger("m2f2bench")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The questions of a protocol on a dataset's split, with all that scoring and controls need to know of them.
+
+    `altered` are the manipulated regions by frame id, `untold` says why they are not known. `training` are the training
+    split's questions of the same kinds with their references, as controls take them.
+    """
+
+    dataset: Dataset
+    split: str
+    protocol: ExplanationCard
+    questions: list[Question]
+    limit: int | None = None
+    altered: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @cached_property
+    def training(self) -> list[Question]:
+        """The training split's questions; empty where there is no training split or it has none."""
+        from ..controls import training_pool
+
+        if "train" not in self.dataset.card.splits:
+            return []
+        return [question for kind in self.protocol.questions for question in training_pool(self.dataset, kind)]
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerEvidence:
+    """One explainer's answers to all questions of a protocol. `measured` has the fields of the signature."""
+
+    answers: Answers
+    asked: Asked
+    measured: dict[str, Any]
+    card: DetectorCard | None = None
+
+    @property
+    def detector(self) -> str:
+        """The explainer's name."""
+        return str(self.measured["det"])
+
+    @property
+    def protocol(self) -> ExplanationCard:
+        """The protocol they are scored by."""
+        return self.asked.protocol
+
+    @property
+    def signature(self) -> str:
+        """The short form."""
+        return short(self.measured)
+
+    @cached_property
+    def explained(self) -> Explained:
+        """The protocol's metrics, ready to be resampled."""
+        return explain(self.answers, self.protocol, self.asked.altered)
+
+    @cached_property
+    def clusters(self) -> tuple[Codes, int, str]:
+        """What is drawn as one: a code per question, how many there are, and what decides it."""
+        return question_clusters(self.answers, self.protocol.bootstrap.cluster)
+
+
+def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
+    """A code per question, so that all questions about images that are drawn together have one; see `units.clusters`.
+
+    With `frame` the questions of an image are drawn together.
+    """
+    _, first, inverse = np.unique(answers.frame.astype(str), return_index=True, return_inverse=True)
+    once = np.zeros(len(answers), dtype=bool)
+    once[first] = True
+    order = np.argsort(np.argsort(first))  # from the sorted names to the order of first occurrence
+    codes, by = clusters(answers.only(once), wanted)
+    return codes[order][inverse], int(codes.max(initial=-1)) + 1, by
+
+
+def ask(
+    dataset: str | DatasetCard | Dataset,
+    protocol: str | ProtocolCard | ExplanationCard,
+    split: str = "test",
+    limit: int | None = None,
+) -> Asked:
+    """The questions of a protocol on a dataset. `limit` takes that many images, evenly spread.
+
+    Raises DataError for a dataset without such questions.
+    """
+    loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    card = load_explanation(protocol)
+    if split not in loaded.card.splits:
+        raise DataError(f"dataset '{loaded.name}' has no split '{split}'{near(split, loaded.card.splits)}")
+    questions: list[Question] = []
+    for kind in card.questions:
+        found = loaded.questions(split, kind)
+        if not found:
+            raise DataError(f"dataset '{loaded.name}' has no {kind} questions, which protocol '{card.name}' asks")
+        questions += found
+    _check_unique(questions)
+    if limit is not None:
+        kept = set(spread(list(dict.fromkeys(question.frame for question in questions)), limit))
+        questions = [question for question in questions if question.frame in kept]
+    return Asked(loaded, split, card, questions, limit, _altered(loaded, split))
+
+
+def _altered(dataset: Dataset, split: str) -> dict[str, frozenset[str]]:
+    try:
+        return dataset.adapter.altered_regions(split)
+    except DataError as error:
+        log.warning("%s: which regions are manipulated is not known: %s", dataset.name, error)
+        return {}
+
+
+def _check_unique(questions: Sequence[Question]) -> None:
+    seen: dict[str, Question] = {}
+    for question in questions:
+        if question.id in seen:
+            raise DataError(f"question id '{question.id}' stands for two questions: ids must be unique in a dataset")
+        seen[question.id] = question
+
+
+def gather_answers(
+    answers: Mapping[str, Answer], asked: Asked, by: Mapping[str, Any], card: DetectorCard | None = None
+) -> AnswerEvidence:
+    """Evidence from answers by question id; `by` are the explainer's fields of the signature."""
+    frames = {frame.id: frame for frame in asked.dataset.frames(asked.split)}
+    columns = joined(asked.questions, frames, answers)
+    bert = "none"
+    if "bertscore_f1" in asked.protocol.metrics:
+        from ..scoring.text.metrics import bert_identity
+
+        bert = bert_identity(text_settings(asked.protocol))
+    hashed = question_hash(columns)
+    n = len(asked.questions)
+    fields = answer_fields(asked.dataset.name, asked.split, hashed, n, asked.protocol, asked.limit, bert)
+    return AnswerEvidence(columns, asked, fields | dict(by), card)
+
+
+def load_answers(
+    *paths: str | Path,
+    protocol: str | ProtocolCard | ExplanationCard | None = None,
+    dataset: str | DatasetCard | Dataset | None = None,
+    split: str = "test",
+    detector: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    asked: Asked | None = None,
+) -> AnswerEvidence:
+    """Evidence from one explainer's answers: a run's folder, or files that complete each other.
+
+    See `read_answer_files` for what a file may be. Protocol, dataset and split default to the run's own; files need
+    both. `asked` is what `ask` gave, where it is known already. Raises ScoreError or DataError in one line.
+    """
+    places = [Path(path).expanduser() for path in paths]
+    stored = stored_at(places[0]) if len(places) == 1 else None
+    result = stored.result if stored is not None and "task" in stored.result.protocol_card else None
+    if asked is None:
+        asked = _asked_of(result, places[0], protocol, dataset, split)
+    files = [place.parent if place.suffix == ".json" else place for place in places]
+    found = read_answer_files(files, asked.questions, columns)
+    if result is not None:
+        by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
+        card = DetectorCard.model_validate(result.detector_card) if result.detector_card else None
+    else:
+        by, card = detector_fields(detector or "+".join(p.stem for p in places), "unknown", "unknown", "unknown"), None
+    if detector is not None:
+        by = by | {"det": detector}
+    return gather_answers(found, asked, by, card)
+
+
+def _asked_of(
+    result: Result | None,
+    place: Path,
+    protocol: str | ProtocolCard | ExplanationCard | None,
+    dataset: str | DatasetCard | Dataset | None,
+    split: str,
+) -> Asked:
+    limit = None
+    if result is not None:
+        protocol = protocol or ExplanationCard.model_validate(result.protocol_card)
+        if dataset is None:
+            dataset, split = result.dataset, result.split
+        told = result.measured.get("limit")
+        limit = told if isinstance(told, int) else None
+    if protocol is None:
+        raise CardError(f"'{place}' holds answers: say which questions they are to (--protocol explain-blind, …)")
+    if dataset is None:
+        raise ScoreError(f"answers are held against a dataset's references: give --dataset with '{place}'")
+    return ask(dataset, protocol, split, limit)
+
+
+def holds_answers(place: str | Path) -> bool:
+    """Whether a run's folder or a result file is about answers to questions."""
+    stored = stored_at(Path(place).expanduser())
+    return stored is not None and "task" in stored.result.protocol_card
+
+
+def renamed(evidence: AnswerEvidence, name: str) -> AnswerEvidence:
+    """The same under another explainer's name."""
+    return replace(evidence, measured=evidence.measured | {"det": name})

@@ -1,0 +1,114 @@
+"""Anybody's answers: a run's folder, M2F2-Det's output files, or JSON lines of question id and text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import ScoreError, near
+from ..records import Answer, Question
+from ..scoring.reading import json_lines
+from ..store import ANSWERS, read_answers
+
+IDS = ("id", "question", "question_id", "key")
+TEXTS = ("text", "answer")
+COLUMNS = ("id", "text", "score")
+JUDGE = "judge"
+_MARKS = re.compile(r"^\s*<s>|</s>\s*$")
+
+
+def read_answer_files(
+    paths: Sequence[Path], questions: Sequence[Question], columns: Mapping[str, str] | None = None
+) -> dict[str, Answer]:
+    """The answers of one explainer, by question id, from one file or several that complete each other.
+
+    A file is a run's folder or its `answers.parquet`, or JSON lines with `id` (or `question`, `question_id`, `key`) and
+    `text` (or `answer`), and perhaps `score` (P(fake) of the frame); `columns` maps our names to the file's. In
+    M2F2-Det's files (`key`, `image`, `prompt`, `text`) the `<s>` marks are taken off, and a line without a key answers
+    the `judge` question about its image. Raises ScoreError in one line that names file and line for an id that is not
+    asked, one that is answered twice, and a text that is none.
+    """
+    known = {question.id: question for question in questions}
+    judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
+    found: dict[str, Answer] = {}
+    where: dict[str, str] = {}
+    for path in paths:
+        for place, answer in _answers(path, judge, dict(columns or {})):
+            if answer.question not in known:
+                raise ScoreError(
+                    f"{place}: '{_cut(answer.question)}' is no question that is asked{near(answer.question, known)}"
+                )
+            if answer.question in found:
+                first = where[answer.question]
+                raise ScoreError(f"{place}: question '{answer.question}' is answered already in {first}; remove one")
+            found[answer.question] = Answer(
+                answer.question, known[answer.question].frame, answer.text, answer.status, answer.score, answer.message
+            )
+            where[answer.question] = place
+    return found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> Iterator[tuple[str, Answer]]:
+    place = path / ANSWERS if path.is_dir() else path
+    if not place.is_file():
+        raise ScoreError(f"there is no file of answers '{place}'")
+    if place.suffix == ".parquet":
+        for number, answer in enumerate(read_answers(place), 1):
+            yield f"'{place}' row {number}", answer
+        return
+    if place.suffix != ".jsonl":
+        raise ScoreError(f"'{place}' must end in .jsonl (question id and text) or be a run's folder")
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:
+        raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], COLUMNS)}")
+    try:
+        rows = json_lines(place)
+    except (OSError, ValueError) as error:
+        raise ScoreError(f"'{place}' cannot be read as JSON lines: {error}") from None
+    if not rows:
+        raise ScoreError(f"'{place}' has no answers")
+    for number, row in enumerate(rows, 1):
+        where = f"'{place}' answer {number}"
+        yield where, _row(row, where, judge, columns)
+
+
+def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str]) -> Answer:
+    """One line's answer; `frame` is filled in by the question's."""
+    text_key = columns.get("text") or next((name for name in TEXTS if name in row), None)
+    if text_key is None or text_key not in row:
+        raise ScoreError(f"{where} has no '{text_key or 'text'}'{near('text', row)} (map it with --column text=NAME)")
+    text = row[text_key]
+    if not isinstance(text, str):
+        raise ScoreError(f"{where}: its '{text_key}' is {type(text).__name__}, not a text")
+    published = "prompt" in row and "image" in row
+    identifier = _identifier(row, where, judge, columns, published)
+    score = row.get(columns.get("score", "score"))
+    if score is not None and not (isinstance(score, (int, float)) and 0.0 <= score <= 1.0):
+        raise ScoreError(f"{where}: its score is {score!r}, and P(fake) in [0, 1] is wanted")
+    text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
+    return Answer(identifier, "", _MARKS.sub("", text).strip() if published else text, score=score)
+
+
+def _identifier(
+    row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str], published: bool
+) -> str:
+    key = columns.get("id") or next((name for name in IDS if name in row), None)
+    if key is not None and key in row:
+        if not isinstance(row[key], (str, int)):
+            raise ScoreError(f"{where}: its '{key}' is {type(row[key]).__name__}, not a question's id")
+        return str(row[key])
+    if published and key is None:
+        frame = PurePosixPath(str(row["image"]).replace("\\", "/")).stem
+        if not judge:
+            raise ScoreError(
+                f"{where} has no 'key': it judges an image, and the protocol asks no question of kind judge; "
+                f"take one that does, such as m2f2-released or judge"
+            )
+        return judge.get(frame, f"{frame}_judge")
+    raise ScoreError(f"{where} has no '{key or 'id'}'{near('id', row)} (map it with --column id=NAME)")

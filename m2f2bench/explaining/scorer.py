@@ -1,0 +1,182 @@
+"""From answers to a result, with what stands beside the metrics: verdicts, diversity, how much the image matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..protocol import resampling
+from ..records import FAKE, REAL, Result, Score
+from ..rules import TEXT_METRICS
+from ..scoring.dependence import swaps
+from ..scoring.diversity import diversity
+from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
+from ..scoring.statistic import Bools, Statistic, estimate
+from ..signature import answers_hash, versions
+from .evidence import AnswerEvidence
+
+if TYPE_CHECKING:
+    from ..records import Floats
+    from ..scoring.answers import Answers
+
+ROUNDS = 3
+"""Shuffles of the images that image dependence is averaged over."""
+SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
+"""Metrics that image dependence is told of; the slower ones add nothing to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredAnswers:
+    """A result, and its metrics in each resample: by the group's field and name (`labels real`) and the metric."""
+
+    result: Result
+    drawn: dict[str, dict[str, Floats]]
+
+
+def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAnswers:
+    """The result that one explainer's answers come to under their protocol.
+
+    Every metric overall (`metrics`), of real and of fake frames (`labels`), of each region (`regions`) and manipulation
+    (`methods`, the questions about its own frames alone), with percentile intervals from resampled clusters of images.
+    `details` hold the verdicts, the diversity of the answers and, with `dependence`, how much of the metrics is left
+    when the answers are those to the same questions about other images.
+    """
+    answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
+    cluster, n_clusters, by = evidence.clusters
+    masks = groups(answers)
+    named = {f"{field} {name}": mask for (field, name), mask in masks.items()}
+    found = estimate(explained.statistics, named, answers.label, cluster, n_clusters, resampling(protocol))
+    told: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
+    for field, name in masks:
+        scores = with_reasons(found.scores.get(f"{field} {name}", {}), explained.missing, protocol.metrics)
+        told[field][name] = scores
+    counted = explained.compared | explained.judged
+    card = evidence.card
+    result = Result(
+        detector=evidence.detector,
+        dataset=str(evidence.measured["data"]),
+        split=str(evidence.measured["split"]),
+        protocol=protocol.name,
+        metrics=told["metrics"][OVERALL],
+        methods=told["methods"],
+        labels=told["labels"],
+        regions=told["regions"] if len(told["regions"]) > 1 else {},
+        coverage=float((answers.status == "ok").mean()) if len(answers) else 0.0,
+        statuses=answers.statuses(),
+        signature=evidence.signature,
+        measured=evidence.measured,
+        clusters={"by": by, "n": n_clusters, "independent": n_clusters == len(answers)},
+        details=_details(evidence, counted) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
+        training_datasets=card.training_datasets if card else (),
+        predictions=answers_hash(answers),
+        protocol_card=protocol.model_dump(mode="json"),
+        detector_card=card.model_dump(mode="json") if card else {},
+        versions=versions(),
+    )
+    return ScoredAnswers(result, found.drawn)
+
+
+def _details(evidence: AnswerEvidence, counted: Bools) -> dict[str, Any]:
+    answers, explained = evidence.answers, evidence.explained
+    told: dict[str, Any] = {
+        "questions": {
+            kind: {
+                "asked": int((answers.kind == kind).sum()),
+                "answered": int(((answers.kind == kind) & (answers.status == "ok")).sum()),
+            }
+            for kind in evidence.protocol.questions
+        }
+    }
+    without = sum(not refs for refs in answers.references[explained.compared].tolist())
+    if without:
+        told["questions_without_reference"] = without
+    if explained.judged.any():
+        verdicts = np.array(explained.verdicts, dtype=object)
+        told["verdicts"] = {
+            word: {
+                verdict: int((explained.judged & (answers.label == label) & (verdicts == verdict)).sum())
+                for verdict in ("real", "fake", "none")
+            }
+            for word, label in (("real", REAL), ("fake", FAKE))
+        }
+    texts = answers.text[explained.compared & counted].tolist()
+    if texts:
+        training = {ref for question in evidence.asked.training for ref in question.references}
+        told["diversity"] = {k: v for k, v in diversity(texts, training or None).items() if k != "commonest"}
+    return told
+
+
+def image_dependence(evidence: AnswerEvidence) -> dict[str, Any]:
+    """How much of a metric is left when each answer is the one to the same question about another image.
+
+    An explainer that is deterministic answers a question's text and an image, so the answer to the same text about
+    another image is at hand wherever that was asked of both. `within` takes an image of the same label, `across` one of
+    the other label; ROUNDS seeded shuffles. For each metric: `true` and `shuffled`, both over the `n` questions that
+    have such a partner, and `kept`, the one over the other, with its interval over the same resampled clusters. An
+    explainer that does not look at the image keeps all of it (1). Where every question states the label, or no text is
+    asked twice, it is not defined and says so.
+    """
+    answers, protocol = evidence.answers, evidence.protocol
+    drawn = swaps(answers.asked, answers.frame, answers.label, answers.kind, protocol.bootstrap.seed, ROUNDS)
+    names = [name for name in protocol.metrics if name in SWAPPED and name in evidence.explained.statistics]
+    return {way: _kept(evidence, taken, names) for way, taken in drawn.items()}
+
+
+def _kept(evidence: AnswerEvidence, taken: Any, names: Sequence[str]) -> dict[str, Any]:
+    answers, protocol = evidence.answers, evidence.protocol
+    usable = (taken >= 0).all(axis=0) & (answers.status == "ok")
+    usable &= (answers.status[np.maximum(taken, 0)] == "ok").all(axis=0)
+    if not usable.any():
+        return {"n": 0, "reason": "no question's text is asked of another such image"}
+    own, orders = answers.only(usable), [np.flatnonzero(usable), *(row[usable] for row in taken)]
+    textual: list[str] = [name for name in names if name in TEXT_METRICS]
+    others: list[str] = [name for name in names if name not in textual]
+    plain = protocol.model_copy(update={"tokenizer": "none", "cider_df": "fixed"})
+    parts = [(_tokenized(answers, protocol), textual), (answers, others)]
+    statistics: dict[str, Statistic] = {}
+    for whole, some in parts:
+        for i, order in enumerate(orders if some else ()):
+            shuffled = replace(whole.only(usable), text=whole.text[order])
+            found = explain(shuffled, plain, evidence.asked.altered, some)
+            statistics |= {f"{i} {name}": one for name, one in found.statistics.items()}
+    cluster, n_clusters, _ = evidence.clusters
+    rules = resampling(protocol)
+    everything = {OVERALL: np.ones(len(own), dtype=bool)}
+    made = estimate(statistics, everything, own.label, cluster[usable], n_clusters, rules)
+    told: dict[str, Any] = {"n": int(usable.sum())}
+    for name in names:
+        told[name] = _share_kept(made.scores[OVERALL], made.drawn.get(OVERALL, {}), name, rules.level)
+    return told
+
+
+def _share_kept(
+    scores: Mapping[str, Score], drawn: Mapping[str, Floats], name: str, level: float
+) -> dict[str, float | list[float] | None]:
+    values = [scores[f"{i} {name}"].value for i in range(ROUNDS + 1)]
+    if any(value is None for value in values) or not values[0]:
+        return {"true": values[0], "shuffled": None, "kept": None, "ci": None}
+    shuffled = float(np.mean([v for v in values[1:] if v is not None]))
+    ci = None
+    if drawn:
+        below = drawn[f"0 {name}"]
+        above = np.mean([drawn[f"{i} {name}"] for i in range(1, ROUNDS + 1)], axis=0)
+        ratios = above[below > 0.0] / below[below > 0.0]
+        tail = (1.0 - level) / 2.0
+        ci = [float(v) for v in np.nanquantile(ratios, [tail, 1.0 - tail])] if len(ratios) else None
+    return {"true": values[0], "shuffled": shuffled, "kept": shuffled / values[0], "ci": ci}
+
+
+def _tokenized(answers: Answers, protocol: Any) -> Answers:
+    """Answers and references as the protocol's tokenizer leaves them, so that it runs once for all shuffles."""
+    if text_settings(protocol).tokenizer == "none":
+        return answers
+    from ..scoring.text.tokens import tokenize
+
+    flat = [text for refs in answers.references.tolist() for text in refs]
+    tokens = tokenize([*answers.text.tolist(), *flat], protocol.tokenizer)
+    references = np.empty(len(answers), dtype=object)
+    references[:] = [tuple(tokens[text] for text in refs) for refs in answers.references.tolist()]
+    return replace(answers, text=np.array([tokens[t] for t in answers.text], dtype=object), references=references)

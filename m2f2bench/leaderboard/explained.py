@@ -1,0 +1,83 @@
+"""One result about answers to questions, as text: every metric, real and fake apart, by region and manipulation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import markdown
+from ..records import Result, Score
+from ..signature import place_of
+from .table import EXPLANATION_HEADLINES, title
+from .text import clusters_line, coverage, reasons, shown
+
+
+def describe_explanation(result: Result) -> str:
+    """Markdown: a row per metric for all, real and fake; the main ones by region and by manipulation; notes."""
+    groups = {"all": result.metrics, **result.labels}
+    heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
+    rows = [[title(name), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
+    text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
+    text += f"{markdown.table([heads, *rows])}\n"
+    for what, found in (("region", result.regions), ("manipulation", result.methods)):
+        names = [name for name in EXPLANATION_HEADLINES if any(_has(scores, name) for scores in found.values())]
+        if len(found) < 2 or not names:
+            continue
+        lines = [[what, "questions", *(title(name) for name in names)]]
+        lines += [[key, _count(s), *(shown(s[name]) for name in names)] for key, s in found.items()]
+        text += f"{markdown.table(lines)}\n"
+    notes = [*_notes(result), *reasons(groups), f"`{result.signature}`"]
+    return text + "".join(f"- {line}\n" for line in notes)
+
+
+def _has(scores: dict[str, Score], name: str) -> bool:
+    return name in scores and scores[name].value is not None
+
+
+def _count(scores: dict[str, Score]) -> str:
+    """Real and fake questions of the metric that stands on the most."""
+    most = max(scores.values(), key=lambda score: score.n_real + score.n_fake)
+    return f"{most.n_real}+{most.n_fake}"
+
+
+def _notes(result: Result) -> list[str]:
+    asked = result.details.get("questions", {})
+    sets = ", ".join(f"{n['answered']:,} of {n['asked']:,} {kind}" for kind, n in asked.items())
+    lines = [f"in brackets: questions, real + fake; coverage {coverage(result)}; answered: {sets}"]
+    lines += clusters_line(result, "questions")
+    verdicts = result.details.get("verdicts")
+    if verdicts:
+        parts = [f"of {word}: {_listed(counts)}" for word, counts in verdicts.items()]
+        lines.append(f"verdicts read ({result.protocol_card['verdict']}): {'; '.join(parts)}")
+    if "questions_without_reference" in result.details:
+        lines.append(f"{result.details['questions_without_reference']} questions have no reference: no text metric")
+    if found := result.details.get("diversity"):
+        lines.append(f"diversity: {_diversity(found)}")
+    for way, kept in result.details.get("image_dependence", {}).items():
+        lines.append(f"image dependence, another image {_way(way)}: {_dependence(kept)}")
+    return lines
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+
+
+def _diversity(found: dict[str, Any]) -> str:
+    text = f"{found['distinct']:,} distinct of {found['n']:,}, {found['entropy_bits']:.2f} bits, "
+    text += f"the commonest {100 * found['commonest_share']:.1f}%"
+    copies = found.get("training_copies")
+    return text + ("" if copies is None else f", exact copies of training answers {100 * copies:.1f}%")
+
+
+def _way(way: str) -> str:
+    return {"within": "of the same label", "across": "of the other label"}.get(way, way)
+
+
+def _dependence(kept: dict[str, Any]) -> str:
+    if not kept["n"]:
+        return str(kept["reason"])
+    parts = []
+    for name, one in kept.items():
+        if isinstance(one, dict) and one["kept"] is not None:
+            ends = f" [{one['ci'][0]:.2f}, {one['ci'][1]:.2f}]" if one["ci"] else ""
+            parts.append(f"{title(name)} {one['kept']:.2f}{ends}")
+    return f"kept of {', '.join(parts)} ({kept['n']} questions)" if parts else "no metric is defined"

@@ -1,0 +1,46 @@
+"""Phrases that all results share when they are told as text."""
+
+from __future__ import annotations
+
+from ..records import Result, Score
+from ..scoring.intervals import FEW_CLUSTERS
+from .table import title
+
+
+def shown(score: Score) -> str:
+    """`value [low, high]` to three decimals; `null` without a value."""
+    if score.value is None:
+        return "null"
+    return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
+
+
+def coverage(result: Result) -> str:
+    """The share that counts, and what became of the rest."""
+    holes = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
+    return f"{min(result.coverage, 1.0):.4g}" + (f" ({holes})" if holes else "")
+
+
+def clusters_line(result: Result, unit: str) -> list[str]:
+    """How intervals were found, and a warning where the clusters are few; empty without intervals."""
+    boot = result.protocol_card.get("bootstrap", {})
+    if not boot.get("resamples") or not result.clusters:
+        return []
+    by, n = result.clusters["by"], result.clusters["n"]
+    what = {"identity": "groups of people", "video": "videos", "frame": unit}[by]
+    delong = "; AUC: DeLong" if result.clusters.get("independent") and "auc" in result.metrics else ""
+    line = f"{100 * boot['level']:g}% intervals: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}"
+    note = result.clusters.get("note")
+    lines = [line + delong + (f" ({note})" if note and by != "frame" else "")]
+    if 1 < n < FEW_CLUSTERS:
+        lines.append(f"{n} are few: resampling them makes intervals too narrow")
+    return lines
+
+
+def reasons(groups: dict[str, dict[str, Score]]) -> list[str]:
+    """Why values or intervals are missing, each reason once with where it holds."""
+    places: dict[str, list[str]] = {}
+    for group, scores in groups.items():
+        for name, score in scores.items():
+            if score.reason:
+                places.setdefault(score.reason, []).append(title(name) if group == "all" else f"{title(name)} {group}")
+    return [f"{', '.join(names[:4])}{', …' if len(names) > 4 else ''}: {reason}" for reason, names in places.items()]

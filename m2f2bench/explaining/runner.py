@@ -18,6 +18,7 @@ from ..store import ANSWERS as FILE
 from ..store import RESULT, AnswerStore, write_parquet
 from .draws import DRAWS, write_draws
 from .evidence import AnswerEvidence, Asked, gather_answers
+from .reporting import REPORT, write_report
 from .scorer import score_answers
 
 log = logging.getLogger("m2f2bench")
@@ -32,16 +33,34 @@ def folder_name(detector: str, asked: Asked) -> str:
     return f"{detector}--{asked.dataset.name}--{asked.protocol.name}{suffix}"
 
 
-def run_answers(
-    detector: Detector, asked: Asked, out: Path, batch_size: int = 32, workers: int = 0
-) -> tuple[Result, Path, dict[str, int]]:
-    """Ask what is not on disk yet, score, and write `answers.parquet` and `result.json`.
+def run_explainer(
+    detector: Detector,
+    asked: Asked,
+    out: Path,
+    controls: Sequence[Result] = (),
+    batch_size: int = 32,
+    workers: int = 0,
+) -> list[tuple[Result, Path]]:
+    """Ask, score and write one explainer's run and those of the controls that go by its verdicts; results and folders.
 
-    Returns the result, its folder, and the detector's own verdicts (0 or 1 by frame). Raises DetectorError for a
-    detector that answers no questions.
+    `controls` are the others' results, for the page to read (`report.html`). Raises DetectorError for a detector that
+    answers no questions.
     """
     asker = Asker(detector)
     folder = out / folder_name(detector.card.name, asked)
+    evidence = _answers(asker, detector, asked, folder, batch_size, workers)
+    results = [(write_run(evidence, folder), folder)]
+    if verdicts := verdicts_of(evidence):
+        results += run_controls(asked, out, evidence.detector, verdicts)
+    beside = [*controls, *(result for result, _ in results[1:])]
+    write_report(evidence, results[0][0], folder / REPORT, beside, detector)
+    return results
+
+
+def _answers(
+    asker: Asker, detector: Detector, asked: Asked, folder: Path, batch_size: int, workers: int
+) -> AnswerEvidence:
+    """The answers to all questions, from disk as far as they are there."""
     key = run_key(detector, asked.dataset.card) + "-" + "+".join(asked.protocol.questions)
     frames = {frame.id: frame for frame in asked.dataset.frames(asked.split)}
     with AnswerStore(folder, key) as store:
@@ -68,8 +87,7 @@ def run_answers(
             failed[0].message,
         )
     given = {row.question: row for row in finished}
-    evidence = gather_answers(given, asked, detector_signature(detector), detector.card)
-    return write_run(evidence, folder), folder, verdicts_of(evidence)
+    return gather_answers(given, asked, detector_signature(detector), detector.card)
 
 
 def _scores(
@@ -85,23 +103,26 @@ def _scores(
     return found
 
 
-def run_controls(asked: Asked, out: Path, verdicts: Mapping[str, Mapping[str, int]]) -> list[tuple[Result, Path]]:
-    """Every control's answers, scored and written like a run's. `verdicts` are detectors' 0 or 1 by frame, by name."""
-    places = [(one, out / folder_name(one.detector, asked)) for one in control_evidence(asked, verdicts)]
+def run_controls(
+    asked: Asked, out: Path, judge: str = "", verdicts: Mapping[str, int] | None = None
+) -> list[tuple[Result, Path]]:
+    """Controls' answers, scored and written like a run's; see `control_evidence`."""
+    places = [(one, out / folder_name(one.detector, asked)) for one in control_evidence(asked, judge, verdicts)]
     return [(write_run(one, place), place) for one, place in places]
 
 
-def control_evidence(asked: Asked, verdicts: Mapping[str, Mapping[str, int]]) -> list[AnswerEvidence]:
-    """The controls' answers. One that goes by a verdict is there once for each detector, `control-NAME@DETECTOR`."""
-    found = []
+def control_evidence(asked: Asked, judge: str = "", verdicts: Mapping[str, int] | None = None) -> list[AnswerEvidence]:
+    """The controls' answers: of those that need no verdict, or of those that go by a detector's.
+
+    `verdicts` are 0 or 1 by frame of the detector `judge`; such controls are called `control-NAME@DETECTOR`.
+    """
+    found, seed = [], asked.protocol.bootstrap.seed
     for name, control in CONTROLS.items():
-        for judge in verdicts if control.needs == "verdict" else [""]:
-            answers = control_answers(
-                name, asked.questions, asked.training, verdicts=verdicts.get(judge), seed=asked.protocol.bootstrap.seed
-            )
-            label = f"{PREFIX}{name}" + (f"@{judge}" if judge else "")
-            by = detector_fields(label, "none", seed=asked.protocol.bootstrap.seed)
-            found.append(gather_answers({one.question: one for one in answers}, asked, by))
+        if (control.needs == "verdict") != bool(verdicts):
+            continue
+        answers = control_answers(name, asked.questions, asked.training, verdicts=verdicts, seed=seed)
+        by = detector_fields(f"{PREFIX}{name}" + (f"@{judge}" if judge else ""), "none", seed=seed)
+        found.append(gather_answers({one.question: one for one in answers}, asked, by))
     return found
 
 
@@ -109,19 +130,22 @@ def score_files(evidence: Sequence[AnswerEvidence], out: Path | None = None, con
     """The results of explainers' answers, and behind them the controls' on the same questions.
 
     All answers have to be to one set of questions, else the controls are left out. With `out` each is written there
-    like a run.
+    like a run, and a page to read beside each explainer's (`report.html`).
     """
-    alike = {measure_signature(one.measured) for one in evidence}
     everything = list(evidence)
-    if controls and len(alike) == 1:
-        told = {one.detector: found for one in evidence if (found := verdicts_of(one))}
-        everything += control_evidence(evidence[0].asked, told)
+    if controls and len({measure_signature(one.measured) for one in evidence}) == 1:
+        everything += control_evidence(evidence[0].asked)
+        for one in evidence:
+            everything += control_evidence(one.asked, one.detector, found) if (found := verdicts_of(one)) else []
     results = []
     with progress_bar("scoring", len(everything)) as advance:
         for one in everything:
             place = None if out is None else out / folder_name(one.detector, one.asked)
             results.append(score_answers(one).result if place is None else write_run(one, place))
             advance(1)
+    for one, result in zip(evidence, results[: len(evidence) if out else 0], strict=False):
+        assert out is not None
+        write_report(one, result, out / folder_name(one.detector, one.asked) / REPORT, results[len(evidence) :])
     return results
 
 

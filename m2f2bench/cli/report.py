@@ -1,0 +1,49 @@
+"""`report`: one explainer's answers as a page to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import CardsOption, ColumnOption, DataOption, DeviceOption, mapping, settle
+
+
+def report(
+    file: Annotated[
+        list[Path], typer.Argument(help="A run's folder, or files of answers that complete each other (JSONL).")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
+    protocol: Annotated[str | None, typer.Option("--protocol", "-p", help="Default: the run's own.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-s", help="Default: the run's own.")] = None,
+    split: Annotated[str, typer.Option("--split")] = "test",
+    name: Annotated[str | None, typer.Option("--name", help="Whose answers they are. Default: the file's.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Questions of the worst, and as many of the best.")] = 24,
+    controls: Annotated[bool, typer.Option("--controls/--no-controls", help="With the controls' numbers.")] = True,
+    detector: Annotated[
+        str | None, typer.Option("--detector", "-d", help="Its heat maps are shown: name, card, folder.")
+    ] = None,
+    cam: Annotated[str, typer.Option("--cam", help="Class activation maps of --detector: gradcam, layercam, …")] = "",
+    column: ColumnOption = None,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write one html page: the numbers beside the controls', and the worst and best answers with image and heat map."""
+    settle(cards, data)
+    from ..errors import ScoreError
+    from ..explaining.evidence import load_answers
+    from ..explaining.reporting import write_report
+    from ..explaining.runner import score_files
+    from ..heatmaps import mapping_detector
+
+    if cam and detector is None:
+        raise ScoreError(f"--cam {cam} says how maps are made, not of which detector: give --detector too")
+    maps = None if detector is None else mapping_detector(detector, device, cam)
+    evidence = load_answers(
+        *file, protocol=protocol, dataset=dataset, split=split, detector=name, columns=mapping(column)
+    )
+    result, *others = score_files([evidence], controls=controls)
+    write_report(evidence, result, out, others, maps, count)
+    typer.echo(f"wrote {out}")

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .adapters.base import Adapter
-from .auditing import contents, duplicates, shortcuts
+from .auditing import contents, duplicates, questions, shortcuts
 from .auditing.facts import Facts, gather, memo_path
 from .auditing.report import Audit, Finding, Section, by_severity
 from .cards import DatasetCard
 from .errors import DataError
+from .errors import near as near_name
 from .loading import Dataset, load_dataset
 from .memo import Memo
 from .protocol import check_unique, list_frames, spread
@@ -35,6 +36,7 @@ def audit(
     frames_per_video: int = FRAMES_PER_VIDEO,
     near: int = duplicates.NEAR,
     probe: bool = True,
+    kinds: Sequence[str] | str = questions.KINDS,
     seed: int = SEED,
     resamples: int = 1000,
     workers: int = 0,
@@ -43,26 +45,26 @@ def audit(
 
     `dataset` is what `load_dataset` takes. `splits`: all of the card that are there, unless named. Of each video
     `frames_per_video` frames are looked at, evenly spread (0: all); with `limit`, that many of each split, while
-    people and videos in two splits are looked for among all. `near`: bits of 64 in which the perceptual hashes of near
-    duplicates may differ. `probe`: also measure how well file type, dimensions, size, quantisation and high-pass energy
-    tell the label; `seed` and `resamples` are of its folds and intervals. What is found out of a frame is kept in the
-    cache folder: an audit that was cut off goes on, and a second one is quick. Raises M2F2BenchError.
+    people and videos in two splits are looked for among all. `near`: bits of 64 in which the perceptual hashes of
+    near duplicates may differ. `probe`: also measure how well file type, dimensions, size, quantisation and high-pass
+    energy tell the label; `kinds` of questions whose words are looked at in the same way (empty: none); `seed` and
+    `resamples` are of the folds and intervals. What is found out of a frame is kept in the cache folder: an audit
+    that was cut off goes on, and a second one is quick. Raises M2F2BenchError.
     """
     if not 0 <= near <= 64:
         raise DataError(f"--near {near}: the distance of two 64-bit hashes is 0 to 64")
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if unknown := [kind for kind in kinds if kind not in questions.KINDS]:
+        raise DataError(f"there are no questions of kind '{unknown[0]}'{near_name(unknown[0], questions.KINDS)}")
     if frames_per_video < 0:
         raise DataError(f"--frames-per-video {frames_per_video}: give 1 or more, or 0 for all frames")
     loaded = load_dataset(dataset)
     selection = FrameSelection(which="uniform", count=frames_per_video) if frames_per_video else FrameSelection()
     listed, absent = _list(loaded, (splits,) if isinstance(splits, str) else tuple(splits), selection)
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
-    place = memo_path(loaded.adapter, loaded.card)
     try:
-        if place is None:
-            facts = gather(loaded.adapter, wanted, None, workers)
-        else:
-            with Memo(place) as memo:
-                facts = gather(loaded.adapter, wanted, memo, workers)
+        facts = _facts(loaded, wanted, workers)
+        asked = questions.of_dataset(loaded.adapter, list(listed), kinds, seed, resamples)
     finally:
         loaded.adapter.close()
     settings = {
@@ -70,10 +72,20 @@ def audit(
         "limit": limit,
         "near": near,
         "probe": probe,
+        "questions": "+".join(kinds) or "none",
         "seed": seed,
         "resamples": resamples,
     }
-    return _report(loaded.name, listed, absent, facts, settings)
+    return _report(loaded.name, listed, absent, facts, asked, settings)
+
+
+def _facts(dataset: Dataset, frames: Sequence[Frame], workers: int) -> list[Facts]:
+    """What is known of each frame, kept in the cache folder where the dataset can be told again."""
+    place = memo_path(dataset.adapter, dataset.card)
+    if place is None:
+        return gather(dataset.adapter, frames, None, workers)
+    with Memo(place) as memo:
+        return gather(dataset.adapter, frames, memo, workers)
 
 
 def _list(
@@ -104,6 +116,7 @@ def _report(
     listed: dict[str, list[Frame]],
     absent: dict[str, Exception],
     facts: Sequence[Facts],
+    asked: questions.Asked,
     settings: dict[str, Any],
 ) -> Audit:
     """Everything that follows from the frames and their facts."""
@@ -116,6 +129,7 @@ def _report(
         *contents.across_findings(across),
         *duplicates.findings(doubles, rows),
         *(shortcuts.findings(probed) if probed else ()),
+        *questions.findings(asked),
         *contents.unreadable_findings(missing, facts),
         *contents.balance_findings(counts, frames),
         *contents.absent_findings(absent),
@@ -125,6 +139,7 @@ def _report(
         contents.across_section(across),
         duplicates.section(doubles, rows, settings["near"]),
         *([shortcuts.section(probed)] if probed else ()),
+        *([questions.section(asked)] if asked.found or asked.refused else ()),
         contents.unreadable_section(missing),
     ]
     details = {
@@ -132,6 +147,7 @@ def _report(
         "across_splits": across,
         "duplicates": duplicates.to_json(doubles, rows),
         "shortcuts": shortcuts.to_json(probed) if probed else None,
+        "questions": questions.to_json(asked) if asked.found or asked.refused else None,
         "unreadable": missing,
         "absent_splits": {split: str(error) for split, error in absent.items()},
     }

@@ -26,6 +26,12 @@ def audit(
         int, typer.Option("--near", min=0, max=64, help="Bits of 64 in which near duplicates' hashes may differ.")
     ] = 8,
     probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Measure shortcuts to the label.")] = True,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--questions", help="blind, released, judge, or none: whose words are probed. Default: all kinds."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the report: .json or .md.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 where something leaks.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Decoding threads; 0: one per core.")] = 0,
@@ -33,8 +39,9 @@ def audit(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what in a dataset could leak the label or count twice: duplicates, people in two splits, shortcuts."""
+    """Say what could leak the label or count twice: duplicates, people in two splits, shortcuts, telling questions."""
     settle(cards, data)
+    from ..auditing.questions import KINDS
     from ..auditing.report import plural
     from ..auditor import audit as look
     from ..errors import CheckFailed, StoreError
@@ -48,6 +55,7 @@ def audit(
         frames_per_video=frames_per_video,
         near=near,
         probe=probe,
+        kinds=() if questions == ["none"] else questions or KINDS,
         workers=workers,
     )
     if out is not None:

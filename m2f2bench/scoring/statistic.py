@@ -21,6 +21,7 @@ from .sample import cluster_draws
 if TYPE_CHECKING:
     from ..records import Floats
 
+ALONE = "not defined on these questions alone"
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 
@@ -116,7 +117,7 @@ def estimate(
         used = groups[group] & one.has
         n_real, n_fake = int((used & (label == REAL)).sum()), int((used & (label == FAKE)).sum())
         if np.isnan(value):
-            score = Score(None, n_real, n_fake, reason="no answer has a value" if n_real + n_fake == 0 else "undefined")
+            score = Score(None, n_real, n_fake, reason="no answer has a value" if n_real + n_fake == 0 else ALONE)
         else:
             held = len(np.unique(cluster[used]))
             ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)

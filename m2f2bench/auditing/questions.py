@@ -1,0 +1,293 @@
+"""Questions that give their answer away: by stating the label, by an example answer, or by how they are worded."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..adapters.base import Adapter
+from ..errors import M2F2BenchError
+from ..groups import connected
+from ..records import FAKE, REAL, Frame
+from ..scoring.diversity import folded
+from ..scoring.intervals import auc_interval
+from ..scoring.verdict import read_verdict
+from .heldout import FOLDS, Codes, balanced_ranks
+from .report import Finding, Section, plural
+
+if TYPE_CHECKING:
+    from ..records import Floats
+
+KINDS = ("blind", "released", "judge")
+LINE = 0.55
+"""The words of a set of questions tell the label where the lower end of their AUC's 95% interval is over this."""
+EXTREME = 0.9
+"""From this AUC on it is a leak; less may be no more than what is asked about (the whole image more often of fakes)."""
+LARGEST = 0.5
+"""Where one group of connected people has more than this share of the questions, videos are held out instead."""
+TITLE = "Questions: the label without the image"
+_QUOTED = re.compile(r'"([^"]*)"|“([^“”]*)”')
+_SENTENCE_END = re.compile(r"(?<=[.?!\n])")
+_TAKES_FOR_GRANTED = re.compile(
+    r"\b(?:why|which|where|what (?:makes|shows|gives)|explain|describe|tell me|how (?:do|can) \w+ (?:know|tell))\b",
+    re.IGNORECASE,
+)
+_SHORTEST = 3
+_VERDICTS = ("real", "fake")
+
+
+@dataclass(frozen=True)
+class QuestionLeak:
+    """What a set of questions gives away to who reads the question alone.
+
+    `n` questions, `n_fake` of them with the label 1; `stated` say real or fake themselves, `stated_right` of these the
+    label; `examples` quote an example answer, and `echoes` of these one that is word for word a reference (None where
+    no references were given). `auc` in [0, 1] of a classifier of the words on held-out `groups`, with its 95% interval
+    `ci`; .5 is chance. `reason` says why there is no AUC, or no interval.
+    """
+
+    n: int
+    n_fake: int
+    stated: int
+    stated_right: int
+    examples: int
+    echoes: int | None
+    groups: int
+    auc: float | None
+    ci: tuple[float, float] | None
+    reason: str = ""
+
+    @property
+    def severity(self) -> str:
+        """`leak` where a question states a label or the words part the labels; `note` where they hint; else empty."""
+        if self.stated or (self.auc is not None and self.auc >= EXTREME and self._told):
+            return "leak"
+        return "note" if self._told else ""
+
+    @property
+    def _told(self) -> bool:
+        return self.ci is not None and self.ci[0] > LINE
+
+
+def question_leaks(
+    texts: Sequence[str],
+    labels: Sequence[int] | Codes,
+    groups: Sequence[int] | Codes,
+    seed: int = 0,
+    references: Sequence[Sequence[str]] | None = None,
+    resamples: int = 1000,
+) -> QuestionLeak:
+    """How much a list of N questions tells of the label to one who sees no image.
+
+    `labels` [N] are 0 (real) or 1 (fake); `groups` [N] are codes of what belongs together (frames, or people): no group
+    is both learned from and judged, and the interval resamples them. What a question states is read by
+    `stated_verdict`. The classifier is logistic regression on TF-IDF of single
+    words and pairs, five-fold over groups, the folds' scores made comparable by `balanced_ranks`. `references` [N] are
+    the right answers of each. Raises ValueError where the lengths differ.
+    """
+    label, group = np.asarray(labels, dtype=np.int64), np.asarray(groups, dtype=np.int64)
+    if not len(texts) == len(label) == len(group) == len(references if references is not None else texts):
+        raise ValueError("texts, labels, groups and references must have one entry for each question")
+    read = {text: (stated_verdict(text), example_answers(text)) for text in dict.fromkeys(texts)}
+    said = [read[text][0] for text in texts]
+    right = sum(word == _VERDICTS[value] for word, value in zip(said, label.tolist(), strict=True))
+    echoes = None
+    if references is not None:
+        echoes = sum(_echoes(read[text][1], right) for text, right in zip(texts, references, strict=True))
+    codes = np.unique(group, return_inverse=True)[1].astype(np.int64)
+    auc, ci, reason = _words_auc(texts, label, codes, seed, resamples)
+    return QuestionLeak(
+        n=len(texts),
+        n_fake=int((label == FAKE).sum()),
+        stated=sum(word != "none" for word in said),
+        stated_right=right,
+        examples=sum(bool(read[text][1]) for text in texts),
+        echoes=echoes,
+        groups=len(np.unique(codes)),
+        auc=auc,
+        ci=ci,
+        reason=reason,
+    )
+
+
+def stated_verdict(question: str) -> str:
+    """The label that a question states or takes for granted: `real`, `fake` or `none`, as `read_verdict`.
+
+    "Is the image fake?" and "real or fake?" state none; "Why does the image look fake?" does.
+    """
+    said = [
+        one[:-1] + "." if one.endswith("?") and _TAKES_FOR_GRANTED.search(one) else one
+        for one in _SENTENCE_END.split(question)
+    ]
+    return read_verdict("".join(said))
+
+
+def example_answers(question: str) -> list[str]:
+    """The quoted whole sentences of a question: at least three words, a full stop at the end, no gap to fill in."""
+    quoted = [(a or b).strip() for a, b in _QUOTED.findall(question)]
+    whole = [text for text in quoted if text.endswith((".", "!")) and "…" not in text and "..." not in text]
+    return [text for text in whole if len(text.split()) >= _SHORTEST]
+
+
+def _echoes(examples: Sequence[str], references: Sequence[str]) -> bool:
+    return not {folded(text) for text in examples}.isdisjoint(folded(text) for text in references)
+
+
+def _words_auc(
+    texts: Sequence[str], label: Codes, group: Codes, seed: int, resamples: int
+) -> tuple[float | None, tuple[float, float] | None, str]:
+    """The AUC of held-out scores with its interval, or why there is none."""
+    least = min(len(np.unique(group[label == value])) for value in (REAL, FAKE))
+    if least < 2:
+        return None, None, "fewer than two groups have questions of one label"
+    if len(set(texts)) == 1:
+        return 0.5, None, "all questions are the same"
+    scores = _held_out(texts, label, group, min(FOLDS, least), seed)
+    auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
+    return auc, ci, ""
+
+
+def _held_out(texts: Sequence[str], label: Codes, group: Codes, folds: int, seed: int) -> Floats:
+    """A score in [0, 1] for each question, from a classifier that has seen no question of its group."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    scores = np.full(len(label), 0.5)
+    cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    for train, test in cutter.split(np.zeros(len(label)), label, group):
+        if len(np.unique(label[train])) < 2 or not len(test):
+            continue  # nothing can be learned: all of the fold's questions stay at .5
+        words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
+        model = LogisticRegression(max_iter=1000, class_weight="balanced")
+        model.fit(words.fit_transform([texts[i] for i in train]), label[train])
+        raw = model.decision_function(words.transform([texts[i] for i in test]))
+        scores[test] = balanced_ranks(np.round(raw, 9), label[test])  # as in `heldout.held_out_scores`
+    return scores
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A dataset's questions: by (split, kind) what they give away, and of which none could be had, with why."""
+
+    found: dict[tuple[str, str], QuestionLeak]
+    refused: dict[tuple[str, str], str]
+
+
+def of_dataset(
+    adapter: Adapter, splits: Sequence[str], kinds: Sequence[str], seed: int = 0, resamples: int = 1000
+) -> Asked:
+    """What the questions of each split and kind give away; a kind that a dataset does not have is left out.
+
+    People (connected over shared videos and identities) are held out. No pixel is read.
+    """
+    asked = Asked({}, {})
+    for split in splits:
+        frames: dict[str, Frame] = {}
+        for kind in kinds:
+            try:
+                questions = adapter.questions(split, kind)
+            except M2F2BenchError as error:
+                asked.refused[split, kind] = str(error)
+                continue
+            if not questions:
+                continue
+            frames = frames or {frame.id: frame for frame in adapter.frames(split)}
+            group = _people([frames[question.frame] for question in questions])
+            asked.found[split, kind] = question_leaks(
+                [question.text for question in questions],
+                [question.label for question in questions],
+                group,
+                seed,
+                [question.references for question in questions],
+                resamples,
+            )
+    return asked
+
+
+def _people(frames: Sequence[Frame]) -> Codes:
+    videos = [frame.video for frame in frames]
+    group = connected(videos, [frame.identities for frame in frames])
+    return group if np.bincount(group).max() <= LARGEST * len(group) else connected(videos, [()] * len(videos))
+
+
+def findings(asked: Asked) -> list[Finding]:
+    """A line for each set of questions that states labels, and one for each whose words tell them."""
+    out: list[Finding] = []
+    for (split, kind), leak in asked.found.items():
+        what = f"{plural(leak.n, f'{kind} question')} of {split}"
+        if leak.stated:
+            text = f"{leak.stated:,} of {what} state a label ({leak.stated_right:,} the right one)"
+            if leak.examples:
+                text += f", {leak.examples:,} quote an example answer"
+            text += ": answers to these say nothing of detection"
+            out.append(Finding("leak", "questions", text))
+        elif leak.severity == "leak":
+            out.append(Finding("leak", "questions", f"the words of {what} tell the label: AUC {_auc(leak)}"))
+        elif leak.severity == "note":
+            text = f"the words of {what} hint at the label: AUC {_auc(leak)} (what is asked about may be all there is)"
+            out.append(Finding("note", "questions", text))
+        if leak.examples and not leak.stated:
+            out.append(Finding("warning", "questions", f"{leak.examples:,} of {what} quote an example answer"))
+    return out
+
+
+def section(asked: Asked) -> Section:
+    """A row for each split and kind."""
+    names = (
+        "split",
+        "kind",
+        "questions",
+        "fake",
+        "state a label",
+        "the right one",
+        "example",
+        "echoed",
+        "AUC of words",
+    )
+    rows = [
+        (
+            *(split, kind, f"{leak.n:,}", f"{leak.n_fake:,}", f"{leak.stated:,}", f"{leak.stated_right:,}"),
+            *(f"{leak.examples:,}", "" if leak.echoes is None else f"{leak.echoes:,}", _auc(leak)),
+        )
+        for (split, kind), leak in asked.found.items()
+    ]
+    lines = [f"{split} {kind}: none ({why})" for (split, kind), why in asked.refused.items()]
+    if not rows:
+        return Section(TITLE, tuple(lines))
+    how = (
+        "Example: questions that quote a whole sentence as an answer; echoed: those whose example is a reference. "
+        f"AUC with its 95% interval of telling the label by the question's words alone, {FOLDS}-fold with people held "
+        "out, .5 being chance."
+    )
+    return Section(TITLE, (how, *lines), names, tuple(rows))
+
+
+def to_json(asked: Asked) -> dict[str, Any]:
+    """All numbers by split and kind, and the kinds that could not be had."""
+    out: dict[str, Any] = {}
+    for (split, kind), leak in asked.found.items():
+        one = dataclasses.asdict(leak) | {"ci": list(leak.ci) if leak.ci else None, "severity": leak.severity or None}
+        out.setdefault(split, {})[kind] = one
+    refused: dict[str, dict[str, str]] = {}
+    for (split, kind), why in asked.refused.items():
+        refused.setdefault(split, {})[kind] = why
+    return {"sets": out, "refused": refused}
+
+
+def _auc(leak: QuestionLeak) -> str:
+    """`.512 [.480, .544]`, or why there is no number."""
+    if leak.auc is None:
+        return leak.reason
+    ends = f" [{_number(leak.ci[0])}, {_number(leak.ci[1])}]" if leak.ci else f" ({leak.reason})" if leak.reason else ""
+    return _number(leak.auc) + ends
+
+
+def _number(value: float) -> str:
+    text = f"{value:.3f}"
+    return text.removeprefix("0") if value < 1 else text

@@ -13,6 +13,7 @@ from ..engines.answers import Asker, answer
 from ..files import make_folder, write_json
 from ..progress import progress_bar
 from ..records import FAKE, REAL, Answer, Frame, Question, Result
+from ..scoring.explanation import JUDGE, compared_references, text_settings
 from ..signature import detector_fields, detector_signature, measure_signature, run_key
 from ..store import ANSWERS as FILE
 from ..store import RESULT, AnswerStore, write_parquet
@@ -107,7 +108,9 @@ def run_controls(
     asked: Asked, out: Path, judge: str = "", verdicts: Mapping[str, int] | None = None
 ) -> list[tuple[Result, Path]]:
     """Controls' answers, scored and written like a run's; see `control_evidence`."""
-    places = [(one, out / folder_name(one.detector, asked)) for one in control_evidence(asked, judge, verdicts)]
+    found = control_evidence(asked, judge, verdicts)
+    match_together(found)
+    places = [(one, out / folder_name(one.detector, asked)) for one in found]
     return [(write_run(one, place), place) for one, place in places]
 
 
@@ -126,6 +129,23 @@ def control_evidence(asked: Asked, judge: str = "", verdicts: Mapping[str, int] 
     return found
 
 
+def match_together(evidence: Sequence[AnswerEvidence]) -> None:
+    """Let METEOR see the answers of several explainers at once: a start of its program takes longer than they do.
+
+    What it finds is kept in the cache, from which each one's scoring takes it. Nothing but the time changes.
+    """
+    if len(evidence) < 2 or any("meteor" not in one.protocol.metrics for one in evidence):
+        return
+    from ..scoring.text.metrics import text_statistics
+
+    rules = evidence[0].protocol
+    texts = [text for one in evidence for text in one.answers.text.tolist()]
+    references = [
+        refs for one in evidence for refs in compared_references(one.answers, rules, one.answers.kind != JUDGE)
+    ]
+    text_statistics(["meteor"], texts, references, text_settings(rules))
+
+
 def score_files(evidence: Sequence[AnswerEvidence], out: Path | None = None, controls: bool = True) -> list[Result]:
     """The results of explainers' answers, and behind them the controls' on the same questions.
 
@@ -138,6 +158,7 @@ def score_files(evidence: Sequence[AnswerEvidence], out: Path | None = None, con
         for one in evidence:
             everything += control_evidence(one.asked, one.detector, found) if (found := verdicts_of(one)) else []
     results = []
+    match_together(everything)
     with progress_bar("scoring", len(everything)) as advance:
         for one in everything:
             place = None if out is None else out / folder_name(one.detector, one.asked)

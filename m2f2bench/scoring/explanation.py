@@ -119,10 +119,7 @@ def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: 
         return
     from .text.metrics import text_statistics
 
-    references = [
-        (refs if rules.references == "all" else refs[:1]) if kept else ()
-        for refs, kept in zip(answers.references.tolist(), found.compared.tolist(), strict=True)
-    ]
+    references = compared_references(answers, rules, found.compared)
     texts = text_statistics(wanted, answers.text.tolist(), references, text_settings(rules))
     found.statistics.update(texts.statistics)
     found.missing.update(texts.missing)
@@ -135,6 +132,14 @@ def text_settings(rules: ExplanationRules) -> TextSettings:
 
     bert = rules.bertscore
     return TextSettings(rules.tokenizer, rules.cider_df, bert.model, bert.layer, bert.rescale)
+
+
+def compared_references(answers: Answers, rules: ExplanationRules, compared: Bools) -> list[tuple[str, ...]]:
+    """The references that each answer is compared with; none where `compared` [N] is false."""
+    return [
+        (refs if rules.references == "all" else refs[:1]) if kept else ()
+        for refs, kept in zip(answers.references.tolist(), compared.tolist(), strict=True)
+    ]
 
 
 def _unasked(found: Explained, statistics: Mapping[str, Statistic]) -> dict[str, str]:

@@ -7,7 +7,7 @@ to be reported with its interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,10 @@ SPREAD = 0.25
 """Standard deviation of the centred control's Gaussian, as a share of the map's height and width."""
 ROUNDING = 1e-9
 """Energies closer to the area than this are equal to it."""
+HALF = 0.5
+"""The fixed threshold of `iou`, as a share of the map's own highest value."""
+GRID = 101
+"""How many thresholds `iou_curve` has: 0, 0.01, … 1, as shares of the map's own highest value."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,60 @@ def above_area(heat: Floats, truth: Truth) -> float | None:
     return None if energy is None else float(energy > truth.area + ROUNDING)
 
 
+def thresholds() -> Floats:
+    """The thresholds of `iou_curve`, float64 [GRID] from 0 to 1."""
+    return np.linspace(0.0, 1.0, GRID)
+
+
+def iou_curve(heat: Floats, truth: Truth, at: Floats | None = None) -> Floats | None:
+    """Intersection over union of mask and thresholded map at each threshold `at` (see `thresholds`), float64 [T].
+
+    A cell is in where its value is at least the threshold times the map's own highest value, whole; the mask counts
+    with its share of each cell, so that it is the areas' IoU in the picture. A constant map gets the mask's area at
+    every threshold. None for a map that is zero everywhere and where nothing is masked.
+    """
+    highest, masked = float(heat.max()), float(truth.share.sum())
+    if highest <= 0.0 or masked <= 0.0:
+        return None
+    scaled = (heat / highest).ravel()
+    order = np.argsort(-scaled, kind="stable")
+    inside = np.concatenate([[0.0], np.cumsum(truth.share.ravel()[order])])
+    chosen = scaled.size - np.searchsorted(scaled[order][::-1], thresholds() if at is None else at, side="left")
+    return np.asarray(inside[chosen] / (chosen + masked - inside[chosen]))
+
+
+def iou(heat: Floats, truth: Truth) -> float | None:
+    """IoU of the mask and the cells with at least half of the map's highest value (see `iou_curve`), in [0, 1].
+
+    The threshold does not look at the mask.
+    """
+    curve = iou_curve(heat, truth, np.array([HALF]))
+    return None if curve is None else min(float(curve[0]), 1.0)
+
+
+def pixel_auc(heat: Floats, truth: Truth) -> float | None:
+    """The chance that a masked point has a higher value than one that is not, ties half: area under the ROC, in [0, 1].
+
+    Each cell counts as masked with its masked share and as not masked with the rest. A constant map gets 0.5. None
+    where all or nothing is masked.
+    """
+    share = truth.share.ravel()
+    masked, bare = float(share.sum()), float((1.0 - share).sum())
+    if min(masked, bare) <= ROUNDING:
+        return None
+    _, level = np.unique(heat.ravel(), return_inverse=True)
+    above, below = np.bincount(level, weights=share), np.bincount(level, weights=1.0 - share)
+    wins = above @ (np.cumsum(below) - below) + 0.5 * (above @ below)
+    return min(float(wins / (above.sum() * below.sum())), 1.0)
+
+
 MEASURES: dict[str, Callable[[Floats, Truth], float | None]] = {
     "energy_in_mask": energy_in_mask,
     "mask_area": lambda heat, truth: truth.area,
     "energy_above_area": above_area,
     "pointing": pointing,
+    "iou": iou,
+    "pixel_auc": pixel_auc,
 }
 """What is measured of one frame: a map [h, w] ≥ 0 and its truth to a value in [0, 1], None where it is not defined."""
 
@@ -132,12 +185,15 @@ Means = Mapping[str, "Floats"]
 class Formula:
     """A number made of columns' means: `of` computes it, `needs` are the columns it stands on.
 
-    A `share` is in [0, 1] and gets an interval at the end of its range too.
+    A `share` is in [0, 1] and gets an interval at the end of its range too. What is `picked` is the best of several
+    columns: the best is picked again in each resample, and the bias of that, the resamples' mean less the value, is
+    taken off the interval twice (once for the value, once for the resamples), as for thresholds picked on scores.
     """
 
     of: Callable[[Means], Floats]
     needs: tuple[str, ...]
     share: bool = False
+    picked: bool = False
 
     @classmethod
     def mean(cls, column: str) -> Formula:
@@ -158,6 +214,21 @@ class Formula:
             return np.divide(means[first], below, out=np.full_like(below, np.nan), where=below > 0.0)
 
         return cls(of, (first, second))
+
+    @classmethod
+    def best(cls, columns: Sequence[str]) -> Formula:
+        """The highest of the columns' means: an oracle, picked over the whole set of frames."""
+        return cls(lambda means: np.stack([means[name] for name in columns]).max(axis=0), tuple(columns), True, True)
+
+    @classmethod
+    def best_at(cls, columns: Sequence[str], places: Floats) -> Formula:
+        """The place in [0, 1] of the column with the highest mean, the first of equal ones; `places` float64 [T]."""
+
+        def of(means: Means) -> Floats:
+            stacked = np.stack([means[name] for name in columns])
+            return np.where(np.isnan(stacked).any(axis=0), np.nan, places[stacked.argmax(axis=0)])
+
+        return cls(of, tuple(columns))
 
 
 def estimate(
@@ -199,7 +270,10 @@ def estimate(
             continue
         groups = min(int((counts[:, names.index(name)] > 0).sum()) for name in formula.needs)
         ends = (0.0, 1.0) if formula.share else None
-        ci, why = percentile_interval(value, formula.of(drawn) if drawn else None, groups, resampling, ends)
+        found = formula.of(drawn) if drawn else None
+        if found is not None and formula.picked:
+            found = np.clip(found - 2.0 * (np.nanmean(found) - value), 0.0, 1.0)
+        ci, why = percentile_interval(value, found, groups, resampling, ends)
         scores[key] = Score(value, n_real, n_fake, ci, why)
     return scores
 

@@ -1,0 +1,1 @@
+"""Pages for a person to read what stands behind a result."""

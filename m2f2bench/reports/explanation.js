@@ -1,0 +1,58 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const byId = (id) => document.getElementById(id);
+  for (const id of ["theme", "filters"]) byId(id).hidden = false;
+
+  // Dark and light: the system's choice until a person makes another.
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const showTheme = () => byId("theme").setAttribute("aria-pressed", String(dark()));
+  system.addEventListener("change", showTheme);
+  byId("theme").addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    showTheme();
+  });
+  showTheme();
+
+  const place = byId("cards");
+  const cards = [...place.children].map((element) => ({
+    element, ...element.dataset, order: Number(element.dataset.order),
+    values: JSON.parse(element.dataset.values || "{}"),
+    text: element.querySelector(".words").textContent.toLowerCase(),
+  }));
+  const chosen = (id) => (byId(id) ? byId(id).value : "");
+  const shows = (card) => {
+    const region = chosen("f-region"), label = chosen("f-label"), what = chosen("f-show");
+    if (region && card.region !== region.slice(1)) return false;
+    if (label && card.label !== label) return false;
+    if (what === "wrong" && !["wrong", "none"].includes(card.verdict)) return false;
+    if (what === "right" && card.verdict !== "right") return false;
+    if (what === "missing" && card.missing !== "yes") return false;
+    return card.text.includes(chosen("f-text").trim().toLowerCase());
+  };
+
+  // What has no value, or no answer, comes last in either order of a metric.
+  const value = (card, metric) => (card.missing === "yes" || !card.values[metric] ? NaN : Number(card.values[metric]));
+  const before = (order, metric) => (a, b) => {
+    const plan = a.order - b.order;
+    if (order === "plan") return plan;
+    if (order === "region") return a.region < b.region ? -1 : a.region > b.region ? 1 : plan;
+    const x = value(a, metric), y = value(b, metric);
+    if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y) || plan;
+    return (order === "up" ? x - y : y - x) || plan;
+  };
+  const draw = () => {
+    const shown = cards.filter(shows);
+    shown.sort(before(chosen("f-order"), chosen("f-metric")));
+    const kept = new Set(shown);
+    for (const card of cards) card.element.hidden = !kept.has(card);
+    place.append(...shown.map((card) => card.element));
+    const n = shown.length;
+    byId("status").textContent = `${n} of ${cards.length} shown${n ? "" : ": nothing fits; Reset shows all"}`;
+  };
+  byId("filters").addEventListener("input", draw);
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("filters").addEventListener("reset", () => setTimeout(draw));
+  draw();
+})();

@@ -1,0 +1,214 @@
+"""BLEU, ROUGE-L and CIDEr equal pycocoevalcap's, on any texts, any group and any resample."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from text_answers import BY_HAND, keyed, published
+
+from m2f2bench.errors import ScoreError
+from m2f2bench.scoring.intervals import Resampling
+from m2f2bench.scoring.statistic import Statistic, estimate
+from m2f2bench.scoring.text import cider
+from m2f2bench.scoring.text.items import make_items
+from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
+
+pytest.importorskip("pycocoevalcap.bleu.bleu")
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+
+COUNTED = ("bleu1", "bleu2", "bleu3", "bleu4", "bleu", "rouge_l", "cider")
+RAW = TextSettings("none", "recomputed")
+EXACT = {"rtol": 0.0, "atol": 1e-9}
+
+
+def theirs(texts: list[str], references: list[tuple[str, ...]]) -> dict[str, float]:
+    """pycocoevalcap's values of a list of answers."""
+    gts, res = keyed(texts, references)
+    bleu = Bleu(4).compute_score(gts, res, verbose=0)[0]
+    words = any(one.split() for own in references for one in own)  # without any it stops at an empty maximum
+    return {
+        **{f"bleu{k + 1}": value for k, value in enumerate(bleu)},
+        "bleu": float(np.mean(bleu)),
+        "rouge_l": Rouge().compute_score(gts, res)[0],
+        "cider": Cider().compute_score(gts, res)[0] if words else 0.0,
+    }
+
+
+def value(statistic: Statistic, weights: np.ndarray, kept: np.ndarray | None = None) -> float:
+    """A statistic with each item a cluster of its own, weighted."""
+    n = len(weights)
+    kept = np.ones(n, dtype=bool) if kept is None else kept
+    return float(statistic.over(kept, np.arange(n), n)(weights.astype(float)[:, None])[0])
+
+
+def agree(found: dict[str, Statistic], weights: np.ndarray, expected: dict[str, float]) -> None:
+    ours = [value(found[name], weights) for name in COUNTED]
+    np.testing.assert_allclose(ours, [expected[name] for name in COUNTED], **EXACT)
+
+
+text = st.lists(st.sampled_from(["the", "eyes", "nose", "is", "fake", "real"]), max_size=7).map(" ".join)
+item = st.tuples(text, st.lists(text, min_size=1, max_size=3).map(tuple), st.integers(0, 3))
+
+
+@given(st.lists(item, min_size=1, max_size=7).filter(lambda rows: any(row[2] for row in rows)))
+@settings(max_examples=150, deadline=None)
+def test_a_weight_is_that_many_repetitions(rows: list[tuple[str, tuple[str, ...], int]]) -> None:
+    texts, references, weights = map(list, zip(*rows, strict=True))
+    found = text_statistics(COUNTED, texts, references, RAW)
+    assert not found.missing
+    repeated = [row for row in rows for _ in range(row[2])]
+    expected = theirs([row[0] for row in repeated], [row[1] for row in repeated])
+    agree(found.statistics, np.array(weights), expected)
+
+
+def test_no_weight_at_all_is_no_value() -> None:
+    found = text_statistics(COUNTED, ["a b", "c"], [("a",), ("c",)], RAW)
+    assert all(np.isnan(value(found.statistics[name], np.zeros(2))) for name in COUNTED)
+
+
+@pytest.mark.parametrize("tokenizer", ["none", "ptb"])
+def test_published_answers(real_data: Path, tokenizer: str) -> None:
+    answers = published(real_data)
+    texts, references = answers.texts, answers.references
+    found = text_statistics(COUNTED, texts, references, TextSettings(tokenizer, "recomputed"))
+    if tokenizer == "ptb":
+        tokens = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer").PTBTokenizer()
+        gts, res = keyed(texts, references)
+        gts, res = (tokens.tokenize({k: [{"caption": x} for x in v] for k, v in one.items()}) for one in (gts, res))
+        texts, references = [res[i][0] for i in res], [tuple(gts[i]) for i in gts]
+    agree(found.statistics, np.ones(len(texts)), theirs(texts, references))
+    rng = np.random.default_rng(3)
+    drawn = rng.integers(0, len(texts), len(texts))
+    again = theirs([texts[i] for i in drawn], [references[i] for i in drawn])
+    agree(found.statistics, np.bincount(drawn, minlength=len(texts)), again)
+    gts, res = keyed(texts, references)
+    np.testing.assert_allclose(found.items["bleu"], np.mean(Bleu(4).compute_score(gts, res, verbose=0)[1], 0), **EXACT)
+    np.testing.assert_allclose(found.items["rouge_l"], Rouge().compute_score(gts, res)[1], **EXACT)
+    np.testing.assert_allclose(found.items["cider"], Cider().compute_score(gts, res)[1], **EXACT)
+
+
+def test_trap_16_bleu_is_a_mean_of_four_and_depends_on_the_tokenizer(real_data: Path) -> None:
+    answers = published(real_data)
+    values = {}
+    for tokenizer in ("none", "ptb"):
+        found = text_statistics(COUNTED, answers.texts, answers.references, TextSettings(tokenizer)).statistics
+        values[tokenizer] = [round(value(found[name], np.ones(1070)), 5) for name in COUNTED[:5]]
+    assert values["none"] == [0.53736, 0.47823, 0.43613, 0.40003, 0.46294]
+    assert values["ptb"] == [0.56139, 0.50042, 0.45685, 0.42019, 0.48472]
+
+
+def test_trap_17_cider_of_real_and_fake_pooled(real_data: Path) -> None:
+    answers = published(real_data)
+    groups = {"all": answers.label >= 0, "real": answers.label == 0, "fake": answers.label == 1}
+    values = {}
+    for frequencies in ("recomputed", "fixed"):
+        one = text_statistics(["cider"], answers.texts, answers.references, TextSettings("none", frequencies))
+        statistic = one.statistics["cider"]
+        values[frequencies] = {k: round(value(statistic, np.ones(1070), kept), 3) for k, kept in groups.items()}
+    # The pooled number is neither group's, and a group's depends on whose documents are counted.
+    assert values["recomputed"] == {"all": 3.385, "real": 4.502, "fake": 1.655}
+    assert values["fixed"] == {"all": 3.385, "real": 4.685, "fake": 1.750}
+
+
+def test_cider_by_hand() -> None:
+    """Two items, one word alike: idf log 2, one order of four, no difference in length: 10 · (1 / √2) / 4."""
+    found = text_statistics(["cider"], ["a b", "z"], [("a c",), ("q",)], RAW)
+    assert found.items["cider"] == pytest.approx([10 * 0.5 / 4, 0.0], abs=1e-12)
+    assert value(found.statistics["cider"], np.array([1, 0])) == 0.0  # alone, log 1: every word is in every document
+
+
+def test_bleu_and_rouge_by_hand() -> None:
+    found = text_statistics(["bleu1", "bleu2", "rouge_l"], ["a b x d"], [("a b c d e",)], RAW)
+    short = np.exp(1 - 5 / 4)
+    assert value(found.statistics["bleu1"], np.ones(1)) == pytest.approx(short * 3 / 4, abs=1e-9)
+    assert value(found.statistics["bleu2"], np.ones(1)) == pytest.approx(short * np.sqrt(3 / 4 * 1 / 3), abs=1e-9)
+    precision, recall, beta2 = 3 / 4, 3 / 5, 1.2**2
+    assert found.items["rouge_l"][0] == pytest.approx((1 + beta2) * precision * recall / (recall + beta2 * precision))
+
+
+def test_in_pieces_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = cider.make_table(make_items([text for text, _ in BY_HAND], [own for _, own in BY_HAND]))
+    weights = np.random.default_rng(1).integers(0, 3, (4, 50)).astype(float)
+    weights[:, 7] = 0.0
+    kept, cluster = np.arange(len(BY_HAND)) != 3, np.arange(len(BY_HAND)) % 4
+    whole = cider.RecomputedCider(table).over(kept, cluster, 4)(weights)
+    monkeypatch.setattr(cider, "MEMORY", 1)
+    pieces = cider.RecomputedCider(table).over(kept, cluster, 4)(weights)
+    np.testing.assert_allclose(pieces, whole, rtol=1e-12)
+    assert np.isnan(whole[7]) and np.isfinite(whole).sum() >= 45
+
+
+def test_items_without_references_are_left_out_of_everything() -> None:
+    texts, references = ["a b", "a b", "c d"], [("a b",), (), ("c e",)]
+    with_, without = (
+        text_statistics(COUNTED, t, r, RAW) for t, r in ((texts, references), (["a b", "c d"], [("a b",), ("c e",)]))
+    )
+    for name in COUNTED:
+        assert with_.statistics[name].has.tolist() == [True, False, True]
+        assert value(with_.statistics[name], np.ones(3)) == value(without.statistics[name], np.ones(2))
+    for name, values in with_.items.items():
+        assert np.isnan(values).tolist() == [False, True, False], name
+        np.testing.assert_array_equal(values[[0, 2]], without.items[name])
+
+
+def test_nothing_to_score() -> None:
+    for texts, references in (([], []), (["a", "b"], [(), ()])):
+        for frequencies in ("fixed", "recomputed"):
+            found = text_statistics(COUNTED, texts, references, TextSettings("ptb", frequencies))
+            assert not found.missing
+            assert not any(statistic.has.any() for statistic in found.statistics.values())
+            n = len(texts)
+            groups = {"all": np.ones(n, dtype=bool)}
+            codes = np.zeros(n, dtype=np.int64)
+            scores = estimate(found.statistics, groups, codes, codes, 1, Resampling(10)).scores["all"]
+            assert {score.value for score in scores.values()} == {None}
+
+
+def test_empty_answers_score_nothing() -> None:
+    found = text_statistics(COUNTED, ["", "  ", "\n"], [("the nose", "a  b"), ("the nose",), ("x",)], RAW)
+    assert all(value(found.statistics[name], np.ones(3)) == 0.0 for name in COUNTED)
+
+
+def test_intervals_of_groups() -> None:
+    rng = np.random.default_rng(5)
+    words = np.array(["the", "eyes", "nose", "mouth", "is", "looks", "fake", "real", "smooth", "blurred"])
+    texts = [" ".join(rng.choice(words, 6)) for _ in range(60)]
+    references = [(" ".join(rng.choice(words, 6)), " ".join(rng.choice(words, 5))) for _ in range(60)]
+    label, cluster = np.arange(60) % 2, np.arange(60) // 3
+    groups = {"all": label >= 0, "fake": label == 1}
+    found = text_statistics(COUNTED, texts, references, RAW).statistics
+    scores = estimate(found, groups, label, cluster, 20, Resampling(200)).scores
+    for group, kept in groups.items():
+        expected = theirs([t for t, k in zip(texts, kept, strict=True) if k], [
+            r for r, k in zip(references, kept, strict=True) if k
+        ])  # fmt: skip
+        for name in COUNTED:
+            score = scores[group][name]
+            assert score.value == pytest.approx(expected[name], abs=1e-9)
+            assert score.ci is not None and score.ci[0] < score.value < score.ci[1]
+
+
+def test_order_and_names() -> None:
+    found = text_statistics(["cider", "bleu4"], ["a"], [("a",)], RAW)
+    assert list(found.statistics) == ["cider", "bleu4"]
+    assert set(found.items) == {"bleu", "cider"}
+    with pytest.raises(ScoreError, match="did you mean 'bleu4'"):
+        text_statistics(["bleu_4"], ["a"], [("a",)], RAW)
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("bleu.bleu_scorer", "tokenizer.ptbtokenizer"):
+        monkeypatch.setitem(sys.modules, f"pycocoevalcap.{module}", None)
+    found = text_statistics(["bleu1", "rouge_l"], ["a"], [("a",)], TextSettings("none"))
+    assert list(found.statistics) == ["rouge_l"] and list(found.missing) == ["bleu1"]
+    assert found.missing["bleu1"].endswith("run `pip install pycocoevalcap`")
+    found = text_statistics(["bleu1", "rouge_l"], ["a"], [("a",)], TextSettings("ptb"))
+    assert set(found.missing) == {"bleu1", "rouge_l"}
+    assert {line.rpartition(": ")[2] for line in found.missing.values()} == {"run `pip install pycocoevalcap`"}

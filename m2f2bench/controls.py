@@ -29,6 +29,8 @@ Choice = Callable[[Counter[str]], str]
 WHOLE = "image"
 """The group of questions about the whole image, the face, or several regions."""
 JUDGE = "judge"
+PREFIX = "control-"
+"""What the names of controls begin with in tables and folders."""
 VERDICTS = {REAL: "The image is real.", FAKE: "The image is fake."}
 
 _QUOTED = re.compile(r"(instead of saying,?\s*)?[\"“]([^\"“”]*)[\"”]", re.IGNORECASE)

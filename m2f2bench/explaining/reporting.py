@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..backends.base import Detector
+from ..controls import PREFIX
 from ..errors import DetectorError, FrameError
 from ..files import write_text
 from ..records import Frame, Result
@@ -45,7 +46,7 @@ def write_report(
         explained.verdicts,
         lambda name: _image(evidence, frames, name),
         _heatmaps(evidence, frames, detector),
-        [(one.detector, one) for one in controls],
+        [(one.detector.removeprefix(PREFIX).partition("@")[0], one) for one in controls],
         count,
     )
     write_text(path, page)

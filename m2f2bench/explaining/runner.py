@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..backends.base import Detector
-from ..controls import CONTROLS, control_answers
+from ..controls import CONTROLS, PREFIX, control_answers
 from ..engines import local
 from ..engines.answers import Asker, answer
 from ..files import make_folder, write_json
@@ -23,8 +23,6 @@ from .reporting import REPORT, write_report
 from .scorer import score_answers
 
 log = logging.getLogger("m2f2bench")
-PREFIX = "control-"
-"""What the names of controls begin with in tables and folders."""
 
 
 def folder_name(detector: str, asked: Asked) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ScoreError
-from ..leaderboard.text import shown
 from ..leaderboard.table import title
+from ..leaderboard.text import shown
 from .series import Band, Series
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
 from .style import GREY, WIDTHS, look

@@ -3,8 +3,6 @@ scripts too."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -15,6 +13,7 @@ import numpy as np
 from ..controls import CONTROLS
 from ..errors import ScoreError
 from ..leaderboard.html import page as board
+from ..leaderboard.html.parts import compact, policy, templates
 from ..leaderboard.table import EXPLANATION_HEADLINES, title
 from ..leaderboard.text import clusters_line, coverage, reasons, shown
 from ..records import FAKE, Result, Score
@@ -135,40 +134,19 @@ def explanation_page(
 
 def _render(**values: Any) -> str:
     """The page of these values, ending in a newline."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     # The board's looks, and on top what a board does not have.
     shared = resources.files(board.__package__ or "").joinpath(board.STYLE).read_text("utf-8")
     own, script = (resources.files(__package__).joinpath(name).read_text("utf-8") for name in (STYLE, SCRIPT))
-    style, script = _compact(shared + own), _compact(script)
-    environment = Environment(
-        loader=PackageLoader(__package__, ""),
-        autoescape=True,  # by name it would not be: the template ends in .j2
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    style, script = compact(shared + own), compact(script)
+    environment = templates(__package__)
     environment.filters["named"] = lambda metric: clean(title(metric))
     environment.filters["clean"] = clean
     page = environment.get_template(TEMPLATE).render(
-        style=Markup(style), script=Markup(script), policy=_policy(style, script), version=__version__, **values
+        style=Markup(style), script=Markup(script), policy=policy(style, script), version=__version__, **values
     )
     return page.rstrip() + "\n"
-
-
-def _compact(text: str) -> str:
-    lines = (line.strip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
-
-
-def _policy(style: str, script: str) -> str:
-    """A content security policy that admits this style and this script alone, and no outside request."""
-    one, other = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
-    return (
-        f"default-src 'none'; style-src 'sha256-{one}'; script-src 'sha256-{other}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def _cell(score: Score | None) -> Cell:

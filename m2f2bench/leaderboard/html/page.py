@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from ...version import __version__
 from ..board import Board
 from ..table import title
 from . import charts
+from .parts import compact, policy, templates
 from .views import Viewer
 
 STYLE, SCRIPT, TEMPLATE = "page.css", "page.js", "page.html.j2"
@@ -37,17 +36,10 @@ def to_html(board: Board) -> str:
     All text of the board is escaped, and the page's content security policy lets nothing run or load but the page's own
     style and script, which are known by their hashes.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    style, script = (_compact(resources.files(__package__).joinpath(n).read_text("utf-8")) for n in (STYLE, SCRIPT))
-    environment = Environment(
-        loader=PackageLoader(__package__, ""),
-        autoescape=True,  # by name it would not be: the template ends in .j2
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    style, script = (compact(resources.files(__package__).joinpath(n).read_text("utf-8")) for n in (STYLE, SCRIPT))
+    environment = templates(__package__)
     environment.filters["n"] = "{:g}".format
     viewer = Viewer(board)
     drawn = charts.Charts(board, viewer)
@@ -66,28 +58,9 @@ def to_html(board: Board) -> str:
         version=__version__,
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(style, script),
+        policy=policy(style, script),
     )
     return page.rstrip() + "\n"
-
-
-def _compact(text: str) -> str:
-    """A style sheet or script without indentation, empty lines and lines that are a comment."""
-    lines = (line.strip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
-
-
-def _policy(style: str, script: str) -> str:
-    """A content security policy that admits this style and this script alone, and no outside request."""
-
-    def source(text: str) -> str:
-        digest = hashlib.sha256(text.encode()).digest()
-        return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-    return (
-        f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def _published(figures: Sequence[Figure]) -> list[PublishedSource]:

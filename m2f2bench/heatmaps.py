@@ -9,11 +9,13 @@ import numpy as np
 
 from .backends.base import Detector, Localizer, PlainDetector
 from .errors import DetectorError, M2F2BenchError, first_line
+from .loading import load_detector
 from .scoring.localization import WHOLE, Box
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from .cards import DetectorCard
     from .records import Image
 
     Heat = npt.NDArray[np.float32]
@@ -23,6 +25,21 @@ ROUNDING = 1e-5
 """A value outside [0, 1] by no more than this is taken for the end of the range: single precision gives such."""
 TRIAL = (224, 224)
 """Pixels of the grey picture that a detector has to map before any work is done."""
+
+
+def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "") -> Detector:
+    """The detector that is named, with class activation maps in the place of its own where `cam` is a method.
+
+    Raises DetectorError for what `backends.cam.with_cam` refuses, and for a layer without a method.
+    """
+    if layer and not cam:
+        raise DetectorError(f"--cam-layer {layer} says where, not how: give --cam too, such as --cam gradcam")
+    judge = load_detector(detector, device)
+    if not cam:
+        return judge
+    from .backends.cam import with_cam
+
+    return with_cam(judge, cam, layer)
 
 
 class _Plain(Localizer):
@@ -53,10 +70,13 @@ class HeatMapper:
         if not isinstance(own, Localizer):
             if not callable(getattr(own, "heatmap", None)):
                 raise DetectorError(
-                    f"detector '{self.name}' makes no heat maps: take one whose class is a m2f2bench.Localizer"
+                    f"detector '{self.name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of "
+                    f"a torch network (backends timm, m2f2det) its class activation maps: --cam gradcam"
                 )
             own = _Plain(own)
         self.localizer = own
+        self.how = str(getattr(own, "how", ""))
+        """How the maps are made where that is not the detector's own way: method and layer of --cam."""
         # What else goes wrong on it need not go wrong on a face.
         self.maps([np.full((*TRIAL, 3), 128, np.uint8)], ["a grey picture"])
 

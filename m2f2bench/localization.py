@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from . import markdown
 from .records import FAKE, REAL, Frame, Prediction, Score
 from .rules import Bootstrap
 from .scoring.intervals import FEW_CLUSTERS, Resampling
-from .scoring.localization import MEASURES, Formula, estimate
+from .scoring.localization import GRID, MEASURES, Formula, estimate, thresholds
 from .scoring.rows import from_predictions
 from .signature import data_hash, short, versions
 from .units import clusters
@@ -36,21 +37,54 @@ FORMULAS = {
     "energy_ratio": Formula.ratio("energy_in_mask", "mask_area"),
     "energy_above_area": Formula.mean("energy_above_area"),
     "pointing": Formula.mean("pointing"),
+    "iou": Formula.mean("iou"),
+    "pixel_auc": Formula.mean("pixel_auc"),
 }
-"""What is reported of all fakes and of each manipulation's."""
+"""What is reported of all fakes and of each manipulation's, beside `iou_best` and `iou_best_threshold`."""
+CURVE = tuple(f"iou@{place}" for place in range(GRID))
+"""Columns of the IoU at each threshold."""
+AGAINST = ("energy_in_mask", "pointing", "iou", "pixel_auc")
+"""What of a control is taken from what the detector has: `detector_less_control` (energy), `pointing_less_control` …"""
 LEVELS = {
     "real": Formula.mean("real"),
     "fake": Formula.mean("fake"),
     "difference": Formula.difference("fake", "real"),
 }
-HEADS = ("fakes", "frames", "energy in mask", "mask area", "difference", "ratio", "above area", "pointing")
+TABLES = (
+    {
+        "energy_in_mask": "energy in mask",
+        "mask_area": "mask area",
+        "energy_difference": "difference",
+        "energy_ratio": "ratio",
+        "energy_above_area": "above area",
+    },
+    {
+        "pointing": "pointing",
+        "iou": "IoU at half",
+        "iou_best": "best IoU (oracle)",
+        "iou_best_threshold": "its threshold",
+        "pixel_auc": "pixel AUC",
+    },
+)
+"""Columns of the two tables of fakes."""
+CONTROL_TABLE = {
+    "energy_in_mask": "energy in mask",
+    "detector_less_control": "detector less control",
+    "pointing": "pointing",
+    "iou": "IoU at half",
+    "iou_less_control": "detector less control",
+    "pixel_auc": "pixel AUC",
+    "pixel_auc_less_control": "detector less control",
+}
+FORMS = {"energy_difference": "+.3f", "energy_ratio": ".2f", "iou_best_threshold": ".2f"}
 
 
 @dataclass
 class MappedFrame:
     """One planned frame: what became of it (see OUTCOMES), why, and what its map and the controls come to.
 
-    `level` is the map's mean value, of reals too; `values` hold MEASURES by who made the map (`detector`, CONTROLS).
+    `level` is the map's mean value, of reals too; `values` hold MEASURES by who made the map (`detector`, CONTROLS),
+    and `curves` the IoU at each threshold, float64 [GRID].
     """
 
     frame: Frame
@@ -60,6 +94,7 @@ class MappedFrame:
     level: float | None = None
     shape: tuple[int, int] | None = None
     values: dict[str, dict[str, float]] = field(default_factory=dict)
+    curves: dict[str, Floats] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; the controls are left out, since the seed makes them again."""
@@ -75,10 +110,13 @@ class Localization:
 
     `metrics` hold, over the fakes that count: `energy_in_mask`, `mask_area` (what a constant map gets),
     `energy_difference` and `energy_ratio` of the two, `energy_above_area` (share of the fakes whose energy is above
-    their mask's area) and `pointing`; `methods` the same by manipulation. `controls` hold them by control, with
-    `detector_less_control`: the detector's energy less the control's. `level` is the maps' mean value on `real` and
-    `fake` frames and their `difference`. `coverage` is the share of planned fakes that count, `outcomes` say by label
-    what became of the others (see OUTCOMES). `clusters` say what the bootstrap draws as one.
+    their mask's area), `pointing`, `iou` at half of the map's highest value, `pixel_auc`, and `iou_best`, the mean IoU
+    at the one threshold that is best for all these frames, which makes it an oracle, with that `iou_best_threshold` (a
+    share of the map's highest value); `methods` the same by manipulation. `controls` hold them by control, with
+    `detector_less_control`, the detector's energy less the control's, and `pointing_less_control`, `iou_less_control`,
+    `pixel_auc_less_control`. `level` is the maps' mean value on `real` and `fake` frames and their `difference`.
+    `coverage` is the share of planned fakes that count, `outcomes` say by label what became of the others (see
+    OUTCOMES). `clusters` say what the bootstrap draws as one.
     """
 
     detector: str
@@ -96,6 +134,11 @@ class Localization:
     measured: dict[str, Any]
     versions: dict[str, str]
     frames: tuple[MappedFrame, ...]
+
+    @property
+    def scaled(self) -> bool:
+        """Whether these are class activation maps: each is divided by its own highest value."""
+        return "-" in self.measured["map"]
 
     def to_json(self, frames: bool = False) -> dict[str, Any]:
         """As a JSON-ready dictionary; with `frames`, every frame's outcome and values too."""
@@ -124,20 +167,24 @@ class Localization:
     def markdown(self) -> str:
         """The tables, and what is to be known of them."""
         groups = {"all": self.metrics, **(self.methods if len(self.methods) > 1 else {})}
-        lines = [list(HEADS), *([name, str(_count(found)), *_cells(found)] for name, found in groups.items())]
-        against = [["control", "energy in mask", "detector less control", "pointing"]]
-        for name, found in self.controls.items():
-            cells = (found["energy_in_mask"], found["detector_less_control"], found["pointing"])
-            against.append([name, shown(cells[0]), shown(cells[1], "+.3f"), shown(cells[2])])
+        tables = []
+        for columns in TABLES:
+            lines = [["fakes", "frames", *columns.values()]]
+            lines += [[name, str(_count(found)), *_cells(found, columns)] for name, found in groups.items()]
+            tables.append(markdown.table(lines))
+        against = [["control", *CONTROL_TABLE.values()]]
+        against += [[name, *_cells(found, CONTROL_TABLE)] for name, found in self.controls.items()]
+        tables.append(markdown.table(against))
         head = f"## Heat maps of {self.detector} on {self.dataset}, {self.split}\n\n"
         notes = "".join(f"- {line}\n" for line in self._notes())
-        return f"{head}{markdown.table(lines)}\n{markdown.table(against)}\n{notes}"
+        return head + "\n".join([*tables, notes])
 
     def _notes(self) -> list[str]:
         real, fake, difference = (self.level[name] for name in LEVELS)
         lines = [
             f"mean map value: {shown(fake)} on {fake.n_fake} fakes, {shown(real)} on {real.n_real} reals, "
             f"difference {shown(difference, '+.3f')}",
+            *(["each map is scaled by its own highest value: its mean value is no score"] if self.scaled else []),
             f"coverage {self.coverage:.4g}: {self.metrics['energy_in_mask'].n_fake} of "
             f"{sum(self.outcomes['fake'].values())} fakes count",
         ]
@@ -176,9 +223,8 @@ def _count(found: Mapping[str, Score]) -> int:
     return found["energy_in_mask"].n_fake
 
 
-def _cells(found: Mapping[str, Score]) -> list[str]:
-    forms = {"energy_difference": "+.3f", "energy_ratio": ".2f"}
-    return [shown(found[name], forms.get(name, ".3f")) for name in FORMULAS]
+def _cells(found: Mapping[str, Score], columns: Iterable[str]) -> list[str]:
+    return [shown(found[name], "+.3f" if "_less_" in name else FORMS.get(name, ".3f")) for name in columns]
 
 
 def summarise(
@@ -189,28 +235,23 @@ def summarise(
     limit: int | None,
     by: Mapping[str, Any],
     bootstrap: Bootstrap,
+    how: str = "",
 ) -> Localization:
-    """The report of mapped frames; `by` are the signature's fields of the detector (see `signature.detector_fields`).
+    """The report of mapped frames; `by` are the signature's fields of the detector (see `signature.detector_fields`),
+    `how` says how its maps are made where they are not its own.
 
     Clusters are numbered over all planned frames, as in scoring, whatever became of them.
     """
-    judged = from_predictions(_row(one) for one in rows)
+    judged = from_predictions(as_prediction(one) for one in rows)
     cluster, what = clusters(judged, bootstrap.cluster)
     n_clusters = int(cluster.max()) + 1
     table = _Table(rows, cluster, n_clusters, Resampling(bootstrap.resamples, bootstrap.seed, bootstrap.level))
     methods = sorted({row.frame.method for row in rows if row.frame.label == FAKE})
-    shapes = tuple(sorted({row.shape for row in rows if row.shape is not None}))
+    shapes = map_shapes(rows)
     measured = {
-        "data": dataset,
-        "split": split,
-        "hash": data_hash(judged),
-        "n": len(rows),
-        "frames": "all",
-        "ci": str(bootstrap),
-        "limit": limit if limit is not None else "none",
-        "v": __version__,
+        **measured_fields(rows, data_hash(judged), dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
         **by,
-        "map": "+".join(f"{h}x{w}" for h, w in shapes) or "none",
+        "map": map_field(shapes, how),
     }
     planned = [row for row in rows if row.frame.label == FAKE]
     return Localization(
@@ -227,12 +268,43 @@ def summarise(
         clusters={"by": what, "n": n_clusters},
         signature=short(measured, SIGNED),
         measured=measured,
-        versions=versions(),
+        versions=map_versions(how),
         frames=tuple(rows),
     )
 
 
-def _row(one: MappedFrame) -> Prediction:
+def measured_fields(
+    rows: Sequence[MappedFrame], digest: str, *, dataset: str, split: str, limit: int | None, bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """The signature's fields that say on what it was measured; `digest` is the data's hash."""
+    return {
+        "data": dataset,
+        "split": split,
+        "hash": digest,
+        "n": len(rows),
+        "frames": "all",
+        "ci": str(bootstrap),
+        "limit": limit if limit is not None else "none",
+        "v": __version__,
+    }
+
+
+def map_shapes(rows: Iterable[MappedFrame]) -> tuple[tuple[int, int], ...]:
+    """The sizes of maps that occur, sorted."""
+    return tuple(sorted({row.shape for row in rows if row.shape is not None}))
+
+
+def map_field(shapes: Iterable[tuple[int, int]], how: str) -> str:
+    """The signature's `map`: the maps' sizes, then how they are made where that is not the detector's own way."""
+    return ("+".join(f"{h}x{w}" for h, w in shapes) or "none") + (f"-{how}" if how else "")
+
+
+def map_versions(how: str) -> dict[str, str]:
+    """Versions of what computes, with that of the package of class activation maps where it made the maps."""
+    return versions() | ({"grad-cam": metadata.version("grad-cam")} if how else {})
+
+
+def as_prediction(one: MappedFrame) -> Prediction:
     """The frame as the row that a run would write for it, so that both have one data hash."""
     frame, people = one.frame, "+".join(one.frame.identities)
     status = one.outcome if one.outcome in ("unreadable", "error") else "ok"
@@ -256,14 +328,21 @@ class _Table:
         self.method = np.array([row.frame.method for row in rows], dtype=object)
 
     def metrics(self, who: str, method: str = "", against: bool = False) -> dict[str, Score]:
-        """FORMULAS of one maker's maps, of one manipulation where it is named; `against` adds the detector's energy
-        less theirs."""
+        """FORMULAS and the best IoU of one maker's maps, of one manipulation where it is named; `against` adds the
+        detector's values less theirs."""
         kept = ~self.real & (self.method == method) if method else ~self.real
         columns = {name: self._column(who, name, kept) for name in MEASURES}
-        formulas = dict(FORMULAS)
-        if against:
-            columns["own"] = self._column("detector", "energy_in_mask", kept)
-            formulas["detector_less_control"] = Formula.difference("own", "energy_in_mask")
+        curves = np.stack([row.curves.get(who, np.full(GRID, np.nan)) for row in self.rows])
+        columns |= dict(zip(CURVE, np.where(kept[:, None], curves, np.nan).T, strict=True))
+        formulas = {
+            **FORMULAS,
+            "iou_best": Formula.best(CURVE),
+            "iou_best_threshold": Formula.best_at(CURVE, thresholds()),
+        }
+        for name in AGAINST if against else ():
+            columns[f"own {name}"] = self._column("detector", name, kept)
+            key = "detector_less_control" if name == "energy_in_mask" else f"{name}_less_control"
+            formulas[key] = Formula.difference(f"own {name}", name)
         return self._estimate(columns, formulas)
 
     def level(self) -> dict[str, Score]:

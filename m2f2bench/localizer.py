@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard
-from .errors import DataError, FrameError, M2F2BenchError, first_line, near
-from .heatmaps import HeatMapper
-from .loading import Dataset, load_dataset, load_detector
+from .decoded import Decoded, read_batches
+from .errors import DataError, near
+from .heatmaps import HeatMapper, mapping_detector
+from .loading import Dataset, load_dataset
 from .localization import Localization, MappedFrame, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
 from .rules import Bootstrap, FrameSelection
-from .scoring.localization import MEASURES, Truth, centred_map, constant_map, random_map, truth_on_grid
+from .scoring.localization import MEASURES, Truth, centred_map, constant_map, iou_curve, random_map, truth_on_grid
 from .signature import detector_fields
 from .training.sampling import generator
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from .backends.base import Detector
     from .heatmaps import Heat
-    from .records import Floats, Image
-
-
-@dataclass
-class _Read:
-    """A frame's pixels and its mask, or why there are none."""
-
-    row: MappedFrame
-    image: Image | None = None
-    mask: npt.NDArray[np.bool_] | None = None
+    from .records import Floats
 
 
 def localize(
@@ -49,6 +37,8 @@ def localize(
     bootstrap: Bootstrap | None = None,
     device: str = "auto",
     batch_size: int = 32,
+    cam: str = "",
+    cam_layer: str = "",
 ) -> Localization:
     """Hold a detector's heat maps against a dataset's true masks.
 
@@ -56,23 +46,24 @@ def localize(
     nothing gets), their difference and ratio, the pointing game, and the same for three controls; overall and by
     manipulation, with intervals from one set of resampled clusters (`bootstrap`), so that differences are paired. Reals
     have no mask: of them and of fakes the mean map value is compared. `limit` takes that many frames, evenly spread.
+    `cam` holds the detector's class activation maps (`gradcam`, …; see backends.cam) in the place of its own.
     Raises DataError for a dataset without masks or a mask of another size than its image, DetectorError for a detector
     without heat maps.
     """
     rules = bootstrap or Bootstrap()
     loaded = load_dataset(dataset)
     frames = _plan(loaded, split, limit)
-    judge = load_detector(detector, device)
+    judge = mapping_detector(detector, device, cam, cam_layer)
     mapper = HeatMapper(judge)
     try:
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
         loaded.adapter.close()
-    by = _fields(judge)
-    return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules)
+    by = signed_fields(judge)
+    return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
 
 
-def _fields(detector: Detector) -> dict[str, Any]:
+def signed_fields(detector: Detector) -> dict[str, Any]:
     """The detector's part of the signature, as `run` writes it."""
     card, seed = detector.card, detector.seed
     if seed is None and card.weights is not None and card.training is not None:
@@ -87,7 +78,7 @@ def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:
     if type(dataset.adapter).mask is Adapter.mask:
         raise DataError(
             f"dataset '{dataset.name}' has no true masks to hold heat maps against: take one whose adapter gives them, "
-            f"such as synthetic"
+            f"such as synthetic, or test without masks (--faithfulness)"
         )
     frames = plan_frames(dataset.adapter, split, FrameSelection(), limit)
     if not any(frame.label == FAKE for frame in frames):
@@ -100,9 +91,10 @@ def _map_all(
 ) -> list[MappedFrame]:
     rows: list[MappedFrame] = []
     with progress_bar(f"{mapper.name} on {dataset.name}", len(frames)) as advance:
-        for batch in _batches(dataset.adapter, frames, batch_size):
+        for batch in read_batches(dataset.adapter, [MappedFrame(frame) for frame in frames], batch_size, masks=True):
             ready = [item for item in batch if item.image is not None]
-            found = mapper.maps([item.image for item in ready if item.image is not None], [_id(i) for i in ready])
+            names = [item.row.frame.id for item in ready]
+            found = mapper.maps([item.image for item in ready if item.image is not None], names)
             for item, heat in zip(ready, found, strict=True):
                 _judge(item, heat, mapper, seed)
             rows += [item.row for item in batch]
@@ -110,42 +102,7 @@ def _map_all(
     return rows
 
 
-def _id(item: _Read) -> str:
-    return item.row.frame.id
-
-
-def _batches(adapter: Adapter, frames: Sequence[Frame], size: int) -> Iterator[list[_Read]]:
-    """Frames read in threads, the next batch while the one before is mapped."""
-    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        ahead = [pool.submit(_read, adapter, frame) for frame in frames[:size]]
-        for start in range(size, len(frames) + size, size):
-            current, ahead = ahead, [pool.submit(_read, adapter, frame) for frame in frames[start : start + size]]
-            yield [future.result() for future in current]
-
-
-def _read(adapter: Adapter, frame: Frame) -> _Read:
-    row = MappedFrame(frame)
-    try:
-        image = adapter.read(frame)
-        row.digest = adapter.digest(frame, image)
-        mask = adapter.mask(frame) if frame.label == FAKE else None
-    except FrameError as error:
-        row.outcome, row.message = "unreadable", error.reason
-        return _Read(row)
-    except M2F2BenchError:
-        raise
-    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the work
-        row.outcome, row.message = "unreadable", first_line(error)
-        return _Read(row)
-    if mask is not None and (mask.dtype != bool or mask.shape != image.shape[:2]):
-        raise DataError(
-            f"the dataset gave a mask of {mask.dtype} {list(mask.shape)} for frame '{frame.id}' of "
-            f"{list(image.shape[:2])} pixels: a mask is bool [H, W], as large as its image"
-        )
-    return _Read(row, image, mask)
-
-
-def _judge(item: _Read, heat: Heat | str, mapper: HeatMapper, seed: int) -> None:
+def _judge(item: Decoded[MappedFrame], heat: Heat | str, mapper: HeatMapper, seed: int) -> None:
     """Fill in a frame's row from its map, or from the reason why there is none."""
     row, mask = item.row, item.mask
     assert item.image is not None
@@ -168,6 +125,8 @@ def _judge(item: _Read, heat: Heat | str, mapper: HeatMapper, seed: int) -> None
         maps = {"detector": wide, "constant": constant_map(row.shape), "centre": centred_map(row.shape)}
         maps["random"] = random_map(row.shape, generator("heat map control", seed, row.frame.id))
         row.values = {name: _measured(one, truth) for name, one in maps.items()}
+        curves = {name: iou_curve(one, truth) for name, one in maps.items()}
+        row.curves = {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _measured(heat: Floats, truth: Truth) -> dict[str, float]:

@@ -219,6 +219,10 @@ def test_a_map_that_equals_the_mask_gets_everything() -> None:
         "energy_ratio": pytest.approx(1 / area),
         "energy_above_area": 1.0,
         "pointing": 1.0,
+        "iou": 1.0,
+        "pixel_auc": 1.0,
+        "iou_best": 1.0,
+        "iou_best_threshold": 0.01,
     }
     assert found.methods["small"]["mask_area"].value == 4 / 64
     assert found.methods["large"]["mask_area"].value == pytest.approx(large / 64)

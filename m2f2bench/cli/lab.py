@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, settle
+
+if TYPE_CHECKING:
+    from ..localization import Localization
+    from ..perturbation import Faithfulness
+
+CamOption = Annotated[
+    str,
+    typer.Option(
+        "--cam",
+        metavar="METHOD",
+        help="Class activation maps of a torch network in the place of its own maps: gradcam, gradcam++, hirescam, "
+        "xgradcam, layercam, eigencam, scorecam (slow).",
+    ),
+]
+CamLayerOption = Annotated[
+    str, typer.Option("--cam-layer", metavar="NAME", help="The network's layer for --cam. Default: its last map.")
+]
 
 
 def train(
@@ -71,6 +88,8 @@ def predict(
     heatmap_scale: Annotated[
         str, typer.Option("--heatmap-scale", help="Colours: fixed (0 to 1), image (the map's own range).")
     ] = "fixed",
+    cam: CamOption = "",
+    cam_layer: CamLayerOption = "",
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     as_json: JsonOption = False,
@@ -79,7 +98,15 @@ def predict(
     settle(cards)
     from ..predictor import predict_paths
 
-    found = predict_paths(paths, detector, frames=frames, device=device, heatmaps=heatmap, heatmap_scale=heatmap_scale)
+    judge: Any = detector
+    if cam or cam_layer:
+        from ..errors import DetectorError
+        from ..heatmaps import mapping_detector
+
+        if heatmap is None:
+            raise DetectorError("--cam says how maps are made, not where they go: give --heatmap DIR too")
+        judge = mapping_detector(detector, device, cam, cam_layer)
+    found = predict_paths(paths, judge, frames=frames, device=device, heatmaps=heatmap, heatmap_scale=heatmap_scale)
     if as_json:
         echo_json(found)
         return
@@ -92,9 +119,23 @@ def predict(
 
 def localize(
     detector: Annotated[str, typer.Option("--detector", "-d", help="One that makes heat maps.")],
-    dataset: Annotated[str, typer.Option("--dataset", "-s", help="One with true masks, such as synthetic.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-s", help="One with true masks, such as synthetic; with --faithfulness any.")
+    ],
     split: Annotated[str, typer.Option("--split")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only N frames, evenly spread.")] = None,
+    cam: CamOption = "",
+    cam_layer: CamLayerOption = "",
+    faithfulness: Annotated[
+        bool,
+        typer.Option(
+            "--faithfulness",
+            help="Instead of masks: replace pixels in the map's order and watch the score (deletion, insertion, drop). "
+            "Hundreds of forward passes a frame: see --limit.",
+        ),
+    ] = False,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Of a deletion or insertion curve.")] = 20,
+    area: Annotated[float, typer.Option("--area", help="Share of the picture that is blurred for the drop.")] = 0.1,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write the report: .json (with every frame) or .md.")
     ] = None,
@@ -103,15 +144,29 @@ def localize(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold a detector's heat maps against true masks: energy in the mask against its area, and controls."""
+    """Hold a detector's heat maps against true masks, or with --faithfulness against its own scores; and controls."""
     settle(cards, data)
     from ..errors import StoreError
-    from ..files import write_json, write_text
-    from ..localizer import localize as hold
 
     if out is not None and out.suffix not in (".json", ".md"):
         raise StoreError(f"--out {out}: its name must end in .json or .md")
-    report = hold(detector, dataset, split=split, limit=limit, device=device)
+    report: Localization | Faithfulness
+    more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
+    if faithfulness:
+        from ..perturber import faithfulness as test
+
+        report = test(detector, dataset, steps=steps, area=area, **more)
+    else:
+        from ..localizer import localize as hold
+
+        report = hold(detector, dataset, **more)
+    _tell(report, out, as_json)
+
+
+def _tell(report: Localization | Faithfulness, out: Path | None, as_json: bool) -> None:
+    """Print a report of heat maps, and write it where asked."""
+    from ..files import write_json, write_text
+
     if out is not None and out.suffix == ".json":
         write_json(out, report.to_json(frames=True))
     elif out is not None:

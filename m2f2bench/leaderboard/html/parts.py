@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def templates(package: str) -> Environment:
     """The templates beside a module, all text escaped, an unknown name an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     return Environment(
         loader=PackageLoader(package, ""),
         autoescape=True,  # by name it would not be: the templates end in .j2

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .comparison import Comparison
     from .errors import FrameError, M2F2BenchError
     from .loading import load_dataset, load_detector
+    from .perturbation import Faithfulness
+    from .perturber import faithfulness
     from .plotter import plot
     from .records import Answer, Frame, Locator, Prediction, Question, Result, Score
     from .registry import register_adapter, register_backend
@@ -41,6 +43,7 @@ _HOMES = {
     "Explainer": "backends.base",
     "FitReport": "training.job",
     "Frame": "records",
+    "Faithfulness": "perturbation",
     "FrameError": "errors",
     "Localization": "localization",
     "Localizer": "backends.base",
@@ -57,6 +60,7 @@ _HOMES = {
     "audit": "auditor",
     "check": "checker",
     "compare": "comparer",
+    "faithfulness": "perturber",
     "load_dataset": "loading",
     "load_detector": "loading",
     "localize": "localizer",
@@ -77,6 +81,7 @@ __all__ = [
     "Comparison",
     "Detector",
     "Explainer",
+    "Faithfulness",
     "FitReport",
     "Frame",
     "FrameError",
@@ -95,6 +100,7 @@ __all__ = [
     "audit",
     "check",
     "compare",
+    "faithfulness",
     "load_dataset",
     "load_detector",
     "localize",

@@ -48,7 +48,18 @@ def _software() -> Iterator[Finding]:
     except Exception as error:
         yield Finding("torch device", False, f"torch cannot be imported: {first_line(error)}")
     java = shutil.which("java")
-    yield Finding("java", True if java else None, java or "not found: METEOR and SPICE will need it")
+    yield Finding("java", True if java else None, java or "not found: Penn Treebank tokens, METEOR and SPICE need it")
+    try:
+        from .scoring.text.spice import lacking
+
+        absent = lacking()
+        yield Finding("SPICE", None if absent else True, absent or "its parser is there")
+    except M2F2BenchError as error:
+        yield Finding("SPICE", False, str(error))
+    cam = importlib.util.find_spec("pytorch_grad_cam") is not None
+    yield Finding(
+        "class activation maps", True if cam else None, "grad-cam" if cam else "not installed: m2f2bench[cam]"
+    )
 
 
 def _weights() -> Iterator[Finding]:

@@ -19,11 +19,10 @@ from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
 from .rules import Bootstrap, FrameSelection
 from .scoring.localization import MEASURES, Truth, centred_map, constant_map, iou_curve, random_map, truth_on_grid
-from .signature import detector_fields
+from .signature import detector_signature
 from .training.sampling import generator
 
 if TYPE_CHECKING:
-    from .backends.base import Detector
     from .heatmaps import Heat
     from .records import Floats
 
@@ -59,16 +58,8 @@ def localize(
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
         loaded.adapter.close()
-    by = signed_fields(judge)
+    by = detector_signature(judge)
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
-
-
-def signed_fields(detector: Detector) -> dict[str, Any]:
-    """The detector's part of the signature, as `run` writes it."""
-    card, seed = detector.card, detector.seed
-    if seed is None and card.weights is not None and card.training is not None:
-        seed = card.training.seed
-    return detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, seed)
 
 
 def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:

@@ -20,7 +20,6 @@ from .errors import DataError, DetectorError, M2F2BenchError, first_line, near
 from .heatmaps import HeatMapper, mapping_detector
 from .loading import Dataset, load_dataset
 from .localization import CONTROLS
-from .localizer import signed_fields
 from .perturbation import CURVES, Faithfulness, TestedFrame, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
@@ -28,6 +27,7 @@ from .records import Frame
 from .rules import Bootstrap, FrameSelection
 from .scoring.faithfulness import Ranks, area_under, counts, ranked, replaced
 from .scoring.localization import Box, centred_map, constant_map, random_map
+from .signature import detector_signature
 from .training.sampling import generator
 
 if TYPE_CHECKING:
@@ -126,7 +126,12 @@ def faithfulness(
     finally:
         loaded.adapter.close()
     told = {"steps": steps, "area": area, "blur": BLUR}
-    more: dict[str, Any] = {"by": signed_fields(judge), "settings": told, "how": mapper.how, "passes": tester.passes}
+    more: dict[str, Any] = {
+        "by": detector_signature(judge),
+        "settings": told,
+        "how": mapper.how,
+        "passes": tester.passes,
+    }
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, bootstrap=rules, **more)
 
 

@@ -63,6 +63,8 @@ def _read(path: Path) -> Stored:
         result = Result.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
+    if "task" in result.protocol_card:  # what lies beside it are resamples
+        return Stored(result, path, None, None)
     return Stored(result, path, beside(path), beside(path, suffix=VALIDATION_SUFFIX))
 
 

@@ -69,7 +69,13 @@ def compare_drawn(drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), again
     """
     pairs = pairs_of(list(drawn), against)
     for one, other in pairs:
-        refuse_differing(one, drawn[one].result.measured, other, drawn[other].result.measured)
+        first, second = drawn[one].result, drawn[other].result
+        refuse_differing(one, first.measured, other, second.measured)
+        if first.statuses != second.statuses and first.measured.get("missing") == "drop":
+            raise ScoreError(
+                f"'{one}' and '{other}' cannot be compared, they answered different questions (coverage "
+                f"{first.coverage:.4g} / {second.coverage:.4g}); take a protocol with missing: wrong"
+            )
     first = next(iter(drawn.values())).result
     protocol = ExplanationCard.model_validate(first.protocol_card)
     unknown = [name for name in metrics if name not in protocol.metrics]

@@ -22,17 +22,24 @@ PARSER = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 ARCHIVE = "stanford-corenlp-full-2015-12-09.zip"
 
 
+def lacking() -> str:
+    """What SPICE's parser lacks and where it goes; empty where it is there. Raises `Unavailable` without SPICE."""
+    folder = java.jar("spice", JAR).parent / "lib"
+    absent = [name for name in PARSER if not (folder / name).is_file()]
+    return (
+        f"needs {' and '.join(absent)} in '{folder}': put them there from {ARCHIVE} of Stanford NLP" if absent else ""
+    )
+
+
 def spice_values(items: Items) -> Floats:
     """SPICE's F of each item over all parts of the scene graph, [N] in [0, 1], NaN without references.
 
     Anderson et al., ECCV 2016. Nothing is downloaded and nothing is written into the package: where the parser's two
     jars are not in its folder, or the program fails, this raises `Unavailable`.
     """
+    if why := lacking():
+        raise Unavailable(why)
     program = java.jar("spice", JAR)
-    folder = program.parent / "lib"
-    absent = [name for name in PARSER if not (folder / name).is_file()]
-    if absent:
-        raise Unavailable(f"needs {' and '.join(absent)} in '{folder}': put them there from {ARCHIVE} of Stanford NLP")
     java.java()
     if not items.pairs:
         return np.full(len(items.which), np.nan)

@@ -32,6 +32,7 @@ JUDGE = "judge"
 PREFIX = "control-"
 """What the names of controls begin with in tables and folders."""
 VERDICTS = {REAL: "The image is real.", FAKE: "The image is fake."}
+ACCUSED = "The image looks fake. The skin, the eyes, the eyebrows, the nose and the mouth look fake."
 
 _QUOTED = re.compile(r"(instead of saying,?\s*)?[\"“]([^\"“”]*)[\"”]", re.IGNORECASE)
 _GAP = re.compile(r"…+|\.{3,}|_{2,}")
@@ -56,6 +57,7 @@ CONTROLS: dict[str, Control] = {
     "medoid-label": Control("the training answer about the region with this true label most like all others", "label"),
     "medoid-verdict": Control("the training answer about the region with this verdict most like all others", "verdict"),
     "example": Control("the example sentence that the question itself holds", "nothing"),
+    "accuse": Control("that it is fake, image and every region alike", "nothing"),
     "shuffled": Control("a reference of another image's question about the same region", "nothing"),
 }
 """The controls by name. `shuffled` knows the references of what is asked, though not whose they are."""
@@ -84,6 +86,8 @@ def control_answers(
         raise ScoreError(f"control '{name}' needs a detector's verdict on each frame: give a run with P(fake)")
     if name == "example":
         return [_said(q, example(q.text), "the question holds no example") for q in asked]
+    if name == "accuse":
+        return [_said(question, _accusation(question), "") for question in asked]
     if name == "shuffled":
         return _shuffled(asked, seed)
     knows = {
@@ -174,6 +178,14 @@ def medoid(texts: Counter[str]) -> str:
 def _group(question: Question) -> str:
     """The region a question's training answers are kept under."""
     return WHOLE if "+" in question.region or question.region == "face" else question.region
+
+
+def _accusation(question: Question) -> str:
+    """That what a question is about is fake."""
+    if question.kind == JUDGE:
+        return VERDICTS[FAKE]
+    region = _group(question)
+    return ACCUSED if region == WHOLE else f"The {region} look{'' if region.endswith('s') else 's'} fake."
 
 
 def _from_training(

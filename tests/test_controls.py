@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,7 +204,7 @@ def test_synthetic_questions(kind: str) -> None:
         if name == "example":
             assert {a.status for a in answers} == ({"missing"} if kind == "blind" else {"ok", "missing"})
         else:
-            assert all(a.status == "ok" and a.text in known for a in answers), name
+            assert all(a.status == "ok" and (a.text in known or name == "accuse") for a in answers), name
 
 
 @pytest.fixture
@@ -325,3 +326,25 @@ def test_trap_15(crops: Dataset, real_data: Path) -> None:
     # And where the question does not state the label there is nothing to echo.
     blind = control_answers("example", crops.questions("test", "blind"), [])
     assert {a.status for a in blind} == {"missing"}
+
+
+def test_accusing_all_regions_is_what_region_grounding_has_to_beat() -> None:
+    """Perfect recall whatever the picture; its precision is how many regions are altered, and no more."""
+    from m2f2bench.scoring.regions import called_regions, region_statistics
+    from m2f2bench.scoring.verdict import read_verdict
+
+    asked = [Question(f"q{i}", f"f{i}", "?", ("x",), region, 0, kind) for i, (region, kind) in enumerate(
+        [("image", "blind"), ("nose+mouth", "released"), ("eyes", "blind"), ("skin", "blind"), ("image", "judge")]
+    )]  # fmt: skip
+    said = [answer.text for answer in control_answers("accuse", asked, [])]
+    assert said[2:] == ["The eyes look fake.", "The skin looks fake.", "The image is fake."]
+    assert {read_verdict(text) for text in said} == {"fake"}
+    called = [called_regions(text) for text in said[:2]]
+    assert called[0] == called[1] == {"skin", "eyes", "eyebrows", "nose", "mouth"}
+    truth = [frozenset({"nose"}), frozenset[str]()]
+    everything = np.ones(2, dtype=bool)
+    of = {
+        name: float(one.over(everything, np.zeros(2, dtype=np.int64), 1)(np.ones((1, 1)))[0])
+        for name, one in region_statistics(called, truth, everything).items()
+    }
+    assert of == pytest.approx({"region_recall": 1.0, "region_precision": 0.1, "region_f1": 2 / 12})

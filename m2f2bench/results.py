@@ -30,6 +30,13 @@ class Stored:
     validation: Path | None
 
 
+def run_name(detector: str, dataset: str, protocol: str, split: str, limit: int | None) -> str:
+    """What a run's folder is called, and its result on a board without the ending."""
+    suffix = "" if split == "test" else f"--{split}"
+    suffix += "" if limit is None else f"--limit{limit}"
+    return f"{detector}--{dataset}--{protocol}{suffix}"
+
+
 def read_stored(places: Iterable[Path]) -> list[Stored]:
     """The results in files, run folders, and folders of either, in the order of their paths. Raises DataError."""
     stored = []

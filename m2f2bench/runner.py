@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import answerer
 from .adapters.base import Adapter
 from .backends.base import Detector
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .errors import CardError, DataError, near
 from .evidence import Origin, gather
-from .explaining import runner as explaining
 from .explaining.evidence import Asked, ask
 from .files import make_folder, write_json
 from .loading import Dataset, any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import Frame, Result
-from .results import VALIDATION_SUFFIX, read_stored
+from .results import VALIDATION_SUFFIX, read_stored, run_name
 from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
 from .signature import detector_signature, run_key
@@ -80,9 +80,7 @@ class Plan:
 
     def folder(self, detector: str) -> str:
         """The name of the run's folder."""
-        suffix = "" if self.split == "test" else f"--{self.split}"
-        suffix += "" if self.limit is None else f"--limit{self.limit}"
-        return f"{detector}--{self.dataset.name}--{self.protocol.name}{suffix}"
+        return run_name(detector, self.dataset.name, self.protocol.name, self.split, self.limit)
 
 
 def run(
@@ -126,7 +124,7 @@ def run(
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans) + len(asked))
     results = Results(card=card)
-    controls = [explaining.run_controls(one, folder) for one in asked]
+    controls = [answerer.run_controls(one, folder) for one in asked]
     seen: set[str] = set()
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
@@ -138,7 +136,7 @@ def run(
             results.add(run_one(detector, plan, folder, batch_size, workers), folder / plan.folder(name))
         for one, beside in zip(asked, controls, strict=True):
             known = [result for result, _ in beside]
-            for result, place in explaining.run_explainer(detector, one, folder, known, batch_size, workers):
+            for result, place in answerer.run_explainer(detector, one, folder, known, batch_size, workers):
                 results.add(result, place)
     for result, place in (pair for beside in controls for pair in beside):
         results.add(result, place)

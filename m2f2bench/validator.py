@@ -14,7 +14,7 @@ from .errors import DataError, M2F2BenchError, first_line
 from .evidence import load_evidence
 from .explaining.comparing import drawn_beside
 from .records import Result, Score
-from .results import Stored, stored_at
+from .results import Stored, run_name, stored_at
 from .scorer import score_evidence
 from .scoring.intervals import RANGES
 from .signature import DETECTOR, answer_fields, measure_fields, short
@@ -55,11 +55,9 @@ def validate_result(path: str | Path) -> list[str]:
 
 def expected_name(result: Result) -> str:
     """What a result's file is called, without its ending."""
-    split = "" if result.split == "test" else f"--{result.split}"
     limit = result.measured.get("limit")
-    return f"{result.detector}--{result.dataset}--{result.protocol}{split}" + (
-        f"--limit{limit}" if isinstance(limit, int) else ""
-    )
+    limit = limit if isinstance(limit, int) else None
+    return run_name(result.detector, result.dataset, result.protocol, result.split, limit)
 
 
 def _schema(result: Result) -> list[str]:

@@ -133,8 +133,8 @@ def _score_answers(
     files: list[list[Path]], given: dict[str, Any], out: Path | None, controls: bool, as_json: bool
 ) -> None:
     """Answers, a list of files an explainer, with the controls beside them."""
+    from ..answerer import score_files
     from ..explaining.evidence import load_answers
-    from ..explaining.runner import score_files
     from ..leaderboard.render import table_markdown
     from ..leaderboard.report import describe_result
     from ..leaderboard.table import build_table

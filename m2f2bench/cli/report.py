@@ -32,11 +32,11 @@ def report(
 ) -> None:
     """Write one html page: the numbers beside the controls', and the worst and best answers with image and heat map."""
     settle(cards, data)
+    from ..answerer import score_files
     from ..errors import ScoreError
     from ..explaining.evidence import load_answers
-    from ..explaining.reporting import write_report
-    from ..explaining.runner import score_files
     from ..heatmaps import mapping_detector
+    from ..reporter import write_report
 
     if cam and detector is None:
         raise ScoreError(f"--cam {cam} says how maps are made, not of which detector: give --detector too")

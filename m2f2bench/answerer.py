@@ -6,30 +6,29 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..backends.base import Detector
-from ..controls import CONTROLS, PREFIX, control_answers
-from ..engines import local
-from ..engines.answers import Asker, answer
-from ..files import make_folder, write_json
-from ..progress import progress_bar
-from ..records import FAKE, REAL, Answer, Frame, Question, Result
-from ..scoring.explanation import JUDGE, compared_references, text_settings
-from ..signature import detector_fields, detector_signature, measure_signature, run_key
-from ..store import ANSWERS as FILE
-from ..store import RESULT, AnswerStore, write_parquet
-from .draws import DRAWS, write_draws
-from .evidence import AnswerEvidence, Asked, gather_answers
-from .reporting import REPORT, write_report
-from .scorer import score_answers
+from .backends.base import Detector
+from .controls import CONTROLS, PREFIX, control_answers
+from .engines import local
+from .engines.answers import Asker, answer
+from .explaining.draws import DRAWS, write_draws
+from .explaining.evidence import AnswerEvidence, Asked, gather_answers
+from .explaining.scorer import score_answers
+from .files import make_folder, write_json
+from .progress import progress_bar
+from .records import FAKE, REAL, Answer, Frame, Question, Result
+from .reporter import REPORT, write_report
+from .results import run_name
+from .scoring.explanation import JUDGE, compared_references, text_settings
+from .signature import detector_fields, detector_signature, measure_signature, run_key
+from .store import ANSWERS as FILE
+from .store import RESULT, AnswerStore, write_parquet
 
 log = logging.getLogger("m2f2bench")
 
 
 def folder_name(detector: str, asked: Asked) -> str:
     """The name of a run's folder."""
-    suffix = "" if asked.split == "test" else f"--{asked.split}"
-    suffix += "" if asked.limit is None else f"--limit{asked.limit}"
-    return f"{detector}--{asked.dataset.name}--{asked.protocol.name}{suffix}"
+    return run_name(detector, asked.dataset.name, asked.protocol.name, asked.split, asked.limit)
 
 
 def run_explainer(
@@ -134,7 +133,7 @@ def match_together(evidence: Sequence[AnswerEvidence]) -> None:
     """
     if len(evidence) < 2 or any("meteor" not in one.protocol.metrics for one in evidence):
         return
-    from ..scoring.text.metrics import text_statistics
+    from .scoring.text.metrics import text_statistics
 
     rules = evidence[0].protocol
     texts = [text for one in evidence for text in one.answers.text.tolist()]

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backends.base import Detector
-from ..controls import PREFIX
-from ..errors import DetectorError, FrameError
-from ..files import write_text
-from ..records import Frame, Result
-from .evidence import AnswerEvidence
+from .backends.base import Detector
+from .controls import PREFIX
+from .errors import DetectorError, FrameError
+from .explaining.evidence import AnswerEvidence
+from .files import write_text
+from .records import Frame, Result
 
 if TYPE_CHECKING:
-    from ..heatmaps import HeatMapper
-    from ..records import Image
-    from ..reports.explanation import Heat
+    from .heatmaps import HeatMapper
+    from .records import Image
+    from .reports.explanation import Heat
 
 REPORT = "report.html"
 CARDS = 24
@@ -35,7 +35,7 @@ def write_report(
 
     `detector` makes the heat maps; without one, or one that makes none, there are none.
     """
-    from ..reports.explanation import explanation_page
+    from .reports.explanation import explanation_page
 
     frames = {frame.id: frame for frame in evidence.asked.dataset.frames(evidence.asked.split)}
     explained = evidence.explained
@@ -75,7 +75,7 @@ def _heatmaps(
 
 
 def _mapper(detector: Detector) -> HeatMapper | None:
-    from ..heatmaps import HeatMapper
+    from .heatmaps import HeatMapper
 
     try:
         return HeatMapper(detector)

@@ -224,3 +224,24 @@ def test_the_committed_board_is_made_of_its_rows() -> None:
     board = gather(["ddvqa-c40"], published=True)
     for format in set(FORMATS) - {"json"}:
         assert render(board, format) == (folder / f"ddvqa-c40.{format}").read_text(encoding="utf-8"), format
+
+
+@pytest.mark.parametrize("name", ["ddvqa-c40-released", "ddvqa-c40-blind"])
+def test_the_committed_explanation_boards_are_made_of_their_results(name: str) -> None:
+    """Results against their signatures and resamples; tables, from the results again."""
+    folder = Path(__file__).parents[1] / "leaderboards"
+    board = gather([name, str(folder / "explanations")])
+    for format in set(FORMATS) - {"json"}:
+        assert render(board, format) == (folder / f"{name}.{format}").read_text(encoding="utf-8"), format
+
+
+def test_the_committed_explanation_results_are_sound() -> None:
+    folder = Path(__file__).parents[1] / "leaderboards" / "explanations"
+    files = sorted(folder.glob("*.json"))
+    assert len(files) == 42
+    for file in files:
+        assert m2f2bench.validate_result(file) == [], file
+        assert file.with_suffix(".parquet").is_file(), file
+    published = next(file for file in files if file.name.startswith("m2f2-det-published--ddvqa-c40--m2f2-released"))
+    found = {name: one.value for name, one in read_stored([published])[0].result.metrics.items()}
+    assert [round(found[f"bleu{n}"] or 0.0, 5) for n in range(1, 5)] == [0.53736, 0.47823, 0.43613, 0.40003]

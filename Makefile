@@ -58,7 +58,7 @@ explanations: offline
 explanation-tables: $(VENV)/.installed
 	$(BIN)/m2f2bench validate $(EXPLANATIONS)/*.json
 	for b in ddvqa-c40-released ddvqa-c40-blind; do for f in md csv tex html; do \
-	  $(BIN)/m2f2bench leaderboard $$b $(EXPLANATIONS) --out leaderboards/$$b.$$f; done; done
+	  $(BIN)/m2f2bench leaderboard $$b --out leaderboards/$$b.$$f; done; done
 	$(BIN)/m2f2bench compare $(EXPLANATIONS)/*--explain-released.json --against m2f2-det-published --methods \
 	  -m bleu -m rouge_l -m cider -m meteor > $(EXPLANATIONS)/paired.md
 	$(BIN)/m2f2bench compare $(EXPLANATIONS)/*--explain-released-meaning.json --against m2f2-det-published \

@@ -150,7 +150,10 @@ def score_files(evidence: Sequence[AnswerEvidence], out: Path | None = None, con
     like a run, and a page to read beside each explainer's (`report.html`).
     """
     everything = list(evidence)
-    if controls and len({measure_signature(one.measured) for one in evidence}) == 1:
+    alike = len({measure_signature(one.measured) for one in evidence}) == 1
+    if controls and not alike:
+        log.warning("no controls: the files answer different questions, score them one by one")
+    if controls and alike:
         everything += control_evidence(evidence[0].asked)
         for one in evidence:
             everything += control_evidence(one.asked, one.detector, found) if (found := verdicts_of(one)) else []
@@ -163,7 +166,8 @@ def score_files(evidence: Sequence[AnswerEvidence], out: Path | None = None, con
             advance(1)
     for one, result in zip(evidence, results[: len(evidence) if out else 0], strict=False):
         assert out is not None
-        write_report(one, result, out / folder_name(one.detector, one.asked) / REPORT, results[len(evidence) :])
+        own = [r for r in results[len(evidence) :] if r.detector.partition("@")[2] in ("", one.detector)]
+        write_report(one, result, out / folder_name(one.detector, one.asked) / REPORT, own)
     return results
 
 

@@ -53,13 +53,18 @@ class FrameError(M2F2BenchError):
         self.frame, self.reason, self.status = frame, reason, status
 
 
+LISTED = 40
+"""Names that a message lists at most."""
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, else the list of what is known."""
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.55)
     if close:
         return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return f"; known: {', '.join(names)}" if names else "; none are known"
+    shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+    return f"; known: {shown}" if names else "; none are known"
 
 
 def first_line(error: BaseException) -> str:

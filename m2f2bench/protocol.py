@@ -33,14 +33,13 @@ def pick(selection: FrameSelection, n: int) -> list[int]:
 def plan_frames(adapter: Adapter, split: str, selection: FrameSelection, limit: int | None = None) -> list[Frame]:
     """The frames to be judged, in the adapter's order, with ids checked to be unique.
 
-    With `limit`, that many of them, spread evenly over the list so that all methods stay in. Raises DataError for
-    an empty split.
+    With `limit`, that many of them, spread evenly over each method's. Raises DataError for an empty split.
     """
     frames = list_frames(adapter, split, selection)
     if not frames:
         raise DataError(f"split '{split}' has no frames: nothing to judge")
     check_unique(frames)
-    return spread(frames, limit)
+    return spread_by_method(frames, limit)
 
 
 def list_frames(adapter: Adapter, split: str, selection: FrameSelection) -> list[Frame]:
@@ -63,6 +62,15 @@ def check_unique(frames: Iterable[Frame]) -> None:
                 f"video '{frame.video}' has real and fake frames: a video's name must be unique with its "
                 f"manipulation, as in 'Deepfakes/000_003'"
             )
+
+
+def spread_by_method(frames: Sequence[Frame], limit: int | None) -> list[Frame]:
+    """At most `limit` frames, in order: of each method as large a share as of all, evenly spread over its frames.
+
+    Spread over the whole list they would miss methods wherever its order repeats itself.
+    """
+    by_method = sorted(range(len(frames)), key=lambda i: (frames[i].label, frames[i].method))
+    return [frames[i] for i in sorted(spread(by_method, limit))]
 
 
 def spread(items: Sequence[T], limit: int | None) -> list[T]:

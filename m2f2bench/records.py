@@ -163,8 +163,8 @@ class Result:
     `reliability` has the bins of the expected calibration error.
 
     Of answers to questions (a protocol with `task: explanation`): units are questions, `methods` hold each
-    manipulation's own questions, `labels` those of real and of fake frames apart, `regions` those about each region,
-    and `details` what is told beside the metrics (verdicts, diversity, image dependence).
+    manipulation's own questions, `labels` those whose right answer is real or fake apart, `regions` those about each
+    region, and `details` what is told beside the metrics (verdicts, diversity, image dependence).
     """
 
     detector: str

@@ -13,6 +13,7 @@ from .adapters.base import Adapter
 from .backends.base import Detector
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
+from .engines.answers import refuse_mute
 from .errors import CardError, DataError, near
 from .evidence import Origin, gather
 from .explaining.evidence import Asked, ask
@@ -118,8 +119,10 @@ def run(
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
     _check_detectors(chosen)
-    make_folder(folder)
     plans, asked = _plans(wanted, limit)
+    if asked:
+        _refuse_mute(chosen)
+    make_folder(folder)
     trained = _train_first(card, chosen, folder, device) if card else {}
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans) + len(asked))
@@ -181,6 +184,14 @@ def _check_detectors(chosen: list[Any]) -> None:
     for reference in chosen:
         if isinstance(reference, (str, DetectorCard)):
             detector_card(reference)
+
+
+def _refuse_mute(chosen: list[Any]) -> None:
+    """Find a detector that answers no questions before any work is done."""
+    for reference in chosen:
+        if isinstance(reference, (str, DetectorCard)):
+            card, cls = detector_card(reference)
+            refuse_mute(card.name, cls)
 
 
 def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[Plan], list[Asked]]:

@@ -230,7 +230,7 @@ def test_the_committed_board_is_made_of_its_rows() -> None:
 def test_the_committed_explanation_boards_are_made_of_their_results(name: str) -> None:
     """Results against their signatures and resamples; tables, from the results again."""
     folder = Path(__file__).parents[1] / "leaderboards"
-    board = gather([name, str(folder / "explanations")])
+    board = gather([name])
     for format in set(FORMATS) - {"json"}:
         assert render(board, format) == (folder / f"{name}.{format}").read_text(encoding="utf-8"), format
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -320,3 +321,75 @@ def test_image_level_questions_alone_have_the_same_interval(rules: Path) -> None
     )  # fmt: skip
     assert once.scores[""]["m"].ci == pytest.approx(many.scores[""]["m"].ci, abs=1e-12)
     assert once.scores[""]["m"].value == pytest.approx(float(values.mean()), abs=1e-12)
+
+
+def test_odd_characters_of_an_explainer_are_stored(rules: Path, tmp_path: Path) -> None:
+    found = run_toy(rules, tmp_path / "o", "Odd")["toy_questions.Odd"]
+    assert found.statuses == {"ok": 72} and found.metrics["verdict_accuracy"].value == 1.0
+
+
+def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
+    """Treebank tokens and METEOR are not to be had; verdicts, consistency, regions and image dependence are."""
+    card = tmp_path / "toy.yaml"
+    card.write_text(RULES.replace("tokenizer: none", "tokenizer: ptb").replace("[bleu,", "[bleu, meteor,"))
+    command = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{TOY}:Looker", "-s", FACES, "-p", str(card)]
+    nowhere = tmp_path / "bin"
+    nowhere.mkdir()
+    there = os.environ | {"PATH": str(nowhere), "M2F2BENCH_CACHE": str(tmp_path / "cache")}
+    there.pop("JAVA_HOME", None)
+    subprocess.run([*command, "--out", str(tmp_path / "o")], check=True, capture_output=True, env=there)
+    folder = tmp_path / "o" / "toy_questions.Looker--toy_questions.Faces--toy"
+    found = json.loads((folder / "result.json").read_text())
+    for name in ("bleu", "rouge_l", "cider", "meteor"):
+        assert found["metrics"][name]["value"] is None and "Java" in found["metrics"][name]["reason"]
+    for name in ("verdict_accuracy", "consistency", "region_f1"):
+        assert found["metrics"][name]["value"] == 1.0
+    assert found["details"]["image_dependence"]["across"]["verdict_accuracy"]["kept"] == 0.0
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+def test_consistency_is_of_the_whole_image(tmp_path: Path, rules: Path) -> None:
+    """P(fake) says nothing of one region, and an answer left out does not take its image's score along."""
+    words = ("real", "fake")
+    names = [(f"test{i:02d}_{region}", region, i % 2) for i in range(24) for region in ("image", "eyes")]
+    texts = {name: f"The {region} looks {words[label]}." for name, region, label in names}
+    texts["test01_eyes"] = "The eyes look real."  # in a fake: not against the score of the image
+    path = tmp_path / "answers.jsonl"
+
+    def scored(lines: dict[str, str]) -> Result:
+        rows = [{"id": name, "text": text, "score": float(int(name[4:6]) % 2)} for name, text in lines.items()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return m2f2bench.score(path, protocol=str(rules), dataset=FACES)
+
+    whole = scored(texts).metrics["consistency"]
+    assert whole.value == 1.0 and whole.n_real + whole.n_fake == 24
+    less = scored({name: text for name, text in texts.items() if name != "test03_image"})
+    assert less.metrics["consistency"].value == 23 / 24, "the score is known from the other answer"
+    path.write_text(path.read_text().replace('"score": 0.0', '"score": 0.25', 1))
+    with pytest.raises(m2f2bench.M2F2BenchError, match="another one about its image"):
+        m2f2bench.score(path, protocol=str(rules), dataset=FACES)
+
+
+@pytest.mark.parametrize("limit", [6, 8, 12, 24, 48])
+def test_a_limit_keeps_both_classes(limit: int) -> None:
+    asked = ask("synthetic", "judge", limit=limit)
+    share = sum(question.label for question in asked.questions) / len(asked.questions)
+    assert len(asked.questions) == limit and 0.75 <= share <= 0.9  # five of six are fake
+
+
+def test_names_and_mistakes_of_use(cli, one_line, rules: Path, tmp_path: Path) -> None:
+    path = answer_lines(tmp_path / "answers.jsonl", {"test00_eyes": "real"})
+    assert "slashes" in one_line(cli("score", path, "-p", rules, "-s", FACES, "--name", "a/b", "--out", tmp_path / "o"))
+    assert "has no 'nope' for score" in one_line(cli("score", path, "-p", rules, "-s", FACES, "--column", "score=nope"))
+    line = one_line(cli("run", "-d", f"{TOY}:Mute", "-s", FACES, "-p", "frame", "-p", rules, "--out", tmp_path / "m"))
+    assert "answers no questions" in line and not (tmp_path / "m").exists()
+
+
+def test_the_controls_of_each_file_are_its_own(cli, rules: Path, tmp_path: Path) -> None:
+    one = answer_lines(tmp_path / "one.jsonl", {f"test{i:02d}_image": "The image looks fake." for i in range(24)})
+    other = answer_lines(tmp_path / "other.jsonl", {"test00_eyes": "Well."})
+    outcome = cli("score", one, other, "-p", rules, "-s", FACES, "--out", tmp_path / "o")
+    assert outcome.status == 0, outcome.err
+    pages = {name: next((tmp_path / "o").glob(f"{name}--*/report.html")).read_text() for name in ("one", "other")}
+    assert "medoid-verdict" in pages["one"] and "medoid-verdict" not in pages["other"]
+    assert "medoid-label" in pages["other"]

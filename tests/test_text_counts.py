@@ -17,6 +17,7 @@ from m2f2bench.scoring.statistic import Statistic, estimate
 from m2f2bench.scoring.text import cider
 from m2f2bench.scoring.text.items import make_items
 from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
+from m2f2bench.scoring.text.overlap import common_words
 
 pytest.importorskip("pycocoevalcap.bleu.bleu")
 from pycocoevalcap.bleu.bleu import Bleu
@@ -212,3 +213,13 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     found = text_statistics(["bleu1", "rouge_l"], ["a"], [("a",)], TextSettings("ptb"))
     assert set(found.missing) == {"bleu1", "rouge_l"}
     assert {line.rpartition(": ")[2] for line in found.missing.values()} == {"run `pip install pycocoevalcap`"}
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=30), st.lists(st.sampled_from("abcd"), max_size=30))
+def test_common_words_are_those_of_the_table(first: list[str], other: list[str]) -> None:
+    """Against the textbook's table, cell by cell."""
+    table = [[0] * (len(other) + 1) for _ in range(len(first) + 1)]
+    for i, a in enumerate(first):
+        for j, b in enumerate(other):
+            table[i + 1][j + 1] = table[i][j] + 1 if a == b else max(table[i][j + 1], table[i + 1][j])
+    assert common_words(first, other) == table[-1][-1]

@@ -96,6 +96,13 @@ class Parrot(Looker):
         return ["The mouth looks fake. The mouth is misaligned."] * len(images)
 
 
+class Odd(Looker):
+    """Answers with half of a surrogate pair, a line break and a NUL."""
+
+    def explain(self, images: Sequence[np.ndarray], questions: Sequence[str]) -> list[str]:
+        return [text + "\ud800\r\u2028\x00" for text in super().explain(images, questions)]
+
+
 class Fails(Looker):
     """Fails on dark pictures below 60."""
 

@@ -84,8 +84,12 @@ def score(
         str | None, typer.Option("--name", help="Whose rows or answers they are. Default: the file's.")
     ] = None,
     controls: Annotated[
-        bool, typer.Option("--controls/--no-controls", help="Answers: also those of controls that see no image.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--controls/--no-controls",
+            help="Answers: also those of controls that see no image. Default: not with --json.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Answers: write a run's folder for each here.")] = None,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -104,7 +108,7 @@ def score(
             [file] if together else [[path] for path in file],
             {"protocol": protocol, "dataset": dataset, "split": split, "detector": name, "columns": mapping(column)},
             out,
-            controls and not as_json,
+            not as_json if controls is None else controls,
             as_json,
         )
         return

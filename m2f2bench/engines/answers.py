@@ -7,12 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..adapters.base import Adapter
-from ..backends.base import Detector, Explainer, PlainDetector
+from ..backends.base import Detector, PlainDetector
 from ..errors import DetectorError, FrameError, M2F2BenchError, first_line
 from ..records import Answer, Frame, Question
 
 AHEAD = 4
 """Images that are decoded ahead."""
+
+
+def refuse_mute(name: str, own: object) -> None:
+    """Raise DetectorError unless a detector, or its class, has a method `explain`."""
+    if not callable(getattr(own, "explain", None)):
+        raise DetectorError(
+            f"detector '{name}' answers no questions: take one whose class is a m2f2bench.Explainer, or a protocol "
+            f"about P(fake)"
+        )
 
 
 class Asker:
@@ -22,14 +31,10 @@ class Asker:
         """`detector` is an Explainer, or wraps an object that has a method `explain(images, questions)`."""
         self.name = detector.card.name
         own = detector.plain if isinstance(detector, PlainDetector) else detector
-        if not isinstance(own, Explainer) and not callable(getattr(own, "explain", None)):
-            raise DetectorError(
-                f"detector '{self.name}' answers no questions: take one whose class is a m2f2bench.Explainer, "
-                f"or a protocol about P(fake)"
-            )
+        refuse_mute(self.name, own)
         self.own: Any = own
 
-    def answers(self, image: Any, questions: Sequence[Question]) -> list[str | None]:
+    def answers(self, image: Any, questions: Sequence[Question]) -> list[str]:
         """A text for each question about one image. It is given the questions' texts alone: no label, no reference.
 
         Raises DetectorError for another number of answers or what is no text; what else the detector raises passes.
@@ -40,7 +45,7 @@ class Asker:
                 f"detector '{self.name}' gave {len(found)} answers to {len(questions)} questions, or some that are no "
                 f"texts: explain(images, questions) gives one text for each pair"
             )
-        return list(found)
+        return [text.encode("utf-8", "replace").decode() for text in found]  # half of a surrogate pair is no text
 
 
 def answer(
@@ -76,7 +81,7 @@ def answer(
                     ) from error
                 yield [Answer(q.id, frame.id, "", "error", score, first_line(error)) for q in questions]
                 continue
-            yield [Answer(q.id, frame.id, text or "", "ok", score) for q, text in zip(questions, texts, strict=True)]
+            yield [Answer(q.id, frame.id, text, "ok", score) for q, text in zip(questions, texts, strict=True)]
 
 
 def _read(adapter: Adapter, frame: Frame) -> tuple[Any, str]:

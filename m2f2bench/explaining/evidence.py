@@ -14,7 +14,7 @@ import numpy as np
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..errors import CardError, DataError, ScoreError, near
 from ..loading import Dataset, load_dataset, load_explanation
-from ..protocol import spread
+from ..protocol import spread_by_method
 from ..records import Answer, Question, Result
 from ..results import stored_at
 from ..scoring.answers import Answers, joined
@@ -122,7 +122,9 @@ def ask(
         questions += found
     _check_unique(questions)
     if limit is not None:
-        kept = set(spread(list(dict.fromkeys(question.frame for question in questions)), limit))
+        about = {question.frame for question in questions}
+        frames = [frame for frame in loaded.frames(split) if frame.id in about]
+        kept = {frame.id for frame in spread_by_method(frames, limit)}
         questions = [question for question in questions if question.frame in kept]
     return Asked(loaded, split, card, questions, limit, _altered(loaded, split))
 
@@ -187,6 +189,8 @@ def load_answers(
     else:
         by, card = detector_fields(detector or "+".join(p.stem for p in places), "unknown", "unknown", "unknown"), None
     if detector is not None:
+        if "/" in detector or "\\" in detector or detector.startswith("."):
+            raise ScoreError(f"'{detector}' is no explainer's name: leave out slashes and a leading point")
         by = by | {"det": detector}
     return gather_answers(found, asked, by, card)
 

@@ -34,6 +34,7 @@ def read_answer_files(
     judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
     found: dict[str, Answer] = {}
     where: dict[str, str] = {}
+    scores: dict[str, float | None] = {}
     for path in paths:
         for place, answer in _answers(path, judge, dict(columns or {})):
             if answer.question not in known:
@@ -47,7 +48,19 @@ def read_answer_files(
                 answer.question, known[answer.question].frame, answer.text, answer.status, answer.score, answer.message
             )
             where[answer.question] = place
+            frame = known[answer.question].frame
+            _refuse_two_scores(scores.get(frame), answer, place)
+            scores[frame] = answer.score if scores.get(frame) is None else scores[frame]
     return found
+
+
+def _refuse_two_scores(first: float | None, answer: Answer, place: str) -> None:
+    """Raise ScoreError where two answers about one image come with different scores."""
+    if first is not None and answer.score is not None and first != answer.score:
+        raise ScoreError(
+            f"{place}: question '{answer.question}' has the score {answer.score:g} and another one about its image "
+            f"{first:g}: a score is P(fake) of the image"
+        )
 
 
 def _cut(text: str) -> str:
@@ -89,7 +102,9 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
     published = "prompt" in row and "image" in row
     identifier = _identifier(row, where, judge, columns, published)
     score = row.get(columns.get("score", "score"))
-    if score is not None and not (isinstance(score, (int, float)) and 0.0 <= score <= 1.0):
+    if "score" in columns and columns["score"] not in row:
+        raise ScoreError(f"{where} has no '{columns['score']}' for score{near(columns['score'], row)}")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
         raise ScoreError(f"{where}: its score is {score!r}, and P(fake) in [0, 1] is wanted")
     text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
     return Answer(identifier, "", _MARKS.sub("", text).strip() if published else text, score=score)

@@ -14,7 +14,8 @@ from ..rules import TEXT_METRICS
 from ..scoring.dependence import swaps
 from ..scoring.diversity import diversity
 from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
-from ..scoring.statistic import Bools, Statistic, estimate
+from ..scoring.regions import called_regions, region_statistics
+from ..scoring.statistic import Statistic, estimate
 from ..signature import answers_hash, versions
 from .evidence import AnswerEvidence
 
@@ -39,10 +40,10 @@ class ScoredAnswers:
 def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAnswers:
     """The result that one explainer's answers come to under their protocol.
 
-    Every metric overall (`metrics`), of real and of fake frames (`labels`), of each region (`regions`) and manipulation
-    (`methods`, the questions about its own frames alone), with percentile intervals from resampled clusters of images.
-    `details` hold the verdicts, the diversity of the answers and, with `dependence`, how much of the metrics is left
-    when the answers are those to the same questions about other images.
+    Every metric overall (`metrics`), where a right answer says real or fake (`labels`), of each region (`regions`) and
+    manipulation (`methods`, the questions about its own frames alone), with percentile intervals from resampled
+    clusters of images. `details` hold the verdicts, the diversity of the answers and, with `dependence`, how much of
+    the metrics is left when the answers are those to the same questions about other images.
     """
     answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
     cluster, n_clusters, by = evidence.clusters
@@ -53,7 +54,6 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
     for field, name in masks:
         scores = with_reasons(found.scores.get(f"{field} {name}", {}), explained.missing, protocol.metrics)
         told[field][name] = scores
-    counted = explained.compared | explained.judged
     card = evidence.card
     result = Result(
         detector=evidence.detector,
@@ -69,7 +69,7 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
         signature=evidence.signature,
         measured=evidence.measured,
         clusters={"by": by, "n": n_clusters, "independent": n_clusters == len(answers)},
-        details=_details(evidence, counted) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
+        details=_details(evidence) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
         training_datasets=card.training_datasets if card else (),
         predictions=answers_hash(answers),
         protocol_card=protocol.model_dump(mode="json"),
@@ -79,7 +79,7 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
     return ScoredAnswers(result, found.drawn)
 
 
-def _details(evidence: AnswerEvidence, counted: Bools) -> dict[str, Any]:
+def _details(evidence: AnswerEvidence) -> dict[str, Any]:
     answers, explained = evidence.answers, evidence.explained
     told: dict[str, Any] = {
         "questions": {
@@ -102,11 +102,28 @@ def _details(evidence: AnswerEvidence, counted: Bools) -> dict[str, Any]:
             }
             for word, label in (("real", REAL), ("fake", FAKE))
         }
-    texts = answers.text[explained.compared & counted].tolist()
+    lacking = np.isnan(answers.score)
+    if lacking.any() and not lacking.all():
+        told["images_without_score"] = len(set(answers.frame[lacking].tolist()))
+    if explained.grounded.any():
+        told["region_f1_of_references"] = _reference_grounding(evidence)
+    texts = answers.text[explained.compared & (answers.status == "ok")].tolist()
     if texts:
         training = {ref for question in evidence.asked.training for ref in question.references}
         told["diversity"] = {k: v for k, v in diversity(texts, training or None).items() if k != "commonest"}
     return told
+
+
+def _reference_grounding(evidence: AnswerEvidence) -> float | None:
+    """The region F1 that the first reference of each question reaches as an answer: more is hardly to be had."""
+    answers, grounded = evidence.answers, evidence.explained.grounded
+    own = answers.only(grounded)
+    called = [called_regions(refs[0]) if refs else frozenset[str]() for refs in own.references.tolist()]
+    everything = np.ones(len(own), dtype=bool)
+    truth = [evidence.asked.altered.get(frame) for frame in own.frame.tolist()]
+    of = region_statistics(called, truth, everything)["region_f1"].over(everything, np.zeros(len(own), np.int64), 1)
+    value = float(of(np.ones((1, 1)))[0])
+    return None if np.isnan(value) else value
 
 
 def image_dependence(evidence: AnswerEvidence) -> dict[str, Any]:
@@ -114,28 +131,35 @@ def image_dependence(evidence: AnswerEvidence) -> dict[str, Any]:
 
     An explainer that is deterministic answers a question's text and an image, so the answer to the same text about
     another image is at hand wherever that was asked of both. `within` takes an image of the same label, `across` one of
-    the other label; ROUNDS seeded shuffles. For each metric: `true` and `shuffled`, both over the `n` questions that
-    have such a partner, and `kept`, the one over the other, with its interval over the same resampled clusters. An
-    explainer that does not look at the image keeps all of it (1). Where every question states the label, or no text is
-    asked twice, it is not defined and says so.
+    the other label; ROUNDS seeded shuffles. For each metric: `true` and `shuffled`, both over those `n` of its
+    questions that have such a partner, and `kept`, the one over the other, with its interval over the same resampled
+    clusters. An explainer that does not look at the image keeps all of it (1). Where every question states the label,
+    or no text is asked twice, it is not defined and says so.
     """
     answers, protocol = evidence.answers, evidence.protocol
-    drawn = swaps(answers.asked, answers.frame, answers.label, answers.kind, protocol.bootstrap.seed, ROUNDS)
+    ok = np.flatnonzero(answers.status == "ok")
+    own = answers.only(answers.status == "ok")
+    drawn = swaps(own.asked, own.frame, own.label, own.kind, protocol.bootstrap.seed, ROUNDS)
     names = [name for name in protocol.metrics if name in SWAPPED and name in evidence.explained.statistics]
-    return {way: _kept(evidence, taken, names) for way, taken in drawn.items()}
+    found = {}
+    for way, rows in drawn.items():
+        taken = np.full((ROUNDS, len(answers)), -1, dtype=np.int64)
+        taken[:, ok] = np.where(rows >= 0, ok[np.maximum(rows, 0)], -1) if len(ok) else -1
+        found[way] = _kept(evidence, taken, names)
+    return found
 
 
 def _kept(evidence: AnswerEvidence, taken: Any, names: Sequence[str]) -> dict[str, Any]:
     answers, protocol = evidence.answers, evidence.protocol
-    usable = (taken >= 0).all(axis=0) & (answers.status == "ok")
-    usable &= (answers.status[np.maximum(taken, 0)] == "ok").all(axis=0)
+    usable = (taken >= 0).all(axis=0)
     if not usable.any():
         return {"n": 0, "reason": "no question's text is asked of another such image"}
     own, orders = answers.only(usable), [np.flatnonzero(usable), *(row[usable] for row in taken)]
     textual: list[str] = [name for name in names if name in TEXT_METRICS]
     others: list[str] = [name for name in names if name not in textual]
     plain = protocol.model_copy(update={"tokenizer": "none", "cider_df": "fixed"})
-    parts = [(_tokenized(answers, protocol), textual), (answers, others)]
+    parts = [(_tokenized(answers, protocol), textual)] if textual else []
+    parts.append((answers, others))
     statistics: dict[str, Statistic] = {}
     for whole, some in parts:
         for i, order in enumerate(orders if some else ()):
@@ -156,8 +180,9 @@ def _share_kept(
     scores: Mapping[str, Score], drawn: Mapping[str, Floats], name: str, level: float
 ) -> dict[str, float | list[float] | None]:
     values = [scores[f"{i} {name}"].value for i in range(ROUNDS + 1)]
+    n = scores[f"0 {name}"].n_real + scores[f"0 {name}"].n_fake
     if any(value is None for value in values) or not values[0]:
-        return {"true": values[0], "shuffled": None, "kept": None, "ci": None}
+        return {"n": n, "true": values[0], "shuffled": None, "kept": None, "ci": None}
     shuffled = float(np.mean([v for v in values[1:] if v is not None]))
     ci = None
     if drawn:
@@ -166,7 +191,7 @@ def _share_kept(
         ratios = above[below > 0.0] / below[below > 0.0]
         tail = (1.0 - level) / 2.0
         ci = [float(v) for v in np.nanquantile(ratios, [tail, 1.0 - tail])] if len(ratios) else None
-    return {"true": values[0], "shuffled": shuffled, "kept": shuffled / values[0], "ci": ci}
+    return {"n": n, "true": values[0], "shuffled": shuffled, "kept": shuffled / values[0], "ci": ci}
 
 
 def _tokenized(answers: Answers, protocol: Any) -> Answers:

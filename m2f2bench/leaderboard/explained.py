@@ -50,6 +50,10 @@ def _notes(result: Result) -> list[str]:
         lines.append(f"verdicts read ({result.protocol_card['verdict']}): {'; '.join(parts)}")
     if "questions_without_reference" in result.details:
         lines.append(f"{result.details['questions_without_reference']} questions have no reference: no text metric")
+    if "images_without_score" in result.details:
+        lines.append(f"{result.details['images_without_score']} images have no score: not in the consistency")
+    if (ceiling := result.details.get("region_f1_of_references")) is not None:
+        lines.append(f"region F1 of the references themselves: {ceiling:.3f}")
     if found := result.details.get("diversity"):
         lines.append(f"diversity: {_diversity(found)}")
     for way, kept in result.details.get("image_dependence", {}).items():
@@ -79,5 +83,5 @@ def _dependence(kept: dict[str, Any]) -> str:
     for name, one in kept.items():
         if isinstance(one, dict) and one["kept"] is not None:
             ends = f" [{one['ci'][0]:.2f}, {one['ci'][1]:.2f}]" if one["ci"] else ""
-            parts.append(f"{title(name)} {one['kept']:.2f}{ends}")
-    return f"kept of {', '.join(parts)} ({kept['n']} questions)" if parts else "no metric is defined"
+            parts.append(f"{title(name)} {one['kept']:.2f}{ends} ({one['n']})")
+    return f"kept (of so many questions) {', '.join(parts)}" if parts else "no metric is defined"

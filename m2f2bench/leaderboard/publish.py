@@ -16,13 +16,15 @@ from .board import Board, build_board
 from .render import FORMATS, render, table_markdown
 
 BOARD = "leaderboard"
+HOMES = ("results", "explanations")
+"""Where results lie beside the leaderboard cards."""
 
 
 def gather(places: Sequence[str], published: bool = False) -> Board:
     """The board of one leaderboard card, of folders with results, or of a card over given folders.
 
-    A card by itself is filled from the `results/` folders beside the leaderboard cards. `published`: with others'
-    figures.
+    A card by itself is filled from the folders beside the leaderboard cards (`results/` and `explanations/`), with what
+    its columns ask for. `published`: with others' figures.
     """
     card: LeaderboardCard | None = None
     folders: list[Path] = []
@@ -35,11 +37,16 @@ def gather(places: Sequence[str], published: bool = False) -> Board:
         else:
             raise DataError(f"'{place}' is a second leaderboard: give one, and folders of results")
     if not folders:
-        folders = [f / "results" for f in card_folders("leaderboards") if any((f / "results").glob("*.json"))]
+        homes = [f / name for f in card_folders("leaderboards") for name in HOMES]
+        folders = [place for place in homes if any(place.glob("*.json"))]
         if card is None:
             known = ", ".join(path.stem for path in iter_cards("leaderboards"))
             raise DataError(f"give a folder of results, for instance runs/, or a leaderboard: {known}")
-    return build_board(read_stored(folders), card, load_published() if published else ())
+    stored = read_stored(folders)
+    if card is not None:
+        wanted = {(column.dataset, column.protocol) for column in card.columns}
+        stored = [one for one in stored if (one.result.dataset, one.result.protocol) in wanted]
+    return build_board(stored, card, load_published() if published else ())
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:

@@ -49,8 +49,12 @@ class Answers:
 
 
 def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: Mapping[str, Answer]) -> Answers:
-    """Questions with their frames (by id) and their answers (by the question's id); one without is `missing`."""
+    """Questions with their frames (by id) and their answers (by the question's id); one without is `missing`.
+
+    A frame's score is that of any answer about it: they are the same.
+    """
     given = [answers.get(q.id) or Answer(q.id, q.frame, "", "missing") for q in questions]
+    scores = {one.frame: one.score for one in given if one.score is not None}
     asked = [frames[q.frame] for q in questions]
     references = np.empty(len(questions), dtype=object)
     references[:] = [q.references for q in questions]
@@ -71,5 +75,5 @@ def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: 
         references=references,
         text=strings([a.text if a.status == "ok" else "" for a in given]),
         status=strings([a.status for a in given]),
-        score=np.array([np.nan if a.score is None else a.score for a in given], dtype=np.float64),
+        score=np.array([scores.get(q.frame, np.nan) for q in questions], dtype=np.float64),
     )

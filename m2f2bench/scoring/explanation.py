@@ -1,8 +1,8 @@
 """What answers to questions come to under a protocol: texts against references, verdicts, consistency, grounding.
 
 The texts of all questions but those of kind `judge` are compared with references; verdicts are read from the answers to
-all but those of kind `released`, whose questions state the label; which regions an answer calls manipulated is read
-where a question is about the whole image.
+all but those of kind `released`, whose questions state the label. Which regions an answer calls manipulated, and
+whether its verdict agrees with the explainer's own P(fake), is read where a question is about the whole image.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def explain(
     if set(names) & set(VERDICT_METRICS):
         made |= verdict_statistics(verdicts, answers.label, judged)
     if "consistency" in names:
-        made["consistency"] = consistency(verdicts, answers.score, judged)
+        made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is of the whole image
     if set(names) & set(GROUNDING_METRICS[1:]):
         made |= region_statistics(called, truth, grounded)
     found.statistics.update(made)

@@ -39,6 +39,8 @@ RANGES = {
 FEW_CLUSTERS = 40
 """With 10, 20 and 40 videos 95% intervals of the AUC held the truth in 86, 92 and 94% of 1,000 simulated cases."""
 NO_SPREAD = 1e-12
+AT_END = 1e-7
+"""So near to the end of its range a value stands at it: BLEU's small constants keep a perfect one off by 1e-9."""
 THREADS = 2
 
 
@@ -155,7 +157,7 @@ def percentile_interval(
         return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"
     tail = (1.0 - resampling.level) / 2.0
     low, high = np.quantile(defined, [tail, 1.0 - tail])
-    if ends and high - low < NO_SPREAD and min(value - ends[0], ends[1] - value) < NO_SPREAD:
+    if ends and high - low < AT_END and min(value - ends[0], ends[1] - value) < AT_END:
         return boundary(value, groups, resampling.level, ends[0]), None
     return (min(float(low), value), max(float(high), value)), None
 

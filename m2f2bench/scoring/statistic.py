@@ -121,6 +121,8 @@ def estimate(
         else:
             held = len(np.unique(cluster[used]))
             ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)
+            if ci is not None and one.ends is None and ci[0] == ci[1]:
+                ci, why = None, "no interval: all resamples agree"
             score = Score(value, n_real, n_fake, ci, why)
         scores.setdefault(group, {})[name] = score
     by_group: dict[str, dict[str, Floats]] = {}

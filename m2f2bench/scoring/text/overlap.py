@@ -1,7 +1,8 @@
-"""BLEU and ROUGE-L, counted by pycocoevalcap's own functions."""
+"""BLEU, counted by pycocoevalcap's own functions, and ROUGE-L, equal to its."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,9 +65,33 @@ def sentence_bleu(counts: Floats) -> Floats:
 def rouge_values(items: Items) -> Floats:
     """ROUGE-L of each item, [N] in [0, 1]: F with beta 1.2 of the highest precision and the highest recall of any
     reference (Lin, 2004). NaN for an item without references."""
-    score = java.counting("rouge.rouge").Rouge().calc_score
-    values = [score([text], list(references)) for text, references in items.pairs]
+    beta = float(java.counting("rouge.rouge").Rouge().beta) ** 2
+    values = []
+    for text, references in items.pairs:
+        words, others = text.split(" "), [reference.split(" ") for reference in references]
+        common = [common_words(words, other) for other in others]
+        precision = max(common) / len(words)
+        recall = max(n / len(other) for n, other in zip(common, others, strict=True))
+        both = recall + beta * precision
+        values.append((1.0 + beta) * precision * recall / both if both > 0.0 else 0.0)
     return items.spread(np.array(values, dtype=np.float64))
+
+
+def common_words(first: Sequence[str], other: Sequence[str]) -> int:
+    """The length of the longest common subsequence of two lists of words.
+
+    By whole numbers whose bits are the other's words (Hyyrö, Information Processing Letters 2004): an answer of
+    100,000 words takes a moment.
+    """
+    places: dict[str, int] = {}
+    for place, word in enumerate(other):
+        places[word] = places.get(word, 0) | 1 << place
+    every = (1 << len(other)) - 1
+    unmatched = every
+    for word in first:
+        hit = unmatched & places.get(word, 0)
+        unmatched = ((unmatched + hit) | (unmatched - hit)) & every
+    return len(other) - unmatched.bit_count()
 
 
 def rouge_statistic(values: Floats) -> Statistic:

@@ -238,10 +238,31 @@ def test_the_committed_explanation_boards_are_made_of_their_results(name: str) -
 def test_the_committed_explanation_results_are_sound() -> None:
     folder = Path(__file__).parents[1] / "leaderboards" / "explanations"
     files = sorted(folder.glob("*.json"))
-    assert len(files) == 42
+    assert len(files) == 44
     for file in files:
         assert m2f2bench.validate_result(file) == [], file
         assert file.with_suffix(".parquet").is_file(), file
     published = next(file for file in files if file.name.startswith("m2f2-det-published--ddvqa-c40--m2f2-released"))
     found = {name: one.value for name, one in read_stored([published])[0].result.metrics.items()}
     assert [round(found[f"bleu{n}"] or 0.0, 5) for n in range(1, 5)] == [0.53736, 0.47823, 0.43613, 0.40003]
+
+
+def test_the_readme_tells_the_explanations_as_they_are() -> None:
+    """Every number of its table of controls is a committed result's, value and interval."""
+    root = Path(__file__).parents[1]
+    text = (root / "README.md").read_text(encoding="utf-8")
+    stored = read_stored([root / "leaderboards" / "explanations"])
+    found = {one.result.detector + one.result.protocol: one.result for one in stored}
+
+    def told(score: Score) -> str:
+        assert score.value is not None and score.ci is not None
+        large = score.value >= 1.0
+        numbers = [f"{v:.2f}" if large else f"{v:.3f}".lstrip("0") for v in (score.value, *score.ci)]
+        return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+    names = ("m2f2-det-published", "control-medoid-verdict@m2f2-det-published", "control-medoid-label")
+    names += ("control-frequent-verdict@m2f2-det-published", "control-frequent-label", "control-frequent-hidden")
+    for name in (*names, "control-example", "control-shuffled"):
+        words, meaning = found[name + "explain-released"].metrics, found[name + "explain-released-meaning"].metrics
+        cells = [told(words[key]) for key in ("bleu", "rouge_l", "cider", "meteor")] + [told(meaning["bertscore_f1"])]
+        assert f"| {' | '.join(cells)} |" in text, name

@@ -62,6 +62,8 @@ def _answers(
     key = run_key(detector, asked.dataset.card) + "-" + "+".join(asked.protocol.questions)
     frames = {frame.id: frame for frame in asked.dataset.frames(asked.split)}
     with AnswerStore(folder, key) as store:
+        known = store.siblings(f"{detector.card.name}--{asked.dataset.name}")
+        store.append([known[q.id] for q in asked.questions if q.id in known and q.id not in store.rows])
         wanted: dict[str, list[Question]] = {}
         for question in asked.questions:
             if question.id not in store.rows:
@@ -121,6 +123,9 @@ def control_evidence(asked: Asked, judge: str = "", verdicts: Mapping[str, int] 
         if (control.needs == "verdict") != bool(verdicts):
             continue
         answers = control_answers(name, asked.questions, asked.training, verdicts=verdicts, seed=seed)
+        if all(one.status != "ok" for one in answers):
+            log.info("control %s is left out: %s", name, answers[0].message if answers else "nothing is asked")
+            continue
         by = detector_fields(f"{PREFIX}{name}" + (f"@{judge}" if judge else ""), "none", seed=seed)
         found.append(gather_answers({one.question: one for one in answers}, asked, by))
     return found

@@ -26,7 +26,7 @@ from .results import VALIDATION_SUFFIX, read_stored, run_name
 from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
 from .signature import detector_signature, run_key
-from .store import PREDICTIONS, RESULT, PredictionStore, read_key, read_parquet
+from .store import RESULT, PredictionStore
 from .trainer import train
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class Results(list[Result]):
         """One more result with its folder."""
         self.append(result)
         self.folders.append(folder)
+
+    def add_all(self, pairs: Iterable[tuple[Result, Path]]) -> None:
+        """More results with their folders."""
+        for result, folder in pairs:
+            self.add(result, folder)
 
     def board(self) -> Board:
         """The leaderboard, with what the rows of these runs say of it."""
@@ -131,18 +136,17 @@ def run(
     seen: set[str] = set()
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
-        name = detector.card.name
-        if name in seen:
-            raise CardError(f"two detectors are named '{name}': rename one card, or run them apart")
-        seen.add(name)
+        if detector.card.name in seen:
+            raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
+        seen.add(detector.card.name)
         for plan in plans:
-            results.add(run_one(detector, plan, folder, batch_size, workers), folder / plan.folder(name))
+            result = run_one(detector, plan, folder, batch_size, workers)
+            results.add(result, folder / plan.folder(detector.card.name))
         for one, beside in zip(asked, controls, strict=True):
             known = [result for result, _ in beside]
-            for result, place in answerer.run_explainer(detector, one, folder, known, batch_size, workers):
-                results.add(result, place)
-    for result, place in (pair for beside in controls for pair in beside):
-        results.add(result, place)
+            results.add_all(answerer.run_explainer(detector, one, folder, known, batch_size, workers))
+    for beside in controls:
+        results.add_all(beside)
     for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
         dataset.adapter.close()
     return results
@@ -254,12 +258,12 @@ def run_one(detector: Detector, plan: Plan, out: Path, batch_size: int = 32, wor
 
 def _predict(detector: Detector, plan: Plan, folder: Path, batch_size: int, workers: int) -> Rows:
     """A plan's rows, from disk as far as they are there."""
-    card, out = detector.card, folder.parent
+    card = detector.card
     key = run_key(detector, plan.dataset.card)
     with PredictionStore(folder, key) as store:
         wanted = [frame for frame in plan.frames if frame.id not in store.rows]
         if wanted:
-            known = _siblings(out, f"{card.name}--{plan.dataset.name}", folder, key)
+            known = store.siblings(f"{card.name}--{plan.dataset.name}")
             store.append([known[frame.id] for frame in wanted if frame.id in known])
             wanted = [frame for frame in wanted if frame.id not in known]
         with progress_bar(folder.name, len(wanted)) as advance:
@@ -269,15 +273,6 @@ def _predict(detector: Detector, plan: Plan, folder: Path, batch_size: int, work
         finished = store.finish(frame.id for frame in plan.frames)
     _warn(folder.name, finished)
     return from_predictions(finished)
-
-
-def _siblings(out: Path, name: str, folder: Path, key: str) -> dict[str, Any]:
-    """Rows of the same key that another protocol's run has already finished under `out`."""
-    known = {}
-    for path in sorted(out.glob(f"{name}--*/{PREDICTIONS}")):
-        if path.parent != folder and read_key(path) == key:
-            known.update({row.frame: row for row in read_parquet(path)})
-    return known
 
 
 def _warn(name: str, rows: Sequence[Any]) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions.parquet"
 RESULT = "result.json"
-PARTIAL = "predictions.partial.jsonl"
 KEY = b"m2f2bench.key"
 ANSWERS = "answers.parquet"
 NUMBERS = {"label": "int8", "score": "double"}
@@ -104,6 +103,14 @@ class RowStore(Generic[R]):
         self._write(lines)
         self._pending += len(rows)
         self._rows.update((self.of(row), row) for row in rows)
+
+    def siblings(self, name: str) -> dict[str, R]:
+        """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished."""
+        known = {}
+        for path in sorted(self.folder.parent.glob(f"{name}--*/{self.name}")):
+            if path.parent != self.folder and read_key(path) == self.key:
+                known.update({self.of(row): row for row in self.read(path)})
+        return known
 
     def finish(self, order: Iterable[str]) -> list[R]:
         """Write the finished file with the rows of these ids in this order, and drop the partial file."""

@@ -127,6 +127,11 @@ def test_a_run_is_killed_and_goes_on(rules: Path, tmp_path: Path) -> None:
         subprocess.run([*command, "--out", str(tmp_path / out)], check=True, capture_output=True)
     calls = len(Path(f"{slow}.log").read_text()) - before
     assert calls == (24 - known // 3) + 24  # the rest of the first, and all of the second
+    other = tmp_path / "other.yaml"
+    other.write_text(RULES.replace("name: toy", "name: other\nreferences: first"))
+    asked = len(Path(f"{slow}.log").read_text())
+    subprocess.run([*command[:-1], str(other), "--out", str(tmp_path / "a")], check=True, capture_output=True)
+    assert len(Path(f"{slow}.log").read_text()) == asked, "the same questions are not asked again"
     first, second = (tmp_path / out / partial.parent.name for out in ("a", "b"))
     assert read_answers(first / ANSWERS) == read_answers(second / ANSWERS)
     assert (first / "result.json").read_bytes() == (second / "result.json").read_bytes()
@@ -225,6 +230,7 @@ def test_files_that_are_wrong(cli, one_line, rules: Path, tmp_path: Path, lines:
 def test_what_has_to_be_said(cli, one_line, rules: Path, tmp_path: Path) -> None:
     path = answer_lines(tmp_path / "answers.jsonl", {"test00_eyes": "real"})
     assert "give --dataset" in one_line(cli("score", path, "-p", rules))
+    assert "say which questions they are to" in one_line(cli("score", path))
     with_none = tmp_path / "faces"
     for label in ("real", "fake"):
         (with_none / label).mkdir(parents=True)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.store import PARTIAL, PREDICTIONS, RESULT, read_parquet
+from m2f2bench.store import PREDICTIONS, RESULT, read_parquet
 
 
 def detector(folder: Path, body: str) -> str:
@@ -218,7 +218,7 @@ def test_killed_at_random_moments_ends_the_same(squares: Path, tmp_path: Path) -
         process.wait()
         if (folder / RESULT).exists():
             break
-        recorded = (folder / PARTIAL).read_text().count("\n") - 1
+        recorded = (folder / "predictions.partial.jsonl").read_text().count("\n") - 1
         judged = len(log.read_text().splitlines())
         assert judged - recorded <= 3 * (kills + 1), "at most the batch in flight is lost by a kill"
     assert kills >= 3

@@ -13,7 +13,6 @@ from m2f2bench.errors import ScoreError, StoreError
 from m2f2bench.files import replacing, write_json
 from m2f2bench.records import Prediction
 from m2f2bench.store import (
-    PARTIAL,
     PREDICTIONS,
     PredictionStore,
     read_key,
@@ -30,7 +29,7 @@ def row(i: int, score: float | None = 0.5) -> Prediction:
 def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
     with PredictionStore(tmp_path, "k") as store:
         store.append([row(2), row(0)])
-    assert not (tmp_path / PREDICTIONS).exists() and (tmp_path / PARTIAL).exists()
+    assert not (tmp_path / PREDICTIONS).exists() and (tmp_path / "predictions.partial.jsonl").exists()
     with PredictionStore(tmp_path, "k") as store:
         assert list(store.rows) == ["f2", "f0"]
         store.append([row(1, None)])
@@ -47,7 +46,7 @@ def test_a_file_cut_anywhere_gives_back_its_whole_lines(tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("cut")
     with PredictionStore(folder, "k") as store:
         store.append([row(i, i / 7) for i in range(7)])
-    path = folder / PARTIAL
+    path = folder / "predictions.partial.jsonl"
     whole = path.read_bytes()
     kept = whole[: min(cut, len(whole))]
     path.write_bytes(kept)
@@ -120,7 +119,7 @@ def test_a_disk_that_fills_during_a_run_says_so_in_one_line_and_goes_on(cli, one
     words = ["run", "-d", "random", "-s", squares, "--out", folder, "--batch-size", "4"]
     line = one_line(cli(*words))
     assert "No space left on device" in line and str(folder) in line
-    partial = folder / "random--squares--frame" / PARTIAL
+    partial = folder / "random--squares--frame" / "predictions.partial.jsonl"
     kept = [json.loads(text)["frame"] for text in partial.read_text().splitlines()[1:]]
     assert 0 < len(kept) < 48
     ballast.unlink()

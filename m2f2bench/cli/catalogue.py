@@ -13,7 +13,7 @@ from ..registry import ADAPTERS, BACKENDS
 from .common import CardsOption, DataOption, JsonOption, echo_json, settle
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
-LISTED = (*KINDS, *REGISTRIES)
+LISTED = (*KINDS, *REGISTRIES, "controls")
 
 
 def list_names(
@@ -21,13 +21,18 @@ def list_names(
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the detectors, datasets, metrics (protocols), leaderboards, backends or adapters."""
+    """List the detectors, datasets, metrics (protocols), leaderboards, backends, adapters, or controls."""
     settle(cards)
     if kind not in LISTED:
         raise CardError(f"cannot list '{kind}'{near(kind, LISTED)}")
     rows: list[dict[str, Any]] = []
     broken: list[M2F2BenchError] = []
-    if kind in REGISTRIES:
+    if kind == "controls":
+        from ..controls import CONTROLS
+
+        given = {"nothing": "", "label": "; is given the label", "verdict": "; is given a detector's verdict"}
+        rows = [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
+    elif kind in REGISTRIES:
         registry = REGISTRIES[kind]
         rows = [{"name": name, "description": registry.origin(name)} for name in registry.names()]
     else:

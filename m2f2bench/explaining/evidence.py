@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ..scoring.explanation import Explained, explain, text_settings
 from ..scoring.statistic import Codes
 from ..signature import DETECTOR, answer_fields, detector_fields, question_hash, short
 from ..units import clusters
-from .reading import read_answer_files
+from .reading import looks_like_answers, read_answer_files
 
 log = logging.getLogger("m2f2bench")
 
@@ -217,11 +217,7 @@ def _asked_of(
 
 
 def holds_answers(place: str | Path) -> bool:
-    """Whether a run's folder or a result file is about answers to questions."""
-    stored = stored_at(Path(place).expanduser())
-    return stored is not None and "task" in stored.result.protocol_card
-
-
-def renamed(evidence: AnswerEvidence, name: str) -> AnswerEvidence:
-    """The same under another explainer's name."""
-    return replace(evidence, measured=evidence.measured | {"det": name})
+    """Whether a run's folder, a result file, or anybody's JSON lines are answers to questions."""
+    path = Path(place).expanduser()
+    stored = stored_at(path)
+    return looks_like_answers(path) if stored is None else "task" in stored.result.protocol_card

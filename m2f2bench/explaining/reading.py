@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -61,6 +62,18 @@ def _refuse_two_scores(first: float | None, answer: Answer, place: str) -> None:
             f"{place}: question '{answer.question}' has the score {answer.score:g} and another one about its image "
             f"{first:g}: a score is P(fake) of the image"
         )
+
+
+def looks_like_answers(path: Path) -> bool:
+    """Whether a file of JSON lines begins with a text and without a label: answers, not rows of P(fake)."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        return False
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            first = json.loads(next((line for line in lines if line.strip()), "null"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(first, dict) and "label" not in first and any(name in first for name in TEXTS)
 
 
 def _cut(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..statistic import Statistic, Sums, mean_of
+from ..statistic import Statistic, Sums
 from . import java
 from .items import Items
 
@@ -92,8 +92,3 @@ def common_words(first: Sequence[str], other: Sequence[str]) -> int:
         hit = unmatched & places.get(word, 0)
         unmatched = ((unmatched + hit) | (unmatched - hit)) & every
     return len(other) - unmatched.bit_count()
-
-
-def rouge_statistic(values: Floats) -> Statistic:
-    """The mean of the items' ROUGE-L."""
-    return mean_of(values)

@@ -238,7 +238,7 @@ def test_the_committed_explanation_boards_are_made_of_their_results(name: str) -
 def test_the_committed_explanation_results_are_sound() -> None:
     folder = Path(__file__).parents[1] / "leaderboards" / "explanations"
     files = sorted(folder.glob("*.json"))
-    assert len(files) == 44
+    assert len(files) == 42
     for file in files:
         assert m2f2bench.validate_result(file) == [], file
         assert file.with_suffix(".parquet").is_file(), file

@@ -158,7 +158,7 @@ def percentile_interval(
     tail = (1.0 - resampling.level) / 2.0
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     if ends and high - low < AT_END and min(value - ends[0], ends[1] - value) < AT_END:
-        return boundary(value, groups, resampling.level, ends[0]), None
+        return boundary(value, groups, resampling.level, *ends), None
     return (min(float(low), value), max(float(high), value)), None
 
 
@@ -273,14 +273,16 @@ class _Judge:
         return (min(float(low), value), max(float(high), value)), ""
 
 
-def boundary(value: float, trials: int, level: float, low: float = 0.0) -> tuple[float, float] | None:
-    """An interval for a value at the end of its range, where neither a variance nor resamples show any spread.
+def boundary(
+    value: float, trials: int, level: float, low: float = 0.0, high: float = 1.0
+) -> tuple[float, float] | None:
+    """An interval for a value at an end of its range, where neither a variance nor resamples show any spread.
 
     `trials` disjoint pairs of a real and a fake cluster (or clusters, for a metric of one class) are independent
-    trials that all came out the same: Clopper & Pearson's bound (1 - level) / 2 = p^trials. None without a trial.
+    trials that all came out the same: Clopper & Pearson's bound (1 - level) / 2 = p^trials, for a chance, stretched to
+    [low, high]. None without a trial.
     """
     if trials == 0:
         return None
-    bound = ((1.0 - level) / 2.0) ** (1.0 / trials)  # for a chance; stretched to [low, 1]
-    inner = 1.0 - (1.0 - bound) * (1.0 - low)
-    return (inner, 1.0) if value > (1.0 + low) / 2.0 else (low, low + (1.0 - inner))
+    bound, width = ((1.0 - level) / 2.0) ** (1.0 / trials), high - low
+    return (low + bound * width, high) if value > (low + high) / 2.0 else (low, high - bound * width)

@@ -31,7 +31,7 @@ class Statistic(abc.ABC):
 
     has: Bools
     ends: tuple[float, float] | None = (0.0, 1.0)
-    """The metric's range; None where it has none on one side (CIDEr)."""
+    """The metric's range; None for a difference, which may be zero in every resample."""
 
     @abc.abstractmethod
     def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
@@ -121,8 +121,6 @@ def estimate(
         else:
             held = len(np.unique(cluster[used]))
             ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)
-            if ci is not None and one.ends is None and ci[0] == ci[1]:
-                ci, why = None, "no interval: all resamples agree"
             score = Score(value, n_real, n_fake, ci, why)
         scores.setdefault(group, {})[name] = score
     by_group: dict[str, dict[str, Floats]] = {}

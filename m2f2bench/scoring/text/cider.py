@@ -30,6 +30,7 @@ LONGEST = 4
 SIGMA = 6.0
 """Standard deviation of the penalty for a difference in length, in words less one."""
 SCALE = 10.0
+ENDS = (0.0, SCALE)
 MEMORY = 128 << 20
 """Bytes that one thread's arrays may take in all."""
 Grams = Mapping[tuple[str, ...], int]
@@ -161,13 +162,13 @@ def cider_values(table: Table) -> Floats:
 
 def fixed_cider(values: Floats) -> Statistic:
     """The mean of the items' CIDEr, whatever the group or the resample."""
-    return mean_of(values, ends=None)
+    return mean_of(values, ENDS)
 
 
 class RecomputedCider(Statistic):
     """CIDEr of any group and resample as pycocoevalcap computes it on those very items, repeated ones included."""
 
-    ends = None
+    ends = ENDS
 
     def __init__(self, table: Table) -> None:
         self.table = table

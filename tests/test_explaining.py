@@ -399,3 +399,13 @@ def test_the_controls_of_each_file_are_its_own(cli, rules: Path, tmp_path: Path)
     pages = {name: next((tmp_path / "o").glob(f"{name}--*/report.html")).read_text() for name in ("one", "other")}
     assert "medoid-verdict" in pages["one"] and "medoid-verdict" not in pages["other"]
     assert "medoid-label" in pages["other"]
+
+
+def test_no_answer_is_no_verdict_by_any_rule(tmp_path: Path) -> None:
+    """The letters "real" are missing from a missing answer too: that makes it no right "fake"."""
+    card = tmp_path / "toy.yaml"
+    card.write_text(RULES.replace("tokenizer: none", "tokenizer: none\nverdict: substring"))
+    path = answer_lines(tmp_path / "answers.jsonl", {f"test{i:02d}_image": "It is real." for i in range(0, 24, 2)})
+    found = m2f2bench.score(path, protocol=str(card), dataset=FACES)
+    assert found.metrics["verdict_accuracy"].value == 12 / 72 and found.metrics["verdict_none_rate"].value == 60 / 72
+    assert found.metrics["verdict_f1"].value == 0.0

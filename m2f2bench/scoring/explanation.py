@@ -91,7 +91,9 @@ def explain(
     truth = [altered.get(frame) for frame in answers.frame.tolist()]
     grounded = compared & whole & np.array([one is not None for one in truth], dtype=bool)
     texts = answers.text.tolist()
-    verdicts = _each(VERDICT_RULES[rules.verdict], texts)
+    read = _each(VERDICT_RULES[rules.verdict], texts)
+    # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
+    verdicts = [verdict if given else "none" for verdict, given in zip(read, ok.tolist(), strict=True)]
     called = _each(called_regions, texts)
     found = Explained({}, {}, {}, verdicts, called, compared, judged, grounded)
     _add_texts(found, names, answers, rules)

@@ -48,6 +48,11 @@ class Reader:
                 "if (e.value !== arguments[1]) throw Error('no such choice');"
                 "e.dispatchEvent(new Event('input', {bubbles: true}))", id, value)  # fmt: skip
 
+    def reset(self) -> None:
+        """Reset the form and wait until the page has drawn itself again, which it does right after the event."""
+        self.one("#filters [type=reset]").click()
+        self.driver.execute_async_script("setTimeout(arguments[0], 50)")
+
     def cards(self, key: str) -> list[str]:
         """A `data-` value of the cards that are to be seen, from above."""
         code = "return [...document.querySelectorAll('.card')].filter(c => c.offsetHeight).map(c => c.dataset[KEY])"
@@ -118,7 +123,7 @@ def test_filters(reader: Reader) -> None:
     assert set(reader.cards("region")) == {"nose"}
     reader.choose("f-label", "fake")
     assert set(reader.cards("label")) == {"fake"}
-    reader.one("#filters [type=reset]").click()
+    reader.reset()
     reader.choose("f-show", "wrong")
     assert set(reader.cards("verdict")) == {"wrong", "none"}
     reader.choose("f-show", "right")
@@ -131,12 +136,12 @@ def test_filters(reader: Reader) -> None:
         "No answer.",
         "The explainer failed on it.",
     }
-    reader.one("#filters [type=reset]").click()
+    reader.reset()
     reader.one("#f-text").send_keys("ANSWER 5 ABOUT THE EYES")
     assert reader.cards("order") == ["22"]
     reader.one("#f-text").send_keys("zzz")
     assert reader.cards("order") == [] and "nothing fits" in reader.one("#status").text
-    reader.one("#filters [type=reset]").click()
+    reader.reset()
     assert len(reader.cards("order")) == everything
 
 

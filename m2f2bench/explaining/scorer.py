@@ -164,7 +164,7 @@ def _kept(evidence: AnswerEvidence, taken: Any, names: Sequence[str]) -> dict[st
     for whole, some in parts:
         for i, order in enumerate(orders if some else ()):
             shuffled = replace(whole.only(usable), text=whole.text[order])
-            found = explain(shuffled, plain, evidence.asked.altered, some)
+            found = explain(shuffled, plain, evidence.asked.altered, some, evidence.explained.readings)
             statistics |= {f"{i} {name}": one for name, one in found.statistics.items()}
     cluster, n_clusters, _ = evidence.clusters
     rules = resampling(protocol)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +30,27 @@ JUDGE, RELEASED = "judge", "released"
 WHOLE = "image"
 
 
+class Readings:
+    """What texts say, each read once: the verdict by a protocol's rule, and the regions called manipulated."""
+
+    def __init__(self, rule: str) -> None:
+        self._rule = VERDICT_RULES[rule]
+        self._verdicts: dict[str, str] = {}
+        self._called: dict[str, frozenset[str]] = {}
+
+    def verdict(self, text: str) -> str:
+        """`real`, `fake` or `none`."""
+        if text not in self._verdicts:
+            self._verdicts[text] = self._rule(text)
+        return self._verdicts[text]
+
+    def called(self, text: str) -> frozenset[str]:
+        """See `regions.called_regions`."""
+        if text not in self._called:
+            self._called[text] = called_regions(text)
+        return self._called[text]
+
+
 @dataclass(frozen=True, eq=False)
 class Explained:
     """A protocol's metrics over N questions, ready to be resampled.
@@ -47,6 +68,7 @@ class Explained:
     compared: Bools
     judged: Bools
     grounded: Bools
+    readings: Readings
 
 
 def region_group(region: str) -> str:
@@ -70,9 +92,13 @@ def groups(answers: Answers) -> dict[tuple[str, str], Bools]:
 
 
 def explain(
-    answers: Answers, rules: ExplanationRules, altered: Mapping[str, frozenset[str]], metrics: Sequence[str] = ()
+    answers: Answers,
+    rules: ExplanationRules,
+    altered: Mapping[str, frozenset[str]],
+    metrics: Sequence[str] = (),
+    readings: Readings | None = None,
 ) -> Explained:
-    """The protocol's metrics (or only `metrics`) of answers.
+    """The protocol's metrics (or only `metrics`) of answers; `readings` are what is known already of their texts.
 
     `altered` are the regions that are manipulated, by frame id; a frame that is not in it has no region metrics. Of a
     kind of question that nobody answered at all nothing is measured: it was not asked. Where single answers are
@@ -90,12 +116,13 @@ def explain(
     whole = np.array([region_group(region) == WHOLE for region in answers.region.tolist()], dtype=bool)
     truth = [altered.get(frame) for frame in answers.frame.tolist()]
     grounded = compared & whole & np.array([one is not None for one in truth], dtype=bool)
-    texts = answers.text.tolist()
-    read = _each(VERDICT_RULES[rules.verdict], texts)
-    # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
-    verdicts = [verdict if given else "none" for verdict, given in zip(read, ok.tolist(), strict=True)]
-    called = _each(called_regions, texts)
-    found = Explained({}, {}, {}, verdicts, called, compared, judged, grounded)
+    readings = readings or Readings(rules.verdict)
+    verdicts, called = ["none"] * len(answers), [frozenset[str]()] * len(answers)
+    if not metrics or not set(names) <= set(TEXT_METRICS):
+        # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
+        for i in np.flatnonzero(ok):
+            verdicts[i], called[i] = readings.verdict(answers.text[i]), readings.called(answers.text[i])
+    found = Explained({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
     _add_texts(found, names, answers, rules)
     made: dict[str, Statistic] = {}
     if set(names) & set(VERDICT_METRICS):
@@ -107,12 +134,6 @@ def explain(
     found.statistics.update(made)
     ordered = {name: found.statistics[name] for name in names if name in found.statistics}
     return replace(found, statistics=ordered, missing=found.missing | _unasked(found, ordered))
-
-
-def _each(read: Any, texts: Sequence[str]) -> list[Any]:
-    """`read` of every text; answers repeat, so each text is read once."""
-    known = {text: read(text) for text in dict.fromkeys(texts)}
-    return [known[text] for text in texts]
 
 
 def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:

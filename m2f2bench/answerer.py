@@ -16,7 +16,7 @@ from .explaining.scorer import score_answers
 from .files import make_folder, write_json
 from .progress import progress_bar
 from .records import FAKE, REAL, Answer, Frame, Question, Result
-from .reporter import REPORT, write_report
+from .reporter import REPORT, own_maps, write_report
 from .results import run_name
 from .scoring.explanation import JUDGE, compared_references, text_settings
 from .signature import detector_fields, detector_signature, measure_signature, run_key
@@ -51,7 +51,7 @@ def run_explainer(
     if verdicts := verdicts_of(evidence):
         results += run_controls(asked, out, evidence.detector, verdicts)
     beside = [*controls, *(result for result, _ in results[1:])]
-    write_report(evidence, results[0][0], folder / REPORT, beside, detector)
+    write_report(evidence, results[0][0], folder / REPORT, beside, own_maps(detector))
     return results
 
 
@@ -60,7 +60,6 @@ def _answers(
 ) -> AnswerEvidence:
     """The answers to all questions, from disk as far as they are there."""
     key = run_key(detector, asked.dataset.card) + "-" + "+".join(asked.protocol.questions)
-    frames = {frame.id: frame for frame in asked.dataset.frames(asked.split)}
     with AnswerStore(folder, key) as store:
         known = store.siblings(f"{detector.card.name}--{asked.dataset.name}")
         store.append([known[q.id] for q in asked.questions if q.id in known and q.id not in store.rows])
@@ -68,7 +67,7 @@ def _answers(
         for question in asked.questions:
             if question.id not in store.rows:
                 wanted.setdefault(question.frame, []).append(question)
-        pairs = [(frames[frame], questions) for frame, questions in wanted.items()]
+        pairs = [(asked.frames[frame], questions) for frame, questions in wanted.items()]
         scores = _scores(detector, asked, [frame for frame, _ in pairs], batch_size, workers)
         with progress_bar(folder.name, sum(len(questions) for _, questions in pairs)) as advance:
             for rows in answer(asker, asked.dataset.adapter, pairs, scores):

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from .cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
-from .errors import ScoreError, first_line, near
+from .errors import ScoreError, near
 from .fingerprint import frame_digests
 from .loading import Dataset, load_dataset, load_protocol
 from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
-from .results import Stored, rows_file, stored_at
+from .results import Stored, rows_file, stored_at, stored_card
 from .scoring.detection import Cut
 from .scoring.intervals import pick_threshold
 from .scoring.reading import read_rows
@@ -127,7 +127,7 @@ def load_evidence(
     if stored is not None and stored.rows is None:
         raise ScoreError(f"'{place}' has no rows beside it ({PREDICTIONS}): nothing to score")
     if protocol is None and stored is not None:
-        card = _read_card(ProtocolCard, stored.result.protocol_card, stored.path)
+        card = stored_card(ProtocolCard, stored.result.protocol_card, stored.path)
     else:
         card = load_protocol(protocol or "frame")
     rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), columns)
@@ -156,18 +156,8 @@ def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     result = stored.result
     by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
     limit = result.measured.get("limit")
-    card = _read_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
+    card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     return Origin(result.dataset, result.split, limit if isinstance(limit, int) else None, by, card)
-
-
-C = TypeVar("C", ProtocolCard, DetectorCard)
-
-
-def _read_card(model: type[C], data: dict[str, Any], path: Path) -> C:
-    try:
-        return model.model_validate(data)
-    except ValueError as error:
-        raise ScoreError(f"'{path}': a card in it cannot be read: {first_line(error)}") from None
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:

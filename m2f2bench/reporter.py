@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .backends.base import Detector
 from .controls import PREFIX
-from .errors import DetectorError, FrameError
+from .engines.answers import read_image
+from .errors import DetectorError
 from .explaining.evidence import AnswerEvidence
 from .files import write_text
-from .records import Frame, Result
+from .records import Result
 
 if TYPE_CHECKING:
     from .heatmaps import HeatMapper
@@ -28,56 +29,44 @@ def write_report(
     result: Result,
     path: Path,
     controls: Sequence[Result] = (),
-    detector: Detector | None = None,
+    mapper: HeatMapper | None = None,
     count: int = CARDS,
 ) -> None:
-    """Write one self-contained page about a run.
-
-    `detector` makes the heat maps; without one, or one that makes none, there are none.
-    """
+    """Write one self-contained page about a run; `mapper` makes its heat maps."""
     from .reports.explanation import explanation_page
 
-    frames = {frame.id: frame for frame in evidence.asked.dataset.frames(evidence.asked.split)}
     explained = evidence.explained
     page = explanation_page(
         result,
         evidence.answers,
         explained.items,
         explained.verdicts,
-        lambda name: _image(evidence, frames, name),
-        _heatmaps(evidence, frames, detector),
+        lambda name: _image(evidence, name),
+        lambda name: _heatmap(evidence, mapper, name),
         [(one.detector.removeprefix(PREFIX).partition("@")[0], one) for one in controls],
         count,
     )
     write_text(path, page)
 
 
-def _image(evidence: AnswerEvidence, frames: dict[str, Frame], name: str) -> Image | None:
-    try:
-        return evidence.asked.dataset.read(frames[name])
-    except (FrameError, KeyError):
-        return None
-
-
-def _heatmaps(
-    evidence: AnswerEvidence, frames: dict[str, Frame], detector: Detector | None
-) -> Callable[[str], Heat | None]:
-    mapper = _mapper(detector) if detector is not None else None
-
-    def heatmap(name: str) -> Heat | None:
-        image = _image(evidence, frames, name)
-        if mapper is None or image is None:
-            return None
-        heat = mapper.maps([image], [name])[0]
-        return None if isinstance(heat, str) else (heat.astype("float64"), mapper.seen(image))
-
-    return heatmap
-
-
-def _mapper(detector: Detector) -> HeatMapper | None:
+def own_maps(detector: Detector) -> HeatMapper | None:
+    """An explainer's heat maps; None for one that makes none."""
     from .heatmaps import HeatMapper
 
     try:
         return HeatMapper(detector)
-    except DetectorError:  # it makes none: the page says so by having none
+    except DetectorError:
         return None
+
+
+def _image(evidence: AnswerEvidence, name: str) -> Image | None:
+    frame = evidence.asked.frames.get(name)
+    return None if frame is None else read_image(evidence.asked.dataset.adapter, frame)[0]
+
+
+def _heatmap(evidence: AnswerEvidence, mapper: HeatMapper | None, name: str) -> Heat | None:
+    image = _image(evidence, name) if mapper is not None else None
+    if mapper is None or image is None:
+        return None
+    heat = mapper.maps([image], [name])[0]
+    return None if isinstance(heat, str) else (heat.astype("float64"), mapper.seen(image))

@@ -11,11 +11,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from .errors import DataError, first_line
+from .cards import Card
+from .errors import DataError, ScoreError, first_line
 from .records import Result
 from .store import PREDICTIONS, RESULT
 
+C = TypeVar("C", bound=Card)
 VALIDATION_SUFFIX = "--val"
 ROWS_FOLDER = "predictions"
 
@@ -58,6 +61,14 @@ def stored_at(place: Path) -> Stored | None:
     if (place / RESULT).is_file():
         return _read(place / RESULT)
     return _read(place) if place.suffix == ".json" and place.is_file() else None
+
+
+def stored_card(model: type[C], data: dict[str, Any], path: Path) -> C:
+    """A card that a result holds. Raises ScoreError, naming the result, for one that is none."""
+    try:
+        return model.model_validate(data)
+    except ValueError as error:
+        raise ScoreError(f"'{path}': a card in it cannot be read: {first_line(error)}") from None
 
 
 def rows_file(place: Path) -> Path:

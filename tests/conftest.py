@@ -100,6 +100,16 @@ def real_data() -> Path:
     return Path(base)
 
 
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """The card of a small explanation protocol; see toy_questions."""
+    from toy_questions import RULES
+
+    path = tmp_path / "toy.yaml"
+    path.write_text(RULES)
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What --cards and --data set must not reach the next test."""

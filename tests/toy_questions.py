@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import m2f2bench
 from m2f2bench.adapters.base import Adapter, judge_questions
 from m2f2bench.errors import FrameError
-from m2f2bench.records import Frame, Locator, Question
+from m2f2bench.records import Frame, Locator, Question, Result
 
 REGIONS = ("image", "eyes", "mouth")
 FAULTS = {"image": "The mouth is misaligned.", "eyes": "The eyes look blurry.", "mouth": "The mouth is misaligned."}
@@ -117,3 +121,21 @@ class Mute:
 
     def predict(self, images: Sequence[np.ndarray]) -> list[float]:
         return [0.5] * len(images)
+
+
+TOY = Path(__file__)
+FACES = f"{TOY}:Faces"
+
+
+def run_toy(rules: Path, out: Path, *explainers: str, dataset: str = FACES) -> dict[str, Result]:
+    """Runs of the explainers here under a protocol, and those of the controls, by name."""
+    found = m2f2bench.run(
+        detectors=[f"{TOY}:{name}" for name in explainers], datasets=dataset, protocols=str(rules), out=out
+    )
+    return {result.detector: result for result in found}
+
+
+def answer_lines(path: Path, texts: dict[str, Any]) -> Path:
+    """A file of question ids and texts."""
+    path.write_text("".join(json.dumps({"id": key, "text": text}) + "\n" for key, text in texts.items()))
+    return path

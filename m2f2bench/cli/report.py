@@ -35,12 +35,12 @@ def report(
     from ..answerer import score_files
     from ..errors import ScoreError
     from ..explaining.evidence import load_answers
-    from ..heatmaps import mapping_detector
+    from ..heatmaps import HeatMapper, mapping_detector
     from ..reporter import write_report
 
     if cam and detector is None:
         raise ScoreError(f"--cam {cam} says how maps are made, not of which detector: give --detector too")
-    maps = None if detector is None else mapping_detector(detector, device, cam)
+    maps = None if detector is None else HeatMapper(mapping_detector(detector, device, cam))
     evidence = load_answers(
         *file, protocol=protocol, dataset=dataset, split=split, detector=name, columns=mapping(column)
     )

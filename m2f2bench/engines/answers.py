@@ -60,10 +60,10 @@ def answer(
     it fails on the first image.
     """
     with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        waiting = [pool.submit(_read, adapter, frame) for frame, _ in asked[:AHEAD]]
+        waiting = [pool.submit(read_image, adapter, frame) for frame, _ in asked[:AHEAD]]
         for number, (frame, questions) in enumerate(asked):
             if number + AHEAD < len(asked):
-                waiting.append(pool.submit(_read, adapter, asked[number + AHEAD][0]))
+                waiting.append(pool.submit(read_image, adapter, asked[number + AHEAD][0]))
             image, why = waiting.pop(0).result()
             score = scores.get(frame.id)
             if image is None:
@@ -84,7 +84,8 @@ def answer(
             yield [Answer(q.id, frame.id, text, "ok", score) for q, text in zip(questions, texts, strict=True)]
 
 
-def _read(adapter: Adapter, frame: Frame) -> tuple[Any, str]:
+def read_image(adapter: Adapter, frame: Frame) -> tuple[Any, str]:
+    """A frame's pixels, RGB uint8 [H, W, 3], or None and why there are none."""
     try:
         return adapter.read(frame), ""
     except FrameError as error:

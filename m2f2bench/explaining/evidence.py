@@ -15,8 +15,8 @@ from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..errors import CardError, DataError, ScoreError, near
 from ..loading import Dataset, load_dataset, load_explanation
 from ..protocol import spread_by_method
-from ..records import Answer, Question, Result
-from ..results import stored_at
+from ..records import Answer, Frame, Question, Result
+from ..results import stored_at, stored_card
 from ..scoring.answers import Answers, joined
 from ..scoring.explanation import Explained, explain, text_settings
 from ..scoring.statistic import Codes
@@ -31,8 +31,8 @@ log = logging.getLogger("m2f2bench")
 class Asked:
     """The questions of a protocol on a dataset's split, with all that scoring and controls need to know of them.
 
-    `altered` are the manipulated regions by frame id, `untold` says why they are not known. `training` are the training
-    split's questions of the same kinds with their references, as controls take them.
+    `altered` are the manipulated regions by frame id, as far as they are known. `training` are the training split's
+    questions of the same kinds with their references, as controls take them.
     """
 
     dataset: Dataset
@@ -41,6 +41,11 @@ class Asked:
     questions: list[Question]
     limit: int | None = None
     altered: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @cached_property
+    def frames(self) -> dict[str, Frame]:
+        """The split's frames by id."""
+        return {frame.id: frame for frame in self.dataset.frames(self.split)}
 
     @cached_property
     def training(self) -> list[Question]:
@@ -149,8 +154,7 @@ def gather_answers(
     answers: Mapping[str, Answer], asked: Asked, by: Mapping[str, Any], card: DetectorCard | None = None
 ) -> AnswerEvidence:
     """Evidence from answers by question id; `by` are the explainer's fields of the signature."""
-    frames = {frame.id: frame for frame in asked.dataset.frames(asked.split)}
-    columns = joined(asked.questions, frames, answers)
+    columns = joined(asked.questions, asked.frames, answers)
     bert = "none"
     if "bertscore_f1" in asked.protocol.metrics:
         from ..scoring.text.metrics import bert_identity
@@ -169,23 +173,21 @@ def load_answers(
     split: str = "test",
     detector: str | None = None,
     columns: Mapping[str, str] | None = None,
-    asked: Asked | None = None,
 ) -> AnswerEvidence:
     """Evidence from one explainer's answers: a run's folder, or files that complete each other.
 
     See `read_answer_files` for what a file may be. Protocol, dataset and split default to the run's own; files need
-    both. `asked` is what `ask` gave, where it is known already. Raises ScoreError or DataError in one line.
+    both. Raises ScoreError or DataError in one line.
     """
     places = [Path(path).expanduser() for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 else None
     result = stored.result if stored is not None and "task" in stored.result.protocol_card else None
-    if asked is None:
-        asked = _asked_of(result, places[0], protocol, dataset, split)
+    asked = _asked_of(result, places[0], protocol, dataset, split)
     files = [place.parent if place.suffix == ".json" else place for place in places]
     found = read_answer_files(files, asked.questions, columns)
     if result is not None:
         by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
-        card = DetectorCard.model_validate(result.detector_card) if result.detector_card else None
+        card = stored_card(DetectorCard, result.detector_card, places[0]) if result.detector_card else None
     else:
         by, card = detector_fields(detector or "+".join(p.stem for p in places), "unknown", "unknown", "unknown"), None
     if detector is not None:
@@ -204,7 +206,7 @@ def _asked_of(
 ) -> Asked:
     limit = None
     if result is not None:
-        protocol = protocol or ExplanationCard.model_validate(result.protocol_card)
+        protocol = protocol or stored_card(ExplanationCard, result.protocol_card, place)
         if dataset is None:
             dataset, split = result.dataset, result.split
         told = result.measured.get("limit")

@@ -187,10 +187,6 @@ class BertScoreRules(Rules):
     layer: int | None = Field(default=6, ge=0)
     rescale: bool = False
 
-    def __str__(self) -> str:
-        layer = "default" if self.layer is None else self.layer
-        return f"{self.model}-layer{layer}{'-rescaled' if self.rescale else ''}"
-
 
 class ExplanationRules(Rules):
     """All that decides a number about answers to questions, given the answers.

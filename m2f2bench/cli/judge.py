@@ -97,6 +97,7 @@ def score(
 ) -> None:
     """Score rows or answers that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
+    from ..errors import ScoreError
     from ..leaderboard.render import table_markdown
     from ..leaderboard.report import describe_result
     from ..leaderboard.table import build_table
@@ -112,6 +113,8 @@ def score(
             as_json,
         )
         return
+    if together or controls or out is not None:
+        raise ScoreError("--together, --controls and --out are for answers to questions: these are rows of P(fake)")
     results = [
         score_file(
             path,

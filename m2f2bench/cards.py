@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from .errors import CardError, near
 from .rules import ExplanationRules, ProtocolRules
-from .settings import InputSettings, TrainingSettings
+from .settings import InputSettings, StageSettings, TrainingSettings
 
 KINDS = ("detectors", "datasets", "metrics", "leaderboards")
 CARDS_VARIABLE = "M2F2BENCH_CARDS"
@@ -54,6 +54,9 @@ class DetectorCard(Card):
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""
     training: TrainingSettings | None = None
+    """Of the stage that trains P(fake)."""
+    stages: dict[Literal["align", "tune"], StageSettings] = {}
+    """Of the stages after it, in which a detector learns to answer questions."""
     training_datasets: tuple[str, ...] = ()
     """Names of the datasets this detector has seen, so that a table can tell in-domain from cross-dataset."""
     licence: str = ""

@@ -106,7 +106,8 @@ class Answer:
     """An explainer's free-text answer to one question about one frame.
 
     `status` is one of ANSWER_STATUSES, and `text` is empty unless it is `ok`; `message` says why there is none. `score`
-    is the same explainer's P(fake) of the frame, None where it gives none.
+    is the same explainer's P(fake) of the frame, None where it gives none. With an answer, too, `message` may say what
+    is to know of it ("cut off"). `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are as in `Reply`.
     """
 
     question: str
@@ -115,6 +116,38 @@ class Answer:
     status: str = "ok"
     score: float | None = None
     message: str = ""
+    seconds: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an explainer may give in the place of a bare text: the text and what is known of how it came about.
+
+    `message` says what is to know of it ("cut off after 128 new tokens"). `score` is the explainer's P(fake) of the
+    image. `seconds` is the time it took, `cost` its price in US dollars, `tokens_in` and `tokens_out` what was read and
+    written; None for what is not known. An `error` says why there is no text, which is empty then.
+    """
+
+    text: str
+    message: str = ""
+    score: float | None = None
+    seconds: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A question about a frame with the answer that is to be learned."""
+
+    frame: Frame
+    question: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)

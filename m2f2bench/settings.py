@@ -99,3 +99,56 @@ class TrainingSettings(Settings):
     checkpoint_steps: int | None = Field(default=None, ge=1)
     """Also write a checkpoint every this many steps, not only after each epoch."""
     augmentation: AugmentationSettings = AugmentationSettings()
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters on an LLM's linear layers (Hu et al. 2021, arXiv 2106.09685), by peft."""
+
+    r: int = Field(default=128, ge=1)
+    alpha: float = Field(default=256.0, gt=0.0)
+    dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
+    targets: tuple[str, ...] = ()
+    """Names of linear layers (`q_proj`); empty: all but the output layer."""
+
+
+class StageSettings(Settings):
+    """How a stage that learns from questions and answers goes: `align` (projectors alone), `tune` (LoRA and they).
+
+    The defaults are M2F2-Det's released recipe for `tune`.
+    """
+
+    questions: tuple[Literal["judge", "blind", "released"], ...] = Field(default=("blind",), min_length=1)
+    """Which of the dataset's questions: `judge` (real or fake?), `blind` (neutral), `released` (M2F2-Det's own)."""
+    answers: Literal["all", "first"] = "all"
+    """Every reference answer of a question is an example, or only the first."""
+    epochs: float = Field(default=1.0, gt=0.0)
+    max_steps: int | None = Field(default=None, ge=1)
+    """The training ends after this many steps at the latest."""
+    batch_size: int = Field(default=120, ge=1)
+    """Examples per optimiser step over all processes."""
+    accumulation: int = Field(default=1, ge=1)
+    """A step's batch is worked off in this many parts."""
+    lr: float = Field(default=2e-5, gt=0.0)
+    projector_lr: float | None = Field(default=None, gt=0.0)
+    """Learning rate of the projectors; None: `lr`."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    warmup: float = Field(default=0.03, ge=0.0, lt=1.0)
+    """Share of the steps with a linear warm-up; after it half a cosine down to zero."""
+    clip_grad_norm: float | None = Field(default=1.0, gt=0.0)
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    gradient_checkpointing: bool = False
+    projector_std: float = Field(default=0.1, gt=0.0)
+    """Of the normal distribution that stage `align` draws the projectors' weights from."""
+    lora: LoraSettings = LoraSettings()
+    """Of stage `tune`."""
+    max_length: int | None = Field(default=None, ge=16)
+    """Longest example in positions of the LLM; None: what its context holds. Longer answers are cut, and counted."""
+    val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
+    """Share of the training identities held out for validation, where the dataset has no `val` split."""
+    val_examples: int = Field(default=256, ge=0)
+    """The validation loss is measured on so many examples, spread evenly; 0: none."""
+    validate_steps: int | None = Field(default=None, ge=1)
+    """Measure it every this many steps too, not only before the first and after the last."""
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    """Write a checkpoint every this many steps; None: ten in a training."""
+    seed: int = 0

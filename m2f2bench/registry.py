@@ -145,7 +145,10 @@ BACKENDS = Registry(
         "random": "m2f2bench.backends.random:RandomDetector",
         "frequency": "m2f2bench.backends.frequency:FrequencyDetector",
         "m2f2det": "m2f2bench.backends.m2f2det.detector:M2F2Detector",
+        "m2f2det-explainer": "m2f2bench.backends.m2f2det.explainer:M2F2Explainer",
+        "openai": "m2f2bench.backends.openai:OpenAIEndpoint",
         "timm": "m2f2bench.backends.timm:TimmDetector",
+        "vlm": "m2f2bench.backends.vlm:VisionLanguageModel",
     },
 )
 ADAPTERS = Registry(

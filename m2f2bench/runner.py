@@ -17,6 +17,7 @@ from .engines.answers import refuse_mute
 from .errors import CardError, DataError, near
 from .evidence import Origin, gather
 from .explaining.evidence import Asked, ask
+from .exporter import check_export
 from .files import make_folder, write_json
 from .loading import Dataset, any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
 from .progress import progress_bar
@@ -101,6 +102,7 @@ def run(
     batch_size: int = 32,
     workers: int = 0,
     device: str = "auto",
+    export: str | None = None,
 ) -> Results:
     """Judge datasets with detectors under protocols and write one folder a run under `out`.
 
@@ -108,7 +110,7 @@ def run(
     them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
     with nothing named it is `quickstart`. Under an explanation protocol the detectors are asked its questions, and the
     controls' answers stand beside theirs. A run that was cut off goes on where it stopped: what is on disk is not
-    predicted again. Raises M2F2BenchError.
+    predicted again. With `export` answers are written in another form too, see `exporter.FORMS`. Raises M2F2BenchError.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     if suite is None and not chosen and not places:
@@ -125,6 +127,7 @@ def run(
             raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
     _check_detectors(chosen)
     plans, asked = _plans(wanted, limit)
+    check_export(export, bool(asked))
     if asked:
         _refuse_mute(chosen)
     make_folder(folder)
@@ -132,7 +135,7 @@ def run(
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans) + len(asked))
     results = Results(card=card)
-    controls = [answerer.run_controls(one, folder) for one in asked]
+    controls = [answerer.run_controls(one, folder, export=export) for one in asked]
     seen: set[str] = set()
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
@@ -144,7 +147,7 @@ def run(
             results.add(result, folder / plan.folder(detector.card.name))
         for one, beside in zip(asked, controls, strict=True):
             known = [result for result, _ in beside]
-            results.add_all(answerer.run_explainer(detector, one, folder, known, batch_size, workers))
+            results.add_all(answerer.run_explainer(detector, one, folder, known, batch_size, workers, export))
     for beside in controls:
         results.add_all(beside)
     for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:

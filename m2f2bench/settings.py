@@ -137,14 +137,14 @@ class StageSettings(Settings):
     clip_grad_norm: float | None = Field(default=1.0, gt=0.0)
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     gradient_checkpointing: bool = False
+    group_by_length: bool = True
+    """Examples of like length make up a batch, so that less of it is padding (as LLaVA's recipe has it)."""
     projector_std: float = Field(default=0.1, gt=0.0)
     """Of the normal distribution that stage `align` draws the projectors' weights from."""
     lora: LoraSettings = LoraSettings()
     """Of stage `tune`."""
     max_length: int | None = Field(default=None, ge=16)
     """Longest example in positions of the LLM; None: what its context holds. Longer answers are cut, and counted."""
-    val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
-    """Share of the training identities held out for validation, where the dataset has no `val` split."""
     val_examples: int = Field(default=256, ge=0)
     """The validation loss is measured on so many examples, spread evenly; 0: none."""
     validate_steps: int | None = Field(default=None, ge=1)

@@ -28,8 +28,17 @@ PREDICTIONS = "predictions.parquet"
 RESULT = "result.json"
 KEY = b"m2f2bench.key"
 ANSWERS = "answers.parquet"
-NUMBERS = {"label": "int8", "score": "double"}
+NUMBERS = {
+    "label": "int8",
+    "score": "double",
+    "seconds": "double",
+    "tokens_in": "int64",
+    "tokens_out": "int64",
+    "cost": "double",
+}
 """Types of the columns that are no text."""
+USAGE = ("seconds", "tokens_in", "tokens_out", "cost")
+"""Columns that answers written by 0.4 and before lack."""
 R = TypeVar("R", Prediction, Answer)
 
 
@@ -253,7 +262,7 @@ def read_parquet(path: Path) -> list[Prediction]:
 
 def read_answers(path: Path) -> list[Answer]:
     """The rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
-    return _read(path, Answer, optional=(), statuses=ANSWER_STATUSES, what="question")
+    return _read(path, Answer, optional=USAGE, statuses=ANSWER_STATUSES, what="question")
 
 
 def _read(path: Path, row: type[R], optional: Sequence[str], statuses: Sequence[str], what: str) -> list[R]:

@@ -7,23 +7,23 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import yaml
 
 from .adapters.base import Adapter
-from .backends.base import Trainable
+from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
 from .errors import DataError, DetectorError, near
 from .files import make_folder, write_json, write_text
 from .loading import Dataset, detector_card, load_dataset
 from .protocol import check_unique, list_frames, spread
-from .records import Frame
+from .records import Conversation, Frame
 from .rules import FrameSelection
 from .scoring.delong import auc_or_none
-from .settings import TrainingSettings
+from .settings import StageSettings, TrainingSettings
 from .signature import versions
-from .training.job import FitReport, TrainingJob
+from .training.job import FitReport, Talk, TrainingJob
 from .version import __version__
 
 CARD, RECORD = "card.yaml", "training.json"
@@ -35,6 +35,7 @@ def train(
     dataset: str | DatasetCard | Adapter,
     *,
     stage: str = "detector",
+    start: str | Path | DetectorCard | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -46,7 +47,11 @@ def train(
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
     dataset's `val` split, or is carved from `train` by identity; `test` is never looked at. With `resume` a training
     that was cut off goes on to the very same weights, and a finished one is left as it is. `seed` overrides the
-    card's. Raises M2F2BenchError.
+    card's.
+
+    The stages after `detector` learn from the dataset's questions and their answers, as the card's `stages` say, and
+    begin with what the stage before them trained: `start`, its folder; by default `detector` itself, where that is one.
+    Raises M2F2BenchError.
     """
     card, cls = detector_card(detector)
     if not issubclass(cls, Trainable):
@@ -54,13 +59,23 @@ def train(
     if stage not in cls.stages:
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
     settings = card.training or TrainingSettings()
-    if seed is not None:
-        settings = settings.model_copy(update={"seed": seed})
     place = load_dataset(dataset)
-    training, validation = split_frames(place, settings)
+    talk, begun = None, None
+    if stage != "detector":
+        begun = _start(card, start, stage)
+        # The people held out are those of the detector's own training, so that it has not seen them either.
+        settings = begun.training or settings
+        training, validation = split_frames(place, settings.model_copy(update={"frames_per_video": None}))
+        talk = conversations(place, _stage_settings(card, stage, seed), training, validation)
+    else:
+        if start is not None:
+            raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
+        if seed is not None:
+            settings = settings.model_copy(update={"seed": seed})
+        training, validation = split_frames(place, settings)
     fingerprint = data_fingerprint(place.adapter, training, validation)
-    identity = _identity(card, settings, place, stage, fingerprint)
-    folder = Path(out) if out is not None else Path("runs/trained") / f"{card.name}--{place.name}"
+    identity = _identity(card, settings, place, stage, fingerprint, *_begun(talk, begun))
+    folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
     if _finished(folder, identity, resume):
         return folder / CARD
     make_folder(folder)
@@ -76,12 +91,73 @@ def train(
         resume=resume,
         device=device,
         stage=stage,
+        start=begun,
+        talk=talk,
     )
     report = cls.fit(job)
     place.adapter.close()
     if is_main_process():
         _write(job, report, place, fingerprint)
     return folder / CARD
+
+
+def _folder_name(detector: str, dataset: str, stage: str) -> str:
+    return f"{detector}--{dataset}" + ("" if stage == "detector" else f"--{stage}")
+
+
+def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:
+    """The trained detector that a later stage begins with. Raises DetectorError where there is none."""
+    if start is None:
+        if card.weights is None:
+            raise DetectorError(
+                f"detector '{card.name}' is not trained, and stage `{stage}` begins with what the stage before it "
+                "trained: give its folder with --from"
+            )
+        return card
+    return detector_card(str(start) if isinstance(start, Path) else start)[0]
+
+
+def _stage_settings(card: DetectorCard, stage: str, seed: int | None) -> StageSettings:
+    settings = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
+    return settings if seed is None else settings.model_copy(update={"seed": seed})
+
+
+def conversations(dataset: Dataset, settings: StageSettings, training: list[Frame], validation: list[Frame]) -> Talk:
+    """The dataset's questions about these frames with their answers, an example for each answer.
+
+    Raises DataError where there are none.
+    """
+
+    def listed(frames: list[Frame]) -> list[Conversation]:
+        there = {frame.id: frame for frame in frames}
+        return [
+            Conversation(there[question.frame], question.text, answer)
+            for split in dict.fromkeys(frame.split for frame in frames)
+            for kind in settings.questions
+            for question in dataset.adapter.questions(split, kind)
+            if question.frame in there
+            for answer in (question.references if settings.answers == "all" else question.references[:1])
+        ]
+
+    found = Talk(settings, listed(training), listed(validation))
+    if not found.train:
+        kinds = ", ".join(settings.questions)
+        raise DataError(
+            f"dataset '{dataset.name}' has no questions of the kind {kinds} about its training images: mend "
+            "stages.questions on the detector's card, or take a dataset with questions (ddvqa-c40, synthetic)"
+        )
+    return found
+
+
+def _begun(talk: Talk | None, start: DetectorCard | None) -> list[Any]:
+    """What of a later stage decides its weights: what it begins with, its settings, all that is said."""
+    if talk is None or start is None:
+        return []
+    digest = hashlib.sha256()
+    for one in (*talk.train, *talk.val):
+        digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
+    weights = trained_weights(start)
+    return [talk.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
 
 
 def is_main_process() -> bool:
@@ -127,10 +203,12 @@ def data_fingerprint(adapter: Adapter, training: list[Frame], validation: list[F
     return digest.hexdigest()[:16]
 
 
-def _identity(card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, fingerprint: str) -> str:
+def _identity(
+    card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, fingerprint: str, *more: Any
+) -> str:
     """A hash of everything that decides the weights."""
-    content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training"})
-    parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__]
+    content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training", "stages"})
+    parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__, *more]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -152,7 +230,8 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
 
 def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: str) -> None:
     card, out = job.card, job.out
-    seen = tuple(dict.fromkeys((*card.training_datasets, dataset.name)))
+    before = job.start.training_datasets if job.start is not None else ()
+    seen = tuple(dict.fromkeys((*before, *card.training_datasets, dataset.name)))
     trained = card.model_copy(
         update={
             "weights": report.weights.name,
@@ -176,12 +255,24 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
         "val_auc": report.val_auc,
         "curves": report.curves,
         "notes": report.notes,
+        **_talked(job),
         "versions": versions(),
         "commit": _commit(),
     }
     text = yaml.safe_dump(trained.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=110)
     write_text(out / CARD, text)
     write_json(out / RECORD, record)  # last: its presence means that the training is finished
+
+
+def _talked(job: TrainingJob) -> dict[str, Any]:
+    """What the record of a later stage says besides."""
+    if job.talk is None or job.start is None:
+        return {}
+    return {
+        "stage_settings": job.talk.settings.model_dump(mode="json"),
+        "n_conversations": {"train": len(job.talk.train), "val": len(job.talk.val)},
+        "start": {"detector": job.start.name, "weights": file_fingerprint(trained_weights(job.start))},
+    }
 
 
 def _counts(frames: list[Frame]) -> dict[str, int]:

@@ -47,3 +47,18 @@ def write_results(folder: Path, table: dict[str, list[float | None]]) -> Path:
             if value is not None:
                 write_result(folder / f"{i}-{j}.json", detector, f"d{j:02d}", value)
     return folder
+
+
+def write_training(
+    folder: Path, detector: str, rows: list[tuple[float, float, float | None]], unit: str = "epoch", **values: object
+) -> Path:
+    """A training's folder with its record alone; rows: epoch or step, training loss, and perhaps validation loss."""
+    folder.mkdir(exist_ok=True)
+    curves = [
+        {unit: at, "train_loss": loss, "lr": 1e-3 / (1 + at)} | ({} if val is None else {"val_loss": val})
+        for at, loss, val in rows
+    ]
+    record = {"identity": f"{folder.name}0123456789", "detector": detector, "dataset": "faces", "stage": "detector"}
+    record |= {"data_fingerprint": "ab", "seed": 0, "curves": curves, "versions": {"m2f2bench": "9"}, **values}
+    (folder / "training.json").write_text(json.dumps(record))
+    return folder

@@ -1,4 +1,4 @@
-"""The folder of the 7B model that the authors of M2F2-Det published: its detector is imported, its LLM is not read."""
+"""The folder of the 7B model that the authors of M2F2-Det published: its detector alone, the LLM not read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def llm_folder(place: Path, tensors: Tensors, shards: str, **more: torch.Tensor)
 def test_the_folder_of_the_7b_model(tmp_path: Path, shards: str) -> None:
     tensors = small("explainer")
     folder = llm_folder(tmp_path / "llm", tensors, shards)
-    import_weights(folder, "m2f2det-released-explainer", tmp_path / "out")
+    import_weights(folder, "m2f2det-released-explainer", tmp_path / "out", detector_only=True)
     halves = {name: value.half().float() if value.is_floating_point() else value for name, value in tensors.items()}
     inputs = pixels(tmp_path / "out")
     with torch.inference_mode():
@@ -65,7 +65,7 @@ def test_mistakes_in_the_folder_of_the_7b_model(tmp_path: Path) -> None:
 
     def refused(folder: Path, pattern: str) -> None:
         with pytest.raises(DetectorError, match=pattern) as error:
-            import_weights(folder, "m2f2det-released-explainer", tmp_path / "out")
+            import_weights(folder, "m2f2det-released-explainer", tmp_path / "out", detector_only=True)
         assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
 
     folder = llm_folder(tmp_path / "a", tensors, "safetensors", **{"model.odd.weight": torch.ones(1)})

@@ -16,7 +16,7 @@ import typer
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from plot_rows import write_result, write_results, write_rows
+from plot_rows import write_result, write_results, write_rows, write_training
 from typer.testing import CliRunner
 
 from m2f2bench import plotter
@@ -32,12 +32,14 @@ HOSTILE = ["$x_1$", r"\frac{1}{2}$", "<script>alert(1)</script>", "_hidden", "Ω
 
 @pytest.fixture
 def place(tmp_path: Path):
-    """Rows for all kinds but `ranks`, which gets results."""
+    """Rows for all kinds but `ranks`, which gets results, and `curves`, which gets a training."""
 
     def of(kind: str) -> Path:
         if kind == "ranks":
             rng = np.random.default_rng(1)
             return write_results(tmp_path / "r", {name: rng.random(5).tolist() for name in "abcd"})
+        if kind == "curves":
+            return write_training(tmp_path / "t", "toy", [(1, 0.7, 0.6), (2, 0.5, 0.55)])
         return write_rows(tmp_path / "rows.csv")
 
     return of
@@ -78,13 +80,13 @@ def test_files_hold_their_signature_and_are_the_same_each_time(place, tmp_path: 
         assert plotter.plot(kind, rows, out=file, width="double", title="A title") == file
     one, other = (file.read_bytes() for file in files)
     assert one == other and one.startswith(MAGIC[suffix]) and len(one) > 5000
-    expected = b"data:d00" if kind == "ranks" else b"data:rows|split:none|hash:"
+    expected = {"ranks": b"data:d00", "curves": b"data:faces|hash:ab"}.get(kind, b"data:rows|split:none|hash:")
     assert expected in one and b"det:" in one and b"m2f2bench" in one
     assert not re.search(rb"CreationDate|<dc:date>|tIME", one)
     if suffix == "pdf":
         assert b"/FontFile2" in one and b"/Type3" not in one, "TrueType is embedded"
     if suffix == "svg":
-        assert b"protocol frame" in one, "text stays text"
+        assert (b"stage detector" if kind == "curves" else b"protocol frame") in one, "text stays text"
 
 
 @pytest.mark.parametrize("wide", ["single", "double"])
@@ -97,6 +99,8 @@ def test_no_text_overlaps_or_is_small(tmp_path: Path, kind: str, wide: str) -> N
             scores = np.random.default_rng(i).random(9) + 0.1 * i
             write_results(tmp_path / f"r{i}", {name: scores.tolist()})
             places.append(tmp_path / f"r{i}")
+        elif kind == "curves":
+            places.append(write_training(tmp_path / f"t{i}", name, [(e + 1, 1 / (e + i + 1), 0.5) for e in range(9)]))
         elif i < 6 or kind != "histogram":
             folder = tmp_path / str(i)
             folder.mkdir()

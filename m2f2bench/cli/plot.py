@@ -11,10 +11,13 @@ from .common import CardsOption, ColumnOption, DataOption, mapping, settle
 
 
 def plot(
-    kind: Annotated[str, typer.Argument(help="roc, pr, reliability, histogram, methods, ranks.")],
+    kind: Annotated[str, typer.Argument(help="roc, pr, reliability, histogram, methods, ranks, curves.")],
     places: Annotated[
         list[Path],
-        typer.Argument(metavar="PLACE...", help="Runs (folders, or files of rows), a folder of runs; ranks: results."),
+        typer.Argument(
+            metavar="PLACE...",
+            help="Runs (folders, or files of rows), a folder of runs; ranks: results; curves: trainings.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The figure: .png, .pdf or .svg.")],
     protocol: Annotated[str | None, typer.Option("--protocol", "-p", help="Default: the runs' own.")] = None,
@@ -23,7 +26,9 @@ def plot(
     group: Annotated[
         str, typer.Option("--group", metavar="METHOD|average", help="Draw one manipulation, or the mean over them.")
     ] = "",
-    metric: Annotated[str | None, typer.Option("--metric", "-m", help="Of methods and ranks. Default: AUC.")] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", "-m", help="Of methods, ranks (AUC), curves (losses).")
+    ] = None,
     log_x: Annotated[bool, typer.Option("--log-x", help="Logarithmic false positive rate.")] = False,
     bands: Annotated[bool, typer.Option("--bands/--no-bands", help="Intervals around the curves.")] = True,
     width: Annotated[str, typer.Option("--width", help="single (3.4 in) or double (7 in).")] = "single",
@@ -32,7 +37,7 @@ def plot(
     cards: CardsOption = None,
     data: DataOption = None,
 ) -> None:
-    """Draw ROC or precision-recall curves, reliability, scores, manipulations or ranks, and say how they came about."""
+    """Draw ROC or precision-recall curves, reliability, scores, manipulations, ranks, or how trainings went."""
     settle(cards, data)
     from .. import plotter
 

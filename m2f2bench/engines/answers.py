@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..adapters.base import Adapter
 from ..backends.base import Detector, PlainDetector
 from ..errors import DetectorError, FrameError, M2F2BenchError, first_line
-from ..records import Answer, Frame, Question
+from ..records import Answer, Frame, Question, Reply
 
 AHEAD = 4
 """Images that are decoded ahead."""
@@ -33,19 +35,86 @@ class Asker:
         own = detector.plain if isinstance(detector, PlainDetector) else detector
         refuse_mute(self.name, own)
         self.own: Any = own
+        self.at_once = int(getattr(own, "questions_at_once", 0) or 0)
+        """How many questions are given together, of several images where need be; 0: those of one image."""
+        self.scored = bool(getattr(own, "scores_with_answers", False))
+        """Whether P(fake) comes with the answers, if at all: see `Explainer.scores_with_answers`."""
+        self.worked = False
+        """Whether it has answered anything yet."""
 
-    def answers(self, image: Any, questions: Sequence[Question]) -> list[str]:
-        """A text for each question about one image. It is given the questions' texts alone: no label, no reference.
+    def answers(self, asked: Sequence[tuple[Any, Sequence[str]]]) -> list[list[Reply]]:
+        """For each image the replies to its questions; all are given together, the pairs of one image side by side.
 
-        Raises DetectorError for another number of answers or what is no text; what else the detector raises passes.
+        The explainer is given images and the questions' texts alone: no label, no reference. Raises DetectorError for
+        another number of answers, for what is no answer, and for two scores of one image; what else it raises passes.
         """
-        found = self.own.explain([image] * len(questions), [question.text for question in questions])
-        if len(found) != len(questions) or not all(isinstance(text, str) for text in found):
+        images = [image for image, texts in asked for _ in texts]
+        found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
+        if len(found) != len(images) or not all(isinstance(one, (str, Reply)) for one in found):
             raise DetectorError(
-                f"detector '{self.name}' gave {len(found)} answers to {len(questions)} questions, or some that are no "
-                f"texts: explain(images, questions) gives one text for each pair"
+                f"detector '{self.name}' gave {len(found)} answers to {len(images)} questions, or some that are no "
+                f"texts: explain(images, questions) gives one text or m2f2bench.Reply for each pair"
             )
-        return [text.encode("utf-8", "replace").decode() for text in found]  # half of a surrogate pair is no text
+        replies = iter([self._checked(Reply(one) if isinstance(one, str) else one) for one in found])
+        shared = [[next(replies) for _ in texts] for _, texts in asked]
+        self.worked = True
+        return [self._of_one_image(own) for own in shared]
+
+    def _checked(self, reply: Reply) -> Reply:
+        """A reply whose texts can be written and whose numbers are some; no text beside an error."""
+        if not all(isinstance(text, str) for text in (reply.text, reply.message, reply.error)):
+            raise DetectorError(f"detector '{self.name}' gave a reply whose text, message or error is no text")
+        score = self._number("score", reply.score)
+        if score is not None and score > 1.0:
+            raise DetectorError(f"detector '{self.name}' gave a reply with the score {score:g}: P(fake) is in [0, 1]")
+        tokens = [self._number(name, getattr(reply, name)) for name in ("tokens_in", "tokens_out")]
+        read, written = (None if n is None else int(n) for n in tokens)
+        return Reply(
+            text="" if reply.error else _text(reply.text),
+            message=_text(reply.message),
+            score=score,
+            seconds=self._number("seconds", reply.seconds),
+            tokens_in=read,
+            tokens_out=written,
+            cost=self._number("cost", reply.cost),
+            error=_text(reply.error),
+        )
+
+    def _number(self, name: str, value: Any) -> float | None:
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (math.isfinite(number) and number >= 0.0):
+            raise DetectorError(
+                f"detector '{self.name}' gave a reply whose {name} is {value!r}: a number from 0 on, or None"
+            )
+        return number
+
+    def _of_one_image(self, replies: Sequence[Reply]) -> list[Reply]:
+        """The replies about one image, each with its score where the replies hold scores."""
+        scores = {reply.score for reply in replies if reply.score is not None} if self.scored else set()
+        if len(scores) > 1:
+            low, high = min(scores), max(scores)
+            raise DetectorError(
+                f"detector '{self.name}' gave the scores {low!r} and {high!r} with answers about one image: a score is "
+                f"P(fake) of the image"
+            )
+        score = next(iter(scores), None)
+        return [replace(reply, score=score) for reply in replies]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One image with its questions on their way: `why` says what there is in the place of pixels."""
+
+    number: int
+    frame: Frame
+    questions: Sequence[Question]
+    image: Any = None
+    why: str = ""
 
 
 def answer(
@@ -54,34 +123,94 @@ def answer(
     asked: Sequence[tuple[Frame, Sequence[Question]]],
     scores: Mapping[str, float | None],
 ) -> Iterator[list[Answer]]:
-    """The answers about one image after the other, in the order given. `scores` are P(fake) by frame id.
+    """The answers about one image after the other, in the order given. `scores` are P(fake) by frame id, as far as
+    they are known; the others come with the replies, where the explainer gives them there.
 
-    An image that cannot be read, or on which the explainer raises, gives rows with a status. Raises DetectorError where
-    it fails on the first image.
+    Images that follow each other are asked about together until `Asker.at_once` questions are reached; no more of them
+    are in memory at a time, and AHEAD beyond them. An image that cannot be read, or on which the explainer raises,
+    gives rows with a status; where it raises on several together it is asked about each of them alone. Raises
+    DetectorError where it fails on the first image that it is ever asked about.
     """
+    chunk: list[_Waiting] = []
+    for one in _decoded(adapter, asked):
+        chunk.append(one)
+        if sum(len(each.questions) for each in chunk if each.image is not None) >= max(1, asker.at_once):
+            yield from _asked_together(asker, chunk, scores)
+            chunk = []
+    yield from _asked_together(asker, chunk, scores)
+
+
+def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]]) -> Iterator[_Waiting]:
+    """The images in order, decoded in threads, AHEAD before they are taken."""
     with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        waiting = [pool.submit(read_image, adapter, frame) for frame, _ in asked[:AHEAD]]
-        for number, (frame, questions) in enumerate(asked):
-            if number + AHEAD < len(asked):
-                waiting.append(pool.submit(read_image, adapter, asked[number + AHEAD][0]))
-            image, why = waiting.pop(0).result()
-            score = scores.get(frame.id)
-            if image is None:
-                yield [Answer(q.id, frame.id, "", "unreadable", score, why) for q in questions]
-                continue
-            try:
-                texts = asker.answers(image, questions)
-            except M2F2BenchError:
-                raise
-            except Exception as error:
-                if number == 0:
-                    raise DetectorError(
-                        f"detector '{asker.name}' failed on the first image asked about, '{frame.id}': "
-                        f"{first_line(error)}"
-                    ) from error
-                yield [Answer(q.id, frame.id, "", "error", score, first_line(error)) for q in questions]
-                continue
-            yield [Answer(q.id, frame.id, text, "ok", score) for q, text in zip(questions, texts, strict=True)]
+        waiting: list[Future[tuple[Any, str]]] = []
+        try:
+            waiting += [pool.submit(read_image, adapter, frame) for frame, _ in asked[:AHEAD]]
+            for number, (frame, questions) in enumerate(asked):
+                if number + AHEAD < len(asked):
+                    waiting.append(pool.submit(read_image, adapter, asked[number + AHEAD][0]))
+                yield _Waiting(number, frame, questions, *waiting.pop(0).result())
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _asked_together(
+    asker: Asker, chunk: Sequence[_Waiting], scores: Mapping[str, float | None]
+) -> Iterator[list[Answer]]:
+    """The rows about each image of a chunk, in order."""
+    readable = [one for one in chunk if one.image is not None]
+    replies: dict[int, list[Reply]] = {}
+    if len(readable) > 1:
+        try:
+            found = asker.answers([(one.image, [q.text for q in one.questions]) for one in readable])
+            replies = {one.number: own for one, own in zip(readable, found, strict=True)}
+        except M2F2BenchError:
+            raise
+        except Exception:  # one image's fault: which one shows when each is asked about alone
+            replies = {}
+    for one in chunk:
+        score = scores.get(one.frame.id)
+        if one.image is None:
+            yield [Answer(q.id, one.frame.id, "", "unreadable", score, _text(one.why)) for q in one.questions]
+            continue
+        own = replies[one.number] if replies else _asked_alone(asker, one)
+        yield [_row(q, reply, score) for q, reply in zip(one.questions, own, strict=True)]
+
+
+def _asked_alone(asker: Asker, one: _Waiting) -> list[Reply]:
+    """The replies about one image; where the explainer raises, replies with that as their error."""
+    try:
+        return asker.answers([(one.image, [q.text for q in one.questions])])[0]
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        if one.number == 0 and not asker.worked:
+            raise DetectorError(
+                f"detector '{asker.name}' failed on the first image asked about, '{one.frame.id}': {first_line(error)}"
+            ) from error
+        return [Reply("", error=_text(first_line(error)))] * len(one.questions)
+
+
+def _row(question: Question, reply: Reply, score: float | None) -> Answer:
+    """What is stored of a reply; a `score` that is known already goes before its own."""
+    return Answer(
+        question.id,
+        question.frame,
+        reply.text,
+        "error" if reply.error else "ok",
+        reply.score if score is None else score,
+        reply.error or reply.message,
+        reply.seconds,
+        reply.tokens_in,
+        reply.tokens_out,
+        reply.cost,
+    )
+
+
+def _text(text: str) -> str:
+    """A text that can be written as UTF-8: half of a surrogate pair is none."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def read_image(adapter: Adapter, frame: Frame) -> tuple[Any, str]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import ScoreError, near
-from ..records import Answer, Question
+from ..records import ANSWER_STATUSES, Answer, Question
 from ..scoring.reading import json_lines
-from ..store import ANSWERS, read_answers
+from ..store import ANSWERS, USAGE, read_answers
 
 IDS = ("id", "question", "question_id", "key")
 TEXTS = ("text", "answer")
 COLUMNS = ("id", "text", "score")
 JUDGE = "judge"
+OWN = "m2f2bench"
+"""Key of an output file's `metadata` below which our own export says more."""
 _MARKS = re.compile(r"^\s*<s>|</s>\s*$")
 
 
@@ -27,9 +31,10 @@ def read_answer_files(
 
     A file is a run's folder or its `answers.parquet`, or JSON lines with `id` (or `question`, `question_id`, `key`) and
     `text` (or `answer`), and perhaps `score` (P(fake) of the frame); `columns` maps our names to the file's. In
-    M2F2-Det's files (`key`, `image`, `prompt`, `text`) the `<s>` marks are taken off, and a line without a key answers
-    the `judge` question about its image. Raises ScoreError in one line that names file and line for an id that is not
-    asked, one that is answered twice, and a text that is none.
+    M2F2-Det's files (`key`, `image`, `prompt`, `text`, `metadata`) the `<s>` marks are taken off, a line without a key
+    answers the `judge` question about its image (a frame's id, or a file that is called so), and `metadata` may hold
+    what `run --export` knows of the answer. Raises ScoreError in one line that names file and line for an id that is
+    not asked, one that is answered twice, and a text that is none.
     """
     known = {question.id: question for question in questions}
     judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
@@ -45,9 +50,7 @@ def read_answer_files(
             if answer.question in found:
                 first = where[answer.question]
                 raise ScoreError(f"{place}: question '{answer.question}' is answered already in {first}; remove one")
-            found[answer.question] = Answer(
-                answer.question, known[answer.question].frame, answer.text, answer.status, answer.score, answer.message
-            )
+            found[answer.question] = replace(answer, frame=known[answer.question].frame)
             where[answer.question] = place
             frame = known[answer.question].frame
             _refuse_two_scores(scores.get(frame), answer, place)
@@ -114,13 +117,35 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
         raise ScoreError(f"{where}: its '{text_key}' is {type(text).__name__}, not a text")
     published = "prompt" in row and "image" in row
     identifier = _identifier(row, where, judge, columns, published)
-    score = row.get(columns.get("score", "score"))
+    known = _known(row, where) if published else {}
+    marked = published and not known
+    score = row.get(columns.get("score", "score"), known.pop("score", None))
     if "score" in columns and columns["score"] not in row:
         raise ScoreError(f"{where} has no '{columns['score']}' for score{near(columns['score'], row)}")
     if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
         raise ScoreError(f"{where}: its score is {score!r}, and P(fake) in [0, 1] is wanted")
-    text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
-    return Answer(identifier, "", _MARKS.sub("", text).strip() if published else text, score=score)
+    if marked:
+        text = _MARKS.sub("", text).strip()
+    return replace(Answer(identifier, "", _text(text), score=score), **known)
+
+
+def _known(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What our own export says of an answer beside its text: the fields of `Answer` below `metadata`."""
+    metadata = row.get("metadata")
+    found = metadata.get(OWN) if isinstance(metadata, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    for name, value in found.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+        good = {"score": True, "status": value in ANSWER_STATUSES, "message": isinstance(value, str)}
+        if not good.get(name, number and name in USAGE):
+            raise ScoreError(f"{where}: its metadata hold {name} {value!r}, which no export of ours writes")
+    return {name: _text(value) if isinstance(value, str) else value for name, value in found.items()}
+
+
+def _text(text: str) -> str:
+    """A text that can be written as UTF-8: half of a surrogate pair is none."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _identifier(
@@ -132,7 +157,8 @@ def _identifier(
             raise ScoreError(f"{where}: its '{key}' is {type(row[key]).__name__}, not a question's id")
         return str(row[key])
     if published and key is None:
-        frame = PurePosixPath(str(row["image"]).replace("\\", "/")).stem
+        image = str(row["image"])
+        frame = image if image in judge else PurePosixPath(image.replace("\\", "/")).stem
         if not judge:
             raise ScoreError(
                 f"{where} has no 'key': it judges an image, and the protocol asks no question of kind judge; "

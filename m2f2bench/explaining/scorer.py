@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_
 from ..scoring.regions import called_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
 from ..signature import answers_hash, versions
+from ..store import USAGE
 from .evidence import AnswerEvidence
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 """Shuffles of the images that image dependence is averaged over."""
+REMARKS = 5
+"""Different remarks on answers that a result names."""
 SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
 """Metrics that image dependence is told of; the slower ones add nothing to it."""
 
@@ -111,7 +116,27 @@ def _details(evidence: AnswerEvidence) -> dict[str, Any]:
     if texts:
         training = {ref for question in evidence.asked.training for ref in question.references}
         told["diversity"] = {k: v for k, v in diversity(texts, training or None).items() if k != "commonest"}
-    return told
+    return told | _remarks(answers) | _usage(answers)
+
+
+def _remarks(answers: Answers) -> dict[str, Any]:
+    """How many answers came with a remark (that they were cut off), and of each of the commonest remarks how many."""
+    found = Counter(text for text in answers.message[answers.status == "ok"].tolist() if text)
+    if not found:
+        return {}
+    shown = {text: {"answers": n} for text, n in found.most_common(REMARKS)}
+    return {"answers_remarked": found.total(), "remarks": shown}
+
+
+def _usage(answers: Answers) -> dict[str, Any]:
+    """What the answers took, as far as it is known: the total, and of how many questions that is."""
+    told: dict[str, Any] = {}
+    for name in USAGE:
+        known = [value for value in getattr(answers, name).tolist() if value == value]  # not NaN
+        if known:
+            total = math.fsum(known)
+            told[name] = {"total": int(total) if name.startswith("tokens") else total, "questions": len(known)}
+    return {"usage": told} if told else {}
 
 
 def _reference_grounding(evidence: AnswerEvidence) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import markdown
@@ -48,6 +49,7 @@ def _notes(result: Result) -> list[str]:
     if verdicts:
         parts = [f"of {word}: {_listed(counts)}" for word, counts in verdicts.items()]
         lines.append(f"verdicts read ({result.protocol_card['verdict']}): {'; '.join(parts)}")
+    lines += [text for text in (remarks(result.details), usage(result.details)) if text]
     if "questions_without_reference" in result.details:
         lines.append(f"{result.details['questions_without_reference']} questions have no reference: no text metric")
     if "images_without_score" in result.details:
@@ -59,6 +61,29 @@ def _notes(result: Result) -> list[str]:
     for way, kept in result.details.get("image_dependence", {}).items():
         lines.append(f"image dependence, another image {_way(way)}: {_dependence(kept)}")
     return lines
+
+
+def remarks(details: Mapping[str, Any]) -> str:
+    """What a result's details say of remarks on answers, in one line; empty where there are none."""
+    named = {text: one["answers"] for text, one in details.get("remarks", {}).items()}
+    if not named:
+        return ""
+    total, rest = details["answers_remarked"], details["answers_remarked"] - sum(named.values())
+    parts = [f"{' '.join(text.split())} ({n:,})" for text, n in named.items()] + [f"others ({rest:,})"] * (rest > 0)
+    return f"{total:,} answer{' has a remark' if total == 1 else 's have remarks'}: {', '.join(parts)}"
+
+
+def usage(details: Mapping[str, Any]) -> str:
+    """What a result's details say of tokens, time and cost, in one line; empty where nothing is known."""
+    forms: dict[str, Callable[[float], str]] = {
+        "seconds": lambda n: f"{n:,.1f} s",
+        "tokens_in": lambda n: f"{n:,} tokens read",
+        "tokens_out": lambda n: f"{n:,} tokens written",
+        "cost": lambda n: f"{n:,.4g} US dollars",
+    }
+    found = {name: details["usage"][name] for name in forms if name in details.get("usage", {})}
+    parts = [f"{forms[name](one['total'])} ({one['questions']:,})" for name, one in found.items()]
+    return f"used (over so many questions): {', '.join(parts)}" if parts else ""
 
 
 def _listed(counts: dict[str, int]) -> str:

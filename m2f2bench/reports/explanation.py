@@ -12,6 +12,7 @@ import numpy as np
 
 from ..controls import CONTROLS
 from ..errors import ScoreError
+from ..leaderboard.explained import remarks, usage
 from ..leaderboard.html import page as board
 from ..leaderboard.html.parts import compact, policy, templates
 from ..leaderboard.table import EXPLANATION_HEADLINES, title
@@ -73,6 +74,7 @@ class AnswerCard:
     asked: Passage
     answer: Passage
     status: str
+    message: Passage
     references: tuple[Passage, ...]
     score: str
     verdict: str
@@ -121,7 +123,11 @@ def explanation_page(
         beside=_controls(result, controls),
         beaten=_beaten(result, controls),
         coverage=coverage(result),
-        notes=[*clusters_line(result, "questions"), *reasons({"all": result.metrics, **result.labels})],
+        notes=[
+            *clusters_line(result, "questions"),
+            *(text for text in (remarks(result.details), usage(result.details)) if text),
+            *reasons({"all": result.metrics, **result.labels}),
+        ],
         details=details(result.details),
         measured=[(key, clean(str(value))) for key, value in result.measured.items()],
         cards=cards,
@@ -277,6 +283,7 @@ def _cards(
                 asked=passage(answers.asked[i]),
                 answer=passage(answers.text[i]),
                 status=answers.status[i],
+                message=passage(answers.message[i]),
                 references=tuple(map(passage, answers.references[i])),
                 score="" if np.isnan(answers.score[i]) else f"{answers.score[i]:.3f}",
                 verdict=verdict_word(answers, verdicts, i),

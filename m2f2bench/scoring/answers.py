@@ -18,7 +18,9 @@ class Answers:
 
     `label` int64 (0 real, 1 fake: what a right answer says); `score` float64, the explainer's own P(fake) of the frame,
     NaN where it gives none; `references` a tuple of texts each; the others are strings. `asked` is the question's text
-    and `text` the answer, empty unless `status` is `ok`. `identity` are the frame's people joined by `+`.
+    and `text` the answer, empty unless `status` is `ok`; `message` is what is to know of it, or why there is none.
+    `identity` are the frame's people joined by `+`. `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are
+    float64, NaN where not known.
     """
 
     question: Strings
@@ -34,6 +36,11 @@ class Answers:
     text: Strings
     status: Strings
     score: npt.NDArray[np.float64]
+    message: Strings
+    seconds: npt.NDArray[np.float64]
+    tokens_in: npt.NDArray[np.float64]
+    tokens_out: npt.NDArray[np.float64]
+    cost: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.question)
@@ -62,6 +69,9 @@ def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: 
     def strings(values: list[str]) -> Strings:
         return np.array(values, dtype=object)
 
+    def numbers(name: str) -> npt.NDArray[np.float64]:
+        return np.array([getattr(a, name) for a in given], dtype=np.float64)  # None becomes NaN
+
     return Answers(
         question=strings([q.id for q in questions]),
         frame=strings([q.frame for q in questions]),
@@ -76,4 +86,9 @@ def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: 
         text=strings([a.text if a.status == "ok" else "" for a in given]),
         status=strings([a.status for a in given]),
         score=np.array([scores.get(q.frame, np.nan) for q in questions], dtype=np.float64),
+        message=strings([a.message for a in given]),
+        seconds=numbers("seconds"),
+        tokens_in=numbers("tokens_in"),
+        tokens_out=numbers("tokens_out"),
+        cost=numbers("cost"),
     )

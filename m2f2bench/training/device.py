@@ -27,8 +27,11 @@ def pick_device(device: str) -> torch.device:
     return picked
 
 
-def make_accelerator(job: TrainingJob) -> Any:
-    """An Accelerator for the job's device and precision. Raises DetectorError where they do not go together."""
+def make_accelerator(job: TrainingJob, precision: str) -> Any:
+    """An Accelerator for the job's device and a `precision` of fp32, bf16 or fp16 (mixed, by autocast).
+
+    Raises DetectorError where they do not go together.
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
@@ -36,18 +39,16 @@ def make_accelerator(job: TrainingJob) -> Any:
     alone = not PartialState._shared_state or PartialState().num_processes == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
     device = pick_device(job.device)
-    settings = job.settings
-    if settings.precision == "fp16" and device.type == "cpu":
+    if precision == "fp16" and device.type == "cpu":
         raise DetectorError(
             f"detector '{job.card.name}': precision fp16 cannot be used on cpu: set `precision` to fp32 or bf16"
         )
     if device.index is not None:
         torch.cuda.set_device(device)
-    precision = "no" if settings.precision == "fp32" else settings.precision
     try:
-        return Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+        return Accelerator(cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
     except ValueError as error:
         raise DetectorError(
-            f"detector '{job.card.name}': precision {settings.precision} cannot be used on {device.type} "
+            f"detector '{job.card.name}': precision {precision} cannot be used on {device.type} "
             f"({first_line(error)}): set `precision: fp32`"
         ) from None

@@ -107,7 +107,7 @@ class _Training:
         self.total = self.steps * self.settings.epochs
         self.warmup = round(self.settings.warmup_epochs * self.steps)
         self.reader = FrameReader(job.read)
-        self.accelerator = make_accelerator(job)
+        self.accelerator = make_accelerator(job, self.settings.precision)
         self.plain_forward = network.model.forward  # before accelerate wraps it: validation runs in fp32
         self._freeze()
         self.optimizer = self.accelerator.prepare(make_optimizer(network.model, self.settings, job.card.name))

@@ -40,7 +40,7 @@ class M2F2Detector(NetworkDetector, Localizer):
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Detector:
         """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
         path = trained_weights(card)
-        model, identity = _paper(card, path) if _variant(card) == "paper" else _released(card)
+        model, identity = open_paper(card, path) if variant_of(card) == "paper" else _released(card)
         detector = cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
         detector.precision = "clip-bf16" if card.options.get("clip_precision") == "bf16" else "fp32"
         return detector
@@ -51,7 +51,7 @@ class M2F2Detector(NetworkDetector, Localizer):
         from ...training.checkpoint import finished_report
         from ...training.loop import Network, fit_network
 
-        variant = _variant(job.card)
+        variant = variant_of(job.card)
         if variant != "paper":
             raise DetectorError(
                 f"detector '{job.card.name}': variant {variant} is for weights that are there: train `paper`"
@@ -96,8 +96,13 @@ class M2F2Detector(NetworkDetector, Localizer):
         return seen(height, width, self.settings)
 
 
-def _paper(card: DetectorCard, path: Path) -> tuple[nn.Module, str]:
-    """The trained network of the variant `paper`, and what beside its weights decides its scores."""
+def open_paper(
+    card: DetectorCard, path: Path, tensors: dict[str, torch.Tensor] | None = None
+) -> tuple[PaperNetwork, str]:
+    """The trained network of the variant `paper`, and what beside its weights decides its scores.
+
+    `tensors` are its weights where `path` has more than those.
+    """
     from ...training.checkpoint import read_tensors
 
     options = _options(card)
@@ -105,7 +110,7 @@ def _paper(card: DetectorCard, path: Path) -> tuple[nn.Module, str]:
     clip = empty_clip(options.clip, f"detector '{card.name}'")
     _check_input(card, clip)
     model = PaperNetwork(clip, encoder, options)
-    load_strictly(model, read_tensors(path)[0], path)
+    load_strictly(model, read_tensors(path)[0] if tensors is None else tensors, path)
     model.fold_prompt()
     if options.clip_precision == "bf16":
         clip.vision_model.bfloat16()
@@ -144,7 +149,8 @@ def frozen_parts(options: PaperOptions) -> tuple[str, ...]:
     return ("clip.text_model", "clip.text_projection") if options.train_vision else ("clip",)
 
 
-def _variant(card: DetectorCard) -> str:
+def variant_of(card: DetectorCard) -> str:
+    """Which of VARIANTS a card is about. Raises DetectorError for none of them."""
     variant = str(card.options.get("variant", "paper"))
     if variant not in VARIANTS:
         raise DetectorError(f"detector '{card.name}': unknown variant '{variant}'{near(variant, VARIANTS)}")

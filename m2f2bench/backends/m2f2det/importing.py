@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,17 +18,37 @@ from ...errors import DetectorError, near
 from ...files import make_folder, write_json, write_text
 from ...settings import CLIP_MEAN, CLIP_STD
 from ...version import __version__
+from ..llm.generation_settings import GenerationSettings
+from ..llm.prompt import PromptSettings
+from ..llm.source import LanguageSource, language_fingerprint
 from ..weights import check_shapes
 from .clip import TextTower
+from .explainer_options import KEY, ExplainerOptions
+from .projectors import PREFIX
 from .released import ReleasedOptions, Variant, empty
 from .released_files import Tensors
-from .released_names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, sort_names, tower_names, variant_of
+from .released_llm import FOLDER, PublishedLanguage
+from .released_names import (
+    BRIDGE,
+    CNN,
+    TEXT,
+    VISION,
+    Reader,
+    expected_shapes,
+    projector_shapes,
+    sort_names,
+    variant_of,
+)
+from .released_tower import Tower
 
 KINDS: dict[str, Variant] = {
     "m2f2det-released-detector": "released-detector",
     "m2f2det-released-explainer": "released-explainer",
 }
 CARD, RECORD, WEIGHTS = "card.yaml", "import.json", "model.safetensors"
+EXPLAINS = "M2F2-Det as published: its 7B explainer, detector (CLIP ViT and DenseNet-121) and LLM"
+MAX_NEW_TOKENS = 512
+"""Of an answer, in the published scripts."""
 DESCRIPTIONS: dict[Variant, str] = {
     "released-detector": "M2F2-Det as published: the detector of its first stage (CLIP ViT and EfficientNet-B4)",
     "released-explainer": "M2F2-Det as published: the detector inside its 7B explainer (CLIP ViT and DenseNet-121)",
@@ -39,8 +60,9 @@ LICENCE = "that of the published weights: see where they were fetched"
 class Published:
     """The tensors of a published file by this package's names, all of them checked."""
 
-    def __init__(self, path: Path, kind: str, vision_tower: Path | None) -> None:
-        """Open `path`, with CLIP's image tower from a file of its own where one is given. Raises DetectorError."""
+    def __init__(self, path: Path, kind: str, vision_tower: str | Path | None, detector_only: bool = False) -> None:
+        """Open `path`, with CLIP's image tower from elsewhere where that is given, and with the LLM where it has one
+        and not `detector_only`. Raises DetectorError."""
         self.path, self.variant = path, KINDS[kind]
         main = Tensors(path)
         self.sources = [main]
@@ -48,17 +70,40 @@ class Published:
         self._check_variant(kind)
         self.places = {name: (main, own) for name, own in self.names.own.items()}
         self.replaced: list[str] = []
-        if vision_tower is not None:
-            tower = Tensors(vision_tower)
-            self.sources.append(tower)
+        tower = None if vision_tower is None else Tower(vision_tower)
+        if tower is not None:
+            self.sources.append(tower.source)
             self.replaced = [name for name in self.places if name.startswith(VISION)]
             self.places = {name: place for name, place in self.places.items() if not name.startswith(VISION)}
-            self.places |= {name: (tower, own) for name, own in tower_names(tower.names(), vision_tower).items()}
+            self.places |= {name: (tower.source, own) for name, own in tower.names.items()}
+        elif not any(name.startswith(VISION) for name in self.places):
+            raise self._no_tower()
         shapes = {name: source.shape(own) for name, (source, own) in self.places.items()}
         reader = Reader(shapes, path)
         self.vision, self.text = reader.vision(), reader.text()
         self.expected = expected_shapes(self.variant, reader, self.vision, self.text)
         check_shapes(self.expected, shapes, path, kind)
+        if tower is not None:
+            self.vision = tower.settings(self.vision)
+        self.language = None if detector_only or not self.names.explaining else self._language(main)
+
+    def _language(self, main: Tensors) -> PublishedLanguage:
+        """The LLM; the projectors become tensors of this one's."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        language = PublishedLanguage(folder, main, self.names.language)
+        found = {name: main.shape(own) for name, own in self.names.projectors.items()}
+        check_shapes(projector_shapes(self.vision.hidden_size, language.width), found, self.path, "the LLM's width")
+        self.places |= {PREFIX + name: (main, own) for name, own in self.names.projectors.items()}
+        return language
+
+    def _no_tower(self) -> DetectorError:
+        """The error for a file without CLIP's image tower; it says which one the folder's configuration names."""
+        named = named_tower(self.path)
+        which = f"`{named}`, which its config.json names" if named else "such as `openai/clip-vit-large-patch14-336`"
+        return DetectorError(
+            f"weights '{self.path}' have none of CLIP's image tower: give it with --vision-tower, a file "
+            f"(vision_tower.pth), a CLIP's folder or a name on the hub, {which}"
+        )
 
     def _check_variant(self, kind: str) -> None:
         found = variant_of(self.names.own)
@@ -97,33 +142,47 @@ class Published:
         )
 
 
-def import_weights(file: Path, kind: str, out: Path, vision_tower: Path | None = None) -> Path:
-    """Write published weights as a detector's folder: `model.safetensors`, `card.yaml` and `import.json`.
+def import_weights(
+    file: Path, kind: str, out: Path, vision_tower: str | Path | None = None, detector_only: bool = False
+) -> Path:
+    """Write published weights as a detector's folder: `model.safetensors`, `card.yaml`, `import.json`, and `llm/`.
 
     `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of the 7B model; nothing in it is executed.
-    `kind` is one of `KINDS`. `vision_tower` replaces CLIP's image tower. What is the same for every image is folded
-    into a constant; `import.json` tells what was folded, what had no effect and what was left out. Gives the card's
-    path. Raises M2F2BenchError for a file that lacks a tensor, has one too many or one of another shape, for another
-    variant's file, and for an `out` that is not empty.
+    `kind` is one of `KINDS`. `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower.
+    Where `file` has an LLM, it becomes a plain Llama's folder and the detector one that answers; with `detector_only`
+    it is not read. What is the same for every image is folded into a constant; `import.json` tells what was folded,
+    what had no effect and what was left out. The card is written last. Gives its path. Raises M2F2BenchError for a file
+    that lacks a tensor, has one too many or one of another shape, for another variant's file, for an LLM without its
+    configuration or tokenizer, and for an `out` that is not empty.
     """
-    from ...training.checkpoint import write_tensors
-
     if kind not in KINDS:
         raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DetectorError(f"'{out}' is there already and is not an empty folder: give another --out")
-    published = Published(file, kind, vision_tower)
-    options = published.options()
-    network = empty(options)
+        raise DetectorError(f"'{out}' is there already and is not an empty folder: give another --out or remove it")
+    published = Published(file, kind, vision_tower, detector_only)
+    card = _card(kind, published.options())
+    record = _write_network(published, kind, out)
+    if published.language is not None:
+        published.language.write(out / FOLDER)
+        card = _explaining(card, out)
+    write_json(out / RECORD, record)
+    write_text(out / CARD, yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
+    return out / CARD
+
+
+def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]:
+    """Write detector and projectors; gives what `import.json` says."""
+    from ...training.checkpoint import write_tensors
+
+    network = empty(published.options())
     with torch.no_grad():
         tensors, used = _tensors(published, network)
-        check_shapes(_shapes(network.state_dict()), _shapes(tensors), file, kind)
+        check_shapes(_shapes(network.state_dict()), _shapes(tensors), published.path, kind)
+        tensors |= {name: published[name] for name in published.places if name.startswith(PREFIX)}
         record = _record(published, kind, used)
         make_folder(out)
         write_tensors(out / WEIGHTS, tensors, {"architecture": kind})
-    write_json(out / RECORD, record)
-    write_text(out / CARD, yaml.safe_dump(_card(kind, options), sort_keys=False, allow_unicode=True))
-    return out / CARD
+    return record
 
 
 def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.Tensor], list[str]]:
@@ -192,7 +251,8 @@ def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
         folded = [name for name in published.under("clip_text_encoder.", "text_proj.") if not name.startswith(words)]
     unused = [name for name in published.expected if name not in {*used, *folded}]
     stubbed = sorted({name for source in published.sources for name in source.stubbed})
-    left_out = sorted({_part(name) for name in published.names.left_out})
+    language = published.language
+    left_out = sorted({_part(name) for name in published.names.explaining}) if language is None else []
     notes = [f"{len(folded)} tensors folded into a constant; {len(unused)} have no effect on a score and were left out"]
     if stubbed:
         notes.append(f"named in the file and not built, since a file of weights is data: {', '.join(stubbed)}")
@@ -200,6 +260,12 @@ def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
         notes.append(f"left out, of use to explanations only: {', '.join(left_out)}")
     if published.replaced:
         notes.append(f"{len(published.replaced)} tensors of CLIP's image tower replaced by those of --vision-tower")
+    if language is not None:
+        files = ", ".join(file.name for file in language.tokenizer)
+        notes.append(f"LLM of {len(language.names)} tensors, {language.width} wide, with tokenizer ({files})")
+        notes.append(
+            f"not taken from its config.json, since no Llama reads it: {', '.join(language.dropped) or 'nothing'}"
+        )
     return {
         "kind": kind,
         "files": {path.name: _sha256(path) for source in published.sources for path in source.files},
@@ -207,6 +273,7 @@ def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
         "without_effect": unused,
         "replaced": published.replaced,
         "left_out": left_out,
+        "language": {} if language is None else {"config": language.config, "config_left_out": language.dropped},
         "position_buffers": published.names.buffers,
         "stubbed": stubbed,
         "notes": notes,
@@ -234,6 +301,30 @@ def _card(kind: str, options: ReleasedOptions) -> dict[str, Any]:
         "licence": LICENCE,
         "reference": REFERENCE,
     }
+
+
+def _explaining(card: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The card of one that answers; its LLM lies in `out` already."""
+    source = LanguageSource(name=FOLDER)
+    explainer = ExplainerOptions(
+        llm=source,
+        prompt=PromptSettings(style="released"),
+        generation=GenerationSettings(max_new_tokens=MAX_NEW_TOKENS),
+        stage="merged",
+        learned_with=language_fingerprint(source, out),
+    )
+    options = {**card["options"], KEY: explainer.model_dump(mode="json", exclude_unset=True)}
+    return {**card, "description": EXPLAINS, "backend": "m2f2det-explainer", "options": options}
+
+
+def named_tower(path: Path) -> str:
+    """CLIP's name in the configuration of the 7B folder; empty where there is none."""
+    try:
+        found = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    name = found.get("mm_vision_tower") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _sha256(path: Path) -> str:

@@ -21,12 +21,14 @@ from .prompt import ForgeryMap, ForgeryPrompt
 class Features:
     """What CLIP's image tower says of a batch, in fp32.
 
-    `image` g^I [B, p] and `patches` F_I [B, n², p] in the joint space; `states`, patch tokens [B, n², d] of each depth.
+    `image` g^I [B, p] and `patches` F_I [B, n², p] in the joint space; `states`, patch tokens [B, n², d] of each depth;
+    `penultimate`, those after all layers but the last, where they were asked for.
     """
 
     image: torch.Tensor
     patches: torch.Tensor
     states: list[torch.Tensor]
+    penultimate: torch.Tensor | None = None
 
 
 @dataclass
@@ -86,22 +88,36 @@ class PaperNetwork(nn.Module):
         self.text: torch.Tensor | None = None
         """g^T where it is the same for all images and `fold_prompt` has computed it."""
 
-    def features(self, pixels: torch.Tensor) -> Features:
+    def features(self, pixels: torch.Tensor, penultimate: bool = False) -> Features:
         """CLIP's view of normalised images [B, 3, S, S]; a frozen tower has its own precision, never autocast's."""
         if not self.options.train_vision:
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-                return self._features(pixels)
-        return self._features(pixels)
+                return self._features(pixels, penultimate)
+        return self._features(pixels, penultimate)
 
-    def _features(self, pixels: torch.Tensor) -> Features:
+    def _features(self, pixels: torch.Tensor, penultimate: bool) -> Features:
         clip = self.clip
-        *states, top = clip.vision_model(pixels, [*self.depths, clip.settings.vision_config.num_hidden_layers])
+        layers = clip.settings.vision_config.num_hidden_layers
+        *states, below, top = clip.vision_model(pixels, [*self.depths, layers - 1, layers])
         joint = clip.visual_projection(clip.vision_model.post_layernorm(top).to(clip.visual_projection.weight.dtype))
-        return Features(joint[:, 0].float(), joint[:, 1:].float(), [state[:, 1:].float() for state in states])
+        return Features(
+            joint[:, 0].float(),
+            joint[:, 1:].float(),
+            [state[:, 1:].float() for state in states],
+            below[:, 1:].float() if penultimate else None,
+        )
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
         """All that is made of normalised images [B, 3, S, S]."""
-        seen = self.look(pixels)
+        return self._judge(pixels, self.look(pixels))
+
+    def tell(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
+        """The same, and CLIP's patches after all layers but the last [B, n², d], which an explainer also reads."""
+        seen = self.features(pixels, penultimate=True)
+        assert seen.penultimate is not None
+        return self._judge(pixels, seen), seen.penultimate
+
+    def _judge(self, pixels: torch.Tensor, seen: Features) -> Judgement:
         last, maps = self.encoder(pixels)
         side = round(seen.patches.shape[1] ** 0.5)
         forged = F.interpolate(last, size=(side, side), mode="bilinear", align_corners=False)

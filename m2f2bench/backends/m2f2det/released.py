@@ -120,8 +120,16 @@ class ReleasedExplainerDetector(Released):
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
         """Logits of normalised images [B, 3, S, S]. The map is σ(cosine of patch and text × the text scale)."""
+        return self.tell(pixels)[0]
+
+    def tell(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
+        """The same, and the patches of hidden state -2, [B, n², d] in fp32, which the 7B model's LLM reads too."""
         (state,) = self.vision(pixels, [self.depth])
-        tokens = self.vision_proj(state.float())
+        state = state.float()
+        return self._judge(pixels, state), state[:, 1:]
+
+    def _judge(self, pixels: torch.Tensor, state: torch.Tensor) -> Judgement:
+        tokens = self.vision_proj(state)
         fit = F.cosine_similarity(tokens[:, 1:], self.text, dim=2) * self.text_alpha
         parts = [fit, tokens[:, 0] * self.vision_alpha, self.pooled(pixels)]
         side = self.options.vision.grid
@@ -160,12 +168,13 @@ def empty(options: ReleasedOptions) -> ReleasedDetector | ReleasedExplainerDetec
 
 
 def load_released(
-    card: DetectorCard, device: str | torch.device = "cpu"
+    card: DetectorCard, device: str | torch.device = "cpu", tensors: dict[str, torch.Tensor] | None = None
 ) -> tuple[ReleasedDetector | ReleasedExplainerDetector, ReleasedOptions]:
     """The network that `import-weights` wrote, in eval mode, and its options.
 
-    `network(pixels)` gives [B], the logit of fake; `.logits` both logits; `.judge(pixels).map` the heat map. Raises
-    M2F2BenchError for options or weights that do not fit.
+    `network(pixels)` gives [B], the logit of fake; `.logits` both logits; `.judge(pixels).map` the heat map. `tensors`
+    are its weights where the card's file has more than those. Raises M2F2BenchError for options or weights that do not
+    fit.
     """
     from ...training.checkpoint import read_tensors
 
@@ -177,7 +186,7 @@ def load_released(
         )
     path = trained_weights(card)
     network = empty(options)
-    load_strictly(network, read_tensors(path)[0], path)
+    load_strictly(network, read_tensors(path)[0] if tensors is None else tensors, path)
     if options.clip_precision == "bf16":
         network.vision.bfloat16()
     return network.to(device), options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,9 +19,11 @@ Shapes = dict[str, Shape]
 TEXT, VISION = "clip_text_encoder.model.text_model.", "clip_vision_encoder.model.vision_model."
 CNN = "deepfake_encoder."
 LLM_TOWER = "model.vision_tower.vision_tower."
-LLM_LEFT_OUT = ("model.layers.", "model.embed_tokens.", "model.norm.", "lm_head.", "model.mm_projector.",
-                "deepfake_projector.")  # fmt: skip
-"""What of the 7B model the detector has no use for; its explaining part has."""
+LANGUAGE = ("model.layers.", "model.embed_tokens.", "model.norm.", "lm_head.")
+"""What of the 7B model is its LLM, in the names of transformers' LlamaForCausalLM."""
+PROJECTORS = ("model.mm_projector.", "deepfake_projector.")
+"""What of it brings the image's tokens to the LLM's width."""
+BUFFERS = (".position_ids", ".rotary_emb.inv_freq")
 BRIDGE = "bridge_adapter_proj.bridge_adapter_"
 BRIDGE_MAPS = (112, 160, 272)
 """Channels of the maps of EfficientNet-B4 that the bridge reads."""
@@ -34,13 +36,20 @@ HEAD_WIDTH = 64
 class Names:
     """A file's tensors by the names that the rest of this package knows them by.
 
-    `own` maps such a name to the file's; `left_out` are the tensors of the LLM; `buffers` the old position counters,
-    which hold nothing but 0, 1, 2 and so on.
+    `own` maps such a name of the detector's to the file's, `language` those of the LLM, `projectors` those of the two
+    projectors (`mm_projector.0.weight`); `buffers` are the old position counters and the rotary embedding's
+    frequencies, which follow from the configuration.
     """
 
-    own: dict[str, str]
-    left_out: list[str]
-    buffers: list[str]
+    own: dict[str, str] = field(default_factory=dict)
+    language: dict[str, str] = field(default_factory=dict)
+    projectors: dict[str, str] = field(default_factory=dict)
+    buffers: list[str] = field(default_factory=list)
+
+    @property
+    def explaining(self) -> list[str]:
+        """The file's names that a detector alone has no use for."""
+        return [*self.language.values(), *self.projectors.values()]
 
 
 def sort_names(names: Iterable[str], path: Path) -> Names:
@@ -48,23 +57,25 @@ def sort_names(names: Iterable[str], path: Path) -> Names:
     those of the first stage as transformers 4.37 wrote them. Raises DetectorError where two become one."""
     listed = list(names)
     llm = any(name.startswith((LLM_TOWER, f"{CNN}{CNN}", f"{CNN}clip_")) for name in listed)
-    found = Names({}, [], [])
+    found = Names()
     for name in listed:
-        plain = name.removeprefix("module.")
-        if name.endswith(".position_ids"):
+        plain, part = name.removeprefix("module."), found.own
+        if name.endswith(BUFFERS):
             found.buffers.append(name)
             continue
-        if llm and plain.startswith(LLM_LEFT_OUT):
-            found.left_out.append(name)
-            continue
-        if llm and plain.startswith(LLM_TOWER):
+        if llm and plain.startswith(LANGUAGE):
+            part = found.language
+        elif llm and plain.startswith(PROJECTORS):
+            plain, part = plain.removeprefix("model."), found.projectors
+        elif llm and plain.startswith(LLM_TOWER):
             plain = f"clip_vision_encoder.model.{plain.removeprefix(LLM_TOWER)}"
         elif llm:
             plain = plain.removeprefix(CNN)
-        plain = _with_level(_with_level(plain, TEXT), VISION)
-        if plain in found.own:
-            raise DetectorError(f"weights '{path}' have tensor '{plain}' twice: '{found.own[plain]}' and '{name}'")
-        found.own[plain] = name
+        if part is found.own:
+            plain = _with_level(_with_level(plain, TEXT), VISION)
+        if plain in part:
+            raise DetectorError(f"weights '{path}' have tensor '{plain}' twice: '{part[plain]}' and '{name}'")
+        part[plain] = name
     return found
 
 
@@ -170,6 +181,12 @@ def expected_shapes(variant: Variant, reader: Reader, vision: VisionSettings, te
     else:
         third = vision.grid**2
     return shapes | _linear("output", width + third + deepfake, 2)
+
+
+def projector_shapes(visual: int, width: int) -> Shapes:
+    """The two projectors of the 7B model: from the image tower's width, and from two values, to the LLM's."""
+    first = _linear("mm_projector.0", visual, width) | _linear("mm_projector.2", width, width)
+    return first | _linear("deepfake_projector.0", 2, width) | _linear("deepfake_projector.2", width, width)
 
 
 def _bridge(reader: Reader, width: int) -> Shapes:

@@ -1,0 +1,88 @@
+"""Do forgery tokens matter? The same explainer with its true tokens, with zeros, and with another image's.
+
+    python benchmarks/forgery_tokens.py runs/synthetic/merged -s synthetic [-p explain-blind] [--out runs/tokens]
+
+Asks all questions three times, and compares answer by answer over the same resampled people. Where the truth is known
+(`synthetic`), a model that reads its forgery tokens must lose with tokens that are not the image's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import m2f2bench
+from m2f2bench.backends.m2f2det.projectors import Encoded
+from m2f2bench.leaderboard.render import table_markdown
+from m2f2bench.leaderboard.report import describe_comparison
+from m2f2bench.leaderboard.table import build_table
+
+METRICS = ("verdict_accuracy", "consistency", "cider", "bleu", "region_f1")
+
+
+def key(image: Any) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=12).hexdigest()
+
+
+def permuted(explainer: Any, images: Sequence[Any], seed: int = 0) -> dict[str, torch.Tensor]:
+    """Each image's stand-in: the forgery tokens of another one, all images in one circle of a seeded order."""
+    tokens = {key(image): row for image, row in zip(images, explainer.encode(images).forgery, strict=True)}
+    names = sorted(tokens)
+    np.random.default_rng(seed).shuffle(names)
+    return {name: tokens[other] for name, other in zip(names, [*names[1:], names[0]], strict=True)}
+
+
+def meddled(folder: str, name: str, change: Callable[[Any, Encoded, Sequence[Any]], torch.Tensor] | None) -> Any:
+    """The explainer under another name, its forgery tokens changed."""
+    one: Any = m2f2bench.load_detector(folder)
+    one.card = one.card.model_copy(update={"name": f"{one.card.name}-{name}"})
+    one._fingerprint += f"-{name}"
+    if change is not None:
+        encode = one.encode
+
+        def instead(images: Sequence[Any]) -> Encoded:
+            found = encode(images)
+            return Encoded(found.scores, found.visual, change(one, found, images))
+
+        one.encode = instead
+    return one
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("-s", "--dataset", default="synthetic")
+    parser.add_argument("-p", "--protocol", default="explain-blind")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--out", type=Path, default=Path("runs/forgery-tokens"))
+    given = parser.parse_args()
+    dataset = m2f2bench.load_dataset(given.dataset)
+    asked = {question.frame for question in dataset.questions("test", "blind")}
+    images = [dataset.read(frame) for frame in dataset.frames("test") if frame.id in asked]
+    others = permuted(m2f2bench.load_detector(given.folder), images)
+    variants = [
+        meddled(given.folder, "true", None),
+        meddled(given.folder, "zeroed", lambda one, found, images: torch.zeros_like(found.forgery)),
+        meddled(given.folder, "permuted", lambda one, found, images: torch.stack([others[key(i)] for i in images])),
+    ]
+    results = m2f2bench.run(
+        detectors=variants, datasets=given.dataset, protocols=given.protocol, limit=given.limit, out=given.out
+    )
+    own = [result for result in results if not result.detector.startswith("control-")]
+    print(table_markdown(build_table(own)))
+    folders = [folder for result, folder in zip(results, results.folders, strict=True) if result in own]
+    names = [name for name in METRICS if name in own[0].metrics]
+    comparison = m2f2bench.compare(*folders, metrics=names, against=own[0].detector)
+    text = describe_comparison(comparison, names)
+    (given.out / "paired.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

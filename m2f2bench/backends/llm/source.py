@@ -1,0 +1,203 @@
+"""Where an LLM comes from: a hub, a local folder, a .gguf file, or an installed package."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ...errors import DetectorError, first_line
+from ...memo import Memo, cache_folder, file_stamp
+from ...settings import Settings
+from ..offline import offline_llm
+
+OFFLINE = "offline:"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf", ".json", ".model", ".jinja", ".txt")
+
+
+class LanguageSource(Settings):
+    """Which causal LLM, in which arithmetic."""
+
+    name: str
+    """On the Hugging Face hub, a local folder (relative ones lie beside the card), a .gguf file, or
+    `offline:smollm2-135m-instruct`, which comes as a Python package."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 on a GPU, fp32 on a CPU."""
+    quantise: Literal["4bit"] | None = None
+    """The frozen weights in NF4 (Dettmers et al. 2023, arXiv 2305.14314), on a GPU; needs the extra `4bit`."""
+
+
+@dataclass
+class Language:
+    """A causal LLM, frozen and in eval mode, with its tokenizer.
+
+    `fingerprint` (16 hex digits) is of its weights and tokenizer, `width` D of its embeddings, `context` how many
+    positions it reads at most.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    fingerprint: str
+    width: int
+    context: int
+
+
+def open_language(source: LanguageSource, folder: Path, device: torch.device | str = "cpu") -> Language:
+    """The LLM that a card names, on a device. `folder` is the card's. Raises DetectorError in one line."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = torch.device(device)
+    place, arguments = _place(source.name, folder)
+    where = f"LLM '{source.name}'"
+    local = Path(place) if Path(place).is_dir() else None
+    if local is not None and not arguments and not any((local / name).is_file() for name in TOKENIZER_FILES):
+        raise DetectorError(f"{where} has no tokenizer: put {TOKENIZER_FILES[0]} (or tokenizer.model) into '{local}'")
+    if local is not None and not arguments and not (local / "config.json").is_file():
+        raise DetectorError(f"{where}: '{local}' has no config.json: give the folder of a causal LLM of transformers")
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                place, output_loading_info=True, dtype=_dtype(source, device), **_quantised(source, device), **arguments
+            )
+    except DetectorError:
+        raise
+    except Exception as error:
+        raise DetectorError(
+            f"{where} cannot be loaded: {first_line(error)}; give a causal LLM of transformers: a folder, a .gguf "
+            "file, or a name on a hub that this machine reaches"
+        ) from None
+    _check(report, where)
+    if source.quantise is None:
+        model = model.to(device)
+    model.eval().requires_grad_(False)
+    config = model.config.get_text_config()
+    context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 1 << 20)
+    table = model.get_input_embeddings().weight
+    if len(tokenizer) > len(table):
+        raise DetectorError(
+            f"{where}: its tokenizer has {len(tokenizer)} tokens and its embeddings {len(table)}: they are not of one "
+            "model"
+        )
+    return Language(model, tokenizer, source.name, language_fingerprint(source, folder), table.shape[1], context)
+
+
+def language_fingerprint(source: LanguageSource, folder: Path) -> str:
+    """16 hex digits over the files of an LLM (read once, then known from a cache), or its commit on the hub."""
+    place, arguments = _place(source.name, folder)
+    base = Path(place)
+    if not base.is_dir():
+        return hashlib.sha256(f"{place}@{_commit(place)}".encode()).hexdigest()[:16]
+    names = [arguments["gguf_file"]] if arguments else []
+    files = [base / name for name in names] or sorted(p for p in base.iterdir() if p.suffix in WEIGHT_SUFFIXES)
+    digest = hashlib.sha256()
+    with Memo(cache_folder() / "digests" / "llm.jsonl") as memo:
+        for file in files:
+            key, stamp = str(file.resolve()), file_stamp(file)
+            known = memo.get(key, stamp)
+            if not isinstance(known, str):
+                known = _sha256(file)
+                memo.put(key, stamp, known)
+            digest.update(f"{file.name}\0{known}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while part := stream.read(1 << 22):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _commit(name: str) -> str:
+    """The commit of a hub's model as it lies in the local cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json")
+    return Path(found).parent.name if isinstance(found, str) else "unknown"
+
+
+def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
+    """What transformers is to load: folder or hub name, and for a .gguf file its name in the folder."""
+    if name.startswith(OFFLINE):
+        file = offline_llm(name.removeprefix(OFFLINE))
+        return str(file.parent), {"gguf_file": file.name}
+    local = folder / Path(name).expanduser()
+    if local.suffix == ".gguf":
+        if not local.is_file():
+            raise DetectorError(f"LLM '{name}': there is no file '{local}'")
+        return str(local.parent), {"gguf_file": local.name}
+    return (str(local), {}) if local.is_dir() else (name, {})
+
+
+def _dtype(source: LanguageSource, device: torch.device) -> torch.dtype:
+    if source.dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[source.dtype]
+
+
+def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:
+    """Arguments for 4-bit weights. Raises DetectorError without a GPU or without bitsandbytes."""
+    if source.quantise is None:
+        return {}
+    import importlib.util
+
+    if device.type != "cuda":
+        raise DetectorError(f"LLM '{source.name}': 4-bit weights need a GPU, this is {device.type}: take out quantise")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise DetectorError(f"LLM '{source.name}': 4-bit weights need bitsandbytes: pip install 'm2f2bench[4bit]'")
+    from transformers import BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def _check(report: dict[str, Any], where: str) -> None:
+    """Raise DetectorError where a tensor was missing or of another shape: transformers would draw it at random."""
+    problems = {
+        "missing": sorted(report.get("missing_keys", ())),
+        "of another shape": sorted(str(key) for key in report.get("mismatched_keys", ())),
+        "unexpected": sorted(report.get("unexpected_keys", ())),
+    }
+    for what, names in problems.items():
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise DetectorError(f"{where}: tensor '{names[0]}'{more} {what}: its folder does not go with its config")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' progress bars and warnings; the error that follows a warning says it all."""
+    import io
+
+    from transformers.utils import logging as own
+
+    shown = own.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    own.disable_progress_bar()
+    try:
+        # Reading a .gguf file draws a bar that cannot be switched off otherwise.
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        if shown:
+            own.enable_progress_bar()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

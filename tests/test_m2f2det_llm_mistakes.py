@@ -92,7 +92,7 @@ def test_tokenizers_that_do_not_fit(tmp_path: Path, tensors: Tensors) -> None:
     )
     file.unlink()
     (folder / "tokenizer.model").write_bytes(b"not one of sentencepiece's")
-    refused(folder, tmp_path / "out", r"cannot be loaded: .*pip install sentencepiece protobuf")
+    refused(folder, tmp_path / "out", r"cannot be loaded: .*pip install 'm2f2bench\[llama\]'")
     (folder / "tokenizer.model").unlink()
     refused(folder, tmp_path / "out", r"has no tokenizer: fetch its tokenizer\.model or tokenizer\.json")
 

@@ -83,8 +83,8 @@ class Plan:
 
 @lru_cache(maxsize=2)
 def _order(examples: int, seed: int, epoch: int, size: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
-    """An epoch's order. With `lengths` it is sorted within stretches of GROUPED batches, and the batches, all but a last
-    one that is not full, come in an order of their own."""
+    """An epoch's order. With `lengths` it is sorted within stretches of GROUPED batches, and the batches, all but a
+    last one that is not full, come in an order of their own."""
     order = shuffled(range(examples), seed, "examples", epoch)
     if not lengths:
         return tuple(order)

@@ -259,6 +259,10 @@ class DeepSpeed(Whole):
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip) if self.clip else None
         return (0.0 if skipped or norm is None else float(norm)), skipped
 
+    def restore(self, tensors: Tensors, optimizer: dict[str, Any]) -> None:
+        """Raises DetectorError: what DeepSpeed has spread out cannot be taken up from a checkpoint here."""
+        raise DetectorError("a training cannot go on under DeepSpeed: train without --resume, or without DeepSpeed")
+
     def weights(self) -> Tensors:
         """As `Whole.weights`; all processes must call it. Raises DetectorError where ZeRO 3 may not gather them."""
         try:

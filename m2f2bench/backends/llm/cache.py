@@ -31,12 +31,11 @@ class Part:
 class Ways:
     """What can be done with an LLM's cache without changing its answers.
 
-    `shares`: the cache of a prompt's beginning can be used for several rows. `joins`: rows can be put beside others that
-    have been read further. `positions`: its forward pass takes
-    position ids, without which there is no padding. `window`: the most positions of a row, padding and new tokens
-    included, that no sliding window leaves out. `stable`: rows longer than this are generated alone, since the rotary
-    embedding changes with the longest row. `last`: arguments that make the forward pass compute the last position's
-    logits alone.
+    `shares`: the cache of a prompt's beginning can be used for several rows. `joins`: rows can be put beside others
+    that have been read further. `positions`: its forward pass takes position ids, without which there is no padding.
+    `window`: the most positions of a row, padding and new tokens included, that no sliding window leaves out. `stable`:
+    rows longer than this are generated alone, since the rotary embedding changes with the longest row. `last`:
+    arguments that make the forward pass compute the last position's logits alone.
     """
 
     shares: bool

@@ -185,6 +185,11 @@ def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tup
     else:
         from .released_explainer import open_released
 
+        if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
+            raise DetectorError(
+                f"detector '{card.name}': forgery_grid and visual_pool are of the variant paper, and published weights "
+                "have one forgery token and all patches: take them out"
+            )
         network, projectors, identity = open_released(plain, path, own, rest)
     load_strictly(projectors, rest, path)
     return network, projectors, identity

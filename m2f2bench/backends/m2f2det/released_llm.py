@@ -95,7 +95,7 @@ class PublishedLanguage:
                 with quiet():
                     tokens = len(AutoTokenizer.from_pretrained(place))
             except Exception as error:  # whatever the libraries raise for files that are broken, or not theirs
-                needs = "" if (self.folder / TOKENIZERS[1]).is_file() else "`pip install sentencepiece protobuf`, or "
+                needs = "" if (self.folder / TOKENIZERS[1]).is_file() else "`pip install 'm2f2bench[llama]'`, or "
                 raise DetectorError(
                     f"the tokenizer in '{self.folder}' cannot be loaded: {first_line(error)}; {needs}"
                     f"put the {TOKENIZERS[1]} of the same LLM beside it"

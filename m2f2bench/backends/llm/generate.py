@@ -231,7 +231,7 @@ class Generator:
         if batch.mask is not None:
             mask = batch.mask[:, : batch.seen]
             # A row that has ended goes on unseen until it leaves; not beyond the last position.
-            positions = (mask.sum(1, keepdim=True) - 1).clamp(max=10**6)
+            positions = (mask.sum(1, keepdim=True) - 1).clamp(max=self.language.context - 1)
         table = self.language.model.get_input_embeddings().weight
         words = torch.tensor([row.tokens[-1:] for row in batch.rows], device=table.device)
         logits, batch.cache = self._forward(batch.cache, mask, positions, input_ids=words)

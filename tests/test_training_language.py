@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from toy_language import Collator, elements, fit, network, talks, toy_job
@@ -151,6 +152,20 @@ def test_an_epoch_has_every_example_once() -> None:
     assert Plan(StageSettings(batch_size=6, epochs=2.5), 4).total == 3
     other = Plan(StageSettings(batch_size=6, epochs=2.5, seed=1), 32)
     assert other.batch(0) != plan.batch(0)
+
+
+def test_batches_are_of_like_lengths() -> None:
+    lengths = tuple(int(n) for n in np.random.default_rng(0).integers(10, 300, 203))
+
+    def padded(group: bool) -> tuple[int, list[int]]:
+        plan = Plan(StageSettings(batch_size=8, group_by_length=group), len(lengths), lengths)
+        batches = [plan.batch(step) for step in range(plan.per_epoch)]
+        assert [len(batch) for batch in batches] == [8] * 25 + [3]
+        return sum(max(lengths[i] for i in b) * len(b) for b in batches), [i for b in batches for i in b]
+
+    (grouped, order), (mixed, _) = padded(True), padded(False)
+    assert sorted(order) == list(range(203)) and order != sorted(order, key=lambda i: lengths[i])
+    assert grouped < 1.1 * sum(lengths) < 1.5 * sum(lengths) < mixed
 
 
 def test_rows_and_rates(tmp_path: Path) -> None:

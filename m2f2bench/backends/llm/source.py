@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from ...errors import DetectorError, first_line
+from ...files import sha256
 from ...memo import Memo, cache_folder, file_stamp
 from ...settings import Settings
 from ..offline import offline_llm
@@ -104,18 +105,10 @@ def language_fingerprint(source: LanguageSource, folder: Path) -> str:
             key, stamp = str(file.resolve()), file_stamp(file)
             known = memo.get(key, stamp)
             if not isinstance(known, str):
-                known = _sha256(file)
+                known = sha256(file)
                 memo.put(key, stamp, known)
             digest.update(f"{file.name}\0{known}\0".encode())
     return digest.hexdigest()[:16]
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while part := stream.read(1 << 22):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _commit(name: str) -> str:

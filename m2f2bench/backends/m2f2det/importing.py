@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...errors import DetectorError, near
-from ...files import make_folder, write_json, write_text
+from ...files import make_folder, sha256, write_json, write_text
 from ...settings import CLIP_MEAN, CLIP_STD
 from ...version import __version__
 from ..llm.generation_settings import GenerationSettings
@@ -268,7 +267,7 @@ def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
         )
     return {
         "kind": kind,
-        "files": {path.name: _sha256(path) for source in published.sources for path in source.files},
+        "files": {path.name: sha256(path) for source in published.sources for path in source.files},
         "folded": folded,
         "without_effect": unused,
         "replaced": published.replaced,
@@ -325,14 +324,6 @@ def named_tower(path: Path) -> str:
         return ""
     name = found.get("mm_vision_tower") if isinstance(found, dict) else None
     return name if isinstance(name, str) else ""
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while part := stream.read(1 << 22):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

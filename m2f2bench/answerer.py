@@ -18,10 +18,10 @@ from .explaining.scorer import score_answers
 from .exporter import write_export
 from .files import make_folder, write_json
 from .progress import progress_bar
-from .records import FAKE, REAL, Answer, Frame, Question, Result
+from .records import FAKE, JUDGE, REAL, Answer, Frame, Question, Result
 from .reporter import REPORT, own_maps, write_report
 from .results import run_name
-from .scoring.explanation import JUDGE, compared_references, text_settings
+from .scoring.explanation import compared_references, text_settings
 from .signature import detector_fields, detector_signature, measure_signature, run_key
 from .store import ANSWERS as FILE
 from .store import RESULT, USAGE, AnswerStore, write_parquet

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .errors import ScoreError, near
-from .records import FAKE, REAL, Answer, Question
+from .records import FAKE, JUDGE, REAL, Answer, Question
 
 if TYPE_CHECKING:
     from .loading import Dataset
@@ -28,7 +28,6 @@ Choice = Callable[[Counter[str]], str]
 
 WHOLE = "image"
 """The group of questions about the whole image, the face, or several regions."""
-JUDGE = "judge"
 PREFIX = "control-"
 """What the names of controls begin with in tables and folders."""
 VERDICTS = {REAL: "The image is real.", FAKE: "The image is fake."}

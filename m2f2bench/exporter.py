@@ -12,9 +12,8 @@ from .errors import CardError, near
 from .explaining.evidence import AnswerEvidence
 from .explaining.reading import OWN
 from .files import write_text
-from .records import Frame
+from .records import JUDGE, Frame
 from .scoring.answers import Answers
-from .scoring.explanation import JUDGE
 from .store import USAGE
 
 FORMS = ("m2f2",)

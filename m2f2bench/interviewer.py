@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .adapters.base import JUDGE, Adapter
+from .adapters.base import Adapter
 from .backends.base import Detector
 from .cards import DetectorCard
 from .engines.answers import Asker, answer, refuse_mute
 from .errors import DataError
 from .loading import detector_card
 from .progress import progress_bar
-from .records import REAL, Answer, Frame, Prediction, Question
+from .records import JUDGE_QUESTION, REAL, Answer, Frame, Prediction, Question
 
 QUESTIONS = (
-    JUDGE,
+    JUDGE_QUESTION,
     "Does the image looks real/fake?",
     "Does the person's skin look real/fake?",
     "Do the person's eyes look real/fake?",

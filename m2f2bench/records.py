@@ -28,6 +28,10 @@ STATUSES = ("ok", "unreadable", "no_face", "error")
 ANSWER_STATUSES = ("ok", "missing", "unreadable", "error")
 """`missing`: nobody answered; `unreadable`: the frame could not be decoded; `error`: the explainer failed on it."""
 SPLITS = ("train", "val", "test")
+JUDGE = "judge"
+"""The kind of a question that asks for the verdict alone."""
+JUDGE_QUESTION = "Determine the authenticity. Is the image real or fake?"
+"""Its text, that of M2F2-Det's evaluation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from toy_questions import FACES
 
 import m2f2bench
 from m2f2bench import load_detector
-from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE, JUDGE
+from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE
 from m2f2bench.backends.llm.splice import embed
 from m2f2bench.backends.m2f2det.explainer import M2F2Explainer
 from m2f2bench.backends.m2f2det.importing import import_weights
@@ -29,6 +29,7 @@ from m2f2bench.backends.m2f2det.released_files import Tensors as Files
 from m2f2bench.backends.m2f2det.released_llm import PublishedLanguage
 from m2f2bench.backends.m2f2det.released_names import sort_names
 from m2f2bench.errors import DetectorError
+from m2f2bench.records import JUDGE_QUESTION
 
 QUESTIONS = ("Do the person's eyes look real/fake?", "Does the person's nose look real/fake?", "Why?")
 
@@ -71,7 +72,7 @@ def test_same_as_the_published_scripts(imported: Path, tensors: Tensors, tmp_pat
     shown, inputs = pictures(), pixels(imported)
     scores = reference.detector.logits(inputs).softmax(1)[:, 1]
     assert np.abs(explainer.predict(shown) - scores.numpy()).max() < 1e-5
-    contents = {JUDGE: f"<image>\n <deepfake>\n {JUDGE} "} | {
+    contents = {JUDGE_QUESTION: f"<image>\n <deepfake>\n {JUDGE_QUESTION} "} | {
         text: f"<image>\n<deepfake>\n{text}" for text in QUESTIONS
     }
     encoded, language, prompter = explainer.encode(shown), explainer.language(), explainer.generator()[1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from ..records import FAKE, Frame, Question
+from ..records import FAKE, JUDGE, JUDGE_QUESTION, Frame, Question
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Sampler = Callable[[int], Sequence[int]]
 """From a video's number of frames to the indices that are wanted, in ascending order."""
-JUDGE = "Determine the authenticity. Is the image real or fake?"
 
 
 class AdapterOptions(BaseModel):
@@ -99,11 +98,11 @@ def judge_questions(frames: Iterable[Frame]) -> list[Question]:
         Question(
             id=f"{frame.id}_judge",
             frame=frame.id,
-            text=JUDGE,
+            text=JUDGE_QUESTION,
             references=(f"The image is {'fake' if frame.label == FAKE else 'real'}.",),
             region="image",
             label=frame.label,
-            kind="judge",
+            kind=JUDGE,
         )
         for frame in frames
     ]

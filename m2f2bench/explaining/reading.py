@@ -11,14 +11,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import ScoreError, near
-from ..records import ANSWER_STATUSES, Answer, Question
+from ..records import ANSWER_STATUSES, JUDGE, Answer, Question
 from ..scoring.reading import json_lines
 from ..store import ANSWERS, USAGE, read_answers
 
 IDS = ("id", "question", "question_id", "key")
 TEXTS = ("text", "answer")
 COLUMNS = ("id", "text", "score")
-JUDGE = "judge"
 OWN = "m2f2bench"
 """Key of an output file's `metadata` below which our own export says more."""
 _MARKS = re.compile(r"^\s*<s>|</s>\s*$")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..records import FAKE, REAL, Score
+from ..records import FAKE, JUDGE, REAL, Score
 from ..rules import GROUNDING_METRICS, TEXT_METRICS, VERDICT_METRICS, ExplanationRules
 from .answers import Answers
 from .consistency import consistency
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .text.metrics import TextSettings
 
 OVERALL = ""
-JUDGE, RELEASED = "judge", "released"
+RELEASED = "released"
 WHOLE = "image"
 
 

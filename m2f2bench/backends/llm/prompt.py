@@ -6,13 +6,12 @@ import re
 from typing import Any, Literal
 
 from ...errors import DetectorError, first_line
+from ...records import JUDGE_QUESTION
 from ...settings import Settings
 
 IMAGE, DEEPFAKE = -1, -2
 """Slots in the places of `<image>` and `<deepfake>`; all other elements of a prompt are token ids."""
 SLOTS = {"<image>": IMAGE, "<deepfake>": DEEPFAKE}
-JUDGE = "Determine the authenticity. Is the image real or fake?"
-"""The question that the published scripts put with blanks of its own around it."""
 VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
     "and polite answers to the user's questions."
@@ -87,8 +86,10 @@ class Prompter:
     def _content(self, question: str) -> str:
         if _SLOTS.search(question):
             return question
-        if self.settings.style == "released" and question.strip() == JUDGE:
-            return f"<image>\n <deepfake>\n {JUDGE} "
+        if (
+            self.settings.style == "released" and question.strip() == JUDGE_QUESTION
+        ):  # the published scripts have these blanks
+            return f"<image>\n <deepfake>\n {JUDGE_QUESTION} "
         return f"<image>\n<deepfake>\n{question}"
 
     def _prompt(self, question: str) -> str:

@@ -1,9 +1,12 @@
 """Do forgery tokens matter? The same explainer with its true tokens, with zeros, and with another image's.
 
-    python benchmarks/forgery_tokens.py runs/synthetic/merged -s synthetic [-p explain-blind] [--out runs/tokens]
+    python benchmarks/forgery_tokens.py runs/ablation/synthetic/seed0/trained/m2f2det-small [--steps 200]
+    python benchmarks/forgery_tokens.py runs/explainer/merged -s ddvqa-c40
 
-Asks all questions three times, and compares answer by answer over the same resampled people. Where the truth is known
-(`synthetic`), a model that reads its forgery tokens must lose with tokens that are not the image's own.
+Takes an explainer, or a detector, behind which it first trains `align` and `tune` of `m2f2det-small-explainer` on the
+dataset (on `judge`, then on `judge` and `blind`). Asks all questions three times and compares answer by answer
+over the same resampled people. Where the truth is known (`synthetic`), a model that reads its forgery tokens must lose
+with tokens that are not the image's own.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from m2f2bench.backends.m2f2det.projectors import Encoded
 from m2f2bench.leaderboard.render import table_markdown
 from m2f2bench.leaderboard.report import describe_comparison
 from m2f2bench.leaderboard.table import build_table
+from m2f2bench.loading import detector_card
 
 METRICS = ("verdict_accuracy", "consistency", "cider", "bleu", "region_f1")
 
@@ -54,14 +58,28 @@ def meddled(folder: str, name: str, change: Callable[[Any, Encoded, Sequence[Any
     return one
 
 
+def trained(detector: str, dataset: str, out: Path, steps: int) -> str:
+    """The folder of stage `tune` that starts from a detector's folder; goes on where it was cut off."""
+    card, _ = detector_card("m2f2det-small-explainer")
+    align = card.stages["align"].model_copy(update={"questions": ("judge",), "epochs": 4.0, "max_steps": steps})
+    tune = card.stages["tune"].model_copy(update={"questions": ("judge", "blind"), "max_steps": steps})
+    card = card.model_copy(update={"stages": {"align": align, "tune": tune}})
+    first = m2f2bench.train(card, dataset, stage="align", start=detector, out=out / "align", resume=True)
+    last = m2f2bench.train(card, dataset, stage="tune", start=first.parent, out=out / "tune", resume=True)
+    return str(last.parent)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("-s", "--dataset", default="synthetic")
     parser.add_argument("-p", "--protocol", default="explain-blind")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--steps", type=int, default=200, help="of each stage at most, where one is trained")
     parser.add_argument("--out", type=Path, default=Path("runs/forgery-tokens"))
     given = parser.parse_args()
+    if detector_card(given.folder)[0].backend == "m2f2det":
+        given.folder = trained(given.folder, given.dataset, given.out, given.steps)
     dataset = m2f2bench.load_dataset(given.dataset)
     asked = {question.frame for question in dataset.questions("test", "blind")}
     images = [dataset.read(frame) for frame in dataset.frames("test") if frame.id in asked]

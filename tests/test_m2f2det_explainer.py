@@ -93,7 +93,7 @@ def test_what_each_stage_trains_and_what_it_leaves(trained: dict[str, Path]) -> 
     assert record["stage"] == "tune" and record["n_conversations"] == {"train": 72, "val": 72}
     assert [row for row in record["curves"] if "val_loss" in row] and record["curves"][-1]["train_loss"] > 0
     card = m2f2bench.load_detector(str(trained["tune"])).card
-    assert card.training_datasets == ("before", "toy-faces") and card.name == "toy"
+    assert card.training_datasets == ("before", "toy_questions.Faces") and card.name == "toy"
 
 
 def test_numbers_before_and_after_merging_agree(trained: dict[str, Path], folder: Path) -> None:

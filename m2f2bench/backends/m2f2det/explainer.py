@@ -20,11 +20,10 @@ from ..base import Explainer, file_fingerprint, trained_weights
 from ..llm.generate import Generator, Request
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.source import Language, language_fingerprint, open_language
-from ..weights import load_strictly
-from .detector import M2F2Detector, open_paper, variant_of
+from .detector import M2F2Detector
 from .explainer_options import ExplainerOptions, explainer_options, without_explainer
-from .network import PaperNetwork
-from .projectors import PREFIX, Encoded, Evidence, Projectors, pooled_cells, pooled_patches
+from .explainer_parts import adapters_hash, check_language, evidence, open_parts
+from .projectors import Encoded, Evidence
 
 if TYPE_CHECKING:
     from ...records import Image
@@ -58,7 +57,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         network, projectors, identity = open_parts(card, options, path)
         learned = language_fingerprint(options.llm, card.folder)
         check_language(options, learned, card)
-        adapters = [_folder_hash(card.folder / options.adapter)] if options.adapter else []
+        adapters = [adapters_hash(card.folder / options.adapter)] if options.adapter else []
         told = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
         fingerprint = file_fingerprint(path, identity, str(card.input), told, learned, *adapters)
         explainer = cls(network, card.input, device, fingerprint)
@@ -169,61 +168,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
     _generator: tuple[Generator, Prompter] | None
 
 
-def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
-    """Network and projectors with the card's weights, and what beside them decides a score. Raises DetectorError."""
-    from ...training.checkpoint import read_tensors
-
-    tensors = read_tensors(path)[0]
-    own = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
-    rest = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
-    plain = without_explainer(card)
-    network: nn.Module
-    if variant_of(plain) == "paper":
-        network, identity = open_paper(plain, path, own)
-        width = rest["visual.0.bias"].shape[0] if "visual.0.bias" in rest else 1
-        projectors: nn.Module = new_projectors(network, options, width)
-    else:
-        from .released_explainer import open_released
-
-        if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
-            raise DetectorError(
-                f"detector '{card.name}': forgery_grid and visual_pool are of the variant paper, and published weights "
-                "have one forgery token and all patches: take them out"
-            )
-        network, projectors, identity = open_released(plain, path, own, rest)
-    load_strictly(projectors, rest, path)
-    return network, projectors, identity
-
-
-def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) -> Projectors:
-    """Untrained projectors between a network of the variant `paper` and an LLM `width` wide."""
-    assert isinstance(network, PaperNetwork)
-    first = network.conv[0]
-    assert isinstance(first, nn.Conv2d)
-    patches = network.clip.settings.vision_config.hidden_size
-    return Projectors(patches, first.in_channels, width, forgery=options.forgery_grid > 0)
-
-
-def evidence(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> Evidence:
-    """What the network tells of normalised images [B, 3, S, S], pooled as the options say."""
-    judged, patches = network.tell(pixels)  # type: ignore[operator]
-    probabilities = judged.logits.float().softmax(1)
-    cells = pooled_cells(judged.forged, options.forgery_grid) if hasattr(judged, "forged") else patches[:, :0]
-    return Evidence(probabilities, pooled_patches(patches, options.visual_pool), cells.float())
-
-
 def _parts(seen: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return seen.probabilities, seen.patches, seen.cells
-
-
-def check_language(options: ExplainerOptions, found: str, card: DetectorCard) -> None:
-    """Raise DetectorError where projectors or adapters were trained with another LLM than the one that is there."""
-    if options.learned_with and options.learned_with != found:
-        what = "its adapter is" if options.adapter else "its projectors are"
-        raise DetectorError(
-            f"detector '{card.name}': {what} for an LLM with fingerprint {options.learned_with}, and "
-            f"'{options.llm.name}' has {found}: name the LLM that it was trained with"
-        )
 
 
 def source_seed(image: Image) -> int:
@@ -235,10 +181,3 @@ def question_seed(seed: int, image: int, question: str) -> int:
     """The seed of one sampled answer: of what it is about alone, not of its batch."""
     text = f"{seed}\0{image}\0{question}"
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest(), "big")
-
-
-def _folder_hash(folder: Path) -> str:
-    files = sorted(folder.glob("adapter_*"))
-    if not files:
-        raise DetectorError(f"the adapters in '{folder}' are not there: fetch the folder whole, or train it anew")
-    return file_fingerprint(files[-1], *(file_fingerprint(file) for file in files[:-1]))

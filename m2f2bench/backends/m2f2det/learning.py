@@ -24,8 +24,8 @@ from ..llm.splice import Example, answer_loss, fitted, pad_left, splice
 from ..network import Normalise, resize
 from . import adapters
 from .detector import open_paper, variant_of
-from .explainer import check_language, evidence, new_projectors, open_parts
 from .explainer_options import KEY, ExplainerOptions, explainer_options, without_explainer
+from .explainer_parts import check_language, evidence, new_projectors, open_parts
 from .network import PaperNetwork
 from .options import PaperOptions
 from .projectors import PREFIX, Evidence, Projectors

@@ -17,8 +17,8 @@ from ...version import __version__
 from ..base import file_fingerprint, trained_weights
 from ..llm.source import LanguageSource, language_fingerprint, open_language, quiet
 from .adapters import merged, with_adapters
-from .explainer import check_language
 from .explainer_options import KEY, ExplainerOptions, explainer_options
+from .explainer_parts import check_language
 
 FOLDER, CARD, RECORD = "llm", "card.yaml", "merge.json"
 PROBES, PROBE_LENGTH = 4, 24

@@ -65,6 +65,10 @@ def test_two_words() -> None:
     first = {"Real": math.log(0.3), "REAL ": math.log(0.1), "fake": math.log(0.1), "unreal": math.log(0.5)}
     assert two_way(first, ("real",), ("fake",)) == pytest.approx(0.2)
     assert math.isnan(two_way({"unreal": 0.0}, ("real",), ("fake",)))
+    # A tokenizer that writes "Fake" as "F", "ake"; "" is the beginning of both.
+    halves = {"Real": math.log(0.3), " F": math.log(0.6), "": math.log(0.1)}
+    assert two_way(halves, ("real",), ("fake",)) == pytest.approx(0.6 / 0.9)
+    assert math.isnan(two_way({"f": 0.0}, ("fair",), ("fake",)))
 
 
 def test_a_picture_is_shrunk_to_its_longest_edge() -> None:

@@ -106,6 +106,9 @@ def test_labels_token_by_token() -> None:
     assert batch["places"].tolist() == places
     assert batch["attention"].tolist() == [[1] * 11, [0] * 5 + [1] * 6]
     assert batch["labels"].tolist() == [[IGNORED] * 8 + [20, 21, 1], [IGNORED] * 9 + [22, 1]]
+    wider = pad_left(examples, visual=2, forgery=3, multiple=8)
+    assert all(wider[name].shape == (2, 16) and torch.equal(wider[name][:, 5:], batch[name]) for name in batch)
+    assert not wider["attention"][:, :5].any() and (wider["labels"][:, :5] == IGNORED).all()
 
 
 @pytest.mark.parametrize("style", STYLES)

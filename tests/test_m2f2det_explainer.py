@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from toy_explainer import card_file, detector_folder, stages
 from toy_llm import tiny_llm
 from toy_questions import FACES
@@ -233,6 +234,52 @@ def test_an_adapter_for_another_llm_is_refused(trained: dict[str, Path], tmp_pat
         m2f2bench.merge(copied, tmp_path / "merged")
 
 
+def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(trained["tune"], tmp_path / "tune"))
+    file = copied / "adapter" / "adapter_model.safetensors"
+    tensors, first = load_file(file), "base_model.model.model.layers.0.mlp.down_proj.lora_B.weight"
+    save_file({name: value for name, value in tensors.items() if name != first}, file)
+    with pytest.raises(DetectorError, match=f"tensor '{first}' missing"):
+        explainer(copied).language()
+    with pytest.raises(DetectorError, match=f"tensor '{first}' missing"):
+        m2f2bench.merge(copied, tmp_path / "merged")
+    save_file({**tensors, "more": torch.zeros(1)}, file)
+    with pytest.raises(DetectorError, match="tensor 'more' unexpected"):
+        explainer(copied).language()
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DetectorError, match="do not go on this LLM: SafetensorError"):
+        explainer(copied).language()
+    file.unlink()
+    with pytest.raises(DetectorError, match=r"adapter_model\.safetensors' is not there"):
+        explainer(copied).language()
+
+
+def test_an_adapter_on_tied_weights_is_not_merged(tmp_path: Path) -> None:
+    tiny_llm(tmp_path / "llm", tie_word_embeddings=True)
+    card = card_file(tmp_path, stages={"tune": {"lora": {"targets": ["lm_head"]}, "lr": 0.05}})
+    start = detector_folder(tmp_path / "detector")
+    train(str(card), FACES, stage="align", start=start, out=tmp_path / "align", device="cpu")
+    train(str(card), FACES, stage="tune", start=tmp_path / "align", out=tmp_path / "tune", device="cpu")
+    with pytest.raises(DetectorError, match=r"folding its adapters moves the LLM's logits by .*lora\.targets"):
+        m2f2bench.merge(tmp_path / "tune", tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_after_stage_detector_it_judges_and_the_next_stage_begins_with_it(tmp_path: Path) -> None:
+    card = card_file(tmp_path)
+    text = card.read_text() + "training: {epochs: 1, batch_size: 8}\n"
+    card.write_text(text)
+    done = train(str(card), FACES, out=tmp_path / "folders" / "detector", device="cpu").parent
+    one = explainer(done)
+    assert one.precision == "fp32"
+    assert 0.0 <= one.forward([one.prepare(pictures(1)[0])], ["a"])[0] <= 1.0
+    with pytest.raises(DetectorError, match=f"does not answer yet.*m2f2bench train {done} --stage align"):
+        one.explain(pictures(1), ["Is it?"])
+    # The LLM's relative folder is not lost on the way.
+    align = train(str(done), FACES, stage="align", out=tmp_path / "align", device="cpu").parent
+    assert explainer(align).precision == "llm-fp32"
+
+
 def test_what_cannot_be_merged_is_one_line(trained: dict[str, Path], folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="is merged already"):
         m2f2bench.merge(folder, tmp_path / "again")
@@ -257,12 +304,24 @@ def test_a_context_that_overflows_is_told_row_by_row(trained: dict[str, Path], f
     assert "context of 64" in full.error and full.text == ""
 
 
+def test_an_empty_answer_that_was_cut_off_says_so(folder: Path) -> None:
+    one = explainer(folder)
+    generator, _ = one.generator()
+    generator._text = lambda tokens: " "  # type: ignore[method-assign]
+    (reply,) = one.explain(pictures(1), ["Is it?"])
+    assert reply.text == "" and reply.error == "" and reply.message == "cut off after 12 new tokens"
+
+
 def test_examples_longer_than_the_limit_are_cut_and_told(tmp_path: Path) -> None:
     card = card_file(tmp_path, stages={"align": {"max_length": 44, "questions": ["judge", "blind"]}})
     start = detector_folder(tmp_path / "detector")
     done = train(str(card), FACES, stage="align", start=start, out=tmp_path / "align", device="cpu")
     notes = " ".join(json.loads((done.parent / "training.json").read_text())["notes"])
     assert "44 positions" in notes
+    card = card_file(tmp_path, stages={"align": {"max_length": 16}})
+    with pytest.raises(DetectorError, match=r"no example could be learned from.*no answer fits into 16 positions"):
+        train(str(card), FACES, stage="align", start=start, out=tmp_path / "none", device="cpu")
+    assert not (tmp_path / "none" / "training.json").exists()
 
 
 def test_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

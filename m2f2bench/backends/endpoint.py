@@ -201,12 +201,16 @@ def read_completion(body: str) -> Completion:
 def two_way(first: Mapping[str, float], real: Sequence[str], fake: Sequence[str]) -> float:
     """P(fake) = p(fake) / (p(real) + p(fake)) from log-probabilities of tokens; NaN where neither is among them.
 
-    Tokens are compared with the words without blanks and in lower case; those that agree are added up.
+    Tokens are compared with the words without blanks and in lower case; those that agree are added up. A token that
+    only one side's words begin with counts as well: many tokenizers write Fake as F and ake.
     """
 
-    def total(words: Sequence[str]) -> float:
-        wanted = {word.strip().lower() for word in words}
+    def begun(words: Sequence[str]) -> set[str]:
+        return {word[:end] for word in (one.strip().lower() for one in words) for end in range(1, len(word) + 1)}
+
+    def total(words: Sequence[str], others: Sequence[str]) -> float:
+        wanted = begun(words) - begun(others)
         return sum(math.exp(value) for token, value in first.items() if token.strip().lower() in wanted)
 
-    p_real, p_fake = total(real), total(fake)
+    p_real, p_fake = total(real, fake), total(fake, real)
     return p_fake / (p_real + p_fake) if p_real + p_fake > 0.0 else math.nan

@@ -325,6 +325,12 @@ class _Training:
     def _finish(self) -> FitReport:
         """Write the last weights and the report."""
         self._share_left_out()
+        if not any(row.get("tokens") for row in self.progress.curves):
+            why = next(iter(self.progress.left_out.values()), "their answers are empty")
+            raise DetectorError(
+                f"detector '{self.job.card.name}': no example could be learned from, the first was {why}: raise "
+                f"max_length in the card's settings of stage {self.job.stage}, or take fewer image tokens"
+            )
         tensors = self.shared.weights()
         for name, value in tensors.items():
             if not torch.isfinite(value).all():

@@ -12,6 +12,8 @@ from .prompt import DEEPFAKE, IMAGE, Elements
 
 IGNORED = -100
 """The label of a position that is not learned."""
+KEPT = 16
+"""Logits are computed for a multiple of this many positions, so that few shapes come up."""
 
 
 def spread_length(elements: Elements, counts: Mapping[int, int]) -> int:
@@ -51,8 +53,8 @@ def fitted(example: Example, counts: Mapping[int, int], longest: int) -> Example
     return Example(example.prompt, example.answer[:room]) if room > 0 else None
 
 
-def pad_left(examples: Sequence[Example], visual: int, forgery: int) -> dict[str, torch.Tensor]:
-    """A batch of examples, padded on the left: int64 tensors [B, L].
+def pad_left(examples: Sequence[Example], visual: int, forgery: int, multiple: int = 1) -> dict[str, torch.Tensor]:
+    """A batch of examples, padded on the left: int64 tensors [B, L], L a multiple of `multiple`.
 
     `ids`: token ids, 0 elsewhere. `places`: which of the image's `visual` + `forgery` tokens (H_V, then H_F) stands
     there, -1 elsewhere. `attention`: 0 for padding. `labels`: the answer's token ids, IGNORED elsewhere, so that the
@@ -64,7 +66,7 @@ def pad_left(examples: Sequence[Example], visual: int, forgery: int) -> dict[str
         row = [place for element in (*one.prompt, *one.answer) for place in _positions(element, starts)]
         labels = [IGNORED] * (len(row) - len(one.answer)) + list(one.answer)
         rows.append((row, labels))
-    longest = max(len(row) for row, _ in rows)
+    longest = -(-max(len(row) for row, _ in rows) // multiple) * multiple
     shape = (len(rows), longest)
     ids, places = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
     attention, labelled = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORED)
@@ -100,7 +102,7 @@ def answer_loss(model: nn.Module, inputs: torch.Tensor, batch: Mapping[str, torc
     learned = labels != IGNORED
     # The logits at a position are for the token after it.
     kept = int(labels.shape[1] - learned.any(0).int().argmax()) + 1 if bool(learned.any()) else 2
-    kept = min(kept, labels.shape[1])
+    kept = min(-(-kept // KEPT) * KEPT, labels.shape[1])
     positions = (attention.cumsum(1) - 1).clamp(min=0)
     found = model(
         inputs_embeds=inputs,

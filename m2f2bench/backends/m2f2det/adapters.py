@@ -14,7 +14,7 @@ from ...settings import LoraSettings
 if TYPE_CHECKING:
     import torch
 
-FOLDER = "adapter"
+FOLDER, WEIGHTS = "adapter", "adapter_model.safetensors"
 
 
 def new_adapters(model: Any, settings: LoraSettings, where: str) -> Any:
@@ -37,16 +37,30 @@ def new_adapters(model: Any, settings: LoraSettings, where: str) -> Any:
 
 
 def with_adapters(model: Any, folder: Path, trainable: bool = False) -> Any:
-    """The LLM with the adapters of a folder. Raises DetectorError for those of another base and for none."""
-    from peft import PeftModel
+    """The LLM with the adapters of a folder. Raises DetectorError for those of another base, for none, and for missing
+    or unexpected tensors, which peft passes over: an adapter that lacks one changes nothing."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import SafetensorError, safe_open
 
+    weights = folder / WEIGHTS
+    for file in (folder / "adapter_config.json", weights):
+        if not file.is_file():  # peft would look for it on the hub
+            raise DetectorError(f"the adapters' file '{file}' is not there: fetch the folder whole, or train it anew")
     try:
+        with safe_open(weights, framework="pt") as opened:
+            held = set(opened.keys())
         with _no_deprecations():
-            return PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+            made = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise DetectorError(
             f"the adapters in '{folder}' do not go on this LLM: {first_line(error)}; give the LLM they were trained on"
         ) from None
+    wanted = set(get_peft_model_state_dict(made, save_embedding_layers=False))
+    for what, names in (("missing", wanted - held), ("unexpected", held - wanted)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise DetectorError(f"adapters '{weights}': tensor '{min(names)}'{more} {what}: fetch it anew")
+    return made
 
 
 def merged(model: Any) -> Any:
@@ -65,4 +79,5 @@ def _no_deprecations() -> Iterator[None]:
     """peft asks transformers for what it is about to call otherwise."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error follows
         yield

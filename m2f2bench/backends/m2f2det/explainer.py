@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from ..llm.generate import Generator, Request
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.source import Language, language_fingerprint, open_language
 from .detector import M2F2Detector
-from .explainer_options import ExplainerOptions, explainer_options, without_explainer
+from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
 from .explainer_parts import adapters_hash, check_language, evidence, open_parts
 from .projectors import Encoded, Evidence
 
@@ -47,13 +48,14 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Explainer:
-        """Load detector and projectors. Raises DetectorError for a card without and weights that do not fit."""
+        """Load detector and projectors; after stage `detector` alone it has P(fake) and no answers. Raises
+        DetectorError for a card without weights and weights that do not fit."""
         options, path = explainer_options(card), trained_weights(card)
         if options.stage == "":
-            raise DetectorError(
-                f"detector '{card.name}' does not answer yet, only stage `detector` is trained: run `m2f2bench train "
-                f"{card.name} --stage align --from {card.folder} --dataset S --out DIR`"
-            )
+            mute = super().from_card(without_explainer(card), device)
+            assert isinstance(mute, M2F2Explainer)
+            mute.explainer, mute.place = options, card.folder
+            return mute
         network, projectors, identity = open_parts(card, options, path)
         learned = language_fingerprint(options.llm, card.folder)
         check_language(options, learned, card)
@@ -63,7 +65,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
         explainer = cls(network, card.input, device, fingerprint)
         explainer.explainer, explainer.place = options, card.folder
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
-        explainer.precision = f"llm-{options.llm.quantise or options.llm.dtype}"
+        auto = "bf16" if explainer.device.type == "cuda" else "fp32"
+        explainer.precision = f"llm-{options.llm.quantise or options.llm.dtype.replace('auto', auto)}"
         explainer._lock, explainer._generator = threading.Lock(), None
         return explainer
 
@@ -71,12 +74,15 @@ class M2F2Explainer(M2F2Detector, Explainer):
     def fit(cls, job: TrainingJob) -> FitReport:
         """Stage `detector` as the detector's, `align` and `tune` on questions and answers."""
         if job.stage == "detector":
-            plain = job.card
+            plain, options = job.card, explainer_options(job.card)
+            placed = options.model_copy(update={"llm": absolute(options.llm, plain.folder)})  # its card lies elsewhere
+            told = placed.model_dump(mode="json", exclude_unset=True)
             job.card = without_explainer(plain)
             try:
-                return super().fit(job)
+                report = super().fit(job)
             finally:
                 job.card = plain
+            return replace(report, options={**report.options, KEY: told})
         from .learning import fit_stage
 
         return fit_stage(job)
@@ -94,7 +100,13 @@ class M2F2Explainer(M2F2Detector, Explainer):
         return 4 * self.explainer.generation.batch_size
 
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
-        """A reply for each pair; each image is encoded once. Raises DetectorError for an LLM that cannot be used."""
+        """A reply for each pair; each image is encoded once. Raises DetectorError for an LLM that cannot be used, and
+        for one of stage `detector`."""
+        if self.explainer.stage == "":
+            raise DetectorError(
+                f"detector '{self.card.name}' does not answer yet, only stage `detector` is trained: run `m2f2bench "
+                f"train {self.place} --stage align --dataset S --out DIR`"
+            )
         generator, prompter = self.generator()
         distinct = {id(image): image for image in images}
         numbers = {key: number for number, key in enumerate(distinct)}
@@ -113,7 +125,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         return [
             Reply(
                 text=one.text,
-                message=one.message if one.text or not one.message else "",
+                message=one.message if one.text or one.tokens_out else "",
                 score=scores[request.image],
                 tokens_in=one.tokens_in,
                 tokens_out=one.tokens_out,

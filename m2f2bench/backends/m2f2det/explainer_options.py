@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -52,3 +53,9 @@ def without_explainer(card: DetectorCard) -> DetectorCard:
     plain = card.model_copy(update={"options": options})
     plain._path = card._path
     return plain
+
+
+def absolute(source: LanguageSource, folder: Path) -> LanguageSource:
+    """The source with a local folder as a whole path, so that a card elsewhere can name it."""
+    local = folder / Path(source.name).expanduser()
+    return source.model_copy(update={"name": str(local.resolve())}) if local.exists() else source

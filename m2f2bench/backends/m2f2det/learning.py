@@ -19,12 +19,12 @@ from ...training.job import FitReport, TrainingJob
 from ...training.language import LanguageNetwork, fit_language
 from ..base import trained_weights
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
-from ..llm.source import Language, LanguageSource, language_fingerprint, open_language
+from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.splice import Example, answer_loss, fitted, pad_left, splice
 from ..network import Normalise, resize
 from . import adapters
 from .detector import open_paper, variant_of
-from .explainer_options import KEY, ExplainerOptions, explainer_options, without_explainer
+from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
 from .explainer_parts import check_language, evidence, new_projectors, open_parts
 from .network import PaperNetwork
 from .options import PaperOptions
@@ -32,6 +32,8 @@ from .projectors import PREFIX, Evidence, Projectors
 
 STARTS = {"align": "", "tune": "align"}
 """What stage a stage starts from; "" is `detector`."""
+LENGTHS = 16
+"""Batches are padded to a multiple of this: matrix libraries keep memory for every length that they have met."""
 EVIDENCE_BYTES = 2 << 30
 """Evidence of images held in memory, in all; what does not fit is computed anew whenever it is needed."""
 
@@ -121,7 +123,7 @@ class Collator:
         if not examples:
             return {}
         return {
-            **pad_left(examples, *self.counts),
+            **pad_left(examples, *self.counts, multiple=LENGTHS),
             "probabilities": torch.cat([one.probabilities for one in seen]),
             "patches": torch.cat([one.patches for one in seen]),
             "cells": torch.cat([one.cells for one in seen]),
@@ -273,9 +275,3 @@ def token_counts(network: nn.Module, options: ExplainerOptions) -> tuple[int, in
     assert isinstance(network, PaperNetwork)
     pooled = -(-network.clip.settings.vision_config.grid // options.visual_pool)
     return pooled * pooled, options.forgery_grid**2 + 1 if options.forgery_grid else 0
-
-
-def absolute(source: LanguageSource, folder: Path) -> LanguageSource:
-    """The source with a local folder as a whole path, so that a card elsewhere can name it."""
-    local = folder / Path(source.name).expanduser()
-    return source.model_copy(update={"name": str(local.resolve())}) if local.exists() else source

@@ -15,13 +15,15 @@ from ...files import make_folder, write_json, write_text
 from ...training.checkpoint import WEIGHTS, read_tensors, write_tensors
 from ...version import __version__
 from ..base import file_fingerprint, trained_weights
-from ..llm.source import LanguageSource, language_fingerprint, open_language, quiet
+from ..llm.source import language_fingerprint, open_language, quiet
 from .adapters import merged, with_adapters
 from .explainer_options import KEY, ExplainerOptions, explainer_options
 from .explainer_parts import check_language
 
 FOLDER, CARD, RECORD = "llm", "card.yaml", "merge.json"
 PROBES, PROBE_LENGTH = 4, 24
+FOLDED = 1e-2
+"""The largest change of a logit that folding may bring in fp32, as a share of the largest logit."""
 
 
 def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"] = "fp32") -> Path:
@@ -30,7 +32,7 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
     `out` gets `model.safetensors` (detector and projectors), `llm/` (config, safetensors, tokenizer), `merge.json`
     and, last, `card.yaml`. Folding is done in fp32; `dtype` is what the LLM is kept in. `merge.json` says by how much
     its logits moved on random tokens. Raises DetectorError for an explainer without adapters to fold (stage `detector`,
-    already merged), for adapters of another LLM, and for an `out` that is not empty.
+    already merged), for adapters of another LLM or that cannot be folded, and for an `out` that is not empty.
     """
     options = explainer_options(card)
     if options.stage not in ("align", "tune"):
@@ -46,6 +48,7 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
         language.model = with_adapters(language.model, card.folder / options.adapter)
     before = _logits(language.model, probe)
     model = merged(language.model) if options.adapter else language.model
+    _check_folded(card, before, _logits(model, probe))
     model = model.to({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
     moved = float((_logits(model, probe) - before).abs().max())
     make_folder(out)
@@ -54,7 +57,7 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
         language.tokenizer.save_pretrained(out / FOLDER)
     tensors, about = read_tensors(path)
     write_tensors(out / WEIGHTS, tensors, {**about, "stage": "merged"})
-    source = LanguageSource(name=FOLDER, dtype=options.llm.dtype)
+    source = options.llm.model_copy(update={"name": FOLDER})
     learned = language_fingerprint(source, out)
     update = {"llm": source, "adapter": None, "stage": "merged", "learned_with": learned}
     write_json(out / RECORD, _record(card, options, dtype, moved, learned))
@@ -82,6 +85,17 @@ def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         logits: torch.Tensor = model(input_ids=ids.to(model.device)).logits
     return logits.float().cpu()
+
+
+def _check_folded(card: DetectorCard, before: torch.Tensor, after: torch.Tensor) -> None:
+    """Raise DetectorError where folding changed the LLM by more than rounding does, both in fp32."""
+    moved, largest = float((after - before).abs().max()), float(before.abs().max())
+    if not moved <= FOLDED * max(1.0, largest):
+        raise DetectorError(
+            f"detector '{card.name}': folding its adapters moves the LLM's logits by {moved:.2g}: one is on a layer "
+            "that shares its weights with another (an output layer tied to the embeddings); train without it in "
+            "lora.targets"
+        )
 
 
 def _record(card: DetectorCard, options: ExplainerOptions, dtype: str, moved: float, learned: str) -> dict[str, Any]:

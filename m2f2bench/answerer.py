@@ -66,10 +66,13 @@ def _answers(
     key = run_key(detector, asked.dataset.card) + "-" + "+".join(asked.protocol.questions)
     with AnswerStore(folder, key) as store:
         known = store.siblings(f"{detector.card.name}--{asked.dataset.name}")
+        if asker.errors_pass:
+            known = {name: row for name, row in known.items() if row.status != "error"}
         store.append([known[q.id] for q in asked.questions if q.id in known and q.id not in store.rows])
         wanted: dict[str, list[Question]] = {}
         for question in asked.questions:
-            if question.id not in store.rows:
+            row = store.rows.get(question.id)
+            if row is None or (asker.errors_pass and row.status == "error"):
                 wanted.setdefault(question.frame, []).append(question)
         pairs = [(asked.frames[frame], questions) for frame, questions in wanted.items()]
         # A frame has one score, also where a run was cut off between two questions about it.

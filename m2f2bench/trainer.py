@@ -74,7 +74,8 @@ def train(
             settings = settings.model_copy(update={"seed": seed})
         training, validation = split_frames(place, settings)
     fingerprint = data_fingerprint(place.adapter, training, validation)
-    identity = _identity(card, settings, place, stage, fingerprint, *_begun(talk, begun))
+    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage)])]
+    identity = _identity(card, settings, place, stage, fingerprint, *more)
     folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
     if _finished(folder, identity, resume):
         return folder / CARD

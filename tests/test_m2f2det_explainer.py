@@ -254,15 +254,34 @@ def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_p
         explainer(copied).language()
 
 
-def test_an_adapter_on_tied_weights_is_not_merged(tmp_path: Path) -> None:
+def test_an_adapter_on_tied_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a training; and where one was trained elsewhere, at the merge."""
+    from m2f2bench.backends.m2f2det import adapters
+
     tiny_llm(tmp_path / "llm", tie_word_embeddings=True)
     card = card_file(tmp_path, stages={"tune": {"lora": {"targets": ["lm_head"]}, "lr": 0.05}})
     start = detector_folder(tmp_path / "detector")
     train(str(card), FACES, stage="align", start=start, out=tmp_path / "align", device="cpu")
-    train(str(card), FACES, stage="tune", start=tmp_path / "align", out=tmp_path / "tune", device="cpu")
+    with pytest.raises(
+        DetectorError, match=r"shares its weights with the embeddings.*take lm_head out of lora\.targets"
+    ):
+        train(str(card), FACES, stage="tune", start=tmp_path / "align", out=tmp_path / "tune", device="cpu")
+    monkeypatch.setattr(adapters, "refuse_tied", lambda *given: None)
+    train(str(card), FACES, stage="tune", start=tmp_path / "align", out=tmp_path / "tuned", device="cpu")
     with pytest.raises(DetectorError, match=r"folding its adapters moves the LLM's logits by .*lora\.targets"):
-        m2f2bench.merge(tmp_path / "tune", tmp_path / "merged")
+        m2f2bench.merge(tmp_path / "tuned", tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
+
+
+def test_a_training_does_not_go_on_with_another_llm(trained: dict[str, Path], tmp_path: Path) -> None:
+    home = Path(shutil.copytree(trained["align"].parent, tmp_path / "home"))
+    shutil.rmtree(home / "llm")
+    tiny_llm(home / "llm", seed=9)
+    with pytest.raises(DetectorError, match="holds a training with another card, seed, dataset or version"):
+        train(
+            str(home / "toy.yaml"), FACES, stage="align", start=home / "detector", out=home / "align", resume=True,
+            device="cpu",
+        )  # fmt: skip
 
 
 def test_after_stage_detector_it_judges_and_the_next_stage_begins_with_it(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ class Trainable(Detector):
     stages: ClassVar[tuple[str, ...]] = ("detector",)
 
     @classmethod
+    def identity(cls, card: DetectorCard, stage: str) -> str:
+        """What beside card, data and settings decides a stage's weights (another model's files): a hash, or empty."""
+        return ""
+
+    @classmethod
     @abc.abstractmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Fit on `job.train`, choose by `job.val`, write safetensors, and return where they are."""
@@ -108,6 +113,8 @@ class Explainer(abc.ABC):
 
     questions_at_once: int = 0
     """How many pairs `explain` is best given together; 0: those of one image. Pairs of one image always are."""
+    errors_pass: bool = False
+    """Whether what failed may succeed when it is asked again (a server's errors): a repeated run then asks again."""
     scores_with_answers: bool = False
     """Whether its replies hold P(fake) (or it has none at all), so that it need not be asked for it separately."""
 

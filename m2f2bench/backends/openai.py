@@ -119,6 +119,7 @@ class OpenAIEndpoint(Detector, Explainer):
 
     precision = "unknown"
     scores_with_answers = True
+    errors_pass = True
 
     def __init__(self, options: OpenAIOptions, name: str = "openai") -> None:
         """`name` is used in messages. Nothing is sent yet. Raises DetectorError without the package or the key."""

@@ -39,6 +39,8 @@ class Asker:
         """How many questions are given together, of several images where need be; 0: those of one image."""
         self.scored = bool(getattr(own, "scores_with_answers", False))
         """Whether P(fake) comes with the answers, if at all: see `Explainer.scores_with_answers`."""
+        self.errors_pass = bool(getattr(own, "errors_pass", False))
+        """Whether a question that failed is asked again when the run is repeated: see `Explainer.errors_pass`."""
         self.worked = False
         """Whether it has answered anything yet."""
 

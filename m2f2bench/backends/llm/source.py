@@ -72,11 +72,14 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
     except DetectorError:
         raise
     except Exception as error:
+        absent = "" if local is not None else f"there is no folder '{folder / source.name}', and "
         raise DetectorError(
-            f"{where} cannot be loaded: {first_line(error)}; give a causal LLM of transformers: a folder, a .gguf "
-            "file, or a name on a hub that this machine reaches"
+            f"{where} cannot be loaded: {absent}{first_line(error)}; give a causal LLM of transformers: a folder, a "
+            ".gguf file, or a name on a hub that this machine reaches"
         ) from None
     _check(report, where)
+    if "gguf_file" in arguments:
+        _unpacked(model, where)
     if source.quantise is None:
         model = model.to(device)
     model.eval().requires_grad_(False)
@@ -157,6 +160,15 @@ def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:
         bnb_4bit_use_double_quant=True,
     )
     return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def _unpacked(model: Any, where: str) -> None:
+    """Make a plain model of one whose weights came from a .gguf file and were unpacked: else it could not be saved."""
+    if not all(value.is_floating_point() for value in model.parameters()):
+        raise DetectorError(f"{where}: transformers keeps its weights packed: convert the .gguf file to a folder")
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
 
 
 def _check(report: dict[str, Any], where: str) -> None:

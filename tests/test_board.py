@@ -238,7 +238,7 @@ def test_the_committed_explanation_boards_are_made_of_their_results(name: str) -
 def test_the_committed_explanation_results_are_sound() -> None:
     folder = Path(__file__).parents[1] / "leaderboards" / "explanations"
     files = sorted(folder.glob("*.json"))
-    assert len(files) == 42
+    assert len(files) == 57
     for file in files:
         assert m2f2bench.validate_result(file) == [], file
         assert file.with_suffix(".parquet").is_file(), file
@@ -248,7 +248,7 @@ def test_the_committed_explanation_results_are_sound() -> None:
 
 
 def test_the_readme_tells_the_explanations_as_they_are() -> None:
-    """Every number of its table of controls is a committed result's, value and interval."""
+    """Every number of its tables of explainers and controls is a committed result's, value and interval."""
     root = Path(__file__).parents[1]
     text = (root / "README.md").read_text(encoding="utf-8")
     stored = read_stored([root / "leaderboards" / "explanations"])
@@ -260,9 +260,14 @@ def test_the_readme_tells_the_explanations_as_they_are() -> None:
         numbers = [f"{v:.2f}" if large else f"{v:.3f}".lstrip("0") for v in (score.value, *score.ci)]
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
-    names = ("m2f2-det-published", "control-medoid-verdict@m2f2-det-published", "control-medoid-label")
-    names += ("control-frequent-verdict@m2f2-det-published", "control-frequent-label", "control-frequent-hidden")
-    for name in (*names, "control-example", "control-shuffled"):
-        words, meaning = found[name + "explain-released"].metrics, found[name + "explain-released-meaning"].metrics
+    controls = ("control-medoid-label", "control-frequent-label", "control-frequent-hidden")
+    published = [f"control-{kind}-verdict@m2f2-det-published" for kind in ("medoid", "frequent")]
+    own = [f"control-{kind}-verdict@m2f2det-small-explainer" for kind in ("medoid", "frequent")]
+    released = ("m2f2-det-published", "m2f2det-small-explainer", "control-example", "control-shuffled")
+    blind = ("m2f2det-small-explainer", "control-medoid-hidden")
+    asked = [("explain-released", name) for name in (*controls, *published, *released)]
+    for protocol, name in [*asked, *(("explain-blind", name) for name in (*controls, *own, *blind))]:
+        words, meaning = found[name + protocol].metrics, found[f"{name}{protocol}-meaning"].metrics
         cells = [told(words[key]) for key in ("bleu", "rouge_l", "cider", "meteor")] + [told(meaning["bertscore_f1"])]
+        cells += [told(words["verdict_accuracy"])] if protocol == "explain-blind" else []
         assert f"| {' | '.join(cells)} |" in text, name

@@ -46,7 +46,7 @@ def refuse_tied(model: Any, settings: LoraSettings, where: str) -> None:
         )
 
 
-def with_adapters(model: Any, folder: Path, trainable: bool = False) -> Any:
+def with_adapters(model: Any, folder: Path) -> Any:
     """The LLM with the adapters of a folder. Raises DetectorError for those of another base, for none, and for missing
     or unexpected tensors, which peft passes over: an adapter that lacks one changes nothing."""
     from peft import PeftModel, get_peft_model_state_dict
@@ -60,7 +60,7 @@ def with_adapters(model: Any, folder: Path, trainable: bool = False) -> Any:
         with safe_open(weights, framework="pt") as opened:
             held = set(opened.keys())
         with _no_deprecations():
-            made = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+            made = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise DetectorError(
             f"the adapters in '{folder}' do not go on this LLM: {first_line(error)}; give the LLM they were trained on"

@@ -66,7 +66,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
         explainer.explainer, explainer.place = options, card.folder
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
         auto = "bf16" if explainer.device.type == "cuda" else "fp32"
-        explainer.precision = f"llm-{options.llm.quantise or options.llm.dtype.replace('auto', auto)}"
+        clip = "clip-bf16+" if card.options.get("clip_precision") == "bf16" else ""
+        explainer.precision = f"{clip}llm-{options.llm.quantise or options.llm.dtype.replace('auto', auto)}"
         explainer.seed = options.generation.seed if options.generation.temperature else None
         explainer._lock, explainer._generator = threading.Lock(), None
         return explainer
@@ -114,12 +115,13 @@ class M2F2Explainer(M2F2Detector, Explainer):
                 f"train {self.place} --stage align --dataset S --out DIR`"
             )
         generator, prompter = self.generator()
+        settings = self.explainer.generation
         distinct = {id(image): image for image in images}
         numbers = {key: number for number, key in enumerate(distinct)}
         encoded = self.encode(list(distinct.values()))
         seeds = {key: int(source_seed(image)) for key, image in distinct.items()}
         requests = [
-            Request(numbers[id(image)], prompter.question(text), question_seed(self.seed_of(), seeds[id(image)], text))
+            Request(numbers[id(image)], prompter.question(text), question_seed(settings.seed, seeds[id(image)], text))
             for image, text in zip(images, questions, strict=True)
         ]
 
@@ -177,10 +179,6 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
             language.model = with_adapters(language.model, self.place / self.explainer.adapter)
         return language
-
-    def seed_of(self) -> int:
-        """The seed that sampled answers are drawn from."""
-        return self.explainer.generation.seed
 
     _lock: threading.Lock
     _generator: tuple[Generator, Prompter] | None

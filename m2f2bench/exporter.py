@@ -41,8 +41,8 @@ def write_export(evidence: AnswerEvidence, folder: Path, form: str) -> list[Path
     (arXiv 2503.20188): EXPLANATIONS with the question's id as `key` and the image's file name, JUDGEMENTS without a
     key, with the image's path. `prompt` is the question, `text` the bare answer, empty where there is none. What more
     is known of it, as in `records.Answer`, stands in `metadata` below `m2f2bench`. The image of a frame that is no file
-    of its own name is the frame's id. Of a whole run
-    `score` comes to the same numbers (questions beyond a run's `--limit` count as unanswered there). Raises CardError.
+    of its own name is the frame's id. `score` comes to the numbers of a whole run (of one with a limit it counts all
+    other questions as unanswered). Raises CardError.
     """
     check_export(form, answers=True)
     texts: dict[str, list[str]] = {JUDGEMENTS: [], EXPLANATIONS: []}

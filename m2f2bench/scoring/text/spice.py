@@ -22,12 +22,17 @@ PARSER = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 ARCHIVE = "stanford-corenlp-full-2015-12-09.zip"
 
 
-def lacking() -> str:
-    """What SPICE's parser lacks and where it goes; empty where it is there. Raises `Unavailable` without SPICE."""
+def lacking(place: str = "") -> str:
+    """What SPICE's parser lacks and where it goes; empty where it is there. Raises `Unavailable` without SPICE.
+
+    `place` is what its folder is called, for a result that others read; by default its path.
+    """
     folder = java.jar("spice", JAR).parent / "lib"
     absent = [name for name in PARSER if not (folder / name).is_file()]
     return (
-        f"needs {' and '.join(absent)} in '{folder}': put them there from {ARCHIVE} of Stanford NLP" if absent else ""
+        f"needs {' and '.join(absent)} in '{place or folder}': put them there from {ARCHIVE} of Stanford NLP"
+        if absent
+        else ""
     )
 
 
@@ -37,7 +42,7 @@ def spice_values(items: Items) -> Floats:
     Anderson et al., ECCV 2016. Nothing is downloaded and nothing is written into the package: where the parser's two
     jars are not in its folder, or the program fails, this raises `Unavailable`.
     """
-    if why := lacking():
+    if why := lacking("pycocoevalcap/spice/lib"):
         raise Unavailable(why)
     program = java.jar("spice", JAR)
     java.java()

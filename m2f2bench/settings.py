@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Triple = tuple[float, float, float]
+
+SLOT = "{question}"
+"""Stands for the dataset's question in a card's text around it."""
+
+
+def _with_slot(text: str) -> str:
+    if SLOT not in text:
+        raise ValueError(f"the dataset's question must stand in it as {SLOT}")
+    return text
+
+
+QuestionTemplate = Annotated[str, AfterValidator(_with_slot)]
+"""What a model is asked: the dataset's question, and an instruction around it."""
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)

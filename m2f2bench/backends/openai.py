@@ -19,7 +19,7 @@ from ..cards import DetectorCard, validate
 from ..errors import DetectorError
 from ..memo import Memo, cache_folder
 from ..records import Reply
-from ..settings import Probability, Settings
+from ..settings import SLOT, Probability, QuestionTemplate, Settings
 from .base import Detector, Explainer, text_fingerprint
 from .caller import KEY_VARIABLE, Caller, Failed
 from .endpoint import Completion, PictureSettings, data_url, image_part, two_way
@@ -32,7 +32,6 @@ T = TypeVar("T")
 U = TypeVar("U")
 CACHED = "from the cache"
 """What a reply's message says that no request was sent for in this run."""
-SLOT = "{question}"
 FIRST_TOKENS = 20
 """Likeliest first tokens that are asked for to read P(fake): the most that endpoints give."""
 
@@ -46,7 +45,7 @@ class OpenAIOptions(Settings):
     api_key_env: str | None = None
     """Name of the environment variable with the key; None: OPENAI_API_KEY where there is no `base_url`, else no key."""
     system: str | None = None
-    question: str = SLOT
+    question: QuestionTemplate = SLOT
     """What is asked; `{question}` stands for the dataset's question. An instruction can follow it."""
     max_tokens: int = Field(default=256, ge=1)
     max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -74,13 +73,6 @@ class OpenAIOptions(Settings):
     price_out: float | None = Field(default=None, ge=0.0)
     cache: bool = True
     """Keep answers on disk, and do not ask for them again."""
-
-    @field_validator("question")
-    @classmethod
-    def _with_slot(cls, value: str) -> str:
-        if SLOT not in value:
-            raise ValueError(f"the dataset's question must stand in it as {SLOT}")
-        return value
 
     @field_validator("base_url")
     @classmethod

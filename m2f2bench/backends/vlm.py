@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError
 from ..records import Reply
-from ..settings import Probability, Settings
+from ..settings import SLOT, Probability, QuestionTemplate, Settings
 from ..training.device import pick_device
 from .base import Detector, Explainer, text_fingerprint
 from .vlm_source import Opened, VisionLanguageSource, open_vlm
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..records import Floats, Image
 
 log = logging.getLogger("m2f2bench")
-SLOT = "{question}"
 T = TypeVar("T")
 
 
@@ -54,19 +53,12 @@ class VLMOptions(VisionLanguageSource):
     """Options of the `vlm` backend."""
 
     system: str | None = None
-    question: str = SLOT
+    question: QuestionTemplate = SLOT
     """What is asked; `{question}` stands for the dataset's question. An instruction can follow it."""
     generation: GenerationSettings = GenerationSettings()
     judge: JudgeSettings = JudgeSettings()
     batch_size: int = Field(default=8, ge=1)
     """Pairs of picture and question that go through the model together at most."""
-
-    @field_validator("question")
-    @classmethod
-    def _with_slot(cls, value: str) -> str:
-        if SLOT not in value:
-            raise ValueError(f"the dataset's question must stand in it as {SLOT}")
-        return value
 
 
 class VisionLanguageModel(Detector, Explainer):

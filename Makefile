@@ -56,7 +56,7 @@ explanations: offline
 	$(MAKE) explanation-tables
 
 # M2F2-Det with SmolLM2-135M behind it, trained in three stages on DD-VQA, merged, and asked both sets of questions; its
-# results, those of the controls by its verdict, and the training records. Hours on two cores; goes on where it was cut off.
+# results, those of the controls by its verdict, and the training records. About an hour on two cores; goes on where it was cut off.
 EXPLAINER := runs/explainer
 explainer: offline
 	$(BIN)/m2f2bench train m2f2det-small --dataset ddvqa-c40 --out $(EXPLAINER)/detector --resume

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -16,9 +15,11 @@ from pydantic import Field
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError
 from ..records import Reply
-from ..settings import SLOT, Probability, QuestionTemplate, Settings
+from ..settings import SLOT, QuestionTemplate, Settings
 from ..training.device import pick_device
 from .base import Detector, Explainer, text_fingerprint
+from .llm.generation_settings import SamplingSettings
+from .llm.sampling import answer_seed
 from .vlm_source import Opened, VisionLanguageSource, open_vlm
 
 if TYPE_CHECKING:
@@ -26,17 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 T = TypeVar("T")
-
-
-class GenerationSettings(Settings):
-    """How an answer is written. What the model's own generation config says of it is not used."""
-
-    max_new_tokens: int = Field(default=128, ge=1)
-    temperature: float = Field(default=0.0, ge=0.0)
-    """0: the likeliest token each time."""
-    top_p: Probability = 1.0
-    seed: int = 0
-    """With a temperature: each picture and question has draws of its own, made from this."""
 
 
 class JudgeSettings(Settings):
@@ -55,7 +45,8 @@ class VLMOptions(VisionLanguageSource):
     system: str | None = None
     question: QuestionTemplate = SLOT
     """What is asked; `{question}` stands for the dataset's question. An instruction can follow it."""
-    generation: GenerationSettings = GenerationSettings()
+    generation: SamplingSettings = SamplingSettings()
+    """What the model's own generation config says of it is not used."""
     judge: JudgeSettings = JudgeSettings()
     batch_size: int = Field(default=8, ge=1)
     """Pairs of picture and question that go through the model together at most."""
@@ -199,11 +190,9 @@ class VisionLanguageModel(Detector, Explainer):
 
     def _sampled(self, image: Image, question: str) -> Reply:
         """One answer with draws of its own: they are made from the seed, the picture and the question."""
-        shape = f"{self.options.generation.seed} {image.shape} {question}".encode()
-        digest = hashlib.sha256(shape + np.ascontiguousarray(image).tobytes()).digest()
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int.from_bytes(digest[:8], "big", signed=False) >> 1)
+            torch.manual_seed(answer_seed(self.options.generation.seed, image, question))
             return self._answers([(image, question)])[0]
 
     def _odds(self, pairs: list[tuple[Any, str]]) -> list[float]:

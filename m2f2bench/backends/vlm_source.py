@@ -13,9 +13,9 @@ from pydantic import Field
 from ..errors import DetectorError, first_line, near
 from ..settings import Settings
 from .base import text_fingerprint
-from .llm.source import LanguageSource, language_fingerprint, quiet
+from .llm.source import LanguageSource, language_fingerprint
+from .pretrained import DTYPES, check_report, quiet, resolved
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 COMPUTED = ("position_ids", "rotary_emb.inv_freq")
 """Ends of the names of buffers that older checkpoints hold and that are computed, not learned."""
@@ -59,7 +59,7 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
     where, local = f"vision-language model '{source.model}'", _local(source, folder)
     place = source.model if local is None else str(local)
     revision = {"revision": source.revision} if source.revision else {}
-    precision = ("bf16" if device.type == "cuda" else "fp32") if source.dtype == "auto" else source.dtype
+    precision = resolved(source.dtype, device)
     try:
         with quiet():
             AutoConfig.from_pretrained(place, **revision)  # a hub that is not reached says so at the first small file
@@ -75,7 +75,7 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
             f"{where} cannot be loaded: {first_line(error)}; give a folder with weights, processor and chat template "
             "of an image-text-to-text model, or a name on a hub that this machine reaches"
         ) from None
-    _check_report(report, where)
+    check_report(report, where, COMPUTED)
     model = model.to(device).eval().requires_grad_(False)
     return Opened(
         model,
@@ -115,20 +115,6 @@ def _check_processor(processor: Any, source: VisionLanguageSource, where: str) -
     for key in source.processor:
         if key not in known:
             raise DetectorError(f"{where}: its {type(own).__name__} has no setting '{key}'{near(key, known)}")
-
-
-def _check_report(report: dict[str, Any], where: str) -> None:
-    """Raise DetectorError where tensors and model do not go together: transformers would draw what is missing."""
-    problems = {
-        "missing": report.get("missing_keys", ()),
-        "of another shape": report.get("mismatched_keys", ()),
-        "unexpected": [key for key in report.get("unexpected_keys", ()) if not str(key).endswith(COMPUTED)],
-    }
-    for what, keys in problems.items():
-        names = sorted(str(key) for key in keys)
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise DetectorError(f"{where}: tensor '{names[0]}'{more} {what}: its weights do not go with its config")
 
 
 def _fingerprint(local: Path | None, source: VisionLanguageSource, model: Any) -> str:

@@ -79,7 +79,7 @@ class Prompter:
         """The answer's ids up to the first special token behind it, which ends it; with the end of sequence if none."""
         special = {*self.tokenizer.all_special_ids, self.tokenizer.eos_token_id}
         for place, token in enumerate(ids):
-            if token in special and place:
+            if token in special:
                 return tuple(ids[: place + 1])
         return (*ids, int(self.tokenizer.eos_token_id))
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from ...records import Image
+
+
+def answer_seed(seed: int, image: Image, question: str) -> int:
+    """The seed of one sampled answer, below 2^56: of what it is about alone (an image [H, W, 3] and a text), never of
+    its batch."""
+    about = f"{seed}\0{image.shape}\0{question}\0".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(about + image.tobytes(), digest_size=7).digest(), "big")
 
 
 def next_tokens(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +14,7 @@ from ...files import sha256
 from ...memo import Memo, cache_folder, file_stamp
 from ...settings import Settings
 from ..offline import offline_llm
+from ..pretrained import DTYPES, check_report, quiet, resolved
 
 OFFLINE = "offline:"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -67,7 +65,11 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
             model, report = AutoModelForCausalLM.from_pretrained(
-                place, output_loading_info=True, dtype=_dtype(source, device), **_quantised(source, device), **arguments
+                place,
+                output_loading_info=True,
+                dtype=DTYPES[resolved(source.dtype, device)],
+                **_quantised(source, device),
+                **arguments,
             )
     except DetectorError:
         raise
@@ -77,7 +79,7 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
             f"{where} cannot be loaded: {absent}{first_line(error)}; give a causal LLM of transformers: a folder, a "
             ".gguf file, or a name on a hub that this machine reaches"
         ) from None
-    _check(report, where)
+    check_report(report, where)
     if "gguf_file" in arguments:
         _unpacked(model, where)
     if source.quantise is None:
@@ -135,12 +137,6 @@ def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
     return (str(local), {}) if local.is_dir() else (name, {})
 
 
-def _dtype(source: LanguageSource, device: torch.device) -> torch.dtype:
-    if source.dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[source.dtype]
-
-
 def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:
     """Arguments for 4-bit weights. Raises DetectorError without a GPU or without bitsandbytes."""
     if source.quantise is None:
@@ -169,40 +165,3 @@ def _unpacked(model: Any, where: str) -> None:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-
-
-def _check(report: dict[str, Any], where: str) -> None:
-    """Raise DetectorError where a tensor was missing or of another shape: transformers would draw it at random."""
-    problems = {
-        "missing": sorted(report.get("missing_keys", ())),
-        "of another shape": sorted(str(key) for key in report.get("mismatched_keys", ())),
-        "unexpected": sorted(report.get("unexpected_keys", ())),
-    }
-    for what, names in problems.items():
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise DetectorError(f"{where}: tensor '{names[0]}'{more} {what}: its folder does not go with its config")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the libraries' progress bars and warnings; the error that follows a warning says it all."""
-    import io
-
-    from transformers.utils import logging as own
-
-    shown = own.is_progress_bar_enabled()
-    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    own.disable_progress_bar()
-    try:
-        # Reading a .gguf file draws a bar that cannot be switched off otherwise.
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        if shown:
-            own.enable_progress_bar()
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

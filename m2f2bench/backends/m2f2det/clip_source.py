@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from pydantic import Field, model_validator
 from ...cards import validate
 from ...errors import DetectorError, first_line
 from ...settings import Settings
+from ..pretrained import quiet
 from .clip import ACTIVATIONS, Clip, ClipSettings, initialise
 
 WORDS = "forged face"
@@ -72,7 +70,7 @@ def _pretrained(name: str, source: ClipSource, folder: Path) -> tuple[Clip, Clip
     local = folder / Path(name).expanduser()
     place = str(local) if local.is_dir() else name
     try:
-        with _errors_alone("huggingface_hub", "transformers"):
+        with quiet():
             model = CLIPModel.from_pretrained(place).float()
             words = source.words or _token_ids(place)
     except Exception as error:
@@ -85,20 +83,6 @@ def _pretrained(name: str, source: ClipSource, folder: Path) -> tuple[Clip, Clip
     tensors = {key: value for key, value in model.state_dict().items() if key != "logit_scale"}
     clip.load_state_dict({key: value for key, value in tensors.items() if not key.endswith("position_ids")})
     return clip, ClipSource(name=name, config=config, words=words)
-
-
-@contextlib.contextmanager
-def _errors_alone(*names: str) -> Iterator[None]:
-    """Without these libraries' warnings: each retry to reach a hub is one, and the error that follows says it all."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _token_ids(place: str) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +19,9 @@ from ...training.job import FitReport, TrainingJob
 from ..base import Explainer, file_fingerprint, trained_weights
 from ..llm.generate import Generator, Request
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
+from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
+from ..pretrained import resolved
 from .detector import M2F2Detector
 from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
 from .explainer_parts import adapters_hash, check_language, evidence, open_parts
@@ -65,9 +66,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
         explainer = cls(network, card.input, device, fingerprint)
         explainer.explainer, explainer.place = options, card.folder
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
-        auto = "bf16" if explainer.device.type == "cuda" else "fp32"
         clip = "clip-bf16+" if card.options.get("clip_precision") == "bf16" else ""
-        explainer.precision = f"{clip}llm-{options.llm.quantise or options.llm.dtype.replace('auto', auto)}"
+        explainer.precision = f"{clip}llm-{options.llm.quantise or resolved(options.llm.dtype, explainer.device)}"
         explainer.seed = options.generation.seed if options.generation.temperature else None
         explainer._lock, explainer._generator = threading.Lock(), None
         return explainer
@@ -119,9 +119,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
         distinct = {id(image): image for image in images}
         numbers = {key: number for number, key in enumerate(distinct)}
         encoded = self.encode(list(distinct.values()))
-        seeds = {key: int(source_seed(image)) for key, image in distinct.items()}
         requests = [
-            Request(numbers[id(image)], prompter.question(text), question_seed(settings.seed, seeds[id(image)], text))
+            Request(numbers[id(image)], prompter.question(text), answer_seed(settings.seed, image, text))
             for image, text in zip(images, questions, strict=True)
         ]
 
@@ -186,14 +185,3 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
 def _parts(seen: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return seen.probabilities, seen.patches, seen.cells
-
-
-def source_seed(image: Image) -> int:
-    """A number of the image's pixels."""
-    return int.from_bytes(hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=7).digest(), "big")
-
-
-def question_seed(seed: int, image: int, question: str) -> int:
-    """The seed of one sampled answer: of what it is about alone, not of its batch."""
-    text = f"{seed}\0{image}\0{question}"
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest(), "big")

@@ -200,9 +200,7 @@ def fit_stage(job: TrainingJob) -> FitReport:
 def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
     """The card that the stage starts from and the options it goes by. Raises DetectorError where they do not fit."""
     start, name = job.start, job.card.name
-    if start is None:
-        needs = "a trained detector" if job.stage == "align" else "what stage `align` trained"
-        raise DetectorError(f"detector '{name}': stage `{job.stage}` starts from {needs}: give its folder with --from")
+    assert start is not None
     if variant_of(without_explainer(start)) != "paper":
         raise DetectorError(
             f"detector '{start.name}': stages are of the variant paper; published weights are as they are"
@@ -246,10 +244,7 @@ def _same_network(start: DetectorCard, card: DetectorCard) -> None:
 
 def _language(job: TrainingJob, options: ExplainerOptions, precision: str, device: torch.device) -> Language:
     """The LLM in the training's precision. Raises DetectorError."""
-    source = options.llm.model_copy(update={"dtype": "fp32" if precision == "fp32" else "bf16"})
-    if precision == "fp16":
-        source = source.model_copy(update={"dtype": "fp16"})
-    return open_language(source, job.card.folder, device)
+    return open_language(options.llm.model_copy(update={"dtype": precision}), job.card.folder, device)
 
 
 def _parts(

@@ -15,7 +15,8 @@ from ...files import make_folder, write_json, write_text
 from ...training.checkpoint import WEIGHTS, read_tensors, write_tensors
 from ...version import __version__
 from ..base import file_fingerprint, trained_weights
-from ..llm.source import language_fingerprint, open_language, quiet
+from ..llm.source import language_fingerprint, open_language
+from ..pretrained import DTYPES, quiet
 from .adapters import merged, with_adapters
 from .explainer_options import KEY, ExplainerOptions, explainer_options
 from .explainer_parts import check_language
@@ -49,7 +50,7 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
     before = _logits(language.model, probe)
     model = merged(language.model) if options.adapter else language.model
     _check_folded(card, before, _logits(model, probe))
-    model = model.to({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype])
+    model = model.to(DTYPES[dtype])
     moved = float((_logits(model, probe) - before).abs().max())
     make_folder(out)
     with quiet():

@@ -85,7 +85,7 @@ class PublishedLanguage:
         """Raise DetectorError unless transformers can load the tokenizer and the LLM has a row for every token."""
         from transformers import AutoTokenizer
 
-        from ..llm.source import quiet
+        from ..pretrained import quiet
 
         with tempfile.TemporaryDirectory() as place:
             write_json(Path(place) / CONFIG, self._config("float16"))
@@ -207,7 +207,7 @@ def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[in
     """Names and shapes of transformers' LlamaForCausalLM of a configuration. Raises DetectorError for a wrong one."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from ..llm.source import quiet
+    from ..pretrained import quiet
 
     try:
         with quiet(), torch.device("meta"):

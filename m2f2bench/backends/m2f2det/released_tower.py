@@ -81,7 +81,7 @@ def _fetched(name: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    from ..llm.source import quiet
+    from ..pretrained import quiet
 
     try:
         with quiet():

@@ -14,7 +14,6 @@ from toy_llm import tiny_language, tiny_llm, tiny_tokenizer
 from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE, Prompter, PromptSettings
 from m2f2bench.backends.llm.source import LanguageSource, open_language
 from m2f2bench.backends.llm.splice import (
-    IGNORED,
     Example,
     answer_loss,
     embed,
@@ -24,6 +23,7 @@ from m2f2bench.backends.llm.splice import (
     spread_length,
 )
 from m2f2bench.errors import DetectorError
+from m2f2bench.training.language_parts import IGNORED
 
 TOKENIZER = tiny_tokenizer()
 STYLES = ("chat", "vicuna_v1", "released")

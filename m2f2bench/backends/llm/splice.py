@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ...training.language_parts import IGNORED
 from .prompt import DEEPFAKE, IMAGE, Elements
 
-IGNORED = -100
-"""The label of a position that is not learned."""
 KEPT = 16
 """Logits are computed for a multiple of this many positions, so that few shapes come up."""
 

@@ -165,14 +165,6 @@ def fit_stage(job: TrainingJob) -> FitReport:
     counts = token_counts(network, options)
     longest = min(settings.max_length or language.context, language.context)
     collator = Collator(witness, prompter, job.read, counts, longest)
-    learned = options.model_copy(
-        update={
-            "stage": job.stage,
-            "llm": absolute(options.llm, job.card.folder),
-            "learned_with": language.fingerprint,
-            "adapter": adapters.FOLDER if job.stage == "tune" else None,
-        }
-    )
     frozen = {name: value.detach().cpu() for name, value in network.state_dict().items()}
 
     def write(out: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -191,10 +183,21 @@ def fit_stage(job: TrainingJob) -> FitReport:
             left_out=collator.left_out,
             write=write,
             projectors=PREFIX,
-            options={**plain, KEY: learned.model_dump(mode="json", exclude_defaults=True)},
+            options={**plain, KEY: _learned(job, options, language)},
             notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {language.name}"],
         ),
     )
+
+
+def _learned(job: TrainingJob, options: ExplainerOptions, language: Language) -> dict[str, Any]:
+    """The explainer's options on the card of what was trained."""
+    update = {
+        "stage": job.stage,
+        "llm": absolute(options.llm, job.card.folder),
+        "learned_with": language.fingerprint,
+        "adapter": adapters.FOLDER if job.stage == "tune" else None,
+    }
+    return options.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
 
 
 def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:

@@ -20,6 +20,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 LONGEST_NAME = 512
 """Characters of a text that may still name a file."""
+WRITTEN = frozenset({"", ".py", ".log", ".out", ".err", ".tmp", ".md"})
+"""Endings of files that are code, followed elsewhere, or that a program writes while it runs: no detector rests on them."""
 FROM_FILE = "m2f2bench_file_"
 """How the names of modules begin that were loaded from a file by its path; they end in a hash of it."""
 
@@ -143,7 +145,7 @@ def installed(cls: type) -> tuple[str, ...]:
 def named_files(text: str, folders: tuple[Path, ...]) -> list[Path]:
     """Return the files that a text names: itself, or, of a folder with weights directly in it, all files there.
 
-    Relative names are looked for in each of `folders`.
+    Relative names are looked for in each of `folders`; what has an ending of WRITTEN is passed over.
     """
     if not 0 < len(text) <= LONGEST_NAME or "\n" in text or "\0" in text or not ("." in text or "/" in text):
         return []
@@ -151,7 +153,7 @@ def named_files(text: str, folders: tuple[Path, ...]) -> list[Path]:
     for folder in folders:
         try:
             place = (folder / Path(text).expanduser()).resolve()
-            if place.is_file() and place.suffix != ".py":
+            if place.is_file() and place.suffix not in WRITTEN:
                 found.append(place)
             elif place.is_dir():
                 found += _model_files(place)

@@ -26,7 +26,7 @@ from .resuming import current_answers
 from .scoring.explanation import compared_references, text_settings
 from .signature import detector_fields, measure_signature
 from .store import ANSWERS as FILE
-from .store import ASKED, RESULT, USAGE, AnswerStore, write_parquet
+from .store import RESULT, USAGE, AnswerStore, write_parquet
 
 log = logging.getLogger("m2f2bench")
 
@@ -231,8 +231,7 @@ def write_run(evidence: AnswerEvidence, folder: Path, export: str | None = None)
 def rows(evidence: AnswerEvidence) -> list[Answer]:
     """The answers as rows; what nobody answered has none."""
     answers = evidence.answers
-    names = [f.name for f in dataclasses.fields(Answer) if f.name not in ASKED]  # what was looked at is not known here
-    columns: dict[str, list[Any]] = {name: getattr(answers, name).tolist() for name in names}
+    columns: dict[str, list[Any]] = {f.name: getattr(answers, f.name).tolist() for f in dataclasses.fields(Answer)}
     for name in ("score", *USAGE):
         kind = int if name.startswith("tokens") else float
         columns[name] = [None if value != value else kind(value) for value in columns[name]]  # NaN is what is not known

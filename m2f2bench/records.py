@@ -119,8 +119,8 @@ class Answer:
     `status` is one of ANSWER_STATUSES, and `text` is empty unless it is `ok`; `message` says why there is none. `score`
     is the same explainer's P(fake) of the frame, None where it gives none. With an answer, too, `message` may say what
     is to know of it ("cut off"). `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are as in `Reply`.
-    `asked` identifies the question's text, `digest` the pixels that it was asked about (hex), `stamp` is the adapter's
-    of the frame when it was read; all are empty where that is not known.
+    `wording` identifies the question's text, `digest` the pixels that it was asked about (hex), `stamp` is the
+    adapter's of the frame when it was read; all are empty where that is not known.
     """
 
     question: str
@@ -133,7 +133,7 @@ class Answer:
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: float | None = None
-    asked: str = ""
+    wording: str = ""
     digest: str = ""
     stamp: str = ""
 

@@ -1,4 +1,4 @@
-"""Stored rows held against the dataset as it is now: one counts only while its frame has the pixels it was made from."""
+"""Stored rows held against the dataset as it is now: one counts only while its frame has the same pixels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def current_answers(
     rows = [
         known[q.id]
         for q in questions
-        if q.id in known and known[q.id].asked == question_digest(q) and known[q.id].frame == q.frame
+        if q.id in known and known[q.id].wording == question_digest(q) and known[q.id].frame == q.frame
     ]
     pixels = {row.frame: (row.digest, row.stamp) for row in rows}
     same = unchanged(dataset, [frames[name] for name in pixels], pixels, workers)

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parent
 LONGEST_NAME = 512
 """Characters of a text that may still name a file."""
 WRITTEN = frozenset({"", ".py", ".log", ".out", ".err", ".tmp", ".md"})
-"""Endings of files that are code, followed elsewhere, or that a program writes while it runs: no detector rests on them."""
+"""Endings of files that are code, which is followed elsewhere, or that programs write while they run."""
 FROM_FILE = "m2f2bench_file_"
 """How the names of modules begin that were loaded from a file by its path; they end in a hash of it."""
 

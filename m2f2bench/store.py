@@ -39,7 +39,7 @@ NUMBERS = {
 """Types of the columns that are no text."""
 USAGE = ("seconds", "tokens_in", "tokens_out", "cost")
 """Columns that answers written by 0.4 and before lack."""
-ASKED = ("asked", "digest", "stamp")
+ASKED = ("wording", "digest", "stamp")
 """Columns that answers written by 0.5 and before lack."""
 KEY_PARTS = {
     "detector": "detector",

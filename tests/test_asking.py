@@ -64,8 +64,8 @@ def test_pictures_are_given_together_and_stay_whole() -> None:
     dark = found[0]  # of brightness 50
     assert {(row.status, row.text, row.message, row.score) for row in dark} == {("error", "", "refused: too dark", 0.1)}
     mouth = found[1][2]
-    assert len(mouth.asked) == 16 and len(mouth.digest) == 16 and mouth.asked != found[1][1].asked
-    assert replace(mouth, asked="", digest="") == Answer(
+    assert len(mouth.wording) == 16 and len(mouth.digest) == 16 and mouth.wording != found[1][1].wording
+    assert replace(mouth, wording="", digest="") == Answer(
         "test01_mouth", "test01", "The mouth looks fake. The mouth is misaligned.", "ok", 0.9,
         "cut off after 7 new tokens", 0.5, 100, 7, 0.25,
     )  # fmt: skip
@@ -308,7 +308,10 @@ def test_older_files_are_read(tmp_path: Path) -> None:
     before = Answer("a", "a", "a", "ok", 0.5, "a")
     assert read_answers(tmp_path / ANSWERS) == [before]
     (tmp_path / "answers.partial.jsonl").write_text(
-        json.dumps({"key": {"detector": "k"}}) + "\n" + json.dumps({**dict.fromkeys(old, "b"), "status": "ok", "score": None}) + "\n"
+        json.dumps({"key": {"detector": "k"}})
+        + "\n"
+        + json.dumps({**dict.fromkeys(old, "b"), "status": "ok", "score": None})
+        + "\n"
     )
     with AnswerStore(tmp_path, {"detector": "k"}) as store:
         assert store.rows == {"a": before, "b": Answer("b", "b", "b", "ok", None, "b")}

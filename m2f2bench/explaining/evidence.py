@@ -237,7 +237,7 @@ def _refuse_stale(answers: Mapping[str, Answer], asked: Asked, place: Path) -> N
     questions = {question.id: question for question in asked.questions}
     for name, answer in answers.items():
         question = questions[name]
-        if answer.asked and answer.asked != question_digest(question):
+        if answer.wording and answer.wording != question_digest(question):
             raise ScoreError(
                 f"'{place}': question '{name}' had another text when it was answered than '{asked.dataset.name}' has "
                 f"now; ask again"

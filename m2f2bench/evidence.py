@@ -117,8 +117,9 @@ def load_evidence(
 
     `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are held against the frames that the
     protocol plans there: an id the dataset does not have or a label that differs is an error, a row of a frame that is
-    not planned is passed over, and a planned frame without a row is `missing` and lowers the coverage. Without it the file is taken as
-    the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in one line.
+    not planned is passed over, and a planned frame without a row is `missing` and lowers the coverage. Without it the
+    file is taken as the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in
+    one line.
     """
     place = Path(path).expanduser()
     stored = stored_at(place)

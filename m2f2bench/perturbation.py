@@ -24,6 +24,7 @@ from .rules import Bootstrap
 from .scoring.faithfulness import proven
 from .scoring.intervals import FEW_CLUSTERS, Resampling
 from .scoring.rows import from_predictions
+from .scoring.scale import lower_is_better
 from .scoring.statistic import Statistic, estimate, mean_of
 from .signature import data_hash, short
 from .units import FEWEST_CLUSTERS, clusters
@@ -37,7 +38,6 @@ CURVES = ("deletion_blur", "deletion_mean", "insertion_blur", "insertion_mean")
 """Pixels taken away (`deletion`) or put back (`insertion`), against the picture blurred or in its own mean colour."""
 MEASURES = (*CURVES, "drop")
 """Areas under the curves, and what the score loses when the highest part of the map is blurred."""
-LOWER_IS_BETTER = ("deletion_blur", "deletion_mean")
 GROUPS = ("all", "called_fake", "called_real", "fake", "real")
 """All frames; those with P(fake) at least 0.5 and the others; those that are fake and real."""
 REFERENCE = "random"
@@ -135,7 +135,7 @@ class Faithfulness:
             for control, groups in self.controls.items():
                 cells = [(name, groups[group][f"{name}_less_control"]) for name in MEASURES]
                 enough = self.clusters["groups"][group] >= FEWEST_CLUSTERS
-                stars = [" *" if enough and proven(name in LOWER_IS_BETTER, one.ci) else "" for name, one in cells]
+                stars = [" *" if enough and proven(lower_is_better(name), one.ci) else "" for name, one in cells]
                 less.append(
                     [group, control, *(shown(one, "+.3f") + s for (_, one), s in zip(cells, stars, strict=True))]
                 )
@@ -281,7 +281,7 @@ def _compared(scores: Mapping[str, Score], held: int) -> dict[str, list[str]]:
     few clusters (`held`), whose intervals are far too narrow."""
     found: dict[str, list[str]] = {"better": [], "worse": []}
     for name in MEASURES if held >= FEWEST_CLUSTERS else ():
-        ci, low = scores[f"{name}_less_control"].ci, name in LOWER_IS_BETTER
+        ci, low = scores[f"{name}_less_control"].ci, lower_is_better(name)
         found["better"] += [name] if proven(low, ci) else []
         found["worse"] += [name] if proven(not low, ci) else []
     return found

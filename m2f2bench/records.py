@@ -24,8 +24,8 @@ REAL, FAKE = 0, 1
 ORIGINAL = "original"
 """The `method` of a real frame."""
 STATUSES = ("ok", "missing", "unreadable", "no_face", "error")
-"""`missing`: nobody gave a score, as in an empty cell of somebody's rows; `unreadable`: the frame could not be decoded; `no_face`: no face in it; `error`: the detector failed
-on it."""
+"""`missing`: nobody gave a score, as in an empty cell of somebody's rows; `unreadable`: the frame could not be decoded;
+`no_face`: no face in it; `error`: the detector failed on it."""
 ANSWER_STATUSES = ("ok", "missing", "unreadable", "error")
 """`missing`: nobody answered; `unreadable`: the frame could not be decoded; `error`: the explainer failed on it."""
 SPLITS = ("train", "val", "test")

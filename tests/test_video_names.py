@@ -58,7 +58,9 @@ def test_a6_videos_of_one_name_under_several_methods(tmp_path: Path) -> None:
 
 
 names = st.sampled_from(["a", "b", "m/a", "c"])
-lines = st.lists(st.tuples(names, st.sampled_from(["m", "n", "original"]), st.floats(0.0, 1.0)), min_size=1, max_size=30)
+lines = st.lists(
+    st.tuples(names, st.sampled_from(["m", "n", "original"]), st.floats(0.0, 1.0)), min_size=1, max_size=30
+)
 
 
 @settings(max_examples=100)

@@ -18,8 +18,8 @@ from ..store import ANSWERS, USAGE, read_answers
 IDS = ("id", "question", "question_id", "key")
 TEXTS = ("text", "answer")
 COLUMNS = ("id", "text", "score")
-NO_TEXT = {"text": "", "status": "missing"}
-"""What an answer is whose text is null."""
+MISSING = "missing"
+"""The status of an answer whose text is null."""
 OWN = "m2f2bench"
 """Key of an output file's `metadata` below which our own export says more."""
 _MARKS = re.compile(r"^\s*<s>|</s>\s*$")
@@ -92,7 +92,7 @@ def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> I
     if place.suffix == ".parquet":
         for number, answer in enumerate(read_answers(place), 1):
             lacks = answer.text is None  # by the file's type it may be
-            yield f"'{place}' row {number}", replace(answer, **NO_TEXT) if lacks else answer
+            yield f"'{place}' row {number}", replace(answer, text="", status=MISSING) if lacks else answer
         return
     if place.suffix != ".jsonl":
         raise ScoreError(f"'{place}' must end in .jsonl (question id and text) or be a run's folder")
@@ -109,7 +109,7 @@ def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> I
     for number, row in enumerate(rows, 1):
         where = f"'{place}' answer {number}"
         answer = _row(row, where, judge, columns)
-        given = given or answer.status != NO_TEXT["status"]
+        given = given or answer.status != MISSING
         yield where, answer
     if not given:
         raise ScoreError(f"'{place}' has no text in any of its {len(rows)} answers")
@@ -134,7 +134,7 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
         raise ScoreError(f"{where}: its score is {score!r}, and P(fake) in [0, 1] is wanted")
     if text is None:
         known = {name: value for name, value in known.items() if name != "status" or value != "ok"}
-        return replace(Answer(identifier, "", score=score, **NO_TEXT), **known)
+        return replace(Answer(identifier, "", "", MISSING, score), **known)
     if marked:
         text = _MARKS.sub("", text).strip()
     return replace(Answer(identifier, "", _text(text), score=score), **known)

@@ -192,10 +192,7 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
     _first_bad(
         path,
         ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
-        lambda i: (
-            f"has the score {_quoted(column[i].as_py())}: "
-            f"P(fake) in [0, 1] is wanted, or a status other than ok"
-        ),
+        lambda i: f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok",
     )
     if missing.any() and not (ok & ~blank).any():
         first = int(np.flatnonzero(missing)[0])

@@ -120,7 +120,9 @@ def estimate(
         used = groups[group] & one.has
         n_real, n_fake = int((used & (label == REAL)).sum()), int((used & (label == FAKE)).sum())
         if np.isnan(value):
-            score = Score(None, n_real, n_fake, reason="no answer has a value" if n_real + n_fake == 0 else one.undefined)
+            score = Score(
+                None, n_real, n_fake, reason="no answer has a value" if n_real + n_fake == 0 else one.undefined
+            )
         else:
             held = len(np.unique(cluster[used]))
             ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)

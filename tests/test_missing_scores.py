@@ -203,3 +203,17 @@ def test_d6_an_answer_whose_text_is_null_is_missing(cli, one_line, rules: Path, 
     write_parquet(table, [Answer("test00_image", "x", "real"), Answer("test02_image", "x", None)], row=Answer)  # type: ignore[arg-type]
     read = m2f2bench.score(table, protocol=str(rules), dataset=FACES)
     assert read.statuses == {"ok": 1, "missing": 71}
+
+
+def test_a_table_says_where_silence_can_pay(cli, tmp_path: Path) -> None:
+    whole, holes = tmp_path / "whole.csv", tmp_path / "holes.csv"
+    whole.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,0.3\nd,0,0.4\n")
+    holes.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,\nd,0,\n")
+    said = "who is silent where it would be wrong gains by it"
+    text = cli("score", whole, holes).out
+    table = text[: text.index("## holes on")] if "## holes on" in text else text
+    assert "1.000" in table and "(coverage 0.500)" in table and f"(`missing: drop`): {said}" in table
+    assert said not in cli("score", whole).out
+    card = tmp_path / "wrong.yaml"
+    card.write_text("name: wrong\nlevel: frame\nmissing: wrong\nmetrics: [auc]\n")
+    assert said not in cli("score", whole, holes, "-p", card).out

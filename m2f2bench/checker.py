@@ -17,8 +17,9 @@ from .records import Score
 from .results import Stored, read_stored
 from .runner import run
 from .scorer import score_evidence
-from .scoring.detection import AT_HALF, HEADLINES, LOWER_IS_BETTER, OVERALL
+from .scoring.detection import HEADLINES, OVERALL
 from .scoring.paired import Judged, difference, holm
+from .scoring.scale import lower_is_better, worse
 from .signature import DETECTOR, differing
 
 CHANCE = 0.05
@@ -166,13 +167,8 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
 
 def _told(one: Checked) -> str:
     then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
-    word = "rose" if one.metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else "fell"
+    word = "rose" if lower_is_better(one.metric) else "fell"
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
-
-
-def _worse(metric: str) -> float:
-    """The sign of a difference now - then that is for the worse."""
-    return 1.0 if metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else -1.0
 
 
 def _paired(
@@ -186,11 +182,11 @@ def _paired(
     found = [difference(judged[0], judged[1], OVERALL, metric) for metric in metrics]
     one_sided: list[float | None] = []
     for metric, d in zip(metrics, found, strict=True):
-        worse = d.difference is not None and d.difference * _worse(metric) > 0
-        one_sided.append(None if d.p is None else d.p / 2.0 if worse else 1.0 - d.p / 2.0)
+        fell = d.difference is not None and d.difference * worse(metric) > 0
+        one_sided.append(None if d.p is None else d.p / 2.0 if fell else 1.0 - d.p / 2.0)
     out = []
     for metric, d, p in zip(metrics, found, holm(one_sided), strict=True):
-        fall = (d.difference or 0.0) * _worse(metric)
+        fall = (d.difference or 0.0) * worse(metric)
         lost = d.second is not None and d.first is None
         failed = lost or (p is not None and p < chance and fall > tolerance)
         out.append(Checked(metric, d.second, d.first, d.ci, p, failed, d.test or "not defined"))
@@ -202,7 +198,7 @@ def _against_interval(metric: str, then: Score, now: Score, tolerance: float) ->
         return Checked(metric, None, now.value, None, None, False, "not defined then")
     if now.value is None:
         return Checked(metric, then.value, None, then.ci, None, True, f"not defined now: {now.reason}")
-    sign = _worse(metric)
+    sign = worse(metric)
     fall = (now.value - then.value) * sign
     end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]
     beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)

@@ -17,7 +17,8 @@ from .explaining.comparing import drawn_beside
 from .records import Result, Score
 from .results import Stored, run_name, stored_at
 from .scorer import score_evidence
-from .scoring.intervals import RANGES
+from .scoring.detection import AT_HALF
+from .scoring.scale import SCALES, scale_of
 from .signature import DETECTOR, answer_fields, bootstrap_field, differing, measure_fields, short
 from .store import RESULT
 
@@ -143,7 +144,9 @@ def _numbers(result: Result) -> list[str]:
 
 
 def _wrong(name: str, score: Score) -> str:
-    low, high = RANGES.get(name.split("@")[0], (0.0, 1.0))
+    if name.removesuffix(AT_HALF) not in SCALES:
+        return "there is no such metric"
+    low, high = scale_of(name).low, scale_of(name).high
     if score.value is None:
         return "" if score.reason else "null without a reason"
     values = [score.value, *(score.ci or ())]

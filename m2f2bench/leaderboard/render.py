@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,11 @@ from .table import Cell, Table, title
 
 IN_DOMAIN = "†"
 BEST_NOTE = "**bold**: better than every other of its column, by the paired test with Holm's correction (p < .05)."
+DROPS = re.compile(r"\|missing:[^|]*drop")
+DROP_NOTE = (
+    "Coverage below 1 where the protocol leaves out what has no score (`missing: drop`): "
+    "who is silent where it would be wrong gains by it."
+)
 CSV_COLUMNS = (
     *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
     *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "in_domain", "reason", "signature"),
@@ -52,6 +58,8 @@ def table_markdown(table: Table) -> str:
         text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
     if any(cell.best for cell in cells):
         text += f"{BEST_NOTE}\n\n"
+    if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in cells):
+        text += f"{DROP_NOTE}\n\n"
     text += "".join(f"- [{i}] {markdown.code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
     return text + "".join(
         f"- [{markdown.letter(i)}] {markdown.code(row.signature)}\n" for i, row in enumerate(table.rows)

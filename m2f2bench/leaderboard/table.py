@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..cards import Column, LeaderboardCard
 from ..records import Result, Score
 from ..scoring.curve import PAUC_MAX_FPR
-from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES, LOWER_IS_BETTER
+from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES
+from ..scoring.scale import worse
 from ..signature import DETECTOR, differing, measure_signature, place_of, short
 
 TITLES = {
@@ -193,7 +194,7 @@ def _cell(column: TableColumn, results: Sequence[Result]) -> Cell | None:
 def _ranked(rows: list[Row], columns: Sequence[TableColumn], key: int) -> list[Row]:
     if not columns:
         return rows
-    sign = 1.0 if columns[key].metric in LOWER_IS_BETTER else -1.0
+    sign = worse(columns[key].metric)
 
     def value(row: Row) -> float | None:
         cell = row.cells[key]

@@ -74,7 +74,8 @@ class DatasetCard(Card):
     root: str | None = None
     """A folder; a relative one lies in `M2F2BENCH_DATA`. None for a dataset drawn by code."""
     options: dict[str, Any] = {}
-    splits: tuple[str, ...] = ("train", "val", "test")
+    splits: tuple[str, ...] | None = None
+    """Those of the adapter's splits that are used; None: all of them."""
     licence: str = ""
     reference: str = ""
 

@@ -178,6 +178,7 @@ def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, p
 
 def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
     """Rows held against the frames that a protocol plans in a dataset; see `load_evidence`."""
+    dataset.check_split(split)
     planned = plan_frames(dataset.adapter, split, protocol.frames)
     _refuse_foreign(rows, planned, dataset, split, path)
     matched = match(rows, planned, path, dataset.name)

@@ -14,7 +14,7 @@ from .backends.base import Detector
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .engines.answers import refuse_mute
-from .errors import CardError, DataError, near
+from .errors import CardError, near
 from .evidence import Origin, gather
 from .explaining.evidence import Asked, ask
 from .exporter import check_export
@@ -213,10 +213,8 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[
 
     def planned(place: Any, protocol: ProtocolCard, split: str, validation: Plan | None = None) -> Plan:
         dataset = opened(place)
-        if split not in dataset.card.splits:
-            needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
-            known = near(split, dataset.card.splits)
-            raise DataError(f"dataset '{dataset.name}' has no split '{split}'{needs}{known}")
+        needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
+        dataset.check_split(split, needs)
         frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
         return Plan(dataset, protocol, split, frames, limit, validation)
 

@@ -174,6 +174,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
     selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
 
     def listed(split: str) -> list[Frame]:
+        dataset.check_split(split, ", and there is nothing to train on")
         frames = list_frames(dataset.adapter, split, selection)
         if not frames:
             raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
@@ -181,7 +182,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         return frames
 
     training = listed("train")
-    if "val" not in dataset.card.splits:
+    if "val" not in dataset.splits:
         return carve_validation(training, settings.val_fraction, settings.seed)
     validation = listed("val")
     people = {person for frame in training for person in frame.identities}

@@ -240,6 +240,7 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
             "training_datasets": seen,
             "training": job.settings,
             "options": {**card.options, **report.options},
+            "input": report.input or card.input,
         }
     )
     record: dict[str, Any] = {
@@ -261,8 +262,10 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
         "versions": versions(),
         "commit": _commit(),
     }
-    text = yaml.safe_dump(trained.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=110)
-    write_text(out / CARD, text)
+    told = trained.model_dump(mode="json", exclude_defaults=True)
+    if report.input is not None:  # in full: what is left out would be asked of the network again
+        told["input"] = trained.input.model_dump(mode="json")
+    write_text(out / CARD, yaml.safe_dump(told, sort_keys=False, width=110))
     write_json(out / RECORD, record)  # last: its presence means that the training is finished
 
 

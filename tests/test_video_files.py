@@ -191,7 +191,10 @@ def test_a10_a_sound_files_cover_is_no_video(tmp_path: Path) -> None:
         track: Any = out.add_stream("aac", rate=44100)
         cover: Any = out.add_stream("mjpeg", rate=25)
         cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        try:
+            cover.disposition = av.stream.Disposition.attached_pic
+        except TypeError:
+            pytest.skip("this PyAV cannot write a cover")
         silence = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
         silence.sample_rate = 44100
         out.mux(track.encode(silence))

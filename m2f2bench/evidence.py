@@ -40,6 +40,7 @@ class Evidence:
     measured: dict[str, Any]
     threshold: dict[str, Any]
     card: DetectorCard | None = None
+    source: str = ""
 
     @property
     def detector(self) -> str:
@@ -59,13 +60,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields."""
+    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields.
+
+    `source` is the dataset's corpus, empty where it is not known.
+    """
 
     data: str
     split: str
     limit: int | None
     by: dict[str, Any]
     card: DetectorCard | None = None
+    source: str = ""
 
 
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
@@ -76,7 +81,7 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     rows = rows.ordered()
     cut, threshold, hashed = _cut(protocol, validation)
     fields = measure_fields(origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed)
-    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card)
+    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card, origin.source)
 
 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
@@ -137,7 +142,7 @@ def load_evidence(
     if dataset is not None:
         loaded = load_dataset(dataset)
         rows = against(rows, loaded, split, card, place)
-        origin = replace(origin, data=loaded.name, split=split, limit=None)
+        origin = replace(origin, data=loaded.name, split=split, limit=None, source=loaded.card.corpus)
     else:
         _refuse_picking(rows, card, stored, place)
     picked = None
@@ -157,7 +162,7 @@ def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
     limit = result.measured.get("limit")
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
-    return Origin(result.dataset, result.split, limit if isinstance(limit, int) else None, by, card)
+    return Origin(result.dataset, result.split, limit if isinstance(limit, int) else None, by, card, result.source)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:

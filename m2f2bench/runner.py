@@ -293,5 +293,6 @@ def _warn(name: str, rows: Sequence[Any]) -> None:
 
 def make_result(detector: Detector, plan: Plan, rows: Rows, validation: Rows | None = None) -> Result:
     """Score the rows of a finished run; `validation` those that its threshold is picked on."""
-    origin = Origin(plan.dataset.name, plan.split, plan.limit, detector_signature(detector), detector.card)
+    by, corpus = detector_signature(detector), plan.dataset.card.corpus
+    origin = Origin(plan.dataset.name, plan.split, plan.limit, by, detector.card, corpus)
     return score_evidence(gather(rows, plan.protocol, origin, validation))

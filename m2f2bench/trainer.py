@@ -232,12 +232,14 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
 
 def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: str) -> None:
     card, out = job.card, job.out
-    before = job.start.training_datasets if job.start is not None else ()
-    seen = tuple(dict.fromkeys((*before, *card.training_datasets, dataset.name)))
+    before = [*([job.start] if job.start is not None else []), card]
+    seen = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
+    sources = [*(name for one in before for name in one.training_sources), dataset.card.corpus]
     trained = card.model_copy(
         update={
             "weights": report.weights.name,
-            "training_datasets": seen,
+            "training_datasets": tuple(seen),
+            "training_sources": tuple(dict.fromkeys(sources)),
             "training": job.settings,
             "options": {**card.options, **report.options},
             "input": report.input or card.input,
@@ -247,6 +249,7 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
         "identity": job.identity,
         "detector": card.name,
         "dataset": dataset.name,
+        "training_sources": list(trained.training_sources),
         "stage": job.stage,
         "seed": job.settings.seed,
         "card": card.model_dump(mode="json"),

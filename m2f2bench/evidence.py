@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,18 @@ from .scoring.detection import Cut
 from .scoring.intervals import pick_threshold
 from .scoring.reading import read_rows
 from .scoring.rows import Rows, Strings, Units
-from .signature import DETECTOR, data_hash, detector_fields, measure_fields, rows_hash, short
+from .signature import (
+    DETECTOR,
+    data_hash,
+    detector_fields,
+    drawn_field,
+    group_hash,
+    measure_fields,
+    rows_hash,
+    short,
+)
 from .store import PREDICTIONS
-from .units import to_units
+from .units import clusters, to_units
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Evidence:
     measured: dict[str, Any]
     threshold: dict[str, Any]
     card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    """Device and versions of what made the rows, as far as that is known."""
     source: str = ""
 
     @property
@@ -70,6 +81,7 @@ class Origin:
     limit: int | None
     by: dict[str, Any]
     card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
     source: str = ""
 
 
@@ -80,8 +92,20 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     """
     rows = rows.ordered()
     cut, threshold, hashed = _cut(protocol, validation)
-    fields = measure_fields(origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed)
-    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card, origin.source)
+    codes, by = clusters(rows, protocol.bootstrap.cluster)
+    pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
+    fields = measure_fields(
+        origin.data,
+        origin.split,
+        data_hash(rows),
+        len(rows),
+        protocol,
+        origin.limit,
+        hashed,
+        drawn_field(by, codes.tolist()),
+        pictures,
+    )
+    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card, origin.predicted, origin.source)
 
 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
@@ -156,13 +180,14 @@ def load_evidence(
 def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     if stored is None:
         # A file's name says who judged; what was judged only its rows say.
-        by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown")
+        by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
         return Origin("rows", "none", None, by)
     result = stored.result
     by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
     limit = result.measured.get("limit")
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
-    return Origin(result.dataset, result.split, limit if isinstance(limit, int) else None, by, card, result.source)
+    limit = limit if isinstance(limit, int) else None
+    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
@@ -187,10 +212,15 @@ def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, pa
     planned = plan_frames(dataset.adapter, split, protocol.frames)
     _refuse_foreign(rows, planned, dataset, split, path)
     matched = match(rows, planned, path, dataset.name)
-    unknown = [frame for frame, digest in zip(planned, matched.digest.tolist(), strict=True) if not digest]
-    found = frame_digests(dataset, unknown)
-    digests = [digest or found[frame.id] for frame, digest in zip(planned, matched.digest.tolist(), strict=True)]
-    return replace(matched, digest=np.array(digests, dtype=object))
+    digests = frame_digests(dataset, planned)
+    now = [digests[frame.id] for frame in planned]
+    changed = [i for i, told in enumerate(matched.digest.tolist()) if told and told != now[i]]
+    if changed:
+        raise ScoreError(
+            f"'{path}' was made from other pixels than '{dataset.name}' has now: {len(changed)} of {len(planned)} "
+            f"frames differ, first '{planned[changed[0]].id}'; judge the dataset again"
+        )
+    return replace(matched, digest=np.array(now, dtype=object))
 
 
 def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path) -> None:

@@ -150,7 +150,7 @@ def _build(card: DetectorCard, cls: type, device: str) -> Detector:
                 f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
                 f"RGB uint8 images and return P(fake) for each"
             )
-        return PlainDetector(cls(**check_options(cls, card)), repr(sorted(card.options.items())))
+        return PlainDetector(cls(**check_options(cls, card)))
     except M2F2BenchError:
         raise
     except Exception as error:

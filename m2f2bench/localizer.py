@@ -12,6 +12,7 @@ from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
 from .errors import DataError
 from .heatmaps import HeatMapper, mapping_detector
+from .keys import identify_judge
 from .loading import Dataset, load_dataset
 from .localization import Localization, MappedFrame, summarise
 from .progress import progress_bar
@@ -19,7 +20,6 @@ from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
 from .rules import Bootstrap, FrameSelection
 from .scoring.localization import MEASURES, Truth, centred_map, constant_map, iou_curve, random_map, truth_on_grid
-from .signature import detector_signature
 from .training.sampling import generator
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def localize(
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
         loaded.adapter.close()
-    by = detector_signature(judge)
+    by = identify_judge(judge).fields
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
 
 

@@ -18,6 +18,7 @@ from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
 from .errors import DataError, DetectorError, M2F2BenchError, first_line
 from .heatmaps import HeatMapper, mapping_detector
+from .keys import identify_judge
 from .loading import Dataset, load_dataset
 from .localization import CONTROLS
 from .perturbation import CURVES, Faithfulness, TestedFrame, summarise
@@ -27,7 +28,6 @@ from .records import Frame
 from .rules import Bootstrap, FrameSelection
 from .scoring.faithfulness import Ranks, area_under, counts, ranked, replaced
 from .scoring.localization import Box, centred_map, constant_map, random_map
-from .signature import detector_signature
 from .training.sampling import generator
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def faithfulness(
         loaded.adapter.close()
     told = {"steps": steps, "area": area, "blur": BLUR}
     more: dict[str, Any] = {
-        "by": detector_signature(judge),
+        "by": identify_judge(judge).fields,
         "settings": told,
         "how": mapper.how,
         "passes": tester.passes,

@@ -7,6 +7,7 @@ in [0, 1].
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +86,17 @@ class Question:
     kind: str = "blind"
 
 
+def question_digest(question: Question) -> str:
+    """16 hex digits over what is asked: an answer to another text of the same id is another question's."""
+    return hashlib.blake2b(question.text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A detector's judgement of one frame: `score` is P(fake), None unless `status` is `ok`.
 
     `digest` identifies the pixels that were judged (hex), `identity` the frame's identities joined by `+`,
-    `message` says why there is no score.
+    `message` says why there is no score. `stamp` is the adapter's of the frame when it was read.
     """
 
     frame: str
@@ -103,6 +109,7 @@ class Prediction:
     digest: str = ""
     message: str = ""
     picture: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,8 @@ class Answer:
     `status` is one of ANSWER_STATUSES, and `text` is empty unless it is `ok`; `message` says why there is none. `score`
     is the same explainer's P(fake) of the frame, None where it gives none. With an answer, too, `message` may say what
     is to know of it ("cut off"). `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are as in `Reply`.
+    `wording` identifies the question's text, `digest` the pixels that it was asked about (hex), `stamp` is the
+    adapter's of the frame when it was read; all are empty where that is not known.
     """
 
     question: str
@@ -124,6 +133,9 @@ class Answer:
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: float | None = None
+    wording: str = ""
+    digest: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +230,8 @@ class Result:
     average: dict[str, Score] = field(default_factory=dict)
     threshold: dict[str, Any] = field(default_factory=dict)
     clusters: dict[str, Any] = field(default_factory=dict)
+    predicted: dict[str, Any] = field(default_factory=dict)
+    """Device and versions of what made the predictions; empty for somebody else's rows."""
     reliability: list[Any] = field(default_factory=list)
     labels: dict[str, dict[str, Score]] = field(default_factory=dict)
     regions: dict[str, dict[str, Score]] = field(default_factory=dict)

@@ -84,6 +84,7 @@ def score_evidence(evidence: Evidence) -> Result:
         predictions=rows_hash(evidence.rows),
         protocol_card=protocol.model_dump(mode="json"),
         detector_card=card.model_dump(mode="json") if card else {},
+        predicted=evidence.predicted,
         versions=versions(),
     )
 

@@ -20,6 +20,8 @@ from m2f2bench.store import (
     write_parquet,
 )
 
+KEY = {"detector": "k"}
+
 
 def row(i: int, score: float | None = 0.5) -> Prediction:
     status = "ok" if score is not None else "unreadable"
@@ -27,16 +29,16 @@ def row(i: int, score: float | None = 0.5) -> Prediction:
 
 
 def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(2), row(0)])
     assert not (tmp_path / PREDICTIONS).exists() and (tmp_path / "predictions.partial.jsonl").exists()
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert list(store.rows) == ["f2", "f0"]
         store.append([row(1, None)])
         finished = store.finish(["f0", "f1", "f2"])
     assert finished == [row(0), row(1, None), row(2)]
     assert read_parquet(tmp_path / PREDICTIONS) == finished
-    assert read_key(tmp_path / PREDICTIONS) == "k"
+    assert read_key(tmp_path / PREDICTIONS) == KEY
     assert sorted(p.name for p in tmp_path.iterdir()) == [PREDICTIONS]
 
 
@@ -44,13 +46,13 @@ def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
 @settings(max_examples=40, deadline=None)
 def test_a_file_cut_anywhere_gives_back_its_whole_lines(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    with PredictionStore(folder, "k") as store:
+    with PredictionStore(folder, KEY) as store:
         store.append([row(i, i / 7) for i in range(7)])
     path = folder / "predictions.partial.jsonl"
     whole = path.read_bytes()
     kept = whole[: min(cut, len(whole))]
     path.write_bytes(kept)
-    with PredictionStore(folder, "k") as store:
+    with PredictionStore(folder, KEY) as store:
         expected = max(0, kept.count(b"\n") - 1)
         assert list(store.rows.values()) == [row(i, i / 7) for i in range(expected)]
         store.append([row(i, i / 7) for i in range(expected, 7)])
@@ -59,40 +61,43 @@ def test_a_file_cut_anywhere_gives_back_its_whole_lines(tmp_path_factory: pytest
 
 def test_scores_come_back_bit_by_bit(tmp_path: Path) -> None:
     values = [0.1 + 0.2, 1 / 3, 5e-324, 0.9999999999999999]
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(i, value) for i, value in enumerate(values)])
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert [r.score for r in store.finish(f"f{i}" for i in range(4))] == values
 
 
 def test_rows_of_another_detector_are_refused(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "first") as store:
+    with PredictionStore(tmp_path, {"detector": "first"}) as store:
         store.append([row(0)])
     for _ in range(2):
-        other = PredictionStore(tmp_path, "second")
-        with pytest.raises(StoreError, match="another detector, weights or dataset"), other:
+        other = PredictionStore(tmp_path, {"detector": "second"})
+        with pytest.raises(StoreError, match=r"differing in detector \(first / second\)"), other:
             pass
-    with PredictionStore(tmp_path, "first") as store:
+    with PredictionStore(tmp_path, {"detector": "first"}) as store:
         store.finish(["f0"])
-    with pytest.raises(StoreError, match="give another --out"), PredictionStore(tmp_path, "second"):
+    with pytest.raises(StoreError, match="give another --out"), PredictionStore(tmp_path, {"detector": "second"}):
         pass
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(0)])
-        with pytest.raises(StoreError, match="being written by another process"), PredictionStore(tmp_path, "k"):
+        with (
+            pytest.raises(StoreError, match="being written by another process"),
+            PredictionStore(tmp_path, KEY),
+        ):
             pass
         store.append([row(1)])
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert len(store.rows) == 2
 
 
 def test_a_finished_run_opened_again_leaves_nothing_behind(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(0)])
         store.finish(["f0"])
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert list(store.rows) == ["f0"]
     assert [p.name for p in tmp_path.iterdir()] == [PREDICTIONS]
 
@@ -101,12 +106,15 @@ def test_a_disk_that_fills_keeps_what_was_written(small_disk) -> None:
     disk = small_disk("256k")
     folder = disk / "run"
     written = 0
-    with pytest.raises(StoreError, match="No space left on device"), PredictionStore(folder, "k") as store:
+    with (
+        pytest.raises(StoreError, match="No space left on device"),
+        PredictionStore(folder, KEY) as store,
+    ):
         for start in range(0, 10_000, 8):
             store.append([row(i) for i in range(start, start + 8)])
             written = start + 8
     assert written > 100
-    with PredictionStore(folder, "k") as store:
+    with PredictionStore(folder, KEY) as store:
         assert [r.frame for r in store.rows.values()] == [f"f{i}" for i in range(written)]
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from ..errors import DataError, FrameError, first_line, near
+from ..memo import frame_stamp
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from .base import Adapter, AdapterOptions, Sampler
 
@@ -135,6 +136,10 @@ class HDF5Adapter(Adapter):
             raise FrameError(frame.id, f"video '{place.key}' is not in '{place.path}'") from None
         except (OSError, IndexError, ValueError) as error:
             raise FrameError(frame.id, f"cannot be read from '{place.path}': {first_line(error)}") from None
+
+    def stamp(self, frame: Frame) -> str:
+        """The file's path, size and times with the video and the frame's number in it."""
+        return frame_stamp(frame.locator) if type(self).read is HDF5Adapter.read else ""
 
     def opened(self) -> dict[str, int]:
         """Path to how often this process has opened the file so far."""

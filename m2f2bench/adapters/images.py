@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FrameError, first_line
+from ..memo import frame_stamp
 from ..records import Frame
 from .base import Adapter
 
@@ -100,8 +101,19 @@ class FileAdapter(Adapter):
         return read_image(Path(frame.locator.path), frame.id)
 
     def digest(self, frame: Frame, image: Image) -> str:
-        """The hash of the file's bytes, so that it is the same under every version of the JPEG library."""
+        """The hash of the file's bytes, so that it is the same under every version of the JPEG library.
+
+        In a subclass that reads pixels in a way of its own it is of the pixels.
+        """
+        if type(self).read is not FileAdapter.read:
+            return super().digest(frame, image)
         return digest_file(Path(frame.locator.path), frame.id)
+
+    def stamp(self, frame: Frame) -> str:
+        """The file's path, size and times; empty in a subclass that reads pixels in a way of its own."""
+        if type(self).read is not FileAdapter.read:
+            return ""
+        return frame_stamp(frame.locator)
 
 
 def _open(data: bytes, frame_id: str) -> ImageFile:

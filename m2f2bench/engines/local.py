@@ -24,6 +24,7 @@ class _Loaded:
     prepared: Any = None
     digest: str = ""
     failure: tuple[str, str] | None = None  # status, message
+    stamp: str = ""
 
 
 def predict(
@@ -77,6 +78,15 @@ def _loaded_batches(
 
 
 def _load(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
+    # The stamp is taken before the pixels: a file that is written in between is then read again. What is drawn by code
+    # has its file only once it was read.
+    stamp = adapter.stamp(frame)
+    loaded = _read(detector, adapter, frame)
+    loaded.stamp = stamp or adapter.stamp(frame)
+    return loaded
+
+
+def _read(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
     try:
         image = adapter.read(frame)
         digest = adapter.digest(frame, image)
@@ -160,4 +170,5 @@ def _row(item: _Loaded, status: str, score: float | None, message: str) -> Predi
         digest=item.digest,
         message=message,
         picture=frame.picture,
+        stamp=item.stamp,
     )

@@ -80,6 +80,7 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
         predictions=answers_hash(answers),
         protocol_card=protocol.model_dump(mode="json"),
         detector_card=card.model_dump(mode="json") if card else {},
+        predicted=evidence.predicted,
         versions=versions(),
     )
     return ScoredAnswers(result, found.drawn)

@@ -54,7 +54,7 @@ class Opened:
 def cache_folder(options: SyntheticOptions) -> Path:
     """Where a dataset's splits lie: its own folder, named by all that decides its pixels."""
     base = Path(options.cache).expanduser() if options.cache else memo.cache_folder()
-    decided = options.model_dump(mode="json", exclude={"cache", "workers"})
+    decided = options.model_dump(mode="json", exclude=set(options.incidental))
     text = json.dumps([GENERATOR, encoder_version(), decided], sort_keys=True)
     return base / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -143,7 +143,7 @@ def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
             "generator": GENERATOR,
             "encoder": encoder_version(),
             "split": split,
-            "options": options.model_dump(mode="json", exclude={"cache", "workers"}),
+            "options": options.model_dump(mode="json", exclude=set(options.incidental)),
             "crc32": {name: _checksum(temporary / name) for name in (FRAMES, MASKS)},
             "videos": notes,
         }

@@ -59,6 +59,8 @@ class DetectorCard(Card):
     """Of the stages after it, in which a detector learns to answer questions."""
     training_datasets: tuple[str, ...] = ()
     """Names of the datasets this detector has seen, so that a table can tell in-domain from cross-dataset."""
+    training_sources: tuple[str, ...] = ()
+    """The corpora that these come from, as their cards say, so that a table can tell it without the cards."""
     licence: str = ""
     reference: str = ""
 
@@ -74,9 +76,18 @@ class DatasetCard(Card):
     root: str | None = None
     """A folder; a relative one lies in `M2F2BENCH_DATA`. None for a dataset drawn by code."""
     options: dict[str, Any] = {}
-    splits: tuple[str, ...] = ("train", "val", "test")
+    splits: tuple[str, ...] | None = None
+    """Those of the adapter's splits that are used; None: all of them."""
+    source: str = ""
+    """The corpus that its people and videos come from, one name for all that share them: other compressions, crops,
+    manipulations. Empty: the dataset is a corpus of its own."""
     licence: str = ""
     reference: str = ""
+
+    @property
+    def corpus(self) -> str:
+        """The name under which datasets of the same people and videos are known to be one."""
+        return self.source or self.name
 
     def root_path(self) -> Path | None:
         """The dataset's folder, with `M2F2BENCH_DATA` filled in."""
@@ -167,6 +178,16 @@ def iter_cards(kind: str) -> Iterator[Path]:
 def find_card(kind: str, name: str) -> Path | None:
     """The file of the named card, or None."""
     return next((path for path in iter_cards(kind) if path.stem == name), None)
+
+
+def corpus_of(dataset: str) -> str:
+    """The corpus of a named dataset; its own name where there is no card of it that can be read."""
+    path = find_card("datasets", dataset)
+    try:
+        card = read_card("datasets", path) if path is not None else None
+    except CardError:
+        card = None
+    return card.corpus if isinstance(card, DatasetCard) else dataset
 
 
 def read_card(kind: str, path: Path) -> Card:

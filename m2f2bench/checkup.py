@@ -97,8 +97,9 @@ def _data() -> Iterator[Finding]:
             card = read_card("datasets", path)
             if not isinstance(card, DatasetCard) or card.root is None:
                 continue
-            frames = load_dataset(card).frames("test")
-            yield Finding(f"dataset {card.name}", True, f"{len(frames)} test frames")
+            dataset = load_dataset(card)
+            split = "test" if "test" in dataset.splits else dataset.splits[0]
+            yield Finding(f"dataset {card.name}", True, f"{len(dataset.frames(split))} {split} frames")
         except M2F2BenchError as error:
             yield Finding(f"dataset {path.stem}", None, str(error))
 

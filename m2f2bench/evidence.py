@@ -51,6 +51,7 @@ class Evidence:
     card: DetectorCard | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
     """Device and versions of what made the rows, as far as that is known."""
+    source: str = ""
 
     @property
     def detector(self) -> str:
@@ -70,7 +71,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields."""
+    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields.
+
+    `source` is the dataset's corpus, empty where it is not known.
+    """
 
     data: str
     split: str
@@ -78,6 +82,7 @@ class Origin:
     by: dict[str, Any]
     card: DetectorCard | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
 
 
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
@@ -100,7 +105,7 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
         drawn_field(by, codes.tolist()),
         pictures,
     )
-    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card, origin.predicted)
+    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card, origin.predicted, origin.source)
 
 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
@@ -162,7 +167,7 @@ def load_evidence(
     if dataset is not None:
         loaded = load_dataset(dataset)
         rows = against(rows, loaded, split, card, place)
-        origin = replace(origin, data=loaded.name, split=split, limit=None)
+        origin = replace(origin, data=loaded.name, split=split, limit=None, source=loaded.card.corpus)
     else:
         _refuse_picking(rows, card, stored, place)
     picked = None
@@ -183,7 +188,7 @@ def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     limit = result.measured.get("limit")
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     limit = limit if isinstance(limit, int) else None
-    return Origin(result.dataset, result.split, limit, by, card, result.predicted)
+    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
@@ -204,6 +209,7 @@ def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, p
 
 def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
     """Rows held against the frames that a protocol plans in a dataset; see `load_evidence`."""
+    dataset.check_split(split)
     planned = plan_frames(dataset.adapter, split, protocol.frames)
     _refuse_foreign(rows, planned, dataset, split, path)
     matched = match(rows, planned, path, dataset.name)

@@ -10,7 +10,7 @@ import numpy as np
 from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
-from .errors import DataError, near
+from .errors import DataError
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
@@ -65,8 +65,7 @@ def localize(
 
 def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:
     """The frames, once it is clear that there is something to hold maps against."""
-    if split not in dataset.card.splits:
-        raise DataError(f"dataset '{dataset.name}' has no split '{split}'{near(split, dataset.card.splits)}")
+    dataset.check_split(split)
     if type(dataset.adapter).mask is Adapter.mask:
         raise DataError(
             f"dataset '{dataset.name}' has no true masks to hold heat maps against: take one whose adapter gives them, "

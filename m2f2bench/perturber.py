@@ -16,7 +16,7 @@ import numpy as np
 from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
-from .errors import DataError, DetectorError, M2F2BenchError, first_line, near
+from .errors import DataError, DetectorError, M2F2BenchError, first_line
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
@@ -137,8 +137,7 @@ def faithfulness(
 
 def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:
     """The frames to be taken apart."""
-    if split not in dataset.card.splits:
-        raise DataError(f"dataset '{dataset.name}' has no split '{split}'{near(split, dataset.card.splits)}")
+    dataset.check_split(split)
     return plan_frames(dataset.adapter, split, FrameSelection(), limit)
 
 

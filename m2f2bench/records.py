@@ -213,6 +213,7 @@ class Result:
     `coverage` is the share of planned units (frames or videos) that got a score. `statuses` counts the planned
     frames by status. `signature` is the short form of `measured`, which holds every field that says how the
     numbers came about. `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods.
+    `source` is the corpus that the dataset's people and videos come from, empty where that is not known.
     `threshold` has the policy, the value, whether it is an `oracle` (picked on the very scores), and `from` which
     validation scores. `clusters` says what the bootstrap draws as one (`by`) and how many there are (`n`).
     `reliability` has the bins of the expected calibration error.
@@ -242,6 +243,7 @@ class Result:
     regions: dict[str, dict[str, Score]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     training_datasets: tuple[str, ...] = ()
+    source: str = ""
     predictions: str = ""
     protocol_card: dict[str, Any] = field(default_factory=dict)
     detector_card: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .engines.answers import refuse_mute
-from .errors import CardError, DataError, near
+from .errors import CardError, near
 from .evidence import Origin, gather
 from .explaining.evidence import Asked, ask
 from .exporter import check_export
@@ -215,10 +215,8 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[
 
     def planned(place: Any, protocol: ProtocolCard, split: str, validation: Plan | None = None) -> Plan:
         dataset = opened(place)
-        if split not in dataset.card.splits:
-            needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
-            known = near(split, dataset.card.splits)
-            raise DataError(f"dataset '{dataset.name}' has no split '{split}'{needs}{known}")
+        needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
+        dataset.check_split(split, needs)
         frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
         return Plan(dataset, protocol, split, frames, limit, validation)
 
@@ -331,6 +329,6 @@ def _warn(name: str, rows: Sequence[Any]) -> None:
 
 def make_result(judge: Judge, plan: Plan, rows: Rows, validation: Rows | None = None) -> Result:
     """Score the rows of a finished run; `validation` those that its threshold is picked on."""
-    card = judge.detector.card
-    origin = Origin(plan.dataset.name, plan.split, plan.limit, judge.fields, card, judge.made)
+    card, corpus = judge.detector.card, plan.dataset.card.corpus
+    origin = Origin(plan.dataset.name, plan.split, plan.limit, judge.fields, card, judge.made, corpus)
     return score_evidence(gather(rows, plan.protocol, origin, validation))

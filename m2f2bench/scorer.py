@@ -80,6 +80,7 @@ def score_evidence(evidence: Evidence) -> Result:
         clusters=_clusters(evidence),
         reliability=list(scored.reliability),
         training_datasets=card.training_datasets if card else (),
+        source=evidence.source,
         predictions=rows_hash(evidence.rows),
         protocol_card=protocol.model_dump(mode="json"),
         detector_card=card.model_dump(mode="json") if card else {},

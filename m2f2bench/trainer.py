@@ -174,6 +174,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
     selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
 
     def listed(split: str) -> list[Frame]:
+        dataset.check_split(split, ", and there is nothing to train on")
         frames = list_frames(dataset.adapter, split, selection)
         if not frames:
             raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
@@ -181,7 +182,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         return frames
 
     training = listed("train")
-    if "val" not in dataset.card.splits:
+    if "val" not in dataset.splits:
         return carve_validation(training, settings.val_fraction, settings.seed)
     validation = listed("val")
     people = {person for frame in training for person in frame.identities}
@@ -231,20 +232,24 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
 
 def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: str) -> None:
     card, out = job.card, job.out
-    before = job.start.training_datasets if job.start is not None else ()
-    seen = tuple(dict.fromkeys((*before, *card.training_datasets, dataset.name)))
+    before = [*([job.start] if job.start is not None else []), card]
+    seen = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
+    sources = [*(name for one in before for name in one.training_sources), dataset.card.corpus]
     trained = card.model_copy(
         update={
             "weights": report.weights.name,
-            "training_datasets": seen,
+            "training_datasets": tuple(seen),
+            "training_sources": tuple(dict.fromkeys(sources)),
             "training": job.settings,
             "options": {**card.options, **report.options},
+            "input": report.input or card.input,
         }
     )
     record: dict[str, Any] = {
         "identity": job.identity,
         "detector": card.name,
         "dataset": dataset.name,
+        "training_sources": list(trained.training_sources),
         "stage": job.stage,
         "seed": job.settings.seed,
         "card": card.model_dump(mode="json"),
@@ -260,8 +265,10 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
         "versions": versions(),
         "commit": _commit(),
     }
-    text = yaml.safe_dump(trained.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=110)
-    write_text(out / CARD, text)
+    told = trained.model_dump(mode="json", exclude_defaults=True)
+    if report.input is not None:  # in full: what is left out would be asked of the network again
+        told["input"] = trained.input.model_dump(mode="json")
+    write_text(out / CARD, yaml.safe_dump(told, sort_keys=False, width=110))
     write_json(out / RECORD, record)  # last: its presence means that the training is finished
 
 

@@ -240,5 +240,7 @@ def sheet(
     from ..adapters.sheet import contact_sheet
     from ..loading import load_dataset
 
-    contact_sheet(load_dataset(dataset).adapter, split, out, per_method=per_method, masks=masks)
+    place = load_dataset(dataset)
+    place.check_split(split)
+    contact_sheet(place.adapter, split, out, per_method=per_method, masks=masks)
     typer.echo(f"wrote {out}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
-from ..errors import CardError, DataError, ScoreError, near
+from ..errors import CardError, DataError, ScoreError
 from ..fingerprint import frame_digests
 from ..loading import Dataset, load_dataset, load_explanation
 from ..protocol import spread_by_method
@@ -67,7 +67,7 @@ class Asked:
         """The training split's questions; empty where there is no training split or it has none."""
         from ..controls import training_pool
 
-        if "train" not in self.dataset.card.splits:
+        if "train" not in self.dataset.splits:
             return []
         return [question for kind in self.protocol.questions for question in training_pool(self.dataset, kind)]
 
@@ -134,8 +134,7 @@ def ask(
     """
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     card = load_explanation(protocol)
-    if split not in loaded.card.splits:
-        raise DataError(f"dataset '{loaded.name}' has no split '{split}'{near(split, loaded.card.splits)}")
+    loaded.check_split(split)
     questions: list[Question] = []
     for kind in card.questions:
         found = loaded.questions(split, kind)

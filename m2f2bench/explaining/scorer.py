@@ -76,6 +76,7 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
         clusters={"by": by, "n": n_clusters, "independent": n_clusters == len(answers)},
         details=_details(evidence) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
         training_datasets=card.training_datasets if card else (),
+        source=evidence.asked.dataset.card.corpus,
         predictions=answers_hash(answers),
         protocol_card=protocol.model_dump(mode="json"),
         detector_card=card.model_dump(mode="json") if card else {},

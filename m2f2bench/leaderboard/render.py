@@ -14,9 +14,8 @@ from ..errors import M2F2BenchError, near
 from ..published import Figure, by_source
 from .board import Board
 from .latex import to_latex
-from .table import Cell, Table, title
+from .table import Cell, Table, legends, title
 
-IN_DOMAIN = "†"
 BEST_NOTE = "**bold**: better than every other of its column, by the paired test with Holm's correction (p < .05)."
 DROPS = re.compile(r"\|missing:[^|]*drop")
 DROP_NOTE = (
@@ -54,8 +53,8 @@ def table_markdown(table: Table) -> str:
         lines.append([*rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
     text = f"## {table.title}\n\n{markdown.table(lines, 2 + ranked)}\n"
     cells = [cell for row in table.rows for cell in row.cells if cell]
-    if any(cell.in_domain for cell in cells):
-        text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
+    for mark, what in legends(table).items():
+        text += f"{mark} {what}\n\n"
     if any(cell.best for cell in cells):
         text += f"{BEST_NOTE}\n\n"
     if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in cells):
@@ -91,7 +90,7 @@ def _shown(cell: Cell | None) -> str:
     if cell.score.value is None:
         return f"null ({cell.score.reason})"
     text = f"{cell.score.value:.3f}"
-    text = (f"**{text}**" if cell.best else text) + (IN_DOMAIN if cell.in_domain else "")
+    text = (f"**{text}**" if cell.best else text) + cell.mark
     if cell.score.ci:
         text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
     return text + (f" (coverage {_share(cell.coverage)})" if cell.coverage < 1.0 else "")
@@ -166,6 +165,7 @@ def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
         "best": cell.best,
         "coverage": cell.coverage,
         "in_domain": cell.in_domain,
+        "domain": cell.domain,
         "signature": cell.signature,
     }
 

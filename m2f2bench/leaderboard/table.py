@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
-from ..cards import Column, LeaderboardCard
+from ..cards import Column, LeaderboardCard, corpus_of
 from ..records import Result, Score
 from ..scoring.curve import PAUC_MAX_FPR
 from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES
@@ -78,18 +80,38 @@ class TableColumn:
         return " · ".join(part for part in (self.place, *what, oracle, self.note) if part)
 
 
+MARKS = {"": "", "dataset": "†", "corpus": "‡"}
+LEGENDS = {
+    "dataset": "in-domain: the detector was trained on this dataset's training split.",
+    "corpus": "in-domain: the detector was trained on the same corpus (people and videos) in another form: another "
+    "compression, other crops or manipulations.",
+}
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One number with what it rests on; `in_domain` where the detector was trained on that dataset.
+    """One number with what it rests on.
 
-    `best` where paired tests say that it is better than every other of its column.
+    `domain` is `dataset` where the detector was trained on that dataset, `corpus` where it was trained on another of
+    the same people and videos, empty where on neither. `best` where paired tests say that it is better than every other
+    of its column.
     """
 
     score: Score
     coverage: float
-    in_domain: bool
+    domain: Literal["", "dataset", "corpus"]
     signature: str
     best: bool = False
+
+    @property
+    def in_domain(self) -> bool:
+        """Whether the detector was trained on the same corpus."""
+        return bool(self.domain)
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the number to say so."""
+        return MARKS[self.domain]
 
 
 @dataclass(frozen=True)
@@ -172,22 +194,42 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     for result in results:
         grouped.setdefault((result.detector, short(result.measured, DETECTOR)), []).append(result)
     rows = []
+    corpus = cache(corpus_of)
     for (detector, signature), own in grouped.items():
-        cells = tuple(_cell(column, own) for column in columns)
+        cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):
             rows.append(Row(detector, own[0].training_datasets, signature, cells, None))
     return rows if key is None else _ranked(rows, columns, key)
 
 
-def _cell(column: TableColumn, results: Sequence[Result]) -> Cell | None:
+def legends(table: Table) -> dict[str, str]:
+    """The marks of in-domain numbers that a table has, with what they mean."""
+    found = {cell.domain for row in table.rows for cell in row.cells if cell}
+    return {MARKS[domain]: text for domain, text in LEGENDS.items() if domain in found}
+
+
+def domain_of(result: Result, corpus: Callable[[str], str] = corpus_of) -> Literal["", "dataset", "corpus"]:
+    """Whether a result's detector was trained on its dataset, on another of the same corpus, or on neither.
+
+    Corpora are those that result and detector's card name; older ones name datasets alone, whose corpus is that of
+    `corpus`, a card's by default. Upper and lower case are one.
+    """
+    if result.dataset in result.training_datasets:
+        return "dataset"
+    named = result.detector_card.get("training_sources") or ()
+    seen = {str(name).casefold() for name in (*named, *map(corpus, result.training_datasets))}
+    return "corpus" if (result.source or corpus(result.dataset)).casefold() in seen else ""
+
+
+def _cell(column: TableColumn, results: Sequence[Result], corpus: Callable[[str], str]) -> Cell | None:
     for result in results:
         same = (result.dataset, result.split, result.protocol) == (column.dataset, column.split, column.protocol)
         if same and measure_signature(result.measured) == column.signature:
             groups = {"": result.metrics, AVERAGE: result.average, **result.methods}
             scores = groups.get(column.method, {})
             if column.metric in scores:
-                in_domain = result.dataset in result.training_datasets
-                return Cell(scores[column.metric], result.coverage, in_domain, result.signature)
+                domain = domain_of(result, corpus)
+                return Cell(scores[column.metric], result.coverage, domain, result.signature)
     return None
 
 

@@ -51,6 +51,7 @@ class CellView:
     reason: str = ""
     note: int = 0
     in_domain: bool = False
+    mark: str = ""
     best: bool = False
     signature: str = ""
     """The id of the cell's own signature, where it is not its column's and its row's put together."""
@@ -199,6 +200,7 @@ class Viewer:
             coverage=share(cell.coverage) if cell.coverage < 1.0 else "",
             reason=score.reason or "",
             in_domain=cell.in_domain,
+            mark=cell.mark,
             signature=own,
         )
         if score.value is None:

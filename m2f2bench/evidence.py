@@ -21,7 +21,7 @@ from .scoring.detection import Cut
 from .scoring.intervals import pick_threshold
 from .scoring.reading import read_rows
 from .scoring.rows import Rows, Strings, Units
-from .signature import DETECTOR, data_hash, detector_fields, measure_fields, rows_hash, short
+from .signature import DETECTOR, coverage_text, data_hash, detector_fields, measure_fields, rows_hash, short
 from .store import PREDICTIONS
 from .units import to_units
 
@@ -76,7 +76,9 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     rows = rows.ordered()
     cut, threshold, hashed = _cut(protocol, validation)
     fields = measure_fields(origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed)
-    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card)
+    found = Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card)
+    found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
+    return found
 
 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:

@@ -27,7 +27,7 @@ MEASURE = (
     *("ask", "refs", "tok", "cider", "bert", "verdict"),  # of answers to questions, instead of the five before
     *("missing", "ci", "limit", "v"),
 )
-DETECTOR = ("det", "weights", "prep", "prec", "seed")
+DETECTOR = ("det", "weights", "prep", "prec", "seed", "cov")
 
 
 def measure_fields(
@@ -88,6 +88,17 @@ def detector_fields(
         "prec": precision,
         "seed": seed if seed is not None else "none",
     }
+
+
+def coverage_text(frames: float, units: float) -> str:
+    """The field `cov`: the shares of planned frames and of planned units that have a score, as `0.125/1`."""
+    return "/".join(share(one) for one in (frames, units))
+
+
+def share(value: float) -> str:
+    """A share in [0, 1] to four digits; one below 1 is never rounded up to it."""
+    text = f"{value:.4g}"
+    return "0.9999" if text == "1" and value < 1.0 else text
 
 
 def detector_signature(detector: Detector) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import groupby
 from ..markdown import letter
 from .board import Board
 from .table import Cell, Table, TableColumn, title
+from .text import cell_coverage
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -110,7 +111,7 @@ def _legend(table: Table) -> str:
     share = rf"{levels.pop()}\% " if len(levels) == 1 else ""
     parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in cells) else "Values"]
     if any(cell.best for cell in cells):
-        parts.append("bold: better than every other of its column (paired test, Holm, $p<.05$)")
+        parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
     if any(cell.in_domain for cell in cells):
         parts.append(r"\dag{}: in-domain")
     return "; ".join(parts) + "."
@@ -154,8 +155,8 @@ def _interval(cell: Cell | None) -> str:
     if cell.score.ci:
         low, high = (f"{end:.3f}".replace("-", "$-$") for end in cell.score.ci)
         parts.append(f"[{low}, {high}]")
-    if cell.coverage < 1.0:
-        parts.append(f"coverage {min(cell.coverage, 0.999):.3f}")
+    if told := cell_coverage(cell):
+        parts.append(told)
     return rf"{{\scriptsize {'; '.join(parts)}}}" if parts else ""
 
 

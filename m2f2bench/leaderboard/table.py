@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..cards import Column, LeaderboardCard
 from ..records import Result, Score
@@ -45,6 +45,10 @@ EXPLANATION_HEADLINES = (
 )
 
 
+BY = tuple(key for key in DETECTOR if key != "cov")
+"""What makes results those of one detector; how much of a dataset it covered is not of it."""
+
+
 def title(metric: str) -> str:
     """A metric's key as it is printed."""
     name = metric.removesuffix(AT_HALF)
@@ -81,7 +85,8 @@ class TableColumn:
 class Cell:
     """One number with what it rests on; `in_domain` where the detector was trained on that dataset.
 
-    `best` where paired tests say that it is better than every other of its column.
+    `coverage` is of units, `frame_coverage` of frames (None where a result does not tell it). `best` where paired tests
+    say that it is better than every other of its column.
     """
 
     score: Score
@@ -89,6 +94,7 @@ class Cell:
     in_domain: bool
     signature: str
     best: bool = False
+    frame_coverage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -169,9 +175,11 @@ def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
 def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | None) -> list[Row]:
     grouped: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        grouped.setdefault((result.detector, short(result.measured, DETECTOR)), []).append(result)
+        grouped.setdefault((result.detector, short(result.measured, BY)), []).append(result)
     rows = []
     for (detector, signature), own in grouped.items():
+        whole = {short(result.measured, DETECTOR) for result in own}  # they may differ in their coverage alone
+        signature = whole.pop() if len(whole) == 1 else signature
         cells = tuple(_cell(column, own) for column in columns)
         if any(cells):
             rows.append(Row(detector, own[0].training_datasets, signature, cells, None))
@@ -186,7 +194,8 @@ def _cell(column: TableColumn, results: Sequence[Result]) -> Cell | None:
             scores = groups.get(column.method, {})
             if column.metric in scores:
                 in_domain = result.dataset in result.training_datasets
-                return Cell(scores[column.metric], result.coverage, in_domain, result.signature)
+                cell = Cell(scores[column.metric], result.coverage, in_domain, result.signature)
+                return replace(cell, frame_coverage=result.frame_coverage)
     return None
 
 

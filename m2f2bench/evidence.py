@@ -23,6 +23,7 @@ from .scoring.reading import read_rows
 from .scoring.rows import Rows, Strings, Units
 from .signature import (
     DETECTOR,
+    coverage_text,
     data_hash,
     detector_fields,
     drawn_field,
@@ -105,7 +106,10 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
         drawn_field(by, codes.tolist()),
         pictures,
     )
-    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card, origin.predicted, origin.source)
+    fields |= origin.by
+    found = Evidence(rows, protocol, cut, fields, threshold, origin.card, origin.predicted, origin.source)
+    found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
+    return found
 
 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:

@@ -210,7 +210,8 @@ class Score:
 class Result:
     """What one detector reached on one dataset under one protocol.
 
-    `coverage` is the share of planned units (frames or videos) that got a score. `statuses` counts the planned
+    `coverage` is the share of planned units (frames or videos) that got a score, `frame_coverage` the share of planned
+    frames, None where it is not told (results of older versions, and of answers). `statuses` counts the planned
     frames by status. `signature` is the short form of `measured`, which holds every field that says how the
     numbers came about. `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods.
     `source` is the corpus that the dataset's people and videos come from, empty where that is not known.
@@ -248,6 +249,7 @@ class Result:
     protocol_card: dict[str, Any] = field(default_factory=dict)
     detector_card: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    frame_coverage: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""
@@ -260,6 +262,8 @@ class Result:
         for name in ("labels", "regions", "details"):  # of answers to questions alone
             if not out[name]:
                 del out[name]
+        if out["frame_coverage"] is None:
+            del out["frame_coverage"]
         out["training_datasets"] = list(self.training_datasets)
         return out
 

@@ -43,7 +43,8 @@ def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
     video is its name together with its manipulation, a picture what is called so in one video: names may come again.
     What has no score follows the protocol's `missing`: left out, 0.5, or on the wrong side (within a video the worst
     score, 1 for a real and 0 for a fake; as a unit of its own ±infinity). `coverage` is the share of planned units
-    that have a score of a detector's. Raises ScoreError for a video or picture of one name with both labels.
+    that have a score of a detector's, `frame_coverage` that of planned frames. Raises ScoreError for a video or picture
+    of one name with both labels.
     """
     cluster, by = clusters(rows, protocol.bootstrap.cluster)
     scored = rows.status == "ok"
@@ -68,7 +69,8 @@ def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
     if AVERAGE in methods:
         raise ScoreError(f"a method is called '{AVERAGE}', which is the name of the methods' mean: rename it")
     columns = (part.label[kept], part.score[kept], part.method[kept], part.video[kept], part.cluster[kept])
-    return Units(*columns, n_clusters, coverage, methods, by)
+    frame_coverage = float(scored.mean()) if len(scored) else 0.0
+    return Units(*columns, n_clusters, coverage, methods, by, frame_coverage)
 
 
 def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:

@@ -14,6 +14,7 @@ from ...scoring.scale import lower_is_better
 from ...signature import DETECTOR, MEASURE
 from ..board import Board
 from ..table import Cell, Row, Table, TableColumn, title
+from ..text import cell_coverage
 
 WORDS = FIELDS | {
     "ci": "intervals (level, drawn by, resamples)",
@@ -22,6 +23,7 @@ WORDS = FIELDS | {
     "prep": "preprocessing",
     "prec": "precision",
     "seed": "seed",
+    "cov": "coverage (share of frames / of units with a score)",
 }
 """The signature's fields in words."""
 MEAN = "mean of the manipulations"
@@ -197,7 +199,7 @@ class Viewer:
             "null",
             "null",
             counts=counts if counts != column.counts else "",
-            coverage=share(cell.coverage) if cell.coverage < 1.0 else "",
+            coverage=cell_coverage(cell),
             reason=score.reason or "",
             in_domain=cell.in_domain,
             mark=cell.mark,
@@ -252,11 +254,6 @@ def number(value: float) -> str:
     """Three decimals, with a true minus sign; what rounds to zero has none."""
     text = f"{value:.3f}"
     return text.replace("-", "" if float(text) == 0.0 else "−")
-
-
-def share(value: float) -> str:
-    """A share below one, never rounded up to one."""
-    return f"{min(value, 0.999):.3f}"
 
 
 def _counts(cell: Cell) -> str:

@@ -142,6 +142,11 @@ class PaperNetwork(nn.Module):
             with torch.no_grad():
                 self.text = self.prompt(self.clip, torch.empty(0))
 
+    def settle(self) -> None:
+        """Bring the weights to the form in which they are written; nothing that is computed from them changes."""
+        if self.map is not None:
+            self.map.settle()
+
     def _map(self, seen: Features) -> torch.Tensor | None:
         if self.prompt is None or self.map is None:
             return None

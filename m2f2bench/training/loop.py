@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ..arithmetic import repeatable
 from ..errors import DetectorError
 from ..progress import Advance, progress_bar
 from .batchnorm import SharedStatistics
@@ -95,7 +96,7 @@ def fit_network(job: TrainingJob, network: Network) -> FitReport:
     done = finished_report(job)
     if done is not None:
         return done
-    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with torch.random.fork_rng(), repeatable():
         return _Training(job, network).run()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ...arithmetic import exact_fp32
 from ...errors import DetectorError
 from .batch import Batch, Request, Row
 from .cache import Ways, spread, study
@@ -96,7 +97,7 @@ class Generator:
         """
         if not requests:
             return []
-        with torch.inference_mode():
+        with exact_fp32(), torch.inference_mode():
             return self._answer(requests, _Latest(slots))
 
     def ways(self) -> Ways:

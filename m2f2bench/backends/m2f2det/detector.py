@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...arithmetic import exact_fp32
 from ...cards import DetectorCard, validate
 from ...errors import DetectorError, near
 from ...training.job import FitReport, TrainingJob
@@ -81,6 +82,7 @@ class M2F2Detector(NetworkDetector, Localizer):
             ),
         )
 
+    @exact_fp32()
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """The forgery attention map M_b, float32 [B, n, n]. Raises DetectorError where the network has none."""
         prepared = torch.from_numpy(np.stack([self.prepare(image) for image in images]))

@@ -115,7 +115,8 @@ def clip_key(network: PaperNetwork) -> str:
     for name, value in tower.items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    digest.update(repr((network.depths, network.options.clip_precision)).encode())
+    # "ieee": up to 0.5.0 a GPU's float32 products could be TF32's.
+    digest.update(repr((network.depths, network.options.clip_precision, "ieee")).encode())
     return digest.hexdigest()
 
 

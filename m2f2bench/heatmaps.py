@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arithmetic import exact_fp32
 from .backends.base import Detector, Localizer, PlainDetector
 from .errors import DetectorError, M2F2BenchError, first_line
 from .loading import load_detector
@@ -67,7 +68,7 @@ class HeatMapper:
 
         A grey picture is mapped first, so that a detector that makes no maps as it is set up says so at once.
         """
-        self.name = detector.card.name
+        self.name, self.precision = detector.card.name, detector.precision
         own = detector.plain if isinstance(detector, PlainDetector) else detector
         if not isinstance(own, Localizer):
             if not callable(getattr(own, "heatmap", None)):
@@ -93,7 +94,8 @@ class HeatMapper:
         if not images:
             return []
         try:
-            found = np.asarray(self.localizer.heatmap(list(images)))
+            with exact_fp32(self.precision):
+                found = np.asarray(self.localizer.heatmap(list(images)))
         except M2F2BenchError:
             raise
         except Exception as error:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..arithmetic import exact_fp32
 from ..cards import DetectorCard
 from ..errors import DetectorError, first_line
 from ..identity import UNKNOWN, identify
@@ -38,6 +39,8 @@ class Detector(abc.ABC):
     """The card it was loaded from; set by `load_detector`."""
     preprocessing: str = "none"
     precision: str = "fp32"
+    """Products of float32 numbers are exact, whatever torch is set to, unless this names `tf32`: then torch's settings
+    are left as they are."""
     seed: int | None = None
 
     @classmethod
@@ -56,7 +59,8 @@ class Detector(abc.ABC):
     def predict(self, images: Sequence[Image], ids: Sequence[str] | None = None) -> Floats:
         """P(fake), float [B], for RGB uint8 images [H, W, 3] of any size."""
         names = list(ids) if ids is not None else [str(i) for i in range(len(images))]
-        return self.forward([self.prepare(image) for image in images], names)
+        with exact_fp32(self.precision):
+            return self.forward([self.prepare(image) for image in images], names)
 
     def fingerprint(self) -> str:
         """A short hash (hex) of what decides the scores; `unknown` where nothing identifies it.

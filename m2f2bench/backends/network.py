@@ -11,6 +11,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import nn
 
+from ..arithmetic import exact_fp32
 from ..settings import InputSettings
 from ..training.device import pick_device
 from .base import Trainable
@@ -97,6 +98,7 @@ class NetworkDetector(Trainable):
         """The image resized to the network's input, uint8 [S, S, 3]."""
         return resize(image, self.settings)
 
+    @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
         """P(fake) = sigmoid(logit), float64 [B], in fp32."""
         if not batch:

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ..arithmetic import exact_fp32
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, first_line, near
 from ..settings import InputSettings, Probability, Settings
@@ -283,6 +284,6 @@ def _probe_features(
             continue
         kept += [frame for frame, _ in ready]
         batch = torch.from_numpy(np.stack([image for _, image in ready])).to(device)
-        with torch.inference_mode():
+        with exact_fp32(), torch.inference_mode():
             rows.append(probe.features(normalise(batch)).cpu().numpy())
     return kept, np.concatenate(rows)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..adapters.base import Adapter
+from ..arithmetic import exact_fp32
 from ..backends.base import Detector, PlainDetector
 from ..errors import DetectorError, FrameError, M2F2BenchError, first_line
 from ..records import Answer, Frame, Question, Reply, question_digest
@@ -31,7 +32,7 @@ class Asker:
 
     def __init__(self, detector: Detector) -> None:
         """`detector` is an Explainer, or wraps an object that has a method `explain(images, questions)`."""
-        self.name = detector.card.name
+        self.name, self.precision = detector.card.name, detector.precision
         own = detector.plain if isinstance(detector, PlainDetector) else detector
         refuse_mute(self.name, own)
         self.own: Any = own
@@ -51,7 +52,8 @@ class Asker:
         another number of answers, for what is no answer, and for two scores of one image; what else it raises passes.
         """
         images = [image for image, texts in asked for _ in texts]
-        found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
+        with exact_fp32(self.precision):
+            found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
         if len(found) != len(images) or not all(isinstance(one, (str, Reply)) for one in found):
             raise DetectorError(
                 f"detector '{self.name}' gave {len(found)} answers to {len(images)} questions, or some that are no "

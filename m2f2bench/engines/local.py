@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..adapters.base import Adapter
+from ..arithmetic import exact_fp32
 from ..backends.base import Detector
 from ..errors import DataError, DetectorError, FrameError, M2F2BenchError, first_line
 from ..records import Frame, Prediction
@@ -128,7 +129,8 @@ def _scores(name: str, detector: Detector, items: list[_Loaded]) -> list[float |
     if not items:
         return []
     try:
-        values = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
+        with exact_fp32(detector.precision):
+            values = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
     except M2F2BenchError:
         raise
     except Exception as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..arithmetic import repeatable
 from ..errors import DetectorError
 from ..progress import Advance, progress_bar
 from ..protocol import spread
@@ -95,7 +96,7 @@ def fit_language(job: TrainingJob, network: LanguageNetwork) -> FitReport:
     done = finished_report(job)
     if done is not None:
         return done
-    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with torch.random.fork_rng(), repeatable():
         training = _Training(job, network)
         try:
             return training.run()

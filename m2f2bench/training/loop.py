@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ..arithmetic import repeatable
 from ..errors import DetectorError
 from ..progress import Advance, progress_bar
 from .batchnorm import SharedStatistics
@@ -50,7 +51,8 @@ class Network:
     of a fixed shape (in workers); `normalise` a stacked batch of these, on the device, into the model's input.
     Submodules named in `frozen` stay in eval mode, get no gradient and are in no checkpoint, so a backend that resumes
     must give them the same weights again; the final weights hold them. `metadata` goes into the weights file, `options`
-    (JSON values) into the report and so onto the trained detector's card; `notes` into the report.
+    (JSON values) into the report and so onto the trained detector's card; `notes` into the report. `settle` is called
+    once, before the last weights are written: it may bring them to another form that computes the same.
     """
 
     model: nn.Module
@@ -60,6 +62,7 @@ class Network:
     metadata: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    settle: Callable[[], None] | None = None
 
 
 @dataclass
@@ -93,7 +96,7 @@ def fit_network(job: TrainingJob, network: Network) -> FitReport:
     done = finished_report(job)
     if done is not None:
         return done
-    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with torch.random.fork_rng(), repeatable():
         return _Training(job, network).run()
 
 
@@ -321,6 +324,8 @@ class _Training:
         progress = self.progress
         assert self.best is not None  # the first epoch always is
         self.network.model.load_state_dict(self.best, strict=False)
+        if self.network.settle is not None:
+            self.network.settle()
         how = "validation AUC" if progress.best_auc is not None else "validation loss"
         chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
         if progress.best_loss is None:

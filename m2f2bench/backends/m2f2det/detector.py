@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...arithmetic import exact_fp32
 from ...cards import DetectorCard, validate
 from ...errors import DetectorError, near
 from ...training.job import FitReport, TrainingJob
@@ -77,15 +78,17 @@ class M2F2Detector(NetworkDetector, Localizer):
                 metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
                 options={"clip": options.clip.model_dump(mode="json")},
                 notes=notes,
+                settle=model.settle,
             ),
         )
 
+    @exact_fp32()
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """The forgery attention map M_b, float32 [B, n, n]. Raises DetectorError where the network has none."""
-        pixels = self.normalise(torch.from_numpy(np.stack([self.prepare(image) for image in images])).to(self.device))
+        prepared = torch.from_numpy(np.stack([self.prepare(image) for image in images]))
         draw = getattr(self.model, "heatmap", None)  # released-detector has no map at all
-        with torch.inference_mode():
-            found = None if draw is None else draw(pixels)
+        with torch.inference_mode():  # as in `forward`: both write into one buffer
+            found = None if draw is None else draw(self.normalise(prepared.to(self.device)))
         if found is None:
             raise DetectorError(f"detector '{self.card.name}' has no heat map: its network has no map weighting")
         maps: npt.NDArray[np.float32] = found.float().cpu().numpy()
@@ -111,6 +114,7 @@ def open_paper(
     _check_input(card, clip)
     model = PaperNetwork(clip, encoder, options)
     load_strictly(model, read_tensors(path)[0] if tensors is None else tensors, path)
+    _check_temperature(model, path)
     model.fold_prompt()
     if options.clip_precision == "bf16":
         clip.vision_model.bfloat16()
@@ -159,6 +163,17 @@ def variant_of(card: DetectorCard) -> str:
 
 def _options(card: DetectorCard) -> PaperOptions:
     return validate(PaperOptions, card.options, f"options of detector '{card.name}'")
+
+
+def _check_temperature(model: PaperNetwork, path: Path) -> None:
+    """Raise DetectorError for a map's temperature below 0, which trainings up to 0.5.0 allowed: such a map leaves
+    [0, 1], and what was learned with it is not what is computed here."""
+    temperature = 0.0 if model.map is None else float(model.map.map_scale.detach())
+    if not 0.0 <= temperature < float("inf"):
+        raise DetectorError(
+            f"weights '{path}': tensor 'map.map_scale', the temperature of the forgery map, is {temperature:g}, and it "
+            "must be 0 or more for a map in [0, 1] (m2f2bench up to 0.5.0 could train another): train it anew"
+        )
 
 
 def _check_input(card: DetectorCard, clip: Clip) -> None:

@@ -117,7 +117,9 @@ def clip_key(network: PaperNetwork) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     device = next(iter(tower.values())).device.type
-    digest.update(repr((network.depths, network.options.clip_precision, torch.__version__, device)).encode())
+    # "ieee": up to 0.5.0 a GPU's float32 products could be TF32's.
+    decided = (network.depths, network.options.clip_precision, "ieee", torch.__version__, device)
+    digest.update(repr(decided).encode())
     return digest.hexdigest()
 
 

@@ -20,7 +20,7 @@ from ...training.language import LanguageNetwork, fit_language
 from ..base import trained_weights
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.source import Language, language_fingerprint, open_language
-from ..llm.splice import Example, answer_loss, fitted, pad_left, splice
+from ..llm.splice import Example, answer_loss, fitted, pad_right, splice
 from ..network import Normalise, resize
 from . import adapters
 from .detector import open_paper, variant_of
@@ -33,7 +33,8 @@ from .projectors import PREFIX, Evidence, Projectors
 STARTS = {"align": "", "tune": "align"}
 """What stage a stage starts from; "" is `detector`."""
 LENGTHS = 16
-"""Batches are padded to a multiple of this: matrix libraries keep memory for every length that they have met."""
+"""Batches are padded to a multiple of this, or to the longest that an example may be: matrix libraries keep memory for
+every length that they have met."""
 EVIDENCE_BYTES = 2 << 30
 """Evidence of images held in memory, in all; what does not fit is computed anew whenever it is needed."""
 
@@ -47,7 +48,7 @@ class Speaker(nn.Module):
         self.llm, self.projectors = llm, projectors
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
-        """The sum of the answers' losses and the number of their tokens, fp32 [2]; see `pad_left` and `Evidence`."""
+        """The sum of the answers' losses and the number of their tokens, fp32 [2]; see `pad_right` and `Evidence`."""
         visual, forgery = self.projectors(batch["probabilities"], batch["patches"], batch["cells"])
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
@@ -123,7 +124,7 @@ class Collator:
         if not examples:
             return {}
         return {
-            **pad_left(examples, *self.counts, multiple=LENGTHS),
+            **pad_right(examples, *self.counts, multiple=LENGTHS, longest=self.longest),
             "probabilities": torch.cat([one.probabilities for one in seen]),
             "patches": torch.cat([one.patches for one in seen]),
             "cells": torch.cat([one.cells for one in seen]),

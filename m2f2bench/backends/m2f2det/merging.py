@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 import yaml
 
+from ...arithmetic import exact_fp32
 from ...cards import DetectorCard
 from ...errors import DetectorError
 from ...files import make_folder, write_json, write_text
@@ -83,7 +84,7 @@ def _probe(vocabulary: int) -> torch.Tensor:
 
 
 def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
+    with exact_fp32(), torch.inference_mode():
         logits: torch.Tensor = model(input_ids=ids.to(model.device)).logits
     return logits.float().cpu()
 

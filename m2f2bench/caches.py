@@ -105,7 +105,7 @@ CACHES = (
         "matches of METEOR",
         "meteor.jsonl",
         "scoring.text.meteor.meteor_counts",
-        ("answer", "references", "program and its options"),
+        ("answer", "references", "program and its options", "version of Java"),
     ),
     Cache(
         "synthetic faces",

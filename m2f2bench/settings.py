@@ -31,7 +31,8 @@ CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # pydantic before 2.10 warns on stderr of every field whose name begins with model_.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class InputSettings(Settings):

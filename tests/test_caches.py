@@ -209,6 +209,9 @@ def test_a1_matches_of_meteor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     meteor.meteor_counts(items)
     meteor.meteor_counts(items)
     assert told == [2]
-    monkeypatch.setattr(meteor, "PROGRAM", "another program")
+    monkeypatch.setattr(meteor, "OPTIONS", ("another", "way", "to", "ask"))
     meteor.meteor_counts(items)
     assert told == [2, 2]
+    monkeypatch.setattr(meteor.java, "java_version", lambda: "another Java")
+    meteor.meteor_counts(items)
+    assert told == [2, 2, 2]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from toy_explainer import card_file, detector_folder, stages
 from toy_llm import tiny_llm
 from toy_questions import FACES
@@ -237,7 +237,7 @@ def test_an_adapter_for_another_llm_is_refused(trained: dict[str, Path], tmp_pat
 def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_path: Path) -> None:
     copied = Path(shutil.copytree(trained["tune"], tmp_path / "tune"))
     file = copied / "adapter" / "adapter_model.safetensors"
-    tensors, first = load_file(file), "base_model.model.model.layers.0.mlp.down_proj.lora_B.weight"
+    tensors, first = load(file.read_bytes()), "base_model.model.model.layers.0.mlp.down_proj.lora_B.weight"
     save_file({name: value for name, value in tensors.items() if name != first}, file)
     with pytest.raises(DetectorError, match=f"tensor '{first}' missing"):
         explainer(copied).language()

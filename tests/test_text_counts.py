@@ -84,7 +84,9 @@ def test_no_weight_at_all_is_no_value() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", ["none", "ptb"])
-def test_published_answers(real_data: Path, tokenizer: str) -> None:
+def test_published_answers(real_data: Path, tokenizer: str, request: pytest.FixtureRequest) -> None:
+    if tokenizer == "ptb":
+        request.getfixturevalue("java")
     answers = published(real_data)
     texts, references = answers.texts, answers.references
     found = text_statistics(COUNTED, texts, references, TextSettings(tokenizer, "recomputed"))
@@ -104,6 +106,7 @@ def test_published_answers(real_data: Path, tokenizer: str) -> None:
     np.testing.assert_allclose(found.items["cider"], Cider().compute_score(gts, res)[1], **EXACT)
 
 
+@pytest.mark.usefixtures("java")
 def test_trap_16_bleu_is_a_mean_of_four_and_depends_on_the_tokenizer(real_data: Path) -> None:
     answers = published(real_data)
     values = {}

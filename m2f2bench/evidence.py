@@ -33,7 +33,7 @@ from .signature import (
     short,
 )
 from .store import PREDICTIONS
-from .units import clusters, to_units
+from .units import Codes, clusters, to_units
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Evidence:
     predicted: dict[str, Any] = field(default_factory=dict)
     """Device and versions of what made the rows, as far as that is known."""
     source: str = ""
+    drawn: tuple[Codes, str] | None = None
+    """What `units.clusters` found for these rows, so that people are joined once."""
 
     @property
     def detector(self) -> str:
@@ -67,7 +69,7 @@ class Evidence:
     @cached_property
     def units(self) -> Units:
         """The frames or videos that are scored."""
-        return to_units(self.rows, self.protocol)
+        return to_units(self.rows, self.protocol, self.drawn)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
         pictures,
     )
     fields |= origin.by
-    found = Evidence(rows, protocol, cut, fields, threshold, origin.card, origin.predicted, origin.source)
+    found = Evidence(
+        rows, protocol, cut, fields, threshold, origin.card, origin.predicted, origin.source, drawn=(codes, by)
+    )
     found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
     return found
 

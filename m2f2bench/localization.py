@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +17,8 @@ from .records import FAKE, REAL, Frame, Prediction, Score
 from .rules import Bootstrap
 from .scoring.intervals import FEW_CLUSTERS, Resampling
 from .scoring.localization import GRID, MEASURES, Formula, estimate, thresholds
-from .scoring.rows import from_predictions
-from .signature import data_hash, short, versions
+from .scoring.rows import Rows, from_predictions
+from .signature import bootstrap_field, data_hash, drawn_field, short, versions
 from .units import clusters
 from .version import __version__
 
@@ -32,7 +34,10 @@ counts; where it is not `ok` it counts as a map that says nothing (see `scoring.
 CONTROLS = ("constant", "centre", "random")
 """Maps that know nothing of the picture: of one value, a Gaussian about the middle, uniform noise from the seed."""
 RULE = "pointing and IoU 0, energy the mask's area, pixel AUC .5"
-SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "map")
+SIGNED = (
+    *("data", "split", "hash", "masks", "n", "frames", "ci", "limit", "v"),
+    *("det", "weights", "prep", "prec", "seed", "env", "map"),
+)
 FORMULAS = {
     "energy_in_mask": Formula.mean("energy_in_mask"),
     "mask_area": Formula.mean("mask_area"),
@@ -87,13 +92,14 @@ class MappedFrame:
     """One planned frame: what became of it (see OUTCOMES), why, and what its map and the controls come to.
 
     `level` is the map's mean value, of reals too; `values` hold MEASURES by who made the map (`detector`, CONTROLS),
-    and `curves` the IoU at each threshold, float64 [GRID].
+    and `curves` the IoU at each threshold, float64 [GRID]. `digest` identifies the pixels, `mask_digest` the true mask.
     """
 
     frame: Frame
     outcome: str = "ok"
     message: str = ""
     digest: str = ""
+    mask_digest: str = ""
     level: float | None = None
     shape: tuple[int, int] | None = None
     values: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -260,7 +266,8 @@ def summarise(
     methods = sorted({row.frame.method for row in rows if row.frame.label == FAKE})
     shapes = map_shapes(rows)
     measured = {
-        **measured_fields(rows, data_hash(judged), dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
+        **measured_fields(judged, dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
+        "masks": _masks_hash(rows),
         **by,
         "map": map_field(shapes, how),
     }
@@ -284,17 +291,25 @@ def summarise(
     )
 
 
+def _masks_hash(rows: Sequence[MappedFrame]) -> str:
+    """12 hex digits over the true masks of all planned frames, in the order of their ids."""
+    known = sorted((row.frame.id, row.mask_digest) for row in rows)
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+
+
 def measured_fields(
-    rows: Sequence[MappedFrame], digest: str, *, dataset: str, split: str, limit: int | None, bootstrap: Bootstrap
+    judged: Rows, *, dataset: str, split: str, limit: int | None, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """The signature's fields that say on what it was measured; `digest` is the data's hash."""
+    """The signature's fields that say on what it was measured."""
+    ordered = judged.ordered()
+    codes, by = clusters(ordered, bootstrap.cluster)
     return {
         "data": dataset,
         "split": split,
-        "hash": digest,
-        "n": len(rows),
+        "hash": data_hash(ordered),
+        "n": len(ordered),
         "frames": "all",
-        "ci": str(bootstrap),
+        "ci": bootstrap_field(bootstrap, drawn_field(by, codes.tolist())),
         "limit": limit if limit is not None else "none",
         "v": __version__,
     }

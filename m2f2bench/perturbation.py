@@ -27,7 +27,7 @@ from .scoring.intervals import FEW_CLUSTERS, Resampling
 from .scoring.rows import from_predictions
 from .scoring.scale import lower_is_better
 from .scoring.statistic import Statistic, estimate, mean_of
-from .signature import data_hash, short
+from .signature import short
 from .units import FEWEST_CLUSTERS, clusters
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ REFERENCE = "random"
 OUTCOMES = ("ok", "unreadable", "error", "zero_map")
 """What becomes of a frame. With a map that is zero everywhere or is not there (`error`) it counts as with the random
 one; where the scores are not there (`error`, too) the detector's less a control's is 0, and all else is not known."""
-SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed")
+SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "env")
 SIGNED_MAPS = ("map", "steps", "area", "blur")
 HEADS = {name: name.replace("_", ", ") for name in CURVES}
 
@@ -214,7 +214,7 @@ def summarise(
     cluster, what = clusters(judged, bootstrap.cluster)
     n_clusters = int(cluster.max()) + 1
     measured = {
-        **measured_fields(rows, data_hash(judged), dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
+        **measured_fields(judged, dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
         **by,
         "map": map_field(map_shapes(rows), how),
         **settings,

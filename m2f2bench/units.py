@@ -36,17 +36,18 @@ class _Part:
     own: npt.NDArray[np.bool_]
 
 
-def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
+def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None = None) -> Units:
     """The units that a protocol scores, from planned frames' rows.
 
     Faces of one picture become one score where the protocol says so, then a video's frames one score at video level. A
     video is its name together with its manipulation, a picture what is called so in one video: names may come again.
     What has no score follows the protocol's `missing`: left out, 0.5, or on the wrong side (within a video the worst
     score, 1 for a real and 0 for a fake; as a unit of its own ±infinity). `coverage` is the share of planned units
-    that have a score of a detector's, `frame_coverage` that of planned frames. Raises ScoreError for a video or picture
+    that have a score of a detector's, `frame_coverage` that of planned frames. `drawn` is what `clusters` found, where
+    that is known already. Raises ScoreError for a video or picture
     of one name with both labels.
     """
-    cluster, by = clusters(rows, protocol.bootstrap.cluster)
+    cluster, by = drawn or clusters(rows, protocol.bootstrap.cluster)
     scored = rows.status == "ok"
     part = _Part(rows.label, rows.method, rows.video, rows.picture, cluster, rows.score, scored, scored)
     if protocol.faces != "apart":

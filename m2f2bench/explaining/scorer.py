@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..cards import ExplanationCard
 from ..protocol import resampling
 from ..records import FAKE, REAL, Result, Score
 from ..rules import TEXT_METRICS
@@ -19,6 +20,7 @@ from ..scoring.diversity import diversity
 from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
 from ..scoring.regions import called_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
+from ..scoring.text.java import Unavailable, java_version
 from ..signature import answers_hash, versions
 from ..store import USAGE
 from .evidence import AnswerEvidence
@@ -85,9 +87,19 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
         protocol_card=protocol.model_dump(mode="json"),
         detector_card=card.model_dump(mode="json") if card else {},
         predicted=evidence.predicted,
-        versions=versions(),
+        versions=versions() | _java(protocol),
     )
     return ScoredAnswers(result, found.drawn)
+
+
+def _java(protocol: ExplanationCard) -> dict[str, str]:
+    """The version of Java, where the protocol's tokens or metrics come from one of its programs."""
+    if protocol.tokenizer != "ptb" and "meteor" not in protocol.metrics:
+        return {}
+    try:
+        return {"java": java_version()}
+    except Unavailable:
+        return {}
 
 
 def _details(evidence: AnswerEvidence) -> dict[str, Any]:

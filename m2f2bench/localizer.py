@@ -54,12 +54,12 @@ def localize(
     loaded = load_dataset(dataset)
     frames = _plan(loaded, split, limit)
     judge = mapping_detector(detector, device, cam, cam_layer)
+    by = identify_judge(judge).fields
     mapper = HeatMapper(judge)
     try:
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
         loaded.adapter.close()
-    by = identify_judge(judge).fields
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
 
 

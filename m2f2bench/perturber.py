@@ -112,6 +112,7 @@ def faithfulness(
     loaded = load_dataset(dataset)
     frames = _plan(loaded, split, limit)
     judge = mapping_detector(detector, device, cam, cam_layer)
+    by = identify_judge(judge).fields
     mapper = HeatMapper(judge)
     rows = [TestedFrame(frame) for frame in frames]
     log.info(
@@ -127,7 +128,7 @@ def faithfulness(
         loaded.adapter.close()
     told = {"steps": steps, "area": area, "blur": BLUR}
     more: dict[str, Any] = {
-        "by": identify_judge(judge).fields,
+        "by": by,
         "settings": told,
         "how": mapper.how,
         "passes": tester.passes,

@@ -185,3 +185,4 @@ def test_no_rows_are_no_units(protocol: ProtocolCard, cluster: str) -> None:
     card = protocol.model_copy(update={"bootstrap": Bootstrap(cluster=cluster)})
     units = to_units(make_rows(), card)
     assert len(units.score) == len(units.video) == units.n_clusters == 0 and units.methods == ()
+    assert units.clustered_by == "frame"

@@ -146,9 +146,8 @@ def test_a_detector_stands_on_its_base(tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("constent", "its base 'constent' is no detector's card; did you mean 'constant'"),
-        ("m2f2det-vit-b16", "has a base itself: name that one"),
         ("fitted", "is a trained detector: name an untrained one"),
-        ("over", "has a base itself"),
+        ("over", "its bases go in a circle, over → over: take `base` out of one of them"),
         ("torn", "line 2 is not YAML"),
     ],
 )

@@ -9,24 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from .cards import ProtocolCard
+from .comparer import refuse_incomparable
 from .comparison import FIELDS
 from .errors import DataError, ScoreError, near
 from .evidence import Evidence, load_evidence
 from .protocol import resampling
-from .records import Score
+from .records import Result, Score
 from .results import Stored, read_stored
 from .runner import run
 from .scorer import score_evidence
-from .scoring.detection import AT_HALF, HEADLINES, LOWER_IS_BETTER, OVERALL
-from .scoring.paired import Judged, difference, holm
-from .signature import DETECTOR, differing
+from .scoring.detection import HEADLINES, OVERALL
+from .scoring.paired import Difference, Judged, Paired, corrected, p_text
+from .scoring.scale import lower_is_better, worse
+from .scoring.tails import differences
+from .signature import DETECTOR, differing, share
 
 CHANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One metric then and now. `p` is one-sided, of being no worse, Holm-corrected over the metrics checked."""
+    """One metric then and now. `p` is one-sided, of being no worse, Holm-corrected over the metrics checked.
+
+    `bound`: p is at most that.
+    """
 
     metric: str
     then: float | None
@@ -36,6 +42,7 @@ class Checked:
     p: float | None
     failed: bool
     how: str
+    bound: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class CheckReport:
         for one in self.checked:
             then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
             ends = f" [{one.ci[0]:+.4f}, {one.ci[1]:+.4f}]" if one.ci else ""
-            p = "" if one.p is None else ", p < 0.0001" if one.p < 0.0001 else f", p = {one.p:.4f}"
+            p = "" if one.p is None else f", p {p_text(one.p, one.bound)}"
             change = "" if one.then is None or one.now is None else f", {one.now - one.then:+.4f}"
             mark = "FAIL" if one.failed else "ok  "
             lines.append(f"  {mark} {one.metric:<18} {then} -> {now}{change}{ends}{p} ({one.how})")
@@ -92,8 +99,9 @@ def check(
     one that the result names) is run under the baseline's own protocol, dataset, split and limit, or `run_folder` is
     taken as that run. With the baseline's rows beside it a metric fails where the paired test says that it fell: a
     detector that is as good as it was fails in at most `chance` of all checks (all metrics together, Holm). Without
-    rows it fails below the baseline's interval. A fall of at most `tolerance` never fails. Lost coverage fails. Where
-    data or protocol differ nothing can be compared, and that is what the problem says. Raises M2F2BenchError.
+    rows it fails below the baseline's interval. A fall of at most `tolerance` never fails. Lost coverage, of units or
+    of frames, fails. Where data or protocol differ nothing can be compared, and that is what the problem says. Raises
+    M2F2BenchError.
     """
     stored = read_stored([Path(baseline).expanduser()])
     if len(stored) > 1 and (run_folder is not None or detector is not None):
@@ -138,7 +146,7 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
     notes = [
         f"{key} was {then.measured.get(key)}, is {now.measured.get(key)}"
         for key in (*DETECTOR, "v")
-        if then.measured.get(key) != now.measured.get(key)
+        if then.measured.get(key) != now.measured.get(key) and (key != "cov" or key in then.measured)
     ]
     # Rows of then are scored by this version, so that another version's arithmetic is no difference.
     changed = [key for key in differing(then.measured, now.measured) if key != "v"]
@@ -148,12 +156,16 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
         f"{then.measured.get(key)}, is {now.measured.get(key)}"
         for key in changed
     ]
-    if not changed and now.units.coverage < then.coverage:
-        lost = ", ".join(f"{n} {status}" for status, n in now.rows.statuses().items() if status != "ok")
-        problems.append(f"coverage fell from {then.coverage:.4g} to {now.units.coverage:.4g}: {lost}")
+    if not changed:
+        problems += _lost(then, now)
     if not problems:
         if stored.rows is not None:
-            checked = _paired(load_evidence(stored.path), now, wanted, chance, tolerance, notes)
+            before = load_evidence(stored.path)
+            try:
+                pair = _aligned(before, now, notes)
+                checked = _paired(*pair, wanted, chance, tolerance, notes)
+            except ScoreError as error:  # the rows are others than the signature tells
+                problems.append(str(error))
         else:
             notes.append(f"no rows beside '{stored.path}': held against its intervals, which is less sharp")
             found = score_evidence(now).metrics
@@ -164,37 +176,61 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
     )
 
 
+def _lost(then: Result, now: Evidence) -> list[str]:
+    """What coverage fell, of units or of frames, in a line. Results of older versions tell the latter by statuses."""
+    before = then.frame_coverage
+    if before is None:
+        before = then.statuses.get("ok", 0) / max(sum(then.statuses.values()), 1)
+    level, faces = now.protocol.level, now.protocol.faces
+    unit = "videos" if level == "video" else "frames" if faces == "apart" else "pictures"
+    shares = {f"coverage of {unit}": (then.coverage, now.units.coverage)}
+    shares["coverage of frames"] = (before, now.units.frame_coverage)
+    fell = [f"{k} fell from {share(a)} to {share(b)}" for k, (a, b) in shares.items() if b < a]
+    holes = ", ".join(f"{n} {status}" for status, n in now.rows.statuses().items() if status != "ok")
+    return [f"{', '.join(fell)}: {holes}"] if fell else []
+
+
 def _told(one: Checked) -> str:
     then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
-    word = "rose" if one.metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else "fell"
+    word = "rose" if lower_is_better(one.metric) else "fell"
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
 
 
-def _worse(metric: str) -> float:
-    """The sign of a difference now - then that is for the worse."""
-    return 1.0 if metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else -1.0
+def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence, Evidence]:
+    """Both on the frames that have a score in both, where others are left out. Raises ScoreError if units differ."""
+    rule = now.protocol.missing
+    both = (then.rows.status == "ok") & (now.rows.status == "ok")
+    if (then.rows.status != now.rows.status).any() and "drop" in (rule.frames, rule.videos):
+        notes.append(f"compared on the {int(both.sum())} frames that have a score then and now")
+        then, now = (replace(one, rows=one.rows.without(~both)) for one in (then, now))
+    refuse_incomparable("then", then, "now", now)
+    return then, now
 
 
 def _paired(
     then: Evidence, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float, notes: list[str]
 ) -> list[Checked]:
-    both = (then.rows.status == "ok") & (now.rows.status == "ok")
-    if not (both == (then.rows.status == "ok")).all() or not (both == (now.rows.status == "ok")).all():
-        notes.append(f"compared on the {int(both.sum())} frames that have a score then and now")
-        then, now = (replace(one, rows=one.rows.without(~both)) for one in (then, now))
     judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
-    found = [difference(judged[0], judged[1], OVERALL, metric) for metric in metrics]
-    one_sided: list[float | None] = []
-    for metric, d in zip(metrics, found, strict=True):
-        worse = d.difference is not None and d.difference * _worse(metric) > 0
-        one_sided.append(None if d.p is None else d.p / 2.0 if worse else 1.0 - d.p / 2.0)
+    (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
     out = []
-    for metric, d, p in zip(metrics, found, holm(one_sided), strict=True):
-        fall = (d.difference or 0.0) * _worse(metric)
+    for d in corrected([_one_sided(d) for d in found]):
+        fall = (d.difference or 0.0) * worse(d.metric)
         lost = d.second is not None and d.first is None
-        failed = lost or (p is not None and p < chance and fall > tolerance)
-        out.append(Checked(metric, d.second, d.first, d.ci, p, failed, d.test or "not defined"))
+        failed = lost or (d.holm is not None and d.holm < chance and fall > tolerance)
+        if d.holm_bound and not failed and fall > tolerance:
+            notes.append(f"{d.metric}: {d.draws} resamples cannot tell whether p is below {chance:g}: take more")
+        how = d.test or d.reason or ("not tested: no resamples" if d.difference is not None else "not defined")
+        out.append(Checked(d.metric, d.second, d.first, d.ci, d.holm, failed, how, d.holm_bound))
     return out
+
+
+def _one_sided(d: Difference) -> Difference:
+    """The difference now - then with the p of being no worse; of what got better a bound says nothing: 1."""
+    if d.p is None:
+        return d
+    if d.difference is not None and d.difference * worse(d.metric) > 0:
+        return replace(d, p=d.p / 2.0)
+    return replace(d, p=1.0 if d.bound else 1.0 - d.p / 2.0, bound=False)
 
 
 def _against_interval(metric: str, then: Score, now: Score, tolerance: float) -> Checked:
@@ -202,7 +238,9 @@ def _against_interval(metric: str, then: Score, now: Score, tolerance: float) ->
         return Checked(metric, None, now.value, None, None, False, "not defined then")
     if now.value is None:
         return Checked(metric, then.value, None, then.ci, None, True, f"not defined now: {now.reason}")
-    sign = _worse(metric)
+    if then.ci is None and then.reason:
+        return Checked(metric, then.value, now.value, None, None, False, then.reason)
+    sign = worse(metric)
     fall = (now.value - then.value) * sign
     end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]
     beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+
 from .cards import DatasetCard, ExplanationCard, ProtocolCard
 from .comparison import Comparison, Pair, corrected, distinct_names, pairs_of, refuse_differing
 from .errors import ScoreError, near
@@ -16,8 +18,9 @@ from .loading import any_protocol
 from .protocol import resampling
 from .results import read_stored
 from .scoring.detection import all_metrics
-from .scoring.paired import Judged, differences
-from .signature import DETECTOR, measure_signature, short
+from .scoring.paired import Judged, Paired, unlike
+from .scoring.tails import differences
+from .signature import DETECTOR, measure_signature, share, short
 
 
 def compare(
@@ -60,7 +63,9 @@ def compare_evidence(evidence: Mapping[str, Evidence], metrics: Sequence[str] = 
         raise ScoreError(f"metric '{unknown[0]}' is not one of the protocol's{near(unknown[0], shared)}")
     names = all_metrics(list(metrics) or shared, any_one.cut)
     judged = {name: Judged(own.units, own.cut, names, rules) for name, own in evidence.items()}
-    found = [Pair(a, b, tuple(differences(judged[a], judged[b]))) for a, b in pairs_of(list(judged), against)]
+    chosen = pairs_of(list(judged), against)
+    tested = differences([Paired(judged[a], judged[b]) for a, b in chosen])
+    found = [Pair(a, b, tuple(own)) for (a, b), own in zip(chosen, tested, strict=True)]
     units = any_one.units
     return Comparison(
         dataset=str(any_one.measured["data"]),
@@ -91,16 +96,32 @@ def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str
 
 
 def refuse_incomparable(one: str, first: Evidence, other: str, second: Evidence) -> None:
-    """Raise ScoreError unless both judged the same frames by the same rules."""
+    """Raise ScoreError unless both judged the same frames by the same rules, and these come to the same units."""
     refuse_differing(one, first.measured, other, second.measured)
     scored, also = first.rows.status == "ok", second.rows.status == "ok"
     rule = first.protocol.missing
-    if (scored == also).all() or "drop" not in (rule.frames, rule.videos):
-        return
-    only, lacking = int((scored & ~also).sum()), int((also & ~scored).sum())
-    frame = first.rows.frame[scored != also][0]
-    raise ScoreError(
-        f"'{one}' and '{other}' cannot be compared, their coverage differs ({first.units.coverage:.4g} / "
-        f"{second.units.coverage:.4g}): '{one}' alone has a score for {only} frames, '{other}' alone for {lacking}, "
-        f"first '{frame}'; take a protocol that says what a missing frame counts (missing: half or wrong)"
-    )
+    if not (scored == also).all() and "drop" in (rule.frames, rule.videos):
+        only, lacking = int((scored & ~also).sum()), int((also & ~scored).sum())
+        frame = first.rows.frame[scored != also][0]
+        raise ScoreError(
+            f"'{one}' and '{other}' cannot be compared, their coverage differs ({share(first.units.frame_coverage)} / "
+            f"{share(second.units.frame_coverage)}): '{one}' alone has a score for {only} frames, '{other}' alone for "
+            f"{lacking}, first '{frame}'; take a protocol that says what a missing frame counts (missing: half or "
+            f"wrong)"
+        )
+    if told := unlike(first.units, second.units):
+        raise ScoreError(f"'{one}' and '{other}' cannot be compared, they differ in {told}{_column(first, second)}")
+
+
+def _column(first: Evidence, second: Evidence) -> str:
+    """Which column of the rows makes the units differ, and what mends it."""
+    for name in ("identity", "picture"):
+        mine, theirs = getattr(first.rows, name), getattr(second.rows, name)
+        if len(differ := np.flatnonzero(mine != theirs)):
+            at = differ[0]
+            return (
+                f": column {name} is not the same in {len(differ)} of {len(mine)} frames, first "
+                f"'{first.rows.frame[at]}' ({str(mine[at])!r} / {str(theirs[at])!r}); give the same {name} in both"
+                f", or in neither"
+            )
+    return ": judge both on the same rows"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ScoreError, near
-from .scoring.paired import Difference, holm
+from .scoring import paired
+from .scoring.paired import Difference
 from .signature import differing
 
 FIELDS = {
@@ -62,15 +63,31 @@ class Comparison:
     pairs: tuple[Pair, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON-ready dictionary; differences are flat, each with its pair's names."""
+        """As a JSON-ready dictionary; differences are flat, each with its pair's names.
+
+        Where `p_is_bound` p is at most that: no resample of `resamples` brings the difference to zero.
+        """
         flat = [
-            {"first": pair.first, "second": pair.second} | {"metric": d.metric, "group": d.group or None}
-            | {"values": [d.first, d.second], "difference": d.difference, "ci": list(d.ci) if d.ci else None}
-            | {"p": d.p, "p_holm": d.holm, "test": d.test or None} | ({"counts": d.counts} if d.counts else {})
-            for pair in self.pairs
-            for d in pair.differences
-        ]  # fmt: skip
+            {"first": pair.first, "second": pair.second, **_flat(d)} for pair in self.pairs for d in pair.differences
+        ]
         return {k: v for k, v in asdict(self).items() if k != "pairs"} | {"differences": flat}
+
+
+def _flat(d: Difference) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "metric": d.metric,
+        "group": d.group or None,
+        "values": [d.first, d.second],
+        "difference": d.difference,
+        "ci": list(d.ci) if d.ci else None,
+        "p": d.p,
+        "p_is_bound": d.bound,
+        "p_holm": d.holm,
+        "p_holm_is_bound": d.holm_bound,
+        "test": d.test or None,
+    }
+    more = {"resamples": d.draws, "counts": d.counts, "reason": d.reason}
+    return told | {key: value for key, value in more.items() if value}
 
 
 def pairs_of(names: Sequence[str], against: str = "") -> list[tuple[str, str]]:
@@ -103,12 +120,11 @@ def refuse_differing(one: str, first: Mapping[str, Any], other: str, second: Map
 
 def corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     """With Holm's correction over the pairs, for each metric and group apart."""
-    adjusted: dict[tuple[str, str], list[float | None]] = {}
+    families: dict[tuple[str, str], list[Difference]] = {}
     for pair in pairs:
         for d in pair.differences:
-            adjusted.setdefault((d.group, d.metric), []).append(d.p)
-    queues = {key: iter(holm(ps)) for key, ps in adjusted.items()}
+            families.setdefault((d.group, d.metric), []).append(d)
+    queues = {key: iter(paired.corrected(family)) for key, family in families.items()}
     return tuple(
-        replace(pair, differences=tuple(replace(d, holm=next(queues[d.group, d.metric])) for d in pair.differences))
-        for pair in pairs
+        replace(pair, differences=tuple(next(queues[d.group, d.metric]) for d in pair.differences)) for pair in pairs
     )

@@ -23,6 +23,7 @@ from .scoring.reading import read_rows
 from .scoring.rows import Rows, Strings, Units
 from .signature import (
     DETECTOR,
+    coverage_text,
     data_hash,
     detector_fields,
     drawn_field,
@@ -105,7 +106,10 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
         drawn_field(by, codes.tolist()),
         pictures,
     )
-    return Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card, origin.predicted, origin.source)
+    fields |= origin.by
+    found = Evidence(rows, protocol, cut, fields, threshold, origin.card, origin.predicted, origin.source)
+    found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
+    return found
 
 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
@@ -146,8 +150,9 @@ def load_evidence(
 
     `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are held against the frames that the
     protocol plans there: an id the dataset does not have or a label that differs is an error, a row of a frame that is
-    not planned is passed over, and a planned frame without a row lowers the coverage. Without it the file is taken as
-    the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in one line.
+    not planned is passed over, and a planned frame without a row is `missing` and lowers the coverage. Without it the
+    file is taken as the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in
+    one line.
     """
     place = Path(path).expanduser()
     stored = stored_at(place)
@@ -195,13 +200,13 @@ def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, p
     count = protocol.frames.count
     if count is None or (stored is not None and stored.result.measured.get("frames") == str(protocol.frames)):
         return
-    pictures: dict[str, set[str]] = {}
-    for video, picture in zip(rows.video.tolist(), rows.picture.tolist(), strict=True):
-        pictures.setdefault(video, set()).add(picture)
+    pictures: dict[tuple[str, str], set[str]] = {}
+    for video, method, picture in zip(rows.video.tolist(), rows.method.tolist(), rows.picture.tolist(), strict=True):
+        pictures.setdefault((video, method), set()).add(picture)
     most = max(pictures, key=lambda video: len(pictures[video]))
     if len(pictures[most]) > count:
         raise ScoreError(
-            f"protocol '{protocol.name}' picks {count} frames of each video, '{most}' in '{place}' has "
+            f"protocol '{protocol.name}' picks {count} frames of each video, '{most[0]}' in '{place}' has "
             f"{len(pictures[most])}, and which are picked only the dataset can tell: give --dataset"
         )
 
@@ -256,7 +261,7 @@ def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
         video=strings([frame.video for frame in frames]),
         method=strings([frame.method for frame in frames]),
         identity=strings(["+".join(frame.identities) for frame in frames]),
-        status=np.where(has, rows.status[taken], "error").astype(object),
+        status=np.where(has, rows.status[taken], "missing").astype(object),
         label=label,
         score=np.where(has, rows.score[taken], np.nan),
         digest=np.where(has, rows.digest[taken], "").astype(object),

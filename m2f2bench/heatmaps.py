@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-5
 """A value outside [0, 1] by no more than this is taken for the end of the range: single precision gives such."""
+GRID = (7, 7)
+"""What is taken for a map's grid where not even the trial gives one."""
 TRIAL = (224, 224)
 """Pixels of the grey picture that a detector has to map before any work is done."""
 
@@ -78,7 +80,9 @@ class HeatMapper:
         self.how = str(getattr(own, "how", ""))
         """How the maps are made where that is not the detector's own way: method and layer of --cam."""
         # What else goes wrong on it need not go wrong on a face.
-        self.maps([np.full((*TRIAL, 3), 128, np.uint8)], ["a grey picture"])
+        (trial,) = self.maps([np.full((*TRIAL, 3), 128, np.uint8)], ["a grey picture"])
+        self.grid: tuple[int, int] = GRID if isinstance(trial, str) else (trial.shape[0], trial.shape[1])
+        """The grid of a map, for what stands in for one that is not there."""
 
     def maps(self, images: Sequence[Image], names: Sequence[str]) -> list[Heat | str]:
         """For each RGB uint8 image [H, W, 3] its map, float32 [h, w] in [0, 1], or one line why there is none.

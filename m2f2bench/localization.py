@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("ok", "unreadable", "error", "no_mask", "empty_mask", "unseen_mask", "zero_map")
 """What becomes of a frame. `unreadable` and `error` (no map) are anybody's; of a fake: the dataset has no mask for it,
-the mask is empty, it lies outside the part that the detector sees, or the map is zero everywhere. Only `ok` counts."""
+the mask is empty, it lies outside the part that the detector sees, or the map is zero everywhere. A fake with a mask
+counts; where it is not `ok` it counts as a map that says nothing (see `scoring.localization.SILENT`)."""
 CONTROLS = ("constant", "centre", "random")
 """Maps that know nothing of the picture: of one value, a Gaussian about the middle, uniform noise from the seed."""
+RULE = "pointing and IoU 0, energy the mask's area, pixel AUC .5"
 SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "map")
 FORMULAS = {
     "energy_in_mask": Formula.mean("energy_in_mask"),
@@ -115,8 +118,8 @@ class Localization:
     share of the map's highest value); `methods` the same by manipulation. `controls` hold them by control, with
     `detector_less_control`, the detector's energy less the control's, and `pointing_less_control`, `iou_less_control`,
     `pixel_auc_less_control`. `level` is the maps' mean value on `real` and `fake` frames and their `difference`.
-    `coverage` is the share of planned fakes that count, `outcomes` say by label what became of the others (see
-    OUTCOMES). `clusters` say what the bootstrap draws as one.
+    `coverage` is the share of planned fakes with a map that says something of their mask, `outcomes` say by label what
+    became of the others (see OUTCOMES). `clusters` say what the bootstrap draws as one.
     """
 
     detector: str
@@ -185,12 +188,14 @@ class Localization:
             f"mean map value: {shown(fake)} on {fake.n_fake} fakes, {shown(real)} on {real.n_real} reals, "
             f"difference {shown(difference, '+.3f')}",
             *(["each map is scaled by its own highest value: its mean value is no score"] if self.scaled else []),
-            f"coverage {self.coverage:.4g}: {self.metrics['energy_in_mask'].n_fake} of "
-            f"{sum(self.outcomes['fake'].values())} fakes count",
+            f"coverage {self.coverage:.4g}: {self.outcomes['fake'].get('ok', 0)} of "
+            f"{sum(self.outcomes['fake'].values())} fakes have a map that says something of their mask",
         ]
-        for label, counts in self.outcomes.items():
-            rest = [f"{n} {name}" for name, n in counts.items() if name != "ok"]
-            lines += [f"{label} frames that do not count: {', '.join(rest)}"] if rest else []
+        silent = [row for row in self.frames if row.values and row.outcome != "ok"]
+        lines += [f"{listed(silent)}: they count as maps that say nothing ({RULE})"] if silent else []
+        for label, number in (("fake", FAKE), ("real", REAL)):
+            rest = [r for r in self.frames if r.frame.label == number and r.outcome != "ok" and not r.values]
+            lines += [f"{label} frames that do not count: {listed(rest)}"] if rest else []
         failed = next((row for row in self.frames if row.message), None)
         lines += [f"first without a map: {failed.frame.id} ({failed.message})"] if failed else []
         by, n = self.clusters["by"], self.clusters["n"]
@@ -217,6 +222,12 @@ def shown(score: Score, form: str = ".3f") -> str:
     if score.value is None:
         return "–"
     return f"{score.value:{form}}" + (f" [{score.ci[0]:{form}}, {score.ci[1]:{form}}]" if score.ci else "")
+
+
+def listed(rows: Iterable[MappedFrame]) -> str:
+    """How many frames came to what, in the order of OUTCOMES."""
+    counts = Counter(row.outcome for row in rows)
+    return ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])
 
 
 def _count(found: Mapping[str, Score]) -> int:

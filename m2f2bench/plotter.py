@@ -19,7 +19,7 @@ from .results import Stored, read_results, read_stored
 from .rules import DETECTION_METRICS
 from .scoring.detection import AVERAGE, OVERALL, all_metrics
 from .scoring.intervals import pick_threshold
-from .signature import DETECTOR, measure_signature, place_of, short
+from .signature import DETECTOR, measure_signature, place_of, share, short
 from .store import PREDICTIONS, RESULT
 
 if TYPE_CHECKING:
@@ -280,9 +280,10 @@ def _foot(evidence: Mapping[str, Evidence], series: Sequence[Series], banded: bo
     elif one.group:
         parts.append(f"fakes of {one.group} alone")
     parts.append(f"{n_real:,} real + {n_fake:,} fake {own.protocol.level}s")
-    coverage = sorted({e.units.coverage for e in evidence.values()})
-    if coverage[0] < 1.0:
-        parts.append(f"coverage {' to '.join(f'{c:.4g}' for c in dict.fromkeys((coverage[0], coverage[-1])))}")
+    units, frames = (sorted({getattr(e.units, k) for e in evidence.values()}) for k in ("coverage", "frame_coverage"))
+    for what, found in (("coverage", units), ("coverage of frames", [] if frames == units else frames)):
+        if found and found[0] < 1.0:
+            parts.append(f"{what} {' to '.join(map(share, dict.fromkeys((found[0], found[-1]))))}")
     parts.append(f"{one.units.n_clusters:,} clusters ({by})")
     if banded:
         parts.append(f"bands: {100 * one.rules.level:g}% at each point, {one.rules.resamples:,} resamples of clusters")
@@ -294,7 +295,7 @@ def _ranks(
 ) -> Drawing:
     from .leaderboard.table import build_table, title
     from .plotting import ranking, ranks
-    from .scoring.detection import LOWER_IS_BETTER
+    from .scoring.scale import lower_is_better
 
     chosen = _narrowed(results, "split", split)
     chosen = _narrowed(chosen, "protocol", _name(protocol))
@@ -308,8 +309,9 @@ def _ranks(
     ]
     table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
     _refuse_split(table, chosen)
+    _refuse_copies(chosen)
     complete, notes = _complete(table.rows, [spec.dataset for spec in specs])
-    found = ranking.rank([values for _, values in complete], metric in LOWER_IS_BETTER)
+    found = ranking.rank([values for _, values in complete], lower_is_better(metric))
     for note in notes:
         log.info(note)
     hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}
@@ -364,6 +366,20 @@ def _refuse_split(table: Table, results: Sequence[Result]) -> None:
             f"results on '{clash.dataset}' cannot be ranked together, they differ in {words}: "
             f"judge all under one protocol on the same data"
         )
+
+
+def _refuse_copies(results: Sequence[Result]) -> None:
+    """Raise ScoreError where two detectors' results are the same predictions: ranks count each as one of its own."""
+    seen: dict[tuple[str, str, str], Result] = {}
+    for result in results:
+        if not result.predictions:
+            continue
+        first = seen.setdefault((result.dataset, result.split, result.predictions), result)
+        if short(first.measured, DETECTOR) != short(result.measured, DETECTOR):
+            raise ScoreError(
+                f"'{first.detector}' and '{result.detector}' are the same predictions on '{result.dataset}': "
+                f"ranks take each detector once, leave one of them out"
+            )
 
 
 def _complete(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tuple[str, list[float]]], list[str]]:

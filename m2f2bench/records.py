@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 REAL, FAKE = 0, 1
 ORIGINAL = "original"
 """The `method` of a real frame."""
-STATUSES = ("ok", "unreadable", "no_face", "error")
-"""`unreadable`: the frame could not be decoded; `no_face`: no face in it; `error`: the detector failed on it."""
+STATUSES = ("ok", "missing", "unreadable", "no_face", "error")
+"""`missing`: nobody gave a score, as in an empty cell of somebody's rows; `unreadable`: the frame could not be decoded;
+`no_face`: no face in it; `error`: the detector failed on it."""
 ANSWER_STATUSES = ("ok", "missing", "unreadable", "error")
 """`missing`: nobody answered; `unreadable`: the frame could not be decoded; `error`: the explainer failed on it."""
 SPLITS = ("train", "val", "test")
@@ -48,8 +49,8 @@ class Locator:
 class Frame:
     """One image to be judged.
 
-    `id` is stable and unique in its dataset. `video` is unique together with its manipulation
-    (`Deepfakes/000_003`): FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
+    `id` is stable and unique in its dataset. `video` is unique together with its manipulation (see `clip`):
+    FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
     manipulation, `original` for a real one. `identities` are all people whose face or performance is in it. Several
     faces cut from one picture of a video share `picture`, unique in the dataset; it is empty where there is one.
     """
@@ -66,6 +67,11 @@ class Frame:
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
             raise ValueError(f"frame '{self.id}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
+
+    @property
+    def clip(self) -> str:
+        """What tells the frame's video from all others of its dataset: its name with its manipulation."""
+        return f"{self.method}\0{self.video}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +210,8 @@ class Score:
 class Result:
     """What one detector reached on one dataset under one protocol.
 
-    `coverage` is the share of planned units (frames or videos) that got a score. `statuses` counts the planned
+    `coverage` is the share of planned units (frames or videos) that got a score, `frame_coverage` the share of planned
+    frames, None where it is not told (results of older versions, and of answers). `statuses` counts the planned
     frames by status. `signature` is the short form of `measured`, which holds every field that says how the
     numbers came about. `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods.
     `source` is the corpus that the dataset's people and videos come from, empty where that is not known.
@@ -242,6 +249,7 @@ class Result:
     protocol_card: dict[str, Any] = field(default_factory=dict)
     detector_card: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    frame_coverage: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""
@@ -254,6 +262,8 @@ class Result:
         for name in ("labels", "regions", "details"):  # of answers to questions alone
             if not out[name]:
                 del out[name]
+        if out["frame_coverage"] is None:
+            del out["frame_coverage"]
         out["training_datasets"] = list(self.training_datasets)
         return out
 

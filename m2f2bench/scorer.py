@@ -73,6 +73,7 @@ def score_evidence(evidence: Evidence) -> Result:
         metrics=scored.overall,
         methods=scored.methods,
         coverage=units.coverage,
+        frame_coverage=units.frame_coverage,
         statuses=evidence.rows.statuses(),
         signature=evidence.signature,
         measured=evidence.measured,

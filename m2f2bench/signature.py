@@ -26,7 +26,7 @@ MEASURE = (
     *("ask", "refs", "tok", "cider", "bert", "verdict", "altered"),
     *("missing", "ci", "limit", "v"),
 )
-DETECTOR = ("det", "weights", "prep", "prec", "seed", "env")
+DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
 
 
 def measure_fields(
@@ -134,6 +134,17 @@ def detector_fields(
         "seed": seed if seed is not None else "none",
         "env": environment,
     }
+
+
+def coverage_text(frames: float, units: float) -> str:
+    """The field `cov`: the shares of planned frames and of planned units that have a score, as `0.125/1`."""
+    return "/".join(share(one) for one in (frames, units))
+
+
+def share(value: float) -> str:
+    """A share in [0, 1] to four digits; one below 1 is never rounded up to it."""
+    text = f"{value:.4g}"
+    return "0.9999" if text == "1" and value < 1.0 else text
 
 
 def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR)) -> str:

@@ -337,7 +337,7 @@ def _counts(frames: list[Frame]) -> dict[str, int]:
         "frames": len(frames),
         "real": sum(frame.label == 0 for frame in frames),
         "fake": sum(frame.label == 1 for frame in frames),
-        "videos": len({frame.video for frame in frames}),
+        "videos": len({frame.clip for frame in frames}),
         "identities": len({person for frame in frames for person in frame.identities}),
     }
 

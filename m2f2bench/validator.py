@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,17 @@ from .explaining.comparing import drawn_beside
 from .records import Result, Score
 from .results import Stored, run_name, stored_at
 from .scorer import score_evidence
-from .scoring.intervals import RANGES
-from .signature import DETECTOR, answer_fields, bootstrap_field, differing, measure_fields, short
+from .scoring.detection import AT_HALF
+from .scoring.scale import SCALES, scale_of
+from .signature import (
+    DETECTOR,
+    answer_fields,
+    bootstrap_field,
+    coverage_text,
+    differing,
+    measure_fields,
+    short,
+)
 from .store import RESULT
 
 CLUSTERS = "identity@[0-9a-f]{6}|video@[0-9a-f]{6}|frame"
@@ -89,7 +99,7 @@ def _signature(result: Result) -> list[str]:
     else:
         came_from = (result.threshold.get("from") or {}).get("hash", "")
         wanted = measure_fields(result.dataset, result.split, str(given[0]), given[1] or 0, card, limit, came_from)
-    missing = [key for key in (*wanted, *DETECTOR) if key not in measured]
+    missing = [key for key in (*wanted, *DETECTOR) if key not in measured and key != "cov"]  # older ones lack it
     if missing:
         return [f"signature: the field '{missing[0]}' is missing"]
     problems = []
@@ -102,6 +112,8 @@ def _signature(result: Result) -> list[str]:
         problems.append("signature: detector or protocol is named otherwise in the result")
     if isinstance(card, ProtocolCard) and result.threshold.get("oracle") is not card.threshold.oracle:
         problems.append("threshold: whether it is an oracle must be as its protocol says")
+    if "cov" in measured and measured["cov"] != coverage_text(result.frame_coverage or 0.0, result.coverage):
+        problems.append(f"signature: cov is {measured['cov']}, but the result's coverages are others")
     if len(result.predictions) != 64 or set(result.predictions) - set("0123456789abcdef"):
         problems.append("predictions: 64 hexadecimal digits are wanted, the hash of the rows")
     if sum(result.statuses.values()) != measured["n"]:
@@ -134,8 +146,10 @@ def _numbers(result: Result) -> list[str]:
     wanted = set(result.protocol_card.get("metrics", ()))
     if lacking := sorted(wanted - set(result.metrics)):
         problems.append(f"metrics: '{lacking[0]}' of the protocol is missing")
-    if not 0.0 <= result.coverage <= 1.0:
-        problems.append(f"coverage: {result.coverage} is not between 0 and 1")
+    shares = {"coverage": result.coverage, "frame_coverage": result.frame_coverage}
+    for name, value in shares.items():
+        if value is not None and not 0.0 <= value <= 1.0:
+            problems.append(f"{name}: {value} is not between 0 and 1")
     groups = {"metrics": result.metrics, "average": result.average, **result.methods}
     for group, scores in {**groups, **result.labels, **result.regions}.items():
         problems += [f"{group}.{name}: {why}" for name, score in scores.items() if (why := _wrong(name, score))]
@@ -143,7 +157,9 @@ def _numbers(result: Result) -> list[str]:
 
 
 def _wrong(name: str, score: Score) -> str:
-    low, high = RANGES.get(name.split("@")[0], (0.0, 1.0))
+    if name.removesuffix(AT_HALF) not in SCALES:
+        return "there is no such metric"
+    low, high = scale_of(name).low, scale_of(name).high
     if score.value is None:
         return "" if score.reason else "null without a reason"
     values = [score.value, *(score.ci or ())]
@@ -165,6 +181,8 @@ def _rows(stored: Stored) -> list[str]:
     for key in differing(again.measured, result.measured):
         if key != "v":
             problems.append(f"rows: by them {key} is {again.measured.get(key)}, not {result.measured.get(key)}")
+    if result.frame_coverage is None:  # older results do not tell it
+        again = replace(again, frame_coverage=None)
     mine, theirs = _flat(again), _flat(result)
     if set(mine) != set(theirs):
         return [*problems, f"rows: '{min(set(mine) ^ set(theirs))}' is not what they give"]
@@ -198,7 +216,7 @@ def _draws(stored: Stored) -> list[str]:
 
 def _flat(result: Result) -> dict[str, float | None]:
     groups: dict[str, dict[str, Score]] = {"metrics": result.metrics, "average": result.average, **result.methods}
-    flat: dict[str, Any] = {"coverage": result.coverage}
+    flat: dict[str, Any] = {"coverage": result.coverage, "frame_coverage": result.frame_coverage}
     for group, scores in groups.items():
         for name, score in scores.items():
             flat[f"{group}.{name}"] = score.value

@@ -138,7 +138,7 @@ def test_lost_coverage_fails(cli, faces: Path) -> None:
     words[3] = f"{faces}/few.py:Picky"
     outcome = cli(*words)
     assert baseline["coverage"] == 1.0 and path.exists()
-    assert outcome.status == 1 and "coverage fell from 1 to 0.9" in outcome.err and "error" in outcome.err
+    assert outcome.status == 1 and "coverage of frames fell from 1 to 0.9" in outcome.err and "error" in outcome.err
 
 
 def test_mistakes_are_one_line(cli, one_line, faces: Path) -> None:

@@ -59,7 +59,12 @@ def refusal(path: Path) -> str:
         (HEAD + "a,TRUE,0.5\n", "row 1 has the label 'TRUE'"),
         (HEAD + "a,,0.5\nb,,0.5\n", "row 1 has the label '': 0, 1, real or fake is wanted (1 more like it)"),
         (HEAD + 'a,"0\n1",0.5\n', r"row 1 has the label '0\n1'"),
-        (HEAD + "a,0,nan\n", "row 1 has the score 'nan'"),
+        (HEAD + "a,0,nan\n", "row 1 has the score 'nan', and none of 1 rows has one"),
+        (HEAD + "a,0,\nb,1,NA\n", "row 1 has the score '', and none of 2 rows has one"),
+        ('id,label,score,note\na,0,0.5,"x\nb,1,0.5,y\nc,1,0.5,"z\n', "is a quotation mark left open?"),
+        ('id,label,score,note\na,0,0.5,"x\nb,1,0.5,y\n', "is a quotation mark left open?"),
+        ("id,label,score,status\na,0,,error\nb,1,,ok\n", "row 2 has the score '', and none of 2 rows has one"),
+        (HEAD + "a,0,0.5\nb,1,-nan\n", "row 2 has the score '-nan'"),
         (HEAD + "a,0,0.5\nb,1,inf\n", "row 2 has the score 'inf'"),
         (HEAD + "a,0,-1e-9\n", "row 1 has the score '-1e-9'"),
         (HEAD + "a,0,1.0000001\n", "row 1 has the score '1.0000001'"),
@@ -146,7 +151,6 @@ def test_quoted_newlines_and_commas_belong_to_the_value(tmp_path: Path) -> None:
         ('{"id": "a", "label": 0, "score": 0.1, "identity": ["p", "q"]}', "column identity is of type list"),
         ('{"id": "a", "label": 0, "score": 0.1, "video": {"name": "v"}}', "column video is of type list"),
         ('{"id": "\\ud800", "label": 0, "score": 0.1}', "cannot be read as jsonl"),
-        ('{"id": "a", "label": 0, "score": 0.1}\n{"id": "b", "label": 0}', "row 2 has the score 'None'"),
     ],
 )
 def test_json_lines_that_are_refused(tmp_path: Path, line: str, said: str) -> None:

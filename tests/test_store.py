@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from m2f2bench.errors import ScoreError, StoreError
 from m2f2bench.files import replacing, write_json
 from m2f2bench.records import Prediction
+from m2f2bench.store import KEY as KEY_NAME
 from m2f2bench.store import (
     PREDICTIONS,
     PredictionStore,
+    describe_difference,
     read_key,
     read_parquet,
     write_parquet,
@@ -158,3 +161,61 @@ def test_somebody_elses_parquet(tmp_path: Path) -> None:
     write_parquet(tmp_path / "y.parquet", [Prediction("f", "v", "m", "", 1, "fine", 0.5)])
     with pytest.raises(ScoreError, match="unknown status 'fine'"):
         read_parquet(tmp_path / "y.parquet")
+
+
+def test_the_last_row_of_a_thing_counts(tmp_path: Path) -> None:
+    """A row that was judged again, since its frame had changed, takes the place of the finished one."""
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0, 0.1), row(1, 0.2)])
+        store.finish(["f0", "f1"])
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0, 0.7)])
+        store.append([row(0, 0.8)])
+    with PredictionStore(tmp_path, KEY) as store:
+        assert [one.score for one in store.finish(["f0", "f1"])] == [0.8, 0.2]
+    assert [one.score for one in read_parquet(tmp_path / PREDICTIONS)] == [0.8, 0.2]
+
+
+def test_only_siblings_of_the_same_key_and_name_are_taken(tmp_path: Path) -> None:
+    for folder, key, i in (("d--s--frame", KEY, 0), ("d--s--video", {"detector": "j"}, 1), ("e--s--frame", KEY, 2)):
+        with PredictionStore(tmp_path / folder, key) as store:
+            store.append([row(i)])
+            store.finish([f"f{i}"])
+    with PredictionStore(tmp_path / "d--s--sbi", KEY) as store:
+        assert set(store.siblings("d--s")) == {"f0"}
+        store.append([row(3)])
+        store.finish(["f3"])
+        assert set(store.siblings("d--s")) == {"f0"}  # its own rows are none of another run's
+    with PredictionStore(tmp_path / "other", KEY) as store:
+        assert set(store.siblings("d--s")) == {"f0", "f3"} and set(store.siblings("d")) == {"f0", "f3"}
+
+
+def test_a_status_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    odd = dataclasses.replace(row(1), status="fine")
+    write_parquet(tmp_path / "rows.parquet", [row(0), odd])
+    with pytest.raises(ScoreError, match="frame 'f1' has the unknown status 'fine'"):
+        read_parquet(tmp_path / "rows.parquet")
+
+
+def test_what_two_keys_differ_in_is_said() -> None:
+    held = {"detector": "a", "weights": "1", "torch": "2.4", "root": "x"}
+    assert describe_difference(held, {**held, "torch": "2.5"}) == "torch (2.4 / 2.5)"
+    assert describe_difference(held, {**held, "root": "y"}) == "the dataset's folder"
+    assert describe_difference(held, {"detector": "a", "weights": "2", "torch": "2.4", "root": "x", "timm": "1"}) == (
+        "weights, state or code (1 / 2), timm (none / 1)"
+    )
+    assert describe_difference({}, held) == "" == describe_difference(held, held)
+
+
+def test_rows_of_an_older_version_are_refused(tmp_path: Path) -> None:
+    """Version 0.5 wrote a key without parts: what its rows rest on is not known."""
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0)])
+        store.finish(["f0"])
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(tmp_path / PREDICTIONS)
+    pq.write_table(table.replace_schema_metadata({KEY_NAME: b"0123abcd"}), tmp_path / PREDICTIONS)
+    assert read_key(tmp_path / PREDICTIONS) == {}
+    with pytest.raises(StoreError, match="written by another version"), PredictionStore(tmp_path, KEY):
+        pass

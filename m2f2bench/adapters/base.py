@@ -62,7 +62,7 @@ class Adapter(abc.ABC):
         """
         videos: dict[str, dict[str, list[Frame]]] = {}
         for frame in self.frames(split):
-            videos.setdefault(frame.video, {}).setdefault(frame.picture or frame.id, []).append(frame)
+            videos.setdefault(frame.clip, {}).setdefault(frame.picture or frame.id, []).append(frame)
         chosen = []
         for pictures in videos.values():
             listed = list(pictures.values())

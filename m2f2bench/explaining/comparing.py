@@ -11,13 +11,15 @@ from ..cards import DatasetCard, ExplanationCard
 from ..comparison import Comparison, Pair, corrected, pairs_of, refuse_differing
 from ..errors import ScoreError, near
 from ..protocol import resampling
-from ..records import Result, Score
+from ..records import JUDGE, Result, Score
 from ..results import Stored, beside, stored_at
+from ..rules import TEXT_METRICS
+from ..scoring.explanation import RELEASED
 from ..scoring.paired import Difference, bootstrap_difference
-from ..signature import DETECTOR, measure_signature, short
+from ..signature import DETECTOR, measure_signature, share, short
 from .draws import DRAWS, read_draws
 from .evidence import load_answers
-from .scorer import score_answers
+from .scorer import COUNTED, score_answers
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -68,14 +70,7 @@ def compare_drawn(drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), again
     ScoreError where two differ in what they were asked or how they were scored.
     """
     pairs = pairs_of(list(drawn), against)
-    for one, other in pairs:
-        first, second = drawn[one].result, drawn[other].result
-        refuse_differing(one, first.measured, other, second.measured)
-        if first.statuses != second.statuses and first.measured.get("missing") == "drop":
-            raise ScoreError(
-                f"'{one}' and '{other}' cannot be compared, they answered different questions (coverage "
-                f"{first.coverage:.4g} / {second.coverage:.4g}); take a protocol with missing: wrong"
-            )
+    tested = [DrawnPair(drawn[one], drawn[other], (one, other)) for one, other in pairs]
     first = next(iter(drawn.values())).result
     protocol = ExplanationCard.model_validate(first.protocol_card)
     unknown = [name for name in metrics if name not in protocol.metrics]
@@ -83,7 +78,13 @@ def compare_drawn(drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), again
         raise ScoreError(f"metric '{unknown[0]}' is not one of the protocol's{near(unknown[0], protocol.metrics)}")
     names = list(metrics) or list(protocol.metrics)
     level = resampling(protocol).level
-    found = [Pair(one, other, tuple(_differences(drawn[one], drawn[other], names, level))) for one, other in pairs]
+    asked = [(group, name) for group in ("metrics ", "labels real", "labels fake") for name in names]
+    found = [
+        Pair(*pair, tuple(both.difference(name, group, level) for group, name in asked))
+        for pair, both in zip(pairs, tested, strict=True)
+    ]
+    for pair in found:
+        _refuse_apart(pair)
     return Comparison(
         dataset=first.dataset,
         split=first.split,
@@ -98,20 +99,71 @@ def compare_drawn(drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), again
     )
 
 
-def _differences(one: Drawn, other: Drawn, names: Sequence[str], level: float) -> list[Difference]:
-    groups = ("metrics ", "labels real", "labels fake")
-    return [group_difference(one, other, name, group, level) for group in groups for name in names]
+def _refuse_apart(pair: Pair) -> None:
+    """Raise ScoreError where two explainers have metrics, and none of them on the same questions."""
+    both = [d for d in pair.differences if d.first is not None and d.second is not None]
+    if both and all(d.difference is None for d in both):
+        raise ScoreError(f"'{pair.first}' and '{pair.second}' cannot be compared, they are {both[0].reason}")
 
 
-def group_difference(one: Drawn, other: Drawn, name: str, group: str = "metrics ", level: float = 0.95) -> Difference:
-    """One metric's difference over one group of questions; see `compare_drawn`."""
-    a, b = _value(one.result, group, name), _value(other.result, group, name)
-    title = group.partition(" ")[2]
-    if a is None or b is None:
-        return Difference(title, name, a, b)
-    mine, theirs = (own.draws.get(group, {}).get(name) for own in (one, other))
-    tested = {} if mine is None or theirs is None else bootstrap_difference(mine - theirs, a - b, level)
-    return Difference(title, name, a, b, a - b, **tested)
+class DrawnPair:
+    """Two explainers asked the same questions, drawn as one and the same clusters: the only way to a difference."""
+
+    def __init__(self, first: Drawn, second: Drawn, names: tuple[str, str] | None = None) -> None:
+        """Raise ScoreError unless what was asked, how it is scored and what is drawn as one is the same.
+
+        `names` are used in the message.
+        """
+        one, other = names or (first.result.detector, second.result.detector)
+        refuse_differing(one, first.result.measured, other, second.result.measured)
+        drawn = [[own.result.clusters.get(key) for key in ("by", "n", "independent")] for own in (first, second)]
+        if drawn[0] != drawn[1]:
+            told = " / ".join(f"{n} drawn by {by}" for by, n, _ in drawn)
+            raise ScoreError(
+                f"'{one}' and '{other}' cannot be compared, their clusters differ ({told}): score both again"
+            )
+        self.first, self.second = first, second
+        self._same = bool(first.result.predictions) and first.result.predictions == second.result.predictions
+
+    def difference(self, name: str, group: str = "metrics ", level: float = 0.95) -> Difference:
+        """One metric's difference over one group of questions; none where it is measured on others in the two."""
+        a, b = (_value(own.result, group, name) for own in (self.first, self.second))
+        title = group.partition(" ")[2]
+        if a is None or b is None:
+            return Difference(title, name, a, b)
+        if why := _apart(self.first.result, self.second.result, name):
+            return Difference(title, name, a, b, reason=why)
+        mine, theirs = (own.draws.get(group, {}).get(name) for own in (self.first, self.second))
+        if mine is None or theirs is None:
+            return Difference(title, name, a, b, a - b)
+        if len(mine) != len(theirs):
+            return Difference(title, name, a, b, a - b, reason="no interval: the numbers of resamples differ")
+        return Difference(title, name, a, b, a - b, **bootstrap_difference(mine - theirs, a - b, level, self._same))
+
+
+def _apart(first: Result, second: Result, name: str) -> str:
+    """Why a metric of two results does not stand on the same questions; empty where it does."""
+    part = "texts" if name in TEXT_METRICS else "regions" if name.startswith("region_") else "verdicts"
+    counted = [own.details.get(COUNTED, {}).get(part) for own in (first, second)]
+    if counted[0] == counted[1] and counted[0] is not None:
+        return ""
+    holes = f"(coverage {share(first.coverage)} / {share(second.coverage)})"
+    if None not in counted:
+        return f"measured on different questions {holes}; take a protocol with missing: wrong"
+    if all(_all_count(own, part) for own in (first, second)):
+        return ""
+    return f"measured on questions that are not told {holes}: score the answers again"
+
+
+def _all_count(result: Result, part: str) -> bool:
+    """Whether all questions count for certain, of a result of an older version, which does not tell which do.
+
+    They do where all were answered; and where holes are wrong answers, unless nobody answered any of a kind.
+    """
+    other = RELEASED if part == "verdicts" else JUDGE  # the kind that does not count in it
+    kinds = [one for kind, one in result.details.get("questions", {}).items() if kind != other]
+    some = all(one.get("answered") for one in kinds)
+    return set(result.statuses) == {"ok"} or (some and result.measured.get("missing") == "wrong")
 
 
 def _value(result: Result, group: str, name: str) -> float | None:

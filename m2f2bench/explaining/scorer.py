@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 """Shuffles of the images that image dependence is averaged over."""
+COUNTED = "counted"
+"""The key of a result's `details` that says by PARTS which questions count; results of older versions lack it."""
+PARTS = ("texts", "verdicts", "regions")
 REMARKS = 5
 """Different remarks on answers that a result names."""
 SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
@@ -96,7 +100,8 @@ def _details(evidence: AnswerEvidence) -> dict[str, Any]:
                 "answered": int(((answers.kind == kind) & (answers.status == "ok")).sum()),
             }
             for kind in evidence.protocol.questions
-        }
+        },
+        COUNTED: _counted(evidence),
     }
     without = sum(not refs for refs in answers.references[explained.compared].tolist())
     if without:
@@ -120,6 +125,21 @@ def _details(evidence: AnswerEvidence) -> dict[str, Any]:
         training = {ref for question in evidence.asked.training for ref in question.references}
         told["diversity"] = {k: v for k, v in diversity(texts, training or None).items() if k != "commonest"}
     return told | _remarks(answers) | _usage(answers)
+
+
+def _counted(evidence: AnswerEvidence) -> dict[str, str]:
+    """12 hex digits over which questions' texts, verdicts and regions count, by PARTS: their ids in order.
+
+    Metrics of a part with the same are measured on the same questions. With `missing: drop` those without an answer do
+    not count, and a kind of question that nobody answered never does.
+    """
+    answers, explained = evidence.answers, evidence.explained
+    masks = (explained.compared, explained.judged, explained.grounded)
+    found = {}
+    for part, mask in zip(PARTS, masks, strict=True):
+        ids = "\x1f".join(sorted(answers.question[mask].tolist()))
+        found[part] = hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return found
 
 
 def _remarks(answers: Answers) -> dict[str, Any]:

@@ -8,15 +8,17 @@ from dataclasses import replace
 from ..comparer import refuse_incomparable
 from ..errors import ScoreError
 from ..evidence import Evidence, load_evidence
-from ..explaining.comparing import Drawn, drawn_beside, group_difference
+from ..explaining.comparing import Drawn, DrawnPair, drawn_beside
 from ..protocol import resampling
 from ..results import Stored
-from ..scoring.detection import LOWER_IS_BETTER
-from ..scoring.paired import Judged, difference, holm
+from ..scoring.paired import Judged, Paired
+from ..scoring.scale import worse
+from ..scoring.tails import differences
 from .table import Cell, Table, TableColumn
 
 CHANCE = 0.05
-"""Error of the first kind over all comparisons of the best with the others (Holm's correction)."""
+"""Error of the first kind of "better than every other", which is an intersection-union test (Berger 1982): it is wrong
+only where the best is not better than one of them at least, so that each test at this level is enough."""
 
 
 Grounds = Mapping[tuple[str, str], Evidence | Drawn]
@@ -27,7 +29,7 @@ def mark_best(table: Table, evidence: Grounds) -> Table:
     """The table with `best` set in the cells that are better than every other of their column by a paired test.
 
     `evidence` has what results rest on. Without that of all numbers of a column, or where they
-    do not cover the same frames, nothing is marked in it: nobody knows.
+    do not cover the same frames, or would be drawn as other clusters, nothing is marked in it: nobody knows.
     """
     tests = _Tests(table, evidence)
     rows = [list(row.cells) for row in table.rows]
@@ -57,27 +59,26 @@ class _Tests:
         """The row of the column's best, if it is that beyond chance."""
         if len(cells) < 2 or any((cell.signature, column.protocol) not in self._evidence for cell in cells.values()):
             return None
-        sign = 1.0 if column.metric in LOWER_IS_BETTER else -1.0
+        sign = worse(column.metric)
         best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
-        ps = []
         for other in others:
             p = self._p(column, cells[best], cells[other])
-            if p is None or p > CHANCE:  # then Holm's p is over it too
+            if p is None or p > CHANCE:
                 return None
-            ps.append(p)
-        return best if all(p is not None and p <= CHANCE for p in holm(ps)) else None
+        return best
 
     def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
         one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
-        if isinstance(one, Drawn) or isinstance(other, Drawn):
-            if isinstance(one, Drawn) and isinstance(other, Drawn) and not column.method:
-                return group_difference(one, other, column.metric).p
-            return None
         try:
+            if isinstance(one, Drawn) and isinstance(other, Drawn):
+                return None if column.method else DrawnPair(one, other).difference(column.metric).p
+            if isinstance(one, Drawn) or isinstance(other, Drawn):
+                return None
             refuse_incomparable(one.detector, one, other.detector, other)
+            pair = Paired(self._judge(column, first), self._judge(column, second))
         except ScoreError:
             return None
-        return difference(self._judge(column, first), self._judge(column, second), column.method, column.metric).p
+        return differences([pair], [(column.method, column.metric)], alpha=CHANCE)[0][0].p
 
     def _judge(self, column: TableColumn, cell: Cell) -> Judged:
         key = (cell.signature, column.protocol)

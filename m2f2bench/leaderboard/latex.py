@@ -9,6 +9,7 @@ from itertools import groupby
 from ..markdown import letter
 from .board import Board
 from .table import Cell, Table, TableColumn, legends, title
+from .text import cell_coverage
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -111,7 +112,7 @@ def _legend(table: Table) -> str:
     share = rf"{levels.pop()}\% " if len(levels) == 1 else ""
     parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in cells) else "Values"]
     if any(cell.best for cell in cells):
-        parts.append("bold: better than every other of its column (paired test, Holm, $p<.05$)")
+        parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
     short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
     parts += [short[mark] for mark in legends(table)]
     return "; ".join(parts) + "."
@@ -155,8 +156,8 @@ def _interval(cell: Cell | None) -> str:
     if cell.score.ci:
         low, high = (f"{end:.3f}".replace("-", "$-$") for end in cell.score.ci)
         parts.append(f"[{low}, {high}]")
-    if cell.coverage < 1.0:
-        parts.append(f"coverage {min(cell.coverage, 0.999):.3f}")
+    if told := cell_coverage(cell):
+        parts.append(told)
     return rf"{{\scriptsize {'; '.join(parts)}}}" if parts else ""
 
 

@@ -14,6 +14,7 @@ from ..records import Result
 from ..results import read_stored
 from .board import Board, build_board
 from .render import FORMATS, render, table_markdown
+from .text import coverage
 
 BOARD = "leaderboard"
 HOMES = ("results", "explanations")
@@ -62,9 +63,7 @@ def write_board(board: Board, folder: Path) -> list[Path]:
 def describe_run(board: Board, results: Sequence[Result], folder: Path, files: Sequence[Path]) -> str:
     """What `run` prints: the table, AUC by manipulation, coverage where it is not whole, and where things are."""
     parts = [table_markdown(board.table), *(table_markdown(table) for table in board.methods[:1])]
-    for result in [result for result in results if result.coverage < 1.0]:
-        counts = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
-        place = f"{result.detector} on {result.dataset} ({result.protocol})"
-        parts.append(f"{place}: coverage {result.coverage:.4f}: {counts}")
+    for result in [one for one in results if min(one.coverage, one.frame_coverage or one.coverage) < 1.0]:
+        parts.append(f"{result.detector} on {result.dataset} ({result.protocol}): coverage {coverage(result)}")
     parts.append(f"written to {folder}: {', '.join(path.name for path in files)}, and a folder per run")
     return "\n".join(parts)

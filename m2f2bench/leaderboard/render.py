@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,11 +15,18 @@ from ..published import Figure, by_source
 from .board import Board
 from .latex import to_latex
 from .table import Cell, Table, legends, title
+from .text import cell_coverage
 
-BEST_NOTE = "**bold**: better than every other of its column, by the paired test with Holm's correction (p < .05)."
+BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
+DROPS = re.compile(r"\|missing:[^|]*drop")
+DROP_NOTE = (
+    "Coverage below 1 where the protocol leaves out what has no score (`missing: drop`): "
+    "who is silent where it would be wrong gains by it."
+)
 CSV_COLUMNS = (
     *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
-    *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "in_domain", "reason", "signature"),
+    *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "frame_coverage"),
+    *("in_domain", "reason", "signature"),
 )
 
 
@@ -51,6 +59,8 @@ def table_markdown(table: Table) -> str:
         text += f"{mark} {what}\n\n"
     if any(cell.best for cell in cells):
         text += f"{BEST_NOTE}\n\n"
+    if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in cells):
+        text += f"{DROP_NOTE}\n\n"
     text += "".join(f"- [{i}] {markdown.code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
     return text + "".join(
         f"- [{markdown.letter(i)}] {markdown.code(row.signature)}\n" for i, row in enumerate(table.rows)
@@ -85,12 +95,8 @@ def _shown(cell: Cell | None) -> str:
     text = (f"**{text}**" if cell.best else text) + cell.mark
     if cell.score.ci:
         text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
-    return text + (f" (coverage {_share(cell.coverage)})" if cell.coverage < 1.0 else "")
-
-
-def _share(value: float) -> str:
-    """A share below one, never rounded up to one."""
-    return f"{min(value, 0.999):.3f}"
+    told = cell_coverage(cell)
+    return text + (f" ({told})" if told else "")
 
 
 def to_csv(board: Board) -> str:
@@ -104,11 +110,12 @@ def to_csv(board: Board) -> str:
             place = [column.dataset, column.split, column.protocol, column.metric, column.method]
             head: list[Any] = [row.rank, row.detector, "+".join(row.trained_on), *place]
             if cell is None:
-                writer.writerow([*head, *[""] * 8, "no result", ""])
+                writer.writerow([*head, *[""] * 9, "no result", ""])
                 continue
             low, high = cell.score.ci or (None, None)
             score = cell.score
             numbers = [score.value, low, high, int(cell.best), score.n_real, score.n_fake, cell.coverage]
+            numbers.append(cell.frame_coverage)
             writer.writerow([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature])
     return out.getvalue()
 
@@ -156,6 +163,7 @@ def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     return cell.score.to_json() | {
         "best": cell.best,
         "coverage": cell.coverage,
+        "frame_coverage": cell.frame_coverage,
         "in_domain": cell.in_domain,
         "domain": cell.domain,
         "signature": cell.signature,

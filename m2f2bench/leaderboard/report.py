@@ -8,11 +8,11 @@ from .. import markdown
 from ..comparison import Comparison
 from ..records import Result, Score
 from ..scoring.detection import AT_HALF, AVERAGE, DECISION
-from ..scoring.paired import Difference
+from ..scoring.paired import Difference, p_text
 from ..signature import place_of
 from .explained import describe_explanation
 from .table import title
-from .text import clusters_line, coverage, reasons, shown
+from .text import clusters_line, coverage, holes_line, reasons, shown
 
 ORACLE = "oracle threshold"
 
@@ -42,7 +42,7 @@ def _count(scores: dict[str, Score]) -> str:
 
 def _how(result: Result) -> list[str]:
     unit = result.measured.get("level", "unit")
-    lines = [f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
+    lines = [f"in brackets: {unit}s, real + fake; coverage {coverage(result)}", *holes_line(result, "frames", "score")]
     value, policy = result.threshold.get("value"), result.threshold.get("policy")
     if policy is not None and value is not None:
         at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"
@@ -55,11 +55,8 @@ def _how(result: Result) -> list[str]:
 def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods: bool = False) -> str:
     """A Markdown table with a row per pair and metric; of more than two detectors the first metric unless told."""
     wanted = list(metrics) or list(found.metrics if len(found.pairs) == 1 else found.metrics[:1])
-    rows = []
-    for pair in found.pairs:
-        for d in pair.differences:
-            if d.metric in wanted and (methods or not d.group):
-                rows.append([pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)])
+    shown = [(p, d) for p in found.pairs for d in p.differences if d.metric in wanted and (methods or not d.group)]
+    rows = [[pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)] for pair, d in shown]
     heads = ["A", "B", "metric", "A", "B", "A - B", f"{100 * found.level:g}% interval", "p", "p (Holm)", "test"]
     if len(found.pairs) == 1:
         pair = found.pairs[0]
@@ -75,6 +72,8 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
     notes = [f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all", f"`{found.signature}`"]
     if found.oracle:
         notes.insert(0, f"decisions at an {ORACLE}, picked on the very scores: see those at {AT_HALF[1:]}")
+    told = [d for _, d in shown]
+    notes = [*_reasons(told), *_bounds(told), *notes]
     return text + "".join(f"- {note}\n" for note in [*notes, *(f"`{s}`" for s in found.detectors.values())])
 
 
@@ -90,10 +89,32 @@ def _numbers(d: Difference) -> list[str]:
 
     interval = f"[{d.ci[0]:+.3f}, {d.ci[1]:+.3f}]" if d.ci else "–"
     test = d.test + (f" ({' : '.join(str(n) for n in d.counts.values())})" if d.counts else "")
-    return [number(d.first), number(d.second), number(d.difference, "+.3f"), interval, _p(d.p), _p(d.holm), test or "–"]
+    ps = [_p(d.p, d.bound), _p(d.holm, d.holm_bound)]
+    return [number(d.first), number(d.second), number(d.difference, "+.3f"), interval, *ps, test or "–"]
 
 
-def _p(p: float | None) -> str:
+def _p(p: float | None, bound: bool) -> str:
+    """As a cell: `.0123`, `<.0001`, `≤.0020`."""
     if p is None:
         return "–"
-    return "<.0001" if p < 0.0001 else f"{p:.4f}".lstrip("0") if p < 1 else "1"
+    text = p_text(p, bound).removeprefix("= ").replace(" ", "")
+    return text.replace("0.", ".", 1).replace("1.0000", "1")
+
+
+def _bounds(shown: Sequence[Difference]) -> list[str]:
+    """What `≤` means, where it stands."""
+    draws = sorted({d.draws for d in shown if (d.bound or d.holm_bound) and d.draws})
+    if not any(d.bound or d.holm_bound for d in shown):
+        return []
+    times = f"{draws[0]:,}" if len(draws) == 1 else f"{draws[0]:,} to {draws[-1]:,}" if draws else "the"
+    return [f"≤: p is at most that; in none of {times} resamples does the difference reach zero"]
+
+
+def _reasons(shown: Sequence[Difference]) -> list[str]:
+    """Why there is no interval or no test, each reason once with where it holds."""
+    places: dict[str, list[str]] = {}
+    for d in shown:
+        if d.reason:
+            places.setdefault(d.reason, []).append(" ".join(part for part in (title(d.metric), d.group) if part))
+    names = {reason: list(dict.fromkeys(found)) for reason, found in places.items()}
+    return [f"{', '.join(found[:4])}{', …' if len(found) > 4 else ''}: {why}" for why, found in names.items()]

@@ -10,7 +10,8 @@ from typing import Literal
 from ..cards import Column, LeaderboardCard, corpus_of
 from ..records import Result, Score
 from ..scoring.curve import PAUC_MAX_FPR
-from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES, LOWER_IS_BETTER
+from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES
+from ..scoring.scale import worse
 from ..signature import DETECTOR, differing, measure_signature, place_of, short
 
 TITLES = {
@@ -45,6 +46,10 @@ EXPLANATION_HEADLINES = (
     *("bleu", "rouge_l", "cider", "meteor", "bertscore_f1"),
     *("verdict_accuracy", "verdict_f1", "consistency", "region_f1"),
 )
+
+
+BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
+"""What makes results those of one detector: neither the machine it ran on nor how much of a dataset it covered."""
 
 
 def title(metric: str) -> str:
@@ -91,9 +96,9 @@ LEGENDS = {
 class Cell:
     """One number with what it rests on.
 
-    `domain` is `dataset` where the detector was trained on that dataset, `corpus` where it was trained on another of
-    the same people and videos, empty where on neither. `best` where paired tests say that it is better than every other
-    of its column.
+    `coverage` is of units, `frame_coverage` of frames (None where a result does not tell it). `domain` is `dataset`
+    where the detector was trained on that dataset, `corpus` where it was trained on another of the same people and
+    videos, empty where on neither. `best` where paired tests say that it is better than every other of its column.
     """
 
     score: Score
@@ -101,6 +106,7 @@ class Cell:
     domain: Literal["", "dataset", "corpus"]
     signature: str
     best: bool = False
+    frame_coverage: float | None = None
 
     @property
     def in_domain(self) -> bool:
@@ -191,10 +197,12 @@ def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
 def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | None) -> list[Row]:
     grouped: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        grouped.setdefault((result.detector, short(result.measured, DETECTOR)), []).append(result)
+        grouped.setdefault((result.detector, short(result.measured, BY)), []).append(result)
     rows = []
     corpus = cache(corpus_of)
     for (detector, signature), own in grouped.items():
+        whole = {short(result.measured, DETECTOR) for result in own}  # they may differ in coverage and environment
+        signature = whole.pop() if len(whole) == 1 else signature
         cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):
             rows.append(Row(detector, own[0].training_datasets, signature, cells, None))
@@ -228,14 +236,15 @@ def _cell(column: TableColumn, results: Sequence[Result], corpus: Callable[[str]
             scores = groups.get(column.method, {})
             if column.metric in scores:
                 domain = domain_of(result, corpus)
-                return Cell(scores[column.metric], result.coverage, domain, result.signature)
+                score, signature = scores[column.metric], result.signature
+                return Cell(score, result.coverage, domain, signature, frame_coverage=result.frame_coverage)
     return None
 
 
 def _ranked(rows: list[Row], columns: Sequence[TableColumn], key: int) -> list[Row]:
     if not columns:
         return rows
-    sign = 1.0 if columns[key].metric in LOWER_IS_BETTER else -1.0
+    sign = worse(columns[key].metric)
 
     def value(row: Row) -> float | None:
         cell = row.cells[key]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..records import Result, Score
 from ..scoring.intervals import FEW_CLUSTERS
-from .table import title
+from ..signature import share
+from .table import Cell, title
 
 
 def shown(score: Score) -> str:
@@ -15,9 +16,35 @@ def shown(score: Score) -> str:
 
 
 def coverage(result: Result) -> str:
-    """The share that counts, and what became of the rest."""
+    """The share of units that counts, that of frames where it is another, and what became of the rest."""
     holes = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
-    return f"{min(result.coverage, 1.0):.4g}" + (f" ({holes})" if holes else "")
+    frames = result.frame_coverage
+    apart = "" if frames is None or frames in (1.0, result.coverage) else f", of the frames {share(frames)}"
+    return f"{share(result.coverage)}{apart}" + (f" ({holes})" if holes else "")
+
+
+def cell_coverage(cell: Cell) -> str:
+    """What a cell says of its coverage, of units and of frames; empty where both are whole or the latter not told."""
+
+    def short(value: float) -> str:
+        return f"{min(value, 0.999):.3f}"  # never rounded up to one
+
+    frames = cell.frame_coverage
+    if frames is None or frames in (1.0, cell.coverage):
+        return f"coverage {short(cell.coverage)}" if cell.coverage < 1.0 else ""
+    return f"coverage {short(cell.coverage) if cell.coverage < 1.0 else '1'}, of frames {short(frames)}"
+
+
+def holes_line(result: Result, units: str, what: str) -> list[str]:
+    """What has no score or answer counts as, and a warning where that lets silence pay; empty where all have one."""
+    n = sum(count for status, count in result.statuses.items() if status != "ok")
+    if not n:
+        return []
+    rule = str(result.measured.get("missing"))
+    line = f"{n:,} of {sum(result.statuses.values()):,} {units} have no {what} (the protocol's missing: {rule})"
+    if "drop" in rule:
+        line += ": they are left out, so that who is silent where it would be wrong gains by it"
+    return [line]
 
 
 def clusters_line(result: Result, unit: str) -> list[str]:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from ..records import FAKE, REAL, Score
 from . import detection
-from .curve import PAUC_LEAST
 from .delong import auc_variance, logit_wald, placements
 from .detection import AT_HALF, AVERAGE, DECISION, OVERALL, Cut, Values
 from .rows import Units
-from .sample import plain, resampled
+from .sample import Sample, plain, resampled
+from .scale import RANGES as RANGES
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -28,14 +28,6 @@ FEWEST_DEFINED = 0.5
 """An interval is given where the metric is defined in at least this share of the resamples."""
 ONE_CLASS_IS_ENOUGH = frozenset({"accuracy", "log_loss", "brier", "ece"})
 FAKES_ARE_ENOUGH = frozenset({"recall"})
-RANGES = {
-    "mcc": (-1.0, 1.0),
-    "log_loss": (0.0, math.inf),
-    "pauc": (PAUC_LEAST, 1.0),
-    "cider": (0.0, 10.0),
-    "bertscore_f1": (-math.inf, 1.0),
-}
-"""Where a metric's range is not [0, 1]."""
 FEW_CLUSTERS = 40
 """With 10, 20 and 40 videos 95% intervals of the AUC held the truth in 86, 92 and 94% of 1,000 simulated cases."""
 NO_SPREAD = 1e-12
@@ -65,13 +57,23 @@ class Scored:
 
 
 class Members(NamedTuple):
-    """A group's units: how many, in how many clusters, and how many pairs of one real and one fake cluster."""
+    """A group's units: how many of each class, in how many clusters, and how many clusters hold both classes."""
 
     n_real: int
     n_fake: int
     clusters_real: int
     clusters_fake: int
-    pairs: int
+    mixed: int
+
+    @property
+    def clusters(self) -> int:
+        """All clusters that hold a unit."""
+        return self.clusters_real + self.clusters_fake - self.mixed
+
+    @property
+    def pairs(self) -> int:
+        """How many disjoint pairs of a real and a fake cluster there are."""
+        return min(self.clusters_real, self.clusters_fake, self.clusters // 2)
 
 
 def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resampling) -> Scored:
@@ -94,7 +96,7 @@ def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resa
         if group != OVERALL and len(units.methods) == 1 and (units.label == FAKE).any():  # the same units
             groups[group] = dict(groups[OVERALL])
             continue
-        judge = _Judge(units, group, cut, resampling, _members(units, group))
+        judge = _Judge(units, group, cut, resampling, members(units, group))
         resamples = drawn.get(group, {})
         groups[group] = {name: judge.score(name, float(value[0]), resamples.get(name)) for name, value in found.items()}
     overall, average = groups.pop(OVERALL), groups.pop(AVERAGE, {})
@@ -119,13 +121,17 @@ def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Resamplin
     """
     if resampling.resamples == 0 or len(units.score) == 0 or units.n_clusters < 2 or not names:
         return {}
-    cuts = (0.5, cut.value) if cut.how == "fixed" else (0.5,)
-    sample = resampled(units, cuts, resampling.seed)
+    sample = sample_of(units, cut, resampling.seed)
     draws = sample.draws(resampling.resamples, resampling.seed)
     pieces = over_draws(draws, lambda weights: detection.evaluate(sample, weights, names, cut))
     return {
         group: {name: np.concatenate([piece[group][name] for piece in pieces]) for name in names} for group in pieces[0]
     }
+
+
+def sample_of(units: Units, cut: Cut, seed: int, most: int = 0) -> Sample:
+    """The units for resampling; `most`: more distinct scores than that are joined (see `sample.resampled`)."""
+    return resampled(units, (0.5, cut.value) if cut.how == "fixed" else (0.5,), seed, most)
 
 
 def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T]:
@@ -182,15 +188,65 @@ def auc_interval(
     return found.value, found.ci
 
 
-def _members(units: Units, group: str) -> Members:
+def members(units: Units, group: str) -> Members:
+    """The members of a group: all fakes for OVERALL and AVERAGE, else a method's, and all reals."""
     real = units.label == REAL
     fake = units.fakes("" if group == AVERAGE else group)
     holds = np.zeros((2, units.n_clusters), dtype=bool)
     holds[REAL, units.cluster[real]] = True
     holds[FAKE, units.cluster[fake]] = True
     of_real, of_fake = (int(n) for n in holds.sum(axis=1))
-    pairs = min(of_real, of_fake, int(holds.any(axis=0).sum()) // 2)
-    return Members(int(real.sum()), int(fake.sum()), of_real, of_fake, pairs)
+    return Members(int(real.sum()), int(fake.sum()), of_real, of_fake, int(holds.all(axis=0).sum()))
+
+
+def refused(name: str, m: Members, drawn: Floats | None) -> str:
+    """Why resamples [B] of a metric's values, or of two detectors' differences, tell nothing; empty where they do.
+
+    One rule for an interval (`score`) and for a test (`compare`, `check`, boards).
+    """
+    if why := too_fine(name, m):
+        return why
+    alone = [
+        word for word, n, k in (("real", m.n_real, m.clusters_real), ("fake", m.n_fake, m.clusters_fake)) if n and k < 2
+    ]
+    if drawn is None or alone:
+        return f"no interval: all {' and all '.join(alone) or 'scored'} units are of one cluster"
+    defined = int((~np.isnan(drawn)).sum())
+    return (
+        f"no interval: defined in {defined} of {len(drawn)} resamples" if defined < FEWEST_DEFINED * len(drawn) else ""
+    )
+
+
+def too_fine(name: str, m: Members) -> str:
+    """Why a metric at a low false positive rate estimates another rate than it names; empty where it does not."""
+    if m.n_real >= detection.FALSE_POSITIVES.get(name, 0):
+        return ""
+    return f"{m.n_real} real units allow no false positive at this rate: taken at none, no interval"
+
+
+def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
+    """How many independent trials stand behind a metric that is at an end of its range.
+
+    With a metric at θ that many clusters all come out right with a chance of at most θ to this power. Where the metric
+    is a mean over units that is the number of their clusters: of all (accuracy, Brier score), of fakes (recall), of
+    those called fake (precision). The mean of both classes' shares has a cluster of one class count with one of the
+    other. All else compares a real with a fake: disjoint pairs of clusters. The methods' mean has that of the method
+    with the fewest: it is 1 only where each is.
+    """
+    if group == AVERAGE and len(units.methods) > 1:
+        return min(trials(units, method, name, threshold) for method in units.methods)
+    m, metric = members(units, group), name.removesuffix(AT_HALF)
+    if not m.n_real or not m.n_fake or metric in ("accuracy", "brier"):
+        return m.clusters
+    if metric == "recall":
+        return m.clusters_fake
+    if metric == "balanced_accuracy":
+        return m.mixed + 2 * min(m.clusters_real - m.mixed, m.clusters_fake - m.mixed)
+    if metric == "precision" and threshold is not None:
+        kept = (units.label == REAL) | units.fakes("" if group == AVERAGE else group)
+        called = kept & (units.score >= (0.5 if metric != name else threshold))
+        return len(np.unique(units.cluster[called]))
+    return m.pairs
 
 
 @dataclass(frozen=True)
@@ -207,9 +263,7 @@ class _Judge:
         n_real, n_fake = self.members.n_real, self.members.n_fake
         if reason := self._undefined(name, value):
             return Score(None, n_real, n_fake, reason=reason)
-        notes = []
-        if n_real < detection.FALSE_POSITIVES.get(name, 0):
-            notes.append(f"{n_real} real units allow no false positive at this rate: taken at none, no interval")
+        notes = [why] if (why := too_fine(name, self.members)) else []
         ci = None
         if self.resampling.resamples > 0 and not notes:
             many = self.group == AVERAGE and len(self.units.methods) > 1
@@ -254,21 +308,18 @@ class _Judge:
 
     def _percentile(self, name: str, value: float, drawn: Floats | None) -> tuple[tuple[float, float] | None, str]:
         metric, level = name.removesuffix(AT_HALF), self.resampling.level
-        least, greatest = RANGES.get(metric, (0.0, 1.0))
-        m = self.members
-        counts = {w: k for w, n, k in (("real", m.n_real, m.clusters_real), ("fake", m.n_fake, m.clusters_fake)) if n}
-        alone = [word for word, k in counts.items() if k < 2]
-        if drawn is None or alone:
-            return None, f"no interval: all {' and all '.join(alone) or 'scored'} units are of one cluster"
+        least, greatest = RANGES[metric]
+        why = refused(name, self.members, drawn)
+        if drawn is None or why:
+            return None, why
         defined = drawn[~np.isnan(drawn)]
-        if len(defined) < FEWEST_DEFINED * len(drawn):
-            return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"
         defined = defined - self._biases(name) * (defined.mean() - value)
         low, high = np.clip(np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]), least, greatest)
         if high - low < NO_SPREAD and min(value - least, greatest - value) < NO_SPREAD:
             if math.isinf(greatest):
                 return None, "no interval: all resamples agree"
-            return boundary(value, m.pairs or max(counts.values()), level, least), ""
+            n = trials(self.units, self.group, name, pick_threshold(self.units, self.cut))
+            return boundary(value, n, level, least), ""
         # With few units a step of the statistic can lie outside its own percentiles.
         return (min(float(low), value), max(float(high), value)), ""
 

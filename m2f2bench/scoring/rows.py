@@ -65,8 +65,9 @@ class Units:
 
     `label` int64, `score` float64, `method` and `video` strings, `cluster` int64 in 0 … `n_clusters` - 1, all [N].
     A score is in [0, 1], or ±infinity for a unit that has none and counts as wrong. `coverage` in [0, 1] is the share
-    of planned units that have a score of their own. `methods` are the manipulations that were planned, scored or not.
-    Clusters are numbered over the planned units; `clustered_by` is `identity`, `video` or `frame`.
+    of planned units that have a score of their own, `frame_coverage` in [0, 1] that of planned frames: a video with one
+    scored frame of eight has the one and an eighth of the other. `methods` are the manipulations that were planned,
+    scored or not. Clusters are numbered over the planned units; `clustered_by` is `identity`, `video` or `frame`.
     """
 
     label: npt.NDArray[np.int64]
@@ -78,6 +79,7 @@ class Units:
     coverage: float
     methods: tuple[str, ...]
     clustered_by: str = "frame"
+    frame_coverage: float = 1.0
 
     def fakes(self, method: str = "") -> npt.NDArray[np.bool_]:
         """Whether each unit is a fake, bool [N]; with `method`, of that manipulation."""

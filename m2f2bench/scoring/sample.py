@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,19 +64,21 @@ class Levels:
         return int(np.searchsorted(-self.high, -threshold, side="right"))
 
 
-def make_levels(scores: Floats, cuts: tuple[float, ...], join: bool) -> tuple[Levels, npt.NDArray[np.int64]]:
+def make_levels(scores: Floats, cuts: tuple[float, ...], most: int) -> tuple[Levels, npt.NDArray[np.int64]]:
     """The levels of scores [N] and each unit's level, int64 [N].
 
-    With `join`, more than MAX_LEVELS distinct scores are joined into about JOINED_LEVELS levels of equal numbers of
-    units, none across a threshold of `cuts` or an edge of a reliability bin.
+    More than `most` distinct scores (0: any number is kept) are joined into about `most` levels, or JOINED_LEVELS where
+    that is less, of equal numbers of units, none across a threshold of `cuts` or an edge of a reliability bin.
     """
     values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     if len(values) == 0:  # one level without a unit: everything of it is undefined
         values, counts = np.array([0.5]), np.array([0])
     level = np.arange(len(values))
-    if join and len(values) > MAX_LEVELS:
+    if most and len(values) > most:
         rank = np.cumsum(counts) - counts
-        keys = [rank * JOINED_LEVELS // len(scores), _bin(values), *((values >= cut).astype(np.int64) for cut in cuts)]
+        wanted = min(most, JOINED_LEVELS)
+        keys = [rank * wanted // len(scores), _bin(values), np.isinf(values).astype(np.int64)]
+        keys += [(values >= cut).astype(np.int64) for cut in cuts]
         new = np.any([np.diff(key) != 0 for key in keys], axis=0)
         level = np.concatenate([[0], np.cumsum(new)])
     level = level[-1] - level  # the highest first
@@ -122,16 +124,25 @@ class Sample:
         """Weights of the clusters, float64 [C, B] in pieces; see `cluster_draws`."""
         return cluster_draws(self.n_clusters, resamples, seed, CHUNK // max(len(self.levels), self.n_clusters, 1))
 
+    def together(self) -> Sample:
+        """The same with all fakes under one name: what is asked of all methods together takes one curve alone."""
+        if len(self.methods) < 2:
+            return self
+        return replace(self, parts=(self.parts[0], sum(self.parts[2:], self.parts[1])), methods=("",))
 
-def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0) -> Iterator[Floats]:
+
+def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, skip: int = 0) -> Iterator[Floats]:
     """Weights of C clusters, float64 [C, B] in pieces: how often each is drawn, with replacement, C in all.
 
     The draws depend on C and the seed alone (not on the `width` of the pieces; 0: what memory allows), so that all
-    detectors on the same data get the same.
+    detectors on the same data get the same, and the first of many are those of few. `skip`: how many of the
+    `resamples` are left out at the start.
     """
     rng = np.random.default_rng(seed)
     width = max(1, width or CHUNK // max(n_clusters, 1))
-    for start in range(0, resamples, width):
+    for _ in range(skip):
+        rng.integers(0, n_clusters, n_clusters)
+    for start in range(skip, resamples, width):
         drawn = [
             np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
             for _ in range(min(width, resamples - start))
@@ -141,22 +152,22 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0) ->
 
 def plain(units: Units, cuts: tuple[float, ...] = ()) -> Sample:
     """The units as they are, all in one cluster: for the plain values, by weights of [[1.0]]."""
-    return _sample(units, np.zeros(len(units.score), dtype=np.int64), 1, cuts, False)
+    return _sample(units, np.zeros(len(units.score), dtype=np.int64), 1, cuts, 0)
 
 
-def resampled(units: Units, cuts: tuple[float, ...], seed: int) -> Sample:
-    """The units for resampling by cluster, with what is too fine for it joined (MAX_LEVELS, MAX_CLUSTERS)."""
+def resampled(units: Units, cuts: tuple[float, ...], seed: int, most: int = 0) -> Sample:
+    """The units for resampling by cluster, with what is too fine for it joined (MAX_CLUSTERS, MAX_LEVELS or `most`)."""
     cluster, n = units.cluster, units.n_clusters
     if n > MAX_CLUSTERS:
         place = np.random.default_rng(seed).permutation(n) % MAX_CLUSTERS
         cluster, n = place[cluster], MAX_CLUSTERS
-    return _sample(units, cluster, n, cuts, True)
+    return _sample(units, cluster, n, cuts, most or MAX_LEVELS)
 
 
-def _sample(units: Units, cluster: npt.NDArray[np.int64], n: int, cuts: tuple[float, ...], join: bool) -> Sample:
+def _sample(units: Units, cluster: npt.NDArray[np.int64], n: int, cuts: tuple[float, ...], most: int) -> Sample:
     from scipy.sparse import coo_array
 
-    levels, level = make_levels(units.score, cuts, join)
+    levels, level = make_levels(units.score, cuts, most)
     groups = [units.label == REAL]
     groups += [(units.label == FAKE) & (units.method == method) for method in units.methods]
     parts = []

@@ -109,13 +109,15 @@ def never_twice(augmentation: AugmentationSettings) -> str:
 
 
 def clip_key(network: PaperNetwork) -> str:
-    """A hash of all that decides the features: the image tower's weights, its precision, the depths read."""
+    """A hash of all that decides the features: the image tower's weights, its precision, the depths read, torch's
+    version and the kind of device."""
     digest = hashlib.blake2b(digest_size=12)
     tower = {**network.clip.vision_model.state_dict(), **network.clip.visual_projection.state_dict()}
     for name, value in tower.items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    digest.update(repr((network.depths, network.options.clip_precision)).encode())
+    device = next(iter(tower.values())).device.type
+    digest.update(repr((network.depths, network.options.clip_precision, torch.__version__, device)).encode())
     return digest.hexdigest()
 
 

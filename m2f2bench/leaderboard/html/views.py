@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ...comparison import FIELDS
-from ...scoring.detection import AT_HALF, AVERAGE, DECISION, LOWER_IS_BETTER
+from ...scoring.detection import AVERAGE, DECISION
+from ...scoring.scale import lower_is_better
 from ...signature import DETECTOR, MEASURE
 from ..board import Board
 from ..table import Cell, Row, Table, TableColumn, title
+from ..text import cell_coverage
 
 WORDS = FIELDS | {
     "ci": "intervals (level, drawn by, resamples)",
@@ -21,6 +23,7 @@ WORDS = FIELDS | {
     "prep": "preprocessing",
     "prec": "precision",
     "seed": "seed",
+    "cov": "coverage (share of frames / of units with a score)",
 }
 """The signature's fields in words."""
 MEAN = "mean of the manipulations"
@@ -174,7 +177,7 @@ class Viewer:
         if column.metric in DECISION and "ORACLE" in column.signature:
             detail.append("oracle threshold")
         detail += [column.note] if column.note else []
-        lower = column.metric.removesuffix(AT_HALF) in LOWER_IS_BETTER
+        lower = lower_is_better(column.metric)
         counts = _usual_counts(cells)
         return ColumnView(label, full, place, column.dataset, " · ".join(detail), counts, lower, measure)
 
@@ -196,7 +199,7 @@ class Viewer:
             "null",
             "null",
             counts=counts if counts != column.counts else "",
-            coverage=share(cell.coverage) if cell.coverage < 1.0 else "",
+            coverage=cell_coverage(cell),
             reason=score.reason or "",
             in_domain=cell.in_domain,
             mark=cell.mark,
@@ -251,11 +254,6 @@ def number(value: float) -> str:
     """Three decimals, with a true minus sign; what rounds to zero has none."""
     text = f"{value:.3f}"
     return text.replace("-", "" if float(text) == 0.0 else "−")
-
-
-def share(value: float) -> str:
-    """A share below one, never rounded up to one."""
-    return f"{min(value, 0.999):.3f}"
 
 
 def _counts(cell: Cell) -> str:

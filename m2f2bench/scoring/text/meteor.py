@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 JAR = "meteor-1.5.jar"
 MEMO = "meteor.jsonl"
 OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
+PROGRAM = " ".join((JAR, *OPTIONS))
+"""Stamp of what it told: another program, or another way to call it, would tell something else."""
 MEMORY = ("-Xmx2G", "-XX:+UseParallelGC")
 """What Java may take. Reading the paraphrases is all but the whole time, and a fifth less with this collector."""
 COUNTS = 23
@@ -46,12 +48,12 @@ def meteor_counts(items: Items) -> Floats:
     asked = [" ||| ".join(["SCORE", *map(_field, references), _field(text)]) for text, references in items.pairs]
     keys = [hashlib.blake2b(line.encode(), digest_size=16).hexdigest() for line in asked]
     with Memo(cache_folder() / MEMO) as memo:
-        known = {key: memo.get(key, JAR) for key in keys}
+        known = {key: memo.get(key, PROGRAM) for key in keys}
         unknown = {key: line for key, line in zip(keys, asked, strict=True) if known[key] is None}
         if unknown:
             for key, row in zip(unknown, _matched(list(unknown.values())), strict=True):
                 known[key] = row
-                memo.put(key, JAR, row)
+                memo.put(key, PROGRAM, row)
     rows = np.array([known[key] for key in keys], dtype=np.float64).reshape(len(items.pairs), COUNTS)
     whole = (rows[:, 20] == 1.0) & (rows[:, 21] == rows[:, 0]) & (rows[:, 22] == rows[:, 1])
     rows[whole, 20] = 0.0

@@ -210,12 +210,11 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
     if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
         return None
     if path.is_dir() and not (path / "card.yaml").is_file():
-        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=str(path.resolve()))
+        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=".").placed(path.resolve())
     if path.suffix in (".csv", ".jsonl") and path.is_file():
-        root = path.resolve().parent
-        return DatasetCard(
-            name=_slug(path.stem), adapter="folder", root=str(root), options={"manifest": path.resolve().name}
-        )
+        options = {"manifest": path.resolve().name}
+        card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)
+        return card.placed(path.resolve().parent)
     return None
 
 
@@ -226,8 +225,9 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
         card: Card = reference
     elif is_file_reference(reference):
         path, _, attribute = reference.rpartition(":")
-        absolute = f"{Path(path).expanduser().resolve()}:{attribute}"
-        card = model.model_validate({"name": _slug(f"{Path(path).stem}.{attribute}"), key: absolute})
+        place = Path(path).expanduser().resolve()
+        told = {"name": _slug(f"{Path(path).stem}.{attribute}"), key: f"{place.name}:{attribute}"}
+        card = model.model_validate(told).placed(place.parent)
     elif find_card(kind, reference) is None and reference in registry.names():
         card = model.model_validate({"name": reference, key: reference})
     else:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,14 +16,18 @@ from .adapters.base import Adapter
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
 from .errors import DataError, DetectorError, near
-from .files import make_folder, write_json, write_text
+from .files import make_folder, replacing, write_json, write_text
+from .identity import UNKNOWN, code_digest
 from .loading import Dataset, detector_card, load_dataset
+from .places import moved, without_folders
 from .protocol import check_unique, list_frames, spread
 from .records import Conversation, Frame
+from .registry import is_file_reference
 from .rules import FrameSelection
 from .scoring.delong import auc_or_none
 from .settings import StageSettings, TrainingSettings
 from .signature import versions
+from .sources import Unidentified, user_classes
 from .training.job import FitReport, Talk, TrainingJob
 from .version import __version__
 
@@ -74,12 +79,14 @@ def train(
             settings = settings.model_copy(update={"seed": seed})
         training, validation = split_frames(place, settings)
     fingerprint = data_fingerprint(place.adapter, training, validation)
-    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage)])]
+    source = _Source.of(card, cls)
+    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage), source.code])]
     identity = _identity(card, settings, place, stage, fingerprint, *more)
     folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
     if _finished(folder, identity, resume):
         return folder / CARD
     make_folder(folder)
+    source.check(folder)
     job = TrainingJob(
         card=card,
         settings=settings,
@@ -98,7 +105,7 @@ def train(
     report = cls.fit(job)
     place.adapter.close()
     if is_main_process():
-        _write(job, report, place, fingerprint)
+        _write(job, report, place, fingerprint, source)
     return folder / CARD
 
 
@@ -230,18 +237,59 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
     return True
 
 
-def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: str) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """The Python file that a card names as its backend, as it was when training began; of others all is empty.
+
+    A copy goes beside the trained weights, so that their folder can be moved. `code` is a hash of all that is the
+    user's own in the detector's class.
+    """
+
+    name: str = ""
+    content: bytes = b""
+    code: str = ""
+
+    @classmethod
+    def of(cls, card: DetectorCard, backend: type) -> _Source:
+        try:
+            code = code_digest(backend).hex() if user_classes(backend) else ""
+        except Unidentified:
+            code = UNKNOWN
+        if not is_file_reference(card.backend):
+            return cls(code=code)
+        path = card.folder / Path(card.backend.rpartition(":")[0]).expanduser()
+        return cls(path.name, path.read_bytes(), code)
+
+    def check(self, folder: Path) -> None:
+        """Raise DetectorError where the copy would take another file's place."""
+        place = folder / self.name
+        if self.name and place.exists() and place.read_bytes() != self.content:
+            raise DetectorError(f"'{folder}' holds another '{self.name}': give another --out, or remove it")
+
+    def backend(self, card: DetectorCard) -> str:
+        """The backend as the trained card names it."""
+        return f"{self.name}:{card.backend.rpartition(':')[2]}" if self.name else card.backend
+
+    def write(self, folder: Path) -> None:
+        """Put the copy into the folder."""
+        if self.name:
+            with replacing(folder / self.name) as temporary:
+                temporary.write_bytes(self.content)
+
+
+def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: str, source: _Source) -> None:
     card, out = job.card, job.out
     before = [*([job.start] if job.start is not None else []), card]
     seen = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
     sources = [*(name for one in before for name in one.training_sources), dataset.card.corpus]
     trained = card.model_copy(
         update={
+            "backend": source.backend(card),
             "weights": report.weights.name,
             "training_datasets": tuple(seen),
             "training_sources": tuple(dict.fromkeys(sources)),
             "training": job.settings,
-            "options": {**card.options, **report.options},
+            "options": moved({**card.options, **report.options}, [one.folder for one in before], out),
             "input": report.input or card.input,
         }
     )
@@ -252,8 +300,8 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
         "training_sources": list(trained.training_sources),
         "stage": job.stage,
         "seed": job.settings.seed,
-        "card": card.model_dump(mode="json"),
-        "dataset_card": dataset.card.model_dump(mode="json"),
+        "card": without_folders(card.model_dump(mode="json")),
+        "dataset_card": without_folders(dataset.card.model_dump(mode="json")),
         "settings": job.settings.model_dump(mode="json"),
         "data_fingerprint": fingerprint,
         "n_train": _counts(job.train),
@@ -268,6 +316,7 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
     told = trained.model_dump(mode="json", exclude_defaults=True)
     if report.input is not None:  # in full: what is left out would be asked of the network again
         told["input"] = trained.input.model_dump(mode="json")
+    source.write(out)
     write_text(out / CARD, yaml.safe_dump(told, sort_keys=False, width=110))
     write_json(out / RECORD, record)  # last: its presence means that the training is finished
 

@@ -105,6 +105,26 @@ def test_reading_and_digest_are_of_the_file(root: Path) -> None:
         adapter.read(frame)
 
 
+def test_altered_regions_are_those_that_annotators_found_fake(root: Path) -> None:
+    """Of a real image none; of a fake those of its neutral questions; the question about the whole image names none."""
+    adapter = DDVQAAdapter(root)
+    assert adapter.altered_regions("test") == {"5_056": frozenset(), "6_120_118": {"eyes"}}
+    other = {"5_056": {"0": asked("Does the nose look x?", "No.")}}
+    write(root / "DQ_FF++/test_set/Original/Original.json", json.dumps(other))
+    assert adapter.altered_regions("test") == {"5_056": frozenset(), "6_120_118": {"eyes"}}
+    two = {"6_120_118": {"1": asked("Does the nose look x?", "Bent."), "2": asked("Do the eyes look x?", "Odd.")}}
+    write(root / "DQ_FF++/test_set/Neuraltexture/Neuraltexture.json", json.dumps(two))
+    assert adapter.altered_regions("test")["6_120_118"] == {"nose", "eyes"}
+    only = {"6_120_118": {"0": asked(WHOLE, "Fake.")}}
+    write(root / "DQ_FF++/test_set/Neuraltexture/Neuraltexture.json", json.dumps(only))
+    assert adapter.altered_regions("test") == {"5_056": frozenset()}  # which is not known
+
+
+def test_rows_of_neutral_questions_stand_for_one_each(root: Path) -> None:
+    found = DDVQAAdapter(root).repeats("test", "blind")
+    assert set(found.values()) == {1} and "6_120_118_3" in found
+
+
 def test_blind_questions_keep_all_references_and_tell_what_has_no_image(root: Path) -> None:
     adapter = DDVQAAdapter(root)
     questions = adapter.questions("test")

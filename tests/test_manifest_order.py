@@ -187,6 +187,9 @@ def test_a7_pictures_come_before_paths(tmp_path: Path) -> None:
     assert got == ["face1/2.png", "face0/9.png", "face1/9.png", "face0/10.png", "face1/10.png"]
     adapter = FolderAdapter(tmp_path / "l.csv")
     assert [frame.id for frame in adapter.sample("test", lambda n: [0])] == ["face1/2.png"]
+    assert {frame.picture for frame in adapter.frames("test")} == {"original/v/2", "original/v/9", "original/v/10"}
+    alone = written(tmp_path / "m.csv", [{"path": "a.png", "label": 0, "picture": ""}])
+    assert frames(alone)[0].picture == ""
 
 
 @pytest.mark.parametrize("cell", ["1.5.2", "one", "nan", "inf", "-", "1_0", "00:01", "1e99999", "١"])
@@ -281,3 +284,6 @@ def test_natural_order_of_numbers_of_any_length() -> None:
     texts = ["f1", "f01", "f2", "f10", "f" + "9" * 5000, "f1" + "0" * 5000, "f", "g1", "1f"]
     ordered = sorted(texts, key=natural)
     assert ordered == ["1f", "f", "f01", "f1", "f2", "f10", "f" + "9" * 5000, "f1" + "0" * 5000, "g1"]
+    assert sorted(["v10_f9_x1", "v9_f10_x1", "v9_f10_x0", "v9_f9_x12", "v9_f9_x3"], key=natural) == [
+        *("v9_f9_x3", "v9_f9_x12", "v9_f10_x0", "v9_f10_x1", "v10_f9_x1"),
+    ]

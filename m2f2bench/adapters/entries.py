@@ -15,15 +15,16 @@ LABELS = {"real": REAL, "fake": FAKE}
 NO_METHOD = "fake"
 """The method of a fake of which nobody says how it was made."""
 
-NaturalKey = tuple[list[tuple[int, int, str]], str]
+NaturalKey = tuple[list[tuple[str, int, str]], str]
 
 
 def natural(text: str) -> NaturalKey:
     """Return a sort key under which frame_2 comes before frame_10; different texts have different keys."""
-    parts = re.split(r"([0-9]+)", text)
-    # A number as its length and digits, which needs no limit on how many digits it has.
-    digits = [part.lstrip("0") if i % 2 else part for i, part in enumerate(parts)]
-    return [(0, len(part), part) if i % 2 else (1, 0, part) for i, part in enumerate(digits)], text
+    key = []
+    for between, number in re.findall(r"([^0-9]*)([0-9]*)", text):
+        digits = number.lstrip("0")  # a number as its length and its digits: there may be any number of these
+        key.append((between, len(digits), digits))
+    return key, text
 
 
 def people(text: str) -> tuple[str, ...]:

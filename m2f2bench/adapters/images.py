@@ -74,13 +74,14 @@ def read_bytes(path: Path, frame_id: str) -> bytes:
     try:
         if not path.is_file():  # asked first: opening a pipe would wait for ever
             what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
-            raise FrameError(frame_id, f"'{path}' {what}")
+            raise FrameError(frame_id, f"'{path.name}' {what}")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise FrameError(frame_id, f"'{path}' has {size:,} bytes, over the limit of {MAX_BYTES:,} for an image")
+            raise FrameError(frame_id, f"'{path.name}' has {size:,} bytes, over the limit of {MAX_BYTES:,}")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise FrameError(frame_id, f"'{path}' cannot be read: {first_line(error)}") from None
+        why = getattr(error, "strerror", None) or first_line(error)  # its own text has the folders of this machine
+        raise FrameError(frame_id, f"'{path.name}' cannot be read: {why}") from None
 
 
 def digest_bytes(data: bytes) -> str:

@@ -97,7 +97,7 @@ def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
     binary = _BINARY.fullmatch(label)
     if label not in LABELS and not binary:
         raise DataError(f"{where}: label '{texts['label']}' is neither 0 or real nor 1 or fake")
-    name = _written(texts["path"], base)
+    name = _named(_written(texts["path"], base), base)
     return Entry(
         id=name,
         path=base / name,
@@ -119,6 +119,13 @@ def _written(path: str, base: Path) -> str:
         if slashes != path and not (base / path).exists() and (base / slashes).is_file():
             return slashes
     return path
+
+
+def _named(path: str, base: Path) -> str:
+    """Return what a frame is called: its path as it is given, as seen from `base` where that holds it."""
+    here = Path(os.path.normpath(Path.cwd() / base))
+    inside = Path(path).is_absolute() and Path(os.path.normpath(path)).is_relative_to(here)
+    return Path(os.path.normpath(path)).relative_to(here).as_posix() if inside else path
 
 
 def _number(text: str, name: str, where: str) -> Decimal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cards import ExplanationCard
+from ..places import without_folders
 from ..protocol import resampling
 from ..records import FAKE, REAL, Result, Score
 from ..rules import TEXT_METRICS
@@ -85,7 +86,7 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
         source=evidence.asked.dataset.card.corpus,
         predictions=answers_hash(answers),
         protocol_card=protocol.model_dump(mode="json"),
-        detector_card=card.model_dump(mode="json") if card else {},
+        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
         predicted=evidence.predicted,
         versions=versions() | _java(protocol),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DetectorError, first_line
 from ..files import replacing, write_json
+from ..places import moved
 from .job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def write_report(job: TrainingJob, report: FitReport) -> None:
             "identity": job.identity,
             "val_auc": report.val_auc,
             "curves": report.curves,
-            "options": report.options,
+            "options": moved(report.options, (), job.out),
             "notes": report.notes,
         },
     )

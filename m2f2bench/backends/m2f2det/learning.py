@@ -12,6 +12,7 @@ from torch import nn
 
 from ...cards import DetectorCard, validate
 from ...errors import DetectorError, FrameError
+from ...places import without_folders
 from ...records import Conversation, Frame
 from ...training.checkpoint import finished_report, write_tensors
 from ...training.device import pick_device
@@ -185,7 +186,7 @@ def fit_stage(job: TrainingJob) -> FitReport:
             write=write,
             projectors=PREFIX,
             options={**plain, KEY: _learned(job, options, language)},
-            notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {language.name}"],
+            notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {without_folders(language.name)}"],
         ),
     )
 

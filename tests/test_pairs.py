@@ -203,3 +203,39 @@ def test_average_of_methods_is_bootstrapped_even_where_units_are_independent() -
         found["", "auc"].test == found["m0", "auc"].test == "DeLong"
         and found[AVERAGE, "auc"].test == "cluster bootstrap"
     )
+
+
+def test_f4_decisions_at_half_and_at_a_picked_threshold() -> None:
+    """At .5 itself a unit is called fake; `accuracy` is at the threshold that is picked, `accuracy@0.5` is not."""
+    label = np.array([0, 0, 0, 1, 1, 1])
+    units = make_units(label, [0.1, 0.5, 0.55, 0.6, 0.58, 0.9])
+    cut = Cut("best", maximise="accuracy")
+    one = judged(units, ["accuracy"], cut=cut)
+    assert one.threshold is not None and 0.55 < one.threshold < 0.58
+    assert one.right("accuracy").tolist() == [True] * 6
+    assert one.right("accuracy@0.5").tolist() == [True, False, False, True, True, True]
+    assert judged(units, ["accuracy"]).right("accuracy").tolist() == one.right("accuracy@0.5").tolist()
+
+
+def test_f4_what_one_lacks_is_none_on_its_own_side() -> None:
+    """The first calls nothing fake: its precision is not defined, the second's is."""
+    label = [0, 1] * 6
+    silent, calls = make_units(label, [0.1] * 12), make_units(label, [0.9] * 12)
+    (d,) = differences([Paired(judged(silent, ["precision"]), judged(calls, ["precision"]))], [("", "precision")])[0]
+    assert (d.first, d.second, d.difference, d.p, d.ci) == (None, 0.5, None, None, None)
+    (d,) = differences([Paired(judged(calls, ["precision"]), judged(silent, ["precision"]))], [("", "precision")])[0]
+    assert (d.first, d.second, d.difference, d.p, d.ci) == (0.5, None, None, None, None)
+
+
+def test_mcnemar_by_hand_at_its_edges() -> None:
+    label = np.array([1] * 8)
+    one, other = make_units(label, [0.9] * 8), make_units(label, [0.9] * 6 + [0.1] * 2)
+    (d,) = differences([Paired(judged(one, ["accuracy"]), judged(other, ["accuracy"]))], [("", "accuracy")])[0]
+    assert d.counts == {"only_first_right": 2, "only_second_right": 0} and d.p == pytest.approx(0.5) and not d.bound
+    clusters = np.repeat([0, 1], 4)
+    balanced = [make_units(label, s, clusters=clusters) for s in ([0.9] * 7 + [0.1], [0.9] * 6 + [0.1, 0.9])]
+    (d,) = differences([Paired(*(judged(u, ["accuracy"]) for u in balanced))], [("", "accuracy")])[0]
+    assert d.p == 1.0 and d.counts == {"only_first_right": 1, "only_second_right": 1}, "within a cluster they cancel"
+    alone = [replace(u, cluster=np.zeros(8, dtype=np.int64), n_clusters=1) for u in balanced]
+    (d,) = differences([Paired(*(judged(u, ["accuracy"]) for u in alone))], [("", "accuracy")])[0]
+    assert d.p is None and "of one cluster" in d.reason, "one cluster has no spread"

@@ -16,7 +16,7 @@ from toy_units import make_units
 
 import m2f2bench
 from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling, score_units
+from m2f2bench.scoring.intervals import Resampling, sample_of, score_units
 from m2f2bench.scoring.paired import (
     AGREE,
     Paired,
@@ -54,11 +54,15 @@ def test_a16_check_does_not_test_what_cannot_be_told(cli, tmp_path: Path, with_r
     then, now = (
         json.loads((tmp_path / n / "result.json").read_text())["metrics"]["tpr_at_fpr1"] for n in ("then", "now")
     )
-    assert then["value"] > now["value"] and then["ci"] is None
+    assert then["value"] > now["value"] + 0.01 and then["ci"] is None
     if not with_rows:
         (tmp_path / "then" / "predictions.parquet").unlink()
-    outcome = cli("check", tmp_path / "then", "--run", tmp_path / "now", "-m", "tpr_at_fpr1")
+    words = ["check", tmp_path / "then", "--run", tmp_path / "now", "-m", "tpr_at_fpr1"]
+    outcome = cli(*words, "-m", "auc", "--tolerance", "0.01")
     assert outcome.status == 0 and "60 real units allow no false positive at this rate" in outcome.out, outcome
+    assert "  ?    tpr_at_fpr1" in outcome.out and "  ok   auc" in outcome.out
+    alone = cli(*words)
+    assert alone.status == 1 and "none of tpr_at_fpr1 can be tested: 60 real units" in alone.err, "it would never fail"
 
 
 def test_a16_one_cluster_of_a_class_is_refused_by_both() -> None:
@@ -158,3 +162,50 @@ def test_where_all_resamples_agree_there_is_no_interval() -> None:
     assert (d.difference, d.ci, d.p, d.bound, d.reason) == (0.0, None, 1.0, False, AGREE)
     (d,) = differences([Paired(judged(perfect, ["auc"]), judged(perfect, ["auc"]))], [("", "auc")])[0]
     assert (d.difference, d.ci, d.p, d.bound, d.reason) == (0.0, (0.0, 0.0), 1.0, False, "")
+
+
+def test_a16_precision_at_zero_rests_on_the_reals_that_are_called() -> None:
+    """Three clusters of reals are called fake, no fake is; of a method's own too."""
+    score = [0.9] * 6 + [0.1] * 10
+    units = make_units([0] * 8 + [1] * 8, score, ["original"] * 8 + ["m"] * 4 + ["n"] * 4, np.repeat(np.arange(8), 2))
+    found = score_units(units, ["precision"], Cut(), FEW)
+    for one in (found.overall, found.methods["m"]):
+        assert one["precision"].value == 0.0 and one["precision"].ci == pytest.approx((0.0, 1 - 0.025 ** (1 / 3)))
+
+
+def test_f4_two_clusters_can_be_drawn_and_methods_without_reals_have_a_mean() -> None:
+    units = make_units([0, 1, 0, 1], [0.2, 0.4, 0.6, 0.9], clusters=[0, 0, 1, 1])
+    assert score_units(units, ["ap"], Cut(), FEW).overall["ap"].ci is not None
+    fakes = make_units([1] * 6, [0.2, 0.9, 0.8, 0.7, 0.1, 0.3], ["a", "b"] * 3)
+    assert score_units(fakes, ["recall"], Cut(), FEW).average["recall"].value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("cut", [Cut(), Cut(value=0.3), Cut(value=0.3, picked=True)])
+def test_f4_joined_scores_keep_to_their_side_of_a_threshold(cut: Cut) -> None:
+    rng = np.random.default_rng(0)
+    units = make_units(rng.integers(0, 2, 300), rng.uniform(size=300))
+    joined = sample_of(units, cut, 0, most=4)
+    assert len(joined.levels) < 40
+    for threshold in {0.5, cut.value}:
+        real, fakes = joined.counts(np.ones((joined.n_clusters, 1)))
+        called = joined.levels.called(threshold)
+        assert real[:called].sum() == (units.score[units.label == 0] >= threshold).sum()
+        assert fakes[0][:called].sum() == (units.score[units.label == 1] >= threshold).sum()
+
+
+def test_a16_precision_at_one_rests_on_the_methods_own_calls() -> None:
+    """Of m one cluster is called fake, of n two."""
+    score = [0.1] * 8 + [0.9, 0.9, 0.1, 0.1] + [0.9] * 4
+    method = ["original"] * 8 + ["m"] * 4 + ["n"] * 4
+    found = score_units(
+        make_units([0] * 8 + [1] * 8, score, method, np.repeat(np.arange(8), 2)), ["precision"], Cut(), FEW
+    )
+    trials = {"m": 1, "n": 2}
+    for name, n in trials.items():
+        assert found.methods[name]["precision"].ci == pytest.approx((0.025 ** (1 / n), 1.0)), name
+    assert found.overall["precision"].ci == pytest.approx((0.025 ** (1 / 3), 1.0))
+    assert found.average["precision"].ci == pytest.approx((0.025, 1.0))
+    one = score_units(
+        make_units([0] * 8 + [1] * 8, score, clusters=np.repeat(np.arange(8), 2)), ["precision"], Cut(), FEW
+    )
+    assert one.average["precision"] == one.overall["precision"] == one.methods["m"]["precision"]

@@ -31,7 +31,7 @@ CHANCE = 0.05
 class Checked:
     """One metric then and now. `p` is one-sided, of being no worse, Holm-corrected over the metrics checked.
 
-    `bound`: p is at most that.
+    `bound`: p is at most that. `tested`: whether anything can be said of how much it is by chance.
     """
 
     metric: str
@@ -43,6 +43,7 @@ class Checked:
     failed: bool
     how: str
     bound: bool = False
+    tested: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class CheckReport:
             ends = f" [{one.ci[0]:+.4f}, {one.ci[1]:+.4f}]" if one.ci else ""
             p = "" if one.p is None else f", p {p_text(one.p, one.bound)}"
             change = "" if one.then is None or one.now is None else f", {one.now - one.then:+.4f}"
-            mark = "FAIL" if one.failed else "ok  "
+            mark = "FAIL" if one.failed else "ok  " if one.tested else "?   "
             lines.append(f"  {mark} {one.metric:<18} {then} -> {now}{change}{ends}{p} ({one.how})")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
@@ -100,8 +101,8 @@ def check(
     taken as that run. With the baseline's rows beside it a metric fails where the paired test says that it fell: a
     detector that is as good as it was fails in at most `chance` of all checks (all metrics together, Holm). Without
     rows it fails below the baseline's interval. A fall of at most `tolerance` never fails. Lost coverage, of units or
-    of frames, fails. Where data or protocol differ nothing can be compared, and that is what the problem says. Raises
-    M2F2BenchError.
+    of frames, fails, and so does a check of metrics none of which can be tested. Where data or protocol differ nothing
+    can be compared, and that is what the problem says. Raises M2F2BenchError.
     """
     stored = read_stored([Path(baseline).expanduser()])
     if len(stored) > 1 and (run_folder is not None or detector is not None):
@@ -171,6 +172,8 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
             found = score_evidence(now).metrics
             checked = [_against_interval(m, then.metrics[m], found[m], tolerance) for m in wanted]
     problems += [_told(one) for one in checked if one.failed]
+    if checked and not any(one.tested or one.failed for one in checked):
+        problems.append(f"none of {', '.join(wanted)} can be tested: {checked[0].how}")
     return CheckReport(
         now.detector, str(stored.path), then.dataset, then.protocol, tuple(checked), tuple(problems), tuple(notes)
     )
@@ -199,10 +202,14 @@ def _told(one: Checked) -> str:
 def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence, Evidence]:
     """Both on the frames that have a score in both, where others are left out. Raises ScoreError if units differ."""
     rule = now.protocol.missing
-    both = (then.rows.status == "ok") & (now.rows.status == "ok")
-    if (then.rows.status != now.rows.status).any() and "drop" in (rule.frames, rule.videos):
-        notes.append(f"compared on the {int(both.sum())} frames that have a score then and now")
-        then, now = (replace(one, rows=one.rows.without(~both)) for one in (then, now))
+    before, after = (one.rows.status == "ok" for one in (then, now))
+    if (before != after).any() and "drop" in (rule.frames, rule.videos):
+        lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
+        notes.append(
+            f"compared on the {int((before & after).sum())} frames that have a score then and now: {lost} have one "
+            f"then alone, {gained} now alone"
+        )
+        then, now = (replace(one, rows=one.rows.without(~(before & after))) for one in (then, now))
     refuse_incomparable("then", then, "now", now)
     return then, now
 
@@ -219,8 +226,8 @@ def _paired(
         failed = lost or (d.holm is not None and d.holm < chance and fall > tolerance)
         if d.holm_bound and not failed and fall > tolerance:
             notes.append(f"{d.metric}: {d.draws} resamples cannot tell whether p is below {chance:g}: take more")
-        how = d.test or d.reason or ("not tested: no resamples" if d.difference is not None else "not defined")
-        out.append(Checked(d.metric, d.second, d.first, d.ci, d.holm, failed, how, d.holm_bound))
+        how = d.test or d.reason or ("no resamples" if d.difference is not None else "not defined")
+        out.append(Checked(d.metric, d.second, d.first, d.ci, d.holm, failed, how, d.holm_bound, d.p is not None))
     return out
 
 
@@ -235,11 +242,11 @@ def _one_sided(d: Difference) -> Difference:
 
 def _against_interval(metric: str, then: Score, now: Score, tolerance: float) -> Checked:
     if then.value is None:
-        return Checked(metric, None, now.value, None, None, False, "not defined then")
+        return Checked(metric, None, now.value, None, None, False, "not defined then", tested=False)
     if now.value is None:
         return Checked(metric, then.value, None, then.ci, None, True, f"not defined now: {now.reason}")
     if then.ci is None and then.reason:
-        return Checked(metric, then.value, now.value, None, None, False, then.reason)
+        return Checked(metric, then.value, now.value, None, None, False, then.reason, tested=False)
     sign = worse(metric)
     fall = (now.value - then.value) * sign
     end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2f2bench.scoring.delong import auc_covariance, auc_variance, logit_wald, placements, wald
+from m2f2bench.scoring.delong import auc_covariance, auc_or_none, auc_variance, logit_wald, placements, wald
 
 SCORES = st.lists(st.integers(0, 6).map(float), min_size=2, max_size=25)
 
@@ -93,3 +93,26 @@ def test_intervals_by_hand() -> None:
     mirrored = logit_wald(0.2, 0.0025, 0.95)
     assert mirrored == pytest.approx((1 - high, 1 - low))
     assert 0.0 < low < 0.8 < high < 1.0
+
+
+@pytest.mark.parametrize(
+    ("label", "score", "auc"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.6, 0.6, 0.9], 0.875),  # three pairs won, one tied
+        ([1, 1, 0, 0], [0.1, 0.6, 0.6, 0.9], 0.125),
+        ([0, 0], [0.1, 0.2], None),
+        ([1, 1], [0.1, 0.2], None),
+        ([0, 1, 2], [0.1, 0.2, 0.3], None),
+        ([0, 1], [math.nan, 0.2], None),
+        ([0, 1], [0.1, math.inf], None),
+        ([], [], None),
+    ],
+)
+def test_f4_auc_of_plain_sequences(label: list[int], score: list[float], auc: float | None) -> None:
+    assert auc_or_none(label, score) == auc
+
+
+def test_f4_a_negative_variance_of_rounding_is_none_and_two_units_are_enough() -> None:
+    assert wald(0.5, -1e-18, 0.95) == (0.5, 0.5)
+    assert auc_variance(placements(*arrays([1.0, 2.0], [2.0, 3.0]))) == pytest.approx(1 / 32)
+    assert wald(0.1, 0.01, 0.95, -1.0, 1.0)[0] == pytest.approx(0.1 - 1.959963984540054 * 0.1)

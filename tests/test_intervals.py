@@ -17,7 +17,17 @@ from m2f2bench.cards import ProtocolCard
 from m2f2bench.rules import DETECTION_METRICS
 from m2f2bench.scoring import intervals, sample
 from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling, Scored, auc_interval, boundary, resample, score_units
+from m2f2bench.scoring.intervals import (
+    Resampling,
+    Scored,
+    auc_interval,
+    boundary,
+    members,
+    percentile_interval,
+    pick_threshold,
+    resample,
+    score_units,
+)
 from m2f2bench.scoring.rows import Units
 from m2f2bench.units import to_units
 
@@ -169,6 +179,61 @@ def test_intervals_are_percentiles_less_the_bias_of_what_is_biased(level: float)
         low, high = np.quantile(drawn[name], [(1 - level) / 2, (1 + level) / 2]) - bias
         assert ci == pytest.approx((min(max(low, 0.0), value), max(min(high, 1.0), value)), abs=1e-12), name
         assert name not in times or abs(bias) > 0.003, "else this test would not see it"
+
+
+@pytest.mark.parametrize(("off", "at_end"), [(0.0, True), (1e-9, True), (1e-8, True), (1e-6, False), (1e-3, False)])
+@pytest.mark.parametrize("high", [True, False])
+def test_f4_how_near_to_the_end_a_value_stands_at_it(off: float, at_end: bool, high: bool) -> None:
+    """BLEU's small constants keep a perfect one off its end by 1e-9; one that is off by 1e-6 is not perfect."""
+    value = 1.0 - off if high else off
+    ci, why = percentile_interval(value, np.full(50, value), 8, FEW, (0.0, 1.0))
+    wanted = (boundary(value, 8, 0.95) if at_end else (value, value), None)
+    assert (ci, why) == wanted
+    assert percentile_interval(value, np.full(50, value), 8, FEW, None)[0] == (value, value), "a difference has no ends"
+
+
+def test_f4_percentile_intervals_by_hand() -> None:
+    drawn = np.array([*np.linspace(0.2, 0.6, 101), *[np.nan] * 101])
+    ci, why = percentile_interval(0.4, drawn, 5, Resampling(202, level=0.9), (0.0, 1.0))
+    assert ci == pytest.approx((0.22, 0.58)) and why is None, "defined in just half of the resamples"
+    assert percentile_interval(0.7, drawn, 5, Resampling(202, level=0.9))[0] == pytest.approx((0.22, 0.7))
+    assert percentile_interval(0.1, drawn, 5, Resampling(202, level=0.9))[0] == pytest.approx((0.1, 0.58))
+    few = np.append(drawn, np.nan)
+    assert percentile_interval(0.4, few, 5, FEW) == (None, "no interval: defined in 101 of 203 resamples")
+    one = (None, "no interval: all that is scored is of one cluster")
+    assert percentile_interval(0.4, drawn, 1, FEW) == percentile_interval(0.4, None, 5, FEW) == one
+    assert percentile_interval(0.4, drawn, 2, FEW)[0] is not None
+    assert percentile_interval(0.4, None, 0, Resampling(0)) == (None, None)
+
+
+def test_f4_the_interval_of_an_auc_is_that_of_its_units() -> None:
+    """The last cluster counts, and no cluster is made up beyond it."""
+    units = drawn_units()
+    for clusters in (units.cluster, np.arange(len(units.label))):
+        value, ci = auc_interval(units.label, units.score, clusters, resamples=60, seed=4, level=0.8)
+        same = make_units(units.label, units.score, clusters=clusters)
+        found = score_units(same, ["auc"], Cut(), Resampling(60, 4, 0.8)).overall["auc"]
+        assert (value, ci) == (found.value, found.ci) and ci is not None
+    with pytest.raises(ValueError, match="no AUC: no real unit has a score"):
+        auc_interval(np.ones(4, dtype=np.int64), np.linspace(0, 1, 4), np.arange(4))
+
+
+def test_f4_members_by_hand() -> None:
+    """Clusters: 0 real, 1 real and fake, 2 fake of m, 3 fakes of m and n."""
+    units = make_units([0, 0, 1, 1, 1, 1], [0.5] * 6, ["original", "original", "m", "m", "m", "n"], [0, 1, 1, 2, 3, 3])
+    everything = members(units, "")
+    assert everything == members(units, "average") == (2, 4, 2, 3, 1)
+    assert (everything.clusters, everything.pairs) == (4, 2)
+    assert members(units, "n") == (2, 1, 2, 1, 0) and members(units, "n").pairs == 1
+    both = make_units([0, 1] * 3, [0.5] * 6, clusters=[0, 0, 1, 1, 2, 2])
+    assert (members(both, "").clusters, members(both, "").pairs) == (3, 1), "three people make one disjoint pair"
+
+
+def test_f4_a_threshold_takes_both_classes() -> None:
+    assert pick_threshold(make_units([0, 0], [0.2, 0.7]), Cut("best")) is None
+    assert pick_threshold(make_units([1, 1], [0.2, 0.7]), Cut("eer")) is None
+    assert pick_threshold(make_units([1, 1], [0.2, 0.7]), Cut(value=0.3)) == 0.3
+    assert pick_threshold(make_units([0, 1], [0.2, 0.7]), Cut("best")) == pytest.approx(0.45)
 
 
 # What changes nothing

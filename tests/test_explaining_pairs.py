@@ -1,0 +1,134 @@
+"""Differences of two explainers: only over the same questions drawn alike; a p that no resample reaches is a bound."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy_questions import FACES, RULES, answer_lines, run_toy
+
+from m2f2bench.errors import ScoreError
+from m2f2bench.explaining.comparing import Drawn, DrawnPair, compare_drawn
+from m2f2bench.explaining.evidence import ask, load_answers
+from m2f2bench.explaining.scorer import COUNTED, PARTS, score_answers
+from m2f2bench.records import Result
+
+
+def scored(folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake.") -> Drawn:
+    """An explainer that gives one text to all questions but those left out, with its resamples."""
+    asked = ask(FACES, str(rules))
+    given = {q.id: text for q in asked.questions if q.id not in left_out}
+    path = answer_lines(folder / f"{name}.jsonl", given)
+    done = score_answers(load_answers(path, protocol=str(rules), dataset=FACES, detector=name), False)
+    return Drawn(done.result, done.drawn)
+
+
+@pytest.fixture
+def dropping(tmp_path: Path) -> Path:
+    card = tmp_path / "dropping.yaml"
+    card.write_text(RULES.replace("name: toy", "name: dropping\nmissing: drop"))
+    return card
+
+
+def older(drawn: Drawn) -> Drawn:
+    """The same as an older version wrote it, which did not tell the questions."""
+    details = {key: value for key, value in drawn.result.details.items() if key != COUNTED}
+    return replace(drawn, result=replace(drawn.result, details=details))
+
+
+def questions(rules: Path) -> list[str]:
+    return [q.id for q in ask(FACES, str(rules)).questions]
+
+
+def test_a16_as_many_answers_to_other_questions_are_not_compared(dropping: Path, tmp_path: Path) -> None:
+    """Both leave six questions out, with equal counts of statuses; only the sets tell them apart."""
+    ids = questions(dropping)
+    first = scored(tmp_path, dropping, "first", set(ids[:6]))
+    other = scored(tmp_path, dropping, "other", set(ids[6:12]))
+    same = scored(tmp_path, dropping, "same", set(ids[:6]), "It is real.")
+    assert first.result.statuses == other.result.statuses == {"ok": 66, "missing": 6}
+    with pytest.raises(ScoreError, match="'first' and 'other' cannot be compared, they are measured on diff"):
+        compare_drawn({"first": first, "other": other})
+    found = compare_drawn({"first": first, "same": same})
+    assert any(d.p is not None for d in found.pairs[0].differences)
+    with pytest.raises(ScoreError, match=r"measured on questions that are not told .coverage 0.9167"):
+        compare_drawn({"first": older(first), "same": older(same)})
+    whole = scored(tmp_path, dropping, "whole", set())
+    again = scored(tmp_path, dropping, "again", set(), "It is real.")
+    for one, two in ((whole, again), (older(whole), again), (older(whole), older(again))):
+        assert compare_drawn({"whole": one, "again": two}).pairs[0].differences[0].difference is not None
+
+
+def test_a16_where_holes_are_wrong_answers_all_count(rules: Path, tmp_path: Path) -> None:
+    ids = questions(rules)
+    first, other = scored(tmp_path, rules, "first", set(ids[:6])), scored(tmp_path, rules, "other", set(ids[6:20]))
+    assert first.result.details[COUNTED] == other.result.details[COUNTED] and set(first.result.details[COUNTED]) == set(
+        PARTS
+    )
+    for one, two in ((first, other), (older(first), other), (older(first), older(other))):
+        by = {d.metric: d for d in compare_drawn({"first": one, "other": two}).pairs[0].differences if not d.group}
+        assert by["rouge_l"].p is not None and by["verdict_accuracy"].p is not None
+
+
+def test_a16_a_kind_that_one_was_never_asked_is_not_compared(tmp_path: Path) -> None:
+    """Nobody's verdicts on no question: texts are compared, verdicts are not, and say why."""
+    card = tmp_path / "both.yaml"
+    card.write_text(RULES.replace("name: toy", "name: both").replace("questions: [blind]", "questions: [blind, judge]"))
+    ids = questions(card)
+    judge = {one for one in ids if one not in set(questions_of(tmp_path, "blind"))}
+    assert len(judge) == 24
+    whole, part = scored(tmp_path, card, "whole", set()), scored(tmp_path, card, "part", judge)
+    for one, two in ((whole, part), (older(whole), older(part))):
+        by = {d.metric: d for d in compare_drawn({"whole": one, "part": two}).pairs[0].differences if not d.group}
+        assert by["rouge_l"].difference == 0.0 and by["region_f1"].difference == 0.0
+        assert by["verdict_accuracy"].difference is None and by["verdict_accuracy"].p is None
+        assert "measured on" in by["verdict_accuracy"].reason
+
+
+def questions_of(folder: Path, kind: str) -> list[str]:
+    card = folder / f"{kind}.yaml"
+    card.write_text(RULES.replace("name: toy", f"name: {kind}").replace("questions: [blind]", f"questions: [{kind}]"))
+    return questions(card)
+
+
+def test_a2_resamples_of_other_clusters_are_not_subtracted(rules: Path, tmp_path: Path) -> None:
+    first, other = (scored(tmp_path, rules, name, set()) for name in ("first", "other"))
+    moved = replace(other, result=replace(other.result, clusters={**other.result.clusters, "by": "video", "n": 23}))
+    with pytest.raises(ScoreError, match=r"their clusters differ .24 drawn by .* / 23 drawn by video."):
+        DrawnPair(first, moved)
+    with pytest.raises(ScoreError, match="they differ in split"):
+        elsewhere = {**other.result.measured, "split": "x"}
+        DrawnPair(first, replace(other, result=replace(other.result, measured=elsewhere)))
+    short = replace(other, draws={g: {n: v[:100] for n, v in own.items()} for g, own in other.draws.items()})
+    d = DrawnPair(first, short).difference("rouge_l")
+    assert d.p is None and d.ci is None and d.reason == "no interval: the numbers of resamples differ"
+
+
+def test_a2_one_and_the_same_answers_do_not_differ(rules: Path, tmp_path: Path) -> None:
+    first, other = (scored(tmp_path, rules, name, set()) for name in ("first", "other"))
+    for d in compare_drawn({"first": first, "other": other}).pairs[0].differences:
+        assert d.difference in (0.0, None) and (d.p, d.ci) in ((1.0, (0.0, 0.0)), (None, None)), d
+
+
+def test_a3_stored_resamples_give_bounds(cli, rules: Path, tmp_path: Path) -> None:
+    """200 stored resamples cannot be more: the p of what none of them brings to zero is at most 2/201."""
+    found = run_toy(rules, tmp_path / "out", "Looker", "Parrot")
+    assert found["toy_questions.Looker"].metrics["verdict_accuracy"].value == 1.0
+    folders = [tmp_path / "out" / f"toy_questions.{n}--toy_questions.Faces--toy" for n in ("Looker", "Parrot")]
+    data = json.loads(cli("compare", *folders, "--json").out)["differences"]
+    (d,) = [one for one in data if one["metric"] == "verdict_accuracy" and one["group"] is None]
+    assert d["p_is_bound"] and d["p"] == pytest.approx(2 / 201) and d["resamples"] == 200
+    text = cli("compare", *folders).out
+    assert "≤.0100" in text and "in none of 200 resamples" in text
+    text = cli("compare", tmp_path / "out", "--against", "toy_questions.Looker", "-m", "verdict_accuracy").out
+    rows = [line for line in text.splitlines() if line.startswith("|") and "| toy_questions.Parrot " in line]
+    assert "≤.0100" in rows[0] and rows[0].count("≤") == 2, "also after Holm"
+
+
+def test_older_results_stay_readable(rules: Path, tmp_path: Path) -> None:
+    drawn = older(scored(tmp_path, rules, "first", set()))
+    data = json.loads(json.dumps(drawn.result.to_json()))
+    assert COUNTED not in data["details"] and "frame_coverage" not in data
+    assert Result.from_json(data) == drawn.result

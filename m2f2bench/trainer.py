@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,7 +13,7 @@ import yaml
 from .adapters.base import Adapter
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
-from .errors import DataError, DetectorError, near
+from .errors import DataError, DetectorError, first_line, near
 from .files import make_folder, write_json, write_text
 from .loading import Dataset, detector_card, load_dataset
 from .protocol import check_unique, list_frames, spread
@@ -24,6 +23,7 @@ from .scoring.delong import auc_or_none
 from .settings import StageSettings, TrainingSettings
 from .signature import versions
 from .training.job import FitReport, Talk, TrainingJob
+from .training.processes import agreed, is_main_process, join, together
 from .version import __version__
 
 CARD, RECORD = "card.yaml", "training.json"
@@ -53,6 +53,36 @@ def train(
     begin with what the stage before them trained: `start`, its folder; by default `detector` itself, where that is one.
     Raises M2F2BenchError.
     """
+    join(device)
+    with together():
+        job, place, cls, fingerprint = _planned(detector, dataset, stage, start, out, resume, device, seed)
+        finished = _finished(job.out, job.identity, resume)
+    agreed(
+        (job.identity, finished), "data, cards or folders: give all of them the same dataset, and an --out on one disk"
+    )
+    if finished:
+        return job.out / CARD
+    with together():
+        make_folder(job.out)
+    report = cls.fit(job)
+    with together():
+        place.adapter.close()
+        if is_main_process():
+            _write(job, report, place, fingerprint)
+    return job.out / CARD
+
+
+def _planned(
+    detector: str | DetectorCard,
+    dataset: str | DatasetCard | Adapter,
+    stage: str,
+    start: str | Path | DetectorCard | None,
+    out: str | Path | None,
+    resume: bool,
+    device: str,
+    seed: int | None,
+) -> tuple[TrainingJob, Dataset, type[Trainable], str]:
+    """The training that `train` is asked for: job, dataset, the detector's class and the data's fingerprint."""
     card, cls = detector_card(detector)
     if not issubclass(cls, Trainable):
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
@@ -77,9 +107,6 @@ def train(
     more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage)])]
     identity = _identity(card, settings, place, stage, fingerprint, *more)
     folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
-    if _finished(folder, identity, resume):
-        return folder / CARD
-    make_folder(folder)
     job = TrainingJob(
         card=card,
         settings=settings,
@@ -95,11 +122,7 @@ def train(
         start=begun,
         talk=talk,
     )
-    report = cls.fit(job)
-    place.adapter.close()
-    if is_main_process():
-        _write(job, report, place, fingerprint)
-    return folder / CARD
+    return job, place, cls, fingerprint
 
 
 def _folder_name(detector: str, dataset: str, stage: str) -> str:
@@ -161,11 +184,6 @@ def _begun(talk: Talk | None, start: DetectorCard | None) -> list[Any]:
     return [talk.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
 
 
-def is_main_process() -> bool:
-    """Whether this process writes and speaks for all: under a launcher the first one, else the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
     """Training and validation frames; no identity is in both (DataError where the dataset's own splits share one)."""
     from .training.split import carve_validation
@@ -218,7 +236,10 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
     path = folder / RECORD
     if not path.is_file():
         return False
-    held = json.loads(path.read_text(encoding="utf-8")).get("identity")
+    try:
+        held = json.loads(path.read_text(encoding="utf-8")).get("identity")
+    except (OSError, ValueError, AttributeError) as error:
+        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; give another --out, or remove it") from None
     if held != identity:
         raise DetectorError(
             f"'{folder}' holds a training with another card, seed, dataset or version: give another --out, or remove it"

@@ -16,8 +16,9 @@ from ..arithmetic import exact_fp32
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, first_line, near
 from ..settings import InputSettings, Probability, Settings
-from ..training.device import pick_device
+from ..training.device import own_draws, process_device
 from ..training.job import FitReport, TrainingJob
+from ..training.processes import together
 from .base import file_fingerprint, trained_weights
 from .network import NetworkDetector, Normalise, resize
 from .offline import efficientnet_to_timm, offline_weights
@@ -108,7 +109,10 @@ class TimmDetector(NetworkDetector):
         done = finished_report(job)
         if done is not None:
             return done
-        return _fit_probe(job, options) if options.mode == "probe" else _finetune(job, options)
+        if options.mode == "finetune":
+            return _finetune(job, options)
+        with together():
+            return _fit_probe(job, options)
 
 
 def _identity(options: TimmOptions) -> str:
@@ -185,7 +189,7 @@ def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
     from ..training.loop import Network, fit_network
 
     settings = job.card.input
-    with torch.random.fork_rng():
+    with together(), own_draws():
         torch.manual_seed(job.settings.seed)
         model = pretrained_classifier(options, job.card.folder)
         _reset_head(model)
@@ -205,7 +209,7 @@ def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     from ..training.checkpoint import write_report, write_tensors
     from ..training.linear import fit_on_features
 
-    device = pick_device(job.device)
+    device = process_device(job.device)
     if options.pretrained is None:
         raise DetectorError(f"detector '{job.card.name}': a probe of random weights: set `pretrained` in its options")
     probe = _probe(options)

@@ -295,7 +295,9 @@ def test_a_run_and_a_judgement(folders: dict[str, Path], tmp_path: Path, rules: 
     path = tmp_path / "toyvlm.yaml"
     options = {"model": str(folders["llava"]), "generation": {"max_new_tokens": 5}, "batch_size": 32}
     path.write_text(yaml.safe_dump({"name": "toyvlm", "backend": "vlm", "options": options}))
-    found = m2f2bench.run(detectors=str(path), datasets=FACES, protocols=[str(rules), "frame"], out=tmp_path / "out")
+    found = m2f2bench.run(
+        detectors=str(path), datasets=FACES, protocols=[str(rules), "frame"], out=tmp_path / "out", device="cpu"
+    )
     results = {(one.detector, one.protocol): one for one in found}
     told, judged = results["toyvlm", "toy"], results["toyvlm", "frame"]
     assert told.statuses == {"ok": 72}

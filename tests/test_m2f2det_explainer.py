@@ -165,7 +165,9 @@ def test_the_verdict_and_the_cells_reach_the_answer(folder: Path) -> None:
 
 
 def test_a_run_with_the_merged_folder(folder: Path, tmp_path: Path) -> None:
-    results = m2f2bench.run(detectors=str(folder), datasets=FACES, protocols=["explain-blind", "frame"], out=tmp_path)
+    results = m2f2bench.run(
+        detectors=str(folder), datasets=FACES, protocols=["explain-blind", "frame"], out=tmp_path, device="cpu"
+    )
     metrics = {name for result in results if result.detector == "toy" for name in result.metrics}
     assert {"verdict_none_rate", "consistency", "bleu", "auc"} <= metrics
 

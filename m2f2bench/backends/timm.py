@@ -17,8 +17,9 @@ from ..arithmetic import exact_fp32
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, first_line, near
 from ..settings import InputSettings, Probability, Settings
-from ..training.device import pick_device
+from ..training.device import own_draws, process_device
 from ..training.job import FitReport, TrainingJob
+from ..training.processes import together
 from .base import file_fingerprint, trained_weights
 from .network import RESAMPLING, NetworkDetector, Normalise, resize
 from .offline import efficientnet_to_timm, offline_weights
@@ -111,8 +112,12 @@ class TimmDetector(NetworkDetector):
         options = _options(job.card)
         settings = own_input(job.card, options)
         job = replace(job, card=job.card.model_copy(update={"input": settings}))
-        fit = _fit_probe if options.mode == "probe" else _finetune
-        report = finished_report(job) or fit(job, options)
+        report = finished_report(job)
+        if report is None and options.mode == "finetune":
+            report = _finetune(job, options)
+        elif report is None:
+            with together():
+                report = _fit_probe(job, options)
         report.input = settings
         return report
 
@@ -230,7 +235,7 @@ def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
     from ..training.loop import Network, fit_network
 
     settings = job.card.input
-    with torch.random.fork_rng():
+    with together(), own_draws():
         torch.manual_seed(job.settings.seed)
         model = pretrained_classifier(options, job.card.folder)
         _reset_head(model)
@@ -250,7 +255,7 @@ def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     from ..training.checkpoint import write_report, write_tensors
     from ..training.linear import fit_on_features
 
-    device = pick_device(job.device)
+    device = process_device(job.device)
     if options.pretrained is None:
         raise DetectorError(f"detector '{job.card.name}': a probe of random weights: set `pretrained` in its options")
     probe = _probe(options)

@@ -47,8 +47,9 @@ def train(
 ) -> None:
     """Fit a detector and write its weights, its card and its training record."""
     settle(cards, data)
-    from ..trainer import RECORD, is_main_process
+    from ..trainer import RECORD
     from ..trainer import train as fit
+    from ..training.processes import is_main_process
 
     card = fit(detector, dataset, stage=stage, start=start, out=out, resume=resume, seed=seed, device=device)
     if not is_main_process():

@@ -14,7 +14,9 @@ from torch import nn
 from ...arithmetic import exact_fp32
 from ...cards import DetectorCard, validate
 from ...errors import DetectorError, near
+from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
+from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, seen
 from ..timm import classifier, pretrained_classifier
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ...records import Image
+    from ...training.loop import Network
 
 VARIANTS = ("paper", "released-detector", "released-explainer")
 
@@ -50,7 +53,7 @@ class M2F2Detector(NetworkDetector, Localizer):
     def fit(cls, job: TrainingJob) -> FitReport:
         """Stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
         from ...training.checkpoint import finished_report
-        from ...training.loop import Network, fit_network
+        from ...training.loop import fit_network
 
         variant = variant_of(job.card)
         if variant != "paper":
@@ -60,27 +63,9 @@ class M2F2Detector(NetworkDetector, Localizer):
         done = finished_report(job)
         if done is not None:
             return done
-        options, settings = _options(job.card), job.card.input
-        with torch.random.fork_rng():
-            torch.manual_seed(job.settings.seed)
-            model, options = build(options, job.card)
-        notes: list[str] = []
-        if options.cache_features:
-            cache, notes = FeatureCache.for_training(model, job)
-            model.look = cache or model.features
-        return fit_network(
-            job,
-            Network(
-                model=model,
-                prepare=partial(resize, settings=settings),
-                normalise=Normalise(settings),
-                frozen=frozen_parts(options),
-                metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
-                options={"clip": options.clip.model_dump(mode="json")},
-                notes=notes,
-                settle=model.settle,
-            ),
-        )
+        with together():
+            network = _learning(job)
+        return fit_network(job, network)
 
     @exact_fp32()
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
@@ -97,6 +82,30 @@ class M2F2Detector(NetworkDetector, Localizer):
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The centre square of a picture, where the card's input cuts it out."""
         return seen(height, width, self.settings)
+
+
+def _learning(job: TrainingJob) -> Network:
+    """What is trained, from the card and the seed."""
+    from ...training.loop import Network
+
+    options, settings = _options(job.card), job.card.input
+    with own_draws():
+        torch.manual_seed(job.settings.seed)
+        model, options = build(options, job.card)
+    notes: list[str] = []
+    if options.cache_features:
+        cache, notes = FeatureCache.for_training(model, job)
+        model.look = cache or model.features
+    return Network(
+        model=model,
+        prepare=partial(resize, settings=settings),
+        normalise=Normalise(settings),
+        frozen=frozen_parts(options),
+        metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
+        options={"clip": options.clip.model_dump(mode="json")},
+        notes=notes,
+        settle=model.settle,
+    )
 
 
 def open_paper(

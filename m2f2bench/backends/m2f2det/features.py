@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 
+from ...errors import StoreError, first_line
 from ...files import replacing
 from ...memo import cache_folder
 from ...settings import AugmentationSettings
@@ -16,6 +19,8 @@ from .network import Features, PaperNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger("m2f2bench")
 
 GIGABYTE = 10**9
 RANDOM = ("rescale_p", "blur_p", "colour_p", "jpeg_p")
@@ -73,7 +78,6 @@ class FeatureCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def _read(self, key: str) -> list[torch.Tensor] | None:
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
@@ -83,19 +87,27 @@ class FeatureCache:
         return [tensors[name] for name in sorted(tensors)]
 
     def _write(self, key: str, parts: Sequence[torch.Tensor]) -> None:
-        from safetensors.torch import save_file
-
         size = sum(part.numel() * part.element_size() for part in parts)
         if self.size + size > self.limit:
             return
         if not self.at_once and key not in self.once:
             self.once.add(key)
             return
+        try:
+            self._put(key, parts)
+        except (OSError, SafetensorError, StoreError) as error:  # the training goes on without it
+            log.warning("no more CLIP features are kept in '%s': %s", self.folder, first_line(error))
+            self.limit = 0
+            return
+        self.size += size
+
+    def _put(self, key: str, parts: Sequence[torch.Tensor]) -> None:
+        from safetensors.torch import save_file
+
         place = self._place(key)
         place.parent.mkdir(exist_ok=True)
         with replacing(place) as temporary:
             save_file({f"{number:02d}": part.clone() for number, part in enumerate(parts)}, temporary)
-        self.size += size
 
 
 def never_twice(augmentation: AugmentationSettings) -> str:

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from ...cards import DetectorCard, validate
-from ...errors import DetectorError, FrameError
+from ...errors import DetectorError, FrameError, M2F2BenchError, first_line
 from ...places import without_folders
 from ...records import Conversation, Frame
 from ...training.checkpoint import finished_report, write_tensors
-from ...training.device import pick_device
+from ...training.device import make_accelerator, own_draws
 from ...training.job import FitReport, TrainingJob
 from ...training.language import LanguageNetwork, fit_language
+from ...training.processes import together
 from ..base import trained_weights
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.source import Language, language_fingerprint, open_language
@@ -85,7 +86,7 @@ class Witness:
         known = self._known.get(frame.id)
         if known is not None:
             return known
-        image = resize(read(frame), self.settings)
+        image = resize(_pixels(frame, read), self.settings)
         with torch.no_grad():
             pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
             seen = evidence(self.network, pixels, self.options)
@@ -95,6 +96,16 @@ class Witness:
             self._used += size
             self._known[frame.id] = found
         return found
+
+
+def _pixels(frame: Frame, read: Callable[[Frame], Any]) -> Any:
+    """A frame's image. Raises FrameError for whatever an adapter of somebody's own raises about it."""
+    try:
+        return read(frame)
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        raise FrameError(frame.id, first_line(error)) from None
 
 
 class Collator:
@@ -149,9 +160,18 @@ def fit_stage(job: TrainingJob) -> FitReport:
     if done is not None:
         return done
     assert job.talk is not None
+    accelerator = make_accelerator(job, job.talk.settings.precision)  # it knows which GPU is this process's
+    with together():
+        network = _network(job, accelerator.device)
+    return fit_language(job, network, accelerator)
+
+
+def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
+    """What is trained, with what it reads, on a device. Raises DetectorError."""
+    assert job.talk is not None
     start, options = checked_start(job)
-    settings, device = job.talk.settings, pick_device(job.device)
-    with torch.random.fork_rng():
+    settings = job.talk.settings
+    with own_draws():
         torch.manual_seed(settings.seed)
         language = _language(job, options, settings.precision, device)
         network, projectors = _parts(job, start, options, language)
@@ -176,18 +196,15 @@ def fit_stage(job: TrainingJob) -> FitReport:
         write_tensors(out / "model.safetensors", {**frozen, **own}, {"stage": job.stage, "llm": language.fingerprint})
 
     plain = {key: value for key, value in start.options.items() if key != KEY}
-    return fit_language(
-        job,
-        LanguageNetwork(
-            module=speaker,
-            collate=collator,
-            train_mode=speaker.train_mode,
-            left_out=collator.left_out,
-            write=write,
-            projectors=PREFIX,
-            options={**plain, KEY: _learned(job, options, language)},
-            notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {without_folders(language.name)}"],
-        ),
+    return LanguageNetwork(
+        module=speaker,
+        collate=collator,
+        train_mode=speaker.train_mode,
+        left_out=collator.left_out,
+        write=write,
+        projectors=PREFIX,
+        options={**plain, KEY: _learned(job, options, language)},
+        notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {without_folders(language.name)}"],
     )
 
 

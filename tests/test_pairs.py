@@ -239,3 +239,18 @@ def test_mcnemar_by_hand_at_its_edges() -> None:
     alone = [replace(u, cluster=np.zeros(8, dtype=np.int64), n_clusters=1) for u in balanced]
     (d,) = differences([Paired(*(judged(u, ["accuracy"]) for u in alone))], [("", "accuracy")])[0]
     assert d.p is None and "of one cluster" in d.reason, "one cluster has no spread"
+
+
+def test_f4_the_ends_of_a_difference() -> None:
+    """DeLong's interval is cut off at -1 and 1; where all resamples agree, p rests on trials: here 2 × .75^3."""
+    label = [0, 1] * 3
+    good, bad = (make_units(label, s) for s in ([0.1, 0.9, 0.2, 0.8, 0.85, 0.7], [0.9, 0.1, 0.8, 0.2, 0.3, 0.85]))
+    (d,) = differences([Paired(judged(good, ["auc"]), judged(bad, ["auc"]))], [("", "auc")])[0]
+    assert d.test == "DeLong" and d.ci is not None and d.ci[1] == 1.0 and -1.0 < d.ci[0] < d.difference
+    (d,) = differences([Paired(judged(bad, ["auc"]), judged(good, ["auc"]))], [("", "auc")])[0]
+    assert d.ci is not None and d.ci[0] == -1.0
+    agreed = bootstrap_difference(np.full(10, 0.25), 0.25, 0.95, n_trials=3)
+    assert agreed["p"] == pytest.approx(2 * 0.75**3) and agreed["bound"] and "ci" not in agreed
+    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, n_trials=3)["p"] == pytest.approx(2 * 0.5**3)
+    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, n_trials=1)["p"] == 1.0
+    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95)["p"] == pytest.approx(2 / 11)

@@ -123,6 +123,20 @@ def test_altered_regions_are_those_that_annotators_found_fake(root: Path) -> Non
 def test_rows_of_neutral_questions_stand_for_one_each(root: Path) -> None:
     found = DDVQAAdapter(root).repeats("test", "blind")
     assert set(found.values()) == {1} and "6_120_118_3" in found
+    assert DDVQAAdapter(root).repeats("test", "judge") == {"5_056_judge": 1, "6_120_118_judge": 1}
+
+
+def test_known_wordings_are_read_exactly_though_other_regions_are_named() -> None:
+    assert region("Does the person's mouth look more natural than the eyes?") == "mouth"
+    assert region("The nose in the image is fake, unlike the eyes, tell me why.") == "nose"
+    assert region("Tell of eyes and mouth, based on the nose.") == "nose"
+    assert region("Are eyes and mouth natural? And the nose!") == "eyes+mouth"
+
+
+def test_a_root_that_holds_something_else_is_told_by_eight_names(tmp_path: Path) -> None:
+    for name in "abcdefghij":
+        (tmp_path / name).mkdir()
+    fails(tmp_path, "which holds a, b, c, d, e, f, g, h;")
 
 
 def test_blind_questions_keep_all_references_and_tell_what_has_no_image(root: Path) -> None:

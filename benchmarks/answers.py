@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from common import report
+from common import report, sized
 
 from m2f2bench.backends.llm.generate import Generator, Request
 from m2f2bench.backends.llm.generation_settings import GenerationSettings
@@ -31,8 +31,8 @@ from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE
 from m2f2bench.backends.llm.source import Language, LanguageSource, open_language
 from m2f2bench.backends.llm.splice import embed
 
-SWEEP = (1, 2, 4, 8, 16, 32, 64)
-QUESTIONS, VISUAL, FORGERY = 8, 576, 17
+SWEEP = sized((1, 2, 4, 8, 16, 32, 64), (1, 2))
+QUESTIONS, VISUAL, FORGERY = sized((8, 576, 17), (2, 9, 3))
 SIZES = {
     "7b": {
         "hidden_size": 4096,
@@ -62,8 +62,8 @@ class Numbers:
 def untrained(folder: Path, llm: str, tokens: int) -> Path:
     """The small explainer with random weights and projectors, as training would leave it."""
     from m2f2bench.backends.m2f2det.detector import build
-    from m2f2bench.backends.m2f2det.explainer import new_projectors
     from m2f2bench.backends.m2f2det.explainer_options import explainer_options, without_explainer
+    from m2f2bench.backends.m2f2det.explainer_parts import new_projectors
     from m2f2bench.backends.m2f2det.options import PaperOptions
     from m2f2bench.backends.m2f2det.projectors import PREFIX
     from m2f2bench.loading import resolve_card
@@ -72,7 +72,9 @@ def untrained(folder: Path, llm: str, tokens: int) -> Path:
     card = resolve_card("detectors", "m2f2det-small-explainer")
     explainer = explainer_options(card)
     plain = without_explainer(card)
-    network, filled = build(PaperOptions.model_validate(plain.options), plain)
+    described = PaperOptions.model_validate(plain.options)
+    weightless = described.model_copy(update={"cnn": described.cnn.model_copy(update={"pretrained": None})})
+    network, filled = build(weightless, plain)
     projectors = new_projectors(network, explainer, open_language(LanguageSource(name=llm), folder).width)
     projectors.initialise(0.02)
     tensors = {**network.state_dict(), **{PREFIX + name: value for name, value in projectors.state_dict().items()}}
@@ -206,8 +208,9 @@ def sweep(options: argparse.Namespace) -> list[dict[str, object]]:
         return {IMAGE: found[:, :VISUAL], DEEPFAKE: found[:, VISUAL:]}
 
     def prompts(images: int) -> list[Request]:
-        start = (1, *range(100, 140), IMAGE, 13, DEEPFAKE, 13)
-        ends = [tuple(draws.integers(100, 20000, 10 + 2 * k).tolist()) for k in range(QUESTIONS)]
+        last = len(table) - 1
+        start = (1, *(min(word, last) for word in range(100, 140)), IMAGE, 13, DEEPFAKE, 13)
+        ends = [tuple(draws.integers(100, min(20000, last), 10 + 2 * k).tolist()) for k in range(QUESTIONS)]
         return [Request(image, (*start, *end)) for image in range(images) for end in ends]
 
     rows = []
@@ -233,14 +236,15 @@ def sweep(options: argparse.Namespace) -> list[dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--tokens", type=int, default=48, help="most new tokens; of an untrained explainer")
+    parser.add_argument("--images", type=int, default=sized(40, 1))
+    parser.add_argument("--tokens", type=int, default=sized(48, 3), help="most new tokens; of an untrained explainer")
     parser.add_argument("--detector", default="", help="a trained explainer's folder")
     parser.add_argument("--llm", default="offline:smollm2-135m-instruct")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--sizes", type=int, nargs="+", default=SWEEP)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     report(sweep(options) if options.sweep else against(options))
 

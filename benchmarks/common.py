@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
+
+T = TypeVar("T")
+
+
+def sized(full: T, quick: T) -> T:
+    """`full`, or with --quick `quick`: so little that the numbers mean nothing, to see whether a benchmark runs."""
+    return quick if "--quick" in sys.argv else full
 
 
 def make_frames(root: Path, count: int, seed: int = 0) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from common import sized
 
 from m2f2bench.adapters.hdf5 import HDF5Adapter, HDF5Options
 from m2f2bench.records import Frame
@@ -117,10 +118,11 @@ def measure(root: Path, repeats: int, seed: int) -> dict[str, float]:
 def main(arguments: list[str] | None = None) -> int:
     """Measure every layout and clip length, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--frames", type=int, nargs="+", default=[100, 400], help="clip lengths")
-    parser.add_argument("--videos", type=int, default=4, help="clips a file, an even number")
-    parser.add_argument("--repeats", type=int, default=24, help="clip reads a layout; three frame reads for each")
-    parser.add_argument("--require", type=float, default=14.0, help="least ratio of the contiguous layout")
+    parser.add_argument("--frames", type=int, nargs="+", default=sized([100, 400], [4]), help="clip lengths")
+    parser.add_argument("--videos", type=int, default=sized(4, 2), help="clips a file, an even number")
+    parser.add_argument("--repeats", type=int, default=sized(24, 1), help="clip reads a layout; 3 frame reads for each")
+    parser.add_argument("--require", type=float, default=sized(14.0, 0.0), help="least ratio of the contiguous layout")
+    parser.add_argument("--quick", action="store_true", help="very little, to see whether it runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import report
+from common import report, sized
 
 from m2f2bench.cards import LeaderboardCard
 from m2f2bench.leaderboard.board import Board
@@ -21,8 +21,8 @@ from m2f2bench.leaderboard.table import Table, build_table
 from m2f2bench.records import Result, Score
 from m2f2bench.signature import short
 
-DETECTORS, DATASETS, METRICS = 500, 5, ("auc", "ap", "eer", "accuracy")
-ROUNDS = 5
+DETECTORS, DATASETS, METRICS = sized(500, 6), 5, ("auc", "ap", "eer", "accuracy")
+ROUNDS = sized(5, 1)
 SORT = "document.querySelectorAll('#board .sort')[3 + i].click()"
 FILTER = (
     "const field = document.getElementById('f-name'); field.value = ['d', 'det', 'detector-1', '', 'x'][i];"

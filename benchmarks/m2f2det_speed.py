@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from common import make_frames, report
+from common import make_frames, report, sized
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,8 +28,8 @@ from m2f2bench.backends.m2f2det.released import ReleasedDetector, ReleasedOption
 from m2f2bench.settings import CLIP_MEAN, CLIP_STD
 from m2f2bench.training.checkpoint import write_tensors
 
-BATCH, ROUNDS, FRAMES = 8, 2, 32
-VISION = VisionSettings(
+BATCH, ROUNDS, FRAMES = sized((8, 2, 32), (2, 1, 2))
+FULL = VisionSettings(
     hidden_size=1024,
     intermediate_size=4096,
     num_hidden_layers=24,
@@ -37,6 +37,7 @@ VISION = VisionSettings(
     image_size=336,
     patch_size=14,
 )
+VISION = sized(FULL, FULL.model_copy(update={"hidden_size": 64, "intermediate_size": 64, "image_size": 56}))
 OPTIONS = ReleasedOptions(variant="released-detector", vision=VISION, width=1792, cnn_width=1792, constant=128)
 
 

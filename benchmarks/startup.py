@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 
-from common import report
+from common import report, sized
 
-ROUNDS = 15
+ROUNDS = sized(15, 1)
 
 
 def timed(words: list[str]) -> float:

@@ -17,12 +17,14 @@ from .explaining.evidence import AnswerEvidence, Asked, gather_answers
 from .explaining.scorer import score_answers
 from .exporter import write_export
 from .files import make_folder, write_json
+from .keys import Judge, row_key
 from .progress import progress_bar
 from .records import FAKE, JUDGE, REAL, Answer, Frame, Question, Result
 from .reporter import REPORT, own_maps, write_report
 from .results import run_name
+from .resuming import current_answers
 from .scoring.explanation import compared_references, text_settings
-from .signature import detector_fields, detector_signature, measure_signature, run_key
+from .signature import detector_fields, measure_signature
 from .store import ANSWERS as FILE
 from .store import RESULT, USAGE, AnswerStore, write_parquet
 
@@ -35,7 +37,7 @@ def folder_name(detector: str, asked: Asked) -> str:
 
 
 def run_explainer(
-    detector: Detector,
+    judge: Judge,
     asked: Asked,
     out: Path,
     controls: Sequence[Result] = (),
@@ -48,38 +50,35 @@ def run_explainer(
     `controls` are the others' results, for the page to read (`report.html`). `export` also writes the answers in that
     form, see `exporter`. Raises DetectorError for a detector that answers no questions.
     """
-    asker = Asker(detector)
-    folder = out / folder_name(detector.card.name, asked)
-    evidence = _answers(asker, detector, asked, folder, batch_size, workers)
+    asker = Asker(judge.detector)
+    folder = out / folder_name(judge.name, asked)
+    evidence = _answers(asker, judge, asked, folder, batch_size, workers)
     results = [(write_run(evidence, folder, export), folder)]
     if verdicts := verdicts_of(evidence):
         results += run_controls(asked, out, evidence.detector, verdicts, export)
     beside = [*controls, *(result for result, _ in results[1:])]
-    write_report(evidence, results[0][0], folder / REPORT, beside, own_maps(detector))
+    write_report(evidence, results[0][0], folder / REPORT, beside, own_maps(judge.detector))
     return results
 
 
-def _answers(
-    asker: Asker, detector: Detector, asked: Asked, folder: Path, batch_size: int, workers: int
-) -> AnswerEvidence:
-    """The answers to all questions, from disk as far as they are there."""
-    key = run_key(detector, asked.dataset.card) + "-" + "+".join(asked.protocol.questions)
+def _answers(asker: Asker, judge: Judge, asked: Asked, folder: Path, batch_size: int, workers: int) -> AnswerEvidence:
+    """The answers to all questions, from disk as far as they are there and their questions and images are the same."""
+    key = row_key(judge, asked.dataset, questions="+".join(asked.protocol.questions))
     with AnswerStore(folder, key) as store:
-        known = store.siblings(f"{detector.card.name}--{asked.dataset.name}")
-        if asker.errors_pass:
-            known = {name: row for name, row in known.items() if row.status != "error"}
-        store.append([known[q.id] for q in asked.questions if q.id in known and q.id not in store.rows])
+        known = {**store.siblings(f"{judge.name}--{asked.dataset.name}"), **store.rows}
+        held = current_answers(asked.dataset, asked.frames, asked.questions, known, workers)
+        store.append([row for row in held if store.rows.get(row.question) != row])
+        done = {row.question for row in held if not (asker.errors_pass and row.status == "error")}
         wanted: dict[str, list[Question]] = {}
         for question in asked.questions:
-            row = store.rows.get(question.id)
-            if row is None or (asker.errors_pass and row.status == "error"):
+            if question.id not in done:
                 wanted.setdefault(question.frame, []).append(question)
         pairs = [(asked.frames[frame], questions) for frame, questions in wanted.items()]
         # A frame has one score, also where a run was cut off between two questions about it.
-        scores: dict[str, float | None] = {row.frame: row.score for row in store.rows.values() if row.score is not None}
+        scores: dict[str, float | None] = {row.frame: row.score for row in held if row.score is not None}
         if not asker.scored:
             unknown = [frame for frame, _ in pairs if frame.id not in scores]
-            scores |= _scores(detector, asked, unknown, batch_size, workers)
+            scores |= _scores(judge.detector, asked, unknown, batch_size, workers)
         with progress_bar(folder.name, sum(len(questions) for _, questions in pairs)) as advance:
             for rows in answer(asker, asked.dataset.adapter, pairs, scores):
                 store.append(rows)
@@ -87,7 +86,7 @@ def _answers(
         finished = store.finish(question.id for question in asked.questions)
     _warn(folder.name, finished)
     given = {row.question: row for row in finished}
-    return gather_answers(given, asked, detector_signature(detector), detector.card)
+    return gather_answers(given, asked, judge.fields, judge.detector.card, judge.made)
 
 
 def _warn(name: str, rows: Sequence[Answer]) -> None:

@@ -43,7 +43,7 @@ def audit(
 ) -> Audit:
     """Look for what in a dataset could leak the label or count twice.
 
-    `dataset` is what `load_dataset` takes. `splits`: all of the card that are there, unless named. Of each video
+    `dataset` is what `load_dataset` takes. `splits`: all that are there, unless named. Of each video
     `frames_per_video` frames are looked at, evenly spread (0: all); with `limit`, that many of each split, while
     people and videos in two splits are looked for among all. `near`: bits of 64 in which the perceptual hashes of
     near duplicates may differ. `probe`: also measure how well file type, dimensions, size, quantisation and high-pass
@@ -91,10 +91,11 @@ def _facts(dataset: Dataset, frames: Sequence[Frame], workers: int) -> list[Fact
 def _list(
     dataset: Dataset, named: Sequence[str], selection: FrameSelection
 ) -> tuple[dict[str, list[Frame]], dict[str, Exception]]:
-    """The frames of each split, and the splits of the card that are not there with what the adapter said."""
+    """The frames of each split, and the splits that are not there with what the adapter said."""
     listed: dict[str, list[Frame]] = {}
     absent: dict[str, Exception] = {}
-    for split in dict.fromkeys(named or dataset.card.splits):
+    for split in dict.fromkeys(named or dataset.splits):
+        dataset.check_split(split)
         try:
             frames = list_frames(dataset.adapter, split, selection)
             if not frames:

@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from .errors import CardError, near
+from .places import moved, moved_reference
+from .registry import is_file_reference
 from .rules import ExplanationRules, ProtocolRules
 from .settings import InputSettings, StageSettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 KINDS = ("detectors", "datasets", "metrics", "leaderboards")
 CARDS_VARIABLE = "M2F2BENCH_CARDS"
@@ -32,6 +37,7 @@ class Card(BaseModel):
     name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
     _path: Path | None = PrivateAttr(default=None)
+    _folder: Path | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> Path | None:
@@ -41,7 +47,12 @@ class Card(BaseModel):
     @property
     def folder(self) -> Path:
         """What relative paths on the card are relative to."""
-        return self._path.parent if self._path else Path.cwd()
+        return self._path.parent if self._path else self._folder or Path.cwd()
+
+    def placed(self, folder: Path) -> Self:
+        """Return the card, made in code, with the folder that its relative paths are relative to."""
+        self._folder = folder
+        return self
 
 
 class DetectorCard(Card):
@@ -59,6 +70,8 @@ class DetectorCard(Card):
     """Of the stages after it, in which a detector learns to answer questions."""
     training_datasets: tuple[str, ...] = ()
     """Names of the datasets this detector has seen, so that a table can tell in-domain from cross-dataset."""
+    training_sources: tuple[str, ...] = ()
+    """The corpora that these come from, as their cards say, so that a table can tell it without the cards."""
     licence: str = ""
     reference: str = ""
 
@@ -74,9 +87,18 @@ class DatasetCard(Card):
     root: str | None = None
     """A folder; a relative one lies in `M2F2BENCH_DATA`. None for a dataset drawn by code."""
     options: dict[str, Any] = {}
-    splits: tuple[str, ...] = ("train", "val", "test")
+    splits: tuple[str, ...] | None = None
+    """Those of the adapter's splits that are used; None: all of them."""
+    source: str = ""
+    """The corpus that its people and videos come from, one name for all that share them: other compressions, crops,
+    manipulations. Empty: the dataset is a corpus of its own."""
     licence: str = ""
     reference: str = ""
+
+    @property
+    def corpus(self) -> str:
+        """The name under which datasets of the same people and videos are known to be one."""
+        return self.source or self.name
 
     def root_path(self) -> Path | None:
         """The dataset's folder, with `M2F2BENCH_DATA` filled in."""
@@ -169,17 +191,31 @@ def find_card(kind: str, name: str) -> Path | None:
     return next((path for path in iter_cards(kind) if path.stem == name), None)
 
 
+def corpus_of(dataset: str) -> str:
+    """The corpus of a named dataset; its own name where there is no card of it that can be read."""
+    path = find_card("datasets", dataset)
+    try:
+        card = read_card("datasets", path) if path is not None else None
+    except CardError:
+        card = None
+    return card.corpus if isinstance(card, DatasetCard) else dataset
+
+
 def read_card(kind: str, path: Path) -> Card:
     """Read and check one card file. Raises CardError in one line."""
     data = _read_mapping(path)
     if kind == "detectors" and "base" in data:
-        data = _on_base(data, path)
+        data = _on_base(data, path, ())
     model = ExplanationCard if kind == "metrics" and "task" in data else MODELS[kind]
     card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
-    if path.stem not in (card.name, "card"):
-        raise CardError(f"card '{path}' is named '{card.name}': name and file must agree; rename one of them")
+    _check_name(card, path)
     card._path = path.resolve()
     return card
+
+
+def _check_name(card: Card, path: Path) -> None:
+    if path.stem not in (card.name, "card"):
+        raise CardError(f"card '{path}' is named '{card.name}': name and file must agree; rename one of them")
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -197,19 +233,38 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return data
 
 
-def _on_base(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What a detector's card says on top of its `base`, an untrained card: mappings are merged, the rest replaced."""
+def _on_base(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """What a detector's card says on top of its `base`, an untrained card: mappings are merged, the rest replaced.
+
+    A base may have a base itself. `above` are the cards that stand on this one. Raises CardError for a circle.
+    """
     name, own = data["base"], {key: value for key, value in data.items() if key != "base"}
     beside = path.parent / f"{name}.yaml"
     found = beside if beside.is_file() else find_card("detectors", str(name))
     if found is None:
         raise CardError(f"card '{path}': its base '{name}' is no detector's card{near(str(name), _names('detectors'))}")
-    if "base" in _read_mapping(found):
-        raise CardError(f"card '{path}': its base '{name}' has a base itself: name that one")
-    base = read_card("detectors", found)
-    if getattr(base, "weights", None) is not None:
+    chain = (*above, path)
+    if found.resolve() in [one.resolve() for one in chain]:
+        circle = " → ".join(one.stem for one in (*chain, found))
+        raise CardError(f"card '{chain[0]}': its bases go in a circle, {circle}: take `base` out of one of them")
+    under = _read_mapping(found)
+    if "base" in under:
+        under = _on_base(under, found, chain)
+    base = validate(DetectorCard, under, f"detector card '{found}'")
+    _check_name(base, found)
+    if base.weights is not None:
         raise CardError(f"card '{path}': its base '{name}' is a trained detector: name an untrained one")
-    return merged(base.model_dump(mode="json", exclude_unset=True), own)
+    return merged(_said_in(base, found.parent, path.parent), own)
+
+
+def _said_in(base: DetectorCard, origin: Path, folder: Path) -> dict[str, Any]:
+    """What a base says, with its files' paths as seen from the folder of the card that stands on it."""
+    told = base.model_dump(mode="json", exclude_unset=True)
+    if origin.resolve() == folder.resolve():
+        return told
+    if is_file_reference(base.backend):
+        told["backend"] = moved_reference(base.backend, origin, folder)
+    return {**told, "options": moved(base.options, [origin], folder)} if base.options else told
 
 
 def _names(kind: str) -> list[str]:

@@ -18,8 +18,9 @@ from .records import Result, Score
 from .results import Stored, read_stored
 from .runner import run
 from .scorer import score_evidence
-from .scoring.detection import AT_HALF, HEADLINES, LOWER_IS_BETTER, OVERALL
+from .scoring.detection import HEADLINES, OVERALL
 from .scoring.paired import Difference, Judged, Paired, corrected, p_text
+from .scoring.scale import lower_is_better, worse
 from .scoring.tails import differences
 from .signature import DETECTOR, differing, share
 
@@ -194,13 +195,8 @@ def _lost(then: Result, now: Evidence) -> list[str]:
 
 def _told(one: Checked) -> str:
     then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
-    word = "rose" if one.metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else "fell"
+    word = "rose" if lower_is_better(one.metric) else "fell"
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
-
-
-def _worse(metric: str) -> float:
-    """The sign of a difference now - then that is for the worse."""
-    return 1.0 if metric.removesuffix(AT_HALF) in LOWER_IS_BETTER else -1.0
 
 
 def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence, Evidence]:
@@ -225,7 +221,7 @@ def _paired(
     (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
     out = []
     for d in corrected([_one_sided(d) for d in found]):
-        fall = (d.difference or 0.0) * _worse(d.metric)
+        fall = (d.difference or 0.0) * worse(d.metric)
         lost = d.second is not None and d.first is None
         failed = lost or (d.holm is not None and d.holm < chance and fall > tolerance)
         if d.holm_bound and not failed and fall > tolerance:
@@ -239,7 +235,7 @@ def _one_sided(d: Difference) -> Difference:
     """The difference now - then with the p of being no worse; of what got better a bound says nothing: 1."""
     if d.p is None:
         return d
-    if d.difference is not None and d.difference * _worse(d.metric) > 0:
+    if d.difference is not None and d.difference * worse(d.metric) > 0:
         return replace(d, p=d.p / 2.0)
     return replace(d, p=1.0 if d.bound else 1.0 - d.p / 2.0, bound=False)
 
@@ -251,7 +247,7 @@ def _against_interval(metric: str, then: Score, now: Score, tolerance: float) ->
         return Checked(metric, then.value, None, then.ci, None, True, f"not defined now: {now.reason}")
     if then.ci is None and then.reason:
         return Checked(metric, then.value, now.value, None, None, False, then.reason, tested=False)
-    sign = _worse(metric)
+    sign = worse(metric)
     fall = (now.value - then.value) * sign
     end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]
     beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)

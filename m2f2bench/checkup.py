@@ -54,8 +54,7 @@ def _software() -> Iterator[Finding]:
         yield Finding("torch device", True, ", ".join(devices) or f"cpu, {torch.get_num_threads()} threads")
     except Exception as error:
         yield Finding("torch device", False, f"torch cannot be imported: {first_line(error)}")
-    java = shutil.which("java")
-    yield Finding("java", True if java else None, java or "not found: Penn Treebank tokens, METEOR and SPICE need it")
+    yield _java()
     try:
         from .scoring.text.spice import lacking
 
@@ -66,6 +65,15 @@ def _software() -> Iterator[Finding]:
     for what, module, package, extra in EXTRAS:
         there = importlib.util.find_spec(module) is not None
         yield Finding(what, True if there else None, package if there else f"not installed: m2f2bench[{extra}]")
+
+
+def _java() -> Finding:
+    from .scoring.text.java import java, java_version
+
+    try:
+        return Finding("java", True, f"{java_version()}, {java()}")
+    except M2F2BenchError as error:
+        return Finding("java", None, f"Penn Treebank tokens, METEOR and SPICE: {error}")
 
 
 def _weights() -> Iterator[Finding]:
@@ -97,8 +105,9 @@ def _data() -> Iterator[Finding]:
             card = read_card("datasets", path)
             if not isinstance(card, DatasetCard) or card.root is None:
                 continue
-            frames = load_dataset(card).frames("test")
-            yield Finding(f"dataset {card.name}", True, f"{len(frames)} test frames")
+            dataset = load_dataset(card)
+            split = "test" if "test" in dataset.splits else dataset.splits[0]
+            yield Finding(f"dataset {card.name}", True, f"{len(dataset.frames(split))} {split} frames")
         except M2F2BenchError as error:
             yield Finding(f"dataset {path.stem}", None, str(error))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 from .adapters.base import Adapter
 from .errors import DataError, FrameError, M2F2BenchError, first_line
@@ -13,7 +16,6 @@ from .localization import MappedFrame
 from .records import FAKE
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from .records import Image
@@ -63,4 +65,7 @@ def _read(adapter: Adapter, row: Row, masks: bool) -> Decoded[Row]:
             f"the dataset gave a mask of {mask.dtype} {list(mask.shape)} for frame '{frame.id}' of "
             f"{list(image.shape[:2])} pixels: a mask is bool [H, W], as large as its image"
         )
+    if mask is not None:
+        bits = np.packbits(mask).tobytes()
+        row.mask_digest = hashlib.blake2b(repr(mask.shape).encode() + bits, digest_size=8).hexdigest()
     return Decoded(row, image, mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,19 @@ from .scoring.detection import Cut
 from .scoring.intervals import pick_threshold
 from .scoring.reading import read_rows
 from .scoring.rows import Rows, Strings, Units
-from .signature import DETECTOR, coverage_text, data_hash, detector_fields, measure_fields, rows_hash, short
+from .signature import (
+    DETECTOR,
+    coverage_text,
+    data_hash,
+    detector_fields,
+    drawn_field,
+    group_hash,
+    measure_fields,
+    rows_hash,
+    short,
+)
 from .store import PREDICTIONS
-from .units import to_units
+from .units import Codes, clusters, to_units
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,11 @@ class Evidence:
     measured: dict[str, Any]
     threshold: dict[str, Any]
     card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    """Device and versions of what made the rows, as far as that is known."""
+    source: str = ""
+    drawn: tuple[Codes, str] | None = None
+    """What `units.clusters` found for these rows, so that people are joined once."""
 
     @property
     def detector(self) -> str:
@@ -54,18 +69,23 @@ class Evidence:
     @cached_property
     def units(self) -> Units:
         """The frames or videos that are scored."""
-        return to_units(self.rows, self.protocol)
+        return to_units(self.rows, self.protocol, self.drawn)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields."""
+    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields.
+
+    `source` is the dataset's corpus, empty where it is not known.
+    """
 
     data: str
     split: str
     limit: int | None
     by: dict[str, Any]
     card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
 
 
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
@@ -75,8 +95,23 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     """
     rows = rows.ordered()
     cut, threshold, hashed = _cut(protocol, validation)
-    fields = measure_fields(origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed)
-    found = Evidence(rows, protocol, cut, fields | origin.by, threshold, origin.card)
+    codes, by = clusters(rows, protocol.bootstrap.cluster)
+    pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
+    fields = measure_fields(
+        origin.data,
+        origin.split,
+        data_hash(rows),
+        len(rows),
+        protocol,
+        origin.limit,
+        hashed,
+        drawn_field(by, codes.tolist()),
+        pictures,
+    )
+    fields |= origin.by
+    found = Evidence(
+        rows, protocol, cut, fields, threshold, origin.card, origin.predicted, origin.source, drawn=(codes, by)
+    )
     found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
     return found
 
@@ -119,8 +154,9 @@ def load_evidence(
 
     `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are held against the frames that the
     protocol plans there: an id the dataset does not have or a label that differs is an error, a row of a frame that is
-    not planned is passed over, and a planned frame without a row lowers the coverage. Without it the file is taken as
-    the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in one line.
+    not planned is passed over, and a planned frame without a row is `missing` and lowers the coverage. Without it the
+    file is taken as the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in
+    one line.
     """
     place = Path(path).expanduser()
     stored = stored_at(place)
@@ -139,7 +175,7 @@ def load_evidence(
     if dataset is not None:
         loaded = load_dataset(dataset)
         rows = against(rows, loaded, split, card, place)
-        origin = replace(origin, data=loaded.name, split=split, limit=None)
+        origin = replace(origin, data=loaded.name, split=split, limit=None, source=loaded.card.corpus)
     else:
         _refuse_picking(rows, card, stored, place)
     picked = None
@@ -153,13 +189,14 @@ def load_evidence(
 def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     if stored is None:
         # A file's name says who judged; what was judged only its rows say.
-        by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown")
+        by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
         return Origin("rows", "none", None, by)
     result = stored.result
     by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
     limit = result.measured.get("limit")
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
-    return Origin(result.dataset, result.split, limit if isinstance(limit, int) else None, by, card)
+    limit = limit if isinstance(limit, int) else None
+    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
@@ -167,26 +204,32 @@ def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, p
     count = protocol.frames.count
     if count is None or (stored is not None and stored.result.measured.get("frames") == str(protocol.frames)):
         return
-    pictures: dict[str, set[str]] = {}
-    for video, picture in zip(rows.video.tolist(), rows.picture.tolist(), strict=True):
-        pictures.setdefault(video, set()).add(picture)
+    pictures: dict[tuple[str, str], set[str]] = {}
+    for video, method, picture in zip(rows.video.tolist(), rows.method.tolist(), rows.picture.tolist(), strict=True):
+        pictures.setdefault((video, method), set()).add(picture)
     most = max(pictures, key=lambda video: len(pictures[video]))
     if len(pictures[most]) > count:
         raise ScoreError(
-            f"protocol '{protocol.name}' picks {count} frames of each video, '{most}' in '{place}' has "
+            f"protocol '{protocol.name}' picks {count} frames of each video, '{most[0]}' in '{place}' has "
             f"{len(pictures[most])}, and which are picked only the dataset can tell: give --dataset"
         )
 
 
 def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
     """Rows held against the frames that a protocol plans in a dataset; see `load_evidence`."""
+    dataset.check_split(split)
     planned = plan_frames(dataset.adapter, split, protocol.frames)
     _refuse_foreign(rows, planned, dataset, split, path)
     matched = match(rows, planned, path, dataset.name)
-    unknown = [frame for frame, digest in zip(planned, matched.digest.tolist(), strict=True) if not digest]
-    found = frame_digests(dataset, unknown)
-    digests = [digest or found[frame.id] for frame, digest in zip(planned, matched.digest.tolist(), strict=True)]
-    return replace(matched, digest=np.array(digests, dtype=object))
+    digests = frame_digests(dataset, planned)
+    now = [digests[frame.id] for frame in planned]
+    changed = [i for i, told in enumerate(matched.digest.tolist()) if told and told != now[i]]
+    if changed:
+        raise ScoreError(
+            f"'{path}' was made from other pixels than '{dataset.name}' has now: {len(changed)} of {len(planned)} "
+            f"frames differ, first '{planned[changed[0]].id}'; judge the dataset again"
+        )
+    return replace(matched, digest=np.array(now, dtype=object))
 
 
 def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path) -> None:
@@ -222,7 +265,7 @@ def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
         video=strings([frame.video for frame in frames]),
         method=strings([frame.method for frame in frames]),
         identity=strings(["+".join(frame.identities) for frame in frames]),
-        status=np.where(has, rows.status[taken], "error").astype(object),
+        status=np.where(has, rows.status[taken], "missing").astype(object),
         label=label,
         score=np.where(has, rows.score[taken], np.nan),
         digest=np.where(has, rows.digest[taken], "").astype(object),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def connected(videos: Sequence[str], identities: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
+def connected(videos: Sequence[Hashable], identities: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
     """The connected component of each frame over shared identities and shared videos, int64 [N].
 
     A fake made of A and B joins all of A with all of B. A frame without identities stands with the frames of its
     video only: its video is then all that is known of who is in it. Codes run from 0 in the order in which the
-    components first occur.
+    components first occur. `videos` are names or numbers, the same where it is the same video.
     """
     import numpy as np
     import pandas as pd

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arithmetic import exact_fp32
 from .backends.base import Detector, Localizer, PlainDetector
 from .errors import DetectorError, M2F2BenchError, first_line
 from .loading import load_detector
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-5
 """A value outside [0, 1] by no more than this is taken for the end of the range: single precision gives such."""
+GRID = (7, 7)
+"""What is taken for a map's grid where not even the trial gives one."""
 TRIAL = (224, 224)
 """Pixels of the grey picture that a detector has to map before any work is done."""
 
@@ -65,7 +68,7 @@ class HeatMapper:
 
         A grey picture is mapped first, so that a detector that makes no maps as it is set up says so at once.
         """
-        self.name = detector.card.name
+        self.name, self.precision = detector.card.name, detector.precision
         own = detector.plain if isinstance(detector, PlainDetector) else detector
         if not isinstance(own, Localizer):
             if not callable(getattr(own, "heatmap", None)):
@@ -78,7 +81,9 @@ class HeatMapper:
         self.how = str(getattr(own, "how", ""))
         """How the maps are made where that is not the detector's own way: method and layer of --cam."""
         # What else goes wrong on it need not go wrong on a face.
-        self.maps([np.full((*TRIAL, 3), 128, np.uint8)], ["a grey picture"])
+        (trial,) = self.maps([np.full((*TRIAL, 3), 128, np.uint8)], ["a grey picture"])
+        self.grid: tuple[int, int] = GRID if isinstance(trial, str) else (trial.shape[0], trial.shape[1])
+        """The grid of a map, for what stands in for one that is not there."""
 
     def maps(self, images: Sequence[Image], names: Sequence[str]) -> list[Heat | str]:
         """For each RGB uint8 image [H, W, 3] its map, float32 [h, w] in [0, 1], or one line why there is none.
@@ -89,7 +94,8 @@ class HeatMapper:
         if not images:
             return []
         try:
-            found = np.asarray(self.localizer.heatmap(list(images)))
+            with exact_fp32(self.precision):
+                found = np.asarray(self.localizer.heatmap(list(images)))
         except M2F2BenchError:
             raise
         except Exception as error:

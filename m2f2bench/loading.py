@@ -42,8 +42,19 @@ class Dataset:
         """The card's name."""
         return self.card.name
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that there are: those that the card names, else all of the adapter's."""
+        return tuple(self.card.splits or self.adapter.splits)
+
+    def check_split(self, split: str, use: str = "") -> None:
+        """Raise DataError unless there is such a split; `use` says what it is for (", on which …")."""
+        if split not in self.splits:
+            raise DataError(f"dataset '{self.name}' has no split '{split}'{use}{near(split, self.splits)}")
+
     def frames(self, split: str = "test") -> list[Frame]:
-        """All frames of a split."""
+        """All frames of a split. Raises DataError for one that there is not."""
+        self.check_split(split)
         return self.adapter.frames(split)
 
     def read(self, frame: Frame) -> Image:
@@ -51,7 +62,11 @@ class Dataset:
         return self.adapter.read(frame)
 
     def questions(self, split: str = "test", kind: str = "blind") -> list[Question]:
-        """The questions of a split, `kind` being `blind` or `released`; empty where there are none."""
+        """The questions of a split, `kind` being `blind` or `released`; empty where there are none.
+
+        Raises DataError for a split that there is not.
+        """
+        self.check_split(split)
         return self.adapter.questions(split, kind)
 
 
@@ -135,7 +150,7 @@ def _build(card: DetectorCard, cls: type, device: str) -> Detector:
                 f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
                 f"RGB uint8 images and return P(fake) for each"
             )
-        return PlainDetector(cls(**check_options(cls, card)), repr(sorted(card.options.items())))
+        return PlainDetector(cls(**check_options(cls, card)))
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -158,7 +173,7 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     """
     if isinstance(reference, Adapter):
         name = getattr(reference, "name", type(reference).__name__)
-        return Dataset(DatasetCard(name=name, adapter=type(reference).__qualname__), reference)
+        return _checked(Dataset(DatasetCard(name=name, adapter=type(reference).__qualname__), reference))
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:
@@ -174,7 +189,19 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         raise
     except Exception as error:
         raise DataError(f"dataset '{card.name}' cannot be opened: {first_line(error)}") from error
-    return Dataset(dataset_card, adapter)
+    return _checked(Dataset(dataset_card, adapter))
+
+
+def _checked(dataset: Dataset) -> Dataset:
+    """The dataset, once its card and its adapter agree on the splits. Raises CardError or DataError."""
+    given: Any = dataset.adapter.splits
+    cls, own = type(dataset.adapter).__qualname__, given if isinstance(given, (tuple, list)) else (None,)
+    if not all(isinstance(split, str) for split in own):
+        raise DataError(f"dataset '{dataset.name}': splits of {cls} are {given!r}, not names as in ('train', 'test')")
+    for split in dataset.card.splits or ():
+        if split not in own:
+            raise CardError(f"dataset '{dataset.name}': {cls} has no split '{split}' of its card{near(split, own)}")
+    return dataset
 
 
 def _plain_folder_card(reference: str) -> DatasetCard | None:
@@ -183,12 +210,11 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
     if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
         return None
     if path.is_dir() and not (path / "card.yaml").is_file():
-        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=str(path.resolve()))
+        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=".").placed(path.resolve())
     if path.suffix in (".csv", ".jsonl") and path.is_file():
-        root = path.resolve().parent
-        return DatasetCard(
-            name=_slug(path.stem), adapter="folder", root=str(root), options={"manifest": path.resolve().name}
-        )
+        options = {"manifest": path.resolve().name}
+        card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)
+        return card.placed(path.resolve().parent)
     return None
 
 
@@ -199,8 +225,9 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
         card: Card = reference
     elif is_file_reference(reference):
         path, _, attribute = reference.rpartition(":")
-        absolute = f"{Path(path).expanduser().resolve()}:{attribute}"
-        card = model.model_validate({"name": _slug(f"{Path(path).stem}.{attribute}"), key: absolute})
+        place = Path(path).expanduser().resolve()
+        told = {"name": _slug(f"{Path(path).stem}.{attribute}"), key: f"{place.name}:{attribute}"}
+        card = model.model_validate(told).placed(place.parent)
     elif find_card(kind, reference) is None and reference in registry.names():
         card = model.model_validate({"name": reference, key: reference})
     else:

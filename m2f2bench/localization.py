@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -14,8 +17,8 @@ from .records import FAKE, REAL, Frame, Prediction, Score
 from .rules import Bootstrap
 from .scoring.intervals import FEW_CLUSTERS, Resampling
 from .scoring.localization import GRID, MEASURES, Formula, estimate, thresholds
-from .scoring.rows import from_predictions
-from .signature import data_hash, short, versions
+from .scoring.rows import Rows, from_predictions
+from .signature import bootstrap_field, data_hash, drawn_field, short, versions
 from .units import clusters
 from .version import __version__
 
@@ -26,10 +29,15 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("ok", "unreadable", "error", "no_mask", "empty_mask", "unseen_mask", "zero_map")
 """What becomes of a frame. `unreadable` and `error` (no map) are anybody's; of a fake: the dataset has no mask for it,
-the mask is empty, it lies outside the part that the detector sees, or the map is zero everywhere. Only `ok` counts."""
+the mask is empty, it lies outside the part that the detector sees, or the map is zero everywhere. A fake with a mask
+counts; where it is not `ok` it counts as a map that says nothing (see `scoring.localization.SILENT`)."""
 CONTROLS = ("constant", "centre", "random")
 """Maps that know nothing of the picture: of one value, a Gaussian about the middle, uniform noise from the seed."""
-SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "map")
+RULE = "pointing and IoU 0, energy the mask's area, pixel AUC .5"
+SIGNED = (
+    *("data", "split", "hash", "masks", "n", "frames", "ci", "limit", "v"),
+    *("det", "weights", "prep", "prec", "seed", "env", "map"),
+)
 FORMULAS = {
     "energy_in_mask": Formula.mean("energy_in_mask"),
     "mask_area": Formula.mean("mask_area"),
@@ -84,13 +92,14 @@ class MappedFrame:
     """One planned frame: what became of it (see OUTCOMES), why, and what its map and the controls come to.
 
     `level` is the map's mean value, of reals too; `values` hold MEASURES by who made the map (`detector`, CONTROLS),
-    and `curves` the IoU at each threshold, float64 [GRID].
+    and `curves` the IoU at each threshold, float64 [GRID]. `digest` identifies the pixels, `mask_digest` the true mask.
     """
 
     frame: Frame
     outcome: str = "ok"
     message: str = ""
     digest: str = ""
+    mask_digest: str = ""
     level: float | None = None
     shape: tuple[int, int] | None = None
     values: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -115,8 +124,8 @@ class Localization:
     share of the map's highest value); `methods` the same by manipulation. `controls` hold them by control, with
     `detector_less_control`, the detector's energy less the control's, and `pointing_less_control`, `iou_less_control`,
     `pixel_auc_less_control`. `level` is the maps' mean value on `real` and `fake` frames and their `difference`.
-    `coverage` is the share of planned fakes that count, `outcomes` say by label what became of the others (see
-    OUTCOMES). `clusters` say what the bootstrap draws as one.
+    `coverage` is the share of planned fakes with a map that says something of their mask, `outcomes` say by label what
+    became of the others (see OUTCOMES). `clusters` say what the bootstrap draws as one.
     """
 
     detector: str
@@ -185,12 +194,14 @@ class Localization:
             f"mean map value: {shown(fake)} on {fake.n_fake} fakes, {shown(real)} on {real.n_real} reals, "
             f"difference {shown(difference, '+.3f')}",
             *(["each map is scaled by its own highest value: its mean value is no score"] if self.scaled else []),
-            f"coverage {self.coverage:.4g}: {self.metrics['energy_in_mask'].n_fake} of "
-            f"{sum(self.outcomes['fake'].values())} fakes count",
+            f"coverage {self.coverage:.4g}: {self.outcomes['fake'].get('ok', 0)} of "
+            f"{sum(self.outcomes['fake'].values())} fakes have a map that says something of their mask",
         ]
-        for label, counts in self.outcomes.items():
-            rest = [f"{n} {name}" for name, n in counts.items() if name != "ok"]
-            lines += [f"{label} frames that do not count: {', '.join(rest)}"] if rest else []
+        silent = [row for row in self.frames if row.values and row.outcome != "ok"]
+        lines += [f"{listed(silent)}: they count as maps that say nothing ({RULE})"] if silent else []
+        for label, number in (("fake", FAKE), ("real", REAL)):
+            rest = [r for r in self.frames if r.frame.label == number and r.outcome != "ok" and not r.values]
+            lines += [f"{label} frames that do not count: {listed(rest)}"] if rest else []
         failed = next((row for row in self.frames if row.message), None)
         lines += [f"first without a map: {failed.frame.id} ({failed.message})"] if failed else []
         by, n = self.clusters["by"], self.clusters["n"]
@@ -217,6 +228,12 @@ def shown(score: Score, form: str = ".3f") -> str:
     if score.value is None:
         return "–"
     return f"{score.value:{form}}" + (f" [{score.ci[0]:{form}}, {score.ci[1]:{form}}]" if score.ci else "")
+
+
+def listed(rows: Iterable[MappedFrame]) -> str:
+    """How many frames came to what, in the order of OUTCOMES."""
+    counts = Counter(row.outcome for row in rows)
+    return ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])
 
 
 def _count(found: Mapping[str, Score]) -> int:
@@ -249,7 +266,8 @@ def summarise(
     methods = sorted({row.frame.method for row in rows if row.frame.label == FAKE})
     shapes = map_shapes(rows)
     measured = {
-        **measured_fields(rows, data_hash(judged), dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
+        **measured_fields(judged, dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
+        "masks": _masks_hash(rows),
         **by,
         "map": map_field(shapes, how),
     }
@@ -273,17 +291,25 @@ def summarise(
     )
 
 
+def _masks_hash(rows: Sequence[MappedFrame]) -> str:
+    """12 hex digits over the true masks of all planned frames, in the order of their ids."""
+    known = sorted((row.frame.id, row.mask_digest) for row in rows)
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+
+
 def measured_fields(
-    rows: Sequence[MappedFrame], digest: str, *, dataset: str, split: str, limit: int | None, bootstrap: Bootstrap
+    judged: Rows, *, dataset: str, split: str, limit: int | None, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """The signature's fields that say on what it was measured; `digest` is the data's hash."""
+    """The signature's fields that say on what it was measured."""
+    ordered = judged.ordered()
+    codes, by = clusters(ordered, bootstrap.cluster)
     return {
         "data": dataset,
         "split": split,
-        "hash": digest,
-        "n": len(rows),
+        "hash": data_hash(ordered),
+        "n": len(ordered),
         "frames": "all",
-        "ci": str(bootstrap),
+        "ci": bootstrap_field(bootstrap, drawn_field(by, codes.tolist())),
         "limit": limit if limit is not None else "none",
         "v": __version__,
     }

@@ -10,21 +10,20 @@ import numpy as np
 from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
-from .errors import DataError, near
+from .errors import DataError
 from .heatmaps import HeatMapper, mapping_detector
+from .keys import identify_judge
 from .loading import Dataset, load_dataset
 from .localization import Localization, MappedFrame, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
 from .rules import Bootstrap, FrameSelection
-from .scoring.localization import MEASURES, Truth, centred_map, constant_map, iou_curve, random_map, truth_on_grid
-from .signature import detector_signature
+from .scoring.localization import centred_map, constant_map, measured, measured_curve, random_map, truth_on_grid
 from .training.sampling import generator
 
 if TYPE_CHECKING:
     from .heatmaps import Heat
-    from .records import Floats
 
 
 def localize(
@@ -44,7 +43,9 @@ def localize(
     Over the fake frames with a mask: the share of the map inside the mask, beside the mask's area (what a map that says
     nothing gets), their difference and ratio, the pointing game, and the same for three controls; overall and by
     manipulation, with intervals from one set of resampled clusters (`bootstrap`), so that differences are paired. Reals
-    have no mask: of them and of fakes the mean map value is compared. `limit` takes that many frames, evenly spread.
+    have no mask: of them and of fakes the mean map value is compared. A fake whose map is zero everywhere, is not
+    there, or does not lie over the mask, counts as `scoring.localization.SILENT` says, so that all rows of a table are
+    over the same frames. `limit` takes that many frames, evenly spread.
     `cam` holds the detector's class activation maps (`gradcam`, …; see backends.cam) in the place of its own.
     Raises DataError for a dataset without masks or a mask of another size than its image, DetectorError for a detector
     without heat maps.
@@ -53,19 +54,18 @@ def localize(
     loaded = load_dataset(dataset)
     frames = _plan(loaded, split, limit)
     judge = mapping_detector(detector, device, cam, cam_layer)
+    by = identify_judge(judge).fields
     mapper = HeatMapper(judge)
     try:
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
         loaded.adapter.close()
-    by = detector_signature(judge)
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
 
 
 def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:
     """The frames, once it is clear that there is something to hold maps against."""
-    if split not in dataset.card.splits:
-        raise DataError(f"dataset '{dataset.name}' has no split '{split}'{near(split, dataset.card.splits)}")
+    dataset.check_split(split)
     if type(dataset.adapter).mask is Adapter.mask:
         raise DataError(
             f"dataset '{dataset.name}' has no true masks to hold heat maps against: take one whose adapter gives them, "
@@ -97,29 +97,28 @@ def _judge(item: Decoded[MappedFrame], heat: Heat | str, mapper: HeatMapper, see
     """Fill in a frame's row from its map, or from the reason why there is none."""
     row, mask = item.row, item.mask
     assert item.image is not None
+    wide = None
     if isinstance(heat, str):
         row.outcome, row.message = "error", heat
-        return
-    wide = heat.astype(np.float64)
-    row.level, row.shape = float(wide.mean()), (wide.shape[0], wide.shape[1])
+    else:
+        wide = heat.astype(np.float64)
+        row.level, row.shape = float(wide.mean()), (wide.shape[0], wide.shape[1])
     if row.frame.label == REAL:
         return
     if mask is None or not mask.any():
-        row.outcome = "no_mask" if mask is None else "empty_mask"
+        if wide is not None:
+            row.outcome = "no_mask" if mask is None else "empty_mask"
         return
-    truth = truth_on_grid(mask, row.shape, mapper.seen(item.image))
-    if truth.area <= 0.0:
+    grid = row.shape or mapper.grid
+    truth = truth_on_grid(mask, grid, mapper.seen(item.image))
+    if wide is not None and truth.area <= 0.0:
         row.outcome = "unseen_mask"
-    elif not wide.any():
+    elif wide is not None and not wide.any():
         row.outcome = "zero_map"
-    else:
-        maps = {"detector": wide, "constant": constant_map(row.shape), "centre": centred_map(row.shape)}
-        maps["random"] = random_map(row.shape, generator("heat map control", seed, row.frame.id))
-        row.values = {name: _measured(one, truth) for name, one in maps.items()}
-        curves = {name: iou_curve(one, truth) for name, one in maps.items()}
-        row.curves = {name: curve for name, curve in curves.items() if curve is not None}
-
-
-def _measured(heat: Floats, truth: Truth) -> dict[str, float]:
-    found = {name: measure(heat, truth) for name, measure in MEASURES.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    maps = {"detector": wide, "constant": constant_map(grid), "centre": centred_map(grid)}
+    maps["random"] = random_map(grid, generator("heat map control", seed, row.frame.id))
+    row.values = {name: measured(one, truth) for name, one in maps.items()}
+    row.curves = {name: measured_curve(one, truth) for name, one in maps.items()}
+    if mask.all():  # there is nothing beside it to tell it from, whatever a detector sees
+        for values in row.values.values():
+            del values["pixel_auc"]

@@ -13,6 +13,7 @@ from .localization import (
     CONTROLS,
     MappedFrame,
     as_prediction,
+    listed,
     map_field,
     map_shapes,
     map_versions,
@@ -24,8 +25,9 @@ from .rules import Bootstrap
 from .scoring.faithfulness import proven
 from .scoring.intervals import FEW_CLUSTERS, Resampling
 from .scoring.rows import from_predictions
+from .scoring.scale import lower_is_better
 from .scoring.statistic import Statistic, estimate, mean_of
-from .signature import data_hash, short
+from .signature import short
 from .units import FEWEST_CLUSTERS, clusters
 
 if TYPE_CHECKING:
@@ -37,13 +39,14 @@ CURVES = ("deletion_blur", "deletion_mean", "insertion_blur", "insertion_mean")
 """Pixels taken away (`deletion`) or put back (`insertion`), against the picture blurred or in its own mean colour."""
 MEASURES = (*CURVES, "drop")
 """Areas under the curves, and what the score loses when the highest part of the map is blurred."""
-LOWER_IS_BETTER = ("deletion_blur", "deletion_mean")
 GROUPS = ("all", "called_fake", "called_real", "fake", "real")
 """All frames; those with P(fake) at least 0.5 and the others; those that are fake and real."""
 REFERENCE = "random"
 """The control that a faithful map must beat: noise on a grid as coarse as the map's."""
 OUTCOMES = ("ok", "unreadable", "error", "zero_map")
-SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed")
+"""What becomes of a frame. With a map that is zero everywhere or is not there (`error`) it counts as with the random
+one; where the scores are not there (`error`, too) the detector's less a control's is 0, and all else is not known."""
+SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "env")
 SIGNED_MAPS = ("map", "steps", "area", "blur")
 HEADS = {name: name.replace("_", ", ") for name in CURVES}
 
@@ -80,7 +83,8 @@ class Faithfulness:
     whose intervals are over differences of each frame. `curves` are the mean scores by group, curve and maker.
     `faithful` lists by group the measures at which the map is `better` and `worse` than the random one with an interval
     that excludes 0: without a better one nothing shows that the maps are faithful. `coverage` is the share of planned
-    frames that count, `clusters` say what the bootstrap draws as one, and how many of them each group has.
+    frames with a map and scores (see OUTCOMES), `clusters` say what the bootstrap draws as one, and how many of them
+    each group has.
     """
 
     detector: str
@@ -135,7 +139,7 @@ class Faithfulness:
             for control, groups in self.controls.items():
                 cells = [(name, groups[group][f"{name}_less_control"]) for name in MEASURES]
                 enough = self.clusters["groups"][group] >= FEWEST_CLUSTERS
-                stars = [" *" if enough and proven(name in LOWER_IS_BETTER, one.ci) else "" for name, one in cells]
+                stars = [" *" if enough and proven(lower_is_better(name), one.ci) else "" for name, one in cells]
                 less.append(
                     [group, control, *(shown(one, "+.3f") + s for (_, one), s in zip(cells, stars, strict=True))]
                 )
@@ -156,10 +160,13 @@ class Faithfulness:
         lines.append("a map says what speaks for a fake: of frames called real it is not meant to show the reason")
         lines.append("constant: pixels in random order, which brings in fine noise as no coarse map does")
         n = sum(sum(counts.values()) for counts in self.outcomes.values())
-        lines.append(f"coverage {self.coverage:.4g}: {_count(self.metrics['all'])} of {n} frames count")
-        for label, counts in self.outcomes.items():
-            rest = [f"{count} {name}" for name, count in counts.items() if name != "ok"]
-            lines += [f"{label} frames that do not count: {', '.join(rest)}"] if rest else []
+        own = sum(counts.get("ok", 0) for counts in self.outcomes.values())
+        lines.append(f"coverage {self.coverage:.4g}: {own} of {n} frames have a map and scores")
+        silent = [row for row in self.frames if row.values and row.outcome != "ok"]
+        lines += [f"{listed(silent)}: they count as with the random map"] if silent else []
+        for label, number in (("fake", FAKE), ("real", REAL)):
+            rest = [r for r in self.frames if r.frame.label == number and r.outcome != "ok" and not r.values]
+            lines += [f"{label} frames that do not count: {listed(rest)}"] if rest else []
         failed = next((row for row in self.frames if row.message), None)
         lines += [f"first without a curve: {failed.frame.id} ({failed.message})"] if failed else []
         held = self.clusters["n"]
@@ -207,7 +214,7 @@ def summarise(
     cluster, what = clusters(judged, bootstrap.cluster)
     n_clusters = int(cluster.max()) + 1
     measured = {
-        **measured_fields(rows, data_hash(judged), dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
+        **measured_fields(judged, dataset=dataset, split=split, limit=limit, bootstrap=bootstrap),
         **by,
         "map": map_field(map_shapes(rows), how),
         **settings,
@@ -220,7 +227,7 @@ def summarise(
         group: {name: _of_frames(score) for name, score in scores.items()}
         for group, scores in estimate(statistics, groups, label, cluster, n_clusters, resampling).scores.items()
     }
-    used = np.array([row.outcome == "ok" for row in rows])
+    used = np.array([bool(row.values) for row in rows])
     held = {group: len(np.unique(cluster[kept & used])) for group, kept in groups.items()}
     controls = {name: {group: _part(found[group], f"{name}.") for group in groups} for name in CONTROLS}
     return Faithfulness(
@@ -251,7 +258,12 @@ def _groups(rows: Sequence[TestedFrame], label: npt.NDArray[np.int64]) -> dict[s
 
 
 def _statistics(rows: Sequence[TestedFrame]) -> dict[str, Statistic]:
-    """Means over frames, by `maker.measure`: every maker's values, and the detector's less each control's."""
+    """Means over frames, by `maker.measure`: every maker's values, and the detector's less each control's.
+
+    Where the detector gave no scores its map is no better than any control: to fail must not pay.
+    """
+    known = any(row.values for row in rows)
+    failed = np.array([known and row.outcome == "error" and not row.values for row in rows])
 
     def column(who: str, name: str) -> Floats:
         return np.array([row.values.get(who, {}).get(name, np.nan) for row in rows], dtype=np.float64)
@@ -264,7 +276,7 @@ def _statistics(rows: Sequence[TestedFrame]) -> dict[str, Statistic]:
         for control in CONTROLS:
             theirs = column(control, name)
             found[f"{control}.{name}"] = mean_of(theirs, ends)
-            found[f"{control}.{name}_less_control"] = mean_of(own - theirs, None)
+            found[f"{control}.{name}_less_control"] = mean_of(np.where(failed, 0.0, own - theirs), None)
     return found
 
 
@@ -281,7 +293,7 @@ def _compared(scores: Mapping[str, Score], held: int) -> dict[str, list[str]]:
     few clusters (`held`), whose intervals are far too narrow."""
     found: dict[str, list[str]] = {"better": [], "worse": []}
     for name in MEASURES if held >= FEWEST_CLUSTERS else ():
-        ci, low = scores[f"{name}_less_control"].ci, name in LOWER_IS_BETTER
+        ci, low = scores[f"{name}_less_control"].ci, lower_is_better(name)
         found["better"] += [name] if proven(low, ci) else []
         found["worse"] += [name] if proven(not low, ci) else []
     return found

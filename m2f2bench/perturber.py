@@ -16,18 +16,18 @@ import numpy as np
 from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
-from .errors import DataError, DetectorError, M2F2BenchError, first_line, near
+from .errors import DataError, DetectorError, M2F2BenchError, first_line
 from .heatmaps import HeatMapper, mapping_detector
+from .keys import identify_judge
 from .loading import Dataset, load_dataset
 from .localization import CONTROLS
-from .perturbation import CURVES, Faithfulness, TestedFrame, summarise
+from .perturbation import CURVES, REFERENCE, Faithfulness, TestedFrame, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import Frame
 from .rules import Bootstrap, FrameSelection
 from .scoring.faithfulness import Ranks, area_under, counts, ranked, replaced
 from .scoring.localization import Box, centred_map, constant_map, random_map
-from .signature import detector_signature
 from .training.sampling import generator
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ def faithfulness(
     Deletion and insertion curves (Petsiuk et al., RISE, BMVC 2018) in `steps` equal steps against two baselines, the
     picture blurred (see BLUR) and its own mean colour, of the score of the class called; and the score's drop when the
     top `area` of the map is blurred. The same for three controls on the same frames. The map is enlarged to the picture
-    as overlays are; equal values are in a random order from (seed, frame), the same for all makers. `limit` takes that
-    many frames, evenly spread; `cam` stands class activation maps in the place of the detector's own. Raises
-    DetectorError for a detector without heat maps, DataError for a split that is not there or empty, and for steps or
-    an area that are none.
+    as overlays are; equal values are in a random order from (seed, frame), the same for all makers. A frame without a
+    map, or with one of zeros, counts as with the random control. `limit` takes that many frames, evenly spread; `cam`
+    stands class activation maps in the place of the detector's own. Raises DetectorError for a detector without heat
+    maps, DataError for a split that is not there or empty, and for steps or an area that are none.
     """
     if steps < 2 or not 0.0 < area < 1.0:
         raise DataError(f"{steps} steps and an area of {area:g}: it takes at least 2 steps and an area between 0 and 1")
@@ -112,6 +112,7 @@ def faithfulness(
     loaded = load_dataset(dataset)
     frames = _plan(loaded, split, limit)
     judge = mapping_detector(detector, device, cam, cam_layer)
+    by = identify_judge(judge).fields
     mapper = HeatMapper(judge)
     rows = [TestedFrame(frame) for frame in frames]
     log.info(
@@ -127,7 +128,7 @@ def faithfulness(
         loaded.adapter.close()
     told = {"steps": steps, "area": area, "blur": BLUR}
     more: dict[str, Any] = {
-        "by": detector_signature(judge),
+        "by": by,
         "settings": told,
         "how": mapper.how,
         "passes": tester.passes,
@@ -137,8 +138,7 @@ def faithfulness(
 
 def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:
     """The frames to be taken apart."""
-    if split not in dataset.card.splits:
-        raise DataError(f"dataset '{dataset.name}' has no split '{split}'{near(split, dataset.card.splits)}")
+    dataset.check_split(split)
     return plan_frames(dataset.adapter, split, FrameSelection(), limit)
 
 
@@ -166,25 +166,28 @@ class _Tester:
     def _test(self, row: TestedFrame, image: Image, heat: Heat | str) -> None:
         if isinstance(heat, str):
             row.outcome, row.message = "error", heat
-            return
-        row.level, row.shape = float(heat.mean()), (heat.shape[0], heat.shape[1])
-        if not heat.any():
-            row.outcome = "zero_map"
-            return
+            heat = np.zeros(self.mapper.grid, np.float32)
+        else:
+            row.level, row.shape = float(heat.mean()), (heat.shape[0], heat.shape[1])
+            row.outcome = "ok" if heat.any() else "zero_map"
+        makers = MAKERS if row.outcome == "ok" else CONTROLS
         scene = make_scene(image, heat, self.mapper.seen(image), self.seed, row.frame.id)
         at = counts(scene.ranks["detector"].size, self.settings.steps)
-        jobs = self._jobs(at)
+        jobs = self._jobs(at, makers)
         pictures = (self._picture(scene, job) for job in jobs)
         found = dict(zip(jobs, self._scores(pictures, row.frame.id), strict=True))
         plain = found["image", "", 0]
         row.score = plain
         called = {job: value if plain >= 0.5 else 1.0 - value for job, value in found.items()}
-        for maker in MAKERS:
+        for maker in makers:
             row.steps[maker] = np.stack([_curve(called, maker, curve, at) for curve in CURVES])
             areas = [area_under(one, at) for one in row.steps[maker]]
             row.values[maker] = dict(zip(CURVES, areas, strict=True))
             top = called[maker, "deletion_blur", self._top(at)]
             row.values[maker]["drop"] = called["image", "", 0] - top
+        if row.outcome != "ok":
+            # Pixels in random order, which a map of zeros comes to, bring in a fine noise that beats coarse maps.
+            row.steps["detector"], row.values["detector"] = row.steps[REFERENCE], dict(row.values[REFERENCE])
         row.values["detector"]["called"] = called["image", "", 0]
 
     def _top(self, at: Any) -> int:
@@ -192,12 +195,12 @@ class _Tester:
         step = self.settings.step_of_area
         return int(at[step]) if step is not None else max(1, round(self.settings.area * int(at[-1])))
 
-    def _jobs(self, at: Any) -> list[tuple[str, str, int]]:
+    def _jobs(self, at: Any, makers: Sequence[str]) -> list[tuple[str, str, int]]:
         """The pictures of a frame, as (maker, curve, pixels replaced): what curves share comes once."""
         jobs = [("image", "", 0), *(("baseline", name, 0) for name in BASELINES)]
         inner = [int(n) for n in at[1:-1]]
-        jobs += [(maker, curve, n) for maker in MAKERS for curve in CURVES for n in inner]
-        jobs += [(maker, "deletion_blur", self._top(at)) for maker in MAKERS]
+        jobs += [(maker, curve, n) for maker in makers for curve in CURVES for n in inner]
+        jobs += [(maker, "deletion_blur", self._top(at)) for maker in makers]
         return list(dict.fromkeys(jobs))
 
     def _picture(self, scene: Scene, job: tuple[str, str, int]) -> Image:

@@ -295,7 +295,7 @@ def _ranks(
 ) -> Drawing:
     from .leaderboard.table import build_table, title
     from .plotting import ranking, ranks
-    from .scoring.detection import LOWER_IS_BETTER
+    from .scoring.scale import lower_is_better
 
     chosen = _narrowed(results, "split", split)
     chosen = _narrowed(chosen, "protocol", _name(protocol))
@@ -311,7 +311,7 @@ def _ranks(
     _refuse_split(table, chosen)
     _refuse_copies(chosen)
     complete, notes = _complete(table.rows, [spec.dataset for spec in specs])
-    found = ranking.rank([values for _, values in complete], metric in LOWER_IS_BETTER)
+    found = ranking.rank([values for _, values in complete], lower_is_better(metric))
     for note in notes:
         log.info(note)
     hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}

@@ -3,14 +3,16 @@ gives them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .adapters.base import Adapter
+from .adapters.entries import natural
 from .adapters.images import IMAGE_SUFFIXES, read_image
-from .adapters.video import VIDEO_SUFFIXES, read_video
+from .adapters.video import VIDEO_SUFFIXES, Video, read_video
 from .engines import local
 from .errors import DataError, FrameError
 from .loading import load_detector
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .overlays import OverlayFolder
     from .records import Answer, Image
 
+log = logging.getLogger("m2f2bench")
 THRESHOLD = 0.5
 AT_ONCE = 8
 """Pictures that are mapped together at most: they are whole in memory, and may be large."""
@@ -64,6 +67,7 @@ class _Judged:
     trouble: str = ""
     answers: list[Answer] | None = None
     asked_frame: int | None = None
+    video: Video | None = None
 
 
 @dataclass
@@ -93,7 +97,9 @@ def predict_paths(
 
     Returns for each file `path`, `score` (P(fake), for a video the mean of `frames` frames taken evenly over it; None
     where it cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status`, `frames` (how many were
-    judged), `message`, and `heatmap`. Raises DataError for a path that is not there or holds nothing to judge.
+    judged), `frames_readable` and `frames_promised` (of a video: how many can be decoded, and how many its container
+    says that it has; where some are missing `message` and a warning say so), `message`, and `heatmap`. Raises DataError
+    for a path that is not there or holds nothing to judge.
 
     With `heatmaps` an overlay is drawn for each judged file into that folder (see `overlays`; of a video DRAWN of the
     judged frames) and `heatmap` is its path, None where there is none. `heatmap_scale` is `fixed` (colours from 0 to 1)
@@ -219,18 +225,16 @@ class _Overlays:
 
 
 def _judge_video(file: Path, job: _Job) -> _Judged:
-    picked: list[int] = []
-
-    def sampler(n: int) -> list[int]:
-        picked[:] = pick(job.selection, n)
-        return picked
-
     try:
-        images = read_video(file, sampler)
+        video = read_video(file, lambda n: pick(job.selection, n))
     except FrameError as error:
         return _Judged([Prediction(str(file), str(file), "", "", REAL, error.status, None, message=error.reason)])
+    if video.remark:
+        log.warning("'%s': %s", file, video.remark)
+    images, picked = video.images, video.numbers
     frames = [_frame(f"{file}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
     judged = _judge_clip(_Clip(images), frames, job)
+    judged.video = video
     if judged.answers is not None:
         judged.asked_frame = picked[len(frames) // 2]
     scored = [(i, row.score) for i, row in enumerate(judged.rows) if row.score is not None]
@@ -268,13 +272,17 @@ def _summary(path: str, judged: _Judged, interviewer: Interviewer | None) -> dic
     scores = [row.score for row in rows if row.score is not None]
     failed = next((row for row in rows if row.status != "ok"), None)
     score = sum(scores) / len(scores) if scores else None
+    video = judged.video
+    remarks = [judged.trouble, video.remark if video is not None else ""]
     told: dict[str, Any] = {
         "path": path,
         "score": score,
         "verdict": None if score is None else "fake" if score >= THRESHOLD else "real",
         "status": "ok" if scores or failed is None else failed.status,
         "frames": len(scores),
-        "message": failed.message if failed else judged.trouble,
+        "frames_readable": video.readable if video is not None else None,
+        "frames_promised": video.promised if video is not None else None,
+        "message": failed.message if failed else "; ".join(filter(None, remarks)),
         "heatmap": judged.heatmap,
     }
     if interviewer is not None:
@@ -286,10 +294,10 @@ def _summary(path: str, judged: _Judged, interviewer: Interviewer | None) -> dic
 def _files(path: Path) -> Iterator[Path]:
     known = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known)
+        found = [p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known]
         if not found:
             raise DataError(f"folder '{path}' holds no image or video")
-        yield from found
+        yield from sorted(found, key=lambda file: natural(file.as_posix()))
     elif path.is_file():
         yield path
     else:

@@ -7,6 +7,7 @@ in [0, 1].
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 REAL, FAKE = 0, 1
 ORIGINAL = "original"
 """The `method` of a real frame."""
-STATUSES = ("ok", "unreadable", "no_face", "error")
-"""`unreadable`: the frame could not be decoded; `no_face`: no face in it; `error`: the detector failed on it."""
+STATUSES = ("ok", "missing", "unreadable", "no_face", "error")
+"""`missing`: nobody gave a score, as in an empty cell of somebody's rows; `unreadable`: the frame could not be decoded;
+`no_face`: no face in it; `error`: the detector failed on it."""
 ANSWER_STATUSES = ("ok", "missing", "unreadable", "error")
 """`missing`: nobody answered; `unreadable`: the frame could not be decoded; `error`: the explainer failed on it."""
 SPLITS = ("train", "val", "test")
@@ -47,8 +49,8 @@ class Locator:
 class Frame:
     """One image to be judged.
 
-    `id` is stable and unique in its dataset. `video` is unique together with its manipulation
-    (`Deepfakes/000_003`): FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
+    `id` is stable and unique in its dataset. `video` is unique together with its manipulation (see `clip`):
+    FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
     manipulation, `original` for a real one. `identities` are all people whose face or performance is in it. Several
     faces cut from one picture of a video share `picture`, unique in the dataset; it is empty where there is one.
     """
@@ -65,6 +67,11 @@ class Frame:
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
             raise ValueError(f"frame '{self.id}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
+
+    @property
+    def clip(self) -> str:
+        """What tells the frame's video from all others of its dataset: its name with its manipulation."""
+        return f"{self.method}\0{self.video}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +92,17 @@ class Question:
     kind: str = "blind"
 
 
+def question_digest(question: Question) -> str:
+    """16 hex digits over what is asked: an answer to another text of the same id is another question's."""
+    return hashlib.blake2b(question.text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A detector's judgement of one frame: `score` is P(fake), None unless `status` is `ok`.
 
     `digest` identifies the pixels that were judged (hex), `identity` the frame's identities joined by `+`,
-    `message` says why there is no score.
+    `message` says why there is no score. `stamp` is the adapter's of the frame when it was read.
     """
 
     frame: str
@@ -103,6 +115,7 @@ class Prediction:
     digest: str = ""
     message: str = ""
     picture: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,8 @@ class Answer:
     `status` is one of ANSWER_STATUSES, and `text` is empty unless it is `ok`; `message` says why there is none. `score`
     is the same explainer's P(fake) of the frame, None where it gives none. With an answer, too, `message` may say what
     is to know of it ("cut off"). `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are as in `Reply`.
+    `wording` identifies the question's text, `digest` the pixels that it was asked about (hex), `stamp` is the
+    adapter's of the frame when it was read; all are empty where that is not known.
     """
 
     question: str
@@ -124,6 +139,9 @@ class Answer:
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: float | None = None
+    wording: str = ""
+    digest: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +214,7 @@ class Result:
     frames, None where it is not told (results of older versions, and of answers). `statuses` counts the planned
     frames by status. `signature` is the short form of `measured`, which holds every field that says how the
     numbers came about. `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods.
+    `source` is the corpus that the dataset's people and videos come from, empty where that is not known.
     `threshold` has the policy, the value, whether it is an `oracle` (picked on the very scores), and `from` which
     validation scores. `clusters` says what the bootstrap draws as one (`by`) and how many there are (`n`).
     `reliability` has the bins of the expected calibration error.
@@ -218,11 +237,14 @@ class Result:
     average: dict[str, Score] = field(default_factory=dict)
     threshold: dict[str, Any] = field(default_factory=dict)
     clusters: dict[str, Any] = field(default_factory=dict)
+    predicted: dict[str, Any] = field(default_factory=dict)
+    """Device and versions of what made the predictions; empty for somebody else's rows."""
     reliability: list[Any] = field(default_factory=list)
     labels: dict[str, dict[str, Score]] = field(default_factory=dict)
     regions: dict[str, dict[str, Score]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     training_datasets: tuple[str, ...] = ()
+    source: str = ""
     predictions: str = ""
     protocol_card: dict[str, Any] = field(default_factory=dict)
     detector_card: dict[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import RegistryError, first_line, near
+from .sources import FROM_FILE, Unidentified, forget, look_at
 
 T = TypeVar("T", bound=type)
 
@@ -111,15 +112,23 @@ def is_file_reference(reference: str) -> bool:
 
 
 def load_from_file(reference: str, kind: str) -> type:
-    """The class of `file.py:Class`. The file is executed once. Raises RegistryError in one line."""
+    """The class of `file.py:Class`. The file is executed once, and again when it has changed. Raises RegistryError in
+    one line."""
     name, _, attribute = reference.rpartition(":")
     path = Path(name).expanduser().resolve()
     if not path.is_file():
         raise RegistryError(f"{kind} '{reference}': there is no file '{path}'")
     # The module's name carries the path, so that two files of the same name are two modules.
-    module_name = f"m2f2bench_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_name = f"{FROM_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     module = sys.modules.get(module_name)
+    if module is not None:
+        try:
+            look_at(path)
+        except Unidentified:  # it has changed since it was executed
+            module = None
     if module is None:
+        forget(path)
+        look_at(path)
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
             raise RegistryError(f"{kind} '{reference}': '{path}' is not a Python file")

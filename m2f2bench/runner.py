@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from . import answerer
 from .adapters.base import Adapter
-from .backends.base import Detector
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .engines.answers import refuse_mute
-from .errors import CardError, DataError, near
+from .errors import CardError, near
 from .evidence import Origin, gather
 from .explaining.evidence import Asked, ask
 from .exporter import check_export
 from .files import make_folder, write_json
+from .keys import Judge, identify_judge, row_key
 from .loading import Dataset, any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import Frame, Result
 from .results import VALIDATION_SUFFIX, read_stored, run_name
+from .resuming import current_rows
 from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
-from .signature import detector_signature, run_key
 from .store import RESULT, PredictionStore
 from .trainer import train
 
@@ -142,12 +142,13 @@ def run(
         if detector.card.name in seen:
             raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
         seen.add(detector.card.name)
+        judge = identify_judge(detector)
         for plan in plans:
-            result = run_one(detector, plan, folder, batch_size, workers)
-            results.add(result, folder / plan.folder(detector.card.name))
+            result = run_one(judge, plan, folder, batch_size, workers)
+            results.add(result, folder / plan.folder(judge.name))
         for one, beside in zip(asked, controls, strict=True):
             known = [result for result, _ in beside]
-            results.add_all(answerer.run_explainer(detector, one, folder, known, batch_size, workers, export))
+            results.add_all(answerer.run_explainer(judge, one, folder, known, batch_size, workers, export))
     for beside in controls:
         results.add_all(beside)
     for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
@@ -209,20 +210,27 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[
         key = place if isinstance(place, str) else str(id(place))
         if key not in datasets:
             datasets[key] = load_dataset(place)
+            _refuse_namesake(datasets, key)
         return datasets[key]
 
     def planned(place: Any, protocol: ProtocolCard, split: str, validation: Plan | None = None) -> Plan:
         dataset = opened(place)
-        if split not in dataset.card.splits:
-            needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
-            known = near(split, dataset.card.splits)
-            raise DataError(f"dataset '{dataset.name}' has no split '{split}'{needs}{known}")
+        needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
+        dataset.check_split(split, needs)
         frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
         return Plan(dataset, protocol, split, frames, limit, validation)
 
     plans, asked = [], []
+    rules: dict[str, ProtocolCard | ExplanationCard] = {}
+    done: set[tuple[str, str, str]] = set()
     for place, rule, split in wanted:
         protocol = any_protocol(rule)
+        if rules.setdefault(protocol.name, protocol) != protocol:
+            raise CardError(f"two protocols are named '{protocol.name}': rename one card, or run them apart")
+        name = (opened(place).name, protocol.name, split)
+        if name in done:
+            continue
+        done.add(name)
         if isinstance(protocol, ExplanationCard):
             asked.append(ask(opened(place), protocol, split, limit))
             continue
@@ -231,6 +239,31 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[
             validation = planned(protocol.threshold.dataset or place, protocol, "val")
         plans.append(planned(place, protocol, split, validation))
     return plans, asked
+
+
+def _refuse_namesake(datasets: dict[str, Dataset], key: str) -> None:
+    """Raise CardError where a dataset has the name of another one that was opened before; both are named."""
+    new = datasets[key]
+    for other, known in datasets.items():
+        if other != key and known.name == new.name and _place(known) != _place(new):
+            raise CardError(
+                f"two datasets are named '{new.name}': {_told(other, known)} and {_told(key, new)}; give one of them "
+                f"another name (a card with `name` and `root`), or run them apart with another --out"
+            )
+
+
+def _place(dataset: Dataset) -> tuple[Any, ...]:
+    """What tells a dataset from another of its name."""
+    adapter = dataset.adapter
+    root = None if adapter.root is None else adapter.root.expanduser().resolve()
+    return dataset.card, type(adapter), root, adapter.options
+
+
+def _told(key: str, dataset: Dataset) -> str:
+    """A dataset by what the user named and where it lies."""
+    root, adapter = dataset.adapter.root, type(dataset.adapter).__qualname__
+    named = key if not key.isdigit() else f"an object of {adapter}"
+    return f"'{named}'" + (f" in '{root}'" if root is not None and str(root) not in named else "")
 
 
 def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device: str) -> dict[str, str]:
@@ -246,31 +279,32 @@ def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device:
     return trained
 
 
-def run_one(detector: Detector, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0) -> Result:
+def run_one(judge: Judge, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0) -> Result:
     """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
-    folder = out / plan.folder(detector.card.name)
-    rows = _predict(detector, plan, folder, batch_size, workers)
+    folder = out / plan.folder(judge.name)
+    rows = _predict(judge, plan, folder, batch_size, workers)
     validation = None
     if plan.validation is not None:
         beside = folder.with_name(folder.name + VALIDATION_SUFFIX)
-        validation = _predict(detector, plan.validation, beside, batch_size, workers)
-    result = make_result(detector, plan, rows, validation)
+        validation = _predict(judge, plan.validation, beside, batch_size, workers)
+    result = make_result(judge, plan, rows, validation)
     write_json(folder / RESULT, result.to_json())
     return result
 
 
-def _predict(detector: Detector, plan: Plan, folder: Path, batch_size: int, workers: int) -> Rows:
-    """A plan's rows, from disk as far as they are there."""
-    card = detector.card
-    key = run_key(detector, plan.dataset.card)
-    with PredictionStore(folder, key) as store:
-        wanted = [frame for frame in plan.frames if frame.id not in store.rows]
-        if wanted:
-            known = store.siblings(f"{card.name}--{plan.dataset.name}")
-            store.append([known[frame.id] for frame in wanted if frame.id in known])
-            wanted = [frame for frame in wanted if frame.id not in known]
+def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: int) -> Rows:
+    """A plan's rows, from disk as far as they are there and their frames are what they were."""
+    name, dataset = judge.name, plan.dataset
+    with PredictionStore(folder, row_key(judge, dataset)) as store:
+        known = dict(store.rows)
+        if any(frame.id not in known for frame in plan.frames):
+            known = {**store.siblings(f"{name}--{dataset.name}"), **known}
+        rows = current_rows(dataset, plan.frames, known, workers)
+        store.append([row for row in rows if store.rows.get(row.frame) != row])
+        done = {row.frame for row in rows}
+        wanted = [frame for frame in plan.frames if frame.id not in done]
         with progress_bar(folder.name, len(wanted)) as advance:
-            for rows in local.predict(card.name, detector, plan.dataset.adapter, wanted, batch_size, workers):
+            for rows in local.predict(name, judge.detector, dataset.adapter, wanted, batch_size, workers):
                 store.append(rows)
                 advance(len(rows))
         finished = store.finish(frame.id for frame in plan.frames)
@@ -293,7 +327,8 @@ def _warn(name: str, rows: Sequence[Any]) -> None:
         )
 
 
-def make_result(detector: Detector, plan: Plan, rows: Rows, validation: Rows | None = None) -> Result:
+def make_result(judge: Judge, plan: Plan, rows: Rows, validation: Rows | None = None) -> Result:
     """Score the rows of a finished run; `validation` those that its threshold is picked on."""
-    origin = Origin(plan.dataset.name, plan.split, plan.limit, detector_signature(detector), detector.card)
+    card, corpus = judge.detector.card, plan.dataset.card.corpus
+    origin = Origin(plan.dataset.name, plan.split, plan.limit, judge.fields, card, judge.made, corpus)
     return score_evidence(gather(rows, plan.protocol, origin, validation))

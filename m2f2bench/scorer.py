@@ -12,6 +12,7 @@ from .evidence import Evidence, load_evidence
 from .explaining.evidence import holds_answers, load_answers
 from .explaining.scorer import score_answers
 from .loading import any_protocol
+from .places import without_folders
 from .protocol import resampling
 from .records import Result
 from .scoring.intervals import score_units
@@ -81,9 +82,11 @@ def score_evidence(evidence: Evidence) -> Result:
         clusters=_clusters(evidence),
         reliability=list(scored.reliability),
         training_datasets=card.training_datasets if card else (),
+        source=evidence.source,
         predictions=rows_hash(evidence.rows),
         protocol_card=protocol.model_dump(mode="json"),
-        detector_card=card.model_dump(mode="json") if card else {},
+        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
+        predicted=evidence.predicted,
         versions=versions(),
     )
 

@@ -31,15 +31,21 @@ CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # pydantic before 2.10 warns on stderr of every field whose name begins with model_.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class InputSettings(Settings):
-    """How an image becomes the network's input: resized to `size`×`size`, /255, minus mean, over std (RGB)."""
+    """How an image becomes the network's input: resized to `size`×`size`, /255, minus mean, over std (RGB).
+
+    A `timm` card takes what it does not set from the network's own configuration; fit and crop with the size alone.
+    """
 
     size: int = Field(default=224, ge=8, le=4096)
     fit: Literal["squash", "centre"] = "squash"
     """A picture that is not square: squashed, or its shorter edge resized and the centre cut out (as CLIP does)."""
+    crop: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Below 1 the picture is resized to `size / crop` and the centre cut out."""
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -48,7 +54,7 @@ class InputSettings(Settings):
         def numbers(values: Triple) -> str:
             return ",".join(f"{v:g}" for v in values)
 
-        fit = "" if self.fit == "squash" else f"-{self.fit}"
+        fit = ("" if self.fit == "squash" else f"-{self.fit}") + ("" if self.crop == 1.0 else f"-crop{self.crop:g}")
         return f"{self.size}px{fit}-{self.interpolation}-mean{numbers(self.mean)}-std{numbers(self.std)}"
 
 

@@ -10,32 +10,40 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .cards import DatasetCard, ExplanationCard, ProtocolCard
+from .cards import ExplanationCard, ProtocolCard
+from .rules import Bootstrap
 from .scoring.answers import Answers
 from .scoring.rows import Rows
 from .version import __version__
 
-if TYPE_CHECKING:
-    from .backends.base import Detector
-
 MEASURE = (
     *("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr"),
-    *("ask", "refs", "tok", "cider", "bert", "verdict"),  # of answers to questions, instead of the five before
+    # Of answers to questions, instead of the five before:
+    *("ask", "refs", "tok", "cider", "bert", "verdict", "altered"),
     *("missing", "ci", "limit", "v"),
 )
-DETECTOR = ("det", "weights", "prep", "prec", "seed", "cov")
+DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
 
 
 def measure_fields(
-    dataset: str, split: str, data_hash: str, n: int, protocol: ProtocolCard, limit: int | None, validation: str = ""
+    dataset: str,
+    split: str,
+    data_hash: str,
+    n: int,
+    protocol: ProtocolCard,
+    limit: int | None,
+    validation: str = "",
+    drawn: str = "",
+    pictures: str = "",
 ) -> dict[str, Any]:
     """The fields that must agree between comparable numbers.
 
-    `n` counts the planned frames, `validation` is the hash of the data whose scores the threshold was picked on.
+    `n` counts the planned frames, `validation` is the hash of the data whose scores the threshold was picked on,
+    `drawn` what the bootstrap really draws as one and `pictures` the hash of which faces share one; see `group_hash`.
     """
     threshold = str(protocol.threshold)
     return {
@@ -45,20 +53,29 @@ def measure_fields(
         "n": n,
         "level": protocol.level,
         "frames": str(protocol.frames),
-        "faces": protocol.faces,
+        "faces": f"{protocol.faces}@{pictures}" if pictures else protocol.faces,
         "agg": str(protocol.aggregation) if protocol.level == "video" else "none",
         "thr": f"{threshold}-{validation}" if validation else threshold,
         "missing": str(protocol.missing) if protocol.level == "video" else protocol.missing.frames,
-        "ci": str(protocol.bootstrap),
+        "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
         "v": __version__,
     }
 
 
 def answer_fields(
-    dataset: str, split: str, data_hash: str, n: int, protocol: ExplanationCard, limit: int | None, bert: str = "none"
+    dataset: str,
+    split: str,
+    data_hash: str,
+    n: int,
+    protocol: ExplanationCard,
+    limit: int | None,
+    bert: str = "none",
+    drawn: str = "",
+    altered: str = "none",
 ) -> dict[str, Any]:
-    """The same of answers to `n` questions. `bert` identifies BERTScore's network, where the protocol asks for it."""
+    """The same of answers to `n` questions. `bert` identifies BERTScore's network and `altered` the regions that are
+    manipulated, where the protocol asks for them."""
     return {
         "data": dataset,
         "split": split,
@@ -70,23 +87,52 @@ def answer_fields(
         "cider": f"{protocol.cider_df}-df",
         "bert": bert,
         "verdict": protocol.verdict,
+        "altered": altered,
         "missing": protocol.missing,
-        "ci": str(protocol.bootstrap),
+        "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
         "v": __version__,
     }
 
 
+def bootstrap_field(bootstrap: Bootstrap, drawn: str = "") -> str:
+    """The bootstrap as the signature has it: with `drawn`, what is really drawn as one instead of what is wanted."""
+    if bootstrap.resamples == 0 or not drawn:
+        return str(bootstrap)
+    return f"{100 * bootstrap.level:g}%-{drawn}-{bootstrap.resamples}-seed{bootstrap.seed}"
+
+
+def drawn_field(by: str, cluster: Iterable[int]) -> str:
+    """What the bootstrap draws as one: `identity@<hash of who belongs together>`, `video@…`, or `frame`.
+
+    `cluster` has a code for each row, in the order of the rows' ids.
+    """
+    return by if by == "frame" else f"{by}@{group_hash(cluster)}"
+
+
+def group_hash(codes: Iterable[int]) -> str:
+    """6 hex digits over a partition: which of the rows (in the order of their ids) belong together."""
+    first: dict[int, int] = {}
+    named = [first.setdefault(code, len(first)) for code in codes]
+    return hashlib.sha256(np.array(named, dtype="<i8").tobytes()).hexdigest()[:6]
+
+
 def detector_fields(
-    name: str, weights: str, preprocessing: str = "none", precision: str = "fp32", seed: int | None = None
+    name: str,
+    weights: str,
+    preprocessing: str = "none",
+    precision: str = "fp32",
+    seed: int | None = None,
+    environment: str = "none",
 ) -> dict[str, Any]:
-    """The fields that say by what a number was reached."""
+    """The fields that say by what a number was reached. `environment` is of device and versions, see `keys`."""
     return {
         "det": name,
         "weights": weights,
         "prep": preprocessing,
         "prec": precision,
         "seed": seed if seed is not None else "none",
+        "env": environment,
     }
 
 
@@ -99,21 +145,6 @@ def share(value: float) -> str:
     """A share in [0, 1] to four digits; one below 1 is never rounded up to it."""
     text = f"{value:.4g}"
     return "0.9999" if text == "1" and value < 1.0 else text
-
-
-def detector_signature(detector: Detector) -> dict[str, Any]:
-    """The same of a detector that is loaded."""
-    card, seed = detector.card, detector.seed
-    if seed is None and card.weights is not None and card.training is not None:
-        seed = card.training.seed
-    return detector_fields(card.name, detector.fingerprint(), detector.preprocessing, detector.precision, seed)
-
-
-def run_key(detector: Detector, dataset: DatasetCard) -> str:
-    """What decides a frame's score: two runs of one key may share rows."""
-    place = dataset.model_dump(mode="json", include={"name", "adapter", "options"})
-    parts = [detector.card.name, detector.fingerprint(), detector.preprocessing, detector.precision, place]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR)) -> str:
@@ -148,14 +179,21 @@ def data_hash(rows: Rows) -> str:
     return digest.hexdigest()[:12]
 
 
-def question_hash(answers: Answers) -> str:
-    """12 hex digits over what was asked: each question's id, frame, method, label, kind, region, text, references."""
+def question_hash(answers: Answers, pixels: Mapping[str, str]) -> str:
+    """12 hex digits over what was asked: each question's id, frame, method, label, kind, region, text, references, and
+    the frame's pixel digest, `pixels` by frame id."""
     digest = hashlib.sha256()
     for i in np.argsort(answers.question.astype(str), kind="stable"):
         parts = [getattr(answers, name)[i] for name in ("question", "frame", "method", "kind", "region", "asked")]
-        parts += [str(answers.label[i]), *answers.references[i]]
+        parts += [str(answers.label[i]), pixels.get(answers.frame[i], ""), *answers.references[i]]
         digest.update("\x1f".join(parts).encode("utf-8", "surrogatepass") + b"\x1e")
     return digest.hexdigest()[:12]
+
+
+def altered_hash(altered: Mapping[str, Iterable[str]], frames: Iterable[str]) -> str:
+    """12 hex digits over which regions of these frames are known to be manipulated."""
+    known = {frame: sorted(altered[frame]) for frame in frames if frame in altered}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def answers_hash(answers: Answers) -> str:
@@ -178,13 +216,18 @@ def rows_hash(rows: Rows) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decodes, predicts and computes, for the result file; what is not installed is left out."""
+    """Versions of what computes, for the result file; what is not installed is left out."""
     import platform
 
-    names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "timm")
+    names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "torchvision", "timm")
     texts = ("pycocoevalcap", "bert-score", "nltk", "transformers", "peft")
-    found = {"python": platform.python_version(), "m2f2bench": __version__}
-    for name in (*names, *texts):
+    return {"python": platform.python_version(), "m2f2bench": __version__} | installed_versions((*names, *texts))
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of packages, as far as they are installed."""
+    found = {}
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

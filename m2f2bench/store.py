@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .errors import ScoreError, StoreError
 from .files import cannot_write, make_folder, replacing
@@ -39,14 +39,31 @@ NUMBERS = {
 """Types of the columns that are no text."""
 USAGE = ("seconds", "tokens_in", "tokens_out", "cost")
 """Columns that answers written by 0.4 and before lack."""
+ASKED = ("wording", "digest", "stamp")
+"""Columns that answers written by 0.5 and before lack."""
+KEY_PARTS = {
+    "detector": "detector",
+    "weights": "weights, state or code",
+    "code": "code",
+    "preprocessing": "preprocessing",
+    "precision": "precision",
+    "dataset": "dataset",
+    "root": "the dataset's folder",
+    "options": "the dataset's options",
+    "device": "device",
+    "predicting": "version of m2f2bench's predictions",
+    "questions": "kinds of questions",
+    "call": "call (nothing identifies this detector, so that no other run may take up its rows)",
+}
+"""The parts of a key in words; versions of packages are named as they are."""
 R = TypeVar("R", Prediction, Answer)
 
 
 class RowStore(Generic[R]):
     """The rows of one run in one folder.
 
-    `key` names what decides a row (detector, weights, dataset); a folder holding rows of another key is refused. Use as
-    a context manager: it holds a lock against a second process writing the same run.
+    `key` names what decides a row, as parts (see `keys`); a folder holding rows of another key is refused. Use as a
+    context manager: it holds a lock against a second process writing the same run.
     """
 
     row: ClassVar[type[Prediction] | type[Answer]]
@@ -54,9 +71,9 @@ class RowStore(Generic[R]):
     name: ClassVar[str]
     """The name of the finished file."""
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: Mapping[str, str]) -> None:
         """`folder` is created if need be."""
-        self.folder, self.key = folder, key
+        self.folder, self.key = folder, dict(key)
         self._partial: FileIO | None = None
         self._pending = 0  # rows that stand in the partial file only
         self._rows: dict[str, R] = {}
@@ -114,7 +131,10 @@ class RowStore(Generic[R]):
         self._rows.update((self.of(row), row) for row in rows)
 
     def siblings(self, name: str) -> dict[str, R]:
-        """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished."""
+        """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished.
+
+        Where several have a row of one thing, any of them holds: the key is the same.
+        """
         known = {}
         for path in sorted(self.folder.parent.glob(f"{name}--*/{self.name}")):
             if path.parent != self.folder and read_key(path) == self.key:
@@ -181,12 +201,15 @@ class RowStore(Generic[R]):
         if good == 0:
             self._write(json.dumps({"key": self.key}).encode() + b"\n")
 
-    def _check_key(self, found: str, path: Path) -> None:
-        if found != self.key:
-            raise StoreError(
-                f"'{path}' holds predictions of another detector, weights or dataset than this run's: "
-                f"give another --out, or remove '{path.parent}'"
-            )
+    def _check_key(self, found: Any, path: Path) -> None:
+        if found == self.key:
+            return
+        known = found if isinstance(found, dict) else {}
+        differing = describe_difference(known, self.key)
+        told = f"differing in {differing}" if differing else "written by another version of m2f2bench"
+        raise StoreError(
+            f"'{path}' holds rows that are not this run's, {told}: give another --out, or remove '{path.parent}'"
+        )
 
 
 class PredictionStore(RowStore[Prediction]):
@@ -223,12 +246,27 @@ class AnswerStore(RowStore[Answer]):
         return read_answers(path)
 
 
+def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Say in which parts two keys differ, `name (there / now)`; empty where nothing is known of the held one."""
+    parts = [name for name in {**held, **wanted} if held.get(name) != wanted.get(name)] if held else []
+    hidden = ("root", "options", "call", "code")  # hashes that say nothing to a reader
+    told = [
+        KEY_PARTS.get(name, name)
+        + ("" if name in hidden else f" ({held.get(name, 'none')} / {wanted.get(name, 'none')})")
+        for name in parts
+    ]
+    return ", ".join(told)
+
+
 def _line(row: Prediction | Answer) -> bytes:
     return json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def write_parquet(
-    path: Path, rows: Iterable[Prediction | Answer], key: str = "", row: type[Prediction] | type[Answer] = Prediction
+    path: Path,
+    rows: Iterable[Prediction | Answer],
+    key: Mapping[str, str] | None = None,
+    row: type[Prediction] | type[Answer] = Prediction,
 ) -> None:
     """Write rows as Parquet with the run's key in its metadata, atomically; `row` says what they are."""
     import pyarrow as pa
@@ -238,13 +276,14 @@ def write_parquet(
     types = {name: pa.type_for_alias(NUMBERS.get(name, "string")) for name in names}
     listed = list(rows)
     columns = [pa.array([getattr(one, name) for one in listed], types[name]) for name in names]
-    table = pa.Table.from_arrays(columns, schema=pa.schema(list(types.items()), metadata={KEY: key.encode()}))
+    metadata = {KEY: json.dumps(dict(key or {}), sort_keys=True).encode()}
+    table = pa.Table.from_arrays(columns, schema=pa.schema(list(types.items()), metadata=metadata))
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
 
 
-def read_key(path: Path) -> str:
-    """The run's key in a Parquet file of ours; empty for somebody else's."""
+def read_key(path: Path) -> dict[str, str]:
+    """The run's key in a Parquet file of ours; empty for somebody else's and for those of version 0.5 and before."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -252,17 +291,21 @@ def read_key(path: Path) -> str:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
-    return bytes(metadata.get(KEY, b"")).decode()
+    try:
+        found = json.loads(metadata.get(KEY, b"{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_parquet(path: Path) -> list[Prediction]:
     """The rows of one of our own `predictions.parquet` files. Raises ScoreError in one line."""
-    return _read(path, Prediction, optional=("picture",), statuses=STATUSES, what="frame")  # no picture before 0.2
+    return _read(path, Prediction, optional=("picture", "stamp"), statuses=STATUSES, what="frame")  # added by 0.2, 0.6
 
 
 def read_answers(path: Path) -> list[Answer]:
     """The rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
-    return _read(path, Answer, optional=USAGE, statuses=ANSWER_STATUSES, what="question")
+    return _read(path, Answer, optional=(*USAGE, *ASKED), statuses=ANSWER_STATUSES, what="question")
 
 
 def _read(path: Path, row: type[R], optional: Sequence[str], statuses: Sequence[str], what: str) -> list[R]:

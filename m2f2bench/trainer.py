@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,20 +14,26 @@ import yaml
 from .adapters.base import Adapter
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
-from .errors import DataError, DetectorError, near
-from .files import make_folder, write_json, write_text
+from .errors import DataError, DetectorError, first_line, near
+from .files import make_folder, replacing, write_json, write_text
+from .fingerprint import frame_digests
+from .identity import UNKNOWN, identify
 from .loading import Dataset, detector_card, load_dataset
+from .places import moved, without_folders
 from .protocol import check_unique, list_frames, spread
 from .records import Conversation, Frame
+from .registry import is_file_reference
 from .rules import FrameSelection
 from .scoring.delong import auc_or_none
 from .settings import StageSettings, TrainingSettings
 from .signature import versions
+from .sources import Unidentified
 from .training.job import FitReport, Talk, TrainingJob
+from .training.processes import agreed, is_main_process, join, together
 from .version import __version__
 
 CARD, RECORD = "card.yaml", "training.json"
-FINGERPRINT_FRAMES = 256
+FINGERPRINT_FRAMES = 20_000
 
 
 def train(
@@ -53,6 +59,49 @@ def train(
     begin with what the stage before them trained: `start`, its folder; by default `detector` itself, where that is one.
     Raises M2F2BenchError.
     """
+    join(device)
+    with together():
+        planned = _planned(detector, dataset, stage, start, out, resume, device, seed)
+        job = planned.job
+        finished = _finished(job.out, job.identity, resume)
+    agreed(
+        (job.identity, finished), "data, cards or folders: give all of them the same dataset, and an --out on one disk"
+    )
+    if finished:
+        return job.out / CARD
+    with together():
+        make_folder(job.out)
+        planned.source.check(job.out)
+    report = planned.backend.fit(job)
+    with together():
+        planned.dataset.adapter.close()
+        if is_main_process():
+            _write(planned, report)
+    return job.out / CARD
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A training that is to be carried out: the job, its data with their fingerprint, and the code that does it."""
+
+    job: TrainingJob
+    dataset: Dataset
+    backend: type[Trainable]
+    fingerprint: str
+    source: _Source
+
+
+def _planned(
+    detector: str | DetectorCard,
+    dataset: str | DatasetCard | Adapter,
+    stage: str,
+    start: str | Path | DetectorCard | None,
+    out: str | Path | None,
+    resume: bool,
+    device: str,
+    seed: int | None,
+) -> _Planned:
+    """The training that `train` is asked for."""
     card, cls = detector_card(detector)
     if not issubclass(cls, Trainable):
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
@@ -73,13 +122,16 @@ def train(
         if seed is not None:
             settings = settings.model_copy(update={"seed": seed})
         training, validation = split_frames(place, settings)
-    fingerprint = data_fingerprint(place.adapter, training, validation)
-    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage)])]
+    fingerprint = data_fingerprint(place, training, validation)
+    source = _Source.of(card, cls)
+    if resume and source.code.startswith(UNKNOWN):
+        raise DetectorError(
+            f"detector '{card.name}': whether its code is the same cannot be told ({source.code}): "
+            "train anew, without --resume"
+        )
+    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage), source.code])]
     identity = _identity(card, settings, place, stage, fingerprint, *more)
     folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
-    if _finished(folder, identity, resume):
-        return folder / CARD
-    make_folder(folder)
     job = TrainingJob(
         card=card,
         settings=settings,
@@ -95,11 +147,7 @@ def train(
         start=begun,
         talk=talk,
     )
-    report = cls.fit(job)
-    place.adapter.close()
-    if is_main_process():
-        _write(job, report, place, fingerprint)
-    return folder / CARD
+    return _Planned(job, place, cls, fingerprint, source)
 
 
 def _folder_name(detector: str, dataset: str, stage: str) -> str:
@@ -161,11 +209,6 @@ def _begun(talk: Talk | None, start: DetectorCard | None) -> list[Any]:
     return [talk.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
 
 
-def is_main_process() -> bool:
-    """Whether this process writes and speaks for all: under a launcher the first one, else the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
     """Training and validation frames; no identity is in both (DataError where the dataset's own splits share one)."""
     from .training.split import carve_validation
@@ -174,6 +217,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
     selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
 
     def listed(split: str) -> list[Frame]:
+        dataset.check_split(split, ", and there is nothing to train on")
         frames = list_frames(dataset.adapter, split, selection)
         if not frames:
             raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
@@ -181,7 +225,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         return frames
 
     training = listed("train")
-    if "val" not in dataset.card.splits:
+    if "val" not in dataset.splits:
         return carve_validation(training, settings.val_fraction, settings.seed)
     validation = listed("val")
     people = {person for frame in training for person in frame.identities}
@@ -191,16 +235,17 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
     return training, validation
 
 
-def data_fingerprint(adapter: Adapter, training: list[Frame], validation: list[Frame]) -> str:
-    """16 hex digits over the list of all frames and the pixels of 256 of them, spread evenly."""
+def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[Frame]) -> str:
+    """16 hex digits over the list of all frames and their pixels' digests; of more than FINGERPRINT_FRAMES over the
+    digests of that many, spread evenly. An unreadable frame, which is the fit's to report, has none."""
     digest = hashlib.sha256()
-    for frame in (*training, *validation):
+    frames = [*training, *validation]
+    for frame in frames:
         digest.update(json.dumps([frame.id, frame.video, frame.label, frame.method, frame.identities]).encode())
-    for frame in spread([*training, *validation], FINGERPRINT_FRAMES):
-        try:
-            digest.update(adapter.digest(frame, adapter.read(frame)).encode())
-        except Exception:  # an unreadable frame is the fit's to report; here it only leaves no digest
-            digest.update(b"unreadable")
+    chosen = spread(frames, FINGERPRINT_FRAMES)
+    for split in dict.fromkeys(frame.split for frame in chosen):  # two splits may have frames of one id
+        found = frame_digests(dataset, [frame for frame in chosen if frame.split == split])
+        digest.update("\0".join([split, *found.values()]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -218,7 +263,10 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
     path = folder / RECORD
     if not path.is_file():
         return False
-    held = json.loads(path.read_text(encoding="utf-8")).get("identity")
+    try:
+        held = json.loads(path.read_text(encoding="utf-8")).get("identity")
+    except (OSError, ValueError, AttributeError) as error:
+        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; give another --out, or remove it") from None
     if held != identity:
         raise DetectorError(
             f"'{folder}' holds a training with another card, seed, dataset or version: give another --out, or remove it"
@@ -229,28 +277,74 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
     return True
 
 
-def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: str) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """The Python file that a card names as its backend, as it was when training began; of others all is empty.
+
+    A copy goes beside the trained weights, so that their folder can be moved. `code` is a hash of all that is the
+    user's own in the detector's class, and of the files that the card names.
+    """
+
+    name: str = ""
+    content: bytes = b""
+    code: str = ""
+
+    @classmethod
+    def of(cls, card: DetectorCard, backend: type) -> _Source:
+        try:
+            code = identify(backend, card.options, card.weights_path(), folders=(card.folder,))
+        except Unidentified as error:
+            code = f"{UNKNOWN}: {error}"
+        if not is_file_reference(card.backend):
+            return cls(code=code)
+        path = card.folder / Path(card.backend.rpartition(":")[0]).expanduser()
+        return cls(path.name, path.read_bytes(), code)
+
+    def check(self, folder: Path) -> None:
+        """Raise DetectorError where the copy would take another file's place."""
+        place = folder / self.name
+        if self.name and place.exists() and place.read_bytes() != self.content:
+            raise DetectorError(f"'{folder}' holds another '{self.name}': give another --out, or remove it")
+
+    def backend(self, card: DetectorCard) -> str:
+        """The backend as the trained card names it."""
+        return f"{self.name}:{card.backend.rpartition(':')[2]}" if self.name else card.backend
+
+    def write(self, folder: Path) -> None:
+        """Put the copy into the folder."""
+        if self.name:
+            with replacing(folder / self.name) as temporary:
+                temporary.write_bytes(self.content)
+
+
+def _write(planned: _Planned, report: FitReport) -> None:
+    job, dataset, source = planned.job, planned.dataset, planned.source
     card, out = job.card, job.out
-    before = job.start.training_datasets if job.start is not None else ()
-    seen = tuple(dict.fromkeys((*before, *card.training_datasets, dataset.name)))
+    before = [*([job.start] if job.start is not None else []), card]
+    seen = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
+    sources = [*(name for one in before for name in one.training_sources), dataset.card.corpus]
     trained = card.model_copy(
         update={
+            "backend": source.backend(card),
             "weights": report.weights.name,
-            "training_datasets": seen,
+            "training_datasets": tuple(seen),
+            "training_sources": tuple(dict.fromkeys(sources)),
             "training": job.settings,
-            "options": {**card.options, **report.options},
+            "options": moved({**card.options, **report.options}, [one.folder for one in before], out),
+            "input": report.input or card.input,
         }
     )
     record: dict[str, Any] = {
         "identity": job.identity,
         "detector": card.name,
         "dataset": dataset.name,
+        "training_sources": list(trained.training_sources),
         "stage": job.stage,
         "seed": job.settings.seed,
-        "card": card.model_dump(mode="json"),
-        "dataset_card": dataset.card.model_dump(mode="json"),
+        "card": without_folders(card.model_dump(mode="json")),
+        "dataset_card": without_folders(dataset.card.model_dump(mode="json")),
         "settings": job.settings.model_dump(mode="json"),
-        "data_fingerprint": fingerprint,
+        "data_fingerprint": planned.fingerprint,
         "n_train": _counts(job.train),
         "n_val": _counts(job.val),
         "val_auc": report.val_auc,
@@ -260,8 +354,11 @@ def _write(job: TrainingJob, report: FitReport, dataset: Dataset, fingerprint: s
         "versions": versions(),
         "commit": _commit(),
     }
-    text = yaml.safe_dump(trained.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=110)
-    write_text(out / CARD, text)
+    told = trained.model_dump(mode="json", exclude_defaults=True)
+    if report.input is not None:  # in full: what is left out would be asked of the network again
+        told["input"] = trained.input.model_dump(mode="json")
+    source.write(out)
+    write_text(out / CARD, yaml.safe_dump(told, sort_keys=False, width=110))
     write_json(out / RECORD, record)  # last: its presence means that the training is finished
 
 
@@ -281,7 +378,7 @@ def _counts(frames: list[Frame]) -> dict[str, int]:
         "frames": len(frames),
         "real": sum(frame.label == 0 for frame in frames),
         "fake": sum(frame.label == 1 for frame in frames),
-        "videos": len({frame.video for frame in frames}),
+        "videos": len({frame.clip for frame in frames}),
         "identities": len({person for frame in frames for person in frame.identities}),
     }
 

@@ -36,23 +36,27 @@ class _Part:
     own: npt.NDArray[np.bool_]
 
 
-def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
+def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None = None) -> Units:
     """The units that a protocol scores, from planned frames' rows.
 
-    Faces of one picture become one score where the protocol says so, then a video's frames one score at video level.
+    Faces of one picture become one score where the protocol says so, then a video's frames one score at video level. A
+    video is its name together with its manipulation, a picture what is called so in one video: names may come again.
     What has no score follows the protocol's `missing`: left out, 0.5, or on the wrong side (within a video the worst
     score, 1 for a real and 0 for a fake; as a unit of its own ±infinity). `coverage` is the share of planned units
-    that have a score of a detector's, `frame_coverage` that of planned frames. Raises ScoreError for a video with both
-    labels.
+    that have a score of a detector's, `frame_coverage` that of planned frames. `drawn` is what `clusters` found, where
+    that is known already. Raises ScoreError for a video or picture
+    of one name with both labels.
     """
-    cluster, by = clusters(rows, protocol.bootstrap.cluster)
+    cluster, by = drawn or clusters(rows, protocol.bootstrap.cluster)
     scored = rows.status == "ok"
     part = _Part(rows.label, rows.method, rows.video, rows.picture, cluster, rows.score, scored, scored)
     if protocol.faces != "apart":
-        part = _merged(part, _codes(part.picture), Aggregation(how=protocol.faces), "picture")
+        _refuse_two_labels(part.picture, part.label, "picture")
+        part = _merged(part, _codes(part.video, part.method, part.picture), Aggregation(how=protocol.faces))
     if protocol.level == "video":
         part = _filled(part, protocol.missing.frames, worst=(1.0, 0.0))
-        part = _merged(part, _codes(part.video), protocol.aggregation, "video")
+        _refuse_two_labels(part.video, part.label, "video")
+        part = _merged(part, _codes(part.video, part.method), protocol.aggregation)
         rule = protocol.missing.videos
     else:
         rule = protocol.missing.frames
@@ -73,38 +77,58 @@ def to_units(rows: Rows, protocol: ProtocolCard) -> Units:
 def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
     """What is drawn as one in the bootstrap: a code per row, and whether `identity`, `video` or `frame` decides it.
 
-    Identities decide where they are wanted and known, unless they join almost everything (see FEWEST_CLUSTERS).
+    Identities decide where they are wanted and known, unless they join almost everything (see FEWEST_CLUSTERS). Videos
+    of one name under several manipulations are several: that `0001` stands twice says nothing of who is in it.
     """
     if wanted == "frame":
         return np.arange(len(rows)), "frame"
-    videos = _codes(rows.video)
+    videos = _codes(rows.video, rows.method)
     if wanted == "video" or not (rows.identity != "").any():
         return videos, "video" if int(videos.max(initial=-1)) + 1 < len(rows) else "frame"
-    people = connected(rows.video.tolist(), [text.split("+") if text else [] for text in rows.identity.tolist()])
+    people = connected(videos.tolist(), [text.split("+") if text else [] for text in rows.identity.tolist()])
     sizes = np.bincount(people)
     if len(sizes) < FEWEST_CLUSTERS or sizes.max() > len(rows) / 2:
         return videos, "video"
     return people, "identity"
 
 
-def _codes(names: Strings) -> Codes:
-    """A code per name, from 0 in the order of first occurrence."""
+def _codes(*names: Strings) -> Codes:
+    """A code per row, the same where all of its names are: from 0 in the order of first occurrence."""
     import pandas as pd
 
-    return np.asarray(pd.factorize(names)[0], dtype=np.int64)
+    codes = np.zeros(len(names[0]), dtype=np.int64)
+    for column in names:
+        own, distinct = pd.factorize(column)
+        codes = np.asarray(pd.factorize(codes * len(distinct) + own)[0], dtype=np.int64)
+    return codes
 
 
-def _merged(part: _Part, group: Codes, how: Aggregation, noun: str) -> _Part:
-    """One entry a group: its score from those that have one, everything else from its first."""
-    n = int(group.max(initial=-1)) + 1
-    first = np.full(n, len(group))
+def _first(group: Codes) -> Codes:
+    """The first row of each group."""
+    first = np.full(int(group.max(initial=-1)) + 1, len(group))
     np.minimum.at(first, group, np.arange(len(group)))
-    clash = part.label[first][group] != part.label
+    return first
+
+
+def _refuse_two_labels(names: Strings, label: npt.NDArray[np.int64], noun: str) -> None:
+    """Raise ScoreError where one name [N] stands for a real and for a fake one, by `label` [N].
+
+    It may be a real video and a fake made of it, or one video that is partly fake: nobody can tell by the rows.
+    """
+    group = _codes(names)
+    clash = label[_first(group)][group] != label
     if clash.any():
-        name = (part.video if noun == "video" else part.picture)[clash][0]
+        name = names[clash][0]
         raise ScoreError(
-            f"{noun} '{name}' has real and fake rows: a {noun}'s name must be unique with its manipulation"
+            f"{noun} '{name}' has real and fake rows: a {noun}'s name must be unique with its manipulation; call "
+            f"different ones differently, as in 'original/{name}'"
         )
+
+
+def _merged(part: _Part, group: Codes, how: Aggregation) -> _Part:
+    """One entry a group: its score from those that have one, everything else from its first."""
+    first = _first(group)
+    n = len(first)
     score, has = aggregate(part.score[part.has], group[part.has], n, how)
     own = np.bincount(group[part.own], minlength=n) > 0
     return _Part(

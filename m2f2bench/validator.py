@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,21 @@ from .explaining.comparing import drawn_beside
 from .records import Result, Score
 from .results import Stored, run_name, stored_at
 from .scorer import score_evidence
-from .scoring.intervals import RANGES
-from .signature import DETECTOR, answer_fields, coverage_text, measure_fields, short
+from .scoring.detection import AT_HALF
+from .scoring.scale import SCALES, scale_of
+from .signature import (
+    DETECTOR,
+    answer_fields,
+    bootstrap_field,
+    coverage_text,
+    differing,
+    measure_fields,
+    short,
+)
 from .store import RESULT
 
+CLUSTERS = "identity@[0-9a-f]{6}|video@[0-9a-f]{6}|frame"
+"""What the bootstrap may draw as one, as `signature.drawn_field` tells it."""
 CLOSE = 1e-9
 """Values made again from the rows may differ by this: another machine sums in another order."""
 
@@ -94,7 +106,7 @@ def _signature(result: Result) -> list[str]:
     if result.signature != short(measured):
         problems.append("signature: its short form is not that of its fields")
     for key in wanted:
-        if key != "v" and measured[key] != wanted[key]:
+        if key != "v" and not _agrees(key, measured[key], wanted[key], card):
             problems.append(f"signature: {key} is {measured[key]}, but protocol, dataset and split say {wanted[key]}")
     if measured["det"] != result.detector or card.name != result.protocol:
         problems.append("signature: detector or protocol is named otherwise in the result")
@@ -108,6 +120,18 @@ def _signature(result: Result) -> list[str]:
         what = "questions" if isinstance(card, ExplanationCard) else "frames"
         problems.append(f"statuses: they count {sum(result.statuses.values())} {what}, the signature {measured['n']}")
     return problems
+
+
+def _agrees(key: str, found: Any, wanted: Any, card: ProtocolCard | ExplanationCard) -> bool:
+    """Whether a field is as its protocol says; hashes that only rows or the dataset can give have the right form."""
+    if key == "ci" and card.bootstrap.resamples:
+        drawn = re.search(rf"-({CLUSTERS})-", str(found))
+        return drawn is not None and found == bootstrap_field(card.bootstrap, drawn[1])
+    if key == "faces" and wanted != "apart":
+        return re.fullmatch(rf"{wanted}@[0-9a-f]{{6}}", str(found)) is not None
+    if key == "altered" and "region_f1" in card.metrics:
+        return re.fullmatch("[0-9a-f]{12}", str(found)) is not None
+    return bool(found == wanted)
 
 
 def _protocol(result: Result) -> ProtocolCard | ExplanationCard:
@@ -133,7 +157,9 @@ def _numbers(result: Result) -> list[str]:
 
 
 def _wrong(name: str, score: Score) -> str:
-    low, high = RANGES.get(name.split("@")[0], (0.0, 1.0))
+    if name.removesuffix(AT_HALF) not in SCALES:
+        return "there is no such metric"
+    low, high = scale_of(name).low, scale_of(name).high
     if score.value is None:
         return "" if score.reason else "null without a reason"
     values = [score.value, *(score.ci or ())]
@@ -152,8 +178,9 @@ def _rows(stored: Stored) -> list[str]:
     except M2F2BenchError as error:
         return [f"rows: {error}"]
     problems = []
-    if again.measured["hash"] != result.measured["hash"]:
-        problems.append(f"rows: their data hash is {again.measured['hash']}, not {result.measured['hash']}")
+    for key in differing(again.measured, result.measured):
+        if key != "v":
+            problems.append(f"rows: by them {key} is {again.measured.get(key)}, not {result.measured.get(key)}")
     if result.frame_coverage is None:  # older results do not tell it
         again = replace(again, frame_coverage=None)
     mine, theirs = _flat(again), _flat(result)

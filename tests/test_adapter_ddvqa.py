@@ -105,6 +105,40 @@ def test_reading_and_digest_are_of_the_file(root: Path) -> None:
         adapter.read(frame)
 
 
+def test_altered_regions_are_those_that_annotators_found_fake(root: Path) -> None:
+    """Of a real image none; of a fake those of its neutral questions; the question about the whole image names none."""
+    adapter = DDVQAAdapter(root)
+    assert adapter.altered_regions("test") == {"5_056": frozenset(), "6_120_118": {"eyes"}}
+    other = {"5_056": {"0": asked("Does the nose look x?", "No.")}}
+    write(root / "DQ_FF++/test_set/Original/Original.json", json.dumps(other))
+    assert adapter.altered_regions("test") == {"5_056": frozenset(), "6_120_118": {"eyes"}}
+    two = {"6_120_118": {"1": asked("Does the nose look x?", "Bent."), "2": asked("Do the eyes look x?", "Odd.")}}
+    write(root / "DQ_FF++/test_set/Neuraltexture/Neuraltexture.json", json.dumps(two))
+    assert adapter.altered_regions("test")["6_120_118"] == {"nose", "eyes"}
+    only = {"6_120_118": {"0": asked(WHOLE, "Fake.")}}
+    write(root / "DQ_FF++/test_set/Neuraltexture/Neuraltexture.json", json.dumps(only))
+    assert adapter.altered_regions("test") == {"5_056": frozenset()}  # which is not known
+
+
+def test_rows_of_neutral_questions_stand_for_one_each(root: Path) -> None:
+    found = DDVQAAdapter(root).repeats("test", "blind")
+    assert set(found.values()) == {1} and "6_120_118_3" in found
+    assert DDVQAAdapter(root).repeats("test", "judge") == {"5_056_judge": 1, "6_120_118_judge": 1}
+
+
+def test_known_wordings_are_read_exactly_though_other_regions_are_named() -> None:
+    assert region("Does the person's mouth look more natural than the eyes?") == "mouth"
+    assert region("The nose in the image is fake, unlike the eyes, tell me why.") == "nose"
+    assert region("Tell of eyes and mouth, based on the nose.") == "nose"
+    assert region("Are eyes and mouth natural? And the nose!") == "eyes+mouth"
+
+
+def test_a_root_that_holds_something_else_is_told_by_eight_names(tmp_path: Path) -> None:
+    for name in "abcdefghij":
+        (tmp_path / name).mkdir()
+    fails(tmp_path, "which holds a, b, c, d, e, f, g, h;")
+
+
 def test_blind_questions_keep_all_references_and_tell_what_has_no_image(root: Path) -> None:
     adapter = DDVQAAdapter(root)
     questions = adapter.questions("test")

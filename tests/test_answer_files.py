@@ -110,6 +110,7 @@ def test_hostile_texts(rules: Path, tmp_path: Path) -> None:
     assert all(score.value is not None for score in (found.metrics["rouge_l"], found.metrics["cider"]))
 
 
+@pytest.mark.usefixtures("java")
 def test_hostile_texts_through_java(tmp_path: Path) -> None:
     """The same through the Treebank tokenizer and METEOR, which speak in lines."""
     card = tmp_path / "toy.yaml"

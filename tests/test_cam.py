@@ -264,7 +264,7 @@ def trained(tmp_path_factory) -> Path:
 
 def test_predict_draws_them(cli, one_line, trained: Path, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    words = ("predict", tmp_path / "a.png", "-d", trained)
+    words = ("predict", tmp_path / "a.png", "-d", trained, "--device", "cpu")
     plain = json.loads(cli(*words, "--json").out)[0]
     done = cli(*words, "--heatmap", tmp_path / "maps", "--cam", "gradcam++", "--cam-layer", "layer3", "--json")
     assert done.status == 0, done.err
@@ -289,17 +289,17 @@ def test_localize_says_how(cli, one_line, trained: Path, squares: Path, tmp_path
         f"name: faces\nadapter: synthetic\noptions: {{test: 2, train: 2, val: 2, videos_per_identity: 1, "
         f"frames_per_video: 1, size: 64, methods: [swap], cache: {tmp_path / 'cache'}, workers: 1}}\n"
     )
-    done = cli("localize", "-d", trained, "-s", card, "--cam", "layercam", "--json")
+    done = cli("localize", "-d", trained, "-s", card, "--cam", "layercam", "--json", "--device", "cpu")
     assert done.status == 0, done.err
     found = json.loads(done.out)
     weights = load_detector(str(trained)).fingerprint()
     assert found["detector"] == "narrow+layercam" and found["signature"].endswith("|map:2x2-layercam-layer4")
     assert f"|weights:{weights}|" in found["signature"] and found["metrics"]["iou"]["value"] is not None
     assert "grad-cam" in found["versions"]
-    text = cli("localize", "-d", trained, "-s", card, "--cam", "layercam").out
+    text = cli("localize", "-d", trained, "-s", card, "--cam", "layercam", "--device", "cpu").out
     assert "each map is scaled by its own highest value: its mean value is no score" in text
     words = ("localize", "-d", trained, "-s", squares, "--cam", "eigencam", "--faithfulness", "--steps", "2")
-    tested = json.loads(cli(*words, "--limit", "4", "--json").out)
+    tested = json.loads(cli(*words, "--limit", "4", "--json", "--device", "cpu").out)
     assert tested["signature"].endswith("|map:2x2-eigencam-layer4|steps:2|area:0.1|blur:0.05")
     assert tested["passes"] == 4 * (1 + 2 + 4 * (4 + 1))
 

@@ -146,9 +146,8 @@ def test_a_detector_stands_on_its_base(tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("constent", "its base 'constent' is no detector's card; did you mean 'constant'"),
-        ("m2f2det-vit-b16", "has a base itself: name that one"),
         ("fitted", "is a trained detector: name an untrained one"),
-        ("over", "has a base itself"),
+        ("over", "its bases go in a circle, over → over: take `base` out of one of them"),
         ("torn", "line 2 is not YAML"),
     ],
 )
@@ -159,3 +158,11 @@ def test_a_wrong_base_is_one_line(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(CardError) as error:
         read_card("detectors", tmp_path / "over.yaml")
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_weights_lie_beside_the_card(tmp_path: Path) -> None:
+    for given, expected in (("w.pth", tmp_path / "w.pth"), ("/data/w.pth", Path("/data/w.pth"))):
+        (tmp_path / "one.yaml").write_text(f"name: one\nbackend: timm\nweights: {given}\n")
+        assert read_card("detectors", tmp_path / "one.yaml").weights_path() == expected  # type: ignore[attr-defined]
+    (tmp_path / "one.yaml").write_text("name: one\nbackend: timm\n")
+    assert read_card("detectors", tmp_path / "one.yaml").weights_path() is None  # type: ignore[attr-defined]

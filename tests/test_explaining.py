@@ -200,15 +200,13 @@ def test_odd_characters_of_an_explainer_are_stored(rules: Path, tmp_path: Path) 
     assert found.statuses == {"ok": 72} and found.metrics["verdict_accuracy"].value == 1.0
 
 
+@pytest.mark.usefixtures("no_java")
 def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
     """Treebank tokens and METEOR are not to be had; verdicts, consistency, regions and image dependence are."""
     card = tmp_path / "toy.yaml"
     card.write_text(RULES.replace("tokenizer: none", "tokenizer: ptb").replace("[bleu,", "[bleu, meteor,"))
     command = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{TOY}:Looker", "-s", FACES, "-p", str(card)]
-    nowhere = tmp_path / "bin"
-    nowhere.mkdir()
-    there = os.environ | {"PATH": str(nowhere), "M2F2BENCH_CACHE": str(tmp_path / "cache")}
-    there.pop("JAVA_HOME", None)
+    there = os.environ | {"M2F2BENCH_CACHE": str(tmp_path / "cache")}
     subprocess.run([*command, "--out", str(tmp_path / "o")], check=True, capture_output=True, env=there)
     folder = tmp_path / "o" / "toy_questions.Looker--toy_questions.Faces--toy"
     found = json.loads((folder / "result.json").read_text())

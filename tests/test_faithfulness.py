@@ -170,11 +170,14 @@ def test_what_does_not_count_is_counted() -> None:
     assert found.outcomes == {"fake": {"ok": 10, "unreadable": 1, "error": 1}, "real": {"ok": 12}}
     assert found.coverage == 22 / 24 and found.metrics["all"]["drop"].n_fake == 10
     text = found.markdown()
-    assert "22 of 24 frames count" in text and "fake frames that do not count: 1 unreadable, 1 error" in text
+    assert (
+        "22 of 24 frames have a map and scores" in text
+        and "fake frames that do not count: 1 unreadable, 1 error" in text
+    )
     assert "not finite" in text
     none = faithfulness(Looker(np.zeros((4, 4), np.float32)), Known(), steps=3, bootstrap=FEW)
-    assert none.outcomes["fake"] == {"zero_map": 12} and none.metrics["all"]["drop"].value is None
-    assert "no frame has a value" in none.markdown() and none.passes == 0
+    assert none.outcomes["fake"] == {"zero_map": 12} and none.coverage == 0.0
+    assert "24 zero_map: they count as with the random map" in none.markdown()
     for wrong, match in ((lambda s, i: s + 1.5, r"scores from 1\.5 to 1\.6"), (lambda s, i: s[:-1], r"scores \[\d+\]")):
         with pytest.raises(DetectorError, match=match):
             faithfulness(Looker(right(), spoil=wrong), Known(), steps=3, bootstrap=FEW)

@@ -15,12 +15,8 @@ from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE, Prompter, PromptSetti
 from m2f2bench.backends.llm.source import LanguageSource, open_language
 from m2f2bench.backends.llm.splice import (
     Example,
-    answer_loss,
-    embed,
     fitted,
-    pad_left,
-    splice,
-    spread_length,
+    pad_right,
 )
 from m2f2bench.errors import DetectorError
 from m2f2bench.training.language_parts import IGNORED
@@ -100,45 +96,25 @@ def test_what_a_tokenizer_lacks_is_one_line() -> None:
 def test_labels_token_by_token() -> None:
     """Two examples of different lengths; every position of the batch is told what it is and whether it is learned."""
     examples = [Example((7, IMAGE, 8, DEEPFAKE, 9), (20, 21, 1)), Example((DEEPFAKE, 5), (22, 1))]
-    batch = pad_left(examples, visual=2, forgery=3)
-    assert batch["ids"].tolist() == [[7, 0, 0, 8, 0, 0, 0, 9, 20, 21, 1], [0, 0, 0, 0, 0, 0, 0, 0, 5, 22, 1]]
-    places = [[-1, 0, 1, -1, 2, 3, 4, -1, -1, -1, -1], [-1, -1, -1, -1, -1, 2, 3, 4, -1, -1, -1]]
+    batch = pad_right(examples, visual=2, forgery=3)
+    assert batch["ids"].tolist() == [[7, 0, 0, 8, 0, 0, 0, 9, 20, 21, 1], [0, 0, 0, 5, 22, 1, 0, 0, 0, 0, 0]]
+    places = [[-1, 0, 1, -1, 2, 3, 4, -1, -1, -1, -1], [2, 3, 4, -1, -1, -1, -1, -1, -1, -1, -1]]
     assert batch["places"].tolist() == places
-    assert batch["attention"].tolist() == [[1] * 11, [0] * 5 + [1] * 6]
-    assert batch["labels"].tolist() == [[IGNORED] * 8 + [20, 21, 1], [IGNORED] * 9 + [22, 1]]
-    wider = pad_left(examples, visual=2, forgery=3, multiple=8)
-    assert all(wider[name].shape == (2, 16) and torch.equal(wider[name][:, 5:], batch[name]) for name in batch)
-    assert not wider["attention"][:, :5].any() and (wider["labels"][:, :5] == IGNORED).all()
+    assert batch["labels"].tolist() == [[IGNORED] * 8 + [20, 21, 1], [IGNORED] * 4 + [22, 1] + [IGNORED] * 5]
+    for longest, length in ((None, 16), (20, 16), (13, 13), (11, 11), (4, 11)):
+        wider = pad_right(examples, visual=2, forgery=3, multiple=8, longest=longest)
+        assert all(wider[name].shape == (2, length) and torch.equal(wider[name][:, :11], batch[name]) for name in batch)
+        assert (wider["labels"][:, 11:] == IGNORED).all() and (wider["places"][:, 11:] == -1).all()
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_only_the_answer_and_its_end_are_learned(style: str) -> None:
     asked = prompter(style)
     example = Example(*asked.example("Do the eyes look real/fake?", "The eyes look fake."))
-    batch = pad_left([example], 4, 2)
+    batch = pad_right([example], 4, 2)
     learned = [int(label) for label in batch["labels"][0] if label != IGNORED]
     assert TOKENIZER.decode(learned).strip() in ("The eyes look fake.</s>", "The eyes look fake.<|end|>")
     assert (batch["labels"][0, -len(learned) :] != IGNORED).all()
-
-
-def test_loss_is_the_cross_entropy_of_the_answers_tokens(tmp_path: Path) -> None:
-    """Against whole logits of each example alone, without padding."""
-    language = tiny_language(tmp_path)
-    tokens = torch.randn(2, 5, language.width, generator=torch.Generator().manual_seed(0))
-    examples = [Example((7, IMAGE, 8, DEEPFAKE, 9), (20, 21, 1)), Example((DEEPFAKE, 5), (22, 1))]
-    batch = pad_left(examples, visual=2, forgery=3)
-    words = language.model.get_input_embeddings()(batch["ids"])
-    found = answer_loss(language.model, splice(words, tokens, batch["places"]), batch)
-    wanted = 0.0
-    for number, example in enumerate(examples):
-        slots = {IMAGE: tokens[number, :2], DEEPFAKE: tokens[number, 2:]}
-        whole = embed(language.model, (*example.prompt, *example.answer), slots)
-        assert len(whole) == spread_length((*example.prompt, *example.answer), {IMAGE: 2, DEEPFAKE: 3})
-        logits = language.model(inputs_embeds=whole[None]).logits[0].log_softmax(1)
-        first = len(whole) - len(example.answer)
-        wanted -= sum(float(logits[first + i - 1, token]) for i, token in enumerate(example.answer))
-    assert found[1] == 5
-    assert float(found[0]) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_an_answer_that_does_not_fit_is_cut() -> None:
@@ -170,10 +146,10 @@ def test_llm_folders_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
 
 
 def test_an_llm_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load, save_file
 
     folder = tiny_llm(tmp_path / "llm")
-    tensors = load_file(folder / "model.safetensors")
+    tensors = load((folder / "model.safetensors").read_bytes())  # not load_file: it is written over below
     first = tensors.pop("model.layers.0.mlp.up_proj.weight")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(DetectorError, match=r"tensor 'model.layers.0.mlp.up_proj.weight' missing"):

@@ -259,10 +259,12 @@ def test_a_constant_map_is_worth_its_area_and_no_more() -> None:
 
 
 def test_the_mask_is_cut_to_what_is_seen() -> None:
-    """A map over the left half only: squares on the right are out of its sight, and counted so."""
+    """A map over the left half only: squares on the right are out of its sight, and it has not found them."""
     found = localize(Maps(lambda grey: grey[:, :, :4], (0.0, 0.0, 1.0, 0.5)), Squares(), bootstrap=FEW)
     assert found.outcomes["fake"] == {"ok": 12, "unseen_mask": 12} and found.coverage == 0.5
-    assert found.metrics["energy_in_mask"].value == 1.0
+    values = {name: score.value for name, score in found.metrics.items()}
+    assert (values["energy_in_mask"], values["pointing"], values["iou"], values["pixel_auc"]) == (0.5, 0.5, 0.5, 0.75)
+    assert all(score.n_fake == 24 for score in found.metrics.values())
     with pytest.raises(DetectorError, match="top, left"):
         localize(Maps(seen=(0.0, 0.5, 1.0, 0.5)), Squares(), bootstrap=FEW)
 
@@ -286,12 +288,14 @@ def test_what_does_not_count_is_counted() -> None:
         "fake": {"ok": 17, "unreadable": 1, "no_mask": 2, "empty_mask": 1, "zero_map": 3},
         "real": {"ok": 11, "unreadable": 1},
     }
-    assert found.coverage == 17 / 24 and found.metrics["pointing"].n_fake == 17
+    assert found.coverage == 17 / 24 and found.metrics["pointing"].n_fake == 20
+    assert found.metrics["pointing"].value == found.metrics["iou"].value == 17 / 20
     assert found.level["fake"].n_fake == 23, "maps without a mask count for the level"
     text = found.markdown()
-    assert (
-        "coverage 0.7083: 17 of 24 fakes count" in text and "1 unreadable, 2 no_mask, 1 empty_mask, 3 zero_map" in text
-    )
+    assert "coverage 0.7083: 17 of 24 fakes have a map that says something of their mask" in text
+    assert "- 3 zero_map: they count as maps that say nothing (pointing and IoU 0, energy the mask's area" in text
+    assert "- fake frames that do not count: 1 unreadable, 2 no_mask, 1 empty_mask\n" in text
+    assert "- real frames that do not count: 1 unreadable\n" in text
     assert "small/00 (gone)" in text or "original/03 (gone)" in text
     rows = {row["frame"]: row for row in found.to_json(frames=True)["frames"]}
     assert len(rows) == 36 and rows["small/00"]["outcome"] == "unreadable" and rows["small/00"]["level"] is None
@@ -302,7 +306,7 @@ def test_hostile_maps() -> None:
         return np.where(grey.sum((1, 2), keepdims=True) == 4, np.nan, grey)
 
     found = localize(Maps(nan), Squares(), bootstrap=FEW)
-    assert found.outcomes["fake"] == {"ok": 12, "error": 12} and found.methods["small"]["pointing"].value is None
+    assert found.outcomes["fake"] == {"ok": 12, "error": 12} and found.methods["small"]["pointing"].value == 0.0
     assert "not finite" in found.markdown()
 
     def sometimes(grey: np.ndarray) -> np.ndarray:

@@ -15,11 +15,13 @@ from toy_m2f2det import ABLATIONS, CLIP, INPUT, M2F2Detector, fit, pixels, toy_n
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from m2f2bench.backends.m2f2det.cnn import CnnSettings, DeepfakeEncoder
-from m2f2bench.backends.m2f2det.detector import frozen_parts
+from m2f2bench.backends.m2f2det.detector import build, frozen_parts
+from m2f2bench.backends.m2f2det.network import PaperNetwork
 from m2f2bench.backends.m2f2det.options import PaperOptions
 from m2f2bench.cards import find_card, read_card
 from m2f2bench.errors import CardError, DetectorError
 from m2f2bench.loading import load_detector
+from m2f2bench.training.checkpoint import read_tensors, write_tensors
 
 VARIANTS: list[dict[str, Any]] = [
     {},
@@ -122,11 +124,54 @@ def test_training_freezes_clip_and_the_card_needs_no_hub(tmp_path: Path) -> None
     assert changed and not [name for name in changed if name.startswith("clip.")]
     assert {"prompt.general", "map.map_scale", "vision_scale", "head.weight"} <= changed
     images = [toy_training.read(frame) for frame in job.val[:4]]
-    maps = detector.heatmap(images)
+    scores, maps = detector.predict(images), detector.heatmap(images)
     assert maps.shape == (4, 4, 4) and maps.dtype == np.float32
     assert 0 <= maps.min() < maps.max() <= 1
-    np.testing.assert_allclose(detector.predict(images)[:1], detector.predict(images[:1]), atol=1e-5)
+    np.testing.assert_allclose(scores[:1], detector.predict(images[:1]), atol=1e-5)
     assert detector.seen(32, 64) == (0.0, 0.25, 1.0, 0.75)
+
+
+def test_a13_weights_of_050_give_the_numbers_they_gave(tmp_path: Path) -> None:
+    """A temperature of 0 or more means what it meant; one below is refused in one line."""
+    report, job = fit(tmp_path / "out", epochs=1)
+    tensors, about = read_tensors(report.weights)
+    images = [toy_training.read(frame) for frame in job.val[:3]]
+    for scale in (0.0, 3.75):
+        write_tensors(report.weights, {**tensors, "map.map_scale": torch.tensor(scale)}, about)
+        detector = loaded(report, job)
+        network = detector.model
+        assert isinstance(network, PaperNetwork) and network.prompt is not None
+        with torch.inference_mode():
+            pixels = detector.normalise(torch.from_numpy(np.stack([detector.prepare(image) for image in images])))
+            seen = network.features(pixels)
+            text = network.prompt(network.clip, seen.image)
+            cosines = torch.nn.functional.cosine_similarity(seen.patches, text[:, None], dim=2)
+            expected = torch.exp(scale * (cosines - cosines.max(dim=1, keepdim=True).values)).view(3, 4, 4)
+        np.testing.assert_allclose(detector.heatmap(images), expected.numpy(), atol=1e-6)
+    for scale, shown in ((-1.0, "-1"), (float("nan"), "nan"), (float("inf"), "inf")):
+        write_tensors(report.weights, {**tensors, "map.map_scale": torch.tensor(scale)}, about)
+        with pytest.raises(
+            DetectorError, match=f"temperature of the forgery map, is {shown}, .* train it anew$"
+        ) as caught:
+            loaded(report, job)
+        assert "\n" not in str(caught.value) and str(report.weights) in str(caught.value)
+
+
+def test_a13_a_training_that_ends_below_nothing_writes_the_temperature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turned(*given: Any) -> Any:
+        network, options = build(*given)
+        assert network.map is not None
+        network.map.map_scale.data.fill_(-2.0)
+        return network, options
+
+    monkeypatch.setattr("m2f2bench.backends.m2f2det.detector.build", turned)
+    report, job = fit(tmp_path / "out", epochs=1)
+    assert float(read_tensors(report.weights)[0]["map.map_scale"]) == pytest.approx(2.0, abs=0.1)
+    images = [toy_training.read(frame) for frame in job.val[:4]]
+    maps = loaded(report, job).heatmap(images)
+    assert 0 <= maps.min() < maps.max() == 1.0
 
 
 def test_mixed_precision_trains_the_same_parts(tmp_path: Path) -> None:

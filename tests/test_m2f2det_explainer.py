@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from toy_explainer import card_file, detector_folder, stages
 from toy_llm import tiny_llm
 from toy_questions import FACES
@@ -91,7 +91,7 @@ def test_what_each_stage_trains_and_what_it_leaves(trained: dict[str, Path]) -> 
         "adapter_model.safetensors",
     ]
     record = json.loads((trained["tune"] / "training.json").read_text())
-    assert record["stage"] == "tune" and record["n_conversations"] == {"train": 72, "val": 72}
+    assert record["stage"] == "tune" and record["n_conversations"] == {"train": 60, "val": 12}
     assert [row for row in record["curves"] if "val_loss" in row] and record["curves"][-1]["train_loss"] > 0
     card = m2f2bench.load_detector(str(trained["tune"])).card
     assert card.training_datasets == ("before", "toy_questions.Faces") and card.name == "toy"
@@ -165,7 +165,9 @@ def test_the_verdict_and_the_cells_reach_the_answer(folder: Path) -> None:
 
 
 def test_a_run_with_the_merged_folder(folder: Path, tmp_path: Path) -> None:
-    results = m2f2bench.run(detectors=str(folder), datasets=FACES, protocols=["explain-blind", "frame"], out=tmp_path)
+    results = m2f2bench.run(
+        detectors=str(folder), datasets=FACES, protocols=["explain-blind", "frame"], out=tmp_path, device="cpu"
+    )
     metrics = {name for result in results if result.detector == "toy" for name in result.metrics}
     assert {"verdict_none_rate", "consistency", "bleu", "auc"} <= metrics
 
@@ -225,9 +227,10 @@ def test_a_detector_without_projectors_is_refused_before_it_is_asked(trained: di
 
 def test_an_adapter_for_another_llm_is_refused(trained: dict[str, Path], tmp_path: Path) -> None:
     copied = Path(shutil.copytree(trained["tune"], tmp_path / "tune"))
-    tiny_llm(tmp_path / "other", seed=3)
-    text = (copied / "card.yaml").read_text()
-    (copied / "card.yaml").write_text(text.replace(str(trained["tune"].parent / "llm"), str(tmp_path / "other")))
+    assert "name: ../llm\n" in (copied / "card.yaml").read_text()
+    with pytest.raises(DetectorError, match=r"LLM '\.\./llm': there is no folder"):
+        m2f2bench.load_detector(str(copied), "cpu")
+    tiny_llm(tmp_path / "llm", seed=3)
     with pytest.raises(DetectorError, match="its adapter is for an LLM with fingerprint"):
         m2f2bench.load_detector(str(copied))
     with pytest.raises(DetectorError, match="its adapter is for an LLM with fingerprint"):
@@ -236,8 +239,9 @@ def test_an_adapter_for_another_llm_is_refused(trained: dict[str, Path], tmp_pat
 
 def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_path: Path) -> None:
     copied = Path(shutil.copytree(trained["tune"], tmp_path / "tune"))
+    shutil.copytree(trained["tune"].parent / "llm", tmp_path / "llm")
     file = copied / "adapter" / "adapter_model.safetensors"
-    tensors, first = load_file(file), "base_model.model.model.layers.0.mlp.down_proj.lora_B.weight"
+    tensors, first = load(file.read_bytes()), "base_model.model.model.layers.0.mlp.down_proj.lora_B.weight"
     save_file({name: value for name, value in tensors.items() if name != first}, file)
     with pytest.raises(DetectorError, match=f"tensor '{first}' missing"):
         explainer(copied).language()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from toy_m2f2det import CLIP, pixels, toy_network
 from transformers import CLIPConfig, CLIPModel
 
@@ -169,3 +175,37 @@ def test_frozen_features_are_the_same_with_and_without_gradients() -> None:
         two = network.features(images)
     assert not one.image.requires_grad
     assert torch.equal(one.patches, two.patches) and torch.equal(one.image, two.image)
+
+
+SINGLE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(
+    scale=SINGLE,
+    text=arrays(np.float32, (2, 3), elements=SINGLE),
+    patches=arrays(np.float32, (2, 4, 3), elements=SINGLE),
+)
+def test_a13_the_map_stays_in_its_range(scale: float, text: Any, patches: Any) -> None:
+    """Whatever training makes of τ: with τ = -1 it had a maximum of 4.5 in 0.5.0."""
+    forgery = ForgeryMap(temperature=5.0)
+    for value in forgery.parameters():
+        value.data.fill_(scale)
+    heat = forgery(torch.from_numpy(text), torch.from_numpy(patches))
+    assert heat.shape == (2, 1, 2, 2) and torch.isfinite(heat).all()
+    assert float(heat.detach().min()) >= 0.0 and torch.equal(heat.amax((1, 2, 3)), torch.ones(2))
+    forgery.settle()
+    assert float(forgery.map_scale.detach()) >= 0.0  # what is written is τ
+    assert torch.equal(forgery(torch.from_numpy(text), torch.from_numpy(patches)), heat)
+
+
+@pytest.mark.parametrize("scale", [2.0, -2.0])
+def test_a13_the_temperature_learns_on_either_side_of_nothing(scale: float) -> None:
+    """Against the map's derivative by hand, ∂M/∂τ = (c - max c) M: it never gets stuck at a wrong sign."""
+    forgery = ForgeryMap(temperature=1.0)
+    forgery.map_scale.data.fill_(scale)
+    text, patches = torch.tensor([[1.0, 0.0]]), torch.tensor([[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]]])
+    forgery(text, patches).sum().backward()
+    below = torch.tensor([0.0, -1.0, -2.0, -0.4])
+    expected = float((below * torch.exp(2.0 * below)).sum()) * (1.0 if scale > 0 else -1.0)
+    assert forgery.map_scale.grad is not None
+    assert float(forgery.map_scale.grad) == pytest.approx(expected, rel=1e-5)

@@ -10,15 +10,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from toy_launch import launch
 from toy_m2f2det import M2F2Detector, fit, m2f2_job, pixels, toy_network
 
+from m2f2bench.backends.llm.source import LanguageSource
+from m2f2bench.backends.m2f2det.explainer_options import ExplainerOptions
 from m2f2bench.backends.m2f2det.features import FeatureCache, clip_key, never_twice
-from m2f2bench.settings import AugmentationSettings
+from m2f2bench.errors import DetectorError, StoreError
+from m2f2bench.settings import AugmentationSettings, StageSettings
 from m2f2bench.training.checkpoint import latest_checkpoint
+from m2f2bench.training.job import Talk
 
 SCRIPT = Path(__file__).with_name("toy_m2f2det.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -71,9 +77,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
     # Adam turns rounding into steps where a gradient is zero but for it (a bias before BatchNorm): a small rate.
     values = {**PAPER, "lr": 3e-4, "epochs": 2, "augmentation": PLAIN.model_dump(mode="json")}
     alone, _ = fit(tmp_path / "one", **values)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    words = [*launch, str(SCRIPT), str(tmp_path / "two"), json.dumps(values)]
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    done = launch("toy_m2f2det.py", str(tmp_path / "two"), json.dumps(values), timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     curves = json.loads((tmp_path / "two" / "fit.json").read_text())["curves"]
     for one, two in zip(curve(alone), [list(row.values()) for row in curves], strict=True):
@@ -131,6 +135,47 @@ def test_the_cache_stays_within_its_limit(tmp_path: Path) -> None:
     assert 1 <= len(kept) < 20
     assert cache.size <= 30_000
     assert len(cache(pixels(20)).image) == 20
+
+
+def test_b2_a_cache_that_cannot_be_written_ends_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other processes would wait in the middle of a step."""
+
+    def full(path: Path) -> Any:
+        raise StoreError(f"cannot write '{path}': No space left on device")
+
+    network = toy_network()
+    cache = FeatureCache(network, tmp_path, limit=10**9)
+    monkeypatch.setattr("m2f2bench.backends.m2f2det.features.replacing", full)
+    for _ in range(2):
+        torch.testing.assert_close(cache(pixels(3)).patches, network.features(pixels(3)).patches, atol=1e-5, rtol=0)
+    assert cache.misses == 6 and not list(tmp_path.glob("*/*.safetensors"))
+    (line,) = caplog.messages
+    assert line.startswith(f"no more CLIP features are kept in '{tmp_path}': StoreError: cannot write ")
+
+
+def test_b2_every_process_learns_to_answer_on_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLM and detector are put where the accelerator says, which knows the process's GPU."""
+    from m2f2bench.backends.m2f2det import learning
+
+    job, own = m2f2_job(tmp_path), SimpleNamespace(device=torch.device("cuda", 1))
+    job.talk = Talk(StageSettings(precision="bf16"), [], [])
+    asked: list[Any] = []
+    monkeypatch.setattr(learning, "make_accelerator", lambda job, precision: asked.append(precision) or own)
+    monkeypatch.setattr(learning, "_network", lambda job, device: device)
+    monkeypatch.setattr(learning, "fit_language", lambda *given: given)
+    assert learning.fit_stage(job) == (job, own.device, own) and asked == ["bf16"]
+    placed: list[Any] = []
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        learning, "checked_start", lambda job: (job.card, ExplainerOptions(llm=LanguageSource(name="x")))
+    )
+    monkeypatch.setattr(learning, "open_language", lambda source, folder, device: placed.append(device))
+    monkeypatch.setattr(learning, "_parts", lambda *given: (_ for _ in ()).throw(DetectorError("so far")))
+    with pytest.raises(DetectorError, match="so far"):
+        learning._network(job, own.device)
+    assert placed == [own.device]
 
 
 def test_altered_images_are_kept_on_their_second_coming(tmp_path: Path) -> None:

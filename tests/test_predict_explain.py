@@ -110,11 +110,11 @@ def test_a_folder_of_pictures(cli, plug: str, faces: Path, name: str) -> None:
     done = cli("predict", faces, "-d", f"{plug}:{name}", "--explain", "--json")
     assert done.status == 0, done.err
     rows = json.loads(done.out)
-    assert [Path(row["path"]).name for row in rows] == ["100.png", "200.png", "50.png", "torn.png"]
-    assert [row["verdict"] for row in rows] == ["real", "fake", "real", None]
-    assert [row["score"] for row in rows[:3]] == pytest.approx([100 / 255, 200 / 255, 50 / 255], abs=1e-4)
-    bright = rows[1]["answers"]
-    assert [one["question"] for one in bright] == list(QUESTIONS) and rows[1]["asked_frame"] is None
+    assert [Path(row["path"]).name for row in rows] == ["50.png", "100.png", "200.png", "torn.png"]
+    assert [row["verdict"] for row in rows] == ["real", "real", "fake", None]
+    assert [row["score"] for row in rows[:3]] == pytest.approx([50 / 255, 100 / 255, 200 / 255], abs=1e-4)
+    bright = rows[2]["answers"]
+    assert [one["question"] for one in bright] == list(QUESTIONS) and rows[2]["asked_frame"] is None
     assert bright[0]["text"] == f"{QUESTIONS[0]} It is 200 bright.\n\x1b[31mYes" and bright[0]["status"] == "ok"
     assert {(one["message"], one["tokens_in"]) for one in bright} == {
         ("cut off", 3) if name == "Scored" else ("", None)
@@ -131,7 +131,7 @@ def test_scores_that_come_with_answers_are_not_asked_for_apart(plug: str, faces:
     assert module.Scored.calls == {"predict": 0, "explain": 1}  # three pictures of two questions: six, from five on
     assert [len(row["answers"]) for row in rows] == [2] * 4
     assert predict_paths([faces / "50.png"], f"{plug}:Scored")[0].keys() == {
-        "path", "score", "verdict", "status", "frames", "message", "heatmap",
+        "path", "score", "verdict", "status", "frames", "frames_readable", "frames_promised", "message", "heatmap",
     }  # fmt: skip
     assert module.Scored.calls == {"predict": 1, "explain": 1}
 

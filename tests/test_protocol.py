@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from m2f2bench.adapters.base import Adapter
 from m2f2bench.errors import DataError
-from m2f2bench.protocol import check_unique, pick, plan_frames, spread
+from m2f2bench.protocol import check_unique, list_frames, pick, plan_frames, spread
 from m2f2bench.records import Frame, Locator
 from m2f2bench.rules import FrameSelection
 
@@ -57,6 +58,36 @@ def test_selection_and_count_go_together() -> None:
 
 def frame(name: str, video: str, label: int) -> Frame:
     return Frame(name, video, label, "m", "test", (), Locator(""))
+
+
+class TwoVideos(Adapter):
+    """Ten frames of one video and three of another; says how it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def frames(self, split: str) -> list[Frame]:
+        self.asked.append("frames")
+        return [frame(f"{video}{i}", video, 0) for video, n in (("a", 10), ("b", 3)) for i in range(n)]
+
+    def sample(self, split: str, sampler: object) -> list[Frame]:
+        self.asked.append("sample")
+        return super().sample(split, sampler)  # type: ignore[arg-type]
+
+    def read(self, frame: Frame) -> object:  # type: ignore[override]
+        raise AssertionError("listing reads no pixels")
+
+
+def test_a_count_picks_from_each_video_and_no_count_takes_all() -> None:
+    adapter = TwoVideos()
+    few = list_frames(adapter, "test", UNIFORM)
+    assert [one.id for one in few] == ["a1", "a3", "a6", "a8", "b0", "b1", "b2"] and adapter.asked == [
+        "sample",
+        "frames",
+    ]
+    adapter.asked.clear()
+    assert len(list_frames(adapter, "test", FrameSelection())) == 13 and adapter.asked == ["frames"]
 
 
 def test_frame_ids_must_be_unique_and_videos_of_one_label() -> None:

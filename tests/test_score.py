@@ -147,7 +147,7 @@ def test_rows_are_held_against_a_dataset(cli, one_line, squares: Path, tmp_path:
     path = write(tmp_path, ".csv", rows[:-12])
     found = json.loads(cli("score", path, "-s", squares, "--json").out)
     assert found["coverage"] == 0.75 and found["metrics"]["auc"]["value"] == 1.0
-    assert found["statuses"] == {"ok": 36, "error": 12}
+    assert found["statuses"] == {"ok": 36, "missing": 12}
     flipped = [dict(row, label=1 - int(str(row["label"]))) for row in rows]
     line = one_line(cli("score", write(tmp_path, ".csv", flipped), "-s", squares))
     assert "is labelled 0, but in 'squares' it is 1" in line and "polarity" in line

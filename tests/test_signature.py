@@ -190,3 +190,17 @@ def test_a_trained_detector_has_its_training_seed(squares: Path, tmp_path: Path)
     m2f2bench.train("frequency", str(tmp_path / "data"), out=tmp_path / "t", seed=5)
     result = m2f2bench.run(detectors=str(tmp_path / "t"), datasets=str(tmp_path / "data"), out=tmp_path / "o")[0]
     assert result.measured["seed"] == 5
+
+
+def test_f4_a_limit_is_in_both_kinds_of_signature() -> None:
+    from m2f2bench.cards import ExplanationCard
+    from m2f2bench.signature import answer_fields
+
+    card = ProtocolCard.model_validate(BASE)
+    asked = ExplanationCard.model_validate(
+        {"name": "a", "task": "explanation", "questions": ["blind"], "metrics": ["bleu"]}
+    )
+    for fields, rules in ((measure_fields, card), (answer_fields, asked)):
+        assert fields("d", "test", "0123", 10, rules, None)["limit"] == "none"
+        assert fields("d", "test", "0123", 10, rules, 7)["limit"] == 7
+        assert fields("d", "test", "0123", 10, rules, 0)["limit"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from hypothesis import strategies as st
 from m2f2bench.errors import ScoreError, StoreError
 from m2f2bench.files import replacing, write_json
 from m2f2bench.records import Prediction
+from m2f2bench.store import KEY as KEY_NAME
 from m2f2bench.store import (
     PREDICTIONS,
     PredictionStore,
+    describe_difference,
     read_key,
     read_parquet,
     write_parquet,
 )
+
+KEY = {"detector": "k"}
 
 
 def row(i: int, score: float | None = 0.5) -> Prediction:
@@ -27,16 +32,16 @@ def row(i: int, score: float | None = 0.5) -> Prediction:
 
 
 def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(2), row(0)])
     assert not (tmp_path / PREDICTIONS).exists() and (tmp_path / "predictions.partial.jsonl").exists()
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert list(store.rows) == ["f2", "f0"]
         store.append([row(1, None)])
         finished = store.finish(["f0", "f1", "f2"])
     assert finished == [row(0), row(1, None), row(2)]
     assert read_parquet(tmp_path / PREDICTIONS) == finished
-    assert read_key(tmp_path / PREDICTIONS) == "k"
+    assert read_key(tmp_path / PREDICTIONS) == KEY
     assert sorted(p.name for p in tmp_path.iterdir()) == [PREDICTIONS]
 
 
@@ -44,13 +49,13 @@ def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
 @settings(max_examples=40, deadline=None)
 def test_a_file_cut_anywhere_gives_back_its_whole_lines(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    with PredictionStore(folder, "k") as store:
+    with PredictionStore(folder, KEY) as store:
         store.append([row(i, i / 7) for i in range(7)])
     path = folder / "predictions.partial.jsonl"
     whole = path.read_bytes()
     kept = whole[: min(cut, len(whole))]
     path.write_bytes(kept)
-    with PredictionStore(folder, "k") as store:
+    with PredictionStore(folder, KEY) as store:
         expected = max(0, kept.count(b"\n") - 1)
         assert list(store.rows.values()) == [row(i, i / 7) for i in range(expected)]
         store.append([row(i, i / 7) for i in range(expected, 7)])
@@ -59,40 +64,43 @@ def test_a_file_cut_anywhere_gives_back_its_whole_lines(tmp_path_factory: pytest
 
 def test_scores_come_back_bit_by_bit(tmp_path: Path) -> None:
     values = [0.1 + 0.2, 1 / 3, 5e-324, 0.9999999999999999]
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(i, value) for i, value in enumerate(values)])
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert [r.score for r in store.finish(f"f{i}" for i in range(4))] == values
 
 
 def test_rows_of_another_detector_are_refused(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "first") as store:
+    with PredictionStore(tmp_path, {"detector": "first"}) as store:
         store.append([row(0)])
     for _ in range(2):
-        other = PredictionStore(tmp_path, "second")
-        with pytest.raises(StoreError, match="another detector, weights or dataset"), other:
+        other = PredictionStore(tmp_path, {"detector": "second"})
+        with pytest.raises(StoreError, match=r"differing in detector \(first / second\)"), other:
             pass
-    with PredictionStore(tmp_path, "first") as store:
+    with PredictionStore(tmp_path, {"detector": "first"}) as store:
         store.finish(["f0"])
-    with pytest.raises(StoreError, match="give another --out"), PredictionStore(tmp_path, "second"):
+    with pytest.raises(StoreError, match="give another --out"), PredictionStore(tmp_path, {"detector": "second"}):
         pass
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(0)])
-        with pytest.raises(StoreError, match="being written by another process"), PredictionStore(tmp_path, "k"):
+        with (
+            pytest.raises(StoreError, match="being written by another process"),
+            PredictionStore(tmp_path, KEY),
+        ):
             pass
         store.append([row(1)])
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert len(store.rows) == 2
 
 
 def test_a_finished_run_opened_again_leaves_nothing_behind(tmp_path: Path) -> None:
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         store.append([row(0)])
         store.finish(["f0"])
-    with PredictionStore(tmp_path, "k") as store:
+    with PredictionStore(tmp_path, KEY) as store:
         assert list(store.rows) == ["f0"]
     assert [p.name for p in tmp_path.iterdir()] == [PREDICTIONS]
 
@@ -101,12 +109,15 @@ def test_a_disk_that_fills_keeps_what_was_written(small_disk) -> None:
     disk = small_disk("256k")
     folder = disk / "run"
     written = 0
-    with pytest.raises(StoreError, match="No space left on device"), PredictionStore(folder, "k") as store:
+    with (
+        pytest.raises(StoreError, match="No space left on device"),
+        PredictionStore(folder, KEY) as store,
+    ):
         for start in range(0, 10_000, 8):
             store.append([row(i) for i in range(start, start + 8)])
             written = start + 8
     assert written > 100
-    with PredictionStore(folder, "k") as store:
+    with PredictionStore(folder, KEY) as store:
         assert [r.frame for r in store.rows.values()] == [f"f{i}" for i in range(written)]
 
 
@@ -150,3 +161,61 @@ def test_somebody_elses_parquet(tmp_path: Path) -> None:
     write_parquet(tmp_path / "y.parquet", [Prediction("f", "v", "m", "", 1, "fine", 0.5)])
     with pytest.raises(ScoreError, match="unknown status 'fine'"):
         read_parquet(tmp_path / "y.parquet")
+
+
+def test_the_last_row_of_a_thing_counts(tmp_path: Path) -> None:
+    """A row that was judged again, since its frame had changed, takes the place of the finished one."""
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0, 0.1), row(1, 0.2)])
+        store.finish(["f0", "f1"])
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0, 0.7)])
+        store.append([row(0, 0.8)])
+    with PredictionStore(tmp_path, KEY) as store:
+        assert [one.score for one in store.finish(["f0", "f1"])] == [0.8, 0.2]
+    assert [one.score for one in read_parquet(tmp_path / PREDICTIONS)] == [0.8, 0.2]
+
+
+def test_only_siblings_of_the_same_key_and_name_are_taken(tmp_path: Path) -> None:
+    for folder, key, i in (("d--s--frame", KEY, 0), ("d--s--video", {"detector": "j"}, 1), ("e--s--frame", KEY, 2)):
+        with PredictionStore(tmp_path / folder, key) as store:
+            store.append([row(i)])
+            store.finish([f"f{i}"])
+    with PredictionStore(tmp_path / "d--s--sbi", KEY) as store:
+        assert set(store.siblings("d--s")) == {"f0"}
+        store.append([row(3)])
+        store.finish(["f3"])
+        assert set(store.siblings("d--s")) == {"f0"}  # its own rows are none of another run's
+    with PredictionStore(tmp_path / "other", KEY) as store:
+        assert set(store.siblings("d--s")) == {"f0", "f3"} and set(store.siblings("d")) == {"f0", "f3"}
+
+
+def test_a_status_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    odd = dataclasses.replace(row(1), status="fine")
+    write_parquet(tmp_path / "rows.parquet", [row(0), odd])
+    with pytest.raises(ScoreError, match="frame 'f1' has the unknown status 'fine'"):
+        read_parquet(tmp_path / "rows.parquet")
+
+
+def test_what_two_keys_differ_in_is_said() -> None:
+    held = {"detector": "a", "weights": "1", "torch": "2.4", "root": "x"}
+    assert describe_difference(held, {**held, "torch": "2.5"}) == "torch (2.4 / 2.5)"
+    assert describe_difference(held, {**held, "root": "y"}) == "the dataset's folder"
+    assert describe_difference(held, {"detector": "a", "weights": "2", "torch": "2.4", "root": "x", "timm": "1"}) == (
+        "weights, state or code (1 / 2), timm (none / 1)"
+    )
+    assert describe_difference({}, held) == "" == describe_difference(held, held)
+
+
+def test_rows_of_an_older_version_are_refused(tmp_path: Path) -> None:
+    """Version 0.5 wrote a key without parts: what its rows rest on is not known."""
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0)])
+        store.finish(["f0"])
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(tmp_path / PREDICTIONS)
+    pq.write_table(table.replace_schema_metadata({KEY_NAME: b"0123abcd"}), tmp_path / PREDICTIONS)
+    assert read_key(tmp_path / PREDICTIONS) == {}
+    with pytest.raises(StoreError, match="written by another version"), PredictionStore(tmp_path, KEY):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from text_answers import BY_HAND, keyed, published
 
+import m2f2bench
 from m2f2bench.errors import ScoreError
 from m2f2bench.scoring.intervals import Resampling
 from m2f2bench.scoring.statistic import Statistic, estimate
@@ -30,16 +32,23 @@ EXACT = {"rtol": 0.0, "atol": 1e-9}
 
 
 def theirs(texts: list[str], references: list[tuple[str, ...]]) -> dict[str, float]:
-    """pycocoevalcap's values of a list of answers."""
+    """pycocoevalcap's values of a list of answers; its CIDEr of 0 is none where it can be nothing else."""
     gts, res = keyed(texts, references)
     bleu = Bleu(4).compute_score(gts, res, verbose=0)[0]
-    words = any(one.split() for own in references for one in own)  # without any it stops at an empty maximum
+    words = [frozenset(gram for one in own for gram in grams(one)) for own in references]
+    defined = any(own != words[0] for own in words)
     return {
         **{f"bleu{k + 1}": value for k, value in enumerate(bleu)},
         "bleu": float(np.mean(bleu)),
         "rouge_l": Rouge().compute_score(gts, res)[0],
-        "cider": Cider().compute_score(gts, res)[0] if words else 0.0,
+        "cider": Cider().compute_score(gts, res)[0] if defined else np.nan,
     }
+
+
+def grams(text: str) -> set[tuple[str, ...]]:
+    """A text's n-grams of up to four words."""
+    found = text.split()
+    return {tuple(found[i : i + n]) for n in range(1, 5) for i in range(len(found) - n + 1)}
 
 
 def value(statistic: Statistic, weights: np.ndarray, kept: np.ndarray | None = None) -> float:
@@ -75,7 +84,9 @@ def test_no_weight_at_all_is_no_value() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", ["none", "ptb"])
-def test_published_answers(real_data: Path, tokenizer: str) -> None:
+def test_published_answers(real_data: Path, tokenizer: str, request: pytest.FixtureRequest) -> None:
+    if tokenizer == "ptb":
+        request.getfixturevalue("java")
     answers = published(real_data)
     texts, references = answers.texts, answers.references
     found = text_statistics(COUNTED, texts, references, TextSettings(tokenizer, "recomputed"))
@@ -95,6 +106,7 @@ def test_published_answers(real_data: Path, tokenizer: str) -> None:
     np.testing.assert_allclose(found.items["cider"], Cider().compute_score(gts, res)[1], **EXACT)
 
 
+@pytest.mark.usefixtures("java")
 def test_trap_16_bleu_is_a_mean_of_four_and_depends_on_the_tokenizer(real_data: Path) -> None:
     answers = published(real_data)
     values = {}
@@ -122,7 +134,86 @@ def test_cider_by_hand() -> None:
     """Two items, one word alike: idf log 2, one order of four, no difference in length: 10 · (1 / √2) / 4."""
     found = text_statistics(["cider"], ["a b", "z"], [("a c",), ("q",)], RAW)
     assert found.items["cider"] == pytest.approx([10 * 0.5 / 4, 0.0], abs=1e-12)
-    assert value(found.statistics["cider"], np.array([1, 0])) == 0.0  # alone, log 1: every word is in every document
+    alone = value(found.statistics["cider"], np.array([1, 0]))
+    assert np.isnan(alone), "log 1: every word is in every document, and every answer would get 0"
+
+
+ALIKE = {
+    "one question": (["the nose is fake"], [("the nose is fake",)]),
+    "one question asked twice": (["a b", "c"], [("a b", "c d"), ("c d", "a b")]),
+    "no words": (["a", "b"], [("",), (" ",)]),
+}
+
+
+@pytest.mark.parametrize("frequencies", ["fixed", "recomputed"])
+@pytest.mark.parametrize(("texts", "references"), ALIKE.values(), ids=ALIKE)
+def test_a12_cider_of_one_item(texts: list[str], references: list[tuple[str, ...]], frequencies: str) -> None:
+    """idf = log N - log N = 0 for every word: not defined, with the reason and the counts, whatever the answers."""
+    found = text_statistics(["cider", "bleu1"], texts, references, TextSettings("none", frequencies))
+    n = len(texts)
+    everything, codes = {"all": np.ones(n, dtype=bool)}, np.arange(n)
+    scores = estimate(found.statistics, everything, codes % 2, codes, n, Resampling(20)).scores["all"]
+    assert scores["cider"].value is None and scores["cider"].ci is None
+    assert str(scores["cider"].reason).startswith("CIDEr is not defined where all references have the same words")
+    assert (scores["cider"].n_real, scores["cider"].n_fake) == ((n + 1) // 2, n // 2)
+    assert scores["bleu1"].value is not None and np.isnan(found.items["cider"]).all()
+
+
+def test_a12_groups_and_resamples_of_one_item() -> None:
+    """Recomputed, a group of one has no CIDEr and a resample of one item's copies adds none; fixed, both have."""
+    texts, references = ["a b", "c d", "e f"], [("a b",), ("c d",), ("e f",)]
+    groups = {"all": np.ones(3, dtype=bool), "one": np.arange(3) == 1}
+    codes = np.arange(3)
+    for frequencies in ("fixed", "recomputed"):
+        one = text_statistics(["cider"], texts, references, TextSettings("none", frequencies)).statistics
+        found = estimate(one, groups, codes % 2, codes, 3, Resampling(200))
+        assert found.scores["all"]["cider"].value == pytest.approx(5.0), "two of four orders"
+        drawn = found.drawn["all"]["cider"]
+        if frequencies == "fixed":
+            assert found.scores["one"]["cider"].value == pytest.approx(5.0) and not np.isnan(drawn).any()
+        else:
+            assert found.scores["one"]["cider"].value is None
+            assert 0 < np.isnan(drawn).sum() < 60 and set(np.round(drawn[~np.isnan(drawn)], 9)) == {5.0}
+
+
+def test_a12_the_case(tmp_path: Path) -> None:
+    """Case 18: one question, answered with its reference; and two questions, where it is defined."""
+    (tmp_path / "txt.yaml").write_text(
+        "name: txt\ntask: explanation\nquestions: [blind]\ntokenizer: none\n"
+        "metrics: [bleu1, rouge_l, cider, verdict_accuracy]\n"
+    )
+    (tmp_path / "one.py").write_text(ONE)
+    for name, value in (("One", None), ("Two", 10.0)):
+        path = tmp_path / f"{name}.jsonl"
+        texts = ["the eyes look real because both pupils are round", "the mouth looks fake because the teeth blur"]
+        lines = [json.dumps({"id": f"q{k}", "text": text}) for k, text in enumerate(texts)]
+        path.write_text("\n".join(lines[: 1 if name == "One" else 2]) + "\n")
+        found = m2f2bench.score(path, protocol=str(tmp_path / "txt.yaml"), dataset=f"{tmp_path}/one.py:{name}")
+        assert found.metrics["cider"].value == (None if value is None else pytest.approx(value))
+        assert found.metrics["rouge_l"].value == 1.0
+        reason = str(found.metrics["cider"].reason)
+        assert ("every idf = log N - log df is 0" in reason) == (name == "One")
+
+
+ONE = """
+import numpy as np
+from m2f2bench.adapters.base import Adapter
+from m2f2bench.records import Frame, Locator, Question
+
+TEXTS = ["the eyes look real because both pupils are round", "the mouth looks fake because the teeth blur"]
+
+class One(Adapter):
+    n = 1
+    def frames(self, split):
+        return [Frame(f"i{k}", f"i{k}", k, ("original", "x")[k], split, (), Locator("none")) for k in range(self.n)]
+    def read(self, frame):
+        return np.full((32, 32, 3), 90, np.uint8)
+    def questions(self, split, kind="blind"):
+        return [Question(f"q{k}", f"i{k}", "Why?", (TEXTS[k],), "eyes", k) for k in range(self.n)]
+
+class Two(One):
+    n = 2
+"""
 
 
 def test_bleu_and_rouge_by_hand() -> None:

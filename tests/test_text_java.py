@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -21,9 +20,13 @@ from m2f2bench.scoring.text.meteor import meteor_counts, meteor_statistic, sente
 from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
 
 pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer")
-if shutil.which("java") is None:
-    pytest.skip("there is no Java here", allow_module_level=True)
+try:
+    java.java()
+except Unavailable as error:
+    pytest.skip(f"the whole module {error}", allow_module_level=True)
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+pytestmark = pytest.mark.usefixtures("java")
 
 BREAKS = "\x00\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
@@ -191,26 +194,6 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:  # it has just ended
         return b""
-
-
-def test_a_program_that_fails_says_why() -> None:
-    with pytest.raises(Unavailable, match=r"status 1: .*no-such") as told:
-        java.run(["-jar", "no-such.jar"])
-    assert len(str(told.value).splitlines()) == 1
-
-
-def test_without_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    names = ["bleu1", "rouge_l", "cider", "meteor"]
-    found = text_statistics(names, ["a"], [("a",)], TextSettings("ptb"))
-    assert not found.statistics and list(found.missing) == names
-    for line in found.missing.values():
-        assert "needs Java" in line and line.endswith(
-            "install a JRE (8 or newer), or take a protocol with tokenizer: none"
-        )
-    found = text_statistics(names, ["a"], [("a",)], TextSettings("none"))
-    assert list(found.statistics) == names[:3] and list(found.missing) == ["meteor"]
-    assert found.missing["meteor"] == "needs Java, and there is no `java` on the path: install a JRE (8 or newer)"
 
 
 def test_spice_without_its_parser_downloads_nothing() -> None:

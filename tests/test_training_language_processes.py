@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from toy_language import fit
+from toy_launch import launch
 
 from m2f2bench.training.checkpoint import read_tensors
 
-SCRIPT = Path(__file__).with_name("toy_language.py")
 STILL = {"lora": 0.0}
 TRAININGS: dict[str, dict[str, Any]] = {
     "whole": {"made": STILL, "accumulation": 2, "epochs": 1.5},
@@ -33,14 +30,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two processes did; see `toy_language.main`."""
     out = tmp_path_factory.mktemp("two")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)]),
-    }
-    command = [*launch, str(SCRIPT), str(out), json.dumps(TRAININGS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    done = launch("toy_language.py", str(out), json.dumps(TRAININGS))
     assert done.returncode == 0, done.stderr[-6000:]
     return out
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from toy_launch import launch
 from toy_processes import MODULES, SHARES, module, passes, train, values
 from toy_training import frames
 
 from m2f2bench.training.checkpoint import read_tensors
 from m2f2bench.training.sampling import epoch_batches
 
-SCRIPT = Path(__file__).with_name("toy_processes.py")
 TRAININGS: dict[str, dict[str, Any]] = {
     "no batch norm": {"options": {"model": "test_convnext"}, "lr": 1e-3, "clip_grad_norm": 1.0},
     "batch norm": {"options": {"model": "test_resnet"}, "lr": 1e-3},
@@ -30,20 +27,9 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of what two processes did (see `toy_processes`).
-
-    `accelerate launch` starts one process on a CPU whatever number it is given (more take MPI); torch's launcher,
-    which it uses itself on GPUs, starts two.
-    """
+    """The folder of what two processes did (see `toy_processes`)."""
     out = tmp_path_factory.mktemp("two")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)]),
-    }
-    command = [*launch, str(SCRIPT), str(out), json.dumps(TRAININGS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    done = launch("toy_processes.py", str(out), json.dumps(TRAININGS))
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 

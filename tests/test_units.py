@@ -177,3 +177,12 @@ def test_what_is_drawn_follows_the_protocol(level: str, cluster: str, by: str, n
     units = to_units(people(20), card)
     assert (units.clustered_by, units.n_clusters) == (by, n)
     assert units.independent == (by == "frame" or level == "video")
+
+
+@pytest.mark.parametrize("cluster", ["identity", "video", "frame"])
+@pytest.mark.parametrize("protocol", [FRAME, VIDEO, ProtocolCard(name="p", level="video", faces="max")])
+def test_no_rows_are_no_units(protocol: ProtocolCard, cluster: str) -> None:
+    card = protocol.model_copy(update={"bootstrap": Bootstrap(cluster=cluster)})
+    units = to_units(make_rows(), card)
+    assert len(units.score) == len(units.video) == units.n_clusters == 0 and units.methods == ()
+    assert units.clustered_by == "frame"

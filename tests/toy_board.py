@@ -40,10 +40,10 @@ VALUES = {
 }
 
 
-def made_cell(detector: str, column: TableColumn, value: float | None, in_domain: bool = False) -> Cell:
+def made_cell(detector: str, column: TableColumn, value: float | None, own: bool = False) -> Cell:
     ci = None if value is None else (value - 0.05, value + 0.05)
     reason = NO_REAL if value is None else NO_FALSE_POSITIVE if column.metric == "tpr_at_fpr1" else None
-    return Cell(Score(value, 72, 72, ci, reason), 1.0, in_domain, f"{column.signature}|{by(detector)}")
+    return Cell(Score(value, 72, 72, ci, reason), 1.0, "dataset" if own else "", f"{column.signature}|{by(detector)}")
 
 
 def toy_table() -> Table:

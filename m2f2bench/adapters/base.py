@@ -25,6 +25,9 @@ Sampler = Callable[[int], Sequence[int]]
 class AdapterOptions(BaseModel):
     """The `options` of a card; an adapter with options of its own subclasses this. Unknown keys are refused."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Names of options that decide neither which frames there are nor their pixels (where a cache lies)."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -59,7 +62,7 @@ class Adapter(abc.ABC):
         """
         videos: dict[str, dict[str, list[Frame]]] = {}
         for frame in self.frames(split):
-            videos.setdefault(frame.video, {}).setdefault(frame.picture or frame.id, []).append(frame)
+            videos.setdefault(frame.clip, {}).setdefault(frame.picture or frame.id, []).append(frame)
         chosen = []
         for pictures in videos.values():
             listed = list(pictures.values())
@@ -71,6 +74,14 @@ class Adapter(abc.ABC):
         import numpy as np
 
         return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
+
+    def stamp(self, frame: Frame) -> str:
+        """A short text that changes whenever the frame's pixels may have changed, told without reading them.
+
+        Empty where that cannot be told, as here: what was found out about the frame is then only taken up again after
+        it has been read once more and its digest is the same. Adapters over files know it from size and times.
+        """
+        return ""
 
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
         """The questions of a split, `kind` being `blind`, `released` or `judge`. Most datasets have none."""

@@ -221,7 +221,7 @@ def region(question: str) -> str:
     if (match := _BASED_ON.search(question)) or (match := _BLIND.match(question) or _STATED.match(question)):
         text = match[1]
     else:
-        text = re.split(r"[.?!]", question, maxsplit=1)[0]
+        text = re.split(r"[.?!]", question)[0]
     named = [word for word in re.findall(r"\w+", text.lower()) if word in REGIONS and word != "image"]
     return "+".join(dict.fromkeys(named)) or "image"
 

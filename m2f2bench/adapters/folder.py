@@ -1,37 +1,25 @@
-"""Anybody's images: a folder tree named by label, or a manifest (CSV, TSV, JSON lines) that lists files."""
+"""Anybody's images: a folder tree named by label, or a manifest that lists files."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field, field_validator
 
 from ..errors import DataError, near
-from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
+from ..records import FAKE, REAL, SPLITS, Frame
 from .base import AdapterOptions
+from .entries import LABELS, Entry, natural, people
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
-
-LABELS = {"real": REAL, "fake": FAKE}
-MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-ColumnName = Literal["path", "label", "video", "method", "split", "identity", "picture"]
-COLUMNS: tuple[ColumnName, ...] = ("path", "label", "video", "method", "split", "identity", "picture")
-NO_METHOD = "fake"
-"""The method of a fake of which nobody says how it was made."""
-
-_BINARY = re.compile(r"([01])(?:\.0*)?")
+from .manifest import ColumnName, read_manifest
 
 
 class FolderOptions(AdapterOptions):
-    """`manifest`: a list file in the root. `columns`: the manifest's own names for `COLUMNS`.
+    """`manifest`: a list file in the root. `columns`: the manifest's own names for `manifest.COLUMNS`.
 
     `folders` names the levels between the label folder and the file, outermost first, without a manifest.
     """
@@ -48,36 +36,6 @@ class FolderOptions(AdapterOptions):
         return value
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One image with what is known of it; `where` is what an error about it names."""
-
-    id: str
-    path: Path
-    label: int
-    split: str
-    where: str
-    method: str = ""
-    video: str = ""
-    identities: tuple[str, ...] = ()
-    picture: str = ""
-
-    def frame(self) -> Frame:
-        """The frame; see `FolderAdapter` for how method and video come about. Raises `DataError`."""
-        if self.label == FAKE and self.method == ORIGINAL:
-            raise DataError(
-                f"{self.where}: a fake has the method '{ORIGINAL}', which is kept for real images; rename it"
-            )
-        method = ORIGINAL if self.label == REAL else self.method or NO_METHOD
-        origin = f"{ORIGINAL}/{self.method}" if self.label == REAL and self.method not in ("", ORIGINAL) else method
-        video = self.id
-        if self.video:
-            video = self.video if self.video.startswith(f"{origin}/") else f"{origin}/{self.video}"
-        # Like a video, a picture is unique only together with what it belongs to.
-        picture = f"{video}/{self.picture}" if self.picture else ""
-        return Frame(self.id, video, self.label, method, self.split, self.identities, Locator(str(self.path)), picture)
-
-
 class FolderAdapter(FileAdapter):
     """Images named by folders or by a manifest; `root` is a folder or the manifest itself.
 
@@ -92,7 +50,8 @@ class FolderAdapter(FileAdapter):
     folder where the root is the manifest). Labels are 0, 1, real, fake. A real image's method is `original`;
     one that the manifest gives becomes part of the video's name. No split: test. No video: each image its
     own. Several identities are joined by `+`. Several faces of one picture of a video have the same `picture`.
-    A listed file that is not there stays, and fails when it is read.
+    The order of the lines says nothing: a video's frames are ordered by `time` or `index` (numbers) where it has
+    them, else naturally by picture and path. A listed file that is not there stays, and fails when it is read.
     """
 
     Options: ClassVar[type[AdapterOptions]] = FolderOptions
@@ -102,7 +61,7 @@ class FolderAdapter(FileAdapter):
         return cast(FolderOptions, self.options)
 
     def frames(self, split: str) -> list[Frame]:
-        """The split's frames, videos in order of first appearance; folders are walked in natural order.
+        """Return the split's frames: folders walked in natural order, a manifest's videos naturally by name.
 
         Raises `DataError` for a split that is not there, and for anything in the tree or manifest that is not
         clear.
@@ -138,13 +97,7 @@ class FolderAdapter(FileAdapter):
         if manifest is not None and not root.is_dir():
             raise DataError(f"'{root}' is a file, so options.manifest has no folder to lie in; give one of the two")
         path, base = (root, root.parent) if manifest is None else (root / manifest, root)
-        return _read_manifest(path, base, self._settings.columns), path
-
-
-def _natural(text: str) -> tuple[list[tuple[int, int | str]], str]:
-    """A sort key under which frame_2 comes before frame_10."""
-    parts = re.split(r"([0-9]+)", text)
-    return [(0, int(part)) if number % 2 else (1, part) for number, part in enumerate(parts)], text
+        return read_manifest(path, base, self._settings.columns), path
 
 
 def _listing(folder: Path) -> list[Path]:
@@ -154,7 +107,7 @@ def _listing(folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"folder '{folder}' cannot be listed: {error.strerror}") from None
     kept = (p for p in paths if not p.name.startswith(".") and p.name.lower() not in IGNORED_NAMES)
-    return sorted(kept, key=lambda path: _natural(path.name))
+    return sorted(kept, key=lambda path: natural(path.name))
 
 
 def _named(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
@@ -235,132 +188,4 @@ def _placed(root: Path, top: Path, path: Path, label: int, split: str, levels: t
     named = dict(zip(levels, above, strict=True))
     others = [part for level, part in zip(levels, above, strict=True) if level != "method"]
     video = "/".join(others) if "video" in named else ""
-    return Entry(name, path, label, split, where, named.get("method", ""), video, _people(named.get("identity", "")))
-
-
-def _people(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split("+") if part.strip()))
-
-
-def _read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> list[Entry]:
-    """The rows of a manifest file. Raises `DataError` that names file and line."""
-    if path.suffix.lower() not in MANIFEST_SUFFIXES:
-        raise DataError(f"'{path}' is neither a folder nor a manifest ({', '.join(MANIFEST_SUFFIXES)})")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"manifest '{path}' does not exist") from None
-    except UnicodeDecodeError:
-        raise DataError(f"manifest '{path}' is not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"manifest '{path}' cannot be read: {error.strerror}") from None
-    lines = _json_rows(text, path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(text, path)
-    names = {name: columns.get(name, name) for name in COLUMNS}
-    entries: list[Entry] = []
-    seen: dict[str, str] = {}
-    has_split = False
-    for number, row in lines:
-        where = f"manifest '{path}' line {number}"
-        _check_columns(row, names, columns, where)
-        with_split = names["split"].strip().lower() in row
-        if entries and with_split != has_split:
-            raise DataError(f"{where}: either every row says its split or none; here they differ")
-        has_split = with_split
-        entry = _entry({name: row.get(column.strip().lower()) for name, column in names.items()}, base, where)
-        place = os.path.normpath(entry.path)
-        if place in seen:
-            raise DataError(f"{where}: '{entry.id}' is already listed in {seen[place]}; remove one")
-        seen[place] = f"line {number}"
-        entries.append(entry)
-    if not entries:
-        raise DataError(f"manifest '{path}' is empty: it needs a row for each image, with path and label")
-    return entries
-
-
-def _check_columns(
-    row: dict[str, Any], names: dict[ColumnName, str], mapped: dict[ColumnName, str], where: str
-) -> None:
-    """`path`, `label` and everything that options.columns names must be there."""
-    for name, column in names.items():
-        if column.strip().lower() not in row and (name in ("path", "label") or name in mapped):
-            there = ", ".join(row) or "none"
-            raise DataError(
-                f"{where}: no column '{column}' for {name}; columns: {there} (map them with options.columns)"
-            )
-
-
-def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
-    """One row's values (None or "" where it has none) as an entry."""
-    texts = {name: _cell(value, name, where) for name, value in values.items()}
-    if not texts["path"]:
-        raise DataError(f"{where}: the path is empty")
-    split = texts["split"].lower()
-    if values["split"] is None:
-        split = "test"
-    elif split not in SPLITS:
-        raise DataError(f"{where}: split '{texts['split']}' is not one of {', '.join(SPLITS)}")
-    label = texts["label"].lower()
-    binary = _BINARY.fullmatch(label)
-    if label not in LABELS and not binary:
-        raise DataError(f"{where}: label '{texts['label']}' is neither 0 or real nor 1 or fake")
-    return Entry(
-        id=texts["path"],
-        path=base / texts["path"],
-        label=int(binary[1]) if binary else LABELS[label],
-        split=split,
-        where=where,
-        method=texts["method"],
-        video=texts["video"],
-        identities=_people(texts["identity"]),
-        picture=texts["picture"],
-    )
-
-
-def _cell(value: Any, name: str, where: str) -> str:
-    """A cell as text without surrounding spaces; a JSON row may have numbers, and a list of identities."""
-    if value is None:
-        return ""
-    if name == "identity" and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return "+".join(value)
-    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return str(value).strip()
-    raise DataError(f"{where}: {name} must be a text or a number, not {json.dumps(value)[:40]}")
-
-
-def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, lower-case column -> text) for each row that is not blank; comma, semicolon or tab."""
-    header = text.lstrip().split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names: list[str] = []
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            where = f"manifest '{path}' line {reader.line_num}"
-            if not names:
-                names = [cell.strip().lower() for cell in cells]
-                if twice := [name for name, count in Counter(names).items() if count > 1 and name]:
-                    raise DataError(f"{where}: column '{twice[0]}' is there twice; rename one")
-                continue
-            if len(cells) != len(names):
-                raise DataError(
-                    f"{where}: {len(cells)} cells under {len(names)} columns; quote a cell with a comma in it"
-                )
-            yield reader.line_num, dict(zip(names, cells, strict=True))
-    except csv.Error as error:
-        raise DataError(f"manifest '{path}' line {reader.line_num} is not CSV: {error}") from None
-
-
-def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, lower-case key -> value) for each line that is not blank."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"manifest '{path}' line {number} is not JSON: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise DataError(f"manifest '{path}' line {number} is not a JSON object")
-        yield number, {str(key).strip().lower(): value for key, value in row.items()}
+    return Entry(name, path, label, split, where, named.get("method", ""), video, people(named.get("identity", "")))

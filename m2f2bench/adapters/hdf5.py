@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from ..errors import DataError, FrameError, first_line, near
+from ..memo import frame_stamp
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from .base import Adapter, AdapterOptions, Sampler
 
@@ -126,15 +127,20 @@ class HDF5Adapter(Adapter):
     def read(self, frame: Frame) -> Image:
         """One frame, RGB uint8 [H, W, 3]; only its bytes (or its chunk's) are read."""
         place = frame.locator
+        name = Path(place.path).name  # a row tells the file, not the folders of this machine
         try:
             dataset = self._dataset(place.path, place.key or "")
             if dataset.shape[0] == 0:
-                raise FrameError(frame.id, f"video '{place.key}' in '{place.path}' has no frames")
+                raise FrameError(frame.id, f"video '{place.key}' in '{name}' has no frames")
             return np.asarray(dataset[place.index], dtype=np.uint8)
         except KeyError:
-            raise FrameError(frame.id, f"video '{place.key}' is not in '{place.path}'") from None
+            raise FrameError(frame.id, f"video '{place.key}' is not in '{name}'") from None
         except (OSError, IndexError, ValueError) as error:
-            raise FrameError(frame.id, f"cannot be read from '{place.path}': {first_line(error)}") from None
+            raise FrameError(frame.id, f"cannot be read from '{name}': {first_line(error)}") from None
+
+    def stamp(self, frame: Frame) -> str:
+        """The file's path, size and times with the video and the frame's number in it."""
+        return frame_stamp(frame.locator) if type(self).read is HDF5Adapter.read else ""
 
     def opened(self) -> dict[str, int]:
         """Path to how often this process has opened the file so far."""

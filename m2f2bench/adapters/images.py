@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FrameError, first_line
+from ..memo import frame_stamp
 from ..records import Frame
 from .base import Adapter
 
@@ -73,13 +74,14 @@ def read_bytes(path: Path, frame_id: str) -> bytes:
     try:
         if not path.is_file():  # asked first: opening a pipe would wait for ever
             what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
-            raise FrameError(frame_id, f"'{path}' {what}")
+            raise FrameError(frame_id, f"'{path.name}' {what}")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise FrameError(frame_id, f"'{path}' has {size:,} bytes, over the limit of {MAX_BYTES:,} for an image")
+            raise FrameError(frame_id, f"'{path.name}' has {size:,} bytes, over the limit of {MAX_BYTES:,}")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise FrameError(frame_id, f"'{path}' cannot be read: {first_line(error)}") from None
+        why = getattr(error, "strerror", None) or first_line(error)  # its own text has the folders of this machine
+        raise FrameError(frame_id, f"'{path.name}' cannot be read: {why}") from None
 
 
 def digest_bytes(data: bytes) -> str:
@@ -100,8 +102,19 @@ class FileAdapter(Adapter):
         return read_image(Path(frame.locator.path), frame.id)
 
     def digest(self, frame: Frame, image: Image) -> str:
-        """The hash of the file's bytes, so that it is the same under every version of the JPEG library."""
+        """The hash of the file's bytes, so that it is the same under every version of the JPEG library.
+
+        In a subclass that reads pixels in a way of its own it is of the pixels.
+        """
+        if type(self).read is not FileAdapter.read:
+            return super().digest(frame, image)
         return digest_file(Path(frame.locator.path), frame.id)
+
+    def stamp(self, frame: Frame) -> str:
+        """The file's path, size and times; empty in a subclass that reads pixels in a way of its own."""
+        if type(self).read is not FileAdapter.read:
+            return ""
+        return frame_stamp(frame.locator)
 
 
 def _open(data: bytes, frame_id: str) -> ImageFile:

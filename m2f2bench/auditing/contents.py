@@ -75,7 +75,8 @@ def across(frames: Sequence[Frame]) -> dict[str, Any]:
     """The identities and the videos that are in more than one split: name -> split -> number of frames."""
     found: dict[str, dict[str, Counter[str]]] = {"identities": {}, "videos": {}}
     for frame in frames:
-        found["videos"].setdefault(frame.video, Counter())[frame.split] += 1
+        own = frame.video if frame.video.startswith(f"{frame.method}/") else f"{frame.method}/{frame.video}"
+        found["videos"].setdefault(own, Counter())[frame.split] += 1
         for person in set(frame.identities):
             found["identities"].setdefault(person, Counter())[frame.split] += 1
     return {

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import inspect
 import json
 import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,9 +16,14 @@ from typing import TypeVar
 from ..adapters.base import Adapter
 from ..cards import DatasetCard
 from ..errors import DataError, FrameError, M2F2BenchError, first_line
+from ..fingerprint import DECODERS
+from ..identity import code_digest
 from ..memo import Memo, cache_folder, file_stamp
 from ..progress import progress_bar
 from ..records import Frame
+from ..signature import installed_versions
+from ..sources import Unidentified
+from ..version import __version__
 from .files import FileFacts, read_facts
 from .pixels import PixelFacts, look
 
@@ -60,22 +62,17 @@ def own_files(frames: Sequence[Frame]) -> set[str]:
 def memo_path(adapter: Adapter, card: DatasetCard) -> Path | None:
     """Where a dataset's facts are kept: a file named by all that decides them.
 
-    These are the card's name, adapter and options, the root, the adapter's own code, and the versions of the decoders
-    and of the facts. None for an adapter without a source file (typed into a session): whether it is still the same
-    cannot be told.
+    These are the card's name, adapter and options, the root, the adapter's code, and the versions of the decoders, of
+    this package and of the facts. None for an adapter whose code cannot be told.
     """
     try:
-        source = Path(inspect.getfile(type(adapter))).read_bytes()
-    except (OSError, TypeError):
+        code = code_digest(type(adapter)).hex()
+    except Unidentified:
         return None
-    decoders = {}
-    for name in ("pillow", "av", "h5py", "numpy"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            decoders[name] = importlib.metadata.version(name)
-    code = hashlib.sha256(source).hexdigest()
+    decoders = installed_versions(DECODERS)
     root = None if adapter.root is None else str(adapter.root.absolute())
     options = adapter.options.model_dump(mode="json")
-    decided = json.dumps([VERSION, card.name, card.adapter, options, root, code, decoders], sort_keys=True)
+    decided = json.dumps([VERSION, __version__, card.name, card.adapter, options, root, code, decoders], sort_keys=True)
     return cache_folder() / "audit" / f"{card.name}-{hashlib.sha256(decided.encode()).hexdigest()[:16]}.jsonl"
 
 
@@ -132,10 +129,9 @@ class _Reader:
             return Facts(frame, None, self._file(frame.locator.path), "unreadable", first_line(error))
 
     def _pixels(self, frame: Frame) -> PixelFacts:
-        place = frame.locator
         key = f"pixels {frame.split} {frame.id}"
-        where = f"{place.path} {place.key} {place.index}"
-        known = self._known(PixelFacts, key, f"{where} {self._stamp(place.path)}")
+        stamp = self.adapter.stamp(frame)
+        known = self._known(PixelFacts, key, stamp)
         if known is not None:
             return known
         image = self.adapter.read(frame)
@@ -144,7 +140,7 @@ class _Reader:
             raise DataError(f"the dataset gave {kind} for frame '{frame.id}': an image is RGB, uint8, [H, W, 3]")
         facts = look(image, self.adapter.digest(frame, image))
         # Asked for again: a dataset that is drawn by code has its file only once a frame has been read.
-        self._keep(key, f"{where} {self._stamp(place.path)}", facts)
+        self._keep(key, stamp or self.adapter.stamp(frame), facts)
         return facts
 
     def _file(self, path: str) -> FileFacts | None:
@@ -177,7 +173,7 @@ class _Reader:
         return stamp
 
     def _known(self, form: type[T], key: str, stamp: str) -> T | None:
-        if self.memo is None:
+        if self.memo is None or not stamp:  # without a stamp nobody knows whether it is still the same
             return None
         value = self.memo.get(key, stamp)
         if value is None:
@@ -188,5 +184,5 @@ class _Reader:
             return None  # somebody has edited the file
 
     def _keep(self, key: str, stamp: str, facts: PixelFacts | FileFacts) -> None:
-        if self.memo is not None:
+        if self.memo is not None and stamp:
             self.memo.put(key, stamp, facts.to_json())

@@ -44,13 +44,13 @@ class Table:
 
     @classmethod
     def of(cls, frames: Sequence[Frame]) -> Table:
-        """The codes of frames; a video's name is the same video in every split."""
+        """The codes of frames; a video's name with its manipulation is the same video in every split."""
         codes, _ = pd.factorize(np.array([p for f in frames for p in f.identities], dtype=object))
         counts = np.array([len(f.identities) for f in frames], dtype=np.int64)
         people = np.full((len(frames), max(1, int(counts.max(initial=0)))), -1, dtype=np.int64)
         people[np.arange(people.shape[1]) < counts[:, None]] = codes
         split, _ = pd.factorize(np.array([f.split for f in frames], dtype=object))
-        video, _ = pd.factorize(np.array([f.video for f in frames], dtype=object))
+        video, _ = pd.factorize(np.array([f.clip for f in frames], dtype=object))
         label = np.array([f.label for f in frames], dtype=np.int64)
         return cls(split.astype(np.int64), video.astype(np.int64), label, people)
 

@@ -211,7 +211,7 @@ def of_dataset(
 
 
 def _people(frames: Sequence[Frame]) -> Codes:
-    videos = [frame.video for frame in frames]
+    videos = [frame.video for frame in frames]  # by name alone: one name may be one person, whatever the manipulation
     group = connected(videos, [frame.identities for frame in frames])
     return group if np.bincount(group).max() <= LARGEST * len(group) else connected(videos, [()] * len(videos))
 

@@ -66,11 +66,11 @@ def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe
     if len(set(label.tolist())) < 2:
         return None
     method = np.array([frame.method for frame in frames], dtype=object)
-    videos = [frame.video for frame in frames]
+    videos = [frame.video for frame in frames]  # by name alone: one name may be one person, whatever the manipulation
     group, held_out = connected(videos, [frame.identities for frame in frames]), "people"
     if np.bincount(group).max() > LARGEST * len(group):
         group, held_out = connected(videos, [()] * len(videos)), "videos"
-    video = connected(videos, [()] * len(videos))
+    video = connected([frame.clip for frame in frames], [()] * len(videos))
     stratum = _strata([frame.split for frame in frames], label)
     cues = read_cues(facts)
     real, fake = label == REAL, label == FAKE

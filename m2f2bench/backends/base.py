@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import hashlib
 import inspect
+import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..arithmetic import exact_fp32
 from ..cards import DetectorCard
-from ..errors import DetectorError
+from ..errors import DetectorError, first_line
+from ..identity import UNKNOWN, identify
+from ..sources import Unidentified
 from ..training.job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..records import Floats, Image, Reply
+
+log = logging.getLogger("m2f2bench")
 
 
 class Detector(abc.ABC):
@@ -33,6 +39,8 @@ class Detector(abc.ABC):
     """The card it was loaded from; set by `load_detector`."""
     preprocessing: str = "none"
     precision: str = "fp32"
+    """Products of float32 numbers are exact, whatever torch is set to, unless this names `tf32`: then torch's settings
+    are left as they are."""
     seed: int | None = None
 
     @classmethod
@@ -51,19 +59,25 @@ class Detector(abc.ABC):
     def predict(self, images: Sequence[Image], ids: Sequence[str] | None = None) -> Floats:
         """P(fake), float [B], for RGB uint8 images [H, W, 3] of any size."""
         names = list(ids) if ids is not None else [str(i) for i in range(len(images))]
-        return self.forward([self.prepare(image) for image in images], names)
+        with exact_fp32(self.precision):
+            return self.forward([self.prepare(image) for image in images], names)
 
     def fingerprint(self) -> str:
-        """A short hash (hex) of what decides the scores: weights and options; here of the class's source."""
-        return source_fingerprint(type(self))
+        """A short hash (hex) of what decides the scores; `unknown` where nothing identifies it.
+
+        Here of the class's code, of everything that the object holds, and of the files that it names; see `identity`.
+        """
+        card: DetectorCard | None = getattr(self, "card", None)
+        state = {name: value for name, value in vars(self).items() if name != "card"}
+        return object_fingerprint(type(self), state, card)
 
 
 class PlainDetector(Detector):
     """Wraps somebody's own object that only has `predict(images) -> scores`."""
 
-    def __init__(self, plain: Any, origin: str = "") -> None:
-        """`plain` has `predict(list of RGB uint8 images) -> B scores`; `origin` is hashed into the fingerprint."""
-        self.plain, self.origin = plain, origin
+    def __init__(self, plain: Any) -> None:
+        """`plain` has `predict(list of RGB uint8 images) -> B scores`."""
+        self.plain = plain
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
         """Pass the images on and take the scores as floats."""
@@ -75,8 +89,16 @@ class PlainDetector(Detector):
         return np.asarray(scores, dtype=np.float64)
 
     def fingerprint(self) -> str:
-        """A hash of the wrapped class's source file."""
-        return source_fingerprint(type(self.plain), self.origin)
+        """A hash of the wrapped object's code and state; what its own `fingerprint()` returns stands for the state."""
+        own = getattr(self.plain, "fingerprint", None)
+        state = vars(self.plain) if hasattr(self.plain, "__dict__") else self.plain
+        if callable(own):
+            try:
+                state = str(own())
+            except Exception as error:
+                name = type(self.plain).__qualname__
+                raise DetectorError(f"{name}.fingerprint() failed: {first_line(error)}") from error
+        return object_fingerprint(type(self.plain), state, getattr(self, "card", None))
 
 
 class Trainable(Detector):
@@ -145,14 +167,29 @@ def trained_weights(card: DetectorCard) -> Path:
     return path
 
 
-def source_fingerprint(cls: type, *more: str) -> str:
-    """16 hex digits over a class's source file (its name alone where there is no source) and `more`."""
-    digest = hashlib.sha256(f"{cls.__module__}.{cls.__qualname__}".encode())
-    with contextlib.suppress(OSError, TypeError):
-        digest.update(Path(inspect.getfile(cls)).read_bytes())
-    for text in more:
-        digest.update(text.encode())
-    return digest.hexdigest()[:16]
+def object_fingerprint(cls: type, state: Any, card: DetectorCard | None = None) -> str:
+    """16 hex digits over a class's code, an object's state and its card's options; UNKNOWN where they cannot be told.
+
+    The reason is logged once.
+    """
+    options = card.options if card is not None else {}
+    weights = card.weights_path() if card is not None else None
+    folders = (card.folder,) if card is not None else ()
+    try:
+        return identify(cls, state, options, weights, folders=folders)
+    except Unidentified as error:
+        _tell_once(cls.__qualname__, str(error))
+        return UNKNOWN
+
+
+@lru_cache(maxsize=256)
+def _tell_once(name: str, reason: str) -> None:
+    log.warning(
+        "%s: nothing identifies it (%s): no other run takes up its rows; give the class a method fingerprint() that "
+        "returns a text which changes with its scores",
+        name,
+        reason,
+    )
 
 
 def text_fingerprint(*texts: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..arithmetic import exact_fp32
 from ..errors import DetectorError, first_line, near
 from .base import Detector, Localizer
 from .network import NetworkDetector, seen
@@ -81,6 +82,7 @@ class CamLocalizer(Localizer):
         """The centre square of a picture, where the card's input cuts it out."""
         return seen(height, width, self.detector.settings)
 
+    @exact_fp32()
     def _maps(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """Maps [B, h, w] before ReLU and scaling."""
         pixels = _pixels(self.detector, images)

@@ -71,6 +71,7 @@ class FrequencyDetector(Trainable):
         """
         from ..training.checkpoint import finished_report, write_report
         from ..training.linear import fit_on_features, readable
+        from ..training.processes import together
 
         options = _options(job.card)
         done = finished_report(job)
@@ -84,10 +85,11 @@ class FrequencyDetector(Trainable):
                 raise FrameError(frame.id, f"image under {MIN_SIDE} pixels a side")
             return features(image)[columns]
 
-        model, report = fit_on_features(job, lambda frames: readable(frames, compute))
-        job.out.mkdir(parents=True, exist_ok=True)
-        write_model(report.weights, model, options)
-        write_report(job, report)
+        with together():
+            model, report = fit_on_features(job, lambda frames: readable(frames, compute))
+            job.out.mkdir(parents=True, exist_ok=True)
+            write_model(report.weights, model, options)
+            write_report(job, report)
         return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import nn
 
+from ..arithmetic import exact_fp32
 from ..settings import InputSettings
 from ..training.device import pick_device
 from .base import Trainable
@@ -27,16 +29,17 @@ RESAMPLING = {
 
 
 def resize(image: Image, settings: InputSettings) -> Image:
-    """An RGB uint8 image [H, W, 3] as [size, size, 3], antialiased, squashed or cut as `settings.fit` says; itself
-    where it has that size. The longer edge of a picture to be cut is rounded down, and so is the cut's corner.
+    """An RGB uint8 image [H, W, 3] as [size, size, 3], antialiased, squashed or cut as `settings.fit` and `crop` say;
+    itself where it has that size. The edges of a picture to be cut are rounded down, and so is the cut's corner.
     """
     size = settings.size
     height, width = image.shape[:2]
-    if (height, width) == (size, size):
+    whole = math.floor(size / settings.crop)
+    if (height, width) == (size, size) == (whole, whole):
         return image
-    shape = (size, size)
+    shape = (whole, whole)
     if settings.fit == "centre":
-        shape = (size * width // min(height, width), size * height // min(height, width))
+        shape = (whole * width // min(height, width), whole * height // min(height, width))
     picture = PillowImage.fromarray(image).resize(shape, RESAMPLING[settings.interpolation])
     left, top = (shape[0] - size) // 2, (shape[1] - size) // 2
     return np.array(picture.crop((left, top, left + size, top + size)), dtype=np.uint8)
@@ -44,9 +47,9 @@ def resize(image: Image, settings: InputSettings) -> Image:
 
 def seen(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
     """The part of a picture that `resize` leaves in: top, left, bottom, right, as shares of its height and width."""
-    if settings.fit == "squash":
-        return 0.0, 0.0, 1.0, 1.0
-    down, across = (1 - min(1.0, width / height)) / 2, (1 - min(1.0, height / width)) / 2
+    kept = settings.size / math.floor(settings.size / settings.crop)
+    shorter = (width, height) if settings.fit == "centre" else (height, width)
+    down, across = (1 - kept * min(1.0, shorter[0] / height)) / 2, (1 - kept * min(1.0, shorter[1] / width)) / 2
     return down, across, 1 - down, 1 - across
 
 
@@ -95,6 +98,7 @@ class NetworkDetector(Trainable):
         """The image resized to the network's input, uint8 [S, S, 3]."""
         return resize(image, self.settings)
 
+    @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
         """P(fake) = sigmoid(logit), float64 [B], in fp32."""
         if not batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,13 +13,15 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ..arithmetic import exact_fp32
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, first_line, near
 from ..settings import InputSettings, Probability, Settings
-from ..training.device import pick_device
+from ..training.device import own_draws, process_device
 from ..training.job import FitReport, TrainingJob
+from ..training.processes import together
 from .base import file_fingerprint, trained_weights
-from .network import NetworkDetector, Normalise, resize
+from .network import RESAMPLING, NetworkDetector, Normalise, resize
 from .offline import efficientnet_to_timm, offline_weights
 from .weights import load_strictly, read_weights
 
@@ -94,9 +97,12 @@ class TimmDetector(NetworkDetector):
         options = _options(card)
         path = trained_weights(card)
         model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
-        load_strictly(model, read_tensors(path)[0], path)
-        identity = (_identity(options), str(card.input))
-        return cls(model, card.input, device, file_fingerprint(path, *identity))
+        tensors, metadata = read_tensors(path)
+        load_strictly(model, tensors, path)
+        # Weights that were trained here say so, and their card means what it meant when it was written.
+        settings = card.input if "input" in metadata else own_input(card, options)
+        identity = (_identity(options), str(settings))
+        return cls(model, settings, device, file_fingerprint(path, *identity))
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
@@ -104,10 +110,16 @@ class TimmDetector(NetworkDetector):
         from ..training.checkpoint import finished_report
 
         options = _options(job.card)
-        done = finished_report(job)
-        if done is not None:
-            return done
-        return _fit_probe(job, options) if options.mode == "probe" else _finetune(job, options)
+        settings = own_input(job.card, options)
+        job = replace(job, card=job.card.model_copy(update={"input": settings}))
+        report = finished_report(job)
+        if report is None and options.mode == "finetune":
+            report = _finetune(job, options)
+        elif report is None:
+            with together():
+                report = _fit_probe(job, options)
+        report.input = settings
+        return report
 
 
 def _identity(options: TimmOptions) -> str:
@@ -118,6 +130,47 @@ def _identity(options: TimmOptions) -> str:
 
 def _options(card: DetectorCard) -> TimmOptions:
     return validate(TimmOptions, card.options, f"options of detector '{card.name}'")
+
+
+def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
+    """The card's input, with what it does not set taken from the network's own configuration.
+
+    Fit and crop go with the size: they are taken only where the card sets none of the three. Raises DetectorError for a
+    network whose own input is not square.
+    """
+    configured = {**_configuration(options), **options.model_kwargs.get("pretrained_cfg_overlay", {})}
+    given = options.model_kwargs.get("img_size", configured["input_size"][1:])
+    sides = {int(side) for side in (given if isinstance(given, (tuple, list)) else [given])}
+    kind, set_here = configured.get("interpolation"), card.input.model_fields_set
+    own: dict[str, Any] = {
+        "mean": configured["mean"],
+        "std": configured["std"],
+        "interpolation": kind if kind in RESAMPLING else "bicubic",  # as timm does
+    }
+    if not set_here & {"size", "fit", "crop"}:
+        if len(sides) > 1:
+            raise DetectorError(f"detector '{card.name}': '{options.model}' takes pictures of {given}: set input.size")
+        own |= {"size": sides.pop(), "crop": configured.get("crop_pct") or 1.0}
+        own["fit"] = "centre" if configured.get("crop_mode") == "center" else "squash"
+    return validate(
+        InputSettings, {**own, **card.input.model_dump(include=set_here)}, f"input of detector '{card.name}'"
+    )
+
+
+def _configuration(options: TimmOptions) -> dict[str, Any]:
+    """timm's configuration of the architecture; of one on the hub, that of the model made."""
+    import timm
+
+    try:
+        known = None if options.model.startswith("hf-hub:") else timm.get_pretrained_cfg(options.model)
+    except RuntimeError as error:  # no such tag of the architecture
+        raise _unmakeable(options, error) from None
+    made: Any = known.to_dict() if known is not None else classifier(options, classes=1).pretrained_cfg
+    return dict(made)
+
+
+def _unmakeable(options: TimmSource, error: Exception) -> DetectorError:
+    return DetectorError(f"timm cannot make '{options.model}': {first_line(error)}; mend the card's options")
 
 
 def _create(options: TimmSource, **more: Any) -> nn.Module:
@@ -132,9 +185,7 @@ def _create(options: TimmSource, **more: Any) -> nn.Module:
     try:
         model: nn.Module = timm.create_model(options.model, **{**settings, **more})
     except Exception as error:
-        raise DetectorError(
-            f"timm cannot make '{options.model}': {first_line(error)}; mend the card's options"
-        ) from None
+        raise _unmakeable(options, error) from None
     return model
 
 
@@ -184,7 +235,7 @@ def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
     from ..training.loop import Network, fit_network
 
     settings = job.card.input
-    with torch.random.fork_rng():
+    with together(), own_draws():
         torch.manual_seed(job.settings.seed)
         model = pretrained_classifier(options, job.card.folder)
         _reset_head(model)
@@ -204,7 +255,7 @@ def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     from ..training.checkpoint import write_report, write_tensors
     from ..training.linear import fit_on_features
 
-    device = pick_device(job.device)
+    device = process_device(job.device)
     if options.pretrained is None:
         raise DetectorError(f"detector '{job.card.name}': a probe of random weights: set `pretrained` in its options")
     probe = _probe(options)
@@ -238,6 +289,6 @@ def _probe_features(
             continue
         kept += [frame for frame, _ in ready]
         batch = torch.from_numpy(np.stack([image for _, image in ready])).to(device)
-        with torch.inference_mode():
+        with exact_fp32(), torch.inference_mode():
             rows.append(probe.features(normalise(batch)).cpu().numpy())
     return kept, np.concatenate(rows)

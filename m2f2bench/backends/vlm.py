@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from ..arithmetic import exact_fp32
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError
 from ..records import Reply
@@ -89,6 +90,7 @@ class VisionLanguageModel(Detector, Explainer):
         content = self.options.model_dump(mode="json", exclude={"batch_size", "model", "dtype", "revision"})
         return text_fingerprint(self.opened.fingerprint, json.dumps(content, sort_keys=True))
 
+    @exact_fp32()
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
         """A reply for each pair. `seconds` is a pair's share of its batch's time; a text that reached `max_new_tokens`
         says so in its message. A question that holds the model's own sign for a picture has an error."""
@@ -105,6 +107,7 @@ class VisionLanguageModel(Detector, Explainer):
             replies[i] = reply
         return replies
 
+    @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
         """P(fake), float64 [B], from the odds of the two answers to the judge question."""
         pairs = [(image, self.options.judge.question) for image in batch]

@@ -13,6 +13,7 @@ from pydantic import Field
 from ..errors import DetectorError, first_line, near
 from ..settings import Settings
 from .base import text_fingerprint
+from .keys import give_keys
 from .llm.source import LanguageSource, language_fingerprint
 from .pretrained import DTYPES, check_report, quiet, resolved
 
@@ -77,6 +78,7 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
         ) from None
     check_report(report, where, COMPUTED)
     model = model.to(device).eval().requires_grad_(False)
+    give_keys(model)
     return Opened(
         model,
         processor,

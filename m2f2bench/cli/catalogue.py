@@ -79,7 +79,7 @@ def describe(
                 continue
             found.append({"kind": kind, "path": str(card.path), **card.model_dump(mode="json")})
             if kind == "datasets" and frames:
-                found[-1]["frames"] = _count(name, card.model_dump()["splits"])
+                found[-1]["frames"] = _count(name)
     for kind, registry in REGISTRIES.items():
         known += registry.names()
         if name in registry.names():
@@ -96,13 +96,13 @@ def describe(
     typer.echo(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
 
 
-def _count(name: str, splits: tuple[str, ...]) -> dict[str, dict[str, int]]:
+def _count(name: str) -> dict[str, dict[str, int]]:
     """Frames by split and method."""
     from ..loading import load_dataset
 
     dataset = load_dataset(name)
     counts: dict[str, dict[str, int]] = {}
-    for split in splits:
+    for split in dataset.splits:
         counts[split] = {}
         for frame in dataset.frames(split):
             counts[split][frame.method] = counts[split].get(frame.method, 0) + 1

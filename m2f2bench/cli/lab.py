@@ -47,8 +47,9 @@ def train(
 ) -> None:
     """Fit a detector and write its weights, its card and its training record."""
     settle(cards, data)
-    from ..trainer import RECORD, is_main_process
+    from ..trainer import RECORD
     from ..trainer import train as fit
+    from ..training.processes import is_main_process
 
     card = fit(detector, dataset, stage=stage, start=start, out=out, resume=resume, seed=seed, device=device)
     if not is_main_process():
@@ -240,5 +241,7 @@ def sheet(
     from ..adapters.sheet import contact_sheet
     from ..loading import load_dataset
 
-    contact_sheet(load_dataset(dataset).adapter, split, out, per_method=per_method, masks=masks)
+    place = load_dataset(dataset)
+    place.check_split(split)
+    contact_sheet(place.adapter, split, out, per_method=per_method, masks=masks)
     typer.echo(f"wrote {out}")

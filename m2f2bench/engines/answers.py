@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..adapters.base import Adapter
+from ..arithmetic import exact_fp32
 from ..backends.base import Detector, PlainDetector
 from ..errors import DetectorError, FrameError, M2F2BenchError, first_line
-from ..records import Answer, Frame, Question, Reply
+from ..records import Answer, Frame, Question, Reply, question_digest
 
 AHEAD = 4
 """Images that are decoded ahead."""
@@ -31,7 +32,7 @@ class Asker:
 
     def __init__(self, detector: Detector) -> None:
         """`detector` is an Explainer, or wraps an object that has a method `explain(images, questions)`."""
-        self.name = detector.card.name
+        self.name, self.precision = detector.card.name, detector.precision
         own = detector.plain if isinstance(detector, PlainDetector) else detector
         refuse_mute(self.name, own)
         self.own: Any = own
@@ -51,7 +52,8 @@ class Asker:
         another number of answers, for what is no answer, and for two scores of one image; what else it raises passes.
         """
         images = [image for image, texts in asked for _ in texts]
-        found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
+        with exact_fp32(self.precision):
+            found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
         if len(found) != len(images) or not all(isinstance(one, (str, Reply)) for one in found):
             raise DetectorError(
                 f"detector '{self.name}' gave {len(found)} answers to {len(images)} questions, or some that are no "
@@ -117,6 +119,8 @@ class _Waiting:
     questions: Sequence[Question]
     image: Any = None
     why: str = ""
+    digest: str = ""
+    stamp: str = ""
 
 
 def answer(
@@ -145,12 +149,12 @@ def answer(
 def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]]) -> Iterator[_Waiting]:
     """The images in order, decoded in threads, AHEAD before they are taken."""
     with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        waiting: list[Future[tuple[Any, str]]] = []
+        waiting: list[Future[tuple[Any, str, str, str]]] = []
         try:
-            waiting += [pool.submit(read_image, adapter, frame) for frame, _ in asked[:AHEAD]]
+            waiting += [pool.submit(_read, adapter, frame) for frame, _ in asked[:AHEAD]]
             for number, (frame, questions) in enumerate(asked):
                 if number + AHEAD < len(asked):
-                    waiting.append(pool.submit(read_image, adapter, asked[number + AHEAD][0]))
+                    waiting.append(pool.submit(_read, adapter, asked[number + AHEAD][0]))
                 yield _Waiting(number, frame, questions, *waiting.pop(0).result())
         finally:
             for future in waiting:
@@ -174,10 +178,11 @@ def _asked_together(
     for one in chunk:
         score = scores.get(one.frame.id)
         if one.image is None:
-            yield [Answer(q.id, one.frame.id, "", "unreadable", score, _text(one.why)) for q in one.questions]
+            failed = Reply("", error=_text(one.why))
+            yield [replace(_row(one, q, failed, score), status="unreadable") for q in one.questions]
             continue
         own = replies[one.number] if replies else _asked_alone(asker, one)
-        yield [_row(q, reply, score) for q, reply in zip(one.questions, own, strict=True)]
+        yield [_row(one, q, reply, score) for q, reply in zip(one.questions, own, strict=True)]
 
 
 def _asked_alone(asker: Asker, one: _Waiting) -> list[Reply]:
@@ -194,7 +199,7 @@ def _asked_alone(asker: Asker, one: _Waiting) -> list[Reply]:
         return [Reply("", error=_text(first_line(error)))] * len(one.questions)
 
 
-def _row(question: Question, reply: Reply, score: float | None) -> Answer:
+def _row(one: _Waiting, question: Question, reply: Reply, score: float | None) -> Answer:
     """What is stored of a reply; a `score` that is known already goes before its own."""
     return Answer(
         question.id,
@@ -207,12 +212,28 @@ def _row(question: Question, reply: Reply, score: float | None) -> Answer:
         reply.tokens_in,
         reply.tokens_out,
         reply.cost,
+        question_digest(question),
+        one.digest,
+        one.stamp,
     )
 
 
 def _text(text: str) -> str:
     """A text that can be written as UTF-8: half of a surrogate pair is none."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _read(adapter: Adapter, frame: Frame) -> tuple[Any, str, str, str]:
+    """Pixels, why there are none, their digest, and the frame's stamp from before they were read."""
+    stamp = adapter.stamp(frame)
+    image, why = read_image(adapter, frame)
+    digest = ""
+    if image is not None:
+        try:
+            digest = adapter.digest(frame, image)
+        except M2F2BenchError as error:
+            image, why = None, first_line(error)
+    return image, why, digest, stamp or adapter.stamp(frame)
 
 
 def read_image(adapter: Adapter, frame: Frame) -> tuple[Any, str]:

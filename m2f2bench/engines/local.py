@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..adapters.base import Adapter
+from ..arithmetic import exact_fp32
 from ..backends.base import Detector
 from ..errors import DataError, DetectorError, FrameError, M2F2BenchError, first_line
 from ..records import Frame, Prediction
@@ -24,6 +25,7 @@ class _Loaded:
     prepared: Any = None
     digest: str = ""
     failure: tuple[str, str] | None = None  # status, message
+    stamp: str = ""
 
 
 def predict(
@@ -77,6 +79,15 @@ def _loaded_batches(
 
 
 def _load(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
+    # The stamp is taken before the pixels: a file that is written in between is then read again. What is drawn by code
+    # has its file only once it was read.
+    stamp = adapter.stamp(frame)
+    loaded = _read(detector, adapter, frame)
+    loaded.stamp = stamp or adapter.stamp(frame)
+    return loaded
+
+
+def _read(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
     try:
         image = adapter.read(frame)
         digest = adapter.digest(frame, image)
@@ -118,7 +129,8 @@ def _scores(name: str, detector: Detector, items: list[_Loaded]) -> list[float |
     if not items:
         return []
     try:
-        values = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
+        with exact_fp32(detector.precision):
+            values = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -160,4 +172,5 @@ def _row(item: _Loaded, status: str, score: float | None, message: str) -> Predi
         digest=item.digest,
         message=message,
         picture=frame.picture,
+        stamp=item.stamp,
     )

@@ -12,15 +12,24 @@ from typing import Any
 import numpy as np
 
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
-from ..errors import CardError, DataError, ScoreError, near
+from ..errors import CardError, DataError, ScoreError
+from ..fingerprint import frame_digests
 from ..loading import Dataset, load_dataset, load_explanation
 from ..protocol import spread_by_method
-from ..records import Answer, Frame, Question, Result
+from ..records import Answer, Frame, Question, Result, question_digest
 from ..results import stored_at, stored_card
 from ..scoring.answers import Answers, joined
 from ..scoring.explanation import Explained, explain, text_settings
 from ..scoring.statistic import Codes
-from ..signature import DETECTOR, answer_fields, detector_fields, question_hash, short
+from ..signature import (
+    DETECTOR,
+    altered_hash,
+    answer_fields,
+    detector_fields,
+    drawn_field,
+    question_hash,
+    short,
+)
 from ..units import clusters
 from .reading import looks_like_answers, read_answer_files
 
@@ -48,11 +57,17 @@ class Asked:
         return {frame.id: frame for frame in self.dataset.frames(self.split)}
 
     @cached_property
+    def pixels(self) -> dict[str, str]:
+        """The digest of the image behind each question, by frame id; empty for one that cannot be read."""
+        about = dict.fromkeys(question.frame for question in self.questions)
+        return frame_digests(self.dataset, [self.frames[name] for name in about])
+
+    @cached_property
     def training(self) -> list[Question]:
         """The training split's questions; empty where there is no training split or it has none."""
         from ..controls import training_pool
 
-        if "train" not in self.dataset.card.splits:
+        if "train" not in self.dataset.splits:
             return []
         return [question for kind in self.protocol.questions for question in training_pool(self.dataset, kind)]
 
@@ -65,6 +80,8 @@ class AnswerEvidence:
     asked: Asked
     measured: dict[str, Any]
     card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    """Device and versions of what answered, as far as that is known."""
 
     @property
     def detector(self) -> str:
@@ -117,8 +134,7 @@ def ask(
     """
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     card = load_explanation(protocol)
-    if split not in loaded.card.splits:
-        raise DataError(f"dataset '{loaded.name}' has no split '{split}'{near(split, loaded.card.splits)}")
+    loaded.check_split(split)
     questions: list[Question] = []
     for kind in card.questions:
         found = loaded.questions(split, kind)
@@ -151,7 +167,11 @@ def _check_unique(questions: Sequence[Question]) -> None:
 
 
 def gather_answers(
-    answers: Mapping[str, Answer], asked: Asked, by: Mapping[str, Any], card: DetectorCard | None = None
+    answers: Mapping[str, Answer],
+    asked: Asked,
+    by: Mapping[str, Any],
+    card: DetectorCard | None = None,
+    predicted: Mapping[str, Any] | None = None,
 ) -> AnswerEvidence:
     """Evidence from answers by question id; `by` are the explainer's fields of the signature."""
     columns = joined(asked.questions, asked.frames, answers)
@@ -160,10 +180,22 @@ def gather_answers(
         from ..scoring.text.metrics import bert_identity
 
         bert = bert_identity(text_settings(asked.protocol))
-    hashed = question_hash(columns)
     n = len(asked.questions)
-    fields = answer_fields(asked.dataset.name, asked.split, hashed, n, asked.protocol, asked.limit, bert)
-    return AnswerEvidence(columns, asked, fields | dict(by), card)
+    altered = altered_hash(asked.altered, asked.pixels) if "region_f1" in asked.protocol.metrics else "none"
+    codes, _, by_what = question_clusters(columns, asked.protocol.bootstrap.cluster)
+    drawn = drawn_field(by_what, codes[np.argsort(columns.question.astype(str), kind="stable")].tolist())
+    fields = answer_fields(
+        asked.dataset.name,
+        asked.split,
+        question_hash(columns, asked.pixels),
+        n,
+        asked.protocol,
+        asked.limit,
+        bert,
+        drawn,
+        altered,
+    )
+    return AnswerEvidence(columns, asked, fields | dict(by), card, dict(predicted or {}))
 
 
 def load_answers(
@@ -189,12 +221,32 @@ def load_answers(
         by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
         card = stored_card(DetectorCard, result.detector_card, places[0]) if result.detector_card else None
     else:
-        by, card = detector_fields(detector or "+".join(p.stem for p in places), "unknown", "unknown", "unknown"), None
+        name = detector or "+".join(p.stem for p in places)
+        by, card = detector_fields(name, "unknown", "unknown", "unknown", environment="unknown"), None
     if detector is not None:
         if "/" in detector or "\\" in detector or detector.startswith("."):
             raise ScoreError(f"'{detector}' is no explainer's name: leave out slashes and a leading point")
         by = by | {"det": detector}
-    return gather_answers(found, asked, by, card)
+    _refuse_stale(found, asked, places[0])
+    return gather_answers(found, asked, by, card, result.predicted if result is not None else None)
+
+
+def _refuse_stale(answers: Mapping[str, Answer], asked: Asked, place: Path) -> None:
+    """Raise ScoreError for an answer to another question, or about other pixels, than the dataset has now."""
+    questions = {question.id: question for question in asked.questions}
+    for name, answer in answers.items():
+        question = questions[name]
+        if answer.wording and answer.wording != question_digest(question):
+            raise ScoreError(
+                f"'{place}': question '{name}' had another text when it was answered than '{asked.dataset.name}' has "
+                f"now; ask again"
+            )
+        now = asked.pixels[question.frame]
+        if answer.digest and answer.digest != now:
+            raise ScoreError(
+                f"'{place}': question '{name}' was answered about other pixels of '{question.frame}' than "
+                f"'{asked.dataset.name}' has now; ask again"
+            )
 
 
 def _asked_of(

@@ -18,6 +18,8 @@ from ..store import ANSWERS, USAGE, read_answers
 IDS = ("id", "question", "question_id", "key")
 TEXTS = ("text", "answer")
 COLUMNS = ("id", "text", "score")
+MISSING = "missing"
+"""The status of an answer whose text is null."""
 OWN = "m2f2bench"
 """Key of an output file's `metadata` below which our own export says more."""
 _MARKS = re.compile(r"^\s*<s>|</s>\s*$")
@@ -32,8 +34,9 @@ def read_answer_files(
     `text` (or `answer`), and perhaps `score` (P(fake) of the frame); `columns` maps our names to the file's. In
     M2F2-Det's files (`key`, `image`, `prompt`, `text`, `metadata`) the `<s>` marks are taken off, a line without a key
     answers the `judge` question about its image (a frame's id, or a file that is called so), and `metadata` may hold
-    what `run --export` knows of the answer. Raises ScoreError in one line that names file and line for an id that is
-    not asked, one that is answered twice, and a text that is none.
+    what `run --export` knows of the answer. A text that is null is a `missing` answer; an empty one is an answer.
+    Raises ScoreError in one line that names file and line for an id that is not asked, one that is answered twice, and
+    a text that is none; also for a file in which every text is null.
     """
     known = {question.id: question for question in questions}
     judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
@@ -88,7 +91,8 @@ def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> I
         raise ScoreError(f"there is no file of answers '{place}'")
     if place.suffix == ".parquet":
         for number, answer in enumerate(read_answers(place), 1):
-            yield f"'{place}' row {number}", answer
+            lacks = answer.text is None  # by the file's type it may be
+            yield f"'{place}' row {number}", replace(answer, text="", status=MISSING) if lacks else answer
         return
     if place.suffix != ".jsonl":
         raise ScoreError(f"'{place}' must end in .jsonl (question id and text) or be a run's folder")
@@ -101,9 +105,14 @@ def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> I
         raise ScoreError(f"'{place}' cannot be read as JSON lines: {error}") from None
     if not rows:
         raise ScoreError(f"'{place}' has no answers")
+    given = False
     for number, row in enumerate(rows, 1):
         where = f"'{place}' answer {number}"
-        yield where, _row(row, where, judge, columns)
+        answer = _row(row, where, judge, columns)
+        given = given or answer.status != MISSING
+        yield where, answer
+    if not given:
+        raise ScoreError(f"'{place}' has no text in any of its {len(rows)} answers")
 
 
 def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str]) -> Answer:
@@ -112,7 +121,7 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
     if text_key is None or text_key not in row:
         raise ScoreError(f"{where} has no '{text_key or 'text'}'{near('text', row)} (map it with --column text=NAME)")
     text = row[text_key]
-    if not isinstance(text, str):
+    if text is not None and not isinstance(text, str):
         raise ScoreError(f"{where}: its '{text_key}' is {type(text).__name__}, not a text")
     published = "prompt" in row and "image" in row
     identifier = _identifier(row, where, judge, columns, published)
@@ -123,6 +132,9 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
         raise ScoreError(f"{where} has no '{columns['score']}' for score{near(columns['score'], row)}")
     if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
         raise ScoreError(f"{where}: its score is {score!r}, and P(fake) in [0, 1] is wanted")
+    if text is None:
+        known = {name: value for name, value in known.items() if name != "status" or value != "ok"}
+        return replace(Answer(identifier, "", "", MISSING, score), **known)
     if marked:
         text = _MARKS.sub("", text).strip()
     return replace(Answer(identifier, "", _text(text), score=score), **known)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..cards import ExplanationCard
+from ..places import without_folders
 from ..protocol import resampling
 from ..records import FAKE, REAL, Result, Score
 from ..rules import TEXT_METRICS
@@ -19,6 +21,7 @@ from ..scoring.diversity import diversity
 from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
 from ..scoring.regions import called_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
+from ..scoring.text.java import Unavailable, java_version
 from ..signature import answers_hash, versions
 from ..store import USAGE
 from .evidence import AnswerEvidence
@@ -80,12 +83,24 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
         clusters={"by": by, "n": n_clusters, "independent": n_clusters == len(answers)},
         details=_details(evidence) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
         training_datasets=card.training_datasets if card else (),
+        source=evidence.asked.dataset.card.corpus,
         predictions=answers_hash(answers),
         protocol_card=protocol.model_dump(mode="json"),
-        detector_card=card.model_dump(mode="json") if card else {},
-        versions=versions(),
+        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
+        predicted=evidence.predicted,
+        versions=versions() | _java(protocol),
     )
     return ScoredAnswers(result, found.drawn)
+
+
+def _java(protocol: ExplanationCard) -> dict[str, str]:
+    """The version of Java, where the protocol's tokens or metrics come from one of its programs."""
+    if protocol.tokenizer != "ptb" and "meteor" not in protocol.metrics:
+        return {}
+    try:
+        return {"java": java_version()}
+    except Unavailable:
+        return {}
 
 
 def _details(evidence: AnswerEvidence) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from ..evidence import Evidence, load_evidence
 from ..explaining.comparing import Drawn, DrawnPair, drawn_beside
 from ..protocol import resampling
 from ..results import Stored
-from ..scoring.detection import LOWER_IS_BETTER
 from ..scoring.paired import Judged, Paired
+from ..scoring.scale import worse
 from ..scoring.tails import differences
 from .table import Cell, Table, TableColumn
 
@@ -59,7 +59,7 @@ class _Tests:
         """The row of the column's best, if it is that beyond chance."""
         if len(cells) < 2 or any((cell.signature, column.protocol) not in self._evidence for cell in cells.values()):
             return None
-        sign = 1.0 if column.metric in LOWER_IS_BETTER else -1.0
+        sign = worse(column.metric)
         best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
         for other in others:
             p = self._p(column, cells[best], cells[other])

@@ -9,7 +9,7 @@ from .. import markdown
 from ..records import Result, Score
 from ..signature import place_of
 from .table import EXPLANATION_HEADLINES, title
-from .text import clusters_line, coverage, reasons, shown
+from .text import clusters_line, coverage, holes_line, reasons, shown
 
 
 def describe_explanation(result: Result) -> str:
@@ -44,7 +44,7 @@ def _notes(result: Result) -> list[str]:
     asked = result.details.get("questions", {})
     sets = ", ".join(f"{n['answered']:,} of {n['asked']:,} {kind}" for kind, n in asked.items())
     lines = [f"in brackets: questions, real + fake; coverage {coverage(result)}; answered: {sets}"]
-    lines += clusters_line(result, "questions")
+    lines += [*holes_line(result, "questions", "answer"), *clusters_line(result, "questions")]
     verdicts = result.details.get("verdicts")
     if verdicts:
         parts = [f"of {word}: {_listed(counts)}" for word, counts in verdicts.items()]
@@ -53,7 +53,7 @@ def _notes(result: Result) -> list[str]:
     if "questions_without_reference" in result.details:
         lines.append(f"{result.details['questions_without_reference']} questions have no reference: no text metric")
     if "images_without_score" in result.details:
-        lines.append(f"{result.details['images_without_score']} images have no score: not in the consistency")
+        lines.append(f"{result.details['images_without_score']} images have no score: not consistent")
     if (ceiling := result.details.get("region_f1_of_references")) is not None:
         lines.append(f"region F1 of the references themselves: {ceiling:.3f}")
     if found := result.details.get("diversity"):

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from ..markdown import letter
 from .board import Board
-from .table import Cell, Table, TableColumn, title
+from .table import Cell, Table, TableColumn, legends, title
 from .text import cell_coverage
 
 SPECIAL = {
@@ -36,6 +36,7 @@ SPECIAL = {
     "–": "--",
     "—": "---",
     "†": r"\dag{}",
+    "‡": r"\ddag{}",
     "±": r"$\pm$",
     "×": r"$\times$",
 }
@@ -112,8 +113,8 @@ def _legend(table: Table) -> str:
     parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in cells) else "Values"]
     if any(cell.best for cell in cells):
         parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
-    if any(cell.in_domain for cell in cells):
-        parts.append(r"\dag{}: in-domain")
+    short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
+    parts += [short[mark] for mark in legends(table)]
     return "; ".join(parts) + "."
 
 
@@ -143,7 +144,7 @@ def _value(cell: Cell | None) -> str:
     if text.startswith("-"):
         text = f"$-${text[1:]}"
     text = rf"\textbf{{{text}}}" if cell.best else text
-    return text + (r"\dag{}" if cell.in_domain else "")
+    return text + escaped(cell.mark)
 
 
 def _interval(cell: Cell | None) -> str:

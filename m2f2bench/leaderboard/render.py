@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,11 +14,15 @@ from ..errors import M2F2BenchError, near
 from ..published import Figure, by_source
 from .board import Board
 from .latex import to_latex
-from .table import Cell, Table, title
+from .table import Cell, Table, legends, title
 from .text import cell_coverage
 
-IN_DOMAIN = "†"
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
+DROPS = re.compile(r"\|missing:[^|]*drop")
+DROP_NOTE = (
+    "Coverage below 1 where the protocol leaves out what has no score (`missing: drop`): "
+    "who is silent where it would be wrong gains by it."
+)
 CSV_COLUMNS = (
     *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
     *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "frame_coverage"),
@@ -50,10 +55,12 @@ def table_markdown(table: Table) -> str:
         lines.append([*rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
     text = f"## {table.title}\n\n{markdown.table(lines, 2 + ranked)}\n"
     cells = [cell for row in table.rows for cell in row.cells if cell]
-    if any(cell.in_domain for cell in cells):
-        text += f"{IN_DOMAIN} in-domain: the detector was trained on this dataset's training split.\n\n"
+    for mark, what in legends(table).items():
+        text += f"{mark} {what}\n\n"
     if any(cell.best for cell in cells):
         text += f"{BEST_NOTE}\n\n"
+    if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in cells):
+        text += f"{DROP_NOTE}\n\n"
     text += "".join(f"- [{i}] {markdown.code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
     return text + "".join(
         f"- [{markdown.letter(i)}] {markdown.code(row.signature)}\n" for i, row in enumerate(table.rows)
@@ -85,7 +92,7 @@ def _shown(cell: Cell | None) -> str:
     if cell.score.value is None:
         return f"null ({cell.score.reason})"
     text = f"{cell.score.value:.3f}"
-    text = (f"**{text}**" if cell.best else text) + (IN_DOMAIN if cell.in_domain else "")
+    text = (f"**{text}**" if cell.best else text) + cell.mark
     if cell.score.ci:
         text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
     told = cell_coverage(cell)
@@ -158,6 +165,7 @@ def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
         "coverage": cell.coverage,
         "frame_coverage": cell.frame_coverage,
         "in_domain": cell.in_domain,
+        "domain": cell.domain,
         "signature": cell.signature,
     }
 

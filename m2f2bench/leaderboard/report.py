@@ -12,7 +12,7 @@ from ..scoring.paired import Difference, p_text
 from ..signature import place_of
 from .explained import describe_explanation
 from .table import title
-from .text import clusters_line, coverage, reasons, shown
+from .text import clusters_line, coverage, holes_line, reasons, shown
 
 ORACLE = "oracle threshold"
 
@@ -42,7 +42,7 @@ def _count(scores: dict[str, Score]) -> str:
 
 def _how(result: Result) -> list[str]:
     unit = result.measured.get("level", "unit")
-    lines = [f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
+    lines = [f"in brackets: {unit}s, real + fake; coverage {coverage(result)}", *holes_line(result, "frames", "score")]
     value, policy = result.threshold.get("value"), result.threshold.get("policy")
     if policy is not None and value is not None:
         at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
-from ..cards import Column, LeaderboardCard
+from ..cards import Column, LeaderboardCard, corpus_of
 from ..records import Result, Score
 from ..scoring.curve import PAUC_MAX_FPR
-from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES, LOWER_IS_BETTER
+from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES
+from ..scoring.scale import worse
 from ..signature import DETECTOR, differing, measure_signature, place_of, short
 
 TITLES = {
@@ -45,8 +48,8 @@ EXPLANATION_HEADLINES = (
 )
 
 
-BY = tuple(key for key in DETECTOR if key != "cov")
-"""What makes results those of one detector; how much of a dataset it covered is not of it."""
+BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
+"""What makes results those of one detector: neither the machine it ran on nor how much of a dataset it covered."""
 
 
 def title(metric: str) -> str:
@@ -81,20 +84,39 @@ class TableColumn:
         return " · ".join(part for part in (self.place, *what, oracle, self.note) if part)
 
 
+MARKS = {"": "", "dataset": "†", "corpus": "‡"}
+LEGENDS = {
+    "dataset": "in-domain: the detector was trained on this dataset's training split.",
+    "corpus": "in-domain: the detector was trained on the same corpus (people and videos) in another form: another "
+    "compression, other crops or manipulations.",
+}
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One number with what it rests on; `in_domain` where the detector was trained on that dataset.
+    """One number with what it rests on.
 
-    `coverage` is of units, `frame_coverage` of frames (None where a result does not tell it). `best` where paired tests
-    say that it is better than every other of its column.
+    `coverage` is of units, `frame_coverage` of frames (None where a result does not tell it). `domain` is `dataset`
+    where the detector was trained on that dataset, `corpus` where it was trained on another of the same people and
+    videos, empty where on neither. `best` where paired tests say that it is better than every other of its column.
     """
 
     score: Score
     coverage: float
-    in_domain: bool
+    domain: Literal["", "dataset", "corpus"]
     signature: str
     best: bool = False
     frame_coverage: float | None = None
+
+    @property
+    def in_domain(self) -> bool:
+        """Whether the detector was trained on the same corpus."""
+        return bool(self.domain)
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the number to say so."""
+        return MARKS[self.domain]
 
 
 @dataclass(frozen=True)
@@ -177,32 +199,52 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     for result in results:
         grouped.setdefault((result.detector, short(result.measured, BY)), []).append(result)
     rows = []
+    corpus = cache(corpus_of)
     for (detector, signature), own in grouped.items():
-        whole = {short(result.measured, DETECTOR) for result in own}  # they may differ in their coverage alone
+        whole = {short(result.measured, DETECTOR) for result in own}  # they may differ in coverage and environment
         signature = whole.pop() if len(whole) == 1 else signature
-        cells = tuple(_cell(column, own) for column in columns)
+        cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):
             rows.append(Row(detector, own[0].training_datasets, signature, cells, None))
     return rows if key is None else _ranked(rows, columns, key)
 
 
-def _cell(column: TableColumn, results: Sequence[Result]) -> Cell | None:
+def legends(table: Table) -> dict[str, str]:
+    """The marks of in-domain numbers that a table has, with what they mean."""
+    found = {cell.domain for row in table.rows for cell in row.cells if cell}
+    return {MARKS[domain]: text for domain, text in LEGENDS.items() if domain in found}
+
+
+def domain_of(result: Result, corpus: Callable[[str], str] = corpus_of) -> Literal["", "dataset", "corpus"]:
+    """Whether a result's detector was trained on its dataset, on another of the same corpus, or on neither.
+
+    Corpora are those that result and detector's card name; older ones name datasets alone, whose corpus is that of
+    `corpus`, a card's by default. Upper and lower case are one.
+    """
+    if result.dataset in result.training_datasets:
+        return "dataset"
+    named = result.detector_card.get("training_sources") or ()
+    seen = {str(name).casefold() for name in (*named, *map(corpus, result.training_datasets))}
+    return "corpus" if (result.source or corpus(result.dataset)).casefold() in seen else ""
+
+
+def _cell(column: TableColumn, results: Sequence[Result], corpus: Callable[[str], str]) -> Cell | None:
     for result in results:
         same = (result.dataset, result.split, result.protocol) == (column.dataset, column.split, column.protocol)
         if same and measure_signature(result.measured) == column.signature:
             groups = {"": result.metrics, AVERAGE: result.average, **result.methods}
             scores = groups.get(column.method, {})
             if column.metric in scores:
-                in_domain = result.dataset in result.training_datasets
-                cell = Cell(scores[column.metric], result.coverage, in_domain, result.signature)
-                return replace(cell, frame_coverage=result.frame_coverage)
+                domain = domain_of(result, corpus)
+                score, signature = scores[column.metric], result.signature
+                return Cell(score, result.coverage, domain, signature, frame_coverage=result.frame_coverage)
     return None
 
 
 def _ranked(rows: list[Row], columns: Sequence[TableColumn], key: int) -> list[Row]:
     if not columns:
         return rows
-    sign = 1.0 if columns[key].metric in LOWER_IS_BETTER else -1.0
+    sign = worse(columns[key].metric)
 
     def value(row: Row) -> float | None:
         cell = row.cells[key]

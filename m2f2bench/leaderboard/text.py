@@ -35,6 +35,18 @@ def cell_coverage(cell: Cell) -> str:
     return f"coverage {short(cell.coverage) if cell.coverage < 1.0 else '1'}, of frames {short(frames)}"
 
 
+def holes_line(result: Result, units: str, what: str) -> list[str]:
+    """What has no score or answer counts as, and a warning where that lets silence pay; empty where all have one."""
+    n = sum(count for status, count in result.statuses.items() if status != "ok")
+    if not n:
+        return []
+    rule = str(result.measured.get("missing"))
+    line = f"{n:,} of {sum(result.statuses.values()):,} {units} have no {what} (the protocol's missing: {rule})"
+    if "drop" in rule:
+        line += ": they are left out, so that who is silent where it would be wrong gains by it"
+    return [line]
+
+
 def clusters_line(result: Result, unit: str) -> list[str]:
     """How intervals were found, and a warning where the clusters are few; empty without intervals."""
     boot = result.protocol_card.get("bootstrap", {})

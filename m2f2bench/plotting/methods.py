@@ -10,6 +10,7 @@ from ..errors import ScoreError
 from ..leaderboard.table import title
 from ..records import Score
 from ..scoring.detection import AT_HALF, AVERAGE, DECISION, OVERALL
+from ..scoring.scale import scale_of
 from .series import Series
 from .sheet import EDGE, Entry, Key, Page, Sheet
 from .style import GREY, LEADING, PALE, WIDTHS, look
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger("m2f2bench")
-CHANCE = {"auc": 0.5, "pauc": 0.5, "balanced_accuracy": 0.5, "mcc": 0.0, "eer": 0.5}
-"""What guessing reaches, where that does not depend on the data."""
-ENDS = {"mcc": (-1.0, 1.0), "log_loss": (0.0, float("inf"))}
 DOT = 0.085
 """Inches from one detector's mark to the next within a row."""
 LABELS = {"single": 1.1, "double": 2.2}
@@ -107,12 +105,12 @@ def _furnish(axes: Axes, groups: Sequence[str], metric: str, found: Sequence[Map
         last_sum = groups[y] in (OVERALL, AVERAGE) and groups[y + 1] not in (OVERALL, AVERAGE)
         axes.axhline(y + 0.5, color=GREY if last_sum else PALE, linewidth=0.6 if last_sum else 0.4, zorder=0)
     values = [v for scores in found for s in scores.values() if s.value is not None for v in (s.value, *(s.ci or ()))]
-    chance = CHANCE.get(metric.removesuffix(AT_HALF))
+    scale = scale_of(metric)
+    chance = scale.chance
     if chance is not None:
         values.append(chance)
         axes.axvline(chance, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=1)
     low, high = min(values), max(values)
     margin = 0.04 * max(high - low, 0.1)
-    least, greatest = ENDS.get(metric.removesuffix(AT_HALF), (0.0, 1.0))
-    axes.set_xlim(max(low - margin, least - margin / 2), min(high + margin, greatest + margin / 2))
+    axes.set_xlim(max(low - margin, scale.low - margin / 2), min(high + margin, scale.high + margin / 2))
     axes.locator_params(axis="x", nbins=6, steps=[1, 2, 2.5, 5, 10])

@@ -19,7 +19,7 @@ from ..leaderboard.table import EXPLANATION_HEADLINES, title
 from ..leaderboard.text import clusters_line, coverage, reasons, shown
 from ..records import FAKE, Result, Score
 from ..rules import VERDICT_METRICS
-from ..scoring.detection import LOWER_IS_BETTER
+from ..scoring.scale import lower_is_better
 from ..signature import place_of
 from ..version import __version__
 from .pictures import data_uri, overlay
@@ -185,7 +185,7 @@ def reaches(control: Score | None, own: Score | None, metric: str) -> bool:
     """Whether a control's value is as good as the explainer's own or better; not where either has none."""
     if control is None or own is None or control.value is None or own.value is None:
         return False
-    return control.value <= own.value if metric in LOWER_IS_BETTER else control.value >= own.value
+    return control.value <= own.value if lower_is_better(metric) else control.value >= own.value
 
 
 def earned(control: str, metric: str, group: str = "all") -> bool:

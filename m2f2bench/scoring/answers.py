@@ -20,7 +20,8 @@ class Answers:
     NaN where it gives none; `references` a tuple of texts each; the others are strings. `asked` is the question's text
     and `text` the answer, empty unless `status` is `ok`; `message` is what is to know of it, or why there is none.
     `identity` are the frame's people joined by `+`. `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are
-    float64, NaN where not known.
+    float64, NaN where not known. `wording`, `digest` and `stamp` tell what was
+    answered; see `records.Answer`.
     """
 
     question: Strings
@@ -41,6 +42,9 @@ class Answers:
     tokens_in: npt.NDArray[np.float64]
     tokens_out: npt.NDArray[np.float64]
     cost: npt.NDArray[np.float64]
+    wording: Strings
+    digest: Strings
+    stamp: Strings
 
     def __len__(self) -> int:
         return len(self.question)
@@ -91,4 +95,7 @@ def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: 
         tokens_in=numbers("tokens_in"),
         tokens_out=numbers("tokens_out"),
         cost=numbers("cost"),
+        wording=strings([a.wording for a in given]),
+        digest=strings([a.digest for a in given]),
+        stamp=strings([a.stamp for a in given]),
     )

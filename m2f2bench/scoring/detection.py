@@ -149,7 +149,6 @@ CALIBRATION: dict[str, Callable[[Group], Floats]] = {
     "brier": partial(mean_loss, "brier"),
     "ece": expected_calibration_error,
 }
-LOWER_IS_BETTER = frozenset({"eer", "log_loss", "brier", "ece", "verdict_none_rate"})
 HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
 """The metrics of a table of everything there is, and of a check; a result has all of its protocol's."""
 FALSE_POSITIVES = {"tpr_at_fpr1": 100, "tpr_at_fpr01": 1000}

@@ -100,19 +100,14 @@ def explain(
 ) -> Explained:
     """The protocol's metrics (or only `metrics`) of answers; `readings` are what is known already of their texts.
 
-    `altered` are the regions that are manipulated, by frame id; a frame that is not in it has no region metrics. Of a
-    kind of question that nobody answered at all nothing is measured: it was not asked. Where single answers are
-    missing the protocol says whether they count as empty.
+    `altered` are the regions that are manipulated, by frame id; a frame that is not in it has no region metrics. What
+    is missing counts as empty where the protocol says so, but where nothing at all was answered of what a metric is
+    measured on: it was not asked, and has no value. A whole kind of questions that is left out beside others counts.
     """
     names = list(metrics or rules.metrics)
     ok = answers.status == "ok"
     counted = ok | (rules.missing == "wrong")
-    for kind in set(answers.kind.tolist()):
-        own = answers.kind == kind
-        if not ok[own].any():
-            counted &= ~own
-    compared = counted & (answers.kind != JUDGE)
-    judged = counted & (answers.kind != RELEASED)
+    compared, judged = (counted & own & ok[own].any() for own in (answers.kind != JUDGE, answers.kind != RELEASED))
     whole = np.array([region_group(region) == WHOLE for region in answers.region.tolist()], dtype=bool)
     truth = [altered.get(frame) for frame in answers.frame.tolist()]
     grounded = compared & whole & np.array([one is not None for one in truth], dtype=bool)

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from ..records import FAKE, REAL, Score
 from . import detection
-from .curve import PAUC_LEAST
 from .delong import auc_variance, logit_wald, placements
 from .detection import AT_HALF, AVERAGE, DECISION, OVERALL, Cut, Values
 from .rows import Units
 from .sample import Sample, plain, resampled
+from .scale import RANGES as RANGES
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -28,14 +28,6 @@ FEWEST_DEFINED = 0.5
 """An interval is given where the metric is defined in at least this share of the resamples."""
 ONE_CLASS_IS_ENOUGH = frozenset({"accuracy", "log_loss", "brier", "ece"})
 FAKES_ARE_ENOUGH = frozenset({"recall"})
-RANGES = {
-    "mcc": (-1.0, 1.0),
-    "log_loss": (0.0, math.inf),
-    "pauc": (PAUC_LEAST, 1.0),
-    "cider": (0.0, 10.0),
-    "bertscore_f1": (-math.inf, 1.0),
-}
-"""Where a metric's range is not [0, 1]."""
 FEW_CLUSTERS = 40
 """With 10, 20 and 40 videos 95% intervals of the AUC held the truth in 86, 92 and 94% of 1,000 simulated cases."""
 NO_SPREAD = 1e-12
@@ -316,7 +308,7 @@ class _Judge:
 
     def _percentile(self, name: str, value: float, drawn: Floats | None) -> tuple[tuple[float, float] | None, str]:
         metric, level = name.removesuffix(AT_HALF), self.resampling.level
-        least, greatest = RANGES.get(metric, (0.0, 1.0))
+        least, greatest = RANGES[metric]
         why = refused(name, self.members, drawn)
         if drawn is None or why:
             return None, why

@@ -1,8 +1,8 @@
 """Heat maps against true masks: how much of a map lies on what was altered, and is that more than chance.
 
 A map [h, w] is coarse, a mask [H, W] is not. The mask is brought to the map's grid by area: a cell has the share of it
-that is masked, exact for any two sizes. Measures of a single frame are in `MEASURES`; adding one there is enough for it
-to be reported with its interval.
+that is masked, exact for any two sizes. Measures of a single frame are in `MEASURES`, and what a frame without a map
+counts as is in `SILENT`; adding one to both is enough for it to be reported with its interval.
 """
 
 from __future__ import annotations
@@ -159,6 +159,29 @@ MEASURES: dict[str, Callable[[Floats, Truth], float | None]] = {
     "pixel_auc": pixel_auc,
 }
 """What is measured of one frame: a map [h, w] ≥ 0 and its truth to a value in [0, 1], None where it is not defined."""
+SILENT: dict[str, Callable[[Truth], float]] = {
+    "energy_in_mask": lambda truth: truth.area,
+    "mask_area": lambda truth: truth.area,
+    "energy_above_area": lambda truth: 0.0,
+    "pointing": lambda truth: 0.0,
+    "iou": lambda truth: 0.0,
+    "pixel_auc": lambda truth: 0.5,
+}
+"""The missing rule of maps: what a frame counts as without one, or where a measure of it is not defined. Who points
+nowhere has not hit; energy and pixel AUC are those of a map that is the same everywhere. Were such frames left out,
+to be silent wherever one would miss would pay."""
+
+
+def measured(heat: Floats | None, truth: Truth) -> dict[str, float]:
+    """Every measure of a frame's map [h, w] ≥ 0; of a map that is None or zero everywhere what `SILENT` says."""
+    found = {name: None if heat is None else measure(heat, truth) for name, measure in MEASURES.items()}
+    return {name: SILENT[name](truth) if value is None else value for name, value in found.items()}
+
+
+def measured_curve(heat: Floats | None, truth: Truth) -> Floats:
+    """The `iou_curve` of a frame's map, float64 [GRID]; zeros where there is none, as `SILENT` says of the IoU."""
+    curve = None if heat is None else iou_curve(heat, truth)
+    return np.zeros(GRID) if curve is None else curve
 
 
 def constant_map(shape: tuple[int, int]) -> Floats:

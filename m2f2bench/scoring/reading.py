@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,24 @@ from .rows import Rows, Strings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+log = logging.getLogger("m2f2bench")
 REQUIRED = ("id", "label", "score")
 OPTIONAL = ("video", "method", "identity", "status", "digest", "picture")
 LABEL_WORDS = {"0": REAL, "1": FAKE, "real": REAL, "fake": FAKE, "0.0": REAL, "1.0": FAKE}
+NO_SCORE = frozenset({"", "nan", "na", "n/a", "null", "none"})
+"""What stands in a score's cell, in any case, where there is no score."""
+WARNED = 50_000
+"""So many rows, evenly spread, are looked at for what is worth a warning."""
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
     """Rows with `id`, `label` (0/1/real/fake), `score` (P(fake)) from CSV, TSV, JSON lines or Parquet.
 
-    Optional: `video` (else each row is its own), `method`, `identity` (several joined by `+`), `status`, `digest`,
-    `picture`. `columns` maps our names to the file's; our own `frame` counts as `id`. Raises ScoreError in one line
-    that names the file and the row.
+    Optional: `video` (else each row, or each picture, is its own), `method`, `identity` (several joined by `+`),
+    `status`, `digest`, `picture`. `columns` maps our names to the file's; our own `frame` counts as `id`. There is a
+    row for each record of the file; one without a score (see NO_SCORE) has the status `missing`. Raises ScoreError in
+    one line that names the file and the row, also where no row at all has a score.
     """
     table = _read_table(path)
     if table.num_rows == 0:
@@ -85,7 +92,27 @@ def _delimited(path: Path) -> pa.Table:
     with csv.open_csv(path, parse_options=parse) as reader:
         names = reader.schema.names
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    return csv.read_csv(path, parse_options=parse, convert_options=convert)
+    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    _refuse_swallowed(path, table, delimiter)
+    return table
+
+
+def _refuse_swallowed(path: Path, table: pa.Table, delimiter: str) -> None:
+    """Raise ValueError where a quotation mark that is never closed has made one value of several records."""
+    import csv
+
+    import pyarrow.compute as pc
+
+    if not any(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py() for column in table.columns):
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            n = sum(1 for record in records if record) - 1
+        except csv.Error as error:
+            raise ValueError(f"line {records.line_num}: {error}; is a quotation mark left open?") from None
+    if n != table.num_rows:
+        raise ValueError(f"it has {n} records, of which {table.num_rows} can be told apart; are its quotes right?")
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
@@ -139,22 +166,14 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
     status = text("status", np.full(n, "ok", dtype=object))
     known = np.isin(status.astype(str), STATUSES)
     _first_bad(path, ~known, lambda i: f"has the status {_quoted(status[i])}{near(str(status[i]), STATUSES)}")
-    score = _floats(found["score"])
-    ok = status == "ok"
-    _first_bad(
-        path,
-        ok & ~((score >= 0.0) & (score <= 1.0)),
-        lambda i: (
-            f"has the score {_quoted(found['score'][i].as_py())}: "
-            f"P(fake) in [0, 1] is wanted, or a status other than ok"
-        ),
-    )
-    score[~ok] = np.nan
+    score, status = _scores(path, found["score"], status)
     method = text("method", np.where(label == REAL, ORIGINAL, "fake").astype(object))
+    if "video" in texts and "method" not in texts:
+        _warn_of_one_name(path, ids, texts["video"])
     empty = np.full(n, "", dtype=object)
     return Rows(
         frame=ids,
-        video=text("video", ids),
+        video=text("video", text("picture", ids)),
         method=method,
         identity=text("identity", empty),
         status=status,
@@ -163,6 +182,24 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
         digest=text("digest", empty),
         picture=text("picture", ids),
     )
+
+
+def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.NDArray[np.float64], Strings]:
+    """The scores, NaN where the status is not ok, and the statuses, `missing` where an ok row has no score."""
+    score, blank = _floats(column)
+    ok = status == "ok"
+    missing = ok & blank
+    _first_bad(
+        path,
+        ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
+        lambda i: f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok",
+    )
+    if missing.any() and not (ok & ~blank).any():
+        first = int(np.flatnonzero(missing)[0])
+        told = _quoted(column[first].as_py())
+        raise ScoreError(f"'{path}' row {first + 1} has the score {told}, and none of {len(status)} rows has one")
+    status = np.where(missing, "missing", status).astype(object)
+    return np.where(ok & ~blank, score, np.nan), status
 
 
 def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
@@ -194,21 +231,28 @@ def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
     return label
 
 
-def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Exact floats, NaN for what is none: text is rounded to the nearest float, a truth value is no number."""
+def _floats(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Exact floats, NaN for what is none, and where there is nothing (see NO_SCORE), bool.
+
+    Text is rounded to the nearest float; a truth value is no number, and neither it nor a list is nothing.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        return np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        numbers = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        return numbers, np.isnan(numbers)
     try:
-        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
+        texts = pc.utf8_trim_whitespace(column.cast(pa.string())).fill_null("")
     except pa.ArrowException:
-        return np.full(len(column), np.nan)
+        return np.full(len(column), np.nan), np.zeros(len(column), dtype=np.bool_)
+    blank = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(sorted(NO_SCORE)))
     try:
-        return np.array(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        plain = pc.if_else(blank, pa.scalar(None, pa.string()), texts)
+        numbers = np.array(plain.cast(pa.float64()).to_numpy(zero_copy_only=False))
     except pa.ArrowException:
-        return np.array([_float(text) for text in texts.to_pylist()])
+        numbers = np.array([_float(text) for text in texts.to_pylist()])
+    return numbers, np.array(blank.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _float(text: str | None) -> float:
@@ -216,6 +260,21 @@ def _float(text: str | None) -> float:
         return float(text) if text and "_" not in text else np.nan
     except ValueError:
         return np.nan
+
+
+def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
+    """Say where ids tell of several videos of one name, as in FaceForensics++, and no column `method` parts them."""
+    folders: dict[str, str] = {}
+    step = -(-len(ids) // WARNED)
+    for name, video in zip(ids[::step].tolist(), videos[::step].tolist(), strict=True):
+        before, found, _ = name.partition(video)
+        folder = before.rpartition("/")[0]
+        if found and video and folders.setdefault(video, folder) != folder:
+            log.warning(
+                f"'{path}': video '{video}' is in '{folders[video]}' and in '{folder}' by its rows' ids, and counts as "
+                f"one: give a column method if these are several"
+            )
+            return
 
 
 def _quoted(value: object) -> str:

@@ -32,6 +32,8 @@ class Statistic(abc.ABC):
     has: Bools
     ends: tuple[float, float] | None = (0.0, 1.0)
     """The metric's range; None for a difference, which may be zero in every resample."""
+    undefined: str = ALONE
+    """Why there is no value where there are items, as a result says it."""
 
     @abc.abstractmethod
     def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
@@ -52,6 +54,7 @@ class Sums(Statistic):
     of: Callable[[Floats], Floats]
     has: Bools
     ends: tuple[float, float] | None = (0.0, 1.0)
+    undefined: str = ALONE
 
     def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
         """See `Statistic.over`."""
@@ -117,7 +120,9 @@ def estimate(
         used = groups[group] & one.has
         n_real, n_fake = int((used & (label == REAL)).sum()), int((used & (label == FAKE)).sum())
         if np.isnan(value):
-            score = Score(None, n_real, n_fake, reason="no answer has a value" if n_real + n_fake == 0 else ALONE)
+            score = Score(
+                None, n_real, n_fake, reason="no answer has a value" if n_real + n_fake == 0 else one.undefined
+            )
         else:
             held = len(np.unique(cluster[used]))
             ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)

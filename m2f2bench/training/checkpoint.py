@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DetectorError, first_line
 from ..files import replacing, write_json
+from ..places import moved
 from .job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
@@ -108,14 +109,14 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint:
     """Read a checkpoint. Raises DetectorError when it belongs to another training or cannot be read."""
     import torch
 
-    try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DetectorError(
-            f"checkpoint '{path}' cannot be read: {first_line(error)}; train without --resume"
-        ) from None
+    state = _read(path / "state.json", "remove its folder, or train anew")
     check_identity(path, state, identity)
-    optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
+    try:
+        optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has many for a file that is damaged
+        raise DetectorError(
+            f"checkpoint '{path}' cannot be read: {first_line(error)}; remove its folder, or train anew"
+        ) from None
     best = path / "best.safetensors"
     return Checkpoint(
         tensors=read_tensors(path / WEIGHTS)[0],
@@ -123,6 +124,17 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint:
         optimizer=optimizer,
         state=state,
     )
+
+
+def _read(path: Path, mend: str) -> dict[str, Any]:
+    """A JSON file's object. Raises DetectorError for a file that is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; {mend}") from None
+    if not isinstance(data, dict):
+        raise DetectorError(f"'{path}' cannot be read: it is no record of a training; {mend}")
+    return data
 
 
 def check_identity(path: Path, state: dict[str, Any], identity: str) -> None:
@@ -152,7 +164,7 @@ def finished_report(job: TrainingJob) -> FitReport | None:
     if path.exists():
         if not job.resume:
             raise DetectorError(f"'{job.out}' already holds a finished training: use it, or give another --out")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = _read(path, "remove the folder and train anew")
         check_identity(job.out, data, job.identity)
         return FitReport(
             weights=job.out / WEIGHTS,
@@ -174,7 +186,7 @@ def write_report(job: TrainingJob, report: FitReport) -> None:
             "identity": job.identity,
             "val_auc": report.val_auc,
             "curves": report.curves,
-            "options": report.options,
+            "options": moved(report.options, (), job.out),
             "notes": report.notes,
         },
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +30,34 @@ def pick_device(device: str) -> torch.device:
     return picked
 
 
+def process_device(device: str) -> torch.device:
+    """`pick_device`'s for a process that a launcher may have started beside others: `cuda` is one GPU for each.
+
+    Raises DetectorError for more processes on a machine than it has GPUs, and where all are told to take the same one.
+    """
+    picked = pick_device(device)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+    if picked.type != "cuda" or here == 1:
+        return picked
+    if ":" in device:
+        raise DetectorError(f"device '{device}' is one GPU, and there are {here} processes here: give auto, or cpu")
+    if here > torch.cuda.device_count():
+        raise DetectorError(
+            f"there are {here} processes here and {torch.cuda.device_count()} CUDA devices, and each takes one: start "
+            "fewer (torchrun --nproc_per_node), or give --device cpu"
+        )
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+@contextlib.contextmanager
+def own_draws() -> Iterator[None]:
+    """Leave the states of all of torch's generators as they were before the block."""
+    # Named one by one: else torch warns of several GPUs. Without CUDA in use there is nothing of it to restore.
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if in_use else []):
+        yield
+
+
 def make_accelerator(job: TrainingJob, precision: str) -> Any:
     """An Accelerator for the job's device and a `precision` of fp32, bf16 or fp16 (mixed, by autocast).
 
@@ -38,7 +69,7 @@ def make_accelerator(job: TrainingJob, precision: str) -> Any:
     # These are singletons: without a reset a second training in this process would keep the first one's settings.
     alone = not PartialState._shared_state or PartialState().num_processes == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
-    device = pick_device(job.device)
+    device = process_device(job.device)
     if precision == "fp16" and device.type == "cpu":
         raise DetectorError(
             f"detector '{job.card.name}': precision fp16 cannot be used on cpu: set `precision` to fp32 or bf16"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards import DetectorCard
 from ..records import Conversation, Frame
-from ..settings import StageSettings, TrainingSettings
+from ..settings import InputSettings, StageSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from ..records import Image
@@ -60,3 +60,5 @@ class FitReport:
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the trained detector's card that differ from the untrained one's."""
     notes: list[str] = field(default_factory=list)
+    input: InputSettings | None = None
+    """The trained detector's input, all of it, where the untrained one's card left some of it to the network."""

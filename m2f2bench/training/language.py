@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..arithmetic import repeatable
 from ..errors import DetectorError
+from ..files import make_folder
 from ..progress import Advance, progress_bar
 from ..protocol import spread
 from ..records import Conversation
@@ -27,7 +29,7 @@ from .checkpoint import (
     write_report,
     write_tensors,
 )
-from .device import make_accelerator
+from .device import make_accelerator, own_draws
 from .job import FitReport, TrainingJob
 from .language_parts import (
     Batch,
@@ -39,6 +41,7 @@ from .language_parts import (
     language_optimizer,
     left_out_notes,
 )
+from .processes import agreed, gathered, summed, together
 from .sampling import derived_seed
 from .schedule import lr_factor
 from .sharing import share_network
@@ -76,7 +79,7 @@ class LanguageNetwork:
     notes: list[str] = field(default_factory=list)
 
 
-def fit_language(job: TrainingJob, network: LanguageNetwork) -> FitReport:
+def fit_language(job: TrainingJob, network: LanguageNetwork, accelerator: Any = None) -> FitReport:
     """Train a network on `job.talk`: cross-entropy of the answers' tokens by AdamW, linear warm-up and half a cosine.
 
     The loss of a step is the mean over all answer tokens of its examples, however these are shared out over parts and
@@ -95,8 +98,10 @@ def fit_language(job: TrainingJob, network: LanguageNetwork) -> FitReport:
     done = finished_report(job)
     if done is not None:
         return done
-    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        training = _Training(job, network)
+    assert job.talk is not None
+    accelerator = accelerator or make_accelerator(job, job.talk.settings.precision)
+    with own_draws(), repeatable():
+        training = _Training(job, network, accelerator)
         try:
             return training.run()
         finally:
@@ -106,7 +111,7 @@ def fit_language(job: TrainingJob, network: LanguageNetwork) -> FitReport:
 class _Training:
     """One run of the loop: what it holds while it lasts."""
 
-    def __init__(self, job: TrainingJob, network: LanguageNetwork) -> None:
+    def __init__(self, job: TrainingJob, network: LanguageNetwork, accelerator: Any) -> None:
         assert job.talk is not None
         self.job, self.network, self.settings = job, network, job.talk.settings
         self.train, limit = job.talk.train, self.settings.val_examples
@@ -114,7 +119,7 @@ class _Training:
         self.frames = {talk.frame.id for talk in (*self.train, *self.val)}
         lengths = tuple(len(talk.question) + len(talk.answer) for talk in self.train)
         self.plan = Plan(self.settings, len(self.train), lengths)
-        self.accelerator = make_accelerator(job, self.settings.precision)
+        self.accelerator = accelerator
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         self.feeder = Feeder(network.collate, self.rank, self.world)
         optimizer = language_optimizer(
@@ -141,12 +146,16 @@ class _Training:
         return self._finish()
 
     def _restore(self) -> None:
-        path = latest_checkpoint(self.job.out)
-        if path is None:
+        checkpoint: Checkpoint | None = None
+        with together():
+            path = latest_checkpoint(self.job.out)
+            if path is not None:
+                checkpoint = load_checkpoint(path, self.job.identity)
+                self.progress = Counters(**checkpoint.state)
+        agreed(self.progress.step, f"checkpoints in '{self.job.out}': put --out on a disk that all of them see")
+        if checkpoint is None:
             return
-        checkpoint = load_checkpoint(path, self.job.identity)
         self.shared.restore(checkpoint.tensors, checkpoint.optimizer)
-        self.progress = Counters(**checkpoint.state)
         self.network.left_out.update(self.progress.left_out)
 
     def _step(self, advance: Advance) -> None:
@@ -184,18 +193,31 @@ class _Training:
         step, parts = self.progress.step, self.progress.parts
         torch.manual_seed(derived_seed("language", self.settings.seed, step, self.rank))
         self.shared.clear()
-        batches = self.feeder.take(step, self._talks(step), parts)
+        batches, tokens = self._batches(step, self._talks(step))
         if step + 1 < self.plan.total:
             self.feeder.ahead(step + 1, self._talks(step + 1), parts)
-        own = sum(answer_tokens(batch) for batch in batches)
-        tokens = int(self._over_processes([float(own)])[0])
         found, short = self._backward(batches, tokens) if tokens else ([0.0, 0.0], False)
-        loss, counted, missing = self._over_processes([*found, float(short)])
+        loss, counted, missing = summed([*found, float(short)], self.accelerator.device)
         if missing:
             return None
         if counted != tokens:
             raise ValueError(f"the module counts {counted:g} tokens of answers where the labels have {tokens}")
         return loss, tokens
+
+    def _batches(self, key: object, talks: list[Conversation]) -> tuple[list[Batch], int]:
+        """This process's share of examples in batches, in place of an empty one some other where all must go through a
+        pass, and the tokens of answers in all processes' shares."""
+        batches: list[Batch] = []
+        error: Exception | None = None
+        try:
+            batches = self.feeder.take(key, talks, self.progress.parts)
+            own = sum(answer_tokens(batch) for batch in batches)
+            if self.shared.sharded and not all(batches):
+                self._prepare_blank()
+        except Exception as found:  # the other processes, too, are told before they wait for this one
+            error, own = found, 0
+        (tokens,) = summed([float(own)], self.accelerator.device, error)
+        return batches, int(tokens)
 
     def _backward(self, batches: list[Batch], tokens: int) -> tuple[list[float], bool]:
         """Gradients of this process's parts over `tokens`; their sum of losses and tokens, and if memory was short."""
@@ -204,7 +226,7 @@ class _Training:
             for number, batch in enumerate(batches):
                 if not batch and not self.shared.sharded:
                     continue
-                out = self.shared.loss(batch or self._blank_batch())
+                out = self.shared.loss(batch or self._blank)
                 counts = 1.0 if batch else 0.0
                 self.shared.backward(out[0] * (counts / tokens), last=number + 1 == len(batches))
                 sums += out.detach().double() * counts
@@ -215,10 +237,12 @@ class _Training:
         return [0.0, 0.0], True
 
     def _update(self) -> None:
+        error, norm, skipped = None, 0.0, False
         try:
             norm, skipped = self.shared.update()
-        except torch.cuda.OutOfMemoryError as error:
-            raise self._no_memory("the optimiser's state: lower `lora.r`, or use several GPUs with FSDP") from error
+        except torch.cuda.OutOfMemoryError:
+            error = self._no_memory("the optimiser's state: lower `lora.r`, or use several GPUs with FSDP")
+        summed([], self.accelerator.device, error)
         self._check_finite("gradient's norm", norm)
         self.progress.skipped += skipped
 
@@ -256,40 +280,31 @@ class _Training:
         self.network.module.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)
         short, size = False, self.settings.batch_size
-        try:
-            for start in range(0, len(self.val), size):
-                chunk = self.val[start : start + size]
-                for batch in self.feeder.take(("validation", start), chunk, self.progress.parts):
+        for start in range(0, len(self.val), size):
+            batches, _ = self._batches(("validation", start), self.val[start : start + size])
+            try:
+                for batch in [] if short else batches:
                     if batch or self.shared.sharded:
-                        out = self.shared.judged(batch or self._blank_batch())
+                        out = self.shared.judged(batch or self._blank)
                         sums += out.double() * (1.0 if batch else 0.0)
-        except torch.cuda.OutOfMemoryError as error:
-            if self.shared.sharded:
-                raise self._no_memory("a part of a batch: raise `accumulation`") from error
-            short = True
-        loss, tokens, missing = self._over_processes([*sums.tolist(), float(short)])
+            except torch.cuda.OutOfMemoryError as error:
+                if self.shared.sharded:
+                    raise self._no_memory("a part of a batch: raise `accumulation`") from error
+                short = True  # the others are still told with each batch that this one goes on
+        loss, tokens, missing = summed([*sums.tolist(), float(short)], self.accelerator.device)
         return None if missing else (loss, tokens)
 
     def _talks(self, step: int) -> list[Conversation]:
         return [self.train[number] for number in self.plan.batch(step)]
 
-    def _blank_batch(self) -> Batch:
-        """Some example that can be learned from, for a process without one in a pass that all must go through."""
+    def _prepare_blank(self) -> None:
+        """Find an example that can be learned from, for a process without one in a pass that all must go through."""
         for number, talk in enumerate(self.train):
             if self._blank:
-                break
+                return
             self._blank = self.feeder.take(("blank", number), [talk] * self.world, 1)[0]
         if not self._blank:
             raise DetectorError(f"detector '{self.job.card.name}': no example can be learned from: mend the dataset")
-        return self._blank
-
-    def _over_processes(self, values: list[float]) -> list[float]:
-        """Sums of per-process values."""
-        if self.world == 1:
-            return values
-        total = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
-        summed: list[float] = self.accelerator.reduce(total, "sum").tolist()
-        return summed
 
     def _check_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
@@ -304,11 +319,8 @@ class _Training:
     def _share_left_out(self) -> None:
         """Let every process know what any has left out. Raises DataError where it is too much."""
         left_out = self.network.left_out
-        if self.world > 1:
-            from accelerate.utils import gather_object
-
-            for other in gather_object([dict(left_out)]):
-                left_out.update(other)
+        for other in gathered(dict(left_out)):
+            left_out.update(other)
         self.progress.left_out = dict(left_out)
         check_left_out(self.progress.left_out, self.frames)
 
@@ -317,10 +329,10 @@ class _Training:
         if not self.shared.keeps:
             return
         tensors, optimizer = self.shared.state()
-        if self.accelerator.is_main_process:
-            checkpoint = Checkpoint(tensors, None, optimizer, dataclasses.asdict(self.progress))
-            save_checkpoint(self.job.out, self.progress.step, checkpoint, best_is_new=False)
-        self.accelerator.wait_for_everyone()
+        with together():
+            if self.accelerator.is_main_process:
+                checkpoint = Checkpoint(tensors, None, optimizer, dataclasses.asdict(self.progress))
+                save_checkpoint(self.job.out, self.progress.step, checkpoint, best_is_new=False)
 
     def _finish(self) -> FitReport:
         """Write the last weights and the report."""
@@ -332,23 +344,28 @@ class _Training:
                 f"max_length in the card's settings of stage {self.job.stage}, or take fewer image tokens"
             )
         tensors = self.shared.weights()
+        network, out = self.network, self.job.out
+        report = FitReport(out / WEIGHTS, None, self.progress.curves, network.options, self._notes())
+        with together():
+            if self.accelerator.is_main_process:
+                self._write(report, tensors)
+        self.accelerator.free_memory()
+        return report
+
+    def _write(self, report: FitReport, tensors: Tensors) -> None:
+        """Write weights and report. Raises DetectorError for weights that are no numbers."""
+        network, out = self.network, self.job.out
         for name, value in tensors.items():
             if not torch.isfinite(value).all():
                 raise DetectorError(
                     f"detector '{self.job.card.name}': '{name}' is not finite after the last step: lower `lr`"
                 )
-        network, out = self.network, self.job.out
-        report = FitReport(out / WEIGHTS, None, self.progress.curves, network.options, self._notes())
-        if self.accelerator.is_main_process:
-            out.mkdir(parents=True, exist_ok=True)
-            if network.write is None:
-                write_tensors(report.weights, tensors, network.metadata)
-            else:
-                network.write(out, tensors)
-            write_report(self.job, report)
-        self.accelerator.wait_for_everyone()
-        self.accelerator.free_memory()
-        return report
+        make_folder(out)
+        if network.write is None:
+            write_tensors(report.weights, tensors, network.metadata)
+        else:
+            network.write(out, tensors)
+        write_report(self.job, report)
 
     def _notes(self) -> list[str]:
         plan, progress, settings = self.plan, self.progress, self.settings

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ..arithmetic import repeatable
 from ..errors import DetectorError
+from ..files import make_folder
 from ..progress import Advance, progress_bar
 from .batchnorm import SharedStatistics
 from .checkpoint import (
@@ -27,10 +29,11 @@ from .checkpoint import (
     write_report,
     write_tensors,
 )
-from .device import make_accelerator
+from .device import make_accelerator, own_draws
 from .job import FitReport, TrainingJob
 from .loader import Parts, part_loader, prepared_batches
 from .optimizer import make_optimizer
+from .processes import agreed, gathered, summed, together
 from .reading import FrameReader
 from .sampling import derived_seed, epoch_batches, steps_per_epoch
 from .schedule import lr_factor, plateau_lr_factor
@@ -50,7 +53,8 @@ class Network:
     of a fixed shape (in workers); `normalise` a stacked batch of these, on the device, into the model's input.
     Submodules named in `frozen` stay in eval mode, get no gradient and are in no checkpoint, so a backend that resumes
     must give them the same weights again; the final weights hold them. `metadata` goes into the weights file, `options`
-    (JSON values) into the report and so onto the trained detector's card; `notes` into the report.
+    (JSON values) into the report and so onto the trained detector's card; `notes` into the report. `settle` is called
+    once, before the last weights are written: it may bring them to another form that computes the same.
     """
 
     model: nn.Module
@@ -60,6 +64,7 @@ class Network:
     metadata: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    settle: Callable[[], None] | None = None
 
 
 @dataclass
@@ -93,21 +98,22 @@ def fit_network(job: TrainingJob, network: Network) -> FitReport:
     done = finished_report(job)
     if done is not None:
         return done
-    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        return _Training(job, network).run()
+    accelerator = make_accelerator(job, job.settings.precision)
+    with own_draws(), repeatable():
+        return _Training(job, network, accelerator).run()
 
 
 class _Training:
     """One run of the loop: what it holds while it lasts."""
 
-    def __init__(self, job: TrainingJob, network: Network) -> None:
+    def __init__(self, job: TrainingJob, network: Network, accelerator: Any) -> None:
         self.job, self.settings, self.network = job, job.settings, network
         self.labels = [frame.label for frame in job.train]
         self.steps = steps_per_epoch(self.labels, self.settings.batch_size)
         self.total = self.steps * self.settings.epochs
         self.warmup = round(self.settings.warmup_epochs * self.steps)
         self.reader = FrameReader(job.read)
-        self.accelerator = make_accelerator(job, self.settings.precision)
+        self.accelerator = accelerator
         self.plain_forward = network.model.forward  # before accelerate wraps it: validation runs in fp32
         self._freeze()
         self.optimizer = self.accelerator.prepare(make_optimizer(network.model, self.settings, job.card.name))
@@ -117,8 +123,11 @@ class _Training:
 
     def run(self) -> FitReport:
         """Train from the start or from the newest checkpoint to the end, and write the weights."""
-        self._restore()
-        self.reader.fill([*self.job.train, *self.job.val])
+        with together():
+            self._restore()
+        agreed(self.progress.step, f"checkpoints in '{self.job.out}': put --out on a disk that all of them see")
+        with together():
+            self.reader.fill([*self.job.train, *self.job.val])
         self.reader.unreadable.update(self.progress.unreadable)
         shown = self.total if self.accelerator.is_main_process else 0
         with progress_bar("training", shown, self.progress.step) as advance:
@@ -184,25 +193,45 @@ class _Training:
             group["lr"] = group["initial_lr"] * factor
         torch.manual_seed(derived_seed("step", settings.seed, progress.step, accelerator.process_index))
         self.optimizer.zero_grad()
-        sums = torch.zeros(2, dtype=torch.float64)
+        own = np.zeros(2)
         for part in range(settings.accumulation):
-            images, labels, failed = next(loader)
-            self.reader.unreadable.update(failed)
-            loss = self._backward(images, labels, planned, last=part + 1 == settings.accumulation)
-            sums += torch.tensor([loss, float(len(labels))], dtype=torch.float64)
-        sums = self._over_processes(sums)
-        if not math.isfinite(float(sums[0])):
+            images, labels, readable = self._part(loader)
+            loss = self._backward(images, labels, planned, readable, last=part + 1 == settings.accumulation)
+            own += np.array([loss, len(labels)])
+        loss, images_seen = summed(own.tolist(), accelerator.device)
+        if not math.isfinite(loss):
             raise DetectorError(
-                f"detector '{self.job.card.name}': the loss is {float(sums[0])} at step {progress.step + 1}: "
+                f"detector '{self.job.card.name}': the loss is {loss} at step {progress.step + 1}: "
                 "lower `lr` or set `clip_grad_norm` in the card's training settings"
             )
         if settings.clip_grad_norm is not None:
             accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_grad_norm)
         self.optimizer.step()
-        progress.loss_sum += float(sums[0])
-        progress.images += int(sums[1])
-        self.reader.check(len(self.job.train) + len(self.job.val))
+        progress.loss_sum += loss
+        progress.images += int(images_seen)
         return settings.lr * factor
+
+    def _part(self, loader: Iterator[Any]) -> tuple[torch.Tensor | None, torch.Tensor, int]:
+        """This process's next part of a batch, images and labels, and how many images all processes have of it."""
+        error: Exception | None = None
+        images, labels = None, torch.zeros(0)
+        try:
+            images, labels, failed = next(loader)
+            self.reader.unreadable.update(failed)
+            self._check_readable()
+        except Exception as found:  # the other processes, too, are told before they wait for this one
+            error = found
+        (readable,) = summed([float(len(labels))], self.accelerator.device, error)
+        return images, labels, int(readable)
+
+    def _check_readable(self) -> None:
+        self.reader.check(len(self.job.train) + len(self.job.val))
+
+    def _share_unreadable(self) -> None:
+        """Let every process know of all frames that any could not read. Raises DataError where they are too many."""
+        for other in gathered(self.reader.unreadable):
+            self.reader.unreadable.update(other)
+        self._check_readable()
 
     def _lr_factor(self) -> float:
         """What the learning rates are multiplied by at this step."""
@@ -212,11 +241,16 @@ class _Training:
         losses = [row.get("val_loss") for row in self.progress.curves]
         return plateau_lr_factor(step, self.warmup, losses, settings.plateau_factor, settings.plateau_patience)
 
-    def _backward(self, images: torch.Tensor | None, labels: torch.Tensor, planned: int, last: bool) -> float:
-        """Add one part's gradients, with the `last` of a step exchange them, and return the part's sum of losses."""
+    def _backward(
+        self, images: torch.Tensor | None, labels: torch.Tensor, planned: int, readable: int, last: bool
+    ) -> float:
+        """Add one part's gradients, with the `last` of a step exchange them, and return the part's sum of losses.
+
+        `readable` is how many images all processes have of the part.
+        """
         accelerator = self.accelerator
         world = accelerator.num_processes
-        shared = world > 1 and bool(self._over_processes(torch.tensor([len(labels)], dtype=torch.float64)) > 0)
+        shared = world > 1 and readable > 0
         statistics = SharedStatistics(counted=images is not None) if shared else contextlib.nullcontext()
         with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
             with statistics:
@@ -248,13 +282,6 @@ class _Training:
         nothing: torch.Tensor = logits.sum() * 0.0
         return nothing
 
-    def _over_processes(self, values: torch.Tensor) -> torch.Tensor:
-        """Sums of per-process values, float64 [k]."""
-        if self.accelerator.num_processes == 1:
-            return values
-        total: torch.Tensor = self.accelerator.reduce(values.to(self.accelerator.device), "sum")
-        return total.cpu()
-
     def _close_epoch(self, epoch: int, lr: float) -> bool:
         """Validate, note the epoch in the curves, and return whether it is the best so far."""
         progress = self.progress
@@ -276,18 +303,11 @@ class _Training:
 
     def _validate(self) -> tuple[float | None, float | None]:
         """AUC and mean loss over the readable validation frames, in fp32; None where they are not defined."""
-        from accelerate.utils import gather_object
-
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        numbers = range(rank, len(self.job.val), world)
         mine: list[tuple[int, float]] = []
-        self.network.model.eval()
-        with torch.inference_mode():
-            for chunk, images in prepared_batches(self.reader, self.network.prepare, self.job, numbers):
-                inputs = self.network.normalise(images.to(self.accelerator.device))
-                mine += zip(chunk, self.plain_forward(inputs).reshape(len(chunk)).double().tolist(), strict=True)
-        self.reader.check(len(self.job.train) + len(self.job.val))
-        judged = sorted(gather_object(mine) if world > 1 else mine)
+        with together():
+            mine = self._judged()
+        self._share_unreadable()
+        judged = sorted(one for part in gathered(mine) for one in part)
         if not judged:
             return None, None
         logits = np.array([logit for _, logit in judged])
@@ -300,27 +320,44 @@ class _Training:
             )
         return self.job.auc(labels, (1.0 / (1.0 + np.exp(-np.clip(logits, -700, 700)))).tolist()), loss
 
+    def _judged(self) -> list[tuple[int, float]]:
+        """The numbers of this process's share of the validation frames, and their logits."""
+        numbers = range(self.accelerator.process_index, len(self.job.val), self.accelerator.num_processes)
+        mine: list[tuple[int, float]] = []
+        self.network.model.eval()
+        with torch.inference_mode():
+            for chunk, images in prepared_batches(self.reader, self.network.prepare, self.job, numbers):
+                inputs = self.network.normalise(images.to(self.accelerator.device))
+                mine += zip(chunk, self.plain_forward(inputs).reshape(len(chunk)).double().tolist(), strict=True)
+        return mine
+
     def _save(self, best_is_new: bool) -> None:
-        if self.accelerator.is_main_process:
-            self.progress.unreadable = dict(self.reader.unreadable)
-            scaler = self.accelerator.scaler
-            checkpoint = Checkpoint(
-                tensors=self._changing(),
-                best=None,
-                optimizer={
-                    "optimizer": self.optimizer.state_dict(),
-                    "scaler": scaler.state_dict() if scaler is not None else None,
-                },
-                state=dataclasses.asdict(self.progress),
-            )
-            save_checkpoint(self.job.out, self.progress.step, checkpoint, best_is_new)
-        self.accelerator.wait_for_everyone()
+        self._share_unreadable()
+        self.progress.unreadable = dict(self.reader.unreadable)
+        with together():
+            if self.accelerator.is_main_process:
+                self._write_checkpoint(best_is_new)
+
+    def _write_checkpoint(self, best_is_new: bool) -> None:
+        scaler = self.accelerator.scaler
+        checkpoint = Checkpoint(
+            tensors=self._changing(),
+            best=None,
+            optimizer={
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler is not None else None,
+            },
+            state=dataclasses.asdict(self.progress),
+        )
+        save_checkpoint(self.job.out, self.progress.step, checkpoint, best_is_new)
 
     def _finish(self) -> FitReport:
         """Write the best epoch's weights and the report."""
         progress = self.progress
         assert self.best is not None  # the first epoch always is
         self.network.model.load_state_dict(self.best, strict=False)
+        if self.network.settle is not None:
+            self.network.settle()
         how = "validation AUC" if progress.best_auc is not None else "validation loss"
         chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
         if progress.best_loss is None:
@@ -338,10 +375,10 @@ class _Training:
             options=self.network.options,
             notes=[chosen, *stopped, *self.reader.notes(), *shared, *self.network.notes],
         )
-        if self.accelerator.is_main_process:
-            self.job.out.mkdir(parents=True, exist_ok=True)
-            write_tensors(report.weights, self.network.model.state_dict(), self.network.metadata)
-            write_report(self.job, report)
-        self.accelerator.wait_for_everyone()
+        with together():
+            if self.accelerator.is_main_process:
+                make_folder(self.job.out)
+                write_tensors(report.weights, self.network.model.state_dict(), self.network.metadata)
+                write_report(self.job, report)
         self.accelerator.free_memory()
         return report

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, FrameError
+from ..errors import DataError, FrameError, M2F2BenchError, first_line
 from ..records import Frame
 
 if TYPE_CHECKING:
@@ -61,13 +61,17 @@ class FrameReader:
             return self._read(frame)
         except FrameError as error:
             self.unreadable[frame.id] = error.reason
-            return None
+        except M2F2BenchError:
+            raise
+        except Exception as error:  # an adapter of somebody's own: one bad frame does not end the training
+            self.unreadable[frame.id] = first_line(error)
+        return None
 
     def check(self, total: int) -> None:
         """Raise DataError when more than UNREADABLE_SHARE of `total` frames are unreadable."""
         bad = len(self.unreadable)
         if bad > UNREADABLE_SHARE * total:
-            frame, reason = next(iter(self.unreadable.items()))
+            frame, reason = min(self.unreadable.items())
             raise DataError(
                 f"{bad} of {total} training and validation frames cannot be read, first '{frame}': {reason}; "
                 f"at most {UNREADABLE_SHARE:.0%} may be: mend the dataset"
@@ -77,5 +81,5 @@ class FrameReader:
         """One line on the unreadable frames; none where there are none."""
         if not self.unreadable:
             return []
-        frame, reason = next(iter(self.unreadable.items()))
+        frame, reason = min(self.unreadable.items())
         return [f"{len(self.unreadable)} unreadable frames left out of training, first '{frame}': {reason}"]

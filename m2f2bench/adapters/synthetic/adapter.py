@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ...errors import DataError, FrameError, near
+from ...memo import frame_stamp
 from ...records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
 from ..base import Adapter, AdapterOptions, judge_questions
 from .cache import Opened, cache_folder, open_split
@@ -74,6 +75,10 @@ class SyntheticAdapter(Adapter):
     def read(self, frame: Frame) -> Image:
         """The frame's pixels after compression; the first call for a split draws it if the cache lacks it."""
         return np.array(self._open(frame.split).frames[self._row(frame)])
+
+    def stamp(self, frame: Frame) -> str:
+        """The drawn file's path, size and times; empty as long as nothing is drawn."""
+        return frame_stamp(frame.locator) if type(self).read is SyntheticAdapter.read else ""
 
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_]:
         """The pixels altered before noise and compression, bool [H, W]; all False for a real frame."""

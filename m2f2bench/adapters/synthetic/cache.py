@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,6 @@ from .worker import FRAMES, MASKS, work
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-GENERATOR = 2
-"""Raised whenever the same options would be drawn differently."""
 INDEX = "index.json"
 _MAKING = threading.Lock()
 
@@ -54,9 +53,18 @@ class Opened:
 def cache_folder(options: SyntheticOptions) -> Path:
     """Where a dataset's splits lie: its own folder, named by all that decides its pixels."""
     base = Path(options.cache).expanduser() if options.cache else memo.cache_folder()
-    decided = options.model_dump(mode="json", exclude={"cache", "workers"})
-    text = json.dumps([GENERATOR, encoder_version(), decided], sort_keys=True)
+    decided = options.model_dump(mode="json", exclude=set(options.incidental))
+    text = json.dumps([generator_version(), encoder_version(), np.__version__, decided], sort_keys=True)
     return base / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def generator_version() -> str:
+    """12 hex digits over the code that draws: whatever changes in it, the faces are drawn anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def open_split(options: SyntheticOptions, split: str) -> Opened:
@@ -140,10 +148,10 @@ def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
             np.lib.format.open_memmap(temporary / name, mode="w+", dtype=np.uint8, shape=shape).flush()
         notes = _draw(temporary, options, split)
         index = {
-            "generator": GENERATOR,
+            "generator": generator_version(),
             "encoder": encoder_version(),
             "split": split,
-            "options": options.model_dump(mode="json", exclude={"cache", "workers"}),
+            "options": options.model_dump(mode="json", exclude=set(options.incidental)),
             "crc32": {name: _checksum(temporary / name) for name in (FRAMES, MASKS)},
             "videos": notes,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -20,6 +20,8 @@ DEFAULT_METHODS = ("swap", "lowres", "expression", "resynthesis", "relight")
 
 class SyntheticOptions(AdapterOptions):
     """What decides the pixels of a synthetic dataset; `cache` and `workers` only where and how fast."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"cache", "workers"})
 
     seed: int = Field(default=0, ge=0)
     train: int = Field(default=24, ge=2)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ...arithmetic import exact_fp32
 from ...errors import DetectorError
 from .batch import Batch, Request, Row
 from .cache import Ways, spread, study
@@ -96,7 +97,7 @@ class Generator:
         """
         if not requests:
             return []
-        with torch.inference_mode():
+        with exact_fp32(), torch.inference_mode():
             return self._answer(requests, _Latest(slots))
 
     def ways(self) -> Ways:
@@ -170,19 +171,23 @@ class Generator:
             _, cache = self._forward(None, inputs_embeds=inputs)
             read = _Read(count, inputs.shape[1], cache, places, given)
         rows = sorted(rows, key=lambda row: (row.length, row.number))
-        if self.ways().joins:
+        if self.ways().joins and read.length:
             self._write(rows[: self.rows], rows[self.rows :], read)
             return
         while rows:
-            batch = self._batch(rows)
+            batch = self._batch(rows, read)
             self._write(batch, [], read)
             rows = rows[len(batch) :]
 
-    def _batch(self, rows: list[Row]) -> list[Row]:
-        """The first rows that are written together; batches are of about one size. `rows` are sorted by length."""
+    def _batch(self, rows: list[Row], read: _Read) -> list[Row]:
+        """The first rows that are written together; batches are of about one size. `rows` are sorted by length.
+
+        Where nothing has been read before them they are of one length: padding at the very beginning would see no
+        position at all, and what comes out of attention without a key is not defined.
+        """
         wanted = math.ceil(len(rows) / math.ceil(len(rows) / self.rows))
         batch = rows[:wanted]
-        if not self.ways().pads(batch[-1].length + self.settings.max_new_tokens):
+        if not read.length or not self.ways().pads(batch[-1].length + self.settings.max_new_tokens):
             batch = [row for row in batch if row.length == rows[0].length]
         return batch
 

@@ -134,6 +134,8 @@ def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
         if not local.is_file():
             raise DetectorError(f"LLM '{name}': there is no file '{local}'")
         return str(local.parent), {"gguf_file": local.name}
+    if not local.is_dir() and name.startswith(("/", ".", "~")):
+        raise DetectorError(f"LLM '{name}': there is no folder '{local}': put it there, or mend its name on the card")
     return (str(local), {}) if local.is_dir() else (name, {})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from ...training.language_parts import IGNORED
 from .prompt import DEEPFAKE, IMAGE, Elements
 
 KEPT = 16
-"""Logits are computed for a multiple of this many positions, so that few shapes come up."""
+"""Logits are computed at a multiple of this many positions, so that few shapes come up."""
 
 
 def spread_length(elements: Elements, counts: Mapping[int, int]) -> int:
@@ -52,12 +53,14 @@ def fitted(example: Example, counts: Mapping[int, int], longest: int) -> Example
     return Example(example.prompt, example.answer[:room]) if room > 0 else None
 
 
-def pad_left(examples: Sequence[Example], visual: int, forgery: int, multiple: int = 1) -> dict[str, torch.Tensor]:
-    """A batch of examples, padded on the left: int64 tensors [B, L], L a multiple of `multiple`.
+def pad_right(
+    examples: Sequence[Example], visual: int, forgery: int, multiple: int = 1, longest: int | None = None
+) -> dict[str, torch.Tensor]:
+    """A batch of examples, padded on the right: int64 tensors [B, L], L a multiple of `multiple`, at most `longest`.
 
     `ids`: token ids, 0 elsewhere. `places`: which of the image's `visual` + `forgery` tokens (H_V, then H_F) stands
-    there, -1 elsewhere. `attention`: 0 for padding. `labels`: the answer's token ids, IGNORED elsewhere, so that the
-    loss is on the answer alone.
+    there, -1 elsewhere. `labels`: the answer's token ids, IGNORED elsewhere, so that the loss is on the answer alone.
+    Padding behind an example is never seen by it: a causal LLM needs no mask, and every position has a key.
     """
     starts = {IMAGE: range(visual), DEEPFAKE: range(visual, visual + forgery)}
     rows = []
@@ -65,17 +68,16 @@ def pad_left(examples: Sequence[Example], visual: int, forgery: int, multiple: i
         row = [place for element in (*one.prompt, *one.answer) for place in _positions(element, starts)]
         labels = [IGNORED] * (len(row) - len(one.answer)) + list(one.answer)
         rows.append((row, labels))
-    longest = -(-max(len(row) for row, _ in rows) // multiple) * multiple
-    shape = (len(rows), longest)
+    needed = max(len(row) for row, _ in rows)
+    length = -(-needed // multiple) * multiple
+    shape = (len(rows), length if longest is None else max(needed, min(length, longest)))
     ids, places = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
-    attention, labelled = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORED)
+    labelled = torch.full(shape, IGNORED)
     for number, (row, labels) in enumerate(rows):
-        own = slice(longest - len(row), longest)
-        ids[number, own] = torch.tensor([word for word, _ in row])
-        places[number, own] = torch.tensor([place for _, place in row])
-        attention[number, own] = 1
-        labelled[number, own] = torch.tensor(labels)
-    return {"ids": ids, "places": places, "attention": attention, "labels": labelled}
+        ids[number, : len(row)] = torch.tensor([word for word, _ in row])
+        places[number, : len(row)] = torch.tensor([place for _, place in row])
+        labelled[number, : len(row)] = torch.tensor(labels)
+    return {"ids": ids, "places": places, "labels": labelled}
 
 
 def _positions(element: int, starts: Mapping[int, range]) -> list[tuple[int, int]]:
@@ -94,24 +96,42 @@ def splice(words: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> t
 def answer_loss(model: nn.Module, inputs: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Sum of the cross-entropies over the answers' tokens, and their number: fp32 [2].
 
-    `inputs` are the spliced embeddings [B, L, D]. Logits are computed for the last positions alone, which hold the
-    answers, since examples are padded on the left.
+    `inputs` are the spliced embeddings [B, L, D] of a batch that `pad_right` made. Logits are computed for the
+    positions before a token of an answer alone.
     """
-    labels, attention = batch["labels"], batch["attention"]
-    learned = labels != IGNORED
-    # The logits at a position are for the token after it.
-    kept = int(labels.shape[1] - learned.any(0).int().argmax()) + 1 if bool(learned.any()) else 2
-    kept = min(-(-kept // KEPT) * KEPT, labels.shape[1])
-    positions = (attention.cumsum(1) - 1).clamp(min=0)
-    found = model(
-        inputs_embeds=inputs,
-        attention_mask=attention,
-        position_ids=positions,
-        use_cache=False,
-        logits_to_keep=kept,
-    ).logits[:, :-1]
-    wanted = labels[:, labels.shape[1] - kept + 1 :]
-    losses = nn.functional.cross_entropy(
-        found.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return torch.stack([losses, learned.sum().float()])
+    labels = batch["labels"]
+    rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)  # the logits at a position are for the next token
+    wanted, places = labels[rows, columns + 1], rows * labels.shape[1] + columns
+    count, more = len(places), -len(places) % KEPT
+    wanted, places = nn.functional.pad(wanted, (0, more), value=IGNORED), nn.functional.pad(places, (0, more))
+    logits = logits_at(model, inputs, places).float()
+    losses = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
+    return torch.stack([losses, losses.new_tensor(count)])
+
+
+def logits_at(model: nn.Module, inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """A causal LLM's logits [n, V] at n of the B · L positions (row by row) of embeddings [B, L, D].
+
+    The output layer gets these positions alone: at all of them logits take far more memory than the rest. An LLM whose
+    output layer is not to be had, or that goes on with its outcome in another shape, computes all logits.
+    """
+    picked: list[torch.Tensor] = []
+
+    def pick(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not given or given[0].shape[:-1] != inputs.shape[:-1]:
+            return None
+        picked.append(given[0].flatten(0, 1)[places][None])
+        return (picked[-1], *given[1:])
+
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    hook = None if head is None else head.register_forward_pre_hook(pick)
+    try:
+        found: torch.Tensor = model(inputs_embeds=inputs, use_cache=False).logits
+    finally:
+        if hook is not None:
+            hook.remove()
+    if len(picked) == 1 and found.shape[:2] == (1, len(places)):
+        return found[0]
+    if picked:
+        found = model(inputs_embeds=inputs, use_cache=False).logits
+    return found.flatten(0, 1)[places]

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ...arithmetic import exact_fp32
 from ...errors import DetectorError, near
 from ..timm import TimmSource
 
@@ -41,7 +42,7 @@ class DeepfakeEncoder(nn.Module):
                 raise DetectorError(f"timm's '{settings.model}' has no layer '{name}'{near(name, known)}")
             known[name].register_forward_hook(self._keeper(name))
         training = net.training
-        with torch.no_grad():
+        with exact_fp32(), torch.no_grad():
             last, maps = self.eval()(torch.zeros(1, 3, size, size))
         net.train(training)
         for name, found in zip((*self.depths, "its last layer"), (*maps, last), strict=True):

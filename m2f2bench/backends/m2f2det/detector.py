@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...arithmetic import exact_fp32
 from ...cards import DetectorCard, validate
 from ...errors import DetectorError, near
+from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
+from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, seen
 from ..timm import classifier, pretrained_classifier
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ...records import Image
+    from ...training.loop import Network
 
 VARIANTS = ("paper", "released-detector", "released-explainer")
 
@@ -49,7 +53,7 @@ class M2F2Detector(NetworkDetector, Localizer):
     def fit(cls, job: TrainingJob) -> FitReport:
         """Stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
         from ...training.checkpoint import finished_report
-        from ...training.loop import Network, fit_network
+        from ...training.loop import fit_network
 
         variant = variant_of(job.card)
         if variant != "paper":
@@ -59,33 +63,17 @@ class M2F2Detector(NetworkDetector, Localizer):
         done = finished_report(job)
         if done is not None:
             return done
-        options, settings = _options(job.card), job.card.input
-        with torch.random.fork_rng():
-            torch.manual_seed(job.settings.seed)
-            model, options = build(options, job.card)
-        notes: list[str] = []
-        if options.cache_features:
-            cache, notes = FeatureCache.for_training(model, job)
-            model.look = cache or model.features
-        return fit_network(
-            job,
-            Network(
-                model=model,
-                prepare=partial(resize, settings=settings),
-                normalise=Normalise(settings),
-                frozen=frozen_parts(options),
-                metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
-                options={"clip": options.clip.model_dump(mode="json")},
-                notes=notes,
-            ),
-        )
+        with together():
+            network = _learning(job)
+        return fit_network(job, network)
 
+    @exact_fp32()
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """The forgery attention map M_b, float32 [B, n, n]. Raises DetectorError where the network has none."""
-        pixels = self.normalise(torch.from_numpy(np.stack([self.prepare(image) for image in images])).to(self.device))
+        prepared = torch.from_numpy(np.stack([self.prepare(image) for image in images]))
         draw = getattr(self.model, "heatmap", None)  # released-detector has no map at all
-        with torch.inference_mode():
-            found = None if draw is None else draw(pixels)
+        with torch.inference_mode():  # as in `forward`: both write into one buffer
+            found = None if draw is None else draw(self.normalise(prepared.to(self.device)))
         if found is None:
             raise DetectorError(f"detector '{self.card.name}' has no heat map: its network has no map weighting")
         maps: npt.NDArray[np.float32] = found.float().cpu().numpy()
@@ -94,6 +82,30 @@ class M2F2Detector(NetworkDetector, Localizer):
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The centre square of a picture, where the card's input cuts it out."""
         return seen(height, width, self.settings)
+
+
+def _learning(job: TrainingJob) -> Network:
+    """What is trained, from the card and the seed."""
+    from ...training.loop import Network
+
+    options, settings = _options(job.card), job.card.input
+    with own_draws():
+        torch.manual_seed(job.settings.seed)
+        model, options = build(options, job.card)
+    notes: list[str] = []
+    if options.cache_features:
+        cache, notes = FeatureCache.for_training(model, job)
+        model.look = cache or model.features
+    return Network(
+        model=model,
+        prepare=partial(resize, settings=settings),
+        normalise=Normalise(settings),
+        frozen=frozen_parts(options),
+        metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
+        options={"clip": options.clip.model_dump(mode="json")},
+        notes=notes,
+        settle=model.settle,
+    )
 
 
 def open_paper(
@@ -111,6 +123,7 @@ def open_paper(
     _check_input(card, clip)
     model = PaperNetwork(clip, encoder, options)
     load_strictly(model, read_tensors(path)[0] if tensors is None else tensors, path)
+    _check_temperature(model, path)
     model.fold_prompt()
     if options.clip_precision == "bf16":
         clip.vision_model.bfloat16()
@@ -159,6 +172,17 @@ def variant_of(card: DetectorCard) -> str:
 
 def _options(card: DetectorCard) -> PaperOptions:
     return validate(PaperOptions, card.options, f"options of detector '{card.name}'")
+
+
+def _check_temperature(model: PaperNetwork, path: Path) -> None:
+    """Raise DetectorError for a map's temperature below 0, which trainings up to 0.5.0 allowed: such a map leaves
+    [0, 1], and what was learned with it is not what is computed here."""
+    temperature = 0.0 if model.map is None else float(model.map.map_scale.detach())
+    if not 0.0 <= temperature < float("inf"):
+        raise DetectorError(
+            f"weights '{path}': tensor 'map.map_scale', the temperature of the forgery map, is {temperature:g}, and it "
+            "must be 0 or more for a map in [0, 1] (m2f2bench up to 0.5.0 could train another): train it anew"
+        )
 
 
 def _check_input(card: DetectorCard, clip: Clip) -> None:

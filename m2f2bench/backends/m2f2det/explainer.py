@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...arithmetic import exact_fp32
 from ...cards import DetectorCard
 from ...errors import DetectorError
 from ...records import Reply
@@ -141,6 +142,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
             for request, one in zip(requests, generator.answer(requests, slots), strict=True)
         ]
 
+    @exact_fp32()
     def encode(self, images: Sequence[Image]) -> Encoded:
         """What the LLM is told of RGB uint8 images [H, W, 3], on the device."""
         parts = []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 
+from ...errors import StoreError, first_line
 from ...files import replacing
 from ...memo import cache_folder
 from ...settings import AugmentationSettings
@@ -16,6 +19,8 @@ from .network import Features, PaperNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger("m2f2bench")
 
 GIGABYTE = 10**9
 RANDOM = ("rescale_p", "blur_p", "colour_p", "jpeg_p")
@@ -73,7 +78,6 @@ class FeatureCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def _read(self, key: str) -> list[torch.Tensor] | None:
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
@@ -83,19 +87,27 @@ class FeatureCache:
         return [tensors[name] for name in sorted(tensors)]
 
     def _write(self, key: str, parts: Sequence[torch.Tensor]) -> None:
-        from safetensors.torch import save_file
-
         size = sum(part.numel() * part.element_size() for part in parts)
         if self.size + size > self.limit:
             return
         if not self.at_once and key not in self.once:
             self.once.add(key)
             return
+        try:
+            self._put(key, parts)
+        except (OSError, SafetensorError, StoreError) as error:  # the training goes on without it
+            log.warning("no more CLIP features are kept in '%s': %s", self.folder, first_line(error))
+            self.limit = 0
+            return
+        self.size += size
+
+    def _put(self, key: str, parts: Sequence[torch.Tensor]) -> None:
+        from safetensors.torch import save_file
+
         place = self._place(key)
         place.parent.mkdir(exist_ok=True)
         with replacing(place) as temporary:
             save_file({f"{number:02d}": part.clone() for number, part in enumerate(parts)}, temporary)
-        self.size += size
 
 
 def never_twice(augmentation: AugmentationSettings) -> str:
@@ -109,13 +121,17 @@ def never_twice(augmentation: AugmentationSettings) -> str:
 
 
 def clip_key(network: PaperNetwork) -> str:
-    """A hash of all that decides the features: the image tower's weights, its precision, the depths read."""
+    """A hash of all that decides the features: the image tower's weights, its precision, the depths read, torch's
+    version and the kind of device."""
     digest = hashlib.blake2b(digest_size=12)
     tower = {**network.clip.vision_model.state_dict(), **network.clip.visual_projection.state_dict()}
     for name, value in tower.items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    digest.update(repr((network.depths, network.options.clip_precision)).encode())
+    device = next(iter(tower.values())).device.type
+    # "ieee": up to 0.5.0 a GPU's float32 products could be TF32's.
+    decided = (network.depths, network.options.clip_precision, "ieee", torch.__version__, device)
+    digest.update(repr(decided).encode())
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ import yaml
 from torch import nn
 from torch.nn import functional as F
 
+from ...arithmetic import exact_fp32
 from ...errors import DetectorError, near
 from ...files import make_folder, sha256, write_json, write_text
 from ...settings import CLIP_MEAN, CLIP_STD
@@ -174,7 +175,7 @@ def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]
     from ...training.checkpoint import write_tensors
 
     network = empty(published.options())
-    with torch.no_grad():
+    with exact_fp32(), torch.no_grad():
         tensors, used = _tensors(published, network)
         check_shapes(_shapes(network.state_dict()), _shapes(tensors), published.path, kind)
         tensors |= {name: published[name] for name in published.places if name.startswith(PREFIX)}

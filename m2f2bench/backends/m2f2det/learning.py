@@ -11,16 +11,18 @@ import torch
 from torch import nn
 
 from ...cards import DetectorCard, validate
-from ...errors import DetectorError, FrameError
+from ...errors import DetectorError, FrameError, M2F2BenchError, first_line
+from ...places import without_folders
 from ...records import Conversation, Frame
 from ...training.checkpoint import finished_report, write_tensors
-from ...training.device import pick_device
+from ...training.device import make_accelerator, own_draws
 from ...training.job import FitReport, TrainingJob
 from ...training.language import LanguageNetwork, fit_language
+from ...training.processes import together
 from ..base import trained_weights
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.source import Language, language_fingerprint, open_language
-from ..llm.splice import Example, answer_loss, fitted, pad_left, splice
+from ..llm.splice import Example, answer_loss, fitted, pad_right, splice
 from ..network import Normalise, resize
 from . import adapters
 from .detector import open_paper, variant_of
@@ -33,7 +35,8 @@ from .projectors import PREFIX, Evidence, Projectors
 STARTS = {"align": "", "tune": "align"}
 """What stage a stage starts from; "" is `detector`."""
 LENGTHS = 16
-"""Batches are padded to a multiple of this: matrix libraries keep memory for every length that they have met."""
+"""Batches are padded to a multiple of this, or to the longest that an example may be: matrix libraries keep memory for
+every length that they have met."""
 EVIDENCE_BYTES = 2 << 30
 """Evidence of images held in memory, in all; what does not fit is computed anew whenever it is needed."""
 
@@ -47,7 +50,7 @@ class Speaker(nn.Module):
         self.llm, self.projectors = llm, projectors
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
-        """The sum of the answers' losses and the number of their tokens, fp32 [2]; see `pad_left` and `Evidence`."""
+        """The sum of the answers' losses and the number of their tokens, fp32 [2]; see `pad_right` and `Evidence`."""
         visual, forgery = self.projectors(batch["probabilities"], batch["patches"], batch["cells"])
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
@@ -83,7 +86,7 @@ class Witness:
         known = self._known.get(frame.id)
         if known is not None:
             return known
-        image = resize(read(frame), self.settings)
+        image = resize(_pixels(frame, read), self.settings)
         with torch.no_grad():
             pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
             seen = evidence(self.network, pixels, self.options)
@@ -93,6 +96,16 @@ class Witness:
             self._used += size
             self._known[frame.id] = found
         return found
+
+
+def _pixels(frame: Frame, read: Callable[[Frame], Any]) -> Any:
+    """A frame's image. Raises FrameError for whatever an adapter of somebody's own raises about it."""
+    try:
+        return read(frame)
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        raise FrameError(frame.id, first_line(error)) from None
 
 
 class Collator:
@@ -123,7 +136,7 @@ class Collator:
         if not examples:
             return {}
         return {
-            **pad_left(examples, *self.counts, multiple=LENGTHS),
+            **pad_right(examples, *self.counts, multiple=LENGTHS, longest=self.longest),
             "probabilities": torch.cat([one.probabilities for one in seen]),
             "patches": torch.cat([one.patches for one in seen]),
             "cells": torch.cat([one.cells for one in seen]),
@@ -147,9 +160,18 @@ def fit_stage(job: TrainingJob) -> FitReport:
     if done is not None:
         return done
     assert job.talk is not None
+    accelerator = make_accelerator(job, job.talk.settings.precision)  # it knows which GPU is this process's
+    with together():
+        network = _network(job, accelerator.device)
+    return fit_language(job, network, accelerator)
+
+
+def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
+    """What is trained, with what it reads, on a device. Raises DetectorError."""
+    assert job.talk is not None
     start, options = checked_start(job)
-    settings, device = job.talk.settings, pick_device(job.device)
-    with torch.random.fork_rng():
+    settings = job.talk.settings
+    with own_draws():
         torch.manual_seed(settings.seed)
         language = _language(job, options, settings.precision, device)
         network, projectors = _parts(job, start, options, language)
@@ -174,18 +196,15 @@ def fit_stage(job: TrainingJob) -> FitReport:
         write_tensors(out / "model.safetensors", {**frozen, **own}, {"stage": job.stage, "llm": language.fingerprint})
 
     plain = {key: value for key, value in start.options.items() if key != KEY}
-    return fit_language(
-        job,
-        LanguageNetwork(
-            module=speaker,
-            collate=collator,
-            train_mode=speaker.train_mode,
-            left_out=collator.left_out,
-            write=write,
-            projectors=PREFIX,
-            options={**plain, KEY: _learned(job, options, language)},
-            notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {language.name}"],
-        ),
+    return LanguageNetwork(
+        module=speaker,
+        collate=collator,
+        train_mode=speaker.train_mode,
+        left_out=collator.left_out,
+        write=write,
+        projectors=PREFIX,
+        options={**plain, KEY: _learned(job, options, language)},
+        notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {without_folders(language.name)}"],
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 import yaml
 
+from ... import places
+from ...arithmetic import exact_fp32
 from ...cards import DetectorCard
 from ...errors import DetectorError
 from ...files import make_folder, write_json, write_text
@@ -65,7 +67,9 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
     whole = card.model_copy(
         update={
             "weights": WEIGHTS,
-            "options": {**card.options, KEY: _plain(options.model_copy(update=update))},
+            "options": places.moved(
+                {**card.options, KEY: _plain(options.model_copy(update=update))}, [card.folder], out
+            ),
         }
     )
     text = yaml.safe_dump(whole.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=110)
@@ -83,7 +87,7 @@ def _probe(vocabulary: int) -> torch.Tensor:
 
 
 def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
+    with exact_fp32(), torch.inference_mode():
         logits: torch.Tensor = model(input_ids=ids.to(model.device)).logits
     return logits.float().cpu()
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...arithmetic import exact_fp32
 from ...errors import DetectorError
 from .bridge import BridgeAdapter
 from .clip import Clip, Linear, projection
@@ -139,8 +140,13 @@ class PaperNetwork(nn.Module):
     def fold_prompt(self) -> None:
         """Compute g^T once, where no token of the prompt comes from the image. The weights must not change after it."""
         if self.prompt is not None and self.prompt.specific is None:
-            with torch.no_grad():
+            with exact_fp32(), torch.no_grad():
                 self.text = self.prompt(self.clip, torch.empty(0))
+
+    def settle(self) -> None:
+        """Bring the weights to the form in which they are written; nothing that is computed from them changes."""
+        if self.map is not None:
+            self.map.settle()
 
     def _map(self, seen: Features) -> torch.Tensor | None:
         if self.prompt is None or self.map is None:

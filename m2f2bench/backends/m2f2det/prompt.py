@@ -52,10 +52,11 @@ class ForgeryPrompt(nn.Module):
 
 
 class ForgeryMap(nn.Module):
-    """The forgery attention map M_b = exp(τ (c - max c)), c = cos(g^T, F_I) by patch, with a learned temperature τ.
+    """The forgery attention map M_b = exp(τ (c - max c)), c = cos(g^T, F_I) by patch, with a learned temperature τ ≥ 0.
 
     The patch that fits the text best has 1 in every image, a real one too: the map says where, the score whether. (A
     sigmoid of τ c can be shut for all patches at once, and in training from binary labels that is what became of it.)
+    τ is the learned number's absolute value: with τ < 0 the patch that fits worst would have more than 1.
     """
 
     def __init__(self, temperature: float) -> None:
@@ -67,4 +68,10 @@ class ForgeryMap(nn.Module):
         """[B, 1, n, n] in [0, 1] for g^T [B or 1, p] and patch features F_I [B, n², p] in the joint space."""
         cosines = (F.normalize(patches.float(), dim=2) * F.normalize(text.float(), dim=1)[:, None]).sum(2)
         side = round(cosines.shape[1] ** 0.5)
-        return torch.exp(self.map_scale * (cosines - cosines.amax(1, keepdim=True))).reshape(-1, 1, side, side)
+        heat = torch.exp(self.map_scale.abs() * (cosines - cosines.amax(1, keepdim=True)))
+        return heat.reshape(-1, 1, side, side)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Put τ itself in the place of the learned number, which makes the same map: so a file of weights holds τ."""
+        self.map_scale.abs_()

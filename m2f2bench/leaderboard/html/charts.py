@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from ...scoring.scale import scale_of
 from ...signature import place_of
 from ..board import Board, RocCurve
 from ..table import Cell, Table
@@ -16,9 +17,6 @@ CHARTED = 40
 """Charts show so many detectors at most, in the table's order; the page says how many there are."""
 COLOURS, SHAPES, DASHES = 7, 8, 5
 """Numbers of colours, markers and line styles in the style sheet; coprime, so that 56 detectors look different."""
-CHANCE = {"auc": 0.5}
-"""What guessing reaches, drawn as a line."""
-
 DOT_WIDTH, DOT_LEFT, DOT_RIGHT, DOT_TOP, DOT_STEP = 360.0, 132.0, 348.0, 24.0, 20.0
 ROC_SIZE, ROC_LEFT, ROC_TOP = 300.0, 44.0, 10.0
 MOST_DECADES = 4
@@ -130,8 +128,10 @@ class Charts:
         scores = [cell.score for row in table.rows for cell in row.cells if cell and cell.score.value is not None]
         values = [value for score in scores for value in (score.value, *(score.ci or ()))]
         metrics = {column.metric for column in table.columns}
-        chance = CHANCE.get(metrics.pop()) if len(metrics) == 1 else None
-        steps = nice([v for v in values if v is not None] + ([] if chance is None else [chance, 1.0]))
+        scale = scale_of(metrics.pop()) if len(metrics) == 1 else None
+        chance = None if scale is None else scale.chance  # what guessing reaches, drawn as a line
+        ends = [] if scale is None or chance is None else [chance, scale.best]
+        steps = nice([v for v in values if v is not None] + ends)
         charts = []
         for j, column in enumerate(view.columns):
             entries = [(self.series[table.rows[i].detector], view.rows[i].also, table.rows[i].cells[j]) for i in kept]

@@ -10,7 +10,7 @@ from importlib import resources
 from ...published import Figure, by_source
 from ...version import __version__
 from ..board import Board
-from ..table import title
+from ..table import legends, title
 from . import charts
 from .parts import compact, policy, templates
 from .views import Viewer
@@ -53,7 +53,7 @@ def to_html(board: Board) -> str:
         datasets=list(datasets),
         trained=sorted(trained),
         published=_published(board.published),
-        in_domain=any(cell and cell.in_domain for row in board.table.rows for cell in row.cells),
+        legends=legends(board.table),
         best=any(cell and cell.best for t in (board.table, *board.methods) for row in t.rows for cell in row.cells),
         version=__version__,
         style=Markup(style),

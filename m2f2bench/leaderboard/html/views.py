@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ...comparison import FIELDS
-from ...scoring.detection import AT_HALF, AVERAGE, DECISION, LOWER_IS_BETTER
+from ...scoring.detection import AVERAGE, DECISION
+from ...scoring.scale import lower_is_better
 from ...signature import DETECTOR, MEASURE
 from ..board import Board
 from ..table import Cell, Row, Table, TableColumn, title
@@ -52,6 +53,7 @@ class CellView:
     reason: str = ""
     note: int = 0
     in_domain: bool = False
+    mark: str = ""
     best: bool = False
     signature: str = ""
     """The id of the cell's own signature, where it is not its column's and its row's put together."""
@@ -175,7 +177,7 @@ class Viewer:
         if column.metric in DECISION and "ORACLE" in column.signature:
             detail.append("oracle threshold")
         detail += [column.note] if column.note else []
-        lower = column.metric.removesuffix(AT_HALF) in LOWER_IS_BETTER
+        lower = lower_is_better(column.metric)
         counts = _usual_counts(cells)
         return ColumnView(label, full, place, column.dataset, " · ".join(detail), counts, lower, measure)
 
@@ -200,6 +202,7 @@ class Viewer:
             coverage=cell_coverage(cell),
             reason=score.reason or "",
             in_domain=cell.in_domain,
+            mark=cell.mark,
             signature=own,
         )
         if score.value is None:

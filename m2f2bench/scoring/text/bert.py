@@ -46,11 +46,11 @@ class BertSettings:
 
 
 def bert_identity(settings: BertSettings) -> str:
-    """What a signature says of the network: its name, a hash of its files (of a folder or package), the layer, whether
-    rescaled, and bert-score's version. A hub's model has its name alone."""
+    """What a signature says of the network: its name, a hash of its files (of a folder or package; a hub's commit), the
+    layer, whether rescaled, and bert-score's version. A hub's model that was never fetched has its name alone."""
     try:
         folder = _folder(settings.model)
-        name = settings.model if folder is None else f"{_name(settings.model)}@{_hash(folder)}"
+        name = _of_hub(settings.model) if folder is None else f"{_name(settings.model)}@{_hash(folder)}"
     except Unavailable:
         name = f"{_name(settings.model)}@absent"
     try:
@@ -195,6 +195,17 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def _of_hub(model: str) -> str:
+    """A hub's model with the commit that lies in the cache, if one does."""
+    import huggingface_hub as hub
+
+    try:
+        held = hub.try_to_load_from_cache(model, "config.json")
+    except ValueError:  # no name of a hub's
+        held = None
+    return f"{model}@{Path(held).parent.name[:12]}" if isinstance(held, str) else model
 
 
 def _name(model: str) -> str:

@@ -7,13 +7,16 @@ which df have it in a reference, an answer and a reference are alike by
 
 since idf is never negative (Vedantam et al., CVPR 2015, with pycocoevalcap's clipping). Each of the three sums is a
 sparse matrix times idf², so that any number of resamples are a few matrix products.
+
+Where every n-gram of the references is in all N of them, as for one item or for items whose references are all alike,
+every idf is 0 and no answer can have more than 0, not even the reference itself: CIDEr is not defined there.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +34,9 @@ SIGMA = 6.0
 """Standard deviation of the penalty for a difference in length, in words less one."""
 SCALE = 10.0
 ENDS = (0.0, SCALE)
+UNDEFINED = (
+    "CIDEr is not defined where all references have the same words, as of one question: every idf = log N - log df is 0"
+)
 MEMORY = 128 << 20
 """Bytes that one thread's arrays may take in all."""
 Grams = Mapping[tuple[str, ...], int]
@@ -75,7 +81,11 @@ class Table:
         )
 
     def likeness(self, frequency: Floats, size: Floats) -> Floats:
-        """Each pair's CIDEr, [P, B], with document frequencies [V, B] among `size` items [B] (all ≥ 1)."""
+        """Each pair's CIDEr, [P, B], with document frequencies [V, B] among `size` items [B] (all ≥ 1).
+
+        NaN where it is not defined: every n-gram that is in a reference at all is in the references of all items.
+        """
+        defined = ((frequency > 0.0) & (frequency < size)).any(axis=0)
         idf2 = np.log(np.maximum(frequency, 1.0, out=frequency), out=frequency)
         np.subtract(np.log(size), idf2, out=idf2)
         np.square(idf2, out=idf2)
@@ -84,7 +94,7 @@ class Table:
         above = self.common @ idf2
         np.divide(above, below, out=above, where=below != 0.0)
         by_pair = above.reshape(-1, LONGEST, above.shape[1]).mean(axis=1)
-        return np.asarray(by_pair * (SCALE * self.penalty)[:, None])
+        return np.asarray(np.where(defined, by_pair * (SCALE * self.penalty)[:, None], np.nan))
 
 
 def make_table(items: Items) -> Table:
@@ -151,8 +161,9 @@ def _sparse(rows: list[dict[int, float]], width: int) -> Any:
 
 
 def cider_values(table: Table) -> Floats:
-    """Each item's CIDEr, [N] ≥ 0, with the document frequencies of all items' references; NaN without references."""
-    has = np.diff(table.sets.indptr) > 0
+    """Each item's CIDEr, [N] ≥ 0, with the document frequencies of all items' references; NaN without references, and
+    for all items where it is not defined."""
+    has = _has_references(table)
     if not has.any():
         return np.full(len(has), np.nan)
     frequency = (table.documents.T @ table.sets.sum(axis=0))[:, None]
@@ -160,19 +171,25 @@ def cider_values(table: Table) -> Floats:
     return np.where(has, found[:, 0], np.nan)
 
 
-def fixed_cider(values: Floats) -> Statistic:
-    """The mean of the items' CIDEr, whatever the group or the resample."""
-    return mean_of(values, ENDS)
+def fixed_cider(table: Table, values: Floats) -> Statistic:
+    """The mean of the items' CIDEr (see `cider_values`), whatever the group or the resample."""
+    return replace(mean_of(values, ENDS), has=_has_references(table), undefined=UNDEFINED)
+
+
+def _has_references(table: Table) -> Bools:
+    """Whether each item has references, bool [N]."""
+    return np.asarray(np.diff(table.sets.indptr) > 0)
 
 
 class RecomputedCider(Statistic):
     """CIDEr of any group and resample as pycocoevalcap computes it on those very items, repeated ones included."""
 
     ends = ENDS
+    undefined = UNDEFINED
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.has = np.diff(table.sets.indptr) > 0
+        self.has = _has_references(table)
 
     def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
         """See `Statistic.over`. Resamples are taken in pieces, so that memory is bounded."""

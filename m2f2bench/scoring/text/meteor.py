@@ -45,13 +45,14 @@ def meteor_counts(items: Items) -> Floats:
         return np.full((len(items.which), COUNTS), np.nan)
     asked = [" ||| ".join(["SCORE", *map(_field, references), _field(text)]) for text, references in items.pairs]
     keys = [hashlib.blake2b(line.encode(), digest_size=16).hexdigest() for line in asked]
+    stamp = " ".join([JAR, *OPTIONS, java.java_version()])  # all that decides the counts beside the texts
     with Memo(cache_folder() / MEMO) as memo:
-        known = {key: memo.get(key, JAR) for key in keys}
+        known = {key: memo.get(key, stamp) for key in keys}
         unknown = {key: line for key, line in zip(keys, asked, strict=True) if known[key] is None}
         if unknown:
             for key, row in zip(unknown, _matched(list(unknown.values())), strict=True):
                 known[key] = row
-                memo.put(key, JAR, row)
+                memo.put(key, stamp, row)
     rows = np.array([known[key] for key in keys], dtype=np.float64).reshape(len(items.pairs), COUNTS)
     whole = (rows[:, 20] == 1.0) & (rows[:, 21] == rows[:, 0]) & (rows[:, 22] == rows[:, 1])
     rows[whole, 20] = 0.0

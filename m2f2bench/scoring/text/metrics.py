@@ -118,7 +118,7 @@ def _add_overlap(found: TextStatistics, wanted: list[str], words: Items, setting
     if "cider" in wanted and (table := _had(found, ["cider"], lambda: cider.make_table(words))) is not None:
         values = found.items["cider"] = cider.cider_values(table)
         recomputed = settings.cider_df == "recomputed"
-        found.statistics["cider"] = cider.RecomputedCider(table) if recomputed else cider.fixed_cider(values)
+        found.statistics["cider"] = cider.RecomputedCider(table) if recomputed else cider.fixed_cider(table, values)
 
 
 def _add_means(

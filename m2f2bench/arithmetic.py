@@ -1,0 +1,120 @@
+"""Arithmetic of torch's float32 numbers: exact as long as something is computed here, before and after as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+TF32 = "tf32"
+"""In a detector's `precision`: it has asked for its own arithmetic, which is then left alone."""
+
+
+@contextlib.contextmanager
+def exact_fp32(precision: str = "fp32") -> Iterator[None]:
+    """Multiply float32 numbers as such: without TF32 or bfloat16, whatever the process has set.
+
+    By torch's defaults cuDNN rounds the factors of a convolution to TF32's 10 bits, and a user's own settings can do so
+    with all products. These settings are the process's: other threads compute exactly, too, until the last of those
+    that are in here has left, and then they are what they were. Nothing is done where torch is not loaded, nor for a
+    `precision` that names TF32. Also a decorator.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or TF32 in precision or getattr(torch.__spec__, "_initializing", False):
+        yield
+        return
+    _SETTINGS.enter(torch)
+    try:
+        yield
+    finally:
+        _SETTINGS.leave()
+
+
+@contextlib.contextmanager
+def repeatable() -> Iterator[None]:
+    """Compute as `exact_fp32` does, and on a GPU by cuDNN's deterministic algorithms: the same bits in every run."""
+    from torch.backends import cudnn
+
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, False, True
+    try:
+        with exact_fp32():
+            yield
+    finally:
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before
+
+
+class _Settings:
+    """The process's settings of float32 products, put aside by the first that enters and put back by the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before: list[tuple[_Knob, str | bool]] = []
+
+    def enter(self, torch: Any) -> None:
+        """Make them exact."""
+        with self._lock:
+            if self._inside == 0:
+                knobs = [(knob, knob.value()) for knob in _knobs(torch)]
+                self._before = [(knob, value) for knob, value in knobs if value is not None]
+                for knob, value in self._before:
+                    if value != knob.exact:
+                        knob.write(knob.exact)
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Put them back, where nobody else is in here."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                for knob, value in self._before:  # an old setting writes new ones as well: these come after it
+                    knob.restore(value)
+                self._before = []
+
+
+@dataclass(frozen=True)
+class _Knob:
+    """A setting: how it is read and written, its exact value, and the one for "as the setting above it says"."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+    exact: str | bool
+    inherited: str = ""
+
+    def value(self) -> str | bool | None:
+        """What it is set to; None where torch does not say, since old and new settings contradict each other."""
+        try:
+            found: str | bool = self.read()
+        except RuntimeError:
+            return None
+        return found
+
+    def restore(self, value: str | bool) -> None:
+        """Set it to what was read, in the way that leaves it free to follow the setting above it."""
+        if self.inherited:
+            self.write(self.inherited)
+        if self.value() != value:
+            self.write(value)
+
+
+_SETTINGS = _Settings()
+
+
+def _knobs(torch: Any) -> list[_Knob]:
+    """The settings of torch before 2.9, and then those since."""
+    backends = torch.backends
+
+    def of(owner: Any, name: str, exact: str | bool, inherited: str = "") -> _Knob:
+        return _Knob(lambda: getattr(owner, name), lambda value: setattr(owner, name, value), exact, inherited)
+
+    old = [
+        _Knob(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+        of(backends.cudnn, "allow_tf32", False),
+    ]
+    families = {backends.cuda: ("matmul",), backends.cudnn: ("conv", "rnn"), backends.mkldnn: ("matmul", "conv", "rnn")}
+    owners = [getattr(family, name, None) for family, names in families.items() for name in names]
+    name = "fp32_precision"
+    return [*old, *(of(owner, name, "ieee", "none") for owner in owners if hasattr(owner, name))]

@@ -1,0 +1,72 @@
+"""Paths on cards: what they are relative to, and how they are said in a file that others read elsewhere.
+
+No file that is written names a folder of this machine: a card says where its files lie as seen from its own folder, and
+a record only what they are called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+LONGEST = 1000
+"""Characters of a text that may still be a path."""
+
+T = TypeVar("T")
+
+
+def seen_from(path: Path, folder: Path) -> str:
+    """Return a path as a card in `folder` says it: relative, with slashes."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+def moved(value: T, origins: Sequence[Path], folder: Path) -> T:
+    """Return a card's options for a card in `folder`: every text in them that names a file still names it.
+
+    A text names a file where it is an absolute path, or has a slash or a file's ending, and there is such a file or
+    folder, as seen from one of the `origins`, the first of them that has it. All other texts stay.
+    """
+
+    def move(text: str) -> str:
+        path = Path(text).expanduser()
+        if not path.name or not (path.is_absolute() or "/" in text or path.suffix):
+            return text
+        found = next((origin / path for origin in (*origins, folder) if (origin / path).exists()), None)
+        return text if found is None else seen_from(found, folder)
+
+    return cast(T, _each_text(value, move))
+
+
+def moved_reference(reference: str, origin: Path, folder: Path) -> str:
+    """Return `file.py:Class` of a card in `origin` for a card in `folder`."""
+    path, _, name = reference.rpartition(":")
+    return f"{seen_from(origin / Path(path).expanduser(), folder)}:{name}"
+
+
+def without_folders(value: T) -> T:
+    """Return what a card says for a record: absolute paths of what is on this machine by their last part alone."""
+
+    def bare(text: str) -> str:
+        path, colon, name = text.rpartition(":")
+        if path.endswith(".py") and name.isidentifier() and Path(path).expanduser().is_absolute():
+            return f"{Path(path).name}{colon}{name}"
+        whole = Path(text).expanduser()
+        return whole.name if whole.name and whole.is_absolute() and whole.exists() else text
+
+    return cast(T, _each_text(value, bare))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return the same mapping, list or text with every short text in it changed."""
+    if isinstance(value, dict):
+        return {key: _each_text(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_each_text(item, change) for item in value)
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST or "\n" in value:
+        return value
+    try:
+        return change(value)
+    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown ~user, a null byte: no path
+        return value

@@ -22,7 +22,7 @@ from m2f2bench.leaderboard.table import build_table
 from m2f2bench.records import Result
 from m2f2bench.signature import coverage_text, share
 from m2f2bench.store import PREDICTIONS
-from m2f2bench.units import to_units
+from m2f2bench.units import FEWEST_CLUSTERS, to_units
 
 VIDEOS = """
 import numpy as np
@@ -254,3 +254,16 @@ def test_check_compares_all_frames_where_holes_count_as_wrong(cli, videos: Path,
     outcome = cli("check", tmp_path / "then", "--run", tmp_path / "now")
     assert "compared on the" not in outcome.out and outcome.status == 0, outcome
     assert "0.9000 -> 0.9000" in outcome.out
+
+
+def test_f4_what_is_drawn_is_named_by_what_it_is() -> None:
+    """One video of two frames among single ones is enough to draw videos; nothing at all is drawn as frames."""
+    frame = ProtocolCard(name="f", level="frame")
+    lines = [("a", "m", 1, 0.9), ("a", "m", 1, 0.8), ("b", "original", 0, 0.1), ("c", "original", 0, 0.2)]
+    assert (to_units(make_rows(*lines), frame).clustered_by, to_units(make_rows(*lines), frame).n_clusters) == (
+        "video",
+        3,
+    )
+    assert to_units(make_rows(*lines[1:]), frame).clustered_by == "frame"
+    assert to_units(make_rows(), frame).clustered_by == "frame"
+    assert FEWEST_CLUSTERS == 10, "another number moves every interval of people who are joined to few groups"

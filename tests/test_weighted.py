@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
-from toy_units import make_units
+from toy_units import make_units, score_all
 
 from m2f2bench.rules import DETECTION_METRICS
 from m2f2bench.scoring import curve as curves
@@ -148,3 +148,14 @@ def test_one_column_of_many_is_that_alone() -> None:
 def same(found: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
     for name in DETECTION_METRICS:
         np.testing.assert_allclose(found[name], other[name], atol=1e-12, err_msg=name)
+
+
+def test_as_many_false_positives_as_the_rate_allows() -> None:
+    """Of 2,000 reals .1% are two and 1% are twenty: fakes that stand between reals are counted one by one."""
+    reals = np.linspace(0.0, 1.0, 2000)  # the r-th from the top stands at 1 - r / 1999
+    below = [1.5, 2.5, 3.5, 19.5, 20.5, 21.5, 40.0]  # as many reals stand above each fake, rounded up
+    fakes = 1.0 - np.array(below) / 1999
+    found = score_all(make_units(np.repeat([0, 1], [2000, 7]), np.concatenate([reals, fakes]))).overall
+    assert found["tpr_at_fpr01"].value == 1 / 7, "two reals stand above the first, three above the second"
+    assert found["tpr_at_fpr1"].value == 4 / 7
+    assert found["tpr_at_fpr1"].ci is None and found["tpr_at_fpr1"].reason is None

@@ -14,6 +14,9 @@ from typing import Any, TypeVar, cast
 LONGEST = 1000
 """Characters of a text that may still be a path."""
 
+NO_FILE = frozenset({"", ".", "..", "~"})
+"""Last parts of texts that name a file nowhere."""
+
 T = TypeVar("T")
 
 
@@ -30,9 +33,10 @@ def moved(value: T, origins: Sequence[Path], folder: Path) -> T:
     """
 
     def move(text: str) -> str:
-        path = Path(text).expanduser()
-        if not path.name or not (path.is_absolute() or "/" in text or path.suffix):
+        plain = Path(text)
+        if plain.name in NO_FILE or not (plain.is_absolute() or "/" in text or plain.suffix):
             return text
+        path = plain.expanduser()
         found = next((origin / path for origin in (*origins, folder) if (origin / path).exists()), None)
         return text if found is None else seen_from(found, folder)
 
@@ -52,8 +56,10 @@ def without_folders(value: T) -> T:
         path, colon, name = text.rpartition(":")
         if path.endswith(".py") and name.isidentifier() and Path(path).expanduser().is_absolute():
             return f"{Path(path).name}{colon}{name}"
+        if Path(text).name in NO_FILE:
+            return text
         whole = Path(text).expanduser()
-        return whole.name if whole.name and whole.is_absolute() and whole.exists() else text
+        return whole.name if whole.is_absolute() and whole.exists() else text
 
     return cast(T, _each_text(value, bare))
 

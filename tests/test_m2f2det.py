@@ -107,6 +107,58 @@ def test_the_map_weights_the_pooling() -> None:
         assert not torch.allclose(judged.logits, even.logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"bridge": False}, {"map_weighting": False}])
+def test_the_logits_are_the_papers_formula(options: dict[str, Any]) -> None:
+    """F^0, f^0 and the head put together by hand from the network's parts."""
+    network = toy_network(**options).eval()
+    images = pixels(3)
+    f = torch.nn.functional
+    with torch.no_grad():
+        network.vision_scale.fill_(0.7)
+        network.head.bias.copy_(torch.tensor([0.3, -0.2]))
+        network.head.weight.normal_(std=1.0)
+        network.pooled_norm.weight.copy_(torch.linspace(0.5, 1.5, 12))
+        judged, seen = network.judge(images), network.features(images, penultimate=True)
+        depths = list(network.depths)
+        states = network.clip.vision_model(images, [*depths, 3, 4])
+        assert seen.penultimate is not None and torch.equal(seen.penultimate, states[-2][:, 1:])
+        joint = network.clip.visual_projection(network.clip.vision_model.post_layernorm(states[-1]))
+        torch.testing.assert_close(seen.image, joint[:, 0])
+        torch.testing.assert_close(seen.patches, joint[:, 1:])
+        last, maps = network.encoder(images)
+        forged = f.interpolate(last, size=(4, 4), mode="bilinear", align_corners=False)
+        if network.bridge is not None:
+            forged = torch.cat([network.bridge(maps, [state[:, 1:] for state in states[: len(depths)]]), forged], dim=1)
+        if network.prompt is not None and network.map is not None:
+            heat = network.map(network.prompt(network.clip, seen.image), seen.patches)
+            torch.testing.assert_close(network.heatmap(images), heat[:, 0])
+            forged = forged * heat
+        else:
+            assert judged.map is None and network.heatmap(images) is None
+        torch.testing.assert_close(judged.forged, forged, atol=1e-5, rtol=0)
+        pooled = network.pooled_norm(network.conv(forged).mean(dim=(2, 3)))
+        parts = [0.7 * network.project_image(seen.image), pooled, network.project_cnn(last.mean(dim=(2, 3)))]
+        logits = torch.cat(parts, dim=1) @ network.head.weight.T + network.head.bias
+        torch.testing.assert_close(judged.logits, logits, atol=1e-4, rtol=0)
+        torch.testing.assert_close(network(images), logits[:, 1] - logits[:, 0], atol=1e-4, rtol=0)
+        told, patches = network.tell(images)
+        assert torch.equal(told.logits, judged.logits) and torch.equal(patches, seen.penultimate)
+
+
+def test_the_head_starts_near_nothing_and_the_scale_at_one() -> None:
+    network = toy_network(head_width=400)
+    assert network.head.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert network.head.bias.tolist() == [0.0, 0.0] and float(network.vision_scale.detach()) == 1.0
+    first, _, second = network.conv
+    assert first.kernel_size == (1, 1) and second.kernel_size == (3, 3) and second.padding == (1, 1)
+    assert network.features(pixels(1)).penultimate is None
+
+
+def test_as_many_depths_of_both_networks() -> None:
+    with pytest.raises(DetectorError, match=r"^2 CLIP depths and 3 of the CNN: give as many of each$"):
+        toy_network(clip_depths=[1, 2])
+
+
 def test_one_logit_is_the_softmax_of_two() -> None:
     network = toy_network().eval()
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,64 @@ def test_the_bridge_attends_within_one_image() -> None:
             other = bridge(changed, states) if kind is maps else bridge(maps, changed)
             assert not torch.allclose(other[0], out[0], atol=1e-4)
             torch.testing.assert_close(other[1:], out[1:], atol=1e-5, rtol=0)
+
+
+def test_the_bridge_is_its_formula() -> None:
+    """By hand: x_i = block_i([x_(i-1); W_i E_i; V_i H_i]) of all rows, those of x_(i-1) kept; no square maps."""
+    torch.manual_seed(1)
+    bridge = BridgeAdapter((5, 6), 8, width=18, heads=2).eval()
+    maps, states = [torch.randn(2, 5, 4, 2), torch.randn(2, 6, 1, 3)], [torch.randn(2, 9, 8) for _ in range(2)]
+    with torch.no_grad():
+        tokens = torch.empty(2, 0, 18)
+        for number in range(2):
+            rows, columns = maps[number].shape[2:]
+            cells = torch.stack([maps[number][:, :, i, j] for i in range(rows) for j in range(columns)], dim=1)
+            cells = bridge.from_cnn[number](cells) + coded(rows, columns, 18)
+            patches = bridge.from_clip[number](states[number]) + coded(3, 3, 18)
+            held = [patches, cells] if number == 0 else [tokens, cells, patches]
+            tokens = bridge.blocks[number](torch.cat(held, dim=1))[:, :9]
+        expected = torch.nn.functional.layer_norm(tokens, (18,), bridge.norm.weight, bridge.norm.bias)
+        found = bridge(maps, states)
+    for cell in range(9):
+        torch.testing.assert_close(found[:, :, cell // 3, cell % 3], expected[:, cell], atol=1e-5, rtol=0)
+
+
+def coded(rows: int, columns: int, channels: int) -> torch.Tensor:
+    """Positions one by one: sines and cosines of π 2^(4 i / (n - 1)) times the centre's place, n = channels // 4."""
+    count = channels // 4
+    code = torch.zeros(rows * columns, channels)
+    for cell in range(rows * columns):
+        down, across = (cell // columns + 0.5) / rows, (cell % columns + 0.5) / columns
+        for i in range(count):
+            speed = math.pi * 2 ** (4 * i / (count - 1))
+            waves = (math.sin(down * speed), math.cos(down * speed), math.sin(across * speed), math.cos(across * speed))
+            for part, wave in enumerate(waves):
+                code[cell, part * count + i] = wave
+    return code
+
+
+def test_positions_are_sines_and_cosines_of_the_centres() -> None:
+    for size in ((2, 3, 16), (4, 1, 19), (1, 1, 8)):
+        torch.testing.assert_close(positions(*size, torch.device("cpu")), coded(*size), atol=1e-5, rtol=0)
+
+
+def test_new_tokens_are_drawn_with_the_words_spread(ours: Clip) -> None:
+    torch.manual_seed(0)
+    prompt = ForgeryPrompt(ours, (0, 3, 4, 11), general=64, specific=64, layer=64)
+    assert prompt.general is not None and prompt.layerwise is not None and prompt.specific is not None
+    assert prompt.general.std().item() == pytest.approx(0.02, rel=0.1)
+    assert prompt.layerwise.std().item() == pytest.approx(0.02, rel=0.1)
+    last = prompt.specific[2]
+    assert isinstance(last, torch.nn.Linear)
+    assert last.weight.std().item() == pytest.approx(0.02 / 16**0.5, rel=0.05)
+    assert last.bias.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_specific_tokens_are_made_of_the_features_direction(ours: Clip) -> None:
+    torch.manual_seed(2)
+    prompt = ForgeryPrompt(ours, (0, 3, 4, 11), general=0, specific=2, layer=1)
+    image = torch.randn(3, 16)
+    torch.testing.assert_close(prompt(ours, image), prompt(ours, 7.0 * image), atol=1e-6, rtol=0)
 
 
 def test_positions_tell_places_apart_and_agree_between_grids() -> None:

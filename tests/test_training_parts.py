@@ -38,6 +38,15 @@ def test_golden_batches() -> None:
         [(1, 0), (4, 0), (0, 0), (3, 0)],
         [(0, 1), (2, 0), (1, 1), (5, 0)],
     ]
+    longer = epoch_batches([int(number % 3 > 0) for number in range(40)], 8, seed=3, epoch=2)
+    assert [[index for index, _ in batch] for batch in longer] == [
+        [33, 11, 24, 25, 15, 38, 0, 1],
+        [3, 31, 21, 10, 12, 17, 36, 37],
+        [18, 2, 27, 13, 9, 23, 6, 28],
+        [39, 14, 30, 20, 33, 34, 27, 32],
+        [6, 22, 36, 35, 12, 26, 15, 4],
+    ]
+    assert [index for batch in longer for index, again in batch if again] == [33, 27, 6, 36, 12, 15]
 
 
 @settings(max_examples=60, deadline=None)

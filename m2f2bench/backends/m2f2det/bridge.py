@@ -17,7 +17,7 @@ class BridgeAdapter(nn.Module):
     comes out lies on CLIP's grid of patches.
     """
 
-    def __init__(self, cnn_channels: Sequence[int], clip_width: int, width: int = 64, heads: int = 4) -> None:
+    def __init__(self, cnn_channels: Sequence[int], clip_width: int, width: int, heads: int) -> None:
         """One block a depth; `cnn_channels` are those of the CNN's maps."""
         super().__init__()
         self.width = width

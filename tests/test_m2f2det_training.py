@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,17 +54,9 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path, options: 
     whole, _ = fit(tmp_path / "whole", options, **values)
     out = tmp_path / "killed"
     environment = {**ENVIRONMENT, "M2F2BENCH_CACHE": str(tmp_path / "other")}
-    words = [sys.executable, str(SCRIPT), str(out), json.dumps({"options": options, **values})]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        place = latest_checkpoint(out)
-        if place is not None and int(place.name.removeprefix("step-")) >= 5:
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.005)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    told = json.dumps({"options": options, **values, "killed_after": 5})
+    done = subprocess.run([sys.executable, str(SCRIPT), str(out), told], env=environment, timeout=240)
+    assert done.returncode == -signal.SIGKILL and latest_checkpoint(out) == out / "checkpoints" / "step-00000005"
     os.environ["M2F2BENCH_CACHE"] = str(tmp_path / "other")
     again, _ = fit(out, options, **values, resume=True)
     assert curve(again) == curve(whole)

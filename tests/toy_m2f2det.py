@@ -6,6 +6,8 @@ python tests/toy_m2f2det.py OUT '{"options": {"bridge": false}, "epochs": 2, ...
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from m2f2bench.backends.m2f2det.network import PaperNetwork
 from m2f2bench.backends.m2f2det.options import PaperOptions
 from m2f2bench.cards import DetectorCard, merged
 from m2f2bench.settings import InputSettings
+from m2f2bench.training import loop
 from m2f2bench.training.job import FitReport, TrainingJob
 
 CLIP = {
@@ -86,6 +89,21 @@ def fit(out: Path, options: dict[str, Any] | None = None, **values: Any) -> tupl
     return M2F2Detector.fit(job), job
 
 
+def kill_after(step: int) -> None:
+    """Have this process SIGKILL itself once a step's checkpoint is written, which another might see too late."""
+    save = loop.save_checkpoint
+
+    def saved(out: Path, at: int, *rest: Any, **more: Any) -> None:
+        save(out, at, *rest, **more)
+        if at >= step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    loop.save_checkpoint = saved
+
+
 if __name__ == "__main__":
-    report, _ = fit(Path(sys.argv[1]), **json.loads(sys.argv[2]))
+    told = json.loads(sys.argv[2])
+    if "killed_after" in told:
+        kill_after(told.pop("killed_after"))
+    report, _ = fit(Path(sys.argv[1]), **told)
     print(json.dumps(report.curves))

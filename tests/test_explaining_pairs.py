@@ -14,6 +14,7 @@ from m2f2bench.explaining.comparing import Drawn, DrawnPair, compare_drawn
 from m2f2bench.explaining.evidence import ask, load_answers
 from m2f2bench.explaining.scorer import COUNTED, PARTS, score_answers
 from m2f2bench.records import Result
+from m2f2bench.scoring.paired import Difference
 
 
 def scored(folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake.") -> Drawn:
@@ -72,19 +73,27 @@ def test_a16_where_holes_are_wrong_answers_all_count(rules: Path, tmp_path: Path
         assert by["rouge_l"].p is not None and by["verdict_accuracy"].p is not None
 
 
-def test_a16_a_kind_that_one_was_never_asked_is_not_compared(tmp_path: Path) -> None:
-    """Nobody's verdicts on no question: texts are compared, verdicts are not, and say why."""
+def test_a16_a_kind_that_one_never_answered_is_not_left_out(tmp_path: Path) -> None:
+    """One answers no judge question: they count as wrong. Older results left them out, and are not compared in that."""
     card = tmp_path / "both.yaml"
     card.write_text(RULES.replace("name: toy", "name: both").replace("questions: [blind]", "questions: [blind, judge]"))
     ids = questions(card)
     judge = {one for one in ids if one not in set(questions_of(tmp_path, "blind"))}
-    assert len(judge) == 24
+    assert len(judge) == 24 and len(ids) == 96
     whole, part = scored(tmp_path, card, "whole", set()), scored(tmp_path, card, "part", judge)
-    for one, two in ((whole, part), (older(whole), older(part))):
-        by = {d.metric: d for d in compare_drawn({"whole": one, "part": two}).pairs[0].differences if not d.group}
-        assert by["rouge_l"].difference == 0.0 and by["region_f1"].difference == 0.0
-        assert by["verdict_accuracy"].difference is None and by["verdict_accuracy"].p is None
-        assert "measured on" in by["verdict_accuracy"].reason
+
+    def compared(one: Drawn, two: Drawn) -> dict[str, Difference]:
+        pair = compare_drawn({"whole": one, "part": two}).pairs[0]
+        return {d.metric: d for d in pair.differences if not d.group}
+
+    now = compared(whole, part)
+    assert now["rouge_l"].difference == 0.0
+    # "fake" is right of 36 of 72 and of 12 of 24; without the 24 it is right of 36 of 96
+    assert now["verdict_accuracy"].difference == pytest.approx(48 / 96 - 36 / 96)
+    before = compared(older(whole), older(part))
+    assert before["rouge_l"].difference == 0.0 and before["region_f1"].difference == 0.0
+    assert before["verdict_accuracy"].difference is None and before["verdict_accuracy"].p is None
+    assert "measured on questions that are not told" in before["verdict_accuracy"].reason
 
 
 def questions_of(folder: Path, kind: str) -> list[str]:

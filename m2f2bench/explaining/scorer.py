@@ -143,7 +143,7 @@ def _counted(evidence: AnswerEvidence) -> dict[str, str]:
     """12 hex digits over which questions' texts, verdicts and regions count, by PARTS: their ids in order.
 
     Metrics of a part with the same are measured on the same questions. With `missing: drop` those without an answer do
-    not count, and a kind of question that nobody answered never does.
+    not count, and where nobody answered any of a part none of it does.
     """
     answers, explained = evidence.answers, evidence.explained
     masks = (explained.compared, explained.judged, explained.grounded)

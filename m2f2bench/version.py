@@ -3,5 +3,5 @@
 __version__ = "0.5.1"
 DETECTION = "0.5.1"
 """The version that last moved a number of detection: the field `v` of its signatures."""
-ANSWERS = "0.5.0"
+ANSWERS = "0.5.1"
 """The same of answers to questions."""

@@ -13,7 +13,9 @@ from m2f2bench.errors import ScoreError
 from m2f2bench.explaining.comparing import Drawn, DrawnPair, compare_drawn
 from m2f2bench.explaining.evidence import ask, load_answers
 from m2f2bench.explaining.scorer import COUNTED, PARTS, score_answers
+from m2f2bench.leaderboard.board import build_board
 from m2f2bench.records import Result
+from m2f2bench.results import read_stored
 from m2f2bench.scoring.paired import Difference
 
 
@@ -141,3 +143,18 @@ def test_older_results_stay_readable(rules: Path, tmp_path: Path) -> None:
     data = json.loads(json.dumps(drawn.result.to_json()))
     assert COUNTED not in data["details"] and "frame_coverage" not in data
     assert Result.from_json(data) == drawn.result
+
+
+def test_f4_the_best_explainer_of_a_board(rules: Path, tmp_path: Path) -> None:
+    """Looker is better than Parrot in verdicts over all; they have no rows, only resamples."""
+    run_toy(rules, tmp_path / "out", "Looker", "Parrot")
+    folders = [tmp_path / "out" / f"toy_questions.{n}--toy_questions.Faces--toy" for n in ("Looker", "Parrot")]
+    table = build_board(read_stored(folders)).table
+    column = [c.metric for c in table.columns].index("verdict_accuracy")
+    assert [(row.detector, row.cells[column].best) for row in table.rows] == [
+        ("toy_questions.Looker", True),
+        ("toy_questions.Parrot", False),
+    ]
+    (folders[1] / "resamples.parquet").unlink()
+    table = build_board(read_stored(folders)).table
+    assert not any(cell.best for row in table.rows for cell in row.cells), "without the resamples of one nobody knows"

@@ -15,6 +15,7 @@ from toy_pairs import judged, rows, videos
 from toy_units import make_units
 
 import m2f2bench
+from m2f2bench.comparison import Comparison, Pair, distinct_names, pairs_of
 from m2f2bench.errors import ScoreError
 from m2f2bench.leaderboard.board import build_board
 from m2f2bench.results import read_stored
@@ -254,3 +255,33 @@ def test_f4_the_ends_of_a_difference() -> None:
     assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, n_trials=3)["p"] == pytest.approx(2 * 0.5**3)
     assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, n_trials=1)["p"] == 1.0
     assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95)["p"] == pytest.approx(2 / 11)
+
+
+def test_f4_the_best_of_a_column_is_not_the_first_row(tmp_path: Path) -> None:
+    """Rows by manipulation stand in the order of their files; the best is found by its value."""
+    for name, gap in (("a-poor", 0.0), ("m-fair", 0.8), ("z-good", 6.0)):
+        units = videos(80, 2, np.random.default_rng(len(name) + ord(name[0])), gap, methods=2)
+        stored(tmp_path / "board", name, rows(tmp_path / f"{name}.csv", units, method=units.method))
+    (table,) = build_board(read_stored([tmp_path / "board" / "results"])).methods
+    best = [[row.detector for row in table.rows if row.cells[i].best] for i in range(len(table.columns))]
+    assert table.rows[0].detector == "a-poor" and best == [["z-good"]] * 3, "the mean of two methods, and each"
+
+
+def test_f4_what_is_written_of_a_difference() -> None:
+    """A difference without a test is told as such in JSON, and names of two runs are told apart or refused."""
+    units = videos(20, 2, np.random.default_rng(0), 1.0)
+    pair = Paired(*(judged(units, ["tpr_at_fpr1", "auc"]) for _ in range(2)))
+    found = Comparison(
+        "d", "test", "p", "s", {}, ("auc",), 0.95, False, {}, (Pair("a", "b", tuple(differences([pair])[0])),)
+    )
+    told = {(d["metric"], d["group"]): d for d in found.to_json()["differences"]}
+    assert told["tpr_at_fpr1", None]["test"] is None and "resamples" not in told["tpr_at_fpr1", None]
+    assert told["auc", None]["test"] == "cluster bootstrap" and told["auc", None]["resamples"] == 200
+    assert (
+        told["auc", None]["first"] == "a" and told["auc", "m0"]["second"] == "b" and "reason" not in told["auc", "m0"]
+    )
+    assert distinct_names(["x", "x", "y"], ["r/1", "r/2", "r/3"]) == ["r/1", "r/2", "y"]
+    with pytest.raises(ScoreError, match="'r/1' is given twice"):
+        distinct_names(["x", "x"], ["r/1", "r/1"])
+    assert pairs_of(["a", "b", "c"]) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert pairs_of(["a", "b", "c"], "b") == [("b", "a"), ("b", "c")]

@@ -166,3 +166,27 @@ def test_weights_lie_beside_the_card(tmp_path: Path) -> None:
         assert read_card("detectors", tmp_path / "one.yaml").weights_path() == expected  # type: ignore[attr-defined]
     (tmp_path / "one.yaml").write_text("name: one\nbackend: timm\n")
     assert read_card("detectors", tmp_path / "one.yaml").weights_path() is None  # type: ignore[attr-defined]
+
+
+def test_a_board_has_a_column_or_more_and_a_card_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "board.yaml"
+    path.write_text("name: board\ncolumns: [{dataset: synthetic}]\n")
+    card = read_card("leaderboards", path)
+    assert [column.dataset for column in card.columns] == ["synthetic"]  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="frozen"):
+        card.name = "other"
+    path.write_text("name: board\ncolumns: []\n")
+    with pytest.raises(CardError, match="leaderboard card '"):
+        read_card("leaderboards", path)
+    path.write_text("name: board\nlevel: 3\n")
+    with pytest.raises(CardError, match="protocol card '"):
+        read_card("metrics", path)
+
+
+def test_where_a_datasets_root_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An absolute root as it is, one that begins with a dot beside the card, any other in the data folder."""
+    monkeypatch.setenv("M2F2BENCH_DATA", str(tmp_path / "data"))
+    for given, expected in (("/abs/d", "/abs/d"), ("./d", f"{tmp_path}/d"), ("..", f"{tmp_path}/.."), ("d", "data/d")):
+        (tmp_path / "one.yaml").write_text(f"name: one\nadapter: folder\nroot: {given}\n")
+        card = read_card("datasets", tmp_path / "one.yaml")
+        assert card.root_path() == tmp_path / expected  # type: ignore[attr-defined]

@@ -72,8 +72,7 @@ class _Tests:
         try:
             if isinstance(one, Drawn) and isinstance(other, Drawn):
                 return None if column.method else DrawnPair(one, other).difference(column.metric).p
-            if isinstance(one, Drawn) or isinstance(other, Drawn):
-                return None
+            assert isinstance(one, Evidence) and isinstance(other, Evidence)  # one column, one signature
             refuse_incomparable(one.detector, one, other.detector, other)
             pair = Paired(self._judge(column, first), self._judge(column, second))
         except ScoreError:

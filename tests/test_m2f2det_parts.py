@@ -149,6 +149,8 @@ def test_the_bridge_is_its_formula() -> None:
     """By hand: x_i = block_i([x_(i-1); W_i E_i; V_i H_i]) of all rows, those of x_(i-1) kept; no square maps."""
     torch.manual_seed(1)
     bridge = BridgeAdapter((5, 6), 8, width=18, heads=2).eval()
+    assert [block.mlp.fc1.weight.shape for block in bridge.blocks] == [(72, 18), (72, 18)]
+    assert not [name for name, _ in bridge.named_parameters() if name.endswith("k_proj.bias")]  # it has no gradient
     maps, states = [torch.randn(2, 5, 4, 2), torch.randn(2, 6, 1, 3)], [torch.randn(2, 9, 8) for _ in range(2)]
     with torch.no_grad():
         tokens = torch.empty(2, 0, 18)

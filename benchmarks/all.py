@@ -15,6 +15,7 @@ NAMES = (
     "run_overhead",
     "hdf5_read",
     "memory",
+    "resume",
     "intervals",
     "explanation",
     "m2f2det_speed",

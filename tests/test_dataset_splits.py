@@ -116,7 +116,7 @@ def test_a8_a_card_names_some_of_the_adapters_splits(tmp_path: Path) -> None:
     card.write_text("name: d\nadapter: mine.py:OnlyTest\nsplits: [train, test]\n")
     with pytest.raises(CardError, match="dataset 'd': OnlyTest has no split 'train' of its card; known: test"):
         load_dataset(str(card))
-    card.write_text("name: d\nadapter: ddvqa\nroot: ddvqa\nsplits: [train, val, test]\n")
+    card.write_text(f"name: d\nadapter: ddvqa\nroot: {tmp_path}\nsplits: [train, val, test]\n")
     with pytest.raises(CardError, match="has no split 'val' of its card"):
         load_dataset(str(card))
 

@@ -54,7 +54,7 @@ def test_scored_again_the_numbers_are_the_same(cli, judged: Path, tmp_path: Path
     assert outcome.status == 0, outcome.err
     again = json.loads(outcome.out)
     wanted = json.loads((place / "result.json").read_text())
-    known_to_runs = ("signature", "measured", "detector_card", "training_datasets")
+    known_to_runs = ("signature", "measured", "detector_card", "training_datasets", "predicted")
     for part in wanted.keys() - set(known_to_runs):
         assert again[part] == wanted[part], part
     controls = [folder for result, folder in zip(found, found.folders, strict=True) if "control-" in result.detector]

@@ -201,7 +201,7 @@ def test_consistency_counts_agreement_with_the_own_score() -> None:
     scores = np.array([0.5, 0.49, 0.2, 0.9, 0.9, np.nan, 0.9])
     asked = np.array([True] * 6 + [False])
     one = consistency(verdicts, scores, asked)
-    assert one.has.tolist() == [True] * 5 + [False] * 2
-    assert value(one) == 2 / 5
+    assert one.has.tolist() == [True] * 6 + [False]
+    assert value(one) == 2 / 6  # a verdict beside no score agrees with nothing
     constant = consistency(["fake"] * 4, np.array([0.9, 0.8, 0.7, 0.1]), np.ones(4, dtype=bool))
     assert value(constant) == 0.75  # the detector's commoner call

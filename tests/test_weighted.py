@@ -76,7 +76,7 @@ def test_more_scores_than_levels_are_joined_evenly(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(samples, "JOINED_LEVELS", 10)
     rng = np.random.default_rng(6)
     scores = np.concatenate([rng.random(300), np.repeat(0.811, 200), rng.random(100) ** 4])
-    levels, level = make_levels(scores, cuts, True)
+    levels, level = make_levels(scores, cuts, 200)
     assert 10 <= len(levels) <= 10 + len(cuts) + 15
     assert (np.diff(levels.high) < 0).all() and (levels.low <= levels.high).all()
     assert (levels.high[1:] < levels.low[:-1]).all(), "levels do not overlap"
@@ -92,8 +92,8 @@ def test_more_scores_than_levels_are_joined_evenly(monkeypatch: pytest.MonkeyPat
         assert not any(own.min() < cut <= own.max() for cut in cuts)
         assert levels.bin[i] == sum(own.max() > edge for edge in edges)
     few = scores[:200]
-    for joined, drawn in ((True, few), (False, scores)):
-        assert len(make_levels(drawn, cuts, joined)[0]) == len(set(drawn.tolist())), "up to MAX_LEVELS none is joined"
+    for most, drawn in ((200, few), (0, scores)):
+        assert len(make_levels(drawn, cuts, most)[0]) == len(set(drawn.tolist())), "up to that many none is joined"
 
 
 def test_more_clusters_than_are_drawn_are_joined_at_random(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,27 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from torch import nn
 from toy_explainer import card_file, detector_folder
-from toy_generation import DEEPFAKE, END, FAMILIES, IMAGE, WIDTH, Request, generate, language, naive, text_of
+from toy_generation import (
+    DEEPFAKE,
+    END,
+    FAMILIES,
+    IMAGE,
+    WIDTH,
+    Request,
+    generate,
+    language,
+    naive,
+    slots_of,
+    text_of,
+)
 from toy_masks import spied, without_key
 from toy_training import frames, read
 from toy_vlm import tiny_idefics
 
 from m2f2bench.backends.keys import with_keys
+from m2f2bench.backends.llm.batch import Batch
+from m2f2bench.backends.llm.generate import Generator
+from m2f2bench.backends.llm.generation_settings import GenerationSettings
 from m2f2bench.backends.llm.splice import (
     IGNORED,
     Example,
@@ -168,6 +183,11 @@ def test_b1_an_output_layer_that_is_not_to_be_had(how: str, passes: int) -> None
     assert model.passes == passes and not model.head._forward_pre_hooks
 
 
+def test_an_image_without_tokens_leaves_the_words() -> None:
+    words = torch.randn(2, 3, 4)
+    assert torch.equal(splice(words, torch.zeros(2, 0, 4), torch.full((2, 3), -1)), words)
+
+
 def test_b1_nothing_to_learn_is_a_loss_of_nothing() -> None:
     model = language().model
     batch = pad_right(EXAMPLES[:1], visual=2, forgery=3)
@@ -209,6 +229,33 @@ def test_b1_generation_gives_every_position_a_key(start: Sequence[int], monkeypa
     monkeypatch.undo()
     assert [one.text for one in found] == [text_of(own, naive(own, one, 5)) for one in requests]
     assert END not in [request.prompt[-1] for request in requests]
+
+
+@pytest.mark.parametrize("lengths", [(3, 3, 3, 3, 3, 3, 3, 3, 3), (1, 6, 2, 5, 3, 4, 1, 6, 2)])
+def test_rows_take_the_places_of_finished_ones(lengths: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of many lengths, three at a time: also where nothing is padded at first; no column is padding alone."""
+    own, ends = language(), frozenset(range(0, 400, 5))
+    requests = [Request(0, (0, 17, IMAGE, 40, *range(50 + 9 * n, 50 + 9 * n + k))) for n, k in enumerate(lengths)]
+    joined: list[tuple[bool, Batch]] = []
+    join = Batch.join
+
+    def spy(self: Batch, places: list[int], other: Batch) -> None:
+        padded = self.mask is not None
+        join(self, places, other)
+        mask = self.own_mask()
+        assert mask is not None and mask[:, 0].any() and mask[:, -1].all()
+        assert mask.sum(1).tolist() == [row.length + len(row.tokens) - 1 - self.common for row in self.rows]
+        joined.append((padded, self))
+
+    monkeypatch.setattr(Batch, "join", spy)
+    found = Generator(own, GenerationSettings(max_new_tokens=9, batch_size=3), ends).answer(requests, slots_of)
+    assert len(joined) > 1 and joined[0][0] == (len(set(lengths)) > 1)
+    for request, one in zip(requests, found, strict=True):
+        tokens = naive(own, request, 9)
+        last = next((n for n, token in enumerate(tokens) if token in ends), len(tokens) - 1)
+        kept = tokens[: last + 1]
+        assert one.tokens_out == len(kept)
+        assert one.text == text_of(own, kept[:-1] if kept[-1] in ends else kept)
 
 
 def test_b1_vision_language_models_give_every_position_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,9 @@ def test_the_map_weights_the_pooling() -> None:
         assert not torch.allclose(judged.logits, even.logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"bridge": False}, {"map_weighting": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"bridge": False}, {"map_weighting": False}, {"clip": {"config": {"projection_dim": 24}}}]
+)
 def test_the_logits_are_the_papers_formula(options: dict[str, Any]) -> None:
     """F^0, f^0 and the head put together by hand from the network's parts."""
     network = toy_network(**options).eval()

@@ -97,7 +97,10 @@ def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str
 
 def refuse_incomparable(one: str, first: Evidence, other: str, second: Evidence) -> None:
     """Raise ScoreError unless both judged the same frames by the same rules, and these come to the same units."""
-    refuse_differing(one, first.measured, other, second.measured)
+    try:
+        refuse_differing(one, first.measured, other, second.measured)
+    except ScoreError as error:
+        raise ScoreError(f"{error}{_column(first, second)}") from None
     scored, also = first.rows.status == "ok", second.rows.status == "ok"
     rule = first.protocol.missing
     if not (scored == also).all() and "drop" in (rule.frames, rule.videos):
@@ -114,14 +117,16 @@ def refuse_incomparable(one: str, first: Evidence, other: str, second: Evidence)
 
 
 def _column(first: Evidence, second: Evidence) -> str:
-    """Which column of the rows makes the units differ, and what mends it."""
+    """Which column of the same frames' rows is another one, and what mends it; empty where none is."""
+    if not np.array_equal(first.rows.frame, second.rows.frame):
+        return ""
     for name in ("identity", "picture"):
         mine, theirs = getattr(first.rows, name), getattr(second.rows, name)
         if len(differ := np.flatnonzero(mine != theirs)):
             at = differ[0]
             return (
-                f": column {name} is not the same in {len(differ)} of {len(mine)} frames, first "
+                f"; column {name} is not the same in {len(differ)} of {len(mine)} frames, first "
                 f"'{first.rows.frame[at]}' ({str(mine[at])!r} / {str(theirs[at])!r}); give the same {name} in both"
                 f", or in neither"
             )
-    return ": judge both on the same rows"
+    return ""

@@ -16,7 +16,7 @@ from m2f2bench.explaining.scorer import COUNTED, PARTS, score_answers
 from m2f2bench.leaderboard.board import build_board
 from m2f2bench.records import Result
 from m2f2bench.results import read_stored
-from m2f2bench.scoring.paired import Difference
+from m2f2bench.scoring.paired import AGREE, Difference
 
 
 def scored(folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake.") -> Drawn:
@@ -115,6 +115,12 @@ def test_a2_resamples_of_other_clusters_are_not_subtracted(rules: Path, tmp_path
     short = replace(other, draws={g: {n: v[:100] for n, v in own.items()} for g, own in other.draws.items()})
     d = DrawnPair(first, short).difference("rouge_l")
     assert d.p is None and d.ci is None and d.reason == "no interval: the numbers of resamples differ"
+    none = DrawnPair(first, replace(other, draws={})).difference("rouge_l")
+    assert (none.difference, none.p, none.reason) == (
+        0.0,
+        None,
+        "",
+    ) and none.first == none.second != 0.0 == d.difference
 
 
 def test_a2_one_and_the_same_answers_do_not_differ(rules: Path, tmp_path: Path) -> None:
@@ -158,3 +164,12 @@ def test_f4_the_best_explainer_of_a_board(rules: Path, tmp_path: Path) -> None:
     (folders[1] / "resamples.parquet").unlink()
     table = build_board(read_stored(folders)).table
     assert not any(cell.best for row in table.rows for cell in row.cells), "without the resamples of one nobody knows"
+
+
+def test_f4_two_who_are_right_throughout_are_not_known_to_be_equal(rules: Path, tmp_path: Path) -> None:
+    """Of the fakes both say fake, in other words: no difference, and no interval that has no width."""
+    first = scored(tmp_path, rules, "first", set())
+    other = scored(tmp_path, rules, "other", set(), "This face is a fake one.")
+    found = compare_drawn({"first": first, "other": other})
+    (d,) = [one for one in found.pairs[0].differences if (one.metric, one.group) == ("verdict_accuracy", "fake")]
+    assert (d.difference, d.p, d.ci, d.reason) == (0.0, 1.0, None, AGREE) and not found.oracle

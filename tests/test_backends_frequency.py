@@ -41,7 +41,7 @@ def test_profile_is_the_mean_over_rings_of_the_full_spectrum() -> None:
     """Against a plain double loop over all coefficients, on an even and an odd side."""
     grey = generator("ring").uniform(0, 255, size=(24, 31)).astype(np.float32)
     window = np.outer(np.hanning(26)[1:-1], np.hanning(33)[1:-1])
-    power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
+    power = np.abs(np.fft.fft2((grey - grey.mean(dtype=np.float64)) * window)) ** 2
     rings: dict[int, list[float]] = {}
     for y, fy in enumerate(np.fft.fftfreq(24)):
         for x, fx in enumerate(np.fft.fftfreq(31)):

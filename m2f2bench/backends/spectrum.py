@@ -83,7 +83,8 @@ def radial_profile(grey: npt.NDArray[np.float32]) -> Floats:
     """
     height, width = grey.shape
     window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[None, 1:-1]
-    power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2
+    level = grey.mean(dtype=np.float64)  # in float32 it depends on the order of the pixels, and on numpy's version
+    power = np.abs(np.fft.rfft2((grey - level) * window)) ** 2
     bins, weight = radial_bins(height, width)
     total = np.bincount(bins, weights=power.ravel() * weight, minlength=BINS + 1)[:BINS]
     count = np.bincount(bins, weights=weight, minlength=BINS + 1)[:BINS]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..records import Floats, Image
 
-VERSION = "2"
+VERSION = "1"
 """Of the features: weights fitted on another version are refused."""
 BINS = 56
 """Radial bins between 0 and 0.5 cycles per pixel: two per bin and cycle of a 224-pixel crop."""

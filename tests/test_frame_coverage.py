@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 from toy_units import make_rows
 
 import m2f2bench
@@ -267,3 +268,40 @@ def test_f4_what_is_drawn_is_named_by_what_it_is() -> None:
     assert to_units(make_rows(*lines[1:]), frame).clustered_by == "frame"
     assert to_units(make_rows(), frame).clustered_by == "frame"
     assert FEWEST_CLUSTERS == 10, "another number moves every interval of people who are joined to few groups"
+
+
+def run_folder(folder: Path, score: np.ndarray, status: np.ndarray | None = None) -> Path:
+    """A run's folder of 200 frames, every second one fake."""
+    n = len(score)
+    frame, ok = [f"f{i:03d}" for i in range(n)], np.array(["ok"] * n, dtype=object)
+    table = pd.DataFrame({"frame": frame, "label": np.arange(n) % 2, "score": score})
+    table["status"] = ok if status is None else status
+    folder.mkdir()
+    table.to_parquet(folder / PREDICTIONS)
+    result = m2f2bench.score(folder / PREDICTIONS, detector=folder.name)
+    (folder / "result.json").write_text(json.dumps(result.to_json()))
+    return folder
+
+
+def test_f4_check_compares_what_has_a_score_then_and_now(cli, tmp_path: Path) -> None:
+    """As many frames failed as then, but others: on the 160 in common the two are the same; the note counts them."""
+    score = np.random.default_rng(0).uniform(size=200)
+    status = {name: np.array(["ok"] * 200, dtype=object) for name in ("then", "now")}
+    status["then"][:20], status["now"][20:40] = "error", "no_face"
+    folders = [run_folder(tmp_path / name, score, status[name]) for name in ("then", "now")]
+    outcome = cli("check", folders[0], "--run", folders[1])
+    assert outcome.status == 0, outcome
+    note = "compared on the 160 frames that have a score then and now: 20 have one then alone, 20 now alone"
+    assert note in outcome.out
+    auc = roc_auc_score(np.arange(40, 200) % 2, score[40:])
+    assert f"auc                {auc:.4f} -> {auc:.4f}, +0.0000" in outcome.out
+
+
+def test_f4_check_tells_a_metric_that_is_gone(cli, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folders = [run_folder(tmp_path / n, rng.uniform(0, top, 200)) for n, top in (("then", 1.0), ("now", 0.4))]
+    outcome = cli("check", folders[0], "--run", folders[1], "-m", "precision")
+    assert outcome.status == 1 and "precision fell from 0." in outcome.err and "to null" in outcome.err
+    back = cli("check", folders[1], "--run", folders[0], "-m", "precision", "-m", "auc")
+    assert back.status == 0 and "?    precision          null -> 0." in back.out, back
+    assert "compared on" not in back.out, "all frames have a score then and now"

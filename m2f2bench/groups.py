@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+Value = TypeVar("Value", bound=Hashable)
+
+
+def factorize(values: Iterable[Value]) -> tuple[npt.NDArray[np.int64], list[Value]]:
+    """A code for each value, int64 [N], the same for equal ones, from 0 in order of first occurrence; values by code.
+
+    Not pandas': below version 3 it compares strings up to their first NUL, and so makes one video of many.
+    """
+    import numpy as np
+
+    known: dict[Value, int] = {}
+    codes = np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
+    return codes, list(known)
 
 
 def connected(videos: Sequence[Hashable], identities: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
@@ -18,17 +32,14 @@ def connected(videos: Sequence[Hashable], identities: Sequence[Sequence[str]]) -
     components first occur. `videos` are names or numbers, the same where it is the same video.
     """
     import numpy as np
-    import pandas as pd
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    video, _ = pd.factorize(np.asarray(videos, dtype=object))
+    video, names = factorize(videos)
     counts = np.array([len(people) for people in identities], dtype=np.int64)
-    person, people = pd.factorize(np.array([p for group in identities for p in group], dtype=object))
-    n_videos = int(video.max()) + 1 if len(video) else 0
-    nodes = n_videos + len(people)
-    edges = (np.repeat(video, counts), n_videos + person)
+    person, people = factorize(p for group in identities for p in group)
+    nodes = len(names) + len(people)
+    edges = (np.repeat(video, counts), len(names) + person)
     graph = coo_array((np.ones(len(person), dtype=np.int8), edges), shape=(nodes, nodes))
     _, component = connected_components(graph, directed=False)
-    codes, _ = pd.factorize(component[video])
-    return np.asarray(codes, dtype=np.int64)
+    return factorize(component[video].tolist())[0]

@@ -183,7 +183,7 @@ def question_hash(answers: Answers, pixels: Mapping[str, str]) -> str:
     """12 hex digits over what was asked: each question's id, frame, method, label, kind, region, text, references, and
     the frame's pixel digest, `pixels` by frame id."""
     digest = hashlib.sha256()
-    for i in np.argsort(answers.question.astype(str), kind="stable"):
+    for i in np.argsort(answers.question, kind="stable"):
         parts = [getattr(answers, name)[i] for name in ("question", "frame", "method", "kind", "region", "asked")]
         parts += [str(answers.label[i]), pixels.get(answers.frame[i], ""), *answers.references[i]]
         digest.update("\x1f".join(parts).encode("utf-8", "surrogatepass") + b"\x1e")
@@ -199,7 +199,7 @@ def altered_hash(altered: Mapping[str, Iterable[str]], frames: Iterable[str]) ->
 def answers_hash(answers: Answers) -> str:
     """64 hex digits over the answers themselves, in the order of their questions' ids: ids, statuses, texts, scores."""
     digest = hashlib.sha256()
-    for i in np.argsort(answers.question.astype(str), kind="stable"):
+    for i in np.argsort(answers.question, kind="stable"):
         parts = [answers.question[i], answers.status[i], answers.text[i], repr(float(answers.score[i]))]
         digest.update("\x1f".join(parts).encode("utf-8", "surrogatepass") + b"\x1e")
     return digest.hexdigest()

@@ -128,16 +128,22 @@ def user_classes(cls: type) -> tuple[type, ...]:
 
 def class_name(cls: type) -> str:
     """Return `module.Class`; of a class that was loaded from a file by its path, the folder is no part of it."""
-    module = cls.__module__
+    module = module_name(cls)
     if module.startswith(FROM_FILE):
         module = module.removeprefix(FROM_FILE).rpartition("_")[0]
     return f"{module}.{cls.__qualname__}"
 
 
+def module_name(cls: type) -> str:
+    """Return the name of a class's module; "" for a type compiled by Cython that hides it behind a descriptor."""
+    name = cls.__module__
+    return name if isinstance(name, str) else ""
+
+
 def installed(cls: type) -> tuple[str, ...]:
     """Return name and version of the package that a class was installed with; nothing for this package and for none."""
-    top = cls.__module__.partition(".")[0]
-    if top in ("builtins", "__main__", PACKAGE.name) or cls.__module__.startswith(FROM_FILE) or _own_file(cls):
+    top = module_name(cls).partition(".")[0]
+    if top in ("", "builtins", "__main__", PACKAGE.name) or top.startswith(FROM_FILE) or _own_file(cls):
         return ()
     return (f"{top} {_version(top)}",)
 
@@ -175,12 +181,12 @@ def _model_files(folder: Path) -> list[Path]:
 
 def is_typed(cls: type) -> bool:
     """Whether a class was typed into a session, so that it has no file."""
-    module = sys.modules.get(cls.__module__)
-    return cls.__module__ == "__main__" and getattr(module, "__file__", None) is None
+    module = sys.modules.get(module_name(cls))
+    return module_name(cls) == "__main__" and getattr(module, "__file__", None) is None
 
 
 def _own_file(cls: type) -> list[Path]:
-    module = sys.modules.get(cls.__module__)
+    module = sys.modules.get(module_name(cls))
     file = getattr(module, "__file__", None)
     if not isinstance(module, types.ModuleType) or not isinstance(file, str):
         return []

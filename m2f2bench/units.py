@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .cards import ProtocolCard
 from .errors import ScoreError
-from .groups import connected
+from .groups import connected, factorize
 from .records import FAKE, REAL
 from .rules import Aggregation, MissingRule
 from .scoring.answers import Answers
@@ -94,12 +94,10 @@ def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
 
 def _codes(*names: Strings) -> Codes:
     """A code per row, the same where all of its names are: from 0 in the order of first occurrence."""
-    import pandas as pd
-
     codes = np.zeros(len(names[0]), dtype=np.int64)
     for column in names:
-        own, distinct = pd.factorize(column)
-        codes = np.asarray(pd.factorize(codes * len(distinct) + own)[0], dtype=np.int64)
+        own, distinct = factorize(column)
+        codes, _ = factorize((codes * len(distinct) + own).tolist())
     return codes
 
 

@@ -218,6 +218,15 @@ def test_f4_the_interval_of_an_auc_is_that_of_its_units() -> None:
         auc_interval(np.ones(4, dtype=np.int64), np.linspace(0, 1, 4), np.arange(4))
 
 
+def test_f4_an_auc_is_resampled_a_thousand_times_by_default_and_not_at_all_where_none_is_asked() -> None:
+    units = drawn_units()
+    plain = auc_interval(units.label, units.score, units.cluster)
+    asked = auc_interval(units.label, units.score, units.cluster, resamples=1000, seed=0, level=0.95)
+    assert plain == asked != auc_interval(units.label, units.score, units.cluster, resamples=1001)
+    for clusters in (units.cluster, np.arange(len(units.label))):
+        assert auc_interval(units.label, units.score, clusters, resamples=0)[1] is None
+
+
 def test_f4_members_by_hand() -> None:
     """Clusters: 0 real, 1 real and fake, 2 fake of m, 3 fakes of m and n."""
     units = make_units([0, 0, 1, 1, 1, 1], [0.5] * 6, ["original", "original", "m", "m", "m", "n"], [0, 1, 1, 2, 3, 3])

@@ -7,6 +7,7 @@ import decimal
 import io
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -229,9 +230,11 @@ def test_a_million_ties(tmp_path: Path) -> None:
     assert result.metrics["auc"].n_real == n and result.metrics["auc"].ci is not None
 
 
+UNWRITTEN = "\x00" if sys.version_info < (3, 11) else ""
+"""What Python's own csv refuses to write."""
 CELL = st.one_of(
     st.sampled_from(["0", "1", "real", "fake", "0.5", "0.25", "1.0", "", " ", "nan", "-1", "a", "b", "ok", "é\n,\"'"]),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters=UNWRITTEN), max_size=6),
     st.floats().map(repr),
 )
 NAMES = st.sampled_from(["id", "label", "score", "video", "method", "status", "identity", "x", "frame", ""])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..groups import factorize
 from .facts import Facts
 from .files import FileFacts
 
@@ -104,9 +105,8 @@ class Encoder:
         return np.hstack(parts)
 
 
-def _codes(values: Sequence[object]) -> npt.NDArray[np.int64]:
-    codes, _ = pd.factorize(np.array(values, dtype=object))
-    return np.asarray(codes, dtype=np.int64)[:, None]
+def _codes(values: Sequence[Hashable]) -> npt.NDArray[np.int64]:
+    return factorize(values)[0][:, None]
 
 
 def _setting(file: FileFacts | None) -> str:

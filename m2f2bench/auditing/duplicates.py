@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..groups import factorize
 from ..records import Frame
 from .facts import Facts
 from .pairs import APART, PEOPLE, SHARED, UNKNOWN, Counter, Kind, Pair, Table, equal_pairs, near_pairs
@@ -56,14 +57,15 @@ def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
     kept = [(f.frame, f.pixels, f.file) for f in facts if f.pixels is not None]
     frames = [frame for frame, _, _ in kept]
     table = Table.of(frames)
-    pixels, _ = pd.factorize(np.array([look.pixels for _, look, _ in kept], dtype=object))
-    files, _ = pd.factorize(np.array([None if file is None else file.digest for _, _, file in kept], dtype=object))
+    pixels, _ = factorize(look.pixels for _, look, _ in kept)
+    known = np.array([file is not None for _, _, file in kept], dtype=np.bool_)
+    files, _ = factorize(None if file is None else file.digest for _, _, file in kept)
     exact, same_bytes = Counter(table, (SHARED, APART, UNKNOWN)), 0
-    for first, second in equal_pairs(pixels.astype(np.int64)):
+    for first, second in equal_pairs(pixels):
         counted = _counted(table, first, second)
         first, second = first[counted], second[counted]
         exact.add(first, second, np.zeros(len(first), dtype=np.int64))
-        same_bytes += int(((files[first] == files[second]) & (files[first] >= 0)).sum())
+        same_bytes += int(((files[first] == files[second]) & known[first]).sum())
     seen = pd.DataFrame({"split": table.split, "video": table.video, "pixels": pixels})
     hashes = np.array([look.phash for _, look, _ in kept], dtype=np.uint64)
     thumbs = _standardised([look.thumb for _, look, _ in kept])

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from ..groups import factorize
 from ..records import Frame
 
 Codes = npt.NDArray[np.int64]
@@ -45,14 +45,14 @@ class Table:
     @classmethod
     def of(cls, frames: Sequence[Frame]) -> Table:
         """The codes of frames; a video's name with its manipulation is the same video in every split."""
-        codes, _ = pd.factorize(np.array([p for f in frames for p in f.identities], dtype=object))
+        codes, _ = factorize(p for f in frames for p in f.identities)
         counts = np.array([len(f.identities) for f in frames], dtype=np.int64)
         people = np.full((len(frames), max(1, int(counts.max(initial=0)))), -1, dtype=np.int64)
         people[np.arange(people.shape[1]) < counts[:, None]] = codes
-        split, _ = pd.factorize(np.array([f.split for f in frames], dtype=object))
-        video, _ = pd.factorize(np.array([f.clip for f in frames], dtype=object))
+        split, _ = factorize(f.split for f in frames)
+        video, _ = factorize(f.clip for f in frames)
         label = np.array([f.label for f in frames], dtype=np.int64)
-        return cls(split.astype(np.int64), video.astype(np.int64), label, people)
+        return cls(split, video, label, people)
 
     def relation(self, first: Codes, second: Codes) -> Codes:
         """For each pair of rows its place in `PEOPLE`."""

@@ -92,7 +92,7 @@ def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe
 
 def _strata(splits: Sequence[str], label: Codes) -> Codes:
     """Each frame's split as a code, or 0 for all where a split has one class only."""
-    names, codes = np.unique(np.array(splits), return_inverse=True)
+    names, codes = np.unique(np.array(splits, dtype=object), return_inverse=True)
     both = all(len(np.unique(label[codes == code])) == 2 for code in range(len(names)))
     return codes.astype(np.int64) if both else np.zeros(len(codes), dtype=np.int64)
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..errors import CardError, DataError, ScoreError
 from ..fingerprint import frame_digests
+from ..groups import factorize
 from ..loading import Dataset, load_dataset, load_explanation
 from ..protocol import spread_by_method
 from ..records import Answer, Frame, Question, Result, question_digest
@@ -114,12 +115,11 @@ def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
 
     With `frame` the questions of an image are drawn together.
     """
-    _, first, inverse = np.unique(answers.frame.astype(str), return_index=True, return_inverse=True)
+    frame, _ = factorize(answers.frame)
     once = np.zeros(len(answers), dtype=bool)
-    once[first] = True
-    order = np.argsort(np.argsort(first))  # from the sorted names to the order of first occurrence
+    once[np.unique(frame, return_index=True)[1]] = True
     codes, by = clusters(answers.only(once), wanted)
-    return codes[order][inverse], int(codes.max(initial=-1)) + 1, by
+    return codes[frame], int(codes.max(initial=-1)) + 1, by
 
 
 def ask(
@@ -183,7 +183,7 @@ def gather_answers(
     n = len(asked.questions)
     altered = altered_hash(asked.altered, asked.pixels) if "region_f1" in asked.protocol.metrics else "none"
     codes, _, by_what = question_clusters(columns, asked.protocol.bootstrap.cluster)
-    drawn = drawn_field(by_what, codes[np.argsort(columns.question.astype(str), kind="stable")].tolist())
+    drawn = drawn_field(by_what, codes[np.argsort(columns.question, kind="stable")].tolist())
     fields = answer_fields(
         asked.dataset.name,
         asked.split,

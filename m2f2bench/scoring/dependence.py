@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..groups import factorize
+
 if TYPE_CHECKING:
     from .rows import Strings
 
@@ -57,9 +59,8 @@ def _derange(rows: Codes, frame: Strings, rng: np.random.Generator) -> Codes:
     group: no row can then meet its own frame, unless one frame has more than half of all rows.
     """
     order = rng.permutation(len(rows))
-    names = frame[rows[order]]
-    _, first, group = np.unique(names.astype(str), return_index=True, return_inverse=True)
-    order = order[np.argsort(first[group], kind="stable")]
+    group, _ = factorize(frame[rows[order]])
+    order = order[np.argsort(group, kind="stable")]
     sizes = np.bincount(group)
     if len(sizes) < 2:
         return np.full(len(rows), -1, dtype=np.int64)

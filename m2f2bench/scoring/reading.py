@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ScoreError, first_line, near
+from ..groups import factorize
 from ..records import FAKE, ORIGINAL, REAL, STATUSES
 from .rows import Rows, Strings
 
@@ -164,7 +165,7 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
     _first_bad(path, _repeated(ids), lambda i: f"repeats the id {_quoted(ids[i])}")
     label = _labels(path, texts["label"])
     status = text("status", np.full(n, "ok", dtype=object))
-    known = np.isin(status.astype(str), STATUSES)
+    known = np.array([word in STATUSES for word in status.tolist()], dtype=np.bool_)
     _first_bad(path, ~known, lambda i: f"has the status {_quoted(status[i])}{near(str(status[i]), STATUSES)}")
     score, status = _scores(path, found["score"], status)
     method = text("method", np.where(label == REAL, ORIGINAL, "fake").astype(object))
@@ -216,15 +217,14 @@ def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
 
 
 def _repeated(ids: Strings) -> npt.NDArray[np.bool_]:
-    import pandas as pd
-
-    return np.asarray(pd.Series(ids, dtype=object).duplicated().to_numpy())
+    codes, distinct = factorize(ids)
+    first = np.full(len(distinct), len(ids))
+    np.minimum.at(first, codes, np.arange(len(ids)))
+    return np.asarray(first[codes] != np.arange(len(ids)))
 
 
 def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
-    import pandas as pd
-
-    codes, words = pd.factorize(texts)
+    codes, words = factorize(texts)
     values = np.array([LABEL_WORDS.get(word.lower(), -1) for word in words], dtype=np.int64)
     label = np.asarray(values[codes], dtype=np.int64)
     _first_bad(path, label < 0, lambda i: f"has the label {_quoted(texts[i])}: 0, 1, real or fake is wanted")

@@ -152,6 +152,20 @@ def test_a3_work_is_bounded_and_what_is_not_reached_is_a_bound(monkeypatch: pyte
     assert found[0].draws == 500 and found[0].bound and found[0].p == pytest.approx(2 / 501)
 
 
+def test_f4_further_draws_are_made_in_pieces_that_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+
+    def recorded(n_clusters: int, stop: int, seed: int, width: int, **rest: int):
+        widths.append(width)
+        return cluster_draws(n_clusters, stop, seed, width, **rest)
+
+    monkeypatch.setattr(tails, "cluster_draws", recorded)
+    monkeypatch.setattr(tails, "PIECE", 1000)
+    units = [videos(40, 2, np.random.default_rng(i), g) for i, g in ((0, 5.0), (1, 0.0))]
+    differences([Paired(*(judged(u, ["auc"]) for u in units))], tests=50)
+    assert widths and max(widths) <= 1000 // 40
+
+
 def test_a3_joined_scores_do_not_move_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two detectors that differ by less than joining moves them: further draws keep to the true difference."""
     rng = np.random.default_rng(3)

@@ -10,7 +10,7 @@ import pytest
 from toy_questions import FACES, RULES, answer_lines, run_toy
 
 from m2f2bench.errors import ScoreError
-from m2f2bench.explaining.comparing import Drawn, DrawnPair, compare_drawn
+from m2f2bench.explaining.comparing import Drawn, DrawnPair, compare_drawn, load_drawn
 from m2f2bench.explaining.evidence import ask, load_answers
 from m2f2bench.explaining.scorer import COUNTED, PARTS, score_answers
 from m2f2bench.leaderboard.board import build_board
@@ -173,3 +173,25 @@ def test_f4_two_who_are_right_throughout_are_not_known_to_be_equal(rules: Path, 
     found = compare_drawn({"first": first, "other": other})
     (d,) = [one for one in found.pairs[0].differences if (one.metric, one.group) == ("verdict_accuracy", "fake")]
     assert (d.difference, d.p, d.ci, d.reason) == (0.0, 1.0, None, AGREE) and not found.oracle
+
+
+def test_f4_a_run_is_scored_again_where_a_protocol_or_a_dataset_is_named(rules: Path, tmp_path: Path) -> None:
+    run_toy(rules, tmp_path / "out", "Looker")
+    folder = tmp_path / "out" / "toy_questions.Looker--toy_questions.Faces--toy"
+    stored = load_drawn(folder)
+    (folder / "resamples.parquet").unlink()
+    with pytest.raises(ScoreError, match="has no resamples beside it"):
+        load_drawn(folder)
+    assert load_drawn(folder, dataset=FACES).result.metrics == stored.result.metrics
+
+
+def test_f4_who_has_no_value_is_told_beside_who_has_one(tmp_path: Path) -> None:
+    """One answers judge questions only, which have no reference texts."""
+    card = tmp_path / "both.yaml"
+    rules = RULES.replace("name: toy", "name: both\nmissing: drop")
+    card.write_text(rules.replace("questions: [blind]", "questions: [blind, judge]"))
+    whole = scored(tmp_path, card, "whole", set())
+    part = scored(tmp_path, card, "part", set(questions_of(tmp_path, "blind")))
+    (pair,) = compare_drawn({"whole": whole, "part": part}, ["rouge_l"]).pairs
+    for d in pair.differences:
+        assert d.first is not None and d.second is None and d.difference is None

@@ -53,7 +53,7 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 def mutants(tree: ast.Module) -> Iterator[tuple[int, str, ast.Module]]:
     """Every single mistake: the line, what it is, and the module with it."""
-    passed_over = set(in_annotations(tree))
+    passed_over = set(without_effect(tree))
     for number, node in enumerate(ast.walk(tree)):
         if id(node) in passed_over:
             continue
@@ -64,13 +64,15 @@ def mutants(tree: ast.Module) -> Iterator[tuple[int, str, ast.Module]]:
             yield getattr(node, "lineno", 0), what, whole
 
 
-def in_annotations(tree: ast.Module) -> Iterator[int]:
-    """The ids of nodes in annotations, which change nothing."""
+def without_effect(tree: ast.Module) -> Iterator[int]:
+    """The ids of nodes in annotations, in `@dataclass(...)` and in `strict=`, on which no value depends."""
     for node in ast.walk(tree):
-        for name in ("annotation", "returns"):
-            note = getattr(node, name, None)
-            if note is not None:
-                yield from (id(inner) for inner in ast.walk(note))
+        found = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        found += getattr(node, "decorator_list", [])
+        found += [node] if isinstance(node, ast.keyword) and node.arg == "strict" else []
+        for top in found:
+            if top is not None:
+                yield from (id(inner) for inner in ast.walk(top))
 
 
 def changes(node: ast.AST) -> Iterator[tuple[str, object]]:

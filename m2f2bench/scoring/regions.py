@@ -12,7 +12,8 @@ import numpy as np
 
 from . import verdict_words as words
 from .statistic import Bools, Statistic, Sums, ratio
-from .verdict import PICTURE, f1_of, sentences, verdicts_by_subject
+from .prose import PICTURE, sentences, verdicts_by_subject
+from .verdict import f1_of
 
 WORDS = Path(__file__).with_name("regions.yaml")
 """The words of regions, faults and merits."""
@@ -21,16 +22,22 @@ LONGEST = 40
 """Letters of the longest word that is stemmed; the stemmer's own recursion grows with a word's length."""
 
 _DETERMINERS = frozenset(("the", "his", "her", "their", "this", "both", "its"))
-_JOINING = frozenset(("and", "or", ",", "/", "the", "both", "'", "person", "well", "as", "left", "right", "his", "her"))
+_JOINING = frozenset(("and", "or", "nor", ",", "/", "the", "both", "'", "person", "well", "as", "left", "right", "his", "her"))
 _VERBS = words.COPULAS | words.wordset(
     "do does did lack lacks lookes can could might may show shows match matches align aligns fit fits seem keep"
 )
-_NEGATORS = words.NEGATORS - words.wordset("lack lacks lacking fail fails failed doubt doubts unlikely")
+_NEGATORS = (words.NEGATORS | {"less", "notany"}) - words.wordset("lack lacks lacking fail fails failed doubt doubts unlikely")
 _BREAKS = (words.BREAKS | words.CONCEDES | words.CONDITIONS) - {"(", ")"}
 _PREPOSITIONS = words.wordset(
     "on of in to with around near at from between above below under over beside across behind"
 )
 _PRONOUNS = frozenset(("it", "they", "these", "those", "which", "them"))
+_COMPARED = words.wordset(
+    "larger bigger smaller higher lower wider narrower darker brighter lighter longer shorter thicker thinner redder paler "
+    "blurrier softer rounder"
+)
+_ACCUSES = words.wordset("of by from at around on in to about near")
+"""Behind "because", "due" or "given away" these name what the picture is called fake for."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Lexicon:
     faults_of: dict[str, frozenset[str]]
     merits: frozenset[str]
     outright: frozenset[str]
+    listing: frozenset[str]
 
 
 @lru_cache(maxsize=1)
@@ -57,7 +65,7 @@ def lexicon() -> Lexicon:
     def stems(listed: Sequence[str]) -> frozenset[str]:
         return frozenset(_stem(word) for word in listed)
 
-    plain = {key: stems(held[key]) for key in ("elsewhere", "surface", "carriers", "faults", "merits", "outright")}
+    plain = {key: stems(held[key]) for key in ("elsewhere", "surface", "carriers", "faults", "merits", "outright", "listing")}
     region = {stem: name for name, listed in held["regions"].items() for stem in stems(listed)}
     return Lexicon(region=region, faults_of={k: stems(v) for k, v in held["faults_of"].items()}, **plain)
 
@@ -94,27 +102,42 @@ def called_regions(text: str) -> frozenset[str]:
     called: set[str] = set()
     about: tuple[str, ...] = ()
     for sentence in sentences(text):
-        for clause in _clauses(sentence):
+        ends = ""
+        accused = False
+        for clause, mark in _clauses(sentence):
             stems = [_stem(word) for word in clause]
             named = _named(clause, stems, known)
             pronoun = any(word in _PRONOUNS for word in clause[:3])
-            about = named if named is not None else about if pronoun else ()
+            kept = pronoun or (ends == ":" and bool(about))
+            about = named if named is not None else about if kept else ()
             regions = about or _surface(stems, known)
+            if ends == "because" and accused and clause[0] in _ACCUSES:
+                called |= set(about)
+            elif ends == ":" and accused and named is not None:
+                called |= {known.region[stem] for stem in stems if stem in known.region}
             called |= {one for one in regions if _at_fault(clause, stems, one, known, one in praised)}
+            accused = _accuses(clause, stems, known) or (accused and mark == ends == ":")
+            ends = mark
     return frozenset(called)
 
 
-def _clauses(sentence: list[str]) -> Iterator[list[str]]:
-    """A sentence cut at conjunctions and where a new subject begins; examples ("such as pores") are left out.
+def _accuses(clause: list[str], stems: list[str], known: Lexicon) -> bool:
+    """Whether a clause calls the picture, or a list that follows it, fake: "fake (because …)", "manipulated regions:"."""
+    outright = any(stem in known.outright for stem in stems) or any(stem in known.listing for stem in stems)
+    return outright and not any(word in _NEGATORS for word in clause)
 
-    What stands in a condition is left out too.
+
+def _clauses(sentence: list[str]) -> Iterator[tuple[list[str], str]]:
+    """A sentence cut at conjunctions and where a new subject begins, each piece with the word it was cut at.
+
+    Examples ("such as pores") are left out, and what stands in a condition.
     """
     clause: list[str] = []
     example = condition = verb = False
     for place, word in enumerate(sentence):
         if word in _BREAKS or _begins(sentence, place, bool(clause), verb):
             if clause:
-                yield clause
+                yield clause, word
             clause, example, verb = [], False, False
             condition = word in words.CONDITIONS or (condition and word not in _BREAKS)
         elif word == ",":
@@ -125,7 +148,7 @@ def _clauses(sentence: list[str]) -> Iterator[list[str]]:
             clause.append(word)
             verb = verb or (word in _VERBS and word != "'")
     if clause:
-        yield clause
+        yield clause, ""
 
 
 def _begins(sentence: list[str], place: int, inside: bool, verb: bool) -> bool:
@@ -163,9 +186,10 @@ def _named(clause: list[str], stems: list[str], known: Lexicon) -> tuple[str, ..
         if region:
             found.append(region)
         elif stem in known.elsewhere and not _owner(clause, place):
-            if not found:
+            if found:
+                break
+            if not any(one in known.region for one in stems[place + 1 : place + 4]) or clause[place + 1] != "and":
                 return ()
-            break
         elif found and clause[place] not in _JOINING:
             break
     return tuple(dict.fromkeys(found)) or None
@@ -189,7 +213,9 @@ def _at_fault(clause: list[str], stems: list[str], region: str, known: Lexicon, 
     negated = hollow = fault = False
     for place, (word, stem) in enumerate(zip(clause, stems, strict=True)):
         if word in _NEGATORS:
-            negated, hollow = not negated, False
+            negated, hollow = not negated or (word == "nor" and negated) or word == "notany", False
+        elif word in _COMPARED and not outright and "than" in clause[place + 1 : place + 8] and not negated:
+            return True
         elif word == "naturally" and not negated:
             break  # "naturally misaligned teeth" is a trait
         elif stem in faults or (word == "too" and not outright and place + 1 < len(clause)):

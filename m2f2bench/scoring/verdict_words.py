@@ -18,7 +18,11 @@ SAYS_FAKE = wordset(
     "fake faked fakes fakery forged forgery forgeries deepfake deepfakes deepfaked manipulated manipulation "
     "manipulations tampered tampering doctored altered alteration alterations edited modified synthetic synthesized "
     "synthesised fabricated artificial artificially inauthentic unauthentic unreal counterfeit counterfeited "
-    "photoshop photoshopped photoshopping faceswap faceswapped spliced bogus phony phoney cgi computergenerated"
+    "photoshop photoshopped photoshopping faceswap faceswaps faceswapped faceswapping spliced bogus phony phoney cgi "
+    "computergenerated hoax fraud fraudulent sham imposture falsified falsification fabrication generated swapped swap "
+    "reenacted reenactment morphed composited retouched retouching face2face faceshifter neuraltextures deepfacelab "
+    "splicing forging airbrushed composite composites compositing morph morphing puppeteered puppeteering montage "
+    "inserted superimposed pasted grafted transplanted replaced"
 )
 """These count whatever they are said of."""
 LOOKS_REAL = wordset("realistic natural pristine")
@@ -38,6 +42,43 @@ JOINED = (
     ),
     (r"\bartificial\s(?=(?:intelligence|light|lighting|lights)\b)", " "),
     (r"\bdeep[\s-]+fake", " deepfake"),
+    (r"\breal\sdeal\b", " genuine "),
+    (r"\bcomputer\sgraphics\b", " computergenerated "),
+    (
+        r"\b(?:output|product|work|creation|result|invention)\sof\s(?:an?\s|the\s)?(?:\w+\s){0,2}?"
+        r"(?:generator|algorithm|network|ai|model|machine|software|gan)\b|"
+        r"\b(?:came|comes|stems|originates|straight)\s(?:out\sof|from)\s(?:an?\s|the\s)?(?:\w+\s){0,2}?"
+        r"(?:generator|algorithm|neural\snetwork|network|ai|diffusion\smodel|gan)\b",
+        " computergenerated ",
+    ),
+    (r"\banything\sother\sthan\b", " not "),
+    (
+        r"\b(?:wrong|incorrect|mistaken|a\smistake|misleading|unfair|premature)\sto\s"
+        r"(?:say|call|claim|think|assume|conclude|label|suggest)\b",
+        " not ",
+    ),
+    (r"\b(?:one|some|someone|people)\s(?:might|could|may)\s(?:argue|object|claim|say|think|suspect|assume)\b", " if "),
+    (r"\bout\sof\s(?:sync|synch|place|alignment|proportion|focus|line|shape)\b", " off "),
+    (r"\b(?:real|genuine|authentic|natural|convincing|lifelike)[\s-](?:looking|seeming|appearing)\b", " realistic "),
+    (r"\b(?:fake|artificial|odd|strange)[\s-](?:looking|seeming|appearing)\b", " unnatural "),
+    (r"\b(?:compression|jpeg|video)\s(?:artifacts?|artefacts?)\b", " "),
+    (
+        r"\b(?:gan|ai|diffusion|generative|generation|synthesis|deep\s?fake|manipulation|blending|swapping|forgery|"
+        r"compositing|face-?swap)[\s-]+(?:artifacts?|artefacts?)\b",
+        " manipulation ",
+    ),
+    (r"\b(?:ai|artificial)[\s-]generation\b", " manipulation "),
+    (
+        r"\b(?:generated|created|made|rendered|produced|synthesi[sz]ed|output)\s(?:by|with|using|through|via|from)\s"
+        r"(?:an?\s|the\s)?(?:\w+\s){0,2}?(?:ai|model|network|gan|diffusion|stylegan\w*|midjourney|dall-?e|generator|software|"
+        r"algorithm|deepfacelab)\b",
+        " computergenerated ",
+    ),
+    (r"\b(?:the\s)?(?:rest|remainder|remaining\s(?:parts?|areas?|regions?|features?)|other\s(?:parts?|areas?|regions?|features?)|everything\selse|all\selse)"
+     r"(?:\sof\s(?:the|his|her|this|their)\s\w+)?\b", " rest "),
+    (r"\b(?:the|an?)\s(?:original|source|target|underlying)\s(?=(?:video|image|footage|photo|photograph|picture|person|actor|face|clip|recording)\b)", " source "),
+    (r"\b(?:it\sis\s)?(?:false|untrue|incorrect|wrong|a\slie|a\smyth)\sthat\b", " not that "),
+    (r"\b(?:with\sthe\sexception\sof|except(?:\sfor)?|apart\sfrom|aside\sfrom|other\sthan|save\sfor)\b", " except "),
     (r"\bbona[\s-]+fide\b", " genuine "),
     (r"\bface[\s-]+swap", " faceswap"),
     (r"\breal[\s-](?:life|world|time|estate)\b", " "),
@@ -60,7 +101,7 @@ JOINED = (
         " if ",
     ),
     (r"\b(?:it|this|that|which)\s(?=(?:makes|suggests|means|indicates|implies|shows|proves)\b)", " ; "),
-    (r"\bhad\sit\sbeen\b|\bwere\sit\b", " if "),
+    (r"\bhad\s(?:it|this|that)\sbeen\b|(?<!so\s)\bwere\s(?:it|this)\b", " if "),
     (
         r"(?<!\bi\s)(?<!guess\s)(?<!answer\s)(?<!verdict\s)\bwould\s(?:be|look|have|not\sbe|not\slook|not\shave)\b",
         " would if ",
@@ -72,7 +113,62 @@ JOINED = (
     (r"\b(?:signs?|evidence|result|product|work|case|indicative|suggestive|victim)\sof\s", " "),
 )
 """What is made one word, or a plainer one, before words are read; in this order."""
-PATTERNS = tuple((re.compile(pattern), put) for pattern, put in JOINED)
+_LOW = r"(?:low|small|slim|little|minimal|negligible|remote|tiny|near\szero|close\sto\szero|zero|unlikely|nil)"
+_CHANCE = r"(?:probability|likelihood|chances?|odds|possibility|confidence)"
+_VERY = r"(?:(?:very|quite|extremely|rather|really|so|fairly|relatively|exceedingly|only|about|around|below|under|just|vanishingly|less\sthan|at)\s){0,2}"
+_LESS_THAN_HALF = r"(?:[0-4]?\d(?:\.\d+)?\s?%|0?\.[0-4]\d*)"
+_DOUBTFUL = r"(?:doubtful|questionable|in\s(?:serious\s)?(?:doubt|question)|dubious|suspect|suspicious|compromised|disputed)"
+_SURE = r"(?:high|confirmed|verified|evident|clear|intact|undisputed|unquestionable|certain|established|genuine)"
+_GENUINE = r"(?:authenticity|genuineness|veracity)"
+MORE = (
+    (rf"\b{_LOW}\s{_CHANCE}\s(?:that|of|for|in)\b", " not "),
+    (rf"\b{_LESS_THAN_HALF}\s(?:{_CHANCE}|sure|certain|confident)\s(?:that|of|for|in|it)\b", " not "),
+    (rf"\b{_CHANCE}\s((?:that|of|for|in)\s[^.;!?\n]{{0,90}}?)\s(?:is|are|seems|appears|:|=)\s{_VERY}(?:{_LOW}|{_LESS_THAN_HALF})(?!\w|\.\d)", r" not \1 "),
+    (rf"\b(?:lacks?|lacking|lack\sof|absence\sof|without|no)\s(?:any\s)?{_GENUINE}\b", " fake "),
+    (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s(?:\w+\s){{0,1}}?(?:not|never|beyond|without)\s(?:\w+\s){{0,2}}?(?:{_DOUBTFUL}|doubt|question)\b", " genuine "),
+    (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s{_VERY}(?:highly\s)?(?:{_DOUBTFUL}|{_LOW})\b", " fake "),
+    (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s(?:\w+\s){{0,1}}?{_SURE}\b", " genuine "),
+    (
+        rf"\b(confirms?|supports?|suggests?|indicates?|points?\sto|consistent\swith|attests?\sto|favou?r\sof|speaks?\sfor|"
+        rf"affirms?|demonstrates?|conveys?|evidence\sof|signs?\sof|doubts?|about|question|undermines?)\s(?:the\s|its\s|of\s|this\s|on\s|about\s|to\s|an?\s|overall\s)*{_GENUINE}\b",
+        r" \1 genuine ",
+    ),
+)
+"""Chances and authenticity, of which only a predicate makes a verdict; before `JOINED`."""
+PATTERNS = tuple((re.compile(pattern), put) for pattern, put in (*MORE, *JOINED))
+
+_DECLINES = r"(?:ca\snot|can(?:not|\snot|'t|t)|unable\sto|not\sable\sto|won't|will\snot|must\sdecline|have\sto\sdecline|decline\sto|not\s(?:allowed|permitted|comfortable|equipped|designed)(?:\sto)?|do\snot\shave\sthe\s(?:ability|capability)\sto|don't\shave\sthe\s(?:ability|capability)\sto|lack\sthe\sability\sto|refuse\sto|not\sin\sa\sposition\sto)"
+STUCK = re.compile(
+    r"\b(?:can(?:\snot|not)?|ca|could|unable|not\sable|will)\s(?:not\s)?(?:to\s)?(?:\w+\s){0,2}?(?:decide|reach\sa|draw\sa|come\sto\sa|commit|give\sa\s(?:clear|firm|definitive|final)|"
+    r"make\sa\s(?:clear|firm|definitive|final)?\s?(?:determination|decision|call|judge?ment))|\binconclusive\b|\bundetermined\b|\bindeterminate\b|\bundecided\b|\bgo\seither\sway\b|\bdo\snot\sknow\b|\bopen\sverdict\b|\bnot\scommit\b|\bquestion\sopen\b|\bin\sthe\smiddle\b|\bno\s(?:decision|verdict)\b|\bon\sthe\sfence\b|\bboth\sways\b"
+)
+"""The whole answer stays open, whatever was weighed before."""
+REFUSES = re.compile(
+    rf"\b{_DECLINES}\s(?:\w+\s){{0,2}}?(?:assist|help|comply|fulfil|engage|participate|"
+    r"(?:identify|discuss|comment\son|recogni[sz]e)\s(?:real\s)?(?:people|persons?|individuals?|faces?|anyone|someone)|"
+    r"(?:view|see|access|open|process|analy[sz]e|examine|inspect|evaluate|assess|look\sat|interpret|receive|display|load)\s"
+    r"(?:the\s|this\s|any\s|your\s|an?\s|that\s|these\s|actual\s|real\s|people's?\s|uploaded\s|attached\s)*(?:image|images|photo|photos|picture|pictures|"
+    r"photographs?|attachments?|faces?|facial|people|files?|media|visual|videos?)|"
+    r"provide\s(?:an?\s|any\s|that\s|this\s|such\s)?(?:analysis|assessment|judge?ment|opinion|answer|evaluation|verdict|determination|help|assistance))"
+    r"|\bas\san?\s(?:ai|artificial|language|large|text)\b[^.!?\n]{0,60}?(?:can(?:not|\snot|'t)|unable|do\snot|don't|not\sable)"
+    r"|\bagainst\s(?:my|our|the)\s(?:\w+\s)?(?:polic|guideline|rule)|\b(?:violat\w+|content)\s(?:\w+\s){0,2}?polic|\bcannot\shelp\b"
+    r"|\b(?:must|have\sto|will|need\sto|would)\s(?:respectfully\s|politely\s)?decline\b|\boff\slimits\b|\babstain\b|\bprefer\snot\sto\s(?:judge|answer|say\sanything|comment)|"
+    r"\b(?:guidelines?|polic\w+|rules?|terms)\s(?:do\snot\s(?:permit|allow|let)|prohibit|prevent|forbid)|\bwon't\sbe\s(?:giving|making|able)|\bnot\scomfortable\s(?:with\s)?\w+ing\b|"
+    r"\b(?:can(?:not|\snot|'t)|not\sable\sto)\sdo\s(?:this|that)\b|\bi(?:'m|\sam)\s(?:just|only)\sa(?:n\sai)?\s(?:language|text)"
+)
+"""What declines the task; "unable to verify the authenticity" does not, it is undecided."""
+UNDECIDED = re.compile(
+    r"\bundecided\b|\binconclusive|\bundetermined|\bindetermina|\buncertain|\bunclear\b|\bunsure\b|\bnot\s(?:entirely\s|completely\s|quite\s|really\s)?(?:sure|certain|conclusive|clear)\b|"
+    r"\bambiguous|\bambivalent|\b(?:can(?:not|\snot|'t)|couldn't|could\snot)\s(?:\w+\s){0,3}?(?:determin|tell|say|decid|conclu|verif|confirm|establish|judg|"
+    r"distinguish|rule|certain|sure|know|make|give|call|commit|exclude|classif)|\b(?:hard|difficult|impossible|unable|not\spossible|not\sable|no\sway|tough|tricky)\sto\s"
+    r"(?:\w+\s){0,2}?(?:determin|tell|say|decid|conclu|verif|confirm|establish|judg|distinguish|rule|know|be\s|call|commit|make|classif|assess)|\bcould\s(?:just\sas\swell\s)?(?:be|go)\s(?:either|real\sor|fake\sor|"
+    r"both|genuine\sor|authentic\sor)|\beither\s(?:real|fake|way|a\sreal|genuine|authentic)|\b(?:be|is|are|between|it)\s(?:an?\s)?(?:real|fake|genuine|authentic|manipulated)\s(?:or|and)\s(?:an?\s)?(?:real|fake|not|manipulated|ai|synthetic|edited)|\bneither\s(?:real|fake|genuine)|\bmay\sor\smay\snot\b|\b50\s?[/-]\s?50\b|"
+    r"\bfifty|\btoss[\s-]?up|\bcoin\b|\b(?:not\senough|insufficient|too\slittle)\s(?:\w+\s)?(?:information|evidence|detail|data|resolution|basis|context)|\bmore\s(?:information|context|"
+    r"evidence|details?|data|analysis)\s(?:would\sbe|is|are)\s(?:needed|required|necessary)|\bneeds?\s(?:more|further|additional)\b|\b(?:don't|do\snot)\sknow\b|\bno\s(?:clear|definitive|definite|firm|final|reliable|certain)\s"
+    r"(?:answer|conclusion|verdict|judge?ment|determination|call|statement)|\bmixed\s(?:signals|evidence|picture|results|cues)|\bdepends\b|\bboth\s(?:real\sand|fake\sand|possibilit|options|are\spossible)|\breserve\sjudge?ment|\bwhether\b|\b(?:rather\snot|not)\scommit|\b(?:question|verdict|matter|case)\sopen\b|\bopen\s(?:verdict|question)|\bno\stelling\b|\bequally\s(?:likely|well|plausible|possible)|\bjust\sas\s(?:likely|well)|"
+    r"\bboth\sways\b|\bin\sthe\smiddle\b|\b(?:may|could|might)\s(?:be|is)\s\w+(?:\s\w+)?\sor\b|\bneither\W{1,3}(?:real|fake|verdict|answer|option)|\bno\s(?:decision|verdict)\b|\bon\sthe\sfence\b"
+)
+"""What weighs and does not decide."""
 
 NEGATORS = wordset(
     "not no never nothing none neither nor nobody nowhere without hardly barely scarcely rarely seldom lack lacks "
@@ -96,7 +192,7 @@ ALTERNATIVES = wordset("or / vs versus nor |")
 
 PICTURE = wordset(
     "image photo photograph picture pic shot snapshot portrait selfie video frame footage face person human man "
-    "woman boy girl individual one this verdict conclusion answer judgement judgment"
+    "woman boy girl individual one this capture recording still likeness scan snap verdict conclusion answer judgement judgment"
 )
 PLURALS = wordset(
     "images photos photographs pictures pics portraits selfies videos frames faces persons humans men women people "
@@ -107,13 +203,37 @@ PARTS = wordset(
     "beard mustache moustache bangs ear ears chin jaw jawline cheek cheeks forehead neck neckline pupils iris "
     "eyelid eyelids lashes eyelashes nostril nostrils smile expression expressions emotion shadow shadows lighting "
     "light background texture textures colour color coloring skintone tone glasses makeup patch patches folds "
-    "wrinkles area areas region regions part parts feature features details contour edges gaze nails clothes shirt"
+    "rest wrinkles area areas region regions part parts feature features details contour edges gaze nails clothes shirt"
 )
 BESIDE = wordset(
     "smile emotion emotions expression expressions tan lashes eyelashes nails laugh news sense problem issue chance "
-    "reason possibility question difference evidence deal money name story hair feeling interest joy happiness"
+    "reason possibility question difference evidence deal money name story hair feeling interest joy happiness "
+    "detector detectors detection dataset datasets technology technologies tool tools expert experts software research media content material"
 )
 """Said of these ("a genuine smile"), a word is no verdict."""
+PERSONS = wordset("person human man woman boy girl individual people someone somebody guy lady")
+"""A real person is no verdict on the picture, where there is another."""
+ELSEWHERE = wordset("source")
+"""What is said of these is not said of the picture."""
+NONE_OF_ANY = wordset("notany")
+"""The second half of a negation ("no muestra ninguna"), which does not turn it back."""
+MAYBE = wordset("could may might can possible possibly potentially potential perhaps maybe")
+CONCLUDES = wordset("overall conclusion conclude therefore thus hence so finally verdict answer actually correction summary")
+DEEDS = wordset(
+    "manipulation manipulations tampering alteration alterations forgery forgeries editing fakery manipulated swap "
+    "faceswap faceswapping splicing retouching fabrication falsification fake"
+)
+"""Nouns that a later word may deny ("manipulation is not evident")."""
+ABSENT = wordset("absent undetectable missing excluded improbable unlikely implausible")
+AUXILIARIES = wordset("can could was were has have does do did")
+GENERAL_NOUNS = wordset("cameras lenses sensors generators models techniques methods detectors algorithms forgers tools")
+ONE_OF_ALL = wordset("a an any")
+USUALLY = wordset("would usually often typically normally generally tends tend should might may can could always rarely")
+BEFORE_GENERAL = wordset(
+    "please note that remember keep in mind be aware , bear worth mentioning noting known however : but also general generally typically usually often many most some "
+    "modern such today ' s current good high quality convincing sophisticated advanced all other while although since "
+    "as because the fact is and these days nowadays unlike even"
+)
 FILLERS = wordset(
     "a an the very quite rather really so too pretty fairly totally completely entirely fully highly somewhat bit "
     "little also to be been like probably likely possibly certainly definitely clearly obviously most more "

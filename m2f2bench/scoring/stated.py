@@ -1,0 +1,332 @@
+"""Verdicts that an answer states in a form: JSON, tags, keys with values, chosen options. Prose is `verdict`'s."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Read = Callable[[str], str]
+"""Reads a few words: `real`, `fake`, `undetermined` or "" for neither."""
+
+LONGEST_OBJECT = 20_000
+"""Letters of the longest JSON object that is read."""
+MOST_OBJECTS = 20
+DEEPEST = 6
+
+_ANSWER = re.compile(
+    r"<(answer|final_answer|final|verdict|label|conclusion|result|output|prediction|response)>(.*?)(?:</\1>|\Z)", re.DOTALL
+)
+_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
+_KEYS = (
+    "final verdict|final answer|final decision|final judge?ment|final conclusion|final label|final classification|"
+    "final assessment|final call|bottom line|short answer|my call|real or fake|fake or real|real vs fake|authentic or manipulated|overall verdict|overall assessment|overall conclusion|overall judge?ment|predicted label|"
+    "predicted class|verdict|decision|conclusion|answer|label|prediction|classification|classified as|class|category|"
+    "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|authenticity|"
+    "status|final|overall"
+)
+_KEY_VALUE = re.compile(rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=]|->|→|—|-)[\s*_]*([^\n]*)")
+_FAKE_KEY = re.compile(
+    r"\b(?:(?:deep)?fakes?|faked|forged|forgery|manipulat\w+|tamper\w+|altered|alterations?|edited|editing|synthetic|"
+    r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|doctored|photoshopped|inauthentic|spoof\w*|"
+    r"computergenerated|faceswap\w*)\b"
+)
+_REAL_KEY = re.compile(r"\b(?:real|authentic|authenticity|genuine|original|unaltered|pristine|legitimate|bonafide|unmanipulated)\b")
+_PART_KEY = re.compile(
+    r"\b(?:eyes?|eyebrows?|brows?|nose|mouth|lips?|teeth|skin|hair\w*|ears?|chin|jaw\w*|cheeks?|forehead|background|"
+    r"lighting|shadows?|expression|texture)\b"
+)
+_NEGATED_KEY = re.compile(r"\b(?:not|non|un)\b")
+_YES = re.compile(r"(?:yes|true|y|present|detected|found|likely|very likely|high|✅|✓|✔️?|definitely|certainly|positive|confirmed)\b|[✅✓✔]")
+_NO = re.compile(r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|very low|negative|absent|nothing|nil)\b|[❌✗✘]")
+OPEN = re.compile(r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure")
+_UNKNOWN = re.compile(
+    r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
+    r"cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|either)\b"
+)
+_NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|/\s*100\b|/\s*10\b)?")
+_SAID = re.compile(
+    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=?]|->|→|\s-\s)[\s*_\"'—–|-]*(?:(?:a|answer)\s*:\s*)?"
+    r"((?:yes|no|true|false|none|not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|very low|"
+    r"low|very high|high|likely|unlikely|positive|negative)\b(?=[\s*_\"']*(?:[.,;:!)}\]\n(|—–-]|$))|[✅❌✓✗])"
+)
+_RATED = re.compile(
+    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |approximately |only |roughly )?"
+    r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|/\s*100\b|/\s*10\b)|[01](?=\s*(?:[,;})\n]|$)))"
+)
+_SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
+"""A key that says something itself ("the image is authentic: no seams")."""
+_CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
+_TICKED = re.compile(r"\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|([✅✓✔☑❌✗✘☐])️?[\s*_]*\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b|\[(x| )\]\s*(real|authentic|genuine|fake|manipulated|deepfake|forged)\b")
+_LEGEND = re.compile(r"\b([01])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))")
+_OPTION = re.compile(r"\(?\b([a-d])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d]\s*[).:]|[.,;\n?]|$))")
+_CHOSEN = re.compile(
+    r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|opt for|say)\s*(?:option\s*)?\(?\b([a-d])\b\)?(?!\s*[a-z]{2,})"
+)
+
+
+def without_thought(text: str) -> str:
+    """An answer without what was thought before it (`<think>…</think>`)."""
+    for tag in ("think", "thinking", "reasoning", "thought", "analysis"):
+        head, closed, tail = text.rpartition(f"</{tag}>")
+        if not closed:
+            continue
+        before = head.partition(f"<{tag}>")[0] if f"<{tag}>" in head else ""
+        text = f"{before} {tail}" if (before + tail).strip() else head
+    return text
+
+
+def tagged(text: str) -> str | None:
+    """What stands in the last tag or box that holds an answer; None where there is none."""
+    found = [inner for _, inner in _ANSWER.findall(text)] + _BOXED.findall(text)
+    return next((inner for inner in reversed(found) if inner.strip()), None)
+
+
+def stated(text: str, read: Read) -> str:
+    """The verdict that a lower-case text states in a form, or "". `read` reads the words of a value."""
+    for way in (_from_json, _from_ticks, _from_legend, _from_options, _from_keys, _from_pairs):
+        if found := way(text, read):
+            return found
+    return ""
+
+
+def _from_json(text: str, read: Read) -> str:
+    found = ""
+    for value in _objects(text):
+        found = _judge(value, read, 0) or found
+    return found
+
+
+def _objects(text: str) -> Iterator[Any]:
+    """The JSON objects and lists in a text, from the outermost; also with single quotes and Python's words."""
+    place, seen = 0, 0
+    while seen < MOST_OBJECTS:
+        starts = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
+        if not starts:
+            return
+        start = min(starts)
+        end = _closed(text, start)
+        if end < 0:
+            place = start + 1
+            seen += 1
+            continue
+        value = _parsed(text[start:end])
+        if value is None:
+            place = start + 1
+        else:
+            place = end
+            yield value
+        seen += 1
+
+
+def _closed(text: str, start: int) -> int:
+    depth = 0
+    for place in range(start, min(len(text), start + LONGEST_OBJECT)):
+        if text[place] in "{[":
+            depth += 1
+        elif text[place] in "}]":
+            depth -= 1
+            if depth == 0:
+                return place + 1
+        if depth > 50:
+            return -1
+    return -1
+
+
+def _parsed(text: str) -> Any:
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        plain = re.sub(r",\s*([}\]])", r"\1", text)
+        plain = re.sub(r"\bnull\b", "None", re.sub(r"\bfalse\b", "False", re.sub(r"\btrue\b", "True", plain)))
+        try:
+            value = ast.literal_eval(plain)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _judge(value: Any, read: Read, depth: int) -> str:
+    """The verdict of a parsed value."""
+    if depth > DEEPEST:
+        return ""
+    if isinstance(value, str):
+        return _value(value, read)
+    if isinstance(value, list):
+        return _best_of(value, read, depth)
+    if not isinstance(value, Mapping):
+        return ""
+    items = [(_plain_key(str(key)), one) for key, one in value.items()]
+    for wanted in _KEYS.replace("e?", "").split("|"):
+        for key, one in items:
+            if key == wanted or (key.endswith(" " + wanted) and not _polarity(key)):
+                found = _of_key(key, one, read, depth)
+                if found:
+                    return found
+    if found := _from_polar([(key, one) for key, one in items if _polarity(key)]):
+        return found
+    for key, one in items:
+        if isinstance(one, (Mapping, list)) and not _PART_KEY.search(key) and (found := _judge(one, read, depth + 1)):
+            return found
+    for key, one in items:
+        if isinstance(one, str) and not _PART_KEY.search(key) and (found := read(one)) and found != "undetermined":
+            return found
+    return ""
+
+
+def _plain_key(key: str) -> str:
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()).split()).replace("judgement", "judgment")
+
+
+def _of_key(key: str, one: Any, read: Read, depth: int) -> str:
+    if isinstance(one, str):
+        return _value(one, read)
+    if one is None:
+        return "undetermined"
+    if isinstance(one, (Mapping, list)):
+        return _judge(one, read, depth + 1)
+    return _from_polar([(key, one)]) if _polarity(key) else ""
+
+
+def _best_of(values: list[Any], read: Read, depth: int) -> str:
+    """Of a classifier's list of labels with scores the label of the highest; else the last verdict of all."""
+    scored = [v for v in values if isinstance(v, Mapping) and "label" in v and isinstance(v.get("score"), (int, float))]
+    if len(scored) > 1:
+        return _judge(max(scored, key=lambda v: float(v["score"])), read, depth + 1)
+    found = [_judge(one, read, depth + 1) for one in values[:MOST_OBJECTS] if isinstance(one, (Mapping, list))]
+    return next((one for one in reversed(found) if one), "")
+
+
+def _value(text: str, read: Read) -> str:
+    """The verdict of a value in words: ticks, an unknown, a word, or a sentence."""
+    text = text.strip(" \t\n*_\"'`.()[]")
+    if found := _from_ticks(text, read):
+        return found
+    if found := read(text):
+        return found
+    return "undetermined" if _UNKNOWN.match(text) else ""
+
+
+def _from_ticks(text: str, read: Read) -> str:
+    """Of "real ✅ / fake ❌" or "[x] fake" the one that is ticked."""
+    ticked: set[str] = set()
+    for word, mark, mark2, word2, box, word3 in _TICKED.findall(text):
+        name, tick = word or word2 or word3, mark or mark2 or box
+        real = name in ("real", "authentic", "genuine")
+        if tick in "✅✓✔☑x" and tick:
+            ticked.add("real" if real else "fake")
+    return ticked.pop() if len(ticked) == 1 else ""
+
+
+def _from_legend(text: str, read: Read) -> str:
+    """Of "Label: 0 (0 = pristine, 1 = manipulated)" the word of the number."""
+    legend = {number: found for number, word in _LEGEND.findall(text) if (found := read(word)) in ("real", "fake")}
+    if set(legend.values()) != {"real", "fake"}:
+        return ""
+    plain = _LEGEND.sub(" ", text)
+    chosen = [number for number in re.findall(r"(?<![\d.])([01])(?![\d.]*\d|\s*=)", plain) if number in legend]
+    return legend[chosen[0]] if len(set(chosen)) == 1 else ""
+
+
+def _from_options(text: str, read: Read) -> str:
+    """Of "(A) real (B) fake … I choose A" the option that is chosen."""
+    options = {letter: found for letter, words in _OPTION.findall(text) if (found := read(words)) in ("real", "fake")}
+    if set(options.values()) != {"real", "fake"}:
+        return ""
+    chosen = [letter for letter in _CHOSEN.findall(text) if letter in options]
+    return options[chosen[-1]] if chosen else ""
+
+
+def _from_keys(text: str, read: Read) -> str:
+    """The last "Verdict: …" line whose value is a verdict."""
+    found = ""
+    for match in _KEY_VALUE.finditer(text):
+        value = match.group(2)
+        if not value.strip(" *_\"'`"):
+            value = text[match.end() :].lstrip().partition("\n")[0]
+        key = match.group(1)
+        if key.startswith("authenticity") and (polar := _from_polar([(key, value.strip(" *_\"'`.,"))])):
+            found = polar
+            continue
+        first = re.split(r"(?<=[.!?])\s", value.strip(), maxsplit=1)[0]
+        found = _value(first, read) or _value(value, read) or found
+    return found
+
+
+def _from_pairs(text: str, read: Read) -> str:
+    """Of "Manipulated: yes", "P(fake) = 0.02", "Real: 20%, Fake: 80%"."""
+    said = [(_plain_key(key), value) for key, value in _SAID.findall(text)]
+    if found := _from_polar([(key, value) for key, value in said if _polarity(key) and not _SENTENCE.match(key)]):
+        return found
+    rated = [(_plain_key(key), value.strip()) for key, value in _RATED.findall(text)]
+    return _from_polar([(k, v) for k, v in rated if _polarity(k) and (_CHANCE.search(k) or len(k.split()) < 3)])
+
+
+def _polarity(key: str) -> str:
+    """Whether a key asks for `real` or for `fake`; "" for neither, or for both ("real or fake")."""
+    fake, real = bool(_FAKE_KEY.search(key)), bool(_REAL_KEY.search(key))
+    if fake == real:
+        return ""
+    name = "fake" if fake else "real"
+    return {"fake": "real", "real": "fake"}[name] if _NEGATED_KEY.search(key) else name
+
+
+def _from_polar(pairs: list[tuple[str, Any]]) -> str:
+    """The verdict of keys that ask for real or fake, with yes, no, nothing, a number or a list."""
+    scores: dict[str, float] = {}
+    whole: list[str] = []
+    parts: list[str] = []
+    for key, value in pairs:
+        asks = _polarity(key)
+        other = {"fake": "real", "real": "fake"}[asks] if asks else ""
+        if not asks:
+            continue
+        number = _number(value)
+        if number is not None and not isinstance(value, bool) and not _PART_KEY.search(key):
+            scores.setdefault(asks, number)
+            continue
+        said = _bool(value)
+        if said is None:
+            continue
+        found = said if said == "undetermined" else asks if said == "yes" else other
+        (parts if _PART_KEY.search(key) or isinstance(value, (list, tuple)) else whole).append(found)
+    if whole:
+        return whole[-1]
+    if scores:
+        fake = scores.get("fake", 1.0 - scores.get("real", 0.0))
+        real = scores.get("real", 1.0 - fake)
+        return "fake" if fake > real else "real" if real > fake else "undetermined"
+    if parts:
+        return "fake" if "fake" in parts else parts[-1]
+    return ""
+
+
+def _bool(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "undetermined"
+    if isinstance(value, (list, tuple)):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if _UNKNOWN.match(text):
+            return "undetermined"
+        return "no" if _NO.match(text) else "yes" if _YES.match(text) else None
+    return None
+
+
+def _number(value: Any) -> float | None:
+    """A probability, from a number from 0 to 1, or one per cent or of ten; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return float(value) if 0.0 <= value <= 1.0 else float(value) / 100.0 if 1.0 < value <= 100.0 else None
+    if isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip())):
+        number, unit = float(found.group(1)), (found.group(2) or "").replace(" ", "")
+        if unit == "/10":
+            return number / 10.0
+        return number / 100.0 if unit or number > 1.0 else number
+    return None

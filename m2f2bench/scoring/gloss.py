@@ -66,7 +66,7 @@ def _language(name: str, words: dict[str, list[str]]) -> Language:
     bounded = name != "zh"
     parts = [_spelling(word, bounded) for word in spelt]
     pattern = re.compile("|".join(parts))
-    known = frozenset(marks) | frozenset(word for word in english if " " not in word)
+    known = frozenset(marks) | frozenset(word for phrase in english for word in phrase.split() if len(word) > 3 or word == phrase)
     return Language(known, pattern, english, tuple(sorted(starts.items(), key=lambda item: -len(item[0]))))
 
 

@@ -42,7 +42,8 @@ _AFTER_ALL = re.compile(
 )
 _TAKEN_BACK = re.compile(
     rf"(?:but|however|though|although|yet|;|—)(?: ,| in fact| actually| really| clearly)* {_IT} (?:is|are|was|')"
-    r"(?: really| actually| certainly| definitely| clearly)? not(?: so| the case| at all| one)?$"
+    r"(?: really| actually| certainly| definitely| clearly)? not(?: so| the case| at all| one)?(?:$| [:;,(—])|"
+    r"\bdeniedall$"
 )
 
 
@@ -83,10 +84,13 @@ def verdicts_by_subject(text: str) -> dict[str, str]:
 
 def _said(text: str) -> list[_Said]:
     found: list[_Said] = []
-    asked = ""
+    asked, refused = "", False
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
         if words.REFUSES.search(whole):
+            refused = True
+            continue
+        if refused and not words.THIS & set(sentence[:6]):
             continue
         if asked and (reply := _REPLY.match(whole)):
             found.append(_Said(_turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
@@ -100,7 +104,7 @@ def _said(text: str) -> list[_Said]:
         if reader.asked and (reply := _AFTER_ALL.search(whole)):
             said = [*said, _Said(_turned(reader.asked) if "not" in reply.group() else reader.asked, PICTURE, True)]
         stuck = words.STUCK.search(whole)
-        after = stuck is not None and said and said[-1].place > whole.count(" ", 0, stuck.start())
+        after = stuck is not None and said and _turns(sentence, whole.count(" ", 0, stuck.start()), said[-1].place)
         if stuck and not after and not any(one.final for one in [*found, *said]):
             said = [*said, _Said("undetermined", PICTURE, True, raw="undetermined")]
         if said and _TAKEN_BACK.search(whole):
@@ -109,6 +113,11 @@ def _said(text: str) -> list[_Said]:
         found += [replace(one, final=True) for one in said] if short else said
         asked = reader.asked or (said[-1].verdict if said else "")
     return found
+
+
+def _turns(sentence: list[str], start: int, stop: int) -> bool:
+    """Whether what was left open is decided after all between two words: "hard to say, but I think it is fake"."""
+    return any(word in words.BUT or word in words.OPINIONS for word in sentence[start:stop])
 
 
 def _turned(verdict: str) -> str:
@@ -221,7 +230,7 @@ class _Reader:
     def _clause(self, place: int, token: str) -> None:
         """What a word does to negation, condition and concession."""
         before, after = self._at(place - 1), self._at(place + 1)
-        if token in words.BREAKS or (token in words.OPINIONS and not self.negated):
+        if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
             self.general = _general(self.tokens[place + 1 : place + 21])
         elif token == ",":
@@ -313,7 +322,7 @@ class _Reader:
             if word in words.PARTS:
                 return word
             if word in words.PERSONS:
-                return PERSON
+                return PICTURE if self._at(ahead + 1) in words.PICTURE - words.PERSONS else PERSON
             if word in words.PLURALS and self.copula < place - AHEAD:
                 return ""  # "fake people often look perfect"
             if word in words.PICTURE or word in words.PLURALS:

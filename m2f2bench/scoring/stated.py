@@ -42,6 +42,10 @@ _NEGATED_KEY = re.compile(r"\b(?:not|non|un)\b")
 _YES = re.compile(r"(?:yes|true|y|present|detected|found|likely|very likely|high|✅|✓|✔️?|definitely|certainly|positive|confirmed)\b|[✅✓✔]")
 _NO = re.compile(r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|very low|negative|absent|nothing|nil)\b|[❌✗✘]")
 OPEN = re.compile(r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure")
+_WORDS = dict.fromkeys("pristine original natural bonafide live clean untouched".split(), "real") | dict.fromkeys(
+    "spoof ai attack aigc gan synthetic-media df".split(), "fake"
+)
+"""Words that are a verdict where they are all of a value."""
 _UNKNOWN = re.compile(
     r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
     r"cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|either)\b"
@@ -202,6 +206,8 @@ def _best_of(values: list[Any], read: Read, depth: int) -> str:
 def _value(text: str, read: Read) -> str:
     """The verdict of a value in words: ticks, an unknown, a word, or a sentence."""
     text = text.strip(" \t\n*_\"'`.()[]")
+    if text in _WORDS:
+        return _WORDS[text]
     if found := _from_ticks(text, read):
         return found
     if found := read(text):
@@ -222,7 +228,7 @@ def _from_ticks(text: str, read: Read) -> str:
 
 def _from_legend(text: str, read: Read) -> str:
     """Of "Label: 0 (0 = pristine, 1 = manipulated)" the word of the number."""
-    legend = {number: found for number, word in _LEGEND.findall(text) if (found := read(word)) in ("real", "fake")}
+    legend = {number: found for number, word in _LEGEND.findall(text) if (found := _value(word, read)) in ("real", "fake")}
     if set(legend.values()) != {"real", "fake"}:
         return ""
     plain = _LEGEND.sub(" ", text)
@@ -232,7 +238,7 @@ def _from_legend(text: str, read: Read) -> str:
 
 def _from_options(text: str, read: Read) -> str:
     """Of "(A) real (B) fake … I choose A" the option that is chosen."""
-    options = {letter: found for letter, words in _OPTION.findall(text) if (found := read(words)) in ("real", "fake")}
+    options = {letter: found for letter, words in _OPTION.findall(text) if (found := _value(words, read)) in ("real", "fake")}
     if set(options.values()) != {"real", "fake"}:
         return ""
     chosen = [letter for letter in _CHOSEN.findall(text) if letter in options]

@@ -53,7 +53,7 @@ JOINED = (
     ),
     (r"\banything\sother\sthan\b", " not "),
     (
-        r"\b(?:wrong|incorrect|mistaken|a\smistake|misleading|unfair|premature)\sto\s"
+        r"\b(?:(?:it|that)\s(?:would\sbe|is|seems)\s)?(?:wrong|incorrect|mistaken|a\smistake|misleading|unfair|premature)\sto\s"
         r"(?:say|call|claim|think|assume|conclude|label|suggest)\b",
         " not ",
     ),
@@ -121,6 +121,9 @@ _DOUBTFUL = r"(?:doubtful|questionable|in\s(?:serious\s)?(?:doubt|question)|dubi
 _SURE = r"(?:high|confirmed|verified|evident|clear|intact|undisputed|unquestionable|certain|established|genuine)"
 _GENUINE = r"(?:authenticity|genuineness|veracity)"
 MORE = (
+    (r"\b(?:do\snot|don't|dont)\sknow\b(?=\s*(?:[.!?\n]|$))", " undecided "),
+    (r"(?:^|(?<=[.;,:]\s))had\s(?:some|any)(?:body|one)\b", " if "),
+    (r"\b(?:whoever|anyone\swho|those\swho|if\syou)\s(?:says?|claims?|thinks?|believes?|tells?)\b", " not "),
     (rf"\b{_LOW}\s{_CHANCE}\s(?:that|of|for|in)\b", " not "),
     (rf"\b{_LESS_THAN_HALF}\s(?:{_CHANCE}|sure|certain|confident)\s(?:that|of|for|in|it)\b", " not "),
     (rf"\b{_CHANCE}\s((?:that|of|for|in)\s[^.;!?\n]{{0,90}}?)\s(?:is|are|seems|appears|:|=)\s{_VERY}(?:{_LOW}|{_LESS_THAN_HALF})(?!\w|\.\d)", r" not \1 "),
@@ -151,6 +154,7 @@ REFUSES = re.compile(
     r"photographs?|attachments?|faces?|facial|people|files?|media|visual|videos?)|"
     r"provide\s(?:an?\s|any\s|that\s|this\s|such\s)?(?:analysis|assessment|judge?ment|opinion|answer|evaluation|verdict|determination|help|assistance))"
     r"|\bas\san?\s(?:ai|artificial|language|large|text)\b[^.!?\n]{0,60}?(?:can(?:not|\snot|'t)|unable|do\snot|don't|not\sable)"
+    r"|\bsorry\b[^.!?\n]{0,40}?\bcan(?:not|\snot|'t)\s(?!(?:\w+\s){0,2}?(?:determin|tell|say|decid|sure|certain|verif|confirm|make|be\b|know))"
     r"|\bagainst\s(?:my|our|the)\s(?:\w+\s)?(?:polic|guideline|rule)|\b(?:violat\w+|content)\s(?:\w+\s){0,2}?polic|\bcannot\shelp\b"
     r"|\b(?:must|have\sto|will|need\sto|would)\s(?:respectfully\s|politely\s)?decline\b|\boff\slimits\b|\babstain\b|\bprefer\snot\sto\s(?:judge|answer|say\sanything|comment)|"
     r"\b(?:guidelines?|polic\w+|rules?|terms)\s(?:do\snot\s(?:permit|allow|let)|prohibit|prevent|forbid)|\bwon't\sbe\s(?:giving|making|able)|\bnot\scomfortable\s(?:with\s)?\w+ing\b|"
@@ -218,6 +222,8 @@ ELSEWHERE = wordset("source")
 NONE_OF_ANY = wordset("notany")
 """The second half of a negation ("no muestra ninguna"), which does not turn it back."""
 MAYBE = wordset("could may might can possible possibly potentially potential perhaps maybe")
+BUT = wordset("but however still yet nevertheless nonetheless though although")
+THIS = wordset("this it image photo picture here overall verdict")
 CONCLUDES = wordset("overall conclusion conclude therefore thus hence so finally verdict answer actually correction summary")
 DEEDS = wordset(
     "manipulation manipulations tampering alteration alterations forgery forgeries editing fakery manipulated swap "

@@ -96,7 +96,7 @@ def _said(text: str) -> list[_Said]:
             found.append(_Said(_turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
             continue
         excepted = max((place for place, word in enumerate(sentence) if word == "except"), default=-1)
-        reader = _Reader(sentence, excepted, _general(sentence))
+        reader = _Reader(sentence, excepted, general(sentence))
         said = reader.read()
         if question:
             asked = said[-1].verdict if said else ""
@@ -129,7 +129,7 @@ def _denies(reply: re.Match[str]) -> bool:
     return "not" in said or said[0] in ("no", "nope", "hardly")
 
 
-def _general(sentence: list[str]) -> bool:
+def general(sentence: list[str]) -> bool:
     """Whether a sentence begins with pictures in general: "modern deepfakes can …", "real images usually …"."""
     for place, word in enumerate(sentence[:12]):
         if word in words.PLURALS or word in words.GENERAL_NOUNS:
@@ -232,7 +232,7 @@ class _Reader:
         before, after = self._at(place - 1), self._at(place + 1)
         if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
-            self.general = _general(self.tokens[place + 1 : place + 21])
+            self.general = general(self.tokens[place + 1 : place + 21])
         elif token == ",":
             self.negated = self.negated and (after not in words.NEGATORS or after == "nor")
             self.comma, self.linked, self.held = True, False, self.negated

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +14,9 @@ import numpy as np
 
 from . import verdict_words as words
 from .statistic import Bools, Statistic, Sums, ratio
-from .prose import PICTURE, sentences, verdicts_by_subject
+from .gloss import in_english
+from .prose import PICTURE, general, sentences, verdicts_by_subject
+from .stated import objects
 from .verdict import f1_of
 
 WORDS = Path(__file__).with_name("regions.yaml")
@@ -38,6 +42,18 @@ _COMPARED = words.wordset(
 )
 _ACCUSES = words.wordset("of by from at around on in to about near")
 """Behind "because", "due" or "given away" these name what the picture is called fake for."""
+
+
+_AUXILIARY = frozenset("do does did is are was were has have".split())
+_ALL_BUT = re.compile(
+    r"(?:everything|all (?:the )?(?:features|regions|parts|areas)|every (?:feature|region|part|area)) (?:but|except|save|not)(?: for)? "
+    r"((?:the |his |her |and |, )*\w+(?:(?: and|,) (?:the |his |her )?\w+)*?) (?=(?:is|are|has|have|looks?|seems?|appears?|was|were|'|—|:|,)\b|[—:,])(.*)"
+)
+_EXPLAINED = re.compile(r"what (?:might |may |could )?(?:looks?|seems?|appears?) (?:like |to be )?.* (?:is|are) (?:just|only|simply|merely|really|actually)\b")
+_TICKS = re.compile(r"\b([a-z]+)[\s*_]*[:=]?[\s*_]*([✅✓✔❌✗✘])|([✅✓✔❌✗✘])️?[\s*_]*([a-z]+)\b(?![\s*_]*[:=]?[\s*_]*[✅✓✔❌✗✘])")
+_LISTS = re.compile(r"manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|regions?$|areas?$|parts?$|evidence")
+_NAMES = re.compile(r"region|area|part|feature|name|location|where")
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -99,26 +115,150 @@ def called_regions(text: str) -> frozenset[str]:
     known = lexicon()
     real = [subject for subject, verdict in verdicts_by_subject(text).items() if verdict == "real"]
     praised = set(known.region.values()) if PICTURE in real else {known.region.get(_stem(word)) for word in real}
+    listed = _listed(text, known)
+    if listed is not None:
+        return listed
     called: set[str] = set()
     about: tuple[str, ...] = ()
     for sentence in sentences(text):
-        ends = ""
-        accused = False
+        if _says_nothing(sentence):
+            continue
+        if (apart := _all_but(sentence, known)) is not None:
+            called |= apart
+            continue
+        before = _Clause()
         for clause, mark in _clauses(sentence):
             stems = [_stem(word) for word in clause]
             named = _named(clause, stems, known)
             pronoun = any(word in _PRONOUNS for word in clause[:3])
-            kept = pronoun or (ends == ":" and bool(about))
+            kept = pronoun or (before.mark in (":", "—") and bool(about))
             about = named if named is not None else about if kept else ()
             regions = about or _surface(stems, known)
-            if ends == "because" and accused and clause[0] in _ACCUSES:
+            if before.mark == "because" and before.accuses and clause[0] in _ACCUSES:
                 called |= set(about)
-            elif ends == ":" and accused and named is not None:
+            elif before.mark == ":" and before.accuses and named is not None:
                 called |= {known.region[stem] for stem in stems if stem in known.region}
+            elif named and (short := _short(clause, stems, known)) is not None:
+                called |= set(named) if before.denied_fault != (before.praise and short) else set()
             called |= {one for one in regions if _at_fault(clause, stems, one, known, one in praised)}
-            accused = _accuses(clause, stems, known) or (accused and mark == ends == ":")
-            ends = mark
+            accuses = _accuses(clause, stems, known) or (before.accuses and mark == before.mark == ":")
+            denied = any(word in _NEGATORS for word in clause)
+            fault, merit = (any(stem in group for stem in stems) for group in (known.faults, known.merits))
+            before = _Clause(mark, accuses, fault and denied, (merit and not denied) or (fault and not denied))
     return frozenset(called)
+
+
+@dataclass(frozen=True)
+class _Clause:
+    """What a clause leaves to the next: the word it was cut at, and what it said."""
+
+    mark: str = ""
+    accuses: bool = False
+    denied_fault: bool = False
+    praise: bool = False
+
+
+def _says_nothing(sentence: list[str]) -> bool:
+    """Whether a sentence speaks of pictures in general, declines, or explains something away."""
+    whole = " ".join(sentence)
+    return general(sentence) or bool(words.REFUSES.search(whole)) or bool(_EXPLAINED.match(whole))
+
+
+def _short(clause: list[str], stems: list[str], known: Lexicon) -> bool | None:
+    """Of "the mouth does (not)", which repeats what was said of another region: whether it denies; else None."""
+    rest = [w for w, stem in zip(clause, stems, strict=True) if stem not in known.region and w not in _DETERMINERS]
+    rest = [word for word in rest if word not in ("and", ",", "'", "or")]
+    if rest and all(word in _AUXILIARY or word == "not" for word in rest) and any(word in _AUXILIARY for word in rest):
+        return "not" in rest
+    return None
+
+
+def _all_but(sentence: list[str], known: Lexicon) -> frozenset[str] | None:
+    """Of "everything but the nose is altered" all other regions, of "… looks natural" the one; None without it."""
+    found = _ALL_BUT.match(" ".join(sentence))
+    if found is None:
+        return None
+    inner = {known.region[_stem(word)] for word in found.group(1).split() if _stem(word) in known.region}
+    stems = [_stem(word) for word in found.group(2).split()]
+    if not inner:
+        return None
+    fault = any(stem in known.faults for stem in stems)
+    return frozenset(set(known.region.values()) - inner) if fault else frozenset(inner)
+
+
+def _listed(text: str, known: Lexicon) -> frozenset[str] | None:
+    """The regions that JSON, a table or ticks call; None where there is none of these."""
+    plain = in_english(unicodedata.normalize("NFKC", text).lower())
+    found: set[str] = set()
+    seen = False
+    for value in objects(plain):
+        seen |= _from_json(value, known, found, False)
+    for name, mark, mark2, name2 in _TICKS.findall(plain):
+        if region := known.region.get(_stem(name or name2)):
+            seen = True
+            found |= {region} if (mark or mark2) in "❌✗✘" else set()
+    for line in plain.splitlines():
+        cells = [cell.strip(" *_") for cell in line.strip().strip("|").split("|")]
+        if line.count("|") > 1 and len(cells) > 1 and (regions := _regions_in(cells[0], known)):
+            seen = True
+            found |= regions if any(_bad(cell, known) for cell in cells[1:]) else set()
+    return frozenset(found) if seen else None
+
+
+def _from_json(value: Any, known: Lexicon, found: set[str], listing: bool) -> bool:
+    """Add the regions that a parsed value calls; whether it tells of any. `listing`: it stands under "manipulated"."""
+    seen = False
+    if isinstance(value, dict):
+        for key, one in value.items():
+            regions = _regions_in(str(key), known)
+            lists = _LISTS.search(str(key)) is not None
+            if regions and not isinstance(one, (dict, list)):
+                seen = True
+                bad = one if isinstance(one, bool) else _bad(str(one), known)
+                found |= regions if bad else set()
+            elif lists and isinstance(one, str):
+                seen = True
+                found |= _regions_in(one, known)
+            elif isinstance(one, (dict, list)):
+                if regions and isinstance(one, dict):
+                    inner: set[str] = set()
+                    bad = any(v is True or (isinstance(v, str) and _bad(v, known)) for v in one.values())
+                    found |= regions if bad else inner
+                    seen = True
+                else:
+                    seen |= _from_json(one, known, found, lists) or (lists and not one)
+    elif isinstance(value, list):
+        for one in value:
+            if isinstance(one, str) and listing:
+                seen = True
+                found |= _regions_in(one, known)
+            elif isinstance(one, dict):
+                names = {r for key, v in one.items() if isinstance(v, str) and _NAMES.search(key) for r in _regions_in(v, known)}
+                states = [v for key, v in one.items() if not _NAMES.search(key)]
+                if names:
+                    seen = True
+                    told = [v if isinstance(v, bool) else _bad(v, known) for v in states if isinstance(v, (bool, str))]
+                    found |= names if any(told) or (listing and not told) else set()
+                else:
+                    seen |= _from_json(one, known, found, listing)
+    return seen
+
+
+def _regions_in(text: str, known: Lexicon) -> set[str]:
+    return {known.region[stem] for word in _WORD.findall(text) if (stem := _stem(word)) in known.region}
+
+
+def _bad(text: str, known: Lexicon) -> bool:
+    """Whether a state in a few words is a fault: "warped", "yes", "not natural"."""
+    found = _WORD.findall(text)
+    negated = any(word in _NEGATORS for word in found)
+    stems = [_stem(word) for word in found]
+    if found[:1] in (["yes"], ["true"], ["suspicious"]):
+        return True
+    if found[:1] in (["no"], ["false"], ["none"], ["ok"], ["okay"]):
+        return False
+    fault, merit = (any(stem in group for stem in stems) for group in (known.faults, known.merits))
+    return (fault and not negated) or (merit and negated)
 
 
 def _accuses(clause: list[str], stems: list[str], known: Lexicon) -> bool:
@@ -142,6 +282,10 @@ def _clauses(sentence: list[str]) -> Iterator[tuple[list[str], str]]:
             condition = word in words.CONDITIONS or (condition and word not in _BREAKS)
         elif word == ",":
             condition = False
+        if word == "unlike" and not clause:
+            condition = True
+        if word in ("would", "'d") and not {"i", "say"} & set(sentence[max(0, place - 2) : place + 3]):
+            condition = True
         if word == "such" and sentence[place + 1 : place + 2] == ["as"]:
             example = True
         if not (example or condition or word in _BREAKS):
@@ -159,6 +303,12 @@ def _begins(sentence: list[str], place: int, inside: bool, verb: bool) -> bool:
     """
     word, behind = sentence[place], sentence[place + 1 : place + 5]
     before = sentence[place - 1] if place else ""
+    if before == "," and verb and any(_stem(one) in lexicon().region for one in sentence[place : place + 2]):
+        return True
+    if word in ("it", "they") and before == "," and behind[:1] and behind[0] in _VERBS:
+        return True
+    if before == "that":
+        return False
     if not behind or before in _PREPOSITIONS or (before in _JOINING and inside and not verb):
         return False
     if word == "there":
@@ -190,7 +340,7 @@ def _named(clause: list[str], stems: list[str], known: Lexicon) -> tuple[str, ..
                 break
             if not any(one in known.region for one in stems[place + 1 : place + 4]) or clause[place + 1] != "and":
                 return ()
-        elif found and clause[place] not in _JOINING:
+        elif found and clause[place] not in _JOINING and not (place and clause[place - 1] in ("and", "as", "or") and clause[place] in _PREPOSITIONS):
             break
     return tuple(dict.fromkeys(found)) or None
 

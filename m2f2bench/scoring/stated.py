@@ -98,12 +98,12 @@ def stated(text: str, read: Read) -> str:
 
 def _from_json(text: str, read: Read) -> str:
     found = ""
-    for value in _objects(text):
+    for value in objects(text):
         found = _judge(value, read, 0) or found
     return found
 
 
-def _objects(text: str) -> Iterator[Any]:
+def objects(text: str) -> Iterator[Any]:
     """The JSON objects and lists in a text, from the outermost; also with single quotes and Python's words."""
     place, seen = 0, 0
     while seen < MOST_OBJECTS:

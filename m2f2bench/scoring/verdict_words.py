@@ -43,6 +43,9 @@ JOINED = (
     (r"\bartificial\s(?=(?:intelligence|light|lighting|lights)\b)", " "),
     (r"\bdeep[\s-]+fake", " deepfake"),
     (r"\breal\sdeal\b", " genuine "),
+    (r"\bblending\b(?!\s(?:well|in|natural|seamless))", " seam "),
+    (r"\bthe\ssame\scan(?:\s?not|'t)\sbe\ssaid\s(?:of|for|about)\b", " ; unnatural "),
+    (r"\b(?:first|initially|originally)\s(?:thought|believed|suspected|assumed)\b", " if "),
     (r"\bcomputer\sgraphics\b", " computergenerated "),
     (
         r"\b(?:output|product|work|creation|result|invention)\sof\s(?:an?\s|the\s)?(?:\w+\s){0,2}?"
@@ -110,7 +113,7 @@ JOINED = (
     (r"\bat\sfirst(?:\s(?:glance|sight|look))?\b|\bon\sthe\ssurface\b", " initially "),
     (r"\bcompared\s(?:to|with)\b|\bin\scomparison\s(?:to|with)\b", " unlike "),
     (r"\b(?:differ|differs|different|distinct|distinguished?|distinguishable|deviates?)\sfrom\b", " unlike "),
-    (r"\b(?:signs?|evidence|result|product|work|case|indicative|suggestive|victim)\sof\s", " "),
+    (r"\b(?:signs?|evidence|result|product|work|case|indicative|suggestive|victim)\sof\s(?:the\s|an?\s|any\s)*", " "),
 )
 """What is made one word, or a plainer one, before words are read; in this order."""
 _LOW = r"(?:low|small|slim|little|minimal|negligible|remote|tiny|near\szero|close\sto\szero|zero|unlikely|nil)"

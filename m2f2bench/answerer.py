@@ -24,6 +24,7 @@ from .reporter import REPORT, own_maps, write_report
 from .results import run_name
 from .resuming import current_answers
 from .scoring.explanation import compared_references, text_settings
+from .scoring.verdict import NO_VERDICT
 from .signature import detector_fields, measure_signature
 from .store import ANSWERS as FILE
 from .store import RESULT, USAGE, AnswerStore, write_parquet
@@ -210,7 +211,7 @@ def verdicts_of(evidence: AnswerEvidence) -> dict[str, int]:
             found[frame] = FAKE if score >= 0.5 else REAL
     explained = evidence.explained
     for i in explained.judged.nonzero()[0]:
-        if answers.region[i] == "image" and answers.status[i] == "ok" and explained.verdicts[i] != "none":
+        if answers.region[i] == "image" and answers.status[i] == "ok" and explained.verdicts[i] not in NO_VERDICT:
             found.setdefault(answers.frame[i], FAKE if explained.verdicts[i] == "fake" else REAL)
     return found
 

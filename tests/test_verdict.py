@@ -16,7 +16,7 @@ from verdict_cases import CASES, lines_run
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.consistency import consistency
 from m2f2bench.scoring.statistic import Statistic
-from m2f2bench.scoring.verdict import VERDICT_RULES, read_verdict, substring_verdict, verdict_statistics
+from m2f2bench.scoring.verdict import VERDICT_RULES, VERDICTS, read_verdict, substring_verdict, verdict_statistics
 from m2f2bench.scoring.verdict_words import wordset
 
 MOUTHS = (
@@ -42,12 +42,12 @@ READ_BY_HAND = {
     STYLED + "blurry hairlines mismatched beard.###": "fake",
     STYLED + "mismatched bangs. Verdict: The image is fake.": "fake",
     STYLED + "mismatched bangs. The lighting in the image is inconsistent, unrealistic shadows.": "fake",
-    MOUTHS: "none",
+    MOUTHS: "unreadable",
 }
 """Every distinct text of the 144 published judgements."""
 
 
-@pytest.mark.parametrize(("verdict", "text"), [*CASES, ("none", ""), ("none", " "), ("none", MOUTHS)])
+@pytest.mark.parametrize(("verdict", "text"), [*CASES, *(("unreadable", text) for text in ("", " ", MOUTHS))])
 def test_what_a_reader_takes_from_it(verdict: str, text: str) -> None:
     assert read_verdict(text) == verdict
     for changed in (text.upper(), f"<s> **{text}**</s>", f"\n\n  {text}\n", text.replace("'", "’"), text + " 🙂"):
@@ -144,7 +144,7 @@ def test_a_hundred_thousand_words() -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_has_a_verdict(text: str) -> None:
-    assert read_verdict(text) in ("real", "fake", "none")
+    assert read_verdict(text) in VERDICTS
     assert read_verdict(text) == read_verdict(text)
 
 
@@ -161,7 +161,7 @@ WORDS = st.sampled_from(
 @given(st.lists(WORDS, max_size=30))
 def test_any_words_have_a_verdict_and_a_last_sentence_decides(words: list[str]) -> None:
     text = " ".join(words)
-    assert read_verdict(text) in ("real", "fake", "none")
+    assert read_verdict(text) in VERDICTS
     for verdict in ("real", "fake"):
         assert read_verdict(f"{text}. The image is {verdict}.") == verdict
 
@@ -192,7 +192,7 @@ def test_statistics_are_those_counted_by_hand(rows: list[tuple[str, int, bool]])
 
 
 def test_an_unknown_verdict_is_refused() -> None:
-    with pytest.raises(ValueError, match="'unsure' is none of real, fake, none"):
+    with pytest.raises(ValueError, match="'unsure' is none of real, fake, undetermined, refused, unreadable, none"):
         verdict_statistics(["unsure"], np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
 
 

@@ -124,7 +124,8 @@ def stated_verdict(question: str) -> str:
         one[:-1] + "." if one.endswith("?") and _TAKES_FOR_GRANTED.search(one) else one
         for one in _SENTENCE_END.split(question)
     ]
-    return read_verdict("".join(said))
+    found = read_verdict("".join(said))
+    return found if found in _VERDICTS else "none"
 
 
 def example_answers(question: str) -> list[str]:

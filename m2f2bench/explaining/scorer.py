@@ -22,6 +22,7 @@ from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_
 from ..scoring.regions import called_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
 from ..scoring.text.java import Unavailable, java_version
+from ..scoring.verdict import UNANSWERED, VERDICTS
 from ..signature import answers_hash, versions
 from ..store import USAGE
 from .evidence import AnswerEvidence
@@ -123,7 +124,7 @@ def _details(evidence: AnswerEvidence) -> dict[str, Any]:
         told["verdicts"] = {
             word: {
                 verdict: int((explained.judged & (answers.label == label) & (verdicts == verdict)).sum())
-                for verdict in ("real", "fake", "none")
+                for verdict in (*VERDICTS, UNANSWERED)
             }
             for word, label in (("real", REAL), ("fake", FAKE))
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..records import FAKE
+from ..scoring.verdict import NO_VERDICT
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,7 +35,7 @@ def verdict_word(answers: Answers, verdicts: Sequence[str], i: int) -> str:
     """What became of the verdict of question `i`: `right`, `wrong`, `none`, or empty where none was asked for."""
     if answers.kind[i] == STATED or answers.status[i] != "ok":
         return ""
-    if verdicts[i] == "none":
+    if verdicts[i] in NO_VERDICT:
         return "none"
     return "right" if (verdicts[i] == "fake") == (answers.label[i] == FAKE) else "wrong"
 

@@ -19,7 +19,7 @@ from .answers import Answers
 from .consistency import consistency
 from .regions import called_regions, region_statistics
 from .statistic import Bools, Statistic
-from .verdict import VERDICT_RULES, verdict_statistics
+from .verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -112,7 +112,7 @@ def explain(
     truth = [altered.get(frame) for frame in answers.frame.tolist()]
     grounded = compared & whole & np.array([one is not None for one in truth], dtype=bool)
     readings = readings or Readings(rules.verdict)
-    verdicts, called = ["none"] * len(answers), [frozenset[str]()] * len(answers)
+    verdicts, called = [UNANSWERED] * len(answers), [frozenset[str]()] * len(answers)
     if not metrics or not set(names) <= set(TEXT_METRICS):
         # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
         for i in np.flatnonzero(ok):

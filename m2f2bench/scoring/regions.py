@@ -139,12 +139,12 @@ def called_regions(text: str) -> frozenset[str]:
             elif before.mark == ":" and before.accuses and named is not None:
                 called |= {known.region[stem] for stem in stems if stem in known.region}
             elif named and (short := _short(clause, stems, known)) is not None:
-                called |= set(named) if before.denied_fault != (before.praise and short) else set()
+                called |= set(named) if (before.praise if short else before.fault) else set()
             called |= {one for one in regions if _at_fault(clause, stems, one, known, one in praised)}
             accuses = _accuses(clause, stems, known) or (before.accuses and mark == before.mark == ":")
             denied = any(word in _NEGATORS for word in clause)
             fault, merit = (any(stem in group for stem in stems) for group in (known.faults, known.merits))
-            before = _Clause(mark, accuses, fault and denied, (merit and not denied) or (fault and not denied))
+            before = _Clause(mark, accuses, fault, merit and not fault and not denied)
     return frozenset(called)
 
 
@@ -154,7 +154,7 @@ class _Clause:
 
     mark: str = ""
     accuses: bool = False
-    denied_fault: bool = False
+    fault: bool = False
     praise: bool = False
 
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from ..records import Floats
 
 VERDICTS = ("real", "fake", "undetermined", "refused", "unreadable")
-NO_VERDICT = VERDICTS[2:]
-"""Answers that commit to neither; each is wrong in the accuracies."""
+UNANSWERED = "none"
+"""Where there is no answer to read."""
+NO_VERDICT = (*VERDICTS[2:], UNANSWERED)
+"""What commits to neither; each is wrong in the accuracies."""
 LONGEST = 200_000
 """Letters of an answer that are read, from its end: what is longer was not written to be read."""
 
@@ -78,10 +80,10 @@ def verdict_statistics(verdicts: Sequence[str], labels: Codes, asked: Bools) -> 
     answer without a verdict (`NO_VERDICT`) is never left out: it is wrong in the accuracies, of which the balanced one is the mean of the shares
     of reals and of fakes that are right, NaN where one of the two is absent. In F1, with fake as the positive class,
     2 tp / (2 tp + fp + fn), a fake without a verdict is a miss (fn), and a real without one is no false alarm (fp):
-    nobody called it fake; without any fake F1 is NaN. Raises ValueError for a verdict that is none of `VERDICTS`.
+    nobody called it fake; without any fake F1 is NaN. Raises ValueError for a verdict that is none of these.
     """
-    if odd := sorted(set(verdicts) - set(VERDICTS)):
-        raise ValueError(f"verdict {odd[0]!r} is none of {', '.join(VERDICTS)}")
+    if odd := sorted(set(verdicts) - {*VERDICTS, UNANSWERED}):
+        raise ValueError(f"verdict {odd[0]!r} is none of {', '.join((*VERDICTS, UNANSWERED))}")
     said = np.array(verdicts, dtype=object)
     real, fake = labels == REAL, labels == FAKE
     right = (real & (said == "real")) | (fake & (said == "fake"))

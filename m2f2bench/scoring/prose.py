@@ -29,12 +29,12 @@ _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/|—']")
 _ENDS = frozenset(".?!\n")
 SHORTEST = 3
 """A first sentence of so few words ("Likely fake.") is a conclusion."""
-_IT = r"(?:it|this|that|they|these|the (?:image|photo|picture|face|video))"
+_IT = r"(?:it|this one|this|that|they|these|the (?:image|photo|picture|face|video))"
 _REPLY = re.compile(
     rf"(?:(?:yes|no|nope|yep)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?$)|"
-    rf"(?:(?:yes|no|but|and) ,? ?)?{_IT} (?:really |actually |certainly |definitely |clearly |most certainly )?"
+    rf"(?:(?:yes|no|but|and) ,? ?)?(?:(?:i (?:think|believe|' have to say|have to say|must say|would say|' say|' afraid|am afraid)|my answer is)(?: that)? )?{_IT} (?:really |actually |certainly |definitely |clearly |most certainly )?"
     r"(?:is|are|was|'|does|do|has)(?: really| certainly| definitely| actually| indeed| clearly)?(?: not)?(?: the case| so| one)?$|"
-    r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?$|(?:hardly|not at all|of course not|"
+    r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?(?:$| [;:,—(])|i (?:am|') afraid not$|(?:not a chance|no chance|no way|unlikely|not likely|far from it|by no means|hardly|not at all|of course not|"
     r"definitely not|absolutely not|certainly not|probably not|not really|absolutely|definitely|certainly|of course|indeed)$"
 )
 _AFTER_ALL = re.compile(
@@ -43,7 +43,7 @@ _AFTER_ALL = re.compile(
 _TAKEN_BACK = re.compile(
     rf"(?:but|however|though|although|yet|;|—)(?: ,| in fact| actually| really| clearly)* {_IT} (?:is|are|was|')"
     r"(?: really| actually| certainly| definitely| clearly)? not(?: so| the case| at all| one)?(?:$| [:;,(—])|"
-    r"\bdeniedall$"
+    r"\b(?:deniedall|i disagree|i beg to differ|(?:was|were|is|are) mistaken|says? otherwise|tells? a different story)$"
 )
 
 
@@ -68,7 +68,9 @@ def read_prose(text: str) -> str:
     person = [said.verdict for said in main if said.about == PERSON and said.strong]
     if person:
         return "fake" if "fake" in (person[-1], *parts.values()) else "real"
-    last = {said.about: said.verdict for said in main}
+    last = {said.about: said.verdict for said in main if said.verdict != "undetermined"}
+    if len(last) < len({said.about for said in main}) and not last:
+        return "undetermined"
     if last:
         return "fake" if "fake" in last.values() else "real"
     possible = {said.verdict for said in found if said.possible and not said.conceded}
@@ -107,12 +109,19 @@ def _said(text: str) -> list[_Said]:
         after = stuck is not None and said and _turns(sentence, whole.count(" ", 0, stuck.start()), said[-1].place)
         if stuck and not after and not any(one.final for one in [*found, *said]):
             said = [*said, _Said("undetermined", PICTURE, True, raw="undetermined")]
-        if said and _TAKEN_BACK.search(whole):
+        if not said and reader.asked and _TAKEN_BACK.search(whole):
+            said = [_Said(_turned(reader.asked), PICTURE, True)]
+        elif said and _TAKEN_BACK.search(whole):
             said = [*said, _Said(_turned(said[-1].verdict), said[-1].about, True, raw=said[-1].raw)]
-        short = number == 0 and len(sentence) <= SHORTEST
+        short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
         found += [replace(one, final=True) for one in said] if short else said
         asked = reader.asked or (said[-1].verdict if said else "")
     return found
+
+
+def _opens(sentence: list[str]) -> bool:
+    """Whether a sentence begins with its verdict: "Fake, I would say"."""
+    return sentence[0] in words.SAYS_REAL | words.SAYS_FAKE and sentence[1] in (",", "—", ":", "because", "since")
 
 
 def _turns(sentence: list[str], start: int, stop: int) -> bool:
@@ -126,7 +135,7 @@ def _turned(verdict: str) -> str:
 
 def _denies(reply: re.Match[str]) -> bool:
     said = reply.group().split()
-    return "not" in said or said[0] in ("no", "nope", "hardly")
+    return "not" in said or said[0] in ("no", "nope", "hardly", "unlikely", "far", "by")
 
 
 def general(sentence: list[str]) -> bool:
@@ -239,6 +248,8 @@ class _Reader:
             self.condition = self.conceded = self.possible = False
         elif token in words.FOLLOWS and before in (",", "and"):
             self.negated = self.held = False
+        elif token == "to" and self.too:
+            self.negated, self.too = not self.negated, False
         elif token in ("that", "to") and self.comma:
             self.linked = True
         elif token in words.CONDITIONS:
@@ -247,8 +258,6 @@ class _Reader:
             self.conceded, self.negated, self.held = True, False, False
         elif token == "too":
             self.too = True
-        elif token == "to" and self.too:
-            self.negated, self.too = not self.negated, False
         elif token == "and":
             self.comma, self.linked, self.held = True, False, self.negated
         if token in words.COPULAS:
@@ -256,6 +265,8 @@ class _Reader:
             if self.comma and not self.linked:
                 self.negated = self.negated != self.held
             self.comma = self.held = False
+        elif token in words.ASSERTS and self.comma and not self.linked:
+            self.negated, self.comma, self.held = self.negated != self.held, False, False
         elif token in words.NEGATORS and not (token == "no" and after in _INTERJECTED):
             paired = token == "nor" and self.negated
             self.negated = True if paired else not self.negated
@@ -293,7 +304,7 @@ class _Reader:
         self.joined = False
         verdict = _turned(raw) if self.negated != self._denied_behind(place, token) else raw
         if self._says_nothing(place, about) or not (strong or self._predicate(place, about)):
-            self.asked = verdict if self.condition and about else self.asked
+            self.asked = verdict if (self.condition and about) or self.general or not about else self.asked
             return
         conceded = self.conceded or "initially" in self.tokens[place + 1 : place + 3]
         self.said.append(_Said(verdict, about, strong, conceded, self.possible, self.final, raw, place))
@@ -331,6 +342,8 @@ class _Reader:
                 break
         if token in words.PLURALS and self.copula < place - AHEAD and place < 2 and len(self.tokens) > 2:
             return ""
+        if token in words.PLURALS and self._at(place + 1) in _GENERALLY and self.copula < place - AHEAD and not self.negated:
+            return "" if not {"these", "those", "both"} & set(self.tokens[max(0, place - 3) : place]) else self.subject
         return self.subject
 
     def _says_nothing(self, place: int, about: str) -> bool:
@@ -363,5 +376,6 @@ _FUNCTION = words.wordset(
     "and or but because since as to for in on at of due with by is are was were be has have the a an it this that than "
     "which who while although though overall here if so when due enough rather not"
 )
+_GENERALLY = words.USUALLY | {"are", "have", "do", "were"}
 _LIKE = frozenset(("as", "like", "how", "what"))
 _WOULD = frozenset(("would", "do", "does", "should"))

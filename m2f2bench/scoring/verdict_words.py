@@ -22,7 +22,7 @@ SAYS_FAKE = wordset(
     "computergenerated hoax fraud fraudulent sham imposture falsified falsification fabrication generated swapped swap "
     "reenacted reenactment morphed composited retouched retouching face2face faceshifter neuraltextures deepfacelab "
     "splicing forging airbrushed composite composites compositing morph morphing puppeteered puppeteering montage "
-    "inserted superimposed pasted grafted transplanted replaced"
+    "editing edit edits inserted superimposed pasted grafted transplanted replaced"
 )
 """These count whatever they are said of."""
 LOOKS_REAL = wordset("realistic natural pristine")
@@ -46,11 +46,17 @@ JOINED = (
     (r"\bblending\b(?!\s(?:well|in|natural|seamless))", " seam "),
     (r"\bthe\ssame\scan(?:\s?not|'t)\sbe\ssaid\s(?:of|for|about)\b", " ; unnatural "),
     (r"\b(?:first|initially|originally)\s(?:thought|believed|suspected|assumed)\b", " if "),
+    (
+        r"\b(?:came|come|comes|taken|shot|captured|photographed)\s(?:out\sof|from|by|with|on|using)\s(?:an?\s|the\s)?(?:\w+\s)?camera\b",
+        " genuine ",
+    ),
+    (r"\b(?:stands?|stood|holds?|held)\sup\s(?:to|under|well|against)\b|\bpass(?:es|ed)?\s(?:every|all|each|the|my)\s(?:\w+\s)?(?:check|test|inspection)s?\b", " is genuine "),
+    (r"\bthe\s(?:other|first|second|previous|earlier|last)\s(?=(?:images?|pictures?|photos?|videos?|frames?)\b)", " source "),
     (r"\bcomputer\sgraphics\b", " computergenerated "),
     (
         r"\b(?:output|product|work|creation|result|invention)\sof\s(?:an?\s|the\s)?(?:\w+\s){0,2}?"
         r"(?:generator|algorithm|network|ai|model|machine|software|gan)\b|"
-        r"\b(?:came|comes|stems|originates|straight)\s(?:out\sof|from)\s(?:an?\s|the\s)?(?:\w+\s){0,2}?"
+        r"\b(?:came|come|comes|stems|originates|straight)\s(?:out\sof|from)\s(?:an?\s|the\s)?(?:\w+\s){0,2}?"
         r"(?:generator|algorithm|neural\snetwork|network|ai|diffusion\smodel|gan)\b",
         " computergenerated ",
     ),
@@ -74,7 +80,7 @@ JOINED = (
     (
         r"\b(?:generated|created|made|rendered|produced|synthesi[sz]ed|output)\s(?:by|with|using|through|via|from)\s"
         r"(?:an?\s|the\s)?(?:\w+\s){0,2}?(?:ai|model|network|gan|diffusion|stylegan\w*|midjourney|dall-?e|generator|software|"
-        r"algorithm|deepfacelab)\b",
+        r"algorithm|deepfacelab)\b(?:\s(?:models?|networks?|algorithms?))?",
         " computergenerated ",
     ),
     (r"\b(?:the\s)?(?:rest|remainder|remaining\s(?:parts?|areas?|regions?|features?)|other\s(?:parts?|areas?|regions?|features?)|everything\selse|all\selse)"
@@ -123,7 +129,29 @@ _LESS_THAN_HALF = r"(?:[0-4]?\d(?:\.\d+)?\s?%|0?\.[0-4]\d*)"
 _DOUBTFUL = r"(?:doubtful|questionable|in\s(?:serious\s)?(?:doubt|question)|dubious|suspect|suspicious|compromised|disputed)"
 _SURE = r"(?:high|confirmed|verified|evident|clear|intact|undisputed|unquestionable|certain|established|genuine)"
 _GENUINE = r"(?:authenticity|genuineness|veracity)"
+_CLAIM = r"(?:claim|suspicion|accusation|allegation|rumou?r|theory|idea|assertion|assumption|hypothesis|possibility|notion|charge)s?"
+_REFUTED = (
+    r"(?:(?:does|do|did)(?:\snot|n't)\shold|(?:is|are|was|were|proved?|proves|turned\sout(?:\sto\sbe)?|seems?|remains?)\s(?:to\sbe\s)?(?:\w+ly\s)?"
+    r"(?:unfounded|wrong|false|baseless|mistaken|groundless|unjustified|unsupported|untenable|off\sthe\stable)|can\s(?:\w+ly\s)?be\s"
+    r"(?:dismissed|rejected|ruled\sout|discarded|excluded)|and\s(?:i\s)?(?:rejected|dismissed|discarded|excluded))"
+)
 MORE = (
+    (rf"\b{_CLAIM}\s(?:that|of)\s([^.;!?\n]{{0,90}}?)\s{_REFUTED}\b", r" not \1 "),
+    (r"\bthat\s([^.;,!?\n]{3,60}?)\s(?:can|could)\s(?:\w+ly\s)?be\s(?:ruled\sout|excluded|dismissed)\b", r" not \1 "),
+    (r"\bsurprised\s(?:if|were|to\s(?:learn|find|hear)(?:\sthat)?)\b", " not "),
+    (r"\bthe\s(?:opposite|reverse|antithesis)\sof\b", " not "),
+    (r"\b(?:can(?:not|\snot|'t)\shelp\sbut|could\snot\shelp\sbut)\b", " "),
+    (r"\b(?:hard|difficult|impossible|easy|possible|able|tough)\sto\s(?:fake|forge|manipulate|alter|edit)\b", " "),
+    (r",\s(?:in\smy\s(?:opinion|view|judge?ment|eyes)|i\s(?:think|believe|suspect|fear|would\ssay|'d\ssay)|it\sseems|frankly|to\sme|in\sfact|indeed|obviously|clearly|of\scourse)\s?,", " "),
+    (
+        r"\bneither\sconfirm\snor\b|\bcancel(?:s|led)?\s(?:each\sother|one\sanother)\b|\bno\sway\s(?:to|of)\s(?:distinguish|tell|know)\w*\b|"
+        r"\b(?:can\snot|cannot|can't|unable\sto)\s(?:tell\swhich|settle)\b|\bone\sway\sor\sthe\sother\b|\b(?:in|to)\seither\sdirection\b|\bgr[ae]y\szone\b|"
+        r"\bremains?\sopen\b|\b(?:is\snot|isn't)\spossible\b(?=\s*[.!?])|\b(?:rather|would)\snot\sguess\b|\bneither\s(?:possibility|explanation|reading)\b|"
+        r"\bto\sreach\sa\sconclusion\b|\b(?:would\snot|wouldn't)\sventure\b",
+        " undecided ",
+    ),
+    (r"\b(?:digitally|synthetically)\s\w+ed\b", " manipulated "),
+    (r"\bai[\s-]+(?:creation|art|artwork|product|rendering|made|work|fabrication)\b", " computergenerated "),
     (r"\b(?:do\snot|don't|dont)\sknow\b(?=\s*(?:[.!?\n]|$))", " undecided "),
     (r"(?:^|(?<=[.;,:]\s))had\s(?:some|any)(?:body|one)\b", " if "),
     (r"\b(?:whoever|anyone\swho|those\swho|if\syou)\s(?:says?|claims?|thinks?|believes?|tells?)\b", " not "),
@@ -158,7 +186,7 @@ REFUSES = re.compile(
     r"provide\s(?:an?\s|any\s|that\s|this\s|such\s)?(?:analysis|assessment|judge?ment|opinion|answer|evaluation|verdict|determination|help|assistance))"
     r"|\bas\san?\s(?:ai|artificial|language|large|text)\b[^.!?\n]{0,60}?(?:can(?:not|\snot|'t)|unable|do\snot|don't|not\sable)"
     r"|\bsorry\b[^.!?\n]{0,40}?\bcan(?:not|\snot|'t)\s(?!(?:\w+\s){0,2}?(?:determin|tell|say|decid|sure|certain|verif|confirm|make|be\b|know))"
-    r"|\bagainst\s(?:my|our|the)\s(?:\w+\s)?(?:polic|guideline|rule)|\b(?:violat\w+|content)\s(?:\w+\s){0,2}?polic|\bcannot\shelp\b"
+    r"|\bagainst\s(?:my|our|the)\s(?:\w+\s)?(?:polic|guideline|rule)|\b(?:violat\w+|content)\s(?:\w+\s){0,2}?polic|\bcannot\shelp\b|\bnot\ssomething\si\scan\sdo\b|\bdesigned\sto\savoid\b|\bbeyond\swhat\si\b|\b(?:won't|will\snot)\sjudge\b|\brather\snot\smake\sa\s(?:determination|judge?ment)\sof\sthis\skind"
     r"|\b(?:must|have\sto|will|need\sto|would)\s(?:respectfully\s|politely\s)?decline\b|\boff\slimits\b|\babstain\b|\bprefer\snot\sto\s(?:judge|answer|say\sanything|comment)|"
     r"\b(?:guidelines?|polic\w+|rules?|terms)\s(?:do\snot\s(?:permit|allow|let)|prohibit|prevent|forbid)|\bwon't\sbe\s(?:giving|making|able)|\bnot\scomfortable\s(?:with\s)?\w+ing\b|"
     r"\b(?:can(?:not|\snot|'t)|not\sable\sto)\sdo\s(?:this|that)\b|\bi(?:'m|\sam)\s(?:just|only)\sa(?:n\sai)?\s(?:language|text)"
@@ -215,16 +243,19 @@ PARTS = wordset(
 BESIDE = wordset(
     "smile emotion emotions expression expressions tan lashes eyelashes nails laugh news sense problem issue chance "
     "reason possibility question difference evidence deal money name story hair feeling interest joy happiness "
-    "detector detectors detection dataset datasets technology technologies tool tools expert experts software research media content material"
+    "detector detectors detection dataset datasets technology technologies method methods algorithm algorithms model models generator generators app apps moustache mustache beard "
+    "wig nails tattoo fur leather tool tools expert experts software research media content material"
 )
 """Said of these ("a genuine smile"), a word is no verdict."""
-PERSONS = wordset("person human man woman boy girl individual people someone somebody guy lady")
+PERSONS = wordset("person human man woman boy girl individual people guy lady")
 """A real person is no verdict on the picture, where there is another."""
 ELSEWHERE = wordset("source")
 """What is said of these is not said of the picture."""
 NONE_OF_ANY = wordset("notany")
 """The second half of a negation ("no muestra ninguna"), which does not turn it back."""
 MAYBE = wordset("could may might can possible possibly potentially potential perhaps maybe")
+ASSERTS = wordset("proves prove shows show reveals reveal suggests suggest indicates indicate betrays betray marks mark makes make confirms confirm")
+"""Verbs that, after a comma, begin a new statement, like a copula."""
 BUT = wordset("but however still yet nevertheless nonetheless though although")
 THIS = wordset("this it image photo picture here overall verdict")
 CONCLUDES = wordset("overall conclusion conclude therefore thus hence so finally verdict answer actually correction summary")

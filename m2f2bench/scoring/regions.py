@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ _JOINING = frozenset(("and", "or", "nor", ",", "/", "the", "both", "'", "person"
 _VERBS = words.COPULAS | words.wordset(
     "do does did lack lacks lookes can could might may show shows match matches align aligns fit fits seem keep"
 )
-_NEGATORS = (words.NEGATORS | {"less", "notany"}) - words.wordset("lack lacks lacking fail fails failed doubt doubts unlikely")
+_NEGATORS = (words.NEGATORS | {"less", "notany"}) - words.wordset("lack lacks lacking fail fails failed unlikely")
 _BREAKS = (words.BREAKS | words.CONCEDES | words.CONDITIONS) - {"(", ")"}
 _PREPOSITIONS = words.wordset(
     "on of in to with around near at from between above below under over beside across behind"
@@ -49,9 +49,19 @@ _ALL_BUT = re.compile(
     r"(?:everything|all (?:the )?(?:features|regions|parts|areas)|every (?:feature|region|part|area)) (?:but|except|save|not)(?: for)? "
     r"((?:the |his |her |and |, )*\w+(?:(?: and|,) (?:the |his |her )?\w+)*?) (?=(?:is|are|has|have|looks?|seems?|appears?|was|were|'|—|:|,)\b|[—:,])(.*)"
 )
+_NOTHING_BUT = re.compile(
+    r"(?:nothing|no (?:region|area|part|feature)) (?:but|except)(?: for)? ((?:the |his |her )?\w+(?: and (?:the |his |her )?\w+)?)|"
+    r"except (?:for )?((?:the |his |her )?\w+(?: and (?:the |his |her )?\w+)?) .*\b(?:nothing|no|none|not|rest|everything|all)\b"
+)
 _EXPLAINED = re.compile(r"what (?:might |may |could )?(?:looks?|seems?|appears?) (?:like |to be )?.* (?:is|are) (?:just|only|simply|merely|really|actually)\b")
 _TICKS = re.compile(r"\b([a-z]+)[\s*_]*[:=]?[\s*_]*([✅✓✔❌✗✘])|([✅✓✔❌✗✘])️?[\s*_]*([a-z]+)\b(?![\s*_]*[:=]?[\s*_]*[✅✓✔❌✗✘])")
 _LISTS = re.compile(r"manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|regions?$|areas?$|parts?$|evidence")
+_STATES = re.compile(r"\b([a-z]+)\s*[=:]\s*(0|1|yes|no|true|false|real|fake|manipulated|natural)\b")
+_HEADED = re.compile(
+    r"(?:^|[\n.*_])([^\n.:]{0,40}\b(?:regions?|areas?|parts?|features?|spots?|regionen|bereiche|zonas?|zones?|regiones|区域|部位)\b[^\n.:]{0,25})[\s*_]*:"
+    r"([^\n]*)((?:\n\s*(?:[-*•]|\d+[.)])[^\n]*)*)"
+)
+_SPARED = re.compile(r"\b(?:real|authentic|natural|unaltered|untouched|unaffected|normal|genuine|intact|consistent|clean|no|not)\b")
 _NAMES = re.compile(r"region|area|part|feature|name|location|where")
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -82,6 +92,8 @@ def lexicon() -> Lexicon:
         return frozenset(_stem(word) for word in listed)
 
     plain = {key: stems(held[key]) for key in ("elsewhere", "surface", "carriers", "faults", "merits", "outright", "listing")}
+    plain["faults"] |= stems(sorted(words.SAYS_FAKE))
+    plain["outright"] |= stems(sorted(words.SAYS_FAKE))
     region = {stem: name for name, listed in held["regions"].items() for stem in stems(listed)}
     return Lexicon(region=region, faults_of={k: stems(v) for k, v in held["faults_of"].items()}, **plain)
 
@@ -120,13 +132,14 @@ def called_regions(text: str) -> frozenset[str]:
         return listed
     called: set[str] = set()
     about: tuple[str, ...] = ()
+    before = _Clause()
     for sentence in sentences(text):
         if _says_nothing(sentence):
             continue
         if (apart := _all_but(sentence, known)) is not None:
             called |= apart
             continue
-        before = _Clause()
+        before = replace(before, mark="", accuses=False)
         for clause, mark in _clauses(sentence):
             stems = [_stem(word) for word in clause]
             named = _named(clause, stems, known)
@@ -175,7 +188,10 @@ def _short(clause: list[str], stems: list[str], known: Lexicon) -> bool | None:
 
 def _all_but(sentence: list[str], known: Lexicon) -> frozenset[str] | None:
     """Of "everything but the nose is altered" all other regions, of "… looks natural" the one; None without it."""
-    found = _ALL_BUT.match(" ".join(sentence))
+    whole = " ".join(sentence)
+    if (only := _NOTHING_BUT.match(whole)) and (named := _regions_in(only.group(1) or only.group(2), known)):
+        return frozenset(named)
+    found = _ALL_BUT.match(whole)
     if found is None:
         return None
     inner = {known.region[_stem(word)] for word in found.group(1).split() if _stem(word) in known.region}
@@ -197,6 +213,14 @@ def _listed(text: str, known: Lexicon) -> frozenset[str] | None:
         if region := known.region.get(_stem(name or name2)):
             seen = True
             found |= {region} if (mark or mark2) in "❌✗✘" else set()
+    pairs = [(known.region[_stem(name)], state) for name, state in _STATES.findall(plain) if _stem(name) in known.region]
+    if len({name for name, _ in pairs}) > 1:
+        seen = True
+        found |= {name for name, state in pairs if state in ("1", "yes", "true", "fake", "manipulated")}
+    for head, row, bullets in _HEADED.findall(plain):
+        if not _SPARED.search(head) and (_LISTS.search(head) or row.strip()):
+            named = _regions_in(row if row.strip(" *_") else bullets, known)
+            seen, found = seen or bool(named), found | named
     for line in plain.splitlines():
         cells = [cell.strip(" *_") for cell in line.strip().strip("|").split("|")]
         if line.count("|") > 1 and len(cells) > 1 and (regions := _regions_in(cells[0], known)):
@@ -282,7 +306,7 @@ def _clauses(sentence: list[str]) -> Iterator[tuple[list[str], str]]:
             condition = word in words.CONDITIONS or (condition and word not in _BREAKS)
         elif word == ",":
             condition = False
-        if word == "unlike" and not clause:
+        if word in ("unlike", "despite") and not clause:
             condition = True
         if word in ("would", "'d") and not {"i", "say"} & set(sentence[max(0, place - 2) : place + 3]):
             condition = True
@@ -369,7 +393,7 @@ def _at_fault(clause: list[str], stems: list[str], region: str, known: Lexicon, 
         elif word == "naturally" and not negated:
             break  # "naturally misaligned teeth" is a trait
         elif stem in faults or (word == "too" and not outright and place + 1 < len(clause)):
-            if not negated:
+            if not negated and not _excused(clause, stems, place, known):
                 return True
             fault = True
         elif stem in known.merits and negated and (not outright or word in words.SAYS_REAL):
@@ -377,6 +401,14 @@ def _at_fault(clause: list[str], stems: list[str], region: str, known: Lexicon, 
         elif word in ("have", "has") and negated:
             hollow = not outright
     return hollow and not fault
+
+
+def _excused(clause: list[str], stems: list[str], place: int, known: Lexicon) -> bool:
+    """Whether a fault is called fine behind a copula: "the slight asymmetry of the brows is perfectly normal"."""
+    copula = next((i for i in range(place + 1, len(clause)) if clause[i] in ("is", "are", "looks", "seems")), None)
+    if copula is None or any(word in _NEGATORS for word in clause[copula:]):
+        return False
+    return any(stem in known.merits for stem in stems[copula:]) and not any(s in known.faults for s in stems[copula:])
 
 
 def region_statistics(

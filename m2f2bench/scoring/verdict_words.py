@@ -52,6 +52,9 @@ JOINED = (
     ),
     (r"\b(?:stands?|stood|holds?|held)\sup\s(?:to|under|well|against)\b|\bpass(?:es|ed)?\s(?:every|all|each|the|my)\s(?:\w+\s)?(?:check|test|inspection)s?\b", " is genuine "),
     (r"\bthe\s(?:other|first|second|previous|earlier|last)\s(?=(?:images?|pictures?|photos?|videos?|frames?)\b)", " source "),
+    (r"\bfail(?:s|ed)?\sto\s(?:find|see|spot|detect|notice|identify|discover)\b", " not find "),
+    (r"\bcould\s(?:not|hardly|scarcely)\s(?:look|be|appear)\smore\b", " looks very "),
+    (r"\bnot\sonly\s([^.;!?\n]{1,60}?),?\sbut(?:\salso)?\b", r" \1 and "),
     (r"\bcomputer\sgraphics\b", " computergenerated "),
     (
         r"\b(?:output|product|work|creation|result|invention)\sof\s(?:an?\s|the\s)?(?:\w+\s){0,2}?"
@@ -158,6 +161,8 @@ MORE = (
     (rf"\b{_LOW}\s{_CHANCE}\s(?:that|of|for|in)\b", " not "),
     (rf"\b{_LESS_THAN_HALF}\s(?:{_CHANCE}|sure|certain|confident)\s(?:that|of|for|in|it)\b", " not "),
     (rf"\b{_CHANCE}\s((?:that|of|for|in)\s[^.;!?\n]{{0,90}}?)\s(?:is|are|seems|appears|:|=)\s{_VERY}(?:{_LOW}|{_LESS_THAN_HALF})(?!\w|\.\d)", r" not \1 "),
+    (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,60}}?\bbeyond\s(?:any\s|all\s)?doubt\b", " genuine "),
+    (rf"\b(?:no|not\sany)\s(?:reason\sto\s)?doubt\s(?:about\s|of\s|that\s|the\s|its\s)*(?:{_GENUINE})\b", " genuine "),
     (rf"\b(?:lacks?|lacking|lack\sof|absence\sof|without|no)\s(?:any\s)?{_GENUINE}\b", " fake "),
     (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s(?:\w+\s){{0,1}}?(?:not|never|beyond|without)\s(?:\w+\s){{0,2}}?(?:{_DOUBTFUL}|doubt|question)\b", " genuine "),
     (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s{_VERY}(?:highly\s)?(?:{_DOUBTFUL}|{_LOW})\b", " fake "),
@@ -270,7 +275,7 @@ GENERAL_NOUNS = wordset("cameras lenses sensors generators models techniques met
 ONE_OF_ALL = wordset("a an any")
 USUALLY = wordset("would usually often typically normally generally tends tend should might may can could always rarely")
 BEFORE_GENERAL = wordset(
-    "please note that remember keep in mind be aware , bear worth mentioning noting known however : but also general generally typically usually often many most some "
+    "the detection of please note that remember keep in mind be aware , bear worth mentioning noting known however : but also general generally typically usually often many most some "
     "modern such today ' s current good high quality convincing sophisticated advanced all other while although since "
     "as because the fact is and these days nowadays unlike even"
 )

@@ -74,7 +74,7 @@ CALLED = [
     ("The image is real. The eyes are a little asymmetric and the skin is blurry.", ""),
     ("The eyes exist and the nose knows.", ""),
     ("", ""),
-    ("眼睛看起来是假的", ""),
+    ("眼睛看起来是假的", "eyes"),
 ]
 
 

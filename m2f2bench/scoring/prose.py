@@ -29,6 +29,8 @@ _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/|—']")
 _ENDS = frozenset(".?!\n")
 SHORTEST = 3
 """A first sentence of so few words ("Likely fake.") is a conclusion."""
+PLAIN = 6
+"""A sentence of so few words about the picture ("the image is fake") is one, too."""
 _IT = r"(?:it|this one|this|that|they|these|the (?:image|photo|picture|face|video))"
 _REPLY = re.compile(
     rf"(?:(?:yes|no|nope|yep)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?$)|"
@@ -114,8 +116,9 @@ def _said(text: str) -> list[_Said]:
         elif said and _TAKEN_BACK.search(whole):
             said = [*said, _Said(_turned(said[-1].verdict), said[-1].about, True, raw=said[-1].raw)]
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
-        found += [replace(one, final=True) for one in said] if short else said
-        asked = reader.asked or (said[-1].verdict if said else "")
+        plain = len(sentence) <= PLAIN and sentence[0] in ("the", "this") and len(sentence) > 1 and sentence[1] in words.PICTURE
+        found += [replace(one, final=True) for one in said] if short or plain else said
+        asked = reader.asked
     return found
 
 

@@ -28,6 +28,7 @@ LONGEST = 200_000
 """Letters of an answer that are read, from its end: what is longer was not written to be read."""
 
 _MARKUP = str.maketrans(dict.fromkeys("*_#\"“”`", " "))
+_TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 
 
@@ -54,9 +55,9 @@ def read_verdict(text: str) -> str:
     found = _read(plain)
     if found in ("real", "fake"):
         return found
-    if OPEN.fullmatch(plain.strip(" \n*_.\"'`")):
-        return "undetermined"
     said = in_english(_QUESTION.sub(" ", plain).translate(_MARKUP))
+    if OPEN.fullmatch(_TAGS.sub(" ", said).strip(" \n.'")):
+        return "undetermined"
     if words.REFUSES.search(" ".join(said.split())):
         return "refused"
     if found:

@@ -299,7 +299,7 @@ def _clauses(sentence: list[str]) -> Iterator[tuple[list[str], str]]:
     clause: list[str] = []
     example = condition = verb = False
     for place, word in enumerate(sentence):
-        if word in _BREAKS or _begins(sentence, place, bool(clause), verb):
+        if word in _BREAKS or (not example and _begins(sentence, place, bool(clause), verb)):
             if clause:
                 yield clause, word
             clause, example, verb = [], False, False

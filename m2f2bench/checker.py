@@ -13,6 +13,7 @@ from .comparer import refuse_incomparable
 from .comparison import FIELDS
 from .errors import DataError, ScoreError, near
 from .evidence import Evidence, load_evidence
+from .loading import registered
 from .protocol import resampling
 from .records import Result, Score
 from .results import Stored, read_stored
@@ -127,8 +128,8 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
         raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames")
     limit = result.measured.get("limit")
     results = run(
-        detectors=[detector if detector is not None else result.detector],
-        datasets=[dataset if dataset is not None else result.dataset],
+        detectors=[detector if detector is not None else registered("detectors", result.detector, stored.path)],
+        datasets=[dataset if dataset is not None else registered("datasets", result.dataset, stored.path)],
         protocols=[ProtocolCard.model_validate(result.protocol_card)],
         split=result.split,
         limit=limit if isinstance(limit, int) else None,

@@ -91,6 +91,22 @@ def _singular(kind: str) -> str:
     return "protocol" if kind == "metrics" else kind[:-1]
 
 
+def registered(kind: str, name: str, place: object) -> str:
+    """The name that a result at `place` gives a detector or a dataset (`kind` as a folder of cards), if it is one of a
+    card or is registered.
+
+    A result is data: no file that it names is loaded or executed. Raises CardError.
+    """
+    known = BACKENDS if kind == "detectors" else ADAPTERS
+    if find_card(kind, name) is not None or name in known.names():
+        return name
+    what = _singular(kind)
+    raise CardError(
+        f"'{place}' names the {what} '{name}', which is no card and not registered; a result is data, nothing that it "
+        f"names is loaded: give the {what} yourself"
+    )
+
+
 def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
     """The protocol card of a name or a path, be it about detection or about answers to questions."""
     if isinstance(reference, (ProtocolCard, ExplanationCard)):

@@ -116,7 +116,12 @@ def _said(text: str) -> list[_Said]:
         elif said and _TAKEN_BACK.search(whole):
             said = [*said, _Said(_turned(said[-1].verdict), said[-1].about, True, raw=said[-1].raw)]
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
-        plain = len(sentence) <= PLAIN and sentence[0] in ("the", "this") and len(sentence) > 1 and sentence[1] in words.PICTURE
+        plain = (
+            len(sentence) <= PLAIN
+            and sentence[0] in ("the", "this")
+            and len(sentence) > 1
+            and sentence[1] in words.PICTURE
+        )
         found += [replace(one, final=True) for one in said] if short or plain else said
         asked = reader.asked
     return found
@@ -345,7 +350,12 @@ class _Reader:
                 break
         if token in words.PLURALS and self.copula < place - AHEAD and place < 2 and len(self.tokens) > 2:
             return ""
-        if token in words.PLURALS and self._at(place + 1) in _GENERALLY and self.copula < place - AHEAD and not self.negated:
+        if (
+            token in words.PLURALS
+            and self._at(place + 1) in _GENERALLY
+            and self.copula < place - AHEAD
+            and not self.negated
+        ):
             return "" if not {"these", "those", "both"} & set(self.tokens[max(0, place - 3) : place]) else self.subject
         return self.subject
 

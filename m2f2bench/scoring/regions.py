@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from . import verdict_words as words
-from .statistic import Bools, Statistic, Sums, ratio
 from .gloss import in_english
 from .prose import PICTURE, general, sentences, verdicts_by_subject
 from .stated import objects
+from .statistic import Bools, Statistic, Sums, ratio
 from .verdict import f1_of
 
 WORDS = Path(__file__).with_name("regions.yaml")
@@ -26,7 +26,9 @@ LONGEST = 40
 """Letters of the longest word that is stemmed; the stemmer's own recursion grows with a word's length."""
 
 _DETERMINERS = frozenset(("the", "his", "her", "their", "this", "both", "its"))
-_JOINING = frozenset(("and", "or", "nor", ",", "/", "the", "both", "'", "person", "well", "as", "left", "right", "his", "her"))
+_JOINING = frozenset(
+    ("and", "or", "nor", ",", "/", "the", "both", "'", "person", "well", "as", "left", "right", "his", "her")
+)
 _VERBS = words.COPULAS | words.wordset(
     "do does did lack lacks lookes can could might may show shows match matches align aligns fit fits seem keep"
 )
@@ -44,7 +46,7 @@ _ACCUSES = words.wordset("of by from at around on in to about near")
 """Behind "because", "due" or "given away" these name what the picture is called fake for."""
 
 
-_AUXILIARY = frozenset("do does did is are was were has have".split())
+_AUXILIARY = frozenset(["do", "does", "did", "is", "are", "was", "were", "has", "have"])
 _ALL_BUT = re.compile(
     r"(?:everything|all (?:the )?(?:features|regions|parts|areas)|every (?:feature|region|part|area)) (?:but|except|save|not)(?: for)? "
     r"((?:the |his |her |and |, )*\w+(?:(?: and|,) (?:the |his |her )?\w+)*?) (?=(?:is|are|has|have|looks?|seems?|appears?|was|were|'|—|:|,)\b|[—:,])(.*)"
@@ -53,15 +55,23 @@ _NOTHING_BUT = re.compile(
     r"(?:nothing|no (?:region|area|part|feature)) (?:but|except)(?: for)? ((?:the |his |her )?\w+(?: and (?:the |his |her )?\w+)?)|"
     r"except (?:for )?((?:the |his |her )?\w+(?: and (?:the |his |her )?\w+)?) .*\b(?:nothing|no|none|not|rest|everything|all)\b"
 )
-_EXPLAINED = re.compile(r"what (?:might |may |could )?(?:looks?|seems?|appears?) (?:like |to be )?.* (?:is|are) (?:just|only|simply|merely|really|actually)\b")
-_TICKS = re.compile(r"\b([a-z]+)[\s*_]*[:=]?[\s*_]*([✅✓✔❌✗✘])|([✅✓✔❌✗✘])️?[\s*_]*([a-z]+)\b(?![\s*_]*[:=]?[\s*_]*[✅✓✔❌✗✘])")
-_LISTS = re.compile(r"manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|regions?$|areas?$|parts?$|evidence")
+_EXPLAINED = re.compile(
+    r"what (?:might |may |could )?(?:looks?|seems?|appears?) (?:like |to be )?.* (?:is|are) (?:just|only|simply|merely|really|actually)\b"
+)
+_TICKS = re.compile(
+    r"\b([a-z]+)[\s*_]*[:=]?[\s*_]*([✅✓✔❌✗✘])|([✅✓✔❌✗✘])️?[\s*_]*([a-z]+)\b(?![\s*_]*[:=]?[\s*_]*[✅✓✔❌✗✘])"
+)
+_LISTS = re.compile(
+    r"manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|regions?$|areas?$|parts?$|evidence"
+)
 _STATES = re.compile(r"\b([a-z]+)\s*[=:]\s*(0|1|yes|no|true|false|real|fake|manipulated|natural)\b")
 _HEADED = re.compile(
     r"(?:^|[\n.*_])([^\n.:]{0,40}\b(?:regions?|areas?|parts?|features?|spots?|regionen|bereiche|zonas?|zones?|regiones|区域|部位)\b[^\n.:]{0,25})[\s*_]*:"
     r"([^\n]*)((?:\n\s*(?:[-*•]|\d+[.)])[^\n]*)*)"
 )
-_SPARED = re.compile(r"\b(?:real|authentic|natural|unaltered|untouched|unaffected|normal|genuine|intact|consistent|clean|no|not)\b")
+_SPARED = re.compile(
+    r"\b(?:real|authentic|natural|unaltered|untouched|unaffected|normal|genuine|intact|consistent|clean|no|not)\b"
+)
 _NAMES = re.compile(r"region|area|part|feature|name|location|where")
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -91,7 +101,9 @@ def lexicon() -> Lexicon:
     def stems(listed: Sequence[str]) -> frozenset[str]:
         return frozenset(_stem(word) for word in listed)
 
-    plain = {key: stems(held[key]) for key in ("elsewhere", "surface", "carriers", "faults", "merits", "outright", "listing")}
+    plain = {
+        key: stems(held[key]) for key in ("elsewhere", "surface", "carriers", "faults", "merits", "outright", "listing")
+    }
     plain["faults"] |= stems(sorted(words.SAYS_FAKE))
     plain["outright"] |= stems(sorted(words.SAYS_FAKE))
     region = {stem: name for name, listed in held["regions"].items() for stem in stems(listed)}
@@ -213,7 +225,9 @@ def _listed(text: str, known: Lexicon) -> frozenset[str] | None:
         if region := known.region.get(_stem(name or name2)):
             seen = True
             found |= {region} if (mark or mark2) in "❌✗✘" else set()
-    pairs = [(known.region[_stem(name)], state) for name, state in _STATES.findall(plain) if _stem(name) in known.region]
+    pairs = [
+        (known.region[_stem(name)], state) for name, state in _STATES.findall(plain) if _stem(name) in known.region
+    ]
     if len({name for name, _ in pairs}) > 1:
         seen = True
         found |= {name for name, state in pairs if state in ("1", "yes", "true", "fake", "manipulated")}
@@ -257,7 +271,12 @@ def _from_json(value: Any, known: Lexicon, found: set[str], listing: bool) -> bo
                 seen = True
                 found |= _regions_in(one, known)
             elif isinstance(one, dict):
-                names = {r for key, v in one.items() if isinstance(v, str) and _NAMES.search(key) for r in _regions_in(v, known)}
+                names = {
+                    r
+                    for key, v in one.items()
+                    if isinstance(v, str) and _NAMES.search(key)
+                    for r in _regions_in(v, known)
+                }
                 states = [v for key, v in one.items() if not _NAMES.search(key)]
                 if names:
                     seen = True
@@ -364,7 +383,11 @@ def _named(clause: list[str], stems: list[str], known: Lexicon) -> tuple[str, ..
                 break
             if not any(one in known.region for one in stems[place + 1 : place + 4]) or clause[place + 1] != "and":
                 return ()
-        elif found and clause[place] not in _JOINING and not (place and clause[place - 1] in ("and", "as", "or") and clause[place] in _PREPOSITIONS):
+        elif (
+            found
+            and clause[place] not in _JOINING
+            and not (place and clause[place - 1] in ("and", "as", "or") and clause[place] in _PREPOSITIONS)
+        ):
             break
     return tuple(dict.fromkeys(found)) or None
 

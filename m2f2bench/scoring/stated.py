@@ -17,7 +17,8 @@ MOST_OBJECTS = 20
 DEEPEST = 6
 
 _ANSWER = re.compile(
-    r"<(answer|final_answer|final|verdict|label|conclusion|result|output|prediction|response)>(.*?)(?:</\1>|\Z)", re.DOTALL
+    r"<(answer|final_answer|final|verdict|label|conclusion|result|output|prediction|response)>(.*?)(?:</\1>|\Z)",
+    re.DOTALL,
 )
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
 _KEYS = (
@@ -27,24 +28,34 @@ _KEYS = (
     "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|authenticity|"
     "status|final|overall"
 )
-_KEY_VALUE = re.compile(rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=]|->|→|—|-)[\s*_]*([^\n]*)")
+_KEY_VALUE = re.compile(
+    rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=]|->|→|—|-)[\s*_]*([^\n]*)"
+)
 _FAKE_KEY = re.compile(
     r"\b(?:(?:deep)?fakes?|faked|forged|forgery|manipulat\w+|tamper\w+|altered|alterations?|edited|editing|synthetic|"
     r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|doctored|photoshopped|inauthentic|spoof\w*|"
     r"computergenerated|faceswap\w*)\b"
 )
-_REAL_KEY = re.compile(r"\b(?:real|authentic|authenticity|genuine|original|unaltered|pristine|legitimate|bonafide|unmanipulated)\b")
+_REAL_KEY = re.compile(
+    r"\b(?:real|authentic|authenticity|genuine|original|unaltered|pristine|legitimate|bonafide|unmanipulated)\b"
+)
 _PART_KEY = re.compile(
     r"\b(?:eyes?|eyebrows?|brows?|nose|mouth|lips?|teeth|skin|hair\w*|ears?|chin|jaw\w*|cheeks?|forehead|background|"
     r"lighting|shadows?|expression|texture)\b"
 )
 _NEGATED_KEY = re.compile(r"\b(?:not|non|un)\b")
-_YES = re.compile(r"(?:yes|true|y|present|detected|found|likely|very likely|high|✅|✓|✔️?|definitely|certainly|positive|confirmed)\b|[✅✓✔]")
-_NO = re.compile(r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|very low|negative|absent|nothing|nil)\b|[❌✗✘]")
-OPEN = re.compile(r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure")
-_WORDS = dict.fromkeys("pristine original natural bonafide live clean untouched".split(), "real") | dict.fromkeys(
-    "spoof ai attack aigc gan synthetic-media df".split(), "fake"
+_YES = re.compile(
+    r"(?:yes|true|y|present|detected|found|likely|very likely|high|✅|✓|✔️?|definitely|certainly|positive|confirmed)\b|[✅✓✔]"
 )
+_NO = re.compile(
+    r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|very low|negative|absent|nothing|nil)\b|[❌✗✘]"
+)
+OPEN = re.compile(
+    r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure"
+)
+_WORDS = dict.fromkeys(
+    ["pristine", "original", "natural", "bonafide", "live", "clean", "untouched"], "real"
+) | dict.fromkeys(["spoof", "ai", "attack", "aigc", "gan", "synthetic-media", "df"], "fake")
 """Words that are a verdict where they are all of a value."""
 _UNKNOWN = re.compile(
     r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
@@ -63,8 +74,12 @@ _RATED = re.compile(
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
-_TICKED = re.compile(r"\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|([✅✓✔☑❌✗✘☐])️?[\s*_]*\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b|\[(x| )\]\s*(real|authentic|genuine|fake|manipulated|deepfake|forged)\b")
-_LEGEND = re.compile(r"\b([01])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))")
+_TICKED = re.compile(
+    r"\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|([✅✓✔☑❌✗✘☐])️?[\s*_]*\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b|\[(x| )\]\s*(real|authentic|genuine|fake|manipulated|deepfake|forged)\b"
+)
+_LEGEND = re.compile(
+    r"\b([01])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
+)
 _OPTION = re.compile(r"\(?\b([a-d])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
     r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|opt for|say)\s*(?:option\s*)?\(?\b([a-d])\b\)?(?!\s*[a-z]{2,})"
@@ -181,7 +196,9 @@ def _judge(value: Any, read: Read, depth: int) -> str:
 
 
 def _plain_key(key: str) -> str:
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()).split()).replace("judgement", "judgment")
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()).split()).replace(
+        "judgement", "judgment"
+    )
 
 
 def _of_key(key: str, one: Any, read: Read, depth: int) -> str:
@@ -228,7 +245,9 @@ def _from_ticks(text: str, read: Read) -> str:
 
 def _from_legend(text: str, read: Read) -> str:
     """Of "Label: 0 (0 = pristine, 1 = manipulated)" the word of the number."""
-    legend = {number: found for number, word in _LEGEND.findall(text) if (found := _value(word, read)) in ("real", "fake")}
+    legend = {
+        number: found for number, word in _LEGEND.findall(text) if (found := _value(word, read)) in ("real", "fake")
+    }
     if set(legend.values()) != {"real", "fake"}:
         return ""
     plain = _LEGEND.sub(" ", text)
@@ -238,7 +257,9 @@ def _from_legend(text: str, read: Read) -> str:
 
 def _from_options(text: str, read: Read) -> str:
     """Of "(A) real (B) fake … I choose A" the option that is chosen."""
-    options = {letter: found for letter, words in _OPTION.findall(text) if (found := _value(words, read)) in ("real", "fake")}
+    options = {
+        letter: found for letter, words in _OPTION.findall(text) if (found := _value(words, read)) in ("real", "fake")
+    }
     if set(options.values()) != {"real", "fake"}:
         return ""
     chosen = [letter for letter in _CHOSEN.findall(text) if letter in options]

@@ -27,7 +27,7 @@ NO_VERDICT = (*VERDICTS[2:], UNANSWERED)
 LONGEST = 200_000
 """Letters of an answer that are read, from its end: what is longer was not written to be read."""
 
-_MARKUP = str.maketrans(dict.fromkeys("*_#\"“”`", " "))
+_MARKUP = str.maketrans(dict.fromkeys('*_#"“”`', " "))
 _TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 

@@ -50,8 +50,14 @@ JOINED = (
         r"\b(?:came|come|comes|taken|shot|captured|photographed)\s(?:out\sof|from|by|with|on|using)\s(?:an?\s|the\s)?(?:\w+\s)?camera\b",
         " genuine ",
     ),
-    (r"\b(?:stands?|stood|holds?|held)\sup\s(?:to|under|well|against)\b|\bpass(?:es|ed)?\s(?:every|all|each|the|my)\s(?:\w+\s)?(?:check|test|inspection)s?\b", " is genuine "),
-    (r"\bthe\s(?:other|first|second|previous|earlier|last)\s(?=(?:images?|pictures?|photos?|videos?|frames?)\b)", " source "),
+    (
+        r"\b(?:stands?|stood|holds?|held)\sup\s(?:to|under|well|against)\b|\bpass(?:es|ed)?\s(?:every|all|each|the|my)\s(?:\w+\s)?(?:check|test|inspection)s?\b",
+        " is genuine ",
+    ),
+    (
+        r"\bthe\s(?:other|first|second|previous|earlier|last)\s(?=(?:images?|pictures?|photos?|videos?|frames?)\b)",
+        " source ",
+    ),
     (r"\bfail(?:s|ed)?\sto\s(?:find|see|spot|detect|notice|identify|discover)\b", " not find "),
     (r"\bcould\s(?:not|hardly|scarcely)\s(?:look|be|appear)\smore\b", " looks very "),
     (r"\bnot\sonly\s([^.;!?\n]{1,60}?),?\sbut(?:\salso)?\b", r" \1 and "),
@@ -86,9 +92,15 @@ JOINED = (
         r"algorithm|deepfacelab)\b(?:\s(?:models?|networks?|algorithms?))?",
         " computergenerated ",
     ),
-    (r"\b(?:the\s)?(?:rest|remainder|remaining\s(?:parts?|areas?|regions?|features?)|other\s(?:parts?|areas?|regions?|features?)|everything\selse|all\selse)"
-     r"(?:\sof\s(?:the|his|her|this|their)\s\w+)?\b", " rest "),
-    (r"\b(?:the|an?)\s(?:original|source|target|underlying)\s(?=(?:video|image|footage|photo|photograph|picture|person|actor|face|clip|recording)\b)", " source "),
+    (
+        r"\b(?:the\s)?(?:rest|remainder|remaining\s(?:parts?|areas?|regions?|features?)|other\s(?:parts?|areas?|regions?|features?)|everything\selse|all\selse)"
+        r"(?:\sof\s(?:the|his|her|this|their)\s\w+)?\b",
+        " rest ",
+    ),
+    (
+        r"\b(?:the|an?)\s(?:original|source|target|underlying)\s(?=(?:video|image|footage|photo|photograph|picture|person|actor|face|clip|recording)\b)",
+        " source ",
+    ),
     (r"\b(?:it\sis\s)?(?:false|untrue|incorrect|wrong|a\slie|a\smyth)\sthat\b", " not that "),
     (r"\b(?:with\sthe\sexception\sof|except(?:\sfor)?|apart\sfrom|aside\sfrom|other\sthan|save\sfor)\b", " except "),
     (r"\bbona[\s-]+fide\b", " genuine "),
@@ -129,7 +141,9 @@ _LOW = r"(?:low|small|slim|little|minimal|negligible|remote|tiny|near\szero|clos
 _CHANCE = r"(?:probability|likelihood|chances?|odds|possibility|confidence)"
 _VERY = r"(?:(?:very|quite|extremely|rather|really|so|fairly|relatively|exceedingly|only|about|around|below|under|just|vanishingly|less\sthan|at)\s){0,2}"
 _LESS_THAN_HALF = r"(?:[0-4]?\d(?:\.\d+)?\s?%|0?\.[0-4]\d*)"
-_DOUBTFUL = r"(?:doubtful|questionable|in\s(?:serious\s)?(?:doubt|question)|dubious|suspect|suspicious|compromised|disputed)"
+_DOUBTFUL = (
+    r"(?:doubtful|questionable|in\s(?:serious\s)?(?:doubt|question)|dubious|suspect|suspicious|compromised|disputed)"
+)
 _SURE = r"(?:high|confirmed|verified|evident|clear|intact|undisputed|unquestionable|certain|established|genuine)"
 _GENUINE = r"(?:authenticity|genuineness|veracity)"
 _CLAIM = r"(?:claim|suspicion|accusation|allegation|rumou?r|theory|idea|assertion|assumption|hypothesis|possibility|notion|charge)s?"
@@ -145,7 +159,10 @@ MORE = (
     (r"\bthe\s(?:opposite|reverse|antithesis)\sof\b", " not "),
     (r"\b(?:can(?:not|\snot|'t)\shelp\sbut|could\snot\shelp\sbut)\b", " "),
     (r"\b(?:hard|difficult|impossible|easy|possible|able|tough)\sto\s(?:fake|forge|manipulate|alter|edit)\b", " "),
-    (r",\s(?:in\smy\s(?:opinion|view|judge?ment|eyes)|i\s(?:think|believe|suspect|fear|would\ssay|'d\ssay)|it\sseems|frankly|to\sme|in\sfact|indeed|obviously|clearly|of\scourse)\s?,", " "),
+    (
+        r",\s(?:in\smy\s(?:opinion|view|judge?ment|eyes)|i\s(?:think|believe|suspect|fear|would\ssay|'d\ssay)|it\sseems|frankly|to\sme|in\sfact|indeed|obviously|clearly|of\scourse)\s?,",
+        " ",
+    ),
     (
         r"\bneither\sconfirm\snor\b|\bcancel(?:s|led)?\s(?:each\sother|one\sanother)\b|\bno\sway\s(?:to|of)\s(?:distinguish|tell|know)\w*\b|"
         r"\b(?:can\snot|cannot|can't|unable\sto)\s(?:tell\swhich|settle)\b|\bone\sway\sor\sthe\sother\b|\b(?:in|to)\seither\sdirection\b|\bgr[ae]y\szone\b|"
@@ -160,13 +177,25 @@ MORE = (
     (r"\b(?:whoever|anyone\swho|those\swho|if\syou)\s(?:says?|claims?|thinks?|believes?|tells?)\b", " not "),
     (rf"\b{_LOW}\s{_CHANCE}\s(?:that|of|for|in)\b", " not "),
     (rf"\b{_LESS_THAN_HALF}\s(?:{_CHANCE}|sure|certain|confident)\s(?:that|of|for|in|it)\b", " not "),
-    (rf"\b{_CHANCE}\s((?:that|of|for|in)\s[^.;!?\n]{{0,90}}?)\s(?:is|are|seems|appears|:|=)\s{_VERY}(?:{_LOW}|{_LESS_THAN_HALF})(?!\w|\.\d)", r" not \1 "),
+    (
+        rf"\b{_CHANCE}\s((?:that|of|for|in)\s[^.;!?\n]{{0,90}}?)\s(?:is|are|seems|appears|:|=)\s{_VERY}(?:{_LOW}|{_LESS_THAN_HALF})(?!\w|\.\d)",
+        r" not \1 ",
+    ),
     (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,60}}?\bbeyond\s(?:any\s|all\s)?doubt\b", " genuine "),
     (rf"\b(?:no|not\sany)\s(?:reason\sto\s)?doubt\s(?:about\s|of\s|that\s|the\s|its\s)*(?:{_GENUINE})\b", " genuine "),
     (rf"\b(?:lacks?|lacking|lack\sof|absence\sof|without|no)\s(?:any\s)?{_GENUINE}\b", " fake "),
-    (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s(?:\w+\s){{0,1}}?(?:not|never|beyond|without)\s(?:\w+\s){{0,2}}?(?:{_DOUBTFUL}|doubt|question)\b", " genuine "),
-    (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s{_VERY}(?:highly\s)?(?:{_DOUBTFUL}|{_LOW})\b", " fake "),
-    (rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s(?:\w+\s){{0,1}}?{_SURE}\b", " genuine "),
+    (
+        rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s(?:\w+\s){{0,1}}?(?:not|never|beyond|without)\s(?:\w+\s){{0,2}}?(?:{_DOUBTFUL}|doubt|question)\b",
+        " genuine ",
+    ),
+    (
+        rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s{_VERY}(?:highly\s)?(?:{_DOUBTFUL}|{_LOW})\b",
+        " fake ",
+    ),
+    (
+        rf"\b{_GENUINE}\b[^.,;!?\n]{{0,40}}?\s(?:is|seems|appears|looks|remains)\s(?:\w+\s){{0,1}}?{_SURE}\b",
+        " genuine ",
+    ),
     (
         rf"\b(confirms?|supports?|suggests?|indicates?|points?\sto|consistent\swith|attests?\sto|favou?r\sof|speaks?\sfor|"
         rf"affirms?|demonstrates?|conveys?|evidence\sof|signs?\sof|doubts?|about|question|undermines?)\s(?:the\s|its\s|of\s|this\s|on\s|about\s|to\s|an?\s|overall\s)*{_GENUINE}\b",
@@ -259,11 +288,15 @@ ELSEWHERE = wordset("source")
 NONE_OF_ANY = wordset("notany")
 """The second half of a negation ("no muestra ninguna"), which does not turn it back."""
 MAYBE = wordset("could may might can possible possibly potentially potential perhaps maybe")
-ASSERTS = wordset("proves prove shows show reveals reveal suggests suggest indicates indicate betrays betray marks mark makes make confirms confirm")
+ASSERTS = wordset(
+    "proves prove shows show reveals reveal suggests suggest indicates indicate betrays betray marks mark makes make confirms confirm"
+)
 """Verbs that, after a comma, begin a new statement, like a copula."""
 BUT = wordset("but however still yet nevertheless nonetheless though although")
 THIS = wordset("this it image photo picture here overall verdict")
-CONCLUDES = wordset("overall conclusion conclude therefore thus hence so finally verdict answer actually correction summary")
+CONCLUDES = wordset(
+    "overall conclusion conclude therefore thus hence so finally verdict answer actually correction summary"
+)
 DEEDS = wordset(
     "manipulation manipulations tampering alteration alterations forgery forgeries editing fakery manipulated swap "
     "faceswap faceswapping splicing retouching fabrication falsification fake"
@@ -271,9 +304,13 @@ DEEDS = wordset(
 """Nouns that a later word may deny ("manipulation is not evident")."""
 ABSENT = wordset("absent undetectable missing excluded improbable unlikely implausible")
 AUXILIARIES = wordset("can could was were has have does do did")
-GENERAL_NOUNS = wordset("cameras lenses sensors generators models techniques methods detectors algorithms forgers tools")
+GENERAL_NOUNS = wordset(
+    "cameras lenses sensors generators models techniques methods detectors algorithms forgers tools"
+)
 ONE_OF_ALL = wordset("a an any")
-USUALLY = wordset("would usually often typically normally generally tends tend should might may can could always rarely")
+USUALLY = wordset(
+    "would usually often typically normally generally tends tend should might may can could always rarely"
+)
 BEFORE_GENERAL = wordset(
     "the detection of please note that remember keep in mind be aware , bear worth mentioning noting known however : but also general generally typically usually often many most some "
     "modern such today ' s current good high quality convincing sophisticated advanced all other while although since "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import py_compile
 import subprocess
 import sys
 import threading
@@ -268,3 +269,29 @@ def test_a_file_that_changed_is_executed_again(tmp_path: Path) -> None:
     path.write_text("class Mine:\n    level = 2\n")
     second = load_from_file(f"{path}:Mine", "backend")
     assert second.level == 2 and identify(second) != held  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("changed", ["mine", "helper"])
+def test_a1_compiled_files_are_neither_read_nor_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """A change within a second, to a text of the same size: Python's own `__pycache__` does not see it."""
+    from m2f2bench.registry import load_from_file
+
+    name = f"helper_{tmp_path.name.replace('-', '_')}"
+    texts = {"mine": f"from {name} import ONE\n\nclass Mine:\n    level = (ONE, 1)\n", "helper": "ONE = 1\n"}
+    monkeypatch.syspath_prepend(tmp_path)
+    path, helper = tmp_path / "mine.py", tmp_path / f"{name}.py"
+    path.write_text(texts["mine"])
+    helper.write_text(texts["helper"])
+    py_compile.compile(str(path))  # as `import mine` would have done
+    first = load_from_file(f"{path}:Mine", "backend")
+    held = identify(first)
+    {"mine": path, "helper": helper}[changed].write_text(texts[changed].replace(" 1", " 2"))
+    if changed == "helper":  # Python has it imported: which of its texts is in use cannot be told
+        with pytest.raises(Unidentified, match="has changed since Python imported it: start Python again"):
+            identify(load_from_file(f"{path}:Mine", "backend"))
+    else:
+        second = load_from_file(f"{path}:Mine", "backend")
+        assert second.level == (1, 2) and identify(second) != held  # type: ignore[attr-defined]
+    assert [one.name.partition(".")[0] for one in tmp_path.rglob("*.pyc")] == ["mine"]

@@ -144,6 +144,8 @@ def test_what_decides_no_score_is_no_part_of_it() -> None:
     again.train(not held.training)
     assert of(held) == of(again)
     assert of(threading.Lock()) == of(threading.Lock())
+    table = np.arange(6.0).reshape(2, 3)
+    assert of(table) == of(np.asfortranarray(table)) == of(np.repeat(table, 2, axis=1)[:, ::2])
     circle: list[Any] = [1]
     circle.append(circle)
     other: list[Any] = [1]

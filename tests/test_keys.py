@@ -1,0 +1,44 @@
+"""What identifies a judge and its rows: the seed of the training, the place of the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import m2f2bench
+from m2f2bench.backends.constant import ConstantDetector
+from m2f2bench.cards import DetectorCard
+from m2f2bench.keys import identify_judge, row_key
+from m2f2bench.loading import Dataset, load_dataset
+from m2f2bench.settings import TrainingSettings
+
+
+def judge_of(**card: object) -> ConstantDetector:
+    detector = m2f2bench.load_detector("constant")
+    detector.card = DetectorCard(name="toy", backend="constant", **card)
+    return detector
+
+
+def test_f4_the_seed_is_that_of_the_training_whose_weights_are_there() -> None:
+    trained = TrainingSettings(seed=3)
+    for card, seed in (
+        ({}, "none"),
+        ({"training": trained}, "none"),
+        ({"weights": "model.safetensors"}, "none"),
+        ({"weights": "model.safetensors", "training": trained}, 3),
+    ):
+        assert identify_judge(judge_of(**card)).fields["seed"] == seed, card
+    own = judge_of(weights="model.safetensors", training=trained)
+    own.seed = 5
+    assert identify_judge(own).fields["seed"] == 5
+
+
+def test_f4_a_key_tells_where_the_data_lie(tmp_path: Path) -> None:
+    judge = identify_judge(judge_of())
+    places: list[Dataset] = []
+    for name in ("one", "two"):
+        (tmp_path / name / "real").mkdir(parents=True)
+        (tmp_path / name / "fake").mkdir()
+        places.append(load_dataset(str(tmp_path / name)))
+    one, two = (row_key(judge, place)["root"] for place in places)
+    assert one != two and row_key(judge, load_dataset(str(tmp_path / "one")))["root"] == one
+    assert row_key(judge, load_dataset("synthetic"))["root"] == "none" not in (one, two)

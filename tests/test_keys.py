@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
 
 import m2f2bench
 from m2f2bench.backends.constant import ConstantDetector
 from m2f2bench.cards import DetectorCard
-from m2f2bench.keys import identify_judge, row_key
+from m2f2bench.keys import device_name, environment, identify_judge, made_with, row_key
 from m2f2bench.loading import Dataset, load_dataset
 from m2f2bench.settings import TrainingSettings
 
@@ -42,3 +47,27 @@ def test_f4_a_key_tells_where_the_data_lie(tmp_path: Path) -> None:
     one, two = (row_key(judge, place)["root"] for place in places)
     assert one != two and row_key(judge, load_dataset(str(tmp_path / "one")))["root"] == one
     assert row_key(judge, load_dataset("synthetic"))["root"] == "none" not in (one, two)
+
+
+def test_f4_the_environment_is_named_in_a_few_letters_whatever_the_order() -> None:
+    made = made_with(m2f2bench.load_detector("constant"))
+    name = environment(made)
+    assert re.fullmatch(r"cpu-[0-9a-f]{8}", name)
+    assert environment(dict(reversed(made.items()))) == name != environment({**made, "python": "3.9"})
+
+
+@pytest.mark.parametrize(
+    ("held", "kind"),
+    [
+        ({}, "cpu"),
+        ({"device": "meta:0"}, "meta"),
+        ({"weight": torch.ones(1, device="meta")}, "meta"),
+        ({"other": 1, "net": torch.nn.Linear(1, 1, device="meta")}, "meta"),
+        ({"device": "mps", "weight": torch.ones(1, device="meta")}, "mps"),
+        ({"net": torch.nn.Identity()}, "cpu"),
+    ],
+)
+def test_f4_the_device_is_the_detectors(held: dict[str, Any], kind: str) -> None:
+    detector = m2f2bench.load_detector("constant")
+    vars(detector).update(held)
+    assert device_name(detector) == kind

@@ -8,7 +8,7 @@ import py_compile
 import subprocess
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -102,6 +102,17 @@ def changed(change: Any) -> torch.nn.Module:
     return found
 
 
+class Pickled:
+    """Pickled in its own way, with all that pickle takes: state, items, pairs and what sets the state."""
+
+    def __init__(self, state: Any = None, items: Any = (), pairs: Any = None) -> None:
+        self.parts = state, items, pairs or {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state, items, pairs = self.parts
+        return Pickled, (), state, iter(items), iter(pairs.items()), setattr
+
+
 PAIRS = {
     "array": (np.arange(3), np.array([0, 1, 3])),
     "type of array": (np.arange(3, dtype=np.int32), np.arange(3, dtype=np.int64)),
@@ -126,6 +137,10 @@ PAIRS = {
     "ordered": (OrderedDict(a=1), OrderedDict(a=2)),
     "list subclass": (type("L", (list,), {})([1]), type("L", (list,), {})([2])),
     "int and float": (1, 1.0),
+    "deque": (deque([1]), deque([2])),
+    "own pickling": (Pickled({"a": 1}), Pickled({"a": 2})),
+    "own items": (Pickled(None, [1]), Pickled(None, [2])),
+    "own pairs": (Pickled(None, (), {"a": 1}), Pickled(None, (), {"a": 2})),
     "minus zero": (0.0, -0.0),
     "list and tuple": ([1], (1,)),
     "script": (torch.jit.script(network()), torch.jit.script(changed(lambda n: n[0].bias.add_(1)))),

@@ -45,7 +45,7 @@ def test_f4_a_key_tells_where_the_data_lie(tmp_path: Path) -> None:
         (tmp_path / name / "fake").mkdir()
         places.append(load_dataset(str(tmp_path / name)))
     one, two = (row_key(judge, place)["root"] for place in places)
-    assert one != two and row_key(judge, load_dataset(str(tmp_path / "one")))["root"] == one
+    assert one != two and len(one) == 12 and row_key(judge, load_dataset(str(tmp_path / "one")))["root"] == one
     assert row_key(judge, load_dataset("synthetic"))["root"] == "none" not in (one, two)
 
 
@@ -65,6 +65,7 @@ def test_f4_the_environment_is_named_in_a_few_letters_whatever_the_order() -> No
         ({"other": 1, "net": torch.nn.Linear(1, 1, device="meta")}, "meta"),
         ({"device": "mps", "weight": torch.ones(1, device="meta")}, "mps"),
         ({"net": torch.nn.Identity()}, "cpu"),
+        pytest.param({"device": "cuda:0"}, "cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU")),
     ],
 )
 def test_f4_the_device_is_the_detectors(held: dict[str, Any], kind: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,24 @@ def test_f4_the_seed_is_that_of_the_training_whose_weights_are_there() -> None:
     own = judge_of(weights="model.safetensors", training=trained)
     own.seed = 5
     assert identify_judge(own).fields["seed"] == 5
+
+
+class Session:
+    """What nothing can identify: it holds what has no state to read."""
+
+    def __init__(self) -> None:
+        self.session = (one for one in ())
+
+    def predict(self, images: Any) -> list[float]:
+        return [0.5] * len(images)
+
+
+def test_f4_a_key_is_good_for_one_call_where_nothing_identifies_the_judge() -> None:
+    known, again = (identify_judge(judge_of()).key for _ in range(2))
+    assert known == again and "call" not in known and known["detector"] == "toy"
+    assert known["torch"] == metadata.version("torch") and "m2f2bench" not in known
+    first, second = (identify_judge(m2f2bench.load_detector(Session())).key for _ in range(2))
+    assert first["weights"] == "unknown" and len(first["call"]) == 12 and first["call"] != second["call"]
 
 
 def test_f4_a_key_tells_where_the_data_lie(tmp_path: Path) -> None:

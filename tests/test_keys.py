@@ -50,7 +50,7 @@ class Session:
 
 def test_f4_a_key_is_good_for_one_call_where_nothing_identifies_the_judge() -> None:
     known, again = (identify_judge(judge_of()).key for _ in range(2))
-    assert known == again and "call" not in known and known["detector"] == "toy"
+    assert known == again and "call" not in known and known["detector"] == "toy" and len(known["code"]) == 16
     assert known["torch"] == metadata.version("torch") and "m2f2bench" not in known
     first, second = (identify_judge(m2f2bench.load_detector(Session())).key for _ in range(2))
     assert first["weights"] == "unknown" and len(first["call"]) == 12 and first["call"] != second["call"]
@@ -90,4 +90,4 @@ def test_f4_the_environment_is_named_in_a_few_letters_whatever_the_order() -> No
 def test_f4_the_device_is_the_detectors(held: dict[str, Any], kind: str) -> None:
     detector = m2f2bench.load_detector("constant")
     vars(detector).update(held)
-    assert device_name(detector) == kind
+    assert device_name(detector) == made_with(detector)["device"] == kind

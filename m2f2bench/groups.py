@@ -24,6 +24,15 @@ def factorize(values: Iterable[Value]) -> tuple[npt.NDArray[np.int64], list[Valu
     return codes, list(known)
 
 
+def first_rows(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The first row of each code, int64 [C], of codes [N] from 0 to C-1."""
+    import numpy as np
+
+    first = np.full(int(codes.max(initial=-1)) + 1, len(codes))
+    np.minimum.at(first, codes, np.arange(len(codes)))
+    return first
+
+
 def connected(videos: Sequence[Hashable], identities: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
     """The connected component of each frame over shared identities and shared videos, int64 [N].
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -111,6 +114,26 @@ def is_file_reference(reference: str) -> bool:
     return path.endswith(".py") and attribute.isidentifier()
 
 
+class _AsItIsNow(importlib.machinery.SourceFileLoader):
+    """Compiles a file anew. Python's own `__pycache__` takes a file that was changed within a second, to another of the
+    same size, for the old one, and holds the folder's name."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        """The code of the file's text."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """No `__pycache__` beside the modules that are imported meanwhile."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
 def load_from_file(reference: str, kind: str) -> type:
     """The class of `file.py:Class`. The file is executed once, and again when it has changed. Raises RegistryError in
     one line."""
@@ -129,13 +152,14 @@ def load_from_file(reference: str, kind: str) -> type:
     if module is None:
         forget(path)
         look_at(path)
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
-            raise RegistryError(f"{kind} '{reference}': '{path}' is not a Python file")
+        loader = _AsItIsNow(module_name, str(path))
+        spec = importlib.util.spec_from_loader(module_name, loader)
+        assert spec is not None  # it is for loaders that find nothing
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # before execution: dataclasses and pickle look their module up
         try:
-            spec.loader.exec_module(module)
+            with _without_bytecode():
+                loader.exec_module(module)
         except Exception as error:
             del sys.modules[module_name]
             raise RegistryError(f"{kind} '{reference}': executing '{path}' failed: {first_line(error)}") from error

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .cards import ProtocolCard
 from .errors import ScoreError
-from .groups import connected, factorize
+from .groups import connected, factorize, first_rows
 from .records import FAKE, REAL
 from .rules import Aggregation, MissingRule
 from .scoring.answers import Answers
@@ -101,20 +101,13 @@ def _codes(*names: Strings) -> Codes:
     return codes
 
 
-def _first(group: Codes) -> Codes:
-    """The first row of each group."""
-    first = np.full(int(group.max(initial=-1)) + 1, len(group))
-    np.minimum.at(first, group, np.arange(len(group)))
-    return first
-
-
 def _refuse_two_labels(names: Strings, label: npt.NDArray[np.int64], noun: str) -> None:
     """Raise ScoreError where one name [N] stands for a real and for a fake one, by `label` [N].
 
     It may be a real video and a fake made of it, or one video that is partly fake: nobody can tell by the rows.
     """
     group = _codes(names)
-    clash = label[_first(group)][group] != label
+    clash = label[first_rows(group)][group] != label
     if clash.any():
         name = names[clash][0]
         raise ScoreError(
@@ -125,7 +118,7 @@ def _refuse_two_labels(names: Strings, label: npt.NDArray[np.int64], noun: str) 
 
 def _merged(part: _Part, group: Codes, how: Aggregation) -> _Part:
     """One entry a group: its score from those that have one, everything else from its first."""
-    first = _first(group)
+    first = first_rows(group)
     n = len(first)
     score, has = aggregate(part.score[part.has], group[part.has], n, how)
     own = np.bincount(group[part.own], minlength=n) > 0

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,24 @@ import pytest
 from PIL import Image
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Users' Python keeps compiled files, whatever the machine says on which the tests run.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # How long an example takes is the machine's business: no test is a timed one.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def _find_a_cache() -> None:
+    """Keep the tests' faces in a temporary folder where the user's cache cannot be written (a read-only home)."""
+    from m2f2bench.memo import CACHE_VARIABLE, cache_folder
+
+    there = next(path for path in (cache_folder(), *cache_folder().absolute().parents) if path.exists())
+    if CACHE_VARIABLE not in os.environ and not os.access(there, os.W_OK):
+        os.environ[CACHE_VARIABLE] = str(Path(tempfile.gettempdir()) / f"m2f2bench-tests-{os.getuid()}")
+
+
+_find_a_cache()
 
 
 @dataclass

@@ -3,8 +3,8 @@
     python tests/mutate.py m2f2bench/store.py tests/test_store.py tests/test_run.py [--sample 30] [--seed 0]
 
 Works on a copy of the checkout. A mistake is another comparison or operator, and for or, a constant off by one, or a
-negated condition. Prints those that no test noticed, and the share of those that were. First the
-tests have to pass as they are.
+negated condition. Prints those that no test noticed, and the share of those that were. The tests
+have to pass as they are first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import importlib.util
 import os
 import random
 import shutil
@@ -105,8 +106,7 @@ def passes(place: Path, tests: list[str]) -> bool:
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
         os.chdir(place)
-        os.environ |= {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
-        sys.dont_write_bytecode = True
+        os.environ["PYTHONPATH"] = str(place)
         sys.path[0] = str(place)
         try:
             os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout", "300", *tests])))
@@ -141,6 +141,8 @@ def main() -> None:
         missed = []
         for line, what, tree in sorted(chosen, key=lambda one: one[0]):
             (place / options.module).write_text(ast.unparse(ast.fix_missing_locations(tree)))
+            # A compiled one of the same second and size would be taken for it.
+            Path(importlib.util.cache_from_source(str(place / options.module))).unlink(missing_ok=True)
             if passes(place, options.tests):
                 missed.append(f"{options.module}:{line}: {what}")
                 print("not noticed", missed[-1], flush=True)

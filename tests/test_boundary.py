@@ -49,7 +49,7 @@ def test_a16_check_does_not_test_what_cannot_be_told(cli, tmp_path: Path, with_r
         folder = tmp_path / name
         folder.mkdir()
         path = rows(tmp_path / f"{name}.csv", videos(60, 2, np.random.default_rng(9), gap))
-        pd.read_csv(path).to_parquet(folder / "predictions.parquet")
+        pd.read_csv(path, float_precision="round_trip").to_parquet(folder / "predictions.parquet")
         (folder / "result.json").write_text(json.dumps(m2f2bench.score(folder / "predictions.parquet").to_json()))
     then, now = (
         json.loads((tmp_path / n / "result.json").read_text())["metrics"]["tpr_at_fpr1"] for n in ("then", "now")

@@ -205,6 +205,7 @@ def test_a1_matches_of_meteor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return [[1.0] * 23 for _ in asked]
 
     monkeypatch.setattr(meteor, "_matched", matched)
+    monkeypatch.setattr(meteor.java, "java_version", lambda: "one Java")  # none is needed: nothing is really matched
     items = make_items(["a", "b"], [("c",), ("d",)])
     meteor.meteor_counts(items)
     meteor.meteor_counts(items)

@@ -147,6 +147,16 @@ def test_mistakes_are_one_line(cli, one_line, faces: Path) -> None:
     assert "has no result.json" in one_line(cli("check", faces / "faces"))
 
 
+def test_f4_a_detector_is_held_against_one_baseline(cli, one_line, faces: Path) -> None:
+    """Of a folder of two neither is taken for it; each is checked with the detector that it names itself."""
+    m2f2bench.run(detectors=["constant", "random"], datasets=str(faces / "faces"), out=faces / "two")
+    for given in (["-d", "constant"], ["--run", faces / "baseline"]):
+        told = one_line(cli("check", faces / "two", *given))
+        assert "holds 2 results: name one to check a detector or a run against it" in told
+    outcome = cli("check", faces / "two", "-s", faces / "faces", "--json", "-m", "accuracy")
+    assert [one["detector"] for one in json.loads(outcome.out)] == ["constant", "random"]
+
+
 def evidence(label: np.ndarray, score: np.ndarray, video: np.ndarray, card: ProtocolCard, name: str):
     n = len(label)
     text = np.array([f"f{i:04d}" for i in range(n)], dtype=object)

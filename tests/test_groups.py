@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m2f2bench.errors import ScoreError
-from m2f2bench.groups import connected, factorize
+from m2f2bench.groups import connected, factorize, first_rows
 from m2f2bench.scoring.reading import read_rows
 from m2f2bench.units import clusters
 
@@ -24,6 +24,7 @@ def test_values_have_one_code_where_they_are_equal(values: list[Hashable]) -> No
     codes, distinct = factorize(values)
     assert codes.dtype == np.int64 and [distinct[code] for code in codes.tolist()] == values
     assert distinct == list(dict.fromkeys(values))
+    assert first_rows(codes).tolist() == [values.index(value) for value in distinct]
 
 
 @given(st.lists(st.tuples(NAMES, st.lists(NAMES, max_size=2)), max_size=8))

@@ -55,7 +55,7 @@ def test_order_of_detectors_and_of_rows_changes_nothing(tmp_path_factory, seed: 
     for i, gap in enumerate((2.5, 1.0, 0.2)):
         units = videos(24, 3, np.random.default_rng(seed % 1000 + i), gap)
         rows(folder / f"{i}.csv", units, identity=[f"p{c // 2}" for c in units.cluster])
-        tables.append(pd.read_csv(folder / f"{i}.csv"))
+        tables.append(pd.read_csv(folder / f"{i}.csv", float_precision="round_trip"))
         tables[-1].sample(frac=1, random_state=int(rng.integers(1000))).to_csv(folder / f"s{i}.csv", index=False)
     card = folder / "few.yaml"
     card.write_text("name: few\nlevel: frame\nmetrics: [auc, ap, eer, accuracy]\nbootstrap: {resamples: 100}\n")
@@ -148,7 +148,7 @@ def stored(folder: Path, name: str, path: Path) -> None:
         (folder / part).mkdir(parents=True, exist_ok=True)
     result = m2f2bench.score(path, detector=name)
     (folder / "results" / f"{name}.json").write_text(json.dumps(result.to_json()))
-    pd.read_csv(path).to_parquet(folder / "predictions" / f"{name}.parquet")
+    pd.read_csv(path, float_precision="round_trip").to_parquet(folder / "predictions" / f"{name}.parquet")
 
 
 def test_a2_boards_and_checks_do_not_pair_other_clusters(cli, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a2_boards_and_checks_do_not_pair_other_clusters(cli, tmp_path: Path) ->
     for name, path in (("then", known), ("now", bare)):
         folder = tmp_path / name
         folder.mkdir()
-        pd.read_csv(path).to_parquet(folder / "predictions.parquet")
+        pd.read_csv(path, float_precision="round_trip").to_parquet(folder / "predictions.parquet")
         (folder / "result.json").write_text(json.dumps(m2f2bench.score(folder / "predictions.parquet").to_json()))
     outcome = cli("check", tmp_path / "then", "--run", tmp_path / "now")
     assert outcome.status == 1 and "identity" in outcome.err and len(outcome.err.splitlines()) == 1, outcome

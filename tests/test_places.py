@@ -277,3 +277,21 @@ def test_b7_a_base_of_another_folder_still_names_its_files(tmp_path: Path, monke
         card, cls = detector_card(str(tmp_path / "mine" / f"{name}.yaml"))
         assert card.backend == "../cards/detectors/mine.py:Mine" and cls.__name__ == "Mine"
         assert card.options == {"file": "../cards/detectors/w.pth", "name": "w"}
+
+
+def test_f4_what_is_no_absolute_path_keeps_its_folders(tmp_path: Path) -> None:
+    for text in (
+        "sub/mine.py:Mine",
+        "/nowhere/at-all:Mine",
+        f"{tmp_path}/gone.py: see there",
+        "https://host/mine.py:x",
+    ):
+        assert without_folders(text) == text
+    assert without_folders(f"{tmp_path}/gone.py:Mine") == "gone.py:Mine"
+
+
+def test_f4_how_long_a_path_may_be(tmp_path: Path) -> None:
+    deep = "/".join(["d" * 99] * 10)  # 999 letters
+    for text, found in ((f"{deep}e", True), (f"{deep}ef", False)):
+        (tmp_path / text).mkdir(parents=True)
+        assert (moved(text, [tmp_path], tmp_path / "card") != text) == found, len(text)

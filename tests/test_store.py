@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,3 +220,22 @@ def test_rows_of_an_older_version_are_refused(tmp_path: Path) -> None:
     assert read_key(tmp_path / PREDICTIONS) == {}
     with pytest.raises(StoreError, match="written by another version"), PredictionStore(tmp_path, KEY):
         pass
+
+
+def test_f4_columns_that_were_added_later_may_lack_and_no_others(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "rows.parquet", [row(0), row(1)])
+    table = pq.read_table(tmp_path / "rows.parquet")
+    pq.write_table(table.drop_columns(["picture", "stamp"]), tmp_path / "older.parquet")
+    assert [one.frame for one in read_parquet(tmp_path / "older.parquet")] == ["f0", "f1"]
+    pq.write_table(table.drop_columns(["score"]), tmp_path / "lacks.parquet")
+    with pytest.raises(ScoreError, match="lacks the column 'score'"):
+        read_parquet(tmp_path / "lacks.parquet")
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_f4_as_many_rows_again_as_were_recovered_are_kept(tmp_path: Path, n: int) -> None:
+    """The file of what is not finished goes only where there is nothing in it."""
+    for start in (0, n, 2 * n):
+        with PredictionStore(tmp_path, KEY) as store:
+            assert len(store.rows) == start
+            store.append([row(i) for i in range(start, start + n)])

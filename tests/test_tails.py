@@ -72,7 +72,7 @@ def test_a3_a_board_of_many_clustered_rows_has_a_best(tmp_path: Path, n: int) ->
         (tmp_path / "results").mkdir(exist_ok=True)
         (tmp_path / "predictions").mkdir(exist_ok=True)
         (tmp_path / "results" / f"{path.stem}.json").write_text(json.dumps(result.to_json()))
-        pd.read_csv(path).to_parquet(tmp_path / "predictions" / f"{path.stem}.parquet")
+        pd.read_csv(path, float_precision="round_trip").to_parquet(tmp_path / "predictions" / f"{path.stem}.parquet")
     board = build_board(read_stored([tmp_path / "results"]))
     column = [c.metric for c in board.table.columns].index("auc")
     assert [row.detector for row in board.table.rows if row.cells[column].best] == [f"d{n - 1:02d}"]
@@ -246,7 +246,7 @@ def test_a3_check_prints_a_bound(cli, tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         path = rows(tmp_path / f"{name}.csv", videos(60, 2, np.random.default_rng(len(name)), gap))
-        pd.read_csv(path).to_parquet(folder / "predictions.parquet")
+        pd.read_csv(path, float_precision="round_trip").to_parquet(folder / "predictions.parquet")
         (folder / "result.json").write_text(json.dumps(m2f2bench.score(folder / "predictions.parquet").to_json()))
     words = ["check", tmp_path / "then", "--run", tmp_path / "now", "-m", "auc"]
     outcome = cli(*words)

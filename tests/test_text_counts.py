@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_answers import BY_HAND, keyed, published
+from text_answers import BY_HAND, PeersTokenizer, keyed, published
 
 import m2f2bench
 from m2f2bench.errors import ScoreError
@@ -91,7 +91,7 @@ def test_published_answers(real_data: Path, tokenizer: str, request: pytest.Fixt
     texts, references = answers.texts, answers.references
     found = text_statistics(COUNTED, texts, references, TextSettings(tokenizer, "recomputed"))
     if tokenizer == "ptb":
-        tokens = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer").PTBTokenizer()
+        tokens = PeersTokenizer()
         gts, res = keyed(texts, references)
         gts, res = (tokens.tokenize({k: [{"caption": x} for x in v] for k, v in one.items()}) for one in (gts, res))
         texts, references = [res[i][0] for i in res], [tuple(gts[i]) for i in gts]

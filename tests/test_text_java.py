@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from text_answers import BY_HAND, published
+from text_answers import BY_HAND, PeersTokenizer, published
 
 from m2f2bench.scoring.text import java, tokens
 from m2f2bench.scoring.text.items import make_items
@@ -24,8 +24,6 @@ try:
     java.java()
 except Unavailable as error:
     pytest.skip(f"the whole module {error}", allow_module_level=True)
-from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
 pytestmark = pytest.mark.usefixtures("java")
 
 BREAKS = "\x00\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -33,12 +31,12 @@ BREAKS = "\x00\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 def by_package(text: str) -> str:
     """pycocoevalcap's tokens of one text alone."""
-    return PTBTokenizer().tokenize({0: [{"caption": text}]})[0][0]
+    return PeersTokenizer().tokenize({0: [{"caption": text}]})[0][0]
 
 
 def test_published_answers_have_the_packages_tokens(real_data: Path) -> None:
     texts = list(dict.fromkeys(published(real_data).texts))
-    theirs = PTBTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(texts)})
+    theirs = PeersTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(texts)})
     ours = tokens.tokenize(texts, "ptb")
     assert [ours[text] for text in texts] == [theirs[i][0] for i in range(len(texts))]
     assert len(texts) > 100
@@ -70,7 +68,7 @@ def test_no_character_moves_a_row() -> None:
 
 def test_a_text_does_not_depend_on_the_next() -> None:
     # The package's own wrapper, given both, keeps the point: the tokenizer reads "No. 5" over the line's end.
-    both = PTBTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(["No.", "5 eyes"])})
+    both = PeersTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(["No.", "5 eyes"])})
     assert both[0][0] == "no." and by_package("No.") == "no"
     endings = ["No.", "see the U.S.", "Acme Corp.", "J.", "p.m.", "etc.", "1", "<a", "wait . .", "Jan."]
     for following in ("5 eyes", "The nose", "'s", ". ."):

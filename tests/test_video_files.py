@@ -136,7 +136,8 @@ def test_a10_what_is_missing_from_the_cases_is_told(name: str, readable: int, ca
     told = f"the container promises 40 frames, {readable} could be read"
     with caplog.at_level(logging.WARNING, "m2f2bench"):
         (row,) = predict_paths([CASES / name], Bright())
-    assert [record.getMessage() for record in caplog.records] == [f"'{CASES / name}': {told}"]
+    own = [record for record in caplog.records if record.name.startswith("m2f2bench")]  # av 17 also logs libav's
+    assert [record.getMessage() for record in own] == [f"'{CASES / name}': {told}"]
     assert (row["status"], row["frames"], row["frames_readable"], row["frames_promised"]) == (
         "ok",
         readable,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from m2f2bench.loading import load_dataset
 
@@ -19,6 +21,20 @@ class Published:
     texts: list[str]
     references: list[tuple[str, ...]]
     label: np.ndarray
+
+
+class PeersTokenizer:
+    """pycocoevalcap's wrapper of the Penn Treebank tokenizer; it writes into its own folder, here a temporary one."""
+
+    def tokenize(self, captions: dict[int, list[dict[str, str]]]) -> dict[int, list[str]]:
+        from pycocoevalcap.tokenizer import ptbtokenizer as peer
+
+        own = Path(peer.__file__)
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            for jar in own.parent.glob("*.jar"):
+                (Path(folder) / jar.name).symlink_to(jar)
+            patch.setattr(peer, "__file__", str(Path(folder) / own.name))
+            return peer.PTBTokenizer().tokenize(captions)
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.version import Version
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -163,6 +164,16 @@ def fit(out: Path, made: dict[str, Any] | None = None, **values: Any) -> FitRepo
     """Train with one thread, so that sums have one order."""
     torch.set_num_threads(1)
     return fit_language(toy_job(out, **values), network(**(made or {})))
+
+
+def why_no_fsdp() -> str:
+    """Why the installed accelerate cannot shard by FSDP 2 as it is told to here; empty where it can."""
+    import accelerate
+
+    versions = Version(accelerate.__version__), Version(torch.__version__)
+    if versions[0] >= Version("1.6") and versions[1] >= Version("2.6"):
+        return ""
+    return f"FSDP 2 takes accelerate 1.6 and torch 2.6, here are {versions[0]} and {versions[1]}"
 
 
 def accelerator_on_cpus(job: TrainingJob, precision: str) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..errors import CardError, DataError, ScoreError
 from ..fingerprint import frame_digests
-from ..groups import factorize
+from ..groups import factorize, first_rows
 from ..loading import Dataset, load_dataset, load_explanation, registered
 from ..protocol import spread_by_method
 from ..records import Answer, Frame, Question, Result, question_digest
@@ -117,7 +117,7 @@ def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
     """
     frame, _ = factorize(answers.frame)
     once = np.zeros(len(answers), dtype=bool)
-    once[np.unique(frame, return_index=True)[1]] = True
+    once[first_rows(frame)] = True
     codes, by = clusters(answers.only(once), wanted)
     return codes[frame], int(codes.max(initial=-1)) + 1, by
 

@@ -9,137 +9,6 @@ from pathlib import Path
 
 WORDS = Path(__file__).with_name("gloss.yaml")
 """The words of each language by the English ones."""
-ENGLISH = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "is",
-        "are",
-        "was",
-        "be",
-        "been",
-        "it",
-        "this",
-        "that",
-        "of",
-        "and",
-        "or",
-        "in",
-        "on",
-        "to",
-        "not",
-        "no",
-        "with",
-        "i",
-        "you",
-        "as",
-        "for",
-        "there",
-        "be",
-        "has",
-        "have",
-        "image",
-        "photo",
-        "picture",
-        "real",
-        "fake",
-        "face",
-        "looks",
-        "appears",
-        "seems",
-        "any",
-        "which",
-        "from",
-        "by",
-        "at",
-        "but",
-        "if",
-        "whether",
-        "verdict",
-        "label",
-        "answer",
-        "so",
-        "can",
-        "can't",
-        "others",
-        "some",
-        "they",
-        "their",
-        "its",
-        "has",
-        "have",
-        "had",
-        "were",
-        "would",
-        "could",
-        "may",
-        "might",
-        "will",
-        "my",
-        "me",
-        "we",
-        "our",
-        "your",
-        "he",
-        "she",
-        "his",
-        "her",
-        "what",
-        "when",
-        "where",
-        "who",
-        "how",
-        "than",
-        "then",
-        "them",
-        "these",
-        "those",
-        "there's",
-        "it's",
-        "i'm",
-        "don't",
-        "doesn't",
-        "isn't",
-        "about",
-        "into",
-        "over",
-        "more",
-        "most",
-        "very",
-        "such",
-        "only",
-        "all",
-        "none",
-        "authentic",
-        "genuine",
-        "manipulated",
-        "conclusion",
-        "confidence",
-        "probability",
-        "analysis",
-        "based",
-        "appear",
-        "seem",
-        "look",
-        "overall",
-        "however",
-        "suggest",
-        "suggests",
-        "evidence",
-        "signs",
-        "sign",
-        "natural",
-        "unnatural",
-        "region",
-        "regions",
-        "skin",
-        "eyes",
-        "mouth",
-        "nose",
-        "reach",
-    ]
-)
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -170,18 +39,30 @@ class Language:
 
 
 @lru_cache(maxsize=1)
-def languages() -> dict[str, Language]:
-    """The languages of `gloss.yaml`, read once."""
+def _held() -> dict[str, dict[str, list[str]]]:
     import yaml
 
     held: dict[str, dict[str, list[str]]] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
-    return {name: _language(name, words) for name, words in held.items()}
+    return held
+
+
+@lru_cache(maxsize=1)
+def languages() -> dict[str, Language]:
+    """The languages of `gloss.yaml`, read once."""
+    return {name: _language(name, words) for name, words in _held().items() if name != "en"}
+
+
+@lru_cache(maxsize=1)
+def _english() -> frozenset[str]:
+    return frozenset(_held()["en"]["marks"])
 
 
 def _language(name: str, words: dict[str, list[str]]) -> Language:
     english: dict[str, str] = {}
-    marks = words.pop("marks")
+    marks = words["marks"]
     for put, listed in words.items():
+        if put == "marks":
+            continue
         for word in listed:
             english.setdefault(word, put)
     starts = {word[:-1]: english.pop(word) for word in list(english) if word.endswith("*")}
@@ -215,7 +96,7 @@ def in_english(text: str) -> str:
     words = _LETTERS.findall(text)[:2000]
     if not words:
         return text
-    best, most = "", sum(word in ENGLISH for word in words)
+    best, most = "", sum(word in _english() for word in words)
     for name, language in languages().items():
         known = sum(language.knows(word) for word in words) if name != "zh" else 0
         if known > most:

@@ -34,18 +34,26 @@ PLAIN = 6
 _IT = r"(?:it|this one|this|that|they|these|the (?:image|photo|picture|face|video))"
 _REPLY = re.compile(
     rf"(?:(?:yes|no|nope|yep)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?$)|"
-    rf"(?:(?:yes|no|but|and) ,? ?)?(?:(?:i (?:think|believe|' have to say|have to say|must say|would say|' say|' afraid|am afraid)|my answer is)(?: that)? )?{_IT} (?:really |actually |certainly |definitely |clearly |most certainly )?"
-    r"(?:is|are|was|'|does|do|has)(?: really| certainly| definitely| actually| indeed| clearly)?(?: not)?(?: the case| so| one)?$|"
-    r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?(?:$| [;:,—(])|i (?:am|') afraid not$|(?:not a chance|no chance|no way|unlikely|not likely|far from it|by no means|hardly|not at all|of course not|"
-    r"definitely not|absolutely not|certainly not|probably not|not really|absolutely|definitely|certainly|of course|indeed)$"
+    rf"(?:(?:yes|no|but|and) ,? ?)?(?:(?:i (?:think|believe|' have to say|have to say|must say|would say|' say|"
+    rf"' afraid|am afraid)|my answer is)(?: that)? )?{_IT} (?:really |actually |certainly |definitely |clearly |"
+    rf"most certainly )?"
+    r"(?:is|are|was|'|does|do|has)(?: really| certainly| definitely| actually| indeed|"
+    r" clearly)?(?: not)?(?: the case| so| one)?$|"
+    r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?(?:$| [;:,—(])|"
+    r"i (?:am|') afraid not$|(?:not a chance|no chance|no way|unlikely|not likely|far from it|by no means|"
+    r"hardly|not at all|of course not|"
+    r"definitely not|absolutely not|certainly not|probably not|not really|absolutely|definitely|certainly|"
+    r"of course|indeed)$"
 )
 _AFTER_ALL = re.compile(
-    r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
+    r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|"
+    r"am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
 )
 _TAKEN_BACK = re.compile(
     rf"(?:but|however|though|although|yet|;|—)(?: ,| in fact| actually| really| clearly)* {_IT} (?:is|are|was|')"
     r"(?: really| actually| certainly| definitely| clearly)? not(?: so| the case| at all| one)?(?:$| [:;,(—])|"
-    r"\b(?:deniedall|i disagree|i beg to differ|(?:was|were|is|are) mistaken|says? otherwise|tells? a different story)$"
+    r"\b(?:deniedall|i disagree|i beg to differ|(?:was|were|is|are) mistaken|says? otherwise|"
+    r"tells? a different story)$"
 )
 
 

@@ -23,9 +23,12 @@ _ANSWER = re.compile(
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
 _KEYS = (
     "final verdict|final answer|final decision|final judge?ment|final conclusion|final label|final classification|"
-    "final assessment|final call|bottom line|short answer|my call|real or fake|fake or real|real vs fake|authentic or manipulated|overall verdict|overall assessment|overall conclusion|overall judge?ment|predicted label|"
+    "final assessment|final call|bottom line|short answer|my call|real or fake|fake or real|real vs fake|"
+    "authentic or manipulated|overall verdict|overall assessment|overall conclusion|overall judge?ment|"
+    "predicted label|"
     "predicted class|verdict|decision|conclusion|answer|label|prediction|classification|classified as|class|category|"
-    "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|authenticity|"
+    "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|"
+    "authenticity|"
     "status|final|overall"
 )
 _KEY_VALUE = re.compile(
@@ -45,10 +48,12 @@ _PART_KEY = re.compile(
 )
 _NEGATED_KEY = re.compile(r"\b(?:not|non|un)\b")
 _YES = re.compile(
-    r"(?:yes|true|y|present|detected|found|likely|very likely|high|✅|✓|✔️?|definitely|certainly|positive|confirmed)\b|[✅✓✔]"
+    r"(?:yes|true|y|present|detected|found|likely|very likely|high|✅|✓|✔️?|definitely|certainly|positive|"
+    r"confirmed)\b|[✅✓✔]"
 )
 _NO = re.compile(
-    r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|very low|negative|absent|nothing|nil)\b|[❌✗✘]"
+    r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|"
+    r"very low|negative|absent|nothing|nil)\b|[❌✗✘]"
 )
 OPEN = re.compile(
     r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure"
@@ -59,30 +64,36 @@ _WORDS = dict.fromkeys(
 """Words that are a verdict where they are all of a value."""
 _UNKNOWN = re.compile(
     r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
-    r"cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|either)\b"
+    r"cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|"
+    r"either)\b"
 )
 _NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|/\s*100\b|/\s*10\b)?")
 _SAID = re.compile(
     r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=?]|->|→|\s-\s)[\s*_\"'—–|-]*(?:(?:a|answer)\s*:\s*)?"
-    r"((?:yes|no|true|false|none|not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|very low|"
+    r"((?:yes|no|true|false|none|not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|"
+    r"very low|"
     r"low|very high|high|likely|unlikely|positive|negative)\b(?=[\s*_\"']*(?:[.,;:!)}\]\n(|—–-]|$))|[✅❌✓✗])"
 )
 _RATED = re.compile(
-    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |approximately |only |roughly )?"
+    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |"
+    r"approximately |only |roughly )?"
     r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|/\s*100\b|/\s*10\b)|[01](?=\s*(?:[,;})\n]|$)))"
 )
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
 _TICKED = re.compile(
-    r"\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|([✅✓✔☑❌✗✘☐])️?[\s*_]*\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b|\[(x| )\]\s*(real|authentic|genuine|fake|manipulated|deepfake|forged)\b"
+    r"\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|"
+    r"([✅✓✔☑❌✗✘☐])️?[\s*_]*\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b|\[(x| )\]\s*(real|"
+    r"authentic|genuine|fake|manipulated|deepfake|forged)\b"
 )
 _LEGEND = re.compile(
     r"\b([01])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
 )
 _OPTION = re.compile(r"\(?\b([a-d])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
-    r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|opt for|say)\s*(?:option\s*)?\(?\b([a-d])\b\)?(?!\s*[a-z]{2,})"
+    r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
+    r"opt for|say)\s*(?:option\s*)?\(?\b([a-d])\b\)?(?!\s*[a-z]{2,})"
 )
 
 

@@ -90,6 +90,17 @@ _TICKED = re.compile(
 _LEGEND = re.compile(
     r"\b([01])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
 )
+_NAMES = (
+    r"(real|authentic|genuine|original|pristine|unaltered|fake|manipulated|deepfake|forged|synthetic|edited|tampered|"
+    r"altered|computergenerated|ai[- ]generated)"
+)
+_ALTERNATIVES = re.compile(
+    rf"\b{_NAMES}\b(?:\W+(?:image|photo|picture|face|one))?\W+(?:or|and|vs|versus|and not|but)?\W*(?:(?:is it|is|an?)\s+)*{_NAMES}\b"
+)
+_ORDINAL = re.compile(
+    r"\b(?:(not|never|against|reject|exclude|dismiss|nothing for|rule out)\s+)?(?:the\s+)?"
+    r"(?:(former|latter)\b|(first|second|last)\s+(?:one|option|choice|answer|alternative|possibility|of (?:the two|these|those|them))\b)"
+)
 _OPTION = re.compile(r"\(?\b([a-d])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
     r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
@@ -116,7 +127,7 @@ def tagged(text: str) -> str | None:
 
 def stated(text: str, read: Read) -> str:
     """The verdict that a lower-case text states in a form, or "". `read` reads the words of a value."""
-    for way in (_from_json, _from_ticks, _from_legend, _from_options, _from_keys, _from_pairs):
+    for way in (_from_json, _from_ticks, _from_legend, _from_options, _from_order, _from_keys, _from_pairs):
         if found := way(text, read):
             return found
     return ""
@@ -275,6 +286,21 @@ def _from_options(text: str, read: Read) -> str:
         return ""
     chosen = [letter for letter in _CHOSEN.findall(text) if letter in options]
     return options[chosen[-1]] if chosen else ""
+
+
+def _from_order(text: str, read: Read) -> str:
+    """Of "real or manipulated … the latter" the alternative that is meant."""
+    named = _ALTERNATIVES.search(text)
+    if named is None:
+        return ""
+    both = [_WORDS.get(word) or read(word) for word in named.groups()]
+    if set(both) != {"real", "fake"}:
+        return ""
+    meant = [found for found in _ORDINAL.finditer(text, named.end())] or list(_ORDINAL.finditer(text, 0, named.start()))
+    if not meant:
+        return ""
+    place = 0 if (meant[-1].group(2) or meant[-1].group(3)) in ("former", "first") else 1
+    return both[1 - place if meant[-1].group(1) else place]
 
 
 def _from_keys(text: str, read: Read) -> str:

@@ -88,7 +88,7 @@ _TICKED = re.compile(
     r"authentic|genuine|fake|manipulated|deepfake|forged)\b"
 )
 _LEGEND = re.compile(
-    r"\b([01])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
+    r"\b([01a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
 )
 _NAMES = (
     r"(real|authentic|genuine|original|pristine|unaltered|fake|manipulated|deepfake|forged|synthetic|edited|tampered|"
@@ -101,6 +101,8 @@ _ORDINAL = re.compile(
     r"\b(?:(not|never|against|reject|exclude|dismiss|nothing for|rule out)\s+)?(?:the\s+)?"
     r"(?:(former|latter)\b|(first|second|last)\s+(?:one|option|choice|answer|alternative|possibility|of (?:the two|these|those|them))\b)"
 )
+_LONE = re.compile(r"(?<![\d.\w])([01](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
+"""The number or letter that stands for itself."""
 _OPTION = re.compile(r"\(?\b([a-d])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
     r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
@@ -273,7 +275,7 @@ def _from_legend(text: str, read: Read) -> str:
     if set(legend.values()) != {"real", "fake"}:
         return ""
     plain = _LEGEND.sub(" ", text)
-    chosen = [number for number in re.findall(r"(?<![\d.])([01])(?![\d.]*\d|\s*=)", plain) if number in legend]
+    chosen = [number for number in _LONE.findall(plain) if number in legend]
     return legend[chosen[0]] if len(set(chosen)) == 1 else ""
 
 

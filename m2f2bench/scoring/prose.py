@@ -45,6 +45,29 @@ _REPLY = re.compile(
     r"definitely not|absolutely not|certainly not|probably not|not really|absolutely|definitely|certainly|"
     r"of course|indeed)$"
 )
+_LEFT_OUT = re.compile(
+    r"(?:^|[,;:—(] |\b(?:but|and|so|that|while|whereas|which|because|yet|though|although) )(?:(?:the|this|that|his|her|its|i|we|an?) )?"
+    r"(?:(?!not|no|never)\w+ ){0,4}?(?:is|are|was|were|does|do|did|has|have|could|can|would) (?:\w+ly )?not(?: so| one| the case| either)?(?= [,;:—)]|$)"
+)
+"""A denial that leaves its verdict out: "the photo at hand is not"."""
+_DISPUTED = re.compile(
+    r"\b(?:claim|view|belief|assumption|allegation|assertion|hypothesis|suspicion|idea|theory|accusation|contention|conclusion|label|"
+    r"caption|it|this|that|they|he|she) (?:\w+ly )?(?:(?:is|are|was|' s|') (?:\w+ly )?(?:not (?:\w+ )?(?:true|right|tenable|correct|accurate|so|supported|"
+    r"justified|convincing|plausible|credible|borne)|wrong|false|mistaken|untenable|unfounded|incorrect|refuted|baseless|disproved|lying|untrue|nonsense)|"
+    r"(?:does|do|can|could) not (?:\w+ )?(?:hold|stand|survive|convince))\b|\bnot (?:\w+ )?(?:bear|bears|confirm|confirms|support|supports|share|agree|"
+    r"back|buy|believe|endorse|uphold)(?: (?:with )?(?:this|that|it|them|him|her|you|the (?:claim|view|idea|suspicion|assumption|verdict)|so)\b| that view| out)|"
+    r"\bdisagree\b|\bbeg to differ\b|\b(?:says?|tells?|points?) (?:otherwise|a different story|the other way|elsewhere)\b|\bchanged my mind\b"
+)
+"""Somebody's claim is denied."""
+_UPHELD = re.compile(
+    r"\b(?:claim|view|belief|assumption|allegation|hypothesis|suspicion|it|this|that|they|he|she) (?:is|are|was|') (?:\w+ly )?(?:true|right|correct|"
+    r"accurate|so|justified|confirmed|founded|well founded)\b|\b(?:confirm|confirms|bears?|supports?|share|shares|agree|agrees) (?:with )?(?:this|that|them|him|her|you)\b"
+    r"|\bi (?:do )?agree\b|^(?:and )?(?:indeed|exactly|precisely|rightly)\b"
+)
+_SUPPOSED = re.compile(r"\bif\b.{0,80}\b(?:were|was|had|been)\b.*\b(?:would|should|could|expect|must)\b|\b(?:would|should|expect)\b.*\bif\b.{0,80}\b(?:were|was|had|been)\b")
+"""A supposition against what is: "if it were fake, there would be seams"."""
+_CONTRARY = re.compile(r"\b(?:not|no|none|never|nothing|neither|but|however|instead|yet|lacks?|missing|absent|though)\b")
+"""What follows a supposition and denies its consequence."""
 _AFTER_ALL = re.compile(
     r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|"
     r"am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
@@ -96,7 +119,7 @@ def verdicts_by_subject(text: str) -> dict[str, str]:
 
 def _said(text: str) -> list[_Said]:
     found: list[_Said] = []
-    asked, refused = "", False
+    asked, supposed, denied, refused = "", "", False, False
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
         if words.REFUSES.search(whole):
@@ -113,14 +136,22 @@ def _said(text: str) -> list[_Said]:
         if question:
             asked = said[-1].verdict if said else ""
             continue
+        pending = said[-1].raw if said else reader.asked or asked
+        if pending and not said and _DISPUTED.search(whole):
+            said = [_Said(_turned(pending), PICTURE, True, raw=pending)]
+        elif pending and not said and not reader.asked and _UPHELD.search(whole):
+            said = [_Said(pending, PICTURE, True, raw=pending)]
+        denied = denied or (bool(supposed) and _CONTRARY.search(whole) is not None)
+        if _SUPPOSED.search(whole):
+            supposed = reader.asked
         if reader.asked and (reply := _AFTER_ALL.search(whole)):
             said = [*said, _Said(_turned(reader.asked) if "not" in reply.group() else reader.asked, PICTURE, True)]
         stuck = words.STUCK.search(whole)
         after = stuck is not None and said and _turns(sentence, whole.count(" ", 0, stuck.start()), said[-1].place)
         if stuck and not after and not any(one.final for one in [*found, *said]):
             said = [*said, _Said("undetermined", PICTURE, True, raw="undetermined")]
-        if not said and reader.asked and _TAKEN_BACK.search(whole):
-            said = [_Said(_turned(reader.asked), PICTURE, True)]
+        if not said and pending and _LEFT_OUT.search(whole):
+            said = [_Said(_turned(pending), PICTURE, True, raw=pending)]
         elif said and _TAKEN_BACK.search(whole):
             said = [*said, _Said(_turned(said[-1].verdict), said[-1].about, True, raw=said[-1].raw)]
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
@@ -131,7 +162,9 @@ def _said(text: str) -> list[_Said]:
             and sentence[1] in words.PICTURE
         )
         found += [replace(one, final=True) for one in said] if short or plain else said
-        asked = reader.asked
+        asked = reader.asked or (supposed if not said else "")
+    if not found and denied:
+        return [_Said(_turned(supposed), PICTURE, True)]
     return found
 
 
@@ -171,7 +204,8 @@ def normalised(text: str) -> str:
     plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
     plain = _SPACES.sub(" ", plain)
     for pattern, put in words.PATTERNS:
-        plain = pattern.sub(put, plain)
+        plain, changed = pattern.subn(put, plain)
+        plain = _SPACES.sub(" ", plain) if changed else plain
     return plain
 
 
@@ -258,6 +292,8 @@ class _Reader:
         if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
             self.general = general(self.tokens[place + 1 : place + 21])
+        elif token == "," and self.said and self.said[-1].place == place - 1 and self._opposed(after):
+            self.negated = self.held = False
         elif token == ",":
             self.negated = self.negated and (after not in words.NEGATORS or after == "nor")
             self.comma, self.linked, self.held = True, False, self.negated
@@ -292,6 +328,11 @@ class _Reader:
             self.possible = after != "not"
         self.final = self.final or token in words.CONCLUDES
         self.joined = self.joined or token in words.ALTERNATIVES
+
+    def _opposed(self, token: str) -> bool:
+        """Whether a word says the opposite of the last verdict's: "not swapped, genuine"."""
+        wanted = words.SAYS_REAL if self.said[-1].raw == "fake" else words.SAYS_FAKE
+        return token in wanted
 
     def _noun(self, place: int, token: str) -> None:
         """What the clause is about from here on."""
@@ -353,7 +394,7 @@ class _Reader:
             if word in words.PLURALS and self.copula < place - AHEAD:
                 return ""  # "fake people often look perfect"
             if word in words.PICTURE or word in words.PLURALS:
-                return PICTURE
+                return PICTURE if self.subject or self.copula < place - AHEAD else ""
             if not word.isalpha() or word in _FUNCTION:
                 break
         if token in words.PLURALS and self.copula < place - AHEAD and place < 2 and len(self.tokens) > 2:

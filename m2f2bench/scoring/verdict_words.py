@@ -60,6 +60,6 @@ ONE_OF_ALL = _words("one_of_all")
 USUALLY = _words("usually")
 BEFORE_GENERAL = _words("before_general")
 FILLERS = _words("fillers")
-PATTERNS = tuple((_turns(rewrite["from"]), str(rewrite["to"])) for rewrite in _HELD["rewrites"])
+PATTERNS = tuple((_turns([turn]), str(rewrite["to"])) for rewrite in _HELD["rewrites"] for turn in rewrite["from"])
 """What is put for a turn, in order."""
 STUCK, REFUSES, UNDECIDED = _turns(_HELD["stuck"]), _turns(_HELD["refuses"]), _turns(_HELD["undecided"])

@@ -20,6 +20,8 @@ _ANSWER = re.compile(
     r"<(answer|final_answer|final|verdict|label|conclusion|result|output|prediction|response)>(.*?)(?:</\1>|\Z)",
     re.DOTALL,
 )
+_ALONE = re.compile(r"[<\[{(|]+\s*([a-z][a-z _-]{2,20}?)\s*/?[>\]})|]+[.!]?")
+"""A label in brackets and nothing else: "<fake>"."""
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
 _KEYS = (
     "final verdict|final answer|final decision|final judge?ment|final conclusion|final label|final classification|"
@@ -31,6 +33,8 @@ _KEYS = (
     "authenticity|"
     "status|final|overall"
 )
+_KEY_WORD = re.compile(r"(?:^|\n)\s*(?:final\s+)?(?:verdict|answer|label|prediction|class|conclusion)\s+([a-z]+)\b")
+"""A key and its value without a mark between: "verdict fake reason teeth"."""
 _KEY_VALUE = re.compile(
     rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=]|->|→|—|-)[\s*_]*([^\n]*)"
 )
@@ -82,10 +86,13 @@ _RATED = re.compile(
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
+_TICK_NAMES = (
+    r"(real|authentic|genuine|original|fake|manipulated|deepfake|forged|edited|synthetic|not sure|unsure|unknown|"
+    r"uncertain|undetermined|undecided|unclear|can(?:no|'|)t tell)"
+)
 _TICKED = re.compile(
-    r"\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|"
-    r"([✅✓✔☑❌✗✘☐])️?[\s*_]*\b(real|authentic|genuine|fake|manipulated|deepfake|forged)\b|\[(x| )\]\s*(real|"
-    r"authentic|genuine|fake|manipulated|deepfake|forged)\b"
+    rf"\b{_TICK_NAMES}\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|"
+    rf"([✅✓✔☑❌✗✘☐])️?[\s*_]*\b{_TICK_NAMES}\b|[\[(]\s?(x|\s?)\s?[\])]\s*{_TICK_NAMES}\b"
 )
 _LEGEND = re.compile(
     r"\b([01a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
@@ -123,6 +130,8 @@ def without_thought(text: str) -> str:
 
 def tagged(text: str) -> str | None:
     """What stands in the last tag or box that holds an answer; None where there is none."""
+    if alone := _ALONE.fullmatch(text.strip()):
+        return alone.group(1)
     found = [inner for _, inner in _ANSWER.findall(text)] + _BOXED.findall(text)
     return next((inner for inner in reversed(found) if inner.strip()), None)
 
@@ -261,10 +270,16 @@ def _from_ticks(text: str, read: Read) -> str:
     ticked: set[str] = set()
     for word, mark, mark2, word2, box, word3 in _TICKED.findall(text):
         name, tick = word or word2 or word3, mark or mark2 or box
-        real = name in ("real", "authentic", "genuine")
-        if tick in "✅✓✔☑x" and tick:
-            ticked.add("real" if real else "fake")
+        if tick in "✅✓✔☑x" and tick.strip():
+            ticked.add(_meant(name))
     return ticked.pop() if len(ticked) == 1 else ""
+
+
+def _meant(name: str) -> str:
+    """What a ticked name stands for."""
+    if name in ("real", "authentic", "genuine", "original"):
+        return "real"
+    return "fake" if name in ("fake", "manipulated", "deepfake", "forged", "edited", "synthetic") else "undetermined"
 
 
 def _from_legend(text: str, read: Read) -> str:
@@ -318,6 +333,8 @@ def _from_keys(text: str, read: Read) -> str:
             continue
         first = re.split(r"(?<=[.!?])\s", value.strip(), maxsplit=1)[0]
         found = _value(first, read) or _value(value, read) or found
+    if not found and (bare := _KEY_WORD.search(text)):
+        found = read(bare.group(1))
     return found
 
 

@@ -73,10 +73,7 @@ _AFTER_ALL = re.compile(
     r"am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
 )
 _TAKEN_BACK = re.compile(
-    rf"(?:but|however|though|although|yet|;|—)(?: ,| in fact| actually| really| clearly)* {_IT} (?:is|are|was|')"
-    r"(?: really| actually| certainly| definitely| clearly)? not(?: so| the case| at all| one)?(?:$| [:;,(—])|"
-    r"\b(?:deniedall|i disagree|i beg to differ|(?:was|were|is|are) mistaken|says? otherwise|"
-    r"tells? a different story)$"
+    r"\b(?:deniedall|i disagree|i beg to differ|(?:was|were|is|are) mistaken|says? otherwise|tells? a different story)$"
 )
 
 
@@ -136,24 +133,10 @@ def _said(text: str) -> list[_Said]:
         if question:
             asked = said[-1].verdict if said else ""
             continue
-        pending = said[-1].raw if said else reader.asked or asked
-        if pending and not said and _DISPUTED.search(whole):
-            said = [_Said(_turned(pending), PICTURE, True, raw=pending)]
-        elif pending and not said and not reader.asked and _UPHELD.search(whole):
-            said = [_Said(pending, PICTURE, True, raw=pending)]
+        said = said + _replied(whole, said, reader.asked or asked or (found[-1].raw if found else ""), reader.asked)
         denied = denied or (bool(supposed) and _CONTRARY.search(whole) is not None)
         if _SUPPOSED.search(whole):
             supposed = reader.asked
-        if reader.asked and (reply := _AFTER_ALL.search(whole)):
-            said = [*said, _Said(_turned(reader.asked) if "not" in reply.group() else reader.asked, PICTURE, True)]
-        stuck = words.STUCK.search(whole)
-        after = stuck is not None and said and _turns(sentence, whole.count(" ", 0, stuck.start()), said[-1].place)
-        if stuck and not after and not any(one.final for one in [*found, *said]):
-            said = [*said, _Said("undetermined", PICTURE, True, raw="undetermined")]
-        if not said and pending and _LEFT_OUT.search(whole):
-            said = [_Said(_turned(pending), PICTURE, True, raw=pending)]
-        elif said and _TAKEN_BACK.search(whole):
-            said = [*said, _Said(_turned(said[-1].verdict), said[-1].about, True, raw=said[-1].raw)]
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
         plain = (
             len(sentence) <= PLAIN
@@ -166,6 +149,35 @@ def _said(text: str) -> list[_Said]:
     if not found and denied:
         return [_Said(_turned(supposed), PICTURE, True)]
     return found
+
+
+def _replied(whole: str, said: list[_Said], pending: str, asked: str) -> list[_Said]:
+    """What a sentence adds by answering, denying or leaving open what it or the text before it raised.
+
+    `whole` is the sentence, `said` its own verdicts, `pending` the verdict that stands to be answered, `asked` that of
+    a condition of the sentence itself.
+    """
+    added: list[_Said] = []
+    if asked and (reply := _AFTER_ALL.search(whole)):
+        added.append(_Said(_turned(asked) if "not" in reply.group() else asked, PICTURE, True))
+    stuck = words.STUCK.search(whole)
+    if stuck and not (said and _turns(whole.split(), whole.count(" ", 0, stuck.start()), said[-1].place)):
+        final = any(one.final for one in said)
+        added.append(_Said("undetermined", PICTURE, True, final=final, raw="undetermined"))
+    raised = said[-1].raw if said else pending
+    left = _LEFT_OUT.search(whole)
+    if not raised or added:
+        return added
+    if not said and _DISPUTED.search(whole):
+        added.append(_Said(_turned(raised), PICTURE, True, raw=raised))
+    elif not said and not asked and _UPHELD.search(whole):
+        added.append(_Said(raised, PICTURE, True, raw=raised))
+    elif left and (not said or whole.count(" ", 0, left.end()) > said[-1].place):
+        about = next((word for word in left.group().split() if word in words.PARTS), PICTURE)
+        added.append(_Said(_turned(raised), about, True, raw=raised))
+    elif said and _TAKEN_BACK.search(whole):
+        added.append(_Said(_turned(said[-1].verdict), said[-1].about, True, raw=raised))
+    return added
 
 
 def _opens(sentence: list[str]) -> bool:
@@ -340,6 +352,8 @@ class _Reader:
             self.subject = token if token != "they" or self.subject == PICTURE else self.subject
         elif token in words.ELSEWHERE:
             self.subject = ""
+        elif token in ("it", "this") and self._at(place + 1) in words.COPULAS and self._at(place - 1) in _STARTS:
+            self.subject = PICTURE
         elif token in words.PERSONS and self._at(place - 1) != "of":
             self.subject = PERSON
         elif token in words.PICTURE or token in words.PLURALS:
@@ -412,6 +426,8 @@ class _Reader:
         """Whether the word stands in a condition, a comparison or a turn that says nothing of this picture."""
         if not about or self.general or self.condition or self.compared > 0:
             return True
+        if self._at(place) in words.DEEDS and self._at(place + 1) in words.USUALLY - words.MAYBE - {"would"}:
+            return True  # "the regions in which manipulation usually shows"
         if self._at(place + 1) == "or" and self._at(place + 2) in ("not", "otherwise"):
             return True
         before = self.tokens[max(0, place - AHEAD + 1) : place]
@@ -433,6 +449,7 @@ class _Reader:
         return about == PICTURE and ends and plain
 
 
+_STARTS = frozenset([",", ";", ":", "—", "(", "", "so", "and", "but"])
 _INTERJECTED = frozenset([",", "it", "this", "the", "that", "they", "i", ":", "—"])
 _FUNCTION = words.wordset(
     "and or but because since as to for in on at of due with by is are was were be has have the a an it this that than "

@@ -33,7 +33,7 @@ PLAIN = 6
 """A sentence of so few words about the picture ("the image is fake") is one, too."""
 _IT = r"(?:it|this one|this|that|they|these|the (?:image|photo|picture|face|video))"
 _REPLY = re.compile(
-    rf"(?:(?:yes|no|nope|yep)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?$)|"
+    rf"(?:(?:sadly |unfortunately |regrettably |luckily |fortunately |clearly |definitely |well ,? |i ' afraid )?(?:yes|no|nope|yep|nah|yeah|not)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?(?:$| (?=[,;:—])))|"
     rf"(?:(?:yes|no|but|and) ,? ?)?(?:(?:i (?:think|believe|' have to say|have to say|must say|would say|' say|"
     rf"' afraid|am afraid)|my answer is)(?: that)? )?{_IT} (?:really |actually |certainly |definitely |clearly |"
     rf"most certainly )?"
@@ -64,9 +64,13 @@ _UPHELD = re.compile(
     r"accurate|so|justified|confirmed|founded|well founded)\b|\b(?:confirm|confirms|bears?|supports?|share|shares|agree|agrees) (?:with )?(?:this|that|them|him|her|you)\b"
     r"|\bi (?:do )?agree\b|^(?:and )?(?:indeed|exactly|precisely|rightly)\b"
 )
-_SUPPOSED = re.compile(r"\bif\b.{0,80}\b(?:were|was|had|been)\b.*\b(?:would|should|could|expect|must)\b|\b(?:would|should|expect)\b.*\bif\b.{0,80}\b(?:were|was|had|been)\b")
+_SUPPOSED = re.compile(
+    r"\bif\b.{0,80}\b(?:were|was|had|been)\b.*\b(?:would|should|could|expect|must)\b|\b(?:would|should|expect)\b.*\bif\b.{0,80}\b(?:were|was|had|been)\b"
+)
 """A supposition against what is: "if it were fake, there would be seams"."""
-_CONTRARY = re.compile(r"\b(?:not|no|none|never|nothing|neither|but|however|instead|yet|lacks?|missing|absent|though)\b")
+_CONTRARY = re.compile(
+    r"\b(?:not|no|none|never|nothing|neither|but|however|instead|yet|lacks?|missing|absent|though)\b"
+)
 """What follows a supposition and denies its consequence."""
 _AFTER_ALL = re.compile(
     r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|"
@@ -126,14 +130,15 @@ def _said(text: str) -> list[_Said]:
             continue
         if asked and (reply := _REPLY.match(whole)):
             found.append(_Said(_turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
-            continue
+            if reply.end() == len(whole):
+                continue
         excepted = max((place for place, word in enumerate(sentence) if word == "except"), default=-1)
         reader = _Reader(sentence, excepted, general(sentence))
         said = reader.read()
         if question:
             asked = said[-1].verdict if said else ""
             continue
-        said = said + _replied(whole, said, reader.asked or asked or (found[-1].raw if found else ""), reader.asked)
+        said = said + _replied(whole, said, reader.asked or asked, reader.asked)
         denied = denied or (bool(supposed) and _CONTRARY.search(whole) is not None)
         if _SUPPOSED.search(whole):
             supposed = reader.asked
@@ -145,7 +150,7 @@ def _said(text: str) -> list[_Said]:
             and sentence[1] in words.PICTURE
         )
         found += [replace(one, final=True) for one in said] if short or plain else said
-        asked = reader.asked or (supposed if not said else "")
+        asked = said[-1].raw if said else reader.asked or supposed
     if not found and denied:
         return [_Said(_turned(supposed), PICTURE, True)]
     return found
@@ -169,12 +174,12 @@ def _replied(whole: str, said: list[_Said], pending: str, asked: str) -> list[_S
     if not raised or added:
         return added
     if not said and _DISPUTED.search(whole):
-        added.append(_Said(_turned(raised), PICTURE, True, raw=raised))
+        added.append(_Said(_turned(raised), PICTURE, True, final=True, raw=raised))
     elif not said and not asked and _UPHELD.search(whole):
         added.append(_Said(raised, PICTURE, True, raw=raised))
     elif left and (not said or whole.count(" ", 0, left.end()) > said[-1].place):
         about = next((word for word in left.group().split() if word in words.PARTS), PICTURE)
-        added.append(_Said(_turned(raised), about, True, raw=raised))
+        added.append(_Said(_turned(raised), about, True, final=True, raw=raised))
     elif said and _TAKEN_BACK.search(whole):
         added.append(_Said(_turned(said[-1].verdict), said[-1].about, True, raw=raised))
     return added
@@ -196,7 +201,7 @@ def _turned(verdict: str) -> str:
 
 def _denies(reply: re.Match[str]) -> bool:
     said = reply.group().split()
-    return "not" in said or said[0] in ("no", "nope", "hardly", "unlikely", "far", "by")
+    return bool({"not", "no", "nope", "nah"} & set(said)) or said[0] in ("hardly", "unlikely", "far", "by")
 
 
 def general(sentence: list[str]) -> bool:
@@ -352,12 +357,21 @@ class _Reader:
             self.subject = token if token != "they" or self.subject == PICTURE else self.subject
         elif token in words.ELSEWHERE:
             self.subject = ""
+        elif (
+            place and self._at(place - 1) in _ARTICLES and self._at(place + 1) in words.COPULAS and self._unknown(token)
+        ):
+            self.subject = token
         elif token in ("it", "this") and self._at(place + 1) in words.COPULAS and self._at(place - 1) in _STARTS:
             self.subject = PICTURE
         elif token in words.PERSONS and self._at(place - 1) != "of":
             self.subject = PERSON
         elif token in words.PICTURE or token in words.PLURALS:
             self.subject = PICTURE
+
+    def _unknown(self, token: str) -> bool:
+        """Whether a noun is none that the reader knows: "the podium is real"."""
+        known = (words.PICTURE, words.PERSONS, words.DEEDS, words.SAYS_REAL, words.SAYS_FAKE, words.FILLERS)
+        return token.isalpha() and len(token) > 2 and not any(token in held for held in known)
 
     def _word(self, place: int, token: str, raw: str) -> None:
         """One word that may be a verdict."""
@@ -449,6 +463,7 @@ class _Reader:
         return about == PICTURE and ends and plain
 
 
+_ARTICLES = frozenset(["the", "his", "her", "its", "their"])
 _STARTS = frozenset([",", ";", ":", "—", "(", "", "so", "and", "but"])
 _INTERJECTED = frozenset([",", "it", "this", "the", "that", "they", "i", ":", "—"])
 _FUNCTION = words.wordset(

@@ -22,6 +22,13 @@ _ANSWER = re.compile(
 )
 _ALONE = re.compile(r"[<\[{(|]+\s*([a-z][a-z _-]{2,20}?)\s*/?[>\]})|]+[.!]?")
 """A label in brackets and nothing else: "<fake>"."""
+_AROUND = re.compile(
+    r"[<\[](real|fake|authentic|genuine|manipulated|deepfake|forged|refused|undetermined)[>\]].*[<\[]/\1[>\]]",
+    re.DOTALL,
+)
+"""A label as a tag around its reasons."""
+_COMMA = re.compile(r"(?<=\b[01]),(?=\d)")
+"""The comma of a decimal: "0,97"."""
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
 _KEYS = (
     "final verdict|final answer|final decision|final judge?ment|final conclusion|final label|final classification|"
@@ -31,12 +38,12 @@ _KEYS = (
     "predicted class|verdict|decision|conclusion|answer|label|prediction|classification|classified as|class|category|"
     "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|"
     "authenticity|"
-    "status|final|overall"
+    "status|final|overall|my vote|vote|choice|my guess|my pick"
 )
 _KEY_WORD = re.compile(r"(?:^|\n)\s*(?:final\s+)?(?:verdict|answer|label|prediction|class|conclusion)\s+([a-z]+)\b")
 """A key and its value without a mark between: "verdict fake reason teeth"."""
 _KEY_VALUE = re.compile(
-    rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=]|->|→|—|-)[\s*_]*([^\n]*)"
+    rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:q?\d\d?[.):]?\s+)?(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=]|->|→|—|-)[\s*_]*([^\n]*)"
 )
 _FAKE_KEY = re.compile(
     r"\b(?:(?:deep)?fakes?|faked|forged|forgery|manipulat\w+|tamper\w+|altered|alterations?|edited|editing|synthetic|"
@@ -66,6 +73,8 @@ _WORDS = dict.fromkeys(
     ["pristine", "original", "natural", "bonafide", "live", "clean", "untouched"], "real"
 ) | dict.fromkeys(["spoof", "ai", "attack", "aigc", "gan", "synthetic-media", "df"], "fake")
 """Words that are a verdict where they are all of a value."""
+_CLAIMS = ("claim", "statement", "allegation", "hypothesis", "assertion")
+_RATINGS = ("rating", "verdict", "truth", "finding", "conclusion", "result", "evaluation")
 _UNKNOWN = re.compile(
     r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
     r"cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|"
@@ -86,14 +95,17 @@ _RATED = re.compile(
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
-_TICK_NAMES = (
-    r"(real|authentic|genuine|original|fake|manipulated|deepfake|forged|edited|synthetic|not sure|unsure|unknown|"
-    r"uncertain|undetermined|undecided|unclear|can(?:no|'|)t tell)"
-)
+_TICK_NAMES = {
+    "real": "real|authentic|genuine|original|pristine|unaltered",
+    "fake": "fake|manipulated|deepfake|forged|edited|synthetic|tampered|altered|computergenerated",
+    "undetermined": "not sure|unsure|unknown|uncertain|undetermined|undecided|unclear|inconclusive|neither|"
+    "no opinion|not decidable|can(?:not|'t| not) (?:tell|say)",
+}
 _TICKED = re.compile(
-    rf"\b{_TICK_NAMES}\b[\s*_]*[:=]?[\s*_]*([✅✓✔☑❌✗✘☐])|"
-    rf"([✅✓✔☑❌✗✘☐])️?[\s*_]*\b{_TICK_NAMES}\b|[\[(]\s?(x|\s?)\s?[\])]\s*{_TICK_NAMES}\b"
+    "|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _TICK_NAMES.items())
+    + r"|(?P<yes>[✅✓✔☑☒]|[\[(]\s?x\s?[\])])|(?P<no>[❌✗✘☐]|[\[(]\s{0,3}[\])])"
 )
+"""Names of a verdict, and the marks of boxes that are ticked or not."""
 _LEGEND = re.compile(
     r"\b([01a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
 )
@@ -130,7 +142,7 @@ def without_thought(text: str) -> str:
 
 def tagged(text: str) -> str | None:
     """What stands in the last tag or box that holds an answer; None where there is none."""
-    if alone := _ALONE.fullmatch(text.strip()):
+    if (alone := _ALONE.fullmatch(text.strip())) or (alone := _AROUND.match(text.strip())):
         return alone.group(1)
     found = [inner for _, inner in _ANSWER.findall(text)] + _BOXED.findall(text)
     return next((inner for inner in reversed(found) if inner.strip()), None)
@@ -138,6 +150,7 @@ def tagged(text: str) -> str | None:
 
 def stated(text: str, read: Read) -> str:
     """The verdict that a lower-case text states in a form, or "". `read` reads the words of a value."""
+    text = _COMMA.sub(".", text)
     for way in (_from_json, _from_ticks, _from_legend, _from_options, _from_order, _from_keys, _from_pairs):
         if found := way(text, read):
             return found
@@ -211,6 +224,10 @@ def _judge(value: Any, read: Read, depth: int) -> str:
     if not isinstance(value, Mapping):
         return ""
     items = [(_plain_key(str(key)), one) for key, one in value.items()]
+    if found := _from_choices(dict(items), read):
+        return found
+    if found := _from_claim(dict(items), read):
+        return found
     for wanted in _KEYS.replace("e?", "").split("|"):
         for key, one in items:
             if key == wanted or (key.endswith(" " + wanted) and not _polarity(key)):
@@ -226,6 +243,34 @@ def _judge(value: Any, read: Read, depth: int) -> str:
         if isinstance(one, str) and not _PART_KEY.search(key) and (found := read(one)) and found != "undetermined":
             return found
     return ""
+
+
+def _from_choices(items: Mapping[str, Any], read: Read) -> str:
+    """The verdict of an option by its letter: {"ans": "f", "opts": {"r": "real", "f": "fake"}}."""
+    for options in items.values():
+        if isinstance(options, Mapping):
+            named = {str(key).lower(): one for key, one in options.items() if isinstance(one, str)}
+            chosen = [named[one.lower()] for one in items.values() if isinstance(one, str) and one.lower() in named]
+            if len(named) > 1 and len(chosen) == 1:
+                return _value(chosen[0], read)
+    return ""
+
+
+def _from_claim(items: Mapping[str, Any], read: Read) -> str:
+    """The verdict of a claim and its rating: {"claim": "the photo is a deepfake", "rating": "false"}."""
+    claim = next((items[key] for key in _CLAIMS if isinstance(items.get(key), str)), None)
+    rating = next((str(items[key]).lower() for key in _RATINGS if isinstance(items.get(key), (str, bool))), None)
+    if claim is None or rating is None or (claimed := read(claim)) not in ("real", "fake"):
+        return ""
+    if re.match(
+        r"(?:mostly |partly |completely )?(?:false|untrue|incorrect|wrong|debunked|refuted|misleading|no\b)", rating
+    ):
+        return "real" if claimed == "fake" else "fake"
+    if re.match(r"(?:mostly )?(?:true|correct|right|accurate|confirmed|yes\b)", rating):
+        return claimed
+    return (
+        "undetermined" if re.match(r"un(?:proven|verified|known|confirmed)|mixed|mixture|inconclusive", rating) else ""
+    )
 
 
 def _plain_key(key: str) -> str:
@@ -258,6 +303,8 @@ def _value(text: str, read: Read) -> str:
     text = text.strip(" \t\n*_\"'`.()[]")
     if text in _WORDS:
         return _WORDS[text]
+    if re.match(r"ai\b(?=\W*(?:$|,|and\b|because\b))", text):
+        return "fake"
     if found := _from_ticks(text, read):
         return found
     if found := read(text):
@@ -266,20 +313,14 @@ def _value(text: str, read: Read) -> str:
 
 
 def _from_ticks(text: str, read: Read) -> str:
-    """Of "real ✅ / fake ❌" or "[x] fake" the one that is ticked."""
-    ticked: set[str] = set()
-    for word, mark, mark2, word2, box, word3 in _TICKED.findall(text):
-        name, tick = word or word2 or word3, mark or mark2 or box
-        if tick in "✅✓✔☑x" and tick.strip():
-            ticked.add(_meant(name))
+    """Of "real ✅ / fake ❌" or "[x] fake" the one that is ticked; marks stand all before or all behind their names."""
+    found = [str(match.lastgroup) for match in _TICKED.finditer(text)]
+    if not {"yes", "no"} & set(found):
+        return ""
+    before = found[0] in ("yes", "no")
+    pairs = [(one, two) if before else (two, one) for one, two in zip(found[::1], found[1:], strict=False)]
+    ticked = {name for mark, name in pairs if mark == "yes" and name not in ("yes", "no")}
     return ticked.pop() if len(ticked) == 1 else ""
-
-
-def _meant(name: str) -> str:
-    """What a ticked name stands for."""
-    if name in ("real", "authentic", "genuine", "original"):
-        return "real"
-    return "fake" if name in ("fake", "manipulated", "deepfake", "forged", "edited", "synthetic") else "undetermined"
 
 
 def _from_legend(text: str, read: Read) -> str:
@@ -361,6 +402,7 @@ def _from_polar(pairs: list[tuple[str, Any]]) -> str:
     scores: dict[str, float] = {}
     whole: list[str] = []
     parts: list[str] = []
+    accused = False
     for key, value in pairs:
         asks = _polarity(key)
         other = {"fake": "real", "real": "fake"}[asks] if asks else ""
@@ -374,9 +416,10 @@ def _from_polar(pairs: list[tuple[str, Any]]) -> str:
         if said is None:
             continue
         found = said if said == "undetermined" else asks if said == "yes" else other
+        accused = accused or (asks == "fake" and said == "yes" and not _PART_KEY.search(key))
         (parts if _PART_KEY.search(key) or isinstance(value, (list, tuple)) else whole).append(found)
     if whole:
-        return whole[-1]
+        return "fake" if accused else whole[-1]
     if scores:
         fake = scores.get("fake", 1.0 - scores.get("real", 0.0))
         real = scores.get("real", 1.0 - fake)

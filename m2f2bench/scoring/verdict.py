@@ -49,7 +49,7 @@ def read_verdict(text: str) -> str:
     any other `unreadable`. English, German, French, Spanish and Chinese.
     """
     plain = without_thought(unicodedata.normalize("NFKC", text[-LONGEST:]).replace("’", "'").lower())
-    inner = tagged(plain)
+    inner = tagged(in_english(plain)) or tagged(plain)
     if inner is not None and (found := _read(inner)) in ("real", "fake"):
         return found
     found = _read(plain)

@@ -70,14 +70,26 @@ OPEN = re.compile(
     r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure"
 )
 _WORDS = dict.fromkeys(
-    ["pristine", "original", "natural", "bonafide", "live", "clean", "untouched"], "real"
+    [
+        "pristine",
+        "original",
+        "natural",
+        "bonafide",
+        "live",
+        "clean",
+        "untouched",
+        "photographed",
+        "photograph",
+        "photo",
+    ],
+    "real",
 ) | dict.fromkeys(["spoof", "ai", "attack", "aigc", "gan", "synthetic-media", "df"], "fake")
 """Words that are a verdict where they are all of a value."""
 _CLAIMS = ("claim", "statement", "allegation", "hypothesis", "assertion")
 _RATINGS = ("rating", "verdict", "truth", "finding", "conclusion", "result", "evaluation")
 _UNKNOWN = re.compile(
     r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
-    r"cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|"
+    r"abstain|no decision|withheld|cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|"
     r"either)\b"
 )
 _NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|/\s*100\b|/\s*10\b)?")
@@ -118,14 +130,14 @@ _ALTERNATIVES = re.compile(
 )
 _ORDINAL = re.compile(
     r"\b(?:(not|never|against|reject|exclude|dismiss|nothing for|rule out)\s+)?(?:the\s+)?"
-    r"(?:(former|latter)\b|(first|second|last)\s+(?:one|option|choice|answer|alternative|possibility|of (?:the two|these|those|them))\b)"
+    r"(?:(former|latter)\b|(first|second|last)(?:\s+(?:one|option|choice|answer|alternative|possibility|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
 )
 _LONE = re.compile(r"(?<![\d.\w])([01](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
 """The number or letter that stands for itself."""
-_OPTION = re.compile(r"\(?\b([a-d])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d]\s*[).:]|[.,;\n?]|$))")
+_OPTION = re.compile(r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
     r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
-    r"opt for|say)\s*(?:option\s*)?\(?\b([a-d])\b\)?(?!\s*[a-z]{2,})"
+    r"opt for|say)\s*(?:option\s*)?\(?\b([a-d1-4])\b\)?(?!\s*[a-z]{2,}|\.\d|%)"
 )
 
 
@@ -234,7 +246,10 @@ def _judge(value: Any, read: Read, depth: int) -> str:
                 found = _of_key(key, one, read, depth)
                 if found:
                     return found
-    if found := _from_polar([(key, one) for key, one in items if _polarity(key)]):
+    if any(OPEN.fullmatch(key) and one is True for key, one in items):
+        return "undetermined"
+    polar = [(key, _flag(one)) for key, one in items if _polarity(key)]
+    if found := _from_polar([(key, one) for key, one in polar if one is not None or dict(items)[key] is None]):
         return found
     for key, one in items:
         if isinstance(one, (Mapping, list)) and not _PART_KEY.search(key) and (found := _judge(one, read, depth + 1)):
@@ -395,6 +410,16 @@ def _polarity(key: str) -> str:
         return ""
     name = "fake" if fake else "real"
     return {"fake": "real", "real": "fake"}[name] if _NEGATED_KEY.search(key) else name
+
+
+_FLAGS = ("detected", "present", "found", "exists", "value", "flag", "flagged", "result", "answer", "is present")
+
+
+def _flag(value: Any) -> Any:
+    """Of {"detected": false, "type": null} the flag; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    return next((one for key, one in value.items() if _plain_key(str(key)) in _FLAGS and _bool(one)), None)
 
 
 def _from_polar(pairs: list[tuple[str, Any]]) -> str:

@@ -62,7 +62,7 @@ def read_verdict(text: str) -> str:
         return "refused"
     if found:
         return found
-    return "undetermined" if words.UNDECIDED.search(" ".join(said.split())) else "unreadable"
+    return "undetermined" if words.UNDECIDED.search(words.RESTATED.sub(" ", " ".join(said.split()))) else "unreadable"
 
 
 def _read(text: str) -> str:

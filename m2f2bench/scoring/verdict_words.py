@@ -63,3 +63,4 @@ FILLERS = _words("fillers")
 PATTERNS = tuple((_turns([turn]), str(rewrite["to"])) for rewrite in _HELD["rewrites"] for turn in rewrite["from"])
 """What is put for a turn, in order."""
 STUCK, REFUSES, UNDECIDED = _turns(_HELD["stuck"]), _turns(_HELD["refuses"]), _turns(_HELD["undecided"])
+RESTATED = _turns(_HELD["restated"])

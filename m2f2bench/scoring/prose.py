@@ -42,7 +42,7 @@ _REPLY = re.compile(
     r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?(?:$| [;:,—(])|"
     r"i (?:am|') afraid not$|(?:not a chance|no chance|no way|unlikely|not likely|far from it|by no means|"
     r"hardly|not at all|of course not|"
-    r"definitely not|absolutely not|certainly not|probably not|not really|absolutely|definitely|certainly|"
+    r"definitely not|absolutely not|(?:most |very |quite |more )?(?:likely|probably) not|certainly not|probably not|not really|absolutely|definitely|certainly|"
     r"of course|indeed)$"
 )
 _LEFT_OUT = re.compile(
@@ -451,6 +451,9 @@ class _Reader:
             return True  # "a manipulated photo of a real person"
         behind = self.tokens[place + 1 : place + 1 + AHEAD]
         behind = behind[: behind.index(",")] if "," in behind else behind
+        article = {"a", "an", "any"} & set(before)
+        if article and self._at(place) in words.DEEDS | words.SAYS_FAKE and self._at(place + 1) in words.MAYBE | {"would"}:
+            return True  # "a really good forgery could fool me"
         imagined = before[-1:] in (["a"], ["an"], ["any"]) and "would" in behind and "i" not in behind
         return imagined or (any(word in _LIKE for word in before) and any(word in _WOULD for word in behind))
 

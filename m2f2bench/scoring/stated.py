@@ -29,6 +29,8 @@ _AROUND = re.compile(
 """A label as a tag around its reasons."""
 _COMMA = re.compile(r"(?<=\b[01]),(?=\d)")
 """The comma of a decimal: "0,97"."""
+_ELEMENT = re.compile(r"<([a-z][a-z0-9_ -]{1,40})>([^<>]{0,400})</\1>")
+"""An element that holds text alone: "<authentic>no</authentic>"."""
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
 _KEYS = (
     "final verdict|final answer|final decision|final judge?ment|final conclusion|final label|final classification|"
@@ -170,7 +172,7 @@ def stated(text: str, read: Read) -> str:
 
 
 def _from_json(text: str, read: Read) -> str:
-    found = ""
+    found = _judge(dict(_ELEMENT.findall(text)), read, 0)
     for value in objects(text):
         found = _judge(value, read, 0) or found
     return found

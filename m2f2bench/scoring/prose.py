@@ -72,6 +72,7 @@ _CONTRARY = re.compile(
     r"\b(?:not|no|none|never|nothing|neither|but|however|instead|yet|lacks?|missing|absent|though)\b"
 )
 """What follows a supposition and denies its consequence."""
+_CLAUSES = re.compile(r" (?:;|—|but|yet|however) ")
 _AFTER_ALL = re.compile(
     r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|"
     r"am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
@@ -134,7 +135,7 @@ def _said(text: str) -> list[_Said]:
                 continue
         excepted = max((place for place, word in enumerate(sentence) if word == "except"), default=-1)
         reader = _Reader(sentence, excepted, general(sentence))
-        said = reader.read()
+        said = _with_exception(reader.read(), sentence, excepted)
         if question:
             asked = said[-1].verdict if said else ""
             continue
@@ -142,6 +143,7 @@ def _said(text: str) -> list[_Said]:
         denied = denied or (bool(supposed) and _CONTRARY.search(whole) is not None)
         if _SUPPOSED.search(whole):
             supposed = reader.asked
+            denied = denied or any(map(_CONTRARY.search, _CLAUSES.split(whole, maxsplit=1)[1:]))
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
         plain = (
             len(sentence) <= PLAIN
@@ -154,6 +156,20 @@ def _said(text: str) -> list[_Said]:
     if not found and denied:
         return [_Said(_turned(supposed), PICTURE, True)]
     return found
+
+
+def _with_exception(said: list[_Said], sentence: list[str], excepted: int) -> list[_Said]:
+    """What "except" makes of a sentence's verdicts: the picture's are the rest's, and a part left out has the other."""
+    if excepted < 0:
+        return said
+    part = next((word for word in sentence[excepted + 1 :] if word in words.PARTS and word != "rest"), "")
+    rest = [
+        replace(one, about=REST) if one.verdict == "real" and one.about in (PICTURE, REST, part) else one
+        for one in said
+    ]
+    if part and any(one.about == REST and one.verdict == "real" for one in rest):
+        rest.append(_Said("fake", part, True, raw="fake"))
+    return rest
 
 
 def _replied(whole: str, said: list[_Said], pending: str, asked: str) -> list[_Said]:
@@ -452,7 +468,11 @@ class _Reader:
         behind = self.tokens[place + 1 : place + 1 + AHEAD]
         behind = behind[: behind.index(",")] if "," in behind else behind
         article = {"a", "an", "any"} & set(before)
-        if article and self._at(place) in words.DEEDS | words.SAYS_FAKE and self._at(place + 1) in words.MAYBE | {"would"}:
+        if (
+            article
+            and self._at(place) in words.DEEDS | words.SAYS_FAKE
+            and self._at(place + 1) in words.MAYBE | {"would"}
+        ):
             return True  # "a really good forgery could fool me"
         imagined = before[-1:] in (["a"], ["an"], ["any"]) and "would" in behind and "i" not in behind
         return imagined or (any(word in _LIKE for word in before) and any(word in _WOULD for word in behind))

@@ -31,6 +31,8 @@ _COMMA = re.compile(r"(?<=\b[01]),(?=\d)")
 """The comma of a decimal: "0,97"."""
 _ELEMENT = re.compile(r"<([a-z][a-z0-9_ -]{1,40})>([^<>]{0,400})</\1>")
 """An element that holds text alone: "<authentic>no</authentic>"."""
+_CODED = re.compile(r"\d\s*(?:[:=,-]|->|→)?\s*\(?\s*([a-z][a-z -]{2,30}?)\s*\)?")
+"""A class by its number and its name: "0 (pristine)"."""
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
 _KEYS = (
     "final verdict|final answer|final decision|final judge?ment|final conclusion|final label|final classification|"
@@ -320,6 +322,8 @@ def _value(text: str, read: Read) -> str:
     text = text.strip(" \t\n*_\"'`.()[]")
     if text in _WORDS:
         return _WORDS[text]
+    if coded := _CODED.fullmatch(text):
+        return _value(coded.group(1), read)
     if re.match(r"ai\b(?=\W*(?:$|,|and\b|because\b))", text):
         return "fake"
     if found := _from_ticks(text, read):

@@ -20,6 +20,7 @@ class Language:
     known: frozenset[str]
     pattern: re.Pattern[str]
     english: dict[str, str]
+    starts: re.Pattern[str]
     open: tuple[tuple[str, str], ...]
     """Beginnings of words with their English, the longest first."""
 
@@ -29,7 +30,7 @@ class Language:
 
     def knows(self, word: str) -> bool:
         """Whether a word is one of the language's."""
-        return word in self.known or any(word.startswith(start) for start, _ in self.open)
+        return word in self.known or self.starts.match(word) is not None
 
     def _english(self, found: str) -> str:
         word = " ".join(found.split())
@@ -73,7 +74,8 @@ def _language(name: str, words: dict[str, list[str]]) -> Language:
     known = frozenset(marks) | frozenset(
         word for phrase in english for word in phrase.split() if len(word) > 3 or word == phrase
     )
-    return Language(known, pattern, english, tuple(sorted(starts.items(), key=lambda item: -len(item[0]))))
+    begins = re.compile("|".join(map(re.escape, starts)) or r"(?!)")
+    return Language(known, pattern, english, begins, tuple(sorted(starts.items(), key=lambda item: -len(item[0]))))
 
 
 def _spelling(word: str, bounded: bool) -> str:

@@ -110,6 +110,11 @@ _RATED = re.compile(
 )
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
+_COUNT = re.compile(
+    r"\b(?:number|count|amount|total|how many|regions|areas|parts|faces|artifacts|artefacts|traces|signs|spots|features)\b"
+)
+"""A key that asks how many there are."""
+_COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n]|\.(?!\d)|$))")
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
 _TICK_NAMES = {
     "real": "real|authentic|genuine|original|pristine|unaltered",
@@ -405,6 +410,9 @@ def _from_pairs(text: str, read: Read) -> str:
     said = [(_plain_key(key), value) for key, value in _SAID.findall(text)]
     if found := _from_polar([(key, value) for key, value in said if _polarity(key) and not _SENTENCE.match(key)]):
         return found
+    counted = [(_plain_key(key), value) for key, value in _COUNTED.findall(text)]
+    if found := _from_polar([(key, value) for key, value in counted if _polarity(key) and _COUNT.search(key)]):
+        return found
     rated = [(_plain_key(key), value.strip()) for key, value in _RATED.findall(text)]
     return _from_polar([(k, v) for k, v in rated if _polarity(k) and (_CHANCE.search(k) or len(k.split()) < 3)])
 
@@ -439,6 +447,8 @@ def _from_polar(pairs: list[tuple[str, Any]]) -> str:
         other = {"fake": "real", "real": "fake"}[asks] if asks else ""
         if not asks:
             continue
+        if _COUNT.search(key) and (count := re.fullmatch(r"\s*(\d+)\s*", str(value))):
+            value = int(count.group(1)) > 0
         number = _number(value)
         if number is not None and not isinstance(value, bool) and not _PART_KEY.search(key):
             scores.setdefault(asks, number)

@@ -42,7 +42,7 @@ _KEYS = (
     "predicted class|verdict|decision|conclusion|answer|label|prediction|classification|classified as|class|category|"
     "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|"
     "authenticity|"
-    "status|final|overall|my vote|vote|choice|my guess|my pick"
+    "status|final|overall|source|origin|provenance|my vote|vote|choice|my guess|my pick"
 )
 _KEY_WORD = re.compile(r"(?:^|\n)\s*(?:final\s+)?(?:verdict|answer|label|prediction|class|conclusion)\s+([a-z]+)\b")
 """A key and its value without a mark between: "verdict fake reason teeth"."""
@@ -51,7 +51,7 @@ _KEY_VALUE = re.compile(
 )
 _FAKE_KEY = re.compile(
     r"\b(?:(?:deep)?fakes?|faked|forged|forgery|manipulat\w+|tamper\w+|altered|alterations?|edited|editing|synthetic|"
-    r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|doctored|photoshopped|inauthentic|spoof\w*|"
+    r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|doctored|photoshopped|reenact\w*|gan|splic\w+|morph\w*|retouch\w*|inpaint\w*|composit\w*|inauthentic|spoof\w*|"
     r"computergenerated|faceswap\w*)\b"
 )
 _REAL_KEY = re.compile(
@@ -96,7 +96,7 @@ _UNKNOWN = re.compile(
     r"abstain|no decision|withheld|cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|"
     r"either)\b"
 )
-_NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|/\s*100\b|/\s*10\b)?")
+_NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)?")
 _SAID = re.compile(
     r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=?]|->|→|\s-\s)[\s*_\"'—–|-]*(?:(?:a|answer)\s*:\s*)?"
     r"((?:yes|no|true|false|none|not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|"
@@ -106,7 +106,7 @@ _SAID = re.compile(
 _RATED = re.compile(
     r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |"
     r"approximately |only |roughly )?"
-    r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|/\s*100\b|/\s*10\b)|[01](?=\s*(?:[,;})\n]|$)))"
+    r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)|[01](?=\s*(?:[,;})\n]|$)))"
 )
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
@@ -139,7 +139,7 @@ _ALTERNATIVES = re.compile(
 )
 _ORDINAL = re.compile(
     r"\b(?:(not|never|against|reject|exclude|dismiss|nothing for|rule out)\s+)?(?:the\s+)?"
-    r"(?:(former|latter)\b|(first|second|last)(?:\s+(?:one|option|choice|answer|alternative|possibility|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
+    r"(?:(former|latter)\b|(first|second|last)(?:\s+(?:one|option|choice|answer|alternative|possibility|applies|is (?:right|correct|true)|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
 )
 _LONE = re.compile(r"(?<![\d.\w])([01](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
 """The number or letter that stands for itself."""
@@ -245,7 +245,7 @@ def _judge(value: Any, read: Read, depth: int) -> str:
     if not isinstance(value, Mapping):
         return ""
     items = [(_plain_key(str(key)), one) for key, one in value.items()]
-    if found := _from_choices(dict(items), read):
+    if found := _from_choices(dict(items), read) or _from_question(dict(items), read):
         return found
     if found := _from_claim(dict(items), read):
         return found
@@ -278,6 +278,16 @@ def _from_choices(items: Mapping[str, Any], read: Read) -> str:
             if len(named) > 1 and len(chosen) == 1:
                 return _value(chosen[0], read)
     return ""
+
+
+def _from_question(items: Mapping[str, Any], read: Read) -> str:
+    """The verdict of a question and its answer: {"question": "is this a deepfake?", "answer": "no"}."""
+    asked = next((str(items[key]) for key in ("question", "query", "prompt") if isinstance(items.get(key), str)), None)
+    said = next((_bool(items[key]) for key in ("answer", "response", "reply") if key in items), None)
+    raised = read(asked.replace("?", " ")) if asked and said in ("yes", "no") else ""
+    if raised not in ("real", "fake"):
+        return ""
+    return raised if said == "yes" else {"fake": "real", "real": "fake"}[raised]
 
 
 def _from_claim(items: Mapping[str, Any], read: Read) -> str:
@@ -329,6 +339,8 @@ def _value(text: str, read: Read) -> str:
         return _WORDS[text]
     if coded := _CODED.fullmatch(text):
         return _value(coded.group(1), read)
+    if re.match(r"(?:an? )?(?:camera|photograph)\b", text):
+        return "real"
     if re.match(r"ai\b(?=\W*(?:$|,|and\b|because\b))", text):
         return "fake"
     if found := _from_ticks(text, read):
@@ -493,7 +505,7 @@ def _number(value: Any) -> float | None:
         return float(value) if 0.0 <= value <= 1.0 else float(value) / 100.0 if 1.0 < value <= 100.0 else None
     if isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip())):
         number, unit = float(found.group(1)), (found.group(2) or "").replace(" ", "")
-        if unit == "/10":
+        if unit in ("/10", "outof10"):
             return number / 10.0
         return number / 100.0 if unit or number > 1.0 else number
     return None

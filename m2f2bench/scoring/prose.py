@@ -121,7 +121,7 @@ def verdicts_by_subject(text: str) -> dict[str, str]:
 
 def _said(text: str) -> list[_Said]:
     found: list[_Said] = []
-    asked, supposed, denied, refused = "", "", False, False
+    asked, raised, supposed, denied, refused = "", "", "", False, False
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
         if words.REFUSES.search(whole):
@@ -137,9 +137,9 @@ def _said(text: str) -> list[_Said]:
         reader = _Reader(sentence, excepted, general(sentence))
         said = _with_exception(reader.read(), sentence, excepted)
         if question:
-            asked = said[-1].verdict if said else ""
+            asked = raised = said[-1].verdict if said else ""
             continue
-        said = said + _replied(whole, said, reader.asked or asked, reader.asked)
+        said = said + _replied(whole, said, reader.asked or raised, reader.asked)
         denied = denied or (bool(supposed) and _CONTRARY.search(whole) is not None)
         if _SUPPOSED.search(whole):
             supposed = reader.asked
@@ -152,7 +152,7 @@ def _said(text: str) -> list[_Said]:
             and sentence[1] in words.PICTURE
         )
         found += [replace(one, final=True) for one in said] if short or plain else said
-        asked = said[-1].raw if said else reader.asked or supposed
+        asked, raised = reader.asked or supposed, said[-1].raw if said else reader.asked or supposed
     if not found and denied:
         return [_Said(_turned(supposed), PICTURE, True)]
     return found

@@ -1,0 +1,221 @@
+"""Regions that an answer's sentences call manipulated, clause by clause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from . import verdict_words as words
+from .prose import PICTURE, general, verdicts_by_subject
+from .region_claims import Reading, explains, read
+from .region_clauses import CONDITIONS, Clause, clauses, groups
+from .region_words import Word, lexicon, sentences, word_of
+
+_PRONOUNS = words.wordset("it its they their them these those both each one ones neither either this that which all")
+_UNIVERSAL = words.wordset("everything nothing restofit anything everywhere nowhere")
+_ALL = words.wordset("all every each none no any")
+_SAME = words.wordset("nor neither either so too likewise also well both")
+_YES = words.wordset("yes yeah yep indeed definitely certainly")
+_NO = words.wordset("no nope")
+_RELATIVE = words.wordset("which who whose (")
+_HERE = words.wordset("here this same")
+
+
+def known_regions() -> tuple[str, ...]:
+    """The regions that can be called: skin, eyes, eyebrows, nose, mouth."""
+    return tuple(dict.fromkeys(lexicon().region.values()))
+
+
+def called_in_prose(text: str) -> frozenset[str]:
+    """The regions that a text's sentences call manipulated."""
+    real = [subject for subject, verdict in verdicts_by_subject(text).items() if verdict == "real"]
+    named = set(known_regions()) if PICTURE in real else {region for word in real if (region := word_of(word).region)}
+    reader = _Reader(named)
+    for sentence, question in sentences(text):
+        reader.sentence(sentence, question)
+    return reader.result()
+
+
+@dataclass
+class _Reader:
+    """Goes through the sentences of an answer with what the earlier ones leave to the next."""
+
+    praised: set[str]
+    """Regions that the answer calls real outright: only what calls them fake outright accuses them."""
+    called: dict[str, int] = field(default_factory=dict)
+    """The regions accused, each with the number of the last sentence that did."""
+    cleared: set[str] = field(default_factory=set)
+    about: tuple[str, ...] = ()
+    mentioned: tuple[str, ...] = ()
+    number: int = 0
+    fresh: int = -1
+    """The sentence in which `about` was set."""
+    before: Reading = field(default_factory=Reading)
+    asked: Reading | None = None
+    pending: tuple[str, ...] = ()
+    """Regions of which something was said of pictures in general."""
+    excepted: tuple[str, ...] = ()
+    spared: set[str] = field(default_factory=set)
+    """Regions to which alone a merit was given, or a fault denied: the others are accused where none is by name."""
+    mood: bool = False
+    """Whether the last claim accused."""
+
+    def result(self) -> frozenset[str]:
+        """The regions accused."""
+        if not self.called and self.spared:
+            return frozenset(known_regions()) - self.spared - self.cleared - {""}
+        return frozenset(self.called)
+
+    def sentence(self, sentence: list[Word], question: bool) -> None:
+        """Reads one sentence."""
+        self.number += 1
+        texts = [word.text for word in sentence]
+        if words.REFUSES.search(" ".join(texts)):
+            return
+        if self.asked is not None and self._replies(texts):
+            sentence = sentence[2:] if texts[1:2] == [","] else sentence[1:]
+        self.asked = None
+        if question:
+            self._question(sentence)
+            return
+        self.excepted = ()
+        if general(texts):
+            self.pending = tuple({one.region for one in sentence if one.region})
+        for number, clause in enumerate(clauses(sentence)):
+            if number == 0 and general(texts):
+                continue
+            self._clause(clause, number == 0)
+
+    def _question(self, sentence: list[Word]) -> None:
+        named = tuple(dict.fromkeys(one.region for one in sentence if one.region))
+        if named:
+            self.about, self.mentioned, self.fresh = named, named, self.number + 1
+            self.asked = read(Clause(tuple(sentence)), (), frozenset())
+
+    def _replies(self, texts: Sequence[str]) -> bool:
+        """Whether a sentence begins with a yes or no to the question before it; takes it as said."""
+        if not texts or texts[0] not in _YES | _NO or self.asked is None:
+            return False
+        sign = self.asked.sign if texts[0] in _YES else -self.asked.sign
+        if sign > 0:
+            self._accuse(self.about)
+        return True
+
+    def _clause(self, clause: Clause, first: bool) -> None:
+        if clause.opener in CONDITIONS or _generic(clause):
+            named = groups(clause.words)
+            if named:
+                self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
+                self.pending = named[0].regions if clause.opener not in CONDITIONS else self.pending
+            return
+        about = self._carried(clause, first)
+        found = read(clause, about, self.praised)
+        texts = {word.text for word in clause.words}
+        if "atfirst" in texts:
+            found = Reading(found.subject, found.mentioned)
+        if found.subject is None and texts & _UNIVERSAL:
+            found.accused, found.cleared, about = set(), set(), ()
+        self._exceptions(clause, found, texts, about)
+        if found.bare and self._elliptic(clause, first, texts) and (self.before.sign or self.before.outright or self.before.listing):
+            self._like_before(clause, found)
+        elif explains(clause) and not found.accused:
+            self._take_back(found.subject or about)
+        self._accuse(found.accused)
+        self.cleared |= found.cleared - found.accused
+        self._keep(found, about)
+
+    def _elliptic(self, clause: Clause, first: bool, texts: set[str]) -> bool:
+        """Whether a clause without a claim leaves it to the one before."""
+        if clause.closer in (":", "—"):
+            return False
+        return not first or bool(texts & (_SAME | words.AUXILIARIES | words.COPULAS | {"not"}))
+
+    def _keep(self, found: Reading, about: tuple[str, ...]) -> None:
+        if found.subject is not None:
+            self.about, self.fresh = found.subject or found.mentioned, self.number
+        elif about:
+            self.fresh = self.number
+        self.mentioned = found.mentioned or self.mentioned
+        if found.faulted or found.praised:
+            self.mood = found.faulted
+        if found.sign or found.outright or found.listing or not found.bare:
+            self.before = found
+
+    def _carried(self, clause: Clause, first: bool) -> tuple[str, ...]:
+        """The regions that a clause which names none is about."""
+        if clause.opener in _RELATIVE:
+            return self.mentioned or self.about
+        start = [word for word in clause.words[:5] if word.text not in (",", "and")]
+        if not start:
+            return ()
+        near = self.fresh >= self.number - 1
+        if any(word.text in _PRONOUNS for word in start[:3]):
+            return self.about if near else ()
+        noun = next((word for word in start if word.roles & {"parts", "elsewhere", "owners"}), None)
+        if noun is not None and "parts" in noun.roles and not noun.claim:
+            return self.about if near else ()
+        return self.about if self.fresh == self.number and not first else ()
+
+    def _like_before(self, clause: Clause, found: Reading) -> None:
+        """Gives the regions of a clause without a claim the last one: "the mouth does not", "nor the nose"."""
+        texts = {word.text for word in clause.words}
+        sign = self.before.sign or 1
+        negated = any(word.negator and word.text not in _SAME for word in clause.words)
+        denied = negated or (self.before.denied and bool(texts & _SAME))
+        if not negated and self.before.denied and clause.opener in (":", "—", "because", "(", ",", ""):
+            denied = not texts & words.AUXILIARIES and not texts & words.COPULAS
+        found.sign, found.denied = sign, denied
+        for group in groups(clause.words):
+            against = (sign > 0) != (denied if group.kind != "unlike" else not self.before.denied)
+            if against:
+                found.accused |= set(group.regions) - (self.praised if not self.before.outright else set())
+        found.faulted = bool(found.accused)
+
+    def _exceptions(self, clause: Clause, found: Reading, texts: set[str], about: tuple[str, ...]) -> None:
+        """What "except", "only", "the rest", "all regions" and "the exception" make of a clause's claims."""
+        named = groups(clause.words)
+        excepted = tuple(one for group in named if group.kind == "except" for one in group.regions) or self.excepted
+        if excepted:
+            self.excepted = excepted
+            if found.praised and not found.faulted:
+                found.accused |= set(excepted)
+            elif found.faulted and texts & (_UNIVERSAL | _ALL) and not found.accused - set(excepted):
+                self.spared |= set(excepted)
+                found.accused -= set(excepted)
+        subject = found.subject if found.subject is not None else about
+        if "exception" in texts:
+            if "no" in texts or "not" in texts:
+                self._accuse(self.pending if not subject else ())
+            elif not found.accused and not self.mood:
+                found.accused |= set(subject)
+        if "only" in texts and found.cleared and found.praised and not found.faulted and subject and clause.words[0].text in ("only", "the"):
+            self.spared |= set(subject)
+        if found.faulted and not subject and not excepted and ("restofit" in texts or _whole(clause)):
+            self.spared |= {""} | self.cleared
+        if self.pending and texts & _HERE and texts & {"too", "same", "also"} and not named:
+            self._accuse(self.pending)
+
+    def _take_back(self, regions: Sequence[str]) -> None:
+        for region in regions:
+            if self.called.get(region, -9) >= self.number - 1:
+                del self.called[region]
+
+    def _accuse(self, regions: Sequence[str] | set[str]) -> None:
+        for region in regions:
+            self.called[region] = self.number
+
+
+def _whole(clause: Clause) -> bool:
+    """Whether a clause speaks of all regions."""
+    for place, word in enumerate(clause.words):
+        if word.text in _ALL:
+            return any(one.text in _FEATURES for one in clause.words[place + 1 : place + 5])
+    return False
+
+
+_FEATURES = words.wordset("region regions feature features part parts area areas")
+
+
+def _generic(clause: Clause) -> bool:
+    """Whether a clause speaks of pictures in general: "since they are often smeared", "because generators tend to …"."""
+    return any("generic" in word.roles for word in clause.words)

@@ -1,0 +1,203 @@
+"""Words and sentences as the reader of regions takes them: each word with what it may say of a region."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from . import verdict_words as words
+from .gloss import in_english
+
+WORDS = Path(__file__).with_name("regions.yaml")
+"""The words of regions, faults and merits."""
+LONGEST = 40
+"""Letters of the longest word that is stemmed; the stemmer's own recursion grows with a word's length."""
+LONGEST_SENTENCE = 400
+"""Words after which a sentence is taken to end, so that time stays linear in the text."""
+
+_ROLES = (
+    "elsewhere cast owners parts surface carriers faults merits fitting lacks listing outright deeds causes checks"
+).split()
+_NEGATORS = words.wordset(
+    "not no never nothing none neither nor nobody nowhere without hardly barely scarcely rarely seldom unlikely doubt doubts "
+    "doubtful improbable notany less exclude excludes doubted undecided spare spares spared sparing"
+)
+_PREFIXED = re.compile(r"(un|non|in|im|ir|dis)(\w{3,})$")
+_MISDONE = re.compile(r"(?:mis[a-z]{4,}|over(?!all|lay|cast|come|sea|see|night|head|coat|view|time|hang)[a-z]{4,}(?:ed|ing|ly))$")
+_LESS = re.compile(r"(\w{3,})less(?:ly|ness)?$")
+_PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
+_PLAIN |= {"’": "'", "‘": "'", "ʼ": "'", "`": " ", "–": "—", "*": " ", "_": " ", "#": " ", '"': " ", "“": " ", "”": " ", "→": "—", "➜": "—", "，": ",", "：": ":"}
+_QUOTES = str.maketrans(_PLAIN)
+_TAG = re.compile(r"<[^<>\n]{0,40}>")
+_SPACES = re.compile(r"[^\S\n]+")
+_CONTRACTED = (
+    (re.compile(r"\b(?:can't|cannot)\b"), "can not"),
+    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"\b(?:dont|doesnt|isnt|arent|didnt|wasnt|cant|wont|hasnt|havent)\b|n't\b"), " not"),
+    (re.compile(r"\b(it|that|there|here|what|who|he|she|everything|nothing|one|where|this|which|something|all|rest)'s\b"), r"\1 is"),
+    (re.compile(r"'re\b"), " are"),
+    (re.compile(r"'ve\b"), " have"),
+    (re.compile(r"'d\b"), " would"),
+    (re.compile(r"'ll\b"), " will"),
+    (re.compile(r"\bi'm\b"), "i am"),
+    (re.compile(r"'s?\b|'"), " "),
+)
+_BULLET = re.compile(r"(?m)^\s*(?:[-•]\s+|\(?(?:\d{1,2}|[a-h])[.)]\s+|step\s+\d+\s*[:.—-]*\s*)")
+_DASH = re.compile(r"[-=]+>|(?<=\s)-{1,2}(?=\s)|--")
+_TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/&|—]")
+_ENDS = frozenset(".?!\n")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word or mark, the region that it names, and its roles: the lists of `regions.yaml` that it stands in."""
+
+    text: str
+    region: str = ""
+    roles: frozenset[str] = frozenset()
+
+    @property
+    def fault(self) -> bool:
+        """Whether it is a fault, of whatever it is said."""
+        return "faults" in self.roles
+
+    @property
+    def merit(self) -> bool:
+        """Whether it is a merit."""
+        return "merits" in self.roles
+
+    @property
+    def claim(self) -> bool:
+        """Whether it is a fault or a merit, or says that something lacks."""
+        return bool(self.roles & _CLAIMS)
+
+    @property
+    def negator(self) -> bool:
+        """Whether it denies what follows."""
+        return self.text in _NEGATORS
+
+    @property
+    def verb(self) -> bool:
+        """Whether it is known as a finite verb."""
+        return "verbs" in self.roles
+
+    def fault_of(self, region: str) -> bool:
+        """Whether it is a fault of one region alone: a curved nose."""
+        return f"faults of {region}" in self.roles
+
+
+_CLAIMS = frozenset(("faults", "merits", "lacks"))
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The words of `regions.yaml` by their stems, and its phrases."""
+
+    region: dict[str, str]
+    roles: dict[str, frozenset[str]]
+    verbs: frozenset[str]
+    exact: dict[str, frozenset[str]]
+    """Roles of words that are compared as they are spelt."""
+    phrases: tuple[tuple[re.Pattern[str], str], ...]
+
+
+@lru_cache(maxsize=1)
+def lexicon() -> Lexicon:
+    """The words by which regions, faults and merits are told, read once."""
+    import yaml
+
+    held: dict[str, Any] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    lists: dict[str, Sequence[str]] = {role: held[role] for role in _ROLES}
+    lists |= {f"faults of {region}": listed for region, listed in held["faults_of"].items()}
+    roles: dict[str, set[str]] = {}
+    for role, listed in lists.items():
+        for word in listed:
+            roles.setdefault(stem(word), set()).add(role)
+    return Lexicon(
+        region={stem(word): name for name, listed in held["regions"].items() for word in listed},
+        exact={word: frozenset(("faults", "outright")) for word in words.SAYS_FAKE}
+        | {word: frozenset(("faults",)) for word in held["spelt"]}
+        | {word: frozenset(("generic",)) for word in held["generic"]},
+        roles={one: frozenset(of) for one, of in roles.items()},
+        verbs=frozenset(held["verbs"]),
+        phrases=tuple((re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), put) for pattern, put in held["phrases"]),
+    )
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    from nltk.stem.porter import PorterStemmer
+
+    return PorterStemmer()
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    """Porter's stem of a word."""
+    return str(_stemmer().stem(word)) if len(word) <= LONGEST else word
+
+
+@lru_cache(maxsize=20_000)
+def word_of(text: str) -> Word:
+    """A word with its region and roles."""
+    known = lexicon()
+    one = stem(text)
+    roles = known.exact.get(text) or known.roles.get(one, frozenset[str]())
+    region = known.region.get(one, "")
+    if not roles and not region and len(text) <= LONGEST:
+        roles = _by_form(text)
+    return Word(text, region, roles | {"verbs"} if text in known.verbs else roles)
+
+
+def _by_form(text: str) -> frozenset[str]:
+    """What the prefix or suffix of an unlisted word makes of it: see `regions.yaml`."""
+    known = lexicon().roles
+    if _MISDONE.match(text):
+        return frozenset(("faults",))
+    if less := _LESS.match(text):
+        return frozenset(("merits" if "faults" in known.get(stem(less[1]), ()) else "faults",))
+    if prefixed := _PREFIXED.match(text):
+        rest = known.get(stem(prefixed[2]), frozenset[str]())
+        if "faults" in rest:
+            return frozenset(("merits",))
+        if "merits" in rest:
+            return frozenset(("faults",))
+    return frozenset()
+
+
+def regions_in(text: str) -> set[str]:
+    """The regions that the words of a text name."""
+    found = (word_of(one).region for one in _TOKEN.findall(text))
+    return {region for region in found if region}
+
+
+def normalised(text: str) -> str:
+    """In English and lower case, without markup, with the turns of `phrases` put in plainer words."""
+    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
+    plain = _BULLET.sub("", _SPACES.sub(" ", _DASH.sub("—", plain)))
+    for pattern, put in _CONTRACTED:
+        plain = pattern.sub(put, plain)
+    plain = _SPACES.sub(" ", plain.replace("-", " "))
+    for pattern, put in lexicon().phrases:
+        plain = pattern.sub(f" {put} " if put else " ", plain)
+    return _SPACES.sub(" ", plain)
+
+
+def sentences(text: str) -> Iterator[tuple[list[Word], bool]]:
+    """The words and marks of each sentence, and whether it is a question."""
+    sentence: list[Word] = []
+    for token in _TOKEN.findall(normalised(text)):
+        if token not in _ENDS:
+            sentence.append(word_of(token))
+            if len(sentence) < LONGEST_SENTENCE:
+                continue
+        if sentence:
+            yield sentence, token == "?"
+        sentence = []
+    if sentence:
+        yield sentence, False

@@ -77,12 +77,12 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     named = groups(words)
     found = Reading(mentioned=named[-1].regions if named else ())
     primary = None if about and _continues(clause, words) else _primary(words, named)
-    made = _claims(words, primary, named)
+    made = _claims(words, primary.start if primary else -1 if about and not named else len(words), named)
     if primary:
         found.subject = primary.regions
     elif about and _continues(clause, words):
         found.subject = about if made else None
-    elif named or any("elsewhere" in one.roles for one in words):
+    elif named or _of_something_else(words):
         found.subject = ()
     subject = found.subject if found.subject is not None else about
     found.bare = bool(named) and all(one.region or one.text in _SMALL or _soft(one) for one in words) and not made
@@ -97,6 +97,16 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
         (found.accused if skin else found.cleared).add(SKIN)
     _own_faults(words, subject, found, praised)
     return found
+
+
+def _of_something_else(words: Sequence[Word]) -> bool:
+    """Whether a clause that names no region is about something that is none."""
+    first = next((one for one in words if one.roles & _NOUNS or one.text in _PERSONAL), None)
+    return first is not None and "elsewhere" in first.roles
+
+
+_NOUNS = frozenset(("elsewhere", "parts", "deeds", "carriers"))
+_PERSONAL = wordset("it its they their them both")
 
 
 def _continues(clause: Clause, words: Sequence[Word]) -> bool:
@@ -151,9 +161,12 @@ def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
     return inside and not any(one in PREPOSITIONS for one in between)
 
 
-def _claims(words: Sequence[Word], primary: Group | None, named: Sequence[Group]) -> list[Claim]:
-    """All claims of a clause in order, with negation; "the brows, not the mouth" denies nothing of the brows."""
-    spared = [group.start for group in named if group.kind == "not" and primary]
+def _claims(words: Sequence[Word], told: int, named: Sequence[Group]) -> list[Claim]:
+    """All claims of a clause in order, with negation; "the brows, not the mouth" denies nothing of the brows.
+
+    `told`: from which place on it is known what the clause is about.
+    """
+    spared = [group.start for group in named if group.kind == "not" and told < len(words)]
     made: list[Claim] = []
     scope: list[Claim] = []
     denied = lacking = False
@@ -172,12 +185,15 @@ def _claims(words: Sequence[Word], primary: Group | None, named: Sequence[Group]
             checked = True
         if checked and word.text == "for":
             break
+        if "lacks" in word.roles and place and words[place - 1].text in _COPULA and not _deed_before(words, place):
+            scope.append(Claim(place, 1, denied))
+            continue
         if word.negator or "lacks" in word.roles:
             if word.text in ("no",) and place + 1 < len(words) and words[place + 1].text == ",":
                 continue
             if word.text == "not" and any(place < start <= place + 5 for start in spared):
                 continue
-            absent = "lacks" in word.roles and place > 0 and _deed_before(words, place, primary)
+            absent = "lacks" in word.roles and place > 0 and _deed_before(words, place)
             last = place
             turned = denied if word.text in _NEITHER and denied else not denied
             close()
@@ -185,8 +201,8 @@ def _claims(words: Sequence[Word], primary: Group | None, named: Sequence[Group]
                 made[:] = [Claim(one.place, one.sign, True) if one.sign > 0 else one for one in made]
                 continue
             denied = turned or word.text == "notany"
-            lacking, lack = "lacks" in word.roles or _helped(words, place, primary) or _without_part(words, place, primary), place
-        elif word.text in ("and", ",") and denied and scope and _verb_ahead(words, place + 1):
+            lacking, lack = "lacks" in word.roles or (place > told and (_helped(words, place) or _without_part(words, place))), place
+        elif word.text in ("and", ",") and denied and scope and (_verb_ahead(words, place + 1) or _turns(scope, words, place)):
             close()
             denied = False
         elif word.text == "naturally" and not denied and any(one.fault for one in words[place + 1 : place + 3]):
@@ -196,7 +212,7 @@ def _claims(words: Sequence[Word], primary: Group | None, named: Sequence[Group]
         elif word.verb and scope and not denied:
             made.extend(scope)
             scope = []
-    if denied and not scope and not lacking and _deed_before(words, last, primary):
+    if denied and not scope and not lacking and _deed_before(words, last):
         made[:] = [Claim(one.place, one.sign, True) if one.sign > 0 else one for one in made]
     close()
     return made
@@ -222,7 +238,7 @@ def _settled(scope: Sequence[Claim], words: Sequence[Word], denied: bool) -> lis
     return [one for one in scope if one.sign > 0]
 
 
-def _deed_before(words: Sequence[Word], place: int, primary: Group | None) -> bool:
+def _deed_before(words: Sequence[Word], place: int) -> bool:
     """Whether what is denied at a place is a fault that the clause is about: "artifacts are not visible around the eyes"."""
     if place < len(words) and words[place].text not in _SPARES and not (words[place - 1].verb or "lacks" in words[place].roles):
         return False
@@ -230,21 +246,26 @@ def _deed_before(words: Sequence[Word], place: int, primary: Group | None) -> bo
     return first is not None and "deeds" in words[first].roles
 
 
-def _helped(words: Sequence[Word], place: int, primary: Group | None) -> bool:
+def _helped(words: Sequence[Word], place: int) -> bool:
     """Whether "not" denies a verb of a region that is no matter of taste: "the lids do not shut"."""
     if words[place].text != "not" or not place or words[place - 1].text not in ("do", "does", "did", "can", "could"):
         return False
-    if primary is None or primary.start > place or place + 1 >= len(words):
+    if place + 1 >= len(words):
         return False
     after = words[place + 1]
     return after.text.isalpha() and after.text not in _PLAINLY and not after.text.endswith("ly")
 
 
-def _without_part(words: Sequence[Word], place: int, primary: Group | None) -> bool:
+def _without_part(words: Sequence[Word], place: int) -> bool:
     """Whether "no" denies a region its part: "the nose has no bridge"."""
-    if words[place].text not in ("no", "without") or primary is None or primary.start > place:
+    if words[place].text not in ("no", "without"):
         return False
     return any(one.region or "parts" in one.roles for one in words[place + 1 : place + 3])
+
+
+def _turns(scope: Sequence[Claim], words: Sequence[Word], place: int) -> bool:
+    """Whether a fault follows a denied merit: "not ok, asymmetrical"."""
+    return all(one.sign < 0 for one in scope) and place + 1 < len(words) and words[place + 1].fault
 
 
 def _verb_ahead(words: Sequence[Word], start: int) -> bool:
@@ -264,13 +285,27 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
     text = " ".join(one.text for one in words)
     if (cause := _EXPLAINS.search(text)) and any("causes" in one.roles for one in words[text.count(" ", 0, cause.start()) :]):
         return True
+    last = faults[-1].place
+    if any(one.text in ("naturally", "normally") for one in words[last:]) or _believable(words, last):
+        return True
     copula = next((at for at in range(faults[0].place + 1, len(words)) if words[at].text in _COPULA), None)
+    if any(one.text == "asif" for one in words):
+        return False
     if copula is None or any(one.negator for one in words[copula:]):
         return False
     behind = words[copula:]
     if len(behind) > 1 and behind[1].text in _MERELY and any("causes" in one.roles for one in behind):
         return True
     return any(one.merit for one in behind) and not any(one.fault for one in behind)
+
+
+def _believable(words: Sequence[Word], place: int) -> bool:
+    """Whether a fault is joined to what makes it none: "uneven and believable"."""
+    behind = [one for one in words[place + 1 : place + 4] if not one.text.endswith("ly")]
+    return len(behind) > 1 and behind[0].text in ("and", "but") and behind[1].text in _NATURAL
+
+
+_NATURAL = wordset("natural believable realistic normal plausible credible lifelike human")
 
 
 def _place(
@@ -288,7 +323,7 @@ def _place(
         found.accused |= {one for one in target if one not in praised or outright or (claim.sign < 0 and claim.denied and words[claim.place].text in _SAYS_REAL)}
     else:
         found.cleared |= set(target)
-    turned = {one for group in named if group.kind == "not" for one in group.regions}
+    turned = {one for group in named if group.kind == "not" and group.apart for one in group.regions}
     if claim.sign < 0 and not claim.denied and target is subject:
         found.accused |= turned | {one for group in named if group.kind == "unlike" for one in group.regions}
 

@@ -54,6 +54,8 @@ class Group:
     start: int
     end: int
     kind: str = ""
+    apart: bool = False
+    """Its kind stands behind a comma: "natural, not the mouth"."""
 
 
 def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
@@ -63,7 +65,7 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
     opener = ""
     example = False
     for place, word in enumerate(sentence):
-        if word.text in BREAKS or (held and _begins(sentence, place, held, opener)):
+        if word.text in BREAKS or (held and not example and _begins(sentence, place, held, opener)):
             if held:
                 yield Clause(tuple(held), opener, word.text)
             held, opener, example = [], word.text if word.text in BREAKS or word.text in _JOINS else "", False
@@ -201,13 +203,13 @@ def groups(words: Sequence[Word]) -> list[Group]:
         if not word.region:
             place += 1
             continue
-        group = _group(words, place, kind)
+        group = _group(words, place, kind, bool(kind and since and words[since - 1].text == "," or words[since].text == "insteadof"))
         found.append(group)
         place, kind = group.end, ""
     return found
 
 
-def _group(words: Sequence[Word], start: int, kind: str) -> Group:
+def _group(words: Sequence[Word], start: int, kind: str, apart: bool) -> Group:
     named, end, place = [words[start].region], start + 1, start + 1
     joined = False
     hung = any(one.claim or one.text in PREPOSITIONS for one in words[max(0, start - 3) : start])
@@ -223,7 +225,7 @@ def _group(words: Sequence[Word], start: int, kind: str) -> Group:
         elif place - end > 7 or not (word.text in _FILL or (joined and ("elsewhere" in word.roles or _plain(word)))):
             break
         place += 1
-    return Group(tuple(dict.fromkeys(named)), start, end, kind)
+    return Group(tuple(dict.fromkeys(named)), start, end, kind, apart)
 
 
 def _plain(word: Word) -> bool:

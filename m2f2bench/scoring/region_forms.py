@@ -10,7 +10,7 @@ from typing import Any
 from .gloss import in_english
 from .region_claims import read
 from .region_clauses import clauses
-from .region_words import regions_in, sentences
+from .region_words import GLOSS, regions_in, sentences
 from .stated import objects
 
 DEEPEST = 8
@@ -22,7 +22,7 @@ _STATES = re.compile(r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|y
 _FLIPPED = re.compile(r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b")
 _HEAD = re.compile(
     r"(?:^|[\n.*_|])([^\n.:|]{0,60}\b(?:regions?|areas?|parts?|features?|spots?|zones?|findings?|regionen|bereiche|zonas?|regiones|区域|部位|manipulated|suspicious|altered|affected)"
-    r"\b[^\n.:|]{0,25})[\s*_]*(?::|(?=\n\s*[-*•]))([^\n.]*)((?:\n\s*(?:[-*•]|\d+[.)])[^\n]*)*)"
+    r"\b[^\n.:|]{0,25})[\s*_]*(?::|(?=\n\s*[-*•]\s))([^\n.]*)((?:\n\s*(?:[-*•]|\d+[.)])\s[^\n]*)*)"
 )
 _ACCUSED = re.compile(
     r"manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|defect|flaw|affected|issue|problem|synthetic|modif|problematic"
@@ -40,7 +40,7 @@ _UNANSWERED = re.compile(r"\W*")
 
 def listed(text: str) -> frozenset[str] | None:
     """The regions that an answer calls by a form; None where it has none that tells of regions."""
-    plain = in_english(unicodedata.normalize("NFKC", text).lower())
+    plain = in_english(unicodedata.normalize("NFKC", text).lower(), GLOSS)
     found: dict[str, bool] = {}
     for value in objects(plain):
         for region, bad in _of_value(value, None, 0):

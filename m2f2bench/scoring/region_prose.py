@@ -148,6 +148,8 @@ class _Reader:
         start = [word for word in clause.words[:5] if word.text not in (",", "and")]
         if not start:
             return ()
+        if [word.text for word in start[:3]] == ["it", "is", "the"]:
+            return ()
         near = self.fresh >= self.number - 1
         if any(word.text in _PRONOUNS for word in start[:3]):
             return self.about if near else ()
@@ -161,9 +163,8 @@ class _Reader:
         texts = {word.text for word in clause.words}
         sign = self.before.sign or 1
         negated = any(word.negator and word.text not in _SAME for word in clause.words)
-        denied = negated or (self.before.denied and bool(texts & _SAME))
-        if not negated and self.before.denied and clause.opener in (":", "—", "because", "(", ",", ""):
-            denied = not texts & words.AUXILIARIES and not texts & words.COPULAS
+        own = any(word.verb for word in clause.words) or clause.opener == "but"
+        denied = negated or (self.before.denied and (bool(texts & _SAME) or not own))
         found.sign, found.denied = sign, denied
         for group in groups(clause.words):
             against = (sign > 0) != (denied if group.kind != "unlike" else not self.before.denied)
@@ -187,7 +188,7 @@ class _Reader:
             if "no" in texts or "not" in texts:
                 self._accuse(self.pending if not subject else ())
             elif not found.accused and not self.mood:
-                found.accused |= set(subject)
+                found.accused |= set(found.subject or ())
         if "only" in texts and found.cleared and found.praised and not found.faulted and subject and clause.words[0].text in ("only", "the"):
             self.spared |= set(subject)
         if found.faulted and not subject and not excepted and ("restofit" in texts or _whole(clause)):

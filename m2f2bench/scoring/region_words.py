@@ -15,6 +15,8 @@ from .gloss import in_english
 
 WORDS = Path(__file__).with_name("regions.yaml")
 """The words of regions, faults and merits."""
+GLOSS = Path(__file__).with_name("regions_gloss.yaml")
+"""Their words in other languages."""
 LONGEST = 40
 """Letters of the longest word that is stemmed; the stemmer's own recursion grows with a word's length."""
 LONGEST_SENTENCE = 400
@@ -47,7 +49,7 @@ _CONTRACTED = (
     (re.compile(r"\bi'm\b"), "i am"),
     (re.compile(r"'s?\b|'"), " "),
 )
-_BULLET = re.compile(r"(?m)^\s*(?:[-•]\s+|\(?(?:\d{1,2}|[a-h])[.)]\s+|step\s+\d+\s*[:.—-]*\s*)")
+_BULLET = re.compile(r"(?m)\([a-h1-9]\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}|[a-h])[.)]\s+|step\s+\d+\s*[:.—-]*\s*)")
 _DASH = re.compile(r"[-=]+>|(?<=\s)-{1,2}(?=\s)|--")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/&|—]")
 _ENDS = frozenset(".?!\n")
@@ -120,13 +122,20 @@ def lexicon() -> Lexicon:
             roles.setdefault(stem(word), set()).add(role)
     return Lexicon(
         region={stem(word): name for name, listed in held["regions"].items() for word in listed},
-        exact={word: frozenset(("faults", "outright")) for word in words.SAYS_FAKE}
-        | {word: frozenset(("faults",)) for word in held["spelt"]}
-        | {word: frozenset(("generic",)) for word in held["generic"]},
+        exact=_exact(held),
         roles={one: frozenset(of) for one, of in roles.items()},
         verbs=frozenset(held["verbs"]),
         phrases=tuple((re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), put) for pattern, put in held["phrases"]),
     )
+
+
+def _exact(held: dict[str, Any]) -> dict[str, frozenset[str]]:
+    """The roles of words that are compared as they are spelt."""
+    exact = {word: {"faults", "outright"} for word in words.SAYS_FAKE}
+    for role, listed in (("faults", held["spelt"]), ("generic", held["generic"]), ("generic", held["kinds"])):
+        for word in listed:
+            exact.setdefault(word, set()).add(role)
+    return {word: frozenset(of.union(role for role in _ROLES if word in held[role])) for word, of in exact.items()}
 
 
 @lru_cache(maxsize=1)
@@ -178,7 +187,7 @@ def regions_in(text: str) -> set[str]:
 
 def normalised(text: str) -> str:
     """In English and lower case, without markup, with the turns of `phrases` put in plainer words."""
-    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
+    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES), GLOSS))
     plain = _BULLET.sub("", _SPACES.sub(" ", _DASH.sub("—", plain)))
     for pattern, put in _CONTRACTED:
         plain = pattern.sub(put, plain)

@@ -24,12 +24,12 @@ _SMALL = _AUXILIARIES | DETERMINERS | PREPOSITIONS | wordset(
     "i mean say would concentrate concentrates focused focuses affects affect reached reaches extends extend true person image face area "
     "region regions probably likely perhaps possibly least even again yes"
 )
-_PLAINLY = wordset("show shows draw raise attract worry concern suggest indicate reveal affect find notice touch know think say call judge see give have believe want need mean cause deserve look looks appear appears seem seems feel understand")
+_PLAINLY = wordset("confirm verify detect identify discern spot observe determine reproduce substantiate rule exclude report list object agree show shows draw raise attract worry concern suggest indicate reveal affect find notice touch know think say call judge see give have believe want need mean cause deserve look looks appear appears seem seems feel understand")
 _SUPPOSED = wordset("would should")
 _SAYING = wordset("i say guess call point be suspicious like")
 _EXPLAINS = re.compile(
     r"\b(?:due to|caused by|result of|results from|effect of|explained by|explains|comes? from|stems? from|because of|attribut\w+ to|down to|owing to|"
-    r"put \w+ down to|consequence of|produced by|product of|work of|owed to|reflection of|belongs? to|typical of|thanks to|from)\b"
+    r"put \w+ down to|consequence of|produced by|product of|work of|owed to|reflection of|belongs? to|typical of|thanks to)\b"
 )
 _MERELY = wordset("just merely simply only really actually probably surely obviously perfectly quite entirely")
 _COPULA = wordset("is are was were looks look seems appears")
@@ -82,7 +82,7 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
         found.subject = primary.regions
     elif about and _continues(clause, words):
         found.subject = about if made else None
-    elif named or _of_something_else(words):
+    elif named or _of_something_else(words, clause.opener):
         found.subject = ()
     subject = found.subject if found.subject is not None else about
     found.bare = bool(named) and all(one.region or one.text in _SMALL or _soft(one) for one in words) and not made
@@ -99,10 +99,10 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     return found
 
 
-def _of_something_else(words: Sequence[Word]) -> bool:
+def _of_something_else(words: Sequence[Word], opener: str) -> bool:
     """Whether a clause that names no region is about something that is none."""
     first = next((one for one in words if one.roles & _NOUNS or one.text in _PERSONAL), None)
-    return first is not None and "elsewhere" in first.roles
+    return first is not None and "elsewhere" in first.roles and not (opener == "whose" and "cast" in first.roles)
 
 
 _NOUNS = frozenset(("elsewhere", "parts", "deeds", "carriers"))
@@ -334,9 +334,9 @@ _SAYS_REAL = wordset("real authentic genuine legitimate unaltered untouched orig
 def _before_noun(place: int, words: Sequence[Word], named: Sequence[Group]) -> Group | None:
     """The group right behind an adjective: "blurry nose", "mismatched left pupil"."""
     for group in named:
-        if place < group.start <= place + 3:
-            between = words[place + 1 : group.start]
-            plain = all(not (one.text in MARKERS or one.text in ("as", "like") or one.verb or one.negator or one.text in PREPOSITIONS or one.text in BREAKS or one.text in ("and", ",")) for one in between)
+        if place < group.start <= place + 7:
+            between = [one for one in words[place + 1 : group.start] if one.text not in ("of", "out", "up") and "parts" not in one.roles]
+            plain = len(between) < 4 and all(not (one.text in MARKERS or one.text in ("as", "like") or one.verb or one.negator or one.text in PREPOSITIONS or one.text in BREAKS or one.text in ("and", ",")) for one in between)
             joined = len(between) == 2 and between[0].text in ("and", ",") and between[1].claim
             return group if plain or joined else None
     return None

@@ -164,6 +164,8 @@ def subject_end(words: Sequence[Word], start: int) -> int:
         elif head and word.text in PREPOSITIONS:
             inner = subject_end(words, place + 1)
             return inner if inner > 0 else place + 1
+        elif head and _adjective(word) and not word.claim and place + 1 < stop and words[place + 1].verb:
+            return place + 1  # "the iris pattern is"
         elif head or not _adjective(word):
             break
         place += 1

@@ -15,21 +15,21 @@ from .stated import objects
 
 DEEPEST = 8
 """Levels of a JSON value that are read."""
+LONGEST_HEADING = 8
+"""Words of the longest heading."""
 
 _YES, _NO = "✅✓✔☑", "❌✗✘✖"
 _TICKS = re.compile(rf"\b([a-z]+)[\s*_|:=-]*([{_YES}{_NO}])|([{_YES}{_NO}])️?[\s*_|:=-]*([a-z]+)\b(?![\s*_|:=-]*[{_YES}{_NO}])")
 _STATES = re.compile(r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))")
 _FLIPPED = re.compile(r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b")
-_HEAD = re.compile(
-    r"(?:^|[\n.*_|])([^\n.:|]{0,60}\b(?:regions?|areas?|parts?|features?|spots?|zones?|findings?|regionen|bereiche|zonas?|regiones|区域|部位|manipulated|suspicious|altered|affected)"
-    r"\b[^\n.:|]{0,25})[\s*_]*(?::|(?=\n\s*[-*•]\s))([^\n.]*)((?:\n\s*(?:[-*•]|\d+[.)])\s[^\n]*)*)"
-)
+_TAGGED = re.compile(r"<(\w+)[^<>\n]{0,40}>([^<>]{1,80})</\1>")
+_HEAD = re.compile(r"^[\s*_#>|-]*([^\n:|—]{3,70}?)[\s*_]*(?::[\s*_]*(.*))?$")
 _ACCUSED = re.compile(
-    r"manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|defect|flaw|affected|issue|problem|synthetic|modif|problematic"
+    r"flagged|manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|defect|flaw|affected|issue|problem|synthetic|modif|problematic"
 )
 _SPARED = re.compile(
     r"\b(?:real|authentic|authenticity|natural|naturalness|unaltered|untouched|unaffected|unmanipulated|unedited|unmodified|normal|genuine|intact|consistent|clean|no|not|"
-    r"fine|ok|unsuspicious|right|correct|good|pass|passed|realism)\b"
+    r"fine|ok|unsuspicious|cleared|right|correct|good|pass|passed|realism)\b"
 )
 _NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
 _LISTS = re.compile(r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$")
@@ -47,7 +47,7 @@ def listed(text: str) -> frozenset[str] | None:
             found[region] = found.get(region, False) or bad
         if not found and _tells_none(value):
             return frozenset()
-    for form in (_tables, _ticks, _states, _heads):
+    for form in (_tags, _tables, _ticks, _states, _heads):
         if not found:
             found = form(plain)
     return frozenset(region for region, bad in found.items() if bad) if found else None
@@ -185,16 +185,51 @@ def _states(plain: str) -> dict[str, bool]:
 
 
 def _heads(plain: str) -> dict[str, bool]:
-    """The regions of lists under a heading: "Manipulated regions: nose, mouth"."""
+    """The regions of lists under a heading: "Manipulated regions: nose, mouth", or line by line below it."""
     found: dict[str, bool] = {}
-    for head, row, bullets in _HEAD.findall(plain):
-        meaning = _meaning(head)
-        if regions_in(head) or not (bullets.strip() or row.strip()):
-            continue
-        if row.strip(" *_"):
-            if tone(row) or len(row.split()) > 4 * max(1, len(regions_in(row))):
-                continue
-            found |= dict.fromkeys(regions_in(row), meaning is not False)
-        elif meaning is not None and not any(":" in line or "—" in line or " - " in line for line in bullets.splitlines()):
-            found |= dict.fromkeys(regions_in(bullets), meaning)
+    meaning: bool | None = None
+    for line in re.split(r"\n|(?<=[a-z])[.;] (?=[^\n.;:]{3,60}:)", plain):
+        match = _HEAD.match(line)
+        if match and not regions_in(match[1]):
+            row = match[2] or ""
+            if not row.strip():
+                meaning = _heading(match[1])
+            elif _items(row) and (told := _heading(match[1])) is not None:
+                found |= dict.fromkeys(regions_in(row), told)
+                meaning = None
+            else:
+                meaning = None
+        elif meaning is not None and (first := _first_region(line)):
+            found |= dict.fromkeys(first, meaning)
     return found if any(found.values()) else {}
+
+
+def _heading(text: str) -> bool | None:
+    """What a heading says of what stands under it: True for manipulated; a mere "Regions:" does, too."""
+    if len(text.split()) > LONGEST_HEADING:
+        return None
+    told = _meaning(text)
+    return True if told is None and _LISTS.search(text) else told
+
+
+def _items(row: str) -> bool:
+    """Whether a row is a list of regions and not a sentence."""
+    return bool(regions_in(row)) and tone(row) is None and len(row.split()) <= 4 * len(regions_in(row)) + 2
+
+
+def _first_region(line: str) -> set[str]:
+    """The regions that an item of a list begins with, where it does not clear them."""
+    head = re.split(r"[(:—]|\.\.| - ", line)[0]
+    return regions_in(head) if tone(line) is not False else set()
+
+
+def _tags(plain: str) -> dict[str, bool]:
+    """Regions as tags with a state ("<nose>1</nose>") or in tags ("<region>nose</region>")."""
+    found: dict[str, bool] = {}
+    for tag, inner in _TAGGED.findall(plain):
+        meaning = _meaning(tag)
+        if named := regions_in(tag.replace("_", " ")):
+            found |= dict.fromkeys(named, bool(_state(int(inner) if inner.strip().isdigit() else inner.strip(), meaning)))
+        elif (meaning is not None or _LISTS.search(tag) or tag.startswith(("region", "area", "part"))) and _items(inner):
+            found |= dict.fromkeys(regions_in(inner), meaning is not False)
+    return found

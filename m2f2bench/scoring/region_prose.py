@@ -17,6 +17,9 @@ _ALL = words.wordset("all every each none no any")
 _SAME = words.wordset("nor neither either so too likewise also well both")
 _YES = words.wordset("yes yeah yep indeed definitely certainly")
 _NO = words.wordset("no nope")
+_SEVERAL = words.wordset("all both each these")
+FRAGMENT = 3
+"""A sentence of so few words without a subject ("Geometrically impossible.") goes on about the one before."""
 _RELATIVE = words.wordset("which who whose (")
 _HERE = words.wordset("here this same")
 
@@ -51,6 +54,10 @@ class _Reader:
     fresh: int = -1
     """The sentence in which `about` was set."""
     before: Reading = field(default_factory=Reading)
+    heading: Reading | None = None
+    """A clause of this sentence that ended in a colon or dash, with a claim and without regions: those behind it share it."""
+    gathered: tuple[str, ...] = ()
+    """The regions that the sentence before named."""
     asked: Reading | None = None
     pending: tuple[str, ...] = ()
     """Regions of which something was said of pictures in general."""
@@ -78,13 +85,15 @@ class _Reader:
         if question:
             self._question(sentence)
             return
-        self.excepted = ()
+        self.excepted, self.heading = (), None
         if general(texts):
             self.pending = tuple({one.region for one in sentence if one.region})
         for number, clause in enumerate(clauses(sentence)):
             if number == 0 and general(texts):
                 continue
             self._clause(clause, number == 0)
+        if named := tuple(dict.fromkeys(one.region for one in sentence if one.region)):
+            self.gathered = named
 
     def _question(self, sentence: list[Word]) -> None:
         named = tuple(dict.fromkeys(one.region for one in sentence if one.region))
@@ -116,13 +125,27 @@ class _Reader:
         if found.subject is None and texts & _UNIVERSAL:
             found.accused, found.cleared, about = set(), set(), ()
         self._exceptions(clause, found, texts, about)
-        if found.bare and self._elliptic(clause, first, texts) and (self.before.sign or self.before.outright or self.before.listing):
+        if self.heading and found.subject and not found.praised and clause.words[0].text not in words.CONCEDES and self._headed(clause, found):
+            pass
+        elif found.bare and self._elliptic(clause, first, texts) and (self.before.sign or self.before.outright or self.before.listing):
             self._like_before(clause, found)
         elif explains(clause) and not found.accused:
             self._take_back(found.subject or about)
+        if clause.closer in (":", "—") and found.subject is None and (found.faulted or found.praised):
+            self.heading = found
         self._accuse(found.accused)
         self.cleared |= found.cleared - found.accused
         self._keep(found, about)
+
+    def _headed(self, clause: Clause, found: Reading) -> bool:
+        """Gives an item of a list ("nose (contour), eyes") the claim of its heading; whether it is one."""
+        start = next((word for word in clause.words if word.text not in (",", "and", "the", "left", "right", "upper", "lower", "both")), None)
+        if self.heading is None or start is None or not start.region:
+            return False
+        if self.heading.faulted and found.subject:
+            found.accused |= set(found.subject)
+            found.faulted = True
+        return True
 
     def _elliptic(self, clause: Clause, first: bool, texts: set[str]) -> bool:
         """Whether a clause without a claim leaves it to the one before."""
@@ -151,8 +174,12 @@ class _Reader:
         if [word.text for word in start[:3]] == ["it", "is", "the"]:
             return ()
         near = self.fresh >= self.number - 1
+        if first and near and start[0].text in _SEVERAL and len(self.gathered) > 1:
+            return self.gathered
         if any(word.text in _PRONOUNS for word in start[:3]):
             return self.about if near else ()
+        if first and near and len(clause.words) <= FRAGMENT and any(word.claim and "outright" not in word.roles for word in start[:2]):
+            return self.about
         noun = next((word for word in start if word.roles & {"parts", "elsewhere", "owners"}), None)
         if noun is not None and "parts" in noun.roles and not noun.claim:
             return self.about if near else ()
@@ -167,6 +194,8 @@ class _Reader:
         denied = negated or (self.before.denied and (bool(texts & _SAME) or not own))
         found.sign, found.denied = sign, denied
         for group in groups(clause.words):
+            if group.kind == "except":
+                continue
             against = (sign > 0) != (denied if group.kind != "unlike" else not self.before.denied)
             if against:
                 found.accused |= set(group.regions) - (self.praised if not self.before.outright else set())
@@ -180,7 +209,7 @@ class _Reader:
             self.excepted = excepted
             if found.praised and not found.faulted:
                 found.accused |= set(excepted)
-            elif found.faulted and texts & (_UNIVERSAL | _ALL) and not found.accused - set(excepted):
+            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (_UNIVERSAL | _ALL) and not found.accused - set(excepted):
                 self.spared |= set(excepted)
                 found.accused -= set(excepted)
         subject = found.subject if found.subject is not None else about

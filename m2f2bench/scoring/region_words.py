@@ -29,7 +29,7 @@ _NEGATORS = words.wordset(
     "not no never nothing none neither nor nobody nowhere without hardly barely scarcely rarely seldom unlikely doubt doubts "
     "doubtful improbable notany less exclude excludes doubted undecided spare spares spared sparing"
 )
-_PREFIXED = re.compile(r"(un|non|in|im|ir|dis)(\w{3,})$")
+_PREFIXED = re.compile(r"(un|non|in|im|ir|dis|re)(\w{3,})$")
 _MISDONE = re.compile(r"(?:mis[a-z]{4,}|over(?!all|lay|cast|come|sea|see|night|head|coat|view|time|hang)[a-z]{4,}(?:ed|ing|ly))$")
 _LESS = re.compile(r"(\w{3,})less(?:ly|ness)?$")
 _PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
@@ -49,7 +49,7 @@ _CONTRACTED = (
     (re.compile(r"\bi'm\b"), "i am"),
     (re.compile(r"'s?\b|'"), " "),
 )
-_BULLET = re.compile(r"(?m)\([a-h1-9]\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}|[a-h])[.)]\s+|step\s+\d+\s*[:.—-]*\s*)")
+_BULLET = re.compile(r"(?m)\((?:[a-h1-9]|[iv]+)\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}(?:\.\d{1,2})*|[a-h]|[iv]+)[.)]?\s+(?=[^\s|])|step\s+\d+\s*[:.—-]*\s*)")
 _DASH = re.compile(r"[-=]+>|(?<=\s)-{1,2}(?=\s)|--")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/&|—]")
 _ENDS = frozenset(".?!\n")
@@ -171,10 +171,12 @@ def _by_form(text: str) -> frozenset[str]:
     if less := _LESS.match(text):
         return frozenset(("merits" if "faults" in known.get(stem(less[1]), ()) else "faults",))
     if prefixed := _PREFIXED.match(text):
-        rest = known.get(stem(prefixed[2]), frozenset[str]())
-        if "faults" in rest:
+        rest = word_of(prefixed[2])
+        if prefixed[1] == "re":
+            return rest.roles & {"faults", "outright"}
+        if rest.fault:
             return frozenset(("merits",))
-        if "merits" in rest:
+        if rest.merit:
             return frozenset(("faults",))
     return frozenset()
 

@@ -11,6 +11,7 @@ from .region_words import Word
 from .verdict_words import wordset
 
 SKIN = "skin"
+_ENDING = wordset("i doubt doubts doubted doubtful")
 _SPARES = wordset("spare spares spared sparing nowhere")
 _NEITHER = wordset("nor notany neither")
 _COMPARED = wordset(
@@ -26,7 +27,7 @@ _SMALL = _AUXILIARIES | DETERMINERS | PREPOSITIONS | wordset(
 )
 _PLAINLY = wordset("confirm verify detect identify discern spot observe determine reproduce substantiate rule exclude report list object agree show shows draw raise attract worry concern suggest indicate reveal affect find notice touch know think say call judge see give have believe want need mean cause deserve look looks appear appears seem seems feel understand")
 _SUPPOSED = wordset("would should")
-_SAYING = wordset("i say guess call point be suspicious like")
+_SAYING = wordset("flag single blame name list pick suspect question i say guess call point be suspicious like")
 _EXPLAINS = re.compile(
     r"\b(?:due to|caused by|result of|results from|effect of|explained by|explains|comes? from|stems? from|because of|attribut\w+ to|down to|owing to|"
     r"put \w+ down to|consequence of|produced by|product of|work of|owed to|reflection of|belongs? to|typical of|thanks to)\b"
@@ -169,7 +170,8 @@ def _claims(words: Sequence[Word], told: int, named: Sequence[Group]) -> list[Cl
     spared = [group.start for group in named if group.kind == "not" and told < len(words)]
     made: list[Claim] = []
     scope: list[Claim] = []
-    denied = lacking = False
+    denied = doubted = words[0].text == "that" and words[-1].text in _ENDING
+    lacking = False
     lack = last = 0
 
     def close() -> None:
@@ -189,6 +191,8 @@ def _claims(words: Sequence[Word], told: int, named: Sequence[Group]) -> list[Cl
             scope.append(Claim(place, 1, denied))
             continue
         if word.negator or "lacks" in word.roles:
+            if doubted and "doubt" in word.text:
+                break
             if word.text in ("no",) and place + 1 < len(words) and words[place + 1].text == ",":
                 continue
             if word.text == "not" and any(place < start <= place + 5 for start in spared):
@@ -202,6 +206,9 @@ def _claims(words: Sequence[Word], told: int, named: Sequence[Group]) -> list[Cl
                 continue
             denied = turned or word.text == "notany"
             lacking, lack = "lacks" in word.roles or (place > told and (_helped(words, place) or _without_part(words, place))), place
+        elif word.text in ("just", "merely") and denied:
+            close()
+            denied = False
         elif word.text in ("and", ",") and denied and scope and (_verb_ahead(words, place + 1) or _turns(scope, words, place)):
             close()
             denied = False
@@ -260,7 +267,7 @@ def _without_part(words: Sequence[Word], place: int) -> bool:
     """Whether "no" denies a region its part: "the nose has no bridge"."""
     if words[place].text not in ("no", "without"):
         return False
-    return any(one.region or "parts" in one.roles for one in words[place + 1 : place + 3])
+    return any(one.region or "parts" in one.roles or one.text.startswith("hair") for one in words[place + 1 : place + 3])
 
 
 def _turns(scope: Sequence[Claim], words: Sequence[Word], place: int) -> bool:
@@ -333,6 +340,8 @@ _SAYS_REAL = wordset("real authentic genuine legitimate unaltered untouched orig
 
 def _before_noun(place: int, words: Sequence[Word], named: Sequence[Group]) -> Group | None:
     """The group right behind an adjective: "blurry nose", "mismatched left pupil"."""
+    if words[place].text.endswith("ly"):
+        return None
     for group in named:
         if place < group.start <= place + 7:
             between = [one for one in words[place + 1 : group.start] if one.text not in ("of", "out", "up") and "parts" not in one.roles]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .region_words import Word
-from .verdict_words import wordset
+from .verdict_words import COPULAS, wordset
 
 BREAKS = wordset(
     "but however because since yet therefore thus hence so nevertheless nonetheless instead otherwise while whereas although "
@@ -20,7 +20,7 @@ DETERMINERS = wordset("the his her their this both its my these those each a an 
 _STARTS = wordset("the his her their this both its these those")
 PREPOSITIONS = wordset(
     "on of in to with around near at from between above below under over beside across behind along inside within about by "
-    "through into onto underneath beneath towards toward round for against outside alongside next beyond without via where"
+    "through into onto underneath beneath towards toward round for against outside alongside next beyond without via where before after"
 )
 PRONOUNS = wordset("it they these those them this that both each one he she i we you something nothing everything none there all someone")
 _SPEAKERS = wordset("i you we one it they there")
@@ -91,13 +91,24 @@ def _plainly(sentence: Sequence[Word]) -> list[Word]:
         comma = after[:1] and after[0].text == ","
         ahead = after[1:] if comma else after
         behind = kept[-2:] if kept and kept[-1].text == "," else kept[-1:]
-        if word.text in _ADVERBS and behind and (behind[0].region or behind[0].roles & _NOUNS) and ahead and (ahead[0].verb or ahead[0].claim or ahead[0].negator):
+        if word.text in _ADVERBS and behind and ahead and _inside(kept, behind[0], ahead[0]):
             if kept[-1].text == "," and comma:
                 kept.pop()
             skip = bool(comma)
             continue
         kept.append(word)
     return kept
+
+
+def _inside(kept: Sequence[Word], before: Word, after: Word) -> bool:
+    """Whether a "but" stands between a subject and its verb, or a verb and its predicate."""
+    if before.verb:
+        return after.claim and before.text in COPULAS
+    if not (before.region or before.roles & _NOUNS):
+        return False
+    since = max((place for place, one in enumerate(kept[:-1]) if one.text == ","), default=-1)
+    alone = not any(one.verb or one.claim or one.negator for one in kept[since + 1 :])
+    return after.verb or after.claim or after.negator or (alone and not (after.region or after.text in PRONOUNS or after.text in DETERMINERS or after.text in PREPOSITIONS))
 
 
 _ADVERBS = wordset("however but though nevertheless nonetheless instead yet although")
@@ -131,26 +142,28 @@ def _goes_on(sentence: Sequence[Word], place: int, held: Sequence[Word], opener:
         return any(one.verb for one in held) or sentence[start].text in _SPEAKERS
     first, verb = sentence[start], any(one.verb for one in held)
     comma = sentence[place].text == ","
-    told = verb or _told(held) or (comma and (held[0].text in PREPOSITIONS or opener == "despite"))
+    told = verb or _told(held, opener) or (comma and (held[0].text in PREPOSITIONS or opener == "despite"))
     if first.verb and not held[-1].verb and sentence[place].text != "or":
         return told or (comma and opener in _ASIDE)
     if first.text in BREAKS or first.text in PREPOSITIONS:
         return False
-    if not told or (sentence[place].text == "and" and not verb):
+    if not told:
         return False
+    if first.claim and start + 2 < len(sentence) and sentence[start + 1].verb:
+        return any(one.region for one in sentence[start + 2 : start + 4])  # "what is wrong is the mouth"
     if first.text in PRONOUNS and start + 1 < len(sentence):
         return any(one.verb or one.text in ("of", "not") for one in sentence[start + 1 : start + 3])
     end = subject_end(sentence, start)
     if not 0 < end < len(sentence):
         return False
     after = sentence[end + 1] if sentence[end].text == "that" and end + 1 < len(sentence) else sentence[end]
-    return after.verb or after.claim or after.negator or after.text.endswith("ly")
+    return after.verb or ((comma or verb) and (after.claim or after.negator or after.text.endswith("ly")))
 
 
-def _told(held: Sequence[Word]) -> bool:
+def _told(held: Sequence[Word], opener: str) -> bool:
     """Whether a verbless clause is whole: a region with a claim, "teeth fine"."""
     named = next((place for place, one in enumerate(held) if one.region), None)
-    return named is not None and any(one.claim for one in held[named + 1 :])
+    return any(one.claim for one in held[named + 1 :]) if named is not None else bool(opener) and any(one.claim for one in held)
 
 
 def subject_end(words: Sequence[Word], start: int) -> int:
@@ -198,6 +211,8 @@ def groups(words: Sequence[Word]) -> list[Group]:
             kind, since = "not", place
         elif word.text in ("as", "like") and (word.text == "like" or any(one.text == "as" for one in words[max(0, place - 4) : place])):
             kind, since = "likewise", place
+        elif word.text == "that" and any(one.text in ("more", "less") for one in words[max(0, place - 6) : place]):
+            kind, since = "than", place
         elif kind in ("not", "likewise") and (word.verb or word.claim or place - since > 5):
             kind = ""
         elif word.text == "," and kind:
@@ -214,6 +229,7 @@ def groups(words: Sequence[Word]) -> list[Group]:
 def _group(words: Sequence[Word], start: int, kind: str, apart: bool) -> Group:
     named, end, place = [words[start].region], start + 1, start + 1
     joined = False
+    strange = False
     hung = any(one.claim or one.text in PREPOSITIONS for one in words[max(0, start - 3) : start])
     while place < len(words):
         word = words[place]
@@ -223,9 +239,13 @@ def _group(words: Sequence[Word], start: int, kind: str, apart: bool) -> Group:
         elif word.text in _JOINS or word.text == "to":
             if (kind or hung) and word.text == "," and _predicated(words, place + 1):
                 break
-            joined = True
+            joined, strange = True, False
+        elif strange and word.text in PREPOSITIONS:
+            break
         elif place - end > 7 or not (word.text in _FILL or (joined and ("elsewhere" in word.roles or _plain(word)))):
             break
+        else:
+            strange = strange or word.text not in _FILL
         place += 1
     return Group(tuple(dict.fromkeys(named)), start, end, kind, apart)
 

@@ -31,6 +31,8 @@ _SPARED = re.compile(
     r"\b(?:real|authentic|authenticity|natural|naturalness|unaltered|untouched|unaffected|unmanipulated|unedited|unmodified|normal|genuine|intact|consistent|clean|no|not|"
     r"fine|ok|unsuspicious|cleared|right|correct|good|pass|passed|realism)\b"
 )
+_CLEARS = re.compile(r"\b(?:natural|ok|okay|fine|real|authentic|normal|untouched|unaltered|none|genuine|intact|clean|good)\b")
+_BUT = re.compile(r"\b(?:all|every|except|other than|apart|but|none|save)\b")
 _NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
 _LISTS = re.compile(r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$")
 _POSITIVE = re.compile(r"\W*(?:yes|true|y|present|detected|found|suspicious|1)\b")
@@ -194,7 +196,7 @@ def _heads(plain: str) -> dict[str, bool]:
             row = match[2] or ""
             if not row.strip():
                 meaning = _heading(match[1])
-            elif _items(row) and (told := _heading(match[1])) is not None:
+            elif _items(row) and not _BUT.search(row) and (told := _heading(match[1])) is not None:
                 found |= dict.fromkeys(regions_in(row), told)
                 meaning = None
             else:
@@ -220,7 +222,7 @@ def _items(row: str) -> bool:
 def _first_region(line: str) -> set[str]:
     """The regions that an item of a list begins with, where it does not clear them."""
     head = re.split(r"[(:—]|\.\.| - ", line)[0]
-    return regions_in(head) if tone(line) is not False else set()
+    return regions_in(head) if not _CLEARS.search(line) else set()
 
 
 def _tags(plain: str) -> dict[str, bool]:

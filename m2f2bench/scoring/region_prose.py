@@ -17,7 +17,6 @@ _ALL = words.wordset("all every each none no any")
 _SAME = words.wordset("nor neither either so too likewise also well both")
 _YES = words.wordset("yes yeah yep indeed definitely certainly")
 _NO = words.wordset("no nope")
-_SEVERAL = words.wordset("all both each these")
 FRAGMENT = 3
 """A sentence of so few words without a subject ("Geometrically impossible.") goes on about the one before."""
 _RELATIVE = words.wordset("which who whose (")
@@ -130,7 +129,9 @@ class _Reader:
         elif found.bare and self._elliptic(clause, first, texts) and (self.before.sign or self.before.outright or self.before.listing):
             self._like_before(clause, found)
         elif explains(clause) and not found.accused:
-            self._take_back(found.subject or about)
+            self._take_back(found.subject or about, self.number - 1)
+        elif clause.opener in (":", "—") and not found.accused and _denies(clause, found):
+            self._take_back(about, self.number)
         if clause.closer in (":", "—") and found.subject is None and (found.faulted or found.praised):
             self.heading = found
         self._accuse(found.accused)
@@ -149,7 +150,7 @@ class _Reader:
 
     def _elliptic(self, clause: Clause, first: bool, texts: set[str]) -> bool:
         """Whether a clause without a claim leaves it to the one before."""
-        if clause.closer in (":", "—"):
+        if clause.closer in (":", "—") and clause.opener != "but":
             return False
         return not first or bool(texts & (_SAME | words.AUXILIARIES | words.COPULAS | {"not"}))
 
@@ -174,7 +175,7 @@ class _Reader:
         if [word.text for word in start[:3]] == ["it", "is", "the"]:
             return ()
         near = self.fresh >= self.number - 1
-        if first and near and start[0].text in _SEVERAL and len(self.gathered) > 1:
+        if first and near and _several(start) and len(self.gathered) > 1:
             return self.gathered
         if any(word.text in _PRONOUNS for word in start[:3]):
             return self.about if near else ()
@@ -207,11 +208,11 @@ class _Reader:
         excepted = tuple(one for group in named if group.kind == "except" for one in group.regions) or self.excepted
         if excepted:
             self.excepted = excepted
-            if found.praised and not found.faulted:
+            if found.praised and (not found.faulted or (found.sign < 0 and not found.denied)):
                 found.accused |= set(excepted)
-            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (_UNIVERSAL | _ALL) and not found.accused - set(excepted):
-                self.spared |= set(excepted)
+            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (_UNIVERSAL | _ALL):
                 found.accused -= set(excepted)
+                self.spared |= set(excepted) if not found.accused else set()
         subject = found.subject if found.subject is not None else about
         if "exception" in texts:
             if "no" in texts or "not" in texts:
@@ -225,14 +226,29 @@ class _Reader:
         if self.pending and texts & _HERE and texts & {"too", "same", "also"} and not named:
             self._accuse(self.pending)
 
-    def _take_back(self, regions: Sequence[str]) -> None:
+    def _take_back(self, regions: Sequence[str], since: int) -> None:
         for region in regions:
-            if self.called.get(region, -9) >= self.number - 1:
+            if self.called.get(region, -9) >= since:
                 del self.called[region]
 
     def _accuse(self, regions: Sequence[str] | set[str]) -> None:
         for region in regions:
             self.called[region] = self.number
+
+
+def _denies(clause: Clause, found: Reading) -> bool:
+    """Whether what stands behind a colon takes back what stands before it: "activation over the eyes: negligible"."""
+    short = len(clause.words) <= FRAGMENT + 1
+    return (short and found.praised and not found.faulted) or _NONE >= {one.text for one in clause.words}
+
+
+_NONE = words.wordset("no none nil nothing not , found seen detected")
+
+
+def _several(start: Sequence[Word]) -> bool:
+    """Whether a sentence is about all that the one before named: "all above the threshold", "both are blurry"."""
+    after = start[1] if len(start) > 1 else None
+    return start[0].text in ("all", "these") or (start[0].text in ("both", "each") and after is not None and (after.verb or after.text == "of"))
 
 
 def _whole(clause: Clause) -> bool:

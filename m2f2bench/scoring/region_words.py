@@ -49,7 +49,7 @@ _CONTRACTED = (
     (re.compile(r"\bi'm\b"), "i am"),
     (re.compile(r"'s?\b|'"), " "),
 )
-_BULLET = re.compile(r"(?m)\((?:[a-h1-9]|[iv]+)\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}(?:\.\d{1,2})*|[a-h]|[iv]+)[.)]?\s+(?=[^\s|])|step\s+\d+\s*[:.—-]*\s*)")
+_BULLET = re.compile(r"(?m)\((?:[a-h1-9]|[iv]+)\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}(?:\.\d{1,2})*[.)]?|(?:[a-h]|[iv]+)[.)])\s+(?=[^\s|])|step\s+\d+\s*[:.—-]*\s*)")
 _DASH = re.compile(r"[-=]+>|(?<=\s)-{1,2}(?=\s)|--")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/&|—]")
 _ENDS = frozenset(".?!\n")
@@ -103,6 +103,7 @@ class Lexicon:
     region: dict[str, str]
     roles: dict[str, frozenset[str]]
     verbs: frozenset[str]
+    deeds: frozenset[str]
     exact: dict[str, frozenset[str]]
     """Roles of words that are compared as they are spelt."""
     phrases: tuple[tuple[re.Pattern[str], str], ...]
@@ -125,6 +126,7 @@ def lexicon() -> Lexicon:
         exact=_exact(held),
         roles={one: frozenset(of) for one, of in roles.items()},
         verbs=frozenset(held["verbs"]),
+        deeds=frozenset(form for deed in held["deeds"] for form in (deed, f"{deed}s", f"{deed[:-1]}ies")),
         phrases=tuple((re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), put) for pattern, put in held["phrases"]),
     )
 
@@ -160,6 +162,8 @@ def word_of(text: str) -> Word:
     region = known.region.get(one, "")
     if not roles and not region and len(text) <= LONGEST:
         roles = _by_form(text)
+    if "deeds" in roles and text not in known.deeds:
+        roles -= {"deeds"}  # "distorted" has the stem of "distortion"
     return Word(text, region, roles | {"verbs"} if text in known.verbs else roles)
 
 

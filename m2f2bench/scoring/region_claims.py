@@ -340,7 +340,7 @@ _SAYS_REAL = wordset("real authentic genuine legitimate unaltered untouched orig
 
 def _before_noun(place: int, words: Sequence[Word], named: Sequence[Group]) -> Group | None:
     """The group right behind an adjective: "blurry nose", "mismatched left pupil"."""
-    if words[place].text.endswith("ly"):
+    if words[place].text.endswith("ly") or "fitting" in words[place].roles:
         return None
     for group in named:
         if place < group.start <= place + 7:

@@ -22,7 +22,7 @@ PREPOSITIONS = wordset(
     "on of in to with around near at from between above below under over beside across behind along inside within about by "
     "through into onto underneath beneath towards toward round for against outside alongside next beyond without via where before after"
 )
-PRONOUNS = wordset("it they these those them this that both each one he she i we you something nothing everything none there all someone")
+PRONOUNS = wordset("it they these those them this that both each one he she i we you something nothing everything none there all someone restofit")
 _SPEAKERS = wordset("i you we one it they there")
 _JOINS = wordset("and or nor neither , / & both plus")
 _EMBEDS = wordset("that think believe say says suggest suggests suspect claim find found see sees know means mean make makes made doubt doubts feel consider considered show shows")
@@ -119,6 +119,8 @@ def _begins(sentence: Sequence[Word], place: int, held: Sequence[Word], opener: 
     word = sentence[place]
     if word.text in (",", "and", "or"):
         return _goes_on(sentence, place, held, opener)
+    if word.region and held[-1].claim and place + 1 < len(sentence) and sentence[place + 1].claim and _told(held, ""):
+        return True  # "eyes good nose good"
     if word.text not in _STARTS and word.text != "there":
         return False
     before = sentence[place - 1]
@@ -147,23 +149,26 @@ def _goes_on(sentence: Sequence[Word], place: int, held: Sequence[Word], opener:
         return told or (comma and opener in _ASIDE)
     if first.text in BREAKS or first.text in PREPOSITIONS:
         return False
+    listed = comma and "deeds" in first.roles and not any(one.negator for one in held)
+    if listed and any(one.region for one in held) and any(one.claim for one in held):
+        return any(one.region for one in sentence[start + 1 : start + 5])  # "artifacts in the mouth, artifacts in the skin"
     if not told:
         return False
     if first.claim and start + 2 < len(sentence) and sentence[start + 1].verb:
         return any(one.region for one in sentence[start + 2 : start + 4])  # "what is wrong is the mouth"
     if first.text in PRONOUNS and start + 1 < len(sentence):
-        return any(one.verb or one.text in ("of", "not") for one in sentence[start + 1 : start + 3])
+        return any(one.verb or one.text in ("of", "not") or (one.claim and first.text == "restofit") for one in sentence[start + 1 : start + 3])
     end = subject_end(sentence, start)
     if not 0 < end < len(sentence):
         return False
     after = sentence[end + 1] if sentence[end].text == "that" and end + 1 < len(sentence) else sentence[end]
-    return after.verb or ((comma or verb) and (after.claim or after.negator or after.text.endswith("ly")))
+    return after.predicate
 
 
 def _told(held: Sequence[Word], opener: str) -> bool:
     """Whether a verbless clause is whole: a region with a claim, "teeth fine"."""
     named = next((place for place, one in enumerate(held) if one.region), None)
-    return any(one.claim for one in held[named + 1 :]) if named is not None else bool(opener) and any(one.claim for one in held)
+    return any(one.claim or one.text == "too" for one in held[named + 1 :]) if named is not None else bool(opener) and any(one.claim for one in held)
 
 
 def subject_end(words: Sequence[Word], start: int) -> int:
@@ -256,4 +261,4 @@ def _plain(word: Word) -> bool:
 
 def _predicated(words: Sequence[Word], start: int) -> bool:
     end = subject_end(words, start)
-    return 0 < end < len(words) and (words[end].verb or words[end].claim or words[end].negator)
+    return 0 < end < len(words) and words[end].predicate

@@ -10,7 +10,7 @@ from typing import Any
 from .gloss import in_english
 from .region_claims import read
 from .region_clauses import clauses
-from .region_words import GLOSS, regions_in, sentences
+from .region_words import GLOSS, PICTURED, regions_in, sentences
 from .stated import objects
 
 DEEPEST = 8
@@ -18,8 +18,10 @@ DEEPEST = 8
 LONGEST_HEADING = 8
 """Words of the longest heading."""
 
-_YES, _NO = "✅✓✔☑", "❌✗✘✖"
+_YES, _NO = "✅✓✔", "❌✗✘✖"
 _TICKS = re.compile(rf"\b([a-z]+)[\s*_|:=-]*([{_YES}{_NO}])|([{_YES}{_NO}])️?[\s*_|:=-]*([a-z]+)\b(?![\s*_|:=-]*[{_YES}{_NO}])")
+_BOXES = re.compile(r"(☐|□|☑|☒|■|\[[ x✓]?\]|\([ x]?\))[ \t*_]*([^\W\d_]+)")
+_ARRAY = re.compile(r"[\[(]\s*((?:[01]|true|false)(?:\s*[,;]\s*(?:[01]|true|false)){2,})\s*[\])]")
 _STATES = re.compile(r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))")
 _FLIPPED = re.compile(r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b")
 _TAGGED = re.compile(r"<(\w+)[^<>\n]{0,40}>([^<>]{1,80})</\1>")
@@ -42,14 +44,14 @@ _UNANSWERED = re.compile(r"\W*")
 
 def listed(text: str) -> frozenset[str] | None:
     """The regions that an answer calls by a form; None where it has none that tells of regions."""
-    plain = in_english(unicodedata.normalize("NFKC", text).lower(), GLOSS)
+    plain = in_english(unicodedata.normalize("NFKC", text).lower().translate(PICTURED), GLOSS)
     found: dict[str, bool] = {}
     for value in objects(plain):
         for region, bad in _of_value(value, None, 0):
             found[region] = found.get(region, False) or bad
         if not found and _tells_none(value):
             return frozenset()
-    for form in (_tags, _tables, _ticks, _states, _heads):
+    for form in (_tags, _boxes, _arrays, _tables, _ticks, _states, _heads):
         if not found:
             found = form(plain)
     return frozenset(region for region, bad in found.items() if bad) if found else None
@@ -163,8 +165,9 @@ def _tables(plain: str) -> dict[str, bool]:
 
 
 def _ticks(plain: str) -> dict[str, bool]:
+    """Regions with a tick or a cross, by line or by sentence."""
     found: dict[str, bool] = {}
-    for line in plain.splitlines():
+    for line in re.split(r"\n|(?<=[a-z])[.;] ", plain):
         marks = [mark for mark in line if mark in _YES + _NO]
         if len(marks) == 1:
             found |= dict.fromkeys(regions_in(line.split(":")[0]) or regions_in(line), marks[0] in _NO)
@@ -172,6 +175,25 @@ def _ticks(plain: str) -> dict[str, bool]:
         for name, mark, mark2, name2 in _TICKS.findall(line):
             found |= dict.fromkeys(regions_in(name or name2), (mark or mark2) in _NO)
     return found
+
+
+def _boxes(plain: str) -> dict[str, bool]:
+    """Boxes of which those of the manipulated regions are ticked: "[x] mouth", "☑ nose"."""
+    found: dict[str, bool] = {}
+    for box, name in _BOXES.findall(plain):
+        found |= dict.fromkeys(regions_in(name), box not in ("☐", "□", "[ ]", "[]", "( )", "()"))
+    return found if len(found) > 1 and re.search(r"[☐□]|\[ ?\]|\( ?\)", plain) else {}
+
+
+def _arrays(plain: str) -> dict[str, bool]:
+    """Zeros and ones in a row for regions that are named in their order."""
+    row = _ARRAY.search(plain)
+    named = [next(iter(one)) for name in re.findall(r"[^\W\d_]+", plain) if (one := regions_in(name))]
+    values = re.findall(r"[01]|true|false", row[1]) if row else []
+    if not values or len(named) != len(values) or len(set(named)) != len(named):
+        return {}
+    flipped = _FLIPPED.search(plain) is not None
+    return {name: (value in ("1", "true")) != flipped for name, value in zip(named, values, strict=True)}
 
 
 def _states(plain: str) -> dict[str, bool]:

@@ -58,16 +58,22 @@ class _Reader:
     gathered: tuple[str, ...] = ()
     """The regions that the sentence before named."""
     asked: Reading | None = None
+    identity: bool = False
+    """Whether a question asked which region it is ("is it the mouth?")."""
     pending: tuple[str, ...] = ()
     """Regions of which something was said of pictures in general."""
     excepted: tuple[str, ...] = ()
     spared: set[str] = field(default_factory=set)
     """Regions to which alone a merit was given, or a fault denied: the others are accused where none is by name."""
+    names: set[str] | None = field(default_factory=set)
+    """The regions of an answer that is nothing but names of regions: "The mouth." """
     mood: bool = False
     """Whether the last claim accused."""
 
     def result(self) -> frozenset[str]:
         """The regions accused."""
+        if not self.called and self.names is not None:
+            return frozenset(self.names)
         if not self.called and self.spared:
             return frozenset(known_regions()) - self.spared - self.cleared - {""}
         return frozenset(self.called)
@@ -77,6 +83,7 @@ class _Reader:
         self.number += 1
         texts = [word.text for word in sentence]
         if words.REFUSES.search(" ".join(texts)):
+            self.names = None
             return
         if self.asked is not None and self._replies(texts):
             sentence = sentence[2:] if texts[1:2] == [","] else sentence[1:]
@@ -86,6 +93,7 @@ class _Reader:
             return
         self.excepted, self.heading = (), None
         if general(texts):
+            self.names = None
             self.pending = tuple({one.region for one in sentence if one.region})
         for number, clause in enumerate(clauses(sentence)):
             if number == 0 and general(texts):
@@ -99,12 +107,15 @@ class _Reader:
         if named:
             self.about, self.mentioned, self.fresh = named, named, self.number + 1
             self.asked = read(Clause(tuple(sentence)), (), frozenset())
+            self.identity = self.asked.bare and sentence[1].text == "it"
 
     def _replies(self, texts: Sequence[str]) -> bool:
         """Whether a sentence begins with a yes or no to the question before it; takes it as said."""
         if not texts or texts[0] not in _YES | _NO or self.asked is None:
             return False
-        sign = self.asked.sign if texts[0] in _YES else -self.asked.sign
+        meant = self.asked.sign or int(self.identity)
+        sign = meant if texts[0] in _YES else -meant
+        self.names = None
         if sign > 0:
             self._accuse(self.about)
         return True
@@ -112,6 +123,7 @@ class _Reader:
     def _clause(self, clause: Clause, first: bool) -> None:
         if clause.opener in CONDITIONS or _generic(clause):
             named = groups(clause.words)
+            self.names = None
             if named:
                 self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
                 self.pending = named[0].regions if clause.opener not in CONDITIONS else self.pending
@@ -119,6 +131,10 @@ class _Reader:
         about = self._carried(clause, first)
         found = read(clause, about, self.praised)
         texts = {word.text for word in clause.words}
+        if self.names is not None:
+            self.names = self.names | set(found.subject or ()) if found.bare and not any(w.negator for w in clause.words) else None
+        if found.bare and "it" in texts and "is" in texts and clause.words[0].text == "it" and not any(w.negator for w in clause.words):
+            found.accused, found.faulted, found.sign, found.bare = set(found.subject or ()), True, 1, False
         if "atfirst" in texts:
             found = Reading(found.subject, found.mentioned)
         if found.subject is None and texts & _UNIVERSAL:
@@ -152,6 +168,8 @@ class _Reader:
         """Whether a clause without a claim leaves it to the one before."""
         if clause.closer in (":", "—") and clause.opener != "but":
             return False
+        if first and self.before.outright and self.before.subject is None and len(clause.words) <= FRAGMENT:
+            return True  # "Fake. Skin."
         return not first or bool(texts & (_SAME | words.AUXILIARIES | words.COPULAS | {"not"}))
 
     def _keep(self, found: Reading, about: tuple[str, ...]) -> None:

@@ -32,6 +32,10 @@ _NEGATORS = words.wordset(
 _PREFIXED = re.compile(r"(un|non|in|im|ir|dis|re)(\w{3,})$")
 _MISDONE = re.compile(r"(?:mis[a-z]{4,}|over(?!all|lay|cast|come|sea|see|night|head|coat|view|time|hang)[a-z]{4,}(?:ed|ing|ly))$")
 _LESS = re.compile(r"(\w{3,})less(?:ly|ness)?$")
+PICTURED = str.maketrans(
+    {"👍": " fine , ", "👎": " bad , ", "👀": " eyes ", "👁": " eye ", "👄": " mouth ", "👅": " mouth ", "🦷": " teeth ", "👃": " nose ", "\ufe0f": ""}
+)
+"""Small pictures by their words."""
 _PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
 _PLAIN |= {"’": "'", "‘": "'", "ʼ": "'", "`": " ", "–": "—", "*": " ", "_": " ", "#": " ", '"': " ", "“": " ", "”": " ", "→": "—", "➜": "—", "，": ",", "：": ":"}
 _QUOTES = str.maketrans(_PLAIN)
@@ -77,6 +81,11 @@ class Word:
     def claim(self) -> bool:
         """Whether it is a fault or a merit, or says that something lacks."""
         return bool(self.roles & _CLAIMS)
+
+    @property
+    def predicate(self) -> bool:
+        """Whether what stands before it is a subject: a verb, a claim, a denial or an adverb."""
+        return self.verb or self.claim or self.negator or self.text in ("too", "also", "still") or self.text.endswith("ly")
 
     @property
     def negator(self) -> bool:
@@ -160,8 +169,8 @@ def word_of(text: str) -> Word:
     one = stem(text)
     roles = known.exact.get(text) or known.roles.get(one, frozenset[str]())
     region = known.region.get(one, "")
-    if not roles and not region and len(text) <= LONGEST:
-        roles = _by_form(text)
+    if not roles and not region and len(text) <= LONGEST and text not in known.verbs:
+        roles = _by_form(text) or _misspelt(text)
     if "deeds" in roles and text not in known.deeds:
         roles -= {"deeds"}  # "distorted" has the stem of "distortion"
     return Word(text, region, roles | {"verbs"} if text in known.verbs else roles)
@@ -185,6 +194,30 @@ def _by_form(text: str) -> frozenset[str]:
     return frozenset()
 
 
+SHORTEST = 6
+"""Letters of the shortest word of which one letter may be too many or too few."""
+
+
+@lru_cache(maxsize=1)
+def _near() -> dict[str, frozenset[str]]:
+    """The claims by every spelling of theirs that lacks one letter."""
+    found: dict[str, frozenset[str]] = {}
+    for one, roles in lexicon().roles.items():
+        if len(one) >= SHORTEST and (claims := roles & _CLAIMS):
+            found |= {one[:at] + one[at + 1 :]: claims for at in range(1, len(one) - 1)}
+    return found
+
+
+def _misspelt(text: str) -> frozenset[str]:
+    """What an unknown word is with a letter more or less: "diffrent", "blurrry"."""
+    one = stem(text)
+    if len(one) < SHORTEST - 1:
+        return frozenset()
+    shorter = (one[:at] + one[at + 1 :] for at in range(1, len(one) - 1))
+    known = lexicon().roles
+    return _near().get(one) or next((known[other] & _CLAIMS for other in shorter if len(other) >= SHORTEST and other in known), frozenset())
+
+
 def regions_in(text: str) -> set[str]:
     """The regions that the words of a text name."""
     found = (word_of(one).region for one in _TOKEN.findall(text))
@@ -193,7 +226,7 @@ def regions_in(text: str) -> set[str]:
 
 def normalised(text: str) -> str:
     """In English and lower case, without markup, with the turns of `phrases` put in plainer words."""
-    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES), GLOSS))
+    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES).translate(PICTURED), GLOSS))
     plain = _BULLET.sub("", _SPACES.sub(" ", _DASH.sub("—", plain)))
     for pattern, put in _CONTRACTED:
         plain = pattern.sub(put, plain)
@@ -206,13 +239,15 @@ def normalised(text: str) -> str:
 def sentences(text: str) -> Iterator[tuple[list[Word], bool]]:
     """The words and marks of each sentence, and whether it is a question."""
     sentence: list[Word] = []
+    ends = ""
     for token in _TOKEN.findall(normalised(text)):
-        if token not in _ENDS:
-            sentence.append(word_of(token))
-            if len(sentence) < LONGEST_SENTENCE:
-                continue
-        if sentence:
-            yield sentence, token == "?"
-        sentence = []
+        if token in _ENDS:
+            ends += token
+            continue
+        if sentence and (ends or len(sentence) >= LONGEST_SENTENCE):
+            yield sentence, ends.startswith("?") and not ends.startswith("??")
+            sentence = []
+        ends = ""
+        sentence.append(word_of(token))
     if sentence:
-        yield sentence, False
+        yield sentence, ends.startswith("?") and not ends.startswith("??")

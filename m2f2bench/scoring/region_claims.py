@@ -25,7 +25,7 @@ _SMALL = _AUXILIARIES | DETERMINERS | PREPOSITIONS | wordset(
     "i mean say would concentrate concentrates focused focuses affects affect reached reaches extends extend true person image face area "
     "region regions probably likely perhaps possibly least even again yes"
 )
-_PLAINLY = wordset("confirm verify detect identify discern spot observe determine reproduce substantiate rule exclude report list object agree show shows draw raise attract worry concern suggest indicate reveal affect find notice touch know think say call judge see give have believe want need mean cause deserve look looks appear appears seem seems feel understand")
+_PLAINLY = wordset("confirm verify detect identify discern spot observe determine reproduce substantiate rule exclude report list object agree show shows draw raise attract worry concern suggest indicate reveal affect find notice know think say call judge see give have believe want need mean cause deserve look looks appear appears seem seems feel understand")
 _SUPPOSED = wordset("would should")
 _SAYING = wordset("flag single blame name list pick suspect question i say guess call point be suspicious like")
 _EXPLAINS = re.compile(
@@ -77,6 +77,7 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     words = _supposed(clause.words)
     named = groups(words)
     found = Reading(mentioned=named[-1].regions if named else ())
+    supposed = clause.words[len(words) + 1 :]
     primary = None if about and _continues(clause, words) else _primary(words, named)
     made = _claims(words, primary.start if primary else -1 if about and not named else len(words), named)
     if primary:
@@ -97,6 +98,8 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     if not subject and named == [] and found.subject is None and (skin := _surface(words, made)):
         (found.accused if skin else found.cleared).add(SKIN)
     _own_faults(words, subject, found, praised)
+    if not found.sign and supposed:
+        found.sign = next((claim.sign for claim in _claims(supposed, 0, ())), 0)
     return found
 
 
@@ -135,7 +138,7 @@ def _supposed(words: Sequence[Word]) -> tuple[Word, ...]:
 
 def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
     """The group that a clause is about; None where that is nothing or something that is no region ("mismatched beard")."""
-    plain = [group for group in named if group.kind in ("", "likewise")]
+    plain = [group for group in named if group.kind in ("", "likewise") and not _beyond(words, group)]
     if not plain:
         return None
     first = next((group for group in plain if group.kind == ""), plain[0])
@@ -146,6 +149,15 @@ def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
         if "elsewhere" in words[place].roles and not _leads_on(words, place, first):
             return None
     return first
+
+
+def _beyond(words: Sequence[Word], group: Group) -> bool:
+    """Whether a clause begins with what lies beyond a region: "above the nose it is blurred"."""
+    before = [one.text for one in words[: group.start] if one.text not in DETERMINERS]
+    return len(before) == 1 and before[0] in _BEYOND
+
+
+_BEYOND = wordset("above below beneath beyond underneath besides")
 
 
 def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
@@ -272,7 +284,7 @@ def _without_part(words: Sequence[Word], place: int) -> bool:
 
 def _turns(scope: Sequence[Claim], words: Sequence[Word], place: int) -> bool:
     """Whether a fault follows a denied merit: "not ok, asymmetrical"."""
-    return all(one.sign < 0 for one in scope) and place + 1 < len(words) and words[place + 1].fault
+    return all(one.sign < 0 for one in scope) and any(one.fault for one in words[place + 1 : place + 3])
 
 
 def _verb_ahead(words: Sequence[Word], start: int) -> bool:
@@ -312,6 +324,8 @@ def _believable(words: Sequence[Word], place: int) -> bool:
     return len(behind) > 1 and behind[0].text in ("and", "but") and behind[1].text in _NATURAL
 
 
+_THESE = wordset("this that which it both they these")
+_USUAL = wordset("normal natural common expected typical usual harmless ordinary fine unremarkable")
 _NATURAL = wordset("natural believable realistic normal plausible credible lifelike human")
 
 
@@ -381,6 +395,8 @@ def explains(clause: Clause) -> bool:
         return False
     behind = words[copula + 1 :]
     if len(behind) and behind[0].text in _MERELY and not any(one.fault or one.negator for one in behind):
+        return True
+    if words[0].text in _THESE and len(behind) and behind[0].text in _USUAL:
         return True
     denied = any(one.text == "not" and any("deeds" in w.roles or "outright" in w.roles for w in behind[at:]) for at, one in enumerate(behind))
     return denied or ("harmless" in text)

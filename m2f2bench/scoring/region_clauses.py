@@ -156,13 +156,34 @@ def _goes_on(sentence: Sequence[Word], place: int, held: Sequence[Word], opener:
         return False
     if first.claim and start + 2 < len(sentence) and sentence[start + 1].verb:
         return any(one.region for one in sentence[start + 2 : start + 4])  # "what is wrong is the mouth"
-    if first.text in PRONOUNS and start + 1 < len(sentence):
-        return any(one.verb or one.text in ("of", "not") or (one.claim and first.text == "restofit") for one in sentence[start + 1 : start + 3])
-    end = subject_end(sentence, start)
+    if first.text in PRONOUNS and first.text not in DETERMINERS - {"this", "it"} and start + 1 < len(sentence):
+        return first.text in ("nothing", "none", "everything", "restofit") or any(one.verb or one.text in ("of", "not") for one in sentence[start + 1 : start + 3])
+    if sentence[place].text == "or" or _embedded(held):
+        return False
+    end = _subjects_end(sentence, start) if comma else subject_end(sentence, start)
     if not 0 < end < len(sentence):
         return False
     after = sentence[end + 1] if sentence[end].text == "that" and end + 1 < len(sentence) else sentence[end]
     return after.predicate
+
+
+def _embedded(held: Sequence[Word]) -> bool:
+    """Whether a clause ends with a subject whose verb is to come: "I do not believe that the nose"."""
+    back = next((one for one in reversed(held) if not (one.region or one.text in _FILL or one.text in _JOINS)), None)
+    return back is not None and back.text in _EMBEDS and held[-1].region != ""
+
+
+def _subjects_end(words: Sequence[Word], start: int) -> int:
+    """Where noun phrases that are joined end: "both the nose and the mouth"."""
+    end = subject_end(words, start)
+    for _ in range(3):
+        if not 0 < end < len(words) - 1 or words[end].text not in ("and", ","):
+            break
+        after = subject_end(words, end + 1 + (words[end + 1].text == "and"))
+        if after < 0:
+            break
+        end = after
+    return end
 
 
 def _told(held: Sequence[Word], opener: str) -> bool:
@@ -180,6 +201,8 @@ def subject_end(words: Sequence[Word], start: int) -> int:
         if word.region or word.roles & _NOUNS:
             head = True
         elif head and word.text in PREPOSITIONS:
+            if place + 1 < stop and words[place + 1].text in ("it", "them", "him", "her", "us"):
+                return place + 2
             inner = subject_end(words, place + 1)
             return inner if inner > 0 else place + 1
         elif head and _adjective(word) and not word.claim and place + 1 < stop and words[place + 1].verb:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import verdict_words as words
 from .prose import PICTURE, general, verdicts_by_subject
@@ -15,8 +15,8 @@ _PRONOUNS = words.wordset("it its they their them these those both each one ones
 _UNIVERSAL = words.wordset("everything nothing restofit anything everywhere nowhere")
 _ALL = words.wordset("all every each none no any")
 _SAME = words.wordset("nor neither either so too likewise also well both")
-_YES = words.wordset("yes yeah yep indeed definitely certainly")
-_NO = words.wordset("no nope")
+_YES = words.wordset("yes yeah yep indeed definitely certainly absolutely sure")
+_NO = words.wordset("no nope hardly never unlikely not")
 FRAGMENT = 3
 """A sentence of so few words without a subject ("Geometrically impossible.") goes on about the one before."""
 _RELATIVE = words.wordset("which who whose (")
@@ -65,6 +65,8 @@ class _Reader:
     excepted: tuple[str, ...] = ()
     spared: set[str] = field(default_factory=set)
     """Regions to which alone a merit was given, or a fault denied: the others are accused where none is by name."""
+    frame: tuple[str, ...] = ()
+    """The regions that are spoken of: "of the eyes, the nose and the mouth"."""
     names: set[str] | None = field(default_factory=set)
     """The regions of an answer that is nothing but names of regions: "The mouth." """
     mood: bool = False
@@ -75,7 +77,7 @@ class _Reader:
         if not self.called and self.names is not None:
             return frozenset(self.names)
         if not self.called and self.spared:
-            return frozenset(known_regions()) - self.spared - self.cleared - {""}
+            return frozenset(self.frame or known_regions()) - self.spared - self.cleared - {""}
         return frozenset(self.called)
 
     def sentence(self, sentence: list[Word], question: bool) -> None:
@@ -88,6 +90,7 @@ class _Reader:
         if self.asked is not None and self._replies(texts):
             sentence = sentence[2:] if texts[1:2] == [","] else sentence[1:]
         self.asked = None
+        sentence = self._former(sentence)
         if question:
             self._question(sentence)
             return
@@ -102,16 +105,33 @@ class _Reader:
         if named := tuple(dict.fromkeys(one.region for one in sentence if one.region)):
             self.gathered = named
 
+    def _former(self, sentence: list[Word]) -> list[Word]:
+        """A sentence with the regions that "the former" and "the latter" stand for."""
+        named: list[str] = []
+        put: list[Word] = []
+        for word in sentence:
+            pair = named if len(named) > 1 else list(self.gathered)
+            if word.text in ("former", "latter") and len(pair) > 1:
+                word = replace(word, region=pair[0] if word.text == "former" else pair[-1])
+            elif word.region and word.region not in named:
+                named.append(word.region)
+            put.append(word)
+        return put
+
     def _question(self, sentence: list[Word]) -> None:
         named = tuple(dict.fromkeys(one.region for one in sentence if one.region))
         if named:
             self.about, self.mentioned, self.fresh = named, named, self.number + 1
             self.asked = read(Clause(tuple(sentence)), (), frozenset())
-            self.identity = self.asked.bare and sentence[1].text == "it"
+            self.identity = self.asked.bare and any(one.text == "it" for one in sentence[1:2])
 
     def _replies(self, texts: Sequence[str]) -> bool:
         """Whether a sentence begins with a yes or no to the question before it; takes it as said."""
-        if not texts or texts[0] not in _YES | _NO or self.asked is None:
+        if self.asked is None or not texts:
+            return False
+        if texts[0] == "i" and "doubt" in texts[:3] or texts[:5] == ["i", "do", "not", "think", "so"]:
+            texts = ["no"]
+        if texts[0] not in _YES | _NO:
             return False
         meant = self.asked.sign or int(self.identity)
         sign = meant if texts[0] in _YES else -meant
@@ -127,14 +147,19 @@ class _Reader:
             if named:
                 self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
                 self.pending = named[0].regions if clause.opener not in CONDITIONS else self.pending
+            if clause.opener in CONDITIONS:
+                supposed = read(clause, self.about, self.praised)
+                self.before = Reading(supposed.subject, sign=supposed.sign, denied=supposed.denied)
             return
         about = self._carried(clause, first)
         found = read(clause, about, self.praised)
         texts = {word.text for word in clause.words}
-        if self.names is not None:
+        if self.names is not None and (found.subject or found.faulted or found.praised):
             self.names = self.names | set(found.subject or ()) if found.bare and not any(w.negator for w in clause.words) else None
         if found.bare and "it" in texts and "is" in texts and clause.words[0].text == "it" and not any(w.negator for w in clause.words):
             found.accused, found.faulted, found.sign, found.bare = set(found.subject or ()), True, 1, False
+        if clause.words[0].text in ("of", "among") and not found.sign:
+            self.frame = found.subject or ()
         if "atfirst" in texts:
             found = Reading(found.subject, found.mentioned)
         if found.subject is None and texts & _UNIVERSAL:
@@ -144,10 +169,14 @@ class _Reader:
             pass
         elif found.bare and self._elliptic(clause, first, texts) and (self.before.sign or self.before.outright or self.before.listing):
             self._like_before(clause, found)
+        elif clause.opener == "because" and not found.faulted and not self.before.outright and any("causes" in w.roles for w in clause.words):
+            self._take_back(self.before.subject or about, self.number)
         elif explains(clause) and not found.accused:
             self._take_back(found.subject or about, self.number - 1)
         elif clause.opener in (":", "—") and not found.accused and _denies(clause, found):
             self._take_back(about, self.number)
+        if found.subject is None and not found.sign and self.before.sign and _answers(clause):
+            self._affirm(clause, about, found)
         if clause.closer in (":", "—") and found.subject is None and (found.faulted or found.praised):
             self.heading = found
         self._accuse(found.accused)
@@ -186,12 +215,16 @@ class _Reader:
     def _carried(self, clause: Clause, first: bool) -> tuple[str, ...]:
         """The regions that a clause which names none is about."""
         if clause.opener in _RELATIVE:
-            return self.mentioned or self.about
+            single = clause.words[0].text in ("is", "was", "seems", "looks", "makes", "suggests")
+            whole = clause.opener == "which" and single and set(self.mentioned) <= {"eyes", "eyebrows"}
+            return self.about if whole and self.about else self.mentioned or self.about
         start = [word for word in clause.words[:5] if word.text not in (",", "and")]
         if not start:
             return ()
         if [word.text for word in start[:3]] == ["it", "is", "the"]:
             return ()
+        if start[0].text == "there" and not first and self.mentioned and len(start) > 1 and not start[1].verb:
+            return self.mentioned
         near = self.fresh >= self.number - 1
         if first and near and _several(start) and len(self.gathered) > 1:
             return self.gathered
@@ -220,6 +253,14 @@ class _Reader:
                 found.accused |= set(group.regions) - (self.praised if not self.before.outright else set())
         found.faulted = bool(found.accused)
 
+    def _affirm(self, clause: Clause, about: tuple[str, ...], found: Reading) -> None:
+        """Says or denies what was supposed or said before: "… would be round. They are not"; "one is not: the mouth"."""
+        found.sign = self.before.sign
+        found.denied = any(word.negator for word in clause.words)
+        found.faulted = (found.sign > 0) != found.denied
+        if found.faulted and clause.words[0].text in ("they", "it", "these", "both"):
+            found.accused |= set(about)
+
     def _exceptions(self, clause: Clause, found: Reading, texts: set[str], about: tuple[str, ...]) -> None:
         """What "except", "only", "the rest", "all regions" and "the exception" make of a clause's claims."""
         named = groups(clause.words)
@@ -232,7 +273,7 @@ class _Reader:
                 found.accused -= set(excepted)
                 self.spared |= set(excepted) if not found.accused else set()
         subject = found.subject if found.subject is not None else about
-        if "exception" in texts:
+        if texts & {"exception", "exceptions"}:
             if "no" in texts or "not" in texts:
                 self._accuse(self.pending if not subject else ())
             elif not found.accused and not self.mood:
@@ -261,6 +302,12 @@ def _denies(clause: Clause, found: Reading) -> bool:
 
 
 _NONE = words.wordset("no none nil nothing not , found seen detected")
+
+
+def _answers(clause: Clause) -> bool:
+    """Whether a clause is only a pronoun with an auxiliary: "they are not", "it does"."""
+    texts = [word.text for word in clause.words if word.text != ","]
+    return 1 < len(texts) <= FRAGMENT and texts[1] in words.AUXILIARIES | words.COPULAS and texts[-1] in {"not", texts[1]}
 
 
 def _several(start: Sequence[Word]) -> bool:

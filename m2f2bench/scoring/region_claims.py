@@ -23,7 +23,7 @@ _SMALL = _AUXILIARIES | DETERMINERS | PREPOSITIONS | wordset(
     "not no none nor neither never and or , & / too also either so well likewise as just only both same however though unlike except than it that "
     "insteadof especially particularly mainly mostly notably namely specifically primarily chiefly above all about left right upper lower "
     "i mean say would concentrate concentrates focused focuses affects affect reached reaches extends extend true person image face area "
-    "region regions probably likely perhaps possibly least even again yes"
+    "region regions answer think believe guess i we probably likely perhaps possibly least even again yes"
 )
 _PLAINLY = wordset("confirm verify detect identify discern spot observe determine reproduce substantiate rule exclude report list object agree show shows draw raise attract worry concern suggest indicate reveal affect find notice know think say call judge see give have believe want need mean cause deserve look looks appear appears seem seems feel understand")
 _SUPPOSED = wordset("would should")
@@ -60,6 +60,8 @@ class Reading:
     """The regions that it named last."""
     accused: set[str] = field(default_factory=set)
     cleared: set[str] = field(default_factory=set)
+    vouched: set[str] = field(default_factory=set)
+    """Those that it calls real outright."""
     faulted: bool = False
     """A claim that accuses, whatever of."""
     praised: bool = False
@@ -121,7 +123,8 @@ def _continues(clause: Clause, words: Sequence[Word]) -> bool:
     first = words[start]
     if first.claim and clause.opener in ("(", "which", ":", "—"):
         return start + 1 >= len(words) or words[start + 1].text in PREPOSITIONS
-    return first.verb and not first.claim
+    inverted = first.text in _COPULA and any(one.region for one in words[start + 1 : start + 3])
+    return first.verb and not first.claim and not inverted
 
 
 def _soft(word: Word) -> bool:
@@ -241,7 +244,7 @@ def _sign(words: Sequence[Word], place: int, denied: bool) -> int:
     word = words[place]
     if word.text == "too" and place + 1 < len(words) and words[place + 1].text.isalpha():
         return 1
-    if word.text in _COMPARED and any(one.text == "than" for one in words[place + 1 : place + 8]):
+    if word.text in _COMPARED and any(one.text in ("than", "that") for one in words[place + 1 : place + 8]):
         return 1
     if word.fault:
         return 1
@@ -344,6 +347,7 @@ def _place(
         found.accused |= {one for one in target if one not in praised or outright or (claim.sign < 0 and claim.denied and words[claim.place].text in _SAYS_REAL)}
     else:
         found.cleared |= set(target)
+        found.vouched |= set(target) if words[claim.place].text in _SAYS_REAL else set()
     turned = {one for group in named if group.kind == "not" and group.apart for one in group.regions}
     if claim.sign < 0 and not claim.denied and target is subject:
         found.accused |= turned | {one for group in named if group.kind == "unlike" for one in group.regions}

@@ -212,7 +212,7 @@ def _heads(plain: str) -> dict[str, bool]:
     """The regions of lists under a heading: "Manipulated regions: nose, mouth", or line by line below it."""
     found: dict[str, bool] = {}
     meaning: bool | None = None
-    for line in re.split(r"\n|(?<=[a-z])[.;] (?=[^\n.;:]{3,60}:)", plain):
+    for line in re.split(r"\n|(?<=[a-z)])[.;] (?=[^\n.;:]{3,60}:)", plain):
         match = _HEAD.match(line)
         if match and not regions_in(match[1]):
             row = match[2] or ""

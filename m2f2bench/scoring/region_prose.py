@@ -9,7 +9,7 @@ from . import verdict_words as words
 from .prose import PICTURE, general, verdicts_by_subject
 from .region_claims import Reading, explains, read
 from .region_clauses import CONDITIONS, Clause, clauses, groups
-from .region_words import Word, lexicon, sentences, word_of
+from .region_words import Word, lexicon, sentences
 
 _PRONOUNS = words.wordset("it its they their them these those both each one ones neither either this that which all")
 _UNIVERSAL = words.wordset("everything nothing restofit anything everywhere nowhere")
@@ -30,12 +30,23 @@ def known_regions() -> tuple[str, ...]:
 
 def called_in_prose(text: str) -> frozenset[str]:
     """The regions that a text's sentences call manipulated."""
-    real = [subject for subject, verdict in verdicts_by_subject(text).items() if verdict == "real"]
-    named = set(known_regions()) if PICTURE in real else {region for word in real if (region := word_of(word).region)}
-    reader = _Reader(named)
+    real = verdicts_by_subject(text).get(PICTURE) == "real" and not _called_fake(text)
+    reader = _Reader(set(known_regions()) if real else set())
     for sentence, question in sentences(text):
         reader.sentence(sentence, question)
     return reader.result()
+
+
+def _called_fake(text: str) -> bool:
+    """Whether a clause calls the picture fake outright, which a "no manipulation of the nose" behind it does not undo."""
+    for sentence, question in sentences(text):
+        for clause in clauses(sentence):
+            if question or clause.opener in CONDITIONS or _generic(clause) or not any("owners" in one.roles for one in clause.words):
+                continue
+            found = read(clause, (), frozenset())
+            if found.faulted and found.outright and found.subject is None:
+                return True
+    return False
 
 
 @dataclass
@@ -47,6 +58,7 @@ class _Reader:
     called: dict[str, int] = field(default_factory=dict)
     """The regions accused, each with the number of the last sentence that did."""
     cleared: set[str] = field(default_factory=set)
+    vouched: set[str] = field(default_factory=set)
     about: tuple[str, ...] = ()
     mentioned: tuple[str, ...] = ()
     number: int = 0
@@ -102,6 +114,7 @@ class _Reader:
             if number == 0 and general(texts):
                 continue
             self._clause(clause, number == 0)
+        self.praised |= {region for region in self.vouched if self.called.get(region) != self.number}
         if named := tuple(dict.fromkeys(one.region for one in sentence if one.region)):
             self.gathered = named
 
@@ -156,7 +169,7 @@ class _Reader:
         texts = {word.text for word in clause.words}
         if self.names is not None and (found.subject or found.faulted or found.praised):
             self.names = self.names | set(found.subject or ()) if found.bare and not any(w.negator for w in clause.words) else None
-        if found.bare and "it" in texts and "is" in texts and clause.words[0].text == "it" and not any(w.negator for w in clause.words):
+        if found.bare and _names_it(clause):
             found.accused, found.faulted, found.sign, found.bare = set(found.subject or ()), True, 1, False
         if clause.words[0].text in ("of", "among") and not found.sign:
             self.frame = found.subject or ()
@@ -181,6 +194,7 @@ class _Reader:
             self.heading = found
         self._accuse(found.accused)
         self.cleared |= found.cleared - found.accused
+        self.vouched |= found.vouched
         self._keep(found, about)
 
     def _headed(self, clause: Clause, found: Reading) -> bool:
@@ -302,6 +316,18 @@ def _denies(clause: Clause, found: Reading) -> bool:
 
 
 _NONE = words.wordset("no none nil nothing not , found seen detected")
+
+
+def _names_it(clause: Clause) -> bool:
+    """Whether a clause says which region it is: "I think it is the mouth"."""
+    texts = [word.text for word in clause.words]
+    if "it" not in texts or any(word.negator for word in clause.words):
+        return False
+    place = texts.index("it")
+    return set(texts[:place]) <= _OPINION and texts[place + 1 : place + 2] == ["is"]
+
+
+_OPINION = words.wordset("i think believe guess say but that so so i would")
 
 
 def _answers(clause: Clause) -> bool:

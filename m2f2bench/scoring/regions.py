@@ -8,6 +8,7 @@ import numpy as np
 
 from .region_forms import listed
 from .region_prose import called_in_prose, known_regions
+from .stated import without_thought
 from .statistic import Bools, Statistic, Sums, ratio
 from .verdict import f1_of
 
@@ -16,8 +17,9 @@ __all__ = ["called_regions", "known_regions", "region_statistics"]
 
 def called_regions(text: str) -> frozenset[str]:
     """The regions of `known_regions` that an answer calls manipulated."""
-    found = listed(text)
-    return called_in_prose(text) if found is None else found
+    said = without_thought(text)
+    found = listed(said)
+    return called_in_prose(said) if found is None else found
 
 
 def region_statistics(

@@ -19,11 +19,17 @@ LONGEST_HEADING = 8
 """Words of the longest heading."""
 
 _YES, _NO = "✅✓✔", "❌✗✘✖"
-_TICKS = re.compile(rf"\b([a-z]+)[\s*_|:=-]*([{_YES}{_NO}])|([{_YES}{_NO}])️?[\s*_|:=-]*([a-z]+)\b(?![\s*_|:=-]*[{_YES}{_NO}])")
+_TICKS = re.compile(
+    rf"\b([a-z]+)[\s*_|:=-]*([{_YES}{_NO}])|([{_YES}{_NO}])️?[\s*_|:=-]*([a-z]+)\b(?![\s*_|:=-]*[{_YES}{_NO}])"
+)
 _BOXES = re.compile(r"(☐|□|☑|☒|■|\[[ x✓]?\]|\([ x]?\))[ \t*_]*([^\W\d_]+)")
 _ARRAY = re.compile(r"[\[(]\s*((?:[01]|true|false)(?:\s*[,;]\s*(?:[01]|true|false)){2,})\s*[\])]")
-_STATES = re.compile(r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))")
-_FLIPPED = re.compile(r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b")
+_STATES = re.compile(
+    r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
+)
+_FLIPPED = re.compile(
+    r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
+)
 _TAGGED = re.compile(r"<(\w+)[^<>\n]{0,40}>([^<>]{1,80})</\1>")
 _HEAD = re.compile(r"^[\s*_#>|-]*([^\n:|—]{3,70}?)[\s*_]*(?::[\s*_]*(.*))?$")
 _ACCUSED = re.compile(
@@ -33,12 +39,16 @@ _SPARED = re.compile(
     r"\b(?:real|authentic|authenticity|natural|naturalness|unaltered|untouched|unaffected|unmanipulated|unedited|unmodified|normal|genuine|intact|consistent|clean|no|not|"
     r"fine|ok|unsuspicious|cleared|right|correct|good|pass|passed|realism)\b"
 )
-_CLEARS = re.compile(r"\b(?:natural|ok|okay|fine|real|authentic|normal|untouched|unaltered|none|genuine|intact|clean|good)\b")
+_CLEARS = re.compile(
+    r"\b(?:natural|ok|okay|fine|real|authentic|normal|untouched|unaltered|none|genuine|intact|clean|good)\b"
+)
 _BUT = re.compile(r"\b(?:all|every|except|other than|apart|but|none|save)\b")
 _NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
 _LISTS = re.compile(r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^locations?\b")
 _POSITIVE = re.compile(r"\W*(?:yes|true|y|present|detected|found|suspicious|1)\b")
-_NEGATIVE = re.compile(r"\W*(?:no|false|n|none|nil|absent|ok|okay|pass|passed|n/a|na|0|nothing|not (?:found|detected|present))\b")
+_NEGATIVE = re.compile(
+    r"\W*(?:no|false|n|none|nil|absent|ok|okay|pass|passed|n/a|na|0|nothing|not (?:found|detected|present))\b"
+)
 _UNANSWERED = re.compile(r"\W*")
 
 
@@ -60,7 +70,11 @@ def listed(text: str) -> frozenset[str] | None:
 def _tells_none(value: Any) -> bool:
     """Whether a JSON object has an empty list of manipulated regions."""
     if isinstance(value, dict):
-        return any((one in ([], {}, None, "none") and _lists(str(key))) or _tells_none(one) for key, one in value.items() if key)
+        return any(
+            (one in ([], {}, None, "none") and _lists(str(key))) or _tells_none(one)
+            for key, one in value.items()
+            if key
+        )
     return False
 
 
@@ -100,7 +114,9 @@ def _of_pair(key: str, value: Any, meaning: bool | None, depth: int) -> Iterator
     if regions:
         own = _meaning(key)
         states = value.items() if isinstance(value, dict) else [("", value)]
-        told = [_state(one, _meaning(str(name)) if name else own if own is not None else meaning) for name, one in states]
+        told = [
+            _state(one, _meaning(str(name)) if name else own if own is not None else meaning) for name, one in states
+        ]
         yield from ((region, any(told)) for region in regions)
         return
     inner = _meaning(key)
@@ -115,7 +131,12 @@ def _of_pair(key: str, value: Any, meaning: bool | None, depth: int) -> Iterator
 
 def _named(item: dict[str, Any]) -> set[str]:
     """The regions that an item of a list is about."""
-    return {region for key, one in item.items() if isinstance(one, str) and _NAMES.search(str(key)) for region in regions_in(one)}
+    return {
+        region
+        for key, one in item.items()
+        if isinstance(one, str) and _NAMES.search(str(key))
+        for region in regions_in(one)
+    }
 
 
 def _state(value: Any, meaning: bool | None) -> bool | None:
@@ -203,7 +224,11 @@ def _states(plain: str) -> dict[str, bool]:
     for name, state in _STATES.findall(plain):
         for region in regions_in(name):
             number = state.rstrip("% ")
-            bad = float(number) >= (0.5 if float(number) <= 1 else 50) if number[0].isdigit() else state in ("yes", "true")
+            bad = (
+                float(number) >= (0.5 if float(number) <= 1 else 50)
+                if number[0].isdigit()
+                else state in ("yes", "true")
+            )
             found[region] = bad != flipped
     return found if len(found) > 1 else {}
 
@@ -253,7 +278,11 @@ def _tags(plain: str) -> dict[str, bool]:
     for tag, inner in _TAGGED.findall(plain):
         meaning = _meaning(tag)
         if named := regions_in(tag.replace("_", " ")):
-            found |= dict.fromkeys(named, bool(_state(int(inner) if inner.strip().isdigit() else inner.strip(), meaning)))
-        elif (meaning is not None or _LISTS.search(tag) or tag.startswith(("region", "area", "part"))) and _items(inner):
+            found |= dict.fromkeys(
+                named, bool(_state(int(inner) if inner.strip().isdigit() else inner.strip(), meaning))
+            )
+        elif (meaning is not None or _LISTS.search(tag) or tag.startswith(("region", "area", "part"))) and _items(
+            inner
+        ):
             found |= dict.fromkeys(regions_in(inner), meaning is not False)
     return found

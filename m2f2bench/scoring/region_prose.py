@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from . import verdict_words as words
 from .prose import PICTURE, general, verdicts_by_subject
 from .region_claims import Reading, explains, read
-from .region_clauses import CONDITIONS, Clause, clauses, groups
+from .region_clauses import Clause, clauses
+from .region_grammar import CONDITIONS
+from .region_groups import groups
 from .region_words import Word, lexicon, sentences
 
 _PRONOUNS = words.wordset("it its they their them these those both each one ones neither either this that which all")
@@ -41,7 +43,12 @@ def _called_fake(text: str) -> bool:
     """Whether a clause calls the picture fake outright, which a "no manipulation of the nose" behind it does not undo."""
     for sentence, question in sentences(text):
         for clause in clauses(sentence):
-            if question or clause.opener in CONDITIONS or _generic(clause) or not any("owners" in one.roles for one in clause.words):
+            if (
+                question
+                or clause.opener in CONDITIONS
+                or _generic(clause)
+                or not any("owners" in one.roles for one in clause.words)
+            ):
                 continue
             found = read(clause, (), frozenset())
             if found.faulted and found.outright and found.subject is None:
@@ -168,7 +175,11 @@ class _Reader:
         found = read(clause, about, self.praised)
         texts = {word.text for word in clause.words}
         if self.names is not None and (found.subject or found.faulted or found.praised):
-            self.names = self.names | set(found.subject or ()) if found.bare and not any(w.negator for w in clause.words) else None
+            self.names = (
+                self.names | set(found.subject or ())
+                if found.bare and not any(w.negator for w in clause.words)
+                else None
+            )
         if found.bare and _names_it(clause):
             found.accused, found.faulted, found.sign, found.bare = set(found.subject or ()), True, 1, False
         if clause.words[0].text in ("of", "among") and not found.sign:
@@ -178,11 +189,26 @@ class _Reader:
         if found.subject is None and texts & _UNIVERSAL:
             found.accused, found.cleared, about = set(), set(), ()
         self._exceptions(clause, found, texts, about)
-        if self.heading and found.subject and not found.praised and clause.words[0].text not in words.CONCEDES and self._headed(clause, found):
+        if (
+            self.heading
+            and found.subject
+            and not found.praised
+            and clause.words[0].text not in words.CONCEDES
+            and self._headed(clause, found)
+        ):
             pass
-        elif found.bare and self._elliptic(clause, first, texts) and (self.before.sign or self.before.outright or self.before.listing):
+        elif (
+            found.bare
+            and self._elliptic(clause, first, texts)
+            and (self.before.sign or self.before.outright or self.before.listing)
+        ):
             self._like_before(clause, found)
-        elif clause.opener == "because" and not found.faulted and not self.before.outright and any("causes" in w.roles for w in clause.words):
+        elif (
+            clause.opener == "because"
+            and not found.faulted
+            and not self.before.outright
+            and any("causes" in w.roles for w in clause.words)
+        ):
             self._take_back(self.before.subject or about, self.number)
         elif explains(clause) and not found.accused:
             self._take_back(found.subject or about, self.number - 1)
@@ -199,7 +225,14 @@ class _Reader:
 
     def _headed(self, clause: Clause, found: Reading) -> bool:
         """Gives an item of a list ("nose (contour), eyes") the claim of its heading; whether it is one."""
-        start = next((word for word in clause.words if word.text not in (",", "and", "the", "left", "right", "upper", "lower", "both")), None)
+        start = next(
+            (
+                word
+                for word in clause.words
+                if word.text not in (",", "and", "the", "left", "right", "upper", "lower", "both")
+            ),
+            None,
+        )
         if self.heading is None or start is None or not start.region:
             return False
         if self.heading.faulted and found.subject:
@@ -244,7 +277,12 @@ class _Reader:
             return self.gathered
         if any(word.text in _PRONOUNS for word in start[:3]):
             return self.about if near else ()
-        if first and near and len(clause.words) <= FRAGMENT and any(word.claim and "outright" not in word.roles for word in start[:2]):
+        if (
+            first
+            and near
+            and len(clause.words) <= FRAGMENT
+            and any(word.claim and "outright" not in word.roles for word in start[:2])
+        ):
             return self.about
         noun = next((word for word in start if word.roles & {"parts", "elsewhere", "owners"}), None)
         if noun is not None and "parts" in noun.roles and not noun.claim:
@@ -292,7 +330,14 @@ class _Reader:
                 self._accuse(self.pending if not subject else ())
             elif not found.accused and not self.mood:
                 found.accused |= set(found.subject or ())
-        if "only" in texts and found.cleared and found.praised and not found.faulted and subject and clause.words[0].text in ("only", "the"):
+        if (
+            "only" in texts
+            and found.cleared
+            and found.praised
+            and not found.faulted
+            and subject
+            and clause.words[0].text in ("only", "the")
+        ):
             self.spared |= set(subject)
         if found.faulted and not subject and not excepted and ("restofit" in texts or _whole(clause)):
             self.spared |= {""} | self.cleared
@@ -333,13 +378,17 @@ _OPINION = words.wordset("i think believe guess say but that so so i would")
 def _answers(clause: Clause) -> bool:
     """Whether a clause is only a pronoun with an auxiliary: "they are not", "it does"."""
     texts = [word.text for word in clause.words if word.text != ","]
-    return 1 < len(texts) <= FRAGMENT and texts[1] in words.AUXILIARIES | words.COPULAS and texts[-1] in {"not", texts[1]}
+    return (
+        1 < len(texts) <= FRAGMENT and texts[1] in words.AUXILIARIES | words.COPULAS and texts[-1] in {"not", texts[1]}
+    )
 
 
 def _several(start: Sequence[Word]) -> bool:
     """Whether a sentence is about all that the one before named: "all above the threshold", "both are blurry"."""
     after = start[1] if len(start) > 1 else None
-    return start[0].text in ("all", "these") or (start[0].text in ("both", "each") and after is not None and (after.verb or after.text == "of"))
+    return start[0].text in ("all", "these") or (
+        start[0].text in ("both", "each") and after is not None and (after.verb or after.text == "of")
+    )
 
 
 def _whole(clause: Clause) -> bool:

@@ -30,14 +30,42 @@ _NEGATORS = words.wordset(
     "doubtful improbable notany less exclude excludes doubted undecided spare spares spared sparing"
 )
 _PREFIXED = re.compile(r"(un|non|in|im|ir|dis|re)(\w{3,})$")
-_MISDONE = re.compile(r"(?:mis[a-z]{4,}|over(?!all|lay|cast|come|sea|see|night|head|coat|view|time|hang)[a-z]{4,}(?:ed|ing|ly))$")
+_MISDONE = re.compile(
+    r"(?:mis[a-z]{4,}|over(?!all|lay|cast|come|sea|see|night|head|coat|view|time|hang)[a-z]{4,}(?:ed|ing|ly))$"
+)
 _LESS = re.compile(r"(\w{3,})less(?:ly|ness)?$")
 PICTURED = str.maketrans(
-    {"👍": " fine , ", "👎": " bad , ", "👀": " eyes ", "👁": " eye ", "👄": " mouth ", "👅": " mouth ", "🦷": " teeth ", "👃": " nose ", "\ufe0f": ""}
+    {
+        "👍": " fine , ",
+        "👎": " bad , ",
+        "👀": " eyes ",
+        "👁": " eye ",
+        "👄": " mouth ",
+        "👅": " mouth ",
+        "🦷": " teeth ",
+        "👃": " nose ",
+        "\ufe0f": "",
+    }
 )
 """Small pictures by their words."""
 _PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
-_PLAIN |= {"’": "'", "‘": "'", "ʼ": "'", "`": " ", "–": "—", "*": " ", "_": " ", "#": " ", '"': " ", "“": " ", "”": " ", "→": "—", "➜": "—", "，": ",", "：": ":"}
+_PLAIN |= {
+    "’": "'",
+    "‘": "'",
+    "ʼ": "'",
+    "`": " ",
+    "–": "—",
+    "*": " ",
+    "_": " ",
+    "#": " ",
+    '"': " ",
+    "“": " ",
+    "”": " ",
+    "→": "—",
+    "➜": "—",
+    "，": ",",
+    "：": ":",
+}
 _QUOTES = str.maketrans(_PLAIN)
 _TAG = re.compile(r"<[^<>\n]{0,40}>")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -45,7 +73,12 @@ _CONTRACTED = (
     (re.compile(r"\b(?:can't|cannot)\b"), "can not"),
     (re.compile(r"\bwon't\b"), "will not"),
     (re.compile(r"\b(?:dont|doesnt|isnt|arent|didnt|wasnt|cant|wont|hasnt|havent)\b|n't\b"), " not"),
-    (re.compile(r"\b(it|that|there|here|what|who|he|she|everything|nothing|one|where|this|which|something|all|rest)'s\b"), r"\1 is"),
+    (
+        re.compile(
+            r"\b(it|that|there|here|what|who|he|she|everything|nothing|one|where|this|which|something|all|rest)'s\b"
+        ),
+        r"\1 is",
+    ),
     (re.compile(r"'re\b"), " are"),
     (re.compile(r"'ve\b"), " have"),
     (re.compile(r"'d\b"), " would"),
@@ -53,7 +86,9 @@ _CONTRACTED = (
     (re.compile(r"\bi'm\b"), "i am"),
     (re.compile(r"'s?\b|'"), " "),
 )
-_BULLET = re.compile(r"(?m)\((?:[a-h1-9]|[iv]+)\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}(?:\.\d{1,2})*[.)]?|(?:[a-h]|[iv]+)[.)])\s+(?=[^\s|])|step\s+\d+\s*[:.—-]*\s*)")
+_BULLET = re.compile(
+    r"(?m)\((?:[a-h1-9]|[iv]+)\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}(?:\.\d{1,2})*[.)]?|(?:[a-h]|[iv]+)[.)])\s+(?=[^\s|])|step\s+\d+\s*[:.—-]*\s*)"
+)
 _DASH = re.compile(r"[-=]+>|(?<=\s)-{1,2}(?=\s)|--")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/&|—]")
 _ENDS = frozenset(".?!\n")
@@ -85,7 +120,9 @@ class Word:
     @property
     def predicate(self) -> bool:
         """Whether what stands before it is a subject: a verb, a claim, a denial or an adverb."""
-        return self.verb or self.claim or self.negator or self.text in ("too", "also", "still") or self.text.endswith("ly")
+        return (
+            self.verb or self.claim or self.negator or self.text in ("too", "also", "still") or self.text.endswith("ly")
+        )
 
     @property
     def negator(self) -> bool:
@@ -215,7 +252,9 @@ def _misspelt(text: str) -> frozenset[str]:
         return frozenset()
     shorter = (one[:at] + one[at + 1 :] for at in range(1, len(one) - 1))
     known = lexicon().roles
-    return _near().get(one) or next((known[other] & _CLAIMS for other in shorter if len(other) >= SHORTEST and other in known), frozenset())
+    return _near().get(one) or next(
+        (known[other] & _CLAIMS for other in shorter if len(other) >= SHORTEST and other in known), frozenset()
+    )
 
 
 def regions_in(text: str) -> set[str]:
@@ -226,7 +265,9 @@ def regions_in(text: str) -> set[str]:
 
 def normalised(text: str) -> str:
     """In English and lower case, without markup, with the turns of `phrases` put in plainer words."""
-    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES).translate(PICTURED), GLOSS))
+    plain = _TAG.sub(
+        " ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES).translate(PICTURED), GLOSS)
+    )
     plain = _BULLET.sub("", _SPACES.sub(" ", _DASH.sub("—", plain)))
     for pattern, put in _CONTRACTED:
         plain = pattern.sub(put, plain)

@@ -38,7 +38,11 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
     example = False
     for place, word in enumerate(sentence):
         breaks = word.text in grammar.BREAKS
-        if breaks or (held and not example and _begins(sentence, place, held, opener)):
+        if example:
+            starts = _owned(sentence, place) and _runs_on(sentence, place, held)
+        else:
+            starts = bool(held) and _begins(sentence, place, held, opener)
+        if breaks or starts:
             if held:
                 yield Clause(tuple(held), opener, word.text)
             marked = breaks or word.text in grammar.JOINS
@@ -51,6 +55,14 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
             held.append(word)
     if held:
         yield Clause(tuple(held), opener)
+
+
+def _owned(sentence: Sequence[Word], place: int) -> bool:
+    """Whether a new statement about somebody begins, which ends an example, too: "the person's mouth looks fake"."""
+    return sentence[place].text == "the" and any(one.text in _OWNERS for one in sentence[place + 1 : place + 2])
+
+
+_OWNERS = frozenset(("person", "man", "woman"))
 
 
 def _plainly(sentence: Sequence[Word]) -> list[Word]:
@@ -112,7 +124,7 @@ def _runs_on(sentence: Sequence[Word], place: int, held: Sequence[Word]) -> bool
     if word.text not in grammar.STARTS and word.text != "there":
         return False
     inside = before.text in grammar.PREPOSITIONS | grammar.JOINS | grammar.EMBEDS
-    if inside or before.verb or before.negator or not any(one.verb for one in held):
+    if inside or (not _owned(sentence, place) and (before.verb or before.negator or not any(one.verb for one in held))):
         return False
     if word.text == "there":
         return place + 1 < len(sentence) and (sentence[place + 1].verb or "parts" in sentence[place + 1].roles)

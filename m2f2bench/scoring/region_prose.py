@@ -273,6 +273,8 @@ class _Reader:
         if start[0].text == "there" and not first and self.mentioned and len(start) > 1 and not start[1].verb:
             return self.mentioned
         near = self.fresh >= self.number - 1
+        if start[0].text == "something" or (start[0].text == "these" and any("carriers" in one.roles for one in start[1:2])):
+            return ()
         if first and near and _several(start) and len(self.gathered) > 1:
             return self.gathered
         if any(word.text in _PRONOUNS for word in start[:3]):

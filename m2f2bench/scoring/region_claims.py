@@ -62,7 +62,9 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     elif named or _of_something_else(words, clause.opener):
         found.subject = ()
     subject = found.subject if found.subject is not None else about
-    found.bare = bool(named) and not made and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
+    found.bare = (
+        bool(named) and not made and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
+    )
     found.outright, found.listing = (any(role in one.roles for one in words) for role in ("outright", "listing"))
     excused = bool(made) and _excused(words, made)
     placing = _Placing(words, named, subject, found, praised)

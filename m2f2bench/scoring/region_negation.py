@@ -126,9 +126,7 @@ class _Scopes:
             return True
         if word.text not in ("and", ",") or not self.scope:
             return False
-        turns = all(one.sign < 0 for one in self.scope) and any(
-            one.fault for one in self.words[place + 1 : place + 3]
-        )
+        turns = all(one.sign < 0 for one in self.scope) and any(one.fault for one in self.words[place + 1 : place + 3])
         return turns or self._verb_ahead(place + 1)
 
     def _verb_ahead(self, start: int) -> bool:

@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from . import verdict_words as words
+from . import region_grammar as grammar
+from . import region_turns as turns
 from .prose import PICTURE, general, verdicts_by_subject
 from .region_claims import Reading, explains, read
 from .region_clauses import Clause, clauses
-from .region_grammar import CONDITIONS
 from .region_groups import groups
 from .region_words import Word, lexicon, sentences
-
-_PRONOUNS = words.wordset("it its they their them these those both each one ones neither either this that which all")
-_UNIVERSAL = words.wordset("everything nothing restofit anything everywhere nowhere")
-_ALL = words.wordset("all every each none no any")
-_SAME = words.wordset("nor neither either so too likewise also well both")
-_YES = words.wordset("yes yeah yep indeed definitely certainly absolutely sure")
-_NO = words.wordset("no nope hardly never unlikely not")
-FRAGMENT = 3
-"""A sentence of so few words without a subject ("Geometrically impossible.") goes on about the one before."""
-_RELATIVE = words.wordset("which who whose (")
-_HERE = words.wordset("here this same")
+from .verdict_words import CONCEDES, REFUSES
 
 
 def known_regions() -> tuple[str, ...]:
@@ -45,8 +35,8 @@ def _called_fake(text: str) -> bool:
         for clause in clauses(sentence):
             if (
                 question
-                or clause.opener in CONDITIONS
-                or _generic(clause)
+                or clause.opener in grammar.CONDITIONS
+                or turns.generic(clause)
                 or not any("owners" in one.roles for one in clause.words)
             ):
                 continue
@@ -103,7 +93,7 @@ class _Reader:
         """Reads one sentence."""
         self.number += 1
         texts = [word.text for word in sentence]
-        if words.REFUSES.search(" ".join(texts)):
+        if REFUSES.search(" ".join(texts)):
             self.names = None
             return
         if self.asked is not None and self._replies(texts):
@@ -149,106 +139,92 @@ class _Reader:
         """Whether a sentence begins with a yes or no to the question before it; takes it as said."""
         if self.asked is None or not texts:
             return False
-        if texts[0] == "i" and "doubt" in texts[:3] or texts[:5] == ["i", "do", "not", "think", "so"]:
+        if turns.refuses_to_think_so(texts):
             texts = ["no"]
-        if texts[0] not in _YES | _NO:
+        if texts[0] not in grammar.YES | grammar.NO:
             return False
         meant = self.asked.sign or int(self.identity)
-        sign = meant if texts[0] in _YES else -meant
+        sign = meant if texts[0] in grammar.YES else -meant
         self.names = None
         if sign > 0:
             self._accuse(self.about)
         return True
 
     def _clause(self, clause: Clause, first: bool) -> None:
-        if clause.opener in CONDITIONS or _generic(clause):
-            named = groups(clause.words)
-            self.names = None
-            if named:
-                self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
-                self.pending = named[0].regions if clause.opener not in CONDITIONS else self.pending
-            if clause.opener in CONDITIONS:
-                supposed = read(clause, self.about, self.praised)
-                self.before = Reading(supposed.subject, sign=supposed.sign, denied=supposed.denied)
+        if clause.opener in grammar.CONDITIONS or turns.generic(clause):
+            self._suppose(clause)
             return
         about = self._carried(clause, first)
         found = read(clause, about, self.praised)
-        texts = {word.text for word in clause.words}
+        texts = set(clause.texts)
         if self.names is not None and (found.subject or found.faulted or found.praised):
-            self.names = (
-                self.names | set(found.subject or ())
-                if found.bare and not any(w.negator for w in clause.words)
-                else None
-            )
-        if found.bare and _names_it(clause):
+            only = found.bare and not clause.negated
+            self.names = self.names | set(found.subject or ()) if only else None
+        if found.bare and turns.names_it(clause):
             found.accused, found.faulted, found.sign, found.bare = set(found.subject or ()), True, 1, False
         if clause.words[0].text in ("of", "among") and not found.sign:
             self.frame = found.subject or ()
         if "atfirst" in texts:
             found = Reading(found.subject, found.mentioned)
-        if found.subject is None and texts & _UNIVERSAL:
+        if found.subject is None and texts & grammar.UNIVERSAL:
             found.accused, found.cleared, about = set(), set(), ()
         self._exceptions(clause, found, texts, about)
-        if (
-            self.heading
-            and found.subject
-            and not found.praised
-            and clause.words[0].text not in words.CONCEDES
-            and self._headed(clause, found)
-        ):
-            pass
-        elif (
-            found.bare
-            and self._elliptic(clause, first, texts)
-            and (self.before.sign or self.before.outright or self.before.listing)
-        ):
-            self._like_before(clause, found)
-        elif (
-            clause.opener == "because"
-            and not found.faulted
-            and not self.before.outright
-            and any("causes" in w.roles for w in clause.words)
-        ):
-            self._take_back(self.before.subject or about, self.number)
-        elif explains(clause) and not found.accused:
-            self._take_back(found.subject or about, self.number - 1)
-        elif clause.opener in (":", "—") and not found.accused and _denies(clause, found):
-            self._take_back(about, self.number)
-        if found.subject is None and not found.sign and self.before.sign and _answers(clause):
+        if not self._borrowed(clause, found, first):
+            self._relent(clause, found, about)
+        if found.subject is None and not found.sign and self.before.sign and turns.answers(clause):
             self._affirm(clause, about, found)
         if clause.closer in (":", "—") and found.subject is None and (found.faulted or found.praised):
             self.heading = found
-        self._accuse(found.accused)
-        self.cleared |= found.cleared - found.accused
-        self.vouched |= found.vouched
         self._keep(found, about)
 
-    def _headed(self, clause: Clause, found: Reading) -> bool:
-        """Gives an item of a list ("nose (contour), eyes") the claim of its heading; whether it is one."""
-        start = next(
-            (
-                word
-                for word in clause.words
-                if word.text not in (",", "and", "the", "left", "right", "upper", "lower", "both")
-            ),
-            None,
-        )
-        if self.heading is None or start is None or not start.region:
-            return False
-        if self.heading.faulted and found.subject:
-            found.accused |= set(found.subject)
-            found.faulted = True
-        return True
+    def _suppose(self, clause: Clause) -> None:
+        """Takes from a condition, or from what is said of pictures in general, only what it is about."""
+        named = groups(clause.words)
+        supposed = clause.opener in grammar.CONDITIONS
+        self.names = None
+        if named:
+            self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
+            self.pending = self.pending if supposed else named[0].regions
+        if supposed:
+            found = read(clause, self.about, self.praised)
+            self.before = Reading(found.subject, sign=found.sign, denied=found.denied)
+
+    def _borrowed(self, clause: Clause, found: Reading, first: bool) -> bool:
+        """Gives the regions of a clause the claim of its heading, or of the clause before; whether it shares one."""
+        listed = self.heading is not None and found.subject and not found.praised
+        if self.heading and listed and clause.words[0].text not in CONCEDES and turns.begins_with_region(clause):
+            if self.heading.faulted:
+                found.accused |= set(found.subject or ())
+                found.faulted = True
+            return True
+        claimed = self.before.sign or self.before.outright or self.before.listing
+        if found.bare and claimed and self._elliptic(clause, first, set(clause.texts)):
+            self._like_before(clause, found)
+            return True
+        return False
+
+    def _relent(self, clause: Clause, found: Reading, about: tuple[str, ...]) -> None:
+        """Takes back what a clause explains or denies."""
+        if turns.harmless(clause, found) and not self.before.outright:
+            self._take_back(self.before.subject or about, self.number)
+        elif explains(clause) and not found.accused:
+            self._take_back(found.subject or about, self.number - 1)
+        elif clause.opener in (":", "—") and not found.accused and turns.denies(clause, found):
+            self._take_back(about, self.number)
 
     def _elliptic(self, clause: Clause, first: bool, texts: set[str]) -> bool:
         """Whether a clause without a claim leaves it to the one before."""
         if clause.closer in (":", "—") and clause.opener != "but":
             return False
-        if first and self.before.outright and self.before.subject is None and len(clause.words) <= FRAGMENT:
+        if first and self.before.outright and self.before.subject is None and len(clause.words) <= turns.FRAGMENT:
             return True  # "Fake. Skin."
-        return not first or bool(texts & (_SAME | words.AUXILIARIES | words.COPULAS | {"not"}))
+        return not first or bool(texts & (grammar.SAME | grammar.AUXILIARY | {"not"}))
 
     def _keep(self, found: Reading, about: tuple[str, ...]) -> None:
+        """Keeps what a clause says, and what the next may go on about."""
+        self._accuse(found.accused)
+        self.cleared |= found.cleared - found.accused
+        self.vouched |= found.vouched
         if found.subject is not None:
             self.about, self.fresh = found.subject or found.mentioned, self.number
         elif about:
@@ -261,8 +237,8 @@ class _Reader:
 
     def _carried(self, clause: Clause, first: bool) -> tuple[str, ...]:
         """The regions that a clause which names none is about."""
-        if clause.opener in _RELATIVE:
-            single = clause.words[0].text in ("is", "was", "seems", "looks", "makes", "suggests")
+        if clause.opener in grammar.RELATIVE:
+            single = clause.words[0].text in grammar.SINGULAR
             whole = clause.opener == "which" and single and set(self.mentioned) <= {"eyes", "eyebrows"}
             return self.about if whole and self.about else self.mentioned or self.about
         start = [word for word in clause.words[:5] if word.text not in (",", "and")]
@@ -273,16 +249,18 @@ class _Reader:
         if start[0].text == "there" and not first and self.mentioned and len(start) > 1 and not start[1].verb:
             return self.mentioned
         near = self.fresh >= self.number - 1
-        if start[0].text == "something" or (start[0].text == "these" and any("carriers" in one.roles for one in start[1:2])):
+        if start[0].text == "something" or (
+            start[0].text == "these" and any("carriers" in one.roles for one in start[1:2])
+        ):
             return ()
-        if first and near and _several(start) and len(self.gathered) > 1:
+        if first and near and turns.several(start) and len(self.gathered) > 1:
             return self.gathered
-        if any(word.text in _PRONOUNS for word in start[:3]):
+        if any(word.text in grammar.CARRIED for word in start[:3]):
             return self.about if near else ()
         if (
             first
             and near
-            and len(clause.words) <= FRAGMENT
+            and len(clause.words) <= turns.FRAGMENT
             and any(word.claim and "outright" not in word.roles for word in start[:2])
         ):
             return self.about
@@ -293,11 +271,11 @@ class _Reader:
 
     def _like_before(self, clause: Clause, found: Reading) -> None:
         """Gives the regions of a clause without a claim the last one: "the mouth does not", "nor the nose"."""
-        texts = {word.text for word in clause.words}
+        texts = set(clause.texts)
         sign = self.before.sign or 1
-        negated = any(word.negator and word.text not in _SAME for word in clause.words)
+        negated = any(word.negator and word.text not in grammar.SAME for word in clause.words)
         own = any(word.verb for word in clause.words) or clause.opener == "but"
-        denied = negated or (self.before.denied and (bool(texts & _SAME) or not own))
+        denied = negated or (self.before.denied and (bool(texts & grammar.SAME) or not own))
         found.sign, found.denied = sign, denied
         for group in groups(clause.words):
             if group.kind == "except":
@@ -310,7 +288,7 @@ class _Reader:
     def _affirm(self, clause: Clause, about: tuple[str, ...], found: Reading) -> None:
         """Says or denies what was supposed or said before: "… would be round. They are not"; "one is not: the mouth"."""
         found.sign = self.before.sign
-        found.denied = any(word.negator for word in clause.words)
+        found.denied = clause.negated
         found.faulted = (found.sign > 0) != found.denied
         if found.faulted and clause.words[0].text in ("they", "it", "these", "both"):
             found.accused |= set(about)
@@ -323,7 +301,7 @@ class _Reader:
             self.excepted = excepted
             if found.praised and (not found.faulted or (found.sign < 0 and not found.denied)):
                 found.accused |= set(excepted)
-            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (_UNIVERSAL | _ALL):
+            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (grammar.UNIVERSAL | grammar.ALL):
                 found.accused -= set(excepted)
                 self.spared |= set(excepted) if not found.accused else set()
         subject = found.subject if found.subject is not None else about
@@ -341,9 +319,9 @@ class _Reader:
             and clause.words[0].text in ("only", "the")
         ):
             self.spared |= set(subject)
-        if found.faulted and not subject and not excepted and ("restofit" in texts or _whole(clause)):
+        if found.faulted and not subject and not excepted and ("restofit" in texts or turns.whole(clause)):
             self.spared |= {""} | self.cleared
-        if self.pending and texts & _HERE and texts & {"too", "same", "also"} and not named:
+        if self.pending and texts & grammar.HERE and texts & {"too", "same", "also"} and not named:
             self._accuse(self.pending)
 
     def _take_back(self, regions: Sequence[str], since: int) -> None:
@@ -354,56 +332,3 @@ class _Reader:
     def _accuse(self, regions: Sequence[str] | set[str]) -> None:
         for region in regions:
             self.called[region] = self.number
-
-
-def _denies(clause: Clause, found: Reading) -> bool:
-    """Whether what stands behind a colon takes back what stands before it: "activation over the eyes: negligible"."""
-    short = len(clause.words) <= FRAGMENT + 1
-    return (short and found.praised and not found.faulted) or _NONE >= {one.text for one in clause.words}
-
-
-_NONE = words.wordset("no none nil nothing not , found seen detected")
-
-
-def _names_it(clause: Clause) -> bool:
-    """Whether a clause says which region it is: "I think it is the mouth"."""
-    texts = [word.text for word in clause.words]
-    if "it" not in texts or any(word.negator for word in clause.words):
-        return False
-    place = texts.index("it")
-    return set(texts[:place]) <= _OPINION and texts[place + 1 : place + 2] == ["is"]
-
-
-_OPINION = words.wordset("i think believe guess say but that so so i would")
-
-
-def _answers(clause: Clause) -> bool:
-    """Whether a clause is only a pronoun with an auxiliary: "they are not", "it does"."""
-    texts = [word.text for word in clause.words if word.text != ","]
-    return (
-        1 < len(texts) <= FRAGMENT and texts[1] in words.AUXILIARIES | words.COPULAS and texts[-1] in {"not", texts[1]}
-    )
-
-
-def _several(start: Sequence[Word]) -> bool:
-    """Whether a sentence is about all that the one before named: "all above the threshold", "both are blurry"."""
-    after = start[1] if len(start) > 1 else None
-    return start[0].text in ("all", "these") or (
-        start[0].text in ("both", "each") and after is not None and (after.verb or after.text == "of")
-    )
-
-
-def _whole(clause: Clause) -> bool:
-    """Whether a clause speaks of all regions."""
-    for place, word in enumerate(clause.words):
-        if word.text in _ALL:
-            return any(one.text in _FEATURES for one in clause.words[place + 1 : place + 5])
-    return False
-
-
-_FEATURES = words.wordset("region regions feature features part parts area areas")
-
-
-def _generic(clause: Clause) -> bool:
-    """Whether a clause speaks of pictures in general: "since they are often smeared", "because generators tend to …"."""
-    return any("generic" in word.roles for word in clause.words)

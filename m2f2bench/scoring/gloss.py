@@ -39,23 +39,28 @@ class Language:
         return next(english for start, english in self.open if word.startswith(start))
 
 
-@lru_cache(maxsize=1)
-def _held() -> dict[str, dict[str, list[str]]]:
+@lru_cache(maxsize=4)
+def _held(path: Path) -> dict[str, dict[str, list[str]]]:
     import yaml
 
-    held: dict[str, dict[str, list[str]]] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    held: dict[str, dict[str, list[str]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return held
 
 
-@lru_cache(maxsize=1)
-def languages() -> dict[str, Language]:
-    """The languages of `gloss.yaml`, read once."""
-    return {name: _language(name, words) for name, words in _held().items() if name != "en"}
+@lru_cache(maxsize=4)
+def languages(more: Path | None = None) -> dict[str, Language]:
+    """The languages of `gloss.yaml`, read once, with the words of the file `more` before its own."""
+    held = {name: words for name, words in _held(WORDS).items() if name != "en"}
+    for name, listed in (_held(more) if more else {}).items():
+        spelt = {word for words in listed.values() for word in words}
+        own = {english: [word for word in words if word not in spelt] for english, words in held[name].items()}
+        held[name] = {english: [*listed.get(english, []), *own.get(english, [])] for english in {**own, **listed}}
+    return {name: _language(name, words) for name, words in held.items()}
 
 
 @lru_cache(maxsize=1)
 def _english() -> frozenset[str]:
-    return frozenset(_held()["en"]["marks"])
+    return frozenset(_held(WORDS)["en"]["marks"])
 
 
 def _language(name: str, words: dict[str, list[str]]) -> Language:
@@ -87,14 +92,14 @@ def _spelling(word: str, bounded: bool) -> str:
     return rf"(?<![^\W\d_]){plain}{rest}{end}"
 
 
-def in_english(text: str) -> str:
+def in_english(text: str, more: Path | None = None) -> str:
     """A lower-case text with the known words of its language in English; an English text as it is.
 
     The language is that which knows most of the words, where it knows more than English does; Chinese is told by its
-    letters.
+    letters. Words of the file `more` go before those of `gloss.yaml`.
     """
     if _HAN.search(text):
-        return languages()["zh"].put(text)
+        return languages(more)["zh"].put(text)
     words = _LETTERS.findall(text)[:2000]
     if not words:
         return text
@@ -103,4 +108,4 @@ def in_english(text: str) -> str:
         known = sum(language.knows(word) for word in words) if name != "zh" else 0
         if known > most:
             best, most = name, known
-    return languages()[best].put(text) if best else text
+    return languages(more)[best].put(text) if best else text

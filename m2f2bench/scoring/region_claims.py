@@ -1,0 +1,258 @@
+"""What a clause says of regions: which it is about, which it accuses and which it clears."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from . import region_grammar as grammar
+from .region_clauses import Clause
+from .region_groups import Group, groups
+from .region_negation import Claim, claims
+from .region_words import Word
+
+SKIN = "skin"
+_EXPLAINS = re.compile(
+    r"\b(?:due to|caused by|results? (?:of|from)|effect of|explained by|explains|comes? from|stems? from|because of|"
+    r"attribut\w+ to|down to|owing to|put \w+ down to|consequence of|produced by|product of|work of|owed to|reflection of|"
+    r"belongs? to|typical of|thanks to)\b"
+)
+
+
+@dataclass
+class Reading:
+    """What a clause says: of its subject, the regions it accuses and clears, and for the next clause its last claim."""
+
+    subject: tuple[str, ...] | None = None
+    """The regions it is about; empty: about something that is none; None: it names nothing."""
+    mentioned: tuple[str, ...] = ()
+    """The regions that it named last."""
+    accused: set[str] = field(default_factory=set)
+    cleared: set[str] = field(default_factory=set)
+    vouched: set[str] = field(default_factory=set)
+    """Those that it calls real outright."""
+    faulted: bool = False
+    """A claim that accuses, whatever of."""
+    praised: bool = False
+    """A claim that clears, whatever of."""
+    sign: int = 0
+    """The last claim: 1 a fault, -1 a merit, 0 none."""
+    denied: bool = False
+    """Whether the last claim was denied."""
+    bare: bool = False
+    """Nothing but regions, small words and auxiliaries: what was said before goes for these, too."""
+    outright: bool = False
+    listing: bool = False
+
+
+def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[str]) -> Reading:
+    """Reads one clause; `about` are the regions that the one before was about, `praised` those called real outright."""
+    words = _stated(clause.words)
+    named = groups(words)
+    goes_on = bool(about) and _continues(clause, words)
+    primary = None if goes_on else _primary(words, named)
+    told = primary.start if primary else -1 if about and not named else len(words)
+    made = claims(words, told, named) if words else []
+    found = Reading(mentioned=named[-1].regions if named else ())
+    if primary:
+        found.subject = primary.regions
+    elif goes_on:
+        found.subject = about if made else None
+    elif named or _of_something_else(words, clause.opener):
+        found.subject = ()
+    subject = found.subject if found.subject is not None else about
+    found.bare = (
+        bool(named) and not made and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
+    )
+    found.outright, found.listing = (any(role in one.roles for one in words) for role in ("outright", "listing"))
+    excused = bool(made) and _excused(words, made)
+    placing = _Placing(words, named, subject, found, praised)
+    for claim in made:
+        if not (excused and claim.accuses):
+            placing.place(claim)
+    if not subject and not named and found.subject is None and (skin := _surface(words, made)) is not None:
+        (found.accused if skin else found.cleared).add(SKIN)
+    placing.own_faults()
+    if not found.sign and (supposed := clause.words[len(words) + 1 :]):
+        found.sign = next((claim.sign for claim in claims(supposed, 0, ())), 0)
+    return found
+
+
+def _soft(word: Word) -> bool:
+    return not word.claim and word.text.endswith("ly")
+
+
+def _stated(words: Sequence[Word]) -> tuple[Word, ...]:
+    """The words up to what is only supposed: "pores one would expect"."""
+    for place, word in enumerate(words):
+        near = {one.text for one in words[max(0, place - 1) : place + 3]}
+        if word.text in grammar.SUPPOSES and not near & grammar.SAYING:
+            return tuple(words[:place])
+    return tuple(words)
+
+
+def _of_something_else(words: Sequence[Word], opener: str) -> bool:
+    """Whether a clause that names no region is about something that is none."""
+    first = next((one for one in words if one.roles & _NOUNS or one.text in grammar.PERSONAL), None)
+    return first is not None and "elsewhere" in first.roles and not (opener == "whose" and "cast" in first.roles)
+
+
+_NOUNS = frozenset(("elsewhere", "parts", "deeds", "carriers"))
+
+
+def _continues(clause: Clause, words: Sequence[Word]) -> bool:
+    """Whether a clause begins with its verb or predicate, so that it goes on about what the one before was about."""
+    start = next((place for place, one in enumerate(words) if one.text not in grammar.LINKS), None)
+    if start is None:
+        return False
+    first = words[start]
+    if first.claim and clause.opener in ("(", "which", ":", "—"):
+        return start + 1 >= len(words) or words[start + 1].text in grammar.PREPOSITIONS
+    inverted = first.text in grammar.IS and any(one.region for one in words[start + 1 : start + 3])
+    return first.verb and not first.claim and not inverted
+
+
+def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
+    """The group that a clause is about; None where that is nothing or no region ("mismatched beard")."""
+    plain = [group for group in named if group.kind in ("", "likewise") and not _beyond(words, group)]
+    if not plain:
+        return None
+    first = next((group for group in plain if group.kind == ""), plain[0])
+    if first.kind == "" and len(plain) > 1:
+        like = [one for group in plain if group.kind == "likewise" for one in group.regions]
+        first = Group(tuple(dict.fromkeys([*first.regions, *like])), first.start, first.end)
+    others = (place for place in range(first.start) if "elsewhere" in words[place].roles)
+    return first if all(_leads_on(words, place, first) for place in others) else None
+
+
+def _beyond(words: Sequence[Word], group: Group) -> bool:
+    """Whether a clause begins with what lies beyond a region: "above the nose it is blurred"."""
+    before = [one.text for one in words[: group.start] if one.text not in grammar.DETERMINERS]
+    return len(before) == 1 and before[0] in grammar.BEYOND
+
+
+def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
+    """Whether a noun that is no region leads on to the group: "the hair of the brows", "glasses and eyes"."""
+    between = [one.text for one in words[place + 1 : group.start]]
+    if not between or between[0] == "of":
+        return True
+    if between[0] in grammar.PREPOSITIONS and "cast" in words[place].roles:
+        return True
+    if len(between) <= 4 and between[0] in ("and", ",", "or", "nor", "/"):
+        return True
+    inside = any(one.text in grammar.PREPOSITIONS for one in words[max(0, place - 3) : place])
+    return inside and not any(one in grammar.PREPOSITIONS for one in between)
+
+
+@dataclass
+class _Placing:
+    """Gives the claims of a clause to the regions that they are made of."""
+
+    words: Sequence[Word]
+    named: Sequence[Group]
+    subject: tuple[str, ...]
+    found: Reading
+    praised: frozenset[str] | set[str]
+
+    def place(self, claim: Claim) -> None:
+        """Gives one claim to the noun behind it, or to the subject."""
+        found, word = self.found, self.words[claim.place]
+        found.faulted |= claim.accuses
+        found.praised |= not claim.accuses
+        found.sign, found.denied = claim.sign, claim.denied
+        group = self._noun_behind(claim.place)
+        target = self.subject if group is None else group.regions if group.kind in ("", "likewise") else ()
+        real = word.text in grammar.SAYS_REAL
+        if claim.accuses:
+            outright = "outright" in word.roles or (real and claim.denied)
+            found.accused |= {one for one in target if outright or one not in self.praised}
+        else:
+            found.cleared |= set(target)
+            found.vouched |= set(target) if real else set()
+        if claim.sign < 0 and not claim.denied and group is None:
+            others = (one for one in self.named if one.kind == "unlike" or (one.kind == "not" and one.apart))
+            found.accused |= {region for one in others for region in one.regions}
+
+    def _noun_behind(self, place: int) -> Group | None:
+        """The group right behind an adjective: "blurry nose", "mismatched left pupil"."""
+        if self.words[place].text.endswith("ly") or self.words[place].roles & {"fitting", "lacks"}:
+            return None
+        group = next((one for one in self.named if place < one.start <= place + 7), None)
+        if group is None:
+            return None
+        between = [one for one in self.words[place + 1 : group.start] if not _of_parts(one)]
+        plain = len(between) < 4 and not any(one.verb or one.negator or one.text in _CUTS for one in between)
+        joined = len(between) == 2 and between[0].text in ("and", ",") and between[1].claim
+        return group if plain or joined else None
+
+    def own_faults(self) -> None:
+        """Adds the faults of single regions: a curved nose."""
+        for region in self.subject:
+            at = next((place for place, one in enumerate(self.words) if one.fault_of(region)), None)
+            if at is not None and region not in self.praised and not any(one.negator for one in self.words[:at]):
+                self.found.accused.add(region)
+                self.found.faulted = True
+                self.found.sign, self.found.denied = 1, False
+
+
+def _of_parts(word: Word) -> bool:
+    return word.text in ("of", "out", "up") or "parts" in word.roles
+
+
+_CUTS = grammar.PREPOSITIONS | grammar.BREAKS | frozenset(grammar.MARKERS) | {"as", "like", "and", ","}
+
+
+def _surface(words: Sequence[Word], made: Sequence[Claim]) -> bool | None:
+    """Whether stains of the face, or of areas of nothing named, are said (True) or denied (False); None without any."""
+    if not any("carriers" in one.roles for one in words):
+        return None
+    told = [one for one in made if "surface" in words[one.place].roles]
+    return any(one.accuses for one in told) if told else None
+
+
+def _caused(words: Sequence[Word]) -> bool:
+    """Whether a harmless cause is named: "caused by motion"."""
+    text = " ".join(one.text for one in words)
+    cause = _EXPLAINS.search(text)
+    return cause is not None and any("causes" in one.roles for one in words[text.count(" ", 0, cause.start()) :])
+
+
+def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
+    """Whether a clause explains its fault: "the blur is caused by motion", "the asymmetry is perfectly normal"."""
+    faults = [one for one in made if one.accuses and one.sign > 0]
+    if not faults:
+        return False
+    last = faults[-1].place
+    if _caused(words) or any(one.text in ("naturally", "normally") for one in words[last:]) or _believable(words, last):
+        return True
+    copula = next((at for at in range(faults[0].place + 1, len(words)) if words[at].text in grammar.IS), len(words))
+    behind = words[copula:]
+    if not behind or any(one.negator for one in behind) or any(one.text == "asif" for one in words):
+        return False
+    if len(behind) > 1 and behind[1].text in grammar.MERELY and any("causes" in one.roles for one in behind):
+        return True
+    return any(one.merit for one in behind) and not any(one.fault for one in behind)
+
+
+def _believable(words: Sequence[Word], place: int) -> bool:
+    """Whether a fault is joined to what makes it none: "uneven and believable"."""
+    behind = [one.text for one in words[place + 1 : place + 4] if not one.text.endswith("ly")]
+    return len(behind) > 1 and behind[0] in ("and", "but") and behind[1] in grammar.NATURAL
+
+
+def explains(clause: Clause) -> bool:
+    """Whether a clause makes what was said harmless: "but they are simply chapped", "and that is due to the flash"."""
+    words = clause.words
+    if _caused(words):
+        return True
+    copula = next((at for at, one in enumerate(words[:4]) if one.text in grammar.IS), None)
+    behind = words[copula + 1 :] if copula is not None else ()
+    if not behind:
+        return False
+    if behind[0].text in grammar.MERELY and not any(one.fault or one.negator for one in behind):
+        return True
+    if words[0].text in grammar.THESE and behind[0].text in grammar.USUAL:
+        return True
+    denial = next((at for at, one in enumerate(behind) if one.text == "not"), len(behind))
+    return any(one.roles & {"deeds", "outright"} for one in behind[denial:]) or "harmless" in clause.texts

@@ -1,0 +1,71 @@
+"""Turns by which a clause refers to another: answers, ellipses, pronouns for several regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import region_grammar as grammar
+from .region_claims import Reading
+from .region_clauses import Clause
+from .region_words import Word
+
+FRAGMENT = 3
+"""A sentence of so few words without a subject ("Geometrically impossible.") goes on about the one before."""
+
+
+def denies(clause: Clause, found: Reading) -> bool:
+    """Whether what stands behind a colon takes back what stands before it: "activation over the eyes: negligible"."""
+    short = len(clause.words) <= FRAGMENT + 1
+    return (short and found.praised and not found.faulted) or set(clause.texts) <= grammar.NONE
+
+
+def names_it(clause: Clause) -> bool:
+    """Whether a clause says which region it is: "I think it is the mouth"."""
+    texts = clause.texts
+    if "it" not in texts or clause.negated:
+        return False
+    place = texts.index("it")
+    return set(texts[:place]) <= grammar.OPINION and texts[place + 1 : place + 2] == ["is"]
+
+
+def answers(clause: Clause) -> bool:
+    """Whether a clause is only a pronoun with an auxiliary: "they are not", "it does"."""
+    texts = [text for text in clause.texts if text != ","]
+    return 1 < len(texts) <= FRAGMENT and texts[1] in grammar.AUXILIARY and texts[-1] in {"not", texts[1]}
+
+
+def several(start: Sequence[Word]) -> bool:
+    """Whether a sentence is about all that the one before named: "all above the threshold", "both are blurry"."""
+    after = start[1] if len(start) > 1 else None
+    if start[0].text in ("both", "each"):
+        return after is not None and (after.verb or after.text == "of")
+    return start[0].text in ("all", "these")
+
+
+def whole(clause: Clause) -> bool:
+    """Whether a clause speaks of all regions."""
+    for place, word in enumerate(clause.words):
+        if word.text in grammar.ALL:
+            return any(one.text in grammar.FEATURES for one in clause.words[place + 1 : place + 5])
+    return False
+
+
+def generic(clause: Clause) -> bool:
+    """Whether a clause speaks of pictures in general: "since they are often smeared", "generators tend to …"."""
+    return any("generic" in word.roles for word in clause.words)
+
+
+def begins_with_region(clause: Clause) -> bool:
+    """Whether a clause begins with a region, as an item of a list does."""
+    start = next((word for word in clause.words if word.text not in grammar.SIDES), None)
+    return start is not None and start.region != ""
+
+
+def harmless(clause: Clause, found: Reading) -> bool:
+    """Whether a clause gives a harmless reason: "because he was talking"."""
+    return clause.opener == "because" and not found.faulted and any("causes" in one.roles for one in clause.words)
+
+
+def refuses_to_think_so(texts: Sequence[str]) -> bool:
+    """Whether a sentence begins with a no in other words: "I doubt it", "I don't think so"."""
+    return texts[:1] == ["i"] and ("doubt" in texts[:3] or texts[1:5] == ["do", "not", "think", "so"])

@@ -23,7 +23,7 @@ def describe_result(result: Result) -> str:
         return describe_explanation(result)
     groups: dict[str, dict[str, Score]] = {"all": result.metrics}
     if len(result.methods) > 1:
-        groups |= {AVERAGE: result.average, **result.methods}
+        groups |= ({AVERAGE: result.average} if result.average else {}) | result.methods
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
     oracle = bool(result.threshold.get("oracle"))
     lines = [heads]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 KINDS = ("detectors", "datasets", "metrics", "leaderboards")
 CARDS_VARIABLE = "M2F2BENCH_CARDS"
 DATA_VARIABLE = "M2F2BENCH_DATA"
+LONGEST_NAME = 150
+"""Characters of a card's name: file systems allow 255 for a run's folder, which has three names in it."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
 
 
@@ -34,7 +36,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=NAME_PATTERN)
+    name: str = Field(pattern=NAME_PATTERN, max_length=LONGEST_NAME)
     description: str = ""
     _path: Path | None = PrivateAttr(default=None)
     _folder: Path | None = PrivateAttr(default=None)

@@ -16,7 +16,7 @@ from .evidence import Evidence, load_evidence
 from .loading import registered
 from .protocol import resampling
 from .records import Result, Score
-from .results import Stored, read_stored
+from .results import Stored, read_stored, stored_card
 from .runner import run
 from .scorer import score_evidence
 from .scoring.detection import HEADLINES, OVERALL
@@ -130,7 +130,7 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
     results = run(
         detectors=[detector if detector is not None else registered("detectors", result.detector, stored.path)],
         datasets=[dataset if dataset is not None else registered("datasets", result.dataset, stored.path)],
-        protocols=[ProtocolCard.model_validate(result.protocol_card)],
+        protocols=[stored_card(ProtocolCard, result.protocol_card, stored.path)],
         split=result.split,
         limit=limit if isinstance(limit, int) else None,
         out=out,

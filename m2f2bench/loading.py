@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .adapters.base import Adapter
 from .backends.base import Detector, PlainDetector, check_options
 from .cards import (
+    LONGEST_NAME,
     Card,
     DatasetCard,
     DetectorCard,
@@ -264,4 +265,4 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
 def _slug(text: str) -> str:
     """A card's name from any text: letters, digits and `._+-`."""
     kept = "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in text).lstrip("._+-")
-    return kept or "unnamed"
+    return kept[:LONGEST_NAME] or "unnamed"

@@ -1,7 +1,7 @@
 """The form of a result: what type each of its values has, and in which range its numbers are.
 
-A result is data that anybody may have written. `parse_result` is the one way from JSON to a `Result`: what has passed it
-can be shown, ranked, compared and scored without a further look. `unsound` says which of its numbers cannot be.
+A result is data that anybody may have written. `parse_result` is the one way from JSON to a `Result`: what has passed
+it can be shown, ranked, compared and scored without a further look. `unsound` says which of its numbers cannot be.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .cards import DetectorCard, ExplanationCard, ProtocolCard, problem_of
 from .records import Result, Score
 from .scoring.detection import AT_HALF
 from .scoring.scale import SCALES, scale_of
-from .texts import Refused
+from .texts import Refused, told
 
 M = TypeVar("M", bound=BaseModel)
 CLOSE = 1e-9
@@ -209,7 +209,11 @@ def groups(result: Result) -> Iterator[tuple[str, Mapping[str, Score]]]:
 
 
 def unsound(result: Result) -> Iterator[str]:
-    """What cannot be of a result's numbers, a line each: beyond its metric's range, or not in its own interval."""
+    """What cannot be of a result's numbers, a line each: beyond its metric's range, or not in its own interval; also
+    that nothing was judged."""
+    if not result.coverage or not result.statuses.get("ok"):
+        holes = ", ".join(f"{n:,} {told(status)}" for status, n in result.statuses.items())
+        yield f"nothing in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
         for name, score in scores.items():
             if why := wrong(name, score):

@@ -172,13 +172,11 @@ def _loader() -> type[yaml.SafeLoader]:
 
     fast: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class Loader(fast):  # type: ignore[misc, valid-type]
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-            for first, resolvers in fast.yaml_implicit_resolvers.items()
-        }
-
-    return Loader
+    kept = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in fast.yaml_implicit_resolvers.items()
+    }
+    return type("Loader", (fast,), {"yaml_implicit_resolvers": kept})
 
 
 class _Open:

@@ -50,6 +50,8 @@ def validate_result(path: str | Path) -> list[str]:
         result = read_result(file)
     except Refused as error:
         return [f"schema: not a result file: {error}"]
+    if not result.protocol_card:
+        return ["schema: there is no protocol_card, by which its numbers could be held against anything"]
     problems = [*_signature(result), *_numbers(result)]
     if file.name != RESULT and file.stem != expected_name(result):
         problems.append(f"name: the file must be called {expected_name(result)}.json")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
-from ..errors import CardError, DataError, ScoreError
+from ..errors import CardError, DataError, NothingJudged, ScoreError
 from ..fingerprint import frame_digests
 from ..groups import factorize, first_rows
 from ..loading import Dataset, load_dataset, load_explanation, registered
@@ -173,8 +173,15 @@ def gather_answers(
     card: DetectorCard | None = None,
     predicted: Mapping[str, Any] | None = None,
 ) -> AnswerEvidence:
-    """Evidence from answers by question id; `by` are the explainer's fields of the signature."""
+    """Evidence from answers by question id; `by` are the explainer's fields of the signature.
+
+    Raises NothingJudged where no question has an answer.
+    """
     columns = joined(asked.questions, asked.frames, answers)
+    if not (columns.status == "ok").any():
+        who = f"{by['det']} on {asked.dataset.name}"
+        first = [str(getattr(columns, name)[0]) for name in ("question", "status", "message")]
+        raise NothingJudged.of(who, "questions", len(columns), *first)
     bert = "none"
     if "bertscore_f1" in asked.protocol.metrics:
         from ..scoring.text.metrics import bert_identity

@@ -45,6 +45,8 @@ def read_stored(places: Iterable[Path]) -> list[Stored]:
     """The results in files, run folders, and folders of either, in the order of their paths. Raises DataError."""
     stored = []
     for place in places:
+        if not place.exists():
+            raise DataError(f"there is no file or folder '{place}'")
         files = [place] if place.is_file() else sorted(place.rglob(RESULT)) or sorted(place.glob("*.json"))
         if not files:
             raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")

@@ -15,7 +15,7 @@ from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..errors import CardError, DataError, NothingJudged, ScoreError
 from ..fingerprint import frame_digests
 from ..groups import factorize, first_rows
-from ..loading import Dataset, load_dataset, load_explanation, registered
+from ..loading import Dataset, load_dataset, load_explanation, measured_dataset
 from ..protocol import spread_by_method
 from ..records import Answer, Frame, Question, Result, question_digest
 from ..results import stored_at, stored_card
@@ -267,7 +267,7 @@ def _asked_of(
     if result is not None:
         protocol = protocol or stored_card(ExplanationCard, result.protocol_card, place)
         if dataset is None:
-            dataset, split = registered("datasets", result.dataset, place), result.split
+            dataset, split = measured_dataset(result.dataset, place), result.split
         told = result.measured.get("limit")
         limit = told if isinstance(told, int) else None
     if protocol is None:

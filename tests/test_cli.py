@@ -164,7 +164,7 @@ def test_d7_describe_a_class_of_ones_own(cli, one_line, red: str, tmp_path: Path
 
 def test_d7_unknown_names_suggest_no_backends_and_adapters(cli, one_line, tmp_path: Path) -> None:
     line = one_line(cli("run", "-d", "tim", "-s", "synthetic", "--out", tmp_path))
-    assert "unknown detector 'tim'" in line and not {" timm", " m2f2det-explainer"} & set(line.split(","))
+    assert "unknown detector 'tim'" in line and " timm" not in line.split(",")
     line = one_line(cli("run", "-d", "constant", "-s", "fold", "--out", tmp_path))
     assert "unknown dataset 'fold'" in line and "folder" not in line and "hdf5" not in line
     (tmp_path / "mine.py").write_text("class Mine: pass\n")

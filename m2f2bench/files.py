@@ -73,9 +73,7 @@ def make_folder(folder: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> StoreError:
     """The one-line error for a failed write."""
     reason = error.strerror or str(error)
-    return StoreError(
-        f"cannot write '{path}': {reason}; what was written before is kept, and the same command goes on from there"
-    )
+    return StoreError(f"cannot write '{path}': {reason}")
 
 
 def _umask() -> int:

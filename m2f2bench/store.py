@@ -11,13 +11,13 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .errors import ScoreError, StoreError
+from .errors import ScoreError, StoreError, Unanswered
 from .files import cannot_write, make_folder, replacing
 from .records import ANSWER_STATUSES, STATUSES, Answer, Prediction
 from .tables import read_table
@@ -61,6 +61,7 @@ KEY_PARTS = {
     "call": "call (nothing identifies this detector, so that no other run may take up its rows)",
 }
 """The parts of a key in words; versions of packages are named as they are."""
+GOES_ON = "; what was judged before is kept, and the same command goes on from there"
 R = TypeVar("R", Prediction, Answer)
 
 
@@ -135,6 +136,14 @@ class RowStore(Generic[R]):
         self._pending += len(rows)
         self._rows.update((self.of(row), row) for row in rows)
 
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Say of a service that stops answering meanwhile that the rows so far are kept; they are."""
+        try:
+            yield
+        except Unanswered as error:
+            raise Unanswered(f"{error}{GOES_ON}" if self._rows else str(error)) from None
+
     def siblings(self, name: str) -> dict[str, R]:
         """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished.
 
@@ -165,7 +174,7 @@ class RowStore(Generic[R]):
             # What a full disk took of the last batch is cut off again, so that only whole lines stay.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._partial.fileno(), start)
-            raise cannot_write(self.partial, error) from None
+            raise StoreError(f"{cannot_write(self.partial, error)}{GOES_ON}") from None
 
     def _lock(self) -> None:
         try:

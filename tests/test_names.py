@@ -34,7 +34,7 @@ def odd(tmp_path: Path) -> Path:
     """A folder dataset whose own name, methods and files are odd ones."""
     root = os.fsencode(tmp_path) + b"/d\xff ata"
     for k, folder in enumerate((b"real", b"fake/=m\xff", b"fake/[x](y)")):
-        os.makedirs(root + b"/" + folder)
+        Path(os.fsdecode(root + b"/" + folder)).mkdir(parents=True)
         for i, name in enumerate(FILES):
             pixels = np.full((16, 16, 3), 60 + 40 * k + i, np.uint8)
             Image.fromarray(pixels).save(os.fsdecode(root + b"/" + folder + b"/" + name))
@@ -173,7 +173,7 @@ def test_e7_names_of_ones_own_objects(squares: Path, tmp_path: Path, monkeypatch
 
     for name in ("../x", "a\nb", "", "..", "\x00", "\ud800", "x" * 10_000, 3, "a/b"):
         monkeypatch.setattr(Named, "name", name, raising=False)
-        with pytest.raises(CardError, match="detector .*Named: key 'name'"):
+        with pytest.raises(CardError, match=r"detector .*Named: key 'name'"):
             m2f2bench.run(detectors=Named(), datasets=str(squares), out=tmp_path / "o")
         adapter = load_dataset(str(squares)).adapter
         adapter.name = name

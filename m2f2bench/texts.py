@@ -229,7 +229,7 @@ def _check_events(text: str) -> None:
             raise Refused(f"line {line}: it has more than {MOST_NODES:,} values, with all that its aliases stand for")
 
     for event in yaml.parse(text, Loader=_loader()):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise Refused(f"line {line}: the alias {told(event.anchor)} stands for nothing that is whole before it")

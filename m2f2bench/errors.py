@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 from collections.abc import Iterable
 
@@ -28,12 +29,26 @@ class DetectorError(M2F2BenchError):
     """A detector that cannot be built, trained or run, or whose scores are not probabilities."""
 
 
+class Unanswered(DetectorError):
+    """A service that does not answer any more, in the middle of a run: what was judged before holds."""
+
+
 class ScoreError(M2F2BenchError):
     """Rows that cannot be scored: a missing column, an unknown label, a duplicate frame."""
 
 
 class StoreError(M2F2BenchError):
     """An output folder that cannot be written, is in use, or holds another run's predictions."""
+
+
+class NothingJudged(M2F2BenchError):
+    """A run in which nothing at all could be judged: no frame, no picture, no question. It has no result."""
+
+    @classmethod
+    def of(cls, who: str, what: str, n: int, first: str, status: str, reason: str = "") -> NothingJudged:
+        """`who` could judge none of `n` frames or questions (`what`); the `first` with its status and the reason."""
+        why = f"{status}: {reason}" if reason else status
+        return cls(f"{who}: none of {n:,} {what} could be judged, first '{first}' ({why})")
 
 
 class CheckFailed(M2F2BenchError):
@@ -55,12 +70,16 @@ class FrameError(M2F2BenchError):
 
 LISTED = 40
 """Names that a message lists at most."""
+MATCHED, LONGEST = 2000, 300
+"""Names that another one is held against, those beside it in the alphabet; and characters of one that is."""
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, else the list of what is known."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.55)
+    first = max(0, bisect.bisect(names, name) - MATCHED // 2)
+    around = names[first : first + MATCHED] if len(names) > MATCHED else names
+    close = difflib.get_close_matches(name, around, n=2, cutoff=0.55) if len(name) <= LONGEST else []
     if close:
         return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StoreError
+from .texts import in_utf8, is_text
 
 
 @contextlib.contextmanager
@@ -39,12 +40,17 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(in_utf8(text), encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file atomically, indented, NaN refused."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file atomically, indented, NaN refused. What UTF-8 cannot say in a text stands as an escape."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # The escape's own backslash stands twice in JSON: read again it is a text, not half of a surrogate pair.
+    write_text(
+        path,
+        text if is_text(text) else "".join(in_utf8(c).replace("\\", "\\\\") if not is_text(c) else c for c in text),
+    )
 
 
 def sha256(path: Path) -> str:
@@ -67,9 +73,7 @@ def make_folder(folder: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> StoreError:
     """The one-line error for a failed write."""
     reason = error.strerror or str(error)
-    return StoreError(
-        f"cannot write '{path}': {reason}; what was written before is kept, and the same command goes on from there"
-    )
+    return StoreError(f"cannot write '{path}': {reason}")
 
 
 def _umask() -> int:

@@ -20,7 +20,7 @@ from .errors import DataError, DetectorError, M2F2BenchError, first_line
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
-from .localization import CONTROLS
+from .localization import CONTROLS, refuse_nothing
 from .perturbation import CURVES, REFERENCE, Faithfulness, TestedFrame, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
@@ -126,6 +126,7 @@ def faithfulness(
                 tester.test(batch, advance)
     finally:
         loaded.adapter.close()
+    refuse_nothing(mapper.name, rows)
     told = {"steps": steps, "area": area, "blur": BLUR}
     more: dict[str, Any] = {
         "by": by,
@@ -234,7 +235,7 @@ class _Tester:
             raise ValueError("a score is not finite")
         if values.min() < 0.0 or values.max() > 1.0:
             raise DetectorError(
-                f"detector '{self.mapper.name}' gave scores from {values.min():g} to {values.max():g} for '{frame}' "
+                f"detector '{self.mapper.name}' gave scores from {values.min()} to {values.max()} for '{frame}' "
                 f"with pixels replaced: a score is P(fake) in [0, 1]"
             )
         return [float(value) for value in values]

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from ..errors import DetectorError, first_line
+from ..errors import DetectorError, Unanswered, first_line
 from .endpoint import LONGEST_WAIT, Completion, Pace, backoff, read_completion, retry_after
 
 IN_A_ROW = 20
@@ -134,10 +134,7 @@ class Caller:
         status, code = error.status_code, str(error.code or "")
         reason = f"status {status}: {self._told(error)}"
         if code == "insufficient_quota":
-            raise DetectorError(
-                f"detector '{self.name}': {self.url} has no credit left for this key ({reason}); what was answered is "
-                f"kept, and the same command goes on from there"
-            )
+            raise Unanswered(f"detector '{self.name}': {self.url} has no credit left for this key ({reason})")
         if code in WITHHELD:
             raise Withheld(f"held back by the server: {reason}")
         if status >= 500 or status in PASSING:
@@ -179,9 +176,9 @@ class Caller:
                 return
             self._failures = 0  # whoever catches this and goes on gets as many again
         self.stop.set()
-        raise DetectorError(
+        raise Unanswered(
             f"detector '{self.name}': {IN_A_ROW} questions in a row without an answer from {self.url}, the last with "
-            f"{reason}; what was answered is kept, and the same command goes on from there"
+            f"{reason}"
         )
 
     def _wait(self, seconds: float) -> None:

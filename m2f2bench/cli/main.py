@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
@@ -10,6 +11,7 @@ import typer
 from ..errors import M2F2BenchError
 from ..version import __version__
 from . import audit, catalogue, gate, judge, lab, plot, report
+from .common import one_line
 
 app = typer.Typer(
     name="m2f2bench",
@@ -53,20 +55,34 @@ def _root(
     pass
 
 
+class _Formatter(logging.Formatter):
+    """Messages in one line each, without what a terminal would take for a command."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
+
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal may know less than the names that it is to show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     messages = logging.StreamHandler(sys.stderr)
-    messages.setFormatter(logging.Formatter("m2f2bench: %(message)s"))
+    messages.setFormatter(_Formatter("m2f2bench: %(message)s"))
     logger = logging.getLogger("m2f2bench")
     logger.addHandler(messages)
     logger.setLevel(logging.INFO)
     try:
         app()
     except M2F2BenchError as error:
-        print(f"m2f2bench: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"m2f2bench: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a name that is too long, a folder that may not be read, a link to itself
+        where = f"'{error.filename}': " if error.filename is not None else ""
+        print(f"m2f2bench: {one_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        sys.exit(2)
     finally:
         logger.removeHandler(messages)

@@ -153,7 +153,7 @@ def _checked(name: str, item: _Loaded, value: float) -> float | tuple[str, str]:
         return ("error", f"the detector gave {value} instead of a probability")
     if not 0.0 <= value <= 1.0:
         raise DetectorError(
-            f"detector '{name}' gave {value:g} for frame '{item.frame.id}': a score is P(fake) in [0, 1]; "
+            f"detector '{name}' gave {value!r} for frame '{item.frame.id}': a score is P(fake) in [0, 1]; "
             f"apply a sigmoid or softmax"
         )
     return value

@@ -78,6 +78,8 @@ class Case:
     code: tuple[str, ...] = ()
     torch: bool = False
     """Whether torch is loaded before."""
+    noise: str = ""
+    """What lines on stderr begin with that a library in C writes there, and that nobody can keep from it."""
 
 
 def refused(outcome: Outcome, *, says: str = "") -> str:
@@ -107,6 +109,7 @@ def works(outcome: Outcome) -> str:
 def problems(case: Case, outcome: Outcome) -> list[str]:
     """What a case shows that none may show."""
     lines = [line for line in outcome.err.splitlines() if line.strip()]
+    lines = [line for line in lines if not (case.noise and line.startswith(case.noise))]
     found = {
         f"it ran over {SECONDS:g} s": outcome.seconds > SECONDS,
         f"it took {outcome.peak:.0f} MB": outcome.peak > MEMORY,

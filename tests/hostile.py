@@ -122,7 +122,10 @@ def problems(case: Case, outcome: Outcome) -> list[str]:
         "an endless line of error": any(len(line) > LONGEST for line in lines),
     }
     told = [what for what, there in found.items() if there]
-    return told or [why for why in [case.check(outcome)] if why]
+    try:
+        return told or [why for why in [case.check(outcome)] if why]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        return [f"the output cannot be read: {error!r}: {outcome.out[:300]!r}"]
 
 
 def put(name: str, content: bytes | str | Callable[[], bytes | str]) -> Draw:

@@ -215,8 +215,12 @@ def carry_out(waiting: list[tuple[Path, Case]]) -> None:
 
 def main() -> None:
     base = Path(sys.argv[1])
-    os.environ["M2F2BENCH_CACHE"] = str(base / "cache")
     load()
+    from m2f2bench.memo import CACHE_VARIABLE, cache_folder
+
+    (base / "cache").mkdir()
+    (base / "cache" / "synthetic").symlink_to(cache_folder() / "synthetic")  # faces that the other tests need as well
+    os.environ[CACHE_VARIABLE] = str(base / "cache")
     make_materials(base / "materials")
     wanted = json.loads((base / "wanted.json").read_text())
     tables = {table: {case.name: case for case in hostile.cases_of(table)} for table in dict.fromkeys(t for t, _ in wanted)}

@@ -13,7 +13,7 @@ from .auditing import contents, duplicates, questions, shortcuts
 from .auditing.facts import Facts, gather, memo_path
 from .auditing.report import Audit, Finding, Section, by_severity
 from .cards import DatasetCard
-from .errors import DataError
+from .errors import DataError, NothingJudged
 from .errors import near as near_name
 from .loading import Dataset, load_dataset
 from .memo import Memo
@@ -64,6 +64,10 @@ def audit(
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
     try:
         facts = _facts(loaded, wanted, workers)
+        if all(one.pixels is None for one in facts):
+            first = facts[0]
+            told = (first.frame.id, first.status, first.reason)
+            raise NothingJudged.of(f"audit of {loaded.name}", "frames", len(facts), *told)
         asked = questions.of_dataset(loaded.adapter, list(listed), kinds, seed, resamples)
     finally:
         loaded.adapter.close()

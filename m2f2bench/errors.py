@@ -36,6 +36,16 @@ class StoreError(M2F2BenchError):
     """An output folder that cannot be written, is in use, or holds another run's predictions."""
 
 
+class NothingJudged(M2F2BenchError):
+    """A run in which nothing at all could be judged: no frame, no picture, no question. It has no result."""
+
+    @classmethod
+    def of(cls, who: str, what: str, n: int, first: str, status: str, reason: str = "") -> NothingJudged:
+        """`who` could judge none of `n` frames or questions (`what`); the `first` with its status and the reason."""
+        why = f"{status}: {reason}" if reason else status
+        return cls(f"{who}: none of {n:,} {what} could be judged, first '{first}' ({why})")
+
+
 class CheckFailed(M2F2BenchError):
     """A check that was carried out and did not pass (as opposed to a mistake in its use)."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
-from .errors import ScoreError, near
+from .errors import NothingJudged, ScoreError, near
 from .fingerprint import frame_digests
 from .loading import Dataset, load_dataset, load_protocol
 from .protocol import plan_frames
@@ -91,9 +91,12 @@ class Origin:
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
     """Evidence from rows; `validation` are those that the threshold is picked on, where the protocol picks it there.
 
-    Raises ScoreError where they are needed and missing, or without a class.
+    Raises ScoreError where they are needed and missing, or without a class; NothingJudged where no row has a score.
     """
     rows = rows.ordered()
+    if not (rows.status == "ok").any():
+        who = f"{origin.by['det']} on {origin.data}"
+        raise NothingJudged.of(who, "frames", len(rows), str(rows.frame[0]), str(rows.status[0]))
     cut, threshold, hashed = _cut(protocol, validation)
     codes, by = clusters(rows, protocol.bootstrap.cluster)
     pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())

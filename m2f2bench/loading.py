@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .adapters.base import Adapter
 from .backends.base import Detector, PlainDetector, check_options
 from .cards import (
+    LONGEST_NAME,
     Card,
     DatasetCard,
     DetectorCard,
@@ -23,11 +24,13 @@ from .cards import (
 from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .records import Frame, Question
 from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
+from .texts import told
 
 if TYPE_CHECKING:
     from .records import Image
 
 CARD_SUFFIXES = (".yaml", ".yml")
+MANIFESTS = (".csv", ".jsonl")
 
 
 @dataclass
@@ -77,6 +80,8 @@ def resolve_card(kind: str, reference: str) -> Card:
     if found is not None:
         return read_card(kind, found)
     path = Path(reference).expanduser()
+    if path.suffix == ".py" and path.is_file():
+        raise CardError(f"'{reference}' is code: name its class too, {reference}:CLASS")
     if (path / "card.yaml").is_file():
         return read_card(kind, path / "card.yaml")
     if path.is_file():
@@ -91,20 +96,34 @@ def _singular(kind: str) -> str:
     return "protocol" if kind == "metrics" else kind[:-1]
 
 
-def registered(kind: str, name: str, place: object) -> str:
+def registered(kind: str, name: str, place: object, hint: str = "") -> str:
     """The name that a result at `place` gives a detector or a dataset (`kind` as a folder of cards), if it is one of a
     card or is registered.
 
-    A result is data: no file that it names is loaded or executed. Raises CardError.
+    A result is data: no file that it names is loaded or executed. `hint` is what to give in its place. Raises
+    CardError.
     """
     known = BACKENDS if kind == "detectors" else ADAPTERS
     if find_card(kind, name) is not None or name in known.names():
         return name
-    what = _singular(kind)
+    what, option = _singular(kind), {"detectors": "-d", "datasets": "-s"}[kind]
     raise CardError(
-        f"'{place}' names the {what} '{name}', which is no card and not registered; a result is data, nothing that it "
-        f"names is loaded: give the {what} yourself"
+        f"'{place}' names the {what} {told(name)}, which is no card and not registered; a result is data, and nothing "
+        f"that it names is loaded: give {option} {hint or what.upper()}"
     )
+
+
+def measured_dataset(name: str, place: Path) -> str | DatasetCard:
+    """The dataset that a result at `place` names: a card's or registered name, or a plain folder or manifest so called
+    in the current folder or beside the result, which is data too. Raises CardError as `registered` does.
+    """
+    if find_card("datasets", name) is None and name not in ADAPTERS.names() and _slug(name) == name:
+        for folder in (Path.cwd(), place.parent, place.parent.parent):
+            for ending in ("", *MANIFESTS):
+                plain = _plain_folder_card(str(folder / f"{name}{ending}"))
+                if plain is not None and plain.name == name:
+                    return plain
+    return registered("datasets", name, place)
 
 
 def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
@@ -227,7 +246,7 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
         return None
     if path.is_dir() and not (path / "card.yaml").is_file():
         return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=".").placed(path.resolve())
-    if path.suffix in (".csv", ".jsonl") and path.is_file():
+    if path.suffix in MANIFESTS and path.is_file():
         options = {"manifest": path.resolve().name}
         card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)
         return card.placed(path.resolve().parent)
@@ -251,7 +270,9 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
             card = resolve_card(kind, reference)
         except CardError as error:
             if str(error).startswith("unknown "):
-                known = [*(p.stem for p in iter_cards(kind)), *registry.names()]
+                # Names of our own classes are none of detectors or datasets: without a card they can do nothing.
+                own = [name for name in registry.names() if name not in registry.builtin]
+                known = [*(p.stem for p in iter_cards(kind)), *own]
                 raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}") from None
             raise
     name = getattr(card, key)
@@ -264,4 +285,4 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
 def _slug(text: str) -> str:
     """A card's name from any text: letters, digits and `._+-`."""
     kept = "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in text).lstrip("._+-")
-    return kept or "unnamed"
+    return kept[:LONGEST_NAME] or "unnamed"

@@ -14,7 +14,7 @@ from .errors import DataError
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
-from .localization import Localization, MappedFrame, summarise
+from .localization import Localization, MappedFrame, refuse_nothing, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
@@ -60,6 +60,7 @@ def localize(
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
         loaded.adapter.close()
+    refuse_nothing(mapper.name, rows)
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
 
 

@@ -8,7 +8,6 @@ so that two files of one name have two maps, and the same file always has the sa
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import StoreError
 from .files import make_folder, replacing, write_json
 from .plotting.overlay import SCALES, Panel, draw_overlays
+from .texts import read_json
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ class OverlayFolder:
         if not path.exists():
             return {}
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
             known = dict(found["maps"])
             by = {key: found[key] for key in self.by}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             raise StoreError(f"'{path}' is not an index of heat maps: give another folder, or move it away") from None
         if by != self.by:
             other = "with other weights" if by["detector"] == self.name else f"of detector '{by['detector']}'"

@@ -20,7 +20,7 @@ from .errors import DataError, DetectorError, M2F2BenchError, first_line
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
-from .localization import CONTROLS
+from .localization import CONTROLS, refuse_nothing
 from .perturbation import CURVES, REFERENCE, Faithfulness, TestedFrame, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
@@ -126,6 +126,7 @@ def faithfulness(
                 tester.test(batch, advance)
     finally:
         loaded.adapter.close()
+    refuse_nothing(mapper.name, rows)
     told = {"steps": steps, "area": area, "blur": BLUR}
     more: dict[str, Any] = {
         "by": by,

@@ -4,7 +4,7 @@ gives them."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from .adapters.entries import natural
 from .adapters.images import IMAGE_SUFFIXES, read_image
 from .adapters.video import VIDEO_SUFFIXES, Video, read_video
 from .engines import local
-from .errors import DataError, FrameError
+from .errors import DataError, FrameError, NothingJudged
 from .loading import load_detector
 from .progress import progress_bar
 from .protocol import pick, spread
@@ -99,7 +99,7 @@ def predict_paths(
     where it cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status`, `frames` (how many were
     judged), `frames_readable` and `frames_promised` (of a video: how many can be decoded, and how many its container
     says that it has; where some are missing `message` and a warning say so), `message`, and `heatmap`. Raises DataError
-    for a path that is not there or holds nothing to judge.
+    for a path that is not there or holds nothing to judge, NothingJudged where none of the files can be judged.
 
     With `heatmaps` an overlay is drawn for each judged file into that folder (see `overlays`; of a video DRAWN of the
     judged frames) and `heatmap` is its path, None where there is none. `heatmap_scale` is `fixed` (colours from 0 to 1)
@@ -126,7 +126,16 @@ def predict_paths(
     finally:
         if overlays:
             overlays.folder.close()
+    _refuse_nothing(loaded.card.name, found)
     return [_summary(str(file), found[str(file)], interviewer) for file in files]
+
+
+def _refuse_nothing(detector: str, found: Mapping[str, _Judged]) -> None:
+    """Raise NothingJudged where no file has a score, nor an answer."""
+    rows = [row for judged in found.values() for row in (*judged.rows, *(judged.answers or ()))]
+    if not any(row.status == "ok" for row in rows):
+        first = next(row for row in rows if row.status != "ok")
+        raise NothingJudged.of(detector, "files", len(found), first.frame, first.status, first.message)
 
 
 @dataclass

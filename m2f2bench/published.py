@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from .cards import card_folders, validate
 from .errors import CardError
+from .texts import Refused, read_yaml
 
 PUBLISHED = "published.yaml"
 
@@ -62,9 +62,9 @@ def load_published() -> list[Figure]:
         if not path.is_file():
             continue
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise CardError(f"'{path}' cannot be read: {' '.join(str(error).split())}") from None
+            data = read_yaml(path)
+        except Refused as error:
+            raise CardError(f"published figures '{path}' cannot be read: {error}") from None
         for source in validate(_File, data, f"published figures '{path}'").sources:
             figures += _figures(source)
     return list(dict.fromkeys(figures))

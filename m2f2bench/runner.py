@@ -13,7 +13,7 @@ from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .engines.answers import refuse_mute
-from .errors import CardError, near
+from .errors import CardError, NothingJudged, near
 from .evidence import Origin, gather
 from .explaining.evidence import Asked, ask
 from .exporter import check_export
@@ -22,7 +22,7 @@ from .keys import Judge, identify_judge, row_key
 from .loading import Dataset, any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
 from .progress import progress_bar
 from .protocol import plan_frames
-from .records import Frame, Result
+from .records import Frame, Prediction, Result
 from .results import VALIDATION_SUFFIX, read_stored, run_name
 from .resuming import current_rows
 from .scorer import score_evidence
@@ -110,7 +110,8 @@ def run(
     them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
     with nothing named it is `quickstart`. Under an explanation protocol the detectors are asked its questions, and the
     controls' answers stand beside theirs. A run that was cut off goes on where it stopped: what is on disk is not
-    predicted again. With `export` answers are written in another form too, see `exporter.FORMS`. Raises M2F2BenchError.
+    predicted again. With `export` answers are written in another form too, see `exporter.FORMS`. Raises M2F2BenchError,
+    NothingJudged for a run in which nothing could be judged, once all others are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     if suite is None and not chosen and not places:
@@ -137,6 +138,7 @@ def run(
     results = Results(card=card)
     controls = [answerer.run_controls(one, folder, export=export) for one in asked]
     seen: set[str] = set()
+    failed: list[NothingJudged] = []
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
         if detector.card.name in seen:
@@ -144,16 +146,32 @@ def run(
         seen.add(detector.card.name)
         judge = identify_judge(detector)
         for plan in plans:
-            result = run_one(judge, plan, folder, batch_size, workers)
+            try:
+                result = run_one(judge, plan, folder, batch_size, workers)
+            except NothingJudged as error:
+                failed.append(error)
+                continue
             results.add(result, folder / plan.folder(judge.name))
         for one, beside in zip(asked, controls, strict=True):
             known = [result for result, _ in beside]
-            results.add_all(answerer.run_explainer(judge, one, folder, known, batch_size, workers, export))
+            try:
+                results.add_all(answerer.run_explainer(judge, one, folder, known, batch_size, workers, export))
+            except NothingJudged as error:
+                failed.append(error)
     for beside in controls:
         results.add_all(beside)
     for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
         dataset.adapter.close()
+    _refuse_failed(failed, results, folder)
     return results
+
+
+def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Path) -> None:
+    """Raise the first run's error that judged nothing, once all others are written."""
+    if failed:
+        more = f" (and {len(failed) - 1} more such runs)" if len(failed) > 1 else ""
+        kept = f"; the other results are in '{folder}'" if results else ""
+        raise NothingJudged(f"{failed[0]}{more}{kept}")
 
 
 def _as_list(given: Any) -> list[Any]:
@@ -312,10 +330,13 @@ def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: i
     return from_predictions(finished)
 
 
-def _warn(name: str, rows: Sequence[Any]) -> None:
+def _warn(name: str, rows: Sequence[Prediction]) -> None:
+    """Say how many frames have no score. Raises NothingJudged where none has one."""
     failed = [row for row in rows if row.status != "ok"]
     if failed:
         first = failed[0]
+        if len(failed) == len(rows):
+            raise NothingJudged.of(name, "frames", len(rows), first.frame, first.status, first.message)
         log.warning(
             "%s: %d of %d frames have no score, first '%s' (%s: %s)",
             name,

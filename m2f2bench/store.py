@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from .errors import ScoreError, StoreError
 from .files import cannot_write, make_folder, replacing
 from .records import ANSWER_STATUSES, STATUSES, Answer, Prediction
+from .texts import parse_json, told
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from typing_extensions import Self
 
 PREDICTIONS = "predictions.parquet"
@@ -37,6 +39,8 @@ NUMBERS = {
     "cost": "double",
 }
 """Types of the columns that are no text."""
+NULLS = ("score", "seconds", "tokens_in", "tokens_out", "cost")
+"""Columns that may be empty."""
 USAGE = ("seconds", "tokens_in", "tokens_out", "cost")
 """Columns that answers written by 0.4 and before lack."""
 ASKED = ("wording", "digest", "stamp")
@@ -190,9 +194,11 @@ class RowStore(Generic[R]):
                         self._check_key(data["key"], path)
                     else:
                         row = self.row(**data)
+                        if _untyped(row) or _problem(row):
+                            break
                         self._rows[self.of(row)] = row  # type: ignore[arg-type, assignment]
                         self._pending += 1
-                except (ValueError, TypeError, KeyError):
+                except (ValueError, TypeError, KeyError, RecursionError):
                     if number == 0:
                         raise StoreError(f"'{path}' is not a predictions file of m2f2bench: remove it") from None
                     break
@@ -292,7 +298,7 @@ def read_key(path: Path) -> dict[str, str]:
     except (OSError, pa.ArrowException) as error:
         raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
     try:
-        found = json.loads(metadata.get(KEY, b"{}"))
+        found = parse_json(metadata.get(KEY, b"{}").decode())
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -300,15 +306,50 @@ def read_key(path: Path) -> dict[str, str]:
 
 def read_parquet(path: Path) -> list[Prediction]:
     """The rows of one of our own `predictions.parquet` files. Raises ScoreError in one line."""
-    return _read(path, Prediction, optional=("picture", "stamp"), statuses=STATUSES, what="frame")  # added by 0.2, 0.6
+    return _read(path, Prediction, optional=("picture", "stamp"), what="frame")  # added by 0.2, 0.6
 
 
 def read_answers(path: Path) -> list[Answer]:
     """The rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
-    return _read(path, Answer, optional=(*USAGE, *ASKED), statuses=ANSWER_STATUSES, what="question")
+    return _read(path, Answer, optional=(*USAGE, *ASKED), what="question")
 
 
-def _read(path: Path, row: type[R], optional: Sequence[str], statuses: Sequence[str], what: str) -> list[R]:
+def _untyped(row: Prediction | Answer) -> bool:
+    """Whether a row of JSON has something else than a text or a number where one belongs."""
+    for field in dataclasses.fields(row):
+        value, kind = getattr(row, field.name), NUMBERS.get(field.name, "string")
+        wanted = {"string": str, "double": (int, float)}.get(kind, int)
+        if not (value is None and field.name in NULLS) and (not isinstance(value, wanted) or isinstance(value, bool)):
+            return True
+    return False
+
+
+def _problem(row: Prediction | Answer) -> str:
+    """What is wrong with a row's status or score; empty for a sound one."""
+    if row.status not in (STATUSES if isinstance(row, Prediction) else ANSWER_STATUSES):
+        return f"has the unknown status {told(row.status)}"
+    if row.score is not None and not 0.0 <= row.score <= 1.0:
+        return f"has the score {row.score:.9g}, and P(fake) in [0, 1] is wanted"
+    lacks = isinstance(row, Prediction) and row.status == "ok" and row.score is None
+    return "is ok and has no score" if lacks else ""
+
+
+def _typed(table: pa.Table, path: Path, nulls: Sequence[str]) -> pa.Table:
+    """The table with its columns as `write_parquet` writes them. Raises ScoreError for what is of another type."""
+    import pyarrow as pa
+
+    for i, name in enumerate(table.column_names):
+        column, kind = table.column(name), NUMBERS.get(name, "string")
+        try:
+            table = table.set_column(i, name, column.cast(pa.type_for_alias(kind)))
+        except pa.ArrowException:
+            raise ScoreError(f"'{path}': its column {name} is of type {column.type}, not {kind}") from None
+        if column.null_count and name not in nulls:
+            raise ScoreError(f"'{path}': its column {name} has {column.null_count} empty cells")
+    return table
+
+
+def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[R]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -320,8 +361,9 @@ def _read(path: Path, row: type[R], optional: Sequence[str], statuses: Sequence[
     missing = [name for name in columns if name not in table.column_names and name not in optional]
     if missing:
         raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not {what}s' rows of m2f2bench")
-    rows = [row(**one) for one in table.select([c for c in columns if c in table.column_names]).to_pylist()]
-    bad = next((one for one in rows if one.status not in statuses), None)
-    if bad is not None:
-        raise ScoreError(f"'{path}': {what} '{getattr(bad, what)}' has the unknown status '{bad.status}'")
+    table = _typed(table.select([c for c in columns if c in table.column_names]), path, (*NULLS, "text"))
+    rows = [row(**one) for one in table.to_pylist()]
+    for one in rows:
+        if problem := _problem(one):
+            raise ScoreError(f"'{path}': {what} {told(getattr(one, what))} {problem}")
     return rows

@@ -14,7 +14,7 @@ import yaml
 from .adapters.base import Adapter
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
-from .errors import DataError, DetectorError, first_line, near
+from .errors import DataError, DetectorError, near
 from .files import make_folder, replacing, write_json, write_text
 from .fingerprint import frame_digests
 from .identity import UNKNOWN, identify
@@ -28,6 +28,7 @@ from .scoring.delong import auc_or_none
 from .settings import StageSettings, TrainingSettings
 from .signature import versions
 from .sources import Unidentified
+from .texts import Refused, read_json
 from .training.job import FitReport, Talk, TrainingJob
 from .training.processes import agreed, is_main_process, join, together
 from .version import __version__
@@ -264,9 +265,10 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
     if not path.is_file():
         return False
     try:
-        held = json.loads(path.read_text(encoding="utf-8")).get("identity")
-    except (OSError, ValueError, AttributeError) as error:
-        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; give another --out, or remove it") from None
+        record = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; give another --out, or remove it") from None
+    held = record.get("identity") if isinstance(record, dict) else None
     if held != identity:
         raise DetectorError(
             f"'{folder}' holds a training with another card, seed, dataset or version: give another --out, or remove it"

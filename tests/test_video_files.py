@@ -17,7 +17,7 @@ import pytest
 
 from m2f2bench.adapters import video
 from m2f2bench.adapters.video import read_video
-from m2f2bench.errors import FrameError
+from m2f2bench.errors import FrameError, NothingJudged
 from m2f2bench.predictor import predict_paths
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "05"
@@ -149,10 +149,14 @@ def test_a10_what_is_missing_from_the_cases_is_told(name: str, readable: int, ca
 
 @needs_cases
 @pytest.mark.parametrize(("name", "holds"), [("audio_only.mp4", "audio"), ("cut.mp4", "data")])
-def test_a10_cases_without_pictures_are_one_clear_line(name: str, holds: str) -> None:
-    (row,) = predict_paths([CASES / name], Bright())
+def test_a10_cases_without_pictures_are_one_clear_line(name: str, holds: str, tmp_path: Path) -> None:
+    why = f"not a readable video: it holds {holds} and no pictures; it is sound alone or cut short"
+    with pytest.raises(NothingJudged, match=f"none of 1 files could be judged, first .*unreadable: {why}"):
+        predict_paths([CASES / name], Bright())
+    whole = write(tmp_path / "a.mkv", 5)
+    row, _ = predict_paths([CASES / name, whole], Bright())
     assert row["status"] == "unreadable" and row["score"] is None and row["frames_readable"] is None
-    assert row["message"] == (f"not a readable video: it holds {holds} and no pictures; it is sound alone or cut short")
+    assert row["message"] == why
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.mov"])

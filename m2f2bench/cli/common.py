@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..settings import DEVICES
+
 CardsOption = Annotated[
     str | None,
     typer.Option("--cards", metavar="DIR", help="Folder with detectors/, datasets/, metrics/ of your own."),
@@ -17,7 +19,7 @@ DataOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]
 
 
 def settle(cards: str | None = None, data: str | None = None) -> None:

@@ -52,5 +52,8 @@ def read_draws(path: Path) -> dict[str, dict[str, Floats]]:
         group, bar, name = column.partition("|")
         if not bar:
             raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not named GROUP|METRIC")
-        found.setdefault(group, {})[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
+        try:
+            found.setdefault(group, {})[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not of numbers") from None
     return found

@@ -9,7 +9,7 @@ from .. import markdown
 from ..records import Result, Score
 from ..signature import place_of
 from .table import EXPLANATION_HEADLINES, title
-from .text import clusters_line, coverage, holes_line, reasons, shown
+from .text import clusters_line, coverage, few_line, holes_line, reasons, shown
 
 
 def describe_explanation(result: Result) -> str:
@@ -18,7 +18,7 @@ def describe_explanation(result: Result) -> str:
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
     rows = [[title(name), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
     text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
-    text += f"{markdown.table([heads, *rows])}\n"
+    text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
     for what, found in (("region", result.regions), ("manipulation", result.methods)):
         names = [name for name in EXPLANATION_HEADLINES if any(_has(scores, name) for scores in found.values())]
         if len(found) < 2 or not names:

@@ -12,7 +12,7 @@ from ..scoring.paired import Difference, p_text
 from ..signature import place_of
 from .explained import describe_explanation
 from .table import title
-from .text import clusters_line, coverage, holes_line, reasons, shown
+from .text import clusters_line, coverage, few_line, holes_line, reasons, shown
 
 ORACLE = "oracle threshold"
 
@@ -23,7 +23,7 @@ def describe_result(result: Result) -> str:
         return describe_explanation(result)
     groups: dict[str, dict[str, Score]] = {"all": result.metrics}
     if len(result.methods) > 1:
-        groups |= {AVERAGE: result.average, **result.methods}
+        groups |= ({AVERAGE: result.average} if result.average else {}) | result.methods
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
     oracle = bool(result.threshold.get("oracle"))
     lines = [heads]
@@ -31,7 +31,7 @@ def describe_result(result: Result) -> str:
         flag = f" ({ORACLE})" if oracle and name in DECISION else ""
         lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
     text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
-    text += f"{markdown.table(lines)}\n"
+    text += f"{few_line(result, 'frames', 'a score')}{markdown.table(lines)}\n"
     return text + "".join(f"- {line}\n" for line in [*_how(result), *reasons(groups), f"`{result.signature}`"])
 
 

@@ -35,6 +35,21 @@ def cell_coverage(cell: Cell) -> str:
     return f"coverage {short(cell.coverage) if cell.coverage < 1.0 else '1'}, of frames {short(frames)}"
 
 
+FEW = 0.5
+"""Below this share of frames or questions a warning stands above the numbers."""
+
+
+def few_line(result: Result, units: str, what: str) -> str:
+    """A warning, to stand above the numbers, where less than half has a score or an answer; empty elsewhere."""
+    n, ok = sum(result.statuses.values()), result.statuses.get("ok", 0)
+    if ok >= FEW * n:
+        return ""
+    rule = str(result.measured.get("missing"))
+    rest = "of these few alone" if "drop" in rule else f"mostly of the rest (the protocol's missing: {rule})"
+    told = f"only {ok:,} of {n:,} {units} have {what} (coverage {share(ok / n)})"
+    return f"**Warning: {told}: the numbers tell {rest}.**\n\n"
+
+
 def holes_line(result: Result, units: str, what: str) -> list[str]:
     """What has no score or answer counts as, and a warning where that lets silence pay; empty where all have one."""
     n = sum(count for status, count in result.statuses.items() if status != "ok")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ScoreError, near
+from ..texts import Refused, read_json
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
 from .style import LEADING, WIDTHS, look
 
@@ -106,8 +106,8 @@ def _trainings_below(folder: Path) -> list[Training]:
 def read_training(path: Path) -> Training:
     """One training from its record. Raises ScoreError for another file and for one without curves."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_json(path)
+    except Refused as error:
         raise ScoreError(f"'{path}' cannot be read as JSON: {error}") from None
     curves = record.get("curves") if isinstance(record, dict) else None
     rows = curves if isinstance(curves, list) else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .adapters.base import Adapter
 from .backends.base import Detector, PlainDetector, check_options
+from .backends.weight_files import SUFFIXES
 from .cards import (
     LONGEST_NAME,
     Card,
@@ -84,12 +86,23 @@ def resolve_card(kind: str, reference: str) -> Card:
         raise CardError(f"'{reference}' is code: name its class too, {reference}:CLASS")
     if (path / "card.yaml").is_file():
         return read_card(kind, path / "card.yaml")
+    if kind == "detectors" and path.suffix in SUFFIXES and path.exists():
+        raise CardError(
+            f"'{path}' is a file of weights, not a detector's card: write a card beside it (name: {_card_name(path)}, "
+            f"backend: timm, weights: {path.name}, options: {{model: ITS-TIMM-NAME}}) and give that, or a Python file "
+            f"`file.py:Class` that loads it; M2F2-Det's published weights are for `m2f2bench import-weights`"
+        )
     if path.is_file():
         return read_card(kind, path)
     if reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir():
         raise CardError(f"there is no {_singular(kind)} card at '{path}'")
     known = [p.stem for p in iter_cards(kind)]
     raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}")
+
+
+def _card_name(path: Path) -> str:
+    """A file's name as a card may have it."""
+    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", path.stem).lstrip("._@+-") or "mine"
 
 
 def _singular(kind: str) -> str:

@@ -319,7 +319,8 @@ def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: i
             known = {**store.siblings(f"{name}--{dataset.name}"), **known}
         rows = current_rows(dataset, plan.frames, known, workers)
         store.append([row for row in rows if store.rows.get(row.frame) != row])
-        done = {row.frame for row in rows}
+        passing = getattr(judge.detector, "errors_pass", False)
+        done = {row.frame for row in rows if not (passing and row.status == "error")}
         wanted = [frame for frame in plan.frames if frame.id not in done]
         with progress_bar(folder.name, len(wanted)) as advance:
             for rows in local.predict(name, judge.detector, dataset.adapter, wanted, batch_size, workers):

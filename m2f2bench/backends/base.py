@@ -17,6 +17,7 @@ from ..errors import DetectorError, first_line
 from ..identity import UNKNOWN, identify
 from ..sources import Unidentified
 from ..training.job import FitReport, TrainingJob
+from .weight_files import recognise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,8 +163,9 @@ def trained_weights(card: DetectorCard) -> Path:
             f"detector '{card.name}' is not trained: run `m2f2bench train {card.name} --dataset S --out DIR` "
             "and give DIR as the detector"
         )
-    if not path.is_file():
+    if not path.exists():
         raise DetectorError(f"detector '{card.name}': weights '{path}' are not there; mend `weights` on its card")
+    recognise(path)
     return path
 
 
@@ -199,7 +201,10 @@ def text_fingerprint(*texts: str) -> str:
 
 def file_fingerprint(path: Path, *more: str) -> str:
     """16 hex digits over a file's bytes and `more`."""
-    digest = hashlib.sha256(path.read_bytes())
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while part := stream.read(1 << 22):
+            digest.update(part)
     for text in more:
         digest.update(text.encode())
     return digest.hexdigest()[:16]

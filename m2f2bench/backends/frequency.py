@@ -125,7 +125,12 @@ def read_model(path: Path, options: FrequencyOptions) -> LinearModel:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in ("mean", "scale", "coef", "intercept")}
-    except (OSError, SafetensorError) as error:
+        shapes = [arrays[name].shape for name in ("mean", "scale", "coef")]
+        if shapes != [(shapes[0][0],)] * 3 or arrays["intercept"].shape != (1,):
+            raise ValueError(f"numbers of the shapes {shapes}")
+        if not all(array.dtype == np.float64 and np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("values that are no numbers in float64")
+    except (OSError, ValueError, TypeError, IndexError, SafetensorError) as error:
         raise DetectorError(
             f"weights '{path}' are none of the frequency backend's: {first_line(error)}; train it anew"
         ) from None

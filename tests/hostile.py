@@ -39,6 +39,8 @@ MEMORY = 2048
 """MB that a case's process may take."""
 CANARY = "EXECUTED"
 """A file of this name in the case's folder says that something was executed."""
+WARNINGS = 2
+"""Lines that may stand before the error's own: what was noticed on the way to it."""
 LONGEST = 2000
 """Characters of an error's line."""
 
@@ -118,7 +120,7 @@ def problems(case: Case, outcome: Outcome) -> list[str]:
         f"ended with status {outcome.status}": outcome.status not in (0, 1, 2),
         f"no line of error, but {lines}": outcome.status != 0 and not lines,
         f"lines that are not ours: {lines[:5]}": any(not line.startswith("m2f2bench: ") for line in lines),
-        f"{len(lines)} lines of error: {lines[:5]}": outcome.status != 0 and len(lines) > 1,
+        f"{len(lines)} lines of error: {lines[:5]}": outcome.status != 0 and len(lines) > 1 + WARNINGS,
         "an endless line of error": any(len(line) > LONGEST for line in lines),
     }
     told = [what for what, there in found.items() if there]

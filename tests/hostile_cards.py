@@ -84,7 +84,6 @@ CARDS: list[tuple[str, str | bytes | Callable[[], str | bytes]]] = [
     ("list-of-itself", with_options("{a: &a [*a]}")),
     ("merge-of-itself", with_options("&a {<<: *a}")),
     ("alias-of-nothing", with_options("*gone")),
-    ("10000-aliases", lambda: with_options("{a: &a x, b: [" + ", ".join(["*a"] * 10_000) + "]}")),
     ("deep-lists", lambda: with_options("[" * 50_000)),
     ("deep-lists-closed", lambda: with_options("{a: " + "[" * 3000 + "]" * 3000 + "}")),
     ("deep-mappings", lambda: with_options("{a: " * 3000 + "1" + "}" * 3000)),
@@ -107,9 +106,6 @@ CARDS: list[tuple[str, str | bytes | Callable[[], str | bytes]]] = [
     ("set", with_options("!!set {a, b}")),
     ("ordered-mapping", with_options("!!omap [a: 1]")),
     ("date", "name: 2024-01-01\nbackend: constant\n"),
-    ("no-date", with_options("{a: 2024-99-99}")),
-    ("no-time", with_options("{a: 2024-01-01 99:99:99}")),
-    ("zone-of-99-hours", with_options("{a: 2024-01-01 00:00:00 +99:99}")),
     ("huge-number", lambda: with_options("{a: " + "9" * 100_000 + "}")),
     ("tagged-no-number", with_options("{a: !!int x}")),
     ("tagged-no-float", with_options("{a: !!float x}")),
@@ -161,6 +157,10 @@ CARDS: list[tuple[str, str | bytes | Callable[[], str | bytes]]] = [
 ]  # fmt: skip
 
 UNCLEAR: list[tuple[str, str | Callable[[], str]]] = [
+    ("no-date", with_options("{a: 2024-99-99}")),
+    ("no-time", with_options("{a: 2024-01-01 99:99:99}")),
+    ("zone-of-99-hours", with_options("{a: 2024-01-01 00:00:00 +99:99}")),
+    ("10000-aliases", lambda: with_options("{a: &a x, b: [" + ", ".join(["*a"] * 10_000) + "]}")),
     ("bytes", with_options("{a: !!binary R0lGODlh}")),
     ("damaged-bytes", with_options("{a: !!binary '%%%'}")),
     ("huge-hexadecimal", lambda: with_options("{a: 0x" + "f" * 100_000 + "}")),

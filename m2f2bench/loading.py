@@ -24,6 +24,7 @@ from .cards import (
     validate,
 )
 from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
+from .guests import guest
 from .records import Frame, Question
 from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
 from .texts import told
@@ -192,13 +193,16 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> 
 def _build(card: DetectorCard, cls: type, device: str) -> Detector:
     try:
         if issubclass(cls, Detector):
-            return cls.from_card(card, device)
+            with guest(f"detector '{card.name}'"):
+                return cls.from_card(card, device)
         if not callable(getattr(cls, "predict", None)):
             raise DetectorError(
                 f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
                 f"RGB uint8 images and return P(fake) for each"
             )
-        return PlainDetector(cls(**check_options(cls, card)))
+        options = check_options(cls, card)
+        with guest(f"detector '{card.name}'"):
+            return PlainDetector(cls(**options))
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -232,7 +236,9 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         raise DataError(f"dataset '{card.name}': {cls.__qualname__} is not a subclass of m2f2bench.Adapter")
     options = validate(cls.Options, dataset_card.options, f"dataset '{card.name}', options")
     try:
-        adapter = cls(root=dataset_card.root_path(), options=options)
+        root = dataset_card.root_path()
+        with guest(f"dataset '{card.name}'"):
+            adapter = cls(root=root, options=options)
     except M2F2BenchError:
         raise
     except Exception as error:

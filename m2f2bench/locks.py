@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import StoreError
+from .errors import DetectorError, StoreError
 from .files import cannot_write, make_folder
 
 LOCK = ".lock"
@@ -46,7 +46,7 @@ def holding(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def holding_vacant(folder: Path) -> Iterator[None]:
-    """Hold a folder, as `holding` does, that is not there or empty. Raises StoreError for another."""
+    """Hold a folder, as `holding` does, that is not there or empty. Raises DetectorError for another."""
     _refuse_full(folder)
     with holding(folder):
         _refuse_full(folder)  # by whoever held it until now
@@ -55,7 +55,7 @@ def holding_vacant(folder: Path) -> Iterator[None]:
 
 def _refuse_full(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and all(one.name == LOCK for one in folder.iterdir())):
-        raise StoreError(f"'{folder}' is there already and is not an empty folder: give another --out, or remove it")
+        raise DetectorError(f"'{folder}' is there already and is not an empty folder: give another --out or remove it")
 
 
 def _locked(path: Path) -> int:

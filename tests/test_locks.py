@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toy_launch import ON_THE_CPU
 
-from m2f2bench.errors import StoreError
+from m2f2bench.errors import DetectorError, StoreError
 from m2f2bench.locks import LOCK, holding, holding_vacant
 
 HELD = r"'.*' is being written by another process \(process (\d+) on \S+, since [\d-]+ [\d:]+\): wait, or give another"
@@ -93,7 +93,7 @@ def test_e4_a_folder_that_is_not_empty_is_refused_before_and_after(tmp_path: Pat
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "card.yaml").touch()
     for place in (tmp_path / "full", tmp_path / "full" / "card.yaml"):
-        with pytest.raises(StoreError, match="is not an empty folder"), holding_vacant(place):
+        with pytest.raises(DetectorError, match="is not an empty folder"), holding_vacant(place):
             pass
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / LOCK).mkdir()

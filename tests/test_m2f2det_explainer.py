@@ -18,7 +18,7 @@ from toy_questions import FACES
 
 import m2f2bench
 from m2f2bench.backends.m2f2det.explainer import M2F2Explainer
-from m2f2bench.errors import CardError, DetectorError, StoreError
+from m2f2bench.errors import CardError, DetectorError
 from m2f2bench.trainer import train
 from m2f2bench.training.checkpoint import read_tensors
 
@@ -306,7 +306,7 @@ def test_after_stage_detector_it_judges_and_the_next_stage_begins_with_it(tmp_pa
 def test_what_cannot_be_merged_is_one_line(trained: dict[str, Path], folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="is merged already"):
         m2f2bench.merge(folder, tmp_path / "again")
-    with pytest.raises(StoreError, match="is not an empty folder"):
+    with pytest.raises(DetectorError, match="is not an empty folder"):
         m2f2bench.merge(trained["tune"], folder)
     with pytest.raises(DetectorError, match="unknown dtype 'int3'"):
         m2f2bench.merge(trained["tune"], tmp_path / "again", dtype="int3")

@@ -68,7 +68,7 @@ def test_nan_scores_are_rows_without_a_score(cli, squares: Path, tmp_path: Path)
         ("return [-0.1] * len(images)", "a score is P(fake) in [0, 1]; apply a sigmoid or softmax"),
         ("return [0.5]", "gave 1 scores for 32 frames, not one each"),
         ("return np.full((len(images), 2), 0.5)", "instead of one number per frame"),
-        ("return 'fake'", "could not convert string to float: 'fake'"),
+        ("return 'fake'", "gave str 'fake' instead of one number per frame"),
         ("return None", "instead of one number per frame"),
         ("raise RuntimeError('no weights here')", "failed on all of the first 32 frames, first on 'fake/00.png'"),
         ("return [float('nan')] * len(images)", "failed on all of the first 32 frames"),

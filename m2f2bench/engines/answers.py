@@ -12,7 +12,9 @@ from ..adapters.base import Adapter
 from ..arithmetic import exact_fp32
 from ..backends.base import Detector, PlainDetector
 from ..errors import DetectorError, FrameError, M2F2BenchError, first_line
+from ..guests import guest
 from ..records import Answer, Frame, Question, Reply, question_digest
+from .judging import refuse_memory
 
 AHEAD = 4
 """Images that are decoded ahead."""
@@ -51,8 +53,9 @@ class Asker:
         The explainer is given images and the questions' texts alone: no label, no reference. Raises DetectorError for
         another number of answers, for what is no answer, and for two scores of one image; what else it raises passes.
         """
-        images = [image for image, texts in asked for _ in texts]
-        with exact_fp32(self.precision):
+        # One copy for all questions about an image: what is done to it shall not reach those who see it after.
+        images = [image for picture, texts in asked for image in [picture.copy()] * len(texts)]
+        with exact_fp32(self.precision), guest(f"detector '{self.name}'"):
             found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
         if len(found) != len(images) or not all(isinstance(one, (str, Reply)) for one in found):
             raise DetectorError(
@@ -196,6 +199,7 @@ def _asked_alone(asker: Asker, one: _Waiting) -> list[Reply]:
             raise DetectorError(
                 f"detector '{asker.name}' failed on the first image asked about, '{one.frame.id}': {first_line(error)}"
             ) from error
+        refuse_memory(asker.name, one.frame.id, error)
         return [Reply("", error=_text(first_line(error)))] * len(one.questions)
 
 

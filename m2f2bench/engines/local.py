@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..adapters.base import Adapter
-from ..arithmetic import exact_fp32
 from ..backends.base import Detector
 from ..errors import DataError, DetectorError, FrameError, M2F2BenchError, first_line
+from ..guests import bounded
 from ..records import Frame, Prediction
+from .judging import judge, refuse_memory
 
 
 @dataclass(slots=True)
@@ -89,7 +89,8 @@ def _load(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
 
 def _read(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
     try:
-        image = adapter.read(frame)
+        with bounded():
+            image = adapter.read(frame)
         digest = adapter.digest(frame, image)
     except FrameError as error:
         return _Loaded(frame, failure=(error.status, error.reason))
@@ -101,18 +102,20 @@ def _read(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
         found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
         raise DataError(f"the dataset gave {found} for frame '{frame.id}': an image is RGB, uint8, [H, W, 3]")
     try:
-        return _Loaded(frame, detector.prepare(image), digest)
+        with bounded():
+            return _Loaded(frame, detector.prepare(image), digest)
     except FrameError as error:
         return _Loaded(frame, None, digest, (error.status, error.reason))
     except M2F2BenchError:
         raise
     except Exception as error:
+        refuse_memory(detector.card.name, frame.id, error)
         return _Loaded(frame, None, digest, ("error", first_line(error)))
 
 
 def _judge(name: str, detector: Detector, batch: list[_Loaded]) -> list[Prediction]:
     ready = [item for item in batch if item.failure is None]
-    scores = dict(zip((item.frame.id for item in ready), _scores(name, detector, ready), strict=True))
+    scores = dict(zip((item.frame.id for item in ready), judge(name, detector, ready), strict=True))
     rows = []
     for item in batch:
         outcome = scores.get(item.frame.id, item.failure)
@@ -122,41 +125,6 @@ def _judge(name: str, detector: Detector, batch: list[_Loaded]) -> list[Predicti
             assert outcome is not None
             rows.append(_row(item, outcome[0], None, outcome[1]))
     return rows
-
-
-def _scores(name: str, detector: Detector, items: list[_Loaded]) -> list[float | tuple[str, str]]:
-    """A score, or (status, message), for each item. A batch that raises is judged again frame by frame."""
-    if not items:
-        return []
-    try:
-        with exact_fp32(detector.precision):
-            values = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
-    except M2F2BenchError:
-        raise
-    except Exception as error:
-        if len(items) == 1:
-            return [("error", first_line(error))]
-        return [outcome for item in items for outcome in _scores(name, detector, [item])]
-    try:
-        listed = [float(value) for value in values]
-    except (TypeError, ValueError):
-        raise DetectorError(
-            f"detector '{name}' gave {type(values).__name__} {values!r:.60} instead of one number per frame"
-        ) from None
-    if len(listed) != len(items):
-        raise DetectorError(f"detector '{name}' gave {len(listed)} scores for {len(items)} frames, not one each")
-    return [_checked(name, item, value) for item, value in zip(items, listed, strict=True)]
-
-
-def _checked(name: str, item: _Loaded, value: float) -> float | tuple[str, str]:
-    if not math.isfinite(value):
-        return ("error", f"the detector gave {value} instead of a probability")
-    if not 0.0 <= value <= 1.0:
-        raise DetectorError(
-            f"detector '{name}' gave {value:g} for frame '{item.frame.id}': a score is P(fake) in [0, 1]; "
-            f"apply a sigmoid or softmax"
-        )
-    return value
 
 
 def _row(item: _Loaded, status: str, score: float | None, message: str) -> Prediction:

@@ -137,7 +137,7 @@ MANIFESTS: list[tuple[str, Draw, Check]] = [
     ("too-many-cells", listed(GOOD + "c.png,1,2\n"), refused),
     ("utf-16", listed(GOOD.encode("utf-16")), refused),
     ("column-twice", listed("path,label,label\na.png,0,1\n"), refused),
-    ("200000-rows-of-nothing", lambda f: listed(HEAD + "".join(f"{i}.png,{i % 2}\n" for i in range(20_000)))(f), refused),
+    ("3000-rows-of-nothing", listed(HEAD + "".join(f"{i}.png,{i % 2}\n" for i in range(3000))), refused),
     ("jsonl-nested-deep", objects(A, "[" * 100_000), refused),
     ("jsonl-huge-number", objects(A, '{"path": "b.png", "label": ' + "1" * 10_000 + "}"), refused),
     ("jsonl-path-null", objects(A, {"path": None, "label": 1}), refused),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from ..errors import ScoreError, near
 from ..records import ANSWER_STATUSES, JUDGE, Answer, Question
-from ..scoring.tables import json_lines
+from ..scoring.reading import json_lines
 from ..store import ANSWERS, USAGE, read_answers
 
 IDS = ("id", "question", "question_id", "key")
@@ -70,13 +71,14 @@ def _refuse_two_scores(first: float | None, answer: Answer, place: str) -> None:
 
 def looks_like_answers(path: Path) -> bool:
     """Whether a file of JSON lines begins with a text and without a label: answers, not rows of P(fake)."""
-    if path.suffix != ".jsonl":
+    if path.suffix != ".jsonl" or not path.is_file():
         return False
     try:
-        first = next(json_lines(path), {"label": None})
-    except (OSError, ValueError, ScoreError):
+        with path.open(encoding="utf-8-sig") as lines:
+            first = json.loads(next((line for line in lines if line.strip()), "null"))
+    except (OSError, ValueError, RecursionError):
         return False
-    return "label" not in first and any(name in first for name in TEXTS)
+    return isinstance(first, dict) and "label" not in first and any(name in first for name in TEXTS)
 
 
 def _cut(text: str) -> str:
@@ -98,7 +100,7 @@ def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> I
     if unknown:
         raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], COLUMNS)}")
     try:
-        rows = list(json_lines(place))
+        rows = json_lines(place)
     except (OSError, ValueError) as error:
         raise ScoreError(f"'{place}' cannot be read as JSON lines: {error}") from None
     if not rows:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ScoreError, near
+from ..errors import ScoreError, first_line, near
 from ..groups import factorize, first_rows
 from ..records import FAKE, ORIGINAL, REAL, STATUSES
 from .rows import Rows, Strings
-from .tables import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,7 @@ NO_SCORE = frozenset({"", "nan", "na", "n/a", "null", "none"})
 """What stands in a score's cell, in any case, where there is no score."""
 WARNED = 50_000
 """So many rows, evenly spread, are looked at for what is worth a warning."""
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
@@ -37,26 +38,119 @@ def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
     row for each record of the file; one without a score (see NO_SCORE) has the status `missing`. Raises ScoreError in
     one line that names the file and the row, also where no row at all has a score.
     """
-    mapping = dict(columns or {})
-    table, there = read_table(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
+    table = _read_table(path)
     if table.num_rows == 0:
         raise ScoreError(f"'{path}' has no rows")
+    mapping = dict(columns or {})
     unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
     if unknown:
         raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], (*REQUIRED, *OPTIONAL))}")
-    if "id" not in mapping and "id" not in there and "frame" in there:
+    if "id" not in mapping and "id" not in table.column_names and "frame" in table.column_names:
         mapping["id"] = "frame"
     names = {name: mapping.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
     for name in dict.fromkeys((*REQUIRED, *mapping)):
-        if names[name] not in there:
+        if names[name] not in table.column_names:
             raise ScoreError(
-                f"'{path}' has no column '{names[name]}' for {name}{near(names[name], there)} "
+                f"'{path}' has no column '{names[name]}' for {name}{near(names[name], table.column_names)} "
                 f"(map it with --column {name}=NAME)"
             )
-    twice = [column for column in names.values() if there.count(column) > 1]
+    twice = [column for column in names.values() if table.column_names.count(column) > 1]
     if twice:
         raise ScoreError(f"'{path}' has two columns '{twice[0]}': rename or remove one")
-    return _checked(path, {n: table.column(column) for n, column in names.items() if column in there})
+    return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
+
+
+def _read_table(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    readers: dict[str, Callable[[Path], pa.Table]] = {
+        ".csv": _delimited,
+        ".tsv": _delimited,
+        ".jsonl": lambda path: _as_table(json_lines(path)),
+        ".parquet": lambda path: pq.ParquetFile(path).read(),
+    }
+    suffix = path.suffix.lower()
+    if suffix not in readers:
+        raise ScoreError(f"'{path}' must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not path.is_file():
+        raise ScoreError(f"there is no file '{path}'")
+    try:
+        return readers[suffix](path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ScoreError(f"'{path}' cannot be read as {suffix[1:]}: {first_line(error)}") from None
+
+
+def _delimited(path: Path) -> pa.Table:
+    """All columns as text, so that no reader guesses types, and empty cells are empty."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    with path.open("rb") as file:
+        header = file.readline(1 << 20).decode("utf-8-sig")
+    delimiter = max(",;\t", key=header.count)
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with csv.open_csv(path, parse_options=parse) as reader:
+        names = reader.schema.names
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    _refuse_swallowed(path, table, delimiter)
+    return table
+
+
+def _refuse_swallowed(path: Path, table: pa.Table, delimiter: str) -> None:
+    """Raise ValueError where a quotation mark that is never closed has made one value of several records."""
+    import csv
+
+    import pyarrow.compute as pc
+
+    if not any(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py() for column in table.columns):
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            n = sum(1 for record in records if record) - 1
+        except csv.Error as error:
+            raise ValueError(f"line {records.line_num}: {error}; is a quotation mark left open?") from None
+    if n != table.num_rows:
+        raise ValueError(f"it has {n} records, of which {table.num_rows} can be told apart; are its quotes right?")
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines. Raises ValueError, naming the line, for anything else or a repeated key."""
+    # Other JSON readers round floats or refuse tiny ones.
+    rows = []
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    rows.append(json.loads(line, object_pairs_hook=_unique_keys))
+                except (ValueError, RecursionError) as error:
+                    raise ValueError(f"line {number}: {error}") from None
+                if not isinstance(rows[-1], dict):
+                    raise ValueError(f"line {number} is not an object")
+    return rows
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
+
+
+def _as_table(rows: list[dict[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    def column(name: str) -> pa.Array:
+        values = [row.get(name) for row in rows]
+        if any(isinstance(v, (list, dict)) for v in values):  # refused by its type, should it be asked for
+            return pa.nulls(len(values), pa.list_(pa.null()))
+        # Numbers go through repr and come back bit by bit.
+        return pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in values], pa.string())
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.Table.from_arrays([column(name) for name in names], names)
 
 
 def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
-from ..errors import DataError, near
+from ..errors import DataError, first_line, near
+from ..files import NoInput, read_text
 from ..records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
 from .base import AdapterOptions, judge_questions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
@@ -320,9 +321,9 @@ def _conversations(path: Path) -> Iterator[tuple[str, str, str, str]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}") from None
+        return read_text(path)
+    except NoInput as error:
+        raise DataError(f"'{path}' {error}") from None
 
 
 def _parse(text: str, where: str) -> Any:
@@ -330,6 +331,8 @@ def _parse(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{where} is not JSON: {error.msg} (line {error.lineno} column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # nested too deep, or a number of too many digits
+        raise DataError(f"{where} cannot be read: {first_line(error)}") from None
 
 
 def _load(path: Path) -> Any:

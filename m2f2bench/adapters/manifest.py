@@ -14,7 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import DataError
+from ..errors import DataError, first_line
+from ..files import NoInput, read_text
 from ..records import SPLITS
 from .entries import LABELS, Entry, in_time, people
 
@@ -41,13 +42,9 @@ def read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> lis
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"'{path}' is neither a folder nor a manifest ({', '.join(SUFFIXES)})")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"manifest '{path}' does not exist") from None
-    except UnicodeDecodeError:
-        raise DataError(f"manifest '{path}' is not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"manifest '{path}' cannot be read: {error.strerror}") from None
+        text = read_text(path)
+    except NoInput as error:
+        raise DataError(f"manifest '{path}' {error}") from None
     lines = _json_rows(text, path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(text, path)
     names = {name: columns.get(name, name) for name in COLUMNS}
     entries: list[Entry] = []
@@ -180,8 +177,9 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"manifest '{path}' line {number} is not JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:  # nested too deep, or a number of too many digits
+            why = getattr(error, "msg", None) or first_line(error)
+            raise DataError(f"manifest '{path}' line {number} is not JSON: {why}") from None
         if not isinstance(row, dict):
             raise DataError(f"manifest '{path}' line {number} is not a JSON object")
         yield number, {str(key).strip().lower(): value for key, value in row.items()}

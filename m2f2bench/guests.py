@@ -54,7 +54,7 @@ def bounded() -> Iterator[None]:
     try:
         with np.errstate(), _REDIRECTION:
             yield
-    except (Exception, KeyboardInterrupt, GeneratorExit):
+    except (Exception, KeyboardInterrupt):
         raise
     except SystemExit as error:
         raise Ended(f"it called sys.exit({error.code!r:.60})") from None

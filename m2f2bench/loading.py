@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .adapters.base import Adapter
+from .adapters.listing import frames_of, questions_of
 from .backends.base import Detector, PlainDetector, check_options
 from .backends.weight_files import SUFFIXES
 from .cards import (
@@ -61,7 +62,7 @@ class Dataset:
     def frames(self, split: str = "test") -> list[Frame]:
         """All frames of a split. Raises DataError for one that there is not."""
         self.check_split(split)
-        return self.adapter.frames(split)
+        return frames_of(self.adapter, split)
 
     def read(self, frame: Frame) -> Image:
         """A frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""
@@ -73,7 +74,7 @@ class Dataset:
         Raises DataError for a split that there is not.
         """
         self.check_split(split)
-        return self.adapter.questions(split, kind)
+        return questions_of(self.adapter, split, kind)
 
 
 def resolve_card(kind: str, reference: str) -> Card:

@@ -16,7 +16,7 @@ import numpy as np
 from .adapters.base import Adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
-from .errors import DataError, DetectorError, M2F2BenchError, first_line
+from .errors import DataError, DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
@@ -160,7 +160,8 @@ class _Tester:
                 self._test(item.row, image, heat)
             except M2F2BenchError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                refuse_machine_fault(error, f"detector '{self.mapper.name}' on frame '{item.row.frame.id}'")
                 item.row.outcome, item.row.message = "error", f"the detector failed: {first_line(error)}"
         advance(len(batch))
 

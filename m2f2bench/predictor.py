@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .adapters.base import Adapter
 from .adapters.entries import natural
 from .adapters.images import IMAGE_SUFFIXES, read_image
+from .adapters.read_ahead import frames_ahead
 from .adapters.video import VIDEO_SUFFIXES, Video, read_video
 from .engines import local
 from .errors import DataError, FrameError, NothingJudged
@@ -197,20 +198,20 @@ class _Overlays:
 
     def images(self, files: Sequence[Path], found: dict[str, _Judged], batch_size: int) -> None:
         """One overlay for each picture that has a score; read again, so that memory stays flat."""
-        size = min(batch_size, AT_ONCE)
         scored = [(file, found[str(file)].rows[0].score) for file in files]
-        wanted = [(file, score) for file, score in scored if score is not None]
+        wanted = {str(file): (file, score) for file, score in scored if score is not None}
+        frames = [_frame(name, Locator(name)) for name in wanted]
         with progress_bar("heat maps", len(wanted)) as advance:
-            for start in range(0, len(wanted), size):
-                chunk = wanted[start : start + size]
-                batch = []
-                for file, score in chunk:
-                    try:
-                        batch.append(_Shown(file, score, [read_image(file, str(file))], [score]))
-                    except FrameError as error:  # it could be read a moment ago
-                        found[str(file)].trouble = f"no heat map: {error.reason}"
-                self.draw(batch, found)
-                advance(len(chunk))
+            for batch in frames_ahead(_Files(), frames, count=1).batches(min(batch_size, AT_ONCE)):
+                shown = []
+                for loaded in batch:
+                    file, score = wanted[loaded.frame.id]
+                    if loaded.image is None:  # it could be read a moment ago
+                        found[str(file)].trouble = f"no heat map: {loaded.reason}"
+                        continue
+                    shown.append(_Shown(file, score, [loaded.image], [score]))
+                self.draw(shown, found)
+                advance(len(batch))
 
     def draw(self, batch: Sequence[_Shown], found: dict[str, _Judged]) -> None:
         """Map all pictures of some files at once and write an overlay for each file."""

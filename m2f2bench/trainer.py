@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from .adapters.base import Adapter
+from .adapters.listing import questions_of
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
 from .errors import DataError, DetectorError, near
@@ -190,7 +191,7 @@ def conversations(dataset: Dataset, settings: StageSettings, training: list[Fram
             Conversation(there[question.frame], question.text, answer)
             for split in dict.fromkeys(frame.split for frame in frames)
             for kind in settings.questions
-            for question in dataset.adapter.questions(split, kind)
+            for question in questions_of(dataset.adapter, split, kind)
             if question.frame in there
             for answer in (question.references if settings.answers == "all" else question.references[:1])
         ]

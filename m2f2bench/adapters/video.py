@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ..errors import FrameError, first_line
+from ..errors import FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from .base import Sampler
+from .limits import MAX_PIXELS, VIDEO_BYTES, check_size
 
 if TYPE_CHECKING:
     from ..records import Image
@@ -62,10 +63,11 @@ def read_video(path: Path, sampler: Sampler) -> Video:
 
     Only picked frames are kept. Where fewer (or more) frames can be decoded than the file has pieces, it is decoded
     again with the number that there are. What follows a damaged piece is left out up to the next whole picture. Raises
-    FrameError for a file that is not a video, has no pictures (sound alone), or none that can be decoded.
+    FrameError for a file that is not a video, has no pictures (sound alone), or none that can be decoded, for pictures
+    over the limits of `limits` and picked frames over `VIDEO_BYTES`, and MachineError for what is the machine's fault.
     """
-    import av
-
+    if not path.is_file():  # asked first: opening a pipe would wait for ever
+        raise FrameError(str(path), "is a folder" if path.is_dir() else "is no regular file, or not there")
     try:
         n, promised = _length(path)
         while True:
@@ -74,7 +76,10 @@ def read_video(path: Path, sampler: Sampler) -> Video:
             if readable == n:
                 break
             n = readable
-    except (av.error.FFmpegError, OSError) as error:
+    except M2F2BenchError:
+        raise
+    except Exception as error:  # FFmpegError and OSError, and whatever PyAV makes of odd headers
+        refuse_machine_fault(error, f"'{path}'")
         raise FrameError(str(path), f"not a readable video: {first_line(error)}") from None
     if not images:
         raise FrameError(str(path), "a video without frames that can be decoded: it is empty, cut short or damaged")
@@ -128,7 +133,10 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
+        except StopIteration:
+            return
+        except av.error.FFmpegError as error:
+            refuse_machine_fault(error, "a video")
             return
         if packet.size:
             yield packet
@@ -139,17 +147,40 @@ def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
     import av
 
     images: list[Image] = []
-    readable = damaged = 0
+    readable = damaged = held = 0
     with av.open(str(path)) as container:
         stream = _pictures(container, path)
+        _set_up(stream.codec_context, path)
         for frame in _frames(container, stream):
             if frame is None:
                 damaged += 1
                 continue
             if readable in wanted:
+                check_size(frame.height, frame.width, str(path))
+                held += 3 * frame.height * frame.width
+                if held > VIDEO_BYTES:
+                    _refuse_frames(path, frame, len(wanted))
                 images.append(_upright(frame))
             readable += 1
     return images, readable, damaged
+
+
+def _set_up(context: Any, path: Path) -> None:
+    """Tell a decoder to refuse damaged pieces and not to conceal them, and what is over the limits."""
+    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+    if context.name == "h264":
+        context.thread_count = 1  # with several its damaged pieces are not told
+    if context.width and context.height:
+        check_size(context.height, context.width, str(path))
+
+
+def _refuse_frames(path: Path, frame: Any, wanted: int) -> NoReturn:
+    fit = VIDEO_BYTES // (3 * frame.height * frame.width)
+    raise FrameError(
+        str(path),
+        f"{wanted} frames of {frame.width}x{frame.height} pixels take more memory than the limit of "
+        f"{VIDEO_BYTES // 2**20:,} MiB: take {fit} at most (--frames)",
+    )
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
@@ -163,7 +194,8 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         try:
             decoded = packet.decode()
             whole = True
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            refuse_machine_fault(error, "a video")
             whole = False
             yield None
             continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..adapters.read_ahead import read_pixels
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, FrameError, first_line
 from ..files import replacing
@@ -80,7 +81,7 @@ class FrequencyDetector(Trainable):
         columns = feature_slice(options.features)
 
         def compute(frame: Frame) -> Floats:
-            image = job.read(frame)
+            image = read_pixels(job.read, frame)
             if min(image.shape[:2]) < MIN_SIDE:
                 raise FrameError(frame.id, f"image under {MIN_SIDE} pixels a side")
             return features(image)[columns]

@@ -284,7 +284,7 @@ def _probe_features(
     kept: list[Frame] = []
     rows: list[Floats] = [np.zeros((0, probe.mean.numel()))]
     for start in range(0, len(frames), size):
-        pairs = [(frame, reader.get(frame)) for frame in frames[start : start + size]]
+        pairs = ((frame, reader.get(frame)) for frame in frames[start : start + size])
         ready = [(frame, resize(image, settings)) for frame, image in pairs if image is not None]
         reader.check(len(frames))
         if not ready:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ..arithmetic import exact_fp32
 from ..backends.base import Detector
 from ..backends.scores import likely_cause, listed
-from ..errors import DetectorError, M2F2BenchError, first_line
+from ..errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..guests import guest
 from ..records import Frame
 
@@ -27,8 +27,8 @@ class Item(Protocol):
 def judge(name: str, detector: Detector, items: Sequence[Item]) -> list[Outcome]:
     """P(fake) in [0, 1] of each item, or (status, message). A batch that raises is judged again frame by frame.
 
-    Raises DetectorError for another number of scores than items, for what is no number, for one outside [0, 1], and
-    where memory does not hold one frame: that is not the frame's fault.
+    Raises DetectorError for another number of scores than items, for what is no number, and for one outside [0, 1], and
+    MachineError for what is the machine's fault and not a frame's.
     """
     if not items:
         return []
@@ -41,21 +41,11 @@ def judge(name: str, detector: Detector, items: Sequence[Item]) -> list[Outcome]
     except Exception as error:
         if len(items) > 1:
             return [outcome for item in items for outcome in judge(name, detector, [item])]
-        refuse_memory(name, items[0].frame.id, error)
+        refuse_machine_fault(error, f"detector '{name}' on frame '{items[0].frame.id}'")
         return [("error", first_line(error))]
     if isinstance(values, str):
         raise DetectorError(f"detector '{name}' gave {values}")
     return [_checked(name, item.frame.id, value, values) for item, value in zip(items, values, strict=True)]
-
-
-def refuse_memory(name: str, frame: str, error: BaseException) -> None:
-    """Raise DetectorError where an error says that memory, of the machine or of a GPU, ran out: no row says that of a
-    frame."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        raise DetectorError(
-            f"detector '{name}': memory does not hold what it needs for frame '{frame}' ({first_line(error)}): free "
-            f"some; what was judged is kept, and the same command goes on from there"
-        ) from None
 
 
 def _checked(name: str, frame: str, value: Any, batch: Sequence[Any]) -> Outcome:

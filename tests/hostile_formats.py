@@ -145,7 +145,7 @@ OTHERS: list[tuple[str, Bytes, Check]] = [
     ("gif-screen-of-65535-squared", lambda: gif_screen(65535, 65535), refused),
     ("gif-screen-of-zero", lambda: gif_screen(0, 0), either),
     ("gif-screen-larger-than-its-picture", lambda: gif_screen(300, 300), either),
-    ("gif-picture-outside-of-the-screen", lambda: gif_picture_at(60_000), refused),
+    ("gif-picture-outside-of-the-screen", lambda: gif_picture_at(60_000), either),
     ("gif-codes-of-13-bits", lambda: patched(saved("GIF"), saved("GIF").index(b",\0\0\0\0") + 10, b"\x0d"), refused),
     ("bmp-24-bits", bmp, WHOLE),
     ("bmp-palette", partial(bmp, "P"), WHOLE),
@@ -174,7 +174,7 @@ OTHERS: list[tuple[str, Bytes, Check]] = [
     ("tiff-directory-behind-the-end", lambda: b"II*\0\xff\xff\xff\x7f" + bytes(200), refused),
     ("tiff-directory-cut", lambda: tiff()[:60], refused),
     ("tiff-directory-in-a-circle", lambda: tiff(next_at=8), WHOLE),
-    ("tiff-65535-entries", lambda: tiff(more=60_000), refused),
+    ("tiff-65535-entries", lambda: tiff(more=60_000), either),
     ("tiff-65535-squared", lambda: tiff((256, 4, 1, 65535), (257, 4, 1, 65535)), refused),
     ("tiff-twice-as-high", lambda: tiff((257, 4, 1, 2 * HEIGHT), (278, 4, 1, 2 * HEIGHT)), refused),
     ("tiff-of-zero-height", lambda: tiff((257, 4, 1, 0)), refused),
@@ -216,4 +216,6 @@ OTHERS: list[tuple[str, Bytes, Check]] = [
     ("git-lfs-pointer", lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", refused),
 ]  # fmt: skip
 
-CASES = [picture(name, draw, check) for name, draw, check in OTHERS]
+NOISE = "ZIPDecode: "
+"""libtiff writes this on stderr by itself."""
+CASES = [picture(name, draw, check, NOISE) for name, draw, check in OTHERS]

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+import re
 import threading
-import zlib
+import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,7 @@ from ..errors import FrameError, M2F2BenchError, MachineError, first_line, refus
 from ..files import ABSENT, NoInput, read_input
 from ..memo import frame_stamp
 from ..records import Frame
-from . import jpeg
+from . import jpeg, png
 from .base import Adapter
 from .jpeg import NotWhole
 from .limits import DECODING, MAX_BYTES, check_size
@@ -38,7 +41,6 @@ IMAGE_SUFFIXES = frozenset(
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 """Files (lower case) that a file manager leaves in a folder; like hidden files they are no part of a dataset.
 """
-_PNG = b"\x89PNG\r\n\x1a\n"
 _COLOURS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
 _DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _ORIENTATION = 0x0112
@@ -46,6 +48,7 @@ _TURNED = range(2, 9)
 """Values of the EXIF orientation that ask for a turn or a mirror."""
 _BYTES_PER_PIXEL = 14
 """Memory that decoding takes, at most: the decoder's picture (twice for some JPEG files), and it as an array."""
+_PPM_HEADER = 1 << 16
 _STRIP = 1 << 22
 """Pixels that are turned into an array at a time, so that a large picture is not in memory once more."""
 _TRUNCATED = threading.Lock()
@@ -69,6 +72,8 @@ def read_image(source: Path | bytes, frame_id: str) -> Image:
             check_size(height, width, frame_id)
             with DECODING.taking(_BYTES_PER_PIXEL * width * height):
                 _load(image)
+                if image.format == "PNG":
+                    png.check_pixels(data, image)
                 return _to_rgb(image, frame_id)
     except NotWhole as error:
         raise FrameError(frame_id, str(error)) from None
@@ -172,11 +177,12 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
         WebPImagePlugin,
     )
 
+    _quieten()
     file = io.BytesIO(data)
     if data.startswith(jpeg.START):
         return jpeg.load_jpeg(data)
-    if data.startswith(_PNG):
-        _check_png(data)
+    if data.startswith(png.START):
+        png.check_chunks(data)
         return PngImagePlugin.PngImageFile(file)
     if data.startswith(b"BM"):
         return BmpImagePlugin.BmpImageFile(file)
@@ -189,6 +195,7 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
     if data.startswith((b"GIF87a", b"GIF89a")):
         return GifImagePlugin.GifImageFile(file)
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        _check_ppm(data)
         return PpmImagePlugin.PpmImageFile(file)
     raise FrameError(
         frame_id,
@@ -196,24 +203,18 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
     )
 
 
-def _check_png(data: bytes) -> None:
-    """Raise NotWhole unless all chunks that pixels are made of have their checksum, up to the last one.
+def _check_ppm(data: bytes) -> None:
+    """Raise NotWhole for a header that does not end soon: the decoder reads comments letter by letter."""
+    numbers = re.sub(rb"#[^\r\n]*", b" ", data[2:_PPM_HEADER]).split()
+    if len(numbers) < (2 if data[1:2] in b"14" else 3):
+        raise NotWhole(f"cannot be decoded: the PPM file has no size in its first {_PPM_HEADER:,} bytes")
 
-    The decoder does not look at those of compressed pixels, and some damage is not seen without them.
-    """
-    at = len(_PNG)
-    while True:
-        length = int.from_bytes(data[at : at + 4], "big")
-        end = at + 12 + length
-        if at + 12 > len(data) or end > len(data):
-            raise NotWhole("cannot be decoded: the PNG file is cut short (it has no end chunk)")
-        kind = data[at + 4 : at + 8]
-        critical = not kind[0] & 0x20
-        if critical and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise NotWhole(f"cannot be decoded: the PNG file is damaged (wrong checksum of chunk {kind!r})")
-        if kind == b"IEND":
-            return
-        at = end
+
+@cache
+def _quieten() -> None:
+    """Keep the decoders from printing of damaged metadata: pixels are whole or refused, and that is told by a row."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _to_rgb(image: ImageFile, frame_id: str) -> Image:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..records import Image
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
+FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,flv,asf,ogg,gif,apng,yuv4mpegpipe"
+"""FFmpeg's names of the containers that are read: those that hold all of a video themselves."""
 MISSED = 50
 """One frame in so many, and one at least, may be less than a container's length promises: it is rounded."""
 
@@ -86,6 +88,14 @@ def read_video(path: Path, sampler: Sampler) -> Video:
     return Video(images, numbers, readable, promised, damaged)
 
 
+def _open(path: Path) -> Any:
+    """Open a video file, by its content. A list of other files, or of addresses, is none, whatever it is called."""
+    import av
+
+    # Without the scheme a name such as `http:x.mp4` would be an address.
+    return av.open(f"file:{path}", options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
+
+
 def _pictures(container: Any, path: Path) -> Any:
     """The stream of moving pictures; a sound file's cover is none. Raises FrameError."""
     import av
@@ -100,9 +110,8 @@ def _pictures(container: Any, path: Path) -> Any:
 
 def _length(path: Path) -> tuple[int, int | None]:
     """The number of packets of pictures, which are frames in most files, and of frames that the container promises."""
-    import av
 
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         stream = _pictures(container, path)
         shown = hidden = 0
         for packet in _packets(container, stream):
@@ -144,11 +153,10 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
     """The wanted frames, how many there are, and how many packets are damaged."""
-    import av
 
     images: list[Image] = []
     readable = damaged = held = 0
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         stream = _pictures(container, path)
         _set_up(stream.codec_context, path)
         for frame in _frames(container, stream):

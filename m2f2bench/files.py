@@ -110,7 +110,9 @@ def sha256(path: Path) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents; StoreError where that is not allowed."""
+    """Create a folder and its parents; StoreError where that is not allowed, or there is something else."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise StoreError(f"'{folder}' is there and is no folder: give the name of a folder, or of one to be made")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

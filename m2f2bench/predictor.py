@@ -304,11 +304,13 @@ def _summary(path: str, judged: _Judged, interviewer: Interviewer | None) -> dic
 def _files(path: Path) -> Iterator[Path]:
     known = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known]
+        found = [p for p in path.rglob("*") if p.suffix.lower() in known and not p.is_dir()]
         if not found:
             raise DataError(f"folder '{path}' holds no image or video")
         yield from sorted(found, key=lambda file: natural(file.as_posix()))
     elif path.is_file():
         yield path
+    elif path.exists():
+        raise DataError(f"'{path}' is neither a regular file nor a folder: give an image, a video or a folder of them")
     else:
         raise DataError(f"there is no file or folder '{path}'")

@@ -124,6 +124,7 @@ class _Watched(_Compared):
         kept = len(data[scan.start : scan.end].rstrip(b"\x00\xff"))  # some encoders fill up to a multiple of bytes
         cut = scan.start + max(0, kept - 1)
         self._rest = [data[cut : scan.end] + _ONES, data[scan.end : layout.end]]
+        self._early = False
         self._doubtful = not data[scan.end - 1] & 1 and data[scan.end - 2 : scan.end] != b"\xff\x00"
         super().__init__(data[: layout.end], layout)
         self.fp = io.BytesIO(data[:cut])
@@ -141,12 +142,14 @@ class _Watched(_Compared):
         if piece or not self._rest:
             return piece
         drawn = any(self.im.getpixel(at) != colour for at, colour in self._sentinels())
-        if drawn != (len(self._rest) == 1):
-            what = "are left over: some before them are damaged" if drawn else "of the picture are missing"
-            raise NotWhole(f"the JPEG file is cut short or damaged (data {what})")
+        self._early = self._early or (drawn and len(self._rest) == 2)
+        if not drawn and len(self._rest) == 1:
+            raise NotWhole("the JPEG file is cut short or damaged (data of the picture are missing)")
         return self._rest.pop(0)
 
     def _same(self) -> bool:
+        if len(self._rest) == 2 or self._early:
+            raise NotWhole("the JPEG file is damaged (data are left over when the picture is drawn)")
         return not self._doubtful or super()._same()
 
     def _sentinels(self) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -212,9 +215,8 @@ def _check_headers(data: bytes, layout: _Layout) -> None:
         found = [one[0] - 0xD0 for one in _RESTART.findall(data[scan.start : scan.end])]
         wanted = _ceiling(layout.units(scan), scan.interval) - 1
         if len(found) != wanted or any((a + 1) % 8 != b for a, b in pairwise([7, *found])):
-            raise NotWhole(
-                f"the JPEG file is damaged ({len(found)} restart markers instead of {wanted}, or in disorder)"
-            )
+            told = f"{len(found)} restart markers where there should be {wanted}"
+            raise NotWhole(f"the JPEG file is damaged ({told}, or in another order)")
 
 
 def _refined(layout: _Layout) -> bool:

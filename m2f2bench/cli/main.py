@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import typer
 
-from ..errors import M2F2BenchError
+from ..errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
 from . import audit, catalogue, gate, judge, lab, plot, report
 
@@ -53,6 +54,16 @@ def _root(
     pass
 
 
+def _tell(error: M2F2BenchError) -> int:
+    """Print an error as one line, and return the exit status."""
+    print(f"m2f2bench: {' '.join(str(error).split())}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # what could not be printed is not tried again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return error.exit_status
+
+
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
     messages = logging.StreamHandler(sys.stderr)
@@ -61,12 +72,20 @@ def main() -> None:
     logger.addHandler(messages)
     logger.setLevel(logging.INFO)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be told
     except M2F2BenchError as error:
-        print(f"m2f2bench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        sys.exit(_tell(error))
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        try:
+            refuse_machine_fault(error, "the command stopped")
+        except MachineError as fault:
+            sys.exit(_tell(fault))
+        raise
     finally:
         logger.removeHandler(messages)

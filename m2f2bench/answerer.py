@@ -81,7 +81,8 @@ def _answers(asker: Asker, judge: Judge, asked: Asked, folder: Path, batch_size:
         if not asker.scored:
             unknown = [frame for frame, _ in pairs if frame.id not in scores]
             scores |= _scores(judge.detector, asked, unknown, batch_size, workers)
-        with progress_bar(folder.name, sum(len(questions) for _, questions in pairs)) as advance:
+        n = sum(len(questions) for _, questions in pairs)
+        with store.kept(), progress_bar(folder.name, n) as advance:
             for rows in answer(asker, asked.dataset.adapter, pairs, scores):
                 store.append(rows)
                 advance(len(rows))

@@ -30,6 +30,10 @@ class DetectorError(M2F2BenchError):
     """A detector that cannot be built, trained or run, or whose scores are not probabilities."""
 
 
+class Unanswered(DetectorError):
+    """A service that does not answer any more, in the middle of a run: what was judged before holds."""
+
+
 class ScoreError(M2F2BenchError):
     """Rows that cannot be scored: a missing column, an unknown label, a duplicate frame."""
 

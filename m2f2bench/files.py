@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StoreError, first_line, refuse_machine_fault
+from .texts import in_utf8, is_text
 
-TEXT_BYTES = 1 << 30
-"""Bytes of a list that comes with a dataset (a manifest, split lists, questions): five million lines of 200."""
 ABSENT = "does not exist"
 
 
@@ -81,23 +80,20 @@ def read_input(path: Path, limit: int) -> bytes:
     return data
 
 
-def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
-    """Return a regular file's text, UTF-8 with or without a byte order mark. Raises NoInput, as `read_input`."""
-    try:
-        return read_input(path, limit).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise NoInput("is not UTF-8 text; save it as UTF-8") from None
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(in_utf8(text), encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file atomically, indented, NaN refused."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file atomically, indented, NaN refused. What UTF-8 cannot say in a text stands as an escape."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # The escape's own backslash stands twice in JSON: read again it is a text, not half of a surrogate pair.
+    write_text(
+        path,
+        text if is_text(text) else "".join(in_utf8(c).replace("\\", "\\\\") if not is_text(c) else c for c in text),
+    )
 
 
 def sha256(path: Path) -> str:
@@ -122,9 +118,7 @@ def make_folder(folder: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> StoreError:
     """The one-line error for a failed write."""
     reason = error.strerror or str(error)
-    return StoreError(
-        f"cannot write '{path}': {reason}; what was written before is kept, and the same command goes on from there"
-    )
+    return StoreError(f"cannot write '{path}': {reason}")
 
 
 def _umask() -> int:

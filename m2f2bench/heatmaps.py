@@ -115,7 +115,7 @@ class HeatMapper:
             return "the heat map has values that are not finite"
         if heat.min() < -ROUNDING or heat.max() > 1.0 + ROUNDING:
             raise DetectorError(
-                f"detector '{self.name}' gave a heat map with values from {heat.min():g} to {heat.max():g} for "
+                f"detector '{self.name}' gave a heat map with values from {heat.min()} to {heat.max()} for "
                 f"'{name}': they must be in [0, 1]"
             )
         return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)

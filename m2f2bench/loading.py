@@ -28,7 +28,7 @@ from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_l
 from .guests import guest
 from .records import Frame, Question
 from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
-from .texts import told
+from .texts import told as shown
 
 if TYPE_CHECKING:
     from .records import Image
@@ -123,7 +123,7 @@ def registered(kind: str, name: str, place: object, hint: str = "") -> str:
         return name
     what, option = _singular(kind), {"detectors": "-d", "datasets": "-s"}[kind]
     raise CardError(
-        f"'{place}' names the {what} {told(name)}, which is no card and not registered; a result is data, and nothing "
+        f"'{place}' names the {what} {shown(name)}, which is no card and not registered; a result is data, and nothing "
         f"that it names is loaded: give {option} {hint or what.upper()}"
     )
 
@@ -216,7 +216,8 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
     if isinstance(detector, Detector) and hasattr(detector, "card"):
         return detector.card, detector  # loaded before
     name = getattr(detector, "name", type(detector).__name__)
-    card = DetectorCard(name=name, backend=f"{type(detector).__module__}:{type(detector).__qualname__}")
+    told = {"name": name, "backend": f"{type(detector).__module__}:{type(detector).__qualname__}"}
+    card = validate(DetectorCard, told, f"detector {type(detector).__qualname__}")
     return card, detector if isinstance(detector, Detector) else PlainDetector(detector)
 
 
@@ -226,7 +227,8 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     """
     if isinstance(reference, Adapter):
         name = getattr(reference, "name", type(reference).__name__)
-        return _checked(Dataset(DatasetCard(name=name, adapter=type(reference).__qualname__), reference))
+        told = {"name": name, "adapter": type(reference).__qualname__}
+        return _checked(Dataset(validate(DatasetCard, told, f"dataset {type(reference).__qualname__}"), reference))
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:

@@ -236,7 +236,7 @@ class _Tester:
             raise ValueError("a score is not finite")
         if values.min() < 0.0 or values.max() > 1.0:
             raise DetectorError(
-                f"detector '{self.mapper.name}' gave scores from {values.min():g} to {values.max():g} for '{frame}' "
+                f"detector '{self.mapper.name}' gave scores from {values.min()} to {values.max()} for '{frame}' "
                 f"with pixels replaced: a score is P(fake) in [0, 1]"
             )
         return [float(value) for value in values]

@@ -21,6 +21,7 @@ from .progress import progress_bar
 from .protocol import pick, spread
 from .records import REAL, Frame, Locator, Prediction
 from .rules import FrameSelection
+from .texts import in_utf8
 
 if TYPE_CHECKING:
     from .backends.base import Detector
@@ -128,7 +129,7 @@ def predict_paths(
         if overlays:
             overlays.folder.close()
     _refuse_nothing(loaded.card.name, found)
-    return [_summary(str(file), found[str(file)], interviewer) for file in files]
+    return [_summary(str(file), found[_key(file)], interviewer) for file in files]
 
 
 def _refuse_nothing(detector: str, found: Mapping[str, _Judged]) -> None:
@@ -157,13 +158,15 @@ class _Job:
 
 def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
     """Every file's rows by its path, pictures first, its overlay and its answers."""
+    if len({_key(file) for file in files}) < len(set(files)):
+        raise DataError("two files have one name once it is written in UTF-8: rename one of them")
     images = [file for file in dict.fromkeys(files) if file.suffix.lower() not in VIDEO_SUFFIXES]
-    found = _judge_images([_frame(str(file), Locator(str(file))) for file in images], job)
+    found = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
     if job.overlays:
         job.overlays.images(images, found, job.batch_size)
     for file in dict.fromkeys(files):
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            found[str(file)] = _judge_video(file, job)
+            found[_key(file)] = _judge_video(file, job)
     return found
 
 
@@ -198,16 +201,16 @@ class _Overlays:
 
     def images(self, files: Sequence[Path], found: dict[str, _Judged], batch_size: int) -> None:
         """One overlay for each picture that has a score; read again, so that memory stays flat."""
-        scored = [(file, found[str(file)].rows[0].score) for file in files]
-        wanted = {str(file): (file, score) for file, score in scored if score is not None}
-        frames = [_frame(name, Locator(name)) for name in wanted]
+        scored = [(file, found[_key(file)].rows[0].score) for file in files]
+        wanted = {_key(file): (file, score) for file, score in scored if score is not None}
+        frames = [_frame(name, Locator(str(file))) for name, (file, _) in wanted.items()]
         with progress_bar("heat maps", len(wanted)) as advance:
             for batch in frames_ahead(_Files(), frames, count=1).batches(min(batch_size, AT_ONCE)):
                 shown = []
                 for loaded in batch:
                     file, score = wanted[loaded.frame.id]
                     if loaded.image is None:  # it could be read a moment ago
-                        found[str(file)].trouble = f"no heat map: {loaded.reason}"
+                        found[loaded.frame.id].trouble = f"no heat map: {loaded.reason}"
                         continue
                     shown.append(_Shown(file, score, [loaded.image], [score]))
                 self.draw(shown, found)
@@ -224,25 +227,25 @@ class _Overlays:
             for i, (image, score) in enumerate(zip(one.images, one.scores, strict=True)):
                 heat, number = next(maps), one.numbers[i] if one.numbers is not None else 0
                 if isinstance(heat, str):
-                    found[str(one.file)].trouble = heat
+                    found[_key(one.file)].trouble = heat
                     continue
                 label = f"frame {number}" if one.numbers is not None else ""
                 panels.append(Panel(image, heat, self.mapper.seen(image), score, label))
                 numbers.append(number)
             if panels:
                 told = numbers if one.numbers is not None else None
-                found[str(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, told))
+                found[_key(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, told))
 
 
 def _judge_video(file: Path, job: _Job) -> _Judged:
     try:
         video = read_video(file, lambda n: pick(job.selection, n))
     except FrameError as error:
-        return _Judged([Prediction(str(file), str(file), "", "", REAL, error.status, None, message=error.reason)])
+        return _Judged([Prediction(_key(file), _key(file), "", "", REAL, error.status, None, message=error.reason)])
     if video.remark:
         log.warning("'%s': %s", file, video.remark)
     images, picked = video.images, video.numbers
-    frames = [_frame(f"{file}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
+    frames = [_frame(f"{_key(file)}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
     judged = _judge_clip(_Clip(images), frames, job)
     judged.video = video
     if judged.answers is not None:
@@ -252,7 +255,7 @@ def _judge_video(file: Path, job: _Job) -> _Judged:
         few = spread(scored, DRAWN)
         mean = sum(score for _, score in scored) / len(scored)
         shown = _Shown(file, mean, [images[i] for i, _ in few], [s for _, s in few], [picked[i] for i, _ in few])
-        job.overlays.draw([shown], {str(file): judged})
+        job.overlays.draw([shown], {_key(file): judged})
     return judged
 
 
@@ -271,6 +274,11 @@ def _judge_clip(clip: _Clip, frames: Sequence[Frame], job: _Job) -> _Judged:
     rows = job.predict(clip, frames)
     scores = {row.frame: row.score for row in rows}
     return _Judged(rows, answers=job.interviewer.ask(clip, [middle], scores)[middle.id])
+
+
+def _key(file: Path) -> str:
+    """The id that a file's frame has."""
+    return in_utf8(str(file))
 
 
 def _frame(name: str, locator: Locator) -> Frame:

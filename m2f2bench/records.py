@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .texts import in_utf8
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -53,6 +55,7 @@ class Frame:
     FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
     manipulation, `original` for a real one. `identities` are all people whose face or performance is in it. Several
     faces cut from one picture of a video share `picture`, unique in the dataset; it is empty where there is one.
+    Names are such as UTF-8 can say: other bytes of a file's name stand as escapes.
     """
 
     id: str
@@ -67,6 +70,12 @@ class Frame:
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
             raise ValueError(f"frame '{self.id}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
+        for name in ("id", "video", "method", "picture"):  # of files whose names are no UTF-8
+            text = getattr(self, name)
+            if isinstance(text, str) and not text.isascii():
+                object.__setattr__(self, name, in_utf8(text))
+        if any(isinstance(one, str) and not one.isascii() for one in self.identities):
+            object.__setattr__(self, "identities", tuple(in_utf8(one) for one in self.identities))
 
     @property
     def clip(self) -> str:

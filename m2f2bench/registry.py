@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from .errors import RegistryError, first_line, near
 from .guests import guest
 from .sources import FROM_FILE, Unidentified, forget, look_at
+from .texts import in_utf8
 
 T = TypeVar("T", bound=type)
 
@@ -144,7 +146,7 @@ def load_from_file(reference: str, kind: str) -> type:
     if not path.is_file():
         raise RegistryError(f"{kind} '{reference}': there is no file '{path}'")
     # The module's name carries the path, so that two files of the same name are two modules.
-    module_name = f"{FROM_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_name = f"{FROM_FILE}{in_utf8(path.stem)}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     module = sys.modules.get(module_name)
     if module is not None:
         try:

@@ -322,7 +322,7 @@ def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: i
         passing = getattr(judge.detector, "errors_pass", False)
         done = {row.frame for row in rows if not (passing and row.status == "error")}
         wanted = [frame for frame in plan.frames if frame.id not in done]
-        with progress_bar(folder.name, len(wanted)) as advance:
+        with store.kept(), progress_bar(folder.name, len(wanted)) as advance:
             for rows in local.predict(name, judge.detector, dataset.adapter, wanted, batch_size, workers):
                 store.append(rows)
                 advance(len(rows))

@@ -11,17 +11,18 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .errors import ScoreError, StoreError
+from .errors import ScoreError, StoreError, Unanswered
 from .files import cannot_write, replacing
 from .locks import holding
 from .records import ANSWER_STATUSES, STATUSES, Answer, Prediction
-from .texts import parse_json, told
+from .tables import read_table
+from .texts import Refused, in_utf8, parse_json, told
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,6 +62,7 @@ KEY_PARTS = {
     "call": "call (nothing identifies this detector, so that no other run may take up its rows)",
 }
 """The parts of a key in words; versions of packages are named as they are."""
+GOES_ON = "; what was judged before is kept, and the same command goes on from there"
 R = TypeVar("R", Prediction, Answer)
 
 
@@ -126,10 +128,18 @@ class RowStore(Generic[R]):
         if not rows:
             return
         assert self._partial is not None, "the store is used inside a with block"
-        lines = b"".join(_line(row) for row in rows)
-        self._write(lines)
+        rows, lines = zip(*map(_written, rows), strict=True)
+        self._write(b"".join(lines))
         self._pending += len(rows)
         self._rows.update((self.of(row), row) for row in rows)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Say of a service that stops answering meanwhile that the rows so far are kept; they are."""
+        try:
+            yield
+        except Unanswered as error:
+            raise Unanswered(f"{error}{GOES_ON}" if self._rows else str(error)) from None
 
     def siblings(self, name: str) -> dict[str, R]:
         """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished.
@@ -161,7 +171,7 @@ class RowStore(Generic[R]):
             # What a full disk took of the last batch is cut off again, so that only whole lines stay.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._partial.fileno(), start)
-            raise cannot_write(self.partial, error) from None
+            raise StoreError(f"{cannot_write(self.partial, error)}{GOES_ON}") from None
 
     def _recover(self) -> None:
         """Read the partial file's whole lines, cut off what comes after them, write the header if there is none."""
@@ -247,6 +257,16 @@ def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> s
     return ", ".join(told)
 
 
+def _written(row: R) -> tuple[R, bytes]:
+    """A row with its line; texts that UTF-8 cannot say, as messages about files may be, stand as escapes in both."""
+    try:
+        return row, _line(row)
+    except UnicodeEncodeError:
+        told = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+        row = dataclasses.replace(row, **{k: in_utf8(v) if isinstance(v, str) else v for k, v in told.items()})
+        return row, _line(row)
+
+
 def _line(row: Prediction | Answer) -> bytes:
     return json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
@@ -267,8 +287,8 @@ def write_parquet(
     columns = [pa.array([getattr(one, name) for one in listed], types[name]) for name in names]
     metadata = {KEY: json.dumps(dict(key or {}), sort_keys=True).encode()}
     table = pa.Table.from_arrays(columns, schema=pa.schema(list(types.items()), metadata=metadata))
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def read_key(path: Path) -> dict[str, str]:
@@ -277,7 +297,8 @@ def read_key(path: Path) -> dict[str, str]:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with path.open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
     try:
@@ -333,14 +354,11 @@ def _typed(table: pa.Table, path: Path, nulls: Sequence[str]) -> pa.Table:
 
 
 def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[R]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise ScoreError(f"'{path}' is not a readable Parquet file: {str(error).splitlines()[0]}") from None
     columns = [f.name for f in dataclasses.fields(row)]
+    try:
+        table = read_table(path, columns)
+    except Refused as error:
+        raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
     missing = [name for name in columns if name not in table.column_names and name not in optional]
     if missing:
         raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not {what}s' rows of m2f2bench")

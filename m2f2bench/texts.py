@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 from collections.abc import Hashable
 from functools import cache
@@ -28,6 +29,8 @@ DEEPEST = 32
 """Mappings and lists within each other."""
 LARGEST = 2**63
 """Whole numbers are smaller than this, whatever their sign."""
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Characters that show nothing and change how what is around them is shown, and halves of surrogate pairs."""
 SHOWN = 40
 """Characters of a text that a message shows."""
 
@@ -135,6 +138,25 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def in_utf8(text: str) -> str:
+    """A text that UTF-8 can say: bytes of a file's name that are none stand as escapes (`\\udcff`)."""
+    return text if text.isascii() or is_text(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
+def visible(text: str, keep: str = "") -> str:
+    """A text without what a terminal or an editor takes for a command: such characters stand as escapes.
+
+    Those are control characters but for what is in `keep` (such as newlines), marks that turn the direction of
+    writing, line separators, and halves of surrogate pairs.
+    """
+
+    def escape(found: re.Match[str]) -> str:
+        code = ord(found[0])
+        return found[0] if found[0] in keep else f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+    return text if text.isascii() and text.isprintable() else UNSEEN.sub(escape, text)
 
 
 def told(value: Any) -> str:

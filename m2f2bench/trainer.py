@@ -233,7 +233,8 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         return frames
 
     training = listed("train")
-    if "val" not in dataset.splits:
+    named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split of its card has to be there
+    if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
         return carve_validation(training, settings.val_fraction, settings.seed)
     validation = listed("val")
     people = {person for frame in training for person in frame.identities}

@@ -231,3 +231,43 @@ def test_killed_at_random_moments_ends_the_same(squares: Path, tmp_path: Path) -
     before = log.read_text()
     subprocess.run([*base, str(out)], check=True, capture_output=True, env=environment)
     assert log.read_text() == before, "a finished run predicts nothing"
+
+
+def test_e9_a_score_just_beyond_one_is_told_with_its_digits(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("class Mine:\n    def predict(self, images):\n        return [1.0000001] * len(images)\n")
+    line = one_line(cli("run", "-d", f"{mine}:Mine", "-s", squares, "--out", tmp_path / "o"))
+    assert "gave 1.0000001 for frame" in line
+
+
+def test_e9_the_same_command_goes_on_only_where_it_does(
+    cli, one_line, squares: Path, tmp_path: Path, small_disk
+) -> None:
+    assert cli("run", "-d", "constant", "-s", squares, "--out", tmp_path / "o").status == 0
+    for words in (
+        ["leaderboard", tmp_path / "o", "--out", "/proc/nothing/a.md"],
+        ["sheet", squares, "--out", "/proc/a.png"],
+    ):
+        line = one_line(cli(*words))
+        assert "cannot write" in line and "goes on" not in line
+    disk = small_disk("64k")
+    (disk / "filler").write_bytes(b"x" * 50_000)
+    words = ["run", "-d", "random", "-s", squares, "--out", disk / "o"]
+    outcome = cli(*words)
+    if "partial.jsonl" in outcome.err:
+        assert "what was judged before is kept, and the same command goes on from there" in outcome.err
+    (disk / "filler").unlink()
+
+
+def test_e9_a_service_that_stops_is_said_to_go_on_where_rows_are_kept(tmp_path: Path) -> None:
+    from m2f2bench.errors import Unanswered
+    from m2f2bench.records import Prediction
+    from m2f2bench.store import PredictionStore
+
+    with PredictionStore(tmp_path, {"k": "v"}) as store:
+        with pytest.raises(Unanswered) as told, store.kept():
+            raise Unanswered("gone")
+        assert str(told.value) == "gone"
+        store.append([Prediction("a", "a", "m", "", 1, "ok", 0.5)])
+        with pytest.raises(Unanswered, match="gone; what was judged before is kept"), store.kept():
+            raise Unanswered("gone")

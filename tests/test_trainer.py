@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -258,3 +259,19 @@ def test_from_python(cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     alone = detector.predict([image])[0]
     assert detector.card.training_datasets == ("faces",)
     assert 0.0 <= alone <= 1.0 and detector.predict([image, 255 - image])[0] == pytest.approx(alone, abs=1e-9)
+
+
+def test_e9_a_plain_folder_without_val_is_carved(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    """By the rule of datasets that have no such split: the same frames as of a card that names the others alone."""
+    root = tmp_path / "d"
+    for split in ("train", "test"):
+        shutil.copytree(squares, root / split)
+    assert cli("train", "frequency", "-s", root, "--out", tmp_path / "t").status == 0
+    plain, card = load_dataset(str(root)), tmp_path / "d.yaml"
+    card.write_text(f"name: d\nadapter: folder\nroot: {root}\nsplits: [train, test]\n")
+    settings = TrainingSettings()
+    train_, val = split_frames(plain, settings)
+    assert train_ and val and {frame.split for frame in (*train_, *val)} == {"train"}
+    assert split_frames(load_dataset(str(card)), settings) == (train_, val)
+    card.write_text(f"name: d\nadapter: folder\nroot: {root}\nsplits: [train, val, test]\n")
+    assert "has no val split" in one_line(cli("train", "frequency", "-s", card, "--out", tmp_path / "u"))

@@ -55,6 +55,10 @@ class Adapter(abc.ABC):
     def read(self, frame: Frame) -> Image:
         """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read."""
 
+    def holds(self, split: str) -> bool:
+        """Whether there is such a split; a class whose splits depend on what lies on disk says it of this dataset."""
+        return split in self.splits
+
     def sample(self, split: str, sampler: Sampler) -> list[Frame]:
         """The frames of a split that `sampler` picks from each video; several faces of one picture go together.
 

@@ -19,8 +19,8 @@ from ..records import SPLITS
 from ..texts import Refused, parse_json, read_text
 from .entries import LABELS, Entry, in_time, people
 
-MOST_BYTES = 256 << 20
-"""Bytes of a manifest: two million pictures."""
+MOST = 1 << 30
+"""Bytes of a manifest."""
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 ColumnName = Literal["path", "label", "video", "method", "split", "identity", "picture", "time", "index"]
 COLUMNS: tuple[ColumnName, ...] = (
@@ -43,11 +43,11 @@ def read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> lis
     """
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"'{path}' is neither a folder nor a manifest ({', '.join(SUFFIXES)})")
-    if not path.exists():
-        raise DataError(f"manifest '{path}' does not exist")
     try:
-        text = read_text(path, MOST_BYTES)
+        text = read_text(path, MOST)
     except Refused as error:
+        if not path.exists():
+            raise DataError(f"manifest '{path}' does not exist") from None
         raise DataError(f"manifest '{path}' cannot be read: {error}") from None
     lines = _json_rows(text, path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(text, path)
     names = {name: columns.get(name, name) for name in COLUMNS}
@@ -182,7 +182,7 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             row = parse_json(line)
         except Refused as error:
-            raise DataError(f"manifest '{path}' line {number}: {error}") from None
+            raise DataError(f"manifest '{path}' line {number} {str(error).removeprefix('line 1 ')}") from None
         if not isinstance(row, dict):
             raise DataError(f"manifest '{path}' line {number} is not a JSON object")
         yield number, {str(key).strip().lower(): value for key, value in row.items()}

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from ..errors import DetectorError, first_line
+from ..errors import DetectorError, Unanswered, first_line
 from .endpoint import LONGEST_WAIT, Completion, Pace, backoff, read_completion, read_error, retry_after
 from .exchange import Ended, Exchange, TooLarge, Unreadable
 
@@ -21,7 +21,6 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 MESSAGE = 200
 """Characters of a server's message that are passed on."""
 STOPPED = "not asked: the run was stopped"
-KEPT = "what was answered is kept, and the same command goes on from there"
 UNREACHED = ("ConnectError", "ConnectTimeout", "ProxyError")
 """Names of httpx's errors for a connection that never stood."""
 
@@ -133,7 +132,7 @@ class Caller:
                 self._wait(backoff(key, attempt, self.backoff_s) if asked is None else asked)
         tries = f" ({self.retries + 1} times)" if self.retries else ""
         if not connected:
-            raise DetectorError(f"detector '{self.name}': {reason}{tries}; {KEPT}")
+            raise Unanswered(f"detector '{self.name}': {reason}{tries}")
         raise Failed(f"{reason}{tries}")
 
     def _status(self, error: Any) -> str:
@@ -143,9 +142,7 @@ class Caller:
         told = f"it redirects to '{place}', which is not followed" if place else self._told(error)
         reason = f"status {status}: {told}"
         if code == "insufficient_quota":
-            raise DetectorError(
-                f"detector '{self.name}': {self.url} has no credit left for this key ({reason}); {KEPT}"
-            )
+            raise Unanswered(f"detector '{self.name}': {self.url} has no credit left for this key ({reason})")
         if code in WITHHELD:
             raise Withheld(f"held back by the server: {reason}")
         if status >= 500 or status in PASSING:
@@ -188,9 +185,9 @@ class Caller:
                 return
             self._failures = 0  # whoever catches this and goes on gets as many again
         self.stop.set()
-        raise DetectorError(
+        raise Unanswered(
             f"detector '{self.name}': {IN_A_ROW} questions in a row without an answer from {self.url}, the last with "
-            f"{reason}; {KEPT}"
+            f"{reason}"
         )
 
     def _wait(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ import typer
 from ..cards import KINDS, iter_cards, read_card
 from ..errors import CardError, M2F2BenchError, near
 from ..registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
-from .common import CardsOption, DataOption, JsonOption, echo_json, settle
+from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, say, settle
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
 LISTED = (*KINDS, *REGISTRIES, "controls")
@@ -31,9 +31,9 @@ def list_names(
         echo_json(found if kind is None else found[kind])
     else:
         parts = [_lines(rows) if kind else f"{one}\n{_lines(rows, '  ')}" for one, rows in found.items()]
-        typer.echo("\n".join(parts), nl=False)
+        say("\n".join(parts), nl=False)
     for problem in broken[:-1]:
-        print(f"m2f2bench: {problem}", file=sys.stderr)
+        print(f"m2f2bench: {one_line(str(problem))}", file=sys.stderr)
     if broken:
         raise broken[-1]
 
@@ -104,7 +104,7 @@ def describe(
         return
     import yaml
 
-    typer.echo(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    say(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
 
 
 def _described_class(reference: str) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOpti
         return
     for finding in findings:
         mark = {True: "ok  ", False: "FAIL", None: "–   "}[finding.ok]
-        typer.echo(f"{mark}  {finding.what:<24} {finding.detail}")
+        say(f"{mark}  {finding.what:<24} {finding.detail}")
     failed = [f for f in findings if f.ok is False]
     if failed:
         from ..errors import CheckFailed

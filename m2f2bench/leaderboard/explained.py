@@ -7,9 +7,8 @@ from typing import Any
 
 from .. import markdown
 from ..records import Result, Score
-from ..signature import place_of
 from .table import EXPLANATION_HEADLINES, title
-from .text import clusters_line, coverage, few_line, holes_line, reasons, shown
+from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
 
 
 def describe_explanation(result: Result) -> str:
@@ -17,16 +16,16 @@ def describe_explanation(result: Result) -> str:
     groups = {"all": result.metrics, **result.labels}
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
     rows = [[title(name), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
-    text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
+    text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
     for what, found in (("region", result.regions), ("manipulation", result.methods)):
         names = [name for name in EXPLANATION_HEADLINES if any(_has(scores, name) for scores in found.values())]
         if len(found) < 2 or not names:
             continue
         lines = [[what, "questions", *(title(name) for name in names)]]
-        lines += [[key, _count(s), *(shown(s[name]) for name in names)] for key, s in found.items()]
+        lines += [[markdown.name(key), _count(s), *(shown(s[name]) for name in names)] for key, s in found.items()]
         text += f"{markdown.table(lines)}\n"
-    notes = [*_notes(result), *reasons(groups), f"`{result.signature}`"]
+    notes = [*_notes(result), *reasons(groups), f"{markdown.code(result.signature)}"]
     return text + "".join(f"- {line}\n" for line in notes)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from .. import markdown
 from ..records import Result, Score
 from ..scoring.intervals import FEW_CLUSTERS
-from ..signature import share
+from ..signature import place_of, share
 from .table import Cell, title
+
+
+def heading(result: Result) -> str:
+    """Who was measured on what and how, as a heading's line."""
+    place = place_of(result.dataset, result.split)
+    return markdown.escaped(markdown.name(f"{result.detector} on {place}, {result.protocol}"))
 
 
 def shown(score: Score) -> str:

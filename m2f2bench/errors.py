@@ -110,7 +110,7 @@ _TOLD_BY_TORCH = re.compile(r"can't allocate memory|CUDA error|CUDA out of memor
 
 def is_machine_fault(error: BaseException) -> bool:
     """Return whether an exception of somebody else's code, or what it was raised from, is the machine's fault."""
-    if isinstance(error, (MachineError, MemoryError)):
+    if isinstance(error, (MachineError, MemoryError)) or type(error).__name__ == "OutOfMemoryError":  # a GPU's
         return True
     if isinstance(error, M2F2BenchError):
         return False

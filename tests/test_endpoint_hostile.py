@@ -278,7 +278,7 @@ def test_e2_a_lost_connection_ends_the_run_and_is_no_questions_fault(serve: Call
     detector = client(server, retries=1, concurrency=1)
     assert detector.explain([FACE], ["first"])[0].text == "It looks real."
     server.close()
-    with pytest.raises(DetectorError, match=r"no connection to .* \(2 times\); what was answered is kept"):
+    with pytest.raises(DetectorError, match=r"no connection to .* \(2 times\)"):
         detector.explain([FACE] * 3, ["second", "third", "fourth"])
 
 

@@ -206,7 +206,7 @@ def test_e2_memory_that_runs_out_is_no_frames_fault(cli, one_line, squares: Path
     given, out = plugin(tmp_path, body), tmp_path / "o"
     words = ("run", "-d", given, "-s", squares, "--out", out, "--batch-size", "4")
     (tmp_path / "full").touch()
-    assert "memory does not hold what it needs for frame 'fake/08.png'" in one_line(cli(*words))
+    assert "detector 'plug.D' on frame 'fake/08.png'" in one_line(cli(*words))
     (tmp_path / "full").unlink()
     assert cli(*words).status == 0
     (path,) = out.glob("*/predictions.parquet")

@@ -73,6 +73,8 @@ class MachineError(M2F2BenchError):
     """What the machine failed at: memory, a disk, a connection, open files. It is never stored as a frame's fault."""
 
 
+LONGEST = 500
+"""Characters of somebody else's message that are passed on."""
 LISTED = 40
 """Names that a message lists at most."""
 
@@ -89,8 +91,11 @@ def near(name: str, known: Iterable[str]) -> str:
 
 def first_line(error: BaseException) -> str:
     """One line for an exception of somebody else's code: its type and the first line of its message."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    try:
+        text = str(error).strip()
+    except Exception:  # somebody's own, which cannot tell itself
+        text = ""
+    return f"{type(error).__name__}: {text.splitlines()[0][:LONGEST]}" if text else type(error).__name__
 
 
 _MACHINE_ERRNOS = {

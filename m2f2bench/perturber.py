@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
 from .errors import DataError, DetectorError, M2F2BenchError, first_line, refuse_machine_fault
@@ -125,7 +126,7 @@ def faithfulness(
             for batch in read_batches(loaded.adapter, rows, min(batch_size, 8), masks=False):
                 tester.test(batch, advance)
     finally:
-        loaded.adapter.close()
+        close_adapter(loaded.adapter)
     refuse_nothing(mapper.name, rows)
     told = {"steps": steps, "area": area, "blur": BLUR}
     more: dict[str, Any] = {

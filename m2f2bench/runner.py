@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import answerer
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .engines.answers import refuse_mute
@@ -161,7 +162,7 @@ def run(
     for beside in controls:
         results.add_all(beside)
     for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
-        dataset.adapter.close()
+        close_adapter(dataset.adapter)
     _refuse_failed(failed, results, folder)
     return results
 

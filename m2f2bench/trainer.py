@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from .adapters.base import Adapter
-from .adapters.listing import questions_of
+from .adapters.listing import close_adapter, questions_of
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
 from .errors import DataError, DetectorError, near
@@ -82,7 +82,7 @@ def train(
         if not finished:
             report = planned.backend.fit(job)
             with together():
-                planned.dataset.adapter.close()
+                close_adapter(planned.dataset.adapter)
                 if is_main_process():
                     _write(planned, report)
     return job.out / CARD

@@ -41,7 +41,7 @@ CANARY = "EXECUTED"
 """A file of this name in the case's folder says that something was executed."""
 WARNINGS = 2
 """Lines that may stand before the error's own: what was noticed on the way to it."""
-LONGEST = 2000
+LONGEST = 2100
 """Characters of an error's line."""
 
 Draw = Callable[[Path], object]
@@ -80,8 +80,8 @@ class Case:
     code: tuple[str, ...] = ()
     torch: bool = False
     """Whether torch is loaded before."""
-    noise: str = ""
-    """What lines on stderr begin with that a library in C writes there, and that nobody can keep from it."""
+    noise: tuple[str, ...] = ()
+    """What lines on stderr begin with that somebody else's code writes there by itself."""
 
 
 def refused(outcome: Outcome, *, says: str = "") -> str:
@@ -111,7 +111,7 @@ def works(outcome: Outcome) -> str:
 def problems(case: Case, outcome: Outcome) -> list[str]:
     """What a case shows that none may show."""
     lines = [line for line in outcome.err.splitlines() if line.strip()]
-    lines = [line for line in lines if not (case.noise and line.startswith(case.noise))]
+    lines = [line for line in lines if not line.startswith(case.noise)]
     found = {
         f"it ran over {SECONDS:g} s": outcome.seconds > SECONDS,
         f"it took {outcome.peak:.0f} MB": outcome.peak > MEMORY,

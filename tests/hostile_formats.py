@@ -216,6 +216,6 @@ OTHERS: list[tuple[str, Bytes, Check]] = [
     ("git-lfs-pointer", lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", refused),
 ]  # fmt: skip
 
-NOISE = "ZIPDecode: "
+NOISE = ("ZIPDecode: ",)
 """libtiff writes this on stderr by itself."""
 CASES = [picture(name, draw, check, NOISE) for name, draw, check in OTHERS]

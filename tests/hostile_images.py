@@ -30,7 +30,7 @@ WHOLE: Check = partial(scored, score=1.0)
 """The white corner is where it belongs."""
 
 
-def picture(name: str, draw: Bytes, check: Check = refused, noise: str = "") -> Case:
+def picture(name: str, draw: Bytes, check: Check = refused, noise: tuple[str, ...] = ()) -> Case:
     return Case(name, both(put("corner.py", CORNER), put("x.png", draw)), PREDICT, check, ("corner.py",), noise=noise)
 
 

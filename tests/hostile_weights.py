@@ -237,7 +237,7 @@ SAFE: list[tuple[str, Bytes]] = [
 ]  # fmt: skip
 
 TIMM = "name: card\nbackend: timm\noptions: {{model: test_resnet}}\nweights: {file}\n"
-NOISE = "SystemError: deallocated bytearray object has exported buffers"
+NOISE = ("SystemError: deallocated bytearray object has exported buffers",)
 """What Python writes where it runs out of memory in a bytearray of a pickle."""
 IMPORT = ("import-weights", "w.pth", "--as", "m2f2det-released-detector", "--out", "o")
 

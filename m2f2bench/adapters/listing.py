@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from .base import Adapter, Sampler
 
 R = TypeVar("R")
+OWN = "m2f2bench."
+"""How the names of this package's modules begin; their frames need no check."""
+log = logging.getLogger("m2f2bench")
 
 
 def ask_adapter(adapter: Adapter, call: str, ask: Callable[[], R]) -> R:
@@ -61,7 +65,19 @@ def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]
 
 def stamp_of(adapter: Adapter, frame: Frame) -> str:
     """Return the adapter's stamp of a frame. Raises DataError where that fails."""
-    return ask_adapter(adapter, f"stamp() of frame '{frame.id}'", lambda: adapter.stamp(frame))
+    call = f"stamp() of frame '{frame.id}'"
+    found: Any = ask_adapter(adapter, call, lambda: adapter.stamp(frame))
+    if not isinstance(found, str):
+        raise _no_list(adapter, call, found, "a text")
+    return found
+
+
+def close_adapter(adapter: Adapter) -> None:
+    """Give back an adapter's open files. Where that fails, all was read already: a warning is enough."""
+    try:
+        ask_adapter(adapter, "close()", adapter.close)
+    except M2F2BenchError as error:
+        log.warning("%s", error)
 
 
 def _checked(adapter: Adapter, call: str, kind: type[R], found: Any) -> list[R]:
@@ -71,7 +87,22 @@ def _checked(adapter: Adapter, call: str, kind: type[R], found: Any) -> list[R]:
     odd = next((one for one in found if not isinstance(one, kind)), None)
     if odd is not None:
         raise _no_list(adapter, call, odd, f"a list of m2f2bench.{kind.__name__} alone")
+    if kind is Frame and not type(adapter).__module__.startswith(OWN):
+        for frame in found:
+            _check_frame(adapter, call, frame)
     return list(found)
+
+
+def _check_frame(adapter: Adapter, call: str, frame: Any) -> None:
+    """Raise DataError for a frame whose names are no texts."""
+    named = [(name, getattr(frame, name)) for name in ("id", "video", "method", "split", "picture")]
+    people = frame.identities if isinstance(frame.identities, (tuple, list)) else [frame.identities]
+    for name, value in [*named, *(("identities", one) for one in people)]:
+        if not isinstance(value, str):
+            raise DataError(
+                f"adapter {type(adapter).__qualname__}: {call} gave a frame whose {name} is a {type(value).__name__}; "
+                f"it should be a text"
+            )
 
 
 def _no_list(adapter: Adapter, call: str, found: Any, wanted: str) -> DataError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..guests import bounded
+from ..records import STATUSES
 from .limits import AHEAD_BYTES, BATCH_BYTES, check_size
 from .listing import stamp_of
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 OK = "ok"
+FAILED = tuple(status for status in STATUSES if status != OK)
 
 
 @dataclass(slots=True)
@@ -57,12 +59,19 @@ def load_frame(adapter: Adapter, frame: Frame) -> Loaded:
     loaded = Loaded(frame)
     try:
         image = read_pixels(adapter.read, frame)
-        loaded.digest = about_frame(lambda: adapter.digest(frame, image), frame)
+        loaded.digest = _digest(adapter, frame, image)
         loaded.image = image
     except FrameError as error:
         loaded.status, loaded.reason = error.status, error.reason
     loaded.stamp = stamp or stamp_of(adapter, frame)
     return loaded
+
+
+def _digest(adapter: Adapter, frame: Frame, image: Image) -> str:
+    digest: Any = about_frame(lambda: adapter.digest(frame, image), frame)
+    if not isinstance(digest, str):
+        raise DataError(f"the dataset gave a digest of {type(digest).__name__} for frame '{frame.id}': it is a text")
+    return digest
 
 
 def read_pixels(read: Callable[[Frame], Image], frame: Frame) -> Image:
@@ -100,6 +109,10 @@ def about_frame(ask: Callable[[], R], frame: Frame) -> R:
     try:
         with bounded():
             return ask()
+    except FrameError as error:
+        if error.status in FAILED:
+            raise
+        raise FrameError(frame.id, error.reason) from None  # somebody's own word for it
     except M2F2BenchError:
         raise
     except Exception as error:  # an adapter of somebody's own: one bad frame does not end the work

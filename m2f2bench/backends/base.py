@@ -97,15 +97,15 @@ class PlainDetector(Detector):
 
     def fingerprint(self) -> str:
         """A hash of the wrapped object's code and state; what its own `fingerprint()` returns stands for the state."""
-        own = getattr(self.plain, "fingerprint", None)
-        state = vars(self.plain) if hasattr(self.plain, "__dict__") else self.plain
-        if callable(own):
-            try:
-                with guest(f"{type(self.plain).__qualname__}.fingerprint()"):
+        name = type(self.plain).__qualname__
+        try:
+            with guest(f"{name}.fingerprint()"):
+                own = getattr(self.plain, "fingerprint", None)
+                state = vars(self.plain) if hasattr(self.plain, "__dict__") else self.plain
+                if callable(own):
                     state = str(own())
-            except Exception as error:
-                name = type(self.plain).__qualname__
-                raise DetectorError(f"{name}.fingerprint() failed: {first_line(error)}") from error
+        except Exception as error:
+            raise DetectorError(f"{name}.fingerprint() failed: {first_line(error)}") from error
         return object_fingerprint(type(self.plain), state, getattr(self, "card", None))
 
 

@@ -304,7 +304,7 @@ def test_e8_links_that_lead_nowhere_are_frames_that_fail(root: Path, target: str
 
 def outside(root: Path) -> None:
     data = adapter(root)
-    with pytest.raises(DataError, match="'000_003' lies in another file, .*: copy it there"):
+    with pytest.raises(DataError, match=r"'000_003' lies in another file, .*: copy it there"):
         data.frames("test")
     data.close()
 

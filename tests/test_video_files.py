@@ -350,7 +350,7 @@ def test_e8_no_pipe_or_folder_is_opened_as_a_video(tmp_path: Path, cli: Any, one
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "folder.mp4").mkdir()
     for name in ("pipe.mp4", "folder.mp4", "gone.mp4"):
-        with pytest.raises(FrameError, match="regular file|folder"):
+        with pytest.raises(FrameError, match=r"regular file|folder"):
             read_video(tmp_path / name, everything)
     assert "neither a regular file nor a folder" in one_line(cli("predict", tmp_path / "pipe.mp4", "-d", "constant"))
     (row,) = predict_paths([tmp_path], Bright())  # in a folder it is a file that cannot be read, not one left out

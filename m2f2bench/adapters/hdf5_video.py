@@ -145,7 +145,7 @@ def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
         )
     image: Image = np.asarray(dataset[index], dtype=np.uint8)
     if not _written(dataset, index, image):
-        raise FrameError(frame_id, "it was never written: the file holds only room for it (the fill value)")
+        raise FrameError(frame_id, "it was never written: the file has only room for it (the fill value)")
     return image
 
 

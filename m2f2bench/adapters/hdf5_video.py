@@ -91,27 +91,32 @@ def _target(file: Any, path: Path, key: str) -> str:
     left, done = [key], ""
     for _ in range(MAX_LINKS + 1):
         while left:
+            if not _there(file, done, left[0]):
+                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
             place = f"{done}/{left.pop(0)}"
             link = file.get(place, getlink=True)
             if isinstance(link, h5py.ExternalLink):
                 raise _outside(path, key)
-            if not isinstance(link, h5py.SoftLink):
-                done = place
-                continue
-            parts = [part for part in link.path.split("/") if part not in ("", ".")]
-            left, done = parts + left, "" if link.path.startswith("/") else done
-            break
+            if isinstance(link, h5py.SoftLink):
+                parts = [part for part in link.path.split("/") if part not in ("", ".")]
+                left, done = parts + left, "" if link.path.startswith("/") else done
+                break
+            done = place
         else:
+            if not done:
+                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
             return done
-        if not _all_there(file, done, left):
-            raise NotThere(f"is a link in '{path.name}' that leads nowhere")
     raise NotThere(f"is a link in '{path.name}' that leads back to itself")
 
 
-def _all_there(file: Any, done: str, left: list[str]) -> bool:
-    """Whether the first part that is left is a name in the place that was reached."""
-    group = file[done] if done else file
-    return bool(left) and hasattr(group.id, "links") and _has(group, left[0])
+def _there(file: Any, place: str, name: str) -> bool:
+    """Whether a place in the file is a group that has the name."""
+    group = file[place] if place else file
+    return hasattr(group.id, "links") and _has(group, name)
+
+
+def _has(group: Any, name: str) -> bool:
+    return bool(group.id.links.exists(name.encode("utf-8", "surrogateescape")))
 
 
 def frame_count(dataset: Any, path: Path, key: str) -> int | None:
@@ -140,28 +145,26 @@ def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
         )
     image: Image = np.asarray(dataset[index], dtype=np.uint8)
     if not _written(dataset, index, image):
-        raise FrameError(frame_id, "it was never written: the file holds only room for it (the fill value)")
+        raise FrameError(frame_id, "it was never written: the file has only room for it (the fill value)")
     return image
 
 
 def _written(dataset: Any, index: Any, image: Image) -> bool:
     """Whether a frame's pixels were written, as far as it can be told.
 
-    The library reads what was not as the fill value. Storage in chunks takes room when it is written to, unless it was
-    told to take all at once; of other storage a frame of the fill value alone counts as not written.
+    The library reads what was not as the fill value. A chunk takes room when it is written to, unless the file takes all
+    at once; of other storage, and of chunks of several frames, a frame of the fill value alone counts as not written.
     """
     from h5py import h5d
 
-    chunks, (height, width) = dataset.chunks, image.shape[:2]
+    chunks, (height, width), fill = dataset.chunks, image.shape[:2], int(dataset.fillvalue)
     whole = chunks is None or (chunks[1] >= height and chunks[2] >= width and chunks[3] >= 3)
-    fill = int(dataset.fillvalue)
-    if whole and (image[0, 0, 0] != fill or (image != fill).any()):
+    empty = image[0, 0, 0] == fill and bool((image == fill).all())
+    if whole and not empty:
         return True
-    if chunks is None or dataset.id.get_create_plist().get_alloc_time() == h5d.ALLOC_TIME_EARLY:
-        return bool((image != fill).any())
+    if empty and (
+        chunks is None or chunks[0] > 1 or dataset.id.get_create_plist().get_alloc_time() == h5d.ALLOC_TIME_EARLY
+    ):
+        return False
     corners = itertools.product(range(0, height, chunks[1]), range(0, width, chunks[2]), range(0, 3, chunks[3]))
     return all(dataset.id.get_chunk_info_by_coord((index, *corner)).size for corner in corners)
-
-
-def _has(group: Any, name: str) -> bool:
-    return bool(group.id.links.exists(name.encode("utf-8", "surrogateescape")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import errno
 import re
@@ -77,12 +78,16 @@ LONGEST = 500
 """Characters of somebody else's message that are passed on."""
 LISTED = 40
 """Names that a message lists at most."""
+MATCHED, LONGEST = 2000, 300
+"""Names that another one is held against, those beside it in the alphabet; and characters of one that is."""
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, else the list of what is known."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.55)
+    first = max(0, bisect.bisect(names, name) - MATCHED // 2)
+    around = names[first : first + MATCHED] if len(names) > MATCHED else names
+    close = difflib.get_close_matches(name, around, n=2, cutoff=0.55) if len(name) <= LONGEST else []
     if close:
         return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

@@ -114,8 +114,9 @@ class HeatMapper:
         if not np.isfinite(heat).all():
             return "the heat map has values that are not finite"
         if heat.min() < -ROUNDING or heat.max() > 1.0 + ROUNDING:
+            low, high = (str(np.float32(value)) for value in (heat.min(), heat.max()))  # as many digits as tell it
             raise DetectorError(
-                f"detector '{self.name}' gave a heat map with values from {heat.min()} to {heat.max()} for "
+                f"detector '{self.name}' gave a heat map with values from {low} to {high} for "
                 f"'{name}': they must be in [0, 1]"
             )
         return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)

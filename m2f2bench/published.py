@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .cards import card_folders, validate
 from .errors import CardError
-from .texts import Refused, read_yaml
+from .records import Score
+from .resultform import wrong
+from .texts import Refused, read_yaml, told
 
 PUBLISHED = "published.yaml"
 
@@ -66,7 +68,11 @@ def load_published() -> list[Figure]:
         except Refused as error:
             raise CardError(f"published figures '{path}' cannot be read: {error}") from None
         for source in validate(_File, data, f"published figures '{path}'").sources:
-            figures += _figures(source)
+            for figure in _figures(source):
+                if why := wrong(figure.metric, Score(figure.value, 0, 0)):
+                    name = f"{figure.detector} on {figure.dataset}"
+                    raise CardError(f"published figures '{path}': {told(name)}: {figure.metric} {why}")
+                figures.append(figure)
     return list(dict.fromkeys(figures))
 
 

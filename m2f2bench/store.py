@@ -262,8 +262,11 @@ def _written(row: R) -> tuple[R, bytes]:
     try:
         return row, _line(row)
     except UnicodeEncodeError:
-        told = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
-        row = dataclasses.replace(row, **{k: in_utf8(v) if isinstance(v, str) else v for k, v in told.items()})
+        held: dict[str, Any] = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+        clean: dict[str, Any] = {
+            name: in_utf8(value) if isinstance(value, str) else value for name, value in held.items()
+        }
+        row = dataclasses.replace(row, **clean)
         return row, _line(row)
 
 
@@ -322,7 +325,7 @@ def _untyped(row: Prediction | Answer) -> bool:
     """Whether a row of JSON has something else than a text or a number where one belongs."""
     for field in dataclasses.fields(row):
         value, kind = getattr(row, field.name), NUMBERS.get(field.name, "string")
-        wanted = {"string": str, "double": (int, float)}.get(kind, int)
+        wanted: tuple[type, ...] = (str,) if kind == "string" else (int, float) if kind == "double" else (int,)
         if not (value is None and field.name in NULLS) and (not isinstance(value, wanted) or isinstance(value, bool)):
             return True
     return False

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_JSON = 64 << 20
 """Bytes of a JSON file: a result of 10,000 manipulations and 15 metrics has 20 MiB."""
+MOST_PARTS = 2_000_000
+"""Commas and opening brackets of a JSON text, which tell what it comes to in memory: that result has 1.2 million."""
 MOST_YAML = 256 << 10
 """Bytes of a YAML file: the longest card that is known has 10 KiB."""
 MOST_NODES = 20_000
@@ -72,6 +74,8 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
 
 def parse_json(text: str) -> Any:
     """What a JSON text holds. Raises Refused, also for NaN, Infinity and numbers beyond the range of floats."""
+    if sum(map(text.count, ",[{")) > MOST_PARTS:
+        raise Refused(f"it has more than {MOST_PARTS:,} values")
     try:
         data = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_number)
     except json.JSONDecodeError as error:
@@ -229,7 +233,7 @@ def _check_events(text: str) -> None:
             raise Refused(f"line {line}: it has more than {MOST_NODES:,} values, with all that its aliases stand for")
 
     for event in yaml.parse(text, Loader=_loader()):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise Refused(f"line {line}: the alias {told(event.anchor)} stands for nothing that is whole before it")

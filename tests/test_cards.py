@@ -293,10 +293,12 @@ def test_e5_a_pipe_is_no_card(cli, one_line, tmp_path: Path) -> None:
 
 def test_e5_published_figures_pass_the_same_gate(cli, one_line, tmp_path: Path) -> None:
     (tmp_path / "leaderboards").mkdir()
+    source = "{name: n, where: w, level: frame, trained_on: t, selection: s, figures: {d: {e: 96.5}}}"
     for text, told in (
         (bomb(9), "more than 20,000 values"),
         ("sources: 3", "'sources'"),
         ("a: [" * 99, "nested deeper"),
+        (f"sources: [{source}]", "'d on e': auc 96.5 is not in [0, 1]"),
     ):
         (tmp_path / "leaderboards" / "published.yaml").write_text(text)
         line = one_line(cli("leaderboard", "ddvqa-c40", "--with-published", "--cards", tmp_path))

@@ -160,6 +160,7 @@ def test_e6_json_that_is_too_deep_too_long_or_no_text(cli, one_line, run: Path) 
         (b'{"a": 1e999}', "not finite"),
         (b"\xff\xfe{\x00}\x00", "UTF-16"),
         (b"\x89PNG", "is not UTF-8"),
+        (b"[" + b"{}," * 2_000_000 + b"0]", "more than 2,000,000 values"),
         (b"{", "line 1 is not JSON"),
         (b"", "line 1 is not JSON"),
     ):

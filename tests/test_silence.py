@@ -132,7 +132,7 @@ def test_a5_no_map_at_all() -> None:
         def heatmap(self, images):
             raise RuntimeError("never")
 
-    with pytest.raises(NothingJudged, match="Broken, heat maps: none of 36 frames could be judged, first .*never"):
+    with pytest.raises(NothingJudged, match=r"Broken, heat maps: none of 36 frames could be judged, first .*never"):
         localize(Broken(), Squares(), bootstrap=NONE)
 
 

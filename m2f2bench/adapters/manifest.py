@@ -19,7 +19,7 @@ from ..records import SPLITS
 from ..texts import Refused, parse_json, read_text
 from .entries import LABELS, Entry, in_time, people
 
-MOST = 1 << 30
+MOST = 1 << 28
 """Bytes of a manifest."""
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 ColumnName = Literal["path", "label", "video", "method", "split", "identity", "picture", "time", "index"]

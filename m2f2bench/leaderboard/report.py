@@ -68,8 +68,8 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
     else:
         left = 3
     names = " against ".join(found.detectors) if len(found.pairs) == 1 else f"{len(found.detectors)} detectors"
-    told = markdown.name(f"{names}, on {place_of(found.dataset, found.split)}, {found.protocol}")
-    text = f"## {markdown.escaped(told)}\n\n"
+    head = markdown.name(f"{names}, on {place_of(found.dataset, found.split)}, {found.protocol}")
+    text = f"## {markdown.escaped(head)}\n\n"
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
     notes = [

@@ -149,7 +149,7 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
     line that is longer than LONGEST_LINE.
     """
     # Other JSON readers round floats or refuse tiny ones.
-    rows = []
+    rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8-sig") as lines:
         for number in itertools.count(1):
             line = lines.readline(LONGEST_LINE + 1)

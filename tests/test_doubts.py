@@ -133,3 +133,21 @@ def test_d1_a_map_that_is_scaled_to_its_own_maximum_says_so(tmp_path: Path) -> N
         draw_overlays([panel], tmp_path / "x.png", title="x", foot=["y"])
         with Image.open(tmp_path / "x.png") as drawn:
             assert ("scaled to its own maximum" in drawn.info["Description"]) == said
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ("35 0.5 97", "divide it by 100: it looks like a percentage"),
+        ("-0.6 0.2 1.7", "apply a sigmoid or softmax: it looks like a logit"),
+        ("0.2 3.1 4", "apply a sigmoid or softmax where it is a logit, or divide it by 100 where it is a percentage"),
+        ("0.2 0.9 1.00005", "rounding takes it there: clip it to [0, 1]"),
+        ("0.2 0.9 35%", "is wanted, or a status other than ok"),
+    ],
+)
+def test_d4_rows_that_are_no_probabilities_name_the_likely_cause(
+    cli, one_line, tmp_path: Path, scores: str, told: str
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,label,score\n" + "".join(f"{i},{i % 2},{s}\n" for i, s in enumerate(scores.split())))
+    assert told in one_line(cli("score", rows))

@@ -21,13 +21,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_endpoint import KEY, Endpoint, Raw, answer, chat, client, in_turn
+from toy_questions import FACES
 
 import m2f2bench
 from m2f2bench.backends.endpoint import DEPTH, read_completion, read_error
 from m2f2bench.backends.exchange import TooLarge, Unreadable, unpack
 from m2f2bench.cards import DetectorCard
 from m2f2bench.errors import DetectorError
-from m2f2bench.store import read_parquet
+from m2f2bench.store import read_answers, read_parquet
 
 FACE = np.random.default_rng(3).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 GOOD = json.dumps(chat()).encode()
@@ -271,6 +272,27 @@ def test_e2_any_text_is_an_answer_that_can_be_kept(text: str) -> None:
         server.close()
     assert replies[0].text == replies[1].text == text
     assert len(server.bodies) == 1
+
+
+def test_e2_a_run_keeps_and_shows_whatever_was_answered(tmp_path: Path, rules: Path) -> None:
+    odd = ["a\x00b fake", "\ud800 real", "<script>alert(1)</script> fake", "=1+1 real\r\n\r\n", "fake " * 3_000]
+
+    def script(number: int, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        return 200, chat(odd[number % len(odd)]), {}
+
+    server = Endpoint(script)
+    try:
+        detector = client(server, cache=False)
+        found = m2f2bench.run(detectors=[detector], datasets=FACES, protocols=str(rules), out=tmp_path / "o")
+    finally:
+        server.close()
+    (place,) = [place for one, place in zip(found, found.folders, strict=True) if one.detector == "toy"]
+    rows = read_answers(place / "answers.parquet")
+    assert {row.status for row in rows} == {"ok"} and {row.text for row in rows} == {
+        text.strip().replace("\ud800", "?") for text in odd
+    }
+    page = (place / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
 
 
 def test_e2_a_lost_connection_ends_the_run_and_is_no_questions_fault(serve: Callable[..., Raw]) -> None:

@@ -43,8 +43,8 @@ def meteor_counts(items: Items) -> Floats:
     In order: words of the answer and of the reference, function words of either; for each of the four modules matched
     content words of either and matched function words of either; chunks, and matched words of either. One chunk that is
     all of both texts counts as none, as in the program's own sums. Of a text of more than LONGEST words the first ones
-    are matched, and of an answer all are counted; a warning says so. Takes one start of Java, which is most of the time;
-    what was matched once comes from a cache. Raises `Unavailable` where it does not run, or dies.
+    are matched, and of an answer all are counted; a warning says so. Takes one start of Java, which is most of the
+    time; what was matched once comes from a cache. Raises `Unavailable` where it does not run, or dies.
     """
     if not items.pairs:
         return np.full((len(items.which), COUNTS), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from .adapters.entries import natural
 from .adapters.images import IMAGE_SUFFIXES, read_image
 from .adapters.read_ahead import frames_ahead
 from .adapters.video import VIDEO_SUFFIXES, Video, read_video
+from .crops import crop_note, scene_note
 from .engines import local
 from .errors import DataError, FrameError, NothingJudged
 from .loading import load_detector
@@ -39,13 +40,19 @@ DRAWN = 4
 
 
 class _Files(Adapter):
-    """Pictures as frames; a label is not known and is not looked at."""
+    """Pictures as frames; a label is not known and is not looked at. `sizes` has height and width of those read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[str, tuple[int, ...]] = {}
 
     def frames(self, split: str) -> list[Frame]:
         return []
 
     def read(self, frame: Frame) -> Image:
-        return read_image(Path(frame.locator.path), frame.id)
+        image = read_image(Path(frame.locator.path), frame.id)
+        self.sizes[frame.locator.path] = image.shape[:2]
+        return image
 
 
 class _Clip(_Files):
@@ -129,6 +136,10 @@ def predict_paths(
         if overlays:
             overlays.folder.close()
     _refuse_nothing(loaded.card.name, found)
+    sizes = {str(file): job.pictures.sizes[str(file)] for file in files if str(file) in job.pictures.sizes}
+    log.info("%s", crop_note(loaded.card.training_datasets))
+    if scenes := scene_note(sizes):
+        log.warning("%s", scenes)
     return [_summary(str(file), found[_key(file)], interviewer) for file in files]
 
 
@@ -149,6 +160,7 @@ class _Job:
     batch_size: int
     overlays: _Overlays | None
     interviewer: Interviewer | None
+    pictures: _Files = field(default_factory=_Files)
 
     def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
         """The rows of all frames."""
@@ -175,12 +187,12 @@ def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
     if job.interviewer is not None and job.interviewer.scored:
         from .interviewer import judgement
 
-        replies = job.interviewer.ask(_Files(), frames)
+        replies = job.interviewer.ask(job.pictures, frames)
         return {name: _Judged([judgement(rows)], answers=rows) for name, rows in replies.items()}
-    found = {row.frame: _Judged([row]) for row in job.predict(_Files(), frames)}
+    found = {row.frame: _Judged([row]) for row in job.predict(job.pictures, frames)}
     if job.interviewer is not None:
         scores = {name: judged.rows[0].score for name, judged in found.items()}
-        for name, rows in job.interviewer.ask(_Files(), frames, scores).items():
+        for name, rows in job.interviewer.ask(job.pictures, frames, scores).items():
             found[name].answers = rows
     return found
 
@@ -245,6 +257,7 @@ def _judge_video(file: Path, job: _Job) -> _Judged:
     if video.remark:
         log.warning("'%s': %s", file, video.remark)
     images, picked = video.images, video.numbers
+    job.pictures.sizes[str(file)] = images[0].shape[:2]
     frames = [_frame(f"{_key(file)}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
     judged = _judge_clip(_Clip(images), frames, job)
     judged.video = video

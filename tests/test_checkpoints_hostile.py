@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 import random
@@ -22,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from m2f2bench.backends.checkpoints import open_weights
+from m2f2bench.backends.llm.source import LanguageSource, open_language
 from m2f2bench.backends.pickled import LARGEST_PICKLE, open_pickled
 from m2f2bench.backends.timm import TimmDetector, TimmSource, pretrained_classifier
 from m2f2bench.backends.weight_files import LARGEST_HEADER, is_pointer
@@ -318,3 +320,29 @@ def test_d5_a_hidden_call_is_never_made(tmp_path: Path, plain: Path) -> None:
         assert np.array_equal(scores(path), scores(plain))
         assert open_pickled(path).stubbed == {"posix.system"}
     assert not (tmp_path / "planted").exists()
+
+
+def test_d5_an_llms_folder_runs_no_code_of_its_own_and_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'planted')!r}, 'w').close()\nclass Config: pass\n")
+    names = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Config", "AutoTokenizer": ["evil.Config", None]}
+    config = {"model_type": "evil", "auto_map": names, "architectures": ["Evil"]}
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(DetectorError, match=r"LLM '.*' cannot be loaded: .*contains custom code"):
+        open_language(LanguageSource(name=str(tmp_path)), tmp_path)
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "x.gguf"])
+def test_d5_an_llm_that_git_has_not_fetched_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / name).write_bytes(LFS)
+    source = LanguageSource(name=str(tmp_path / name if name.endswith("gguf") else tmp_path))
+    with pytest.raises(
+        DetectorError, match=f"'.*{name}' is a Git LFS pointer, not the file itself: run `git lfs pull`"
+    ):
+        open_language(source, tmp_path)

@@ -30,8 +30,9 @@ LONGEST_WAIT = 300.0
 LONGEST_BACKOFF = 60.0
 DEPTH = 50
 """How deep an answer's JSON may be nested."""
-BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
-"""JSON's brackets, and its strings, so that brackets in them do not count."""
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+"""JSON's strings: brackets in them do not count."""
+OPENING, CLOSING = list(b"[{"), list(b"]}")
 MOST = 10_000
 """Parts of a text, and likeliest first tokens, that are read."""
 
@@ -225,10 +226,11 @@ def read_error(body: str) -> str:
 
 def _json(body: str) -> Any:
     """The value of a JSON text that is nested at most DEPTH deep. Raises ValueError in one line."""
-    deepest = depth = 0
-    for bracket in BRACKETS.finditer(body):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket.group()[0], 0)
-        deepest = max(deepest, depth)
+    import numpy as np
+
+    letters = np.frombuffer(STRINGS.sub("", body).encode("utf-8", "replace"), dtype=np.uint8)
+    steps = np.isin(letters, OPENING).astype(np.int32) - np.isin(letters, CLOSING)
+    deepest = int(steps.cumsum().max(initial=0))
     if deepest > DEPTH:
         raise ValueError(f"the answer's JSON is nested {deepest} deep: {DEPTH} at most")
     try:

@@ -1,27 +1,10 @@
-"""Scores as detectors give them: what are numbers, and what those may be that are no probabilities."""
+"""Scores as detectors give them: what are numbers, one for each frame."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
 from typing import Any
-
-ROUNDING = 1e-4
-"""How far outside [0, 1] rounding in half precision takes a probability."""
-
-
-def likely_cause(values: Sequence[float]) -> str:
-    """What numbers may be that are no probabilities, and what makes them some."""
-    known = [float(value) for value in values if math.isfinite(value)]
-    low, high = min(known), max(known)
-    if low >= -ROUNDING and high <= 1.0 + ROUNDING:
-        return "rounding takes it there: clip it to [0, 1]"
-    if low < 0.0:
-        return "apply a sigmoid or softmax: it looks like a logit"
-    if 20.0 < high <= 100.0:
-        return "divide it by 100: it looks like a percentage"
-    return "apply a sigmoid or softmax where it is a logit, or divide it by 100 where it is a percentage"
 
 
 def listed(given: Any, count: int) -> list[Any] | str:

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from ..arithmetic import exact_fp32
 from ..backends.base import Detector
-from ..backends.scores import likely_cause, listed
+from ..backends.scores import listed
 from ..errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..guests import guest
+from ..probability import likely_cause
 from ..records import Frame
 
 Outcome = float | tuple[str, str]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .auditing import contents, duplicates, questions, shortcuts
 from .auditing.facts import Facts, gather, memo_path
 from .auditing.report import Audit, Finding, Section, by_severity
@@ -70,7 +71,7 @@ def audit(
             raise NothingJudged.of(f"audit of {loaded.name}", "frames", len(facts), *told)
         asked = questions.of_dataset(loaded.adapter, list(listed), kinds, seed, resamples)
     finally:
-        loaded.adapter.close()
+        close_adapter(loaded.adapter)
     settings = {
         "frames of a video": f"uniform{frames_per_video}" if frames_per_video else "all",
         "limit": limit,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .adapters.base import Adapter
+from .adapters.listing import frames_of, questions_of
 from .backends.base import Detector, PlainDetector, check_options
+from .backends.weight_files import SUFFIXES
 from .cards import (
     LONGEST_NAME,
     Card,
@@ -22,6 +25,7 @@ from .cards import (
     validate,
 )
 from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
+from .guests import guest
 from .records import Frame, Question
 from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
 from .texts import told as shown
@@ -58,7 +62,7 @@ class Dataset:
     def frames(self, split: str = "test") -> list[Frame]:
         """All frames of a split. Raises DataError for one that there is not."""
         self.check_split(split)
-        return self.adapter.frames(split)
+        return frames_of(self.adapter, split)
 
     def read(self, frame: Frame) -> Image:
         """A frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""
@@ -70,7 +74,7 @@ class Dataset:
         Raises DataError for a split that there is not.
         """
         self.check_split(split)
-        return self.adapter.questions(split, kind)
+        return questions_of(self.adapter, split, kind)
 
 
 def resolve_card(kind: str, reference: str) -> Card:
@@ -84,12 +88,23 @@ def resolve_card(kind: str, reference: str) -> Card:
         raise CardError(f"'{reference}' is code: name its class too, {reference}:CLASS")
     if (path / "card.yaml").is_file():
         return read_card(kind, path / "card.yaml")
+    if kind == "detectors" and path.suffix in SUFFIXES and path.exists():
+        raise CardError(
+            f"'{path}' is a file of weights, not a detector's card: write a card beside it (name: {_card_name(path)}, "
+            f"backend: timm, weights: {path.name}, options: {{model: ITS-TIMM-NAME}}) and give that, or a Python file "
+            f"`file.py:Class` that loads it; M2F2-Det's published weights are for `m2f2bench import-weights`"
+        )
     if path.is_file():
         return read_card(kind, path)
     if reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir():
         raise CardError(f"there is no {_singular(kind)} card at '{path}'")
     known = [p.stem for p in iter_cards(kind)]
     raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}")
+
+
+def _card_name(path: Path) -> str:
+    """A file's name as a card may have it."""
+    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", path.stem).lstrip("._@+-") or "mine"
 
 
 def _singular(kind: str) -> str:
@@ -179,13 +194,16 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> 
 def _build(card: DetectorCard, cls: type, device: str) -> Detector:
     try:
         if issubclass(cls, Detector):
-            return cls.from_card(card, device)
+            with guest(f"detector '{card.name}'"):
+                return cls.from_card(card, device)
         if not callable(getattr(cls, "predict", None)):
             raise DetectorError(
                 f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
                 f"RGB uint8 images and return P(fake) for each"
             )
-        return PlainDetector(cls(**check_options(cls, card)))
+        options = check_options(cls, card)
+        with guest(f"detector '{card.name}'"):
+            return PlainDetector(cls(**options))
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -221,7 +239,9 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         raise DataError(f"dataset '{card.name}': {cls.__qualname__} is not a subclass of m2f2bench.Adapter")
     options = validate(cls.Options, dataset_card.options, f"dataset '{card.name}', options")
     try:
-        adapter = cls(root=dataset_card.root_path(), options=options)
+        root = dataset_card.root_path()
+        with guest(f"dataset '{card.name}'"):
+            adapter = cls(root=root, options=options)
     except M2F2BenchError:
         raise
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
 from .errors import DataError
@@ -59,7 +60,7 @@ def localize(
     try:
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
-        loaded.adapter.close()
+        close_adapter(loaded.adapter)
     refuse_nothing(mapper.name, rows)
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
 

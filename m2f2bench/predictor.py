@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .adapters.base import Adapter
 from .adapters.entries import natural
 from .adapters.images import IMAGE_SUFFIXES, read_image
+from .adapters.read_ahead import frames_ahead
 from .adapters.video import VIDEO_SUFFIXES, Video, read_video
+from .crops import crop_note, scene_note
 from .engines import local
 from .errors import DataError, FrameError, NothingJudged
 from .loading import load_detector
@@ -38,13 +40,19 @@ DRAWN = 4
 
 
 class _Files(Adapter):
-    """Pictures as frames; a label is not known and is not looked at."""
+    """Pictures as frames; a label is not known and is not looked at. `sizes` has height and width of those read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[str, tuple[int, ...]] = {}
 
     def frames(self, split: str) -> list[Frame]:
         return []
 
     def read(self, frame: Frame) -> Image:
-        return read_image(Path(frame.locator.path), frame.id)
+        image = read_image(Path(frame.locator.path), frame.id)
+        self.sizes[frame.locator.path] = image.shape[:2]
+        return image
 
 
 class _Clip(_Files):
@@ -128,6 +136,10 @@ def predict_paths(
         if overlays:
             overlays.folder.close()
     _refuse_nothing(loaded.card.name, found)
+    sizes = {str(file): job.pictures.sizes[str(file)] for file in files if str(file) in job.pictures.sizes}
+    log.info("%s", crop_note(loaded.card.training_datasets))
+    if scenes := scene_note(sizes):
+        log.warning("%s", scenes)
     return [_summary(str(file), found[_key(file)], interviewer) for file in files]
 
 
@@ -148,6 +160,7 @@ class _Job:
     batch_size: int
     overlays: _Overlays | None
     interviewer: Interviewer | None
+    pictures: _Files = field(default_factory=_Files)
 
     def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
         """The rows of all frames."""
@@ -174,12 +187,12 @@ def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
     if job.interviewer is not None and job.interviewer.scored:
         from .interviewer import judgement
 
-        replies = job.interviewer.ask(_Files(), frames)
+        replies = job.interviewer.ask(job.pictures, frames)
         return {name: _Judged([judgement(rows)], answers=rows) for name, rows in replies.items()}
-    found = {row.frame: _Judged([row]) for row in job.predict(_Files(), frames)}
+    found = {row.frame: _Judged([row]) for row in job.predict(job.pictures, frames)}
     if job.interviewer is not None:
         scores = {name: judged.rows[0].score for name, judged in found.items()}
-        for name, rows in job.interviewer.ask(_Files(), frames, scores).items():
+        for name, rows in job.interviewer.ask(job.pictures, frames, scores).items():
             found[name].answers = rows
     return found
 
@@ -200,20 +213,20 @@ class _Overlays:
 
     def images(self, files: Sequence[Path], found: dict[str, _Judged], batch_size: int) -> None:
         """One overlay for each picture that has a score; read again, so that memory stays flat."""
-        size = min(batch_size, AT_ONCE)
         scored = [(file, found[_key(file)].rows[0].score) for file in files]
-        wanted = [(file, score) for file, score in scored if score is not None]
+        wanted = {_key(file): (file, score) for file, score in scored if score is not None}
+        frames = [_frame(name, Locator(str(file))) for name, (file, _) in wanted.items()]
         with progress_bar("heat maps", len(wanted)) as advance:
-            for start in range(0, len(wanted), size):
-                chunk = wanted[start : start + size]
-                batch = []
-                for file, score in chunk:
-                    try:
-                        batch.append(_Shown(file, score, [read_image(file, str(file))], [score]))
-                    except FrameError as error:  # it could be read a moment ago
-                        found[_key(file)].trouble = f"no heat map: {error.reason}"
-                self.draw(batch, found)
-                advance(len(chunk))
+            for batch in frames_ahead(_Files(), frames, count=1).batches(min(batch_size, AT_ONCE)):
+                shown = []
+                for loaded in batch:
+                    file, score = wanted[loaded.frame.id]
+                    if loaded.image is None:  # it could be read a moment ago
+                        found[loaded.frame.id].trouble = f"no heat map: {loaded.reason}"
+                        continue
+                    shown.append(_Shown(file, score, [loaded.image], [score]))
+                self.draw(shown, found)
+                advance(len(batch))
 
     def draw(self, batch: Sequence[_Shown], found: dict[str, _Judged]) -> None:
         """Map all pictures of some files at once and write an overlay for each file."""
@@ -244,6 +257,7 @@ def _judge_video(file: Path, job: _Job) -> _Judged:
     if video.remark:
         log.warning("'%s': %s", file, video.remark)
     images, picked = video.images, video.numbers
+    job.pictures.sizes[str(file)] = images[0].shape[:2]
     frames = [_frame(f"{_key(file)}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
     judged = _judge_clip(_Clip(images), frames, job)
     judged.video = video
@@ -311,11 +325,13 @@ def _summary(path: str, judged: _Judged, interviewer: Interviewer | None) -> dic
 def _files(path: Path) -> Iterator[Path]:
     known = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known]
+        found = [p for p in path.rglob("*") if p.suffix.lower() in known and not p.is_dir()]
         if not found:
             raise DataError(f"folder '{path}' holds no image or video")
         yield from sorted(found, key=lambda file: natural(file.as_posix()))
     elif path.is_file():
         yield path
+    elif path.exists():
+        raise DataError(f"'{path}' is neither a regular file nor a folder: give an image, a video or a folder of them")
     else:
         raise DataError(f"there is no file or folder '{path}'")

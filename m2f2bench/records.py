@@ -226,7 +226,8 @@ class Result:
     `source` is the corpus that the dataset's people and videos come from, empty where that is not known.
     `threshold` has the policy, the value, whether it is an `oracle` (picked on the very scores), and `from` which
     validation scores. `clusters` says what the bootstrap draws as one (`by`) and how many there are (`n`).
-    `reliability` has the bins of the expected calibration error.
+    `reliability` has the bins of the expected calibration error. `warnings` say in a line each what makes the numbers
+    doubtful: scores that look turned round, or depend on the batch.
 
     Of answers to questions (a protocol with `task: explanation`): units are questions, `methods` hold each
     manipulation's own questions, `labels` those whose right answer is real or fake apart, `regions` those about each
@@ -259,6 +260,7 @@ class Result:
     detector_card: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     frame_coverage: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""
@@ -274,6 +276,9 @@ class Result:
         if out["frame_coverage"] is None:
             del out["frame_coverage"]
         out["training_datasets"] = list(self.training_datasets)
+        out["warnings"] = list(self.warnings)
+        if not self.warnings:
+            del out["warnings"]
         return out
 
     @classmethod
@@ -286,4 +291,5 @@ class Result:
             groups = data["methods"] if name == "methods" else data.get(name, {})
             values[name] = {g: {k: Score.from_json(s) for k, s in scores.items()} for g, scores in groups.items()}
         values["training_datasets"] = tuple(data.get("training_datasets", ()))
+        values["warnings"] = tuple(data.get("warnings", ()))
         return cls(**values)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import RegistryError, first_line, near
+from .guests import guest
 from .sources import FROM_FILE, Unidentified, forget, look_at
 from .texts import in_utf8
 
@@ -78,7 +79,8 @@ class Registry:
         target = origin.split(" ")[0]
         module, _, attribute = target.partition(":")
         try:
-            found: Any = importlib.import_module(module)
+            with guest(f"{self.kind} '{name}'"):
+                found: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
         except Exception as error:
@@ -160,7 +162,7 @@ def load_from_file(reference: str, kind: str) -> type:
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # before execution: dataclasses and pickle look their module up
         try:
-            with _without_bytecode():
+            with _without_bytecode(), guest(f"'{path}'"):
                 loader.exec_module(module)
         except Exception as error:
             del sys.modules[module_name]

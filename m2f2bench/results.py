@@ -7,7 +7,7 @@ the same name with `--val`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,15 @@ class Stored:
     path: Path
     rows: Path | None
     validation: Path | None
+
+
+TURNED = "the scores look turned round"
+"""How the warning begins that comes of the rows alone; all others are of the detector that made them."""
+
+
+def of_detector(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Those warnings of a result that hold for its rows under any protocol."""
+    return tuple(one for one in warnings if not one.startswith(TURNED))
 
 
 def run_name(detector: str, dataset: str, protocol: str, split: str, limit: int | None) -> str:

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .errors import ScoreError, StoreError, Unanswered
-from .files import cannot_write, make_folder, replacing
+from .files import cannot_write, replacing
+from .locks import holding
 from .records import ANSWER_STATUSES, STATUSES, Answer, Prediction
 from .tables import read_table
 from .texts import Refused, in_utf8, parse_json, told
@@ -81,35 +82,31 @@ class RowStore(Generic[R]):
         """`folder` is created if need be."""
         self.folder, self.key = folder, dict(key)
         self._partial: FileIO | None = None
+        self._held = contextlib.ExitStack()
         self._pending = 0  # rows that stand in the partial file only
         self._rows: dict[str, R] = {}
         self.partial = folder / self.name.replace(".parquet", ".partial.jsonl")
 
     def __enter__(self) -> Self:
-        make_folder(self.folder)
-        finished = self.folder / self.name
-        if finished.exists():
-            self._check_key(read_key(finished), finished)
-            self._rows = {self.of(row): row for row in self.read(finished)}
-        path = self.partial
-        try:
-            # Unbuffered: a row that was appended is with the operating system, and closing never writes.
-            self._partial = path.open("ab+", buffering=0)
-        except OSError as error:
-            raise cannot_write(path, error) from None
-        try:
-            self._lock()
+        with contextlib.ExitStack() as held:
+            held.enter_context(holding(self.folder))
+            finished = self.folder / self.name
+            if finished.exists():
+                self._check_key(read_key(finished), finished)
+                self._rows = {self.of(row): row for row in self.read(finished)}
+            try:
+                # Unbuffered: a row that was appended is with the operating system, and closing never writes.
+                self._partial = held.enter_context(self.partial.open("ab+", buffering=0))
+            except OSError as error:
+                raise cannot_write(self.partial, error) from None
             self._recover()
-        except BaseException:
-            self._partial.close()
-            raise
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._pending == 0:
             self.partial.unlink(missing_ok=True)
-        if self._partial is not None:
-            self._partial.close()  # gives the lock back
+        self._held.close()
 
     @staticmethod
     def of(row: R) -> str:
@@ -175,20 +172,6 @@ class RowStore(Generic[R]):
             with contextlib.suppress(OSError):
                 os.ftruncate(self._partial.fileno(), start)
             raise StoreError(f"{cannot_write(self.partial, error)}{GOES_ON}") from None
-
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system: no lock
-            return
-        assert self._partial is not None
-        try:
-            fcntl.flock(self._partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.fstat(self._partial.fileno()).st_ino == self.partial.stat().st_ino
-        except OSError:
-            held = False
-        if not held:  # locked by another process, or finished and removed by one between our open and our lock
-            raise StoreError(f"'{self.folder}' is being written by another process: wait, or give another --out")
 
     def _recover(self) -> None:
         """Read the partial file's whole lines, cut off what comes after them, write the header if there is none."""

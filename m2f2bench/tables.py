@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 50_000_000
 MOST_COLUMNS = 10_000
-MOST_TEXT = 4 << 30
+MOST_TEXT = 1 << 30
 """Bytes that the texts of one column come to."""
+LONGEST_TEXT = 1 << 20
+"""Bytes of one text."""
 
 
 def read_table(path: Path, wanted: Collection[str] | None = None) -> pa.Table:
@@ -38,6 +40,7 @@ def read_table(path: Path, wanted: Collection[str] | None = None) -> pa.Table:
             kept = [name for name in dict.fromkeys(names) if wanted is None or name in wanted]
             texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
             table = pq.ParquetFile(opened, read_dictionary=[name for name in texts if name in kept]).read(kept)
+            table.validate(full=True)  # texts that are no UTF-8
     except OSError as error:
         raise Refused(first_line(error)) from None
     except (pa.ArrowException, ValueError) as error:
@@ -57,6 +60,8 @@ def _plain(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pa.types.is_dictionary(column.type) or not pa.types.is_string(column.type.value_type):
         return column
     longest = max((pc.max(pc.binary_length(part.dictionary)).as_py() or 0 for part in column.chunks), default=0)
+    if longest > LONGEST_TEXT:
+        raise Refused(f"its column '{name[:60]}' has a text of {longest:,} bytes")
     if longest * len(column) > MOST_TEXT and sum(_bytes(part) for part in column.chunks) > MOST_TEXT:
         raise Refused(f"the texts of its column '{name[:60]}' come to more than {MOST_TEXT >> 30} GiB")
     return column.cast(pa.string())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -12,13 +13,15 @@ from typing import Any, Literal, cast
 import yaml
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter, questions_of
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
 from .errors import DataError, DetectorError, near
-from .files import make_folder, replacing, write_json, write_text
+from .files import replacing, write_json, write_text
 from .fingerprint import frame_digests
 from .identity import UNKNOWN, identify
 from .loading import Dataset, detector_card, load_dataset
+from .locks import holding
 from .places import moved, without_folders
 from .protocol import check_unique, list_frames, spread
 from .records import Conversation, Frame
@@ -54,7 +57,7 @@ def train(
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
     dataset's `val` split, or is carved from `train` by identity; `test` is never looked at. With `resume` a training
     that was cut off goes on to the very same weights, and a finished one is left as it is. `seed` overrides the
-    card's.
+    card's. A second training into a folder is refused while the first one goes on.
 
     The stages after `detector` learn from the dataset's questions and their answers, as the card's `stages` say, and
     begin with what the stage before them trained: `start`, its folder; by default `detector` itself, where that is one.
@@ -70,14 +73,18 @@ def train(
     )
     if finished:
         return job.out / CARD
-    with together():
-        make_folder(job.out)
-        planned.source.check(job.out)
-    report = planned.backend.fit(job)
-    with together():
-        planned.dataset.adapter.close()
-        if is_main_process():
-            _write(planned, report)
+    with contextlib.ExitStack() as held:
+        with together():
+            if is_main_process():
+                held.enter_context(holding(job.out))
+            finished = _finished(job.out, job.identity, resume)  # by whoever held it until now
+            planned.source.check(job.out)
+        if not finished:
+            report = planned.backend.fit(job)
+            with together():
+                close_adapter(planned.dataset.adapter)
+                if is_main_process():
+                    _write(planned, report)
     return job.out / CARD
 
 
@@ -184,7 +191,7 @@ def conversations(dataset: Dataset, settings: StageSettings, training: list[Fram
             Conversation(there[question.frame], question.text, answer)
             for split in dict.fromkeys(frame.split for frame in frames)
             for kind in settings.questions
-            for question in dataset.adapter.questions(split, kind)
+            for question in questions_of(dataset.adapter, split, kind)
             if question.frame in there
             for answer in (question.references if settings.answers == "all" else question.references[:1])
         ]

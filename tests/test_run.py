@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import m2f2bench
+from m2f2bench.engines.steadiness import AGAIN
 from m2f2bench.store import PREDICTIONS, RESULT, read_parquet
 
 
@@ -68,7 +69,7 @@ def test_nan_scores_are_rows_without_a_score(cli, squares: Path, tmp_path: Path)
         ("return [-0.1] * len(images)", "a score is P(fake) in [0, 1]; apply a sigmoid or softmax"),
         ("return [0.5]", "gave 1 scores for 32 frames, not one each"),
         ("return np.full((len(images), 2), 0.5)", "instead of one number per frame"),
-        ("return 'fake'", "could not convert string to float: 'fake'"),
+        ("return 'fake'", "gave str 'fake' instead of one number per frame"),
         ("return None", "instead of one number per frame"),
         ("raise RuntimeError('no weights here')", "failed on all of the first 32 frames, first on 'fake/00.png'"),
         ("return [float('nan')] * len(images)", "failed on all of the first 32 frames"),
@@ -197,7 +198,7 @@ def test_killed_at_random_moments_ends_the_same(squares: Path, tmp_path: Path) -
     base += ["--batch-size", "3", "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*base, str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
-    assert len(log.read_text().splitlines()) == 48
+    assert len(log.read_text().splitlines()) == 48 + AGAIN
     log.unlink()
     out = tmp_path / "killed"
     folder = out / "slow.Slow--squares--frame"
@@ -220,14 +221,14 @@ def test_killed_at_random_moments_ends_the_same(squares: Path, tmp_path: Path) -
             break
         recorded = (folder / "predictions.partial.jsonl").read_text().count("\n") - 1
         judged = len(log.read_text().splitlines())
-        assert judged - recorded <= 3 * (kills + 1), "at most the batch in flight is lost by a kill"
+        assert judged - recorded <= max(3, AGAIN) * (kills + 1), "at most the batch in flight is lost by a kill"
     assert kills >= 3
     subprocess.run([*base, str(out)], check=True, capture_output=True, env=environment)
     whole = tmp_path / "whole" / "slow.Slow--squares--frame"
     assert (folder / RESULT).read_bytes() == (whole / RESULT).read_bytes()
     assert read_parquet(folder / PREDICTIONS) == read_parquet(whole / PREDICTIONS)
-    repeats = len(log.read_text().splitlines()) - 48
-    assert repeats <= 3 * kills, "only batches in flight at a kill were judged twice"
+    repeats = len(log.read_text().splitlines()) - 48 - AGAIN
+    assert repeats <= max(3, AGAIN) * kills, "only what was in flight at a kill was judged twice"
     before = log.read_text()
     subprocess.run([*base, str(out)], check=True, capture_output=True, env=environment)
     assert log.read_text() == before, "a finished run predicts nothing"

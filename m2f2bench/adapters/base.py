@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from ..records import FAKE, JUDGE, JUDGE_QUESTION, Frame, Question
+from .listing import frames_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ class Adapter(abc.ABC):
         An adapter that knows its videos' lengths without listing every frame overrides this.
         """
         videos: dict[str, dict[str, list[Frame]]] = {}
-        for frame in self.frames(split):
+        for frame in frames_of(self, split):
             videos.setdefault(frame.clip, {}).setdefault(frame.picture or frame.id, []).append(frame)
         chosen = []
         for pictures in videos.values():

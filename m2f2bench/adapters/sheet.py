@@ -13,6 +13,8 @@ from scipy import ndimage
 from ..errors import DataError, FrameError, NothingJudged
 from ..files import replacing
 from ..records import ORIGINAL, Frame
+from .listing import frames_of
+from .read_ahead import about_frame, read_pixels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,13 +59,13 @@ def outlined(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
 def _tile(adapter: Adapter, frame: Frame, side: int, masks: bool, failed: list[FrameError]) -> list[Pillow.Image]:
     """A frame's picture and, with `masks`, the picture with its mask's outline; grey, and noted, if unreadable."""
     try:
-        image = adapter.read(frame)
+        image = read_pixels(adapter.read, frame)
+        mask = about_frame(lambda: adapter.mask(frame), frame) if masks else None
     except FrameError as error:
         failed.append(error)
         return [Pillow.new("RGB", (side, side), (128, 128, 128))] * (2 if masks else 1)
     pictures = [image]
     if masks:
-        mask = adapter.mask(frame)
         pictures.append(image if mask is None else outlined(image, mask))
     return [Pillow.fromarray(p).resize((side, side), Pillow.Resampling.BICUBIC) for p in pictures]
 
@@ -80,7 +82,7 @@ def contact_sheet(
     path = Path(path)
     if path.suffix.lower() not in Pillow.registered_extensions():
         raise DataError(f"contact sheet '{path}': its name must end in .png, .jpg or another picture format")
-    rows = pick(adapter.frames(split), per_method)
+    rows = pick(frames_of(adapter, split), per_method)
     if not rows:
         raise DataError(f"contact sheet: the split '{split}' has no frames")
     bands: list[tuple[str, list[Pillow.Image]]] = []

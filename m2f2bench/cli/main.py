@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 
 import typer
 
-from ..errors import M2F2BenchError
+from ..errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
 from . import audit, catalogue, gate, judge, lab, plot, report
 from .common import one_line
@@ -55,6 +56,16 @@ def _root(
     pass
 
 
+def _tell(error: M2F2BenchError) -> int:
+    """Print an error as one line, and return the exit status."""
+    print(f"m2f2bench: {one_line(str(error))}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # what could not be printed is not tried again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return error.exit_status
+
+
 class _Formatter(logging.Formatter):
     """Messages in one line each, without what a terminal would take for a command."""
 
@@ -73,16 +84,23 @@ def main() -> None:
     logger.addHandler(messages)
     logger.setLevel(logging.INFO)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be told
     except M2F2BenchError as error:
-        print(f"m2f2bench: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        sys.exit(_tell(error))
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         sys.stderr.close()
         sys.exit(0)
-    except OSError as error:  # a name that is too long, a folder that may not be read, a link to itself
-        where = f"'{error.filename}': " if error.filename is not None else ""
-        print(f"m2f2bench: {one_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
-        sys.exit(2)
+    except Exception as error:
+        try:
+            refuse_machine_fault(error, "the command stopped")
+        except MachineError as fault:
+            sys.exit(_tell(fault))
+        if isinstance(error, OSError):  # a name that is too long, a folder that may not be read, a link to itself
+            where = f"'{error.filename}': " if error.filename is not None else ""
+            sys.exit(_tell(M2F2BenchError(f"{where}{error.strerror or error}")))
+        raise
     finally:
         logger.removeHandler(messages)

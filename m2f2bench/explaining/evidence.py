@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..adapters.listing import altered_regions_of
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..errors import CardError, DataError, NothingJudged, ScoreError
 from ..fingerprint import frame_digests
@@ -152,7 +153,7 @@ def ask(
 
 def _altered(dataset: Dataset, split: str) -> dict[str, frozenset[str]]:
     try:
-        return dataset.adapter.altered_regions(split)
+        return altered_regions_of(dataset.adapter, split)
     except DataError as error:
         log.warning("%s: which regions are manipulated is not known: %s", dataset.name, error)
         return {}

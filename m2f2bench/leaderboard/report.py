@@ -44,7 +44,8 @@ def _count(scores: dict[str, Score]) -> str:
 
 def _how(result: Result) -> list[str]:
     unit = result.measured.get("level", "unit")
-    lines = [f"in brackets: {unit}s, real + fake; coverage {coverage(result)}", *holes_line(result, "frames", "score")]
+    lines = [*result.warnings, f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
+    lines += holes_line(result, "frames", "score")
     value, policy = result.threshold.get("value"), result.threshold.get("policy")
     if policy is not None and value is not None:
         at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"

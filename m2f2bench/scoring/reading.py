@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..errors import ScoreError, first_line, near
 from ..groups import factorize, first_rows
+from ..probability import likely_cause
 from ..records import FAKE, ORIGINAL, REAL, STATUSES
 from ..tables import MOST_COLUMNS, read_table
 from ..texts import Refused, unique_keys
@@ -232,7 +233,10 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
     _first_bad(
         path,
         ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
-        lambda i: f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok",
+        lambda i: (
+            f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok"
+            f"{_cause(score[i], score[ok & ~blank])}"
+        ),
     )
     if missing.any() and not (ok & ~blank).any():
         first = int(np.flatnonzero(missing)[0])
@@ -240,6 +244,12 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
         raise ScoreError(f"'{path}' row {first + 1} has the score {told}, and none of {len(status)} rows has one")
     status = np.where(missing, "missing", status).astype(object)
     return np.where(ok & ~blank, score, np.nan), status
+
+
+def _cause(score: float, scores: npt.NDArray[np.float64]) -> str:
+    """What a score that is a number outside [0, 1] may be, from all of them; empty for one that is no number."""
+    known = scores[np.isfinite(scores)]
+    return f"; {likely_cause(known.tolist())}" if np.isfinite(score) else ""
 
 
 def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:

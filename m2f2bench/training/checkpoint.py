@@ -69,7 +69,7 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
             if not isinstance(metadata, dict):
                 raise Refused("its metadata are no object")
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (OSError, SafetensorError, Refused) as error:
+    except (OSError, ValueError, SafetensorError, Refused) as error:
         raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew") from None
 
 

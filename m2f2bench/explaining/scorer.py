@@ -19,7 +19,7 @@ from ..rules import TEXT_METRICS
 from ..scoring.dependence import swaps
 from ..scoring.diversity import diversity
 from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
-from ..scoring.regions import called_regions, region_statistics
+from ..scoring.regions import read_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
 from ..scoring.text.java import Unavailable, java_version
 from ..scoring.verdict import UNANSWERED, VERDICTS
@@ -179,7 +179,7 @@ def _reference_grounding(evidence: AnswerEvidence) -> float | None:
     """The region F1 that the first reference of each question reaches as an answer: more is hardly to be had."""
     answers, grounded = evidence.answers, evidence.explained.grounded
     own = answers.only(grounded)
-    called = [called_regions(refs[0]) if refs else frozenset[str]() for refs in own.references.tolist()]
+    called = [read_regions(refs[0]) if refs else frozenset[str]() for refs in own.references.tolist()]
     everything = np.ones(len(own), dtype=bool)
     truth = [evidence.asked.altered.get(frame) for frame in own.frame.tolist()]
     of = region_statistics(called, truth, everything)["region_f1"].over(everything, np.zeros(len(own), np.int64), 1)

@@ -1,4 +1,4 @@
-"""The regions that answers call manipulated: cases of other people, sentences to develop with, and turns of each kind."""
+"""The regions that answers call manipulated: other people's cases, sentences to develop with, turns of each kind."""
 
 from __future__ import annotations
 
@@ -133,11 +133,13 @@ def test_c2_turns(text: str, regions: str) -> None:
     assert called_regions(text) == frozenset(regions.split())
 
 
-WORDS = ["the", "eyes", "mouth", "skin", "not", "and", ",", "is", "no", "but", "except", "unlike", "which", "if", "?", "."]
-WORDS += ["that", "both", "former", "would", "doubt", "lacks", "of", "as", "yes", ":", "(", "only", "it", "there", "too"]
+WORDS = (
+    "the eyes mouth skin not and , is no but except unlike which if ? . that both former would doubt lacks of as yes : ( only "
+    "it there too blurry natural shadow restofit such exception"
+).split(" ")
 
 
-@given(st.lists(st.sampled_from([*WORDS, "blurry", "natural", "shadow", "restofit", "such", "\n", "exception"]), max_size=25))
+@given(st.lists(st.sampled_from([*WORDS, "\n"]), max_size=25))
 def test_no_row_of_words_breaks_the_reader(row: list[str]) -> None:
     assert called_regions(" ".join(row)) <= PARTS
 

@@ -15,8 +15,8 @@ from .region_words import Word
 SKIN = "skin"
 _EXPLAINS = re.compile(
     r"\b(?:due to|caused by|results? (?:of|from)|effect of|explained by|explains|comes? from|stems? from|because of|"
-    r"attribut\w+ to|down to|owing to|put \w+ down to|consequence of|produced by|product of|work of|owed to|reflection of|"
-    r"belongs? to|typical of|thanks to)\b"
+    r"attribut\w+ to|down to|owing to|put \w+ down to|consequence of|produced by|product of|work of|owed to|"
+    r"reflection of|belongs? to|typical of|thanks to)\b"
 )
 
 

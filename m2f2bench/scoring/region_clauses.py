@@ -139,7 +139,7 @@ def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Wo
     if opener in grammar.CONDITIONS and comma:
         return verb or first.text in grammar.SPEAKERS
     told = verb or _told(held, opener) or (comma and (held[0].text in grammar.PREPOSITIONS or opener == "despite"))
-    if first.verb and not held[-1].verb and mark != "or":
+    if first.verb and (comma or not held[-1].verb) and mark != "or":
         return told or (comma and opener in grammar.ASIDE)
     if first.text in grammar.BREAKS or first.text in grammar.PREPOSITIONS:
         return False

@@ -83,7 +83,7 @@ def _lists(key: str) -> bool:
 
 
 def _meaning(key: str) -> bool | None:
-    """Whether what a key or heading says "yes" to is manipulated (True) or real (False); None where it does not tell."""
+    """Whether what a key says "yes" to is manipulated (True) or real (False); None where it does not tell."""
     plain = key.replace("_", " ")
     if _SPARED.search(plain):
         return False

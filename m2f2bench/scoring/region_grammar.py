@@ -1,12 +1,12 @@
-"""Small words by which the reader of regions tells clauses and their parts; what regions are said to be is `regions.yaml`'s."""
+"""Small words by which the reader of regions tells clauses and their parts; all others are in `regions.yaml`."""
 
 from __future__ import annotations
 
 from .verdict_words import AUXILIARIES, COPULAS, wordset
 
 BREAKS = wordset(
-    "but however because since yet therefore thus hence so nevertheless nonetheless instead otherwise while whereas "
-    "although though despite which who whose when if unless whether ; : ( ) —"
+    "but however because since yet therefore thus hence so nevertheless nonetheless instead otherwise while "
+    "whereas although though despite which who whose when if unless whether ; : ( ) —"
 )
 """Words and marks at which a new clause begins."""
 CONDITIONS = wordset("if unless whether")
@@ -20,14 +20,14 @@ DETERMINERS = wordset(
 STARTS = wordset("the his her their this both its these those")
 """Determiners of a subject that may begin without a comma before it."""
 PREPOSITIONS = wordset(
-    "on of in to with around near at from between above below under over beside across behind along inside within about "
-    "by through into onto underneath beneath towards toward round for against outside alongside next beyond without via "
-    "where before after"
+    "on of in to with around near at from between above below under over beside across behind along inside "
+    "within about by through into onto underneath beneath towards toward round for against outside alongside "
+    "next beyond without via where before after"
 )
 BEYOND = wordset("above below beneath beyond underneath besides")
 PRONOUNS = wordset(
-    "it they these those them this that both each one he she i we you something nothing everything none there all "
-    "someone restofit"
+    "it they these those them this that both each one he she i we you something nothing everything none there "
+    "all someone restofit"
 )
 OBJECTS = wordset("it them him her us")
 SPEAKERS = wordset("i you we one it they there")
@@ -37,17 +37,17 @@ JOINS = wordset("and or nor neither , / & both plus")
 LINKS = wordset(", and or that not also")
 SIDES = wordset(", and the left right upper lower both")
 EMBEDS = wordset(
-    "that think believe say says suggest suggests suspect claim find found see sees know means mean make makes made doubt "
-    "doubts feel consider considered show shows"
+    "that think believe say says suggest suggests suspect claim find found see sees know means mean make makes "
+    "made doubt doubts feel consider considered show shows"
 )
 """Behind these a subject is not a new one: "I think the nose is fake"."""
 FILL = (
     DETERMINERS
     | PREPOSITIONS
     | wordset(
-        "left right upper lower inner outer same two person man woman face own other entire whole visible as well also "
-        "either even region area part corner tip bridge edge edges line areas rest half white whites shape down up middle "
-        "center centre side"
+        "left right upper lower inner outer same two person man woman face own other entire whole visible as well "
+        "also either even region area part corner tip bridge edge edges line areas rest half white whites shape "
+        "down up middle center centre side"
     )
 )
 """Words within a list of regions."""
@@ -60,14 +60,15 @@ SPARES = wordset("spare spares spared sparing nowhere")
 DOUBTS = wordset("i doubt doubts doubted doubtful")
 """Ends of a sentence that doubts what it began with: "that the eyes are real, I doubt"."""
 COMPARED = wordset(
-    "larger bigger smaller higher lower wider narrower darker brighter lighter longer shorter thicker thinner redder paler "
-    "blurrier softer rounder sharper smoother"
+    "larger bigger smaller higher lower wider narrower darker brighter lighter longer shorter thicker thinner "
+    "redder paler blurrier softer rounder sharper smoother"
 )
 HELPERS = wordset("do does did can could")
 PLAINLY = wordset(
-    "confirm verify detect identify discern spot observe determine reproduce substantiate rule exclude report list object "
-    "agree show shows draw raise attract worry concern suggest indicate reveal affect find notice know think say call judge "
-    "see give have believe want need mean cause deserve look looks appear appears seem seems feel understand"
+    "confirm verify detect identify discern spot observe determine reproduce substantiate rule exclude report "
+    "list object agree show shows draw raise attract worry concern suggest indicate reveal affect find notice "
+    "know think say call judge see give have believe want need mean cause deserve look looks appear appears "
+    "seem seems feel understand"
 )
 """Verbs that a region may lack without fault: "the eyes do not attract attention"."""
 SUPPOSES = wordset("would should")
@@ -78,11 +79,11 @@ SMALL = (
     | DETERMINERS
     | PREPOSITIONS
     | wordset(
-        "not no none nor neither never and or , & / too also either so well likewise as just only both same however though "
-        "unlike except than it that insteadof especially particularly mainly mostly notably namely specifically primarily "
-        "chiefly above all about left right upper lower i mean say would concentrate concentrates focused focuses affects "
-        "affect reached reaches extends extend true person image face area region regions answer think believe guess i we "
-        "probably likely perhaps possibly least even again yes"
+        "not no none nor neither never and or , & / too also either so well likewise as just only both same "
+        "however though unlike except than it that insteadof especially particularly mainly mostly notably namely "
+        "specifically primarily chiefly above all about left right upper lower i mean say would concentrate "
+        "concentrates focused focuses affects affect reached reaches extends extend true person image face area "
+        "region regions answer think believe guess i we probably likely perhaps possibly least even again yes"
     )
 )
 """Words that claim nothing: a clause of these and regions shares the claim of another."""

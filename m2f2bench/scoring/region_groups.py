@@ -39,9 +39,9 @@ def groups(words: Sequence[Word]) -> list[Group]:
         word = words[place]
         if marked := _kind(words, place):
             kind, since = marked, place
-        elif kind in ("not", "likewise") and (word.verb or word.claim or place - since > 5):
-            kind = ""
-        elif word.text == "," and kind:
+        elif (kind in ("not", "likewise") and (word.verb or word.claim or place - since > 5)) or (
+            word.text == "," and kind
+        ):
             kind = ""
         if not word.region:
             place += 1

@@ -22,16 +22,17 @@ def known_regions() -> tuple[str, ...]:
 
 def called_in_prose(text: str) -> frozenset[str]:
     """The regions that a text's sentences call manipulated."""
-    real = verdicts_by_subject(text).get(PICTURE) == "real" and not _called_fake(text)
+    said = list(sentences(text))
+    real = verdicts_by_subject(text).get(PICTURE) == "real" and not _called_fake(said)
     reader = _Reader(set(known_regions()) if real else set())
-    for sentence, question in sentences(text):
+    for sentence, question in said:
         reader.sentence(sentence, question)
     return reader.result()
 
 
-def _called_fake(text: str) -> bool:
-    """Whether a clause calls the picture fake outright, which a "no manipulation of the nose" behind it does not undo."""
-    for sentence, question in sentences(text):
+def _called_fake(said: Sequence[tuple[list[Word], bool]]) -> bool:
+    """Whether a clause calls the picture fake outright, which "no manipulation of the nose" does not undo."""
+    for sentence, question in said:
         for clause in clauses(sentence):
             if (
                 question
@@ -63,7 +64,7 @@ class _Reader:
     """The sentence in which `about` was set."""
     before: Reading = field(default_factory=Reading)
     heading: Reading | None = None
-    """A clause of this sentence that ended in a colon or dash, with a claim and without regions: those behind it share it."""
+    """A clause of this sentence with a claim, without regions, before a colon or dash: those behind share it."""
     gathered: tuple[str, ...] = ()
     """The regions that the sentence before named."""
     asked: Reading | None = None
@@ -286,7 +287,7 @@ class _Reader:
         found.faulted = bool(found.accused)
 
     def _affirm(self, clause: Clause, about: tuple[str, ...], found: Reading) -> None:
-        """Says or denies what was supposed or said before: "… would be round. They are not"; "one is not: the mouth"."""
+        """Says or denies what was supposed or said before: "… would be round. They are not"."""
         found.sign = self.before.sign
         found.denied = clause.negated
         found.faulted = (found.sign > 0) != found.denied

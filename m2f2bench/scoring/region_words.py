@@ -22,12 +22,12 @@ LONGEST = 40
 LONGEST_SENTENCE = 400
 """Words after which a sentence is taken to end, so that time stays linear in the text."""
 
-_ROLES = (
+_ROLES = words.wordset(
     "elsewhere cast owners parts surface carriers faults merits fitting lacks listing outright deeds causes checks"
-).split()
+)
 _NEGATORS = words.wordset(
-    "not no never nothing none neither nor nobody nowhere without hardly barely scarcely rarely seldom unlikely doubt doubts "
-    "doubtful improbable notany less exclude excludes doubted undecided spare spares spared sparing"
+    "not no never nothing none neither nor nobody nowhere without hardly barely scarcely rarely seldom unlikely doubt "
+    "doubts doubtful improbable notany less exclude excludes doubted undecided spare spares spared sparing"
 )
 _PREFIXED = re.compile(r"(un|non|in|im|ir|dis|re)(\w{3,})$")
 _MISDONE = re.compile(

@@ -19,6 +19,7 @@ from ..rules import TEXT_METRICS
 from ..scoring.dependence import swaps
 from ..scoring.diversity import diversity
 from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
+from ..scoring.readers import HELD_OUT, REGION, VERDICT
 from ..scoring.regions import read_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
 from ..scoring.text.java import Unavailable, java_version
@@ -128,6 +129,8 @@ def _details(evidence: AnswerEvidence) -> dict[str, Any]:
             }
             for word, label in (("real", REAL), ("fake", FAKE))
         }
+    if readers := _readers(evidence):
+        told["readers"] = readers
     lacking = np.isnan(answers.score)
     if lacking.any() and not lacking.all():
         told["images_without_score"] = len(set(answers.frame[lacking].tolist()))
@@ -153,6 +156,13 @@ def _counted(evidence: AnswerEvidence) -> dict[str, str]:
         ids = "\x1f".join(sorted(answers.question[mask].tolist()))
         found[part] = hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return found
+
+
+def _readers(evidence: AnswerEvidence) -> dict[str, Any]:
+    """How often the readers that the result rests on err; the rule `substring` has never been measured."""
+    explained = evidence.explained
+    used = {VERDICT: explained.judged.any() and evidence.protocol.verdict == "words", REGION: explained.grounded.any()}
+    return {what: HELD_OUT[what] for what, uses in used.items() if uses}
 
 
 def _remarks(answers: Answers) -> dict[str, Any]:

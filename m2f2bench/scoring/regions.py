@@ -15,10 +15,6 @@ from .verdict import f1_of
 __all__ = ["read_regions", "known_regions", "region_statistics"]
 
 
-<<<<<<< HEAD
-def read_regions(text: str) -> frozenset[str]:
-    """The regions of `known_regions` that an answer calls manipulated."""
-=======
 def read_regions(text: str) -> frozenset[str]:
     """The regions of `known_regions` that an answer calls manipulated.
 
@@ -31,7 +27,6 @@ def read_regions(text: str) -> frozenset[str]:
     the skin's. Of a region that the answer calls real, or of any where it calls the picture real, only being called fake
     outright counts. English, German, French, Spanish and Chinese. Time is linear in the text.
     """
->>>>>>> hx-regions
     said = without_thought(text)
     found = listed(said)
     return called_in_prose(said) if found is None else found

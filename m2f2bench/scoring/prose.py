@@ -5,20 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from . import verdict_words as words
 from .gloss import in_english
-
-PICTURE = "picture"
-PERSON = "person"
-REST = "rest"
-AHEAD = 4
-"""Words that are looked at before and behind the one at hand."""
-APART = 8
-"""Two alternatives ("a real photo or has it been manipulated") stand at most so many words apart."""
-COMPARED = 6
-"""A comparison ("unlike a real photo") reaches so many words."""
+from .sentence import PERSON, PICTURE, REST, Said, SentenceReader, general, turned
 
 _TAG = re.compile(r"<[^<>\n]{0,40}>")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -119,8 +110,8 @@ def verdicts_by_subject(text: str) -> dict[str, str]:
     return {said.about: said.verdict for said in _said(text) if said.strong and not said.conceded}
 
 
-def _said(text: str) -> list[_Said]:
-    found: list[_Said] = []
+def _said(text: str) -> list[Said]:
+    found: list[Said] = []
     asked, raised, supposed, denied, refused = "", "", "", False, False
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
@@ -130,11 +121,11 @@ def _said(text: str) -> list[_Said]:
         if refused and not words.THIS & set(sentence[:6]):
             continue
         if asked and (reply := _REPLY.match(whole)):
-            found.append(_Said(_turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
+            found.append(Said(turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
             if reply.end() == len(whole):
                 continue
         excepted = max((place for place, word in enumerate(sentence) if word == "except"), default=-1)
-        reader = _Reader(sentence, excepted, general(sentence))
+        reader = SentenceReader(sentence, excepted, general(sentence))
         said = _with_exception(reader.read(), sentence, excepted)
         if question:
             asked = raised = said[-1].verdict if said else ""
@@ -154,11 +145,11 @@ def _said(text: str) -> list[_Said]:
         found += [replace(one, final=True) for one in said] if short or plain else said
         asked, raised = reader.asked or supposed, said[-1].raw if said else reader.asked or supposed
     if not found and denied:
-        return [_Said(_turned(supposed), PICTURE, True)]
+        return [Said(turned(supposed), PICTURE, True)]
     return found
 
 
-def _with_exception(said: list[_Said], sentence: list[str], excepted: int) -> list[_Said]:
+def _with_exception(said: list[Said], sentence: list[str], excepted: int) -> list[Said]:
     """What "except" makes of a sentence's verdicts: the picture's are the rest's, and a part left out has the other."""
     if excepted < 0:
         return said
@@ -168,36 +159,36 @@ def _with_exception(said: list[_Said], sentence: list[str], excepted: int) -> li
         for one in said
     ]
     if part and any(one.about == REST and one.verdict == "real" for one in rest):
-        rest.append(_Said("fake", part, True, raw="fake"))
+        rest.append(Said("fake", part, True, raw="fake"))
     return rest
 
 
-def _replied(whole: str, said: list[_Said], pending: str, asked: str) -> list[_Said]:
+def _replied(whole: str, said: list[Said], pending: str, asked: str) -> list[Said]:
     """What a sentence adds by answering, denying or leaving open what it or the text before it raised.
 
     `whole` is the sentence, `said` its own verdicts, `pending` the verdict that stands to be answered, `asked` that of
     a condition of the sentence itself.
     """
-    added: list[_Said] = []
+    added: list[Said] = []
     if asked and (reply := _AFTER_ALL.search(whole)):
-        added.append(_Said(_turned(asked) if "not" in reply.group() else asked, PICTURE, True))
+        added.append(Said(turned(asked) if "not" in reply.group() else asked, PICTURE, True))
     stuck = words.STUCK.search(whole)
     if stuck and not (said and _turns(whole.split(), whole.count(" ", 0, stuck.start()), said[-1].place)):
         final = any(one.final for one in said)
-        added.append(_Said("undetermined", PICTURE, True, final=final, raw="undetermined"))
+        added.append(Said("undetermined", PICTURE, True, final=final, raw="undetermined"))
     raised = said[-1].raw if said else pending
     left = _LEFT_OUT.search(whole)
     if not raised or added:
         return added
     if not said and _DISPUTED.search(whole):
-        added.append(_Said(_turned(raised), PICTURE, True, final=True, raw=raised))
+        added.append(Said(turned(raised), PICTURE, True, final=True, raw=raised))
     elif not said and not asked and _UPHELD.search(whole):
-        added.append(_Said(raised, PICTURE, True, raw=raised))
+        added.append(Said(raised, PICTURE, True, raw=raised))
     elif left and (not said or whole.count(" ", 0, left.end()) > said[-1].place):
         about = next((word for word in left.group().split() if word in words.PARTS), PICTURE)
-        added.append(_Said(_turned(raised), about, True, final=True, raw=raised))
+        added.append(Said(turned(raised), about, True, final=True, raw=raised))
     elif said and _TAKEN_BACK.search(whole):
-        added.append(_Said(_turned(said[-1].verdict), said[-1].about, True, raw=raised))
+        added.append(Said(turned(said[-1].verdict), said[-1].about, True, raw=raised))
     return added
 
 
@@ -211,25 +202,9 @@ def _turns(sentence: list[str], start: int, stop: int) -> bool:
     return any(word in words.BUT or word in words.OPINIONS for word in sentence[start:stop])
 
 
-def _turned(verdict: str) -> str:
-    return {"real": "fake", "fake": "real"}.get(verdict, verdict)
-
-
 def _denies(reply: re.Match[str]) -> bool:
     said = reply.group().split()
     return bool({"not", "no", "nope", "nah"} & set(said)) or said[0] in ("hardly", "unlikely", "far", "by")
-
-
-def general(sentence: list[str]) -> bool:
-    """Whether a sentence begins with pictures in general: "modern deepfakes can …", "real images usually …"."""
-    for place, word in enumerate(sentence[:12]):
-        if word in words.PLURALS or word in words.GENERAL_NOUNS:
-            return not {"this", "these", "here"} & set(sentence[place + 1 : place + 4])
-        if word in words.ONE_OF_ALL and place + 1 < len(sentence):
-            return any(one in words.USUALLY for one in sentence[place : place + 8])
-        if not (word in words.BEFORE_GENERAL or word in words.SAYS_REAL or word in words.SAYS_FAKE):
-            return False
-    return False
 
 
 def normalised(text: str) -> str:
@@ -259,240 +234,3 @@ def _sentences(text: str) -> Iterator[tuple[list[str], bool]]:
         sentence = []
     if sentence:
         yield sentence, False
-
-
-@dataclass(frozen=True)
-class _Said:
-    """One verdict: of the `picture`, the `person` or a part, in a strong word or a weak one; see `read_prose`."""
-
-    verdict: str
-    about: str
-    strong: bool
-    conceded: bool = False
-    possible: bool = False
-    final: bool = False
-    raw: str = ""
-    place: int = -99
-
-
-@dataclass
-class _Reader:
-    """Goes through one sentence once, with what is known so far of the clause."""
-
-    tokens: list[str]
-    excepted: int = -1
-    """Where "except" stands last."""
-    general: bool = False
-    """Speaks of pictures in general: says nothing of this one."""
-    negated: bool = False
-    possible: bool = False
-    final: bool = False
-    asked: str = ""
-    """The last verdict in a condition ("whether it is fake"), to which "it is not" may reply."""
-    condition: bool = False
-    conceded: bool = False
-    too: bool = False
-    comma: bool = False
-    """A comma was seen, after which a new clause may begin; `held` is the negation before it, kept till then."""
-    held: bool = False
-    linked: bool = False
-    compared: int = 0
-    subject: str = PICTURE
-    copula: int = -99
-    joined: bool = False
-    said: list[_Said] = field(default_factory=list)
-
-    def read(self) -> list[_Said]:
-        """All verdicts of the sentence, in order."""
-        for place, token in enumerate(self.tokens):
-            self._clause(place, token)
-            self._noun(place, token)
-            self.compared = max(0, self.compared - 1)
-            if token in words.COMPARES:
-                self.compared = COMPARED
-            elif token in words.SAYS_REAL or token in words.LOOKS_REAL:
-                self._word(place, token, "real")
-            elif token in words.SAYS_FAKE or token in words.LOOKS_FAKE:
-                self._word(place, token, "fake")
-        return self.said
-
-    def _at(self, place: int) -> str:
-        return self.tokens[place] if 0 <= place < len(self.tokens) else ""
-
-    def _clause(self, place: int, token: str) -> None:
-        """What a word does to negation, condition and concession."""
-        before, after = self._at(place - 1), self._at(place + 1)
-        if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
-            self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
-            self.general = general(self.tokens[place + 1 : place + 21])
-        elif token == "," and self.said and self.said[-1].place == place - 1 and self._opposed(after):
-            self.negated = self.held = False
-        elif token == ",":
-            self.negated = self.negated and (after not in words.NEGATORS or after == "nor")
-            self.comma, self.linked, self.held = True, False, self.negated
-            self.condition = self.conceded = self.possible = False
-        elif token in words.FOLLOWS and before in (",", "and"):
-            self.negated = self.held = False
-        elif token == "to" and self.too:
-            self.negated, self.too = not self.negated, False
-        elif token in ("that", "to") and self.comma:
-            self.linked = True
-        elif token in words.CONDITIONS:
-            self.condition = True
-        elif token in words.CONCEDES:
-            self.conceded, self.negated, self.held = True, False, False
-        elif token == "too":
-            self.too = True
-        elif token == "and":
-            self.comma, self.linked, self.held = True, False, self.negated
-        if token in words.COPULAS:
-            self.copula = place
-            if self.comma and not self.linked:
-                self.negated = self.negated != self.held
-            self.comma = self.held = False
-        elif token in words.ASSERTS and self.comma and not self.linked:
-            self.negated, self.comma, self.held = self.negated != self.held, False, False
-        elif token in words.NEGATORS and not (token == "no" and after in _INTERJECTED):
-            paired = token == "nor" and self.negated
-            self.negated = True if paired else not self.negated
-        elif token in words.NONE_OF_ANY:
-            self.negated = True
-        if token in words.MAYBE:
-            self.possible = after != "not"
-        self.final = self.final or token in words.CONCLUDES
-        self.joined = self.joined or token in words.ALTERNATIVES
-
-    def _opposed(self, token: str) -> bool:
-        """Whether a word says the opposite of the last verdict's: "not swapped, genuine"."""
-        wanted = words.SAYS_REAL if self.said[-1].raw == "fake" else words.SAYS_FAKE
-        return token in wanted
-
-    def _noun(self, place: int, token: str) -> None:
-        """What the clause is about from here on."""
-        if token in words.PARTS or token == "they":
-            self.subject = token if token != "they" or self.subject == PICTURE else self.subject
-        elif token in words.ELSEWHERE:
-            self.subject = ""
-        elif (
-            place and self._at(place - 1) in _ARTICLES and self._at(place + 1) in words.COPULAS and self._unknown(token)
-        ):
-            self.subject = token
-        elif token in ("it", "this") and self._at(place + 1) in words.COPULAS and self._at(place - 1) in _STARTS:
-            self.subject = PICTURE
-        elif token in words.PERSONS and self._at(place - 1) != "of":
-            self.subject = PERSON
-        elif token in words.PICTURE or token in words.PLURALS:
-            self.subject = PICTURE
-
-    def _unknown(self, token: str) -> bool:
-        """Whether a noun is none that the reader knows: "the podium is real"."""
-        known = (words.PICTURE, words.PERSONS, words.DEEDS, words.SAYS_REAL, words.SAYS_FAKE, words.FILLERS)
-        return token.isalpha() and len(token) > 2 and not any(token in held for held in known)
-
-    def _word(self, place: int, token: str, raw: str) -> None:
-        """One word that may be a verdict."""
-        strong = token in words.SAYS_REAL or token in words.SAYS_FAKE
-        about = self._about(place, token)
-        if about == PICTURE and place < self.excepted:
-            about = REST
-        earlier = self.said[-1] if self.said else None
-        near = earlier is not None and earlier.raw != raw and place - earlier.place <= APART
-        together = near and place - earlier.place == 2 and self._at(place - 1) in ("and", "from") if earlier else False
-        if near and (self.joined or together):
-            self.said.pop()
-            self.joined = False
-            return
-        self.joined = False
-        verdict = _turned(raw) if self.negated != self._denied_behind(place, token) else raw
-        if self._says_nothing(place, about) or not (strong or self._predicate(place, about)):
-            self.asked = verdict if (self.condition and about) or self.general or not about else self.asked
-            return
-        conceded = self.conceded or "initially" in self.tokens[place + 1 : place + 3]
-        self.said.append(_Said(verdict, about, strong, conceded, self.possible, self.final, raw, place))
-
-    def _denied_behind(self, place: int, token: str) -> bool:
-        """Whether a noun is denied by what follows: "manipulation is not evident", "signs of forgery are absent"."""
-        if token not in words.DEEDS:
-            return False
-        for ahead in range(place + 1, min(place + 9, len(self.tokens))):
-            word = self.tokens[ahead]
-            if word in words.BREAKS or word == ",":
-                return False
-            if word in words.ABSENT:
-                return True
-            if word in words.COPULAS or word in words.AUXILIARIES:
-                behind = self.tokens[ahead + 1 : ahead + 4]
-                return bool({"not", "nowhere"} & set(behind[:2])) or any(one in words.ABSENT for one in behind)
-        return False
-
-    def _about(self, place: int, token: str) -> str:
-        """The noun that follows ("fake eyes") where there is one, else what the clause is about; empty: nothing."""
-        for ahead in range(place + 1, place + AHEAD):
-            word = self._at(ahead)
-            if word in words.BESIDE and ahead == place + 1:
-                return ""
-            if word in words.PARTS:
-                return word
-            if word in words.PERSONS:
-                return PICTURE if self._at(ahead + 1) in words.PICTURE - words.PERSONS else PERSON
-            if word in words.PLURALS and self.copula < place - AHEAD:
-                return ""  # "fake people often look perfect"
-            if word in words.PICTURE or word in words.PLURALS:
-                return PICTURE if self.subject or self.copula < place - AHEAD else ""
-            if not word.isalpha() or word in _FUNCTION:
-                break
-        if token in words.PLURALS and self.copula < place - AHEAD and place < 2 and len(self.tokens) > 2:
-            return ""
-        if (
-            token in words.PLURALS
-            and self._at(place + 1) in _GENERALLY
-            and self.copula < place - AHEAD
-            and not self.negated
-        ):
-            return "" if not {"these", "those", "both"} & set(self.tokens[max(0, place - 3) : place]) else self.subject
-        return self.subject
-
-    def _says_nothing(self, place: int, about: str) -> bool:
-        """Whether the word stands in a condition, a comparison or a turn that says nothing of this picture."""
-        if not about or self.general or self.condition or self.compared > 0:
-            return True
-        if self._at(place) in words.DEEDS and self._at(place + 1) in words.USUALLY - words.MAYBE - {"would"}:
-            return True  # "the regions in which manipulation usually shows"
-        if self._at(place + 1) == "or" and self._at(place + 2) in ("not", "otherwise"):
-            return True
-        before = self.tokens[max(0, place - AHEAD + 1) : place]
-        if before and (before[-1] == "in" or before[-2:] in (["in", "a"], ["in", "the"], ["in", "an"])):
-            return True
-        if "of" in before[-2:] and self.said and place - self.said[-1].place <= APART:
-            return True  # "a manipulated photo of a real person"
-        behind = self.tokens[place + 1 : place + 1 + AHEAD]
-        behind = behind[: behind.index(",")] if "," in behind else behind
-        article = {"a", "an", "any"} & set(before)
-        if (
-            article
-            and self._at(place) in words.DEEDS | words.SAYS_FAKE
-            and self._at(place + 1) in words.MAYBE | {"would"}
-        ):
-            return True  # "a really good forgery could fool me"
-        imagined = before[-1:] in (["a"], ["an"], ["any"]) and "would" in behind and "i" not in behind
-        return imagined or (any(word in _LIKE for word in before) and any(word in _WOULD for word in behind))
-
-    def _predicate(self, place: int, about: str) -> bool:
-        """Whether a weak word is what the whole picture is said to be or look."""
-        after = self._at(place + 1)
-        ends = not after.isalpha() or after in _FUNCTION
-        between = self.tokens[self.copula + 1 : place] if self.copula >= place - AHEAD else ["?"]
-        plain = all(word in words.FILLERS or word in words.NEGATORS or word in words.LOOKS_REAL for word in between)
-        return about == PICTURE and ends and plain
-
-
-_ARTICLES = frozenset(["the", "his", "her", "its", "their"])
-_STARTS = frozenset([",", ";", ":", "—", "(", "", "so", "and", "but"])
-_INTERJECTED = frozenset([",", "it", "this", "the", "that", "they", "i", ":", "—"])
-_FUNCTION = words.wordset(
-    "and or but because since as to for in on at of due with by is are was were be has have the a an it this that than "
-    "which who while although though overall here if so when due enough rather not"
-)
-_GENERALLY = words.USUALLY | {"are", "have", "do", "were"}
-_LIKE = frozenset(("as", "like", "how", "what"))
-_WOULD = frozenset(("would", "do", "does", "should"))

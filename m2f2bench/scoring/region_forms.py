@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from .gloss import in_english
+from .objects import objects
 from .region_claims import read
 from .region_clauses import clauses
 from .region_words import GLOSS, PICTURED, regions_in, sentences
-from .stated import objects
 
 DEEPEST = 8
 """Levels of a JSON value that are read."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from . import region_grammar as grammar
 from . import region_turns as turns
-from .prose import PICTURE, general, verdicts_by_subject
+from .prose import verdicts_by_subject
 from .region_claims import Reading, explains, read
 from .region_clauses import Clause, clauses
 from .region_groups import groups
 from .region_words import Word, lexicon, sentences
+from .sentence import PICTURE, general
 from .verdict_words import CONCEDES, REFUSES
 
 

@@ -12,7 +12,7 @@ from .stated import without_thought
 from .statistic import Bools, Statistic, Sums, ratio
 from .verdict import f1_of
 
-__all__ = ["read_regions", "known_regions", "region_statistics"]
+__all__ = ["known_regions", "read_regions", "region_statistics"]
 
 
 def read_regions(text: str) -> frozenset[str]:

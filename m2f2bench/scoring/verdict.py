@@ -12,8 +12,9 @@ import numpy as np
 from ..records import FAKE, REAL
 from . import verdict_words as words
 from .gloss import in_english
+from .polar import OPEN
 from .prose import read_prose
-from .stated import OPEN, stated, tagged, without_thought
+from .stated import stated, tagged, without_thought
 from .statistic import Bools, Codes, Statistic, Sums, mean_of, ratio
 
 if TYPE_CHECKING:

@@ -1,0 +1,86 @@
+"""Verdicts that are chosen: ticked boxes, a number of a legend, a letter of options, the former or the latter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+Read = Callable[[str], str]
+"""Reads the words of one choice: `real`, `fake`, `undetermined` or "" for neither."""
+_TICK_NAMES = {
+    "real": "real|authentic|genuine|original|pristine|unaltered",
+    "fake": "fake|manipulated|deepfake|forged|edited|synthetic|tampered|altered|computergenerated",
+    "undetermined": "not sure|unsure|unknown|uncertain|undetermined|undecided|unclear|inconclusive|neither|"
+    "no opinion|not decidable|can(?:not|'t| not) (?:tell|say)",
+}
+_TICKED = re.compile(
+    "|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _TICK_NAMES.items())
+    + r"|(?P<yes>[✅✓✔☑☒]|[\[(]\s?x\s?[\])])|(?P<no>[❌✗✘☐]|[\[(]\s{0,3}[\])])"
+)
+"""Names of a verdict, and the marks of boxes that are ticked or not."""
+_LEGEND = re.compile(
+    r"\b([01a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
+)
+_NAMES = (
+    r"(real|authentic|genuine|original|pristine|unaltered|fake|manipulated|deepfake|forged|synthetic|edited|tampered|"
+    r"altered|computergenerated|ai[- ]generated)"
+)
+_ALTERNATIVES = re.compile(
+    rf"\b{_NAMES}\b(?:\W+(?:image|photo|picture|face|one))?\W+(?:or|and|vs|versus|and not|but)?\W*(?:(?:is it|is|an?)\s+)*{_NAMES}\b"
+)
+_ORDINAL = re.compile(
+    r"\b(?:(not|never|against|reject|exclude|dismiss|nothing for|rule out)\s+)?(?:the\s+)?"
+    r"(?:(former|latter)\b|(first|second|last)(?:\s+(?:one|option|choice|answer|alternative|possibility|applies|is (?:right|correct|true)|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
+)
+_LONE = re.compile(r"(?<![\d.\w])([01](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
+"""The number or letter that stands for itself."""
+_OPTION = re.compile(r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|$))")
+_CHOSEN = re.compile(
+    r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
+    r"opt for|say)\s*(?:option\s*)?\(?\b([a-d1-4])\b\)?(?!\s*[a-z]{2,}|\.\d|%)"
+)
+
+
+def from_ticks(text: str) -> str:
+    """Of "real ✅ / fake ❌" or "[x] fake" the one that is ticked; marks stand all before or all behind their names."""
+    found = [str(match.lastgroup) for match in _TICKED.finditer(text)]
+    if not {"yes", "no"} & set(found):
+        return ""
+    before = found[0] in ("yes", "no")
+    pairs = [(one, two) if before else (two, one) for one, two in zip(found[::1], found[1:], strict=False)]
+    ticked = {name for mark, name in pairs if mark == "yes" and name not in ("yes", "no")}
+    return ticked.pop() if len(ticked) == 1 else ""
+
+
+def from_legend(text: str, read: Read) -> str:
+    """Of "Label: 0 (0 = pristine, 1 = manipulated)" the word of the number."""
+    legend = {number: found for number, word in _LEGEND.findall(text) if (found := read(word)) in ("real", "fake")}
+    if set(legend.values()) != {"real", "fake"}:
+        return ""
+    plain = _LEGEND.sub(" ", text)
+    chosen = [number for number in _LONE.findall(plain) if number in legend]
+    return legend[chosen[0]] if len(set(chosen)) == 1 else ""
+
+
+def from_options(text: str, read: Read) -> str:
+    """Of "(A) real (B) fake … I choose A" the option that is chosen."""
+    options = {letter: found for letter, words in _OPTION.findall(text) if (found := read(words)) in ("real", "fake")}
+    if set(options.values()) != {"real", "fake"}:
+        return ""
+    chosen = [letter for letter in _CHOSEN.findall(text) if letter in options]
+    return options[chosen[-1]] if chosen else ""
+
+
+def from_order(text: str, read: Read) -> str:
+    """Of "real or manipulated … the latter" the alternative that is meant."""
+    named = _ALTERNATIVES.search(text)
+    if named is None:
+        return ""
+    both = [read(word) for word in named.groups()]
+    if set(both) != {"real", "fake"}:
+        return ""
+    meant = [found for found in _ORDINAL.finditer(text, named.end())] or list(_ORDINAL.finditer(text, 0, named.start()))
+    if not meant:
+        return ""
+    place = 0 if (meant[-1].group(2) or meant[-1].group(3)) in ("former", "first") else 1
+    return both[1 - place if meant[-1].group(1) else place]

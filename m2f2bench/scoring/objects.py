@@ -1,0 +1,62 @@
+"""JSON objects in a text, also with single quotes and Python's words."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+LONGEST_OBJECT = 20_000
+"""Letters of the longest JSON object that is read."""
+MOST_OBJECTS = 20
+
+
+def objects(text: str) -> Iterator[Any]:
+    """The JSON objects and lists in a text, from the outermost; also with single quotes and Python's words."""
+    place, seen = 0, 0
+    while seen < MOST_OBJECTS:
+        starts = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
+        if not starts:
+            return
+        start = min(starts)
+        end = _closed(text, start)
+        if end < 0:
+            place = start + 1
+            seen += 1
+            continue
+        value = _parsed(text[start:end])
+        if value is None:
+            place = start + 1
+        else:
+            place = end
+            yield value
+        seen += 1
+
+
+def _closed(text: str, start: int) -> int:
+    depth = 0
+    for place in range(start, min(len(text), start + LONGEST_OBJECT)):
+        if text[place] in "{[":
+            depth += 1
+        elif text[place] in "}]":
+            depth -= 1
+            if depth == 0:
+                return place + 1
+        if depth > 50:
+            return -1
+    return -1
+
+
+def _parsed(text: str) -> Any:
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        plain = re.sub(r",\s*([}\]])", r"\1", text)
+        plain = re.sub(r"\bnull\b", "None", re.sub(r"\bfalse\b", "False", re.sub(r"\btrue\b", "True", plain)))
+        try:
+            value = ast.literal_eval(plain)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            return None
+    return value if isinstance(value, (dict, list)) else None

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .registry import register_adapter, register_backend
     from .runner import Results, run
     from .scorer import score
+    from .scoring.regions import read_regions
+    from .scoring.verdict import read_verdict
     from .trainer import train
     from .training.job import FitReport, TrainingJob
     from .validator import validate_result
@@ -68,6 +70,8 @@ _HOMES = {
     "localize": "localizer",
     "merge": "merger",
     "plot": "plotter",
+    "read_regions": "scoring.regions",
+    "read_verdict": "scoring.verdict",
     "register_adapter": "registry",
     "register_backend": "registry",
     "run": "runner",
@@ -110,6 +114,8 @@ __all__ = [
     "localize",
     "merge",
     "plot",
+    "read_regions",
+    "read_verdict",
     "register_adapter",
     "register_backend",
     "run",

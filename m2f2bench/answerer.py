@@ -12,6 +12,7 @@ from .backends.base import Detector
 from .controls import CONTROLS, PREFIX, control_answers
 from .engines import local
 from .engines.answers import Asker, answer
+from .errors import NothingJudged
 from .explaining.draws import DRAWS, write_draws
 from .explaining.evidence import AnswerEvidence, Asked, gather_answers
 from .explaining.scorer import score_answers
@@ -80,7 +81,8 @@ def _answers(asker: Asker, judge: Judge, asked: Asked, folder: Path, batch_size:
         if not asker.scored:
             unknown = [frame for frame, _ in pairs if frame.id not in scores]
             scores |= _scores(judge.detector, asked, unknown, batch_size, workers)
-        with progress_bar(folder.name, sum(len(questions) for _, questions in pairs)) as advance:
+        n = sum(len(questions) for _, questions in pairs)
+        with store.kept(), progress_bar(folder.name, n) as advance:
             for rows in answer(asker, asked.dataset.adapter, pairs, scores):
                 store.append(rows)
                 advance(len(rows))
@@ -91,10 +93,15 @@ def _answers(asker: Asker, judge: Judge, asked: Asked, folder: Path, batch_size:
 
 
 def _warn(name: str, rows: Sequence[Answer]) -> None:
-    """Say how many questions have no answer, and how many answers came with a remark."""
+    """Say how many questions have no answer, and how many answers came with a remark.
+
+    Raises NothingJudged where none has an answer.
+    """
     failed = [row for row in rows if row.status != "ok"]
     if failed:
         first = failed[0]
+        if len(failed) == len(rows):
+            raise NothingJudged.of(name, "questions", len(rows), first.question, first.status, first.message)
         why = f"{first.status}: {first.message}"
         log.warning(
             "%s: %d of %d questions have no answer, first '%s' (%s)", name, len(failed), len(rows), first.question, why

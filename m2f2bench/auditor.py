@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .auditing import contents, duplicates, questions, shortcuts
 from .auditing.facts import Facts, gather, memo_path
 from .auditing.report import Audit, Finding, Section, by_severity
 from .cards import DatasetCard
-from .errors import DataError
+from .errors import DataError, NothingJudged
 from .errors import near as near_name
 from .loading import Dataset, load_dataset
 from .memo import Memo
@@ -64,9 +65,13 @@ def audit(
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
     try:
         facts = _facts(loaded, wanted, workers)
+        if all(one.pixels is None for one in facts):
+            first = facts[0]
+            told = (first.frame.id, first.status, first.reason)
+            raise NothingJudged.of(f"audit of {loaded.name}", "frames", len(facts), *told)
         asked = questions.of_dataset(loaded.adapter, list(listed), kinds, seed, resamples)
     finally:
-        loaded.adapter.close()
+        close_adapter(loaded.adapter)
     settings = {
         "frames of a video": f"uniform{frames_per_video}" if frames_per_video else "all",
         "limit": limit,

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from .errors import CardError, near
@@ -19,6 +18,7 @@ from .places import moved, moved_reference
 from .registry import is_file_reference
 from .rules import ExplanationRules, ProtocolRules
 from .settings import InputSettings, StageSettings, TrainingSettings
+from .texts import Refused, read_yaml, told
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 KINDS = ("detectors", "datasets", "metrics", "leaderboards")
 CARDS_VARIABLE = "M2F2BENCH_CARDS"
 DATA_VARIABLE = "M2F2BENCH_DATA"
+LONGEST_NAME = 150
+"""Characters of a card's name: file systems allow 255 for a run's folder, which has three names in it."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
 
 
@@ -34,7 +36,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=NAME_PATTERN)
+    name: str = Field(pattern=NAME_PATTERN, max_length=LONGEST_NAME)
     description: str = ""
     _path: Path | None = PrivateAttr(default=None)
     _folder: Path | None = PrivateAttr(default=None)
@@ -215,19 +217,15 @@ def read_card(kind: str, path: Path) -> Card:
 
 def _check_name(card: Card, path: Path) -> None:
     if path.stem not in (card.name, "card"):
-        raise CardError(f"card '{path}' is named '{card.name}': name and file must agree; rename one of them")
+        raise CardError(f"card '{path}' is named {told(card.name)}: name and file must agree; rename one of them")
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     """What a card file holds, unchecked. Raises CardError in one line."""
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        data: Any = read_yaml(path)
+    except Refused as error:
         raise CardError(f"card '{path}' cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
-        raise CardError(f"card '{path}'{line} is not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(data, dict):
         raise CardError(f"card '{path}' must be a mapping of keys to values, not {type(data).__name__}")
     return data
@@ -290,19 +288,21 @@ def validate(model: type[M], data: Any, where: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = error.errors(include_url=False)
-        first = problems[0]
-        key = ".".join(str(part) for part in first["loc"])
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        if first["type"] == "extra_forbidden":
-            known = _keys_at(model, first["loc"][:-1])
-            raise CardError(f"{where}: unknown key '{key}'{near(str(first['loc'][-1]), known)}{more}") from None
-        if first["type"] == "missing":
-            raise CardError(f"{where}: missing key '{key}'{more}") from None
-        got = repr(first["input"])
-        shown = got if len(got) <= 60 else got[:57] + "..."
-        message = first["msg"].removeprefix("Value error, ")
-        raise CardError(f"{where}: {f'key {key!r}' if key else 'card'}: {message}, not {shown}{more}") from None
+        raise CardError(f"{where}: {problem_of(model, error)}") from None
+
+
+def problem_of(model: type[BaseModel], error: ValidationError) -> str:
+    """The first problem that a model found, in one short line: the key, what is wrong with it, what is known."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    key = told(".".join(str(part) for part in first["loc"]))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key {key}{near(str(first['loc'][-1]), _keys_at(model, first['loc'][:-1]))}{more}"
+    if first["type"] == "missing":
+        return f"missing key {key}{more}"
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    return f"{f'key {key}' if first['loc'] else 'card'}: {message}, not {told(first['input'])}{more}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

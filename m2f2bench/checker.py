@@ -13,10 +13,11 @@ from .comparer import refuse_incomparable
 from .comparison import FIELDS
 from .errors import DataError, ScoreError, near
 from .evidence import Evidence, load_evidence
-from .loading import registered
+from .loading import measured_dataset, registered
 from .protocol import resampling
 from .records import Result, Score
-from .results import Stored, read_stored
+from .registry import is_file_reference
+from .results import Stored, read_stored, stored_card
 from .runner import run
 from .scorer import score_evidence
 from .scoring.detection import HEADLINES, OVERALL
@@ -24,6 +25,7 @@ from .scoring.paired import Difference, Judged, Paired, corrected, p_text
 from .scoring.scale import lower_is_better, worse
 from .scoring.tails import differences
 from .signature import DETECTOR, differing, share
+from .texts import told
 
 CHANCE = 0.05
 
@@ -127,16 +129,27 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
     if "task" in result.protocol_card:
         raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames")
     limit = result.measured.get("limit")
+    protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
+    if protocol.threshold.dataset is not None:
+        registered("datasets", protocol.threshold.dataset, stored.path)
     results = run(
-        detectors=[detector if detector is not None else registered("detectors", result.detector, stored.path)],
-        datasets=[dataset if dataset is not None else registered("datasets", result.dataset, stored.path)],
-        protocols=[ProtocolCard.model_validate(result.protocol_card)],
+        detectors=[
+            detector if detector is not None else registered("detectors", result.detector, stored.path, _class(result))
+        ],
+        datasets=[dataset if dataset is not None else measured_dataset(result.dataset, stored.path)],
+        protocols=[protocol],
         split=result.split,
         limit=limit if isinstance(limit, int) else None,
         out=out,
         device=device,
     )
     return results.folders[0]
+
+
+def _class(result: Result) -> str:
+    """The `file.py:Class` that a result's detector was, as something to give; empty for another one."""
+    backend = str(result.detector_card.get("backend", ""))
+    return told(backend).strip("'") if is_file_reference(backend) else ""
 
 
 def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:

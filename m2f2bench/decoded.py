@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from .adapters.base import Adapter
-from .errors import DataError, FrameError, M2F2BenchError, first_line
+from .adapters.read_ahead import ReadAhead, held_bytes, load_frame, read_mask
+from .errors import FrameError
 from .localization import MappedFrame
 from .records import FAKE
 
@@ -33,39 +33,32 @@ class Decoded(Generic[Row]):
 
 
 def read_batches(adapter: Adapter, rows: Sequence[Row], size: int, masks: bool) -> Iterator[list[Decoded[Row]]]:
-    """Frames in batches of `size`, read in threads, the next batch while the one before is worked on.
+    """Frames in batches of `size` at most, read in threads, the next batch while the one before is worked on.
 
     With `masks` fakes have theirs, bool [H, W], where the dataset has one. Raises DataError for a mask of another size
-    than its image.
+    than its image, and otherwise as `read_ahead.load_frame`.
     """
-    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        ahead = [pool.submit(_read, adapter, row, masks) for row in rows[:size]]
-        for start in range(size, len(rows) + size, size):
-            current = ahead
-            ahead = [pool.submit(_read, adapter, row, masks) for row in rows[start : start + size]]
-            yield [future.result() for future in current]
+    ahead = ReadAhead(
+        lambda row: _read(adapter, row, masks),
+        rows,
+        count=2 * size,
+        size=lambda item: held_bytes((item.image, item.mask)),
+        threads=2,
+    )
+    return ahead.batches(size)
 
 
 def _read(adapter: Adapter, row: Row, masks: bool) -> Decoded[Row]:
-    frame = row.frame
+    loaded = load_frame(adapter, row.frame)
     try:
-        image = adapter.read(frame)
-        row.digest = adapter.digest(frame, image)
-        mask = adapter.mask(frame) if masks and frame.label == FAKE else None
+        if loaded.image is None:
+            raise FrameError(row.frame.id, loaded.reason)
+        mask = read_mask(adapter, row.frame, loaded.image) if masks and row.frame.label == FAKE else None
     except FrameError as error:
         row.outcome, row.message = "unreadable", error.reason
         return Decoded(row)
-    except M2F2BenchError:
-        raise
-    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the work
-        row.outcome, row.message = "unreadable", first_line(error)
-        return Decoded(row)
-    if mask is not None and (mask.dtype != bool or mask.shape != image.shape[:2]):
-        raise DataError(
-            f"the dataset gave a mask of {mask.dtype} {list(mask.shape)} for frame '{frame.id}' of "
-            f"{list(image.shape[:2])} pixels: a mask is bool [H, W], as large as its image"
-        )
+    row.digest = loaded.digest
     if mask is not None:
         bits = np.packbits(mask).tobytes()
         row.mask_digest = hashlib.blake2b(repr(mask.shape).encode() + bits, digest_size=8).hexdigest()
-    return Decoded(row, image, mask)
+    return Decoded(row, loaded.image, mask)

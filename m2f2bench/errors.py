@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
+import errno
+import re
 from collections.abc import Iterable
 
 
@@ -28,12 +31,26 @@ class DetectorError(M2F2BenchError):
     """A detector that cannot be built, trained or run, or whose scores are not probabilities."""
 
 
+class Unanswered(DetectorError):
+    """A service that does not answer any more, in the middle of a run: what was judged before holds."""
+
+
 class ScoreError(M2F2BenchError):
     """Rows that cannot be scored: a missing column, an unknown label, a duplicate frame."""
 
 
 class StoreError(M2F2BenchError):
     """An output folder that cannot be written, is in use, or holds another run's predictions."""
+
+
+class NothingJudged(M2F2BenchError):
+    """A run in which nothing at all could be judged: no frame, no picture, no question. It has no result."""
+
+    @classmethod
+    def of(cls, who: str, what: str, n: int, first: str, status: str, reason: str = "") -> NothingJudged:
+        """`who` could judge none of `n` frames or questions (`what`); the `first` with its status and the reason."""
+        why = f"{status}: {reason}" if reason else status
+        return cls(f"{who}: none of {n:,} {what} could be judged, first '{first}' ({why})")
 
 
 class CheckFailed(M2F2BenchError):
@@ -53,14 +70,24 @@ class FrameError(M2F2BenchError):
         self.frame, self.reason, self.status = frame, reason, status
 
 
+class MachineError(M2F2BenchError):
+    """What the machine failed at: memory, a disk, a connection, open files. It is never stored as a frame's fault."""
+
+
+LONGEST = 500
+"""Characters of somebody else's message that are passed on."""
 LISTED = 40
 """Names that a message lists at most."""
+MATCHED, LONGEST = 2000, 300
+"""Names that another one is held against, those beside it in the alphabet; and characters of one that is."""
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, else the list of what is known."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.55)
+    first = max(0, bisect.bisect(names, name) - MATCHED // 2)
+    around = names[first : first + MATCHED] if len(names) > MATCHED else names
+    close = difflib.get_close_matches(name, around, n=2, cutoff=0.55) if len(name) <= LONGEST else []
     if close:
         return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
@@ -69,5 +96,52 @@ def near(name: str, known: Iterable[str]) -> str:
 
 def first_line(error: BaseException) -> str:
     """One line for an exception of somebody else's code: its type and the first line of its message."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    try:
+        text = str(error).strip()
+    except Exception:  # somebody's own, which cannot tell itself
+        text = ""
+    return f"{type(error).__name__}: {text.splitlines()[0][:LONGEST]}" if text else type(error).__name__
+
+
+_MACHINE_ERRNOS = {
+    getattr(errno, name)
+    for name in (
+        *("ENOMEM", "EIO", "ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOBUFS", "EAGAIN", "EREMOTEIO", "ENODEV", "ENXIO"),
+        *("ESTALE", "ETIMEDOUT", "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "ENOTCONN", "ESHUTDOWN", "ENOLINK"),
+        *("ENETDOWN", "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "EKEYEXPIRED", "EKEYREVOKED"),
+    )
+    if hasattr(errno, name)
+}
+_TOLD_ERRNO = re.compile(r"errno = (\d+)")
+"""How the HDF5 library tells it."""
+_TOLD_BY_TORCH = re.compile(r"can't allocate memory|CUDA error|CUDA out of memory")
+"""How torch tells that memory, or the GPU as a whole, is gone: a RuntimeError."""
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Return whether an exception of somebody else's code, or what it was raised from, is the machine's fault."""
+    if isinstance(error, (MachineError, MemoryError)) or type(error).__name__ == "OutOfMemoryError":  # a GPU's
+        return True
+    if isinstance(error, M2F2BenchError):
+        return False
+    if isinstance(error, OSError) and error.errno in _MACHINE_ERRNOS:
+        return True
+    if isinstance(error, (OSError, RuntimeError)) and error.args and isinstance(error.args[0], str):
+        told = _TOLD_ERRNO.search(error.args[0])
+        if told and int(told[1]) in _MACHINE_ERRNOS:
+            return True
+        if isinstance(error, RuntimeError) and _TOLD_BY_TORCH.search(error.args[0]):
+            return True
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return cause is not None and is_machine_fault(cause)
+
+
+def refuse_machine_fault(error: BaseException, where: str) -> None:
+    """Raise MachineError for an exception that is the machine's fault; `where` says at what it came up."""
+    if isinstance(error, MachineError):
+        raise error
+    if is_machine_fault(error):
+        raise MachineError(
+            f"{where}: {first_line(error)}: the machine failed here (memory, disk, connection, open files), not the "
+            f"data, and nothing is stored of it; mend that and run the command again"
+        ) from error

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from .cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
-from .errors import ScoreError, near
+from .errors import NothingJudged, ScoreError, near
 from .fingerprint import frame_digests
 from .loading import Dataset, load_dataset, load_protocol
 from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
-from .results import Stored, rows_file, stored_at, stored_card
+from .results import Stored, of_detector, rows_file, stored_at, stored_card
 from .scoring.detection import Cut
 from .scoring.intervals import pick_threshold
 from .scoring.reading import read_rows
@@ -53,6 +53,8 @@ class Evidence:
     predicted: dict[str, Any] = field(default_factory=dict)
     """Device and versions of what made the rows, as far as that is known."""
     source: str = ""
+    warnings: tuple[str, ...] = ()
+    """What the run found doubtful about the detector, a line each."""
     drawn: tuple[Codes, str] | None = None
     """What `units.clusters` found for these rows, so that people are joined once."""
 
@@ -86,14 +88,18 @@ class Origin:
     card: DetectorCard | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
     source: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
     """Evidence from rows; `validation` are those that the threshold is picked on, where the protocol picks it there.
 
-    Raises ScoreError where they are needed and missing, or without a class.
+    Raises ScoreError where they are needed and missing, or without a class; NothingJudged where no row has a score.
     """
     rows = rows.ordered()
+    if not (rows.status == "ok").any():
+        who = f"{origin.by['det']} on {origin.data}"
+        raise NothingJudged.of(who, "frames", len(rows), str(rows.frame[0]), str(rows.status[0]))
     cut, threshold, hashed = _cut(protocol, validation)
     codes, by = clusters(rows, protocol.bootstrap.cluster)
     pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
@@ -109,9 +115,8 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
         pictures,
     )
     fields |= origin.by
-    found = Evidence(
-        rows, protocol, cut, fields, threshold, origin.card, origin.predicted, origin.source, drawn=(codes, by)
-    )
+    known = (origin.card, origin.predicted, origin.source, origin.warnings)
+    found = Evidence(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
     found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
     return found
 
@@ -196,7 +201,8 @@ def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     limit = result.measured.get("limit")
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     limit = limit if isinstance(limit, int) else None
-    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source)
+    warnings = of_detector(result.warnings)
+    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source, warnings)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:

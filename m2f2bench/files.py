@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk leaves the old file or the new one, never half of one."""
+"""Files: written so that a kill or a full disk leaves the old or the new one whole, read only where they are files."""
 
 from __future__ import annotations
 
@@ -6,17 +6,30 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError
+from .errors import StoreError, first_line, refuse_machine_fault
+from .texts import in_utf8, is_text
+
+ABSENT = "does not exist"
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that is renamed onto it when the block ends well, else removed."""
+    """A temporary name beside `path` that is renamed onto it when the block ends well, else removed.
+
+    Raises StoreError where that cannot be, and for a path at which there is something else than a file: a device's
+    place is not taken.
+    """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise StoreError(f"cannot write '{path}': it is {what}; give the name of a file")
     make_folder(path.parent)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -36,15 +49,51 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+class NoInput(Exception):
+    """Why a file cannot be read, to follow its name in a line ("does not exist", "is a folder")."""
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """Return all bytes of a regular file. Raises NoInput for any other, and for one of more bytes than `limit`.
+
+    A pipe or a device is not opened: that would wait for ever. Raises MachineError for a disk that fails.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            what = "is a folder" if stat.S_ISDIR(found.st_mode) else "is no regular file"
+            raise NoInput(what)
+        if found.st_size > limit:
+            raise NoInput(f"has {found.st_size:,} bytes, over the limit of {limit:,}")
+        with path.open("rb") as file:
+            data = file.read(found.st_size + 1)
+            if len(data) > found.st_size:  # it is being written, or is one of the kernel's, which say 0
+                data += file.read(limit + 1 - len(data))
+    except FileNotFoundError:
+        raise NoInput(ABSENT) from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        refuse_machine_fault(error, f"'{path}'")
+        why = getattr(error, "strerror", None) or first_line(error)  # its own text has the folders of this machine
+        raise NoInput(f"cannot be read: {why}") from None
+    if len(data) > limit:
+        raise NoInput(f"has over {limit:,} bytes, which is the limit")
+    return data
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(in_utf8(text), encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file atomically, indented, NaN refused."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file atomically, indented, NaN refused. What UTF-8 cannot say in a text stands as an escape."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # The escape's own backslash stands twice in JSON: read again it is a text, not half of a surrogate pair.
+    write_text(
+        path,
+        text if is_text(text) else "".join(in_utf8(c).replace("\\", "\\\\") if not is_text(c) else c for c in text),
+    )
 
 
 def sha256(path: Path) -> str:
@@ -57,7 +106,9 @@ def sha256(path: Path) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents; StoreError where that is not allowed."""
+    """Create a folder and its parents; StoreError where that is not allowed, or there is something else."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise StoreError(f"'{folder}' is there and is no folder: give the name of a folder, or of one to be made")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,9 +118,7 @@ def make_folder(folder: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> StoreError:
     """The one-line error for a failed write."""
     reason = error.strerror or str(error)
-    return StoreError(
-        f"cannot write '{path}': {reason}; what was written before is kept, and the same command goes on from there"
-    )
+    return StoreError(f"cannot write '{path}': {reason}")
 
 
 def _umask() -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from .errors import FrameError, M2F2BenchError
+from .adapters.listing import stamp_of
+from .adapters.read_ahead import ReadAhead, load_frame
 from .loading import Dataset
 from .memo import Memo, cache_folder
 from .progress import progress_bar
@@ -18,6 +17,8 @@ from .version import __version__
 
 DECODERS = ("numpy", "pillow", "av", "h5py", "opencv-python", "opencv-python-headless")
 """Packages whose version can move a digest of decoded pixels."""
+AHEAD = 64
+"""Digests that are found ahead."""
 
 
 def frame_digests(dataset: Dataset, frames: Sequence[Frame], workers: int = 0) -> dict[str, str]:
@@ -34,32 +35,19 @@ def frame_digests(dataset: Dataset, frames: Sequence[Frame], workers: int = 0) -
     path = cache_folder() / "digests" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
 
     def find(frame: Frame) -> str:
-        key, stamp = f"{frame.split} {frame.id}", adapter.stamp(frame)
+        key, stamp = f"{frame.split} {frame.id}", stamp_of(adapter, frame)
         known = memo.get(key, stamp) if stamp else None
         if isinstance(known, str):
             return known
-        try:
-            digest = adapter.digest(frame, dataset.read(frame))
-        except FrameError:
-            return ""
-        except M2F2BenchError:
-            raise
-        except Exception:  # an adapter of somebody's own: the frame is unreadable in a run as well
-            return ""
-        # A dataset that is drawn by code has its file only once it was read.
-        stamp = stamp or adapter.stamp(frame)
-        if stamp:
-            memo.put(key, stamp, digest)
-        return digest
+        loaded = load_frame(adapter, frame)
+        if loaded.stamp and loaded.digest:
+            memo.put(key, loaded.stamp, loaded.digest)
+        return loaded.digest
 
-    threads = workers or min(4, os.cpu_count() or 1)
     found = {}
-    with (
-        Memo(path) as memo,
-        ThreadPoolExecutor(threads, thread_name_prefix="digest") as pool,
-        progress_bar("digests", len(frames)) as advance,
-    ):
-        for frame, digest in zip(frames, pool.map(find, frames), strict=True):
+    with Memo(path) as memo, progress_bar("digests", len(frames)) as advance:
+        ahead = ReadAhead(find, frames, count=AHEAD, size=lambda digest: 0, threads=workers)
+        for frame, digest in zip(frames, ahead.each(), strict=True):
             found[frame.id] = digest
             advance(1)
     return found

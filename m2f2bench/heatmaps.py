@@ -9,7 +9,7 @@ import numpy as np
 
 from .arithmetic import exact_fp32
 from .backends.base import Detector, Localizer, PlainDetector
-from .errors import DetectorError, M2F2BenchError, first_line
+from .errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from .loading import load_detector
 from .scoring.localization import WHOLE, Box
 
@@ -98,8 +98,9 @@ class HeatMapper:
                 found = np.asarray(self.localizer.heatmap(list(images)))
         except M2F2BenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if len(images) == 1:
+                refuse_machine_fault(error, f"detector '{self.name}' on frame '{names[0]}'")
                 return [f"the heat map failed: {first_line(error)}"]
             return [self.maps([image], [name])[0] for image, name in zip(images, names, strict=True)]
         if found.ndim != 3 or len(found) != len(images) or 0 in found.shape or found.dtype.kind not in "fiu":
@@ -113,8 +114,9 @@ class HeatMapper:
         if not np.isfinite(heat).all():
             return "the heat map has values that are not finite"
         if heat.min() < -ROUNDING or heat.max() > 1.0 + ROUNDING:
+            low, high = (str(np.float32(value)) for value in (heat.min(), heat.max()))  # as many digits as tell it
             raise DetectorError(
-                f"detector '{self.name}' gave a heat map with values from {heat.min():g} to {heat.max():g} for "
+                f"detector '{self.name}' gave a heat map with values from {low} to {high} for "
                 f"'{name}': they must be in [0, 1]"
             )
         return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .adapters.base import Adapter
+from .adapters.listing import frames_of, questions_of
 from .backends.base import Detector, PlainDetector, check_options
+from .backends.weight_files import SUFFIXES
 from .cards import (
+    LONGEST_NAME,
     Card,
     DatasetCard,
     DetectorCard,
@@ -21,13 +25,16 @@ from .cards import (
     validate,
 )
 from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
+from .guests import guest
 from .records import Frame, Question
 from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
+from .texts import told as shown
 
 if TYPE_CHECKING:
     from .records import Image
 
 CARD_SUFFIXES = (".yaml", ".yml")
+MANIFESTS = (".csv", ".jsonl")
 
 
 @dataclass
@@ -55,7 +62,7 @@ class Dataset:
     def frames(self, split: str = "test") -> list[Frame]:
         """All frames of a split. Raises DataError for one that there is not."""
         self.check_split(split)
-        return self.adapter.frames(split)
+        return frames_of(self.adapter, split)
 
     def read(self, frame: Frame) -> Image:
         """A frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""
@@ -67,7 +74,7 @@ class Dataset:
         Raises DataError for a split that there is not.
         """
         self.check_split(split)
-        return self.adapter.questions(split, kind)
+        return questions_of(self.adapter, split, kind)
 
 
 def resolve_card(kind: str, reference: str) -> Card:
@@ -77,8 +84,16 @@ def resolve_card(kind: str, reference: str) -> Card:
     if found is not None:
         return read_card(kind, found)
     path = Path(reference).expanduser()
+    if path.suffix == ".py" and path.is_file():
+        raise CardError(f"'{reference}' is code: name its class too, {reference}:CLASS")
     if (path / "card.yaml").is_file():
         return read_card(kind, path / "card.yaml")
+    if kind == "detectors" and path.suffix in SUFFIXES and path.exists():
+        raise CardError(
+            f"'{path}' is a file of weights, not a detector's card: write a card beside it (name: {_card_name(path)}, "
+            f"backend: timm, weights: {path.name}, options: {{model: ITS-TIMM-NAME}}) and give that, or a Python file "
+            f"`file.py:Class` that loads it; M2F2-Det's published weights are for `m2f2bench import-weights`"
+        )
     if path.is_file():
         return read_card(kind, path)
     if reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir():
@@ -87,24 +102,43 @@ def resolve_card(kind: str, reference: str) -> Card:
     raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}")
 
 
+def _card_name(path: Path) -> str:
+    """A file's name as a card may have it."""
+    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", path.stem).lstrip("._@+-") or "mine"
+
+
 def _singular(kind: str) -> str:
     return "protocol" if kind == "metrics" else kind[:-1]
 
 
-def registered(kind: str, name: str, place: object) -> str:
+def registered(kind: str, name: str, place: object, hint: str = "") -> str:
     """The name that a result at `place` gives a detector or a dataset (`kind` as a folder of cards), if it is one of a
     card or is registered.
 
-    A result is data: no file that it names is loaded or executed. Raises CardError.
+    A result is data: no file that it names is loaded or executed. `hint` is what to give in its place. Raises
+    CardError.
     """
     known = BACKENDS if kind == "detectors" else ADAPTERS
     if find_card(kind, name) is not None or name in known.names():
         return name
-    what = _singular(kind)
+    what, option = _singular(kind), {"detectors": "-d", "datasets": "-s"}[kind]
     raise CardError(
-        f"'{place}' names the {what} '{name}', which is no card and not registered; a result is data, nothing that it "
-        f"names is loaded: give the {what} yourself"
+        f"'{place}' names the {what} {shown(name)}, which is no card and not registered; a result is data, and nothing "
+        f"that it names is loaded: give {option} {hint or what.upper()}"
     )
+
+
+def measured_dataset(name: str, place: Path) -> str | DatasetCard:
+    """The dataset that a result at `place` names: a card's or registered name, or a plain folder or manifest so called
+    in the current folder or beside the result, which is data too. Raises CardError as `registered` does.
+    """
+    if find_card("datasets", name) is None and name not in ADAPTERS.names() and _slug(name) == name:
+        for folder in (Path.cwd(), place.parent, place.parent.parent):
+            for ending in ("", *MANIFESTS):
+                plain = _plain_folder_card(str(folder / f"{name}{ending}"))
+                if plain is not None and plain.name == name:
+                    return plain
+    return registered("datasets", name, place)
 
 
 def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
@@ -160,13 +194,16 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> 
 def _build(card: DetectorCard, cls: type, device: str) -> Detector:
     try:
         if issubclass(cls, Detector):
-            return cls.from_card(card, device)
+            with guest(f"detector '{card.name}'"):
+                return cls.from_card(card, device)
         if not callable(getattr(cls, "predict", None)):
             raise DetectorError(
                 f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
                 f"RGB uint8 images and return P(fake) for each"
             )
-        return PlainDetector(cls(**check_options(cls, card)))
+        options = check_options(cls, card)
+        with guest(f"detector '{card.name}'"):
+            return PlainDetector(cls(**options))
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -179,7 +216,8 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
     if isinstance(detector, Detector) and hasattr(detector, "card"):
         return detector.card, detector  # loaded before
     name = getattr(detector, "name", type(detector).__name__)
-    card = DetectorCard(name=name, backend=f"{type(detector).__module__}:{type(detector).__qualname__}")
+    told = {"name": name, "backend": f"{type(detector).__module__}:{type(detector).__qualname__}"}
+    card = validate(DetectorCard, told, f"detector {type(detector).__qualname__}")
     return card, detector if isinstance(detector, Detector) else PlainDetector(detector)
 
 
@@ -189,7 +227,8 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     """
     if isinstance(reference, Adapter):
         name = getattr(reference, "name", type(reference).__name__)
-        return _checked(Dataset(DatasetCard(name=name, adapter=type(reference).__qualname__), reference))
+        told = {"name": name, "adapter": type(reference).__qualname__}
+        return _checked(Dataset(validate(DatasetCard, told, f"dataset {type(reference).__qualname__}"), reference))
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:
@@ -200,7 +239,9 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         raise DataError(f"dataset '{card.name}': {cls.__qualname__} is not a subclass of m2f2bench.Adapter")
     options = validate(cls.Options, dataset_card.options, f"dataset '{card.name}', options")
     try:
-        adapter = cls(root=dataset_card.root_path(), options=options)
+        root = dataset_card.root_path()
+        with guest(f"dataset '{card.name}'"):
+            adapter = cls(root=root, options=options)
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -227,7 +268,7 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
         return None
     if path.is_dir() and not (path / "card.yaml").is_file():
         return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=".").placed(path.resolve())
-    if path.suffix in (".csv", ".jsonl") and path.is_file():
+    if path.suffix in MANIFESTS and path.is_file():
         options = {"manifest": path.resolve().name}
         card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)
         return card.placed(path.resolve().parent)
@@ -251,7 +292,9 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
             card = resolve_card(kind, reference)
         except CardError as error:
             if str(error).startswith("unknown "):
-                known = [*(p.stem for p in iter_cards(kind)), *registry.names()]
+                # Names of our own classes are none of detectors or datasets: without a card they can do nothing.
+                own = [name for name in registry.names() if name not in registry.builtin]
+                known = [*(p.stem for p in iter_cards(kind)), *own]
                 raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}") from None
             raise
     name = getattr(card, key)
@@ -264,4 +307,4 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
 def _slug(text: str) -> str:
     """A card's name from any text: letters, digits and `._+-`."""
     kept = "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in text).lstrip("._+-")
-    return kept or "unnamed"
+    return kept[:LONGEST_NAME] or "unnamed"

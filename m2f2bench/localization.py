@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import markdown
+from .errors import NothingJudged
 from .records import FAKE, REAL, Frame, Prediction, Score
 from .rules import Bootstrap
 from .scoring.intervals import FEW_CLUSTERS, Resampling
@@ -289,6 +290,13 @@ def summarise(
         versions=map_versions(how),
         frames=tuple(rows),
     )
+
+
+def refuse_nothing(who: str, rows: Sequence[MappedFrame]) -> None:
+    """Raise NothingJudged where no frame has a heat map."""
+    if all(row.outcome in ("unreadable", "error") for row in rows):
+        first = rows[0]
+        raise NothingJudged.of(f"{who}, heat maps", "frames", len(rows), first.frame.id, first.outcome, first.message)
 
 
 def _masks_hash(rows: Sequence[MappedFrame]) -> str:

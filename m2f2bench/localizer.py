@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
 from .errors import DataError
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
-from .localization import Localization, MappedFrame, summarise
+from .localization import Localization, MappedFrame, refuse_nothing, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
 from .records import FAKE, REAL, Frame
@@ -59,7 +60,8 @@ def localize(
     try:
         rows = _map_all(loaded, mapper, frames, rules.seed, batch_size)
     finally:
-        loaded.adapter.close()
+        close_adapter(loaded.adapter)
+    refuse_nothing(mapper.name, rows)
     return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
 
 

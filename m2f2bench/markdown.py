@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from .texts import visible
+
+LONGEST = 400
+"""Characters of a cell."""
 
 
 def table(lines: Sequence[Sequence[str]], left: int = 1, right: Sequence[bool] | None = None) -> str:
@@ -23,13 +29,20 @@ def table(lines: Sequence[Sequence[str]], left: int = 1, right: Sequence[bool] |
 
 
 def escaped(text: str) -> str:
-    """Text that stands in a table's cell as it is."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Text that stands in one line, also in a table's cell, as it is: it is no link, no tag, and ends no cell."""
+    line = visible(" ".join(text.split("\n")))
+    line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return re.sub(r"(\\*)\|", r"\1\1\|", line).replace("<", "&lt;").replace("](", "]\\(")
+
+
+def name(text: str) -> str:
+    """A name that somebody gave, for a cell or a line that is escaped as well: nothing in it is bold or code."""
+    return text.replace("*", "&#42;").replace("`", "&#96;")
 
 
 def code(text: str) -> str:
     """A code span, which nothing in the text ends."""
-    return f"`{' '.join(text.replace('`', chr(39)).split())}`"
+    return f"`{visible(' '.join(text.replace('`', chr(39)).split()))}`"
 
 
 def letter(number: int) -> str:

@@ -146,7 +146,7 @@ def _parse(line: bytes) -> tuple[str, str, Any] | None:
     """Key, stamp and value of one line; None for one that is not whole."""
     try:
         row = json.loads(line)
-    except ValueError:  # JSONDecodeError and UnicodeDecodeError are both
+    except (ValueError, RecursionError):  # JSONDecodeError and UnicodeDecodeError are both the first
         return None
     if not (isinstance(row, list) and len(row) == 3 and isinstance(row[0], str) and isinstance(row[1], str)):
         return None

@@ -7,15 +7,17 @@ so that two files of one name have two maps, and the same file always has the sa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import StoreError
-from .files import make_folder, replacing, write_json
+from .files import replacing, write_json
+from .locks import holding
 from .plotting.overlay import SCALES, Panel, draw_overlays
+from .texts import read_json
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class OverlayFolder:
     """Writes overlays into a folder that holds those of one detector.
 
     What is there is only replaced by the map of the same file by the same detector; anything else is left alone and is
-    an error. So a repeated command renews its pictures, and a second detector takes a folder of its own.
+    an error. So a repeated command renews its pictures, and a second detector takes a folder of its own. It is
+    held until `close`.
     """
 
     def __init__(self, folder: Path, detector: Detector, scale: str = "fixed") -> None:
@@ -39,9 +42,11 @@ class OverlayFolder:
             raise StoreError(f"heat map scale '{scale}' is not known: give {' or '.join(SCALES)}")
         self.folder, self.scale, self.name = folder, known, detector.card.name
         self.by = {"detector": self.name, "weights": detector.fingerprint(), "preprocessing": detector.preprocessing}
-        make_folder(folder)
-        self.entries = self._known()
-        self.close()
+        with contextlib.ExitStack() as held:
+            held.enter_context(holding(folder))
+            self.entries = self._known()
+            self._write_index()
+            self._held = held.pop_all()
 
     def write(self, source: Path, panels: Sequence[Panel], score: float, frames: Sequence[int] | None = None) -> Path:
         """Draw one file's panels and keep their maps; the overlay's path. `frames`: the numbers of a video's frames."""
@@ -59,7 +64,13 @@ class OverlayFolder:
         return out
 
     def close(self) -> None:
-        """Write the index."""
+        """Write the index, and give the folder back."""
+        try:
+            self._write_index()
+        finally:
+            self._held.close()
+
+    def _write_index(self) -> None:
         maps = dict(sorted(self.entries.items()))
         write_json(self.folder / INDEX, {"made_by": MAKER, "version": __version__, **self.by, "maps": maps})
 
@@ -69,10 +80,10 @@ class OverlayFolder:
         if not path.exists():
             return {}
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
             known = dict(found["maps"])
             by = {key: found[key] for key in self.by}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             raise StoreError(f"'{path}' is not an index of heat maps: give another folder, or move it away") from None
         if by != self.by:
             other = "with other weights" if by["detector"] == self.name else f"of detector '{by['detector']}'"

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .cards import DatasetCard, DetectorCard
 from .decoded import Decoded, read_batches
-from .errors import DataError, DetectorError, M2F2BenchError, first_line
+from .errors import DataError, DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from .heatmaps import HeatMapper, mapping_detector
 from .keys import identify_judge
 from .loading import Dataset, load_dataset
-from .localization import CONTROLS
+from .localization import CONTROLS, refuse_nothing
 from .perturbation import CURVES, REFERENCE, Faithfulness, TestedFrame, summarise
 from .progress import progress_bar
 from .protocol import plan_frames
@@ -125,7 +126,8 @@ def faithfulness(
             for batch in read_batches(loaded.adapter, rows, min(batch_size, 8), masks=False):
                 tester.test(batch, advance)
     finally:
-        loaded.adapter.close()
+        close_adapter(loaded.adapter)
+    refuse_nothing(mapper.name, rows)
     told = {"steps": steps, "area": area, "blur": BLUR}
     more: dict[str, Any] = {
         "by": by,
@@ -159,7 +161,8 @@ class _Tester:
                 self._test(item.row, image, heat)
             except M2F2BenchError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                refuse_machine_fault(error, f"detector '{self.mapper.name}' on frame '{item.row.frame.id}'")
                 item.row.outcome, item.row.message = "error", f"the detector failed: {first_line(error)}"
         advance(len(batch))
 
@@ -234,7 +237,7 @@ class _Tester:
             raise ValueError("a score is not finite")
         if values.min() < 0.0 or values.max() > 1.0:
             raise DetectorError(
-                f"detector '{self.mapper.name}' gave scores from {values.min():g} to {values.max():g} for '{frame}' "
+                f"detector '{self.mapper.name}' gave scores from {values.min()} to {values.max()} for '{frame}' "
                 f"with pixels replaced: a score is P(fake) in [0, 1]"
             )
         return [float(value) for value in values]

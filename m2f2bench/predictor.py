@@ -4,22 +4,25 @@ gives them."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .adapters.base import Adapter
 from .adapters.entries import natural
 from .adapters.images import IMAGE_SUFFIXES, read_image
+from .adapters.read_ahead import frames_ahead
 from .adapters.video import VIDEO_SUFFIXES, Video, read_video
+from .crops import crop_note, scene_note
 from .engines import local
-from .errors import DataError, FrameError
+from .errors import DataError, FrameError, NothingJudged
 from .loading import load_detector
 from .progress import progress_bar
 from .protocol import pick, spread
 from .records import REAL, Frame, Locator, Prediction
 from .rules import FrameSelection
+from .texts import in_utf8
 
 if TYPE_CHECKING:
     from .backends.base import Detector
@@ -37,13 +40,19 @@ DRAWN = 4
 
 
 class _Files(Adapter):
-    """Pictures as frames; a label is not known and is not looked at."""
+    """Pictures as frames; a label is not known and is not looked at. `sizes` has height and width of those read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[str, tuple[int, ...]] = {}
 
     def frames(self, split: str) -> list[Frame]:
         return []
 
     def read(self, frame: Frame) -> Image:
-        return read_image(Path(frame.locator.path), frame.id)
+        image = read_image(Path(frame.locator.path), frame.id)
+        self.sizes[frame.locator.path] = image.shape[:2]
+        return image
 
 
 class _Clip(_Files):
@@ -99,7 +108,7 @@ def predict_paths(
     where it cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status`, `frames` (how many were
     judged), `frames_readable` and `frames_promised` (of a video: how many can be decoded, and how many its container
     says that it has; where some are missing `message` and a warning say so), `message`, and `heatmap`. Raises DataError
-    for a path that is not there or holds nothing to judge.
+    for a path that is not there or holds nothing to judge, NothingJudged where none of the files can be judged.
 
     With `heatmaps` an overlay is drawn for each judged file into that folder (see `overlays`; of a video DRAWN of the
     judged frames) and `heatmap` is its path, None where there is none. `heatmap_scale` is `fixed` (colours from 0 to 1)
@@ -126,7 +135,20 @@ def predict_paths(
     finally:
         if overlays:
             overlays.folder.close()
-    return [_summary(str(file), found[str(file)], interviewer) for file in files]
+    _refuse_nothing(loaded.card.name, found)
+    sizes = {str(file): job.pictures.sizes[str(file)] for file in files if str(file) in job.pictures.sizes}
+    log.info("%s", crop_note(loaded.card.training_datasets))
+    if scenes := scene_note(sizes):
+        log.warning("%s", scenes)
+    return [_summary(str(file), found[_key(file)], interviewer) for file in files]
+
+
+def _refuse_nothing(detector: str, found: Mapping[str, _Judged]) -> None:
+    """Raise NothingJudged where no file has a score, nor an answer."""
+    rows = [row for judged in found.values() for row in (*judged.rows, *(judged.answers or ()))]
+    if not any(row.status == "ok" for row in rows):
+        first = next(row for row in rows if row.status != "ok")
+        raise NothingJudged.of(detector, "files", len(found), first.frame, first.status, first.message)
 
 
 @dataclass
@@ -138,6 +160,7 @@ class _Job:
     batch_size: int
     overlays: _Overlays | None
     interviewer: Interviewer | None
+    pictures: _Files = field(default_factory=_Files)
 
     def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
         """The rows of all frames."""
@@ -147,13 +170,15 @@ class _Job:
 
 def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
     """Every file's rows by its path, pictures first, its overlay and its answers."""
+    if len({_key(file) for file in files}) < len(set(files)):
+        raise DataError("two files have one name once it is written in UTF-8: rename one of them")
     images = [file for file in dict.fromkeys(files) if file.suffix.lower() not in VIDEO_SUFFIXES]
-    found = _judge_images([_frame(str(file), Locator(str(file))) for file in images], job)
+    found = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
     if job.overlays:
         job.overlays.images(images, found, job.batch_size)
     for file in dict.fromkeys(files):
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            found[str(file)] = _judge_video(file, job)
+            found[_key(file)] = _judge_video(file, job)
     return found
 
 
@@ -162,12 +187,12 @@ def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
     if job.interviewer is not None and job.interviewer.scored:
         from .interviewer import judgement
 
-        replies = job.interviewer.ask(_Files(), frames)
+        replies = job.interviewer.ask(job.pictures, frames)
         return {name: _Judged([judgement(rows)], answers=rows) for name, rows in replies.items()}
-    found = {row.frame: _Judged([row]) for row in job.predict(_Files(), frames)}
+    found = {row.frame: _Judged([row]) for row in job.predict(job.pictures, frames)}
     if job.interviewer is not None:
         scores = {name: judged.rows[0].score for name, judged in found.items()}
-        for name, rows in job.interviewer.ask(_Files(), frames, scores).items():
+        for name, rows in job.interviewer.ask(job.pictures, frames, scores).items():
             found[name].answers = rows
     return found
 
@@ -188,20 +213,20 @@ class _Overlays:
 
     def images(self, files: Sequence[Path], found: dict[str, _Judged], batch_size: int) -> None:
         """One overlay for each picture that has a score; read again, so that memory stays flat."""
-        size = min(batch_size, AT_ONCE)
-        scored = [(file, found[str(file)].rows[0].score) for file in files]
-        wanted = [(file, score) for file, score in scored if score is not None]
+        scored = [(file, found[_key(file)].rows[0].score) for file in files]
+        wanted = {_key(file): (file, score) for file, score in scored if score is not None}
+        frames = [_frame(name, Locator(str(file))) for name, (file, _) in wanted.items()]
         with progress_bar("heat maps", len(wanted)) as advance:
-            for start in range(0, len(wanted), size):
-                chunk = wanted[start : start + size]
-                batch = []
-                for file, score in chunk:
-                    try:
-                        batch.append(_Shown(file, score, [read_image(file, str(file))], [score]))
-                    except FrameError as error:  # it could be read a moment ago
-                        found[str(file)].trouble = f"no heat map: {error.reason}"
-                self.draw(batch, found)
-                advance(len(chunk))
+            for batch in frames_ahead(_Files(), frames, count=1).batches(min(batch_size, AT_ONCE)):
+                shown = []
+                for loaded in batch:
+                    file, score = wanted[loaded.frame.id]
+                    if loaded.image is None:  # it could be read a moment ago
+                        found[loaded.frame.id].trouble = f"no heat map: {loaded.reason}"
+                        continue
+                    shown.append(_Shown(file, score, [loaded.image], [score]))
+                self.draw(shown, found)
+                advance(len(batch))
 
     def draw(self, batch: Sequence[_Shown], found: dict[str, _Judged]) -> None:
         """Map all pictures of some files at once and write an overlay for each file."""
@@ -214,25 +239,26 @@ class _Overlays:
             for i, (image, score) in enumerate(zip(one.images, one.scores, strict=True)):
                 heat, number = next(maps), one.numbers[i] if one.numbers is not None else 0
                 if isinstance(heat, str):
-                    found[str(one.file)].trouble = heat
+                    found[_key(one.file)].trouble = heat
                     continue
                 label = f"frame {number}" if one.numbers is not None else ""
                 panels.append(Panel(image, heat, self.mapper.seen(image), score, label))
                 numbers.append(number)
             if panels:
                 told = numbers if one.numbers is not None else None
-                found[str(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, told))
+                found[_key(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, told))
 
 
 def _judge_video(file: Path, job: _Job) -> _Judged:
     try:
         video = read_video(file, lambda n: pick(job.selection, n))
     except FrameError as error:
-        return _Judged([Prediction(str(file), str(file), "", "", REAL, error.status, None, message=error.reason)])
+        return _Judged([Prediction(_key(file), _key(file), "", "", REAL, error.status, None, message=error.reason)])
     if video.remark:
         log.warning("'%s': %s", file, video.remark)
     images, picked = video.images, video.numbers
-    frames = [_frame(f"{file}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
+    job.pictures.sizes[str(file)] = images[0].shape[:2]
+    frames = [_frame(f"{_key(file)}#{i}", Locator(str(file), index=i)) for i in range(len(images))]
     judged = _judge_clip(_Clip(images), frames, job)
     judged.video = video
     if judged.answers is not None:
@@ -242,7 +268,7 @@ def _judge_video(file: Path, job: _Job) -> _Judged:
         few = spread(scored, DRAWN)
         mean = sum(score for _, score in scored) / len(scored)
         shown = _Shown(file, mean, [images[i] for i, _ in few], [s for _, s in few], [picked[i] for i, _ in few])
-        job.overlays.draw([shown], {str(file): judged})
+        job.overlays.draw([shown], {_key(file): judged})
     return judged
 
 
@@ -261,6 +287,11 @@ def _judge_clip(clip: _Clip, frames: Sequence[Frame], job: _Job) -> _Judged:
     rows = job.predict(clip, frames)
     scores = {row.frame: row.score for row in rows}
     return _Judged(rows, answers=job.interviewer.ask(clip, [middle], scores)[middle.id])
+
+
+def _key(file: Path) -> str:
+    """The id that a file's frame has."""
+    return in_utf8(str(file))
 
 
 def _frame(name: str, locator: Locator) -> Frame:
@@ -294,11 +325,13 @@ def _summary(path: str, judged: _Judged, interviewer: Interviewer | None) -> dic
 def _files(path: Path) -> Iterator[Path]:
     known = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known]
+        found = [p for p in path.rglob("*") if p.suffix.lower() in known and not p.is_dir()]
         if not found:
             raise DataError(f"folder '{path}' holds no image or video")
         yield from sorted(found, key=lambda file: natural(file.as_posix()))
     elif path.is_file():
         yield path
+    elif path.exists():
+        raise DataError(f"'{path}' is neither a regular file nor a folder: give an image, a video or a folder of them")
     else:
         raise DataError(f"there is no file or folder '{path}'")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from .adapters.base import Adapter
+from .adapters.listing import frames_of, sampled_frames_of
 from .cards import ExplanationCard, ProtocolCard
 from .errors import DataError
 from .records import Frame
@@ -45,8 +46,8 @@ def plan_frames(adapter: Adapter, split: str, selection: FrameSelection, limit: 
 def list_frames(adapter: Adapter, split: str, selection: FrameSelection) -> list[Frame]:
     """The selected frames of a split; a long video's other frames are never listed."""
     if selection.count is None:
-        return adapter.frames(split)
-    return adapter.sample(split, lambda n: pick(selection, n))
+        return frames_of(adapter, split)
+    return sampled_frames_of(adapter, split, lambda n: pick(selection, n))
 
 
 def check_unique(frames: Iterable[Frame]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from .cards import card_folders, validate
 from .errors import CardError
+from .records import Score
+from .resultform import wrong
+from .texts import Refused, read_yaml, told
 
 PUBLISHED = "published.yaml"
 
@@ -62,11 +64,15 @@ def load_published() -> list[Figure]:
         if not path.is_file():
             continue
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise CardError(f"'{path}' cannot be read: {' '.join(str(error).split())}") from None
+            data = read_yaml(path)
+        except Refused as error:
+            raise CardError(f"published figures '{path}' cannot be read: {error}") from None
         for source in validate(_File, data, f"published figures '{path}'").sources:
-            figures += _figures(source)
+            for figure in _figures(source):
+                if why := wrong(figure.metric, Score(figure.value, 0, 0)):
+                    name = f"{figure.detector} on {figure.dataset}"
+                    raise CardError(f"published figures '{path}': {told(name)}: {figure.metric} {why}")
+                figures.append(figure)
     return list(dict.fromkeys(figures))
 
 

@@ -10,7 +10,7 @@ Installed with m2f2bench (entry point `pytest11`). Tests that use it have the ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,28 +46,27 @@ def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
     it is worse by more than noise. See `m2f2bench.check` for the settings.
 
     `detector` is a name, a card, a folder, `file.py:Class` or an object; `baseline` a result file or a run's folder.
-    Relative paths are looked for from pytest's root folder, then from the test's file. Returns the reports.
+    Relative paths are looked for from the test's file, then from pytest's root folder. Returns the reports.
     """
     marker = request.node.get_closest_marker(MARKER)
     defaults = dict(marker.kwargs) if marker is not None else {}
     unknown = sorted(set(defaults) - set(SETTINGS))
     if unknown:
         raise pytest.UsageError(f"marker {MARKER}: unknown '{unknown[0]}'; known: {', '.join(SETTINGS)}")
-    places = (request.config.rootpath, request.path.parent)
-
-    def found(path: str) -> str:
-        return next((str(place / path) for place in places if (place / path).exists()), path)
+    places = (request.path.parent, request.config.rootpath)
 
     def check(detector: Any, baseline: str | Path, **settings: Any) -> list[CheckReport]:
         from . import checker
         from .errors import M2F2BenchError
 
-        if isinstance(detector, str):
-            file, colon, name = detector.rpartition(":")
-            detector = f"{found(file)}:{name}" if colon and file.endswith(".py") else found(detector)
+        wanted = defaults | settings
         try:
+            wanted["dataset"] = _named("datasets", wanted.get("dataset"), places)
             reports = checker.check(
-                found(str(baseline)), detector=detector, out=tmp_path / "m2f2bench", **(defaults | settings)
+                _baseline(baseline, places),
+                detector=_named("detectors", detector, places),
+                out=tmp_path / "m2f2bench",
+                **wanted,
             )
         except M2F2BenchError as error:
             pytest.fail(f"m2f2bench: {error}", pytrace=False)
@@ -76,3 +75,29 @@ def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
         return reports
 
     return check
+
+
+def _baseline(given: str | Path, places: Sequence[Path]) -> Path:
+    """The baseline's path: a relative one lies beside the test's file, or else in pytest's root folder."""
+    from .errors import DataError
+
+    path = Path(given).expanduser()
+    found = next((place / path for place in places if (place / path).exists()), None)
+    if found is None:
+        told = " nor in ".join(f"'{place}'" for place in dict.fromkeys(places))
+        looked = "" if path.is_absolute() else f" in {told}"
+        raise DataError(f"there is no baseline '{given}'{looked}")
+    return found
+
+
+def _named(kind: str, given: Any, places: Sequence[Path]) -> Any:
+    """A detector or dataset, with the path in its name, if there is one, as `_baseline` finds it."""
+    from .cards import find_card
+    from .registry import ADAPTERS, BACKENDS
+
+    known = BACKENDS if kind == "detectors" else ADAPTERS
+    if not isinstance(given, str) or find_card(kind, given) is not None or given in known.names():
+        return given
+    file, colon, name = given.rpartition(":") if given.rpartition(":")[0].endswith(".py") else (given, "", "")
+    found = next((place / file for place in places if (place / file).exists()), None)
+    return given if found is None else f"{found}{colon}{name}"

@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .texts import in_utf8
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -53,6 +55,7 @@ class Frame:
     FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
     manipulation, `original` for a real one. `identities` are all people whose face or performance is in it. Several
     faces cut from one picture of a video share `picture`, unique in the dataset; it is empty where there is one.
+    Names are such as UTF-8 can say: other bytes of a file's name stand as escapes.
     """
 
     id: str
@@ -67,6 +70,12 @@ class Frame:
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
             raise ValueError(f"frame '{self.id}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
+        for name in ("id", "video", "method", "picture"):  # of files whose names are no UTF-8
+            text = getattr(self, name)
+            if isinstance(text, str) and not text.isascii():
+                object.__setattr__(self, name, in_utf8(text))
+        if any(isinstance(one, str) and not one.isascii() for one in self.identities):
+            object.__setattr__(self, "identities", tuple(in_utf8(one) for one in self.identities))
 
     @property
     def clip(self) -> str:
@@ -217,7 +226,8 @@ class Result:
     `source` is the corpus that the dataset's people and videos come from, empty where that is not known.
     `threshold` has the policy, the value, whether it is an `oracle` (picked on the very scores), and `from` which
     validation scores. `clusters` says what the bootstrap draws as one (`by`) and how many there are (`n`).
-    `reliability` has the bins of the expected calibration error.
+    `reliability` has the bins of the expected calibration error. `warnings` say in a line each what makes the numbers
+    doubtful: scores that look turned round, or depend on the batch.
 
     Of answers to questions (a protocol with `task: explanation`): units are questions, `methods` hold each
     manipulation's own questions, `labels` those whose right answer is real or fake apart, `regions` those about each
@@ -250,6 +260,7 @@ class Result:
     detector_card: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     frame_coverage: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""
@@ -265,6 +276,9 @@ class Result:
         if out["frame_coverage"] is None:
             del out["frame_coverage"]
         out["training_datasets"] = list(self.training_datasets)
+        out["warnings"] = list(self.warnings)
+        if not self.warnings:
+            del out["warnings"]
         return out
 
     @classmethod
@@ -277,4 +291,5 @@ class Result:
             groups = data["methods"] if name == "methods" else data.get(name, {})
             values[name] = {g: {k: Score.from_json(s) for k, s in scores.items()} for g, scores in groups.items()}
         values["training_datasets"] = tuple(data.get("training_datasets", ()))
+        values["warnings"] = tuple(data.get("warnings", ()))
         return cls(**values)

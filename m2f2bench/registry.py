@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import RegistryError, first_line, near
+from .guests import guest
 from .sources import FROM_FILE, Unidentified, forget, look_at
+from .texts import in_utf8
 
 T = TypeVar("T", bound=type)
 
@@ -76,7 +79,8 @@ class Registry:
         target = origin.split(" ")[0]
         module, _, attribute = target.partition(":")
         try:
-            found: Any = importlib.import_module(module)
+            with guest(f"{self.kind} '{name}'"):
+                found: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
         except Exception as error:
@@ -142,7 +146,7 @@ def load_from_file(reference: str, kind: str) -> type:
     if not path.is_file():
         raise RegistryError(f"{kind} '{reference}': there is no file '{path}'")
     # The module's name carries the path, so that two files of the same name are two modules.
-    module_name = f"{FROM_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_name = f"{FROM_FILE}{in_utf8(path.stem)}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     module = sys.modules.get(module_name)
     if module is not None:
         try:
@@ -158,7 +162,7 @@ def load_from_file(reference: str, kind: str) -> type:
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # before execution: dataclasses and pickle look their module up
         try:
-            with _without_bytecode():
+            with _without_bytecode(), guest(f"'{path}'"):
                 loader.exec_module(module)
         except Exception as error:
             del sys.modules[module_name]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .adapters.read_ahead import read_pixels
 from .backends.base import Detector
 from .controls import PREFIX
-from .engines.answers import read_image
-from .errors import DetectorError
+from .errors import DetectorError, FrameError
 from .explaining.evidence import AnswerEvidence
 from .files import write_text
 from .records import Result
@@ -61,7 +61,12 @@ def own_maps(detector: Detector) -> HeatMapper | None:
 
 def _image(evidence: AnswerEvidence, name: str) -> Image | None:
     frame = evidence.asked.frames.get(name)
-    return None if frame is None else read_image(evidence.asked.dataset.adapter, frame)[0]
+    if frame is None:
+        return None
+    try:
+        return read_pixels(evidence.asked.dataset.adapter.read, frame)
+    except FrameError:
+        return None
 
 
 def _heatmap(evidence: AnswerEvidence, mapper: HeatMapper | None, name: str) -> Heat | None:

@@ -7,8 +7,7 @@ the same name with `--val`.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +15,9 @@ from typing import Any, TypeVar
 from .cards import Card
 from .errors import DataError, ScoreError, first_line
 from .records import Result
+from .resultform import parse_result, unsound
 from .store import PREDICTIONS, RESULT
+from .texts import Refused, read_json
 
 C = TypeVar("C", bound=Card)
 VALIDATION_SUFFIX = "--val"
@@ -33,6 +34,15 @@ class Stored:
     validation: Path | None
 
 
+TURNED = "the scores look turned round"
+"""How the warning begins that comes of the rows alone; all others are of the detector that made them."""
+
+
+def of_detector(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Those warnings of a result that hold for its rows under any protocol."""
+    return tuple(one for one in warnings if not one.startswith(TURNED))
+
+
 def run_name(detector: str, dataset: str, protocol: str, split: str, limit: int | None) -> str:
     """What a run's folder is called, and its result on a board without the ending."""
     suffix = "" if split == "test" else f"--{split}"
@@ -44,6 +54,10 @@ def read_stored(places: Iterable[Path]) -> list[Stored]:
     """The results in files, run folders, and folders of either, in the order of their paths. Raises DataError."""
     stored = []
     for place in places:
+        if not place.exists():
+            raise DataError(f"there is no file or folder '{place}'")
+        if not place.is_file() and not place.is_dir():
+            raise DataError(f"'{place}' is neither a file nor a folder")
         files = [place] if place.is_file() else sorted(place.rglob(RESULT)) or sorted(place.glob("*.json"))
         if not files:
             raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
@@ -76,11 +90,24 @@ def rows_file(place: Path) -> Path:
     return place / PREDICTIONS if (place / PREDICTIONS).is_file() else place
 
 
+def read_result(path: Path) -> Result:
+    """The result in a file, of the right form; see `resultform`. Raises Refused."""
+    return parse_result(read_json(path))
+
+
 def _read(path: Path) -> Stored:
     try:
-        result = Result.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"'{path}' is not a result file: {first_line(error)}") from None
+        result = read_result(path)
+        problem = next(unsound(result), "")
+    except Refused as error:
+        raise DataError(f"'{path}' is not a result file: {error}") from None
+    if problem:
+        raise DataError(f"'{path}' is not a sound result: {problem} (m2f2bench validate says what else)")
+    return with_rows(result, path)
+
+
+def with_rows(result: Result, path: Path) -> Stored:
+    """A result that was read from `path`, with the rows that lie beside it."""
     if "task" in result.protocol_card:  # what lies beside it are resamples
         return Stored(result, path, None, None)
     return Stored(result, path, beside(path), beside(path, suffix=VALIDATION_SUFFIX))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from .adapters.listing import stamp_of
 from .fingerprint import frame_digests
 from .loading import Dataset
 from .records import Answer, Frame, Prediction, Question, question_digest
@@ -24,7 +25,7 @@ def unchanged(
         if frame.id not in known:
             continue
         digest, stamp = known[frame.id]
-        now = dataset.adapter.stamp(frame)
+        now = stamp_of(dataset.adapter, frame)
         if now and now == stamp:
             found[frame.id] = now
         elif digest:
@@ -33,7 +34,7 @@ def unchanged(
         digests = frame_digests(dataset, doubtful, workers)
         for frame in doubtful:
             if digests[frame.id] == known[frame.id][0]:
-                found[frame.id] = dataset.adapter.stamp(frame)
+                found[frame.id] = stamp_of(dataset.adapter, frame)
     return found
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import answerer
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter
 from .cards import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
 from .engines import local
 from .engines.answers import refuse_mute
-from .errors import CardError, near
+from .engines.steadiness import unsteady
+from .errors import CardError, DataError, NothingJudged, near
 from .evidence import Origin, gather
 from .explaining.evidence import Asked, ask
 from .exporter import check_export
@@ -22,8 +25,8 @@ from .keys import Judge, identify_judge, row_key
 from .loading import Dataset, any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
 from .progress import progress_bar
 from .protocol import plan_frames
-from .records import Frame, Result
-from .results import VALIDATION_SUFFIX, read_stored, run_name
+from .records import Frame, Prediction, Result
+from .results import VALIDATION_SUFFIX, of_detector, read_stored, run_name, stored_at
 from .resuming import current_rows
 from .scorer import score_evidence
 from .scoring.rows import Rows, from_predictions
@@ -110,7 +113,8 @@ def run(
     them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
     with nothing named it is `quickstart`. Under an explanation protocol the detectors are asked its questions, and the
     controls' answers stand beside theirs. A run that was cut off goes on where it stopped: what is on disk is not
-    predicted again. With `export` answers are written in another form too, see `exporter.FORMS`. Raises M2F2BenchError.
+    predicted again. With `export` answers are written in another form too, see `exporter.FORMS`. Raises M2F2BenchError,
+    NothingJudged for a run in which nothing could be judged, once all others are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     if suite is None and not chosen and not places:
@@ -137,6 +141,7 @@ def run(
     results = Results(card=card)
     controls = [answerer.run_controls(one, folder, export=export) for one in asked]
     seen: set[str] = set()
+    failed: list[NothingJudged] = []
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
         if detector.card.name in seen:
@@ -144,16 +149,32 @@ def run(
         seen.add(detector.card.name)
         judge = identify_judge(detector)
         for plan in plans:
-            result = run_one(judge, plan, folder, batch_size, workers)
+            try:
+                result = run_one(judge, plan, folder, batch_size, workers)
+            except NothingJudged as error:
+                failed.append(error)
+                continue
             results.add(result, folder / plan.folder(judge.name))
         for one, beside in zip(asked, controls, strict=True):
             known = [result for result, _ in beside]
-            results.add_all(answerer.run_explainer(judge, one, folder, known, batch_size, workers, export))
+            try:
+                results.add_all(answerer.run_explainer(judge, one, folder, known, batch_size, workers, export))
+            except NothingJudged as error:
+                failed.append(error)
     for beside in controls:
         results.add_all(beside)
     for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
-        dataset.adapter.close()
+        close_adapter(dataset.adapter)
+    _refuse_failed(failed, results, folder)
     return results
+
+
+def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Path) -> None:
+    """Raise the first run's error that judged nothing, once all others are written."""
+    if failed:
+        more = f" (and {len(failed) - 1} more such runs)" if len(failed) > 1 else ""
+        kept = f"; the other results are in '{folder}'" if results else ""
+        raise NothingJudged(f"{failed[0]}{more}{kept}")
 
 
 def _as_list(given: Any) -> list[Any]:
@@ -282,18 +303,39 @@ def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device:
 def run_one(judge: Judge, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0) -> Result:
     """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
     folder = out / plan.folder(judge.name)
-    rows = _predict(judge, plan, folder, batch_size, workers)
+    rows, warnings = _predict(judge, plan, folder, batch_size, workers)
     validation = None
     if plan.validation is not None:
         beside = folder.with_name(folder.name + VALIDATION_SUFFIX)
-        validation = _predict(judge, plan.validation, beside, batch_size, workers)
-    result = make_result(judge, plan, rows, validation)
+        validation, _ = _predict(judge, plan.validation, beside, batch_size, workers)
+    result = make_result(judge, plan, rows, validation, warnings)
+    for warning in result.warnings:
+        log.warning("%s: %s", folder.name, warning)
     write_json(folder / RESULT, result.to_json())
     return result
 
 
-def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: int) -> Rows:
-    """A plan's rows, from disk as far as they are there and their frames are what they were."""
+def _warnings(
+    judge: Judge, plan: Plan, folder: Path, rows: Mapping[str, Prediction], judged: int, batch_size: int
+) -> tuple[str, ...]:
+    """What is doubtful about the detector: found out where it judged anything now (`judged` frames), else as the
+    last result of this run has it, or of one that its rows were taken from. Of one whose errors pass (an endpoint)
+    nothing is asked twice."""
+    beside = [folder, *sorted(folder.parent.glob(f"{judge.name}--{plan.dataset.name}--*"))]
+    for place in beside if judged == 0 else ():
+        with contextlib.suppress(DataError):  # it is written anew in any case
+            known = stored_at(place)
+            if known is not None:
+                return of_detector(known.result.warnings)
+    if getattr(judge.detector, "errors_pass", False):
+        return ()
+    scores = {name: row.score for name, row in rows.items() if row.score is not None}
+    found = unsteady(judge.name, judge.detector, plan.dataset.adapter, plan.frames, scores, batch_size)
+    return (found,) if found else ()
+
+
+def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: int) -> tuple[Rows, tuple[str, ...]]:
+    """A plan's rows, from disk as far as they are there and their frames are what they were, and what is doubtful."""
     name, dataset = judge.name, plan.dataset
     with PredictionStore(folder, row_key(judge, dataset)) as store:
         known = dict(store.rows)
@@ -301,21 +343,26 @@ def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: i
             known = {**store.siblings(f"{name}--{dataset.name}"), **known}
         rows = current_rows(dataset, plan.frames, known, workers)
         store.append([row for row in rows if store.rows.get(row.frame) != row])
-        done = {row.frame for row in rows}
+        passing = getattr(judge.detector, "errors_pass", False)
+        done = {row.frame for row in rows if not (passing and row.status == "error")}
         wanted = [frame for frame in plan.frames if frame.id not in done]
-        with progress_bar(folder.name, len(wanted)) as advance:
+        with store.kept(), progress_bar(folder.name, len(wanted)) as advance:
             for rows in local.predict(name, judge.detector, dataset.adapter, wanted, batch_size, workers):
                 store.append(rows)
                 advance(len(rows))
+        warnings = _warnings(judge, plan, folder, store.rows, len(wanted), batch_size)
         finished = store.finish(frame.id for frame in plan.frames)
     _warn(folder.name, finished)
-    return from_predictions(finished)
+    return from_predictions(finished), warnings
 
 
-def _warn(name: str, rows: Sequence[Any]) -> None:
+def _warn(name: str, rows: Sequence[Prediction]) -> None:
+    """Say how many frames have no score. Raises NothingJudged where none has one."""
     failed = [row for row in rows if row.status != "ok"]
     if failed:
         first = failed[0]
+        if len(failed) == len(rows):
+            raise NothingJudged.of(name, "frames", len(rows), first.frame, first.status, first.message)
         log.warning(
             "%s: %d of %d frames have no score, first '%s' (%s: %s)",
             name,
@@ -327,8 +374,11 @@ def _warn(name: str, rows: Sequence[Any]) -> None:
         )
 
 
-def make_result(judge: Judge, plan: Plan, rows: Rows, validation: Rows | None = None) -> Result:
-    """Score the rows of a finished run; `validation` those that its threshold is picked on."""
+def make_result(
+    judge: Judge, plan: Plan, rows: Rows, validation: Rows | None = None, warnings: tuple[str, ...] = ()
+) -> Result:
+    """Score the rows of a finished run; `validation` those that its threshold is picked on, `warnings` of the
+    detector."""
     card, corpus = judge.detector.card, plan.dataset.card.corpus
-    origin = Origin(plan.dataset.name, plan.split, plan.limit, judge.fields, card, judge.made, corpus)
+    origin = Origin(plan.dataset.name, plan.split, plan.limit, judge.fields, card, judge.made, corpus, warnings)
     return score_evidence(gather(rows, plan.protocol, origin, validation))

@@ -14,9 +14,13 @@ from .explaining.scorer import score_answers
 from .loading import any_protocol
 from .places import without_folders
 from .protocol import resampling
-from .records import Result
+from .records import Result, Score
+from .results import TURNED
 from .scoring.intervals import score_units
 from .signature import rows_hash, versions
+
+CLEARLY_BELOW = 0.45
+"""An AUC above it is no sign of turned scores, however sure it is: detectors on foreign data fall a little below .5."""
 
 
 def score(
@@ -62,7 +66,7 @@ def takes_answers(place: str | Path, protocol: str | ProtocolCard | ExplanationC
 
 
 def score_evidence(evidence: Evidence) -> Result:
-    """The result that rows come to under their protocol."""
+    """The result that rows come to under their protocol, with a warning where they look turned round."""
     protocol, units, card = evidence.protocol, evidence.units, evidence.card
     scored = score_units(units, protocol.metrics, evidence.cut, resampling(protocol))
     return Result(
@@ -88,7 +92,19 @@ def score_evidence(evidence: Evidence) -> Result:
         detector_card=without_folders(card.model_dump(mode="json")) if card else {},
         predicted=evidence.predicted,
         versions=versions(),
+        warnings=(*polarity(scored.overall.get("auc")), *evidence.warnings),
     )
+
+
+def polarity(auc: Score | None) -> list[str]:
+    """One line where an AUC is so far below chance that the scores are likely P(real); else none."""
+    if auc is None or auc.value is None or auc.ci is None or auc.ci[1] >= 0.5 or auc.value > CLEARLY_BELOW:
+        return []
+    low, high = auc.ci
+    return [
+        f"{TURNED}: AUC {auc.value:.3f} [{low:.3f}, {high:.3f}] is below chance; where they are P(real), give "
+        f"1 - score (on a card of backend timm: `fake_class: 0`); where the labels are, 0 is real and 1 is fake"
+    ]
 
 
 def _clusters(evidence: Evidence) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .cards import ExplanationCard, ProtocolCard
 from .rules import Bootstrap
 from .scoring.answers import Answers
 from .scoring.rows import Rows
+from .texts import in_utf8
 from .version import ANSWERS, DETECTION, __version__
 
 MEASURE = (
@@ -127,7 +128,7 @@ def detector_fields(
 ) -> dict[str, Any]:
     """The fields that say by what a number was reached. `environment` is of device and versions, see `keys`."""
     return {
-        "det": name,
+        "det": in_utf8(name),
         "weights": weights,
         "prep": preprocessing,
         "prec": precision,

@@ -11,17 +11,21 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .errors import ScoreError, StoreError
-from .files import cannot_write, make_folder, replacing
+from .errors import ScoreError, StoreError, Unanswered
+from .files import cannot_write, replacing
+from .locks import holding
 from .records import ANSWER_STATUSES, STATUSES, Answer, Prediction
+from .tables import read_table
+from .texts import Refused, in_utf8, parse_json, told
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from typing_extensions import Self
 
 PREDICTIONS = "predictions.parquet"
@@ -37,6 +41,8 @@ NUMBERS = {
     "cost": "double",
 }
 """Types of the columns that are no text."""
+NULLS = ("score", "seconds", "tokens_in", "tokens_out", "cost")
+"""Columns that may be empty."""
 USAGE = ("seconds", "tokens_in", "tokens_out", "cost")
 """Columns that answers written by 0.4 and before lack."""
 ASKED = ("wording", "digest", "stamp")
@@ -56,6 +62,7 @@ KEY_PARTS = {
     "call": "call (nothing identifies this detector, so that no other run may take up its rows)",
 }
 """The parts of a key in words; versions of packages are named as they are."""
+GOES_ON = "; what was judged before is kept, and the same command goes on from there"
 R = TypeVar("R", Prediction, Answer)
 
 
@@ -75,35 +82,31 @@ class RowStore(Generic[R]):
         """`folder` is created if need be."""
         self.folder, self.key = folder, dict(key)
         self._partial: FileIO | None = None
+        self._held = contextlib.ExitStack()
         self._pending = 0  # rows that stand in the partial file only
         self._rows: dict[str, R] = {}
         self.partial = folder / self.name.replace(".parquet", ".partial.jsonl")
 
     def __enter__(self) -> Self:
-        make_folder(self.folder)
-        finished = self.folder / self.name
-        if finished.exists():
-            self._check_key(read_key(finished), finished)
-            self._rows = {self.of(row): row for row in self.read(finished)}
-        path = self.partial
-        try:
-            # Unbuffered: a row that was appended is with the operating system, and closing never writes.
-            self._partial = path.open("ab+", buffering=0)
-        except OSError as error:
-            raise cannot_write(path, error) from None
-        try:
-            self._lock()
+        with contextlib.ExitStack() as held:
+            held.enter_context(holding(self.folder))
+            finished = self.folder / self.name
+            if finished.exists():
+                self._check_key(read_key(finished), finished)
+                self._rows = {self.of(row): row for row in self.read(finished)}
+            try:
+                # Unbuffered: a row that was appended is with the operating system, and closing never writes.
+                self._partial = held.enter_context(self.partial.open("ab+", buffering=0))
+            except OSError as error:
+                raise cannot_write(self.partial, error) from None
             self._recover()
-        except BaseException:
-            self._partial.close()
-            raise
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._pending == 0:
             self.partial.unlink(missing_ok=True)
-        if self._partial is not None:
-            self._partial.close()  # gives the lock back
+        self._held.close()
 
     @staticmethod
     def of(row: R) -> str:
@@ -125,10 +128,18 @@ class RowStore(Generic[R]):
         if not rows:
             return
         assert self._partial is not None, "the store is used inside a with block"
-        lines = b"".join(_line(row) for row in rows)
-        self._write(lines)
+        rows, lines = zip(*map(_written, rows), strict=True)
+        self._write(b"".join(lines))
         self._pending += len(rows)
         self._rows.update((self.of(row), row) for row in rows)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Say of a service that stops answering meanwhile that the rows so far are kept; they are."""
+        try:
+            yield
+        except Unanswered as error:
+            raise Unanswered(f"{error}{GOES_ON}" if self._rows else str(error)) from None
 
     def siblings(self, name: str) -> dict[str, R]:
         """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished.
@@ -160,21 +171,7 @@ class RowStore(Generic[R]):
             # What a full disk took of the last batch is cut off again, so that only whole lines stay.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._partial.fileno(), start)
-            raise cannot_write(self.partial, error) from None
-
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system: no lock
-            return
-        assert self._partial is not None
-        try:
-            fcntl.flock(self._partial, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.fstat(self._partial.fileno()).st_ino == self.partial.stat().st_ino
-        except OSError:
-            held = False
-        if not held:  # locked by another process, or finished and removed by one between our open and our lock
-            raise StoreError(f"'{self.folder}' is being written by another process: wait, or give another --out")
+            raise StoreError(f"{cannot_write(self.partial, error)}{GOES_ON}") from None
 
     def _recover(self) -> None:
         """Read the partial file's whole lines, cut off what comes after them, write the header if there is none."""
@@ -190,9 +187,11 @@ class RowStore(Generic[R]):
                         self._check_key(data["key"], path)
                     else:
                         row = self.row(**data)
+                        if _untyped(row) or _problem(row):
+                            break
                         self._rows[self.of(row)] = row  # type: ignore[arg-type, assignment]
                         self._pending += 1
-                except (ValueError, TypeError, KeyError):
+                except (ValueError, TypeError, KeyError, RecursionError):
                     if number == 0:
                         raise StoreError(f"'{path}' is not a predictions file of m2f2bench: remove it") from None
                     break
@@ -258,6 +257,19 @@ def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> s
     return ", ".join(told)
 
 
+def _written(row: R) -> tuple[R, bytes]:
+    """A row with its line; texts that UTF-8 cannot say, as messages about files may be, stand as escapes in both."""
+    try:
+        return row, _line(row)
+    except UnicodeEncodeError:
+        held: dict[str, Any] = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+        clean: dict[str, Any] = {
+            name: in_utf8(value) if isinstance(value, str) else value for name, value in held.items()
+        }
+        row = dataclasses.replace(row, **clean)
+        return row, _line(row)
+
+
 def _line(row: Prediction | Answer) -> bytes:
     return json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
@@ -278,8 +290,8 @@ def write_parquet(
     columns = [pa.array([getattr(one, name) for one in listed], types[name]) for name in names]
     metadata = {KEY: json.dumps(dict(key or {}), sort_keys=True).encode()}
     table = pa.Table.from_arrays(columns, schema=pa.schema(list(types.items()), metadata=metadata))
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def read_key(path: Path) -> dict[str, str]:
@@ -288,11 +300,12 @@ def read_key(path: Path) -> dict[str, str]:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with path.open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
     try:
-        found = json.loads(metadata.get(KEY, b"{}"))
+        found = parse_json(metadata.get(KEY, b"{}").decode())
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -300,28 +313,61 @@ def read_key(path: Path) -> dict[str, str]:
 
 def read_parquet(path: Path) -> list[Prediction]:
     """The rows of one of our own `predictions.parquet` files. Raises ScoreError in one line."""
-    return _read(path, Prediction, optional=("picture", "stamp"), statuses=STATUSES, what="frame")  # added by 0.2, 0.6
+    return _read(path, Prediction, optional=("picture", "stamp"), what="frame")  # added by 0.2, 0.6
 
 
 def read_answers(path: Path) -> list[Answer]:
     """The rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
-    return _read(path, Answer, optional=(*USAGE, *ASKED), statuses=ANSWER_STATUSES, what="question")
+    return _read(path, Answer, optional=(*USAGE, *ASKED), what="question")
 
 
-def _read(path: Path, row: type[R], optional: Sequence[str], statuses: Sequence[str], what: str) -> list[R]:
+def _untyped(row: Prediction | Answer) -> bool:
+    """Whether a row of JSON has something else than a text or a number where one belongs."""
+    for field in dataclasses.fields(row):
+        value, kind = getattr(row, field.name), NUMBERS.get(field.name, "string")
+        wanted: tuple[type, ...] = (str,) if kind == "string" else (int, float) if kind == "double" else (int,)
+        if not (value is None and field.name in NULLS) and (not isinstance(value, wanted) or isinstance(value, bool)):
+            return True
+    return False
+
+
+def _problem(row: Prediction | Answer) -> str:
+    """What is wrong with a row's status or score; empty for a sound one."""
+    if row.status not in (STATUSES if isinstance(row, Prediction) else ANSWER_STATUSES):
+        return f"has the unknown status {told(row.status)}"
+    if row.score is not None and not 0.0 <= row.score <= 1.0:
+        return f"has the score {row.score:.9g}, and P(fake) in [0, 1] is wanted"
+    lacks = isinstance(row, Prediction) and row.status == "ok" and row.score is None
+    return "is ok and has no score" if lacks else ""
+
+
+def _typed(table: pa.Table, path: Path, nulls: Sequence[str]) -> pa.Table:
+    """The table with its columns as `write_parquet` writes them. Raises ScoreError for what is of another type."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise ScoreError(f"'{path}' is not a readable Parquet file: {str(error).splitlines()[0]}") from None
+    for i, name in enumerate(table.column_names):
+        column, kind = table.column(name), NUMBERS.get(name, "string")
+        try:
+            table = table.set_column(i, name, column.cast(pa.type_for_alias(kind)))
+        except pa.ArrowException:
+            raise ScoreError(f"'{path}': its column {name} is of type {column.type}, not {kind}") from None
+        if column.null_count and name not in nulls:
+            raise ScoreError(f"'{path}': its column {name} has {column.null_count} empty cells")
+    return table
+
+
+def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[R]:
     columns = [f.name for f in dataclasses.fields(row)]
+    try:
+        table = read_table(path, columns)
+    except Refused as error:
+        raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
     missing = [name for name in columns if name not in table.column_names and name not in optional]
     if missing:
         raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not {what}s' rows of m2f2bench")
-    rows = [row(**one) for one in table.select([c for c in columns if c in table.column_names]).to_pylist()]
-    bad = next((one for one in rows if one.status not in statuses), None)
-    if bad is not None:
-        raise ScoreError(f"'{path}': {what} '{getattr(bad, what)}' has the unknown status '{bad.status}'")
+    table = _typed(table.select([c for c in columns if c in table.column_names]), path, (*NULLS, "text"))
+    rows = [row(**one) for one in table.to_pylist()]
+    for one in rows:
+        if problem := _problem(one):
+            raise ScoreError(f"'{path}': {what} {told(getattr(one, what))} {problem}")
     return rows

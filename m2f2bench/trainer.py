@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -12,13 +13,15 @@ from typing import Any, Literal, cast
 import yaml
 
 from .adapters.base import Adapter
+from .adapters.listing import close_adapter, questions_of
 from .backends.base import Trainable, file_fingerprint, trained_weights
 from .cards import DatasetCard, DetectorCard, read_card
-from .errors import DataError, DetectorError, first_line, near
-from .files import make_folder, replacing, write_json, write_text
+from .errors import DataError, DetectorError, near
+from .files import replacing, write_json, write_text
 from .fingerprint import frame_digests
 from .identity import UNKNOWN, identify
 from .loading import Dataset, detector_card, load_dataset
+from .locks import holding
 from .places import moved, without_folders
 from .protocol import check_unique, list_frames, spread
 from .records import Conversation, Frame
@@ -28,6 +31,7 @@ from .scoring.delong import auc_or_none
 from .settings import StageSettings, TrainingSettings
 from .signature import versions
 from .sources import Unidentified
+from .texts import Refused, read_json
 from .training.job import FitReport, Talk, TrainingJob
 from .training.processes import agreed, is_main_process, join, together
 from .version import __version__
@@ -53,7 +57,7 @@ def train(
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
     dataset's `val` split, or is carved from `train` by identity; `test` is never looked at. With `resume` a training
     that was cut off goes on to the very same weights, and a finished one is left as it is. `seed` overrides the
-    card's.
+    card's. A second training into a folder is refused while the first one goes on.
 
     The stages after `detector` learn from the dataset's questions and their answers, as the card's `stages` say, and
     begin with what the stage before them trained: `start`, its folder; by default `detector` itself, where that is one.
@@ -69,14 +73,18 @@ def train(
     )
     if finished:
         return job.out / CARD
-    with together():
-        make_folder(job.out)
-        planned.source.check(job.out)
-    report = planned.backend.fit(job)
-    with together():
-        planned.dataset.adapter.close()
-        if is_main_process():
-            _write(planned, report)
+    with contextlib.ExitStack() as held:
+        with together():
+            if is_main_process():
+                held.enter_context(holding(job.out))
+            finished = _finished(job.out, job.identity, resume)  # by whoever held it until now
+            planned.source.check(job.out)
+        if not finished:
+            report = planned.backend.fit(job)
+            with together():
+                close_adapter(planned.dataset.adapter)
+                if is_main_process():
+                    _write(planned, report)
     return job.out / CARD
 
 
@@ -183,7 +191,7 @@ def conversations(dataset: Dataset, settings: StageSettings, training: list[Fram
             Conversation(there[question.frame], question.text, answer)
             for split in dict.fromkeys(frame.split for frame in frames)
             for kind in settings.questions
-            for question in dataset.adapter.questions(split, kind)
+            for question in questions_of(dataset.adapter, split, kind)
             if question.frame in there
             for answer in (question.references if settings.answers == "all" else question.references[:1])
         ]
@@ -225,7 +233,8 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         return frames
 
     training = listed("train")
-    if "val" not in dataset.splits:
+    named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split of its card has to be there
+    if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
         return carve_validation(training, settings.val_fraction, settings.seed)
     validation = listed("val")
     people = {person for frame in training for person in frame.identities}
@@ -264,9 +273,10 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
     if not path.is_file():
         return False
     try:
-        held = json.loads(path.read_text(encoding="utf-8")).get("identity")
-    except (OSError, ValueError, AttributeError) as error:
-        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; give another --out, or remove it") from None
+        record = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; give another --out, or remove it") from None
+    held = record.get("identity") if isinstance(record, dict) else None
     if held != identity:
         raise DetectorError(
             f"'{folder}' holds a training with another card, seed, dataset or version: give another --out, or remove it"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from .cards import DetectorCard, ExplanationCard, ProtocolCard
-from .errors import DataError, M2F2BenchError, first_line
+from .cards import ExplanationCard, ProtocolCard
+from .errors import DataError, M2F2BenchError
 from .evidence import load_evidence
 from .explaining.comparing import drawn_beside
 from .records import Result, Score
-from .results import Stored, run_name, stored_at
+from .resultform import CLOSE, groups, unsound
+from .results import Stored, read_result, run_name, with_rows
 from .scorer import score_evidence
 from .scoring.detection import AT_HALF
-from .scoring.scale import SCALES, scale_of
+from .scoring.scale import SCALES
 from .signature import (
     DETECTOR,
     answer_fields,
@@ -30,11 +29,10 @@ from .signature import (
     short,
 )
 from .store import RESULT
+from .texts import Refused
 
 CLUSTERS = "identity@[0-9a-f]{6}|video@[0-9a-f]{6}|frame"
 """What the bootstrap may draw as one, as `signature.drawn_field` tells it."""
-CLOSE = 1e-9
-"""Values made again from the rows may differ by this: another machine sums in another order."""
 
 
 def validate_result(path: str | Path) -> list[str]:
@@ -49,19 +47,20 @@ def validate_result(path: str | Path) -> list[str]:
     if not file.is_file():
         raise DataError(f"there is no result file '{file}'")
     try:
-        result = Result.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [f"schema: not a result file: {first_line(error)}"]
-    problems = _schema(result)
-    if problems:
-        return problems
+        result = read_result(file)
+    except Refused as error:
+        return [f"schema: not a result file: {error}"]
+    if not result.protocol_card:
+        return ["schema: there is no protocol_card, by which its numbers could be held against anything"]
     problems = [*_signature(result), *_numbers(result)]
     if file.name != RESULT and file.stem != expected_name(result):
         problems.append(f"name: the file must be called {expected_name(result)}.json")
-    stored = stored_at(file)
-    if stored is not None and stored.rows is not None:
+    if any(unsound(result)):  # nothing that is made again could be held against such numbers
+        return problems
+    stored = with_rows(result, file)
+    if stored.rows is not None:
         problems += _rows(stored)
-    elif stored is not None and "task" in result.protocol_card:
+    elif "task" in result.protocol_card:
         problems += _draws(stored)
     return problems
 
@@ -71,21 +70,6 @@ def expected_name(result: Result) -> str:
     limit = result.measured.get("limit")
     limit = limit if isinstance(limit, int) else None
     return run_name(result.detector, result.dataset, result.protocol, result.split, limit)
-
-
-def _schema(result: Result) -> list[str]:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        TypeAdapter(Result).validate_python(result.__dict__, strict=False)
-        _protocol(result)
-        if result.detector_card:
-            DetectorCard.model_validate(result.detector_card)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return [f"schema: {where or error.title}: {first['msg']}"]
-    return []
 
 
 def _signature(result: Result) -> list[str]:
@@ -142,32 +126,17 @@ def _protocol(result: Result) -> ProtocolCard | ExplanationCard:
 
 
 def _numbers(result: Result) -> list[str]:
-    problems = []
+    problems = list(unsound(result))
     wanted = set(result.protocol_card.get("metrics", ()))
     if lacking := sorted(wanted - set(result.metrics)):
         problems.append(f"metrics: '{lacking[0]}' of the protocol is missing")
-    shares = {"coverage": result.coverage, "frame_coverage": result.frame_coverage}
-    for name, value in shares.items():
-        if value is not None and not 0.0 <= value <= 1.0:
-            problems.append(f"{name}: {value} is not between 0 and 1")
-    groups = {"metrics": result.metrics, "average": result.average, **result.methods}
-    for group, scores in {**groups, **result.labels, **result.regions}.items():
-        problems += [f"{group}.{name}: {why}" for name, score in scores.items() if (why := _wrong(name, score))]
+    for group, scores in groups(result):
+        for name, score in scores.items():
+            if name.removesuffix(AT_HALF) not in SCALES:
+                problems.append(f"{group}: there is no metric '{name}'")
+            elif score.value is None and not score.reason:
+                problems.append(f"{group}: {name} is null without a reason")
     return problems
-
-
-def _wrong(name: str, score: Score) -> str:
-    if name.removesuffix(AT_HALF) not in SCALES:
-        return "there is no such metric"
-    low, high = scale_of(name).low, scale_of(name).high
-    if score.value is None:
-        return "" if score.reason else "null without a reason"
-    values = [score.value, *(score.ci or ())]
-    if not all(math.isfinite(v) and low - CLOSE <= v <= high + CLOSE for v in values):
-        return f"{values} is not in [{low:g}, {high:g}]"
-    if score.ci and not score.ci[0] <= score.value <= score.ci[1]:
-        return f"{score.value} is not in its interval {list(score.ci)}"
-    return "" if min(score.n_real, score.n_fake) >= 0 else "a count is below 0"
 
 
 def _rows(stored: Stored) -> list[str]:

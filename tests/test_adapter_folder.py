@@ -318,7 +318,7 @@ def test_bad_json_lines(tmp_path: Path, text: str, words: list[str]) -> None:
 def test_manifests_that_cannot_be_read(tmp_path: Path) -> None:
     fails(tmp_path, "list.csv' does not exist", manifest="list.csv")
     (tmp_path / "list.csv").mkdir()
-    fails(tmp_path, "list.csv", "cannot be read", manifest="list.csv")
+    fails(tmp_path, "list.csv", "is a folder", manifest="list.csv")
     (tmp_path / "wide.csv").write_bytes("path,label\n".encode("utf-16"))
     fails(tmp_path / "wide.csv", "not UTF-8")
     if os.geteuid():

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hdf5_files import FRAMES, SIDE, TEST, TRAIN, adapter, build, check, fails, lists
+from hdf5_files import FRAMES, SIDE, TEST, TRAIN, adapter, build, check, clip, fails, lists
 
 from m2f2bench.errors import DataError, FrameError
 from m2f2bench.records import Frame, Locator
@@ -162,3 +162,190 @@ def test_missing_lists_splits_and_roots(root: Path) -> None:
     fails(root / "empty", "no split list")
     lists(root / "empty", test=TEST)
     fails(root / "empty", "there is no .h5 file")
+
+
+# E2, E3, E8: limits, frames that were never written, and links.
+
+
+def stored(root: Path, key: str = "000_003", method: str = "Deepfakes", **storage: object) -> h5py.Dataset:
+    """The open dataset of one video, anew, with nothing written to it; closed by its file."""
+    file = h5py.File(root / f"FF++_{method}_c23.h5", "a")
+    del file[key]
+    return file.create_dataset(key, **{"shape": (FRAMES, SIDE, SIDE, 3), "dtype": "u1", **storage})
+
+
+def states(root: Path, video: str = "Deepfakes/000_003") -> list[str]:
+    """Of each frame of a video why it cannot be read; empty for one that can."""
+    data = adapter(root, methods=["Deepfakes"])
+    found = []
+    for frame in data.frames("test"):
+        if frame.video == video:
+            try:
+                data.read(frame)
+                found.append("")
+            except FrameError as error:
+                assert error.status == "unreadable" and "\n" not in str(error)
+                found.append(error.reason)
+    data.close()
+    return found
+
+
+STORAGE: dict[str, dict[str, object]] = {
+    "contiguous": {},
+    "a chunk a frame": {"chunks": (1, SIDE, SIDE, 3)},
+    "chunks of two frames": {"chunks": (2, SIDE, SIDE, 3), "compression": "gzip"},
+    "chunks of a part": {"chunks": (1, 8, 8, 3)},
+    "with a fill value": {"fillvalue": 7},
+}
+
+
+@pytest.mark.parametrize("storage", STORAGE)
+def test_e3_frames_that_were_never_written_are_not_black_pictures(root: Path, storage: str) -> None:
+    stored(root, **STORAGE[storage]).file.close()
+    assert [reason[:20] for reason in states(root)] == ["it was never written"] * FRAMES
+    dataset = stored(root, **STORAGE[storage])
+    dataset[1] = 99
+    dataset.file.close()
+    written = [not reason for reason in states(root)]
+    assert written == [False, True, False, False, False]
+
+
+def test_e3_a_frame_of_which_a_part_was_never_written(root: Path) -> None:
+    dataset = stored(root, chunks=(1, 8, 8, 3))
+    dataset[...] = 50
+    dataset[2] = 0  # written, and black
+    dataset.file.close()
+    assert states(root) == [""] * FRAMES
+    dataset = stored(root, chunks=(1, 8, 8, 3))
+    dataset[0] = 50
+    dataset[1, :8] = 50
+    dataset.file.close()
+    assert [not reason for reason in states(root)] == [True, False, False, False, False]
+
+
+def test_e3_a_black_frame_of_a_chunk_of_its_own_is_one(root: Path) -> None:
+    """A chunk takes room when it is written to, so that it can be told; one block for a whole video cannot."""
+    dataset = stored(root, chunks=(1, SIDE, SIDE, 3))
+    dataset[:3] = 0
+    dataset.file.close()
+    assert [not reason for reason in states(root)] == [True, True, True, False, False]
+    dataset = stored(root)
+    dataset[:3] = 0
+    dataset.file.close()
+    assert not any(not reason for reason in states(root))
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((2, 1, 1, 3), "1x1 pixels are too small to hold a face"),
+        ((2, 7, 300, 3), "300x7 pixels are too small"),
+        ((2, 60_000, 60_000, 3), "60000x60000 pixels are over the limit of 50 million"),
+        ((2, 7072, 7071, 3), "7071x7072 pixels are over the limit"),
+    ],
+)
+def test_e2_e3_frames_have_the_limits_of_images(root: Path, shape: tuple[int, ...], reason: str) -> None:
+    """Told from the shape: 60,000 × 60,000 would take 10 GB."""
+    stored(root, shape=shape, chunks=(1, min(shape[1], 100), min(shape[2], 100), 3)).file.close()
+    found = states(root)
+    assert len(found) == 2 and all(one.startswith(reason) for one in found)
+
+
+def test_e2_a_claimed_length_is_no_reason_to_hang(root: Path) -> None:
+    stored(root, shape=(10**9, SIDE, SIDE, 3), chunks=(1, SIDE, SIDE, 3)).file.close()
+    fails(root, "'000_003'", "1000000000 x 16 x 16 x 3", "a video of over 1,000,000 frames is not read")
+
+
+def test_e2_a_chunk_that_unpacks_to_very_much(root: Path) -> None:
+    dataset = stored(root, shape=(60_000, 64, 64, 3), chunks=(60_000, 64, 64, 3), compression="gzip")
+    dataset.file.close()
+    data = adapter(root, methods=["Deepfakes"])
+    frame = next(f for f in data.frames("test") if f.video == "Deepfakes/000_003")
+    with pytest.raises(FrameError, match="chunks of 737,280,000 bytes, over the limit"):
+        data.read(frame)
+
+
+def link(root: Path, target: object, key: str = "000_003") -> Path:
+    path = root / "FF++_Deepfakes_c23.h5"
+    with h5py.File(path, "a") as file:
+        del file[key]
+        file[key] = target
+    return path
+
+
+def test_e8_soft_links_are_followed_inside_the_file(root: Path) -> None:
+    with h5py.File(link(root, h5py.SoftLink("../away/./here")), "a") as file:
+        file["away/there"] = clip("Deepfakes", "000_003")
+        file["away/here"] = h5py.SoftLink("there")
+    (found,) = states(root)
+    assert "leads nowhere" in found  # as for the library, .. is a name like any other
+    link(root, h5py.SoftLink("/away/here"))
+    assert states(root) == [""] * FRAMES
+    data = adapter(root)
+    assert all(check(data, frame) for frame in data.frames("test") if frame.video == "Deepfakes/000_003")
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("/nowhere", "leads nowhere"),
+        ("nowhere/at/all", "leads nowhere"),
+        ("/003_000/inside", "leads nowhere"),
+        ("/000_003", "leads back to itself"),
+        ("000_003", "leads back to itself"),
+        ("/", "leads nowhere"),
+    ],
+)
+def test_e8_links_that_lead_nowhere_are_frames_that_fail(root: Path, target: str, reason: str) -> None:
+    link(root, h5py.SoftLink(target))
+    (found,) = states(root)
+    assert found == f"video '000_003' is a link in 'FF++_Deepfakes_c23.h5' that {reason}"
+
+
+def outside(root: Path) -> None:
+    data = adapter(root)
+    with pytest.raises(DataError, match=r"'000_003' lies in another file, .*: copy it there"):
+        data.frames("test")
+    data.close()
+
+
+def test_e8_no_other_file_is_read(root: Path) -> None:
+    """Whether it is there or not, and by whatever way: links, links behind links, storage, views."""
+    other = root / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["x"] = clip("Deepfakes", "000_003")
+    raw = root / "raw.bin"
+    raw.write_bytes(bytes(range(256)) * 15)
+    for target in (h5py.ExternalLink(str(other), "/x"), h5py.ExternalLink("gone.h5", "/x")):
+        link(root, target)
+        outside(root)
+    with h5py.File(link(root, h5py.SoftLink("/far/x")), "a") as file:
+        file["far"] = h5py.ExternalLink(str(other), "/")
+    outside(root)
+    stored(root, external=[(str(raw), 0, 5 * SIDE * SIDE * 3)]).file.close()
+    outside(root)
+    layout = h5py.VirtualLayout(shape=(FRAMES, SIDE, SIDE, 3), dtype="u1")
+    layout[...] = h5py.VirtualSource(str(other), "x", shape=(FRAMES, SIDE, SIDE, 3))
+    with h5py.File(root / "FF++_Deepfakes_c23.h5", "a") as file:
+        del file["000_003"]
+        file.create_virtual_dataset("000_003", layout)
+    outside(root)
+
+
+def test_e8_a_damaged_table_of_videos(root: Path) -> None:
+    """Whatever piece of the file's structure is overwritten: one line, or frames that fail, or all is as it was."""
+    path = root / "FF++_Deepfakes_c23.h5"
+    whole = path.read_bytes()
+    assert sum(whole.count(mark) for mark in (b"TREE", b"HEAP", b"SNOD")) >= 3
+    for mark in (b"TREE", b"HEAP", b"SNOD"):
+        at = whole.find(mark)
+        while at >= 0:
+            for offset, junk in ((0, b"\0\0\0\0"), (4, b"\xff" * 4), (8, b"\xff" * 16), (24, b"\x01" * 40)):
+                path.write_bytes(whole[: at + offset] + junk + whole[at + offset + len(junk) :])
+                try:
+                    states(root)
+                except DataError as error:
+                    assert "\n" not in str(error) and "Deepfakes" in str(error)
+            at = whole.find(mark, at + 1)
+    path.write_bytes(whole)
+    assert states(root) == [""] * FRAMES

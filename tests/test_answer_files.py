@@ -186,7 +186,7 @@ def test_a_result_whose_card_is_none_is_told_in_one_line(cli, one_line, rules: P
     run_toy(rules, tmp_path / "out", "Looker")
     place = tmp_path / "out" / "toy_questions.Looker--toy_questions.Faces--toy" / "result.json"
     place.write_text(place.read_text().replace('"references": "all"', '"references": "some"'))
-    assert "a card in it cannot be read" in one_line(cli("score", place.parent, "-s", FACES))
+    assert "protocol_card: key 'references'" in one_line(cli("score", place.parent, "-s", FACES))
 
 
 @pytest.mark.parametrize("word", ["--together", "--controls", "--out=x"])

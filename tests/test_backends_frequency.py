@@ -136,10 +136,17 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="fitted on features 1/all, the card and this version have 1/spectrum"):
         FrequencyDetector.from_card(CARD.model_copy(update=changes))
     broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(report.weights.read_bytes()[:100])
-    with pytest.raises(DetectorError, match="none of the frequency backend's") as error:
-        FrequencyDetector.from_card(CARD.model_copy(update={"weights": str(broken)}))
-    assert "\n" not in str(error.value)
+    whole = report.weights.read_bytes()
+    for content, told in (
+        (whole[:100], "it is cut off"),
+        (whole.replace(b'"coef"', b'"cope"'), "none of the frequency backend's"),
+        (whole.replace(b'"F64"', b'"I64"'), "none of the frequency backend's"),
+        (whole[:-8] + b"\0\0\0\0\0\0\xf0\x7f", "none of the frequency backend's"),
+    ):
+        broken.write_bytes(content)
+        with pytest.raises(DetectorError, match=told) as error:
+            FrequencyDetector.from_card(CARD.model_copy(update={"weights": str(broken)}))
+        assert "\n" not in str(error.value)
     with pytest.raises(DataError, match="without fake frames"):
         FrequencyDetector.fit(job(tmp_path / "one", train=frames(10, 0)))
     with pytest.raises(ValueError, match="at least 16 a side"):

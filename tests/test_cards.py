@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,114 @@ def test_where_a_datasets_root_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / "one.yaml").write_text(f"name: one\nadapter: folder\nroot: {given}\n")
         card = read_card("datasets", tmp_path / "one.yaml")
         assert card.root_path() == tmp_path / expected  # type: ignore[attr-defined]
+
+
+def bomb(levels: int) -> str:
+    """YAML that stands for 9**levels values."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
+GOOD = "name: {name}\nbackend: constant\n"
+BAD_CARDS = {
+    "bomb": (bomb(9), "more than 20,000 values"),
+    "bomb in options": (GOOD + "options:\n  " + bomb(12).replace("\n", "\n  "), "more than 20,000 values"),
+    "quadratic bomb": (f"a: &a {'x' * 1000}\nb: [{', '.join(['*a'] * 25_000)}]", "more than 20,000 values"),
+    "self-anchor": ("a: &a [*a]", "the alias 'a' stands for nothing that is whole"),
+    "self-anchor of a mapping": ("&a {name: *a}", "stands for nothing that is whole"),
+    "circle": ("a: &a {b: &b {c: *a}}", "stands for nothing that is whole"),
+    "unknown alias": ("a: *b", "the alias 'b' stands for nothing"),
+    "deep list": ("a: " + "[" * 50_000, "nested deeper than 32"),
+    "deep mapping": ("{a: " * 50_000, "nested deeper than 32"),
+    "deep blocks": ("".join(f"{' ' * i}a:\n" for i in range(400)), "nested deeper than 32"),
+    "long": (GOOD + "description: " + "x" * 300_000, "longer than 256 KiB"),
+    "many keys": ("\n".join(f"k{i}: 1" for i in range(15_000)), "more than 20,000 values"),
+    "key twice": ("name: x\nname: y\nbackend: constant", "line 2: the key 'name' is there twice"),
+    "key twice inside": (GOOD + "options: {a: 1, a: 2}", "the key 'a' is there twice"),
+    "not UTF-8": (b"name: \xff\xfe\xfa", "is not UTF-8"),
+    "UTF-16": ("name: x".encode("utf-16"), "UTF-16"),
+    "tab": ("name: x\nbackend:\n\toptions: 1", "is not YAML"),
+    "NUL": (b"name: x\x00y", "is not YAML"),
+    "bell": (b"name: \x07", "is not YAML"),
+    "python tag": ("!!python/object/apply:os.system ['touch marker']", "could not determine a constructor"),
+    "python name": ("name: !!python/name:os.system", "could not determine a constructor"),
+    "own tag": ("name: !secret x", "could not determine a constructor"),
+    "huge number": (GOOD + "options: {value: " + "9" * 6000 + "}", "no number that can be read"),
+    "long number": (GOOD + "options: {value: " + "9" * 40 + "}", "whole number"),
+    "infinite": (GOOD + "options: {value: .inf}", "not finite"),
+    "not a number": (GOOD + "options: {value: .nan}", "not finite"),
+    "binary": (GOOD + "options: {value: !!binary aGVsbG8=}", "type bytes"),
+    "set": (GOOD + "options: !!set {a, b}", "type set"),
+    "half a surrogate": (GOOD + 'description: "\\ud800"', "cannot be read"),
+    "list": ("- a\n- b", "must be a mapping"),
+    "empty": ("", "must be a mapping"),
+    "number as name": ("name: 3\nbackend: constant", "'name'"),
+    "long name": ("name: " + "x" * 151 + "\nbackend: constant", "at most 150"),
+    "list as a key": ("[a, b]: c", "is not YAML"),
+    "two documents": ("name: x\n---\nname: y", "is not YAML"),
+    "repr": (GOOD + f"weights: [{', '.join(['x' * 90] * 900)}]", "not a list"),
+    "long key": (GOOD + "x" * 900 + ": 1", "unknown key 'xxx"),
+    "merge of a list": ("<<: [1, 2]\nname: x", "is not YAML"),
+}
+
+
+@pytest.mark.parametrize("how", BAD_CARDS)
+def test_e5_a_bad_card_is_one_short_line(how: str, cli, one_line, tmp_path: Path, monkeypatch) -> None:
+    text, told = BAD_CARDS[how]
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bad.yaml"
+    data = text if isinstance(text, bytes) else text.replace("{name}", "bad").encode()
+    path.write_bytes(data)
+    line = one_line(cli("run", "-d", path, "-s", "synthetic", "--out", tmp_path / "o"))
+    assert told in line and len(line) < 450, line
+    assert not (tmp_path / "marker").exists()
+
+
+def test_e5_bad_cards_hide_no_other(cli, tmp_path: Path) -> None:
+    folder = tmp_path / "detectors"
+    folder.mkdir()
+    for i, (text, _) in enumerate(BAD_CARDS.values()):
+        data = text if isinstance(text, bytes) else text.replace("{name}", f"bad{i:02d}").encode()
+        (folder / f"bad{i:02d}.yaml").write_bytes(data)
+    (folder / "good.yaml").write_text("name: good\nbackend: constant\n")
+    outcome = cli("list", "detectors", "--cards", tmp_path)
+    assert outcome.status == 2 and "good" in outcome.out and "frequency" in outcome.out
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == len(BAD_CARDS) and all(line.startswith("m2f2bench: ") and len(line) < 450 for line in lines)
+    assert all(f"bad{i:02d}.yaml" in line for i, line in enumerate(lines))
+    names = [row["name"] for row in json.loads(cli("list", "detectors", "--cards", tmp_path, "--json").out)]
+    assert "good" in names
+    assert cli("describe", "good", "--cards", tmp_path).status == 0
+
+
+def test_e5_what_cards_may_say(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = "\ufeffname: mine\ndescription: 2020-01-01\nbackend: constant\nx: &x {value: 0.25}\noptions: *x\n"
+    path.write_text(text.replace("x: &x", "options: &x").replace("options: *x\n", ""), encoding="utf-8")
+    card = read_card("detectors", path)
+    assert card.description == "2020-01-01" and card.options == {"value": 0.25}
+    path.write_text("name: mine\nbackend: constant\noptions:\n  a: &a [1, 2]\n  b: [*a, *a]\n  c: {<<: {d: 1}, d: 2}\n")
+    assert read_card("detectors", path).options == {"a": [1, 2], "b": [[1, 2], [1, 2]], "c": {"d": 2}}
+    path.write_text(f"name: mine\nbackend: constant\noptions: {'{a: ' * 30}1{'}' * 30}\n")
+    assert read_card("detectors", path)
+
+
+def test_e5_a_pipe_is_no_card(cli, one_line, tmp_path: Path) -> None:
+    (tmp_path / "detectors").mkdir()
+    os.mkfifo(tmp_path / "detectors" / "pipe.yaml")
+    assert "not a regular file" in one_line(cli("run", "-d", "pipe", "-s", "synthetic", "--cards", tmp_path))
+
+
+def test_e5_published_figures_pass_the_same_gate(cli, one_line, tmp_path: Path) -> None:
+    (tmp_path / "leaderboards").mkdir()
+    source = "{name: n, where: w, level: frame, trained_on: t, selection: s, figures: {d: {e: 96.5}}}"
+    for text, told in (
+        (bomb(9), "more than 20,000 values"),
+        ("sources: 3", "'sources'"),
+        ("a: [" * 99, "nested deeper"),
+        (f"sources: [{source}]", "'d on e': auc 96.5 is not in [0, 1]"),
+    ):
+        (tmp_path / "leaderboards" / "published.yaml").write_text(text)
+        line = one_line(cli("leaderboard", "ddvqa-c40", "--with-published", "--cards", tmp_path))
+        assert told in line and "published.yaml" in line

@@ -287,9 +287,12 @@ def test_validate(cli, faces: Path) -> None:
     assert "null without a reason" in changed(metrics={**better, "auc": {**better["auc"], "value": None, "ci": None}})
     assert "its short form is not that of its fields" in changed(signature=good["signature"] + "|x:1")
     assert "thr is 0.4, but protocol" in changed(measured={**good["measured"], "thr": "0.4"})
-    assert "schema: not a result file: TypeError" in changed(extra=1)
-    assert "schema: coverage" in changed(coverage="whole")
-    assert "metrics: 'accuracy' of the protocol is missing" in changed(metrics={})
+    assert "schema: not a result file: unknown key 'extra'" in changed(extra=1)
+    assert "key 'coverage': Input should be a valid number, not 'whole'" in changed(coverage="whole")
+    assert "metrics: 'accuracy' of the protocol is missing" in changed(
+        **{name: {"auc": good[name]["auc"]} for name in ("metrics", "average")}
+    )
+    assert "key 'metrics'" in changed(metrics={})
     assert "does not hold the rows" in changed(predictions="0" * 64)
     assert "64 hexadecimal digits" in changed(predictions="abc")
     assert "whether it is an oracle" in changed(threshold={**good["threshold"], "oracle": True})

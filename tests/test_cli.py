@@ -136,3 +136,52 @@ def test_predict_wants_something_to_judge(cli, one_line, red: str, tmp_path: Pat
     assert "there is no file or folder" in one_line(cli("predict", tmp_path / "gone.png", "-d", red))
     (tmp_path / "empty").mkdir()
     assert "holds no image or video" in one_line(cli("predict", tmp_path / "empty", "-d", red))
+
+
+def test_d7_list_without_a_kind_lists_everything(cli) -> None:
+    outcome = cli("list")
+    assert outcome.status == 0
+    heads = [line for line in outcome.out.splitlines() if line and not line.startswith(" ")]
+    assert heads == ["detectors", "datasets", "metrics", "leaderboards", "backends", "adapters", "controls"]
+    found = json.loads(cli("list", "--json").out)
+    assert list(found) == heads and found["backends"] == json.loads(cli("list", "backends", "--json").out)
+
+
+def test_d7_describe_a_class_of_ones_own(cli, one_line, red: str, tmp_path: Path) -> None:
+    out = cli("describe", red).out
+    assert f"use: -d {red}" in out and "kind: detectors" in out and "predict" in out
+    told = json.loads(cli("describe", red, "--json").out)[0]
+    assert told["class"] == red and told["methods"] == ["predict"] and told["options"] == []
+    (tmp_path / "data.py").write_text(
+        "from m2f2bench import Adapter\nclass Mine(Adapter):\n    'Mine alone.'\n"
+        "    def frames(self, split): return []\n    def read(self, frame): raise RuntimeError\n"
+    )
+    out = cli("describe", f"{tmp_path / 'data.py'}:Mine").out
+    assert "kind: datasets" in out and "doc: Mine alone." in out and f"use: -s {tmp_path / 'data.py'}:Mine" in out
+    assert "no class 'Nine'" in one_line(cli("describe", f"{tmp_path / 'data.py'}:Nine"))
+    assert "there is no file" in one_line(cli("describe", f"{tmp_path / 'none.py'}:Mine"))
+
+
+def test_d7_unknown_names_suggest_no_backends_and_adapters(cli, one_line, tmp_path: Path) -> None:
+    line = one_line(cli("run", "-d", "tim", "-s", "synthetic", "--out", tmp_path))
+    assert "unknown detector 'tim'" in line and " timm" not in line.split(",")
+    line = one_line(cli("run", "-d", "constant", "-s", "fold", "--out", tmp_path))
+    assert "unknown dataset 'fold'" in line and "folder" not in line and "hdf5" not in line
+    (tmp_path / "mine.py").write_text("class Mine: pass\n")
+    assert f"name its class too, {tmp_path / 'mine.py'}:CLASS" in one_line(
+        cli("run", "-d", tmp_path / "mine.py", "-s", "synthetic", "--out", tmp_path)
+    )
+
+
+@pytest.mark.parametrize("device", ["mps", "meta", "cuda:99", "gpu", "cpu:x"])
+def test_d7_a_device_that_is_not_there(cli, device: str) -> None:
+    from m2f2bench.errors import DetectorError
+    from m2f2bench.settings import DEVICES
+    from m2f2bench.training.device import pick_device
+
+    with pytest.raises(DetectorError, match=f"device '{device}' is (unknown|not there)") as found:
+        pick_device(device)
+    if "unknown" in str(found.value):
+        assert DEVICES in str(found.value)
+    told = " ".join(cli("train", "--help").out.replace("│", " ").split())
+    assert all(name in told for name in DEVICES.split(", "))

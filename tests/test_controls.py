@@ -330,7 +330,7 @@ def test_trap_15(crops: Dataset, real_data: Path) -> None:
 
 def test_accusing_all_regions_is_what_region_grounding_has_to_beat() -> None:
     """Perfect recall whatever the picture; its precision is how many regions are altered, and no more."""
-    from m2f2bench.scoring.regions import called_regions, region_statistics
+    from m2f2bench.scoring.regions import read_regions, region_statistics
     from m2f2bench.scoring.verdict import read_verdict
 
     asked = [Question(f"q{i}", f"f{i}", "?", ("x",), region, 0, kind) for i, (region, kind) in enumerate(
@@ -339,7 +339,7 @@ def test_accusing_all_regions_is_what_region_grounding_has_to_beat() -> None:
     said = [answer.text for answer in control_answers("accuse", asked, [])]
     assert said[2:] == ["The eyes look fake.", "The skin looks fake.", "The image is fake."]
     assert {read_verdict(text) for text in said} == {"fake"}
-    called = [called_regions(text) for text in said[:2]]
+    called = [read_regions(text) for text in said[:2]]
     assert called[0] == called[1] == {"skin", "eyes", "eyebrows", "nose", "mouth"}
     truth = [frozenset({"nose"}), frozenset[str]()]
     everything = np.ones(2, dtype=bool)

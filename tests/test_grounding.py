@@ -18,7 +18,7 @@ from verdict_cases import lines_run
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.dependence import swaps
 from m2f2bench.scoring.diversity import diversity
-from m2f2bench.scoring.regions import called_regions, known_regions, region_statistics
+from m2f2bench.scoring.regions import known_regions, read_regions, region_statistics
 from m2f2bench.scoring.statistic import Statistic
 
 PARTS = ("skin", "eyes", "eyebrows", "nose", "mouth")
@@ -80,7 +80,7 @@ CALLED = [
 
 @pytest.mark.parametrize(("text", "regions"), CALLED)
 def test_called_regions(text: str, regions: str) -> None:
-    assert called_regions(text) == frozenset(regions.split())
+    assert read_regions(text) == frozenset(regions.split())
 
 
 def test_the_known_regions() -> None:
@@ -89,25 +89,25 @@ def test_the_known_regions() -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_calls_known_regions_only(text: str) -> None:
-    assert called_regions(text) <= set(PARTS)
+    assert read_regions(text) <= set(PARTS)
 
 
 @pytest.mark.parametrize("piece", ["and the ", "the eyes and ", "not too ", "The nose looks bent, ", "such as ", "if "])
 def test_time_is_linear_in_the_text(piece: str) -> None:
-    called_regions(piece)  # the words are read
-    short, long = (lines_run(called_regions, piece * n) for n in (400, 1600))
+    read_regions(piece)  # the words are read
+    short, long = (lines_run(read_regions, piece * n) for n in (400, 1600))
     assert long <= 4 * short + 100
 
 
 def test_long_words_and_texts() -> None:
-    assert called_regions("y" * 50_000 + ". The eyes look odd.") == {"eyes"}
-    assert called_regions("the nose, the mouth and the eyes of " * 10_000 + ". The skin looks fake.") >= {"skin"}
+    assert read_regions("y" * 50_000 + ". The eyes look odd.") == {"eyes"}
+    assert read_regions("the nose, the mouth and the eyes of " * 10_000 + ". The skin looks fake.") >= {"skin"}
 
 
 @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=5))
 def test_each_complaint_is_heard(parts: list[str]) -> None:
     text = " ".join(f"The {part} look{'' if part.endswith('s') else 's'} distorted." for part in parts)
-    assert called_regions(text) == frozenset(parts)
+    assert read_regions(text) == frozenset(parts)
 
 
 def test_annotators_answers_about_a_region(real_data: Any) -> None:
@@ -118,7 +118,7 @@ def test_annotators_answers_about_a_region(real_data: Any) -> None:
             wanted = frozenset([question.region] if question.label else ())
             if question.region != "image":
                 for text in question.references:
-                    count[question.label, called_regions(text) == wanted] += 1
+                    count[question.label, read_regions(text) == wanted] += 1
     assert count[1, True] >= 4608 and count[1, False] <= 5
     assert count[0, True] >= 3623 and count[0, False] <= 1
 
@@ -130,7 +130,7 @@ def test_annotators_answers_about_the_image(real_data: Any) -> None:
     for split in ("train", "test"):
         for question in load_dataset("ddvqa-c40").questions(split, "blind"):
             for text in question.references if question.region == "image" else ():
-                called = called_regions(text)
+                called = read_regions(text)
                 stated = {word.lower() for word in pattern.findall(text)} if question.label else set()
                 hits += len(called & stated)
                 extra += len(called - stated)
@@ -149,7 +149,7 @@ def test_published_explanations_of_one_region(real_data: Path) -> None:
     asked = re.compile(r"The (\w+) in the image (?:is|are) (real|fake)")
     lines = (real_data / "ddvqa/outputs/DDVQA_exp_c40.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [(asked.search(row["prompt"]), row["text"]) for row in map(json.loads, lines)]
-    right = [called_regions(text) == ({m[1]} if m[2] == "fake" else set()) for m, text in rows if m]
+    right = [read_regions(text) == ({m[1]} if m[2] == "fake" else set()) for m, text in rows if m]
     assert len(right) == 864 and sum(right) >= 860
 
 

@@ -291,8 +291,11 @@ def test_the_other_variants_file_is_named(tmp_path: Path, kind: str) -> None:
         ({"epoch": 3}, "holds no state dict"),
         (torch.ones(3), "holds no state dict"),
         ([torch.ones(3)], "holds no state dict"),
-        ({"state_dict": {"a": torch.ones(1), "b": 3}}, "'b' in its state dict is of type int, not a tensor"),
-        ({"a": torch.ones(1), "b": re.compile("x")}, "'b' in its state dict is of type Stub, not a tensor"),
+        ({"state_dict": {"a": torch.ones(1), "b": 3}}, "'b' in its state dict is of type int, not a plain tensor"),
+        (
+            {"a": torch.ones(1), "b": re.compile("x")},
+            r"'b' in its state dict is of type re\._compile, not a plain tensor",
+        ),
         ({"a": torch.ones(1), 5: torch.ones(1)}, "5 in its state dict is not named by a text"),
         ({"a": torch.ones(1)}, "have no CNN of either variant"),
     ],

@@ -96,7 +96,7 @@ def test_no_text_overlaps_or_is_small(tmp_path: Path, kind: str, wide: str) -> N
     places = []
     for i, name in enumerate(names):
         if kind == "ranks":
-            scores = np.random.default_rng(i).random(9) + 0.1 * i
+            scores = (np.random.default_rng(i).random(9) + 0.1 * i) / (1 + 0.1 * i)
             write_results(tmp_path / f"r{i}", {name: scores.tolist()})
             places.append(tmp_path / f"r{i}")
         elif kind == "curves":

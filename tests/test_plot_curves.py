@@ -93,6 +93,9 @@ def test_refusals_and_command(cli, one_line, tmp_path: Path) -> None:
     assert "--log-x does not go with curves" in one_line(cli(*words, "--log-x"))
     (tmp_path / "x.json").write_text('{"curves": 3}')
     assert "is no training record" in one_line(cli(*words, tmp_path / "x.json"))
+    for odd in ({"versions": [1]}, {"versions": "x"}, {"detector": 3}, {"curves": 1}, {"seed": "x"}):
+        (tmp_path / "y.json").write_text(json.dumps({"curves": [{"epoch": 1, "train_loss": 1.0}]} | odd))
+        assert f"is no training record: key '{next(iter(odd))}" in one_line(cli(*words, tmp_path / "y.json"))
     (tmp_path / "x.json").write_text('{"curves": [{"c": 1.0, "cv_auc": 0.5}]}')
     assert "no curves by step or epoch" in one_line(cli(*words, tmp_path / "x.json"))
     (tmp_path / "x.json").write_text("{")

@@ -168,7 +168,7 @@ def test_of_a_video_the_middle_frame_is_asked_about(cli, plug: str, tmp_path: Pa
     told = cli("predict", clip, "-d", f"{plug}:Plain", "--frames", "4", "-q", "Why?").out
     assert "        asked about frame 6\n        Why?\n" in told
     (tmp_path / "b.mp4").write_bytes(b"no video")
-    (row,) = predict_paths([tmp_path / "b.mp4"], f"{plug}:Scored", explain=True)
+    _, row = predict_paths([clip, tmp_path / "b.mp4"], f"{plug}:Scored", explain=True)
     assert (row["status"], row["answers"], row["asked_frame"]) == ("unreadable", [], None)
     assert transcript(row) == ""
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m2f2bench.scoring.region_words import lexicon
-from m2f2bench.scoring.regions import called_regions
+from m2f2bench.scoring.regions import read_regions
 from m2f2bench.scoring.verdict_words import wordset
 
 PARTS = {"skin", "eyes", "eyebrows", "nose", "mouth"}
@@ -29,7 +29,7 @@ def cases() -> Path | None:
 
 def wrong(path: Path) -> list[tuple[str, set[str], list[str]]]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    read = [(row["text"], set(called_regions(row["text"])), row["regions"]) for row in rows]
+    read = [(row["text"], set(read_regions(row["text"])), row["regions"]) for row in rows]
     return [(text, called, wanted) for text, called, wanted in read if called != set(wanted)]
 
 
@@ -131,7 +131,7 @@ TURNS = [
 
 @pytest.mark.parametrize(("text", "regions"), TURNS)
 def test_c2_turns(text: str, regions: str) -> None:
-    assert called_regions(text) == frozenset(regions.split())
+    assert read_regions(text) == frozenset(regions.split())
 
 
 WORDS = wordset(
@@ -142,7 +142,7 @@ WORDS = wordset(
 
 @given(st.lists(st.sampled_from(sorted({*WORDS, "\n"})), max_size=25))
 def test_no_row_of_words_breaks_the_reader(row: list[str]) -> None:
-    assert called_regions(" ".join(row)) <= PARTS
+    assert read_regions(" ".join(row)) <= PARTS
 
 
 def test_every_word_of_the_lists_is_text_and_every_phrase_compiles() -> None:

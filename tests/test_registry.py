@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +199,13 @@ def test_objects_from_python(source: Path, tmp_path: Path) -> None:
     assert "dark" in results.table() and "dark" in results._repr_markdown_()
     with pytest.raises(M2F2BenchError, match="no method predict"):
         m2f2bench.run(detectors=[3], datasets=f"{source}:Rows", out=tmp_path)
+
+
+def test_near_names_among_very_many() -> None:
+    from m2f2bench.errors import near
+
+    names = [f"frame_{i:07d}" for i in range(300_000)]
+    begun = time.perf_counter()
+    assert "did you mean 'frame_0123456'" in near("frame_0123456x", names)
+    assert near("x" * 100_000, names).startswith("; known: ")
+    assert time.perf_counter() - begun < 5.0

@@ -7,6 +7,7 @@ import decimal
 import io
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -145,7 +146,7 @@ def test_quoted_newlines_and_commas_belong_to_the_value(tmp_path: Path) -> None:
         ('{"id": "a", "label": 0, "score": Infinity}', "has the score 'inf'"),
         ('{"id": "a", "label": 0, "score": 1' + "0" * 400 + "}", "000...'"),
         ('{"id": "a", "label": 0, "score": 1' + "0" * 5000 + "}", "line 1"),
-        ('{"id": "a", "label": 0, "score": 0.1, "score": 0.9}', "line 1: an object has a key twice"),
+        ('{"id": "a", "label": 0, "score": 0.1, "score": 0.9}', "line 1: the key 'score' is there twice"),
         ('{"id": null, "label": 0, "score": 0.1}', "has an empty id"),
         ('{"id": ["a"], "label": 0, "score": 0.1}', "column id is of type list"),
         ('{"id": "a", "label": 0, "score": [0.1]}', "has the score"),
@@ -207,9 +208,7 @@ def test_one_class_and_one_video_are_scored_with_reasons(cli, tmp_path: Path) ->
     assert found["metrics"]["accuracy"]["value"] == 0.5, "one video: a value, but nothing says how sure it is"
     assert found["metrics"]["accuracy"]["ci"] is None and "one cluster" in found["metrics"]["accuracy"]["reason"]
     nothing = put(tmp_path, "id,label,score,status\na,0,,no_face\nb,1,,error\n")
-    found = json.loads(cli("score", nothing, "--json").out)
-    assert found["coverage"] == 0.0 and found["statuses"] == {"no_face": 1, "error": 1}
-    assert all(score["value"] is None and score["reason"] for score in found["metrics"].values())
+    assert "none of 2 frames could be judged, first 'a' (no_face)" in cli("score", nothing, "--json").err
 
 
 def test_a_score_without_the_status_ok_is_not_taken(tmp_path: Path) -> None:
@@ -255,7 +254,7 @@ def test_any_table_is_read_exactly_or_refused(tmp_path: Path, names: list[str], 
 
 
 ROW = st.tuples(
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=8),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\x1e\x1f"), min_size=1, max_size=8),
     st.sampled_from(["0", "1", "real", "Fake", "1.0"]),
     st.floats(0, 1),
 )
@@ -290,3 +289,74 @@ def check_exact(rows: Rows, names: list[str], body: list[list[str]]) -> None:
             assert found == float(row[column["score"]]) and 0.0 <= found <= 1.0
         else:
             assert math.isnan(found)
+
+
+LONG = {
+    "one line of 100 MB": (
+        lambda f: f.write(HEAD.encode() + b"a" * 100_000_000 + b",0,0.5\n"),
+        ".csv",
+        "cannot be read",
+    ),
+    "a header of 100 MB": (lambda f: f.write(b"a" * 100_000_000), ".csv", "first line is longer than 1 MiB"),
+    "100,000 columns": (lambda f: f.write(b"," * 100_000), ".csv", "more than 10,000 columns"),
+    "JSON of 100 MB": (
+        lambda f: f.write(b'{"id": "' + b"a" * 100_000_000 + b'"}'),
+        ".jsonl",
+        "line 1 is longer than 16 MiB",
+    ),
+    "JSON of 20,000 keys": (
+        lambda f: f.write(b"".join(b'{"id": 1, "k%d": 1}\n' % i for i in range(20_000))),
+        ".jsonl",
+        "more than 10,000 different keys",
+    ),
+    "JSON 10^5 deep": (lambda f: f.write(b'{"id": ' + b"[" * 100_000), ".jsonl", "line 1: it is nested too deep"),
+    "half a surrogate": (lambda f: f.write(b'{"id": "\\ud800", "label": 1, "score": 1}'), ".jsonl", "surrogate"),
+    "UTF-16": (lambda f: f.write((HEAD + "a,0,0.5\n").encode("utf-16")), ".csv", "UTF-16"),
+    "UTF-16 lines": (lambda f: f.write('{"id": "a"}'.encode("utf-16")), ".jsonl", "UTF-16"),
+    "NUL": (lambda f: f.write((HEAD + "a\0b,0,0.5\n").encode()), ".csv", "row 1 has a control character"),
+    "a separator of ours": (
+        lambda f: f.write((HEAD + "a,0,0.5\nb\x1fc,0,0.5\n").encode()),
+        ".csv",
+        "row 2 has a control",
+    ),
+    "1e400": (lambda f: f.write((HEAD + "a,0,1e400\n").encode()), ".csv", "has the score '1e400'"),
+    "1e400 in JSON": (lambda f: f.write(b'{"id": 1, "label": 0, "score": 1e400}'), ".jsonl", "has the score 'inf'"),
+    "Infinity": (lambda f: f.write(b'{"id": 1, "label": 0, "score": -Infinity}'), ".jsonl", "has the score '-inf'"),
+    "truth value": (lambda f: f.write(b'{"id": 1, "label": 0, "score": true}'), ".jsonl", "has the score 'True'"),
+    "a number of 5,000 digits": (lambda f: f.write(b'{"id": ' + b"1" * 5000 + b"}"), ".jsonl", "line 1"),
+}
+
+
+@pytest.mark.parametrize("how", LONG)
+def test_e6_rows_beyond_the_limits(how: str, tmp_path: Path) -> None:
+    write, suffix, said = LONG[how]
+    path = tmp_path / f"rows{suffix}"
+    with path.open("wb") as file:
+        write(file)
+    assert said in refusal(path)
+
+
+def test_e6_parquet_that_is_small_and_comes_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from m2f2bench import tables
+
+    n = 200_000
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array(["x" * 100_000]))
+    table = pa.table({"id": same, "label": [0] * n, "score": [0.5] * n})
+    path = tmp_path / "rows.parquet"
+    pq.write_table(table, path)
+    assert path.stat().st_size < 1 << 20
+    assert "the texts of its column 'id' come to more than 4 GiB" in refusal(path)
+    pq.write_table(pa.table({"id": ["a"] * 9, "label": [0] * 9, "score": [0.5] * 9}), path)
+    monkeypatch.setattr(tables, "MOST_ROWS", 8)
+    assert "more than 8 rows" in refusal(path)
+
+
+def test_e6_columns_that_nobody_asks_for_cost_nothing(tmp_path: Path) -> None:
+    rows = [{"id": i, "label": i % 2, "score": 0.5, f"more{i}": "x"} for i in range(5000)]
+    path = put(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), ".jsonl")
+    assert len(read_rows(path)) == 5000
+
+
+def test_e6_a_pipe_is_no_file_of_rows(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.csv")
+    assert "not a regular file" in refusal(tmp_path / "rows.csv")

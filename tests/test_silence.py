@@ -14,6 +14,7 @@ from test_localization import Maps, Squares
 from toy_units import make_rows
 
 from m2f2bench.cards import ProtocolCard
+from m2f2bench.errors import NothingJudged
 from m2f2bench.localization import Localization
 from m2f2bench.localizer import localize
 from m2f2bench.perturbation import MEASURES as FAITHFUL
@@ -125,19 +126,14 @@ def test_a5_a_silent_map_is_worth_an_even_one_and_points_nowhere(quiet: frozense
 
 
 def test_a5_no_map_at_all() -> None:
-    """It fails on everything, the trial too: an even map's numbers, and no pointing."""
+    """It fails on everything, the trial too: there is no table of nothing."""
 
     class Broken(Maps):
         def heatmap(self, images):
             raise RuntimeError("never")
 
-    found = localize(Broken(), Squares(), bootstrap=NONE)
-    values = {name: score.value for name, score in found.metrics.items()}
-    assert values["pointing"] == values["iou"] == values["iou_best"] == 0.0 == found.coverage
-    assert values["energy_in_mask"] == pytest.approx(values["mask_area"]) and values["pixel_auc"] == 0.5
-    assert values["energy_in_mask"] == pytest.approx(
-        localize(Maps(), Squares(), bootstrap=NONE).metrics["mask_area"].value
-    )
+    with pytest.raises(NothingJudged, match=r"Broken, heat maps: none of 36 frames could be judged, first .*never"):
+        localize(Broken(), Squares(), bootstrap=NONE)
 
 
 def test_a5_a_mask_of_everything_tells_no_map_from_another() -> None:
@@ -238,8 +234,8 @@ def test_a5_scores_that_fail_do_not_pay_either() -> None:
     found = less.controls["random"]["all"][key]
     assert found.value == pytest.approx(sum(kept) / 24) and found.n_real + found.n_fake == 24
     assert less.metrics["all"]["deletion_blur"].n_fake == 11
-    none = faithfulness(Looker(right(), spoil=lambda s, i: s * np.nan), Known(), steps=3, bootstrap=NONE)
-    assert none.controls["random"]["all"][key].value is None and none.metrics["all"]["drop"].value is None
+    with pytest.raises(NothingJudged, match="none of 24 frames"):
+        faithfulness(Looker(right(), spoil=lambda s, i: s * np.nan), Known(), steps=3, bootstrap=NONE)
 
 
 unit = st.tuples(st.integers(0, 5), st.integers(0, 1), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1))

@@ -127,7 +127,7 @@ def test_a_disk_that_fills_during_a_run_says_so_in_one_line_and_goes_on(cli, one
     folder = disk / "run"
     folder.mkdir()
     ballast = disk / "ballast"
-    ballast.write_bytes(b"\0" * (252 << 10))
+    ballast.write_bytes(b"\0" * (248 << 10))
     words = ["run", "-d", "random", "-s", squares, "--out", folder, "--batch-size", "4"]
     line = one_line(cli(*words))
     assert "No space left on device" in line and str(folder) in line

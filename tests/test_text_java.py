@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from text_answers import BY_HAND, PeersTokenizer, published
 
-from m2f2bench.scoring.text import java, tokens
+from m2f2bench.scoring.text import java, meteor, tokens
 from m2f2bench.scoring.text.items import make_items
 from m2f2bench.scoring.text.java import Unavailable
 from m2f2bench.scoring.text.meteor import meteor_counts, meteor_statistic, sentence_meteor
@@ -149,6 +149,22 @@ def test_meteor_is_its_programs_to_the_last_digits(matched: Matched) -> None:
 def test_meteor_of_hostile_texts(matched: Matched) -> None:
     *values, last, none = sentence_meteor(matched.hostile)
     assert values == [0.0] * (2 * len(HOSTILE)) and last > 0.99 and np.isnan(none)
+
+
+def test_c3_one_answer_of_24_000_words_leaves_all_others_their_meteor(caplog: pytest.LogCaptureFixture) -> None:
+    """Given whole to the program it ends for want of memory; its value is then all but what the program says of one
+    that it can still match whole."""
+    plain, reference = "the eyes look fake", "the eyes look fake because of the blurred iris"
+    times = (1, 400, 8000)
+    texts = [plain, *(" ".join(["eyes are fake"] * n) for n in times)]
+    with caplog.at_level("WARNING"):
+        found = text_statistics(["meteor"], texts, [(plain,), *[(reference,)] * 3], TextSettings("none"))
+    assert not found.missing
+    values = found.items["meteor"]
+    assert values[0] == 1.0 and values[1] > values[2] > values[3] > 0.0
+    whole = np.array(meteor._matched([f"SCORE ||| {reference} ||| {texts[2]}"]))
+    assert values[2] == pytest.approx(meteor.sentence_meteor(whole)[0], rel=0.02)
+    assert "METEOR: 2 of 4 answers have more than 1000 words" in caplog.text
 
 
 def test_meteor_of_the_published_answers(real_data: Path, matched: Matched) -> None:

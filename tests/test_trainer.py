@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import m2f2bench
 from m2f2bench.errors import DataError
 from m2f2bench.loading import load_dataset
+from m2f2bench.locks import LOCK
 from m2f2bench.settings import TrainingSettings
 from m2f2bench.trainer import split_frames
 
@@ -125,15 +127,57 @@ def test_a_suite_trains_judges_and_starts_at_once_the_second_time(cli, cards: Pa
     assert not (tmp_path / "n" / "trained").exists(), "what is not judged is not trained"
 
 
-def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, tmp_path: Path) -> None:
-    base = [sys.executable, "-m", "m2f2bench", "train", "tiny", "-s", "faces", "--cards", str(cards), "--device", "cpu"]
+def words(cards: Path, out: Path) -> list[str]:
+    return ["train", "tiny", "-s", "faces", "--cards", str(cards), "--device", "cpu", "--out", str(out)]
+
+
+def start(cards: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    """A training in a process of its own."""
+    command = [sys.executable, "-m", "m2f2bench", *words(cards, out), *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*base, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def whole(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    process = start(cards, out)
+    told = process.communicate()
+    assert process.returncode == 0, told
+    return out
+
+
+def test_e4_a_second_training_into_a_folder_is_refused_and_the_first_ends_with_its_own_weights(
+    cli, one_line, cards: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "shared"
+    first = start(cards, out)
+    until = time.monotonic() + 60
+    while not (out / LOCK).exists() and first.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        (tmp_path / "detectors").mkdir()
+        (tmp_path / "detectors" / "other.yaml").write_text(TINY.replace("name: tiny", "name: other"))
+        other = words(Path(f"{cards}{os.pathsep}{tmp_path}"), out)
+        other[1] = "other"
+        for second in (words(cards, out), [*words(cards, out), "--resume"], other):
+            line = one_line(cli(*second))
+            assert f"'{out}' is being written by another process (process {first.pid} on" in line
+    finally:
+        first.send_signal(signal.SIGCONT)
+    told = first.communicate(timeout=100)
+    assert first.returncode == 0, told
+    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert json.loads((out / "training.json").read_text())["detector"] == "tiny"
+    assert not (out / LOCK).exists()
+
+
+def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, whole: Path, tmp_path: Path) -> None:
     out, draw, kills = tmp_path / "killed", random.Random(1), 0
     for _ in range(2):
-        process = subprocess.Popen(
-            [*base, "--out", str(out), "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        )
+        process = start(cards, out, "--resume")
         deadline = time.monotonic() + 60
         seen = len(list(out.rglob("*.safetensors"))) if out.exists() else 0
         while time.monotonic() < deadline and process.poll() is None:
@@ -144,12 +188,14 @@ def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, t
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1
-        process.wait()
+        process.communicate()
     assert kills >= 1
-    subprocess.run([*base, "--out", str(out), "--resume"], check=True, capture_output=True, env=environment)
-    weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", out)]
+    last = start(cards, out, "--resume")
+    told = last.communicate()
+    assert last.returncode == 0, told
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (whole, out)]
     assert weights[0] == weights[1]
-    records = [json.loads((folder / "training.json").read_text()) for folder in (tmp_path / "whole", out)]
+    records = [json.loads((folder / "training.json").read_text()) for folder in (whole, out)]
     assert records[0]["curves"] == records[1]["curves"] and records[0]["identity"] == records[1]["identity"]
 
 
@@ -213,3 +259,19 @@ def test_from_python(cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     alone = detector.predict([image])[0]
     assert detector.card.training_datasets == ("faces",)
     assert 0.0 <= alone <= 1.0 and detector.predict([image, 255 - image])[0] == pytest.approx(alone, abs=1e-9)
+
+
+def test_e9_a_plain_folder_without_val_is_carved(cli, one_line, squares: Path, tmp_path: Path) -> None:
+    """By the rule of datasets that have no such split: the same frames as of a card that names the others alone."""
+    root = tmp_path / "d"
+    for split in ("train", "test"):
+        shutil.copytree(squares, root / split)
+    assert cli("train", "frequency", "-s", root, "--out", tmp_path / "t").status == 0
+    plain, card = load_dataset(str(root)), tmp_path / "d.yaml"
+    card.write_text(f"name: d\nadapter: folder\nroot: {root}\nsplits: [train, test]\n")
+    settings = TrainingSettings()
+    train_, val = split_frames(plain, settings)
+    assert train_ and val and {frame.split for frame in (*train_, *val)} == {"train"}
+    assert split_frames(load_dataset(str(card)), settings) == (train_, val)
+    card.write_text(f"name: d\nadapter: folder\nroot: {root}\nsplits: [train, val, test]\n")
+    assert "has no val split" in one_line(cli("train", "frequency", "-s", card, "--out", tmp_path / "u"))

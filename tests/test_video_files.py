@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from m2f2bench.adapters import video
+from m2f2bench.adapters import limits, video
 from m2f2bench.adapters.video import read_video
-from m2f2bench.errors import FrameError
+from m2f2bench.errors import FrameError, MachineError, NothingJudged
 from m2f2bench.predictor import predict_paths
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "05"
@@ -149,10 +151,14 @@ def test_a10_what_is_missing_from_the_cases_is_told(name: str, readable: int, ca
 
 @needs_cases
 @pytest.mark.parametrize(("name", "holds"), [("audio_only.mp4", "audio"), ("cut.mp4", "data")])
-def test_a10_cases_without_pictures_are_one_clear_line(name: str, holds: str) -> None:
-    (row,) = predict_paths([CASES / name], Bright())
+def test_a10_cases_without_pictures_are_one_clear_line(name: str, holds: str, tmp_path: Path) -> None:
+    why = f"not a readable video: it holds {holds} and no pictures; it is sound alone or cut short"
+    with pytest.raises(NothingJudged, match=f"none of 1 files could be judged, first .*unreadable: {why}"):
+        predict_paths([CASES / name], Bright())
+    whole = write(tmp_path / "a.mkv", 5)
+    row, _ = predict_paths([CASES / name, whole], Bright())
     assert row["status"] == "unreadable" and row["score"] is None and row["frames_readable"] is None
-    assert row["message"] == (f"not a readable video: it holds {holds} and no pictures; it is sound alone or cut short")
+    assert row["message"] == why
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.mov"])
@@ -278,3 +284,88 @@ def test_predict_of_a_folder_is_in_natural_order(cli: Any, tmp_path: Path) -> No
         write(tmp_path / f"v{number}.mp4", 3)
     rows = json.loads(cli("predict", tmp_path, "-d", "constant", "--json").out)
     assert [Path(row["path"]).name for row in rows] == ["v1.mp4", "v9.mp4", "v10.mp4"]
+
+
+# E2, E3, E8: limits, pieces that are damaged in the middle, and files that are none.
+
+
+def damaged(path: Path, number: int) -> Path:
+    """The same file with 8 bytes in the middle of one packet changed."""
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    at, size = packets[number]
+    data = bytearray(path.read_bytes())
+    for i in range(at + size // 2, at + size // 2 + 8):
+        data[i] ^= 0xA5
+    out = path.with_stem(f"damaged{number}")
+    out.write_bytes(data)
+    return out
+
+
+def noisy(path: Path, n: int = 24) -> Path:
+    """A video whose every piece is long enough to be damaged inside."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (128, 192, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
+        stream.options = {"crf": "18", "g": "6", "bf": "0"}
+        for i in range(n):
+            image = np.ascontiguousarray(np.roll(base, i * 3, axis=1) // 2 + np.uint8(i))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_e3_damaged_pieces_of_h264_are_refused_and_not_concealed(tmp_path: Path, suffix: str) -> None:
+    """The decoder would draw what is missing from the frames before, and say nothing."""
+    path = noisy(tmp_path / f"whole.{suffix}")
+    whole = read_video(path, everything)
+    assert (whole.readable, whole.damaged, whole.remark) == (24, 0, "")
+    for number in (0, 3, 7, 13, 20):
+        found = read_video(damaged(path, number), everything)
+        assert found.damaged >= 1 and found.readable < 24 and "24 frames" in found.remark
+        for image in found:
+            assert min(np.abs(image.astype(int) - one.astype(int)).mean() for one in whole) < 1
+
+
+def test_e2_videos_have_the_limits_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.mkv")
+    monkeypatch.setattr(limits, "MAX_PIXELS", 96 * 64 - 1)
+    with pytest.raises(FrameError, match="96x64 pixels are over the limit"):
+        read_video(path, everything)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 96 * 64)
+    monkeypatch.setattr(limits, "MIN_SIDE", 65)
+    with pytest.raises(FrameError, match="96x64 pixels are too small"):
+        read_video(path, everything)
+
+
+def test_e2_picked_frames_are_bounded_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.mkv", 12)
+    monkeypatch.setattr(video, "VIDEO_BYTES", 5 * 96 * 64 * 3)
+    with pytest.raises(FrameError, match=r"12 frames of 96x64 pixels .*: take 5 at most \(--frames\)"):
+        read_video(path, everything)
+    assert len(read_video(path, lambda n: range(0, n, 3))) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+def test_e8_no_pipe_or_folder_is_opened_as_a_video(tmp_path: Path, cli: Any, one_line: Any) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    for name in ("pipe.mp4", "folder.mp4", "gone.mp4"):
+        with pytest.raises(FrameError, match=r"regular file|folder"):
+            read_video(tmp_path / name, everything)
+    assert "neither a regular file nor a folder" in one_line(cli("predict", tmp_path / "pipe.mp4", "-d", "constant"))
+    (row,) = predict_paths([tmp_path], Bright())  # in a folder it is a file that cannot be read, not one left out
+    assert row["status"] == "unreadable" and "regular file" in row["message"]
+
+
+def test_e2_a_disk_that_fails_is_not_a_damaged_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(name: str) -> Any:
+        raise av.error.OSError(errno.EIO, "Input/output error", name)
+
+    path = write(tmp_path / "a.mkv", 3)
+    monkeypatch.setattr(av, "open", fails)
+    with pytest.raises(MachineError, match="the machine failed here"):
+        predict_paths([path], Bright())

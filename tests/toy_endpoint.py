@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable
@@ -106,7 +110,55 @@ def slow(seconds: float) -> Script:
     return script
 
 
-def client(endpoint: Endpoint | str, **options: Any) -> OpenAIEndpoint:
+class Raw:
+    """A server on a free port that writes bytes of its own: `speak` gets each connection once a request was read.
+
+    `heads` holds the requests' first lines and headers.
+    """
+
+    def __init__(self, speak: Callable[[socket.socket], None]) -> None:
+        self.heads: list[str] = []
+        own = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    part = self.request.recv(65536)
+                    if not part:
+                        return
+                    head += part
+                head, _, rest = head.partition(b"\r\n\r\n")
+                length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
+                while len(rest) < length:
+                    rest += self.request.recv(65536)
+                own.heads.append(head.decode())
+                with contextlib.suppress(OSError):  # whoever asked has gone
+                    speak(self.request)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            block_on_close = False
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An HTTP answer with its right length."""
+    head = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def client(endpoint: Endpoint | Raw | str, **options: Any) -> OpenAIEndpoint:
     """The backend on a server, or on an address; its key is to be in TOY_KEY."""
     url = endpoint if isinstance(endpoint, str) else endpoint.url
     told = {"model": "toy", "base_url": url, "api_key_env": "TOY_KEY", "backoff_s": 0.001, "retries": 3, **options}

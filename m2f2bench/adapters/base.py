@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from ..records import FAKE, JUDGE, JUDGE_QUESTION, Frame, Question
+from .listing import frames_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,14 @@ class Adapter(abc.ABC):
 
     @abc.abstractmethod
     def read(self, frame: Frame) -> Image:
-        """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read."""
+        """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read.
+
+        A picture over the limits of `adapters.limits` (8 pixels a side, 50 million in all) counts as one that cannot.
+        """
+
+    def holds(self, split: str) -> bool:
+        """Whether there is such a split; a class whose splits depend on what lies on disk says it of this dataset."""
+        return split in self.splits
 
     def sample(self, split: str, sampler: Sampler) -> list[Frame]:
         """The frames of a split that `sampler` picks from each video; several faces of one picture go together.
@@ -61,7 +69,7 @@ class Adapter(abc.ABC):
         An adapter that knows its videos' lengths without listing every frame overrides this.
         """
         videos: dict[str, dict[str, list[Frame]]] = {}
-        for frame in self.frames(split):
+        for frame in frames_of(self, split):
             videos.setdefault(frame.clip, {}).setdefault(frame.picture or frame.id, []).append(frame)
         chosen = []
         for pictures in videos.values():

@@ -81,6 +81,10 @@ class FolderAdapter(FileAdapter):
             raise DataError(f"'{source}' has no {split} split: it has {there}{hint}")
         return [frame for group in videos.values() for frame in group]
 
+    def holds(self, split: str) -> bool:
+        """Whether the folder or the manifest has anything of a split. Raises `DataError` as `frames` does."""
+        return any(entry.split == split for entry in self._entries()[0])
+
     def _entries(self) -> tuple[list[Entry], Path]:
         """Everything that is listed, and where."""
         root, manifest = self.root, self._settings.manifest

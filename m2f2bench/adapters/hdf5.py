@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-import numpy as np
 from pydantic import Field
 
-from ..errors import DataError, FrameError, first_line, near
+from ..errors import DataError, FrameError, M2F2BenchError, first_line, near, refuse_machine_fault
 from ..memo import frame_stamp
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from .base import Adapter, AdapterOptions, Sampler
+from .hdf5_video import NotThere, frame_count, open_file, open_video, read_frame, video_names
 
 if TYPE_CHECKING:
     from ..records import Image
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 METHODS = (ORIGINAL, "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 MAX_DATASETS = 4096
 """Videos that a process keeps open at most, about 20 kB each: all 3,600 of the training split."""
-EXPECTED = "uint8, frames x height x width x 3"
 
 
 class HDF5Options(AdapterOptions):
@@ -77,9 +76,9 @@ class HDF5Adapter(Adapter):
     """`root` holds `FF++_<method>_<compression>.h5` and/or `..._test_only.h5`, and the folder of split lists.
 
     A split list is a list of pairs; (A, B) stands for the real videos A and B and, for each manipulation, the
-    fakes A_B and B_A. A listed video that its file has not got, or has without frames, becomes one frame that
-    fails when it is read: it is counted, not left out. A file is opened once per process (again after a fork
-    or after `close`) and is never pickled.
+    fakes A_B and B_A. A listed video that its file has not got, or has without frames or as a link to nothing,
+    becomes one frame that fails when it is read: it is counted, not left out. A file is opened once per process (again
+    after a fork or after `close`) and is never pickled.
     """
 
     Options: ClassVar[type[AdapterOptions]] = HDF5Options
@@ -113,7 +112,7 @@ class HDF5Adapter(Adapter):
         """The listed videos, in the order of the methods and then by key.
 
         Raises `DataError` for a list or file that is missing or damaged, for a file that has none of the
-        listed videos, and for a dataset that is not uint8 frames x height x width x 3.
+        listed videos, for a dataset that is not uint8 frames x height x width x 3, and for one in another file.
         """
         pairs = self._pairs(split)
         real = sorted(key for pair in pairs for key in pair)
@@ -132,10 +131,13 @@ class HDF5Adapter(Adapter):
             dataset = self._dataset(place.path, place.key or "")
             if dataset.shape[0] == 0:
                 raise FrameError(frame.id, f"video '{place.key}' in '{name}' has no frames")
-            return np.asarray(dataset[place.index], dtype=np.uint8)
-        except KeyError:
-            raise FrameError(frame.id, f"video '{place.key}' is not in '{name}'") from None
-        except (OSError, IndexError, ValueError) as error:
+            return read_frame(dataset, place.index, frame.id)
+        except NotThere as error:
+            raise FrameError(frame.id, f"video '{place.key}' {error}") from None
+        except M2F2BenchError:
+            raise
+        except Exception as error:  # of a damaged file the library raises OSError, RuntimeError, KeyError, ...
+            refuse_machine_fault(error, f"frame '{frame.id}'")
             raise FrameError(frame.id, f"cannot be read from '{name}': {first_line(error)}") from None
 
     def stamp(self, frame: Frame) -> str:
@@ -164,7 +166,7 @@ class HDF5Adapter(Adapter):
         here = self._here()
         dataset = here.datasets.get((path, key))
         if dataset is None:
-            dataset = self._file(path)[key]
+            dataset = open_video(self._file(path), Path(path), key)
             with here.lock:
                 while len(here.datasets) >= MAX_DATASETS:
                     del here.datasets[next(iter(here.datasets))]  # the one kept longest
@@ -180,7 +182,7 @@ class HDF5Adapter(Adapter):
         with here.lock:
             self._let_go_inherited()
             if name not in here.files:
-                here.files[name] = _open(Path(name))
+                here.files[name] = open_file(Path(name))
                 here.opened[name] = here.opened.get(name, 0) + 1
             return here.files[name]
 
@@ -197,7 +199,7 @@ class HDF5Adapter(Adapter):
 
     def _in_file(self, method: str, keys: list[str], path: Path, split: str) -> Iterator[Video]:
         file = self._file(str(path))
-        there = set(file)
+        there = video_names(file, path)
         if not there.intersection(keys):
             has = ", ".join(sorted(there)[:3]) or "nothing"
             raise DataError(
@@ -205,7 +207,11 @@ class HDF5Adapter(Adapter):
                 f"the file has {has}"
             )
         for key in keys:
-            yield Video(method, key, path, _length(file[key], path, key) if key in there else None)
+            try:
+                length = frame_count(open_video(file, path, key), path, key) if key in there else None
+            except NotThere:  # like one that is missing it is told when it is read
+                length = None
+            yield Video(method, key, path, length)
 
     def _path(self, method: str, split: str) -> Path:
         """The method's file that is to be read for a split."""
@@ -254,34 +260,3 @@ class HDF5Adapter(Adapter):
                     raise DataError(f"split list '{path}' entry {number}: video {key} is listed twice")
                 seen.add(key)
         return [(a, b) for a, b in pairs]
-
-
-def _open(path: Path) -> Any:
-    """Open for reading, without a lock file or lock where the library can: data often lie on read-only
-    mounts.
-    """
-    import h5py
-
-    if not path.is_file():
-        raise DataError(f"'{path}' is not there (any more)")
-    # no chunk cache: frames are drawn at random, and each of the many open videos would keep its own
-    try:
-        try:
-            return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
-        except (OSError, TypeError, ValueError):
-            # the library is too old to know the setting, or this process has the file open without it
-            return h5py.File(path, "r", rdcc_nbytes=0)
-    except OSError as error:
-        raise DataError(f"'{path}' is cut short or no HDF5 file: {first_line(error)}; fetch it again") from None
-
-
-def _length(dataset: Any, path: Path, key: str) -> int | None:
-    """The number of frames of a checked dataset, None for 0. Raises `DataError` where the form is wrong."""
-    shape, kind = getattr(dataset, "shape", None), getattr(dataset, "dtype", None)
-    if shape is None or kind is None:
-        found = f"a {type(dataset).__name__.lower()}"
-    else:
-        found = f"{kind}, {' x '.join(map(str, shape)) or 'a single value'}"
-    if shape is None or kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
-        raise DataError(f"'{path}' video '{key}': found {found}; expected {EXPECTED}")
-    return int(shape[0]) or None

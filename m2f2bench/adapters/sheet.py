@@ -10,9 +10,11 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from scipy import ndimage
 
-from ..errors import DataError, FrameError
+from ..errors import DataError, FrameError, NothingJudged
 from ..files import replacing
 from ..records import ORIGINAL, Frame
+from .listing import frames_of
+from .read_ahead import about_frame, read_pixels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -54,15 +56,16 @@ def outlined(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     return marked
 
 
-def _tile(adapter: Adapter, frame: Frame, side: int, masks: bool) -> list[Pillow.Image]:
-    """A frame's picture and, with `masks`, the picture with its mask's outline; grey where it cannot be read."""
+def _tile(adapter: Adapter, frame: Frame, side: int, masks: bool, failed: list[FrameError]) -> list[Pillow.Image]:
+    """A frame's picture and, with `masks`, the picture with its mask's outline; grey, and noted, if unreadable."""
     try:
-        image = adapter.read(frame)
-    except FrameError:
+        image = read_pixels(adapter.read, frame)
+        mask = about_frame(lambda: adapter.mask(frame), frame) if masks else None
+    except FrameError as error:
+        failed.append(error)
         return [Pillow.new("RGB", (side, side), (128, 128, 128))] * (2 if masks else 1)
     pictures = [image]
     if masks:
-        mask = adapter.mask(frame)
         pictures.append(image if mask is None else outlined(image, mask))
     return [Pillow.fromarray(p).resize((side, side), Pillow.Resampling.BICUBIC) for p in pictures]
 
@@ -74,19 +77,23 @@ def contact_sheet(
 
     One row per method, the reals first; `per_method` columns of `side` pixels; with `masks` a second band under each
     row of forgeries with the masks' outlines. Frames that cannot be read are grey. Raises DataError for a split
-    without frames or a file name without a picture's ending.
+    without frames or a file name without a picture's ending, NothingJudged where no frame can be read.
     """
     path = Path(path)
     if path.suffix.lower() not in Pillow.registered_extensions():
         raise DataError(f"contact sheet '{path}': its name must end in .png, .jpg or another picture format")
-    rows = pick(adapter.frames(split), per_method)
+    rows = pick(frames_of(adapter, split), per_method)
     if not rows:
         raise DataError(f"contact sheet: the split '{split}' has no frames")
     bands: list[tuple[str, list[Pillow.Image]]] = []
+    failed: list[FrameError] = []
     for method, frames in rows.items():
-        pairs = [_tile(adapter, frame, side, masks and method != ORIGINAL) for frame in frames]
+        pairs = [_tile(adapter, frame, side, masks and method != ORIGINAL, failed) for frame in frames]
         for band in range(len(pairs[0])):
             bands.append((method if band == 0 else "mask", [pair[band] for pair in pairs]))
+    if len(failed) == sum(map(len, rows.values())):
+        first = failed[0]
+        raise NothingJudged.of("contact sheet", "frames", len(failed), first.frame, first.status, first.reason)
     columns = max(len(tiles) for _, tiles in bands)
     sheet = Pillow.new("RGB", (LABEL + columns * side, len(bands) * side), (24, 24, 24))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)

@@ -7,17 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ..errors import FrameError, first_line
+from ..errors import FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from .base import Sampler
+from .limits import MAX_PIXELS, VIDEO_BYTES, check_size
 
 if TYPE_CHECKING:
     from ..records import Image
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
+FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,flv,asf,ogg,gif,apng,yuv4mpegpipe"
+"""FFmpeg's names of the containers that are read: those that hold all of a video themselves."""
 MISSED = 50
 """One frame in so many, and one at least, may be less than a container's length promises: it is rounded."""
 
@@ -62,10 +65,11 @@ def read_video(path: Path, sampler: Sampler) -> Video:
 
     Only picked frames are kept. Where fewer (or more) frames can be decoded than the file has pieces, it is decoded
     again with the number that there are. What follows a damaged piece is left out up to the next whole picture. Raises
-    FrameError for a file that is not a video, has no pictures (sound alone), or none that can be decoded.
+    FrameError for a file that is not a video, has no pictures (sound alone), or none that can be decoded, for pictures
+    over the limits of `limits` and picked frames over `VIDEO_BYTES`, and MachineError for what is the machine's fault.
     """
-    import av
-
+    if not path.is_file():  # asked first: opening a pipe would wait for ever
+        raise FrameError(str(path), "is a folder" if path.is_dir() else "is no regular file, or not there")
     try:
         n, promised = _length(path)
         while True:
@@ -74,11 +78,22 @@ def read_video(path: Path, sampler: Sampler) -> Video:
             if readable == n:
                 break
             n = readable
-    except (av.error.FFmpegError, OSError) as error:
+    except M2F2BenchError:
+        raise
+    except Exception as error:  # FFmpegError and OSError, and whatever PyAV makes of odd headers
+        refuse_machine_fault(error, f"'{path}'")
         raise FrameError(str(path), f"not a readable video: {first_line(error)}") from None
     if not images:
         raise FrameError(str(path), "a video without frames that can be decoded: it is empty, cut short or damaged")
     return Video(images, numbers, readable, promised, damaged)
+
+
+def _open(path: Path) -> Any:
+    """Open a video file, by its content. A list of other files, or of addresses, is none, whatever it is called."""
+    import av
+
+    # Without the scheme a name such as `http:x.mp4` would be an address.
+    return av.open(f"file:{path}", options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
 
 
 def _pictures(container: Any, path: Path) -> Any:
@@ -95,9 +110,8 @@ def _pictures(container: Any, path: Path) -> Any:
 
 def _length(path: Path) -> tuple[int, int | None]:
     """The number of packets of pictures, which are frames in most files, and of frames that the container promises."""
-    import av
 
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         stream = _pictures(container, path)
         shown = hidden = 0
         for packet in _packets(container, stream):
@@ -128,7 +142,10 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
+        except StopIteration:
+            return
+        except av.error.FFmpegError as error:
+            refuse_machine_fault(error, "a video")
             return
         if packet.size:
             yield packet
@@ -136,20 +153,42 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
     """The wanted frames, how many there are, and how many packets are damaged."""
-    import av
 
     images: list[Image] = []
-    readable = damaged = 0
-    with av.open(str(path)) as container:
+    readable = damaged = held = 0
+    with _open(path) as container:
         stream = _pictures(container, path)
+        _set_up(stream.codec_context, path)
         for frame in _frames(container, stream):
             if frame is None:
                 damaged += 1
                 continue
             if readable in wanted:
+                check_size(frame.height, frame.width, str(path))
+                held += 3 * frame.height * frame.width
+                if held > VIDEO_BYTES:
+                    _refuse_frames(path, frame, len(wanted))
                 images.append(_upright(frame))
             readable += 1
     return images, readable, damaged
+
+
+def _set_up(context: Any, path: Path) -> None:
+    """Tell a decoder to refuse damaged pieces and not to conceal them, and what is over the limits."""
+    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+    if context.name == "h264":
+        context.thread_count = 1  # with several its damaged pieces are not told
+    if context.width and context.height:
+        check_size(context.height, context.width, str(path))
+
+
+def _refuse_frames(path: Path, frame: Any, wanted: int) -> NoReturn:
+    fit = VIDEO_BYTES // (3 * frame.height * frame.width)
+    raise FrameError(
+        str(path),
+        f"{wanted} frames of {frame.width}x{frame.height} pixels take more memory than the limit of "
+        f"{VIDEO_BYTES // 2**20:,} MiB: take {fit} at most (--frames)",
+    )
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
@@ -163,7 +202,8 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         try:
             decoded = packet.decode()
             whole = True
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            refuse_machine_fault(error, "a video")
             whole = False
             yield None
             continue

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from ..adapters.base import Adapter
+from ..adapters.limits import DECODING
+from ..adapters.listing import stamp_of
+from ..adapters.read_ahead import ReadAhead, load_frame, thread_count
 from ..cards import DatasetCard
-from ..errors import DataError, FrameError, M2F2BenchError, first_line
 from ..fingerprint import DECODERS
 from ..identity import code_digest
 from ..memo import Memo, cache_folder, file_stamp
@@ -29,6 +28,8 @@ from .pixels import PixelFacts, look
 
 VERSION = 1
 """Raised whenever the same frame would give other facts."""
+LOOK = 10
+"""Bytes that `look` takes for each byte of a picture."""
 T = TypeVar("T", PixelFacts, FileFacts)
 
 
@@ -84,28 +85,14 @@ def gather(adapter: Adapter, frames: Sequence[Frame], memo: Memo | None, workers
     something that is no image, and any other M2F2BenchError that the adapter raises.
     """
     reader = _Reader(adapter, memo, own_files(frames))
-    threads = workers or min(4, os.cpu_count() or 1)
+    threads = thread_count(workers)
+    ahead = ReadAhead(reader.facts, frames, count=8 * threads, size=lambda facts: 0, threads=threads)
     found: list[Facts] = []
     with progress_bar("reading frames", len(frames)) as advance:
-        for facts in _in_threads(reader, frames, threads):
+        for facts in ahead.each():
             found.append(facts)
             advance(1)
     return found
-
-
-def _in_threads(reader: _Reader, frames: Sequence[Frame], threads: int) -> Iterator[Facts]:
-    with ThreadPoolExecutor(threads, thread_name_prefix="audit") as pool:
-        pending: deque[Future[Facts]] = deque()
-        try:
-            for frame in frames:
-                pending.append(pool.submit(reader.facts, frame))
-                if len(pending) >= 8 * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 class _Reader:
@@ -119,29 +106,18 @@ class _Reader:
 
     def facts(self, frame: Frame) -> Facts:
         """All that is wanted of a frame."""
-        try:
-            return Facts(frame, self._pixels(frame), self._file(frame.locator.path))
-        except FrameError as error:
-            return Facts(frame, None, self._file(frame.locator.path), error.status, error.reason)
-        except M2F2BenchError:
-            raise
-        except Exception as error:  # an adapter of somebody's own: one bad frame does not end the audit
-            return Facts(frame, None, self._file(frame.locator.path), "unreadable", first_line(error))
-
-    def _pixels(self, frame: Frame) -> PixelFacts:
         key = f"pixels {frame.split} {frame.id}"
-        stamp = self.adapter.stamp(frame)
+        stamp = stamp_of(self.adapter, frame)
         known = self._known(PixelFacts, key, stamp)
         if known is not None:
-            return known
-        image = self.adapter.read(frame)
-        if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != "uint8":
-            kind = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-            raise DataError(f"the dataset gave {kind} for frame '{frame.id}': an image is RGB, uint8, [H, W, 3]")
-        facts = look(image, self.adapter.digest(frame, image))
-        # Asked for again: a dataset that is drawn by code has its file only once a frame has been read.
-        self._keep(key, stamp or self.adapter.stamp(frame), facts)
-        return facts
+            return Facts(frame, known, self._file(frame.locator.path))
+        loaded = load_frame(self.adapter, frame)
+        if loaded.image is None:
+            return Facts(frame, None, self._file(frame.locator.path), loaded.status, loaded.reason)
+        with DECODING.taking(LOOK * loaded.image.nbytes):
+            pixels = look(loaded.image, loaded.digest)
+        self._keep(key, loaded.stamp, pixels)
+        return Facts(frame, pixels, self._file(frame.locator.path))
 
     def _file(self, path: str) -> FileFacts | None:
         """The facts of a file of its own, read once however many frames it holds; None where there are none."""

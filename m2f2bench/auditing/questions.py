@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..adapters.base import Adapter
-from ..errors import M2F2BenchError
+from ..adapters.listing import frames_of, questions_of
+from ..errors import M2F2BenchError, MachineError
 from ..groups import connected
 from ..records import FAKE, REAL, Frame
 from ..scoring.diversity import folded
@@ -192,13 +193,15 @@ def of_dataset(
         frames: dict[str, Frame] = {}
         for kind in kinds:
             try:
-                questions = adapter.questions(split, kind)
+                questions = questions_of(adapter, split, kind)
+            except MachineError:
+                raise
             except M2F2BenchError as error:
                 asked.refused[split, kind] = str(error)
                 continue
             if not questions:
                 continue
-            frames = frames or {frame.id: frame for frame in adapter.frames(split)}
+            frames = frames or {frame.id: frame for frame in frames_of(adapter, split)}
             group = _people([frames[question.frame] for question in questions])
             asked.found[split, kind] = question_leaks(
                 [question.text for question in questions],

@@ -6,6 +6,7 @@ import abc
 import hashlib
 import inspect
 import logging
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..arithmetic import exact_fp32
 from ..cards import DetectorCard
 from ..errors import DetectorError, first_line
+from ..guests import guest
 from ..identity import UNKNOWN, identify
 from ..sources import Unidentified
 from ..training.job import FitReport, TrainingJob
+from .scores import listed
+from .weight_files import recognise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,24 +84,28 @@ class PlainDetector(Detector):
         self.plain = plain
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Pass the images on and take the scores as floats."""
+        """Pass copies of the images on, and take the scores as floats. Raises DetectorError for what is none."""
         import numpy as np
 
-        scores = self.plain.predict(list(batch))
-        if hasattr(scores, "detach"):
-            scores = scores.detach().cpu()
-        return np.asarray(scores, dtype=np.float64)
+        # Copies: what it does to its pictures shall not reach those who see them after it.
+        scores = self.plain.predict([image.copy() if hasattr(image, "copy") else image for image in batch])
+        found = listed(scores, len(batch))
+        if isinstance(found, str):
+            card: DetectorCard | None = getattr(self, "card", None)
+            raise DetectorError(f"detector '{card.name if card else type(self.plain).__qualname__}' gave {found}")
+        return np.array([math.nan if value is None else float(value) for value in found], dtype=np.float64)
 
     def fingerprint(self) -> str:
         """A hash of the wrapped object's code and state; what its own `fingerprint()` returns stands for the state."""
-        own = getattr(self.plain, "fingerprint", None)
-        state = vars(self.plain) if hasattr(self.plain, "__dict__") else self.plain
-        if callable(own):
-            try:
-                state = str(own())
-            except Exception as error:
-                name = type(self.plain).__qualname__
-                raise DetectorError(f"{name}.fingerprint() failed: {first_line(error)}") from error
+        name = type(self.plain).__qualname__
+        try:
+            with guest(f"{name}.fingerprint()"):
+                own = getattr(self.plain, "fingerprint", None)
+                state = vars(self.plain) if hasattr(self.plain, "__dict__") else self.plain
+                if callable(own):
+                    state = str(own())
+        except Exception as error:
+            raise DetectorError(f"{name}.fingerprint() failed: {first_line(error)}") from error
         return object_fingerprint(type(self.plain), state, getattr(self, "card", None))
 
 
@@ -162,8 +170,9 @@ def trained_weights(card: DetectorCard) -> Path:
             f"detector '{card.name}' is not trained: run `m2f2bench train {card.name} --dataset S --out DIR` "
             "and give DIR as the detector"
         )
-    if not path.is_file():
+    if not path.exists():
         raise DetectorError(f"detector '{card.name}': weights '{path}' are not there; mend `weights` on its card")
+    recognise(path)
     return path
 
 
@@ -199,7 +208,10 @@ def text_fingerprint(*texts: str) -> str:
 
 def file_fingerprint(path: Path, *more: str) -> str:
     """16 hex digits over a file's bytes and `more`."""
-    digest = hashlib.sha256(path.read_bytes())
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while part := stream.read(1 << 22):
+            digest.update(part)
     for text in more:
         digest.update(text.encode())
     return digest.hexdigest()[:16]

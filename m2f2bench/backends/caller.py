@@ -7,8 +7,9 @@ import threading
 import time
 from typing import Any
 
-from ..errors import DetectorError, first_line
-from .endpoint import LONGEST_WAIT, Completion, Pace, backoff, read_completion, retry_after
+from ..errors import DetectorError, Unanswered, first_line
+from .endpoint import LONGEST_WAIT, Completion, Pace, backoff, read_completion, read_error, retry_after
+from .exchange import Ended, Exchange, TooLarge, Unreadable
 
 IN_A_ROW = 20
 """Requests that fail one after the other before a run is stopped."""
@@ -19,6 +20,9 @@ WITHHELD = ("content_filter", "content_policy_violation", "moderation_blocked")
 KEY_VARIABLE = "OPENAI_API_KEY"
 MESSAGE = 200
 """Characters of a server's message that are passed on."""
+STOPPED = "not asked: the run was stopped"
+UNREACHED = ("ConnectError", "ConnectTimeout", "ProxyError")
+"""Names of httpx's errors for a connection that never stood."""
 
 
 class Failed(Exception):
@@ -36,8 +40,9 @@ class Stopped(Failed):
 class Caller:
     """Sends requests, waits and tries again, and tells one question's failure from the endpoint's.
 
-    Retried are time-outs, broken connections, statuses 408, 409, 425, 429 and from 500 on, and bodies that are no chat
-    completion. Thread-safe. The key is in no message: wherever a server repeats it, `[key]` stands.
+    Retried are time-outs, failed and broken connections, statuses 408, 409, 425, 429 and from 500 on, and bodies that
+    are no chat completion. No connection after all tries is nobody's question: it ends the run. Thread-safe. The key is
+    in no message: wherever a server repeats it, `[key]` stands.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Caller:
         key: str | None,
         key_variable: str | None,
         timeout_s: float,
+        max_bytes: int,
         retries: int,
         backoff_s: float,
         per_minute: float | None,
@@ -55,15 +61,13 @@ class Caller:
         DetectorError where `openai` is not installed or takes no such `base_url`."""
         self._library = _library()
         self.name, self._key, self._key_variable = name, key, key_variable
-        self.timeout_s, self.retries, self.backoff_s = timeout_s, retries, backoff_s
+        self.retries, self.backoff_s = retries, backoff_s
         try:
             # The client wants some key even where the server wants none.
-            self._client = self._library.OpenAI(
-                api_key=key or "none", base_url=base_url, timeout=timeout_s, max_retries=0
-            )
+            self._exchange = Exchange(self._library, base_url, key or "none", timeout_s, max_bytes)
         except Exception as error:
             raise DetectorError(self.clean(f"detector '{name}': base_url '{base_url}': {first_line(error)}")) from None
-        self.url = str(self._client.base_url)
+        self.url = self._exchange.url
         self.pace = Pace(per_minute)
         self.stop = threading.Event()
         self._lock = threading.Lock()
@@ -99,45 +103,46 @@ class Caller:
 
     def _patiently(self, request: dict[str, Any], key: str) -> tuple[Completion, float]:
         reason = ""
+        connected = True
         for attempt in range(self.retries + 1):
             self._wait(self.pace.reserve())
             asked: float | None = None
             started = time.perf_counter()
             try:
-                completion = self._send(request)
-                return completion, time.perf_counter() - started
+                body = self._exchange.post(request, self.stop)
+                self._reached = connected = True
+                return read_completion(self._masked(body)), time.perf_counter() - started
             except self._library.APIStatusError as error:
-                self._reached = True
+                self._reached = connected = True
                 reason = self._status(error)
                 asked = retry_after(error.response.headers, time.time())
-            except self._library.APITimeoutError:
-                reason = f"no answer within {self.timeout_s:g} s"
             except self._library.APIConnectionError as error:
-                reason = self._unconnected(error)
-            except ValueError as error:
-                self._reached = True
-                reason = self.clean(str(error))
+                connected = not _unreached(error)
+                self._reached = self._reached or connected
+                reason = self._broken(error, connected)
+            except TooLarge as error:
+                raise Failed(self.clean(str(error))) from None
+            except (Unreadable, ValueError) as error:
+                connected, reason = True, self.clean(str(error))
+            except Ended:
+                raise Stopped(STOPPED) from None
             if asked is not None and asked > LONGEST_WAIT:
                 raise Failed(f"{reason}; the server asks to wait {asked:.0f} s")
             if attempt < self.retries:
                 self._wait(backoff(key, attempt, self.backoff_s) if asked is None else asked)
         tries = f" ({self.retries + 1} times)" if self.retries else ""
+        if not connected:
+            raise Unanswered(f"detector '{self.name}': {reason}{tries}")
         raise Failed(f"{reason}{tries}")
-
-    def _send(self, request: dict[str, Any]) -> Completion:
-        """One request. The body is read here: the client passes on what is no JSON, or raises what it happens to."""
-        response = self._client.chat.completions.with_raw_response.create(**request)
-        return read_completion(self._masked(response.http_response.text))
 
     def _status(self, error: Any) -> str:
         """Why a status may pass. Raises Withheld, Failed or DetectorError for one that does not."""
         status, code = error.status_code, str(error.code or "")
-        reason = f"status {status}: {self._told(error)}"
+        place = self.clean(error.response.headers.get("location", ""))[:MESSAGE] if 300 <= status < 400 else ""
+        told = f"it redirects to '{place}', which is not followed" if place else self._told(error)
+        reason = f"status {status}: {told}"
         if code == "insufficient_quota":
-            raise DetectorError(
-                f"detector '{self.name}': {self.url} has no credit left for this key ({reason}); what was answered is "
-                f"kept, and the same command goes on from there"
-            )
+            raise Unanswered(f"detector '{self.name}': {self.url} has no credit left for this key ({reason})")
         if code in WITHHELD:
             raise Withheld(f"held back by the server: {reason}")
         if status >= 500 or status in PASSING:
@@ -147,6 +152,8 @@ class Caller:
         raise DetectorError(f"detector '{self.name}': {self.url} refuses: {reason}; {self._mend(status)}")
 
     def _mend(self, status: int) -> str:
+        if 300 <= status < 400:
+            return "if that address is meant, make it the `base_url` on its card"
         if status in (401, 403):
             if self._key_variable is None:
                 return "set `api_key_env` on the card to the name of the environment variable that holds a key"
@@ -155,10 +162,11 @@ class Caller:
             return "mend `model` or `base_url` (most end in /v1) on its card"
         return "mend the options on its card"
 
-    def _unconnected(self, error: Any) -> str:
-        """Why there was no connection. Raises DetectorError where there has never been one."""
+    def _broken(self, error: Any, connected: bool) -> str:
+        """Why a connection failed. Raises DetectorError where there has never been one."""
         cause = error.__cause__ or error
-        reason = self.clean(f"no connection to {self.url} ({first_line(cause)})")
+        what = f"the connection to {self.url} broke" if connected else f"no connection to {self.url}"
+        reason = self.clean(f"{what} ({first_line(cause)})")
         if not self._reached:
             raise DetectorError(
                 f"detector '{self.name}': {reason}: start the server, or mend `base_url` on its card"
@@ -167,9 +175,7 @@ class Caller:
 
     def _told(self, error: Any) -> str:
         """What the server says of an error, in one line."""
-        body = error.body
-        told = body.get("message") or body.get("error") or body if isinstance(body, dict) else body
-        return self.clean(str(told or error.response.text or error.response.reason_phrase))[:MESSAGE]
+        return self.clean(read_error(error.response.text) or error.response.reason_phrase)[:MESSAGE]
 
     def _count(self, reason: str) -> None:
         """Count a failure. Raises DetectorError at the last of IN_A_ROW."""
@@ -179,14 +185,19 @@ class Caller:
                 return
             self._failures = 0  # whoever catches this and goes on gets as many again
         self.stop.set()
-        raise DetectorError(
+        raise Unanswered(
             f"detector '{self.name}': {IN_A_ROW} questions in a row without an answer from {self.url}, the last with "
-            f"{reason}; what was answered is kept, and the same command goes on from there"
+            f"{reason}"
         )
 
     def _wait(self, seconds: float) -> None:
         if self.stop.wait(seconds) if seconds > 0.0 else self.stop.is_set():
-            raise Stopped("not asked: the run was stopped")
+            raise Stopped(STOPPED)
+
+
+def _unreached(error: Any) -> bool:
+    """Whether a connection never stood: the machine's, the net's or the whole endpoint's matter."""
+    return any(cls.__name__ in UNREACHED for cls in type(error.__cause__).__mro__)
 
 
 def _library() -> Any:

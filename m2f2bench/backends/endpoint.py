@@ -10,12 +10,13 @@ import io
 import json
 import math
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 300.0
 """Seconds that a server may ask to be waited for; one that asks for more has failed."""
 LONGEST_BACKOFF = 60.0
+DEPTH = 50
+"""How deep an answer's JSON may be nested."""
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+"""JSON's strings: brackets in them do not count."""
+OPENING, CLOSING = list(b"[{"), list(b"]}")
+MOST = 10_000
+"""Parts of a text, and likeliest first tokens, that are read."""
 
 
 class PictureSettings(Settings):
@@ -115,8 +123,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
+    prompt_tokens: int | None = Field(default=None, ge=0, lt=2**63)
+    completion_tokens: int | None = Field(default=None, ge=0, lt=2**63)
 
 
 class _Likely(BaseModel):
@@ -125,15 +133,21 @@ class _Likely(BaseModel):
 
 
 class _Token(BaseModel):
-    top_logprobs: list[_Likely] = []
+    top_logprobs: list[_Likely] = Field(default=[], max_length=MOST)
 
 
 class _Logprobs(BaseModel):
-    content: list[_Token] | None = None
+    content: list[Any] | None = None
+    """Only the first token is read."""
+
+
+class _Part(BaseModel):
+    type: str
+    text: Any = None
 
 
 class _Message(BaseModel):
-    content: str | list[dict[str, Any]] | None = None
+    content: str | Annotated[list[_Part], Field(max_length=MOST)] | None = None
     refusal: str | None = None
 
 
@@ -144,7 +158,8 @@ class _Choice(BaseModel):
 
 
 class _Body(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
+    choices: list[Any] = Field(min_length=1)
+    """Only the first is read."""
     usage: _Usage | None = None
     model: str | None = None
 
@@ -169,24 +184,24 @@ class Completion:
 def read_completion(body: str) -> Completion:
     """A response's text. Raises ValueError, in one line, for what is no chat completion."""
     try:
-        data = _Body.model_validate(json.loads(body))
+        data = _Body.model_validate(_json(body))
+        choice = _Choice.model_validate(data.choices[0])
+        tokens = choice.logprobs.content if choice.logprobs else None
+        likely = _Token.model_validate(tokens[0]).top_logprobs if tokens else []
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise ValueError(f"no chat completion: {where or 'body'}: {problem['msg']}") from None
-    except ValueError:  # a page of a proxy, or half of an answer
-        raise ValueError(f"no JSON but {body.strip()[:60]!r}") from None
-    choice, usage = data.choices[0], data.usage or _Usage()
-    content = choice.message.content
+    content, usage = choice.message.content, data.usage or _Usage()
     if isinstance(content, list):
-        content = "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
-    tokens = choice.logprobs.content if choice.logprobs else None
-    first: dict[str, float] | None = None
-    if tokens and tokens[0].top_logprobs:
-        first = {}
-        for one in tokens[0].top_logprobs:
-            if math.isfinite(one.logprob):
-                first[one.token] = max(one.logprob, first.get(one.token, -math.inf))
+        texts = [part.text for part in content if part.type == "text"]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("no chat completion: choices.0.message.content: a part of type 'text' without a text")
+        content = "".join(texts)
+    first: dict[str, float] | None = {} if likely else None
+    for one in likely:
+        if first is not None and math.isfinite(one.logprob):
+            first[one.token] = max(one.logprob, first.get(one.token, -math.inf))
     return Completion(
         (content or "").strip(),
         choice.finish_reason or "",
@@ -196,6 +211,32 @@ def read_completion(body: str) -> Completion:
         data.model or "",
         first,
     )
+
+
+def read_error(body: str) -> str:
+    """What an error's body says: its message, where it has one, else all of it."""
+    try:
+        found = _json(body)
+    except ValueError:
+        return body
+    for key in ("error", "message"):
+        found = found.get(key) or found if isinstance(found, dict) else found
+    return str(found) if found else ""
+
+
+def _json(body: str) -> Any:
+    """The value of a JSON text that is nested at most DEPTH deep. Raises ValueError in one line."""
+    import numpy as np
+
+    letters = np.frombuffer(STRINGS.sub("", body).encode("utf-8", "replace"), dtype=np.uint8)
+    steps = np.isin(letters, OPENING).astype(np.int32) - np.isin(letters, CLOSING)
+    deepest = int(steps.cumsum().max(initial=0))
+    if deepest > DEPTH:
+        raise ValueError(f"the answer's JSON is nested {deepest} deep: {DEPTH} at most")
+    try:
+        return json.loads(body)
+    except ValueError:  # a page of a proxy, or half of an answer
+        raise ValueError(f"no JSON but {body.strip()[:60]!r}") from None
 
 
 def two_way(first: Mapping[str, float], real: Sequence[str], fake: Sequence[str]) -> float:

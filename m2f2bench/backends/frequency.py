@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..adapters.read_ahead import read_pixels
 from ..cards import DetectorCard, validate
 from ..errors import DetectorError, FrameError, first_line
 from ..files import replacing
@@ -80,7 +81,7 @@ class FrequencyDetector(Trainable):
         columns = feature_slice(options.features)
 
         def compute(frame: Frame) -> Floats:
-            image = job.read(frame)
+            image = read_pixels(job.read, frame)
             if min(image.shape[:2]) < MIN_SIDE:
                 raise FrameError(frame.id, f"image under {MIN_SIDE} pixels a side")
             return features(image)[columns]
@@ -125,7 +126,12 @@ def read_model(path: Path, options: FrequencyOptions) -> LinearModel:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in ("mean", "scale", "coef", "intercept")}
-    except (OSError, SafetensorError) as error:
+        shapes = [arrays[name].shape for name in ("mean", "scale", "coef")]
+        if shapes != [(shapes[0][0],)] * 3 or arrays["intercept"].shape != (1,):
+            raise ValueError(f"numbers of the shapes {shapes}")
+        if not all(array.dtype == np.float64 and np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("values that are no numbers in float64")
+    except (OSError, ValueError, TypeError, IndexError, SafetensorError) as error:
         raise DetectorError(
             f"weights '{path}' are none of the frequency backend's: {first_line(error)}; train it anew"
         ) from None

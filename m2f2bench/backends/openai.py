@@ -21,7 +21,7 @@ from ..memo import Memo, cache_folder
 from ..records import Reply
 from ..settings import SLOT, Probability, QuestionTemplate, Settings
 from .base import Detector, Explainer, text_fingerprint
-from .caller import KEY_VARIABLE, Caller, Failed
+from .caller import KEY_VARIABLE, MESSAGE, Caller, Failed
 from .endpoint import Completion, PictureSettings, data_url, image_part, two_way
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ class OpenAIOptions(Settings):
     judge: bool = False
     """P(fake) from the log-probabilities of the first token of the answer to `judge_question`."""
     judge_question: str = "Is this image real or fake? Answer with one word: real or fake."
-    timeout_s: float = Field(default=60.0, gt=0.0)
+    timeout_s: float = Field(default=60.0, gt=0.0, le=86_400.0)
+    """Seconds for one try, all of it: from looking up the address to the last byte of the answer."""
+    max_answer_bytes: int = Field(default=4_000_000, ge=1_000, le=1_000_000_000)
+    """Bytes of an answer's body, as sent and unpacked; a longer one is not read on, and the question has no answer."""
     retries: int = Field(default=5, ge=0, le=20)
     backoff_s: float = Field(default=1.0, ge=0.0, le=60.0)
     """Seconds before the first retry; twice as many before each further one, up to a minute, give or take a half."""
@@ -86,8 +89,8 @@ class OpenAIOptions(Settings):
 
     def deciding(self) -> dict[str, Any]:
         """What of the options decides an answer or a score."""
-        how = {"api_key_env", "timeout_s", "retries", "backoff_s", "requests_per_minute", "concurrency", "cache"}
-        return self.model_dump(mode="json", exclude={*how, "price_in", "price_out"})
+        how = {"api_key_env", "timeout_s", "max_answer_bytes", "retries", "backoff_s", "requests_per_minute"}
+        return self.model_dump(mode="json", exclude={*how, "concurrency", "cache", "price_in", "price_out"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class OpenAIEndpoint(Detector, Explainer):
             _key(variable, name),
             variable,
             options.timeout_s,
+            options.max_answer_bytes,
             options.retries,
             options.backoff_s,
             options.requests_per_minute,
@@ -247,10 +251,11 @@ class OpenAIEndpoint(Detector, Explainer):
             return _Answered(None, failure=str(error))
         if self._memo is not None and worth(completion):
             self._memo.put(key, "", {"completion": asdict(completion), "seconds": round(seconds, 4)})
-        if completion.model not in ("", self._served_by):
+        model = self.caller.clean(completion.model)[:MESSAGE]
+        if model not in ("", self._served_by):
             if self._served_by:
-                log.warning("%s: answered by '%s', before by '%s'", self.name, completion.model, self._served_by)
-            self._served_by = completion.model
+                log.warning("%s: answered by '%s', before by '%s'", self.name, model, self._served_by)
+            self._served_by = model
         return _Answered(completion, seconds)
 
     def _trouble(self, completion: Completion) -> str:
@@ -302,6 +307,8 @@ def _key(variable: str | None, name: str) -> str | None:
             f"detector '{name}' needs a key: set the environment variable {variable}, or name another as `api_key_env` "
             f"(a local server is named as `base_url` and needs none)"
         )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise DetectorError(f"detector '{name}': {variable} holds no key: blanks, line breaks or letters beyond ASCII")
     return key
 
 

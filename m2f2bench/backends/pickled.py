@@ -3,7 +3,8 @@
 A checkpoint is a pickle, and a pickle is a program that may call anything. Here the one thing that it can have built
 is a place of a tensor in the file; whatever else it names becomes an inert stub. Both of torch's formats are read: the
 zip archive (since 1.6) and the older row of pickles. Not by `torch.load` with an unpickler of ours, since that also
-hands some archives to TorchScript, unpacks tar files, and reads optimiser states that nobody asked for.
+hands some archives to TorchScript, unpacks tar files, and reads optimiser states that nobody asked for. Nor by pickle's
+unpickler in C, which sets aside as much memory as five bytes of a file ask for, and hashes whatever is a key.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 
@@ -37,10 +38,19 @@ DTYPES = {
 }
 
 
+LARGEST_PICKLE = 8 << 20
+"""Bytes of a checkpoint's pickle that are read: names, shapes and places; a network of 10,000 tensors has 2 MB."""
+LARGEST_DIRECTORY = 16 << 20
+"""Bytes of a zip archive's directory: that of 100,000 tensors."""
+FLAT = (str, bytes, int, float, bool, type(None))
+
+
 class Stub:
     """What stands for everything else that a checkpoint names: as class, function or object it does nothing."""
 
     __slots__ = ()
+    named: ClassVar[str] = "nothing known"
+    """What the file calls it."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Stub:
         """Made from anything."""
@@ -77,7 +87,18 @@ class _Fixed:
 
 
 class _Dict(dict[Any, Any]):
-    """Read in an OrderedDict's place; the attributes that a state dict carries are not."""
+    """Read in the place of any dict; the attributes that a state dict carries are not, nor items whose keys nest: a
+    hash of what nests a million deep ends the process."""
+
+    def __init__(self, items: object = ()) -> None:
+        super().__init__()
+        for key, value in items if isinstance(items, (list, tuple)) else ():
+            self[key] = value
+
+    def __setitem__(self, key: object, value: object) -> None:
+        parts = key if type(key) is tuple else (key,)
+        if all(type(part) in FLAT or isinstance(part, Stub) for part in parts):
+            super().__setitem__(key, value)
 
     def __setstate__(self, state: object = None) -> None:
         pass
@@ -111,11 +132,18 @@ class StoredTensor(_Fixed):
 
     def read(self) -> torch.Tensor:
         """The tensor, on the CPU. Raises DetectorError where the file does not hold all of it."""
-        values = self.storage.file.values(self.storage)
+        values = self.storage.file.values(self.storage, self.offset, self.span)
         try:
-            return values.as_strided(self.shape, self.stride, self.offset)
-        except RuntimeError as error:
+            return values.as_strided(self.shape, self.stride, 0)
+        except (RuntimeError, OverflowError) as error:
             raise _unreadable(self.storage.file.path, error) from None
+
+    @property
+    def span(self) -> int:
+        """How many values of the storage it lies over."""
+        if 0 in self.shape:
+            return 0
+        return 1 + sum((length - 1) * step for length, step in zip(self.shape, self.stride, strict=True))
 
 
 @dataclass(frozen=True)
@@ -133,9 +161,12 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
     if not isinstance(storage, _Storage):
         return Stub()
     numbers = (offset, *shape, *stride)
-    if len(shape) != len(stride) or not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError(f"a tensor of shape {shape}, strides {stride} and offset {offset}")
-    return StoredTensor(storage, offset, tuple(shape), tuple(stride))
+    if len(shape) != len(stride) or not all(type(number) is int and 0 <= number < 1 << 48 for number in numbers):
+        raise ValueError("a tensor whose shape, strides or offset are none")
+    found = StoredTensor(storage, offset, tuple(shape), tuple(stride))
+    if offset + found.span > storage.count:
+        raise ValueError(f"a tensor of shape {list(shape)} lies out of its storage's {storage.count} values")
+    return found
 
 
 def _parameter(data: Any, *_: Any) -> Any:
@@ -152,12 +183,53 @@ CALLS: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds plain containers and places of tensors, and stubs for all other names."""
+IN_PYTHON: Any = vars(pickle)["_Unpickler"]
+"""The standard library's unpickler that is written in Python."""
 
-    def __init__(self, stream: BinaryIO | io.BytesIO, file: PickledFile) -> None:
+
+class _Unpickler(IN_PYTHON):  # type: ignore[misc]
+    """Builds lists, dicts and places of tensors, and stubs for all other names and for sets."""
+
+    def __init__(self, stream: io.BytesIO, file: PickledFile) -> None:
         super().__init__(stream)
         self.file = file
+
+    def push_dict(self) -> None:
+        """An empty dict."""
+        self.append(_Dict())
+
+    def push_full_dict(self) -> None:
+        """A dict of the items since the last mark."""
+        items = self.pop_mark()
+        self.append(_Dict(list(zip(items[::2], items[1::2], strict=True))))
+
+    def push_set(self) -> None:
+        """An empty set."""
+        self.append(Stub())
+
+    def push_full_set(self) -> None:
+        """A set of the items since the last mark."""
+        self.pop_mark()
+        self.append(Stub())
+
+    def push_bytes(self) -> None:
+        """A bytearray, no longer than the file."""
+        self.append(bytearray(self.read(struct.unpack("<Q", self.read(8))[0])))
+
+    def refuse(self) -> None:
+        """What torch.save never writes: numbers for registered classes, buffers beside the pickle."""
+        raise ValueError("a pickle that torch.save does not write")
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **IN_PYTHON.dispatch,
+        pickle.EMPTY_DICT[0]: push_dict,
+        pickle.DICT[0]: push_full_dict,
+        pickle.EMPTY_SET[0]: push_set,
+        pickle.FROZENSET[0]: push_full_set,
+        pickle.BYTEARRAY8[0]: push_bytes,
+        **dict.fromkeys((*pickle.EXT1, *pickle.EXT2, *pickle.EXT4), refuse),
+        **dict.fromkeys((*pickle.NEXT_BUFFER, *pickle.READONLY_BUFFER), refuse),
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         """What a name in the file stands for. Nothing is imported."""
@@ -166,7 +238,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) in CALLS:
             return CALLS[module, name]
         self.file.stubbed.add(f"{module}.{name}")
-        return Stub
+        return type("Named", (Stub,), {"__slots__": (), "named": f"{module}.{name}"})
 
     def persistent_load(self, identifier: Any) -> Any:
         """A storage: ("storage", kind, key, device, count), and a view of it in files older than torch 0.4."""
@@ -188,61 +260,86 @@ class PickledFile:
     storages: dict[str, _Storage] = field(default_factory=dict)
     _places: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Where a storage's bytes start, and how many there are."""
-    _last: tuple[str, torch.Tensor] | None = None
 
-    def values(self, storage: _Storage) -> torch.Tensor:
-        """All values of a storage, [count]. Raises DetectorError. The last one is kept: tensors may share it."""
-        if self._last is not None and self._last[0] == storage.key:
-            return self._last[1]
+    def values(self, storage: _Storage, first: int, count: int) -> torch.Tensor:
+        """So many values of a storage from `first` on, [count]. Raises DetectorError."""
         start, size = self._places.get(storage.key, (0, -1))
         if size != storage.count * storage.dtype.itemsize:
             raise DetectorError(f"checkpoint '{self.path}' does not hold the values of storage '{storage.key}'")
+        wanted = count * storage.dtype.itemsize
         try:
             with self.path.open("rb") as stream:
-                stream.seek(start)
-                data = bytearray(stream.read(size))
+                end = stream.seek(0, io.SEEK_END)
+                place = stream.seek(start + first * storage.dtype.itemsize)
+                data = bytearray(wanted if place + wanted <= end else 0)
+                if stream.readinto(data) != wanted:
+                    raise DetectorError(f"checkpoint '{self.path}' cannot be read: it is cut off; fetch it anew")
         except OSError as error:
             raise _unreadable(self.path, error) from None
-        if len(data) != size:
-            raise DetectorError(f"checkpoint '{self.path}' cannot be read: it is cut off; fetch it anew")
-        values = torch.frombuffer(data, dtype=storage.dtype) if size else torch.empty(0, dtype=storage.dtype)
-        self._last = (storage.key, values)
-        return values
+        return torch.frombuffer(data, dtype=storage.dtype) if wanted else torch.empty(0, dtype=storage.dtype)
 
     def read_zip(self, stream: BinaryIO) -> None:
         """Read the archive's directory and its pickle; tensors stay where they are."""
+        _check_directory(stream)
         with zipfile.ZipFile(stream) as archive:
             members = {member.filename: member for member in archive.infolist()}
+            packed = next((name for name, one in members.items() if one.compress_type != zipfile.ZIP_STORED), None)
+            if packed is not None:
+                raise ValueError(f"member '{packed}' is compressed, which torch.save never does")
             pickles = [name for name in members if name.split("/")[1:] == ["data.pkl"]]
             if len(pickles) != 1:
                 raise ValueError("a zip file, but not one that torch.save wrote")
             top = pickles[0].split("/")[0]
+            if any(name.startswith(f"{top}/code/") for name in members):
+                raise ValueError("a TorchScript program (torch.jit.save), which is code and not weights alone")
+            if members[pickles[0]].file_size > LARGEST_PICKLE:
+                raise ValueError(f"its pickle has {members[pickles[0]].file_size:,} bytes: {LARGEST_PICKLE:,} at most")
             order = members.get(f"{top}/byteorder")
-            if order is not None and archive.read(order) != b"little":
+            if order is not None and (order.file_size != 6 or archive.read(order) != b"little"):
                 raise ValueError("written on a big-endian machine")
             for name, member in members.items():
-                if member.compress_type != zipfile.ZIP_STORED:
-                    raise ValueError(f"member '{name}' is compressed, which torch.save never does")
                 if name.startswith(f"{top}/data/"):
                     self._places[name.removeprefix(f"{top}/data/")] = _member_place(stream, member)
             self.data = _Unpickler(io.BytesIO(archive.read(pickles[0])), self).load()
 
     def read_legacy(self, stream: BinaryIO) -> None:
         """Read the row of pickles; the storages lie behind them, each with its count before it."""
-        if _Unpickler(stream, self).load() != LEGACY_MAGIC or _Unpickler(stream, self).load() != LEGACY_PROTOCOL:
+        row = io.BytesIO(stream.read(LARGEST_PICKLE))
+
+        def following() -> Any:
+            return _Unpickler(row, self).load()
+
+        if following() != LEGACY_MAGIC or following() != LEGACY_PROTOCOL:
             raise ValueError("not a file that torch.save wrote")
-        _Unpickler(stream, self).load()  # the writer's byte order and sizes
-        self.data = _Unpickler(stream, self).load()
-        for key in _Unpickler(stream, self).load():
-            storage = self.storages.get(key)
+        following()  # the writer's byte order and sizes
+        self.data = following()
+        keys = following()
+        stream.seek(row.tell())
+        for key in keys:
+            storage = self.storages.get(key) if isinstance(key, str) else None
             if storage is None:
-                raise ValueError(f"storage '{key}' is of a kind that is not known here")
+                raise ValueError("it has a storage of a kind that is not known here")
             (count,) = struct.unpack("<q", stream.read(8))
             size = storage.count * storage.dtype.itemsize
             if count != storage.count:
                 raise ValueError(f"storage '{key}' has {count} values instead of {storage.count}")
             self._places[key] = (stream.tell(), size)
             stream.seek(size, io.SEEK_CUR)
+
+
+def _check_directory(stream: BinaryIO) -> None:
+    """Raise ValueError for a zip archive whose directory is larger than LARGEST_DIRECTORY: all of it is read."""
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, end - (1 << 16) - 22))
+    tail = stream.read()
+    place = tail.rfind(b"PK\x05\x06")
+    (size,) = struct.unpack_from("<L", tail, place + 12)
+    if tail[place - 20 : place - 16] == b"PK\x06\x07":  # there is another record, for archives of 4 GB and more
+        stream.seek(struct.unpack_from("<Q", tail, place - 12)[0])
+        record = stream.read(56)
+        size = struct.unpack_from("<Q", record, 40)[0] if record[:4] == b"PK\x06\x06" else size
+    if size > LARGEST_DIRECTORY:
+        raise ValueError(f"its directory has {size:,} bytes: {LARGEST_DIRECTORY:,} at most")
 
 
 def _member_place(stream: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:

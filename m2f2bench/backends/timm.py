@@ -23,7 +23,7 @@ from ..training.processes import together
 from .base import file_fingerprint, trained_weights
 from .network import RESAMPLING, NetworkDetector, Normalise, resize
 from .offline import efficientnet_to_timm, offline_weights
-from .weights import load_strictly, read_weights
+from .weights import load_strictly, load_weights, read_weights
 
 if TYPE_CHECKING:
     from ..records import Floats, Frame
@@ -48,6 +48,9 @@ class TimmOptions(TimmSource):
 
     mode: Literal["finetune", "probe"] = "finetune"
     """`finetune`: all weights are trained; `probe`: a logistic regression on frozen features."""
+    fake_class: Literal[0, 1] | None = None
+    """Of weights with two outputs, which one is fake: P(fake) is its softmax. Of weights with one, 0 says that it is
+    that of real, and turns it round. None: one output, that of fake."""
 
 
 class Probe(nn.Module):
@@ -92,13 +95,11 @@ class TimmDetector(NetworkDetector):
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> TimmDetector:
         """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
-        from ..training.checkpoint import read_tensors
-
         options = _options(card)
         path = trained_weights(card)
         model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
-        tensors, metadata = read_tensors(path)
-        load_strictly(model, tensors, path)
+        outputs = () if options.mode == "probe" else _head(model)
+        metadata = load_weights(model, path, outputs=outputs, fake=options.fake_class)
         # Weights that were trained here say so, and their card means what it meant when it was written.
         settings = card.input if "input" in metadata else own_input(card, options)
         identity = (_identity(options), str(settings))
@@ -124,7 +125,8 @@ class TimmDetector(NetworkDetector):
 
 def _identity(options: TimmOptions) -> str:
     """What of the options decides a trained detector's scores, with the keys in the order of its first fingerprints."""
-    content = options.model_dump(mode="json", exclude={"pretrained"})
+    unset = {"fake_class"} if options.fake_class is None else set()
+    content = options.model_dump(mode="json", exclude={"pretrained", *unset})
     return json.dumps({"model": content.pop("model"), "mode": content.pop("mode"), **content}, separators=(",", ":"))
 
 
@@ -213,7 +215,7 @@ def pretrained_classifier(options: TimmSource, folder: Path) -> nn.Module:
         load_strictly(model, tensors, path, _head(model))
     elif source is not None:
         path = folder / Path(source).expanduser()
-        load_strictly(model, read_weights(path), path, _head(model))
+        load_weights(model, path, _head(model))
     return model
 
 
@@ -282,7 +284,7 @@ def _probe_features(
     kept: list[Frame] = []
     rows: list[Floats] = [np.zeros((0, probe.mean.numel()))]
     for start in range(0, len(frames), size):
-        pairs = [(frame, reader.get(frame)) for frame in frames[start : start + size]]
+        pairs = ((frame, reader.get(frame)) for frame in frames[start : start + size])
         ready = [(frame, resize(image, settings)) for frame, image in pairs if image is not None]
         reader.check(len(frames))
         if not ready:

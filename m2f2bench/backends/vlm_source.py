@@ -16,6 +16,7 @@ from .base import text_fingerprint
 from .keys import give_keys
 from .llm.source import LanguageSource, language_fingerprint
 from .pretrained import DTYPES, check_report, quiet, resolved
+from .weight_files import POINTER, is_pointer
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 COMPUTED = ("position_ids", "rotary_emb.inv_freq")
@@ -59,15 +60,18 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
 
     where, local = f"vision-language model '{source.model}'", _local(source, folder)
     place = source.model if local is None else str(local)
-    revision = {"revision": source.revision} if source.revision else {}
+    # Code that a folder brings with it is not run, and nobody is asked whether it shall be.
+    how: dict[str, Any] = {"trust_remote_code": False}
+    if source.revision:
+        how["revision"] = source.revision
     precision = resolved(source.dtype, device)
     try:
         with quiet():
-            AutoConfig.from_pretrained(place, **revision)  # a hub that is not reached says so at the first small file
-            processor = AutoProcessor.from_pretrained(place, **revision, **source.processor)
+            AutoConfig.from_pretrained(place, **how)  # a hub that is not reached says so at the first small file
+            processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
             _check_processor(processor, source, where)
             model, report = AutoModelForImageTextToText.from_pretrained(
-                place, output_loading_info=True, dtype=DTYPES[precision], **revision
+                place, output_loading_info=True, dtype=DTYPES[precision], **how
             )
     except DetectorError:
         raise
@@ -103,6 +107,9 @@ def _local(source: VisionLanguageSource, folder: Path) -> Path | None:
             raise DetectorError(f"{where}: '{path}' has no {' or '.join(wanted)}: download the whole model into it")
     if not [*path.glob("*.safetensors"), *path.glob("*.bin")]:
         raise DetectorError(f"{where}: '{path}' has no weights (*.safetensors): download the whole model into it")
+    pointer = next((file for file in sorted(path.iterdir()) if is_pointer(file)), None)
+    if pointer is not None:
+        raise DetectorError(f"{where}: '{pointer}' is {POINTER}")
     return path
 
 

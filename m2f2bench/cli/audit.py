@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import CardsOption, DataOption, JsonOption, echo_json, settle
+from .common import CardsOption, DataOption, JsonOption, echo_json, say, settle
 
 if TYPE_CHECKING:
     from ..auditing.report import Audit
@@ -63,9 +63,9 @@ def audit(
     if as_json:
         echo_json(report.to_json())
     else:
-        typer.echo(report.markdown(), nl=False)
+        say(report.markdown(), nl=False)
         if out is not None:
-            typer.echo(f"\nwrote {out}")
+            say(f"\nwrote {out}")
     if strict and report.leaks:
         first = report.leaks[0]
         raise CheckFailed(

@@ -9,53 +9,62 @@ import typer
 
 from ..cards import KINDS, iter_cards, read_card
 from ..errors import CardError, M2F2BenchError, near
-from ..registry import ADAPTERS, BACKENDS
-from .common import CardsOption, DataOption, JsonOption, echo_json, settle
+from ..registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
+from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, say, settle
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
 LISTED = (*KINDS, *REGISTRIES, "controls")
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help=", ".join(LISTED))],
+    kind: Annotated[str | None, typer.Argument(help=f"{', '.join(LISTED)}. Default: all of them.")] = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the detectors, datasets, metrics (protocols), leaderboards, backends, adapters, or controls."""
     settle(cards)
-    if kind not in LISTED:
+    if kind is not None and kind not in LISTED:
         raise CardError(f"cannot list '{kind}'{near(kind, LISTED)}")
-    rows: list[dict[str, Any]] = []
     broken: list[M2F2BenchError] = []
-    if kind == "controls":
-        from ..controls import CONTROLS
-
-        given = {"nothing": "", "label": "; is given the label", "verdict": "; is given a detector's verdict"}
-        rows = [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
-    elif kind in REGISTRIES:
-        registry = REGISTRIES[kind]
-        rows = [{"name": name, "description": registry.origin(name)} for name in registry.names()]
-    else:
-        for path in iter_cards(kind):
-            try:
-                card = read_card(kind, path)
-                rows.append({"name": card.name, "description": " ".join(card.description.split()), "path": str(path)})
-            except CardError as error:
-                broken.append(error)
+    found = {one: _listed(one, broken) for one in (LISTED if kind is None else (kind,))}
     if as_json:
-        echo_json(rows)
+        echo_json(found if kind is None else found[kind])
     else:
-        width = max((len(row["name"]) for row in rows), default=0)
-        for row in rows:
-            typer.echo(f"{row['name']:<{width}}  {row['description']}".rstrip())
+        parts = [_lines(rows) if kind else f"{one}\n{_lines(rows, '  ')}" for one, rows in found.items()]
+        say("\n".join(parts), nl=False)
     for problem in broken[:-1]:
-        print(f"m2f2bench: {problem}", file=sys.stderr)
+        print(f"m2f2bench: {one_line(str(problem))}", file=sys.stderr)
     if broken:
         raise broken[-1]
 
 
+def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
+    """All of a kind with name and description; cards that cannot be read are added to `broken`."""
+    if kind == "controls":
+        from ..controls import CONTROLS
+
+        given = {"nothing": "", "label": "; is given the label", "verdict": "; is given a detector's verdict"}
+        return [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
+    if kind in REGISTRIES:
+        registry = REGISTRIES[kind]
+        return [{"name": name, "description": registry.origin(name)} for name in registry.names()]
+    rows = []
+    for path in iter_cards(kind):
+        try:
+            card = read_card(kind, path)
+            rows.append({"name": card.name, "description": " ".join(card.description.split()), "path": str(path)})
+        except CardError as error:
+            broken.append(error)
+    return rows
+
+
+def _lines(rows: list[dict[str, Any]], indent: str = "") -> str:
+    width = max((len(row["name"]) for row in rows), default=0)
+    return "".join(f"{indent}{row['name']:<{width}}  {row['description']}".rstrip() + "\n" for row in rows)
+
+
 def describe(
-    name: Annotated[str, typer.Argument(help="A card's name or path, a backend or an adapter.")],
+    name: Annotated[str, typer.Argument(help="A card's name or path, a backend, an adapter, or file.py:Class.")],
     frames: Annotated[bool, typer.Option("--frames", help="Also count a dataset's frames.")] = False,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -86,6 +95,8 @@ def describe(
             cls = registry.get(name)
             doc = (cls.__doc__ or "").strip().splitlines()
             found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": doc[0] if doc else ""})
+    if is_file_reference(name):
+        found.append(_described_class(name))
     if not found:
         raise CardError(f"nothing is named '{name}'{near(name, known)}")
     if as_json:
@@ -93,7 +104,24 @@ def describe(
         return
     import yaml
 
-    typer.echo(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    say(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
+
+
+def _described_class(reference: str) -> dict[str, Any]:
+    """What is known of a `file.py:Class`: what it can be given as, the first line of its docstring, its options."""
+    import inspect
+
+    from ..adapters.base import Adapter
+
+    cls = load_from_file(reference, "class")
+    dataset = issubclass(cls, Adapter)
+    doc = (cls.__doc__ or "").strip().splitlines()
+    can = [name for name in ("predict", "heatmap", "explain", "fit") if callable(getattr(cls, name, None))]
+    told: dict[str, Any] = {"kind": "datasets" if dataset else "detectors", "class": reference}
+    told |= {"doc": doc[0] if doc else "", "use": f"{'-s' if dataset else '-d'} {reference}"}
+    if not dataset:
+        told |= {"methods": can, "options": list(inspect.signature(cls).parameters)}
+    return told
 
 
 def _count(name: str) -> dict[str, dict[str, int]]:
@@ -120,7 +148,7 @@ def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOpti
         return
     for finding in findings:
         mark = {True: "ok  ", False: "FAIL", None: "–   "}[finding.ok]
-        typer.echo(f"{mark}  {finding.what:<24} {finding.detail}")
+        say(f"{mark}  {finding.what:<24} {finding.detail}")
     failed = [f for f in findings if f.ok is False]
     if failed:
         from ..errors import CheckFailed

@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ..settings import DEVICES
+from ..texts import UNSEEN, visible
+
 CardsOption = Annotated[
     str | None,
     typer.Option("--cards", metavar="DIR", help="Folder with detectors/, datasets/, metrics/ of your own."),
@@ -17,7 +20,9 @@ DataOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+LONGEST = 2000
+"""Characters of a message."""
+DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]
 
 
 def settle(cards: str | None = None, data: str | None = None) -> None:
@@ -43,5 +48,17 @@ def mapping(pairs: list[str] | None) -> dict[str, str]:
 
 
 def echo_json(data: Any) -> None:
-    """Print as indented JSON."""
-    typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
+    """Print as indented JSON; what a terminal would take for a command stands as one of JSON's own escapes."""
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    typer.echo(UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
+
+
+def say(text: str, nl: bool = True) -> None:
+    """Print for people: what a terminal would take for a command stands as an escape."""
+    typer.echo(visible(text, keep="\n\t"), nl=nl)
+
+
+def one_line(text: str) -> str:
+    """A message as it is printed: one line, without what a terminal would take for a command, cut where it is long."""
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"

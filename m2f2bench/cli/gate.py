@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, settle
+from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
 
 
 def check(
@@ -52,7 +52,7 @@ def check(
     if as_json:
         echo_json([report.to_json() for report in reports])
     else:
-        typer.echo(describe(reports))
+        say(describe(reports))
     failed = [report for report in reports if not report.passed]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(reports)} checks failed, first {failed[0].problems[0]}")
@@ -73,9 +73,9 @@ def validate(
         echo_json([{"file": file, "valid": not problems, "problems": problems} for file, problems in found.items()])
     else:
         for file, problems in found.items():
-            typer.echo(f"{'INVALID' if problems else 'valid  '}  {file}")
+            say(f"{'INVALID' if problems else 'valid  '}  {file}")
             for problem in problems:
-                typer.echo(f"         {problem}")
+                say(f"         {problem}")
     wrong = [(file, problems[0]) for file, problems in found.items() if problems]
     if wrong:
         raise CheckFailed(f"{len(wrong)} of {len(found)} results are not valid, first '{wrong[0][0]}': {wrong[0][1]}")

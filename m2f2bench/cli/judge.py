@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, echo_json, mapping, settle
+from .common import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, echo_json, mapping, say, settle
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: what --out ends in, else md.")
@@ -59,7 +59,7 @@ def run(
     if as_json:
         echo_json([result.to_json() for result in results])
     else:
-        typer.echo(describe_run(board, results, folder, files))
+        say(describe_run(board, results, folder, files))
 
 
 def score(
@@ -136,8 +136,8 @@ def score(
         echo_json(objects[0] if len(objects) == 1 else objects)
         return
     if len(results) > 1:
-        typer.echo(table_markdown(build_table(results)))
-    typer.echo("\n".join(describe_result(result) for result in results), nl=False)
+        say(table_markdown(build_table(results)))
+    say("\n".join(describe_result(result) for result in results), nl=False)
 
 
 def _score_answers(
@@ -157,10 +157,10 @@ def _score_answers(
         echo_json(objects[0] if len(objects) == 1 else objects)
         return
     if len(results) > 1:
-        typer.echo(table_markdown(build_table(results)))
-    typer.echo("\n".join(describe_result(result) for result in results[: len(evidence)]), nl=False)
+        say(table_markdown(build_table(results)))
+    say("\n".join(describe_result(result) for result in results[: len(evidence)]), nl=False)
     if out is not None:
-        typer.echo(f"\nwritten to {out}: a folder for each")
+        say(f"\nwritten to {out}: a folder for each")
 
 
 def compare(
@@ -209,7 +209,7 @@ def compare(
         objects = [comparison.to_json() for comparison in found]
         echo_json(objects[0] if len(runs) > 1 else objects)
         return
-    typer.echo("\n".join(describe_comparison(one, metric or (), methods) for one in found), nl=False)
+    say("\n".join(describe_comparison(one, metric or (), methods) for one in found), nl=False)
 
 
 def leaderboard(
@@ -232,7 +232,7 @@ def leaderboard(
     format = format or (out.suffix[1:] if out is not None and out.suffix else "md")
     text = render(gather(places or [], published), format)
     if out is None:
-        typer.echo(text, nl=False)
+        say(text, nl=False)
     else:
         write_text(out, text)
-        typer.echo(f"wrote {out}")
+        say(f"wrote {out}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, settle
+from ..texts import visible
+from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
 
 if TYPE_CHECKING:
     from ..localization import Localization
@@ -57,10 +58,10 @@ def train(
     record = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))
     auc, stage = record["val_auc"], record["stage"]
     what = f"trained {record['detector']} on {record['dataset']}" + ("" if stage == "detector" else f", stage {stage}")
-    typer.echo(what + ("" if auc is None else f": validation AUC {auc:.4f}"))
+    say(what + ("" if auc is None else f": validation AUC {auc:.4f}"))
     for note in record["notes"]:
-        typer.echo(f"note: {note}")
-    typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
+        say(f"note: {note}")
+    say(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
 
 
 def merge(
@@ -76,8 +77,8 @@ def merge(
 
     card = fold(detector, out, dtype)
     moved = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["largest_change_of_a_logit"]
-    typer.echo(f"merged; the LLM's logits moved by {moved:.1e} at most on random tokens ({dtype})")
-    typer.echo(f"written to {card.parent}; ask it with: m2f2bench run --detector {card.parent} -p explain-blind ...")
+    say(f"merged; the LLM's logits moved by {moved:.1e} at most on random tokens ({dtype})")
+    say(f"written to {card.parent}; ask it with: m2f2bench run --detector {card.parent} -p explain-blind ...")
 
 
 def import_weights(
@@ -102,8 +103,8 @@ def import_weights(
 
     card = fetch(file, kind, out, vision_tower, detector_only)
     for note in json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"]:
-        typer.echo(f"note: {note}")
-    typer.echo(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
+        say(f"note: {note}")
+    say(f"written to {card.parent}; judge it with: m2f2bench run --detector {card.parent} --dataset ...")
 
 
 def predict(
@@ -156,13 +157,13 @@ def predict(
         return
     for item in found:
         score = "     –" if item["score"] is None else f"{item['score']:.4f}"
-        typer.echo(f"{score}  {item['verdict'] or item['status']:<10}  {item['path']}  {item['message']}".rstrip())
+        say(f"{score}  {item['verdict'] or item['status']:<10}  {visible(item['path'])}  {item['message']}".rstrip())
         if "answers" in item:
             from ..interviewer import transcript
 
-            typer.echo(transcript(item), nl=False)
+            say(transcript(item), nl=False)
     if heatmap is not None:
-        typer.echo(f"wrote {sum(item['heatmap'] is not None for item in found)} heat maps to {heatmap}")
+        say(f"wrote {sum(item['heatmap'] is not None for item in found)} heat maps to {heatmap}")
 
 
 def localize(
@@ -222,9 +223,9 @@ def _tell(report: Localization | Faithfulness, out: Path | None, as_json: bool) 
     if as_json:
         echo_json(report.to_json())
         return
-    typer.echo(report.markdown(), nl=False)
+    say(report.markdown(), nl=False)
     if out is not None:
-        typer.echo(f"\nwrote {out}")
+        say(f"\nwrote {out}")
 
 
 def sheet(
@@ -244,4 +245,4 @@ def sheet(
     place = load_dataset(dataset)
     place.check_split(split)
     contact_sheet(place.adapter, split, out, per_method=per_method, masks=masks)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 
 import typer
 
-from ..errors import M2F2BenchError
+from ..errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
 from . import audit, catalogue, gate, judge, lab, plot, report
+from .common import one_line
 
 app = typer.Typer(
     name="m2f2bench",
@@ -53,20 +56,51 @@ def _root(
     pass
 
 
+def _tell(error: M2F2BenchError) -> int:
+    """Print an error as one line, and return the exit status."""
+    print(f"m2f2bench: {one_line(str(error))}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # what could not be printed is not tried again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return error.exit_status
+
+
+class _Formatter(logging.Formatter):
+    """Messages in one line each, without what a terminal would take for a command."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
+
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal may know less than the names that it is to show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     messages = logging.StreamHandler(sys.stderr)
-    messages.setFormatter(logging.Formatter("m2f2bench: %(message)s"))
+    messages.setFormatter(_Formatter("m2f2bench: %(message)s"))
     logger = logging.getLogger("m2f2bench")
     logger.addHandler(messages)
     logger.setLevel(logging.INFO)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be told
     except M2F2BenchError as error:
-        print(f"m2f2bench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        sys.exit(_tell(error))
     except BrokenPipeError:  # the reader of a pipe (head, less) has gone
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        try:
+            refuse_machine_fault(error, "the command stopped")
+        except MachineError as fault:
+            sys.exit(_tell(fault))
+        if isinstance(error, OSError):  # a name that is too long, a folder that may not be read, a link to itself
+            where = f"'{error.filename}': " if error.filename is not None else ""
+            sys.exit(_tell(M2F2BenchError(f"{where}{error.strerror or error}")))
+        raise
     finally:
         logger.removeHandler(messages)

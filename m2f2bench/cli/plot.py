@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import CardsOption, ColumnOption, DataOption, mapping, settle
+from .common import CardsOption, ColumnOption, DataOption, mapping, say, settle
 
 
 def plot(
@@ -56,4 +56,4 @@ def plot(
         width=width,
         title=title,
     )
-    typer.echo(f"wrote {written}")
+    say(f"wrote {written}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import CardsOption, ColumnOption, DataOption, DeviceOption, mapping, settle
+from .common import CardsOption, ColumnOption, DataOption, DeviceOption, mapping, say, settle
 
 
 def report(
@@ -46,4 +46,4 @@ def report(
     )
     result, *others = score_files([evidence], controls=controls)
     write_report(evidence, result, out, others, maps, count)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")

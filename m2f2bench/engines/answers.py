@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..adapters.base import Adapter
+from ..adapters.limits import BATCH_BYTES
+from ..adapters.read_ahead import frames_ahead, held_bytes
 from ..arithmetic import exact_fp32
 from ..backends.base import Detector, PlainDetector
-from ..errors import DetectorError, FrameError, M2F2BenchError, first_line
+from ..errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
+from ..guests import guest
 from ..records import Answer, Frame, Question, Reply, question_digest
 
 AHEAD = 4
@@ -51,8 +53,9 @@ class Asker:
         The explainer is given images and the questions' texts alone: no label, no reference. Raises DetectorError for
         another number of answers, for what is no answer, and for two scores of one image; what else it raises passes.
         """
-        images = [image for image, texts in asked for _ in texts]
-        with exact_fp32(self.precision):
+        # One copy for all questions about an image: what is done to it shall not reach those who see it after.
+        images = [image for picture, texts in asked for image in [picture.copy()] * len(texts)]
+        with exact_fp32(self.precision), guest(f"detector '{self.name}'"):
             found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
         if len(found) != len(images) or not all(isinstance(one, (str, Reply)) for one in found):
             raise DetectorError(
@@ -132,15 +135,25 @@ def answer(
     """The answers about one image after the other, in the order given. `scores` are P(fake) by frame id, as far as
     they are known; the others come with the replies, where the explainer gives them there.
 
-    Images that follow each other are asked about together until `Asker.at_once` questions are reached; no more of them
-    are in memory at a time, and AHEAD beyond them. An image that cannot be read, or on which the explainer raises,
-    gives rows with a status; where it raises on several together it is asked about each of them alone. Raises
-    DetectorError where it fails on the first image that it is ever asked about.
+    Images that follow each other are asked about together until `Asker.at_once` questions or `BATCH_BYTES` are reached;
+    no more of them are in memory at a time, and AHEAD beyond them. An image that cannot be read, or on which the
+    explainer raises, gives rows with a status; where it raises on several together it is asked about each of them
+    alone. Raises DetectorError where it fails on the first image that it is ever asked about, and MachineError for what
+    is the machine's fault.
     """
     chunk: list[_Waiting] = []
-    for one in _decoded(adapter, asked):
-        chunk.append(one)
-        if sum(len(each.questions) for each in chunk if each.image is not None) >= max(1, asker.at_once):
+    waiting = _decoded(adapter, asked)
+    while True:
+        try:
+            chunk.append(next(waiting))
+        except StopIteration:
+            break
+        except Exception:  # what was read before is answered first
+            yield from _asked_together(asker, chunk, scores)
+            raise
+        pictured = [one for one in chunk if one.image is not None]
+        enough = sum(len(one.questions) for one in pictured) >= max(1, asker.at_once)
+        if enough or sum(held_bytes(one.image) for one in pictured) >= BATCH_BYTES:
             yield from _asked_together(asker, chunk, scores)
             chunk = []
     yield from _asked_together(asker, chunk, scores)
@@ -148,17 +161,9 @@ def answer(
 
 def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]]) -> Iterator[_Waiting]:
     """The images in order, decoded in threads, AHEAD before they are taken."""
-    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        waiting: list[Future[tuple[Any, str, str, str]]] = []
-        try:
-            waiting += [pool.submit(_read, adapter, frame) for frame, _ in asked[:AHEAD]]
-            for number, (frame, questions) in enumerate(asked):
-                if number + AHEAD < len(asked):
-                    waiting.append(pool.submit(_read, adapter, asked[number + AHEAD][0]))
-                yield _Waiting(number, frame, questions, *waiting.pop(0).result())
-        finally:
-            for future in waiting:
-                future.cancel()
+    ahead = frames_ahead(adapter, [frame for frame, _ in asked], count=AHEAD, threads=2)
+    for number, (loaded, (frame, questions)) in enumerate(zip(ahead.each(), asked, strict=True)):
+        yield _Waiting(number, frame, questions, loaded.image, loaded.reason, loaded.digest, loaded.stamp)
 
 
 def _asked_together(
@@ -173,7 +178,7 @@ def _asked_together(
             replies = {one.number: own for one, own in zip(readable, found, strict=True)}
         except M2F2BenchError:
             raise
-        except Exception:  # one image's fault: which one shows when each is asked about alone
+        except (Exception, SystemExit):  # one image's fault: which one shows when each is asked about alone
             replies = {}
     for one in chunk:
         score = scores.get(one.frame.id)
@@ -191,7 +196,8 @@ def _asked_alone(asker: Asker, one: _Waiting) -> list[Reply]:
         return asker.answers([(one.image, [q.text for q in one.questions])])[0]
     except M2F2BenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        refuse_machine_fault(error, f"detector '{asker.name}' on frame '{one.frame.id}'")
         if one.number == 0 and not asker.worked:
             raise DetectorError(
                 f"detector '{asker.name}' failed on the first image asked about, '{one.frame.id}': {first_line(error)}"
@@ -221,28 +227,3 @@ def _row(one: _Waiting, question: Question, reply: Reply, score: float | None) -
 def _text(text: str) -> str:
     """A text that can be written as UTF-8: half of a surrogate pair is none."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _read(adapter: Adapter, frame: Frame) -> tuple[Any, str, str, str]:
-    """Pixels, why there are none, their digest, and the frame's stamp from before they were read."""
-    stamp = adapter.stamp(frame)
-    image, why = read_image(adapter, frame)
-    digest = ""
-    if image is not None:
-        try:
-            digest = adapter.digest(frame, image)
-        except M2F2BenchError as error:
-            image, why = None, first_line(error)
-    return image, why, digest, stamp or adapter.stamp(frame)
-
-
-def read_image(adapter: Adapter, frame: Frame) -> tuple[Any, str]:
-    """A frame's pixels, RGB uint8 [H, W, 3], or None and why there are none."""
-    try:
-        return adapter.read(frame), ""
-    except FrameError as error:
-        return None, error.reason
-    except M2F2BenchError:
-        raise
-    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the run
-        return None, first_line(error)

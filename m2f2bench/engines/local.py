@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from ..adapters.base import Adapter
-from ..arithmetic import exact_fp32
+from ..adapters.limits import DECODING
+from ..adapters.read_ahead import ReadAhead, held_bytes, load_frame
 from ..backends.base import Detector
-from ..errors import DataError, DetectorError, FrameError, M2F2BenchError, first_line
+from ..errors import DetectorError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
+from ..guests import bounded
 from ..records import Frame, Prediction
+from .judging import judge
 
 
 @dataclass(slots=True)
-class _Loaded:
+class _Ready:
     """A frame on its way to the model: `prepared` is what the detector's `prepare` gave, or `failure` says why not."""
 
     frame: Frame
-    prepared: Any = None
-    digest: str = ""
-    failure: tuple[str, str] | None = None  # status, message
-    stamp: str = ""
+    prepared: Any
+    digest: str
+    stamp: str
+    failure: tuple[str, str] | None  # status, message
 
 
 def predict(
@@ -35,12 +34,18 @@ def predict(
 
     A frame that cannot be read, or on which the detector raises or gives a non-finite score, becomes a row with a
     status. Raises DetectorError for scores outside [0, 1], for a wrong number of scores, and where the detector
-    fails on every frame of the first batch. `workers` threads decode ahead (0: one per core, at most four), at
-    most two batches, so that memory stays flat.
+    fails on every frame of the first batch, and MachineError for what is the machine's fault. `workers` threads decode
+    ahead (0: one per core, at most four), at most two batches and `AHEAD_BYTES`, so that memory stays flat.
     """
-    threads = workers or min(4, os.cpu_count() or 1)
+    ahead = ReadAhead(
+        lambda frame: _load(detector, adapter, frame),
+        frames,
+        count=2 * batch_size,
+        size=lambda item: held_bytes(item.prepared),
+        threads=workers,
+    )
     succeeded = False
-    for batch in _loaded_batches(detector, adapter, frames, batch_size, threads):
+    for batch in ahead.batches(batch_size):
         rows = _judge(name, detector, batch)
         failures = [row for row in rows if row.status == "error"]
         if not succeeded and len(rows) > 1 and len(failures) == len(rows):
@@ -52,67 +57,28 @@ def predict(
         yield rows
 
 
-def _loaded_batches(
-    detector: Detector, adapter: Adapter, frames: Sequence[Frame], batch_size: int, threads: int
-) -> Iterator[list[_Loaded]]:
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        pending: deque[Future[_Loaded]] = deque()
-        batch: list[_Loaded] = []
+def _load(detector: Detector, adapter: Adapter, frame: Frame) -> _Ready:
+    loaded = load_frame(adapter, frame)
+    prepared, failure = None, None
+    if loaded.image is None:
+        failure = (loaded.status, loaded.reason)
+    else:
         try:
-            for frame in frames:
-                pending.append(pool.submit(_load, detector, adapter, frame))
-                if len(pending) >= 2 * batch_size:
-                    batch.append(pending.popleft().result())
-                    if len(batch) == batch_size:
-                        yield batch
-                        batch = []
-            while pending:
-                batch.append(pending.popleft().result())
-                if len(batch) == batch_size:
-                    yield batch
-                    batch = []
-            if batch:
-                yield batch
-        finally:
-            for future in pending:
-                future.cancel()
+            with DECODING.taking(loaded.image.nbytes), bounded():
+                prepared = detector.prepare(loaded.image)
+        except FrameError as error:
+            failure = (error.status, error.reason)
+        except M2F2BenchError:
+            raise
+        except Exception as error:
+            refuse_machine_fault(error, f"detector '{detector.card.name}' on frame '{frame.id}'")
+            failure = ("error", first_line(error))
+    return _Ready(frame, prepared, loaded.digest, loaded.stamp, failure)
 
 
-def _load(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
-    # The stamp is taken before the pixels: a file that is written in between is then read again. What is drawn by code
-    # has its file only once it was read.
-    stamp = adapter.stamp(frame)
-    loaded = _read(detector, adapter, frame)
-    loaded.stamp = stamp or adapter.stamp(frame)
-    return loaded
-
-
-def _read(detector: Detector, adapter: Adapter, frame: Frame) -> _Loaded:
-    try:
-        image = adapter.read(frame)
-        digest = adapter.digest(frame, image)
-    except FrameError as error:
-        return _Loaded(frame, failure=(error.status, error.reason))
-    except M2F2BenchError:
-        raise
-    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the run
-        return _Loaded(frame, failure=("unreadable", first_line(error)))
-    if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != "uint8":
-        found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-        raise DataError(f"the dataset gave {found} for frame '{frame.id}': an image is RGB, uint8, [H, W, 3]")
-    try:
-        return _Loaded(frame, detector.prepare(image), digest)
-    except FrameError as error:
-        return _Loaded(frame, None, digest, (error.status, error.reason))
-    except M2F2BenchError:
-        raise
-    except Exception as error:
-        return _Loaded(frame, None, digest, ("error", first_line(error)))
-
-
-def _judge(name: str, detector: Detector, batch: list[_Loaded]) -> list[Prediction]:
+def _judge(name: str, detector: Detector, batch: list[_Ready]) -> list[Prediction]:
     ready = [item for item in batch if item.failure is None]
-    scores = dict(zip((item.frame.id for item in ready), _scores(name, detector, ready), strict=True))
+    scores = dict(zip((item.frame.id for item in ready), judge(name, detector, ready), strict=True))
     rows = []
     for item in batch:
         outcome = scores.get(item.frame.id, item.failure)
@@ -124,42 +90,7 @@ def _judge(name: str, detector: Detector, batch: list[_Loaded]) -> list[Predicti
     return rows
 
 
-def _scores(name: str, detector: Detector, items: list[_Loaded]) -> list[float | tuple[str, str]]:
-    """A score, or (status, message), for each item. A batch that raises is judged again frame by frame."""
-    if not items:
-        return []
-    try:
-        with exact_fp32(detector.precision):
-            values = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
-    except M2F2BenchError:
-        raise
-    except Exception as error:
-        if len(items) == 1:
-            return [("error", first_line(error))]
-        return [outcome for item in items for outcome in _scores(name, detector, [item])]
-    try:
-        listed = [float(value) for value in values]
-    except (TypeError, ValueError):
-        raise DetectorError(
-            f"detector '{name}' gave {type(values).__name__} {values!r:.60} instead of one number per frame"
-        ) from None
-    if len(listed) != len(items):
-        raise DetectorError(f"detector '{name}' gave {len(listed)} scores for {len(items)} frames, not one each")
-    return [_checked(name, item, value) for item, value in zip(items, listed, strict=True)]
-
-
-def _checked(name: str, item: _Loaded, value: float) -> float | tuple[str, str]:
-    if not math.isfinite(value):
-        return ("error", f"the detector gave {value} instead of a probability")
-    if not 0.0 <= value <= 1.0:
-        raise DetectorError(
-            f"detector '{name}' gave {value:g} for frame '{item.frame.id}': a score is P(fake) in [0, 1]; "
-            f"apply a sigmoid or softmax"
-        )
-    return value
-
-
-def _row(item: _Loaded, status: str, score: float | None, message: str) -> Prediction:
+def _row(item: _Ready, status: str, score: float | None, message: str) -> Prediction:
     frame = item.frame
     return Prediction(
         frame=frame.id,

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ScoreError, first_line
+from ..errors import ScoreError
 from ..files import replacing
+from ..tables import read_table
+from ..texts import Refused
 
 if TYPE_CHECKING:
     from ..records import Floats
@@ -34,23 +36,23 @@ def write_draws(path: Path, drawn: Mapping[str, Mapping[str, Floats]]) -> None:
         if group.split(" ")[0] in FIELDS
         for name, values in found.items()
     }
-    with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(pa.table(columns), file, compression="zstd")
 
 
 def read_draws(path: Path) -> dict[str, dict[str, Floats]]:
     """What `write_draws` wrote. Raises ScoreError in one line."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
-        raise ScoreError(f"'{path}' cannot be read as resamples: {first_line(error)}") from None
+        table = read_table(path)
+    except Refused as error:
+        raise ScoreError(f"'{path}' cannot be read as resamples: {error}") from None
     found: dict[str, dict[str, Floats]] = {}
     for column in table.column_names:
         group, bar, name = column.partition("|")
         if not bar:
             raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not named GROUP|METRIC")
-        found.setdefault(group, {})[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
+        try:
+            found.setdefault(group, {})[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not of numbers") from None
     return found

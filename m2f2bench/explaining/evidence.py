@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ..adapters.listing import altered_regions_of
 from ..cards import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
-from ..errors import CardError, DataError, ScoreError
+from ..errors import CardError, DataError, NothingJudged, ScoreError
 from ..fingerprint import frame_digests
 from ..groups import factorize, first_rows
-from ..loading import Dataset, load_dataset, load_explanation, registered
+from ..loading import Dataset, load_dataset, load_explanation, measured_dataset
 from ..protocol import spread_by_method
 from ..records import Answer, Frame, Question, Result, question_digest
 from ..results import stored_at, stored_card
@@ -152,7 +153,7 @@ def ask(
 
 def _altered(dataset: Dataset, split: str) -> dict[str, frozenset[str]]:
     try:
-        return dataset.adapter.altered_regions(split)
+        return altered_regions_of(dataset.adapter, split)
     except DataError as error:
         log.warning("%s: which regions are manipulated is not known: %s", dataset.name, error)
         return {}
@@ -173,8 +174,15 @@ def gather_answers(
     card: DetectorCard | None = None,
     predicted: Mapping[str, Any] | None = None,
 ) -> AnswerEvidence:
-    """Evidence from answers by question id; `by` are the explainer's fields of the signature."""
+    """Evidence from answers by question id; `by` are the explainer's fields of the signature.
+
+    Raises NothingJudged where no question has an answer.
+    """
     columns = joined(asked.questions, asked.frames, answers)
+    if not (columns.status == "ok").any():
+        who = f"{by['det']} on {asked.dataset.name}"
+        first = [str(getattr(columns, name)[0]) for name in ("question", "status", "message")]
+        raise NothingJudged.of(who, "questions", len(columns), *first)
     bert = "none"
     if "bertscore_f1" in asked.protocol.metrics:
         from ..scoring.text.metrics import bert_identity
@@ -260,7 +268,7 @@ def _asked_of(
     if result is not None:
         protocol = protocol or stored_card(ExplanationCard, result.protocol_card, place)
         if dataset is None:
-            dataset, split = registered("datasets", result.dataset, place), result.split
+            dataset, split = measured_dataset(result.dataset, place), result.split
         told = result.measured.get("limit")
         limit = told if isinstance(told, int) else None
     if protocol is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ScoreError, near
 from ..records import ANSWER_STATUSES, JUDGE, Answer, Question
-from ..scoring.reading import json_lines
+from ..scoring.reading import LONGEST_LINE, json_lines
 from ..store import ANSWERS, USAGE, read_answers
 
 IDS = ("id", "question", "question_id", "key")
@@ -64,8 +64,8 @@ def _refuse_two_scores(first: float | None, answer: Answer, place: str) -> None:
     """Raise ScoreError where two answers about one image come with different scores."""
     if first is not None and answer.score is not None and first != answer.score:
         raise ScoreError(
-            f"{place}: question '{answer.question}' has the score {answer.score:g} and another one about its image "
-            f"{first:g}: a score is P(fake) of the image"
+            f"{place}: question '{answer.question}' has the score {answer.score!r} and another one about its image "
+            f"{first!r}: a score is P(fake) of the image"
         )
 
 
@@ -75,8 +75,9 @@ def looks_like_answers(path: Path) -> bool:
         return False
     try:
         with path.open(encoding="utf-8-sig") as lines:
-            first = json.loads(next((line for line in lines if line.strip()), "null"))
-    except (OSError, ValueError):
+            whole = (line for line in iter(lambda: lines.readline(LONGEST_LINE), "") if line.strip())
+            first = json.loads(next(whole, "null"))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(first, dict) and "label" not in first and any(name in first for name in TEXTS)
 

@@ -19,7 +19,8 @@ from ..rules import TEXT_METRICS
 from ..scoring.dependence import swaps
 from ..scoring.diversity import diversity
 from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
-from ..scoring.regions import called_regions, region_statistics
+from ..scoring.readers import HELD_OUT, REGION, VERDICT
+from ..scoring.regions import read_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
 from ..scoring.text.java import Unavailable, java_version
 from ..scoring.verdict import UNANSWERED, VERDICTS
@@ -128,6 +129,8 @@ def _details(evidence: AnswerEvidence) -> dict[str, Any]:
             }
             for word, label in (("real", REAL), ("fake", FAKE))
         }
+    if readers := _readers(evidence):
+        told["readers"] = readers
     lacking = np.isnan(answers.score)
     if lacking.any() and not lacking.all():
         told["images_without_score"] = len(set(answers.frame[lacking].tolist()))
@@ -155,6 +158,13 @@ def _counted(evidence: AnswerEvidence) -> dict[str, str]:
     return found
 
 
+def _readers(evidence: AnswerEvidence) -> dict[str, Any]:
+    """How often the readers that the result rests on err; the rule `substring` has never been measured."""
+    explained = evidence.explained
+    used = {VERDICT: explained.judged.any() and evidence.protocol.verdict == "words", REGION: explained.grounded.any()}
+    return {what: HELD_OUT[what] for what, uses in used.items() if uses}
+
+
 def _remarks(answers: Answers) -> dict[str, Any]:
     """How many answers came with a remark (that they were cut off), and of each of the commonest remarks how many."""
     found = Counter(text for text in answers.message[answers.status == "ok"].tolist() if text)
@@ -179,7 +189,7 @@ def _reference_grounding(evidence: AnswerEvidence) -> float | None:
     """The region F1 that the first reference of each question reaches as an answer: more is hardly to be had."""
     answers, grounded = evidence.answers, evidence.explained.grounded
     own = answers.only(grounded)
-    called = [called_regions(refs[0]) if refs else frozenset[str]() for refs in own.references.tolist()]
+    called = [read_regions(refs[0]) if refs else frozenset[str]() for refs in own.references.tolist()]
     everything = np.ones(len(own), dtype=bool)
     truth = [evidence.asked.altered.get(frame) for frame in own.frame.tolist()]
     of = region_statistics(called, truth, everything)["region_f1"].over(everything, np.zeros(len(own), np.int64), 1)

@@ -7,27 +7,33 @@ from typing import Any
 
 from .. import markdown
 from ..records import Result, Score
-from ..signature import place_of
+from ..scoring.readers import error_note, errors_line
 from .table import EXPLANATION_HEADLINES, title
-from .text import clusters_line, coverage, holes_line, reasons, shown
+from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
 
 
 def describe_explanation(result: Result) -> str:
     """Markdown: a row per metric for all, real and fake; the main ones by region and by manipulation; notes."""
     groups = {"all": result.metrics, **result.labels}
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
-    rows = [[title(name), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
-    text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
-    text += f"{markdown.table([heads, *rows])}\n"
+    rows = [[read_title(name, result.details), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
+    text = f"## {heading(result)}\n\n"
+    text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
     for what, found in (("region", result.regions), ("manipulation", result.methods)):
         names = [name for name in EXPLANATION_HEADLINES if any(_has(scores, name) for scores in found.values())]
         if len(found) < 2 or not names:
             continue
         lines = [[what, "questions", *(title(name) for name in names)]]
-        lines += [[key, _count(s), *(shown(s[name]) for name in names)] for key, s in found.items()]
+        lines += [[markdown.name(key), _count(s), *(shown(s[name]) for name in names)] for key, s in found.items()]
         text += f"{markdown.table(lines)}\n"
-    notes = [*_notes(result), *reasons(groups), f"`{result.signature}`"]
+    notes = [*_notes(result), *reasons(groups), f"{markdown.code(result.signature)}"]
     return text + "".join(f"- {line}\n" for line in notes)
+
+
+def read_title(metric: str, details: Mapping[str, Any]) -> str:
+    """A metric's title, and how often its reader errs where it has one: `verdict F1 (reader errs in 7.1%)`."""
+    note = error_note(metric, details.get("readers", {}))
+    return f"{title(metric)} ({note})" if note else title(metric)
 
 
 def _has(scores: dict[str, Score], name: str) -> bool:
@@ -49,7 +55,8 @@ def _notes(result: Result) -> list[str]:
     if verdicts:
         parts = [f"of {word}: {_listed(counts)}" for word, counts in verdicts.items()]
         lines.append(f"verdicts read ({result.protocol_card['verdict']}): {'; '.join(parts)}")
-    lines += [text for text in (remarks(result.details), usage(result.details)) if text]
+    told = (errors_line(result.details.get("readers", {})), remarks(result.details), usage(result.details))
+    lines += [text for text in told if text]
     if "questions_without_reference" in result.details:
         lines.append(f"{result.details['questions_without_reference']} questions have no reference: no text metric")
     if "images_without_score" in result.details:

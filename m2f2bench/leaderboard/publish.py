@@ -43,11 +43,25 @@ def gather(places: Sequence[str], published: bool = False) -> Board:
         if card is None:
             known = ", ".join(path.stem for path in iter_cards("leaderboards"))
             raise DataError(f"give a folder of results, for instance runs/, or a leaderboard: {known}")
-    stored = read_stored(folders)
+    stored = read_stored(folders) if folders else []
     if card is not None:
         wanted = {(column.dataset, column.protocol) for column in card.columns}
         stored = [one for one in stored if (one.result.dataset, one.result.protocol) in wanted]
-    return build_board(stored, card, load_published() if published else ())
+    board = build_board(stored, card, load_published() if published else ())
+    if card is not None and not board.table.rows:
+        raise DataError(_none_fits(card, folders))
+    return board
+
+
+def _none_fits(card: LeaderboardCard, folders: Sequence[Path]) -> str:
+    """What to say where no result has a place in a leaderboard."""
+    places = ", ".join(f"'{folder}'" for folder in folders)
+    asked = ", ".join(dict.fromkeys(f"{column.dataset} ({column.protocol})" for column in card.columns))
+    where = places or "the folders beside the leaderboard cards"
+    return (
+        f"leaderboard '{card.name}' has no row: no result in {where} is on {asked}; give a folder that run wrote with "
+        f"--out as well"
+    )
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:

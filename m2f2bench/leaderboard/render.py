@@ -12,12 +12,15 @@ from typing import Any
 from .. import markdown
 from ..errors import M2F2BenchError, near
 from ..published import Figure, by_source
+from ..texts import visible
 from .board import Board
 from .latex import to_latex
 from .table import Cell, Table, legends, title
 from .text import cell_coverage
 
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet calculates."""
 DROPS = re.compile(r"\|missing:[^|]*drop")
 DROP_NOTE = (
     "Coverage below 1 where the protocol leaves out what has no score (`missing: drop`): "
@@ -47,13 +50,14 @@ def table_markdown(table: Table) -> str:
     measures = list(dict.fromkeys(column.signature for column in table.columns))
     ranked = any(row.rank is not None for row in table.rows)
     heads = [*(["#"] if ranked else []), "detector", "trained on"]
-    heads += [f"{column.title} [{measures.index(column.signature) + 1}]" for column in table.columns]
+    heads += [f"{markdown.name(column.title)} [{measures.index(column.signature) + 1}]" for column in table.columns]
     lines = [heads]
     for number, row in enumerate(table.rows):
         rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
-        name = f"{row.detector} [{markdown.letter(number)}]"
-        lines.append([*rank, name, ", ".join(row.trained_on) or "–", *(_shown(cell) for cell in row.cells)])
-    text = f"## {table.title}\n\n{markdown.table(lines, 2 + ranked)}\n"
+        name = f"{markdown.name(row.detector)} [{markdown.letter(number)}]"
+        trained = markdown.name(", ".join(row.trained_on)) or "–"
+        lines.append([*rank, name, trained, *(_shown(cell) for cell in row.cells)])
+    text = f"## {markdown.escaped(table.title)}\n\n{markdown.table(lines, 2 + ranked)}\n"
     cells = [cell for row in table.rows for cell in row.cells if cell]
     for mark, what in legends(table).items():
         text += f"{mark} {what}\n\n"
@@ -81,8 +85,8 @@ def published_markdown(figures: Sequence[Figure]) -> str:
             found = [values.get((detector, *column)) for column in columns]
             lines.append([detector, *("–" if value is None else f"{value:.4g}" for value in found)])
         text += f"\n### {markdown.escaped(first.source)}\n\n{markdown.table(lines)}\n"
-        text += f"level: {first.level}; trained on: {first.trained_on}; checkpoint: {first.selection}; {first.where}\n"
-        text += f"({first.note})\n" if first.note else ""
+        told = f"level: {first.level}; trained on: {first.trained_on}; checkpoint: {first.selection}; {first.where}"
+        text += f"{visible(told)}\n" + (f"({visible(first.note)})\n" if first.note else "")
     return text
 
 
@@ -110,14 +114,23 @@ def to_csv(board: Board) -> str:
             place = [column.dataset, column.split, column.protocol, column.metric, column.method]
             head: list[Any] = [row.rank, row.detector, "+".join(row.trained_on), *place]
             if cell is None:
-                writer.writerow([*head, *[""] * 9, "no result", ""])
+                writer.writerow(_cells([*head, *[""] * 9, "no result", ""]))
                 continue
             low, high = cell.score.ci or (None, None)
             score = cell.score
             numbers = [score.value, low, high, int(cell.best), score.n_real, score.n_fake, cell.coverage]
             numbers.append(cell.frame_coverage)
-            writer.writerow([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature])
+            writer.writerow(_cells([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature]))
     return out.getvalue()
+
+
+def _cells(values: Sequence[Any]) -> list[Any]:
+    """Values as a spreadsheet shall show them: a text that it would take for a formula stands behind an apostrophe.
+
+    Such a file is for people; the same board as JSON has every name as it is.
+    """
+    texts = [visible(value) if isinstance(value, str) else value for value in values]
+    return [f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in texts]
 
 
 def to_json(board: Board) -> str:

@@ -12,7 +12,7 @@ from ..scoring.paired import Difference, p_text
 from ..signature import place_of
 from .explained import describe_explanation
 from .table import title
-from .text import clusters_line, coverage, holes_line, reasons, shown
+from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
 
 ORACLE = "oracle threshold"
 
@@ -23,16 +23,18 @@ def describe_result(result: Result) -> str:
         return describe_explanation(result)
     groups: dict[str, dict[str, Score]] = {"all": result.metrics}
     if len(result.methods) > 1:
-        groups |= {AVERAGE: result.average, **result.methods}
-    heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
+        groups |= ({AVERAGE: result.average} if result.average else {}) | result.methods
+    heads = ["metric", *(f"{markdown.name(name)} ({_count(scores)})" for name, scores in groups.items())]
     oracle = bool(result.threshold.get("oracle"))
     lines = [heads]
     for name in result.metrics:
         flag = f" ({ORACLE})" if oracle and name in DECISION else ""
         lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
-    text = f"## {result.detector} on {place_of(result.dataset, result.split)}, {result.protocol}\n\n"
-    text += f"{markdown.table(lines)}\n"
-    return text + "".join(f"- {line}\n" for line in [*_how(result), *reasons(groups), f"`{result.signature}`"])
+    text = f"## {heading(result)}\n\n"
+    text += f"{few_line(result, 'frames', 'a score')}{markdown.table(lines)}\n"
+    return text + "".join(
+        f"- {line}\n" for line in [*_how(result), *reasons(groups), f"{markdown.code(result.signature)}"]
+    )
 
 
 def _count(scores: dict[str, Score]) -> str:
@@ -42,7 +44,8 @@ def _count(scores: dict[str, Score]) -> str:
 
 def _how(result: Result) -> list[str]:
     unit = result.measured.get("level", "unit")
-    lines = [f"in brackets: {unit}s, real + fake; coverage {coverage(result)}", *holes_line(result, "frames", "score")]
+    lines = [*result.warnings, f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
+    lines += holes_line(result, "frames", "score")
     value, policy = result.threshold.get("value"), result.threshold.get("policy")
     if policy is not None and value is not None:
         at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"
@@ -66,15 +69,19 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
     else:
         left = 3
     names = " against ".join(found.detectors) if len(found.pairs) == 1 else f"{len(found.detectors)} detectors"
-    text = f"## {names}, on {place_of(found.dataset, found.split)}, {found.protocol}\n\n"
+    head = markdown.name(f"{names}, on {place_of(found.dataset, found.split)}, {found.protocol}")
+    text = f"## {markdown.escaped(head)}\n\n"
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
-    notes = [f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all", f"`{found.signature}`"]
+    notes = [
+        f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all",
+        markdown.code(found.signature),
+    ]
     if found.oracle:
         notes.insert(0, f"decisions at an {ORACLE}, picked on the very scores: see those at {AT_HALF[1:]}")
     told = [d for _, d in shown]
     notes = [*_reasons(told), *_bounds(told), *notes]
-    return text + "".join(f"- {note}\n" for note in [*notes, *(f"`{s}`" for s in found.detectors.values())])
+    return text + "".join(f"- {note}\n" for note in [*notes, *(markdown.code(s) for s in found.detectors.values())])
 
 
 def _metric(d: Difference, oracle: bool) -> str:

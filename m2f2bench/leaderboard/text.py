@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from .. import markdown
 from ..records import Result, Score
 from ..scoring.intervals import FEW_CLUSTERS
-from ..signature import share
+from ..signature import place_of, share
 from .table import Cell, title
+
+
+def heading(result: Result) -> str:
+    """Who was measured on what and how, as a heading's line."""
+    place = place_of(result.dataset, result.split)
+    return markdown.escaped(markdown.name(f"{result.detector} on {place}, {result.protocol}"))
 
 
 def shown(score: Score) -> str:
@@ -33,6 +40,21 @@ def cell_coverage(cell: Cell) -> str:
     if frames is None or frames in (1.0, cell.coverage):
         return f"coverage {short(cell.coverage)}" if cell.coverage < 1.0 else ""
     return f"coverage {short(cell.coverage) if cell.coverage < 1.0 else '1'}, of frames {short(frames)}"
+
+
+FEW = 0.5
+"""Below this share of frames or questions a warning stands above the numbers."""
+
+
+def few_line(result: Result, units: str, what: str) -> str:
+    """A warning, to stand above the numbers, where less than half has a score or an answer; empty elsewhere."""
+    n, ok = sum(result.statuses.values()), result.statuses.get("ok", 0)
+    if ok >= FEW * n:
+        return ""
+    rule = str(result.measured.get("missing"))
+    rest = "of these few alone" if "drop" in rule else f"mostly of the rest (the protocol's missing: {rule})"
+    told = f"only {ok:,} of {n:,} {units} have {what} (coverage {share(ok / n)})"
+    return f"**Warning: {told}: the numbers tell {rest}.**\n\n"
 
 
 def holes_line(result: Result, units: str, what: str) -> list[str]:

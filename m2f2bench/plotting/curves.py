@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
+from ..cards import problem_of
 from ..errors import ScoreError, near
+from ..texts import Refused, read_json
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
 from .style import LEADING, WIDTHS, look
 
@@ -69,6 +71,19 @@ class Training:
         return "|".join(f"{key}:{value}" for key, value in parts.items() if value is not None)
 
 
+class _Record(BaseModel):
+    """What is drawn, or told, of a training's record; it has more."""
+
+    detector: str | None = None
+    dataset: str | None = None
+    stage: str | None = None
+    data_fingerprint: str | None = None
+    identity: str | None = None
+    seed: int | None = None
+    versions: dict[str, str] | None = None
+    curves: list[dict[str, Any]]
+
+
 def read_trainings(places: Sequence[Path]) -> list[Training]:
     """Trainings from their folders, from record files, and from folders of either; ScoreError for what is none.
 
@@ -106,13 +121,13 @@ def _trainings_below(folder: Path) -> list[Training]:
 def read_training(path: Path) -> Training:
     """One training from its record. Raises ScoreError for another file and for one without curves."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_json(path)
+    except Refused as error:
         raise ScoreError(f"'{path}' cannot be read as JSON: {error}") from None
-    curves = record.get("curves") if isinstance(record, dict) else None
-    rows = curves if isinstance(curves, list) else None
-    if rows is None or not all(isinstance(row, dict) for row in rows):
-        raise ScoreError(f"'{path}' is no training record: it has no list 'curves'")
+    try:
+        rows = _Record.model_validate(record).curves
+    except ValidationError as error:
+        raise ScoreError(f"'{path}' is no training record: {problem_of(_Record, error)}") from None
     unit = next((unit for unit in ("step", "epoch") if rows and all(_number(row.get(unit)) for row in rows)), None)
     if unit is None:
         raise ScoreError(f"'{path}' has no curves by step or epoch: the training was not one of gradient steps")

@@ -42,6 +42,8 @@ BAR, TICK = 0.09, 0.07
 """Inches of the colour bar and of the ticks beside it."""
 FULL = (0.0, 1.0)
 SEPARATOR = " · "
+RELATIVE = 0.999
+"""The highest value from which on a map is taken for one that is scaled to its own maximum."""
 NEUTRAL = 1e-6
 """A map whose values differ by less is of one value: there is nothing to stretch."""
 
@@ -174,7 +176,9 @@ def _range(panels: Sequence[Panel], span: tuple[float, float]) -> list[str]:
     low, high = _extremes([panel.heat for panel in panels])
     cells = "×".join(map(str, panels[0].heat.shape))
     colours = f"colours {'0 to 1' if span == FULL else 'STRETCHED to these values'}"
-    return [f"map {cells}", f"values {low:.3f} to {high:.3f}", colours]
+    own = all(float(panel.heat.max()) >= RELATIVE for panel in panels)
+    relative = ["each map is scaled to its own maximum: it says where, not how much"] if own else []
+    return [f"map {cells}", f"values {low:.3f} to {high:.3f}", *relative, colours]
 
 
 def _numbers(span: tuple[float, float]) -> list[str]:

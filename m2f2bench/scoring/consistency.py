@@ -18,9 +18,9 @@ THRESHOLD = 0.5
 def consistency(verdicts: Sequence[str], scores: Floats, asked: Bools) -> Statistic:
     """The share of answers whose verdict is the explainer's own detection: fake where P(fake) ≥ .5, else real.
 
-    `verdicts` [N] are `real`, `fake` or any other word for neither; `scores` float64 [N] are P(fake) in [0, 1], NaN where there is none.
-    Items not `asked` (bool [N]) add nothing. Neither is not consistent, nor is any verdict without a score,
-    so that to be silent never pays; without any score at all nothing is measured. The control to hold
+    `verdicts` [N] are `real`, `fake` or any other word for neither; `scores` float64 [N] are P(fake) in [0, 1], NaN
+    where there is none. Items not `asked` (bool [N]) add nothing. Neither is not consistent, nor is any verdict
+    without a score, so that to be silent never pays; without any score at all nothing is measured. The control to hold
     it against is one answer for every image: it agrees as often as the detector makes its commoner call, so that a
     detector that calls everything fake is explained perfectly by "fake".
     """

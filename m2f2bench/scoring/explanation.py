@@ -17,7 +17,7 @@ from ..records import FAKE, JUDGE, REAL, Score
 from ..rules import GROUNDING_METRICS, TEXT_METRICS, VERDICT_METRICS, ExplanationRules
 from .answers import Answers
 from .consistency import consistency
-from .regions import called_regions, region_statistics
+from .regions import read_regions, region_statistics
 from .statistic import Bools, Statistic
 from .verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
 
@@ -45,9 +45,9 @@ class Readings:
         return self._verdicts[text]
 
     def called(self, text: str) -> frozenset[str]:
-        """See `regions.called_regions`."""
+        """See `regions.read_regions`."""
         if text not in self._called:
-            self._called[text] = called_regions(text)
+            self._called[text] = read_regions(text)
         return self._called[text]
 
 

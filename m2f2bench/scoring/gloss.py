@@ -9,137 +9,6 @@ from pathlib import Path
 
 WORDS = Path(__file__).with_name("gloss.yaml")
 """The words of each language by the English ones."""
-ENGLISH = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "is",
-        "are",
-        "was",
-        "be",
-        "been",
-        "it",
-        "this",
-        "that",
-        "of",
-        "and",
-        "or",
-        "in",
-        "on",
-        "to",
-        "not",
-        "no",
-        "with",
-        "i",
-        "you",
-        "as",
-        "for",
-        "there",
-        "be",
-        "has",
-        "have",
-        "image",
-        "photo",
-        "picture",
-        "real",
-        "fake",
-        "face",
-        "looks",
-        "appears",
-        "seems",
-        "any",
-        "which",
-        "from",
-        "by",
-        "at",
-        "but",
-        "if",
-        "whether",
-        "verdict",
-        "label",
-        "answer",
-        "so",
-        "can",
-        "can't",
-        "others",
-        "some",
-        "they",
-        "their",
-        "its",
-        "has",
-        "have",
-        "had",
-        "were",
-        "would",
-        "could",
-        "may",
-        "might",
-        "will",
-        "my",
-        "me",
-        "we",
-        "our",
-        "your",
-        "he",
-        "she",
-        "his",
-        "her",
-        "what",
-        "when",
-        "where",
-        "who",
-        "how",
-        "than",
-        "then",
-        "them",
-        "these",
-        "those",
-        "there's",
-        "it's",
-        "i'm",
-        "don't",
-        "doesn't",
-        "isn't",
-        "about",
-        "into",
-        "over",
-        "more",
-        "most",
-        "very",
-        "such",
-        "only",
-        "all",
-        "none",
-        "authentic",
-        "genuine",
-        "manipulated",
-        "conclusion",
-        "confidence",
-        "probability",
-        "analysis",
-        "based",
-        "appear",
-        "seem",
-        "look",
-        "overall",
-        "however",
-        "suggest",
-        "suggests",
-        "evidence",
-        "signs",
-        "sign",
-        "natural",
-        "unnatural",
-        "region",
-        "regions",
-        "skin",
-        "eyes",
-        "mouth",
-        "nose",
-        "reach",
-    ]
-)
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -151,6 +20,7 @@ class Language:
     known: frozenset[str]
     pattern: re.Pattern[str]
     english: dict[str, str]
+    starts: re.Pattern[str]
     open: tuple[tuple[str, str], ...]
     """Beginnings of words with their English, the longest first."""
 
@@ -160,7 +30,7 @@ class Language:
 
     def knows(self, word: str) -> bool:
         """Whether a word is one of the language's."""
-        return word in self.known or any(word.startswith(start) for start, _ in self.open)
+        return word in self.known or self.starts.match(word) is not None
 
     def _english(self, found: str) -> str:
         word = " ".join(found.split())
@@ -170,23 +40,35 @@ class Language:
 
 
 @lru_cache(maxsize=4)
-def languages(more: Path | None = None) -> dict[str, Language]:
-    """The languages of `gloss.yaml`, read once, with the words of the file `more` before its own."""
+def _held(path: Path) -> dict[str, dict[str, list[str]]]:
     import yaml
 
-    held: dict[str, dict[str, list[str]]] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
-    added: dict[str, dict[str, list[str]]] = yaml.safe_load(more.read_text(encoding="utf-8")) if more else {}
-    for name, listed in added.items():
+    held: dict[str, dict[str, list[str]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return held
+
+
+@lru_cache(maxsize=4)
+def languages(more: Path | None = None) -> dict[str, Language]:
+    """The languages of `gloss.yaml`, read once, with the words of the file `more` before its own."""
+    held = {name: words for name, words in _held(WORDS).items() if name != "en"}
+    for name, listed in (_held(more) if more else {}).items():
         spelt = {word for words in listed.values() for word in words}
         own = {english: [word for word in words if word not in spelt] for english, words in held[name].items()}
         held[name] = {english: [*listed.get(english, []), *own.get(english, [])] for english in {**own, **listed}}
     return {name: _language(name, words) for name, words in held.items()}
 
 
+@lru_cache(maxsize=1)
+def _english() -> frozenset[str]:
+    return frozenset(_held(WORDS)["en"]["marks"])
+
+
 def _language(name: str, words: dict[str, list[str]]) -> Language:
     english: dict[str, str] = {}
-    marks = words.pop("marks")
+    marks = words["marks"]
     for put, listed in words.items():
+        if put == "marks":
+            continue
         for word in listed:
             english.setdefault(word, put)
     starts = {word[:-1]: english.pop(word) for word in list(english) if word.endswith("*")}
@@ -197,7 +79,8 @@ def _language(name: str, words: dict[str, list[str]]) -> Language:
     known = frozenset(marks) | frozenset(
         word for phrase in english for word in phrase.split() if len(word) > 3 or word == phrase
     )
-    return Language(known, pattern, english, tuple(sorted(starts.items(), key=lambda item: -len(item[0]))))
+    begins = re.compile("|".join(map(re.escape, starts)) or r"(?!)")
+    return Language(known, pattern, english, begins, tuple(sorted(starts.items(), key=lambda item: -len(item[0]))))
 
 
 def _spelling(word: str, bounded: bool) -> str:
@@ -220,7 +103,7 @@ def in_english(text: str, more: Path | None = None) -> str:
     words = _LETTERS.findall(text)[:2000]
     if not words:
         return text
-    best, most = "", sum(word in ENGLISH for word in words)
+    best, most = "", sum(word in _english() for word in words)
     for name, language in languages().items():
         known = sum(language.knows(word) for word in words) if name != "zh" else 0
         if known > most:

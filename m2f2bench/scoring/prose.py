@@ -33,18 +33,51 @@ PLAIN = 6
 """A sentence of so few words about the picture ("the image is fake") is one, too."""
 _IT = r"(?:it|this one|this|that|they|these|the (?:image|photo|picture|face|video))"
 _REPLY = re.compile(
-    rf"(?:(?:yes|no|nope|yep)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?$)|"
-    rf"(?:(?:yes|no|but|and) ,? ?)?(?:(?:i (?:think|believe|' have to say|have to say|must say|would say|' say|' afraid|am afraid)|my answer is)(?: that)? )?{_IT} (?:really |actually |certainly |definitely |clearly |most certainly )?"
-    r"(?:is|are|was|'|does|do|has)(?: really| certainly| definitely| actually| indeed| clearly)?(?: not)?(?: the case| so| one)?$|"
-    r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?(?:$| [;:,—(])|i (?:am|') afraid not$|(?:not a chance|no chance|no way|unlikely|not likely|far from it|by no means|hardly|not at all|of course not|"
-    r"definitely not|absolutely not|certainly not|probably not|not really|absolutely|definitely|certainly|of course|indeed)$"
+    rf"(?:(?:sadly |unfortunately |regrettably |luckily |fortunately |clearly |definitely |well ,? |i ' afraid )?(?:yes|no|nope|yep|nah|yeah|not)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?(?:$| (?=[,;:—])))|"
+    rf"(?:(?:yes|no|but|and) ,? ?)?(?:(?:i (?:think|believe|' have to say|have to say|must say|would say|' say|"
+    rf"' afraid|am afraid)|my answer is)(?: that)? )?{_IT} (?:really |actually |certainly |definitely |clearly |"
+    rf"most certainly )?"
+    r"(?:is|are|was|'|does|do|has)(?: really| certainly| definitely| actually| indeed|"
+    r" clearly)?(?: not)?(?: the case| so| one)?$|"
+    r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?(?:$| [;:,—(])|"
+    r"i (?:am|') afraid not$|(?:not a chance|no chance|no way|unlikely|not likely|far from it|by no means|"
+    r"hardly|not at all|of course not|"
+    r"definitely not|absolutely not|(?:most |very |quite |more )?(?:likely|probably) not|certainly not|probably not|not really|absolutely|definitely|certainly|"
+    r"of course|indeed)$"
 )
+_LEFT_OUT = re.compile(
+    r"(?:^|[,;:—(] |\b(?:but|and|so|that|while|whereas|which|because|yet|though|although) )(?:(?:the|this|that|his|her|its|i|we|an?) )?"
+    r"(?:(?!not|no|never)\w+ ){0,4}?(?:is|are|was|were|does|do|did|has|have|could|can|would) (?:\w+ly )?not(?: so| one| the case| either)?(?= [,;:—)]|$)"
+)
+"""A denial that leaves its verdict out: "the photo at hand is not"."""
+_DISPUTED = re.compile(
+    r"\b(?:claim|view|belief|assumption|allegation|assertion|hypothesis|suspicion|idea|theory|accusation|contention|conclusion|label|"
+    r"caption|it|this|that|they|he|she) (?:\w+ly )?(?:(?:is|are|was|' s|') (?:\w+ly )?(?:not (?:\w+ )?(?:true|right|tenable|correct|accurate|so|supported|"
+    r"justified|convincing|plausible|credible|borne)|wrong|false|mistaken|untenable|unfounded|incorrect|refuted|baseless|disproved|lying|untrue|nonsense)|"
+    r"(?:does|do|can|could) not (?:\w+ )?(?:hold|stand|survive|convince))\b|\bnot (?:\w+ )?(?:bear|bears|confirm|confirms|support|supports|share|agree|"
+    r"back|buy|believe|endorse|uphold)(?: (?:with )?(?:this|that|it|them|him|her|you|the (?:claim|view|idea|suspicion|assumption|verdict)|so)\b| that view| out)|"
+    r"\bdisagree\b|\bbeg to differ\b|\b(?:says?|tells?|points?) (?:otherwise|a different story|the other way|elsewhere)\b|\bchanged my mind\b"
+)
+"""Somebody's claim is denied."""
+_UPHELD = re.compile(
+    r"\b(?:claim|view|belief|assumption|allegation|hypothesis|suspicion|it|this|that|they|he|she) (?:is|are|was|') (?:\w+ly )?(?:true|right|correct|"
+    r"accurate|so|justified|confirmed|founded|well founded)\b|\b(?:confirm|confirms|bears?|supports?|share|shares|agree|agrees) (?:with )?(?:this|that|them|him|her|you)\b"
+    r"|\bi (?:do )?agree\b|^(?:and )?(?:indeed|exactly|precisely|rightly)\b"
+)
+_SUPPOSED = re.compile(
+    r"\bif\b.{0,80}\b(?:were|was|had|been)\b.*\b(?:would|should|could|expect|must)\b|\b(?:would|should|expect)\b.*\bif\b.{0,80}\b(?:were|was|had|been)\b"
+)
+"""A supposition against what is: "if it were fake, there would be seams"."""
+_CONTRARY = re.compile(
+    r"\b(?:not|no|none|never|nothing|neither|but|however|instead|yet|lacks?|missing|absent|though)\b"
+)
+"""What follows a supposition and denies its consequence."""
+_CLAUSES = re.compile(r" (?:;|—|but|yet|however) ")
 _AFTER_ALL = re.compile(
-    r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
+    r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|"
+    r"am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
 )
 _TAKEN_BACK = re.compile(
-    rf"(?:but|however|though|although|yet|;|—)(?: ,| in fact| actually| really| clearly)* {_IT} (?:is|are|was|')"
-    r"(?: really| actually| certainly| definitely| clearly)? not(?: so| the case| at all| one)?(?:$| [:;,(—])|"
     r"\b(?:deniedall|i disagree|i beg to differ|(?:was|were|is|are) mistaken|says? otherwise|tells? a different story)$"
 )
 
@@ -88,7 +121,7 @@ def verdicts_by_subject(text: str) -> dict[str, str]:
 
 def _said(text: str) -> list[_Said]:
     found: list[_Said] = []
-    asked, refused = "", False
+    asked, raised, supposed, denied, refused = "", "", "", False, False
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
         if words.REFUSES.search(whole):
@@ -98,23 +131,19 @@ def _said(text: str) -> list[_Said]:
             continue
         if asked and (reply := _REPLY.match(whole)):
             found.append(_Said(_turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
-            continue
+            if reply.end() == len(whole):
+                continue
         excepted = max((place for place, word in enumerate(sentence) if word == "except"), default=-1)
         reader = _Reader(sentence, excepted, general(sentence))
-        said = reader.read()
+        said = _with_exception(reader.read(), sentence, excepted)
         if question:
-            asked = said[-1].verdict if said else ""
+            asked = raised = said[-1].verdict if said else ""
             continue
-        if reader.asked and (reply := _AFTER_ALL.search(whole)):
-            said = [*said, _Said(_turned(reader.asked) if "not" in reply.group() else reader.asked, PICTURE, True)]
-        stuck = words.STUCK.search(whole)
-        after = stuck is not None and said and _turns(sentence, whole.count(" ", 0, stuck.start()), said[-1].place)
-        if stuck and not after and not any(one.final for one in [*found, *said]):
-            said = [*said, _Said("undetermined", PICTURE, True, raw="undetermined")]
-        if not said and reader.asked and _TAKEN_BACK.search(whole):
-            said = [_Said(_turned(reader.asked), PICTURE, True)]
-        elif said and _TAKEN_BACK.search(whole):
-            said = [*said, _Said(_turned(said[-1].verdict), said[-1].about, True, raw=said[-1].raw)]
+        said = said + _replied(whole, said, reader.asked or raised, reader.asked)
+        denied = denied or (bool(supposed) and _CONTRARY.search(whole) is not None)
+        if _SUPPOSED.search(whole):
+            supposed = reader.asked
+            denied = denied or any(map(_CONTRARY.search, _CLAUSES.split(whole, maxsplit=1)[1:]))
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
         plain = (
             len(sentence) <= PLAIN
@@ -123,8 +152,53 @@ def _said(text: str) -> list[_Said]:
             and sentence[1] in words.PICTURE
         )
         found += [replace(one, final=True) for one in said] if short or plain else said
-        asked = reader.asked
+        asked, raised = reader.asked or supposed, said[-1].raw if said else reader.asked or supposed
+    if not found and denied:
+        return [_Said(_turned(supposed), PICTURE, True)]
     return found
+
+
+def _with_exception(said: list[_Said], sentence: list[str], excepted: int) -> list[_Said]:
+    """What "except" makes of a sentence's verdicts: the picture's are the rest's, and a part left out has the other."""
+    if excepted < 0:
+        return said
+    part = next((word for word in sentence[excepted + 1 :] if word in words.PARTS and word != "rest"), "")
+    rest = [
+        replace(one, about=REST) if one.verdict == "real" and one.about in (PICTURE, REST, part) else one
+        for one in said
+    ]
+    if part and any(one.about == REST and one.verdict == "real" for one in rest):
+        rest.append(_Said("fake", part, True, raw="fake"))
+    return rest
+
+
+def _replied(whole: str, said: list[_Said], pending: str, asked: str) -> list[_Said]:
+    """What a sentence adds by answering, denying or leaving open what it or the text before it raised.
+
+    `whole` is the sentence, `said` its own verdicts, `pending` the verdict that stands to be answered, `asked` that of
+    a condition of the sentence itself.
+    """
+    added: list[_Said] = []
+    if asked and (reply := _AFTER_ALL.search(whole)):
+        added.append(_Said(_turned(asked) if "not" in reply.group() else asked, PICTURE, True))
+    stuck = words.STUCK.search(whole)
+    if stuck and not (said and _turns(whole.split(), whole.count(" ", 0, stuck.start()), said[-1].place)):
+        final = any(one.final for one in said)
+        added.append(_Said("undetermined", PICTURE, True, final=final, raw="undetermined"))
+    raised = said[-1].raw if said else pending
+    left = _LEFT_OUT.search(whole)
+    if not raised or added:
+        return added
+    if not said and _DISPUTED.search(whole):
+        added.append(_Said(_turned(raised), PICTURE, True, final=True, raw=raised))
+    elif not said and not asked and _UPHELD.search(whole):
+        added.append(_Said(raised, PICTURE, True, raw=raised))
+    elif left and (not said or whole.count(" ", 0, left.end()) > said[-1].place):
+        about = next((word for word in left.group().split() if word in words.PARTS), PICTURE)
+        added.append(_Said(_turned(raised), about, True, final=True, raw=raised))
+    elif said and _TAKEN_BACK.search(whole):
+        added.append(_Said(_turned(said[-1].verdict), said[-1].about, True, raw=raised))
+    return added
 
 
 def _opens(sentence: list[str]) -> bool:
@@ -143,7 +217,7 @@ def _turned(verdict: str) -> str:
 
 def _denies(reply: re.Match[str]) -> bool:
     said = reply.group().split()
-    return "not" in said or said[0] in ("no", "nope", "hardly", "unlikely", "far", "by")
+    return bool({"not", "no", "nope", "nah"} & set(said)) or said[0] in ("hardly", "unlikely", "far", "by")
 
 
 def general(sentence: list[str]) -> bool:
@@ -163,7 +237,8 @@ def normalised(text: str) -> str:
     plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
     plain = _SPACES.sub(" ", plain)
     for pattern, put in words.PATTERNS:
-        plain = pattern.sub(put, plain)
+        plain, changed = pattern.subn(put, plain)
+        plain = _SPACES.sub(" ", plain) if changed else plain
     return plain
 
 
@@ -250,6 +325,8 @@ class _Reader:
         if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
             self.general = general(self.tokens[place + 1 : place + 21])
+        elif token == "," and self.said and self.said[-1].place == place - 1 and self._opposed(after):
+            self.negated = self.held = False
         elif token == ",":
             self.negated = self.negated and (after not in words.NEGATORS or after == "nor")
             self.comma, self.linked, self.held = True, False, self.negated
@@ -285,16 +362,32 @@ class _Reader:
         self.final = self.final or token in words.CONCLUDES
         self.joined = self.joined or token in words.ALTERNATIVES
 
+    def _opposed(self, token: str) -> bool:
+        """Whether a word says the opposite of the last verdict's: "not swapped, genuine"."""
+        wanted = words.SAYS_REAL if self.said[-1].raw == "fake" else words.SAYS_FAKE
+        return token in wanted
+
     def _noun(self, place: int, token: str) -> None:
         """What the clause is about from here on."""
         if token in words.PARTS or token == "they":
             self.subject = token if token != "they" or self.subject == PICTURE else self.subject
         elif token in words.ELSEWHERE:
             self.subject = ""
+        elif (
+            place and self._at(place - 1) in _ARTICLES and self._at(place + 1) in words.COPULAS and self._unknown(token)
+        ):
+            self.subject = token
+        elif token in ("it", "this") and self._at(place + 1) in words.COPULAS and self._at(place - 1) in _STARTS:
+            self.subject = PICTURE
         elif token in words.PERSONS and self._at(place - 1) != "of":
             self.subject = PERSON
         elif token in words.PICTURE or token in words.PLURALS:
             self.subject = PICTURE
+
+    def _unknown(self, token: str) -> bool:
+        """Whether a noun is none that the reader knows: "the podium is real"."""
+        known = (words.PICTURE, words.PERSONS, words.DEEDS, words.SAYS_REAL, words.SAYS_FAKE, words.FILLERS)
+        return token.isalpha() and len(token) > 2 and not any(token in held for held in known)
 
     def _word(self, place: int, token: str, raw: str) -> None:
         """One word that may be a verdict."""
@@ -345,7 +438,7 @@ class _Reader:
             if word in words.PLURALS and self.copula < place - AHEAD:
                 return ""  # "fake people often look perfect"
             if word in words.PICTURE or word in words.PLURALS:
-                return PICTURE
+                return PICTURE if self.subject or self.copula < place - AHEAD else ""
             if not word.isalpha() or word in _FUNCTION:
                 break
         if token in words.PLURALS and self.copula < place - AHEAD and place < 2 and len(self.tokens) > 2:
@@ -363,6 +456,8 @@ class _Reader:
         """Whether the word stands in a condition, a comparison or a turn that says nothing of this picture."""
         if not about or self.general or self.condition or self.compared > 0:
             return True
+        if self._at(place) in words.DEEDS and self._at(place + 1) in words.USUALLY - words.MAYBE - {"would"}:
+            return True  # "the regions in which manipulation usually shows"
         if self._at(place + 1) == "or" and self._at(place + 2) in ("not", "otherwise"):
             return True
         before = self.tokens[max(0, place - AHEAD + 1) : place]
@@ -372,6 +467,13 @@ class _Reader:
             return True  # "a manipulated photo of a real person"
         behind = self.tokens[place + 1 : place + 1 + AHEAD]
         behind = behind[: behind.index(",")] if "," in behind else behind
+        article = {"a", "an", "any"} & set(before)
+        if (
+            article
+            and self._at(place) in words.DEEDS | words.SAYS_FAKE
+            and self._at(place + 1) in words.MAYBE | {"would"}
+        ):
+            return True  # "a really good forgery could fool me"
         imagined = before[-1:] in (["a"], ["an"], ["any"]) and "would" in behind and "i" not in behind
         return imagined or (any(word in _LIKE for word in before) and any(word in _WOULD for word in behind))
 
@@ -384,6 +486,8 @@ class _Reader:
         return about == PICTURE and ends and plain
 
 
+_ARTICLES = frozenset(["the", "his", "her", "its", "their"])
+_STARTS = frozenset([",", ";", ":", "—", "(", "", "so", "and", "but"])
 _INTERJECTED = frozenset([",", "it", "this", "the", "that", "they", "i", ":", "—"])
 _FUNCTION = words.wordset(
     "and or but because since as to for in on at of due with by is are was were be has have the a an it this that than "

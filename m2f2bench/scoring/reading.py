@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,10 @@ import numpy.typing as npt
 
 from ..errors import ScoreError, first_line, near
 from ..groups import factorize, first_rows
+from ..probability import likely_cause
 from ..records import FAKE, ORIGINAL, REAL, STATUSES
+from ..tables import MOST_COLUMNS, read_table
+from ..texts import Refused, unique_keys
 from .rows import Rows, Strings
 
 if TYPE_CHECKING:
@@ -27,6 +31,11 @@ NO_SCORE = frozenset({"", "nan", "na", "n/a", "null", "none"})
 """What stands in a score's cell, in any case, where there is no score."""
 WARNED = 50_000
 """So many rows, evenly spread, are looked at for what is worth a warning."""
+SEPARATORS = r"[\x00\x1e\x1f]"
+"""What parts texts from each other inside: no text of a row may hold it."""
+LONGEST_HEADER, LONGEST_LINE = 1 << 20, 16 << 20
+"""Bytes of a first line of column names, and of any line."""
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -38,10 +47,10 @@ def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
     row for each record of the file; one without a score (see NO_SCORE) has the status `missing`. Raises ScoreError in
     one line that names the file and the row, also where no row at all has a score.
     """
-    table = _read_table(path)
+    mapping = dict(columns or {})
+    table = _read_table(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
     if table.num_rows == 0:
         raise ScoreError(f"'{path}' has no rows")
-    mapping = dict(columns or {})
     unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
     if unknown:
         raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], (*REQUIRED, *OPTIONAL))}")
@@ -60,25 +69,36 @@ def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
     return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
 
 
-def _read_table(path: Path) -> pa.Table:
+def _read_table(path: Path, wanted: Collection[str]) -> pa.Table:
+    """The file's table; of columns that are not `wanted` it may have the names alone. Raises ScoreError."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     readers: dict[str, Callable[[Path], pa.Table]] = {
         ".csv": _delimited,
         ".tsv": _delimited,
-        ".jsonl": lambda path: _as_table(json_lines(path)),
-        ".parquet": lambda path: pq.ParquetFile(path).read(),
+        ".jsonl": lambda path: _as_table(json_lines(path), wanted),
+        ".parquet": lambda path: read_table(path, wanted),
     }
     suffix = path.suffix.lower()
     if suffix not in readers:
         raise ScoreError(f"'{path}' must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not path.is_file():
-        raise ScoreError(f"there is no file '{path}'")
+        what = "there is no file" if path.is_dir() or not path.exists() else "this is not a regular file:"
+        raise ScoreError(f"{what} '{path}'")
     try:
         return readers[suffix](path)
+    except UnicodeError as error:
+        raise ScoreError(f"'{path}' cannot be read as {suffix[1:]}: {_not_text(error)}") from None
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ScoreError(f"'{path}' cannot be read as {suffix[1:]}: {first_line(error)}") from None
+        why = str(error) if isinstance(error, Refused) else first_line(error)
+        raise ScoreError(f"'{path}' cannot be read as {suffix[1:]}: {why}") from None
+
+
+def _not_text(error: UnicodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "a text in it is half of a surrogate pair: no UTF-8 can say it"
+    kind = ", but UTF-16" if isinstance(error, UnicodeDecodeError) and error.object[:2] in UTF_16 else ""
+    return f"it is not UTF-8{kind}: save it as UTF-8"
 
 
 def _delimited(path: Path) -> pa.Table:
@@ -87,13 +107,22 @@ def _delimited(path: Path) -> pa.Table:
     from pyarrow import csv
 
     with path.open("rb") as file:
-        header = file.readline(1 << 20).decode("utf-8-sig")
+        first = file.readline(LONGEST_HEADER + 1)
+    if len(first) > LONGEST_HEADER:
+        raise Refused(f"its first line is longer than {LONGEST_HEADER >> 20} MiB")
+    if first[:2] in UTF_16:
+        raise Refused("it is not UTF-8, but UTF-16: save it as UTF-8")
+    header = first.decode("utf-8-sig")
     delimiter = max(",;\t", key=header.count)
+    if header.count(delimiter) >= MOST_COLUMNS:
+        raise Refused(f"it has more than {MOST_COLUMNS:,} columns")
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with csv.open_csv(path, parse_options=parse) as reader:
+    read = csv.ReadOptions(block_size=LONGEST_LINE)
+    with path.open("rb") as file, csv.open_csv(file, parse_options=parse) as reader:
         names = reader.schema.names
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    with path.open("rb") as file:  # by its name pyarrow finds none that is not UTF-8
+        table = csv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
     _refuse_swallowed(path, table, delimiter)
     return table
 
@@ -117,32 +146,41 @@ def _refuse_swallowed(path: Path, table: pa.Table, delimiter: str) -> None:
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines. Raises ValueError, naming the line, for anything else or a repeated key."""
+    """The objects of a file of JSON lines. Raises ValueError, naming the line, for anything else, a repeated key, and a
+    line that is longer than LONGEST_LINE.
+    """
     # Other JSON readers round floats or refuse tiny ones.
-    rows = []
+    rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
+        for number in itertools.count(1):
+            line = lines.readline(LONGEST_LINE + 1)
+            if not line:
+                return rows
+            if len(line) > LONGEST_LINE:
+                raise Refused(f"line {number} is longer than {LONGEST_LINE >> 20} MiB")
             if line.strip():
-                try:
-                    rows.append(json.loads(line, object_pairs_hook=_unique_keys))
-                except (ValueError, RecursionError) as error:
-                    raise ValueError(f"line {number}: {error}") from None
-                if not isinstance(rows[-1], dict):
-                    raise ValueError(f"line {number} is not an object")
+                rows.append(_json_row(line, number))
     return rows
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("an object has a key twice")
-    return found
+def _json_row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line, object_pairs_hook=unique_keys)
+    except RecursionError:
+        raise Refused(f"line {number}: it is nested too deep") from None
+    except ValueError as error:
+        raise Refused(f"line {number}: {first_line(error).partition(': ')[2]}") from None
+    if not isinstance(row, dict):
+        raise Refused(f"line {number} is not an object")
+    return row
 
 
-def _as_table(rows: list[dict[str, Any]]) -> pa.Table:
+def _as_table(rows: list[dict[str, Any]], wanted: Collection[str]) -> pa.Table:
     import pyarrow as pa
 
     def column(name: str) -> pa.Array:
+        if name not in wanted:
+            return pa.nulls(len(rows))
         values = [row.get(name) for row in rows]
         if any(isinstance(v, (list, dict)) for v in values):  # refused by its type, should it be asked for
             return pa.nulls(len(values), pa.list_(pa.null()))
@@ -150,6 +188,8 @@ def _as_table(rows: list[dict[str, Any]]) -> pa.Table:
         return pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in values], pa.string())
 
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if len(names) > MOST_COLUMNS:
+        raise Refused(f"its objects have more than {MOST_COLUMNS:,} different keys")
     return pa.Table.from_arrays([column(name) for name in names], names)
 
 
@@ -193,7 +233,10 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
     _first_bad(
         path,
         ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
-        lambda i: f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok",
+        lambda i: (
+            f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok"
+            f"{_cause(score[i], score[ok & ~blank])}"
+        ),
     )
     if missing.any() and not (ok & ~blank).any():
         first = int(np.flatnonzero(missing)[0])
@@ -201,6 +244,12 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
         raise ScoreError(f"'{path}' row {first + 1} has the score {told}, and none of {len(status)} rows has one")
     status = np.where(missing, "missing", status).astype(object)
     return np.where(ok & ~blank, score, np.nan), status
+
+
+def _cause(score: float, scores: npt.NDArray[np.float64]) -> str:
+    """What a score that is a number outside [0, 1] may be, from all of them; empty for one that is no number."""
+    known = scores[np.isfinite(scores)]
+    return f"; {likely_cause(known.tolist())}" if np.isfinite(score) else ""
 
 
 def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
@@ -213,6 +262,10 @@ def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
     except pa.ArrowException:
         raise ScoreError(f"'{path}': column {name} is of type {column.type}, not text or a number") from None
     stripped = pc.utf8_trim_whitespace(plain).fill_null("")
+    marks = pc.match_substring_regex(stripped, SEPARATORS)
+    if pc.any(marks).as_py():
+        row = marks.to_pylist().index(True) + 1
+        raise ScoreError(f"'{path}' row {row} has a control character (0, 30 or 31) in its {name}: take it out")
     return np.asarray(stripped.to_numpy(zero_copy_only=False), dtype=object)
 
 

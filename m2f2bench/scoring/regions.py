@@ -12,10 +12,10 @@ from .stated import without_thought
 from .statistic import Bools, Statistic, Sums, ratio
 from .verdict import f1_of
 
-__all__ = ["called_regions", "known_regions", "region_statistics"]
+__all__ = ["known_regions", "read_regions", "region_statistics"]
 
 
-def called_regions(text: str) -> frozenset[str]:
+def read_regions(text: str) -> frozenset[str]:
     """The regions of `known_regions` that an answer calls manipulated.
 
     Thoughts before the answer (`<think>`) are left out. A form that tells of regions goes first: JSON, tags, a table,

@@ -49,7 +49,7 @@ def read_verdict(text: str) -> str:
     any other `unreadable`. English, German, French, Spanish and Chinese.
     """
     plain = without_thought(unicodedata.normalize("NFKC", text[-LONGEST:]).replace("’", "'").lower())
-    inner = tagged(plain)
+    inner = tagged(in_english(plain)) or tagged(plain)
     if inner is not None and (found := _read(inner)) in ("real", "fake"):
         return found
     found = _read(plain)
@@ -62,7 +62,7 @@ def read_verdict(text: str) -> str:
         return "refused"
     if found:
         return found
-    return "undetermined" if words.UNDECIDED.search(" ".join(said.split())) else "unreadable"
+    return "undetermined" if words.UNDECIDED.search(words.RESTATED.sub(" ", " ".join(said.split()))) else "unreadable"
 
 
 def _read(text: str) -> str:
@@ -78,10 +78,11 @@ def verdict_statistics(verdicts: Sequence[str], labels: Codes, asked: Bools) -> 
     """`verdict_accuracy`, `verdict_balanced_accuracy`, `verdict_f1` and `verdict_none_rate` of verdicts [N].
 
     `labels` int64 [N] are 0 (real) or 1 (fake); items that were not `asked` for a verdict, bool [N], add nothing. An
-    answer without a verdict (`NO_VERDICT`) is never left out: it is wrong in the accuracies, of which the balanced one is the mean of the shares
-    of reals and of fakes that are right, NaN where one of the two is absent. In F1, with fake as the positive class,
-    2 tp / (2 tp + fp + fn), a fake without a verdict is a miss (fn), and a real without one is no false alarm (fp):
-    nobody called it fake; without any fake F1 is NaN. Raises ValueError for a verdict that is none of these.
+    answer without a verdict (`NO_VERDICT`) is never left out: it is wrong in the accuracies, of which the balanced one
+    is the mean of the shares of reals and of fakes that are right, NaN where one of the two is absent. In F1, with
+    fake as the positive class, 2 tp / (2 tp + fp + fn), a fake without a verdict is a miss (fn), and a real without
+    one is no false alarm (fp): nobody called it fake; without any fake F1 is NaN. Raises ValueError for a verdict that
+    is none of these.
     """
     if odd := sorted(set(verdicts) - {*VERDICTS, UNANSWERED}):
         raise ValueError(f"verdict {odd[0]!r} is none of {', '.join((*VERDICTS, UNANSWERED))}")

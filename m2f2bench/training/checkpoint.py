@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DetectorError, first_line
 from ..files import replacing, write_json
 from ..places import moved
+from ..texts import Refused, parse_json, read_json
 from .job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            metadata = parse_json((file.metadata() or {}).get(METADATA, "{}"))
+            if not isinstance(metadata, dict):
+                raise Refused("its metadata are no object")
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError, Refused) as error:
         raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew") from None
 
 
@@ -129,9 +132,9 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint:
 def _read(path: Path, mend: str) -> dict[str, Any]:
     """A JSON file's object. Raises DetectorError for a file that is none."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; {mend}") from None
+        data = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; {mend}") from None
     if not isinstance(data, dict):
         raise DetectorError(f"'{path}' cannot be read: it is no record of a training; {mend}")
     return data
@@ -166,6 +169,8 @@ def finished_report(job: TrainingJob) -> FitReport | None:
             raise DetectorError(f"'{job.out}' already holds a finished training: use it, or give another --out")
         data = _read(path, "remove the folder and train anew")
         check_identity(job.out, data, job.identity)
+        if lacking := {"val_auc", "curves", "options", "notes"} - set(data):
+            raise DetectorError(f"'{path}' lacks '{min(lacking)}': remove the folder and train anew")
         return FitReport(
             weights=job.out / WEIGHTS,
             val_auc=data["val_auc"],

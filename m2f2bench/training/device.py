@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import DetectorError, first_line
+from ..settings import DEVICES
+from ..texts import told
 
 if TYPE_CHECKING:
     from .job import TrainingJob
@@ -22,7 +24,11 @@ def pick_device(device: str) -> torch.device:
     try:
         picked = torch.device(device)
     except RuntimeError:
-        raise DetectorError(f"device '{device}' is unknown: give auto, cpu, cuda or cuda:N") from None
+        picked = None
+    if picked is None or picked.type not in ("cpu", "cuda", "mps"):  # torch knows more, which nothing here was tried on
+        raise DetectorError(f"device {told(device)} is unknown: give one of {DEVICES}")
+    if picked.type == "mps" and not torch.backends.mps.is_available():
+        raise DetectorError("device 'mps' is not there (it is of Apple's machines): give auto or cpu")
     if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
         raise DetectorError(
             f"device '{device}' is not there ({torch.cuda.device_count()} CUDA devices): give auto or cpu"

@@ -79,7 +79,7 @@ def prepared_batches(
     """Validation frames by number, in batches: yields (numbers, prepared images [n, ...]) of the readable ones."""
     size = job.settings.batch_size
     for start in range(0, len(numbers), size):
-        chunk = [(number, reader.get(job.val[number])) for number in numbers[start : start + size]]
-        ready = [(number, prepare(image)) for number, image in chunk if image is not None]
+        images = ((number, reader.get(job.val[number])) for number in numbers[start : start + size])
+        ready = [(number, prepare(image)) for number, image in images if image is not None]
         if ready:
             yield [number for number, _ in ready], torch.from_numpy(np.stack([image for _, image in ready]))

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..arithmetic import repeatable
-from ..errors import DetectorError
+from ..errors import DetectorError, NothingJudged
 from ..files import make_folder
 from ..progress import Advance, progress_bar
 from .batchnorm import SharedStatistics
@@ -309,6 +309,7 @@ class _Training:
         self._share_unreadable()
         judged = sorted(one for part in gathered(mine) for one in part)
         if not judged:
+            self._refuse_unseen()
             return None, None
         logits = np.array([logit for _, logit in judged])
         labels = [self.job.val[number].label for number, _ in judged]
@@ -319,6 +320,13 @@ class _Training:
                 f"{len(self.progress.curves) + 1}: lower `lr` in the card's training settings"
             )
         return self.job.auc(labels, (1.0 / (1.0 + np.exp(-np.clip(logits, -700, 700)))).tolist()), loss
+
+    def _refuse_unseen(self) -> None:
+        """Raise NothingJudged where there are validation frames and none of them could be read."""
+        if self.job.val:
+            first = self.job.val[0].id
+            told = (first, "unreadable", self.reader.unreadable.get(first, ""))
+            raise NothingJudged.of(f"validation of '{self.job.card.name}'", "frames", len(self.job.val), *told)
 
     def _judged(self) -> list[tuple[int, float]]:
         """The numbers of this process's share of the validation frames, and their logits."""

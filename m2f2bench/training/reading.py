@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, FrameError, M2F2BenchError, first_line
+from ..adapters.read_ahead import ReadAhead, held_bytes, read_pixels
+from ..errors import DataError, FrameError
 from ..records import Frame
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ class FrameReader:
     def fill(self, frames: Sequence[Frame]) -> None:
         """Decode frames in order until the budget is spent (by up to four threads). Raises as `check` does."""
         used = 0
-        threads = min(4, os.cpu_count() or 1)
-        with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-            for start in range(0, len(frames), 64):
-                chunk = frames[start : start + 64]
-                for frame, image in zip(chunk, pool.map(self.get, chunk), strict=True):
+        for start in range(0, len(frames), 64):
+            chunk = frames[start : start + 64]
+            ahead = ReadAhead(self.get, chunk, count=len(chunk), size=held_bytes)
+            with closing(ahead.each()) as images:
+                for frame, image in zip(chunk, images, strict=True):
                     if image is not None:
                         self._images[frame.id] = image
                         used += image.nbytes
-                self.check(len(frames))
-                if used >= self._budget:
-                    return
+                    if used >= self._budget:
+                        return
+            self.check(len(frames))
 
     def get(self, frame: Frame) -> Image | None:
         """The frame's pixels, RGB uint8 [H, W, 3]; None (and noted) if it cannot be read."""
@@ -58,13 +58,9 @@ class FrameReader:
         if image is not None or frame.id in self.unreadable:
             return image
         try:
-            return self._read(frame)
+            return read_pixels(self._read, frame)
         except FrameError as error:
             self.unreadable[frame.id] = error.reason
-        except M2F2BenchError:
-            raise
-        except Exception as error:  # an adapter of somebody's own: one bad frame does not end the training
-            self.unreadable[frame.id] = first_line(error)
         return None
 
     def check(self, total: int) -> None:

@@ -15,6 +15,7 @@ from ...memo import Memo, cache_folder, file_stamp
 from ...settings import Settings
 from ..offline import offline_llm
 from ..pretrained import DTYPES, check_report, quiet, resolved
+from ..weight_files import POINTER, is_pointer
 
 OFFLINE = "offline:"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -61,11 +62,16 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
         raise DetectorError(f"{where} has no tokenizer: put {TOKENIZER_FILES[0]} (or tokenizer.model) into '{local}'")
     if local is not None and not arguments and not (local / "config.json").is_file():
         raise DetectorError(f"{where}: '{local}' has no config.json: give the folder of a causal LLM of transformers")
+    pointer = _pointer(local, arguments) if local is not None else None
+    if pointer is not None:
+        raise DetectorError(f"{where} cannot be loaded: '{pointer}' is {POINTER}")
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
+            # Code that a folder brings with it is not run, and nobody is asked whether it shall be.
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
             model, report = AutoModelForCausalLM.from_pretrained(
                 place,
+                trust_remote_code=False,
                 output_loading_info=True,
                 dtype=DTYPES[resolved(source.dtype, device)],
                 **_quantised(source, device),
@@ -137,6 +143,12 @@ def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
     if not local.is_dir() and name.startswith(("/", ".", "~")):
         raise DetectorError(f"LLM '{name}': there is no folder '{local}': put it there, or mend its name on the card")
     return (str(local), {}) if local.is_dir() else (name, {})
+
+
+def _pointer(folder: Path, arguments: dict[str, str]) -> Path | None:
+    """The first file to be loaded that is but a pointer of Git LFS."""
+    named = [folder / arguments["gguf_file"]] if arguments else sorted(folder.iterdir())
+    return next((file for file in named if file.suffix in WEIGHT_SUFFIXES and is_pointer(file)), None)
 
 
 def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, seen
 from ..timm import classifier, pretrained_classifier
-from ..weights import load_strictly
+from ..weights import load_strictly, load_weights
 from .clip import Clip
 from .clip_source import empty_clip, open_clip
 from .cnn import DeepfakeEncoder
@@ -115,14 +115,15 @@ def open_paper(
 
     `tensors` are its weights where `path` has more than those.
     """
-    from ...training.checkpoint import read_tensors
-
     options = _options(card)
     encoder = DeepfakeEncoder(classifier(options.cnn, classes=1), options.cnn, card.input.size)
     clip = empty_clip(options.clip, f"detector '{card.name}'")
     _check_input(card, clip)
     model = PaperNetwork(clip, encoder, options)
-    load_strictly(model, read_tensors(path)[0] if tensors is None else tensors, path)
+    if tensors is None:
+        load_weights(model, path)
+    else:
+        load_strictly(model, tensors, path)
     _check_temperature(model, path)
     model.fold_prompt()
     if options.clip_precision == "bf16":

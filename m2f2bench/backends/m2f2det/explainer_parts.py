@@ -10,7 +10,7 @@ from torch import nn
 from ...cards import DetectorCard
 from ...errors import DetectorError
 from ..base import file_fingerprint
-from ..weights import load_strictly
+from ..weights import load_strictly, read_weights
 from .detector import open_paper, variant_of
 from .explainer_options import ExplainerOptions, without_explainer
 from .network import PaperNetwork
@@ -19,9 +19,7 @@ from .projectors import PREFIX, Evidence, Projectors, pooled_cells, pooled_patch
 
 def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
     """Network and projectors with the card's weights, and what beside them decides a score. Raises DetectorError."""
-    from ...training.checkpoint import read_tensors
-
-    tensors = read_tensors(path)[0]
+    tensors = read_weights(path)
     own = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
     rest = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
     plain = without_explainer(card)

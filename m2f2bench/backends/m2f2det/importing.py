@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from ...arithmetic import exact_fp32
 from ...errors import DetectorError, near
-from ...files import make_folder, sha256, write_json, write_text
+from ...files import sha256, write_json, write_text
+from ...locks import holding_vacant
 from ...settings import CLIP_MEAN, CLIP_STD
 from ...version import __version__
 from ..llm.generation_settings import GenerationSettings
@@ -157,16 +158,15 @@ def import_weights(
     """
     if kind not in KINDS:
         raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DetectorError(f"'{out}' is there already and is not an empty folder: give another --out or remove it")
-    published = Published(file, kind, vision_tower, detector_only)
-    card = _card(kind, published.options())
-    record = _write_network(published, kind, out)
-    if published.language is not None:
-        published.language.write(out / FOLDER)
-        card = _explaining(card, out)
-    write_json(out / RECORD, record)
-    write_text(out / CARD, yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
+    with holding_vacant(out):
+        published = Published(file, kind, vision_tower, detector_only)
+        card = _card(kind, published.options())
+        record = _write_network(published, kind, out)
+        if published.language is not None:
+            published.language.write(out / FOLDER)
+            card = _explaining(card, out)
+        write_json(out / RECORD, record)
+        write_text(out / CARD, yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
     return out / CARD
 
 
@@ -180,7 +180,6 @@ def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]
         check_shapes(_shapes(network.state_dict()), _shapes(tensors), published.path, kind)
         tensors |= {name: published[name] for name in published.places if name.startswith(PREFIX)}
         record = _record(published, kind, used)
-        make_folder(out)
         write_tensors(out / WEIGHTS, tensors, {"architecture": kind})
     return record
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...adapters.read_ahead import read_pixels
 from ...cards import DetectorCard, validate
-from ...errors import DetectorError, FrameError, M2F2BenchError, first_line
+from ...errors import DetectorError, FrameError
 from ...places import without_folders
 from ...records import Conversation, Frame
 from ...training.checkpoint import finished_report, write_tensors
@@ -86,7 +87,7 @@ class Witness:
         known = self._known.get(frame.id)
         if known is not None:
             return known
-        image = resize(_pixels(frame, read), self.settings)
+        image = resize(read_pixels(read, frame), self.settings)
         with torch.no_grad():
             pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
             seen = evidence(self.network, pixels, self.options)
@@ -96,16 +97,6 @@ class Witness:
             self._used += size
             self._known[frame.id] = found
         return found
-
-
-def _pixels(frame: Frame, read: Callable[[Frame], Any]) -> Any:
-    """A frame's image. Raises FrameError for whatever an adapter of somebody's own raises about it."""
-    try:
-        return read(frame)
-    except M2F2BenchError:
-        raise
-    except Exception as error:
-        raise FrameError(frame.id, first_line(error)) from None
 
 
 class Collator:

@@ -13,7 +13,8 @@ from ... import places
 from ...arithmetic import exact_fp32
 from ...cards import DetectorCard
 from ...errors import DetectorError
-from ...files import make_folder, write_json, write_text
+from ...files import write_json, write_text
+from ...locks import holding_vacant
 from ...training.checkpoint import WEIGHTS, read_tensors, write_tensors
 from ...version import __version__
 from ..base import file_fingerprint, trained_weights
@@ -41,8 +42,12 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
     if options.stage not in ("align", "tune"):
         what = "is merged already" if options.stage == "merged" else "is of stage `detector` and has no projectors"
         raise DetectorError(f"detector '{card.name}' {what}: merge what stage `tune` (or `align`) trained")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DetectorError(f"'{out}' is there already and is not an empty folder: give another --out")
+    with holding_vacant(out):
+        return _merge(card, options, out, dtype)
+
+
+def _merge(card: DetectorCard, options: ExplainerOptions, out: Path, dtype: str) -> Path:
+    """See `merge_adapters`; `out` is an empty folder."""
     path = trained_weights(card)
     check_language(options, language_fingerprint(options.llm, card.folder), card)
     language = open_language(options.llm.model_copy(update={"dtype": "fp32", "quantise": None}), card.folder)
@@ -54,7 +59,6 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
     _check_folded(card, before, _logits(model, probe))
     model = model.to(DTYPES[dtype])
     moved = float((_logits(model, probe) - before).abs().max())
-    make_folder(out)
     with quiet():
         model.save_pretrained(out / FOLDER)
         language.tokenizer.save_pretrained(out / FOLDER)

@@ -20,7 +20,7 @@ from ...cards import DetectorCard, validate
 from ...errors import DetectorError
 from ...settings import Settings
 from ..base import trained_weights
-from ..weights import load_strictly
+from ..weights import load_strictly, load_weights
 from .clip import Linear, VisionSettings, VisionTower, projection
 
 Variant = Literal["released-detector", "released-explainer"]
@@ -176,8 +176,6 @@ def load_released(
     are its weights where the card's file has more than those. Raises M2F2BenchError for options or weights that do not
     fit.
     """
-    from ...training.checkpoint import read_tensors
-
     options = validate(ReleasedOptions, card.options, f"options of detector '{card.name}'")
     if card.input.size != options.vision.image_size:
         raise DetectorError(
@@ -186,7 +184,10 @@ def load_released(
         )
     path = trained_weights(card)
     network = empty(options)
-    load_strictly(network, read_tensors(path)[0] if tensors is None else tensors, path)
+    if tensors is None:
+        load_weights(network, path)
+    else:
+        load_strictly(network, tensors, path)
     if options.clip_precision == "bf16":
         network.vision.bfloat16()
     return network.to(device), options

@@ -5,93 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 
 from ...errors import DetectorError, first_line
-from ..pickled import PickledFile, StoredTensor, open_pickled
+from ..checkpoints import PickledShard, Shard, open_weights
 
-STATE_KEYS = ("model_state_dict", "state_dict", "model")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLES = ("model.safetensors", "pytorch_model.bin")
-
-
-class Shard(Protocol):
-    """One file of tensors."""
-
-    def names(self) -> list[str]:
-        """Names of its tensors."""
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one of them, without reading it."""
-
-    def read(self, name: str) -> torch.Tensor:
-        """One of them, on the CPU."""
-
-
-class PickledShard:
-    """A checkpoint that `torch.save` wrote."""
-
-    def __init__(self, path: Path) -> None:
-        """Reads all but the tensors. Raises DetectorError for a file without a state dict."""
-        self.file = open_pickled(path)
-        self.tensors = state_dict(self.file)
-
-    def names(self) -> list[str]:
-        """Names of its tensors."""
-        return list(self.tensors)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one of them."""
-        return self.tensors[name].shape
-
-    def read(self, name: str) -> torch.Tensor:
-        """One of them. Raises DetectorError."""
-        return self.tensors[name].read()
-
-
-class SafetensorsShard:
-    """A .safetensors file."""
-
-    def __init__(self, path: Path) -> None:
-        """Reads the header. Raises DetectorError."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            self.file: Any = safe_open(path, framework="pt")
-        except (OSError, SafetensorError) as error:
-            raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; fetch them anew") from None
-
-    def names(self) -> list[str]:
-        """Names of its tensors."""
-        return list(self.file.keys())
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one of them."""
-        return tuple(self.file.get_slice(name).get_shape())
-
-    def read(self, name: str) -> torch.Tensor:
-        """One of them."""
-        tensor: torch.Tensor = self.file.get_tensor(name)
-        return tensor
-
-
-def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
-    """The tensors of a checkpoint: bare, or under `model_state_dict`, `state_dict` or `model`. Raises DetectorError."""
-    data: Any = file.data
-    key = next((key for key in STATE_KEYS if isinstance(data, dict) and isinstance(data.get(key), dict)), None)
-    found = data if key is None else data[key]
-    if not isinstance(found, dict) or not any(isinstance(value, StoredTensor) for value in found.values()):
-        raise DetectorError(
-            f"checkpoint '{file.path}' holds no state dict: tensors by name are looked for at its top and under "
-            f"{', '.join(STATE_KEYS)}"
-        )
-    for name, value in found.items():
-        if not isinstance(name, str) or not isinstance(value, StoredTensor):
-            kind = f"of type {type(value).__name__}" if isinstance(name, str) else "not named by a text"
-            raise DetectorError(f"checkpoint '{file.path}': {name!r} in its state dict is {kind}, not a tensor")
-    return found
 
 
 class Tensors:
@@ -141,7 +62,7 @@ class Tensors:
         if path not in self._shards:
             if not path.is_file():
                 raise DetectorError(f"weights '{path}' are not there: fetch that part of the folder too")
-            self._shards[path] = SafetensorsShard(path) if path.suffix == ".safetensors" else PickledShard(path)
+            self._shards[path] = open_weights(path)
         return self._shards[path]
 
     def _index(self) -> dict[str, Path]:

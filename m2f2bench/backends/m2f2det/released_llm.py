@@ -93,7 +93,7 @@ class PublishedLanguage:
                 shutil.copyfile(file, Path(place) / file.name)
             try:
                 with quiet():
-                    tokens = len(AutoTokenizer.from_pretrained(place))
+                    tokens = len(AutoTokenizer.from_pretrained(place, trust_remote_code=False))
             except Exception as error:  # whatever the libraries raise for files that are broken, or not theirs
                 needs = "" if (self.folder / TOKENIZERS[1]).is_file() else "`pip install 'm2f2bench[llama]'`, or "
                 raise DetectorError(

@@ -17,6 +17,17 @@ Pair = tuple[str, tuple[str, ...]]
 """An answer's text and all its references."""
 
 
+LONGEST = 1000
+"""Words of a text that METEOR and SPICE are given: what they need grows with the square of it, and at 24,000 words 2 GB
+do not do, for all other texts neither."""
+
+
+def shortened(text: str) -> tuple[str, float]:
+    """A text's first LONGEST words, and how many times as long all of it is: 1 for one that is not longer."""
+    words = text.split()
+    return (" ".join(words[:LONGEST]), len(words) / LONGEST) if len(words) > LONGEST else (text, 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Items:
     """N answers with references. `pairs` are the U distinct ones; `which`, int64 [N], is each item's, -1 for an item

@@ -7,6 +7,7 @@ a formula of their sums (Denkowski & Lavie, WMT 2014).
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,19 +15,22 @@ import numpy as np
 from ...memo import Memo, cache_folder
 from ..statistic import Statistic, Sums
 from . import java
-from .items import Items
+from .items import LONGEST, Items, shortened
 from .java import Unavailable
 from .tokens import one_line
 
 if TYPE_CHECKING:
     from ...records import Floats
 
+log = logging.getLogger("m2f2bench")
 JAR = "meteor-1.5.jar"
 MEMO = "meteor.jsonl"
 OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
 MEMORY = ("-Xmx2G", "-XX:+UseParallelGC")
 """What Java may take. Reading the paraphrases is all but the whole time, and a fifth less with this collector."""
 COUNTS = 23
+ANSWERED = (0, 2)
+"""Which of the counts are the answer's words, and the function words among them."""
 MODULES = np.array([1.0, 0.6, 0.8, 0.6])
 """What a match is worth by how it was made: same word, same stem, synonym, paraphrase."""
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
@@ -38,12 +42,14 @@ def meteor_counts(items: Items) -> Floats:
 
     In order: words of the answer and of the reference, function words of either; for each of the four modules matched
     content words of either and matched function words of either; chunks, and matched words of either. One chunk that is
-    all of both texts counts as none, as in the program's own sums. Takes one start of Java, which is most of the time;
-    what was matched once comes from a cache. Raises `Unavailable` where it does not run, or dies.
+    all of both texts counts as none, as in the program's own sums. Of a text of more than LONGEST words the first ones
+    are matched, and of an answer all are counted; a warning says so. Takes one start of Java, which is most of the
+    time; what was matched once comes from a cache. Raises `Unavailable` where it does not run, or dies.
     """
     if not items.pairs:
         return np.full((len(items.which), COUNTS), np.nan)
-    asked = [" ||| ".join(["SCORE", *map(_field, references), _field(text)]) for text, references in items.pairs]
+    shorter = [(shortened(text), [shortened(one)[0] for one in references]) for text, references in items.pairs]
+    asked = [" ||| ".join(["SCORE", *map(_field, references), _field(text)]) for (text, _), references in shorter]
     keys = [hashlib.blake2b(line.encode(), digest_size=16).hexdigest() for line in asked]
     stamp = " ".join([JAR, *OPTIONS, java.java_version()])  # all that decides the counts beside the texts
     with Memo(cache_folder() / MEMO) as memo:
@@ -56,6 +62,15 @@ def meteor_counts(items: Items) -> Floats:
     rows = np.array([known[key] for key in keys], dtype=np.float64).reshape(len(items.pairs), COUNTS)
     whole = (rows[:, 20] == 1.0) & (rows[:, 21] == rows[:, 0]) & (rows[:, 22] == rows[:, 1])
     rows[whole, 20] = 0.0
+    times = np.array([longer for (_, longer), _ in shorter])
+    rows[:, ANSWERED] *= times[:, None]
+    if (cut := int((times > 1.0).sum())) > 0:
+        log.warning(
+            "METEOR: %d of %d answers have more than %d words: what is beyond counts as words that match nothing",
+            cut,
+            len(times),
+            LONGEST,
+        )
     return items.spread(rows)
 
 

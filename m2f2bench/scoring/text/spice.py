@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import java
-from .items import Items
+from .items import Items, shortened
 from .java import Unavailable
 from .tokens import one_line
 
@@ -49,7 +49,7 @@ def spice_values(items: Items) -> Floats:
     if not items.pairs:
         return np.full(len(items.which), np.nan)
     rows = [
-        {"image_id": number, "test": one_line(text), "refs": [one_line(one) for one in references]}
+        {"image_id": number, "test": _field(text), "refs": [_field(one) for one in references]}
         for number, (text, references) in enumerate(items.pairs)
     ]
     with tempfile.TemporaryDirectory(prefix="m2f2bench-spice-") as place:
@@ -62,3 +62,8 @@ def spice_values(items: Items) -> Floats:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"its Java program left no F for each answer ({error})") from None
     return items.spread(values)
+
+
+def _field(text: str) -> str:
+    """A text as the program is given it: one line, and of a very long one its beginning."""
+    return shortened(one_line(text))[0]

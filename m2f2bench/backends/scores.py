@@ -1,0 +1,50 @@
+"""Scores as detectors give them: what are numbers, one for each frame."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+
+def listed(given: Any, count: int) -> list[Any] | str:
+    """Scores as numbers (NaN and None among them are for single frames), or what is wrong, to follow "gave".
+
+    Taken are sequences, arrays and tensors of `count` numbers, also of shape [count, 1].
+    """
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+    if isinstance(given, (str, bytes, dict)) or not hasattr(given, "__len__"):
+        return f"{type(given).__name__} {given!r:.60} instead of one number per frame"
+    shape = tuple(getattr(given, "shape", ()))
+    if len(shape) == 0 and not isinstance(given, (list, tuple)) and hasattr(given, "shape"):
+        return f"a single number for {count} frames, not one each"
+    if len(shape) > 1 and any(length != 1 for length in shape[1:]):
+        both = ": are they P(real) and P(fake)? Return scores[:, 1] alone" if shape[1:] == (2,) else ""
+        return f"numbers of the shape {list(shape)} instead of one number per frame{both}"
+    if len(given) != count:
+        return f"{len(given)} scores for {count} frames, not one each"
+    found = [_plain(value) for value in (given.tolist() if shape else given)]
+    wrong = next((value for value in found if not _is_number(value)), None)
+    if wrong is not None:
+        return f"{type(wrong).__name__} {wrong!r:.60} instead of one number per frame{_meant(wrong)}"
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A number taken out of an array or a tensor of one; whatever else it is, itself."""
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return value[0]
+    return value.item() if hasattr(value, "shape") and hasattr(value, "item") and math.prod(value.shape) == 1 else value
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool))
+
+
+def _meant(value: Any) -> str:
+    if isinstance(value, bool):
+        return ": that is a verdict; a score is P(fake) in [0, 1]"
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return ": are they P(real) and P(fake)? Return the second alone"
+    return ""

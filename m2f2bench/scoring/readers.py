@@ -1,0 +1,29 @@
+"""How often the readers of verdicts and of regions err, on answers that were not used to write them.
+
+`tests/test_heldout.py` counts again on `tests/heldout` (240 and 120 answers in five languages, written by somebody who
+had not seen the readers); a difference from what stands here fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+VERDICT, REGION = "verdict", "region"
+HELD_OUT = {VERDICT: {"wrong": 17, "answers": 240}, REGION: {"wrong": 15, "answers": 120}}
+"""Held-out answers that are read wrong, of all of them, by what is read."""
+
+
+def error_note(metric: str, readers: Mapping[str, Any]) -> str:
+    """What stands beside a metric that rests on a reader: `reader errs in 7.1%`; empty for any other metric.
+
+    `readers` is a result's `details["readers"]`, in the form of `HELD_OUT`; results of older versions have none.
+    """
+    held = readers.get(metric.partition("_")[0])
+    return f"reader errs in {100 * held['wrong'] / held['answers']:.1f}%" if held and held.get("answers") else ""
+
+
+def errors_line(readers: Mapping[str, Any]) -> str:
+    """The readers' errors in one line; empty without any."""
+    parts = [f"{what}s: {held['wrong']} of {held['answers']:,}" for what, held in readers.items()]
+    return f"answers held out that the readers read wrong: {', '.join(parts)}" if parts else ""

@@ -1,0 +1,564 @@
+"""A fuzz day: valid files changed at random, thousands of times, and what their readers make of them.
+
+    python tests/fuzz.py png hdf5 result --mutations 10000 --seed 0 [--keep FOLDER]
+
+Half of the changes to JSON and YAML are made to their structure, by hypothesis; all others are to bytes. Mutations run
+BATCH at a time in a process of their own with limits of memory and time. Prints counts for each kind: how many were
+read, how many refused in one line, and how many ended in anything else, of which those are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BATCH = 200
+SECONDS = 10.0
+MEMORY = 2 << 30
+"""Bytes of address space that a batch has over what the process had."""
+GOOD = ("read", "refused")
+BAD = ("traceback", "hang", "memory", "executed", "died", "long")
+Reader = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of input: the valid file, its name, what reads it, and how its structure is written and read."""
+
+    name: str
+    draw: Callable[[], bytes]
+    read: Reader
+    load: Callable[[bytes], Any] | None = None
+    dump: Callable[[Any], bytes] | None = None
+
+
+@dataclass
+class Found:
+    """What came of a kind's mutations; `bad` are (number, outcome, detail) and `content` what was read then."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    bad: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+# Readers: the gates, and what is built at once on what passes them.
+
+
+def read_picture(path: Path) -> None:
+    from m2f2bench.adapters.images import read_image
+
+    image = read_image(path, "x")
+    assert image.dtype == "uint8" and image.ndim == 3 and image.shape[2] == 3
+
+
+def read_film(path: Path) -> None:
+    from m2f2bench.adapters.video import read_video
+
+    video = read_video(path, lambda n: range(min(n, 4)))
+    assert all(image.shape[2] == 3 for image in video.images)
+
+
+def read_hdf5(path: Path) -> None:
+    from m2f2bench.adapters.hdf5 import HDF5Adapter, HDF5Options
+    from m2f2bench.errors import FrameError
+
+    data = HDF5Adapter(path.parent, HDF5Options(methods=("original",)))
+    failed = 0
+    for frame in data.frames("test")[:20]:
+        try:
+            assert data.read(frame).shape[2] == 3
+        except FrameError:
+            failed += 1
+    data.close()
+    if failed:
+        raise FrameError("x", "a frame that cannot be read")
+
+
+def read_card(path: Path) -> None:
+    from m2f2bench.cards import read_card as read
+
+    read("metrics", path)
+
+
+def read_rows(path: Path) -> None:
+    from m2f2bench.scoring.reading import read_rows as read
+
+    read(path)
+
+
+def read_answers(path: Path) -> None:
+    from m2f2bench.explaining.reading import read_answer_files
+    from m2f2bench.records import Question
+
+    asked = [Question(f"q{i}", f"f{i}", "Real?", ("It is real.",), "image", i % 2) for i in range(4)]
+    read_answer_files([path], asked)
+
+
+def read_result(path: Path) -> None:
+    from m2f2bench.errors import CheckFailed
+    from m2f2bench.leaderboard.render import table_markdown
+    from m2f2bench.leaderboard.table import build_table
+    from m2f2bench.results import read_stored
+    from m2f2bench.validator import validate_result
+
+    problems = validate_result(path)
+    table_markdown(build_table([one.result for one in read_stored([path])]))
+    if problems:
+        raise CheckFailed(problems[0])
+
+
+def read_weights(path: Path) -> None:
+    import torch
+
+    from m2f2bench.backends.weights import load_weights
+
+    load_weights(torch.nn.Sequential(torch.nn.Linear(4, 3)), path)
+
+
+def read_answer(path: Path) -> None:
+    """An endpoint's body."""
+    from m2f2bench.backends.endpoint import read_completion
+    from m2f2bench.errors import DetectorError
+
+    try:
+        read_completion(path.read_bytes().decode(errors="replace"))
+    except ValueError as error:
+        raise DetectorError(str(error)) from None
+
+
+def read_manifest(path: Path) -> None:
+    from m2f2bench.adapters.manifest import read_manifest as read
+
+    read(path, path.parent, {})
+
+
+# Valid files.
+
+
+def picture(kind: str, **how: Any) -> bytes:
+    from hostile_materials import saved
+
+    return saved(kind, **how)
+
+
+def film_bytes() -> bytes:
+    from hostile_materials import film
+
+    with tempfile.TemporaryDirectory() as folder:
+        film(Path(folder) / "x.mp4", frames=6)
+        return (Path(folder) / "x.mp4").read_bytes()
+
+
+def hdf5_bytes() -> bytes:
+    import h5py
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for i, key in enumerate(("000", "003")):
+            clip = np.random.default_rng(i).integers(0, 99, (3, 16, 16, 3), np.uint8)
+            file.create_dataset(key, data=clip, chunks=(1, 16, 16, 3), compression="gzip", fletcher32=bool(i))
+    return buffer.getvalue()
+
+
+def card_bytes() -> bytes:
+    import m2f2bench
+
+    package = Path(m2f2bench.__file__).parent
+    places = (package.parent / "metrics" / "deepfakebench.yaml", package / "_cards" / "metrics" / "deepfakebench.yaml")
+    text = next(place for place in places if place.is_file()).read_text()
+    return text.replace("name: deepfakebench", "name: card").encode()
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        {"id": f"f{i}", "label": i % 2, "score": (7 * i % 20) / 20, "video": f"v{i // 2}", "identity": f"{i}+{i + 1}"}
+        for i in range(20)
+    ]
+
+
+def csv_bytes() -> bytes:
+    lines = [",".join(map(str, row.values())) for row in rows()]
+    return "\n".join(["id,label,score,video,identity", *lines]).encode() + b"\n"
+
+
+def parquet_bytes() -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows()), buffer)
+    return buffer.getvalue()
+
+
+def lines_of(told: Any) -> bytes:
+    return b"".join(dumped(row) + b"\n" for row in (told if isinstance(told, list) else [told]))
+
+
+def answers_bytes() -> bytes:
+    return lines_of([{"id": f"q{i}", "text": f"It looks {'fake' if i % 2 else 'real'}.", "score": i / 5} for i in range(4)])
+
+
+def result_bytes() -> bytes:
+    """A small run's, without its rows beside it."""
+    import m2f2bench
+    from hostile_materials import face
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for label in ("real", "fake"):
+            (folder / "faces" / label).mkdir(parents=True)
+            for i in range(3):
+                Image.fromarray(face() // (1 + i)).save(folder / "faces" / label / f"{i}.png")
+        m2f2bench.run(detectors="random", datasets=str(folder / "faces"), out=folder / "o")
+        return (folder / "o" / "random--faces--frame" / "result.json").read_bytes()
+
+
+def tensors() -> dict[str, Any]:
+    import torch
+
+    return {"0.weight": torch.arange(12.0).reshape(3, 4) / 12, "0.bias": torch.zeros(3)}
+
+
+def pickle_bytes() -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(tensors(), buffer)
+    return buffer.getvalue()
+
+
+def safetensors_bytes() -> bytes:
+    from safetensors.torch import save
+
+    return bytes(save(tensors()))
+
+
+def answer_bytes() -> bytes:
+    from hostile_endpoint import chat, likely
+
+    told = chat([{"type": "text", "text": "It is real."}])
+    told["choices"][0]["logprobs"] = likely(("real", -0.5), ("fake", -1.5))
+    return json.dumps(told).encode()
+
+
+def manifest() -> list[dict[str, Any]]:
+    return [{"path": f"{i}.png", "label": i % 2, "video": f"v{i // 3}", "index": i, "split": "test"} for i in range(9)]
+
+
+def dumped(told: Any) -> bytes:
+    return json.dumps(told).encode("utf-8", "surrogatepass")
+
+
+def yaml_dumped(told: Any) -> bytes:
+    import yaml
+
+    try:
+        return str(yaml.safe_dump(told, allow_unicode=True)).encode("utf-8", "surrogatepass")
+    except (yaml.YAMLError, RecursionError):
+        return dumped(told)
+
+
+def yaml_loaded(data: bytes) -> Any:
+    import yaml
+
+    return yaml.safe_load(data)
+
+
+def loaded_lines(data: bytes) -> list[Any]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+KINDS = {
+    kind: Kind(*rest)  # type: ignore[arg-type]
+    for kind, *rest in [
+        ("png", "x.png", lambda: picture("PNG"), read_picture),
+        ("jpeg", "x.jpg", lambda: picture("JPEG", quality=90), read_picture),
+        ("webp", "x.webp", lambda: picture("WEBP"), read_picture),
+        ("mp4", "x.mp4", film_bytes, read_film),
+        ("hdf5", "FF++_original_c23.h5", hdf5_bytes, read_hdf5),
+        ("card", "card.yaml", card_bytes, read_card, yaml_loaded, yaml_dumped),
+        ("csv", "x.csv", csv_bytes, read_rows),
+        ("parquet", "x.parquet", parquet_bytes, read_rows),
+        ("jsonl", "x.jsonl", lambda: lines_of(rows()), read_rows, loaded_lines, lines_of),
+        ("answers", "x.jsonl", answers_bytes, read_answers, loaded_lines, lines_of),
+        ("result", "result.json", result_bytes, read_result, json.loads, dumped),
+        ("pth", "x.pth", pickle_bytes, read_weights),
+        ("safetensors", "x.safetensors", safetensors_bytes, read_weights),
+        ("endpoint", "x.json", answer_bytes, read_answer, json.loads, dumped),
+        ("manifest", "x.jsonl", lambda: lines_of(manifest()), read_manifest, loaded_lines, lines_of),
+    ]
+}
+
+
+# Mutations.
+
+INTERESTING = (b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\x01",
+               b"\xff\xff\xff\x7f", b"\0" * 8, b"\xff" * 8, b"\n", b'"', b"[" * 50, b"{", b"}", b"'", b"-", b"9" * 30,
+               b"NaN", b"null", b"\\ud800", b"&a", b"*a", b"!!", b"\r\n", b"\xef\xbb\xbf", b"e999")  # fmt: skip
+
+
+def changed_bytes(data: bytes, draw: random.Random) -> bytes:
+    """One to six changes to the bytes."""
+    made = bytearray(data)
+    for _ in range(draw.choice((1, 1, 1, 2, 3, 6))):
+        n = len(made)
+        at, length = draw.randrange(n + 1), min(n, int(draw.expovariate(1 / 16)) + 1)
+        way = draw.randrange(9)
+        if way == 0 and n:
+            made[at % n] ^= 1 << draw.randrange(8)
+        elif way == 1 and n:
+            made[at % n] = draw.randrange(256)
+        elif way == 2:
+            new = draw.choice(INTERESTING)
+            made[at : at + len(new)] = new
+        elif way == 3:
+            made[at:at] = draw.choice(INTERESTING)
+        elif way == 4:
+            made[at:at] = draw.randbytes(length)
+        elif way == 5:
+            del made[at : at + length]
+        elif way == 6:
+            made[at:at] = made[at : at + length] * draw.choice((1, 1, 2, 50))
+        elif way == 7:
+            made[at : at + length] = bytes(length)
+        elif draw.random() < 0.3:
+            del made[at:]
+    return bytes(made)
+
+
+def places_in(told: Any) -> list[tuple[Any, ...]]:
+    """The path of every value in JSON."""
+    found: list[tuple[Any, ...]] = [()]
+    inside = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
+    for key, value in inside:
+        found += [(key, *rest) for rest in places_in(value)]
+    return found
+
+
+def replaced(told: Any, place: tuple[Any, ...], value: Any, way: int) -> Any:
+    """JSON with one value replaced, removed, repeated, or put under another key."""
+    if not place:
+        return value
+    made = json.loads(json.dumps(told))
+    inside = made
+    for key in place[:-1]:
+        inside = inside[key]
+    key = place[-1]
+    if way == 1:
+        del inside[key]
+    elif way == 2 and isinstance(inside, list):
+        inside.extend([inside[key]] * 3)
+    elif way == 3 and isinstance(inside, dict):
+        inside[str(value)[:40]] = inside.pop(key)
+    else:
+        inside[key] = value
+    return made
+
+
+def changed_structures(kind: Kind, data: bytes, seed: int, n: int) -> list[bytes]:
+    """Values that hypothesis draws, in the places of values that are there."""
+    import hypothesis
+    from hypothesis import strategies as st
+
+    assert kind.load is not None and kind.dump is not None
+    told, dump = kind.load(data), kind.dump
+    places = places_in(told)
+    plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(
+        [10**400, -(10**30), 1e308, "NaN", "\ud800", "a\0b", "=1+1", "../..", "evil.py:X", "x" * 5000, 2**63, "1e999"]))  # fmt: skip
+    values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8)
+    made: list[bytes] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=n, database=None, deadline=None, phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )  # fmt: skip
+    @hypothesis.given(st.integers(0, len(places) - 1), values, st.integers(0, 5))
+    def one(at: int, value: Any, way: int) -> None:
+        try:
+            made.append(dump(replaced(told, places[at], value, way)))
+        except ValueError:  # a number that has too many digits to be written
+            made.append(data)
+
+    one()
+    return made
+
+
+def mutants(kind: Kind, data: bytes, seed: int, batch: int, n: int) -> Iterator[bytes]:
+    """A batch's first `n` mutations: those of structure first, where there are some."""
+    half = changed_structures(kind, data, seed * 1_000_003 + batch, n // 2)[: n // 2] if kind.load is not None else []
+    yield from half
+    draw = random.Random(f"{kind.name}:{seed}:{batch}")
+    for _ in range(n - len(half)):
+        yield changed_bytes(data, draw)
+
+
+# Processes.
+
+
+def outcome(kind: Kind, path: Path) -> tuple[str, str]:
+    """What reading one file comes to."""
+    from m2f2bench.errors import M2F2BenchError
+
+    try:
+        kind.read(path)
+    except M2F2BenchError as error:
+        text = str(error)
+        return ("refused", "") if len(" ".join(text.split())) < 2000 else ("long", text[:200])
+    except MemoryError:
+        return "memory", traceback.format_exc()[-600:]
+    except Exception:
+        return "traceback", traceback.format_exc()[-900:]
+    return "read", ""
+
+
+def run_batch(kind: Kind, data: bytes, seed: int, batch: int, n: int, folder: Path) -> None:
+    """In a process of its own: writes a line for each mutation that is begun, and one for how it ended."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    started: list[str] = []
+    sys.addaudithook(lambda event, _: started.append(event) if event in EVENTS else None)
+    (folder / "FFPP_split").mkdir(exist_ok=True)
+    (folder / "FFPP_split" / "test.json").write_text('[["000", "003"]]')
+    path = folder / kind.name
+    with (folder / "log").open("w") as log:
+        for made in mutants(kind, data, seed, batch, n):
+            path.write_bytes(made)
+            log.write("?\n")
+            log.flush()
+            started.clear()
+            how, detail = outcome(kind, path)
+            how, detail = ("executed", str(started)) if started else (how, detail)
+            log.write(json.dumps([how, detail]) + "\n")
+            log.flush()
+            if how in BAD:
+                (folder / f"bad{batch}-{how}-{time.monotonic_ns()}").write_bytes(made)
+
+
+EVENTS = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "socket.connect"}
+
+
+def watched(kind: Kind, data: bytes, seed: int, batch: int, n: int, folder: Path) -> list[tuple[str, str]]:
+    """Run a batch; outcomes in order. What is left of it after a hang or a death is lost, and said to be."""
+    log = folder / "log"
+    log.write_text("")
+    process = os.fork()
+    if process == 0:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        try:
+            run_batch(kind, data, seed, batch, n, folder)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    how, size, since = "", -1, time.monotonic()
+    while True:
+        ended, status, _ = os.wait4(process, os.WNOHANG)
+        if ended:
+            how = "" if status == 0 else "died"
+            break
+        if log.stat().st_size != size:
+            size, since = log.stat().st_size, time.monotonic()
+        elif time.monotonic() - since > SECONDS + (20.0 if size == 0 else 0.0):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            how = "hang"
+            break
+        time.sleep(0.01)
+    lines = log.read_text().splitlines()
+    found = [tuple(json.loads(line)) for line in lines if line != "?"]
+    if how:
+        detail = f"after {len(found)} of {n}"
+        with contextlib.suppress(OSError):
+            (folder / f"bad{batch}-{how}-{time.monotonic_ns()}").write_bytes((folder / kind.name).read_bytes())
+        found.append((how, detail))
+    return found  # type: ignore[return-value]
+
+
+def fuzz(name: str, mutations: int, seed: int, keep: Path | None = None) -> Found:
+    """Run a kind's mutations. After a hang or a death the rest of a batch is made up for in further batches."""
+    kind = KINDS[name]
+    data = made_elsewhere(kind)
+    found, batch = Found(), 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = keep / name if keep is not None else Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        while (left := mutations - found.counts.total()) > 0 and batch < 3 * mutations // BATCH + 3:
+            for how, detail in watched(kind, data, seed, batch, min(BATCH, left), folder):
+                found.counts[how] += 1
+                if how in BAD:
+                    found.bad.append((batch, how, detail))
+            batch += 1
+    return found
+
+
+def made_elsewhere(kind: Kind) -> bytes:
+    """The valid file, drawn in a process of its own: drawing starts threads."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reader)
+        with os.fdopen(writer, "wb") as out:
+            out.write(kind.draw())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as source:
+        data = source.read()
+    os.waitpid(process, 0)
+    assert data, f"no valid {kind.name}"
+    return data
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="+", choices=(*KINDS, "all"))
+    parser.add_argument("--mutations", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="Files that ended badly are kept here.")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    chosen = list(KINDS) if "all" in options.kinds else options.kinds
+    import av, h5py, numpy, PIL.Image, pyarrow.csv, pyarrow.parquet, yaml  # noqa: E401, F401
+
+    import m2f2bench.cards
+
+    if {"pth", "safetensors"} & set(chosen):
+        import safetensors.torch
+        import torch  # noqa: F401
+
+        import m2f2bench.backends.weights
+    told = {}
+    for name in chosen:
+        began = time.monotonic()
+        found = fuzz(name, options.mutations, options.seed, options.keep)
+        told[name] = {"counts": dict(found.counts), "bad": found.bad[:20]}
+        if not options.json:
+            counts = ", ".join(f"{how} {found.counts[how]}" for how in (*GOOD, *BAD))
+            print(f"{name}: {found.counts.total()} mutations in {time.monotonic() - began:.0f} s: {counts}", flush=True)
+            seen = {detail.strip().splitlines()[-1][:160]: (batch, how) for batch, how, detail in found.bad if detail}
+            for line, (batch, how) in list(seen.items())[:12]:
+                print(f"  batch {batch} {how}: {line}", flush=True)
+    if options.json:
+        print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

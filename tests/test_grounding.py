@@ -18,7 +18,7 @@ from verdict_cases import lines_run
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.dependence import swaps
 from m2f2bench.scoring.diversity import diversity
-from m2f2bench.scoring.regions import read_regions, known_regions, region_statistics
+from m2f2bench.scoring.regions import known_regions, read_regions, region_statistics
 from m2f2bench.scoring.statistic import Statistic
 
 PARTS = ("skin", "eyes", "eyebrows", "nose", "mouth")
@@ -124,7 +124,7 @@ def test_annotators_answers_about_a_region(real_data: Any) -> None:
 
 
 def test_annotators_answers_about_the_image(real_data: Any) -> None:
-    """Their own words "the person's nose looks a bit fake" against what is read: 2,965 hits, no miss, 14 more, said in their own words."""
+    """Their own words "the person's nose looks a bit fake" against what is read: 2,965 hits, no miss, 14 more."""
     pattern = re.compile(rf"the person's ({'|'.join(PARTS)}) looks? (?:a bit|very) fake", re.IGNORECASE)
     hits = extra = missed = on_reals = 0
     for split in ("train", "test"):

@@ -21,11 +21,12 @@ def read_regions(text: str) -> frozenset[str]:
     Thoughts before the answer (`<think>`) are left out. A form that tells of regions goes first: JSON, tags, a table,
     ticks, numbers, a list under a heading (see `region_forms.listed`). Else by clauses: the regions that a clause is
     about are called where it finds a fault that it does not deny ("the eyes look asymmetric", not "there are no
-    boundaries on the skin") or denies a merit ("the nose does not align"). Exceptions, comparisons, ellipses, questions,
-    conditions and what is explained away count as they are meant ("all but the nose", "unlike the lips", "the mouth does
-    not"). Traits ("naturally round eyes") are no faults. Boundaries, stains and brighter or darker areas of the face are
-    the skin's. Of a region that the answer calls real, or of any where it calls the picture real, only being called fake
-    outright counts. English, German, French, Spanish and Chinese. Time is linear in the text.
+    boundaries on the skin") or denies a merit ("the nose does not align"). Exceptions, comparisons, ellipses,
+    questions, conditions and what is explained away count as they are meant ("all but the nose", "unlike the lips",
+    "the mouth does not"). Traits ("naturally round eyes") are no faults. Boundaries, stains and brighter or darker
+    areas of the face are the skin's. Of a region that the answer calls real, or of any where it calls the picture
+    real, only being called fake outright counts. English, German, French, Spanish and Chinese. Time is linear in the
+    text.
     """
     said = without_thought(text)
     found = listed(said)

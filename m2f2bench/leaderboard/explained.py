@@ -16,7 +16,10 @@ def describe_explanation(result: Result) -> str:
     """Markdown: a row per metric for all, real and fake; the main ones by region and by manipulation; notes."""
     groups = {"all": result.metrics, **result.labels}
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
-    rows = [[read_title(name, result.details), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
+    rows = [
+        [read_title(name, result.details), *(shown(scores[name]) for scores in groups.values())]
+        for name in result.metrics
+    ]
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
     for what, found in (("region", result.regions), ("manipulation", result.methods)):

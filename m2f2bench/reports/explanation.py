@@ -170,7 +170,10 @@ def _count(scores: Mapping[str, Score]) -> str:
 def _tables(result: Result) -> list[Table]:
     """Every metric of all, of real and of fake questions; the main ones by region and by manipulation."""
     groups = {"all": result.metrics, **result.labels}
-    rows = tuple((read_title(n, result.details), "", tuple(_cell(scores.get(n)) for scores in groups.values())) for n in result.metrics)
+    rows = tuple(
+        (read_title(n, result.details), "", tuple(_cell(scores.get(n)) for scores in groups.values()))
+        for n in result.metrics
+    )
     heads = tuple(f"{name}, {_count(scores)}" for name, scores in groups.items())
     tables = [Table("Metric", heads, rows)]
     for what, found in (("Region", result.regions), ("Manipulation", result.methods)):

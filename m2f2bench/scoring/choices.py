@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 Read = Callable[[str], str]
 """Reads the words of one choice: `real`, `fake`, `undetermined` or "" for neither."""
@@ -26,11 +27,13 @@ _NAMES = (
     r"altered|computergenerated|ai[- ]generated)"
 )
 _ALTERNATIVES = re.compile(
-    rf"\b{_NAMES}\b(?:\W+(?:image|photo|picture|face|one))?\W+(?:or|and|vs|versus|and not|but)?\W*(?:(?:is it|is|an?)\s+)*{_NAMES}\b"
+    rf"\b{_NAMES}\b(?:\W+(?:image|photo|picture|face|one))?\W+(?:or|and|vs|versus|and not|but)?"
+    rf"\W*(?:(?:is it|is|an?)\s+)*{_NAMES}\b"
 )
 _ORDINAL = re.compile(
     r"\b(?:(not|never|against|reject|exclude|dismiss|nothing for|rule out)\s+)?(?:the\s+)?"
-    r"(?:(former|latter)\b|(first|second|last)(?:\s+(?:one|option|choice|answer|alternative|possibility|applies|is (?:right|correct|true)|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
+    r"(?:(former|latter)\b|(first|second|last)(?:\s+(?:one|option|choice|answer|alternative|possibility|applies|"
+    r"is (?:right|correct|true)|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
 )
 _LONE = re.compile(r"(?<![\d.\w])([01](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
 """The number or letter that stands for itself."""
@@ -47,7 +50,7 @@ def from_ticks(text: str) -> str:
     if not {"yes", "no"} & set(found):
         return ""
     before = found[0] in ("yes", "no")
-    pairs = [(one, two) if before else (two, one) for one, two in zip(found[::1], found[1:], strict=False)]
+    pairs = [(one, two) if before else (two, one) for one, two in pairwise(found)]
     ticked = {name for mark, name in pairs if mark == "yes" and name not in ("yes", "no")}
     return ticked.pop() if len(ticked) == 1 else ""
 
@@ -79,7 +82,7 @@ def from_order(text: str, read: Read) -> str:
     both = [read(word) for word in named.groups()]
     if set(both) != {"real", "fake"}:
         return ""
-    meant = [found for found in _ORDINAL.finditer(text, named.end())] or list(_ORDINAL.finditer(text, 0, named.start()))
+    meant = list(_ORDINAL.finditer(text, named.end())) or list(_ORDINAL.finditer(text, 0, named.start()))
     if not meant:
         return ""
     place = 0 if (meant[-1].group(2) or meant[-1].group(3)) in ("former", "first") else 1

@@ -32,12 +32,14 @@ OPEN = re.compile(
 )
 UNKNOWN = re.compile(
     r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
-    r"abstain|no decision|withheld|cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|not sure|not determinable|"
+    r"abstain|no decision|withheld|cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|"
+    r"not sure|not determinable|"
     r"either)\b"
 )
 _NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)?")
 COUNT = re.compile(
-    r"\b(?:number|count|amount|total|how many|regions|areas|parts|faces|artifacts|artefacts|traces|signs|spots|features)\b"
+    r"\b(?:number|count|amount|total|how many|regions|areas|parts|faces|artifacts|artefacts|traces|"
+    r"signs|spots|features)\b"
 )
 """A key that asks how many there are."""
 _FLAGS = ("detected", "present", "found", "exists", "value", "flag", "flagged", "result", "answer", "is present")
@@ -94,6 +96,7 @@ def verdict_of(pairs: list[tuple[str, Any]]) -> str:
 
 
 def truth(value: Any) -> str | None:
+    """`yes`, `no` or `undetermined` for a value of JSON or in words; None for anything else."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -123,6 +126,7 @@ def probability(value: Any) -> float | None:
 
 
 def plain_key(key: str) -> str:
+    """A key in lower-case words: `isFake` and `is_fake` are "is fake"."""
     return " ".join(re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()).split()).replace(
         "judgement", "judgment"
     )

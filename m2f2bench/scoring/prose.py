@@ -22,55 +22,6 @@ SHORTEST = 3
 """A first sentence of so few words ("Likely fake.") is a conclusion."""
 PLAIN = 6
 """A sentence of so few words about the picture ("the image is fake") is one, too."""
-_IT = r"(?:it|this one|this|that|they|these|the (?:image|photo|picture|face|video))"
-_REPLY = re.compile(
-    rf"(?:(?:sadly |unfortunately |regrettably |luckily |fortunately |clearly |definitely |well ,? |i ' afraid )?(?:yes|no|nope|yep|nah|yeah|not)(?: , {_IT} (?:is|are|was|does|do|has)(?: not)?)?(?:$| (?=[,;:—])))|"
-    rf"(?:(?:yes|no|but|and) ,? ?)?(?:(?:i (?:think|believe|' have to say|have to say|must say|would say|' say|"
-    rf"' afraid|am afraid)|my answer is)(?: that)? )?{_IT} (?:really |actually |certainly |definitely |clearly |"
-    rf"most certainly )?"
-    r"(?:is|are|was|'|does|do|has)(?: really| certainly| definitely| actually| indeed|"
-    r" clearly)?(?: not)?(?: the case| so| one)?$|"
-    r"i (?:really )?(?:do not )?(?:think|believe|guess|suppose)(?: so| not| it is| it is not)?(?:$| [;:,—(])|"
-    r"i (?:am|') afraid not$|(?:not a chance|no chance|no way|unlikely|not likely|far from it|by no means|"
-    r"hardly|not at all|of course not|"
-    r"definitely not|absolutely not|(?:most |very |quite |more )?(?:likely|probably) not|certainly not|probably not|not really|absolutely|definitely|certainly|"
-    r"of course|indeed)$"
-)
-_LEFT_OUT = re.compile(
-    r"(?:^|[,;:—(] |\b(?:but|and|so|that|while|whereas|which|because|yet|though|although) )(?:(?:the|this|that|his|her|its|i|we|an?) )?"
-    r"(?:(?!not|no|never)\w+ ){0,4}?(?:is|are|was|were|does|do|did|has|have|could|can|would) (?:\w+ly )?not(?: so| one| the case| either)?(?= [,;:—)]|$)"
-)
-"""A denial that leaves its verdict out: "the photo at hand is not"."""
-_DISPUTED = re.compile(
-    r"\b(?:claim|view|belief|assumption|allegation|assertion|hypothesis|suspicion|idea|theory|accusation|contention|conclusion|label|"
-    r"caption|it|this|that|they|he|she) (?:\w+ly )?(?:(?:is|are|was|' s|') (?:\w+ly )?(?:not (?:\w+ )?(?:true|right|tenable|correct|accurate|so|supported|"
-    r"justified|convincing|plausible|credible|borne)|wrong|false|mistaken|untenable|unfounded|incorrect|refuted|baseless|disproved|lying|untrue|nonsense)|"
-    r"(?:does|do|can|could) not (?:\w+ )?(?:hold|stand|survive|convince))\b|\bnot (?:\w+ )?(?:bear|bears|confirm|confirms|support|supports|share|agree|"
-    r"back|buy|believe|endorse|uphold)(?: (?:with )?(?:this|that|it|them|him|her|you|the (?:claim|view|idea|suspicion|assumption|verdict)|so)\b| that view| out)|"
-    r"\bdisagree\b|\bbeg to differ\b|\b(?:says?|tells?|points?) (?:otherwise|a different story|the other way|elsewhere)\b|\bchanged my mind\b"
-)
-"""Somebody's claim is denied."""
-_UPHELD = re.compile(
-    r"\b(?:claim|view|belief|assumption|allegation|hypothesis|suspicion|it|this|that|they|he|she) (?:is|are|was|') (?:\w+ly )?(?:true|right|correct|"
-    r"accurate|so|justified|confirmed|founded|well founded)\b|\b(?:confirm|confirms|bears?|supports?|share|shares|agree|agrees) (?:with )?(?:this|that|them|him|her|you)\b"
-    r"|\bi (?:do )?agree\b|^(?:and )?(?:indeed|exactly|precisely|rightly)\b"
-)
-_SUPPOSED = re.compile(
-    r"\bif\b.{0,80}\b(?:were|was|had|been)\b.*\b(?:would|should|could|expect|must)\b|\b(?:would|should|expect)\b.*\bif\b.{0,80}\b(?:were|was|had|been)\b"
-)
-"""A supposition against what is: "if it were fake, there would be seams"."""
-_CONTRARY = re.compile(
-    r"\b(?:not|no|none|never|nothing|neither|but|however|instead|yet|lacks?|missing|absent|though)\b"
-)
-"""What follows a supposition and denies its consequence."""
-_CLAUSES = re.compile(r" (?:;|—|but|yet|however) ")
-_AFTER_ALL = re.compile(
-    r"(?:,|and|but|—|;)(?: ,)? i (?:do |really )?(?:think|believe|suspect|guess|would say|am afraid|"
-    r"am sure)(?: that)? (?:it|this) (?:is|does|has)(?: not)?$"
-)
-_TAKEN_BACK = re.compile(
-    r"\b(?:deniedall|i disagree|i beg to differ|(?:was|were|is|are) mistaken|says? otherwise|tells? a different story)$"
-)
 
 
 def read_prose(text: str) -> str:
@@ -120,7 +71,7 @@ def _said(text: str) -> list[Said]:
             continue
         if refused and not words.THIS & set(sentence[:6]):
             continue
-        if asked and (reply := _REPLY.match(whole)):
+        if asked and (reply := words.REPLY.match(whole)):
             found.append(Said(turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
             if reply.end() == len(whole):
                 continue
@@ -131,10 +82,10 @@ def _said(text: str) -> list[Said]:
             asked = raised = said[-1].verdict if said else ""
             continue
         said = said + _replied(whole, said, reader.asked or raised, reader.asked)
-        denied = denied or (bool(supposed) and _CONTRARY.search(whole) is not None)
-        if _SUPPOSED.search(whole):
+        denied = denied or (bool(supposed) and words.CONTRARY.search(whole) is not None)
+        if words.SUPPOSED.search(whole):
             supposed = reader.asked
-            denied = denied or any(map(_CONTRARY.search, _CLAUSES.split(whole, maxsplit=1)[1:]))
+            denied = denied or any(map(words.CONTRARY.search, words.CLAUSES.split(whole, maxsplit=1)[1:]))
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
         plain = (
             len(sentence) <= PLAIN
@@ -170,24 +121,24 @@ def _replied(whole: str, said: list[Said], pending: str, asked: str) -> list[Sai
     a condition of the sentence itself.
     """
     added: list[Said] = []
-    if asked and (reply := _AFTER_ALL.search(whole)):
+    if asked and (reply := words.AFTER_ALL.search(whole)):
         added.append(Said(turned(asked) if "not" in reply.group() else asked, PICTURE, True))
     stuck = words.STUCK.search(whole)
     if stuck and not (said and _turns(whole.split(), whole.count(" ", 0, stuck.start()), said[-1].place)):
         final = any(one.final for one in said)
         added.append(Said("undetermined", PICTURE, True, final=final, raw="undetermined"))
     raised = said[-1].raw if said else pending
-    left = _LEFT_OUT.search(whole)
+    left = words.LEFT_OUT.search(whole)
     if not raised or added:
         return added
-    if not said and _DISPUTED.search(whole):
+    if not said and words.DISPUTED.search(whole):
         added.append(Said(turned(raised), PICTURE, True, final=True, raw=raised))
-    elif not said and not asked and _UPHELD.search(whole):
+    elif not said and not asked and words.UPHELD.search(whole):
         added.append(Said(raised, PICTURE, True, raw=raised))
     elif left and (not said or whole.count(" ", 0, left.end()) > said[-1].place):
         about = next((word for word in left.group().split() if word in words.PARTS), PICTURE)
         added.append(Said(turned(raised), about, True, final=True, raw=raised))
-    elif said and _TAKEN_BACK.search(whole):
+    elif said and words.TAKEN_BACK.search(whole):
         added.append(Said(turned(said[-1].verdict), said[-1].about, True, raw=raised))
     return added
 

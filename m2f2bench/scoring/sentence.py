@@ -30,6 +30,7 @@ def general(sentence: list[str]) -> bool:
 
 
 def turned(verdict: str) -> str:
+    """The other of `real` and `fake`; anything else as it is."""
     return {"real": "fake", "fake": "real"}.get(verdict, verdict)
 
 

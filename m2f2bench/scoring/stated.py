@@ -72,7 +72,8 @@ _SAID = re.compile(
 _RATED = re.compile(
     r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |"
     r"approximately |only |roughly )?"
-    r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)|[01](?=\s*(?:[,;})\n]|$)))"
+    r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)|"
+    r"[01](?=\s*(?:[,;})\n]|$)))"
 )
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""

@@ -64,3 +64,12 @@ PATTERNS = tuple((_turns([turn]), str(rewrite["to"])) for rewrite in _HELD["rewr
 """What is put for a turn, in order."""
 STUCK, REFUSES, UNDECIDED = _turns(_HELD["stuck"]), _turns(_HELD["refuses"]), _turns(_HELD["undecided"])
 RESTATED = _turns(_HELD["restated"])
+REPLY = _turns(_HELD["reply"])
+AFTER_ALL = _turns(_HELD["after_all"])
+TAKEN_BACK = _turns(_HELD["taken_back"])
+LEFT_OUT = _turns(_HELD["left_out"])
+DISPUTED = _turns(_HELD["disputed"])
+UPHELD = _turns(_HELD["upheld"])
+SUPPOSED = _turns(_HELD["supposed"])
+CONTRARY = _turns(_HELD["contrary"])
+CLAUSES = _turns(_HELD["clauses"])

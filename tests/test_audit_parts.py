@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from m2f2bench.auditing import pixels
 from m2f2bench.auditing.cues import Cue, Encoder
 from m2f2bench.auditing.duplicates import NEAR, find
 from m2f2bench.auditing.facts import Facts, own_files
@@ -290,3 +291,10 @@ def test_words_and_tables() -> None:
         "2 identities",
     ]
     assert first_few(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+def test_e2_grey_in_strips_is_grey_at_once() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (600, 31, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(
+        pixels._grey(image), image.astype(np.float32) @ np.asarray(pixels.LUMINANCE, np.float32)
+    )

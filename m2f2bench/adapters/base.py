@@ -54,7 +54,10 @@ class Adapter(abc.ABC):
 
     @abc.abstractmethod
     def read(self, frame: Frame) -> Image:
-        """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read."""
+        """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read.
+
+        A picture over the limits of `adapters.limits` (8 pixels a side, 50 million in all) counts as one that cannot.
+        """
 
     def holds(self, split: str) -> bool:
         """Whether there is such a split; a class whose splits depend on what lies on disk says it of this dataset."""

@@ -152,8 +152,9 @@ def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
 def _written(dataset: Any, index: Any, image: Image) -> bool:
     """Whether a frame's pixels were written, as far as it can be told.
 
-    The library reads what was not as the fill value. A chunk takes room when it is written to, unless the file takes all
-    at once; of other storage, and of chunks of several frames, a frame of the fill value alone counts as not written.
+    The library reads what was not as the fill value. A chunk takes room when it is written to, unless the file takes
+    all at once; of other storage, and of chunks of several frames, a frame of the fill value alone counts as not
+    written.
     """
     from h5py import h5d
 

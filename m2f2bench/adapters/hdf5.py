@@ -21,7 +21,7 @@ from ..memo import frame_stamp
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from ..texts import Refused, read_json
 from .base import Adapter, AdapterOptions, Sampler
-from .hdf5_video import NotThere, frame_count, open_file, open_video, read_frame, video_names
+from .hdf5_video import NotThere, check_table, frame_count, open_file, open_video, read_frame, video_names
 
 if TYPE_CHECKING:
     from ..records import Image
@@ -168,6 +168,7 @@ class HDF5Adapter(Adapter):
         dataset = here.datasets.get((path, key))
         if dataset is None:
             dataset = open_video(self._file(path), Path(path), key)
+            check_table(dataset, Path(path))
             with here.lock:
                 while len(here.datasets) >= MAX_DATASETS:
                     del here.datasets[next(iter(here.datasets))]  # the one kept longest

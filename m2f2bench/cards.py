@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from .errors import CardError, near
 from .places import moved, moved_reference
@@ -156,6 +156,12 @@ class LeaderboardCard(Card):
     columns: tuple[Column, ...] = Field(min_length=1)
     rank_by: int = Field(default=0, ge=0)
     """The column, from 0, that rows are ordered by."""
+
+    @model_validator(mode="after")
+    def _ranked_by_its_own(self) -> Self:
+        if self.rank_by >= len(self.columns):
+            raise ValueError(f"rank_by is {self.rank_by}, and the columns are 0 to {len(self.columns) - 1}")
+        return self
 
 
 MODELS: dict[str, type[Card]] = {

@@ -157,6 +157,7 @@ class _Result(_Form):
     regions: dict[Text, Scores] = {}
     details: _Details = _Details()
     training_datasets: tuple[Text, ...] = ()
+    warnings: tuple[Text, ...] = ()
     source: Text = ""
     predictions: Text = ""
     protocol_card: dict[Text, Any] = {}

@@ -20,7 +20,7 @@ from ..errors import DataError, FrameError, M2F2BenchError, first_line, near, re
 from ..memo import frame_stamp
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from .base import Adapter, AdapterOptions, Sampler
-from .hdf5_video import NotThere, frame_count, open_file, open_video, read_frame, video_names
+from .hdf5_video import NotThere, check_table, frame_count, open_file, open_video, read_frame, video_names
 
 if TYPE_CHECKING:
     from ..records import Image
@@ -167,6 +167,7 @@ class HDF5Adapter(Adapter):
         dataset = here.datasets.get((path, key))
         if dataset is None:
             dataset = open_video(self._file(path), Path(path), key)
+            check_table(dataset, Path(path))
             with here.lock:
                 while len(here.datasets) >= MAX_DATASETS:
                     del here.datasets[next(iter(here.datasets))]  # the one kept longest

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 EXPECTED = "uint8, frames x height x width x 3"
 MAX_LINKS = 16
 """Soft links that are followed from one name, as many as the library follows itself."""
+MAX_PIECES = 65_536
+"""Chunks that one frame may lie in."""
+LEAST = 4
+"""Bytes of a checksum: a chunk that was packed has more."""
+NEVER_WRITTEN = "it was never written: the file has only room for it (the fill value)"
 
 
 class NotThere(Exception):
@@ -133,6 +138,27 @@ def frame_count(dataset: Any, path: Path, key: str) -> int | None:
     return int(shape[0]) or None
 
 
+def check_table(dataset: Any, path: Path) -> None:
+    """Raise NotThere for a video whose table has two chunks for one place.
+
+    The library finds the one and reads the other. Looked at once for a video, before its frames are read.
+    """
+    if dataset.chunks is None:
+        return
+    places = [one.chunk_offset for one in _stored(dataset.id)]
+    if len(set(places)) < len(places):
+        raise NotThere(f"is damaged in '{path.name}': two chunks of it have one place")
+
+
+def _stored(handle: Any) -> list[Any]:
+    """What the table says of each chunk."""
+    if hasattr(handle, "chunk_iter"):
+        found: list[Any] = []
+        handle.chunk_iter(found.append)
+        return found
+    return [handle.get_chunk_info(i) for i in range(handle.get_num_chunks())]
+
+
 def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
     """One frame of a dataset, RGB uint8 [H, W, 3]. Raises FrameError for one over the limits or never written."""
     shape, chunks = dataset.shape, dataset.chunks
@@ -143,13 +169,38 @@ def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
         raise FrameError(
             frame_id, f"its file has chunks of {math.prod(chunks):,} bytes, over the limit of {MAX_BYTES:,}"
         )
+    if chunks is not None and index is not None:
+        _check_chunks(dataset, index, frame_id)
     image: Image = np.asarray(dataset[index], dtype=np.uint8)
-    if not _written(dataset, index, image):
-        raise FrameError(frame_id, "it was never written: the file has only room for it (the fill value)")
+    if not _written(dataset, image):
+        raise FrameError(frame_id, NEVER_WRITTEN)
     return image
 
 
-def _written(dataset: Any, index: Any, image: Image) -> bool:
+def _check_chunks(dataset: Any, index: int, frame_id: str) -> None:
+    """Raise FrameError unless all chunks of a frame are in the file, as large as they can be.
+
+    The library unpacks whatever a chunk comes to, and a damaged one of no bytes ends the process.
+    """
+    shape, chunks = dataset.shape, dataset.chunks
+    if not 0 <= index < shape[0]:
+        raise IndexError(f"frame {index} of {shape[0]}")
+    steps = [range(0, size, step) for size, step in zip(shape[1:], chunks[1:], strict=True)]
+    if math.prod(map(len, steps)) > MAX_PIECES:
+        raise FrameError(frame_id, f"its file has it in more than {MAX_PIECES:,} pieces")
+    plain, filters = math.prod(chunks), dataset.id.get_create_plist().get_nfilters()
+    room = plain + plain // 8 + (1 << 16) if filters else plain  # what a filter cannot make smaller it makes larger
+    length = dataset.file.id.get_filesize()
+    for corner in itertools.product(*steps):
+        found = dataset.id.get_chunk_info_by_coord((index - index % chunks[0], *corner))
+        if found.byte_offset is None:
+            raise FrameError(frame_id, NEVER_WRITTEN)
+        whole = LEAST < found.size <= room if filters else found.size == plain
+        if not whole or not 0 < found.byte_offset <= length - found.size:
+            raise FrameError(frame_id, f"its file is damaged: a chunk of {found.size:,} bytes, of {plain:,} unpacked")
+
+
+def _written(dataset: Any, image: Image) -> bool:
     """Whether a frame's pixels were written, as far as it can be told.
 
     The library reads what was not as the fill value. A chunk takes room when it is written to, unless the file takes
@@ -158,14 +209,8 @@ def _written(dataset: Any, index: Any, image: Image) -> bool:
     """
     from h5py import h5d
 
-    chunks, (height, width), fill = dataset.chunks, image.shape[:2], int(dataset.fillvalue)
-    whole = chunks is None or (chunks[1] >= height and chunks[2] >= width and chunks[3] >= 3)
-    empty = image[0, 0, 0] == fill and bool((image == fill).all())
-    if whole and not empty:
+    fill, chunks = int(dataset.fillvalue), dataset.chunks
+    if image[0, 0, 0] != fill or not (image == fill).all():
         return True
-    if empty and (
-        chunks is None or chunks[0] > 1 or dataset.id.get_create_plist().get_alloc_time() == h5d.ALLOC_TIME_EARLY
-    ):
-        return False
-    corners = itertools.product(range(0, height, chunks[1]), range(0, width, chunks[2]), range(0, 3, chunks[3]))
-    return all(dataset.id.get_chunk_info_by_coord((index, *corner)).size for corner in corners)
+    early = dataset.id.get_create_plist().get_alloc_time() == h5d.ALLOC_TIME_EARLY
+    return not (chunks is None or chunks[0] > 1 or early)

@@ -320,6 +320,8 @@ def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
     folders: dict[str, str] = {}
     step = -(-len(ids) // WARNED)
     for name, video in zip(ids[::step].tolist(), videos[::step].tolist(), strict=True):
+        if not video:
+            continue
         before, found, _ = name.partition(video)
         folder = before.rpartition("/")[0]
         if found and video and folders.setdefault(video, folder) != folder:

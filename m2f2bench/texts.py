@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import stat
 from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .inputs import NoInput, read_input
 
 if TYPE_CHECKING:
     import yaml
@@ -44,17 +45,9 @@ class Refused(ValueError):
 def read_bytes(path: Path, most: int) -> bytes:
     """A regular file's bytes. Raises Refused for more than `most`, and for a pipe or a device, which may never end."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise Refused("it is not a regular file")
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise Refused(error.strerror or type(error).__name__) from None
-    except ValueError as error:  # a null byte in the path
-        raise Refused(str(error)) from None
-    if len(data) > most:
-        raise Refused(f"it is longer than {_size(most)}")
-    return data
+        return read_input(path, most)
+    except NoInput as error:
+        raise Refused(f"it {error}") from None
 
 
 def read_text(path: Path, most: int) -> str:
@@ -185,10 +178,6 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> Any:
     raise Refused(f"{name} is no number of JSON")
-
-
-def _size(n: int) -> str:
-    return f"{n >> 20} MiB" if n >= 1 << 20 else f"{n >> 10} KiB"
 
 
 @cache

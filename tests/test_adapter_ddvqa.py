@@ -271,7 +271,7 @@ def test_bad_annotations(root: Path) -> None:
     write(path, "{")
     fails(root, "FaceSwap.json", "is not JSON", kind="blind")
     path.write_bytes(b"\xff\xfe")
-    fails(root, "FaceSwap.json", "is not UTF-8 text", kind="blind")
+    fails(root, "FaceSwap.json", "is not UTF-8", kind="blind")
 
 
 def test_missing_question_files_and_kinds(root: Path) -> None:

@@ -21,8 +21,10 @@ from m2f2bench.adapters.listing import (
     stamp_of,
 )
 from m2f2bench.errors import DataError, MachineError, StoreError
-from m2f2bench.files import NoInput, make_folder, read_input, read_text, write_text
+from m2f2bench.files import make_folder, write_text
+from m2f2bench.inputs import NoInput, read_input
 from m2f2bench.records import Frame, Locator
+from m2f2bench.texts import Refused, read_text
 from m2f2bench.training.reading import FrameReader
 
 FAILING = """
@@ -60,7 +62,7 @@ def own(tmp_path: Path, **lines: str) -> str:
     ("line", "words"),
     [
         ("raise KeyError('video')", ["adapter Broken: ", "('test') failed: KeyError: 'video'"]),
-        ("import sys; sys.exit(3)", ["adapter Broken: ", "('test') failed: SystemExit: 3"]),
+        ("import sys; sys.exit(3)", ["adapter Broken: ", "('test') failed: Ended: it called sys.exit(3)"]),
         ("return [1, 2]", ["adapter Broken: ", "gave int; it should be a list of m2f2bench.Frame"]),
         ("return None", ["adapter Broken: ", "gave NoneType; it should be a list of m2f2bench.Frame"]),
         ("raise MemoryError", ["adapter Broken, ", "MemoryError", "the machine failed here"]),
@@ -86,7 +88,7 @@ def test_d7_stamps_and_pixels_that_raise(tmp_path: Path, cli: Any, one_line: Any
     told = one_line(cli("run", "-d", "constant", "-s", dataset, "--out", tmp_path / "out"))
     assert "adapter Broken: stamp() of frame 'a' failed: KeyError: 'x'" in told
     done = cli("run", "-d", "constant", "-s", own(tmp_path, READ="import sys; sys.exit(4)"), "--out", tmp_path / "o2")
-    assert "'a' (unreadable: SystemExit: 4)" in done.err and "Traceback" not in done.err
+    assert "'a' (unreadable: Ended: it called sys.exit(4))" in done.err and "Traceback" not in done.err
 
 
 class Odd(Adapter):
@@ -141,17 +143,17 @@ def test_e8_no_pipe_or_device_is_read_as_a_manifest(name: str, tmp_path: Path, c
     card = tmp_path / "card.yaml"
     card.write_text(f"name: x\nadapter: folder\nroot: {tmp_path}\noptions: {{manifest: {name}}}\n")
     told = one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
-    assert told.endswith(f"manifest '{tmp_path / name}' is no regular file")
+    assert told.endswith(f"manifest '{tmp_path / name}' cannot be read: it is no regular file")
     (tmp_path / name).unlink()
     (tmp_path / name).symlink_to("/dev/zero")
-    assert "is no regular file" in one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
+    assert "it is no regular file" in one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
 
 
 @special
 def test_e8_no_pipe_is_read_as_a_split_list_or_hdf5(tmp_path: Path) -> None:
     (tmp_path / "FFPP_split").mkdir()
     os.mkfifo(tmp_path / "FFPP_split" / "test.json")
-    with pytest.raises(DataError, match=r"test.json' is no regular file"):
+    with pytest.raises(DataError, match=r"test.json'.* is no regular file"):
         HDF5Adapter(tmp_path).frames("test")
     (tmp_path / "FFPP_split" / "test.json").unlink()
     (tmp_path / "FFPP_split" / "test.json").write_text(json.dumps([["000", "003"]]))
@@ -171,7 +173,7 @@ def test_e8_json_that_is_too_deep_or_long_is_one_line(text: str, tmp_path: Path)
 def test_what_is_read_as_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"\xef\xbb\xbfabc")
-    assert read_input(path, 6) == b"\xef\xbb\xbfabc" and read_text(path) == "abc"
+    assert read_input(path, 6) == b"\xef\xbb\xbfabc" and read_text(path, 6) == "abc"
     for place, limit, reason in [
         (path, 5, "has 6 bytes, over the limit of 5"),
         (tmp_path, 9, "is a folder"),
@@ -187,8 +189,8 @@ def test_what_is_read_as_a_file(tmp_path: Path) -> None:
     with pytest.raises(NoInput, match="cannot be read: Too many levels"):
         read_input(loop, 9)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(NoInput, match="not UTF-8"):
-        read_text(path)
+    with pytest.raises(Refused, match="not UTF-8"):
+        read_text(path, 9)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc here")

@@ -168,7 +168,7 @@ def test_e6_json_that_is_too_deep_too_long_or_no_text(cli, one_line, run: Path) 
         assert told in one_line(cli("leaderboard", run)), text[:20]
     with file.open("wb") as sparse:
         sparse.truncate(MOST_JSON + 1)
-    assert "longer than 64 MiB" in one_line(cli("leaderboard", run))
+    assert "over the limit of 67,108,864" in one_line(cli("leaderboard", run))
     file.unlink()
     os.mkfifo(file)
     line = one_line(cli("score", file))

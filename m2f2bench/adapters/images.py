@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FrameError, M2F2BenchError, MachineError, first_line, refuse_machine_fault
-from ..files import ABSENT, NoInput, read_input
+from ..inputs import ABSENT, NoInput, read_input
 from ..memo import frame_stamp
 from ..records import Frame
 from . import jpeg, png

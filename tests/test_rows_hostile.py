@@ -345,7 +345,7 @@ def test_e6_parquet_that_is_small_and_comes_to_much(tmp_path: Path, monkeypatch:
     path = tmp_path / "rows.parquet"
     pq.write_table(table, path)
     assert path.stat().st_size < 1 << 20
-    assert "the texts of its column 'id' come to more than 4 GiB" in refusal(path)
+    assert "the texts of its column 'id' come to more than 1 GiB" in refusal(path)
     pq.write_table(pa.table({"id": ["a"] * 9, "label": [0] * 9, "score": [0.5] * 9}), path)
     monkeypatch.setattr(tables, "MOST_ROWS", 8)
     assert "more than 8 rows" in refusal(path)

@@ -3,8 +3,6 @@
 python tests/hostile_server.py FOLDER: carries out the cases of FOLDER/wanted.json, and writes a file for each outcome.
 """
 
-# ruff: noqa: E501 - a line an input
-
 from __future__ import annotations
 
 import gc

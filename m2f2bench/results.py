@@ -56,6 +56,8 @@ def read_stored(places: Iterable[Path]) -> list[Stored]:
     for place in places:
         if not place.exists():
             raise DataError(f"there is no file or folder '{place}'")
+        if not place.is_file() and not place.is_dir():
+            raise DataError(f"'{place}' is neither a file nor a folder")
         files = [place] if place.is_file() else sorted(place.rglob(RESULT)) or sorted(place.glob("*.json"))
         if not files:
             raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")

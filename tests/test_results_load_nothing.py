@@ -179,6 +179,7 @@ def test_d8_a_plain_folder_or_manifest_is_data_and_is_found(cli, one_line, world
 def test_d8_a_missing_path_is_missing(cli, one_line, world: Path) -> None:
     assert one_line(cli("check", "nowhere")) == "m2f2bench: there is no file or folder 'nowhere'"
     assert "no file or folder 'nowhere.json'" in one_line(cli("leaderboard", "nowhere.json"))
+    assert one_line(cli("check", "/dev/null")) == "m2f2bench: '/dev/null' is neither a file nor a folder"
     assert "has no result.json in it" in one_line(cli("check", "faces"))
 
 

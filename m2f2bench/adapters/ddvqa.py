@@ -7,6 +7,7 @@ Detection").
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Any, ClassVar, Literal, cast
 
 from ..errors import DataError, near
 from ..records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from ..texts import Refused, parse_json, read_text
 from .base import AdapterOptions, judge_questions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
 
@@ -28,8 +28,6 @@ METHODS = {
     "6": "NeuralTextures",
 }
 """The first digit of a name to the manipulation; 5 is real."""
-MOST = 1 << 28
-"""Bytes of a file of conversations."""
 KINDS = ("blind", "released", "judge")
 REGIONS = ("image", "face", "skin", "eyes", "eyebrows", "nose", "mouth")
 
@@ -322,16 +320,16 @@ def _conversations(path: Path) -> Iterator[tuple[str, str, str, str]]:
 
 def _text(path: Path) -> str:
     try:
-        return read_text(path, MOST)
-    except Refused as error:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"'{path}' cannot be read: {error}") from None
 
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return parse_json(text)
-    except Refused as error:
-        raise DataError(f"{where} is not JSON: {error}") from None
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where} is not JSON: {error.msg} (line {error.lineno} column {error.colno})") from None
 
 
 def _load(path: Path) -> Any:

@@ -19,7 +19,6 @@ from pydantic import Field
 from ..errors import DataError, FrameError, M2F2BenchError, first_line, near, refuse_machine_fault
 from ..memo import frame_stamp
 from ..records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
-from ..texts import Refused, read_json
 from .base import Adapter, AdapterOptions, Sampler
 from .hdf5_video import NotThere, check_table, frame_count, open_file, open_video, read_frame, video_names
 
@@ -246,11 +245,11 @@ class HDF5Adapter(Adapter):
             raise DataError(f"no split '{split}'{near(split, SPLITS)}")
         path = self._root() / self._settings.splits / f"{split}.json"
         try:
-            pairs = read_json(path)
-        except Refused as error:
-            if not path.exists():
-                raise DataError(f"no split list '{path}'; fetch it, or set options.splits to its folder") from None
-            raise DataError(f"split list '{path}' cannot be read: {error}") from None
+            pairs = json.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise DataError(f"no split list '{path}'; fetch it, or set options.splits to its folder") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"split list '{path}' cannot be read: {first_line(error)}") from None
         if not isinstance(pairs, list) or not pairs:
             raise DataError(f'split list \'{path}\' should be a list of pairs such as [["953", "974"]]')
         seen: set[str] = set()

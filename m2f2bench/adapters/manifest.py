@@ -16,11 +16,8 @@ from typing import Any, Literal
 
 from ..errors import DataError
 from ..records import SPLITS
-from ..texts import Refused, parse_json, read_text
 from .entries import LABELS, Entry, in_time, people
 
-MOST = 1 << 28
-"""Bytes of a manifest."""
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 ColumnName = Literal["path", "label", "video", "method", "split", "identity", "picture", "time", "index"]
 COLUMNS: tuple[ColumnName, ...] = (
@@ -44,11 +41,13 @@ def read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> lis
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"'{path}' is neither a folder nor a manifest ({', '.join(SUFFIXES)})")
     try:
-        text = read_text(path, MOST)
-    except Refused as error:
-        if not path.exists():
-            raise DataError(f"manifest '{path}' does not exist") from None
-        raise DataError(f"manifest '{path}' cannot be read: {error}") from None
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"manifest '{path}' does not exist") from None
+    except UnicodeDecodeError:
+        raise DataError(f"manifest '{path}' is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"manifest '{path}' cannot be read: {error.strerror}") from None
     lines = _json_rows(text, path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(text, path)
     names = {name: columns.get(name, name) for name in COLUMNS}
     entries: list[Entry] = []
@@ -180,9 +179,9 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = parse_json(line)
-        except Refused as error:
-            raise DataError(f"manifest '{path}' line {number} {str(error).removeprefix('line 1 ')}") from None
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"manifest '{path}' line {number} is not JSON: {error.msg}") from None
         if not isinstance(row, dict):
             raise DataError(f"manifest '{path}' line {number} is not a JSON object")
         yield number, {str(key).strip().lower(): value for key, value in row.items()}

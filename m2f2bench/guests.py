@@ -11,7 +11,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
 
 log = logging.getLogger("m2f2bench")
 
@@ -30,7 +29,7 @@ def guest(what: str) -> Iterator[None]:
     """
     folder, language, filters = _folder(), locale.setlocale(locale.LC_ALL), list(warnings.filters)
     try:
-        with _stdout_of_process(), bounded():
+        with _OF_PROCESS, bounded():
             yield
     finally:
         if folder is not None and _folder() != folder:
@@ -66,48 +65,53 @@ def bounded() -> Iterator[None]:
 
 
 class _Redirection:
-    """Python's stdout sent to stderr while any thread is inside."""
+    """Stdout sent to stderr while any thread is inside: Python's own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._before: Any = None
-        self._instead: IO[str] | None = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._before, self._instead = sys.stdout, sys.stderr
-                sys.stdout = self._instead
+                self.begin()
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                sys.stdout, self._before = self._before, None
+                self.end()
+
+    def begin(self) -> None:
+        """The first thread comes in."""
+        self._before, sys.stdout = sys.stdout, sys.stderr
+
+    def end(self) -> None:
+        """The last one is out."""
+        sys.stdout = self._before
 
 
-_REDIRECTION = _Redirection()
+class _ProcessRedirection(_Redirection):
+    """The same of the process's stdout, for what is printed by C code or a command that is run."""
 
-
-@contextlib.contextmanager
-def _stdout_of_process() -> Iterator[None]:
-    """The process's stdout sent to its stderr, for what is printed by C code or a command that is run."""
-    try:
-        with contextlib.suppress(OSError, ValueError):
+    def begin(self) -> None:
+        """Keep what descriptor 1 is, as far as there is one."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
-        kept = os.dup(1)
-    except (OSError, AttributeError):  # there is none
-        yield
-        return
-    try:
+        self._kept: int | None = None
         with contextlib.suppress(OSError):
+            self._kept = os.dup(1)
             os.dup2(2, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+
+    def end(self) -> None:
+        """Put it back."""
+        if self._kept is not None:
+            os.dup2(self._kept, 1)
+            os.close(self._kept)
+
+
+_REDIRECTION, _OF_PROCESS = _Redirection(), _ProcessRedirection()
 
 
 def _folder() -> Path | None:

@@ -7,6 +7,7 @@ import locale
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -248,3 +249,24 @@ def test_e8_ctrl_c_stays_what_it_is() -> None:
     with pytest.raises(DetectorError), guest("it"):
         raise DetectorError("as it is")
     assert not issubclass(Ended, M2F2BenchError)
+
+
+def test_e8_stdout_is_back_whoever_leaves_last(capfd: pytest.CaptureFixture[str]) -> None:
+    """Two threads inside at once, the first of which leaves first."""
+    inside, leave = threading.Barrier(2), [threading.Event(), threading.Event()]
+
+    def work(number: int) -> None:
+        with guest("it"):
+            inside.wait(10)
+            leave[number].wait(10)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    before = sys.stdout
+    for thread in threads:
+        thread.start()
+    for thread, event in zip(threads, leave, strict=True):
+        event.set()
+        thread.join()
+    assert sys.stdout is before
+    os.write(1, b"STILL HERE")
+    assert capfd.readouterr().out == "STILL HERE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,7 +283,7 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
         card: Card = reference
     elif is_file_reference(reference):
         path, _, attribute = reference.rpartition(":")
-        place = Path(path).expanduser().resolve()
+        place = Path(os.path.realpath(Path(path).expanduser()))
         told = {"name": _slug(f"{Path(path).stem}.{attribute}"), key: f"{place.name}:{attribute}"}
         card = model.model_validate(told).placed(place.parent)
     elif find_card(kind, reference) is None and reference in registry.names():

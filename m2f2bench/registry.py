@@ -142,7 +142,7 @@ def load_from_file(reference: str, kind: str) -> type:
     """The class of `file.py:Class`. The file is executed once, and again when it has changed. Raises RegistryError in
     one line."""
     name, _, attribute = reference.rpartition(":")
-    path = Path(name).expanduser().resolve()
+    path = Path(os.path.realpath(Path(name).expanduser()))  # not resolve(), which raises where links go in a circle
     if not path.is_file():
         raise RegistryError(f"{kind} '{reference}': there is no file '{path}'")
     # The module's name carries the path, so that two files of the same name are two modules.

@@ -31,6 +31,8 @@ BATCH = 200
 SECONDS = 10.0
 MEMORY = 2 << 30
 """Bytes of address space that a batch has over what the process had."""
+HARMLESS = ("/sbin/ldconfig", "uname", "gcc", "cc", "ld")
+"""What libraries start to learn about the machine."""
 GOOD = ("read", "refused")
 BAD = ("traceback", "hang", "memory", "executed", "died", "long")
 Reader = Callable[[Path], object]
@@ -210,14 +212,17 @@ def lines_of(told: Any) -> bytes:
 
 
 def answers_bytes() -> bytes:
-    return lines_of([{"id": f"q{i}", "text": f"It looks {'fake' if i % 2 else 'real'}.", "score": i / 5} for i in range(4)])
+    return lines_of(
+        [{"id": f"q{i}", "text": f"It looks {'fake' if i % 2 else 'real'}.", "score": i / 5} for i in range(4)]
+    )
 
 
 def result_bytes() -> bytes:
     """A small run's, without its rows beside it."""
-    import m2f2bench
     from hostile_materials import face
     from PIL import Image
+
+    import m2f2bench
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -379,9 +384,13 @@ def changed_structures(kind: Kind, data: bytes, seed: int, n: int) -> list[bytes
     assert kind.load is not None and kind.dump is not None
     told, dump = kind.load(data), kind.dump
     places = places_in(told)
-    plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(
-        [10**400, -(10**30), 1e308, "NaN", "\ud800", "a\0b", "=1+1", "../..", "evil.py:X", "x" * 5000, 2**63, "1e999"]))  # fmt: skip
-    values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8)
+    odd = [10**400, -(10**30), 1e308, "NaN", "\ud800", "a\0b", "=1+1", "../..", "evil.py:X", "x" * 5000, 2**63, "1e999"]
+    plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(odd)
+    values = st.recursive(
+        plain,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    )
     made: list[bytes] = []
 
     @hypothesis.seed(seed)
@@ -400,8 +409,11 @@ def changed_structures(kind: Kind, data: bytes, seed: int, n: int) -> list[bytes
     return made
 
 
-def mutants(kind: Kind, data: bytes, seed: int, batch: int, n: int) -> Iterator[bytes]:
-    """A batch's first `n` mutations: those of structure first, where there are some."""
+def mutants(kind: Kind, data: bytes, seed: int, batch: int, n: int, files: list[Path] | None = None) -> Iterator[bytes]:
+    """A batch's first `n` mutations: those of structure first, where there are some; or the kept `files`."""
+    if files is not None:
+        yield from (path.read_bytes() for path in files[batch * BATCH :][:n])
+        return
     half = changed_structures(kind, data, seed * 1_000_003 + batch, n // 2)[: n // 2] if kind.load is not None else []
     yield from half
     draw = random.Random(f"{kind.name}:{seed}:{batch}")
@@ -428,19 +440,24 @@ def outcome(kind: Kind, path: Path) -> tuple[str, str]:
     return "read", ""
 
 
-def run_batch(kind: Kind, data: bytes, seed: int, batch: int, n: int, folder: Path) -> None:
+def run_batch(made: Iterator[bytes], kind: Kind, batch: int, folder: Path) -> None:
     """In a process of its own: writes a line for each mutation that is begun, and one for how it ended."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     started: list[str] = []
-    sys.addaudithook(lambda event, _: started.append(event) if event in EVENTS else None)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in EVENTS and str(arguments[0]) not in HARMLESS:
+            started.append(f"{event} {arguments[0]!r}")
+
+    sys.addaudithook(hook)
     (folder / "FFPP_split").mkdir(exist_ok=True)
     (folder / "FFPP_split" / "test.json").write_text('[["000", "003"]]')
     path = folder / kind.name
     with (folder / "log").open("w") as log:
-        for made in mutants(kind, data, seed, batch, n):
-            path.write_bytes(made)
+        for content in made:
+            path.write_bytes(content)
             log.write("?\n")
             log.flush()
             started.clear()
@@ -449,13 +466,13 @@ def run_batch(kind: Kind, data: bytes, seed: int, batch: int, n: int, folder: Pa
             log.write(json.dumps([how, detail]) + "\n")
             log.flush()
             if how in BAD:
-                (folder / f"bad{batch}-{how}-{time.monotonic_ns()}").write_bytes(made)
+                (folder / f"bad{batch}-{how}-{time.monotonic_ns()}").write_bytes(content)
 
 
 EVENTS = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "socket.connect"}
 
 
-def watched(kind: Kind, data: bytes, seed: int, batch: int, n: int, folder: Path) -> list[tuple[str, str]]:
+def watched(made: Iterator[bytes], kind: Kind, batch: int, n: int, folder: Path) -> list[tuple[str, str]]:
     """Run a batch; outcomes in order. What is left of it after a hang or a death is lost, and said to be."""
     log = folder / "log"
     log.write_text("")
@@ -465,7 +482,7 @@ def watched(kind: Kind, data: bytes, seed: int, batch: int, n: int, folder: Path
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
         try:
-            run_batch(kind, data, seed, batch, n, folder)
+            run_batch(made, kind, batch, folder)
             os._exit(0)
         finally:
             os._exit(1)
@@ -493,16 +510,19 @@ def watched(kind: Kind, data: bytes, seed: int, batch: int, n: int, folder: Path
     return found  # type: ignore[return-value]
 
 
-def fuzz(name: str, mutations: int, seed: int, keep: Path | None = None) -> Found:
-    """Run a kind's mutations. After a hang or a death the rest of a batch is made up for in further batches."""
+def fuzz(name: str, mutations: int, seed: int, keep: Path | None = None, files: Path | None = None) -> Found:
+    """Run a kind's mutations, or its kept `files`. What a hang or a death takes of a batch, further batches make up."""
     kind = KINDS[name]
-    data = made_elsewhere(kind)
+    kept = None if files is None else sorted((files / name).glob("*"))
+    data = made_elsewhere(kind) if kept is None else b""
+    mutations = mutations if kept is None else len(kept)
     found, batch = Found(), 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = keep / name if keep is not None else Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         while (left := mutations - found.counts.total()) > 0 and batch < 3 * mutations // BATCH + 3:
-            for how, detail in watched(kind, data, seed, batch, min(BATCH, left), folder):
+            made = mutants(kind, data, seed, batch, min(BATCH, left), kept)
+            for how, detail in watched(made, kind, batch, min(BATCH, left), folder):
                 found.counts[how] += 1
                 if how in BAD:
                     found.bad.append((batch, how, detail))
@@ -533,22 +553,19 @@ def main() -> None:
     parser.add_argument("--mutations", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="Files that ended badly are kept here.")
+    parser.add_argument("--files", type=Path, help="Read the files of this folder, a folder for each kind, instead.")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     chosen = list(KINDS) if "all" in options.kinds else options.kinds
-    import av, h5py, numpy, PIL.Image, pyarrow.csv, pyarrow.parquet, yaml  # noqa: E401, F401
-
-    import m2f2bench.cards
+    import av  # noqa: F401
 
     if {"pth", "safetensors"} & set(chosen):
-        import safetensors.torch
         import torch  # noqa: F401
 
-        import m2f2bench.backends.weights
     told = {}
     for name in chosen:
         began = time.monotonic()
-        found = fuzz(name, options.mutations, options.seed, options.keep)
+        found = fuzz(name, options.mutations, options.seed, options.keep, options.files)
         told[name] = {"counts": dict(found.counts), "bad": found.bad[:20]}
         if not options.json:
             counts = ", ".join(f"{how} {found.counts[how]}" for how in (*GOOD, *BAD))

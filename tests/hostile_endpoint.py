@@ -3,6 +3,8 @@
 The server is in the process that asks. Its card allows one second a request and one repetition.
 """
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import gzip
@@ -269,7 +271,14 @@ def listen(serve: Serve) -> int:
                     break
                 data += part
             start, _, rest = data.partition(b"\r\n\r\n")
-            length = next((int(line.split(b":")[1]) for line in start.split(b"\r\n") if line.lower().startswith(b"content-length")), 0)
+            length = next(
+                (
+                    int(line.split(b":")[1])
+                    for line in start.split(b"\r\n")
+                    if line.lower().startswith(b"content-length")
+                ),
+                0,
+            )
             while len(rest) < length:
                 rest += client.recv(1 << 20) or b" " * length
             serve(client)
@@ -282,7 +291,13 @@ def listen(serve: Serve) -> int:
     return int(own.getsockname()[1])
 
 
-def served(name: str, serve: Serve, check: Check = refused, options: str = "max_tokens: 9", words: tuple[str, ...] = ("-q", "Real?")) -> Case:
+def served(
+    name: str,
+    serve: Serve,
+    check: Check = refused,
+    options: str = "max_tokens: 9",
+    words: tuple[str, ...] = ("-q", "Real?"),
+) -> Case:
     def draw(folder: Path) -> None:
         (folder / "card.yaml").write_text(CARD.format(port=listen(serve), options=options))
         (folder / "x.png").write_bytes(saved("PNG"))
@@ -297,7 +312,12 @@ def redirected(status: str, place: str = "http://localhost:{port}/v1/chat/comple
         (folder / "card.yaml").write_text(CARD.format(port=port, options="max_tokens: 9"))
         (folder / "x.png").write_bytes(saved("PNG"))
 
-    return Case(f"redirect-{status[:3]}-{place[:9]}", draw, ("predict", "x.png", "-d", "./card.yaml", "-q", "Real?", "--json"), refused)
+    return Case(
+        f"redirect-{status[:3]}-{place[:9]}",
+        draw,
+        ("predict", "x.png", "-d", "./card.yaml", "-q", "Real?", "--json"),
+        refused,
+    )
 
 
 def judge(logprobs: Any) -> Serve:

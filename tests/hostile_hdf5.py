@@ -1,5 +1,7 @@
 """Hostile HDF5 files and split lists: FaceForensics++ of two real and two fake videos of three frames, damaged."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import json

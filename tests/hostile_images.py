@@ -1,5 +1,7 @@
 """Hostile JPEG and PNG files; other formats are in `hostile_formats`. A picture that is not whole is never scored."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import io
@@ -91,7 +93,10 @@ def deep(mode: str) -> bytes:
     wide = (face().astype(np.uint16) * 257).astype(">u2")
     if mode == "grey":
         wide = wide[:, :, 0]
-    return png(header(depth=16, colour=2 if mode == "RGB" else 0), zlib.compress(rows(np.ascontiguousarray(wide).view(np.uint8))))
+    return png(
+        header(depth=16, colour=2 if mode == "RGB" else 0),
+        zlib.compress(rows(np.ascontiguousarray(wide).view(np.uint8))),
+    )
 
 
 def wide_png(width: int, height: int, head: bytes | None = None) -> bytes:

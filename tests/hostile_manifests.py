@@ -1,5 +1,7 @@
 """Hostile manifests and folders of pictures, as datasets of a run."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import json

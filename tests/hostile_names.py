@@ -1,5 +1,7 @@
 """Hostile names: of files that are judged, of rows and their manipulations, of what a table and a report print."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import json

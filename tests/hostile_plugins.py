@@ -1,5 +1,7 @@
 """Hostile detectors and datasets of somebody's own: the command asks for their code, which does what it likes."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Hostile result files: every field of a wrong type, numbers that cannot be, and baselines that name code."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import copy

@@ -1,5 +1,7 @@
 """Hostile rows (CSV, JSON lines, Parquet) and answers, as `score` meets them."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import io
@@ -37,7 +39,11 @@ def table(columns: dict[str, Any], **how: Any) -> bytes:
 
 def parquet(n: int = 4, drop: tuple[str, ...] = (), **columns: Any) -> bytes:
     """Good rows, fakes above reals, with columns put in or replaced."""
-    plain = {"id": [f"f{i}" for i in range(n)], "label": [i % 2 for i in range(n)], "score": [0.2 + 0.6 * (i % 2) for i in range(n)]}
+    plain = {
+        "id": [f"f{i}" for i in range(n)],
+        "label": [i % 2 for i in range(n)],
+        "score": [0.2 + 0.6 * (i % 2) for i in range(n)],
+    }
     return table({name: value for name, value in {**plain, **columns}.items() if name not in drop})
 
 
@@ -54,7 +60,13 @@ def endless() -> bytes:
 
     buffer = io.BytesIO()
     n = 10_000_000
-    part = pa.table({"id": pa.array(np.zeros(n, np.int8)), "label": pa.array(np.zeros(n, np.int8)), "score": pa.array(np.zeros(n, np.float32))})
+    part = pa.table(
+        {
+            "id": pa.array(np.zeros(n, np.int8)),
+            "label": pa.array(np.zeros(n, np.int8)),
+            "score": pa.array(np.zeros(n, np.float32)),
+        }
+    )
     with pq.ParquetWriter(buffer, part.schema, compression="zstd") as writer:
         for _ in range(10):
             writer.write_table(part)

@@ -23,14 +23,36 @@ from typing import Any
 import hostile
 from hostile import CANARY, Case
 
-LOADED = (
-    "av h5py numpy openai pandas PIL.Image PIL.ImageOps pyarrow.csv pyarrow.parquet yaml jinja2 typer scipy.stats "
-    "m2f2bench.runner m2f2bench.cli.main m2f2bench.predictor m2f2bench.checker m2f2bench.backends.openai "
-    "m2f2bench.backends.constant m2f2bench.adapters.folder m2f2bench.adapters.hdf5 m2f2bench.adapters.video "
-    "m2f2bench.scorer m2f2bench.comparer m2f2bench.validator m2f2bench.scoring.detection "
-    "m2f2bench.leaderboard.publish"
-).split()
-HEAVY = "torch safetensors.torch timm m2f2bench.backends.timm m2f2bench.backends.m2f2det.importing".split()
+LOADED = [
+    "av",
+    "h5py",
+    "numpy",
+    "openai",
+    "pandas",
+    "PIL.Image",
+    "PIL.ImageOps",
+    "pyarrow.csv",
+    "pyarrow.parquet",
+    "yaml",
+    "jinja2",
+    "typer",
+    "scipy.stats",
+    "m2f2bench.runner",
+    "m2f2bench.cli.main",
+    "m2f2bench.predictor",
+    "m2f2bench.checker",
+    "m2f2bench.backends.openai",
+    "m2f2bench.backends.constant",
+    "m2f2bench.adapters.folder",
+    "m2f2bench.adapters.hdf5",
+    "m2f2bench.adapters.video",
+    "m2f2bench.scorer",
+    "m2f2bench.comparer",
+    "m2f2bench.validator",
+    "m2f2bench.scoring.detection",
+    "m2f2bench.leaderboard.publish",
+]
+HEAVY = ["torch", "safetensors.torch", "timm", "m2f2bench.backends.timm", "m2f2bench.backends.m2f2det.importing"]
 """A fork of a process that has loaded these takes longer."""
 ROOM = 4 << 30
 """Bytes of address space that a case has; MEMORY is what it may use."""
@@ -223,7 +245,9 @@ def main() -> None:
     os.environ[CACHE_VARIABLE] = str(base / "cache")
     make_materials(base / "materials")
     wanted = json.loads((base / "wanted.json").read_text())
-    tables = {table: {case.name: case for case in hostile.cases_of(table)} for table in dict.fromkeys(t for t, _ in wanted)}
+    tables = {
+        table: {case.name: case for case in hostile.cases_of(table)} for table in dict.fromkeys(t for t, _ in wanted)
+    }
     cases = [(base / f"case{i}", tables[table][name]) for i, (table, name) in enumerate(wanted)]
     gc.freeze()
     carry_out([(place, case) for place, case in cases if not case.torch])

@@ -1,5 +1,7 @@
 """Hostile videos: what is no video, what is damaged, and playlists that name other files and addresses."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import struct

@@ -1,5 +1,7 @@
 """Hostile checkpoints: pickles that are programs, archives that are bombs, safetensors that lie about themselves."""
 
+# ruff: noqa: E501 - a line an input
+
 from __future__ import annotations
 
 import io
@@ -33,7 +35,9 @@ def calling(text: bytes) -> bytes:
     return b"c" + text + b"\n(S'" + RUNS.encode() + b"'\ntR."
 
 
-def archive(data: bytes, extra: tuple[tuple[str, bytes], ...] = (), how: int = zipfile.ZIP_STORED, top: str = "archive") -> bytes:
+def archive(
+    data: bytes, extra: tuple[tuple[str, bytes], ...] = (), how: int = zipfile.ZIP_STORED, top: str = "archive"
+) -> bytes:
     """A zip file as torch.save writes it, around any pickle."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", how) as file:
@@ -44,14 +48,18 @@ def archive(data: bytes, extra: tuple[tuple[str, bytes], ...] = (), how: int = z
     return buffer.getvalue()
 
 
-def rebuilt(shape: tuple[int, ...], stride: tuple[int, ...], offset: int = 0, count: int = 4, kind: bytes = b"FloatStorage") -> bytes:
+def rebuilt(
+    shape: tuple[int, ...], stride: tuple[int, ...], offset: int = 0, count: int = 4, kind: bytes = b"FloatStorage"
+) -> bytes:
     """A state dict of one tensor, told as a pickle of protocol 2, whose storage is `data/0`."""
 
     def numbers(values: tuple[int, ...]) -> bytes:
         return b"(" + b"".join(b"L" + str(value).encode() + b"L\n" for value in values) + b"t"
 
     storage = b"(S'storage'\nctorch\n" + kind + b"\nS'0'\nS'cpu'\n" + f"L{count}L\n".encode() + b"tQ"
-    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + f"L{offset}L\n".encode() + numbers(shape) + numbers(stride)
+    tensor = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + f"L{offset}L\n".encode() + numbers(shape) + numbers(stride)
+    )
     return b"\x80\x02}S'weight'\n" + tensor + b"I00\nccollections\nOrderedDict\n)RtRs."
 
 
@@ -244,7 +252,9 @@ IMPORT = ("import-weights", "w.pth", "--as", "m2f2det-released-detector", "--out
 
 def used(name: str, file: str, make: Bytes) -> Case:
     """Weights on the card of a network."""
-    draw = both(put(file, make), put("card.yaml", TIMM.format(file=file)), put("x.png", lambda: saved("PNG", size=(64, 64))))
+    draw = both(
+        put(file, make), put("card.yaml", TIMM.format(file=file)), put("x.png", lambda: saved("PNG", size=(64, 64)))
+    )
     return Case(name, draw, ("predict", "x.png", "-d", "./card.yaml", "--device", "cpu"), refused, torch=True)
 
 
@@ -252,7 +262,10 @@ CASES = [
     *[Case(f"pickle-{name}", put("w.pth", make), IMPORT, refused, torch=True, noise=NOISE) for name, make in PICKLES],
     *[used(f"card-pickle-{name}", "w.pth", make) for name, make in PICKLES if "system" in name or "bomb" in name],
     *[used(f"safetensors-{name}", "w.safetensors", make) for name, make in SAFE],
-    *[used(f"ending-{ending}", f"w.{ending}", lambda: content("weights.pth")) for ending in ("ckpt", "bin", "h5", "onnx")],
+    *[
+        used(f"ending-{ending}", f"w.{ending}", lambda: content("weights.pth"))
+        for ending in ("ckpt", "bin", "h5", "onnx")
+    ],
     Case("pickle-as-a-detector", put("w.pth", system), ("describe", "./w.pth"), refused),
     Case("pickle-as-rows", put("w.csv", system), ("score", "w.csv"), refused),
 ]

@@ -14,6 +14,7 @@ from ..errors import ScoreError, near
 from ..records import ANSWER_STATUSES, JUDGE, Answer, Question
 from ..scoring.reading import LONGEST_LINE, json_lines
 from ..store import ANSWERS, USAGE, read_answers
+from ..texts import told
 
 IDS = ("id", "question", "question_id", "key")
 TEXTS = ("text", "answer")
@@ -132,7 +133,7 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
     if "score" in columns and columns["score"] not in row:
         raise ScoreError(f"{where} has no '{columns['score']}' for score{near(columns['score'], row)}")
     if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
-        raise ScoreError(f"{where}: its score is {score!r}, and P(fake) in [0, 1] is wanted")
+        raise ScoreError(f"{where}: its score is {told(score)}, and P(fake) in [0, 1] is wanted")
     if text is None:
         known = {name: value for name, value in known.items() if name != "status" or value != "ok"}
         return replace(Answer(identifier, "", "", MISSING, score), **known)
@@ -151,7 +152,7 @@ def _known(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
         good = {"score": True, "status": value in ANSWER_STATUSES, "message": isinstance(value, str)}
         if not good.get(name, number and name in USAGE):
-            raise ScoreError(f"{where}: its metadata hold {name} {value!r}, which no export of ours writes")
+            raise ScoreError(f"{where}: its metadata hold {name} {told(value)}, which no export of ours writes")
     return {name: _text(value) if isinstance(value, str) else value for name, value in found.items()}
 
 

@@ -16,6 +16,7 @@ import m2f2bench
 from m2f2bench.cards import ProtocolCard
 from m2f2bench.leaderboard.table import build_table
 from m2f2bench.signature import MEASURE, differing, measure_fields, measure_signature
+from m2f2bench.version import DETECTION
 
 BASE: dict[str, object] = {"name": "p", "level": "video"}
 ORACLE = {"how": "best", "split": "test", "maximise": "f1"}
@@ -61,7 +62,7 @@ def test_every_rule_of_a_protocol_is_in_it(change: dict[str, object]) -> None:
 def test_golden() -> None:
     assert signature() == (
         "data:d|split:test|hash:0123456789ab|n:10|level:video|frames:all|faces:apart|agg:mean|thr:0.5|missing:drop|"
-        f"ci:95%-identity-1000-seed0|limit:none|v:{m2f2bench.__version__}"
+        f"ci:95%-identity-1000-seed0|limit:none|v:{DETECTION}"
     )
     assert "thr:best-f1@test-ORACLE" in signature(threshold=ORACLE)
     assert "missing:frames-drop+videos-half" in signature(missing={"videos": "half"})

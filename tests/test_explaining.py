@@ -16,6 +16,7 @@ import pytest
 from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 
 from m2f2bench.explaining.evidence import ask, load_answers, question_clusters
+from m2f2bench.scoring.readers import HELD_OUT
 from m2f2bench.store import ANSWERS, read_answers
 
 
@@ -34,7 +35,9 @@ def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
     assert across["toy_questions.Looker"]["verdict_accuracy"]["kept"] == 0.0
     assert all(across["toy_questions.Parrot"][name]["kept"] == 1.0 for name in ("bleu", "rouge_l", "verdict_accuracy"))
     assert looker.details["diversity"]["distinct"] == 6 and parrot.details["diversity"]["entropy_bits"] == 0.0
-    assert looker.details["verdicts"]["fake"] == {"real": 0, "fake": 36, "none": 0}
+    none = dict.fromkeys(("undetermined", "refused", "unreadable", "none"), 0)
+    assert looker.details["verdicts"]["fake"] == {"real": 0, "fake": 36, **none}
+    assert looker.details["readers"] == HELD_OUT
     hidden = [one for name, one in found.items() if name.startswith("control-") and name.endswith("hidden")]
     kept = [one.details["image_dependence"]["across"]["bleu"]["kept"] for one in hidden]
     assert len(kept) == 2 and kept == pytest.approx([1.0, 1.0], abs=1e-12)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ..errors import DataError
 from ..records import SPLITS
-from ..texts import Refused, parse_json, read_text
+from ..texts import Refused, parse_json, read_text, told
 from .entries import LABELS, Entry, in_time, people
 
 MOST = 1 << 28
@@ -93,11 +93,11 @@ def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
     if values["split"] is None:
         split = "test"
     elif split not in SPLITS:
-        raise DataError(f"{where}: split '{texts['split']}' is not one of {', '.join(SPLITS)}")
+        raise DataError(f"{where}: split {told(texts['split'])} is not one of {', '.join(SPLITS)}")
     label = texts["label"].lower()
     binary = _BINARY.fullmatch(label)
     if label not in LABELS and not binary:
-        raise DataError(f"{where}: label '{texts['label']}' is neither 0 or real nor 1 or fake")
+        raise DataError(f"{where}: label {told(texts['label'])} is neither 0 or real nor 1 or fake")
     name = _named(_written(texts["path"], base), base)
     return Entry(
         id=name,
@@ -133,7 +133,7 @@ def _number(text: str, name: str, where: str) -> Decimal:
     """Return a number without rounding. Raises DataError for any other text."""
     if not _NUMBER.fullmatch(text):
         raise DataError(
-            f"{where}: {name} '{text}' is not a number; give numbers that grow with time, or rename the column"
+            f"{where}: {name} {told(text)} is not a number; give numbers that grow with time, or rename the column"
         )
     return Decimal(text)
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from m2f2bench.errors import ScoreError
 from m2f2bench.groups import connected, factorize, first_rows
 from m2f2bench.scoring.reading import read_rows
-from m2f2bench.units import clusters
 
 NAMES = st.text(st.sampled_from(["a", "b", "\0", " ", "é", "\ud800"]), max_size=4)
 """Few letters, so that names are alike; a NUL ends a string in C, and so in some versions of pandas and numpy."""
@@ -43,16 +42,16 @@ def test_frames_are_joined_as_far_as_a_chain_of_whole_names_leads(frames: list[t
     )
 
 
-def test_two_videos_whose_names_differ_after_a_nul_are_two(tmp_path: Path) -> None:
+def test_names_with_a_nul_do_not_pass_the_gate_of_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     body = "".join(f"{i},{i % 2},0.5,v\0{i // 4},m\n" for i in range(40))
     path.write_text("id,label,score,video,method\n" + body)
-    codes, by = clusters(read_rows(path), "video")
-    assert by == "video" and codes.tolist() == [i // 4 for i in range(40)]
+    with pytest.raises(ScoreError, match=r"row 1 has a control character .* in its video"):
+        read_rows(path)
 
 
-def test_a_status_with_a_nul_at_its_end_is_another_word(tmp_path: Path) -> None:
+def test_a_status_with_a_nul_does_not_pass_it(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,label,score,status\na,0,0.5,ok\0\nb,1,0.5,ok\n")
-    with pytest.raises(ScoreError, match="row 1 has the status"):
+    with pytest.raises(ScoreError, match=r"row 1 has a control character .* in its status"):
         read_rows(path)

@@ -246,7 +246,7 @@ def test_training_never_looks_at_test(tmp_path: Path) -> None:
         m2f2bench.train(detector, str(card), out=tmp_path / name, device="cpu")
         record = json.loads((tmp_path / name / "training.json").read_text())
         assert record["n_train"]["frames"] + record["n_val"]["frames"] == 48
-    with pytest.raises(RuntimeError, match="test was looked at"):
+    with pytest.raises(DataError, match="test was looked at"):
         load_dataset(str(card)).frames("test")
 
 

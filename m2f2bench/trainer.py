@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -34,7 +33,7 @@ from .sources import Unidentified
 from .texts import Refused, read_json
 from .training.job import FitReport, Talk, TrainingJob
 from .training.processes import agreed, is_main_process, join, together
-from .version import __version__
+from .version import __version__, commit
 
 CARD, RECORD = "card.yaml", "training.json"
 FINGERPRINT_FRAMES = 20_000
@@ -362,7 +361,7 @@ def _write(planned: _Planned, report: FitReport) -> None:
         "notes": report.notes,
         **_talked(job),
         "versions": versions(),
-        "commit": _commit(),
+        "commit": commit(),
     }
     told = trained.model_dump(mode="json", exclude_defaults=True)
     if report.input is not None:  # in full: what is left out would be asked of the network again
@@ -391,18 +390,3 @@ def _counts(frames: list[Frame]) -> dict[str, int]:
         "videos": len({frame.clip for frame in frames}),
         "identities": len({person for frame in frames for person in frame.identities}),
     }
-
-
-def _commit() -> str | None:
-    """The checkout's commit, `-dirty` where it has changes; None outside a checkout."""
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout
-
-    try:
-        if Path(git("rev-parse", "--show-toplevel").strip()) != here.parent:
-            return None
-        return git("rev-parse", "HEAD").strip() + ("-dirty" if git("status", "--porcelain").strip() else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

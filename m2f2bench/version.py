@@ -1,7 +1,27 @@
-"""The version, and since which version numbers are what they are."""
+"""The version, since which version numbers are what they are, and the commit."""
+
+from __future__ import annotations
 
 __version__ = "0.5.2"
 DETECTION = "0.5.1"
 """The version that last moved a number of detection: the field `v` of its signatures."""
 ANSWERS = "0.5.2"
 """The same of answers to questions."""
+
+
+def commit() -> str | None:
+    """The checkout's commit, `-dirty` where it has changes; None outside a checkout."""
+    import subprocess
+    from pathlib import Path
+
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel").strip()) != here.parent:
+            return None
+        return git("rev-parse", "HEAD").strip() + ("-dirty" if git("status", "--porcelain").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

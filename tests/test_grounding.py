@@ -19,7 +19,8 @@ from verdict_cases import lines_run
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.dependence import swaps
 from m2f2bench.scoring.diversity import diversity
-from m2f2bench.scoring.regions import known_regions, read_regions, region_statistics
+from m2f2bench.scoring.region_prose import known_regions
+from m2f2bench.scoring.regions import read_regions, region_statistics
 from m2f2bench.scoring.statistic import Statistic
 
 PARTS = ("skin", "eyes", "eyebrows", "nose", "mouth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,10 @@ def test_an_extra_admits_what_the_tests_ask_of_it(project: dict[str, Any], admit
 
 def test_this_python_is_one_that_is_admitted(project: dict[str, Any]) -> None:
     assert project["requires-python"] == f">={PYTHONS[0]}" and sys.version_info >= (3, 10)
+
+
+def test_detection_reads_no_words_of_answers() -> None:
+    """The readers' words are compiled when the first answer is read, not when a detector is run."""
+    code = "import sys, m2f2bench.runner; print([name for name in sys.modules if name.endswith('_words')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -6,17 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .region_forms import listed
-from .region_prose import called_in_prose, known_regions
-from .stated import without_thought
 from .statistic import Bools, Statistic, Sums, ratio
 from .verdict import f1_of
 
-__all__ = ["known_regions", "read_regions", "region_statistics"]
-
 
 def read_regions(text: str) -> frozenset[str]:
-    """The regions of `known_regions` that an answer calls manipulated.
+    """The regions of `region_prose.known_regions` that an answer calls manipulated.
 
     Thoughts before the answer (`<think>`) are left out. A form that tells of regions goes first: JSON, tags, a table,
     ticks, numbers, a list under a heading (see `region_forms.listed`). Else by clauses: the regions that a clause is
@@ -28,6 +23,10 @@ def read_regions(text: str) -> frozenset[str]:
     real, only being called fake outright counts. English, German, French, Spanish and Chinese. Time is linear in the
     text.
     """
+    from .region_forms import listed  # their words are many: they are compiled when the first answer is read
+    from .region_prose import called_in_prose
+    from .stated import without_thought
+
     said = without_thought(text)
     found = listed(said)
     return called_in_prose(said) if found is None else found

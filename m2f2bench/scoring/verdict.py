@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..records import FAKE, REAL
-from . import verdict_words as words
-from .gloss import in_english
-from .polar import OPEN
-from .prose import read_prose
-from .stated import stated, tagged, without_thought
 from .statistic import Bools, Codes, Statistic, Sums, mean_of, ratio
 
 if TYPE_CHECKING:
@@ -25,12 +18,6 @@ UNANSWERED = "none"
 """Where there is no answer to read."""
 NO_VERDICT = (*VERDICTS[2:], UNANSWERED)
 """What commits to neither; each is wrong in the accuracies."""
-LONGEST = 200_000
-"""Letters of an answer that are read, from its end: what is longer was not written to be read."""
-
-_MARKUP = str.maketrans(dict.fromkeys('*_#"“”`', " "))
-_TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")
-_QUESTION = re.compile(r"[^.!?\n]*\?")
 
 
 def substring_verdict(text: str) -> str:
@@ -49,26 +36,9 @@ def read_verdict(text: str) -> str:
     Without one, an answer that declines the task is `refused`, one that weighs and does not decide `undetermined`, and
     any other `unreadable`. English, German, French, Spanish and Chinese.
     """
-    plain = without_thought(unicodedata.normalize("NFKC", text[-LONGEST:]).replace("’", "'").lower())
-    inner = tagged(in_english(plain)) or tagged(plain)
-    if inner is not None and (found := _read(inner)) in ("real", "fake"):
-        return found
-    found = _read(plain)
-    if found in ("real", "fake"):
-        return found
-    said = in_english(_QUESTION.sub(" ", plain).translate(_MARKUP))
-    if OPEN.fullmatch(_TAGS.sub(" ", said).strip(" \n.'")):
-        return "undetermined"
-    if words.REFUSES.search(" ".join(said.split())):
-        return "refused"
-    if found:
-        return found
-    return "undetermined" if words.UNDECIDED.search(words.RESTATED.sub(" ", " ".join(said.split()))) else "unreadable"
+    from .verdict_reader import read  # its words are many: they are compiled when the first answer is read
 
-
-def _read(text: str) -> str:
-    """`real`, `fake` or `undetermined`, stated or in prose; "" for none."""
-    return stated(in_english(text), read_prose) or read_prose(text)
+    return read(text)
 
 
 VERDICT_RULES: dict[str, Callable[[str], str]] = {"words": read_verdict, "substring": substring_verdict}

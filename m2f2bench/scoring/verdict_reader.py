@@ -1,0 +1,43 @@
+"""The reader of verdicts: what an answer states in a form, then its prose, then why it says neither."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from . import verdict_words as words
+from .gloss import in_english
+from .polar import OPEN
+from .prose import read_prose
+from .stated import stated, tagged, without_thought
+
+LONGEST = 200_000
+"""Letters of an answer that are read, from its end: what is longer was not written to be read."""
+
+_MARKUP = str.maketrans(dict.fromkeys('*_#"“”`', " "))
+_TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")
+_QUESTION = re.compile(r"[^.!?\n]*\?")
+
+
+def read(text: str) -> str:
+    """See `verdict.read_verdict`."""
+    plain = without_thought(unicodedata.normalize("NFKC", text[-LONGEST:]).replace("’", "'").lower())
+    inner = tagged(in_english(plain)) or tagged(plain)
+    if inner is not None and (found := _read(inner)) in ("real", "fake"):
+        return found
+    found = _read(plain)
+    if found in ("real", "fake"):
+        return found
+    said = in_english(_QUESTION.sub(" ", plain).translate(_MARKUP))
+    if OPEN.fullmatch(_TAGS.sub(" ", said).strip(" \n.'")):
+        return "undetermined"
+    if words.REFUSES.search(" ".join(said.split())):
+        return "refused"
+    if found:
+        return found
+    return "undetermined" if words.UNDECIDED.search(words.RESTATED.sub(" ", " ".join(said.split()))) else "unreadable"
+
+
+def _read(text: str) -> str:
+    """`real`, `fake` or `undetermined`, stated or in prose; "" for none."""
+    return stated(in_english(text), read_prose) or read_prose(text)

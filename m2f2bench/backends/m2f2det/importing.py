@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +17,7 @@ from ...errors import DetectorError, near
 from ...files import sha256, write_json, write_text
 from ...locks import holding_vacant
 from ...settings import CLIP_MEAN, CLIP_STD
+from ...texts import Refused, read_json
 from ...version import __version__
 from ..llm.generation_settings import GenerationSettings
 from ..llm.prompt import PromptSettings
@@ -319,8 +319,8 @@ def _explaining(card: dict[str, Any], out: Path) -> dict[str, Any]:
 def named_tower(path: Path) -> str:
     """CLIP's name in the configuration of the 7B folder; empty where there is none."""
     try:
-        found = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(path / "config.json")
+    except Refused:
         return ""
     name = found.get("mm_vision_tower") if isinstance(found, dict) else None
     return name if isinstance(name, str) else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from ...errors import DetectorError, first_line
+from ...texts import Refused, read_json
 from ..checkpoints import PickledShard, Shard, open_weights
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -74,8 +74,10 @@ class Tensors:
                 raise DetectorError(f"folder '{self.path}' has none of {', '.join((*INDEXES, *WHOLES))}")
             return dict.fromkeys(self._shard(whole).names(), whole)
         try:
-            places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            places = read_json(index)["weight_map"]
+        except Refused as error:
+            raise DetectorError(f"index '{index}' cannot be read: {error}; fetch it anew") from None
+        except (KeyError, TypeError) as error:
             raise DetectorError(f"index '{index}' cannot be read: {first_line(error)}; fetch it anew") from None
         if not isinstance(places, Mapping) or not all(_is_name(place) for place in places.values()):
             raise DetectorError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ import torch
 
 from ...errors import DetectorError, first_line
 from ...files import make_folder, replacing, write_json
+from ...texts import Refused, read_json
 from ..weights import check_shapes
 
 FOLDER = "llm"
@@ -183,9 +183,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"folder '{folder}' has no {CONFIG}: fetch that file of the 7B model too, or give --detector-only"
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; fetch it anew") from None
+        found = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; fetch it anew") from None
     if not isinstance(found, dict):
         raise DetectorError(f"'{path}' holds no configuration: it must be a mapping; fetch it anew")
     kinds = [str(one) for one in found.get("architectures") or ()]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from ...cards import validate
 from ...errors import DetectorError, first_line
+from ...texts import Refused, read_json
 from .clip import ACTIVATIONS, VisionSettings
 from .released_files import Tensors
 from .released_names import tower_names
@@ -65,9 +65,9 @@ def _config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DetectorError(f"'{path}' cannot be read: {first_line(error)}; fetch it anew") from None
+        found = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; fetch it anew") from None
     kind = found.get("model_type") if isinstance(found, dict) else None
     if kind not in ("clip", "clip_vision_model"):
         raise DetectorError(f"'{path}' is of a '{kind}': give the folder of a CLIP as --vision-tower")

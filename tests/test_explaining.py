@@ -16,7 +16,7 @@ import pytest
 from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 
 from m2f2bench.explaining.evidence import ask, load_answers, question_clusters
-from m2f2bench.scoring.readers import HELD_OUT
+from m2f2bench.scoring.reader_errors import HELD_OUT
 from m2f2bench.store import ANSWERS, read_answers
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from m2f2bench.leaderboard.explained import read_title
-from m2f2bench.scoring.readers import HELD_OUT, REGION, VERDICT, errors_line
+from m2f2bench.scoring.reader_errors import HELD_OUT, REGION, VERDICT, errors_line
 from m2f2bench.scoring.regions import read_regions
 from m2f2bench.scoring.verdict import VERDICTS, read_verdict
 

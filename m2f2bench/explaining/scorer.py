@@ -19,7 +19,7 @@ from ..rules import TEXT_METRICS
 from ..scoring.dependence import swaps
 from ..scoring.diversity import diversity
 from ..scoring.explanation import OVERALL, explain, groups, text_settings, with_reasons
-from ..scoring.readers import HELD_OUT, REGION, VERDICT
+from ..scoring.reader_errors import HELD_OUT, REGION, VERDICT
 from ..scoring.regions import read_regions, region_statistics
 from ..scoring.statistic import Statistic, estimate
 from ..scoring.text.java import Unavailable, java_version

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import markdown
 from ..records import Result, Score
-from ..scoring.readers import error_note, errors_line
+from ..scoring.reader_errors import error_note, errors_line
 from .table import EXPLANATION_HEADLINES, title
 from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
 

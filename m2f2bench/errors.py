@@ -74,11 +74,11 @@ class MachineError(M2F2BenchError):
     """What the machine failed at: memory, a disk, a connection, open files. It is never stored as a frame's fault."""
 
 
-LONGEST = 500
+LONGEST_MESSAGE = 500
 """Characters of somebody else's message that are passed on."""
 LISTED = 40
 """Names that a message lists at most."""
-MATCHED, LONGEST = 2000, 300
+MATCHED, LONGEST_MATCHED = 2000, 300
 """Names that another one is held against, those beside it in the alphabet; and characters of one that is."""
 
 
@@ -87,7 +87,7 @@ def near(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     first = max(0, bisect.bisect(names, name) - MATCHED // 2)
     around = names[first : first + MATCHED] if len(names) > MATCHED else names
-    close = difflib.get_close_matches(name, around, n=2, cutoff=0.55) if len(name) <= LONGEST else []
+    close = difflib.get_close_matches(name, around, n=2, cutoff=0.55) if len(name) <= LONGEST_MATCHED else []
     if close:
         return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
@@ -100,7 +100,7 @@ def first_line(error: BaseException) -> str:
         text = str(error).strip()
     except Exception:  # somebody's own, which cannot tell itself
         text = ""
-    return f"{type(error).__name__}: {text.splitlines()[0][:LONGEST]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text.splitlines()[0][:LONGEST_MESSAGE]}" if text else type(error).__name__
 
 
 _MACHINE_ERRNOS = {

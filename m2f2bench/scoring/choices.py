@@ -9,8 +9,9 @@ from itertools import pairwise
 Read = Callable[[str], str]
 """Reads the words of one choice: `real`, `fake`, `undetermined` or "" for neither."""
 _TICK_NAMES = {
-    "real": "real|authentic|genuine|original|pristine|unaltered",
-    "fake": "fake|manipulated|deepfake|forged|edited|synthetic|tampered|altered|computergenerated",
+    "real": "real|authentic|genuine|original|pristine|unaltered|untouched|unedited|unmanipulated|undoctored|legit",
+    "fake": "fake|manipulated|deepfake|forged|edited|synthetic|tampered|altered|doctored|swapped|generated|"
+    "computergenerated",
     "undetermined": "not sure|unsure|unknown|uncertain|undetermined|undecided|unclear|inconclusive|neither|"
     "no opinion|not decidable|can(?:not|'t| not) (?:tell|say)",
 }

@@ -100,11 +100,14 @@ def _said(text: str) -> list[Said]:
     return found
 
 
+_EXCEPTABLE = (words.PARTS - {"rest"}) | {"face", "faces", "head"}
+
+
 def _with_exception(said: list[Said], sentence: list[str], excepted: int) -> list[Said]:
     """What "except" makes of a sentence's verdicts: the picture's are the rest's, and a part left out has the other."""
     if excepted < 0:
         return said
-    part = next((word for word in sentence[excepted + 1 :] if word in words.PARTS and word != "rest"), "")
+    part = next((word for word in sentence[excepted + 1 :] if word in _EXCEPTABLE), "")
     rest = [
         replace(one, about=REST) if one.verdict == "real" and one.about in (PICTURE, REST, part) else one
         for one in said
@@ -153,9 +156,14 @@ def _turns(sentence: list[str], start: int, stop: int) -> bool:
     return any(word in words.BUT or word in words.OPINIONS for word in sentence[start:stop])
 
 
+_DENIALS = frozenset(
+    "not no nope nah nothing none nowhere never baseless nonsense rubbish wrong false untrue".split()
+)
+
+
 def _denies(reply: re.Match[str]) -> bool:
     said = reply.group().split()
-    return bool({"not", "no", "nope", "nah"} & set(said)) or said[0] in ("hardly", "unlikely", "far", "by")
+    return bool(_DENIALS & set(said)) or said[0] in ("hardly", "unlikely", "far", "by")
 
 
 def normalised(text: str) -> str:

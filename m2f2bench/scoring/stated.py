@@ -61,8 +61,13 @@ _WORDS = dict.fromkeys(
     "real",
 ) | dict.fromkeys(["spoof", "ai", "attack", "aigc", "gan", "synthetic-media", "df"], "fake")
 """Words that are a verdict where they are all of a value."""
+_SCALED = re.compile(
+    r"\(\s*(\d+)\s*(?:-|–|—|to|=[^,;()\n]*[,;])\s*(\d+)[^()\n]*\)\s*[:=]\s*(\d+(?:\.\d+)?)(?![\d%]|\s*(?:/|out of))"
+)
+"""A number on a scale that is told: "genuineness (1-10): 2"."""
 _CLAIMS = ("claim", "statement", "allegation", "hypothesis", "assertion")
-_RATINGS = ("rating", "verdict", "truth", "finding", "conclusion", "result", "evaluation")
+_RATINGS = ("rating", "verdict", "truth", "finding", "conclusion", "result", "evaluation", "assessment", "status")
+_CLAIM_LINES = re.compile(rf"\b({'|'.join(_CLAIMS)})\W*:\s*([^\n]+)\n\W*({'|'.join(_RATINGS)})\W*:\s*([^\n]+)")
 _SAID = re.compile(
     r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=?]|->|→|\s-\s)[\s*_\"'—–|-]*(?:(?:a|answer)\s*:\s*)?"
     r"((?:yes|no|true|false|none|not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|"
@@ -70,7 +75,7 @@ _SAID = re.compile(
     r"low|very high|high|likely|unlikely|positive|negative)\b(?=[\s*_\"']*(?:[.,;:!)}\]\n(|—–-]|$))|[✅❌✓✗])"
 )
 _RATED = re.compile(
-    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |"
+    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(|]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |"
     r"approximately |only |roughly )?"
     r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)|"
     r"[01](?=\s*(?:[,;})\n]|$)))"
@@ -102,7 +107,7 @@ def tagged(text: str) -> str | None:
 
 def stated(text: str, read: Read) -> str:
     """The verdict that a lower-case text states in a form, or "". `read` reads the words of a value."""
-    text = _COMMA.sub(".", text)
+    text = _SCALED.sub(_share, _COMMA.sub(".", text))
     value = partial(_value, read=read)
     return (
         _from_json(text, read)
@@ -110,9 +115,16 @@ def stated(text: str, read: Read) -> str:
         or from_legend(text, value)
         or from_options(text, value)
         or from_order(text, value)
+        or _from_lines(text, read)
         or _from_keys(text, read)
         or _from_pairs(text)
     )
+
+
+def _share(scaled: re.Match[str]) -> str:
+    """A number on a scale as one per cent."""
+    low, high, value = (float(number) for number in scaled.groups())
+    return f": {100 * (value - low) / (high - low):.1f}%" if low <= value <= high and low < high else scaled.group()
 
 
 def _from_json(text: str, read: Read) -> str:
@@ -193,6 +205,12 @@ def _from_claim(items: Mapping[str, Any], read: Read) -> str:
     return (
         "undetermined" if re.match(r"un(?:proven|verified|known|confirmed)|mixed|mixture|inconclusive", rating) else ""
     )
+
+
+def _from_lines(text: str, read: Read) -> str:
+    """The verdict of a claim and its rating in two lines."""
+    found = _CLAIM_LINES.search(text)
+    return _from_claim({found.group(1): found.group(2), found.group(3): found.group(4)}, read) if found else ""
 
 
 def _of_key(key: str, one: Any, read: Read, depth: int) -> str:

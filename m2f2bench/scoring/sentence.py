@@ -154,7 +154,7 @@ class SentenceReader:
             self.subject = PICTURE
         elif token in words.PERSONS and self._at(place - 1) != "of":
             self.subject = PERSON
-        elif token in words.PICTURE or token in words.PLURALS:
+        elif (token in words.PICTURE or token in words.PLURALS) and self._at(place - 1) != "source":
             self.subject = PICTURE
 
     def _unknown(self, token: str) -> bool:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from toy_language import Collator, elements, fit, network, talks, toy_job
 
-from m2f2bench.errors import DataError, DetectorError
+from m2f2bench.errors import DataError, DetectorError, NothingJudged
 from m2f2bench.settings import StageSettings
 from m2f2bench.training.checkpoint import latest_checkpoint, read_tensors
 from m2f2bench.training.language import fit_language
@@ -220,6 +220,12 @@ def test_what_cannot_be_learned_from_is_counted(tmp_path: Path) -> None:
     assert len(empty) == 1 and empty[0]["tokens"] == 0
     with pytest.raises(DataError, match=r"of 41 training and validation frames cannot be read, first .*: drawn"):
         fit(tmp_path / "two", {"broken": "3"})
+
+
+def test_a_validation_of_which_nothing_can_be_judged_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NothingJudged, match=r"none of 1 questions.*'val-real-000' \(left out: drawn broken\)"):
+        fit(tmp_path, {"broken": "val-real-000"}, val=1, count=64)
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_divergence_is_one_line(tmp_path: Path) -> None:

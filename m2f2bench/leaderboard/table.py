@@ -11,6 +11,7 @@ from ..cards import Column, LeaderboardCard, corpus_of
 from ..records import Result, Score
 from ..scoring.curve import PAUC_MAX_FPR
 from ..scoring.detection import AT_HALF, AVERAGE, DECISION, HEADLINES
+from ..scoring.reader_errors import error_note
 from ..scoring.scale import worse
 from ..signature import DETECTOR, differing, measure_signature, place_of, short
 
@@ -70,6 +71,8 @@ class TableColumn:
     method: str = ""
     note: str = ""
     """Where two columns differ in the signature alone: in which fields."""
+    reader: str = ""
+    """How often what reads the answers errs, where the metric rests on it; of the first result."""
 
     @property
     def place(self) -> str:
@@ -79,7 +82,11 @@ class TableColumn:
     @property
     def title(self) -> str:
         """As a heading."""
-        what = [self.method] if self.method else [self.protocol, title(self.metric)]
+        what = (
+            [self.method]
+            if self.method
+            else [self.protocol, title(self.metric) + (f" ({self.reader})" if self.reader else "")]
+        )
         oracle = "oracle threshold" if self.metric in DECISION and "ORACLE" in self.signature else ""
         return " · ".join(part for part in (self.place, *what, oracle, self.note) if part)
 
@@ -185,12 +192,14 @@ def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
     """A wanted column as one column for each signature among its results; one empty column where there are none."""
     fitting = [r for r in results if (r.dataset, r.protocol, r.split) == (spec.dataset, spec.protocol, spec.split)]
     unique = {measure_signature(r.measured): r.measured for r in fitting} or {"": {}}
+    readers = {measure_signature(r.measured): r.details.get("readers", {}) for r in reversed(fitting)}
     first = next(iter(unique.values()))
     columns = []
     for signature, measured in unique.items():
         fields = differing(first, measured) if measured is not first else []
         note = ", ".join(f"{name}:{measured.get(name)}" for name in fields)
-        columns.append(TableColumn(spec.dataset, spec.split, spec.protocol, spec.metric, signature, note=note))
+        reader = error_note(spec.metric, readers.get(signature, {}))
+        columns.append(TableColumn(spec.dataset, spec.split, spec.protocol, spec.metric, signature, "", note, reader))
     return columns
 
 

@@ -12,7 +12,8 @@ _FAKE_KEY = re.compile(
     r"computergenerated|faceswap\w*|diffusion|cgi|rendered)\b"
 )
 _REAL_KEY = re.compile(
-    r"\b(?:real|authentic|authenticity|genuine|genuineness|original|camera (?:photo|image|shot|original)|photograph|unaltered|pristine|legitimate|bonafide|unmanipulated)\b"
+    r"\b(?:real|authentic|authenticity|genuine|genuineness|original|camera (?:photo|image|shot|original)|"
+    r"photograph|unaltered|pristine|legitimate|bonafide|unmanipulated)\b"
 )
 PART_KEY = re.compile(
     r"\b(?:eyes?|eyebrows?|brows?|nose|mouth|lips?|teeth|skin|hair\w*|ears?|chin|jaw\w*|cheeks?|forehead|background|"

@@ -157,7 +157,22 @@ def _turns(sentence: list[str], start: int, stop: int) -> bool:
 
 
 _DENIALS = frozenset(
-    "not no nope nah nothing none nowhere never baseless nonsense rubbish wrong false untrue".split()
+    [
+        "not",
+        "no",
+        "nope",
+        "nah",
+        "nothing",
+        "none",
+        "nowhere",
+        "never",
+        "baseless",
+        "nonsense",
+        "rubbish",
+        "wrong",
+        "false",
+        "untrue",
+    ]
 )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..arithmetic import repeatable
-from ..errors import DetectorError
+from ..errors import DetectorError, NothingJudged
 from ..files import make_folder
 from ..progress import Advance, progress_bar
 from ..protocol import spread
@@ -273,7 +273,19 @@ class _Training:
         self.network.train_mode()
         loss, tokens = found
         self._check_finite("validation loss", loss)
+        if not tokens:
+            self._refuse_unseen()
         return loss / tokens if tokens else None
+
+    def _refuse_unseen(self) -> None:
+        """Raise NothingJudged where there are validation answers and nothing of any can be learned from."""
+        if self.val:
+            self._share_left_out()
+            first = self.val[0]
+            known = self.progress.left_out
+            why = known.get(first.frame.id) or known.get(f"{first.frame.id}: {first.question}", "the answer is empty")
+            who = f"validation of '{self.job.card.name}'"
+            raise NothingJudged.of(who, "questions", len(self.val), first.frame.id, "left out", why)
 
     def _judged(self) -> tuple[float, float] | None:
         """The sum of the validation losses and their tokens, over all processes; None where memory was short."""

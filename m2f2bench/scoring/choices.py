@@ -13,7 +13,7 @@ _TICK_NAMES = {
     "fake": "fake|manipulated|deepfake|forged|edited|synthetic|tampered|altered|doctored|swapped|generated|"
     "computergenerated",
     "undetermined": "not sure|unsure|unknown|uncertain|undetermined|undecided|unclear|inconclusive|neither|"
-    "no opinion|not decidable|can(?:not|'t| not) (?:tell|say)",
+    "no opinion|not decidable|can(?:not|'t| not) (?:be )?(?:tell|say|told|said|determined?|decided?)",
 }
 _TICKED = re.compile(
     "|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _TICK_NAMES.items())
@@ -38,10 +38,17 @@ _ORDINAL = re.compile(
 )
 _LONE = re.compile(r"(?<![\d.\w])([01](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
 """The number or letter that stands for itself."""
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ANY = rf"\d+(?:\.\d+)?|{'|'.join(_NUMBERS)}"
+_SCALE = re.compile(
+    rf"\bscale\b.{{0,20}}?\b(?P<low>{_ANY})\s*[(=]\s*(?P<first>[^()=,\n]+?)[,)]?\s*(?:to|-|–|and|,)\s*(?P<high>{_ANY})\s*[(=]"
+    rf"\s*(?P<last>[^()=,:\n]+?)\s*[),:].{{0,60}}?\b(?P<told>{_ANY})\b"
+)
+"""A scale whose two ends are named, and the number given on it."""
 _OPTION = re.compile(r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
-    r"\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
-    r"opt for|say)\s*(?:option\s*)?\(?\b([a-d1-4])\b\)?(?!\s*[a-z]{2,}|\.\d|%)"
+    r"(?:\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
+    r"opt for|say)|=>|->|→)\s*(?:option\s*)?\(?\b([a-d1-4])\b\)?(?!\s*[a-z]{2,}|\.\d|%)"
 )
 
 
@@ -64,6 +71,22 @@ def from_legend(text: str, read: Read) -> str:
     plain = _LEGEND.sub(" ", text)
     chosen = [number for number in _LONE.findall(plain) if number in legend]
     return legend[chosen[0]] if len(set(chosen)) == 1 else ""
+
+
+def from_scale(text: str, read: Read) -> str:
+    """Of "on a scale from 0 (certainly real) to 100 (certainly fake): 3" the nearer end."""
+    scale = _SCALE.search(text)
+    if scale is None:
+        return ""
+    low, high, told = (_number(scale.group(name)) for name in ("low", "high", "told"))
+    ends = read(scale.group("first")), read(scale.group("last"))
+    if set(ends) != {"real", "fake"} or not low <= told <= high:
+        return ""
+    return "undetermined" if 2 * told == low + high else ends[2 * told > low + high]
+
+
+def _number(word: str) -> float:
+    return float(_NUMBERS.index(word) if word in _NUMBERS else word)
 
 
 def from_options(text: str, read: Read) -> str:

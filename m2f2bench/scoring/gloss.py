@@ -100,7 +100,7 @@ def in_english(text: str, more: Path | None = None) -> str:
     """
     if _HAN.search(text):
         return languages(more)["zh"].put(text)
-    words = _LETTERS.findall(text)[:2000]
+    words = [word for word in _LETTERS.findall(text)[:2000] if len(word) > 1]  # "y" may be a "yes" in short
     if not words:
         return text
     best, most = "", sum(word in _english() for word in words)

@@ -34,7 +34,7 @@ OPEN = re.compile(
 UNKNOWN = re.compile(
     r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
     r"abstain|no decision|withheld|cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|"
-    r"not sure|not determinable|"
+    r"not sure|not determinable|undecidable|maybe|perhaps|possibly|open(?= ?(?:$|[(,;.]))|"
     r"either)\b"
 )
 _NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)?")

@@ -79,7 +79,7 @@ def _said(text: str) -> list[Said]:
         reader = SentenceReader(sentence, excepted, general(sentence))
         said = _with_exception(reader.read(), sentence, excepted)
         if question:
-            asked = raised = said[-1].verdict if said else ""
+            asked = raised = said[-1].verdict if said else reader.asked
             continue
         said = said + _replied(whole, said, reader.asked or raised, reader.asked)
         denied = denied or (bool(supposed) and words.CONTRARY.search(whole) is not None)
@@ -156,29 +156,9 @@ def _turns(sentence: list[str], start: int, stop: int) -> bool:
     return any(word in words.BUT or word in words.OPINIONS for word in sentence[start:stop])
 
 
-_DENIALS = frozenset(
-    [
-        "not",
-        "no",
-        "nope",
-        "nah",
-        "nothing",
-        "none",
-        "nowhere",
-        "never",
-        "baseless",
-        "nonsense",
-        "rubbish",
-        "wrong",
-        "false",
-        "untrue",
-    ]
-)
-
-
 def _denies(reply: re.Match[str]) -> bool:
     said = reply.group().split()
-    return bool(_DENIALS & set(said)) or said[0] in ("hardly", "unlikely", "far", "by")
+    return bool(words.DENIALS & set(said)) or said[0] in words.DENIES_FIRST
 
 
 def normalised(text: str) -> str:

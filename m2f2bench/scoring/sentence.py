@@ -106,7 +106,7 @@ class SentenceReader:
             self.condition = self.conceded = self.possible = False
         elif token in words.FOLLOWS and before in (",", "and"):
             self.negated = self.held = False
-        elif token == "to" and self.too:
+        elif token == "to" and self.too and before not in _TO:
             self.negated, self.too = not self.negated, False
         elif token in ("that", "to") and self.comma:
             self.linked = True
@@ -210,6 +210,8 @@ class SentenceReader:
                 return PICTURE if self._at(ahead + 1) in words.PICTURE - words.PERSONS else PERSON
             if word in words.PLURALS and self.copula < place - AHEAD:
                 return ""  # "fake people often look perfect"
+            if word in words.PICTURE and self.subject == REST and self.copula >= place - AHEAD:
+                return REST
             if word in words.PICTURE or word in words.PLURALS:
                 return PICTURE if self.subject or self.copula < place - AHEAD else ""
             if not word.isalpha() or word in _FUNCTION:
@@ -261,6 +263,7 @@ class SentenceReader:
 
 _ARTICLES = frozenset(["the", "his", "her", "its", "their"])
 _STARTS = frozenset([",", ";", ":", "—", "(", "", "so", "and", "but"])
+_TO = frozenset(["relative", "compared", "due", "owing", "close", "next", "similar", "thanks"])
 _INTERJECTED = frozenset([",", "it", "this", "the", "that", "they", "i", ":", "—"])
 _FUNCTION = words.wordset(
     "and or but because since as to for in on at of due with by is are was were be has have the a an it this that than "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from .choices import Read, from_legend, from_options, from_order, from_ticks
+from .choices import Read, from_legend, from_options, from_order, from_scale, from_ticks
 from .objects import MOST_OBJECTS, objects
 from .polar import COUNT, OPEN, PART_KEY, UNKNOWN, flag, plain_key, polarity, truth, verdict_of
 
@@ -38,12 +38,12 @@ _KEYS = (
     "predicted class|verdict|decision|conclusion|answer|label|prediction|classification|classified as|class|category|"
     "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|"
     "authenticity|"
-    "status|final|overall|source|origin|provenance|my vote|vote|choice|my guess|my pick"
+    "status|outcome|ruling|final|overall|source|origin|provenance|my vote|vote|choice|my guess|my pick"
 )
 _KEY_WORD = re.compile(r"(?:^|\n)\s*(?:final\s+)?(?:verdict|answer|label|prediction|class|conclusion)\s+([a-z]+)\b")
 """A key and its value without a mark between: "verdict fake reason teeth"."""
 _KEY_VALUE = re.compile(
-    rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:q?\d\d?[.):]?\s+)?(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=]|->|→|—|-)[\s*_]*([^\n]*)"
+    rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:q?\d\d?[.):]?\s+)?(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=|]|->|→|—|-)[\s*_]*([^\n|]*)"
 )
 _WORDS = dict.fromkeys(
     [
@@ -65,12 +65,18 @@ _SCALED = re.compile(
     r"\(\s*(\d+)\s*(?:-|–|—|to|=[^,;()\n]*[,;])\s*(\d+)[^()\n]*\)\s*[:=]\s*(\d+(?:\.\d+)?)(?![\d%]|\s*(?:/|out of))"
 )
 """A number on a scale that is told: "genuineness (1-10): 2"."""
+_HEADING = re.compile(r"(?m)^(\s*#+\s*[^\n:#?]{3,40}?)[\s*_]*$")
+_BOX = re.compile(
+    r"(?:[☐❌]|\[\s?\])\s*(?:yes|no)(?=\s*(?:$|[☐❌☑☒✅✓✔\[\n,;|./]))|(?:[☑☒✅✓✔]|\[\s?x\s?\])\s*(yes|no)(?=\s*(?:$|[☐❌☑☒✅✓✔\[\n,;|./]))"
+)
+"""A box before a yes or a no; the group is that of one that is ticked."""
 _CLAIMS = ("claim", "statement", "allegation", "hypothesis", "assertion")
 _RATINGS = ("rating", "verdict", "truth", "finding", "conclusion", "result", "evaluation", "assessment", "status")
 _CLAIM_LINES = re.compile(rf"\b({'|'.join(_CLAIMS)})\W*:\s*([^\n]+)\n\W*({'|'.join(_RATINGS)})\W*:\s*([^\n]+)")
 _SAID = re.compile(
     r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=?]|->|→|\s-\s)[\s*_\"'—–|-]*(?:(?:a|answer)\s*:\s*)?"
-    r"((?:yes|no|true|false|none|not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|"
+    r"((?:yes|no|y|n|maybe|perhaps|possibly|true|false|none|"
+    r"not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|"
     r"very low|"
     r"low|very high|high|likely|unlikely|positive|negative)\b(?=[\s*_\"']*(?:[.,;:!)}\]\n(|—–-]|$))|[✅❌✓✗])"
 )
@@ -107,11 +113,13 @@ def tagged(text: str) -> str | None:
 
 def stated(text: str, read: Read) -> str:
     """The verdict that a lower-case text states in a form, or "". `read` reads the words of a value."""
-    text = _SCALED.sub(_share, _COMMA.sub(".", text))
+    text = _SCALED.sub(_share, _COMMA.sub(".", _HEADING.sub(r"\1:", text)))
+    text = _BOX.sub(lambda box: box.group(1) or "", text)
     value = partial(_value, read=read)
     return (
         _from_json(text, read)
         or from_ticks(text)
+        or from_scale(text, value)
         or from_legend(text, value)
         or from_options(text, value)
         or from_order(text, value)

@@ -10,7 +10,8 @@ Read = Callable[[str], str]
 """Reads the words of one choice: `real`, `fake`, `undetermined` or "" for neither."""
 _TICK_NAMES = {
     "real": "real|authentic|genuine|original|pristine|unaltered|untouched|unedited|unmanipulated|undoctored|legit",
-    "fake": "fake|manipulated|deepfake|forged|edited|synthetic|tampered|altered|doctored|swapped|generated|"
+    "fake": "fake|face[ -]?swap(?:ped)?|manipulation|"
+    "manipulated|deepfake|forged|edited|synthetic|tampered|altered|doctored|swapped|generated|"
     "computergenerated",
     "undetermined": "not sure|unsure|unknown|uncertain|undetermined|undecided|unclear|inconclusive|neither|"
     "no opinion|not decidable|can(?:not|'t| not) (?:be )?(?:tell|say|told|said|determined?|decided?)",
@@ -91,8 +92,8 @@ def _number(word: str) -> float:
 
 def from_options(text: str, read: Read) -> str:
     """Of "(A) real (B) fake … I choose A" the option that is chosen."""
-    options = {letter: found for letter, words in _OPTION.findall(text) if (found := read(words)) in ("real", "fake")}
-    if set(options.values()) != {"real", "fake"}:
+    options = {letter: found for letter, words in _OPTION.findall(text) if (found := read(words))}
+    if not {"real", "fake"} <= set(options.values()):
         return ""
     chosen = [letter for letter in _CHOSEN.findall(text) if letter in options]
     return options[chosen[-1]] if chosen else ""

@@ -9,10 +9,10 @@ from typing import Any
 _FAKE_KEY = re.compile(
     r"\b(?:(?:deep)?fakes?|faked|forged|forgery|manipulat\w+|tamper\w+|altered|alterations?|edited|editing|synthetic|"
     r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|doctored|photoshopped|reenact\w*|gan|splic\w+|morph\w*|retouch\w*|inpaint\w*|composit\w*|inauthentic|spoof\w*|"
-    r"computergenerated|faceswap\w*|diffusion|cgi|rendered)\b"
+    r"computergenerated|faceswap\w*|fakeness|diffusion|cgi|rendered)\b"
 )
 _REAL_KEY = re.compile(
-    r"\b(?:real|authentic|authenticity|genuine|genuineness|original|camera (?:photo|image|shot|original)|"
+    r"\b(?:real|authentic|authenticity|genuine|genuineness|realness|original|camera (?:photo|image|shot|original)|"
     r"photograph|unaltered|pristine|legitimate|bonafide|unmanipulated)\b"
 )
 PART_KEY = re.compile(

@@ -62,7 +62,8 @@ _WORDS = dict.fromkeys(
 ) | dict.fromkeys(["spoof", "ai", "attack", "aigc", "gan", "synthetic-media", "df"], "fake")
 """Words that are a verdict where they are all of a value."""
 _SCALED = re.compile(
-    r"\(\s*(\d+)\s*(?:-|–|—|to|=[^,;()\n]*[,;])\s*(\d+)[^()\n]*\)\s*[:=]\s*(\d+(?:\.\d+)?)(?![\d%]|\s*(?:/|out of))"
+    r"(?:\(|,?\s*on a scale (?:of|from)\s)\s*(\d+)\s*(?:-|–|—|to|=[^,;()\n]*[,;])\s*(\d+)[^()\n:=]*\)?\s*[:=]\s*"
+    r"(\d+(?:\.\d+)?)(?![\d%]|\s*(?:/|out of))"
 )
 """A number on a scale that is told: "genuineness (1-10): 2"."""
 _HEADING = re.compile(r"(?m)^(\s*#+\s*[^\n:#?]{3,40}?)[\s*_]*$")

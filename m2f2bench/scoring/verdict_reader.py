@@ -16,6 +16,8 @@ LONGEST = 200_000
 
 _MARKUP = str.maketrans(dict.fromkeys('*_#"“”`', " "))
 _TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")
+_UNTICKED = re.compile(r"(?:☐|\[\s?\])[^\n☐☑☒✅✓✔\[]*")
+"""A box that is not ticked, and its words: they are not what is said."""
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 
 
@@ -40,4 +42,4 @@ def read(text: str) -> str:
 
 def _read(text: str) -> str:
     """`real`, `fake` or `undetermined`, stated or in prose; "" for none."""
-    return stated(in_english(text), read_prose) or read_prose(text)
+    return stated(in_english(text), read_prose) or read_prose(_UNTICKED.sub(" ", text))

@@ -26,7 +26,7 @@ _LEGEND = re.compile(
 )
 _NAMES = (
     r"(real|authentic|genuine|original|pristine|unaltered|fake|manipulated|deepfake|forged|synthetic|edited|tampered|"
-    r"altered|computergenerated|ai[- ]generated)"
+    r"altered|computergenerated|ai[- ]generated|generated|swapped|doctored|legit|untouched|unedited)"
 )
 _ALTERNATIVES = re.compile(
     rf"\b{_NAMES}\b(?:\W+(?:image|photo|picture|face|one))?\W+(?:or|and|vs|versus|and not|but)?"
@@ -48,7 +48,7 @@ _SCALE = re.compile(
 """A scale whose two ends are named, and the number given on it."""
 _OPTION = re.compile(r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
-    r"(?:\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option|correct is|is|"
+    r"(?:\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option:|option|correct is|is|"
     r"opt for|say)|=>|->|→)\s*(?:option\s*)?\(?\b([a-d1-4])\b\)?(?!\s*[a-z]{2,}|\.\d|%)"
 )
 

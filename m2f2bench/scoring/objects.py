@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+_FENCE = re.compile(r"```(?:json)?")
 LONGEST_OBJECT = 20_000
 """Letters of the longest JSON object that is read."""
 MOST_OBJECTS = 20
@@ -33,6 +34,12 @@ def objects(text: str) -> Iterator[Any]:
             place = end
             yield value
         seen += 1
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is one JSON object and nothing else, but for marks of a code block."""
+    plain = _FENCE.sub("", text).strip()
+    return plain.startswith("{") and plain.endswith("}") and _parsed(plain) is not None
 
 
 def _closed(text: str, start: int) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 _FAKE_KEY = re.compile(
     r"\b(?:(?:deep)?fakes?|faked|forged|forgery|manipulat\w+|tamper\w+|altered|alterations?|edited|editing|synthetic|"
-    r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|doctored|photoshopped|reenact\w*|gan|splic\w+|morph\w*|retouch\w*|inpaint\w*|composit\w*|inauthentic|spoof\w*|"
-    r"computergenerated|faceswap\w*|fakeness|diffusion|cgi|rendered)\b"
+    r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|replaced|exchanged|doctored|photoshopped|reenact\w*|gan|splic\w+|morph\w*|retouch\w*|inpaint\w*|composit\w*|inauthentic|spoof\w*|"
+    r"computergenerated|faceswap\w*|fakeness|suspicion|suspicious|diffusion|cgi|rendered)\b"
 )
 _REAL_KEY = re.compile(
     r"\b(?:real|authentic|authenticity|genuine|genuineness|realness|original|camera (?:photo|image|shot|original)|"
@@ -21,7 +21,7 @@ PART_KEY = re.compile(
 )
 _NEGATED_KEY = re.compile(r"\b(?:not|non|un)\b")
 _YES = re.compile(
-    r"(?:yes|true|y|present|detected|found|likely|very likely|high|✅|✓|✔️?|definitely|certainly|positive|"
+    r"(?:yes|true|y|present|detected|found|likely|very likely|high|very high|✅|✓|✔️?|definitely|certainly|positive|"
     r"confirmed)\b|[✅✓✔]"
 )
 _NO = re.compile(
@@ -37,12 +37,15 @@ UNKNOWN = re.compile(
     r"not sure|not determinable|undecidable|maybe|perhaps|possibly|open(?= ?(?:$|[(,;.]))|"
     r"either)\b"
 )
-_NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)?")
+_NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|(?:/|out of)\s*(?:100|10|5)\b)?")
 COUNT = re.compile(
     r"\b(?:number|count|amount|total|how many|regions|areas|parts|faces|artifacts|artefacts|traces|"
     r"signs|spots|features)\b"
 )
 """A key that asks how many there are."""
+_SORT = re.compile(r"\b(?:type|method|kind|technique|class)\b")
+"""A key that asks which manipulation it is: any that is named is one."""
+_PLACES = re.compile(r"\b(?:regions?|areas?|parts?|features?)\b")
 _FLAGS = ("detected", "present", "found", "exists", "value", "flag", "flagged", "result", "answer", "is present")
 
 
@@ -80,7 +83,9 @@ def verdict_of(pairs: list[tuple[str, Any]]) -> str:
             scores.setdefault(asks, number)
             continue
         said = truth(value)
-        if said is None:
+        if said is None and asks == "fake" and _SORT.search(key) and isinstance(value, str) and value.strip():
+            said = "yes"
+        if said is None or (asks == "real" and _PLACES.search(key)):
             continue
         found = said if said == "undetermined" else asks if said == "yes" else other
         accused = accused or (asks == "fake" and said == "yes" and not PART_KEY.search(key))
@@ -120,8 +125,8 @@ def probability(value: Any) -> float | None:
         return float(value) if 0.0 <= value <= 1.0 else float(value) / 100.0 if 1.0 < value <= 100.0 else None
     if isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip())):
         number, unit = float(found.group(1)), (found.group(2) or "").replace(" ", "")
-        if unit in ("/10", "outof10"):
-            return number / 10.0
+        if (most := unit.removeprefix("outof").removeprefix("/")) in ("5", "10"):
+            return number / float(most)
         return number / 100.0 if unit or number > 1.0 else number
     return None
 

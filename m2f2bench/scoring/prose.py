@@ -40,7 +40,8 @@ def read_prose(text: str) -> str:
     main = [said for said in found if not said.conceded and not said.possible]
     whole = [said for said in main if said.about == PICTURE and said.strong]
     if whole:
-        return next((said for said in reversed(whole) if said.final), whole[-1]).verdict
+        last = next((said for said in reversed(whole) if said.final), whole[-1])
+        return "fake" if last.verdict == "real" and _taken_back(main[main.index(last) + 1 :]) else last.verdict
     parts = {said.about: said.verdict for said in main if said.strong and said.about not in (PICTURE, PERSON)}
     person = [said.verdict for said in main if said.about == PERSON and said.strong]
     if person:
@@ -54,6 +55,11 @@ def read_prose(text: str) -> str:
     if len(possible) > 1:
         return "undetermined"
     return possible.pop() if possible else found[-1].verdict if found else ""
+
+
+def _taken_back(behind: list[Said]) -> bool:
+    """Whether a part is called fake behind a real picture: "the photo looks real, but the mouth was generated"."""
+    return any(said.strong and said.verdict == said.raw == "fake" and said.about != PERSON for said in behind)
 
 
 def verdicts_by_subject(text: str) -> dict[str, str]:

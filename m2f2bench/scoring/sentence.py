@@ -204,6 +204,8 @@ class SentenceReader:
             word = self._at(ahead)
             if word in words.BESIDE and ahead == place + 1:
                 return ""
+            if word in words.ELSEWHERE:
+                return ""  # "a fake designer bag"
             if word in words.PARTS:
                 return word
             if word in words.PERSONS:

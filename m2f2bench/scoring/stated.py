@@ -10,6 +10,7 @@ from typing import Any
 from .choices import Read, from_legend, from_options, from_order, from_scale, from_ticks
 from .objects import MOST_OBJECTS, objects
 from .polar import COUNT, OPEN, PART_KEY, UNKNOWN, flag, plain_key, polarity, truth, verdict_of
+from .tabular import from_table
 
 DEEPEST = 6
 _ANSWER = re.compile(
@@ -27,6 +28,8 @@ _COMMA = re.compile(r"(?<=\b[01]),(?=\d)")
 """The comma of a decimal: "0,97"."""
 _ELEMENT = re.compile(r"<([a-z][a-z0-9_ -]{1,40})>([^<>]{0,400})</\1>")
 """An element that holds text alone: "<authentic>no</authentic>"."""
+_TAG = re.compile(r"<[a-z][^<>]{0,400}>")
+_ATTRIBUTE = re.compile(r"([a-z_-]{2,40})\s*=\s*[\"']([^\"'<>]{0,200})[\"']")
 _CODED = re.compile(r"\d\s*(?:[:=,-]|->|→)?\s*\(?\s*([a-z][a-z -]{2,30}?)\s*\)?")
 """A class by its number and its name: "0 (pristine)"."""
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
@@ -35,7 +38,8 @@ _KEYS = (
     "final assessment|final call|bottom line|short answer|my call|real or fake|fake or real|real vs fake|"
     "authentic or manipulated|overall verdict|overall assessment|overall conclusion|overall judge?ment|"
     "predicted label|"
-    "predicted class|verdict|decision|conclusion|answer|label|prediction|classification|classified as|class|category|"
+    "predicted class|class name|label name|image type|"
+    "verdict|decision|conclusion|answer|label|prediction|classification|classified as|class|category|"
     "judge?ment|determination|diagnosis|result|assessment|output|authenticity verdict|authenticity assessment|"
     "authenticity|"
     "status|outcome|ruling|final|overall|source|origin|provenance|my vote|vote|choice|my guess|my pick"
@@ -62,7 +66,7 @@ _WORDS = dict.fromkeys(
 ) | dict.fromkeys(["spoof", "ai", "attack", "aigc", "gan", "synthetic-media", "df"], "fake")
 """Words that are a verdict where they are all of a value."""
 _SCALED = re.compile(
-    r"(?:\(|,?\s*on a scale (?:of|from)\s)\s*(\d+)\s*(?:-|–|—|to|=[^,;()\n]*[,;])\s*(\d+)[^()\n:=]*\)?\s*[:=]\s*"
+    r"(?:\(|,?\s*on a scale (?:of|from)\s)\s*(\d+)\s*(?:-|–|—|to|=[^,;()\n]*[,;])\s*(\d+)[^()\n:]*\)?\s*[:=]\s*"
     r"(\d+(?:\.\d+)?)(?![\d%]|\s*(?:/|out of))"
 )
 """A number on a scale that is told: "genuineness (1-10): 2"."""
@@ -75,21 +79,21 @@ _CLAIMS = ("claim", "statement", "allegation", "hypothesis", "assertion")
 _RATINGS = ("rating", "verdict", "truth", "finding", "conclusion", "result", "evaluation", "assessment", "status")
 _CLAIM_LINES = re.compile(rf"\b({'|'.join(_CLAIMS)})\W*:\s*([^\n]+)\n\W*({'|'.join(_RATINGS)})\W*:\s*([^\n]+)")
 _SAID = re.compile(
-    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=?]|->|→|\s-\s)[\s*_\"'—–|-]*(?:(?:a|answer)\s*:\s*)?"
+    r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=?]|->|→|\s-\s)[\s*_\"'—–|-]*(?:(?:a|answer)\s*\d?\s*:\s*)?"
     r"((?:yes|no|y|n|maybe|perhaps|possibly|true|false|none|"
-    r"not detected|undetected|detected|present|absent|null|unknown|unclear|uncertain|"
+    r"not detected|not found|not present|not visible|undetected|detected|present|absent|null|unknown|unclear|uncertain|"
     r"very low|"
     r"low|very high|high|likely|unlikely|positive|negative)\b(?=[\s*_\"']*(?:[.,;:!)}\]\n(|—–-]|$))|[✅❌✓✗])"
 )
 _RATED = re.compile(
     r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*(?:[:=≈~?(|]|->|→|\bis\b|\bof\b|\bat\b|\s)[\s*_\"'(]*(?:about |around |"
     r"approximately |only |roughly )?"
-    r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|(?:/|out of)\s*100\b|(?:/|out of)\s*10\b)|"
+    r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|(?:/|out of)\s*(?:100|10|5)\b)|"
     r"[01](?=\s*(?:[,;})\n]|$)))"
 )
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
-_COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n]|\.(?!\d)|$))")
+_COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n/|]|\.(?!\d)|$))")
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
 
 
@@ -124,6 +128,7 @@ def stated(text: str, read: Read) -> str:
         or from_legend(text, value)
         or from_options(text, value)
         or from_order(text, value)
+        or from_table(text)
         or _from_lines(text, read)
         or _from_keys(text, read)
         or _from_pairs(text)
@@ -138,6 +143,8 @@ def _share(scaled: re.Match[str]) -> str:
 
 def _from_json(text: str, read: Read) -> str:
     found = _judge(dict(_ELEMENT.findall(text)), read, 0)
+    for tag in _TAG.findall(text):
+        found = found or _judge(dict(_ATTRIBUTE.findall(tag)), read, 0)
     for value in objects(text):
         found = _judge(value, read, 0) or found
     return found
@@ -175,12 +182,17 @@ def _judge(value: Any, read: Read, depth: int) -> str:
     for key, one in items:
         if isinstance(one, str) and not PART_KEY.search(key) and (found := read(one)) and found != "undetermined":
             return found
-    return ""
+    parts = [read(one) for key, one in items if isinstance(one, str) and PART_KEY.search(key)]
+    return "fake" if "fake" in parts else next((one for one in parts if one), "")
 
 
 def _from_choices(items: Mapping[str, Any], read: Read) -> str:
-    """The verdict of an option by its letter: {"ans": "f", "opts": {"r": "real", "f": "fake"}}."""
+    """The verdict of an option by its letter or place: {"ans": "f", "opts": {"r": "real", "f": "fake"}}."""
     for options in items.values():
+        if isinstance(options, list) and len(options) > 1 and all(isinstance(one, str) for one in options):
+            places = [one for one in items.values() if type(one) is int and 0 <= one < len(options)]
+            if len(places) == 1 and (found := _value(options[places[0]], read)):
+                return found
         if isinstance(options, Mapping):
             named = {str(key).lower(): one for key, one in options.items() if isinstance(one, str)}
             chosen = [named[one.lower()] for one in items.values() if isinstance(one, str) and one.lower() in named]
@@ -250,6 +262,8 @@ def _value(text: str, read: Read) -> str:
         return _value(coded.group(1), read)
     if re.match(r"(?:an? )?(?:camera|photograph)\b", text):
         return "real"
+    if re.match(r"(?:an? )?(?:ai|image|face|neural|diffusion)[ -](?:generator|model|network|software)\b", text):
+        return "fake"
     if re.match(r"ai\b(?=\W*(?:$|,|and\b|because\b))", text):
         return "fake"
     if found := from_ticks(text):
@@ -283,6 +297,9 @@ def _from_pairs(text: str) -> str:
     if found := verdict_of([(key, value) for key, value in said if polarity(key) and not _SENTENCE.match(key)]):
         return found
     counted = [(plain_key(key), value) for key, value in _COUNTED.findall(text)]
+    shares = {polarity(key): float(value) for key, value in counted if polarity(key)}
+    if set(shares) == {"real", "fake"} and 99 <= sum(shares.values()) <= 101:
+        return max(shares, key=lambda name: shares[name]) if shares["real"] != shares["fake"] else "undetermined"
     if found := verdict_of([(key, value) for key, value in counted if polarity(key) and COUNT.search(key)]):
         return found
     rated = [(plain_key(key), value.strip()) for key, value in _RATED.findall(text)]

@@ -7,6 +7,7 @@ import unicodedata
 
 from . import verdict_words as words
 from .gloss import in_english
+from .objects import is_object
 from .polar import OPEN
 from .prose import read_prose
 from .stated import stated, tagged, without_thought
@@ -42,4 +43,5 @@ def read(text: str) -> str:
 
 def _read(text: str) -> str:
     """`real`, `fake` or `undetermined`, stated or in prose; "" for none."""
-    return stated(in_english(text), read_prose) or read_prose(_UNTICKED.sub(" ", text))
+    found = stated(in_english(text), read_prose)
+    return found if found or is_object(text) else read_prose(_UNTICKED.sub(" ", text))

@@ -249,6 +249,8 @@ def _best_of(values: list[Any], read: Read, depth: int) -> str:
     scored = [v for v in values if isinstance(v, Mapping) and "label" in v and isinstance(v.get("score"), (int, float))]
     if len(scored) > 1:
         return _judge(max(scored, key=lambda v: float(v["score"])), read, depth + 1)
+    if len(values) == 1 and isinstance(values[0], str):
+        return _value(values[0], read)
     found = [_judge(one, read, depth + 1) for one in values[:MOST_OBJECTS] if isinstance(one, (Mapping, list))]
     return next((one for one in reversed(found) if one), "")
 

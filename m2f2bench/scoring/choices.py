@@ -49,7 +49,8 @@ _SCALE = re.compile(
 _OPTION = re.compile(r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|$))")
 _CHOSEN = re.compile(
     r"(?:\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option:|option|"
-    r"correct is|is|opt for|say|so|therefore|hence|leaves)|=>|->|→)\s*(?:option\s*)?\(?\b([a-d1-4])\b\)?(?!\s*[a-z]{2,}|\.\d|%)"
+    r"correct is|is|opt for|say|so|therefore|hence|leaves)|=>|->|→)"
+    r"\s*(?:option\s*)?\(?\b([a-d1-4])\b\)?(?!\s*[a-z]{2,}|\.\d|%)"
 )
 
 

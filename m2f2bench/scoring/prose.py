@@ -72,9 +72,12 @@ def _said(text: str) -> list[Said]:
     asked, raised, supposed, denied, refused = "", "", "", False, False
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
-        if words.REFUSES.search(whole):
+        if (declined := words.REFUSES.search(whole)) and (place := whole.find(" but ", declined.end())) < 0:
             refused = True
             continue
+        if declined:  # "I can't give a judgement, but it looks edited"
+            sentence = whole[place:].split()
+            whole = " ".join(sentence)
         if refused and not words.THIS & set(sentence[:6]):
             continue
         if asked and (reply := words.REPLY.match(whole)):
@@ -168,7 +171,7 @@ def _denies(reply: re.Match[str]) -> bool:
 
 
 def normalised(text: str) -> str:
-    """Lower case, without markup, plain quotes, and with the turns of `verdict_words.JOINED` made one word."""
+    """Lower case, without markup, plain quotes, and with the turns of `verdict_words.PATTERNS` made plainer."""
     plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
     plain = _SPACES.sub(" ", plain)
     for pattern, put in words.PATTERNS:

@@ -91,6 +91,8 @@ _RATED = re.compile(
     r"([01]?\.\d+\s*%?(?![\d.])|\d+(?:\.\d+)?\s*(?:%|(?:/|out of)\s*(?:100|10|5)\b)|"
     r"[01](?=\s*(?:[,;})\n]|$)))"
 )
+_SHARE = re.compile(r"[\s*_-]*[a-z][a-z ]{2,20}[\s*_]*[:=]\s*[\d.]+")
+"""A value that is a key with a number itself."""
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
 _COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n/|]|\.(?!\d)|$))")
@@ -283,6 +285,8 @@ def _from_keys(text: str, read: Read) -> str:
         if not value.strip(" *_\"'`"):
             value = text[match.end() :].lstrip().partition("\n")[0]
         key = match.group(1)
+        if _SHARE.match(value):
+            continue
         if key.startswith("authenticity") and (polar := verdict_of([(key, value.strip(" *_\"'`.,"))])):
             found = polar
             continue

@@ -1,4 +1,4 @@
-"""The words a verdict is read by, from `verdict.yaml`; see `prose`."""
+"""The words and turns a verdict is read by, from `verdict.yaml` and the files beside it; see `prose`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 
 import yaml
 
-_HELD: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("verdict.yaml").read_text(encoding="utf-8"))
+
+def _file(name: str) -> Any:
+    return yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+_HELD: dict[str, Any] = _file("verdict") | _file("verdict_answers")
 _PART = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -22,7 +27,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _turns(spelt: list[str]) -> re.Pattern[str]:
-    """Turns in the spelling of `verdict.yaml` as one expression."""
+    """Turns in the spelling that `verdict.yaml` tells as one expression."""
     whole = _PART.sub(lambda found: str(_HELD["parts"][found.group(1)]), "|".join(spelt))
     return re.compile(whole.replace(" ", r"\s"))
 
@@ -62,7 +67,8 @@ ONE_OF_ALL = _words("one_of_all")
 USUALLY = _words("usually")
 BEFORE_GENERAL = _words("before_general")
 FILLERS = _words("fillers")
-PATTERNS = tuple((_turns([turn]), str(rewrite["to"])) for rewrite in _HELD["rewrites"] for turn in rewrite["from"])
+_REWRITES: list[dict[str, Any]] = [*_file("verdict_idioms"), *_file("verdict_turns")]
+PATTERNS = tuple((_turns([turn]), str(rewrite["to"])) for rewrite in _REWRITES for turn in rewrite["from"])
 """What is put for a turn, in order."""
 STUCK, REFUSES, UNDECIDED = _turns(_HELD["stuck"]), _turns(_HELD["refuses"]), _turns(_HELD["undecided"])
 RESTATED = _turns(_HELD["restated"])

@@ -98,6 +98,7 @@ class SentenceReader:
         if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
             self.general = general(self.tokens[place + 1 : place + 21])
+            self.joined = self.joined and token != ";"
         elif token == "," and self.said and self.said[-1].place == place - 1 and self._opposed(after):
             self.negated = self.held = False
         elif token == ",":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -121,6 +122,10 @@ def _language(name: str, words: dict[str, list[str]], turns: tuple[tuple[re.Patt
             continue
         for word in listed:
             english.setdefault(word.translate(_simplified()) if name == "zh" else word, put)
+    if name == "es":
+        for word in [word for word in english if len(word) > 4 and " " not in word]:
+            if (plain := _unaccented(word)) not in marks:
+                english.setdefault(plain, english[word])
     starts = {word[:-1]: english.pop(word) for word in list(english) if word.endswith("*")}
     spelt = sorted([*english, *(f"{start}*" for start in starts)], key=len, reverse=True)
     bounded = name != "zh"
@@ -132,6 +137,10 @@ def _language(name: str, words: dict[str, list[str]], turns: tuple[tuple[re.Patt
     begins = re.compile("|".join(map(re.escape, starts)) or r"(?!)")
     openings = tuple(sorted(starts.items(), key=lambda item: -len(item[0])))
     return Language(known, pattern, english, begins, openings, turns)
+
+
+def _unaccented(word: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFD", word) if not unicodedata.combining(sign))
 
 
 def _spelling(word: str, bounded: bool) -> str:

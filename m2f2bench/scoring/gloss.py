@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 WORDS = Path(__file__).with_name("gloss.yaml")
 """The words of each language by the English ones."""
+TURNS = Path(__file__).with_name("gloss_turns.yaml")
+"""Turns of a language whose words, one by one, do not say in English what the turn says."""
+TRADITIONAL = Path(__file__).with_name("traditional.txt")
+"""Lines of traditional characters and the simplified ones for them."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -23,9 +28,13 @@ class Language:
     starts: re.Pattern[str]
     open: tuple[tuple[str, str], ...]
     """Beginnings of words with their English, the longest first."""
+    turns: tuple[tuple[re.Pattern[str], str], ...]
+    """Turns with what is put for them, in order, before the words."""
 
     def put(self, text: str) -> str:
-        """The text with every known word in English; the others stay."""
+        """The text with every known turn and word in English; the others stay."""
+        for turn, english in self.turns:
+            text = turn.sub(english, text)
         return self.pattern.sub(lambda found: f" {self._english(found.group())} ", text)
 
     def knows(self, word: str) -> bool:
@@ -55,7 +64,49 @@ def languages(more: Path | None = None) -> dict[str, Language]:
         spelt = {word for words in listed.values() for word in words}
         own = {english: [word for word in words if word not in spelt] for english, words in held[name].items()}
         held[name] = {english: [*listed.get(english, []), *own.get(english, [])] for english in {**own, **listed}}
-    return {name: _language(name, words) for name, words in held.items()}
+    return {name: _language(name, words, () if more else _turns(name)) for name, words in held.items()}
+
+
+_PART = re.compile(r"\{([a-z_]+)\}")
+
+
+@lru_cache(maxsize=8)
+def _turns(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The turns of a language; `{fake}` and `{real}` in them are its words of such a meaning."""
+    import yaml
+
+    held = yaml.safe_load(TURNS.read_text(encoding="utf-8")).get(name)
+    if not held:
+        return ()
+    parts = {kind: _any_of(name, meanings) for kind, meanings in _MEANINGS.items()}
+    for part, spelt in held["parts"].items():
+        parts[part] = _whole(spelt, parts)
+    return tuple((re.compile(_whole(spelt, parts)), turn["to"]) for turn in held["turns"] for spelt in turn["from"])
+
+
+def _whole(spelt: str, parts: dict[str, str]) -> str:
+    return _PART.sub(lambda found: parts[found.group(1)], spelt).replace(" ", r"\s")
+
+
+def _any_of(name: str, meanings: tuple[str, ...]) -> str:
+    listed = [word for meaning in meanings for word in _held(WORDS)[name].get(meaning, [])]
+    return f"(?:{'|'.join(_spelling(word, name != 'zh') for word in sorted(listed, key=len, reverse=True))})"
+
+
+_MEANINGS = {
+    "real": ("real", "genuine", "unaltered", "untouched", "real person"),
+    "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
+}
+"""Parts of turns by the English of the words that they stand for."""
+
+
+@lru_cache(maxsize=1)
+def _simplified() -> dict[int, str]:
+    """Chinese characters and marks by what they are read as."""
+    plain = {"。": ". ", "、": ", ", "「": '"', "」": '"', "『": '"', "』": '"', "【": "[", "】": "] "}
+    for line in TRADITIONAL.read_text(encoding="utf-8").split("\n"):
+        plain |= dict(zip(*line.split(), strict=True)) if line else {}
+    return str.maketrans(plain)
 
 
 @lru_cache(maxsize=1)
@@ -63,14 +114,18 @@ def _english() -> frozenset[str]:
     return frozenset(_held(WORDS)["en"]["marks"])
 
 
-def _language(name: str, words: dict[str, list[str]]) -> Language:
+def _language(name: str, words: dict[str, list[str]], turns: tuple[tuple[re.Pattern[str], str], ...]) -> Language:
     english: dict[str, str] = {}
     marks = words["marks"]
     for put, listed in words.items():
         if put == "marks":
             continue
         for word in listed:
-            english.setdefault(word, put)
+            english.setdefault(word.translate(_simplified()) if name == "zh" else word, put)
+    if name == "es":
+        for word in [word for word in english if len(word) > 4 and " " not in word]:
+            if (plain := _unaccented(word)) not in marks:
+                english.setdefault(plain, english[word])
     starts = {word[:-1]: english.pop(word) for word in list(english) if word.endswith("*")}
     spelt = sorted([*english, *(f"{start}*" for start in starts)], key=len, reverse=True)
     bounded = name != "zh"
@@ -80,7 +135,12 @@ def _language(name: str, words: dict[str, list[str]]) -> Language:
         word for phrase in english for word in phrase.split() if len(word) > 3 or word == phrase
     )
     begins = re.compile("|".join(map(re.escape, starts)) or r"(?!)")
-    return Language(known, pattern, english, begins, tuple(sorted(starts.items(), key=lambda item: -len(item[0]))))
+    openings = tuple(sorted(starts.items(), key=lambda item: -len(item[0])))
+    return Language(known, pattern, english, begins, openings, turns)
+
+
+def _unaccented(word: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFD", word) if not unicodedata.combining(sign))
 
 
 def _spelling(word: str, bounded: bool) -> str:
@@ -99,7 +159,7 @@ def in_english(text: str, more: Path | None = None) -> str:
     letters. Words of the file `more` go before those of `gloss.yaml`.
     """
     if _HAN.search(text):
-        return languages(more)["zh"].put(text)
+        return languages(more)["zh"].put(text.translate(_simplified()))
     words = [word for word in _LETTERS.findall(text)[:2000] if len(word) > 1]  # "y" may be a "yes" in short
     if not words:
         return text

@@ -99,6 +99,7 @@ class SentenceReader:
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
             self.general = general(self.tokens[place + 1 : place + 21])
             self.subject = self.subject or PICTURE
+            self.joined = self.joined and token != ";"
         elif token == "," and self.said and self.said[-1].place == place - 1 and self._opposed(after):
             self.negated = self.held = False
         elif token == ",":

@@ -76,10 +76,10 @@ def _turns(name: str) -> Turns:
 
 
 def _expression(spelt: str, parts: dict[str, str]) -> re.Pattern[str]:
-    """A turn as `gloss_turns.yaml` spells it: a space is white space, `{name}` one of the parts, which may hold others."""
+    """A turn as `gloss_turns.yaml` spells it: `{name}` is one of the parts, which may hold others."""
     while _PART.search(spelt):
         spelt = _PART.sub(lambda found: f"(?:{parts[found.group(1)]})", spelt)
-    return re.compile(spelt.replace(" ", r"\s"))
+    return re.compile(spelt)
 
 
 @lru_cache(maxsize=4)

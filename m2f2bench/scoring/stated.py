@@ -40,6 +40,9 @@ _KEYS = (
     "authenticity|"
     "status|final|overall|source|origin|provenance|my vote|vote|choice|my guess|my pick"
 )
+_ROW = re.compile(r"^[ \t]*\|(.+)\|[ \t]*$", re.MULTILINE)
+"""A row of a table: "| eyes | no |"."""
+_WHOLE = re.compile(r"\b(?:overall|total|whole|image|photo|picture|verdict|conclusion|result|face)\b")
 _KEY_WORD = re.compile(r"(?:^|\n)\s*(?:final\s+)?(?:verdict|answer|label|prediction|class|conclusion)\s+([a-z]+)\b")
 """A key and its value without a mark between: "verdict fake reason teeth"."""
 _KEY_VALUE = re.compile(
@@ -111,6 +114,7 @@ def stated(text: str, read: Read) -> str:
         or from_options(text, value)
         or from_order(text, value)
         or _from_keys(text, read)
+        or _from_table(text)
         or _from_pairs(text)
     )
 
@@ -248,6 +252,19 @@ def _from_keys(text: str, read: Read) -> str:
     if not found and (bare := _KEY_WORD.search(text)):
         found = read(bare.group(1))
     return found
+
+
+def _from_table(text: str) -> str:
+    """Of a table with a column "Manipulated?" what its cells say, that of the whole image ("overall") before others."""
+    rows = [[cell.strip(" *_`") for cell in row.split("|")] for row in _ROW.findall(text)]
+    columns = [number for number, head in enumerate(rows[0]) if polarity(plain_key(head))] if len(rows) > 2 else []
+    if len(columns) != 1 or columns == [0]:
+        return ""
+    named = [(row[0], row[columns[0]]) for row in rows[1:] if len(row) > columns[0]]
+    whole = [cell for name, cell in named if _WHOLE.search(name)]
+    asked = plain_key(rows[0][columns[0]])
+    said = [found for cell in whole or [cell for _, cell in named] if (found := verdict_of([(asked, cell)]))]
+    return "fake" if "fake" in said else said[-1] if said else ""
 
 
 def _from_pairs(text: str) -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from .gloss_turns import Turns, read_turns
+
 WORDS = Path(__file__).with_name("gloss.yaml")
 """The words of each language by the English ones."""
-TURNS = Path(__file__).with_name("gloss_turns.yaml")
-"""Turns of a language whose words, one by one, do not say in English what the turn says."""
 TRADITIONAL = Path(__file__).with_name("traditional.txt")
 """Lines of traditional characters and the simplified ones for them."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
+_SPACES = re.compile(r"[^\S\n]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -28,11 +29,12 @@ class Language:
     starts: re.Pattern[str]
     open: tuple[tuple[str, str], ...]
     """Beginnings of words with their English, the longest first."""
-    turns: tuple[tuple[re.Pattern[str], str], ...]
+    turns: Turns
     """Turns with what is put for them, in order, before the words."""
 
     def put(self, text: str) -> str:
         """The text with every known turn and word in English; the others stay."""
+        text = _SPACES.sub(" ", text)
         for turn, english in self.turns:
             text = turn.sub(english, text)
         return self.pattern.sub(lambda found: f" {self._english(found.group())} ", text)
@@ -67,25 +69,8 @@ def languages(more: Path | None = None) -> dict[str, Language]:
     return {name: _language(name, words, () if more else _turns(name)) for name, words in held.items()}
 
 
-_PART = re.compile(r"\{([a-z_]+)\}")
-
-
-@lru_cache(maxsize=8)
-def _turns(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """The turns of a language; `{fake}` and `{real}` in them are its words of such a meaning."""
-    import yaml
-
-    held = yaml.safe_load(TURNS.read_text(encoding="utf-8")).get(name)
-    if not held:
-        return ()
-    parts = {kind: _any_of(name, meanings) for kind, meanings in _MEANINGS.items()}
-    for part, spelt in held["parts"].items():
-        parts[part] = _whole(spelt, parts)
-    return tuple((re.compile(_whole(spelt, parts)), turn["to"]) for turn in held["turns"] for spelt in turn["from"])
-
-
-def _whole(spelt: str, parts: dict[str, str]) -> str:
-    return _PART.sub(lambda found: parts[found.group(1)], spelt).replace(" ", r"\s")
+def _turns(name: str) -> Turns:
+    return read_turns(name, {kind: _any_of(name, meanings) for kind, meanings in _MEANINGS.items()})
 
 
 def _any_of(name: str, meanings: tuple[str, ...]) -> str:
@@ -114,7 +99,7 @@ def _english() -> frozenset[str]:
     return frozenset(_held(WORDS)["en"]["marks"])
 
 
-def _language(name: str, words: dict[str, list[str]], turns: tuple[tuple[re.Pattern[str], str], ...]) -> Language:
+def _language(name: str, words: dict[str, list[str]], turns: Turns) -> Language:
     english: dict[str, str] = {}
     marks = words["marks"]
     for put, listed in words.items():

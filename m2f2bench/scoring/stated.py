@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -96,6 +97,7 @@ _SHARE = re.compile(r"[\s*_-]*[a-z][a-z ]{2,20}[\s*_]*[:=]\s*[\d.]+")
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
 _COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n/|]|\.(?!\d)|$))")
+_ACCENTS = dict.fromkeys(range(0x300, 0x370))
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
 
 
@@ -299,6 +301,7 @@ def _from_keys(text: str, read: Read) -> str:
 
 def _from_pairs(text: str) -> str:
     """Of "Manipulated: yes", "P(fake) = 0.02", "Real: 20%, Fake: 80%"."""
+    text = unicodedata.normalize("NFKD", text).translate(_ACCENTS)  # keys are of plain letters
     said = [(plain_key(key), value) for key, value in _SAID.findall(text)]
     if found := verdict_of([(key, value) for key, value in said if polarity(key) and not _SENTENCE.match(key)]):
         return found

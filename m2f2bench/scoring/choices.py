@@ -22,7 +22,7 @@ _TICKED = re.compile(
 )
 """Names of a verdict, and the marks of boxes that are ticked or not."""
 _LEGEND = re.compile(
-    r"\b([01a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|$|\band\b|\bor\b))"
+    r"\b([0-9a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|[-=]>|→|$|\band\b|\bor\b))"
 )
 _NAMES = (
     r"(real|authentic|genuine|original|pristine|unaltered|fake|manipulated|deepfake|forged|synthetic|edited|tampered|"
@@ -37,7 +37,7 @@ _ORDINAL = re.compile(
     r"(?:(former|latter)\b|(first|second|last)(?:\s+(?:one|option|choice|answer|alternative|possibility|applies|"
     r"is (?:right|correct|true)|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
 )
-_LONE = re.compile(r"(?<![\d.\w])([01](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
+_LONE = re.compile(r"(?<![\d.\w])([0-9](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
 """The number or letter that stands for itself."""
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ANY = rf"\d+(?:\.\d+)?|{'|'.join(_NUMBERS)}"
@@ -46,7 +46,9 @@ _SCALE = re.compile(
     rf"\s*(?P<last>[^()=,:\n]+?)\s*[),:].{{0,60}}?\b(?P<told>{_ANY})\b"
 )
 """A scale whose two ends are named, and the number given on it."""
-_OPTION = re.compile(r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|$))")
+_OPTION = re.compile(
+    r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|[-=]>|→|$))"
+)
 _CHOSEN = re.compile(
     r"(?:\b(?:choose|chose|pick|select|go with|answer is|answer:|option is|choice is|choice:|option:|option|"
     r"correct is|is|opt for|say|so|therefore|hence|leaves)|=>|->|→)"

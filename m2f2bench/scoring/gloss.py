@@ -130,7 +130,7 @@ def _unaccented(word: str) -> str:
 
 def _spelling(word: str, bounded: bool) -> str:
     rest = r"[^\W\d_]*" if word.endswith("*") else ""
-    plain = r"\s+".join(re.escape(part) for part in word.removesuffix("*").split())
+    plain = r"[^\S\n]+".join(re.escape(part) for part in word.removesuffix("*").split())
     if not bounded:
         return plain + rest
     end = "" if word.endswith(("'", ":")) else r"(?![^\W\d_])"

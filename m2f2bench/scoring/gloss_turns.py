@@ -43,7 +43,7 @@ def read_turns(language: str, parts: Mapping[str, str]) -> Turns:
 def _expression(spelt: str, parts: Mapping[str, str]) -> re.Pattern[str]:
     while _PART.search(spelt):
         spelt = _PART.sub(lambda found: _group(parts[found.group(1)]), spelt)
-    return re.compile(spelt.replace(" ", r"\s"))
+    return re.compile(spelt)
 
 
 def _group(part: str) -> str:

@@ -26,7 +26,7 @@ _YES = re.compile(
 )
 _NO = re.compile(
     r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|"
-    r"very low|negative|absent|nothing|nil)\b|[❌✗✘]"
+    r"very low|negative|absent|nothing|nil|not(?=\W*$))\b|[❌✗✘]"
 )
 OPEN = re.compile(
     r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure"

@@ -40,8 +40,8 @@ def read_prose(text: str) -> str:
     main = [said for said in found if not said.conceded and not said.possible]
     whole = [said for said in main if said.about == PICTURE and said.strong]
     if whole:
-        last = next((said for said in reversed(whole) if said.final), whole[-1])
-        return "fake" if last.verdict == "real" and _taken_back(main[main.index(last) + 1 :]) else last.verdict
+        told = next((said for said in reversed(whole) if said.final), whole[-1])
+        return "fake" if told.verdict == "real" and _taken_back(main[main.index(told) + 1 :]) else told.verdict
     parts = {said.about: said.verdict for said in main if said.strong and said.about not in (PICTURE, PERSON)}
     person = [said.verdict for said in main if said.about == PERSON and said.strong]
     if person:

@@ -22,7 +22,8 @@ _TICKED = re.compile(
 )
 """Names of a verdict, and the marks of boxes that are ticked or not."""
 _LEGEND = re.compile(
-    r"\b([0-9a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)(?=[\s\"]*(?:[,;)\n/]|[-=]>|→|$|\band\b|\bor\b))"
+    r"\b([0-9a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)"
+    r"(?=[\s\"]*(?:[,;)\n/]|[-=]>|→|$|\band\b|\bor\b))"
 )
 _NAMES = (
     r"(real|authentic|genuine|original|pristine|unaltered|fake|manipulated|deepfake|forged|synthetic|edited|tampered|"

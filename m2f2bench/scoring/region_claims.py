@@ -42,6 +42,8 @@ class Reading:
     """Whether the last claim was denied."""
     bare: bool = False
     """Nothing but regions, small words and auxiliaries: what was said before goes for these, too."""
+    supposed: bool = False
+    """Part of it is only supposed: "the skin would show a seam"."""
     outright: bool = False
     listing: bool = False
 
@@ -50,11 +52,11 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     """Reads one clause; `about` are the regions that the one before was about, `praised` those called real outright."""
     words = _stated(clause.words)
     named = groups(words)
-    goes_on = bool(about) and _continues(clause, words)
+    goes_on = bool(about) and (_continues(clause, words) or _they_do(words))
     primary = None if goes_on else _primary(words, named)
     told = primary.start if primary else -1 if about and not named else len(words)
     made = claims(words, told, named) if words else []
-    found = Reading(mentioned=named[-1].regions if named else ())
+    found = Reading(mentioned=named[-1].regions if named else (), supposed=len(words) < len(clause.words))
     if primary:
         found.subject = primary.regions
     elif goes_on:
@@ -63,7 +65,7 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
         found.subject = ()
     subject = found.subject if found.subject is not None else about
     found.bare = (
-        bool(named) and not made and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
+        bool(named) and not made and not found.supposed and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
     )
     found.outright, found.listing = (any(role in one.roles for one in words) for role in ("outright", "listing"))
     excused = bool(made) and _excused(words, made)
@@ -74,8 +76,8 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     if not subject and not named and found.subject is None and (skin := _surface(words, made)) is not None:
         (found.accused if skin else found.cleared).add(SKIN)
     placing.own_faults()
-    if not found.sign and (supposed := clause.words[len(words) + 1 :]):
-        found.sign = next((claim.sign for claim in claims(supposed, 0, ())), 0)
+    if supposed := clause.words[len(words) + 1 :]:
+        found.sign = next((claim.sign for claim in claims(supposed, 0, ())), found.sign)
     return found
 
 
@@ -87,7 +89,7 @@ def _stated(words: Sequence[Word]) -> tuple[Word, ...]:
     """The words up to what is only supposed: "pores one would expect"."""
     for place, word in enumerate(words):
         near = {one.text for one in words[max(0, place - 1) : place + 3]}
-        if word.text in grammar.SUPPOSES and not near & grammar.SAYING:
+        if word.text in grammar.SUPPOSES and (near & grammar.EXPECTS or not near & grammar.SAYING):
             return tuple(words[:place])
     return tuple(words)
 
@@ -111,6 +113,11 @@ def _continues(clause: Clause, words: Sequence[Word]) -> bool:
         return start + 1 >= len(words) or words[start + 1].text in grammar.PREPOSITIONS
     inverted = first.text in grammar.IS and any(one.region for one in words[start + 1 : start + 3])
     return first.verb and not first.claim and not inverted
+
+
+def _they_do(words: Sequence[Word]) -> bool:
+    """Whether a clause says of "they" what is a fault in itself: "they hover above the skin"."""
+    return len(words) > 1 and words[0].text == "they" and words[1].verb and words[1].fault
 
 
 def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
@@ -176,6 +183,8 @@ class _Placing:
 
     def _noun_behind(self, place: int) -> Group | None:
         """The group right behind an adjective: "blurry nose", "mismatched left pupil"."""
+        if self.words[place].verb and self.words[place].fault and self.words[place].text.endswith("s"):
+            return None
         if self.words[place].text.endswith("ly") or self.words[place].roles & {"fitting", "lacks"}:
             return None
         group = next((one for one in self.named if place < one.start <= place + 7), None)
@@ -189,11 +198,18 @@ class _Placing:
     def own_faults(self) -> None:
         """Adds the faults of single regions: a curved nose."""
         for region in self.subject:
-            at = next((place for place, one in enumerate(self.words) if one.fault_of(region)), None)
+            at = next((place for place in range(len(self.words)) if self._own_fault(place, region)), None)
             if at is not None and region not in self.praised and not any(one.negator for one in self.words[:at]):
                 self.found.accused.add(region)
                 self.found.faulted = True
                 self.found.sign, self.found.denied = 1, False
+
+
+    def _own_fault(self, place: int, region: str) -> bool:
+        """Whether a word is a fault of one region and no mere epithet ("crooked teeth")."""
+        word = self.words[place]
+        epithet = word.text in grammar.EPITHETS and any(one.region for one in self.words[place + 1 : place + 3])
+        return word.fault_of(region) and not epithet
 
 
 def _of_parts(word: Word) -> bool:

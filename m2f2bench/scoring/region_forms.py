@@ -27,6 +27,9 @@ _ARRAY = re.compile(r"[\[(]\s*((?:[01]|true|false)(?:\s*[,;]\s*(?:[01]|true|fals
 _STATES = re.compile(
     r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
 )
+_NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
+_SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
+"""A scale of scores, with what its top means."""
 _FLIPPED = re.compile(
     r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
 )
@@ -219,17 +222,18 @@ def _arrays(plain: str) -> dict[str, bool]:
 
 def _states(plain: str) -> dict[str, bool]:
     """Numbers, or yes and no, behind two regions or more: "eyes=0, nose=1"."""
-    flipped = _FLIPPED.search(plain) is not None
+    told = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
+    told = [one for one in told if one[0]]
+    if len(told) < 2:
+        told = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
+    scale = _SCALE.search(plain)
+    flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
+    numbers = [float(state) for _, state in told if state[0].isdigit()]
+    middle = float(scale[1]) / 2 if scale else 0.5 if max(numbers, default=0) <= 1 else 50
     found: dict[str, bool] = {}
-    for name, state in _STATES.findall(plain):
-        for region in regions_in(name):
-            number = state.rstrip("% ")
-            bad = (
-                float(number) >= (0.5 if float(number) <= 1 else 50)
-                if number[0].isdigit()
-                else state in ("yes", "true")
-            )
-            found[region] = bad != flipped
+    for named, state in told:
+        bad = float(state) >= middle if state[0].isdigit() else state in ("yes", "true")
+        found |= dict.fromkeys(named, bad != flipped)
     return found if len(found) > 1 else {}
 
 
@@ -238,6 +242,8 @@ def _heads(plain: str) -> dict[str, bool]:
     found: dict[str, bool] = {}
     meaning: bool | None = None
     for line in re.split(r"\n|(?<=[a-z)])[.;] (?=[^\n.;:]{3,60}:)", plain):
+        if line.rstrip().endswith("?"):
+            continue
         match = _HEAD.match(line)
         if match and not regions_in(match[1]):
             row = match[2] or ""

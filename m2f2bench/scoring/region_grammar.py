@@ -6,10 +6,10 @@ from .verdict_words import AUXILIARIES, COPULAS, wordset
 
 BREAKS = wordset(
     "but however because since yet therefore thus hence so nevertheless nonetheless instead otherwise while "
-    "whereas although though despite which who whose when if unless whether ; : ( ) —"
+    "whereas although though despite which who whose when if hearsay unless whether ; : ( ) —"
 )
 """Words and marks at which a new clause begins."""
-CONDITIONS = wordset("if unless whether")
+CONDITIONS = wordset("if unless whether hearsay")
 ASIDE = CONDITIONS | wordset("which who whose when although though despite because while whereas since")
 """Openers of clauses behind whose comma the sentence goes on as before."""
 ADVERBS = wordset("however but though nevertheless nonetheless instead yet although")
@@ -59,6 +59,8 @@ NEITHER = wordset("nor notany neither")
 SPARES = wordset("spare spares spared sparing nowhere")
 DOUBTS = wordset("i doubt doubts doubted doubtful")
 """Ends of a sentence that doubts what it began with: "that the eyes are real, I doubt"."""
+EPITHETS = wordset("narrow crooked curved lean")
+"""Faults of one region that are traits before its name."""
 COMPARED = wordset(
     "larger bigger smaller higher lower wider narrower darker brighter lighter longer shorter thicker thinner "
     "redder paler blurrier softer rounder sharper smoother"
@@ -72,6 +74,7 @@ PLAINLY = wordset(
 )
 """Verbs that a region may lack without fault: "the eyes do not attract attention"."""
 SUPPOSES = wordset("would should")
+EXPECTS = wordset("expect expected suppose imagine")
 SAYING = wordset("flag single blame name list pick suspect question i say guess call point be suspicious like")
 """Beside "would" these suppose nothing: "I would flag the nose"."""
 SMALL = (

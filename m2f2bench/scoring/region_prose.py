@@ -74,6 +74,12 @@ class _Reader:
     pending: tuple[str, ...] = ()
     """Regions of which something was said of pictures in general."""
     excepted: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    """The other of a pair of which the former or the latter was named."""
+    condition: int = -9
+    """The last sentence with a condition."""
+    hearsay: int = -9
+    """The last sentence that told what others say."""
     spared: set[str] = field(default_factory=set)
     """Regions to which alone a merit was given, or a fault denied: the others are accused where none is by name."""
     frame: tuple[str, ...] = ()
@@ -114,6 +120,8 @@ class _Reader:
                 continue
             self._clause(clause, number == 0)
         self.praised |= {region for region in self.vouched if self.called.get(region) != self.number}
+        if turns.only_one(texts):
+            self._take_back(self.passed, self.number - 1)
         if named := tuple(dict.fromkeys(one.region for one in sentence if one.region)):
             self.gathered = named
 
@@ -123,8 +131,9 @@ class _Reader:
         put: list[Word] = []
         for word in sentence:
             pair = named if len(named) > 1 else list(self.gathered)
-            if word.text in ("former", "latter") and len(pair) > 1:
-                word = replace(word, region=pair[0] if word.text == "former" else pair[-1])
+            if word.text.startswith(turns.PAIRED) and len(pair) > 1:
+                word = replace(word, region=pair[0] if word.text.startswith(("former", "first")) else pair[-1])
+                self.passed = tuple(one for one in pair if one != word.region)
             elif word.region and word.region not in named:
                 named.append(word.region)
             put.append(word)
@@ -158,7 +167,15 @@ class _Reader:
             return
         about = self._carried(clause, first)
         found = read(clause, about, self.praised)
+        heard = self.hearsay >= self.number - 1 and turns.contradicts(clause.texts)
+        if heard or turns.retracts(clause.texts):
+            self._retract(found.subject or about or self.about, found)
+            return
         texts = set(clause.texts)
+        if found.supposed:
+            self.names = None
+            if self.condition == self.number:
+                found.accused, found.faulted = set(), False
         if self.names is not None and (found.subject or found.faulted or found.praised):
             only = found.bare and not clause.negated
             self.names = self.names | set(found.subject or ()) if only else None
@@ -179,6 +196,12 @@ class _Reader:
             self.heading = found
         self._keep(found, about)
 
+    def _retract(self, regions: Sequence[str], found: Reading) -> None:
+        """Takes back whatever was said against regions."""
+        self.names = None
+        self._take_back(regions, 0)
+        self._keep(Reading(tuple(regions), found.mentioned), tuple(regions))
+
     def _suppose(self, clause: Clause) -> None:
         """Takes from a condition, or from what is said of pictures in general, only what it is about."""
         named = groups(clause.words)
@@ -187,9 +210,14 @@ class _Reader:
         if named:
             self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
             self.pending = self.pending if supposed else named[0].regions
+        if clause.opener == "hearsay":
+            self.hearsay = self.number
         if supposed:
+            self.condition = self.number
             found = read(clause, self.about, self.praised)
             self.before = Reading(found.subject, sign=found.sign, denied=found.denied)
+            if found.sign > 0 and found.denied and {"had", "not"} <= set(clause.texts):
+                self._accuse(found.subject or self.about)  # "if it had not been edited"
 
     def _borrowed(self, clause: Clause, found: Reading, first: bool) -> bool:
         """Gives the regions of a clause the claim of its heading, or of the clause before; whether it shares one."""

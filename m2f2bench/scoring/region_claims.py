@@ -89,7 +89,9 @@ def _stated(words: Sequence[Word]) -> tuple[Word, ...]:
     """The words up to what is only supposed: "pores one would expect"."""
     for place, word in enumerate(words):
         near = {one.text for one in words[max(0, place - 1) : place + 3]}
-        if word.text in grammar.SUPPOSES and (near & grammar.EXPECTS or not near & grammar.SAYING):
+        behind = words[place + 2 : place + 3] if "be" in near else ()
+        named = any(one.region or one.text in grammar.DETERMINERS for one in behind)  # "it would be the brows"
+        if word.text in grammar.SUPPOSES and (near & grammar.EXPECTS or not (named or near & grammar.SAYING)):
             return tuple(words[:place])
     return tuple(words)
 

@@ -28,6 +28,7 @@ _STATES = re.compile(
     r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
 )
 _NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
+_TONES = re.compile(r"\b([a-z]+)[ \t]*[—–:=-][ \t]*([a-z]+(?: [a-z]+)?)(?=[ \t]*(?:[,;.|\n]|$))")
 _SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
 """A scale of scores, with what its top means."""
 _FLIPPED = re.compile(
@@ -226,6 +227,8 @@ def _states(plain: str) -> dict[str, bool]:
     told = [one for one in told if one[0]]
     if len(told) < 2:
         told = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
+    if len(told) < 2:
+        return _tones(plain)
     scale = _SCALE.search(plain)
     flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
     numbers = [float(state) for _, state in told if state[0].isdigit()]
@@ -235,6 +238,14 @@ def _states(plain: str) -> dict[str, bool]:
         bad = float(state) >= middle if state[0].isdigit() else state in ("yes", "true")
         found |= dict.fromkeys(named, bad != flipped)
     return found if len(found) > 1 else {}
+
+
+def _tones(plain: str) -> dict[str, bool]:
+    """A word or two behind each of several regions: "eyes - fine, nose - distorted"."""
+    told = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
+    if len(told) < 2 or any(bad is None for _, bad in told) or regions_in(_TONES.sub(" ", plain)):
+        return {}
+    return {region: bool(bad) for named, bad in told for region in named}
 
 
 def _heads(plain: str) -> dict[str, bool]:

@@ -75,7 +75,7 @@ PLAINLY = wordset(
 """Verbs that a region may lack without fault: "the eyes do not attract attention"."""
 SUPPOSES = wordset("would should")
 EXPECTS = wordset("expect expected suppose imagine")
-SAYING = wordset("flag single blame name list pick suspect question i say guess call point be suspicious like")
+SAYING = wordset("flag single blame name list pick suspect question i say guess call point suspicious like")
 """Beside "would" these suppose nothing: "I would flag the nose"."""
 SMALL = (
     wordset("do does did is are was were has have can could")

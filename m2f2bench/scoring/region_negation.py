@@ -90,7 +90,8 @@ class _Scopes:
             return
         absent = lacks and place > 0 and self._deed_before(place)
         self.last = place
-        turned = self.denied if word.text in grammar.NEITHER and self.denied else not self.denied
+        listed = word.text == "no" and place > 0 and self.words[place - 1].text in (",", "and", "or")
+        turned = self.denied if (word.text in grammar.NEITHER or listed) and self.denied else not self.denied
         self._close()
         if absent:
             self._deny_faults()

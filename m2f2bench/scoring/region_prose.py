@@ -103,7 +103,12 @@ class _Reader:
         texts = [word.text for word in sentence]
         if REFUSES.search(" ".join(texts)):
             self.names = None
-            return
+            if "but" not in texts:
+                return
+            sentence = sentence[texts.index("but") + 1 :]
+            texts = [word.text for word in sentence]
+            if not texts or REFUSES.search(" ".join(texts)):
+                return
         if self.asked is not None and self._replies(texts):
             sentence = sentence[2:] if texts[1:2] == [","] else sentence[1:]
         self.asked = None

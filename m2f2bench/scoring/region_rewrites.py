@@ -14,7 +14,7 @@ REGION = rf"(?:{REGION})"
 
 _OWN = r"(?:the|his|her|its|their|both|each|either|a|an)"
 _PAIR = re.compile(
-    rf"\b(?P<side>one|left|right)(?: of {_OWN} (?:two )?)? ?(?:\w+ )?(?P<part>{REGION})(?: {REGION})?(?P<first>[^.;:?!\n]{{2,60}}?)"
+    rf"\b(?P<side>one|left|right)(?: of {_OWN} (?:two )?)? ?(?:\w+ )?(?P<part>{REGION})\b(?: {REGION}\b)?(?P<first>[^.;:?!\n]{{2,60}}?)"
     rf"[ ]?(?:[,;—]|\b(?:and|while|whereas|but)\b)[ ,]*(?:(?:and|while|whereas|but|the|his|her|its|that|those|one|in|of|on|"
     rf"a|through|from) ){{0,5}}(?P<other>other|right|left|second)(?: one)?(?: {REGION})?(?P<second>[^.;:,?!\n]{{2,60}})"
 )

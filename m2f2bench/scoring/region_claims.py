@@ -18,6 +18,12 @@ _EXPLAINS = re.compile(
     r"attribut\w+ to|down to|owing to|put \w+ down to|consequence of|produced by|product of|work of|owed to|"
     r"reflection of|belongs? to|typical of|thanks to)\b"
 )
+_MARK = re.compile(
+    r"\b(?:is|are|was|were) (?:\w+ )?(?:just |only |merely |probably |clearly |likely )?(?:an? |the |his |her |some )?(?:\w+ )?"
+    r"(?:birthmark|mole|scar|bruise|freckles?|tattoo|shadow|rash|pimple|burn|wound|dirt|crumbs?|makeup|tan|piercing|reflection|"
+    r"wrinkles?|dimple|strands?|sunburn|lipstick|stubble|acne)$"
+)
+"""A mark that is none of editing: "the dark patch is a birthmark"."""
 
 
 @dataclass
@@ -125,6 +131,8 @@ def _they_do(words: Sequence[Word]) -> bool:
 def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
     """The group that a clause is about; None where that is nothing or no region ("mismatched beard")."""
     plain = [group for group in named if group.kind in ("", "likewise") and not _beyond(words, group)]
+    if len(plain) > 1 and _placed(words, plain):
+        plain = plain[1:]
     if not plain:
         return None
     first = next((group for group in plain if group.kind == ""), plain[0])
@@ -133,6 +141,15 @@ def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
         first = Group(tuple(dict.fromkeys([*first.regions, *like])), first.start, first.end)
     others = (place for place in range(first.start) if "elsewhere" in words[place].roles)
     return first if all(_leads_on(words, place, first) for place in others) else None
+
+
+def _placed(words: Sequence[Word], plain: Sequence[Group]) -> bool:
+    """Whether the first group only tells where the second is: "between the eyes the skin is doubled"."""
+    first, second = plain[0], plain[1]
+    between = [one.text for one in words[first.end : second.start] if one.text != ","]
+    hung = words[0].text in grammar.PREPOSITIONS and first.start < 4 and bool(between)
+    told = any(one.verb or one.claim for one in words[: second.start])
+    return hung and not told and set(between) <= grammar.DETERMINERS | {"left", "right", "upper", "lower"}
 
 
 def _beyond(words: Sequence[Word], group: Group) -> bool:
@@ -242,7 +259,7 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
     if not faults:
         return False
     last = faults[-1].place
-    if _caused(words) or any(one.text in ("naturally", "normally") for one in words[last:]) or _believable(words, last):
+    if _caused(words) or _MARK.search(" ".join(one.text for one in words[last:])) or any(one.text in ("naturally", "normally") for one in words[last:]) or _believable(words, last):
         return True
     copula = next((at for at in range(faults[0].place + 1, len(words)) if words[at].text in grammar.IS), len(words))
     behind = words[copula:]

@@ -89,6 +89,8 @@ def _lists(key: str) -> bool:
 def _meaning(key: str) -> bool | None:
     """Whether what a key says "yes" to is manipulated (True) or real (False); None where it does not tell."""
     plain = key.replace("_", " ")
+    if plain.startswith("least ") and (most := _meaning(plain.removeprefix("least "))) is not None:
+        return not most
     if _SPARED.search(plain):
         return False
     return True if _ACCUSED.search(plain) else tone(plain)

@@ -86,7 +86,7 @@ SMALL = (
         "however though unlike except than it that insteadof especially particularly mainly mostly notably namely "
         "specifically primarily chiefly above all about left right upper lower i mean say would concentrate "
         "concentrates focused focuses affects affect reached reaches extends extend true person image face area "
-        "region regions answer think believe guess i we probably likely perhaps possibly least even again yes"
+        "region regions them answer think believe guess i we probably likely perhaps possibly least even again yes"
     )
 )
 """Words that claim nothing: a clause of these and regions shares the claim of another."""

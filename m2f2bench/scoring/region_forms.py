@@ -27,7 +27,7 @@ _ARRAY = re.compile(r"[\[(]\s*((?:[01]|true|false)(?:\s*[,;]\s*(?:[01]|true|fals
 _STATES = re.compile(
     r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
 )
-_NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
+_NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–(-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
 _TONES = re.compile(r"\b([a-z]+)[ \t]*[—–:=-][ \t]*([a-z]+(?: [a-z]+)?)(?=[ \t]*(?:[,;.|\n]|$))")
 _SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
 """A scale of scores, with what its top means."""
@@ -48,7 +48,7 @@ _CLEARS = re.compile(
 )
 _BUT = re.compile(r"\b(?:all|every|except|other than|apart|but|none|save)\b")
 _NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
-_LISTS = re.compile(r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^locations?\b")
+_LISTS = re.compile(r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^reasons?$|culprits?$|^locations?\b")
 _POSITIVE = re.compile(r"\W*(?:yes|true|y|present|detected|found|suspicious|1)\b")
 _NEGATIVE = re.compile(
     r"\W*(?:no|false|n|none|nil|absent|ok|okay|pass|passed|n/a|na|0|nothing|not (?:found|detected|present))\b"

@@ -192,6 +192,7 @@ class _Reader:
             found = Reading(found.subject, found.mentioned)
         if found.subject is None and texts & grammar.UNIVERSAL:
             found.accused, found.cleared, about = set(), set(), ()
+            found.subject = () if clause.closer == ":" else None
         self._exceptions(clause, found, texts, about)
         if not self._borrowed(clause, found, first):
             self._relent(clause, found, about)

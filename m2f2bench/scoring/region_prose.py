@@ -69,6 +69,8 @@ class _Reader:
     gathered: tuple[str, ...] = ()
     """The regions that the sentence before named."""
     asked: Reading | None = None
+    answering: bool = False
+    """Whether the sentence before was a question about regions."""
     identity: bool = False
     """Whether a question asked which region it is ("is it the mouth?")."""
     pending: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ class _Reader:
             texts = [word.text for word in sentence]
             if not texts or REFUSES.search(" ".join(texts)):
                 return
+        self.answering = self.asked is not None
         if self.asked is not None and self._replies(texts):
             sentence = sentence[2:] if texts[1:2] == [","] else sentence[1:]
         self.asked = None
@@ -297,7 +300,7 @@ class _Reader:
             first
             and near
             and len(clause.words) <= turns.FRAGMENT
-            and any(word.claim and "outright" not in word.roles for word in start[:2])
+            and any(word.claim and (self.answering or "outright" not in word.roles) for word in start[:2])
         ):
             return self.about
         noun = next((word for word in start if word.roles & {"parts", "elsewhere", "owners"}), None)

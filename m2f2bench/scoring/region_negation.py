@@ -56,7 +56,7 @@ class _Scopes:
         doubted = self.denied = words[0].text == "that" and words[-1].text in grammar.DOUBTS
         checked = False
         for place, word in enumerate(words):
-            checked = checked or ("checks" in word.roles and place > 0 and words[0].text in _LOOKING)
+            checked = checked or ("checks" in word.roles and (place == 0 or words[0].text in _LOOKING))
             if (checked and word.text == "for") or (doubted and word.negator and "doubt" in word.text):
                 break  # "I checked the eyes for mismatched reflections"
             if word.text == "naturally" and not self.denied and any(one.fault for one in words[place + 1 : place + 3]):
@@ -170,4 +170,4 @@ class _Scopes:
         return any(one.region or "parts" in one.roles or one.text.startswith("hair") for one in ahead)
 
 
-_LOOKING = frozenset(("i", "we", "looking", "when"))
+_LOOKING = frozenset(("i", "we", "looking", "when", "please"))

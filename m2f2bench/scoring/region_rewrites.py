@@ -29,6 +29,7 @@ _EXCUSED = re.compile(
 )
 """What two eyes may differ in, or no difference at all."""
 
+_LIT = re.compile(r"\b(?:light|sun|lamp|flash|window)\b")
 _FAULTS = (
     r"(?:artifacts?|artefacts?|problems?|issues?|flaws?|faults?|defects?|errors?|anomal(?:y|ies)|irregularit(?:y|ies)|"
     r"inconsistenc(?:y|ies)|distortions?|seams?|manipulations?|edits?|signs|traces?|glitch(?:es)?|blurs?|blurring|smears?|"
@@ -56,7 +57,8 @@ def _pairs(sentence: str) -> str:
 
 def _differing(found: re.Match[str]) -> str:
     whole = found.group()
-    if found["side"] == found["other"] or _EXCUSED.search(found["first"]) or _EXCUSED.search(found["second"]):
+    lit = _LIT.search(found.string[: found.start()]) is not None
+    if lit or found["side"] == found["other"] or _EXCUSED.search(found["first"]) or _EXCUSED.search(found["second"]):
         return whole
     first, second = _content(found["first"]), _content(found["second"])
     if not (first - second and second - first):

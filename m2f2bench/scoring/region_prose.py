@@ -116,7 +116,7 @@ class _Reader:
             sentence = sentence[2:] if texts[1:2] == [","] else sentence[1:]
         self.asked = None
         sentence = self._former(sentence)
-        if question:
+        if question and not turns.presupposes(texts):
             self._question(sentence)
             return
         self.excepted, self.heading = (), None

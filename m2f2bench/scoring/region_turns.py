@@ -95,6 +95,11 @@ def only_one(texts: Sequence[str]) -> bool:
     return any(one.startswith(PAIRED) and before == "only" for before, one in zip(texts, texts[2:], strict=False))
 
 
+def presupposes(texts: Sequence[str]) -> bool:
+    """Whether a question takes what it asks about for true: "why does the skin shimmer?"."""
+    return texts[:1] == ["why"] and texts[1:2] not in (["should"], ["would"], ["not"]) or texts[:2] in (["how", "did"], ["suspicious", "is"])
+
+
 def refuses_to_think_so(texts: Sequence[str]) -> bool:
     """Whether a sentence begins with a no in other words: "I doubt it", "I don't think so"."""
     return texts[:1] == ["i"] and ("doubt" in texts[:3] or texts[1:5] == ["do", "not", "think", "so"])

@@ -19,9 +19,10 @@ _EXPLAINS = re.compile(
     r"reflection of|belongs? to|typical of|thanks to)\b"
 )
 _MARK = re.compile(
-    r"\b(?:is|are|was|were) (?:\w+ )?(?:just |only |merely |probably |clearly |likely )?(?:an? |the |his |her |some )?(?:\w+ )?"
-    r"(?:birthmark|mole|scar|bruise|freckles?|tattoo|shadow|rash|pimple|burn|wound|dirt|crumbs?|makeup|tan|piercing|reflection|"
-    r"wrinkles?|dimple|strands?|sunburn|lipstick|stubble|acne)$"
+    r"\b(?:is|are|was|were) (?:\w+ )?(?:just |only |merely |probably |clearly |likely )?"
+    r"(?:an? |the |his |her |some )?(?:\w+ )?(?:birthmark|mole|scar|bruise|freckles?|tattoo|shadow|"
+    r"rash|pimple|burn|wound|dirt|crumbs?|makeup|tan|"
+    r"piercing|reflection|wrinkles?|dimple|strands?|sunburn|lipstick|stubble|acne)$"
 )
 """A mark that is none of editing: "the dark patch is a birthmark"."""
 
@@ -71,7 +72,10 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
         found.subject = ()
     subject = found.subject if found.subject is not None else about
     found.bare = (
-        bool(named) and not made and not found.supposed and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
+        bool(named)
+        and not made
+        and not found.supposed
+        and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
     )
     found.outright, found.listing = (any(role in one.roles for one in words) for role in ("outright", "listing"))
     excused = bool(made) and _excused(words, made)
@@ -223,7 +227,6 @@ class _Placing:
                 self.found.faulted = True
                 self.found.sign, self.found.denied = 1, False
 
-
     def _own_fault(self, place: int, region: str) -> bool:
         """Whether a word is a fault of one region and no mere epithet ("crooked teeth")."""
         word = self.words[place]
@@ -259,7 +262,12 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
     if not faults:
         return False
     last = faults[-1].place
-    if _caused(words) or _MARK.search(" ".join(one.text for one in words[last:])) or any(one.text in ("naturally", "normally") for one in words[last:]) or _believable(words, last):
+    if (
+        _caused(words)
+        or _MARK.search(" ".join(one.text for one in words[last:]))
+        or any(one.text in ("naturally", "normally") for one in words[last:])
+        or _believable(words, last)
+    ):
         return True
     copula = next((at for at in range(faults[0].place + 1, len(words)) if words[at].text in grammar.IS), len(words))
     behind = words[copula:]

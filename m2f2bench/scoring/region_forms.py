@@ -48,7 +48,9 @@ _CLEARS = re.compile(
 )
 _BUT = re.compile(r"\b(?:all|every|except|other than|apart|but|none|save)\b")
 _NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
-_LISTS = re.compile(r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^reasons?$|culprits?$|^locations?\b")
+_LISTS = re.compile(
+    r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^reasons?$|culprits?$|^locations?\b"
+)
 _POSITIVE = re.compile(r"\W*(?:yes|true|y|present|detected|found|suspicious|1)\b")
 _NEGATIVE = re.compile(
     r"\W*(?:no|false|n|none|nil|absent|ok|okay|pass|passed|n/a|na|0|nothing|not (?:found|detected|present))\b"

@@ -14,17 +14,20 @@ REGION = rf"(?:{REGION})"
 
 _OWN = r"(?:the|his|her|its|their|both|each|either|a|an)"
 _PAIR = re.compile(
-    rf"\b(?P<side>one|left|right)(?: of {_OWN} (?:two )?)? ?(?:\w+ )?(?P<part>{REGION})\b(?: {REGION}\b)?(?P<first>[^.;:?!\n]{{2,60}}?)"
-    rf"[ ]?(?:[,;—]|\b(?:and|while|whereas|but)\b)[ ,]*(?:(?:and|while|whereas|but|the|his|her|its|that|those|one|in|of|on|"
-    rf"a|through|from) ){{0,5}}(?P<other>other|right|left|second)(?: one)?(?: {REGION})?(?P<second>[^.;:,?!\n]{{2,60}})"
+    rf"\b(?P<side>one|left|right)(?: of {_OWN} (?:two )?)? ?(?:\w+ )?"
+    rf"(?P<part>{REGION})\b(?: {REGION}\b)?(?P<first>[^.;:?!\n]{{2,60}}?)"
+    rf"[ ]?(?:[,;—]|\b(?:and|while|whereas|but)\b)[ ,]*(?:(?:and|while|whereas|but|the|his|her|its|that|those|one|"
+    rf"in|of|on|a|through|from) ){{0,5}}(?P<other>other|right|left|second)(?: one)?(?: {REGION})?"
+    r"(?P<second>[^.;:,?!\n]{2,60})"
 )
 _EMPTY = re.compile(
     r"(?:is|are|was|were|has|have|looks?|seems?|appears?|shows?|the|a|an|at|in|on|to|of|from|with|and|one|it|its|his|her|"
     r"that|by|very|slightly|clearly|quite|more|also|points?|towards?|straight)"
 )
 _EXCUSED = re.compile(
-    r"\b(?:closed|open|opened|shut|hidden|covered|visible|occluded|shaded|shadow|shade|sunlit|wink\w*|raised|lowered|obscured|also|too|same|"
-    r"similar\w*|not|no|never|without|cannot|turned|nearer|farther|half|away|if|would|as|than|tattoo\w*|scar\w*|does|do|natural\w*|real|"
+    r"\b(?:closed|open|opened|shut|hidden|covered|visible|occluded|shaded|shadow|shade|sunlit|wink\w*|raised|lowered|"
+    r"obscured|also|too|same|similar\w*|not|no|never|without|cannot|turned|nearer|farther|half|away|if|would|as|than|tattoo\w*|scar\w*|does|"
+    r"do|natural\w*|real|"
     r"realistic|sharp|fine|normal|clear|good|ok|okay|perfect|genuine|intact|authentic|flawless|untouched)\b"
 )
 """What two eyes may differ in, or no difference at all."""
@@ -35,12 +38,20 @@ _FAULTS = (
     r"inconsistenc(?:y|ies)|distortions?|seams?|manipulations?|edits?|signs|traces?|glitch(?:es)?|blurs?|blurring|smears?|"
     r"abnormalit(?:y|ies)|discrepanc(?:y|ies)|halos?|mistakes?)"
 )
-_WHERE = rf"(?:on|in|with|around|at|near|along|about|for|within|inside|over|under)(?= (?:{_OWN} )?(?:\w+ ){{0,2}}?{REGION}\b)"
-_SOME = r"(?:some|several|plenty|many|a few|few|one|two|three|lots|a lot|numerous|others|another|(?:a |an )?(?:\w+ )?ones?)"
+_WHERE = (
+    r"(?:on|in|with|around|at|near|along|about|for|within|inside|over|under)"
+    rf"(?= (?:{_OWN} )?(?:\w+ ){{0,2}}?{REGION}\b)"
+)
+_SOME = (
+    r"(?:some|several|plenty|many|a few|few|one|two|three|lots|a lot|numerous|others|another|(?:a |an )?(?:\w+ )?ones?)"
+)
 _NONE_THERE = re.compile(rf"[,;:]?\s*(?:\b(?:and|but)\s)?\bnone {_WHERE}")
-_SOME_THERE = re.compile(rf"[,;:]?\s*(?:\b(?:and|but|only|just|rather)\s)?(?<!not )(?<!than )\b{_SOME} (?P<where>{_WHERE})")
+_SOME_THERE = re.compile(
+    rf"[,;:]?\s*(?:\b(?:and|but|only|just|rather)\s)?(?<!not )(?<!than )\b{_SOME} (?P<where>{_WHERE})"
+)
 _SOME_HELD = re.compile(
-    rf"(?P<part>\b{REGION} (?:region |area )?(?:has|have|had|shows?|contains?|does|exhibits?)) (?:\w+ly )?{_SOME}(?= ?(?:[,;.)]|$|and\b|but\b))"
+    rf"(?P<part>\b{REGION} (?:region |area )?(?:has|have|had|shows?|contains?|does|exhibits?)) (?:\w+ly )?{_SOME}"
+    rf"(?= ?(?:[,;.)]|$|and\b|but\b))"
 )
 _SENTENCE = re.compile(r"[^.?!\n]+")
 

@@ -72,12 +72,17 @@ def harmless(clause: Clause, found: Reading) -> bool:
 _RETRACTS = re.compile(
     r"\b(?:retract|take back|withdraw|revoke|disregard|forget|scrap) (?:what|my|the|that|this|everything)\b|"
     r"\bi (?:was|am|stand) (?:wrong|mistaken|corrected) (?:about|on|with|concerning)\b|\bfalse (?:alarm|positive)s?\b|"
-    r"\b(?:suspicions?|doubts?|claims?|hearsay|allegations?|warnings?|accusations?|alarms?|reports?|concerns?|worr(?:y|ies)|"
-    r"fears?|objections?|impressions?|assumptions?|hunch|suspicious)\b[^.]*(?<!not )\b(?:groundless|baseless|unfounded|unjustified|"
-    r"unwarranted|mistaken|false|wrong|incorrect|untrue|refuted|disproved|dispelled|withdrawn|retracted|premature|unconfirmed|"
+    r"\b(?:suspicions?|doubts?|claims?|hearsay|allegations?|warnings?|accusations?|alarms?|reports?|concerns?|"
+    r"worr(?:y|ies)|fears?|objections?|impressions?|assumptions?|hunch|suspicious)"
+    r"(?: (?:about|against|regarding|on|over|with|of|concerning|that|of) (?:\w+ ){0,5}?\w+)?"
+    r" (?:is|are|was|were|proved|proves|turned out|turns out|has been|have been|had been|seems?)"
+    r" (?:to be |to have been )?(?:\w+ly )?(?:groundless|baseless|unfounded|unjustified|unwarranted|mistaken|"
+    r"false|wrong|incorrect|untrue|refuted|disproved|dispelled|withdrawn|retracted|premature|unconfirmed|"
     r"unsubstantiated|not (?:\w+ )?(?:confirmed|true|justified|warranted|borne))\b"
 )
-_CONTRADICTS = re.compile(r"(?:he|she|they|it|that|this|which|all) (?:is|are|was|were) (?:\w+ly )?(?:mistaken|wrong|incorrect|false|untrue)")
+_CONTRADICTS = re.compile(
+    r"(?:he|she|they|it|that|this|which|all) (?:is|are|was|were) (?:\w+ly )?(?:mistaken|wrong|incorrect|false|untrue)"
+)
 
 
 def retracts(texts: Sequence[str]) -> bool:
@@ -97,7 +102,10 @@ def only_one(texts: Sequence[str]) -> bool:
 
 def presupposes(texts: Sequence[str]) -> bool:
     """Whether a question takes what it asks about for true: "why does the skin shimmer?"."""
-    return texts[:1] == ["why"] and texts[1:2] not in (["should"], ["would"], ["not"]) or texts[:2] in (["how", "did"], ["suspicious", "is"])
+    return (texts[:1] == ["why"] and texts[1:2] not in (["should"], ["would"], ["not"])) or texts[:2] in (
+        ["how", "did"],
+        ["suspicious", "is"],
+    )
 
 
 def refuses_to_think_so(texts: Sequence[str]) -> bool:

@@ -16,6 +16,8 @@ from .region_rewrites import REGION, plainer
 
 WORDS = Path(__file__).with_name("regions.yaml")
 """The words of regions, faults and merits."""
+PHRASES = Path(__file__).with_name("region_phrases.yaml")
+"""Turns that are put in plainer words."""
 GLOSS = Path(__file__).with_name("regions_gloss.yaml")
 """Their words in other languages."""
 LONGEST = 40
@@ -177,7 +179,9 @@ def lexicon() -> Lexicon:
         verbs=frozenset(held["verbs"]),
         deeds=frozenset(form for deed in held["deeds"] for form in (deed, f"{deed}s", f"{deed[:-1]}ies")),
         traits=frozenset(held["traits"]),
-        phrases=tuple((_compiled(pattern), put) for pattern, put in held["phrases"]),
+        phrases=tuple(
+            (_compiled(pattern), put) for pattern, put in yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
+        ),
     )
 
 

@@ -28,11 +28,13 @@ _STATES = re.compile(
     r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
 )
 _NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–(-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
+_OUT_OF = re.compile(r"[ \t]*/[ \t]*(5|10|100)\b")
+"""Marks out of ten, of which few are bad where nothing else is said."""
 _TONES = re.compile(r"\b([a-z]+)[ \t]*[—–:=-][ \t]*([a-z]+(?: [a-z]+)?)(?=[ \t]*(?:[,;.|\n]|$))")
 _SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
 """A scale of scores, with what its top means."""
 _FLIPPED = re.compile(
-    r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
+    r"10{0,2}\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
 )
 _TAGGED = re.compile(r"<(\w+)[^<>\n]{0,40}>([^<>]{1,80})</\1>")
 _HEAD = re.compile(r"^[\s*_#>|-]*([^\n:|—]{3,70}?)[\s*_]*(?::[\s*_]*(.*))?$")
@@ -227,6 +229,8 @@ def _arrays(plain: str) -> dict[str, bool]:
 
 def _states(plain: str) -> dict[str, bool]:
     """Numbers, or yes and no, behind two regions or more: "eyes=0, nose=1"."""
+    marks = _OUT_OF.search(plain)
+    plain = _OUT_OF.sub("", plain)
     told = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
     told = [one for one in told if one[0]]
     if len(told) < 2:
@@ -235,6 +239,8 @@ def _states(plain: str) -> dict[str, bool]:
         return _tones(plain)
     scale = _SCALE.search(plain)
     flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
+    if marks and not scale:
+        scale, flipped = marks, flipped or not _ACCUSED.search(plain)
     numbers = [float(state) for _, state in told if state[0].isdigit()]
     middle = float(scale[1]) / 2 if scale else 0.5 if max(numbers, default=0) <= 1 else 50
     found: dict[str, bool] = {}

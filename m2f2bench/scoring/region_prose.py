@@ -152,7 +152,8 @@ class _Reader:
         if named:
             self.about, self.mentioned, self.fresh = named, named, self.number + 1
             self.asked = read(Clause(tuple(sentence)), (), frozenset())
-            self.identity = self.asked.bare and any(one.text == "it" for one in sentence[1:2])
+            short = len(sentence) < turns.FRAGMENT  # "eyes?"
+            self.identity = self.asked.bare and (short or any(one.text == "it" for one in sentence[1:2]))
 
     def _replies(self, texts: Sequence[str]) -> bool:
         """Whether a sentence begins with a yes or no to the question before it; takes it as said."""
@@ -160,10 +161,12 @@ class _Reader:
             return False
         if turns.refuses_to_think_so(texts):
             texts = ["no"]
+        elif turns.affirms(texts):
+            texts = ["yes"]
         if texts[0] not in grammar.YES | grammar.NO:
             return False
         meant = self.asked.sign or int(self.identity)
-        sign = meant if texts[0] in grammar.YES else -meant
+        sign = meant if texts[0] in grammar.YES and texts[1:2] != ["not"] else -meant
         self.names = None
         if sign > 0:
             self._accuse(self.about)

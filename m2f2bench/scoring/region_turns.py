@@ -108,6 +108,12 @@ def presupposes(texts: Sequence[str]) -> bool:
     )
 
 
+def affirms(texts: Sequence[str]) -> bool:
+    """Whether a sentence is a yes in other words: "I believe it has", "I think so"."""
+    said = texts[:1] == ["i"] and "not" not in texts and 2 < len(texts) <= 5
+    return said and texts[1] in grammar.EMBEDS | {"fear", "am"} and texts[-1] in grammar.AUXILIARY | {"so"}
+
+
 def refuses_to_think_so(texts: Sequence[str]) -> bool:
     """Whether a sentence begins with a no in other words: "I doubt it", "I don't think so"."""
     return texts[:1] == ["i"] and ("doubt" in texts[:3] or texts[1:5] == ["do", "not", "think", "so"])

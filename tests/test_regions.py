@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2f2bench.scoring.region_words import lexicon
+from m2f2bench.scoring.region_rewrites import REGION
+from m2f2bench.scoring.region_words import lexicon, regions_in
 from m2f2bench.scoring.regions import read_regions
 from m2f2bench.scoring.verdict_words import wordset
 
@@ -178,6 +180,11 @@ WORDS = wordset(
 @given(st.lists(st.sampled_from(sorted({*WORDS, "\n"})), max_size=25))
 def test_no_row_of_words_breaks_the_reader(row: list[str]) -> None:
     assert read_regions(" ".join(row)) <= PARTS
+
+
+def test_every_word_of_the_pattern_of_regions_names_one() -> None:
+    named = [word for word in re.findall(r"[a-z]+", REGION.replace("(?:e?s)", "")) if not regions_in(word)]
+    assert named == []
 
 
 def test_every_word_of_the_lists_is_text_and_every_phrase_compiles() -> None:

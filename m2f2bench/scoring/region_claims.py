@@ -18,6 +18,13 @@ _EXPLAINS = re.compile(
     r"attribut\w+ to|down to|owing to|put \w+ down to|consequence of|produced by|product of|work of|owed to|"
     r"reflection of|belongs? to|typical of|thanks to)\b"
 )
+_MARK = re.compile(
+    r"\b(?:is|are|was|were) (?:\w+ )?(?:just |only |merely |probably |clearly |likely )?"
+    r"(?:an? |the |his |her |some )?(?:\w+ )?(?:birthmark|mole|scar|bruise|freckles?|tattoo|shadow|"
+    r"rash|pimple|burn|wound|dirt|crumbs?|makeup|tan|"
+    r"piercing|reflection|wrinkles?|dimple|strands?|sunburn|lipstick|stubble|acne)$"
+)
+"""A mark that is none of editing: "the dark patch is a birthmark"."""
 
 
 @dataclass
@@ -42,6 +49,8 @@ class Reading:
     """Whether the last claim was denied."""
     bare: bool = False
     """Nothing but regions, small words and auxiliaries: what was said before goes for these, too."""
+    supposed: bool = False
+    """Part of it is only supposed: "the skin would show a seam"."""
     outright: bool = False
     listing: bool = False
 
@@ -50,11 +59,11 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     """Reads one clause; `about` are the regions that the one before was about, `praised` those called real outright."""
     words = _stated(clause.words)
     named = groups(words)
-    goes_on = bool(about) and _continues(clause, words)
+    goes_on = bool(about) and (_continues(clause, words) or _they_do(words))
     primary = None if goes_on else _primary(words, named)
     told = primary.start if primary else -1 if about and not named else len(words)
     made = claims(words, told, named) if words else []
-    found = Reading(mentioned=named[-1].regions if named else ())
+    found = Reading(mentioned=named[-1].regions if named else (), supposed=len(words) < len(clause.words))
     if primary:
         found.subject = primary.regions
     elif goes_on:
@@ -63,7 +72,10 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
         found.subject = ()
     subject = found.subject if found.subject is not None else about
     found.bare = (
-        bool(named) and not made and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
+        bool(named)
+        and not made
+        and not found.supposed
+        and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
     )
     found.outright, found.listing = (any(role in one.roles for one in words) for role in ("outright", "listing"))
     excused = bool(made) and _excused(words, made)
@@ -74,8 +86,8 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     if not subject and not named and found.subject is None and (skin := _surface(words, made)) is not None:
         (found.accused if skin else found.cleared).add(SKIN)
     placing.own_faults()
-    if not found.sign and (supposed := clause.words[len(words) + 1 :]):
-        found.sign = next((claim.sign for claim in claims(supposed, 0, ())), 0)
+    if supposed := clause.words[len(words) + 1 :]:
+        found.sign = next((claim.sign for claim in claims(supposed, 0, ())), found.sign)
     return found
 
 
@@ -87,7 +99,9 @@ def _stated(words: Sequence[Word]) -> tuple[Word, ...]:
     """The words up to what is only supposed: "pores one would expect"."""
     for place, word in enumerate(words):
         near = {one.text for one in words[max(0, place - 1) : place + 3]}
-        if word.text in grammar.SUPPOSES and not near & grammar.SAYING:
+        behind = words[place + 2 : place + 3] if "be" in near else ()
+        named = any(one.region or one.text in grammar.DETERMINERS for one in behind)  # "it would be the brows"
+        if word.text in grammar.SUPPOSES and (near & grammar.EXPECTS or not (named or near & grammar.SAYING)):
             return tuple(words[:place])
     return tuple(words)
 
@@ -113,9 +127,16 @@ def _continues(clause: Clause, words: Sequence[Word]) -> bool:
     return first.verb and not first.claim and not inverted
 
 
+def _they_do(words: Sequence[Word]) -> bool:
+    """Whether a clause says of "they" what is a fault in itself: "they hover above the skin"."""
+    return len(words) > 1 and words[0].text == "they" and words[1].verb and words[1].fault
+
+
 def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
     """The group that a clause is about; None where that is nothing or no region ("mismatched beard")."""
     plain = [group for group in named if group.kind in ("", "likewise") and not _beyond(words, group)]
+    if len(plain) > 1 and _placed(words, plain):
+        plain = plain[1:]
     if not plain:
         return None
     first = next((group for group in plain if group.kind == ""), plain[0])
@@ -124,6 +145,15 @@ def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
         first = Group(tuple(dict.fromkeys([*first.regions, *like])), first.start, first.end)
     others = (place for place in range(first.start) if "elsewhere" in words[place].roles)
     return first if all(_leads_on(words, place, first) for place in others) else None
+
+
+def _placed(words: Sequence[Word], plain: Sequence[Group]) -> bool:
+    """Whether the first group only tells where the second is: "between the eyes the skin is doubled"."""
+    first, second = plain[0], plain[1]
+    between = [one.text for one in words[first.end : second.start] if one.text != ","]
+    hung = words[0].text in grammar.PREPOSITIONS and first.start < 4 and bool(between)
+    told = any(one.verb or one.claim for one in words[: second.start])
+    return hung and not told and set(between) <= grammar.DETERMINERS | {"left", "right", "upper", "lower"}
 
 
 def _beyond(words: Sequence[Word], group: Group) -> bool:
@@ -176,6 +206,8 @@ class _Placing:
 
     def _noun_behind(self, place: int) -> Group | None:
         """The group right behind an adjective: "blurry nose", "mismatched left pupil"."""
+        if self.words[place].verb and self.words[place].fault and self.words[place].text.endswith("s"):
+            return None
         if self.words[place].text.endswith("ly") or self.words[place].roles & {"fitting", "lacks"}:
             return None
         group = next((one for one in self.named if place < one.start <= place + 7), None)
@@ -189,11 +221,17 @@ class _Placing:
     def own_faults(self) -> None:
         """Adds the faults of single regions: a curved nose."""
         for region in self.subject:
-            at = next((place for place, one in enumerate(self.words) if one.fault_of(region)), None)
+            at = next((place for place in range(len(self.words)) if self._own_fault(place, region)), None)
             if at is not None and region not in self.praised and not any(one.negator for one in self.words[:at]):
                 self.found.accused.add(region)
                 self.found.faulted = True
                 self.found.sign, self.found.denied = 1, False
+
+    def _own_fault(self, place: int, region: str) -> bool:
+        """Whether a word is a fault of one region and no mere epithet ("crooked teeth")."""
+        word = self.words[place]
+        epithet = word.text in grammar.EPITHETS and any(one.region for one in self.words[place + 1 : place + 3])
+        return word.fault_of(region) and not epithet
 
 
 def _of_parts(word: Word) -> bool:
@@ -224,7 +262,12 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
     if not faults:
         return False
     last = faults[-1].place
-    if _caused(words) or any(one.text in ("naturally", "normally") for one in words[last:]) or _believable(words, last):
+    if (
+        _caused(words)
+        or _MARK.search(" ".join(one.text for one in words[last:]))
+        or any(one.text in ("naturally", "normally") for one in words[last:])
+        or _believable(words, last)
+    ):
         return True
     copula = next((at for at in range(faults[0].place + 1, len(words)) if words[at].text in grammar.IS), len(words))
     behind = words[copula:]

@@ -73,11 +73,12 @@ def _plainly(sentence: Sequence[Word]) -> list[Word]:
         if skip:
             skip = False
             continue
-        after = sentence[place + 1 : place + 3]
+        after = sentence[place + 1 : place + 4]
         comma = len(after) > 0 and after[0].text == ","
         ahead = after[1:] if comma else after
         behind = kept[-2:] if kept and kept[-1].text == "," else kept[-1:]
-        if word.text in grammar.ADVERBS and behind and ahead and _inside(kept, behind[0], ahead[0]):
+        epithet = len(ahead) > 1 and ahead[0].claim and ahead[1].region  # "a fake wall, but real eyes"
+        if word.text in grammar.ADVERBS and behind and ahead and not epithet and _inside(kept, behind[0], ahead[0]):
             if kept[-1].text == "," and comma:
                 kept.pop()
             skip = comma
@@ -149,6 +150,8 @@ def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Wo
         return False
     if first.claim and start + 2 < len(sentence) and sentence[start + 1].verb:
         return any(one.region for one in sentence[start + 2 : start + 4])  # "what is wrong is the mouth"
+    if first.text in ("that", "those") and sentence[start + 1 : start + 2] and _hangs(sentence[start + 1]):
+        return True
     if first.text in _SUBJECTS and start + 1 < len(sentence):
         ahead = sentence[start + 1 : start + 3]
         return first.text in grammar.WHOLE or any(one.verb or one.text in ("of", "not") for one in ahead)
@@ -159,6 +162,10 @@ def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Wo
         return False
     after = sentence[end + 1] if sentence[end].text == "that" and end + 1 < len(sentence) else sentence[end]
     return after.predicate
+
+
+def _hangs(word: Word) -> bool:
+    return word.text in grammar.PREPOSITIONS and word.text != "of"
 
 
 _SUBJECTS = grammar.PRONOUNS - (grammar.DETERMINERS - {"this", "it"})

@@ -27,8 +27,14 @@ _ARRAY = re.compile(r"[\[(]\s*((?:[01]|true|false)(?:\s*[,;]\s*(?:[01]|true|fals
 _STATES = re.compile(
     r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
 )
+_NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–(-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
+_OUT_OF = re.compile(r"[ \t]*/[ \t]*(5|10|100)\b")
+"""Marks out of ten, of which few are bad where nothing else is said."""
+_TONES = re.compile(r"\b([a-z]+)[ \t]*[—–:=-][ \t]*([a-z]+(?: [a-z]+)?)(?=[ \t]*(?:[,;.|\n]|$))")
+_SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
+"""A scale of scores, with what its top means."""
 _FLIPPED = re.compile(
-    r"1\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
+    r"10{0,2}\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
 )
 _TAGGED = re.compile(r"<(\w+)[^<>\n]{0,40}>([^<>]{1,80})</\1>")
 _HEAD = re.compile(r"^[\s*_#>|-]*([^\n:|—]{3,70}?)[\s*_]*(?::[\s*_]*(.*))?$")
@@ -44,7 +50,9 @@ _CLEARS = re.compile(
 )
 _BUT = re.compile(r"\b(?:all|every|except|other than|apart|but|none|save)\b")
 _NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
-_LISTS = re.compile(r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^locations?\b")
+_LISTS = re.compile(
+    r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^reasons?$|culprits?$|^locations?\b"
+)
 _POSITIVE = re.compile(r"\W*(?:yes|true|y|present|detected|found|suspicious|1)\b")
 _NEGATIVE = re.compile(
     r"\W*(?:no|false|n|none|nil|absent|ok|okay|pass|passed|n/a|na|0|nothing|not (?:found|detected|present))\b"
@@ -85,6 +93,8 @@ def _lists(key: str) -> bool:
 def _meaning(key: str) -> bool | None:
     """Whether what a key says "yes" to is manipulated (True) or real (False); None where it does not tell."""
     plain = key.replace("_", " ")
+    if plain.startswith("least ") and (most := _meaning(plain.removeprefix("least "))) is not None:
+        return not most
     if _SPARED.search(plain):
         return False
     return True if _ACCUSED.search(plain) else tone(plain)
@@ -219,18 +229,33 @@ def _arrays(plain: str) -> dict[str, bool]:
 
 def _states(plain: str) -> dict[str, bool]:
     """Numbers, or yes and no, behind two regions or more: "eyes=0, nose=1"."""
-    flipped = _FLIPPED.search(plain) is not None
+    marks = _OUT_OF.search(plain)
+    plain = _OUT_OF.sub("", plain)
+    told = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
+    told = [one for one in told if one[0]]
+    if len(told) < 2:
+        told = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
+    if len(told) < 2:
+        return _tones(plain)
+    scale = _SCALE.search(plain)
+    flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
+    if marks and not scale:
+        scale, flipped = marks, flipped or not _ACCUSED.search(plain)
+    numbers = [float(state) for _, state in told if state[0].isdigit()]
+    middle = float(scale[1]) / 2 if scale else 0.5 if max(numbers, default=0) <= 1 else 50
     found: dict[str, bool] = {}
-    for name, state in _STATES.findall(plain):
-        for region in regions_in(name):
-            number = state.rstrip("% ")
-            bad = (
-                float(number) >= (0.5 if float(number) <= 1 else 50)
-                if number[0].isdigit()
-                else state in ("yes", "true")
-            )
-            found[region] = bad != flipped
+    for named, state in told:
+        bad = float(state) >= middle if state[0].isdigit() else state in ("yes", "true")
+        found |= dict.fromkeys(named, bad != flipped)
     return found if len(found) > 1 else {}
+
+
+def _tones(plain: str) -> dict[str, bool]:
+    """A word or two behind each of several regions: "eyes - fine, nose - distorted"."""
+    told = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
+    if len(told) < 2 or any(bad is None for _, bad in told) or regions_in(_TONES.sub(" ", plain)):
+        return {}
+    return {region: bool(bad) for named, bad in told for region in named}
 
 
 def _heads(plain: str) -> dict[str, bool]:
@@ -238,6 +263,8 @@ def _heads(plain: str) -> dict[str, bool]:
     found: dict[str, bool] = {}
     meaning: bool | None = None
     for line in re.split(r"\n|(?<=[a-z)])[.;] (?=[^\n.;:]{3,60}:)", plain):
+        if line.rstrip().endswith("?"):
+            continue
         match = _HEAD.match(line)
         if match and not regions_in(match[1]):
             row = match[2] or ""

@@ -6,10 +6,10 @@ from .verdict_words import AUXILIARIES, COPULAS, wordset
 
 BREAKS = wordset(
     "but however because since yet therefore thus hence so nevertheless nonetheless instead otherwise while "
-    "whereas although though despite which who whose when if unless whether ; : ( ) —"
+    "whereas although though despite which who whose when if hearsay unless whether ; : ( ) —"
 )
 """Words and marks at which a new clause begins."""
-CONDITIONS = wordset("if unless whether")
+CONDITIONS = wordset("if unless whether hearsay")
 ASIDE = CONDITIONS | wordset("which who whose when although though despite because while whereas since")
 """Openers of clauses behind whose comma the sentence goes on as before."""
 ADVERBS = wordset("however but though nevertheless nonetheless instead yet although")
@@ -59,6 +59,8 @@ NEITHER = wordset("nor notany neither")
 SPARES = wordset("spare spares spared sparing nowhere")
 DOUBTS = wordset("i doubt doubts doubted doubtful")
 """Ends of a sentence that doubts what it began with: "that the eyes are real, I doubt"."""
+EPITHETS = wordset("narrow crooked curved lean")
+"""Faults of one region that are traits before its name."""
 COMPARED = wordset(
     "larger bigger smaller higher lower wider narrower darker brighter lighter longer shorter thicker thinner "
     "redder paler blurrier softer rounder sharper smoother"
@@ -72,7 +74,8 @@ PLAINLY = wordset(
 )
 """Verbs that a region may lack without fault: "the eyes do not attract attention"."""
 SUPPOSES = wordset("would should")
-SAYING = wordset("flag single blame name list pick suspect question i say guess call point be suspicious like")
+EXPECTS = wordset("expect expected suppose imagine")
+SAYING = wordset("flag single blame name list pick suspect question i say guess call point suspicious like")
 """Beside "would" these suppose nothing: "I would flag the nose"."""
 SMALL = (
     wordset("do does did is are was were has have can could")
@@ -83,7 +86,7 @@ SMALL = (
         "however though unlike except than it that insteadof especially particularly mainly mostly notably namely "
         "specifically primarily chiefly above all about left right upper lower i mean say would concentrate "
         "concentrates focused focuses affects affect reached reaches extends extend true person image face area "
-        "region regions answer think believe guess i we probably likely perhaps possibly least even again yes"
+        "region regions them answer think believe guess i we probably likely perhaps possibly least even again yes"
     )
 )
 """Words that claim nothing: a clause of these and regions shares the claim of another."""
@@ -103,7 +106,7 @@ UNIVERSAL = wordset("everything nothing restofit anything everywhere nowhere")
 ALL = wordset("all every each none no any")
 FEATURES = wordset("region regions feature features part parts area areas")
 SAME = wordset("nor neither either so too likewise also well both")
-YES = wordset("yes yeah yep indeed definitely certainly absolutely sure")
+YES = wordset("obviously clearly surely undoubtedly evidently yes yeah yep indeed definitely certainly absolutely sure")
 NO = wordset("no nope hardly never unlikely not")
 RELATIVE = wordset("which who whose (")
 HERE = wordset("here this same")

@@ -56,7 +56,7 @@ class _Scopes:
         doubted = self.denied = words[0].text == "that" and words[-1].text in grammar.DOUBTS
         checked = False
         for place, word in enumerate(words):
-            checked = checked or ("checks" in word.roles and place > 0 and words[0].text in _LOOKING)
+            checked = checked or ("checks" in word.roles and (place == 0 or words[0].text in _LOOKING))
             if (checked and word.text == "for") or (doubted and word.negator and "doubt" in word.text):
                 break  # "I checked the eyes for mismatched reflections"
             if word.text == "naturally" and not self.denied and any(one.fault for one in words[place + 1 : place + 3]):
@@ -90,7 +90,8 @@ class _Scopes:
             return
         absent = lacks and place > 0 and self._deed_before(place)
         self.last = place
-        turned = self.denied if word.text in grammar.NEITHER and self.denied else not self.denied
+        listed = word.text == "no" and place > 0 and self.words[place - 1].text in (",", "and", "or")
+        turned = self.denied if (word.text in grammar.NEITHER or listed) and self.denied else not self.denied
         self._close()
         if absent:
             self._deny_faults()
@@ -169,4 +170,4 @@ class _Scopes:
         return any(one.region or "parts" in one.roles or one.text.startswith("hair") for one in ahead)
 
 
-_LOOKING = frozenset(("i", "we", "looking", "when"))
+_LOOKING = frozenset(("i", "we", "looking", "when", "please"))

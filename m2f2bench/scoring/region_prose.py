@@ -69,11 +69,19 @@ class _Reader:
     gathered: tuple[str, ...] = ()
     """The regions that the sentence before named."""
     asked: Reading | None = None
+    answering: bool = False
+    """Whether the sentence before was a question about regions."""
     identity: bool = False
     """Whether a question asked which region it is ("is it the mouth?")."""
     pending: tuple[str, ...] = ()
     """Regions of which something was said of pictures in general."""
     excepted: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    """The other of a pair of which the former or the latter was named."""
+    condition: int = -9
+    """The last sentence with a condition."""
+    hearsay: int = -9
+    """The last sentence that told what others say."""
     spared: set[str] = field(default_factory=set)
     """Regions to which alone a merit was given, or a fault denied: the others are accused where none is by name."""
     frame: tuple[str, ...] = ()
@@ -97,12 +105,18 @@ class _Reader:
         texts = [word.text for word in sentence]
         if REFUSES.search(" ".join(texts)):
             self.names = None
-            return
+            if "but" not in texts:
+                return
+            sentence = sentence[texts.index("but") + 1 :]
+            texts = [word.text for word in sentence]
+            if not texts or REFUSES.search(" ".join(texts)):
+                return
+        self.answering = self.asked is not None
         if self.asked is not None and self._replies(texts):
             sentence = sentence[2:] if texts[1:2] == [","] else sentence[1:]
         self.asked = None
         sentence = self._former(sentence)
-        if question:
+        if question and not turns.presupposes(texts):
             self._question(sentence)
             return
         self.excepted, self.heading = (), None
@@ -114,6 +128,8 @@ class _Reader:
                 continue
             self._clause(clause, number == 0)
         self.praised |= {region for region in self.vouched if self.called.get(region) != self.number}
+        if turns.only_one(texts):
+            self._take_back(self.passed, self.number - 1)
         if named := tuple(dict.fromkeys(one.region for one in sentence if one.region)):
             self.gathered = named
 
@@ -123,8 +139,9 @@ class _Reader:
         put: list[Word] = []
         for word in sentence:
             pair = named if len(named) > 1 else list(self.gathered)
-            if word.text in ("former", "latter") and len(pair) > 1:
-                word = replace(word, region=pair[0] if word.text == "former" else pair[-1])
+            if word.text.startswith(turns.PAIRED) and len(pair) > 1:
+                word = replace(word, region=pair[0] if word.text.startswith(("former", "first")) else pair[-1])
+                self.passed = tuple(one for one in pair if one != word.region)
             elif word.region and word.region not in named:
                 named.append(word.region)
             put.append(word)
@@ -135,7 +152,8 @@ class _Reader:
         if named:
             self.about, self.mentioned, self.fresh = named, named, self.number + 1
             self.asked = read(Clause(tuple(sentence)), (), frozenset())
-            self.identity = self.asked.bare and any(one.text == "it" for one in sentence[1:2])
+            short = len(sentence) < turns.FRAGMENT  # "eyes?"
+            self.identity = self.asked.bare and (short or any(one.text == "it" for one in sentence[1:2]))
 
     def _replies(self, texts: Sequence[str]) -> bool:
         """Whether a sentence begins with a yes or no to the question before it; takes it as said."""
@@ -143,10 +161,12 @@ class _Reader:
             return False
         if turns.refuses_to_think_so(texts):
             texts = ["no"]
+        elif turns.affirms(texts):
+            texts = ["yes"]
         if texts[0] not in grammar.YES | grammar.NO:
             return False
         meant = self.asked.sign or int(self.identity)
-        sign = meant if texts[0] in grammar.YES else -meant
+        sign = meant if texts[0] in grammar.YES and texts[1:2] != ["not"] else -meant
         self.names = None
         if sign > 0:
             self._accuse(self.about)
@@ -158,7 +178,15 @@ class _Reader:
             return
         about = self._carried(clause, first)
         found = read(clause, about, self.praised)
+        heard = self.hearsay >= self.number - 1 and turns.contradicts(clause.texts)
+        if heard or turns.retracts(clause.texts):
+            self._retract(found.subject or about or self.about, found)
+            return
         texts = set(clause.texts)
+        if found.supposed:
+            self.names = None
+            if self.condition == self.number:
+                found.accused, found.faulted = set(), False
         if self.names is not None and (found.subject or found.faulted or found.praised):
             only = found.bare and not clause.negated
             self.names = self.names | set(found.subject or ()) if only else None
@@ -170,6 +198,7 @@ class _Reader:
             found = Reading(found.subject, found.mentioned)
         if found.subject is None and texts & grammar.UNIVERSAL:
             found.accused, found.cleared, about = set(), set(), ()
+            found.subject = () if clause.closer == ":" else None
         self._exceptions(clause, found, texts, about)
         if not self._borrowed(clause, found, first):
             self._relent(clause, found, about)
@@ -179,6 +208,12 @@ class _Reader:
             self.heading = found
         self._keep(found, about)
 
+    def _retract(self, regions: Sequence[str], found: Reading) -> None:
+        """Takes back whatever was said against regions."""
+        self.names = None
+        self._take_back(regions, 0)
+        self._keep(Reading(tuple(regions), found.mentioned), tuple(regions))
+
     def _suppose(self, clause: Clause) -> None:
         """Takes from a condition, or from what is said of pictures in general, only what it is about."""
         named = groups(clause.words)
@@ -187,9 +222,14 @@ class _Reader:
         if named:
             self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
             self.pending = self.pending if supposed else named[0].regions
+        if clause.opener == "hearsay":
+            self.hearsay = self.number
         if supposed:
+            self.condition = self.number
             found = read(clause, self.about, self.praised)
             self.before = Reading(found.subject, sign=found.sign, denied=found.denied)
+            if found.sign > 0 and found.denied and {"had", "not"} <= set(clause.texts):
+                self._accuse(found.subject or self.about)  # "if it had not been edited"
 
     def _borrowed(self, clause: Clause, found: Reading, first: bool) -> bool:
         """Gives the regions of a clause the claim of its heading, or of the clause before; whether it shares one."""
@@ -263,7 +303,7 @@ class _Reader:
             first
             and near
             and len(clause.words) <= turns.FRAGMENT
-            and any(word.claim and "outright" not in word.roles for word in start[:2])
+            and any(word.claim and (self.answering or "outright" not in word.roles) for word in start[:2])
         ):
             return self.about
         noun = next((word for word in start if word.roles & {"parts", "elsewhere", "owners"}), None)

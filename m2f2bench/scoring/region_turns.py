@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from . import region_grammar as grammar
@@ -9,6 +10,8 @@ from .region_claims import Reading
 from .region_clauses import Clause
 from .region_words import Word
 
+PAIRED = ("former", "latter", "firstofpair", "secondofpair")
+"""Words for one of a pair of regions."""
 FRAGMENT = 3
 """A sentence of so few words without a subject ("Geometrically impossible.") goes on about the one before."""
 
@@ -64,6 +67,51 @@ def begins_with_region(clause: Clause) -> bool:
 def harmless(clause: Clause, found: Reading) -> bool:
     """Whether a clause gives a harmless reason: "because he was talking"."""
     return clause.opener == "because" and not found.faulted and any("causes" in one.roles for one in clause.words)
+
+
+_RETRACTS = re.compile(
+    r"\b(?:retract|take back|withdraw|revoke|disregard|forget|scrap) (?:what|my|the|that|this|everything)\b|"
+    r"\bi (?:was|am|stand) (?:wrong|mistaken|corrected) (?:about|on|with|concerning)\b|\bfalse (?:alarm|positive)s?\b|"
+    r"\b(?:suspicions?|doubts?|claims?|hearsay|allegations?|warnings?|accusations?|alarms?|reports?|concerns?|"
+    r"worr(?:y|ies)|fears?|objections?|impressions?|assumptions?|hunch|suspicious)"
+    r"(?: (?:about|against|regarding|on|over|with|of|concerning|that|of) (?:\w+ ){0,5}?\w+)?"
+    r" (?:is|are|was|were|proved|proves|turned out|turns out|has been|have been|had been|seems?)"
+    r" (?:to be |to have been )?(?:\w+ly )?(?:groundless|baseless|unfounded|unjustified|unwarranted|mistaken|"
+    r"false|wrong|incorrect|untrue|refuted|disproved|dispelled|withdrawn|retracted|premature|unconfirmed|"
+    r"unsubstantiated|not (?:\w+ )?(?:confirmed|true|justified|warranted|borne))\b"
+)
+_CONTRADICTS = re.compile(
+    r"(?:he|she|they|it|that|this|which|all) (?:is|are|was|were) (?:\w+ly )?(?:mistaken|wrong|incorrect|false|untrue)"
+)
+
+
+def retracts(texts: Sequence[str]) -> bool:
+    """Whether a clause takes an accusation back: "the suspicion proved groundless", "that is a false alarm"."""
+    return _RETRACTS.search(" ".join(texts)) is not None
+
+
+def contradicts(texts: Sequence[str]) -> bool:
+    """Whether a clause calls wrong what others say: "they are wrong"."""
+    return _CONTRADICTS.fullmatch(" ".join(texts)) is not None
+
+
+def only_one(texts: Sequence[str]) -> bool:
+    """Whether of a pair only one is spoken of: "only the latter"."""
+    return any(one.startswith(PAIRED) and before == "only" for before, one in zip(texts, texts[2:], strict=False))
+
+
+def presupposes(texts: Sequence[str]) -> bool:
+    """Whether a question takes what it asks about for true: "why does the skin shimmer?"."""
+    return (texts[:1] == ["why"] and texts[1:2] not in (["should"], ["would"], ["not"])) or texts[:2] in (
+        ["how", "did"],
+        ["suspicious", "is"],
+    )
+
+
+def affirms(texts: Sequence[str]) -> bool:
+    """Whether a sentence is a yes in other words: "I believe it has", "I think so"."""
+    said = texts[:1] == ["i"] and "not" not in texts and 2 < len(texts) <= 5
+    return said and texts[1] in grammar.EMBEDS | {"fear", "am"} and texts[-1] in grammar.AUXILIARY | {"so"}
 
 
 def refuses_to_think_so(texts: Sequence[str]) -> bool:

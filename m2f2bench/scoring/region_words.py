@@ -12,9 +12,12 @@ from typing import Any
 
 from . import verdict_words as words
 from .gloss import in_english
+from .region_rewrites import REGION, plainer
 
 WORDS = Path(__file__).with_name("regions.yaml")
 """The words of regions, faults and merits."""
+PHRASES = Path(__file__).with_name("region_phrases.yaml")
+"""Turns that are put in plainer words."""
 GLOSS = Path(__file__).with_name("regions_gloss.yaml")
 """Their words in other languages."""
 LONGEST = 40
@@ -152,6 +155,8 @@ class Lexicon:
     deeds: frozenset[str]
     exact: dict[str, frozenset[str]]
     """Roles of words that are compared as they are spelt."""
+    traits: frozenset[str]
+    """Words that say nothing against or for what they are said of, though their stems do."""
     phrases: tuple[tuple[re.Pattern[str], str], ...]
 
 
@@ -173,8 +178,16 @@ def lexicon() -> Lexicon:
         roles={one: frozenset(of) for one, of in roles.items()},
         verbs=frozenset(held["verbs"]),
         deeds=frozenset(form for deed in held["deeds"] for form in (deed, f"{deed}s", f"{deed[:-1]}ies")),
-        phrases=tuple((re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), put) for pattern, put in held["phrases"]),
+        traits=frozenset(held["traits"]),
+        phrases=tuple(
+            (_compiled(pattern), put) for pattern, put in yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
+        ),
     )
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern of a phrase; `REGION` in it stands for any word that names a region."""
+    return re.compile(rf"(?<!\w)(?:{pattern.replace('REGION', REGION)})(?!\w)")
 
 
 def _exact(held: dict[str, Any]) -> dict[str, frozenset[str]]:
@@ -203,6 +216,8 @@ def stem(word: str) -> str:
 def word_of(text: str) -> Word:
     """A word with its region and roles."""
     known = lexicon()
+    if text in known.traits:
+        return Word(text)
     one = stem(text)
     roles = known.exact.get(text) or known.roles.get(one, frozenset[str]())
     region = known.region.get(one, "")
@@ -274,7 +289,7 @@ def normalised(text: str) -> str:
     plain = _SPACES.sub(" ", plain.replace("-", " "))
     for pattern, put in lexicon().phrases:
         plain = pattern.sub(f" {put} " if put else " ", plain)
-    return _SPACES.sub(" ", plain)
+    return plainer(_SPACES.sub(" ", plain))
 
 
 def sentences(text: str) -> Iterator[tuple[list[Word], bool]]:

@@ -16,6 +16,12 @@ TRADITIONAL = Path(__file__).with_name("traditional.txt")
 """Lines of traditional characters and the simplified ones for them."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_PART = re.compile(r"\{([a-z_]+)\}")
+_MEANINGS = {
+    "real": ("real", "genuine", "unaltered", "untouched", "real person"),
+    "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
+}
+"""Parts of turns by the English of the words that they stand for."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,6 @@ def languages(more: Path | None = None) -> dict[str, Language]:
     return {name: _language(name, words, () if more else _turns(name)) for name, words in held.items()}
 
 
-_PART = re.compile(r"\{([a-z_]+)\}")
-
-
 @lru_cache(maxsize=8)
 def _turns(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     """The turns of a language; `{fake}` and `{real}` in them are its words of such a meaning."""
@@ -91,13 +94,6 @@ def _whole(spelt: str, parts: dict[str, str]) -> str:
 def _any_of(name: str, meanings: tuple[str, ...]) -> str:
     listed = [word for meaning in meanings for word in _held(WORDS)[name].get(meaning, [])]
     return f"(?:{'|'.join(_spelling(word, name != 'zh') for word in sorted(listed, key=len, reverse=True))})"
-
-
-_MEANINGS = {
-    "real": ("real", "genuine", "unaltered", "untouched", "real person"),
-    "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
-}
-"""Parts of turns by the English of the words that they stand for."""
 
 
 @lru_cache(maxsize=1)

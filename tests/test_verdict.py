@@ -74,7 +74,7 @@ OTHER_LANGUAGES = (
     ("real", "¿Retocada? Qué va."),
     ("undetermined", "La balanza no se inclina hacia ningún lado."),
     ("refused", "Me niego a contestar."),
-    ("real", "If it were fake, there would be seams."),
+    ("unreadable", "De haber sido real, la sombra caería al otro lado."),
     ("undetermined", "If there were a reference I would be able to tell whether it is real."),
 )
 """What was read wrong while turns of Spanish and Chinese were put into English word by word."""

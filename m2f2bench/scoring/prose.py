@@ -64,7 +64,6 @@ def verdicts_by_subject(text: str) -> dict[str, str]:
 def _said(text: str) -> list[Said]:
     found: list[Said] = []
     asked, raised, supposed, denied, refused = "", "", "", False, False
-    against: set[str] = set()
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
         if words.REFUSES.search(whole):
@@ -86,7 +85,6 @@ def _said(text: str) -> list[Said]:
         denied = denied or (bool(supposed) and words.CONTRARY.search(whole) is not None)
         if words.SUPPOSED.search(whole):
             supposed = reader.asked
-            against |= {turned(supposed)} if supposed and words.IRREAL.search(whole) else set()
             denied = denied or any(map(words.CONTRARY.search, words.CLAUSES.split(whole, maxsplit=1)[1:]))
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
         plain = (
@@ -97,7 +95,7 @@ def _said(text: str) -> list[Said]:
         )
         found += [replace(one, final=True) for one in said] if short or plain else said
         asked, raised = reader.asked or supposed, said[-1].raw if said else reader.asked or supposed
-    if not found and (denied or len(against) == 1):
+    if not found and denied:
         return [Said(turned(supposed), PICTURE, True)]
     return found
 

@@ -56,6 +56,36 @@ def test_what_a_reader_takes_from_it(verdict: str, text: str) -> None:
     assert read_verdict(f"Is the image real or fake? {text}") == verdict
 
 
+OTHER_LANGUAGES = (
+    ("real", "没有发现换脸的痕迹。这是真实的照片。"),
+    ("fake", "未見修圖痕跡的是背景。這張臉是偽造的。"),
+    ("real", "照片非常真实。"),
+    ("real", "說它是合成的，我可不信。"),
+    ("fake", "与其说是照片，不如说是电脑合成的画。"),
+    ("real", "伪造的可能性很低。"),
+    ("fake", "举报人说这是真的，但他错了。"),
+    ("undetermined", "光凭这一张图，真假难辨。"),
+    ("refused", "恕難從命。"),
+    ("real", "la imagen esta autentica, sin retoques"),
+    ("fake", "Esto, de auténtico, solo tiene el marco."),
+    ("real", "Se equivoca quien diga que es falsa."),
+    ("fake", "Sería un milagro que no estuviera manipulada."),
+    ("fake", "Será bonita, pero auténtica no es."),
+    ("real", "¿Retocada? Qué va."),
+    ("undetermined", "La balanza no se inclina hacia ningún lado."),
+    ("refused", "Me niego a contestar."),
+    ("unreadable", "De haber sido real, la sombra caería al otro lado."),
+    ("undetermined", "If there were a reference I would be able to tell whether it is real."),
+)
+"""What was read wrong while turns of Spanish and Chinese were put into English word by word."""
+
+
+@pytest.mark.parametrize(("verdict", "text"), OTHER_LANGUAGES)
+def test_turns_of_other_languages_are_read(verdict: str, text: str) -> None:
+    assert read_verdict(text) == verdict
+    assert read_verdict(f"**{text.upper()}** 🙂") == verdict
+
+
 def test_the_cases_are_many_of_each() -> None:
     assert len(CASES) == len({text for _, text in CASES})
     count = Counter(verdict for verdict, _ in CASES)

@@ -17,6 +17,11 @@ TRADITIONAL = Path(__file__).with_name("traditional.txt")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _SPACES = re.compile(r"[^\S\n]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_MEANINGS = {
+    "real": ("real", "genuine", "unaltered", "untouched", "real person"),
+    "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
+}
+"""Parts of turns by the English of the words that they stand for."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,6 @@ def _turns(name: str) -> Turns:
 def _any_of(name: str, meanings: tuple[str, ...]) -> str:
     listed = [word for meaning in meanings for word in _held(WORDS)[name].get(meaning, [])]
     return f"(?:{'|'.join(_spelling(word, name != 'zh') for word in sorted(listed, key=len, reverse=True))})"
-
-
-_MEANINGS = {
-    "real": ("real", "genuine", "unaltered", "untouched", "real person"),
-    "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
-}
-"""Parts of turns by the English of the words that they stand for."""
 
 
 @lru_cache(maxsize=1)

@@ -8,18 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .gloss_turns import put_turns
+
 WORDS = Path(__file__).with_name("gloss.yaml")
 """The words of each language by the English ones."""
-TURNS = Path(__file__).with_name("gloss_turns.yaml")
-"""Turns of a language that say more than their words do, with the English that they come to."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SPACES = re.compile(r"[^\S\n]+")
-_PART = re.compile(r"\{([a-z_]+)\}")
-_OTHER = {"real": "fake", "fake": "real"}
-_SAYS = {"real": " it is genuine ", "fake": " it is fake "}
-Turns = tuple[tuple[re.Pattern[str], str], ...]
-"""Turns as expressions, in order, each with what is put for it."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +27,13 @@ class Language:
     starts: re.Pattern[str]
     open: tuple[tuple[str, str], ...]
     """Beginnings of words with their English, the longest first."""
-    turns: Turns = ()
+    turns: str = ""
+    """The language whose turns are put into English, too; empty: none."""
 
     def put(self, text: str) -> str:
         """The text with every known turn and word in English; the others stay."""
-        text = _SPACES.sub(" ", text)
-        for turn, english in self.turns:
-            text = turn.sub(english, text)
+        if self.turns:
+            text = put_turns(self.turns, _SPACES.sub(" ", text))
         return self.pattern.sub(lambda found: f" {self._english(found.group())} ", text)
 
     def knows(self, word: str) -> bool:
@@ -60,37 +55,15 @@ def _held(path: Path) -> dict[str, dict[str, Any]]:
     return held
 
 
-def _turns(name: str) -> Turns:
-    """The turns of a language; one that `says` so of `{x}`, or not, is two: with a word for real and one for fake."""
-    held = _held(TURNS).get(name, {"parts": {}, "turns": []})
-    parts, turns = held["parts"], []
-    for turn in held["turns"]:
-        for spelt in turn["from"]:
-            if "says" not in turn:
-                turns.append((_expression(spelt, parts), str(turn["to"])))
-                continue
-            for verdict in ("fake", "real"):
-                said = verdict if turn["says"] == "so" else _OTHER[verdict]
-                turns.append((_expression(spelt, parts | {"x": parts[verdict]}), _SAYS[said]))
-    return tuple(turns)
-
-
-def _expression(spelt: str, parts: dict[str, str]) -> re.Pattern[str]:
-    """A turn as `gloss_turns.yaml` spells it: `{name}` is one of the parts, which may hold others."""
-    while _PART.search(spelt):
-        spelt = _PART.sub(lambda found: f"(?:{parts[found.group(1)]})", spelt)
-    return re.compile(spelt)
-
-
 @lru_cache(maxsize=4)
 def languages(more: Path | None = None) -> dict[str, Language]:
-    """The languages of `gloss.yaml`, read once, with the words of the file `more` before its own, or else with turns."""
+    """The languages of `gloss.yaml`, read once: with words of the file `more` before its own, or with turns."""
     held = {name: words for name, words in _held(WORDS).items() if name != "en"}
     for name, listed in (_held(more) if more else {}).items():
         spelt = {word for words in listed.values() for word in words}
         own = {english: [word for word in words if word not in spelt] for english, words in held[name].items()}
         held[name] = {english: [*listed.get(english, []), *own.get(english, [])] for english in {**own, **listed}}
-    return {name: _language(name, words, () if more else _turns(name)) for name, words in held.items()}
+    return {name: _language(name, words, "" if more else name) for name, words in held.items()}
 
 
 @lru_cache(maxsize=1)
@@ -98,7 +71,7 @@ def _english() -> frozenset[str]:
     return frozenset(_held(WORDS)["en"]["marks"])
 
 
-def _language(name: str, words: dict[str, list[str]], turns: Turns) -> Language:
+def _language(name: str, words: dict[str, list[str]], turns: str) -> Language:
     english: dict[str, str] = {}
     marks = words["marks"]
     for put, listed in words.items():
@@ -115,7 +88,8 @@ def _language(name: str, words: dict[str, list[str]], turns: Turns) -> Language:
         word for phrase in english for word in phrase.split() if len(word) > 3 or word == phrase
     )
     begins = re.compile("|".join(map(re.escape, starts)) or r"(?!)")
-    return Language(known, pattern, english, begins, tuple(sorted(starts.items(), key=lambda item: -len(item[0]))), turns)
+    longest = tuple(sorted(starts.items(), key=lambda item: -len(item[0])))
+    return Language(known, pattern, english, begins, longest, turns)
 
 
 def _spelling(word: str, bounded: bool) -> str:

@@ -16,6 +16,7 @@ from verdict_cases import CASES, lines_run
 
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.consistency import consistency
+from m2f2bench.scoring.gloss_turns import Turn, turns
 from m2f2bench.scoring.statistic import Statistic
 from m2f2bench.scoring.verdict import VERDICT_RULES, VERDICTS, read_verdict, substring_verdict, verdict_statistics
 from m2f2bench.scoring.verdict_words import wordset
@@ -222,6 +223,35 @@ def test_statistics_are_those_counted_by_hand(rows: list[tuple[str, int, bool]])
     if not fake:
         wanted["verdict_f1"] = float("nan")  # nothing to find
     assert found == pytest.approx(wanted, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Das Foto ist alles andere als echt.", "fake"),
+        ("Gegen die Echtheit spricht nichts.", "real"),
+        ("Dass das Bild manipuliert wurde, kann ich ausschließen.", "real"),
+        ("Ein echtes Foto? Von wegen!", "fake"),
+        ("Eine Manipulation lässt sich weder nachweisen noch ausschließen.", "undetermined"),
+        ("Bilder von Menschen bewerte ich nicht.", "refused"),
+        ("Cette photo est tout sauf authentique.", "fake"),
+        ("On aurait tort d'y voir une image de synthèse.", "real"),
+        ("Il est impossible que cette photo soit authentique.", "fake"),
+        ("Un deepfake ? Jamais de la vie.", "real"),
+        ("Les indices se contredisent.", "undetermined"),
+        ("Permettez-moi de décliner poliment.", "refused"),
+        ("| Check | Manipulated? |\n|---|---|\n| Eyes | no |\n| **Overall** | **no** |", "real"),
+        ("| Region | Authentic |\n|---|---|\n| Eyes | yes |\n| Mouth | no |", "fake"),
+    ],
+)
+def test_c1_turns_of_german_and_french_and_tables_are_read(text: str, verdict: str) -> None:
+    assert read_verdict(text) == verdict
+
+
+@given(st.sampled_from([turn for name in ("de", "fr") for turn in turns(name)]), st.data())
+def test_c1_what_a_turn_finds_has_a_string_that_it_needs(turn: Turn, data: st.DataObject) -> None:
+    found = data.draw(st.from_regex(turn.pattern))
+    assert not turn.needs or any(needed in found for needed in turn.needs)
 
 
 def test_an_unknown_verdict_is_refused() -> None:

@@ -8,20 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .gloss_turns import Turns, read_turns
+from .gloss_turns import put_turns
+from .gloss_words import WORDS, held, spelling
 
-WORDS = Path(__file__).with_name("gloss.yaml")
-"""The words of each language by the English ones."""
 TRADITIONAL = Path(__file__).with_name("traditional.txt")
 """Lines of traditional characters and the simplified ones for them."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _SPACES = re.compile(r"[^\S\n]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_MEANINGS = {
-    "real": ("real", "genuine", "unaltered", "untouched", "real person"),
-    "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
-}
-"""Parts of turns by the English of the words that they stand for."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +28,13 @@ class Language:
     starts: re.Pattern[str]
     open: tuple[tuple[str, str], ...]
     """Beginnings of words with their English, the longest first."""
-    turns: Turns
-    """Turns with what is put for them, in order, before the words."""
+    turns: str
+    """The language whose turns are put into English before the words; empty: none."""
 
     def put(self, text: str) -> str:
         """The text with every known turn and word in English; the others stay."""
         text = _SPACES.sub(" ", text)
-        for turn, english in self.turns:
-            text = turn.sub(english, text)
+        text = put_turns(self.turns, text)
         return self.pattern.sub(lambda found: f" {self._english(found.group())} ", text)
 
     def knows(self, word: str) -> bool:
@@ -56,31 +49,14 @@ class Language:
 
 
 @lru_cache(maxsize=4)
-def _held(path: Path) -> dict[str, dict[str, list[str]]]:
-    import yaml
-
-    held: dict[str, dict[str, list[str]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return held
-
-
-@lru_cache(maxsize=4)
 def languages(more: Path | None = None) -> dict[str, Language]:
     """The languages of `gloss.yaml`, read once, with the words of the file `more` before its own."""
-    held = {name: words for name, words in _held(WORDS).items() if name != "en"}
-    for name, listed in (_held(more) if more else {}).items():
+    known = {name: words for name, words in held(WORDS).items() if name != "en"}
+    for name, listed in (held(more) if more else {}).items():
         spelt = {word for words in listed.values() for word in words}
-        own = {english: [word for word in words if word not in spelt] for english, words in held[name].items()}
-        held[name] = {english: [*listed.get(english, []), *own.get(english, [])] for english in {**own, **listed}}
-    return {name: _language(name, words, () if more else _turns(name)) for name, words in held.items()}
-
-
-def _turns(name: str) -> Turns:
-    return read_turns(name, {kind: _any_of(name, meanings) for kind, meanings in _MEANINGS.items()})
-
-
-def _any_of(name: str, meanings: tuple[str, ...]) -> str:
-    listed = [word for meaning in meanings for word in _held(WORDS)[name].get(meaning, [])]
-    return f"(?:{'|'.join(_spelling(word, name != 'zh') for word in sorted(listed, key=len, reverse=True))})"
+        own = {english: [word for word in words if word not in spelt] for english, words in known[name].items()}
+        known[name] = {english: [*listed.get(english, []), *own.get(english, [])] for english in {**own, **listed}}
+    return {name: _language(name, words, "" if more else name) for name, words in known.items()}
 
 
 @lru_cache(maxsize=1)
@@ -94,10 +70,10 @@ def _simplified() -> dict[int, str]:
 
 @lru_cache(maxsize=1)
 def _english() -> frozenset[str]:
-    return frozenset(_held(WORDS)["en"]["marks"])
+    return frozenset(held(WORDS)["en"]["marks"])
 
 
-def _language(name: str, words: dict[str, list[str]], turns: Turns) -> Language:
+def _language(name: str, words: dict[str, list[str]], turns: str) -> Language:
     english: dict[str, str] = {}
     marks = words["marks"]
     for put, listed in words.items():
@@ -112,7 +88,7 @@ def _language(name: str, words: dict[str, list[str]], turns: Turns) -> Language:
     starts = {word[:-1]: english.pop(word) for word in list(english) if word.endswith("*")}
     spelt = sorted([*english, *(f"{start}*" for start in starts)], key=len, reverse=True)
     bounded = name != "zh"
-    parts = [_spelling(word, bounded) for word in spelt]
+    parts = [spelling(word, bounded) for word in spelt]
     pattern = re.compile("|".join(parts))
     known = frozenset(marks) | frozenset(
         word for phrase in english for word in phrase.split() if len(word) > 3 or word == phrase
@@ -124,15 +100,6 @@ def _language(name: str, words: dict[str, list[str]], turns: Turns) -> Language:
 
 def _unaccented(word: str) -> str:
     return "".join(sign for sign in unicodedata.normalize("NFD", word) if not unicodedata.combining(sign))
-
-
-def _spelling(word: str, bounded: bool) -> str:
-    rest = r"[^\W\d_]*" if word.endswith("*") else ""
-    plain = r"[^\S\n]+".join(re.escape(part) for part in word.removesuffix("*").split())
-    if not bounded:
-        return plain + rest
-    end = "" if word.endswith(("'", ":")) else r"(?![^\W\d_])"
-    return rf"(?<![^\W\d_]){plain}{rest}{end}"
 
 
 def in_english(text: str, more: Path | None = None) -> str:

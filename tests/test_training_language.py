@@ -223,7 +223,7 @@ def test_what_cannot_be_learned_from_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_validation_of_which_nothing_can_be_judged_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NothingJudged, match=r"none of 1 questions.*'val-real-000' \(left out: drawn broken\)"):
+    with pytest.raises(NothingJudged, match=r"none of 1 questions.*'val-real-000' \(drawn broken\)"):
         fit(tmp_path, {"broken": "val-real-000"}, val=1, count=64)
     assert not list(tmp_path.glob("*.safetensors"))
 

@@ -33,8 +33,8 @@ class Language:
 
     def put(self, text: str) -> str:
         """The text with every known turn and word in English; the others stay."""
-        text = _SPACES.sub(" ", text)
-        text = put_turns(self.turns, text)
+        if self.turns:
+            text = put_turns(self.turns, _SPACES.sub(" ", text))
         return self.pattern.sub(lambda found: f" {self._english(found.group())} ", text)
 
     def knows(self, word: str) -> bool:

@@ -46,7 +46,7 @@ class Turn:
 
 def put_turns(language: str, text: str) -> str:
     """A text in lower case with the turns of a language in English; the rest stays."""
-    return "".join(_chunk(language, chunk) for chunk in _CHUNK.split(text)) if turns(language) else text
+    return "".join(_chunk(language, chunk) for chunk in _CHUNK.split(text))
 
 
 @lru_cache(maxsize=64)
@@ -67,7 +67,7 @@ def _held() -> dict[str, Any]:
 @lru_cache(maxsize=8)
 def turns(language: str) -> tuple[Turn, ...]:
     """The turns of a language, in order; one that `says` so of `{x}`, or not, is two: for real and for fake."""
-    own = _held().get(language, {"parts": {}, "turns": []})
+    own = _held()[language]
     parts = {kind: _any_of(language, meanings) for kind, meanings in _MEANINGS.items()} | own["parts"]
     found = []
     for turn in own["turns"]:

@@ -284,8 +284,8 @@ class _Training:
             first = self.val[0]
             known = self.progress.left_out
             why = known.get(first.frame.id) or known.get(f"{first.frame.id}: {first.question}", "the answer is empty")
-            who = f"validation of '{self.job.card.name}'"
-            raise NothingJudged.of(who, "questions", len(self.val), first.frame.id, "left out", why)
+            who = f"validation of '{self.job.card.name}', stage {self.job.stage}"
+            raise NothingJudged.of(who, "questions", len(self.val), first.frame.id, why)
 
     def _judged(self) -> tuple[float, float] | None:
         """The sum of the validation losses and their tokens, over all processes; None where memory was short."""

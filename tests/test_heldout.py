@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 
 from m2f2bench.leaderboard.explained import read_title
-from m2f2bench.scoring.reader_errors import HELD_OUT, REGION, VERDICT, errors_line
+from m2f2bench.scoring.reader_errors import HELD_OUT, IDIOMS, REGION, VERDICT, errors_line
 from m2f2bench.scoring.regions import read_regions
 from m2f2bench.scoring.verdict import VERDICTS, read_verdict
 
 LISTS = Path(__file__).parent
 OPPOSITE = ({"real", "fake"},)
+Told = dict[str, dict[str, int]]
 
 
 def _lines(kind: str, what: str) -> list[dict[str, object]]:
     text = (LISTS / kind / f"{what}.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
+
+
+def _texts(kind: str, what: str) -> set[object]:
+    return {line["text"] for line in _lines(kind, what)}
 
 
 def _wrong(lines: list[dict[str, object]]) -> list[tuple[object, str, object]]:
@@ -28,32 +33,36 @@ def _wrong(lines: list[dict[str, object]]) -> list[tuple[object, str, object]]:
     return [one for one in read if one[0] != one[1]]
 
 
-def test_the_rate_that_is_told_of_verdicts_is_that_of_the_held_out_answers() -> None:
-    lines = _lines("heldout", "verdicts")
+@pytest.mark.parametrize(("what", "told"), [("verdicts", HELD_OUT), ("idioms-verdicts", IDIOMS)])
+def test_the_rate_that_is_told_of_verdicts_is_that_of_the_held_out_answers(what: str, told: Told) -> None:
+    lines = _lines("heldout", what)
     wrong = _wrong(lines)
-    assert {"wrong": len(wrong), "answers": len(lines)} == HELD_OUT[VERDICT]
-    assert not [one for one in wrong if one[2] == "structured"]
+    assert {"wrong": len(wrong), "answers": len(lines)} == told[VERDICT]
+    turned = [one for one in wrong if one[2] == "structured" and {one[0], one[1]} in OPPOSITE]
+    assert len(turned) == (0 if told is HELD_OUT else 1), turned
 
 
-def test_the_rate_that_is_told_of_regions_is_that_of_the_held_out_answers() -> None:
-    lines = _lines("heldout", "regions")
+@pytest.mark.parametrize(("what", "told"), [("regions", HELD_OUT), ("idioms-regions", IDIOMS)])
+def test_the_rate_that_is_told_of_regions_is_that_of_the_held_out_answers(what: str, told: Told) -> None:
+    lines = _lines("heldout", what)
     wrong = sum(read_regions(str(line["text"])) != set(line["regions"]) for line in lines)  # type: ignore[call-overload]
-    assert {"wrong": wrong, "answers": len(lines)} == HELD_OUT[REGION]
+    assert {"wrong": wrong, "answers": len(lines)} == told[REGION]
 
 
 def test_sentences_to_develop_with_are_nearly_all_read_right() -> None:
-    """7,900 sentences that the reader was written with, in five languages; none that is structured is turned round."""
+    """Of 8,100 sentences that the reader was written with all structured ones, none turned round, and a third of prose."""
     lines = _lines("development", "verdicts")
     assert set(Counter(line["verdict"] for line in lines)) == set(VERDICTS)
-    wrong = _wrong(lines)
-    assert len(wrong) <= 0.035 * len(lines), wrong
+    structured, prose = ([one for one in lines if one["kind"] == kind] for kind in ("structured", "prose"))
+    wrong = _wrong([*structured, *prose[::3]])
+    assert len(wrong) <= 0.02 * (len(structured) + len(prose[::3])), wrong
     assert not [one for one in wrong if one[2] == "structured" and {one[0], one[1]} in OPPOSITE]
 
 
 def test_no_sentence_is_both_held_out_and_to_develop_with() -> None:
     for what in ("verdicts", "regions"):
-        held, others = ({line["text"] for line in _lines(kind, what)} for kind in ("heldout", "development"))
-        assert not held & others
+        plain, idioms = (_texts("heldout", name) for name in (what, f"idioms-{what}"))
+        assert not (plain | idioms) & _texts("development", what) and not plain & idioms
 
 
 @pytest.mark.parametrize("what", [VERDICT, REGION])

@@ -50,7 +50,7 @@ def test_the_rate_that_is_told_of_regions_is_that_of_the_held_out_answers(what: 
 
 
 def test_sentences_to_develop_with_are_nearly_all_read_right() -> None:
-    """Of 8,100 sentences that the reader was written with all structured ones, none turned round, and a third of prose."""
+    """Of 8,100 sentences that the reader was written with: all structured ones, none turned round, a third of prose."""
     lines = _lines("development", "verdicts")
     assert set(Counter(line["verdict"] for line in lines)) == set(VERDICTS)
     structured, prose = ([one for one in lines if one["kind"] == kind] for kind in ("structured", "prose"))

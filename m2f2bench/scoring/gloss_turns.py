@@ -19,7 +19,7 @@ _MEANINGS = {
     "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
 }
 """Parts of turns by the English of the words that they stand for."""
-_CHUNK = re.compile(r"(?<=[.!])(?=\s)|(?<=\n)")
+_CHUNK = re.compile(r"(?<=[.!])(?=\s)|(?<=[^?]\n)")
 """Where a text is cut for the turns, none of which goes beyond a sentence, but for a question and its answer."""
 _ATOM = re.compile(
     r"(?P<look>\(\?<?[=!])|(?P<group>\((?:\?:)?)|(?P<none>\\[wWbBsSd1-9]|\[(?:\\.|[^\]\\])+\]|[.^$])|\\?(?P<plain>.)",

@@ -97,6 +97,8 @@ _SHARE = re.compile(r"[\s*_-]*[a-z][a-z ]{2,20}[\s*_]*[:=]\s*[\d.]+")
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
 """A key that says something itself ("the image is authentic: no seams")."""
 _COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n/|]|\.(?!\d)|$))")
+_NAMED = re.compile(r"\b(real|genuine|authentic|fake|manipulated)\s{0,3}(\d{1,3})(?=\s*(?:[,，;/|)]|$))")
+"""A share without a mark before it: "real 9, fake 1"."""
 _ACCENTS = dict.fromkeys(range(0x300, 0x370))
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
 
@@ -306,8 +308,8 @@ def _from_pairs(text: str) -> str:
     if found := verdict_of([(key, value) for key, value in said if polarity(key) and not _SENTENCE.match(key)]):
         return found
     counted = [(plain_key(key), value) for key, value in _COUNTED.findall(text)]
-    shares = {polarity(key): float(value) for key, value in counted if polarity(key)}
-    if set(shares) == {"real", "fake"} and 99 <= sum(shares.values()) <= 101:
+    shares = {polarity(key): float(value) for key, value in [*counted, *_NAMED.findall(text)] if polarity(key)}
+    if set(shares) == {"real", "fake"} and sum(shares.values()) in (10, 100):
         return max(shares, key=lambda name: shares[name]) if shares["real"] != shares["fake"] else "undetermined"
     if found := verdict_of([(key, value) for key, value in counted if polarity(key) and COUNT.search(key)]):
         return found

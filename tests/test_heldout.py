@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from m2f2bench.leaderboard.explained import read_title
+from m2f2bench.leaderboard.table import build_table
+from m2f2bench.results import read_stored
 from m2f2bench.scoring.reader_errors import HELD_OUT, IDIOMS, REGION, VERDICT, errors_line
 from m2f2bench.scoring.regions import read_regions
 from m2f2bench.scoring.verdict import VERDICTS, read_verdict
@@ -73,3 +75,12 @@ def test_the_rate_stands_beside_what_rests_on_the_reader(what: str) -> None:
     assert f"{what}s: {held['wrong']} of {held['answers']}" in errors_line(HELD_OUT)
     assert "errs" not in read_title("bleu", details)
     assert "errs" not in read_title(f"{what}_f1", {}) and errors_line({}) == ""
+
+
+def test_boards_tell_the_rate_in_their_heads() -> None:
+    """The committed results of the neutral questions, side by side."""
+    folder = LISTS.parent / "leaderboards" / "explanations"
+    results = [one.result for one in read_stored(sorted(folder.glob("*--explain-blind.json"))[:3])]
+    heads = {column.metric: column.title for column in build_table(results).columns}
+    told = {metric for metric, head in heads.items() if "(reader errs in " in head}
+    assert told == {"verdict_accuracy", "verdict_f1", "region_f1"} < set(heads)

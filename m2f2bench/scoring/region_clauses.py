@@ -35,22 +35,24 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
     sentence = _plainly(sentence)
     held: list[Word] = []
     opener = ""
-    example = False
+    example = 0
+    """Where the first word of an example stands, while it goes on."""
     for place, word in enumerate(sentence):
         breaks = word.text in grammar.BREAKS
         if example:
-            starts = _owned(sentence, place) and _runs_on(sentence, place, held)
+            again = place > example or _owned(sentence, place)
+            starts = (again and _runs_on(sentence, place, held)) or (place == example and _stated(sentence, place))
         else:
             starts = bool(held) and _begins(sentence, place, held, opener)
         if breaks or starts:
             if held:
                 yield Clause(tuple(held), opener, word.text)
             marked = breaks or word.text in grammar.JOINS
-            held, opener, example = [], word.text if marked else "", False
+            held, opener, example = [], word.text if marked else "", 0
             if marked:
                 continue
         if word.text == "such" and place + 1 < len(sentence) and sentence[place + 1].text == "as":
-            example = True
+            example = place + 2
         if not example:
             held.append(word)
     if held:
@@ -125,10 +127,16 @@ def _runs_on(sentence: Sequence[Word], place: int, held: Sequence[Word]) -> bool
     if word.text not in grammar.STARTS and word.text != "there":
         return False
     inside = before.text in grammar.PREPOSITIONS | grammar.JOINS | grammar.EMBEDS
-    if inside or (not _owned(sentence, place) and (before.verb or before.negator or not any(one.verb for one in held))):
+    whole = any(one.verb for one in held) or (before.region and any(one.claim for one in held))
+    if inside or (not _owned(sentence, place) and (before.verb or before.negator or not whole)):
         return False
     if word.text == "there":
         return place + 1 < len(sentence) and (sentence[place + 1].verb or "parts" in sentence[place + 1].roles)
+    return _stated(sentence, place)
+
+
+def _stated(sentence: Sequence[Word], place: int) -> bool:
+    """Whether a subject with its verb stands at a place."""
     end = subject_end(sentence, place)
     return 0 < end < len(sentence) and sentence[end].verb
 

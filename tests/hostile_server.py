@@ -66,7 +66,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 def watch(folder: Path, allowed: tuple[str, ...], record: Path) -> None:
     """Write down every process that is started, every foreign host and every file of the folder that is executed."""
-    own = [str((folder / name).resolve()) for name in allowed]
+    own = [os.path.realpath(folder / name) for name in allowed]
     inside = str(folder.resolve()) + os.sep
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:

@@ -1,4 +1,10 @@
-"""Turns of a language that say more than their words do (`gloss_turns.yaml`), put into English before its words are."""
+"""Turns of another language whose words, one by one, do not say what the turn says, put into English before its words.
+
+`turns/` has a file for each language, used for verdicts only: regions are read by words. Turns are regular expressions
+over lower-case text whose spaces are single, put in their order; `{name}` is one of `parts`, which may hold others;
+`{real}` and `{fake}` are, where `parts` does not say them, any word of `gloss.yaml` of such a meaning. A turn with `{x}`
+stands for two, with a word for fake and with one for real; `says: so` is put as that verdict, `says: not` as the other.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from typing import Any
 
 from .gloss_words import WORDS, held, spelling
 
-TURNS = Path(__file__).with_name("gloss_turns.yaml")
+TURNS = Path(__file__).with_name("turns")
 _PART = re.compile(r"\{([a-z_]+)\}")
 _OTHER = {"real": "fake", "fake": "real"}
 _SAYS = {"real": " it is genuine ", "fake": " it is fake "}
@@ -56,18 +62,12 @@ def _chunk(language: str, text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1)
-def _held() -> dict[str, Any]:
-    import yaml
-
-    turns: dict[str, Any] = yaml.safe_load(TURNS.read_text(encoding="utf-8"))
-    return turns
-
-
 @lru_cache(maxsize=8)
 def turns(language: str) -> tuple[Turn, ...]:
     """The turns of a language, in order; one that `says` so of `{x}`, or not, is two: for real and for fake."""
-    own = _held()[language]
+    import yaml
+
+    own: dict[str, Any] = yaml.safe_load((TURNS / f"{language}.yaml").read_text(encoding="utf-8"))
     parts = {kind: _any_of(language, meanings) for kind, meanings in _MEANINGS.items()} | own["parts"]
     found = []
     for turn in own["turns"]:

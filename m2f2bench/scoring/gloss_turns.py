@@ -1,9 +1,10 @@
 """Turns of another language whose words, one by one, do not say what the turn says, put into English before its words.
 
 `turns/` has a file for each language, used for verdicts only: regions are read by words. Turns are regular expressions
-over lower-case text whose spaces are single, put in their order; `{name}` is one of `parts`, which may hold others;
-`{real}` and `{fake}` are, where `parts` does not say them, any word of `gloss.yaml` of such a meaning. A turn with `{x}`
-stands for two, with a word for fake and with one for real; `says: so` is put as that verdict, `says: not` as the other.
+over lower-case text whose spaces are single, put in their order. `{name}` is one of `parts`, which may hold others;
+`{real}` and `{fake}` are, where `parts` does not say them, any word of `gloss.yaml` of such a meaning. A turn with
+`{x}` stands for two, with a word for fake and with one for real; `says: so` is put as that verdict, `says: not` as the
+other.
 """
 
 from __future__ import annotations

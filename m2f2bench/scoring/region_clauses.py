@@ -40,8 +40,7 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
     for place, word in enumerate(sentence):
         breaks = word.text in grammar.BREAKS
         if example:
-            again = place > example or _owned(sentence, place)
-            starts = (again and _runs_on(sentence, place, held)) or (place == example and _stated(sentence, place))
+            starts = (place > example or _owned(sentence, place)) and _runs_on(sentence, place, held)
         else:
             starts = bool(held) and _begins(sentence, place, held, opener)
         if breaks or starts:
@@ -132,11 +131,6 @@ def _runs_on(sentence: Sequence[Word], place: int, held: Sequence[Word]) -> bool
         return False
     if word.text == "there":
         return place + 1 < len(sentence) and (sentence[place + 1].verb or "parts" in sentence[place + 1].roles)
-    return _stated(sentence, place)
-
-
-def _stated(sentence: Sequence[Word], place: int) -> bool:
-    """Whether a subject with its verb stands at a place."""
     end = subject_end(sentence, place)
     return 0 < end < len(sentence) and sentence[end].verb
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .statistic import Bools, Statistic, Sums, ratio
-from .verdict import f1_of
+from .verdict import LONGEST, f1_of
 
 
 def read_regions(text: str) -> frozenset[str]:
@@ -20,14 +20,14 @@ def read_regions(text: str) -> frozenset[str]:
     questions, conditions and what is explained away count as they are meant ("all but the nose", "unlike the lips",
     "the mouth does not"). Traits ("naturally round eyes") are no faults. Boundaries, stains and brighter or darker
     areas of the face are the skin's. Of a region that the answer calls real, or of any where it calls the picture
-    real, only being called fake outright counts. English, German, French, Spanish and Chinese. Time is linear in the
-    text.
+    real, only being called fake outright counts. English, German, French, Spanish and Chinese. Of a text longer than
+    `verdict.LONGEST` its end is read.
     """
     from .region_forms import listed  # their words are many: they are compiled when the first answer is read
     from .region_prose import called_in_prose
     from .stated import without_thought
 
-    said = without_thought(text)
+    said = without_thought(text[-LONGEST:])
     found = listed(said)
     return called_in_prose(said) if found is None else found
 

@@ -13,6 +13,8 @@ from .statistic import Bools, Codes, Statistic, Sums, mean_of, ratio
 if TYPE_CHECKING:
     from ..records import Floats
 
+LONGEST = 40_000
+"""Letters of an answer that are read, from its end: what is longer was not written to be read."""
 VERDICTS = ("real", "fake", "undetermined", "refused", "unreadable")
 UNANSWERED = "none"
 """Where there is no answer to read."""

@@ -11,9 +11,7 @@ from .objects import is_object
 from .polar import OPEN
 from .prose import read_prose
 from .stated import stated, tagged, without_thought
-
-LONGEST = 200_000
-"""Letters of an answer that are read, from its end: what is longer was not written to be read."""
+from .verdict import LONGEST
 
 _MARKUP = str.maketrans(dict.fromkeys('*_#"“”`', " "))
 _TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")

@@ -17,8 +17,16 @@ from verdict_cases import CASES, lines_run
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.consistency import consistency
 from m2f2bench.scoring.gloss_turns import Turn, turns
+from m2f2bench.scoring.regions import read_regions
 from m2f2bench.scoring.statistic import Statistic
-from m2f2bench.scoring.verdict import VERDICT_RULES, VERDICTS, read_verdict, substring_verdict, verdict_statistics
+from m2f2bench.scoring.verdict import (
+    LONGEST,
+    VERDICT_RULES,
+    VERDICTS,
+    read_verdict,
+    substring_verdict,
+    verdict_statistics,
+)
 from m2f2bench.scoring.verdict_words import wordset
 
 MOUTHS = (
@@ -174,6 +182,13 @@ def test_time_is_linear_in_the_text(piece: str) -> None:
 
 def test_a_hundred_thousand_words() -> None:
     assert read_verdict("the eyes and the nose are not unlike those of " * 10_000 + ". The image is fake.") == "fake"
+
+
+def test_of_a_text_that_nobody_reads_the_end_is_read() -> None:
+    padding = "lorem ipsum " * (LONGEST // 12 + 1)
+    assert read_verdict(f"The image is fake. {padding}") == "unreadable"
+    assert read_verdict(f"{padding}. The image is fake.") == "fake"
+    assert read_regions(f"The mouth is blurry. {padding}") == set() and read_regions(f"{padding}. The mouth is blurry.")
 
 
 @given(st.text(max_size=200))

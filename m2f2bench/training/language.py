@@ -273,7 +273,7 @@ class _Training:
         self.network.train_mode()
         loss, tokens = found
         self._check_finite("validation loss", loss)
-        if not tokens:
+        if not tokens and self.progress.learned:
             self._refuse_unseen()
         return loss / tokens if tokens else None
 
@@ -349,7 +349,7 @@ class _Training:
     def _finish(self) -> FitReport:
         """Write the last weights and the report."""
         self._share_left_out()
-        if not any(row.get("tokens") for row in self.progress.curves):
+        if not self.progress.learned:
             why = next(iter(self.progress.left_out.values()), "their answers are empty")
             raise DetectorError(
                 f"detector '{self.job.card.name}': no example could be learned from, the first was {why}: raise "

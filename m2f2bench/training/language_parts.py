@@ -158,6 +158,11 @@ class Counters:
     curves: list[dict[str, float]] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def learned(self) -> bool:
+        """Whether any example could be learned from so far."""
+        return bool(self.tokens) or any(row.get("tokens") for row in self.curves)
+
     def close_row(self, epoch: float, lr: float, val_loss: float | None) -> None:
         """Write the row of the steps since the last one."""
         row = {"step": float(self.step), "epoch": epoch}

@@ -82,11 +82,8 @@ class TableColumn:
     @property
     def title(self) -> str:
         """As a heading."""
-        what = (
-            [self.method]
-            if self.method
-            else [self.protocol, title(self.metric) + (f" ({self.reader})" if self.reader else "")]
-        )
+        metric = f"{title(self.metric)} ({self.reader})" if self.reader else title(self.metric)
+        what = [self.method] if self.method else [self.protocol, metric]
         oracle = "oracle threshold" if self.metric in DECISION and "ORACLE" in self.signature else ""
         return " · ".join(part for part in (self.place, *what, oracle, self.note) if part)
 

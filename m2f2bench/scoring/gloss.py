@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from .gloss_turns import put_turns
-from .gloss_words import WORDS, held, spelling
+from .gloss_words import WORDS, held, spelling, unaccented
 
 TRADITIONAL = Path(__file__).with_name("traditional.txt")
 """Lines of traditional characters and the simplified ones for them."""
@@ -83,7 +82,7 @@ def _language(name: str, words: dict[str, list[str]], turns: str) -> Language:
             english.setdefault(word.translate(_simplified()) if name == "zh" else word, put)
     if name == "es":
         for word in [word for word in english if len(word) > 4 and " " not in word]:
-            if (plain := _unaccented(word)) not in marks:
+            if (plain := unaccented(word)) not in marks:
                 english.setdefault(plain, english[word])
     starts = {word[:-1]: english.pop(word) for word in list(english) if word.endswith("*")}
     spelt = sorted([*english, *(f"{start}*" for start in starts)], key=len, reverse=True)
@@ -96,10 +95,6 @@ def _language(name: str, words: dict[str, list[str]], turns: str) -> Language:
     begins = re.compile("|".join(map(re.escape, starts)) or r"(?!)")
     openings = tuple(sorted(starts.items(), key=lambda item: -len(item[0])))
     return Language(known, pattern, english, begins, openings, turns)
-
-
-def _unaccented(word: str) -> str:
-    return "".join(sign for sign in unicodedata.normalize("NFD", word) if not unicodedata.combining(sign))
 
 
 def in_english(text: str, more: Path | None = None) -> str:

@@ -28,11 +28,6 @@ _MEANINGS = {
 """Parts of turns by the English of the words that they stand for."""
 _CHUNK = re.compile(r"(?<=[.!])(?=\s)|(?<=[^?]\n)")
 """Where a text is cut for the turns, none of which goes beyond a sentence, but for a question and its answer."""
-_ATOM = re.compile(
-    r"(?P<look>\(\?<?[=!])|(?P<group>\((?:\?:)?)|(?P<none>\\[wWbBsSd1-9]|\[(?:\\.|[^\]\\])+\]|[.^$])|\\?(?P<plain>.)",
-    re.DOTALL,
-)
-_OFTEN = re.compile(r"(?:[?*+]|\{(\d*)(?:,\d*)?\})\??")
 
 
 @dataclass(frozen=True)
@@ -41,13 +36,9 @@ class Turn:
 
     pattern: re.Pattern[str]
     english: str
-    needs: frozenset[str]
-    """Strings of which one stands in every text that the expression finds; empty where that is not known."""
 
     def put(self, text: str) -> str:
         """The text with the turn in English."""
-        if self.needs and not any(needed in text for needed in self.needs):
-            return text
         return self.pattern.sub(self.english, text)
 
 
@@ -90,50 +81,9 @@ def _any_of(language: str, meanings: tuple[str, ...]) -> str:
 def _turn(spelt: str, parts: dict[str, str], english: str) -> Turn:
     while _PART.search(spelt):
         spelt = _PART.sub(lambda found: _group(parts[found.group(1)]), spelt)
-    return Turn(re.compile(spelt), english, needs(spelt))
+    return Turn(re.compile(spelt), english)
 
 
 def _group(part: str) -> str:
     """A part as a group; a set of signs stays as it is, so that a count may follow it."""
     return part if part.startswith("[") else f"(?:{part})"
-
-
-def needs(spelt: str) -> frozenset[str]:
-    """Strings one of which stands in every text that an expression finds; empty where that cannot be told."""
-    return _alternatives(spelt, 0)[0]
-
-
-def _alternatives(spelt: str, at: int) -> tuple[frozenset[str], int]:
-    """What is needed of the branches from a place to the end of their group, and that end."""
-    branches = []
-    while True:
-        needed, at = _sequence(spelt, at)
-        branches.append(needed)
-        if at >= len(spelt) or spelt[at] == ")":
-            return (frozenset().union(*branches) if all(branches) else frozenset()), at
-        at += 1
-
-
-def _sequence(spelt: str, at: int) -> tuple[frozenset[str], int]:
-    """The same of one branch: the most telling of what its parts need."""
-    found: list[frozenset[str]] = []
-    run = ""
-    while at < len(spelt) and spelt[at] not in "|)":
-        atom = _ATOM.match(spelt, at)
-        assert atom is not None  # the last alternative takes any letter
-        at, inner = atom.end(), frozenset[str]()
-        if atom["look"] or atom["group"]:
-            inner, at = _alternatives(spelt, at)
-            at += 1
-        often = _OFTEN.match(spelt, at)
-        at = often.end() if often else at
-        once = often is None or often.group()[0] == "+" or often.group(1) not in (None, "", "0")
-        if atom["plain"] and often is None:
-            run += atom["plain"]
-            continue
-        found.append(frozenset([run] if run else []))
-        run = ""
-        if atom["group"] and once:
-            found.append(inner)
-    found.append(frozenset([run] if run else []))
-    return max(found, key=lambda words: (min(map(len, words)) if words else 0, -len(words))), at

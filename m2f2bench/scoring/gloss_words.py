@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,3 +28,8 @@ def spelling(word: str, bounded: bool) -> str:
         return plain + rest
     end = "" if word.endswith(("'", ":")) else r"(?![^\W\d_])"
     return rf"(?<![^\W\d_]){plain}{rest}{end}"
+
+
+def unaccented(text: str) -> str:
+    """A text with its letters' accents left out: "montée" is "montee"."""
+    return "".join(sign for sign in unicodedata.normalize("NFD", text) if not unicodedata.combining(sign))

@@ -33,7 +33,8 @@ def read_prose(text: str) -> str:
     ("unlike a real face"), what is said of pictures in general ("deepfakes often …"), and a mere yes or no that
     answers no question of the text. A verdict on the picture goes before those on the person, and these before those
     on parts of the face; of several on the picture the last one counts, a conclusion ("overall", "so") before others,
-    and those that are only conceded ("although it looks real") or possible ("might be") last. Of parts alone, and of
+    and those that are only conceded ("although it looks real") or possible ("might be") last; a picture is fake all the
+    same where a part is called fake behind ("looks real, but the mouth was generated"). Of parts alone, and of
     a part and the rest, the answer is fake where one is called fake. Reads each word once: time is linear in the text.
     """
     found = _said(text)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from .choices import Read, from_legend, from_options, from_order, from_scale, from_ticks
+from .gloss_words import unaccented
 from .objects import MOST_OBJECTS, objects
 from .polar import COUNT, OPEN, PART_KEY, UNKNOWN, flag, plain_key, polarity, truth, verdict_of
 from .tabular import from_table
@@ -99,7 +99,6 @@ _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|
 _COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n/|]|\.(?!\d)|$))")
 _NAMED = re.compile(r"\b(real|genuine|authentic|fake|manipulated)\s{0,3}(\d{1,3})(?=\s*(?:[,，;/|)]|$))")
 """A share without a mark before it: "real 9, fake 1"."""
-_ACCENTS = dict.fromkeys(range(0x300, 0x370))
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
 
 
@@ -303,7 +302,7 @@ def _from_keys(text: str, read: Read) -> str:
 
 def _from_pairs(text: str) -> str:
     """Of "Manipulated: yes", "P(fake) = 0.02", "Real: 20%, Fake: 80%"."""
-    text = unicodedata.normalize("NFKD", text).translate(_ACCENTS)  # keys are of plain letters
+    text = unaccented(text)  # keys are of plain letters
     said = [(plain_key(key), value) for key, value in _SAID.findall(text)]
     if found := verdict_of([(key, value) for key, value in said if polarity(key) and not _SENTENCE.match(key)]):
         return found

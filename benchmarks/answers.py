@@ -25,11 +25,11 @@ import torch
 import yaml
 from common import report, sized
 
-from m2f2bench.backends.llm.generate import Generator, Request
-from m2f2bench.backends.llm.generation_settings import GenerationSettings
-from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE
-from m2f2bench.backends.llm.source import Language, LanguageSource, open_language
-from m2f2bench.backends.llm.splice import embed
+from m2f2bench.detectors.llm.generate import Generator, Request
+from m2f2bench.detectors.llm.generation_settings import GenerationSettings
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
+from m2f2bench.detectors.llm.source import Language, LanguageSource, open_language
+from m2f2bench.detectors.llm.splice import embed
 
 SWEEP = sized((1, 2, 4, 8, 16, 32, 64), (1, 2))
 QUESTIONS, VISUAL, FORGERY = sized((8, 576, 17), (2, 9, 3))
@@ -61,13 +61,13 @@ class Numbers:
 
 def untrained(folder: Path, llm: str, tokens: int) -> Path:
     """The small explainer with random weights and projectors, as training would leave it."""
-    from m2f2bench.backends.m2f2det.detector import build
-    from m2f2bench.backends.m2f2det.explainer_options import explainer_options, without_explainer
-    from m2f2bench.backends.m2f2det.explainer_parts import new_projectors
-    from m2f2bench.backends.m2f2det.options import PaperOptions
-    from m2f2bench.backends.m2f2det.projectors import PREFIX
+    from m2f2bench.core.tensors import write_tensors
+    from m2f2bench.detectors.m2f2det.detector import build
+    from m2f2bench.detectors.m2f2det.explainer_options import explainer_options, without_explainer
+    from m2f2bench.detectors.m2f2det.explainer_parts import new_projectors
+    from m2f2bench.detectors.m2f2det.options import PaperOptions
+    from m2f2bench.detectors.m2f2det.projectors import PREFIX
     from m2f2bench.loading import resolve_card
-    from m2f2bench.training.checkpoint import write_tensors
 
     card = resolve_card("detectors", "m2f2det-small-explainer")
     explainer = explainer_options(card)

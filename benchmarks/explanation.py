@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from common import report, sized
 
-from m2f2bench.memo import cache_folder
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.statistic import estimate
-from m2f2bench.scoring.text.meteor import MEMO
-from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
+from m2f2bench.core.memo import cache_folder
+from m2f2bench.metrics.text.meteor import MEMO
+from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.stats.bootstrap import Resampling
+from m2f2bench.stats.statistic import estimate
 
 CLUSTERS, ANSWERS, RESAMPLES = sized((72, 1070, 1000), (5, 20, 10))
 REAL = sized(bool(os.environ.get("M2F2BENCH_DATA")), False)
@@ -101,8 +101,8 @@ def empty_cache() -> None:
 def whole() -> tuple[float, int]:
     """Seconds from the published files to a result, and how many of its metrics are not there (METEOR needs Java)."""
     empty_cache()
-    from m2f2bench.explaining.evidence import load_answers
-    from m2f2bench.explaining.scorer import score_answers
+    from m2f2bench.core.answers import load_answers
+    from m2f2bench.scoring.score_answers import score_answers
 
     folder = Path(os.environ["M2F2BENCH_DATA"]) / "ddvqa" / "outputs"
     start = time.perf_counter()

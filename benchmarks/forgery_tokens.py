@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 import m2f2bench
-from m2f2bench.backends.m2f2det.projectors import Encoded
-from m2f2bench.leaderboard.render import table_markdown
-from m2f2bench.leaderboard.report import describe_comparison
-from m2f2bench.leaderboard.table import build_table
+from m2f2bench.detectors.m2f2det.projectors import Encoded
+from m2f2bench.leaderboards.render import table_markdown
+from m2f2bench.leaderboards.report import describe_comparison
+from m2f2bench.leaderboards.table import build_table
 from m2f2bench.loading import detector_card
 
 METRICS = ("verdict_accuracy", "consistency", "cider", "bleu", "region_f1")

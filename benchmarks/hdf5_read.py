@@ -23,8 +23,8 @@ import h5py
 import numpy as np
 from common import sized
 
-from m2f2bench.adapters.hdf5 import HDF5Adapter, HDF5Options
-from m2f2bench.records import Frame
+from m2f2bench.core.records import Frame
+from m2f2bench.datasets.ffpp import HDF5Adapter, HDF5Options
 
 SIDE = 224
 FRAME = (SIDE, SIDE, 3)

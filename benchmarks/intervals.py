@@ -38,9 +38,10 @@ def resampling(frames: int) -> dict[str, float]:
     """Seconds and peak memory (MiB) of 1,000 resamples, and of the process before them."""
     import resource
 
-    from m2f2bench.scoring.detection import Cut
-    from m2f2bench.scoring.intervals import Resampling, score_units
-    from m2f2bench.scoring.rows import Units
+    from m2f2bench.core.rows import Units
+    from m2f2bench.metrics.detection.intervals import score_units
+    from m2f2bench.metrics.detection.values import Cut
+    from m2f2bench.stats.bootstrap import Resampling
 
     label, score, video = draw(frames)
     method = np.where(label == 0, "original", "m").astype(object)
@@ -60,7 +61,7 @@ def ratio() -> dict[str, float]:
     """AUC with DeLong's interval over scikit-learn's AUC alone, of the same 1,000,000 independent scores."""
     from sklearn.metrics import roc_auc_score
 
-    from m2f2bench.scoring.intervals import auc_interval
+    from m2f2bench.metrics.detection.intervals import auc_interval
 
     label, score, _ = draw(MILLION)
     clusters = np.arange(len(label))

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 import yaml
 from common import make_frames, report, sized
+from m2f2bench.cards.models.settings import CLIP_MEAN, CLIP_STD
 from torch import nn
 from torch.nn import functional as F
 
-from m2f2bench.backends.m2f2det.clip import VisionSettings
-from m2f2bench.backends.m2f2det.released import ReleasedDetector, ReleasedOptions
-from m2f2bench.settings import CLIP_MEAN, CLIP_STD
-from m2f2bench.training.checkpoint import write_tensors
+from m2f2bench.core.tensors import write_tensors
+from m2f2bench.detectors.m2f2det.clip import VisionSettings
+from m2f2bench.detectors.m2f2det.released.network import ReleasedDetector, ReleasedOptions
 
 BATCH, ROUNDS, FRAMES = sized((8, 2, 32), (2, 1, 2))
 FULL = VisionSettings(
@@ -124,8 +124,8 @@ def _ours(network: ReleasedDetector, bf16: bool) -> ReleasedDetector:
 def _run_row(network: ReleasedDetector) -> dict[str, object]:
     """`run` on JPEG files against the bare forward pass on the same frames, decoded and normalised."""
     import m2f2bench
-    from m2f2bench.engines import local  # noqa: F401 - imported before the clock starts
-    from m2f2bench.scoring.delong import auc_or_none
+    from m2f2bench.runs import predict as local  # noqa: F401 - imported before the clock starts
+    from m2f2bench.stats.delong import auc_or_none
 
     auc_or_none([0, 1], [0.0, 1.0])
     with tempfile.TemporaryDirectory() as folder:

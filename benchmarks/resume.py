@@ -33,7 +33,7 @@ def make_tiny(root: Path, count: int) -> None:
 
 def main() -> None:
     import m2f2bench
-    from m2f2bench import resuming
+    from m2f2bench.runs import resuming
 
     count = 200 if "--quick" in sys.argv else FRAMES
     with tempfile.TemporaryDirectory() as folder:

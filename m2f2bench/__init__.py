@@ -14,70 +14,71 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .adapters.base import Adapter, AdapterOptions
+    from .auditing.audit import audit
     from .auditing.report import Audit
-    from .auditor import audit
-    from .backends.base import Detector, Explainer, Localizer, Trainable
-    from .checker import check
-    from .comparer import compare
-    from .comparison import Comparison
-    from .errors import FrameError, M2F2BenchError
+    from .cards.registry import register_adapter, register_backend
+    from .core.errors import FrameError, M2F2BenchError
+    from .core.records import Answer, Frame, Locator, Prediction, Question, Reply, Score
+    from .datasets.base import Adapter, AdapterOptions
+    from .detectors.base import Detector, Explainer, Localizer, Trainable
+    from .heatmaps.faithfulness import faithfulness
+    from .heatmaps.faithfulness_report import Faithfulness
     from .loading import load_dataset, load_detector
-    from .merger import merge
-    from .perturbation import Faithfulness
-    from .perturber import faithfulness
-    from .plotter import plot
-    from .records import Answer, Frame, Locator, Prediction, Question, Reply, Result, Score
-    from .registry import register_adapter, register_backend
-    from .runner import Results, run
-    from .scorer import score
-    from .scoring.regions import read_regions
-    from .scoring.verdict import read_verdict
-    from .trainer import train
+    from .metrics.regions.regions import read_regions
+    from .metrics.verdicts.verdict import read_verdict
+    from .reporting.figures.plot import plot
+    from .results.result import Result
+    from .runs.check import check
+    from .runs.merge import merge
+    from .runs.run import Results, run
+    from .runs.train import train
+    from .scoring.compare import compare
+    from .scoring.comparison import Comparison
+    from .scoring.score import score
+    from .scoring.validate import validate_result
     from .training.job import FitReport, TrainingJob
-    from .validator import validate_result
 
 _HOMES = {
-    "Adapter": "adapters.base",
-    "Answer": "records",
+    "Adapter": "datasets.base",
+    "Answer": "core.records",
     "Audit": "auditing.report",
-    "Comparison": "comparison",
-    "Detector": "backends.base",
-    "Explainer": "backends.base",
+    "Comparison": "scoring.comparison",
+    "Detector": "detectors.base",
+    "Explainer": "detectors.base",
     "FitReport": "training.job",
-    "Frame": "records",
-    "Faithfulness": "perturbation",
-    "FrameError": "errors",
-    "Localization": "localization",
-    "Localizer": "backends.base",
-    "Locator": "records",
-    "M2F2BenchError": "errors",
-    "AdapterOptions": "adapters.base",
-    "Prediction": "records",
-    "Question": "records",
-    "Reply": "records",
-    "Result": "records",
-    "Results": "runner",
-    "Score": "records",
-    "Trainable": "backends.base",
+    "Frame": "core.records",
+    "Faithfulness": "heatmaps.faithfulness_report",
+    "FrameError": "core.errors",
+    "Localization": "heatmaps.localization_report",
+    "Localizer": "detectors.base",
+    "Locator": "core.records",
+    "M2F2BenchError": "core.errors",
+    "AdapterOptions": "datasets.base",
+    "Prediction": "core.records",
+    "Question": "core.records",
+    "Reply": "core.records",
+    "Result": "core.records",
+    "Results": "runs.run",
+    "Score": "core.records",
+    "Trainable": "detectors.base",
     "TrainingJob": "training.job",
-    "audit": "auditor",
-    "check": "checker",
-    "compare": "comparer",
-    "faithfulness": "perturber",
+    "audit": "auditing.audit",
+    "check": "runs.check",
+    "compare": "scoring.compare",
+    "faithfulness": "heatmaps.faithfulness",
     "load_dataset": "loading",
     "load_detector": "loading",
-    "localize": "localizer",
-    "merge": "merger",
-    "plot": "plotter",
-    "read_regions": "scoring.regions",
-    "read_verdict": "scoring.verdict",
-    "register_adapter": "registry",
-    "register_backend": "registry",
-    "run": "runner",
-    "score": "scorer",
-    "train": "trainer",
-    "validate_result": "validator",
+    "localize": "heatmaps.localize",
+    "merge": "runs.merge",
+    "plot": "reporting.figures.plot",
+    "read_regions": "metrics.regions.regions",
+    "read_verdict": "metrics.verdicts.verdict",
+    "register_adapter": "cards.registry",
+    "register_backend": "cards.registry",
+    "run": "runs.run",
+    "score": "scoring.score",
+    "train": "runs.train",
+    "validate_result": "scoring.validate",
 }
 
 __all__ = [

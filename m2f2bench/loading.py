@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .adapters.base import Adapter
-from .adapters.listing import frames_of, questions_of
-from .backends.base import Detector, PlainDetector, check_options
-from .backends.weight_files import SUFFIXES
-from .cards import (
+from .cards.models import (
     LONGEST_NAME,
     Card,
     DatasetCard,
@@ -25,57 +20,20 @@ from .cards import (
     read_card,
     validate,
 )
-from .errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
-from .guests import guest
-from .records import Frame, Question
-from .registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
-from .texts import told as shown
+from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
+from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
+from .core.guests import guest
+from .core.texts import told as shown
+from .datasets.base import Adapter
+from .datasets.dataset import Dataset
+from .detectors.base import Detector, PlainDetector, check_options
+from .detectors.weights.weight_files import SUFFIXES
 
 if TYPE_CHECKING:
-    from .records import Image
+    pass
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
-
-
-@dataclass
-class Dataset:
-    """A dataset ready to be read: its card and its adapter."""
-
-    card: DatasetCard
-    adapter: Adapter
-
-    @property
-    def name(self) -> str:
-        """The card's name."""
-        return self.card.name
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits that there are: those that the card names, else all of the adapter's."""
-        return tuple(self.card.splits or self.adapter.splits)
-
-    def check_split(self, split: str, use: str = "") -> None:
-        """Raise DataError unless there is such a split; `use` says what it is for (", on which …")."""
-        if split not in self.splits:
-            raise DataError(f"dataset '{self.name}' has no split '{split}'{use}{near(split, self.splits)}")
-
-    def frames(self, split: str = "test") -> list[Frame]:
-        """All frames of a split. Raises DataError for one that there is not."""
-        self.check_split(split)
-        return frames_of(self.adapter, split)
-
-    def read(self, frame: Frame) -> Image:
-        """A frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""
-        return self.adapter.read(frame)
-
-    def questions(self, split: str = "test", kind: str = "blind") -> list[Question]:
-        """The questions of a split, `kind` being `blind` or `released`; empty where there are none.
-
-        Raises DataError for a split that there is not.
-        """
-        self.check_split(split)
-        return questions_of(self.adapter, split, kind)
 
 
 def resolve_card(kind: str, reference: str) -> Card:

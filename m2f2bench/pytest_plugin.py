@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .checker import CheckReport
+    from .runs.check import CheckReport
 
 MARKER = "m2f2bench"
 FIXTURE = "m2f2bench_check"
@@ -56,8 +56,8 @@ def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
     places = (request.path.parent, request.config.rootpath)
 
     def check(detector: Any, baseline: str | Path, **settings: Any) -> list[CheckReport]:
-        from . import checker
-        from .errors import M2F2BenchError
+        from .core.errors import M2F2BenchError
+        from .runs import check as checker
 
         wanted = defaults | settings
         try:
@@ -79,7 +79,7 @@ def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
 
 def _baseline(given: str | Path, places: Sequence[Path]) -> Path:
     """The baseline's path: a relative one lies beside the test's file, or else in pytest's root folder."""
-    from .errors import DataError
+    from .core.errors import DataError
 
     path = Path(given).expanduser()
     found = next((place / path for place in places if (place / path).exists()), None)
@@ -92,8 +92,8 @@ def _baseline(given: str | Path, places: Sequence[Path]) -> Path:
 
 def _named(kind: str, given: Any, places: Sequence[Path]) -> Any:
     """A detector or dataset, with the path in its name, if there is one, as `_baseline` finds it."""
-    from .cards import find_card
-    from .registry import ADAPTERS, BACKENDS
+    from .cards.models import find_card
+    from .cards.registry import ADAPTERS, BACKENDS
 
     known = BACKENDS if kind == "detectors" else ADAPTERS
     if not isinstance(given, str) or find_card(kind, given) is not None or given in known.names():

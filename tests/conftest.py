@@ -27,7 +27,7 @@ hypothesis.settings.load_profile("untimed")
 
 def _find_a_cache() -> None:
     """Keep the tests' faces in a temporary folder where the user's cache cannot be written (a read-only home)."""
-    from m2f2bench.memo import CACHE_VARIABLE, cache_folder
+    from m2f2bench.core.memo import CACHE_VARIABLE, cache_folder
 
     there = next(path for path in (cache_folder(), *cache_folder().absolute().parents) if path.exists())
     if CACHE_VARIABLE not in os.environ and not os.access(there, os.W_OK):
@@ -123,7 +123,7 @@ def real_data() -> Path:
 @pytest.fixture
 def java(monkeypatch: pytest.MonkeyPatch) -> str:
     """The Java program, which comes first on the path too, where pycocoevalcap looks; skips where there is none."""
-    from m2f2bench.scoring.text.java import Unavailable, java
+    from m2f2bench.metrics.text.java import Unavailable, java
 
     try:
         program = java()

@@ -159,7 +159,7 @@ def mutants(kind: Kind, data: bytes, seed: int, batch: int, n: int, files: list[
 
 def outcome(kind: Kind, path: Path) -> tuple[str, str]:
     """What reading one file comes to."""
-    from m2f2bench.errors import M2F2BenchError
+    from m2f2bench.core.errors import M2F2BenchError
 
     try:
         kind.read(path)

@@ -28,22 +28,22 @@ class Kind:
 
 
 def read_picture(path: Path) -> None:
-    from m2f2bench.adapters.images import read_image
+    from m2f2bench.datasets.images import read_image
 
     image = read_image(path, "x")
     assert image.dtype == "uint8" and image.ndim == 3 and image.shape[2] == 3
 
 
 def read_film(path: Path) -> None:
-    from m2f2bench.adapters.video import read_video
+    from m2f2bench.datasets.video import read_video
 
     video = read_video(path, lambda n: range(min(n, 4)))
     assert all(image.shape[2] == 3 for image in video.images)
 
 
 def read_hdf5(path: Path) -> None:
-    from m2f2bench.adapters.hdf5 import HDF5Adapter, HDF5Options
-    from m2f2bench.errors import FrameError
+    from m2f2bench.core.errors import FrameError
+    from m2f2bench.datasets.ffpp import HDF5Adapter, HDF5Options
 
     data = HDF5Adapter(path.parent, HDF5Options(methods=("original",)))
     failed = 0
@@ -58,31 +58,33 @@ def read_hdf5(path: Path) -> None:
 
 
 def read_card(path: Path) -> None:
-    from m2f2bench.cards import read_card as read
+    from m2f2bench.cards.models.models import read_card as read
 
     read("metrics", path)
 
 
 def read_rows(path: Path) -> None:
-    from m2f2bench.scoring.reading import read_rows as read
+    from m2f2bench.results.stored.read_rows import read_rows as read
 
     read(path)
 
 
 def read_answers(path: Path) -> None:
-    from m2f2bench.explaining.reading import read_answer_files
-    from m2f2bench.records import Question
+    from m2f2bench.results.stored.read_answers import read_answer_files
+
+    from m2f2bench.core.records import Question
 
     asked = [Question(f"q{i}", f"f{i}", "Real?", ("It is real.",), "image", i % 2) for i in range(4)]
     read_answer_files([path], asked)
 
 
 def read_result(path: Path) -> None:
-    from m2f2bench.errors import CheckFailed
-    from m2f2bench.leaderboard.render import table_markdown
-    from m2f2bench.leaderboard.table import build_table
-    from m2f2bench.results import read_stored
-    from m2f2bench.validator import validate_result
+    from m2f2bench.results.stored.stored import read_stored
+
+    from m2f2bench.core.errors import CheckFailed
+    from m2f2bench.leaderboards.render import table_markdown
+    from m2f2bench.leaderboards.table import build_table
+    from m2f2bench.scoring.validate import validate_result
 
     problems = validate_result(path)
     table_markdown(build_table([one.result for one in read_stored([path])]))
@@ -93,15 +95,15 @@ def read_result(path: Path) -> None:
 def read_weights(path: Path) -> None:
     import torch
 
-    from m2f2bench.backends.weights import load_weights
+    from m2f2bench.detectors.weights.load import load_weights
 
     load_weights(torch.nn.Sequential(torch.nn.Linear(4, 3)), path)
 
 
 def read_answer(path: Path) -> None:
     """An endpoint's body."""
-    from m2f2bench.backends.endpoint import read_completion
-    from m2f2bench.errors import DetectorError
+    from m2f2bench.core.errors import DetectorError
+    from m2f2bench.detectors.openai.endpoint import read_completion
 
     try:
         read_completion(path.read_bytes().decode(errors="replace"))
@@ -110,7 +112,7 @@ def read_answer(path: Path) -> None:
 
 
 def read_manifest(path: Path) -> None:
-    from m2f2bench.adapters.manifest import read_manifest as read
+    from m2f2bench.datasets.manifest import read_manifest as read
 
     read(path, path.parent, {})
 

@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from m2f2bench.adapters.hdf5 import METHODS, HDF5Adapter, HDF5Options
-from m2f2bench.errors import DataError
-from m2f2bench.records import Frame
+from m2f2bench.core.errors import DataError
+from m2f2bench.core.records import Frame
+from m2f2bench.datasets.ffpp import METHODS, HDF5Adapter, HDF5Options
 
 SIDE, FRAMES = 16, 5
 

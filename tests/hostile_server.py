@@ -37,22 +37,28 @@ LOADED = [
     "jinja2",
     "typer",
     "scipy.stats",
-    "m2f2bench.runner",
+    "m2f2bench.runs.run",
     "m2f2bench.cli.main",
-    "m2f2bench.predictor",
-    "m2f2bench.checker",
-    "m2f2bench.backends.openai",
-    "m2f2bench.backends.constant",
-    "m2f2bench.adapters.folder",
-    "m2f2bench.adapters.hdf5",
-    "m2f2bench.adapters.video",
-    "m2f2bench.scorer",
-    "m2f2bench.comparer",
-    "m2f2bench.validator",
-    "m2f2bench.scoring.detection",
-    "m2f2bench.leaderboard.publish",
+    "m2f2bench.inference.predict",
+    "m2f2bench.runs.check",
+    "m2f2bench.detectors.openai.detector",
+    "m2f2bench.detectors.constant",
+    "m2f2bench.datasets.folder",
+    "m2f2bench.datasets.ffpp",
+    "m2f2bench.datasets.video",
+    "m2f2bench.scoring.score",
+    "m2f2bench.scoring.compare",
+    "m2f2bench.scoring.validate",
+    "m2f2bench.metrics.detection.values",
+    "m2f2bench.leaderboards.publish",
 ]
-HEAVY = ["torch", "safetensors.torch", "timm", "m2f2bench.backends.timm", "m2f2bench.backends.m2f2det.importing"]
+HEAVY = [
+    "torch",
+    "safetensors.torch",
+    "timm",
+    "m2f2bench.detectors.timm",
+    "m2f2bench.detectors.m2f2det.released.importing",
+]
 """A fork of a process that has loaded these takes longer."""
 ROOM = 4 << 30
 """Bytes of address space that a case has; MEMORY is what it may use."""
@@ -98,7 +104,7 @@ def call_python(function: Callable[[], object]) -> None:
     """What a script of the user's would do, with its errors told as the command line tells them."""
     import logging
 
-    from m2f2bench.errors import M2F2BenchError
+    from m2f2bench.core.errors import M2F2BenchError
 
     logging.basicConfig(format="m2f2bench: %(message)s")
     try:
@@ -238,7 +244,7 @@ def carry_out(waiting: list[tuple[Path, Case]]) -> None:
 def main() -> None:
     base = Path(sys.argv[1])
     load()
-    from m2f2bench.memo import CACHE_VARIABLE, cache_folder
+    from m2f2bench.core.memo import CACHE_VARIABLE, cache_folder
 
     (base / "cache").mkdir()
     (base / "cache" / "synthetic").symlink_to(cache_folder() / "synthetic")  # faces that the other tests need as well

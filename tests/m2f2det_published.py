@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from m2f2bench.cards.models.models import DetectorCard, read_card
 from torch import nn
 from torch.nn import functional as F
 
-from m2f2bench.backends.m2f2det.released import ReleasedDetector, ReleasedExplainerDetector, load_released
-from m2f2bench.backends.network import Normalise, resize
-from m2f2bench.cards import DetectorCard, read_card
+from m2f2bench.detectors.m2f2det.released.network import ReleasedDetector, ReleasedExplainerDetector, load_released
+from m2f2bench.detectors.network import Normalise, resize
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "data/m2f2det_released.json").read_text(encoding="utf-8"))
 PARITY: dict[str, Any] = FACTS["parity"]

@@ -1,6 +1,6 @@
 """Small mistakes put into a module one at a time: which of them do its tests notice?
 
-    python tests/mutate.py m2f2bench/store.py tests/test_store.py tests/test_run.py [--sample 30] [--seed 0]
+    python tests/mutate.py m2f2bench/results/store.py tests/test_store.py tests/test_run.py [--sample 30] [--seed 0]
 
 Works on a copy of the checkout. A mistake is another comparison or operator, and for or, a constant off by one, or a
 negated condition. Prints those that no test noticed, and the share of those that were. The tests

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from m2f2bench.records import Result, Score
+from m2f2bench.core.records import Score
+from m2f2bench.results.result import Result
 
 METHODS = ("Deepfakes", "FaceSwap", "a-manipulation-with-quite-a-long-name-of-its-own")
 

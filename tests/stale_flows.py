@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import m2f2bench
-from m2f2bench import checker
-from m2f2bench.engines import local
-from m2f2bench.errors import M2F2BenchError
+from m2f2bench.core.errors import M2F2BenchError
+from m2f2bench.runs import check as checker
+from m2f2bench.runs import predict as local
 
 FLOWS = ("run", "video", "score", "check", "killed")
 

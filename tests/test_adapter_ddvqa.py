@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from m2f2bench.adapters.ddvqa import REGIONS, DDVQAAdapter, DDVQAOptions, region
-from m2f2bench.adapters.images import digest_file
-from m2f2bench.errors import DataError, FrameError
+from m2f2bench.core.errors import DataError, FrameError
+from m2f2bench.datasets.ddvqa import REGIONS, DDVQAAdapter, DDVQAOptions, region
+from m2f2bench.datasets.images import digest_file
 
 REAL_DATA = Path(os.environ.get("M2F2BENCH_DATA", "/nowhere")) / "ddvqa"
 needs_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="M2F2BENCH_DATA is not set, or has no ddvqa")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from pydantic import ValidationError
 
-from m2f2bench.adapters.folder import FolderAdapter, FolderOptions
-from m2f2bench.errors import DataError, FrameError
-from m2f2bench.records import Frame
+from m2f2bench.core.errors import DataError, FrameError
+from m2f2bench.core.records import Frame
+from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
 
 
 def image(path: Path) -> Path:

@@ -17,9 +17,9 @@ from hdf5_files import FRAMES, SIDE, TEST, TRAIN, adapter, build, check, clip, k
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2f2bench.adapters import hdf5
-from m2f2bench.adapters.hdf5 import METHODS, HDF5Adapter
-from m2f2bench.records import Frame, Locator
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets import ffpp as hdf5
+from m2f2bench.datasets.ffpp import METHODS, HDF5Adapter
 
 LISTS = Path(os.environ.get("M2F2BENCH_DATA", "/nowhere")) / "ffpp/FFPP_split"
 STORAGE: dict[str, dict[str, object]] = {

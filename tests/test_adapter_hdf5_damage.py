@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hdf5_files import FRAMES, SIDE, TEST, TRAIN, adapter, build, check, clip, fails, lists
 
-from m2f2bench.errors import DataError, FrameError
-from m2f2bench.records import Frame, Locator
+from m2f2bench.core.errors import DataError, FrameError
+from m2f2bench.core.records import Frame, Locator
 
 
 @pytest.fixture

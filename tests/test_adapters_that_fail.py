@@ -11,20 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.adapters.hdf5 import HDF5Adapter
-from m2f2bench.adapters.listing import (
-    altered_regions_of,
-    frames_of,
-    questions_of,
-    sampled_frames_of,
-    stamp_of,
-)
-from m2f2bench.errors import DataError, MachineError, StoreError
-from m2f2bench.files import make_folder, write_text
-from m2f2bench.inputs import NoInput, read_input
-from m2f2bench.records import Frame, Locator
-from m2f2bench.texts import Refused, read_text
+from m2f2bench.core.errors import DataError, MachineError, StoreError
+from m2f2bench.core.files import make_folder, write_text
+from m2f2bench.core.inputs import NoInput, read_input
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.core.texts import Refused, read_text
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.ffpp import HDF5Adapter
+from m2f2bench.datasets.listing import altered_regions_of, frames_of, questions_of, sampled_frames_of, stamp_of
 from m2f2bench.training.reading import FrameReader
 
 FAILING = """

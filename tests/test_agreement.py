@@ -13,11 +13,12 @@ from scipy.stats import bootstrap, mannwhitneyu
 from sklearn import metrics as sk
 from toy_units import make_units, plain_values, score_all
 
-from m2f2bench.scoring import curve as curves
-from m2f2bench.scoring import sample as samples
-from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling, resample, score_units
-from m2f2bench.scoring.sample import plain
+from m2f2bench.metrics.detection import curve as curves
+from m2f2bench.metrics.detection import sample as samples
+from m2f2bench.metrics.detection.intervals import resample, score_units
+from m2f2bench.metrics.detection.sample import plain
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.stats.bootstrap import Resampling
 
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 Draw = tuple[np.ndarray, np.ndarray]

@@ -11,7 +11,7 @@ from PIL import Image
 from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 
 import m2f2bench
-from m2f2bench.records import Result
+from m2f2bench.results.result import Result
 
 PUBLISHED = ("DDVQA_det_c40.jsonl", "DDVQA_exp_c40.jsonl")
 

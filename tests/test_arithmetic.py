@@ -16,23 +16,23 @@ import toy_generation
 import toy_language
 import toy_m2f2det
 import toy_training
+from m2f2bench.cards.models.models import DetectorCard
+from m2f2bench.heatmaps.mapper.mapper import HeatMapper
 from toy_arithmetic import WAYS, is_exact, loose, settings
 from toy_explainer import EXPLAINER
 from toy_llm import tiny_llm
 from toy_vlm import tiny_llava
 
 import m2f2bench
-from m2f2bench.arithmetic import exact_fp32
-from m2f2bench.backends.cam import with_cam
-from m2f2bench.backends.m2f2det.explainer import M2F2Explainer
-from m2f2bench.backends.m2f2det.explainer_options import ExplainerOptions
-from m2f2bench.backends.m2f2det.explainer_parts import new_projectors
-from m2f2bench.backends.m2f2det.projectors import PREFIX
-from m2f2bench.backends.vlm import VisionLanguageModel
-from m2f2bench.cards import DetectorCard
-from m2f2bench.heatmaps import HeatMapper
+from m2f2bench.core.arithmetic import exact_fp32
+from m2f2bench.core.tensors import write_tensors
+from m2f2bench.detectors.cam import with_cam
+from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
+from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
+from m2f2bench.detectors.m2f2det.explainer_parts import new_projectors
+from m2f2bench.detectors.m2f2det.projectors import PREFIX
+from m2f2bench.detectors.vlm.detector import VisionLanguageModel
 from m2f2bench.loading import load_detector
-from m2f2bench.training.checkpoint import write_tensors
 
 FACES = [np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8) for seed in range(3)]
 
@@ -64,9 +64,8 @@ def test_a14_the_last_of_several_threads_puts_it_back() -> None:
 
 
 def test_a14_without_torch_nothing_is_loaded() -> None:
-    code = (
-        "import sys; from m2f2bench.arithmetic import exact_fp32\nwith exact_fp32(): assert 'torch' not in sys.modules"
-    )
+    code = "import sys; from m2f2bench.core.arithmetic import exact_fp32\n"
+    code += "with exact_fp32(): assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
@@ -150,8 +149,9 @@ def test_a14_networks_judge_map_and_learn_in_fp32(seen: list[dict[str, Any]], tm
 
 
 def test_a14_a_probe_learns_in_fp32(seen: list[dict[str, Any]], tmp_path: Path) -> None:
-    from m2f2bench.backends import timm
-    from m2f2bench.settings import InputSettings
+    from m2f2bench.cards.models.settings import InputSettings
+
+    from m2f2bench.detectors import timm
 
     job = toy_training.toy_job(tmp_path, size=32)
     probe = timm._probe(timm.TimmOptions(model="test_resnet", mode="probe")).eval()
@@ -206,7 +206,7 @@ def test_a14_detectors_of_somebodys_own_judge_in_fp32(
 
 
 def test_a14_maps_and_answers_of_somebodys_own(seen: list[dict[str, Any]]) -> None:
-    from m2f2bench.engines.answers import Asker
+    from m2f2bench.runs.ask import Asker
 
     HeatMapper(load_detector(Toy(), "cpu"))
     assert_exact(seen)

@@ -19,17 +19,18 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import DetectorCard
+from m2f2bench.results.stored.store import ANSWERS, KEY, AnswerStore, read_answers, read_key, write_parquet
 from toy_asking import Crashes, Together, Unscored
 from toy_questions import FACES, TOY, Faces, Looker, Torn, run_toy
 
 import m2f2bench
-from m2f2bench.backends.base import PlainDetector
-from m2f2bench.cards import DetectorCard
-from m2f2bench.engines.answers import AHEAD, Asker, answer
-from m2f2bench.errors import DetectorError
-from m2f2bench.leaderboard.report import describe_result
-from m2f2bench.records import Answer, Frame, Question, Reply, Result
-from m2f2bench.store import ANSWERS, KEY, AnswerStore, read_answers, read_key, write_parquet
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.core.records import Answer, Frame, Question, Reply
+from m2f2bench.detectors.base import PlainDetector
+from m2f2bench.leaderboards.report import describe_result
+from m2f2bench.results.result import Result
+from m2f2bench.runs.ask import AHEAD, Asker, answer
 
 ASKING = Path(__file__).parent / "toy_asking.py"
 
@@ -232,7 +233,7 @@ def test_a_run_says_what_was_cut_off_and_what_it_took(cli, rules: Path, tmp_path
 
 
 def test_the_commonest_five_remarks_and_the_rest() -> None:
-    from m2f2bench.leaderboard.explained import remarks
+    from m2f2bench.leaderboards.explained import remarks
 
     told = {f"remark {i}\nof it": {"answers": 9 - i} for i in range(5)}
     line = remarks({"answers_remarked": 40, "remarks": told})
@@ -328,6 +329,7 @@ def test_older_files_are_read(tmp_path: Path) -> None:
 
 
 def test_importing_it_needs_no_torch() -> None:
-    code = "import sys, m2f2bench.answerer, m2f2bench.exporter, m2f2bench.interviewer; print('torch' in sys.modules)"
+    code = "import sys, m2f2bench.runs.explainers, m2f2bench.runs.export\n"
+    code += "import m2f2bench.inference.questions; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "False"

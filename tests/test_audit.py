@@ -14,9 +14,9 @@ import pytest
 from audit_folder import METHODS, build, picture, save
 from PIL import Image
 
+from m2f2bench.auditing.audit import audit
 from m2f2bench.auditing.report import Audit
-from m2f2bench.auditor import audit
-from m2f2bench.errors import DataError, M2F2BenchError
+from m2f2bench.core.errors import DataError, M2F2BenchError
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +203,7 @@ def test_a_memo_that_somebody_edited_is_read_over(tmp_path: Path) -> None:
 
 
 def test_frames_in_containers_have_pixel_cues_only(tmp_path: Path) -> None:
-    from m2f2bench.adapters.hdf5 import HDF5Adapter, HDF5Options
+    from m2f2bench.datasets.ffpp import HDF5Adapter, HDF5Options
 
     root = tmp_path / "ffpp"
     (root / "FFPP_split").mkdir(parents=True)
@@ -231,8 +231,8 @@ def look_at(adapter: Any) -> Audit:
 
 
 def test_synthetic_has_no_leak(tmp_path: Path) -> None:
-    from m2f2bench.adapters.synthetic.adapter import SyntheticAdapter
-    from m2f2bench.adapters.synthetic.plan import SyntheticOptions
+    from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
+    from m2f2bench.datasets.synthetic.plan import SyntheticOptions
 
     sizes: dict[str, int] = {"train": 4, "val": 2, "test": 4, "size": 64, "videos_per_identity": 1}
     options = SyntheticOptions(**sizes, methods=("swap", "relight"), cache=str(tmp_path / "s"), workers=1)

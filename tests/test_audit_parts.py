@@ -23,8 +23,8 @@ from m2f2bench.auditing.heldout import Sample, balanced_ranks, beyond_chance, he
 from m2f2bench.auditing.pairs import APART, SAME_VIDEO, SHARED, UNKNOWN, Counter, Kind, Table, equal_pairs, near_pairs
 from m2f2bench.auditing.pixels import PixelFacts, laplacian, look, phash, residual
 from m2f2bench.auditing.report import first_few, plural
-from m2f2bench.records import Frame, Locator
-from m2f2bench.scoring.intervals import auc_interval
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.metrics.detection.intervals import auc_interval
 
 
 def frame(name: str, video: str, label: int, split: str, people: tuple[str, ...], path: str = "") -> Frame:

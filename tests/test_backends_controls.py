@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.models import DetectorCard, read_card
 
-from m2f2bench.backends.constant import ConstantDetector
-from m2f2bench.backends.random import RandomDetector
-from m2f2bench.cards import DetectorCard, read_card
-from m2f2bench.errors import CardError
+from m2f2bench.core.errors import CardError
+from m2f2bench.detectors.constant import ConstantDetector
+from m2f2bench.detectors.random import RandomDetector
 
 CARDS = Path(__file__).parent.parent / "detectors"
 IMAGE = np.zeros((8, 8, 3), np.uint8)
@@ -62,7 +62,7 @@ def test_random_does_not_depend_on_batch_order_or_process() -> None:
     alone = np.concatenate([detector.predict([IMAGE], [name]) for name in reversed(ids)])[::-1]
     assert np.array_equal(whole, alone)
     code = (
-        "from m2f2bench.backends.random import uniform;"
+        "from m2f2bench.detectors.random import uniform;"
         "print(repr([uniform(0, f'Deepfakes/{i:03d}_é/0') for i in range(50)]))"
     )
     root = Path(__file__).parent.parent

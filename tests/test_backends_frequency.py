@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.models import DetectorCard, read_card
+from m2f2bench.cards.models.settings import TrainingSettings
 from sklearn.metrics import roc_auc_score
 from toy_training import auc, frames, read
 
-from m2f2bench.backends import spectrum
-from m2f2bench.backends.frequency import FrequencyDetector
-from m2f2bench.cards import DetectorCard, read_card
-from m2f2bench.errors import DataError, DetectorError
-from m2f2bench.settings import TrainingSettings
+from m2f2bench.core.errors import DataError, DetectorError
+from m2f2bench.core.seeds import generator
+from m2f2bench.detectors import spectrum
+from m2f2bench.detectors.frequency import FrequencyDetector
 from m2f2bench.training.job import TrainingJob
-from m2f2bench.training.sampling import generator
 
 CARD = read_card("detectors", Path(__file__).parent.parent / "detectors" / "frequency.yaml")
 

@@ -20,8 +20,8 @@ from toy_endpoint import KEY, Endpoint, Script, asked, chat, client, in_turn, sl
 from toy_questions import FACES
 
 import m2f2bench
-from m2f2bench.backends.endpoint import Pace
-from m2f2bench.errors import DetectorError
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.openai.endpoint import Pace
 
 FACE = np.random.default_rng(3).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 OK = (200, chat(), {})

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import timm
 import torch
+from m2f2bench.cards.models.models import DetectorCard, read_card
+from m2f2bench.cards.models.settings import InputSettings
 from PIL import Image
 from toy_training import fit, frames, read, toy_job
 
-from m2f2bench.backends import offline
-from m2f2bench.backends.network import Normalise, resize, seen
-from m2f2bench.backends.timm import TimmDetector
-from m2f2bench.backends.weights import read_weights
-from m2f2bench.cards import DetectorCard, read_card
-from m2f2bench.errors import CardError, DetectorError
-from m2f2bench.settings import InputSettings
+from m2f2bench.core.errors import CardError, DetectorError
+from m2f2bench.core.seeds import generator
+from m2f2bench.detectors.network import Normalise, resize, seen
+from m2f2bench.detectors.timm import TimmDetector
+from m2f2bench.detectors.weights import offline
+from m2f2bench.detectors.weights.load import read_weights
 from m2f2bench.training.device import pick_device
-from m2f2bench.training.sampling import generator
 
 CARDS = Path(__file__).parent.parent / "detectors"
 LITE0 = "tf_efficientnet_lite0"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from m2f2bench.cards.models.models import DetectorCard
 from PIL import Image
 from safetensors.torch import load as loaded_bytes
 from safetensors.torch import save_file
@@ -20,9 +21,8 @@ from toy_questions import FACES
 from toy_vlm import tiny_idefics, tiny_llava
 
 import m2f2bench
-from m2f2bench.backends.vlm import VisionLanguageModel
-from m2f2bench.cards import DetectorCard
-from m2f2bench.errors import CardError, DetectorError
+from m2f2bench.core.errors import CardError, DetectorError
+from m2f2bench.detectors.vlm.detector import VisionLanguageModel
 from m2f2bench.loading import load_detector
 
 MAKERS = {"llava": tiny_llava, "idefics": tiny_idefics}

@@ -14,11 +14,11 @@ import toy_m2f2det
 from toy_explainer import EXPLAINER
 from toy_llm import tiny_llm
 
-from m2f2bench.backends.m2f2det.explainer_options import ExplainerOptions
-from m2f2bench.backends.m2f2det.explainer_parts import new_projectors
-from m2f2bench.backends.m2f2det.projectors import PREFIX
-from m2f2bench.memo import cache_folder
-from m2f2bench.training.checkpoint import write_tensors
+from m2f2bench.core.memo import cache_folder
+from m2f2bench.core.tensors import write_tensors
+from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
+from m2f2bench.detectors.m2f2det.explainer_parts import new_projectors
+from m2f2bench.detectors.m2f2det.projectors import PREFIX
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 TOLD = {"all", "common", "ablation", "forgery_tokens"}

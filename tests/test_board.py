@@ -12,19 +12,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from m2f2bench.cards.models.models import LeaderboardCard
+from m2f2bench.results.stored.signature import short
+from m2f2bench.results.stored.stored import read_stored
 
 import m2f2bench
-from m2f2bench.cards import LeaderboardCard
-from m2f2bench.leaderboard.best import mark_best, read_evidence
-from m2f2bench.leaderboard.board import POINTS, Board, build_board
-from m2f2bench.leaderboard.latex import escaped
-from m2f2bench.leaderboard.publish import gather
-from m2f2bench.leaderboard.render import FORMATS, render
-from m2f2bench.leaderboard.table import build_table
-from m2f2bench.published import load_published
-from m2f2bench.records import Result, Score
-from m2f2bench.results import read_stored
-from m2f2bench.signature import short
+from m2f2bench.core.records import Score
+from m2f2bench.leaderboards.best import mark_best, read_evidence
+from m2f2bench.leaderboards.board import POINTS, Board, build_board
+from m2f2bench.leaderboards.latex import escaped
+from m2f2bench.leaderboards.publish import gather
+from m2f2bench.leaderboards.published import load_published
+from m2f2bench.leaderboards.render import FORMATS, render
+from m2f2bench.leaderboards.table import build_table
+from m2f2bench.results.result import Result
 
 LONG = "a-detector-whose-name-goes-on-and-on-" + "and-on-" * 12
 NASTY = r"<script>alert(1)</script> & 100% _under_ $x$ #1 \cmd {b} ~^ `tick` |pipe| 検出器 [x]"

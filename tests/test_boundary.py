@@ -15,13 +15,11 @@ from toy_pairs import FEW, judged, rows, videos
 from toy_units import make_units
 
 import m2f2bench
-from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling, sample_of, score_units
-from m2f2bench.scoring.paired import (
-    AGREE,
-    Paired,
-)
-from m2f2bench.scoring.tails import differences
+from m2f2bench.metrics.detection.intervals import sample_of, score_units
+from m2f2bench.metrics.detection.paired import AGREE, Paired
+from m2f2bench.metrics.detection.tails import differences
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.stats.bootstrap import Resampling
 
 
 @pytest.mark.parametrize(("reals", "there"), [(99, False), (100, True)])

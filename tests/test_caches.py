@@ -12,16 +12,16 @@ import pytest
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.adapters.images import FileAdapter
-from m2f2bench.adapters.synthetic import cache as synthetic
-from m2f2bench.adapters.synthetic.plan import SyntheticOptions
 from m2f2bench.auditing.facts import memo_path
-from m2f2bench.caches import CACHES
-from m2f2bench.fingerprint import frame_digests
-from m2f2bench.identity import file_digest
+from m2f2bench.core.caches import CACHES
+from m2f2bench.core.identity import file_digest
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.digests import frame_digests
+from m2f2bench.datasets.images import FileAdapter
+from m2f2bench.datasets.synthetic import cache as synthetic
+from m2f2bench.datasets.synthetic.plan import SyntheticOptions
 from m2f2bench.loading import load_dataset
-from m2f2bench.records import Frame, Locator
 
 PACKAGE = Path(m2f2bench.__file__).parent
 
@@ -79,7 +79,7 @@ def test_a1_digests_of_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patched:
         patched.setattr(FileAdapter, "digest", lambda *_: "read again")
         assert frame_digests(dataset, frames) == first  # nothing has changed: nothing is read
-        patched.setattr("m2f2bench.fingerprint.installed_versions", lambda names: {"pillow": "0"})
+        patched.setattr("m2f2bench.datasets.digests.installed_versions", lambda names: {"pillow": "0"})
         assert set(frame_digests(dataset, frames).values()) == {"read again"}
     path = Path(frames[0].locator.path)
     overwrite(path, path.read_bytes()[:-20] + bytes(20))
@@ -159,7 +159,7 @@ def test_a1_digests_of_files(tmp_path: Path) -> None:
 
 
 def test_a1_digests_of_an_llm(tmp_path: Path) -> None:
-    from m2f2bench.backends.llm.source import LanguageSource, language_fingerprint
+    from m2f2bench.detectors.llm.source import LanguageSource, language_fingerprint
 
     for name in ("model.safetensors", "tokenizer.json", "chat_template.jinja"):
         (tmp_path / name).write_bytes(b"first")
@@ -184,7 +184,7 @@ def test_a1_synthetic_faces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a1_answers_of_an_endpoint() -> None:
-    from m2f2bench.backends.openai import _digest
+    from m2f2bench.detectors.openai.detector import _digest
 
     request = {"model": "m", "messages": ["text", "data:image/png;base64,AA"], "temperature": 0.0}
     changes = [{"model": "n"}, {"messages": ["other", "data:image/png;base64,AA"]}, {"temperature": 0.5}]
@@ -195,8 +195,8 @@ def test_a1_answers_of_an_endpoint() -> None:
 
 
 def test_a1_matches_of_meteor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from m2f2bench.scoring.text import meteor
-    from m2f2bench.scoring.text.items import make_items
+    from m2f2bench.metrics.text import meteor
+    from m2f2bench.metrics.text.items import make_items
 
     told: list[int] = []
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from m2f2bench.cards.models.models import DetectorCard
+from m2f2bench.cards.models.settings import InputSettings
+from m2f2bench.heatmaps.mapper.mapper import HeatMapper, mapping_detector
 from PIL import Image
 from torch import nn
 
-from m2f2bench.backends.cam import METHODS, CamDetector, find_layer, with_cam
-from m2f2bench.backends.network import NetworkDetector
-from m2f2bench.backends.random import RandomDetector
-from m2f2bench.cards import DetectorCard
-from m2f2bench.errors import DetectorError
-from m2f2bench.heatmaps import HeatMapper, mapping_detector
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.cam import METHODS, CamDetector, find_layer, with_cam
+from m2f2bench.detectors.network import NetworkDetector
+from m2f2bench.detectors.random import RandomDetector
 from m2f2bench.loading import load_detector
-from m2f2bench.settings import InputSettings
 
 pytest.importorskip("pytorch_grad_cam", reason="the extra [cam] is not installed")
 GRADIENT = [name for name in METHODS if name not in ("eigencam", "scorecam")]
@@ -248,7 +248,7 @@ def trained(tmp_path_factory) -> Path:
     """A folder as training leaves it: a narrow ResNet with random weights."""
     import timm
 
-    from m2f2bench.training.checkpoint import write_tensors
+    from m2f2bench.core.tensors import write_tensors
 
     folder = tmp_path_factory.mktemp("trained")
     torch.manual_seed(2)

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from m2f2bench.cards.models.models import KINDS, card_folders, find_card, iter_cards, read_card
 
-from m2f2bench.cards import KINDS, card_folders, find_card, iter_cards, read_card
-from m2f2bench.errors import CardError
+from m2f2bench.core.errors import CardError
 
 NAMES = {
     "datasets": {"synthetic", "ddvqa-c40", "ddvqa-c23", "ffpp-c23", "ffpp-c40"},

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.results.stored.signature import detector_fields
+from m2f2bench.results.stored.store import PREDICTIONS
+from m2f2bench.results.stored.stored import stored_at
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.checker import _compare
-from m2f2bench.evidence import Origin, gather
-from m2f2bench.files import write_json
-from m2f2bench.results import stored_at
-from m2f2bench.scorer import score_evidence
-from m2f2bench.scoring.rows import Rows
-from m2f2bench.signature import detector_fields
-from m2f2bench.store import PREDICTIONS
+from m2f2bench.core.files import write_json
+from m2f2bench.core.rows import Rows
+from m2f2bench.metrics.detection.values import Origin, gather
+from m2f2bench.runs.check import _compare
+from m2f2bench.scoring.score import score_evidence
 
 BRIGHT = """
 import numpy as np

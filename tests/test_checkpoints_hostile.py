@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 import timm
 import torch
+from m2f2bench.cards.models.models import DetectorCard
 from safetensors.torch import save_file
 
-from m2f2bench.backends.checkpoints import open_weights
-from m2f2bench.backends.llm.source import LanguageSource, open_language
-from m2f2bench.backends.pickled import LARGEST_PICKLE, open_pickled
-from m2f2bench.backends.timm import TimmDetector, TimmSource, pretrained_classifier
-from m2f2bench.backends.weight_files import LARGEST_HEADER, is_pointer
-from m2f2bench.backends.weights import load_weights
-from m2f2bench.cards import DetectorCard
-from m2f2bench.errors import DetectorError, M2F2BenchError
+from m2f2bench.core.errors import DetectorError, M2F2BenchError
+from m2f2bench.detectors.llm.source import LanguageSource, open_language
+from m2f2bench.detectors.timm import TimmDetector, TimmSource, pretrained_classifier
+from m2f2bench.detectors.weights.checkpoints import open_weights
+from m2f2bench.detectors.weights.load import load_weights
+from m2f2bench.detectors.weights.pickled import LARGEST_PICKLE, open_pickled
+from m2f2bench.detectors.weights.weight_files import LARGEST_HEADER, is_pointer
 
 Tensors = dict[str, torch.Tensor]
 MODEL = "test_resnet"

@@ -31,7 +31,8 @@ def test_light_commands_do_not_import_torch(words: list[str]) -> None:
 
 def test_scoring_and_leaderboard_do_not_import_torch() -> None:
     code = (
-        "import sys\nimport m2f2bench.scorer, m2f2bench.scoring.detection, m2f2bench.leaderboard.publish\n"
+        "import sys\nimport m2f2bench.scoring.score, m2f2bench.metrics.detection.values\n"
+        "import m2f2bench.leaderboards.publish\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -175,8 +176,9 @@ def test_d7_unknown_names_suggest_no_backends_and_adapters(cli, one_line, tmp_pa
 
 @pytest.mark.parametrize("device", ["mps", "meta", "cuda:99", "gpu", "cpu:x"])
 def test_d7_a_device_that_is_not_there(cli, device: str) -> None:
-    from m2f2bench.errors import DetectorError
-    from m2f2bench.settings import DEVICES
+    from m2f2bench.cards.models.settings import DEVICES
+
+    from m2f2bench.core.errors import DetectorError
     from m2f2bench.training.device import pick_device
 
     with pytest.raises(DetectorError, match=f"device '{device}' is (unknown|not there)") as found:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2
 
 import m2f2bench
-from m2f2bench.errors import ScoreError
-from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.paired import Difference, Judged, Paired, holm
-from m2f2bench.scoring.rows import Units
-from m2f2bench.scoring.tails import differences
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.core.rows import Units
+from m2f2bench.metrics.detection.paired import Difference, Judged, Paired, holm
+from m2f2bench.metrics.detection.tails import differences
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.stats.bootstrap import Resampling
 
 
 def make_units(label: np.ndarray, score: np.ndarray, cluster: np.ndarray | None = None) -> Units:

@@ -15,10 +15,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2f2bench.controls import CONTROLS, control_answers, example, frequent, medoid, released_manner, training_pool
-from m2f2bench.errors import ScoreError
-from m2f2bench.loading import Dataset, load_dataset
-from m2f2bench.records import FAKE, REAL, Question
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.core.records import FAKE, REAL, Question
+from m2f2bench.datasets.dataset import Dataset
+from m2f2bench.loading import load_dataset
+from m2f2bench.scoring.controls import (
+    CONTROLS,
+    control_answers,
+    example,
+    frequent,
+    medoid,
+    released_manner,
+    training_pool,
+)
 
 REGIONS = ("image", "skin", "nose", "eyes+mouth", "face")
 WORDS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6).map(" ".join)
@@ -330,8 +339,8 @@ def test_trap_15(crops: Dataset, real_data: Path) -> None:
 
 def test_accusing_all_regions_is_what_region_grounding_has_to_beat() -> None:
     """Perfect recall whatever the picture; its precision is how many regions are altered, and no more."""
-    from m2f2bench.scoring.regions import read_regions, region_statistics
-    from m2f2bench.scoring.verdict import read_verdict
+    from m2f2bench.metrics.regions.regions import read_regions, region_statistics
+    from m2f2bench.metrics.verdicts.verdict import read_verdict
 
     asked = [Question(f"q{i}", f"f{i}", "?", ("x",), region, 0, kind) for i, (region, kind) in enumerate(
         [("image", "blind"), ("nose+mouth", "released"), ("eyes", "blind"), ("skin", "blind"), ("image", "judge")]

@@ -29,10 +29,11 @@ import numpy as np
 import pytest
 from toy_units import make_units
 
-from m2f2bench.scoring.delong import auc_variance, placements, wald
-from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling, auc_interval, score_units
-from m2f2bench.scoring.rows import Units
+from m2f2bench.core.rows import Units
+from m2f2bench.metrics.detection.intervals import auc_interval, score_units
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.stats.bootstrap import Resampling
+from m2f2bench.stats.delong import auc_variance, placements, wald
 
 SEED, CASES, RESAMPLES, CLUSTERS = 20261122, 1000, 300, 160
 NORMAL = NormalDist()

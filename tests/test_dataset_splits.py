@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from m2f2bench.cards.models.models import ExplanationCard, iter_cards
 
 import m2f2bench
-from m2f2bench.cards import ExplanationCard, iter_cards
-from m2f2bench.errors import CardError, DataError
-from m2f2bench.explaining.evidence import ask
+from m2f2bench.core.answers import ask
+from m2f2bench.core.errors import CardError, DataError
 from m2f2bench.loading import load_dataset
 
 ADAPTER = """
 import numpy as np
 import m2f2bench
-from m2f2bench.adapters.base import judge_questions
+from m2f2bench.datasets.base import judge_questions
 
 class OnlyTest(m2f2bench.Adapter):
     splits = ("test",)

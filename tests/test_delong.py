@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2f2bench.scoring.delong import auc_covariance, auc_or_none, auc_variance, logit_wald, placements, wald
+from m2f2bench.stats.delong import auc_covariance, auc_or_none, auc_variance, logit_wald, placements, wald
 
 SCORES = st.lists(st.integers(0, 6).map(float), min_size=2, max_size=25)
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_units import make_units, plain_values, score_all
 
-from m2f2bench.scoring.delong import auc_or_none
-from m2f2bench.scoring.detection import Cut, all_metrics
+from m2f2bench.metrics.detection.values import Cut, all_metrics
+from m2f2bench.stats.delong import auc_or_none
 
 Pairs = list[tuple[int, float]]
 SCORES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8).map(lambda v: v / 8)), min_size=2, max_size=40).filter(

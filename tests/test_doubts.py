@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.results.stored.stored import TURNED
 from PIL import Image
 from test_plugins_hostile import GOOD, plugin
 
 import m2f2bench
-from m2f2bench.crops import scene_note
-from m2f2bench.records import Result, Score
-from m2f2bench.results import TURNED
-from m2f2bench.scorer import polarity
+from m2f2bench.core.records import Score
+from m2f2bench.inference.crops import scene_note
+from m2f2bench.results.result import Result
+from m2f2bench.scoring.score import polarity
 
 FLIP = """m = np.mean([i.mean() for i in images])
         return [float(1 / (1 + np.exp(-(i.mean() - m) / 20))) for i in images]"""
@@ -124,7 +125,7 @@ def test_d1_predict_says_that_no_face_was_looked_for(cli, tmp_path: Path) -> Non
 
 
 def test_d1_a_map_that_is_scaled_to_its_own_maximum_says_so(tmp_path: Path) -> None:
-    from m2f2bench.plotting.overlay import Panel, draw_overlays
+    from m2f2bench.reporting.figures.overlay import Panel, draw_overlays
 
     image = np.zeros((64, 64, 3), np.uint8)
     for top, said in ((1.0, True), (0.6, False)):

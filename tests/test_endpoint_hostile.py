@@ -20,15 +20,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import DetectorCard
+from m2f2bench.results.stored.store import read_answers, read_parquet
 from toy_endpoint import KEY, Endpoint, Raw, answer, chat, client, in_turn
 from toy_questions import FACES
 
 import m2f2bench
-from m2f2bench.backends.endpoint import DEPTH, read_completion, read_error
-from m2f2bench.backends.exchange import TooLarge, Unreadable, unpack
-from m2f2bench.cards import DetectorCard
-from m2f2bench.errors import DetectorError
-from m2f2bench.store import read_answers, read_parquet
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.openai.endpoint import DEPTH, read_completion, read_error
+from m2f2bench.detectors.openai.exchange import TooLarge, Unreadable, unpack
 
 FACE = np.random.default_rng(3).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 GOOD = json.dumps(chat()).encode()

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from m2f2bench.backends.endpoint import Pace, PictureSettings, backoff, data_url, read_completion, retry_after, two_way
+from m2f2bench.detectors.openai.endpoint import (
+    Pace,
+    PictureSettings,
+    backoff,
+    data_url,
+    read_completion,
+    retry_after,
+    two_way,
+)
 
 FACE = np.random.default_rng(3).integers(0, 256, (24, 40, 3)).astype(np.uint8)
 

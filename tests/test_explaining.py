@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from m2f2bench.results.stored.store import ANSWERS, read_answers
 from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 
-from m2f2bench.explaining.evidence import ask, load_answers, question_clusters
-from m2f2bench.scoring.reader_errors import HELD_OUT
-from m2f2bench.store import ANSWERS, read_answers
+from m2f2bench.core.answers import ask, load_answers, question_clusters
+from m2f2bench.metrics.reader_errors import HELD_OUT
 
 
 def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def _whole(asked: Any, rules: Path) -> Path:
 
 def test_image_level_questions_alone_have_the_same_interval(rules: Path) -> None:
     """Questions of one image copied ten times over tell no more: the interval stays as wide."""
-    from m2f2bench.scoring.intervals import Resampling
-    from m2f2bench.scoring.statistic import estimate, mean_of
+    from m2f2bench.stats.bootstrap import Resampling
+    from m2f2bench.stats.statistic import estimate, mean_of
 
     rng = np.random.default_rng(3)
     values, cluster = rng.random(40), np.arange(40)

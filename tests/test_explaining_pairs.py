@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from m2f2bench.results.stored.stored import read_stored
 from toy_questions import FACES, RULES, answer_lines, run_toy
 
-from m2f2bench.errors import ScoreError
-from m2f2bench.explaining.comparing import Drawn, DrawnPair, compare_drawn, load_drawn
-from m2f2bench.explaining.evidence import ask, load_answers
-from m2f2bench.explaining.scorer import COUNTED, PARTS, score_answers
-from m2f2bench.leaderboard.board import build_board
-from m2f2bench.records import Result
-from m2f2bench.results import read_stored
-from m2f2bench.scoring.paired import AGREE, Difference
+from m2f2bench.core.answers import ask, load_answers
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.leaderboards.board import build_board
+from m2f2bench.metrics.detection.paired import AGREE, Difference
+from m2f2bench.results.result import Result
+from m2f2bench.scoring.compare_answers import Drawn, DrawnPair, compare_drawn, load_drawn
+from m2f2bench.scoring.score_answers import COUNTED, PARTS, score_answers
 
 
 def scored(folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake.") -> Drawn:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from toy_report import LONG, SCRIPT, toy_answers, toy_heat, toy_images, toy_page, toy_result
 
-from m2f2bench.errors import ScoreError
-from m2f2bench.records import Score
-from m2f2bench.reports.explanation import earned, explanation_page, reaches
-from m2f2bench.reports.pictures import data_uri, fitted, overlay
-from m2f2bench.reports.selection import main_metric, selected, verdict_word
-from m2f2bench.reports.words import KEPT_CHARACTERS, SHOWN_CHARACTERS, clean, details, passage
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.core.records import Score
+from m2f2bench.reporting.pages.explanation import earned, explanation_page, reaches
+from m2f2bench.reporting.pages.pictures import data_uri, fitted, overlay
+from m2f2bench.reporting.pages.selection import main_metric, selected, verdict_word
+from m2f2bench.reporting.pages.words import KEPT_CHARACTERS, SHOWN_CHARACTERS, clean, details, passage
 
 
 class Tags(HTMLParser):

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.protocols import Bootstrap
+from m2f2bench.heatmaps.mapper.faithfulness import BLUR, Settings, blurred, faithfulness, make_scene, mean_colour
 
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.backends.base import Detector, Localizer
-from m2f2bench.errors import DataError, DetectorError, FrameError
-from m2f2bench.perturber import BLUR, Settings, blurred, faithfulness, make_scene, mean_colour
-from m2f2bench.records import Frame, Locator
-from m2f2bench.rules import Bootstrap
-from m2f2bench.scoring.faithfulness import area_under, counts, proven, ranked, replaced
-from m2f2bench.scoring.localization import centred_map
+from m2f2bench.core.errors import DataError, DetectorError, FrameError
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.detectors.base import Detector, Localizer
+from m2f2bench.metrics.heatmaps.faithfulness import area_under, counts, proven, ranked, replaced
+from m2f2bench.metrics.heatmaps.localization import centred_map
 
 FEW = Bootstrap(resamples=200)
 FEW_VIDEOS = Bootstrap(resamples=200, cluster="video")
@@ -282,7 +282,7 @@ def test_the_command_needs_no_masks(cli, one_line, squares: Path, tmp_path: Path
 
 def test_nothing_of_it_imports_torch() -> None:
     code = (
-        "import sys, m2f2bench.perturber, m2f2bench.scoring.faithfulness\n"
+        "import sys, m2f2bench.heatmaps.faithfulness, m2f2bench.metrics.heatmaps.faithfulness\n"
         "assert not {'torch', 'scipy', 'matplotlib', 'pytorch_grad_cam'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

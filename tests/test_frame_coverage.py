@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.results.stored.signature import coverage_text, share
+from m2f2bench.results.stored.store import PREDICTIONS
+from m2f2bench.results.stored.units import FEWEST_CLUSTERS, to_units
 from sklearn.metrics import roc_auc_score
 from toy_units import make_rows
 
 import m2f2bench
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.leaderboard.board import Board
-from m2f2bench.leaderboard.render import render
-from m2f2bench.leaderboard.report import describe_result
-from m2f2bench.leaderboard.table import build_table
-from m2f2bench.records import Result
-from m2f2bench.signature import coverage_text, share
-from m2f2bench.store import PREDICTIONS
-from m2f2bench.units import FEWEST_CLUSTERS, to_units
+from m2f2bench.leaderboards.board import Board
+from m2f2bench.leaderboards.render import render
+from m2f2bench.leaderboards.report import describe_result
+from m2f2bench.leaderboards.table import build_table
+from m2f2bench.results.result import Result
 
 VIDEOS = """
 import numpy as np
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.records import Frame, Locator
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.core.records import Frame, Locator
 
 
 class Videos(Adapter):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from m2f2bench.results.stored.read_rows import read_rows
 
-from m2f2bench.errors import ScoreError
-from m2f2bench.groups import connected, factorize, first_rows
-from m2f2bench.scoring.reading import read_rows
+from m2f2bench.core.connected import connected, factorize, first_rows
+from m2f2bench.core.errors import ScoreError
 
 NAMES = st.text(st.sampled_from(["a", "b", "\0", " ", "é", "\ud800"]), max_size=4)
 """Few letters, so that names are alike; a NUL ends a string in C, and so in some versions of pandas and numpy."""

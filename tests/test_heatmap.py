@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m2f2bench.errors import DetectorError, StoreError
-from m2f2bench.plotting.overlay import Panel, blend, draw_overlays, enlarged, limits
-from m2f2bench.predictor import predict_paths
+from m2f2bench.core.errors import DetectorError, StoreError
+from m2f2bench.heatmaps.grid import enlarged
+from m2f2bench.inference.predict import predict_paths
+from m2f2bench.reporting.figures.overlay import Panel, blend, draw_overlays, limits
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 PLUG = """
@@ -57,7 +58,7 @@ class Negative(Red):
 
 class Unable(Red):
     def heatmap(self, images):
-        from m2f2bench.errors import DetectorError
+        from m2f2bench.core.errors import DetectorError
         raise DetectorError("detector 'x' has no map in this variant")
 """
 

@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from m2f2bench.results.stored.stored import read_stored
 
-from m2f2bench.leaderboard.explained import read_title
-from m2f2bench.leaderboard.table import build_table
-from m2f2bench.results import read_stored
-from m2f2bench.scoring.reader_errors import HELD_OUT, IDIOMS, REGION, VERDICT, errors_line
-from m2f2bench.scoring.regions import read_regions
-from m2f2bench.scoring.verdict import VERDICTS, read_verdict
+from m2f2bench.leaderboards.explained import read_title
+from m2f2bench.leaderboards.table import build_table
+from m2f2bench.metrics.reader_errors import HELD_OUT, IDIOMS, REGION, VERDICT, errors_line
+from m2f2bench.metrics.regions.regions import read_regions
+from m2f2bench.metrics.verdicts.verdict import VERDICTS, read_verdict
 
 LISTS = Path(__file__).parent
 OPPOSITE = ({"real", "fake"},)

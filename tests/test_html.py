@@ -15,6 +15,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from m2f2bench.results.stored.signature import DETECTOR, MEASURE
 from toy_board import (
     IMAGE_NAME,
     NO_FALSE_POSITIVE,
@@ -29,13 +30,12 @@ from toy_board import (
     toy_table,
 )
 
-from m2f2bench.leaderboard.board import Board
-from m2f2bench.leaderboard.html.charts import Charts, corners, nice
-from m2f2bench.leaderboard.html.page import to_html
-from m2f2bench.leaderboard.html.views import Viewer, distinguish, fields, number
-from m2f2bench.leaderboard.table import Row, Table
-from m2f2bench.records import Score
-from m2f2bench.signature import DETECTOR, MEASURE
+from m2f2bench.core.records import Score
+from m2f2bench.leaderboards.board import Board
+from m2f2bench.leaderboards.html.charts import Charts, corners, nice
+from m2f2bench.leaderboards.html.page import to_html
+from m2f2bench.leaderboards.html.views import Viewer, distinguish, fields, number
+from m2f2bench.leaderboards.table import Row, Table
 
 VOID = {"meta", "link", "input", "br", "img", "circle", "rect", "path", "use", "line"}
 
@@ -326,5 +326,5 @@ def test_more_detectors_than_charts_can_bear_are_counted() -> None:
 
 
 def test_torch_is_not_imported() -> None:
-    code = "import sys, m2f2bench.leaderboard.html.page; sys.exit('torch' in sys.modules or 'jinja2' in sys.modules)"
+    code = "import sys, m2f2bench.leaderboards.html.page; sys.exit('torch' in sys.modules or 'jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from toy_board import IMAGE_NAME, SCRIPT_NAME, big_board, by, measure, toy_board
 
-from m2f2bench.leaderboard.board import Board
-from m2f2bench.leaderboard.html.page import to_html
+from m2f2bench.leaderboards.board import Board
+from m2f2bench.leaderboards.html.page import to_html
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

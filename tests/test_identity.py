@@ -21,9 +21,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2f2bench import sources
-from m2f2bench.identity import identify
-from m2f2bench.sources import Unidentified
+from m2f2bench.core import sources
+from m2f2bench.core.identity import identify
+from m2f2bench.core.sources import Unidentified
 
 
 class Kind(Enum):
@@ -214,7 +214,7 @@ SOURCES = {
 
 def told(folder: Path) -> str:
     """The identity of `mine.Mine` in a new Python."""
-    code = "import mine; from m2f2bench.identity import identify; print(identify(mine.Mine, mine.Mine().__dict__))"
+    code = "import mine; from m2f2bench.core.identity import identify; print(identify(mine.Mine, mine.Mine().__dict__))"
     path = os.pathsep.join([str(folder), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=folder)
@@ -276,7 +276,7 @@ def test_an_installed_class_goes_by_its_version(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_file_that_changed_is_executed_again(tmp_path: Path) -> None:
-    from m2f2bench.registry import load_from_file
+    from m2f2bench.cards.models.registry import load_from_file
 
     path = tmp_path / "mine.py"
     path.write_text("class Mine:\n    level = 1\n")
@@ -293,7 +293,7 @@ def test_a1_compiled_files_are_neither_read_nor_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     """A change within a second, to a text of the same size: Python's own `__pycache__` does not see it."""
-    from m2f2bench.registry import load_from_file
+    from m2f2bench.cards.models.registry import load_from_file
 
     name = f"helper_{tmp_path.name.replace('-', '_')}"
     texts = {"mine": f"from {name} import ONE\n\nclass Mine:\n    level = (ONE, 1)\n", "helper": "ONE = 1\n"}

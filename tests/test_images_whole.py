@@ -14,10 +14,10 @@ from PIL import Image as Pillow
 from PIL import ImageFile
 from test_images import chunk, encode, refused
 
-from m2f2bench.adapters import images
-from m2f2bench.adapters.folder import FolderAdapter
-from m2f2bench.adapters.images import digest_file, read_image
-from m2f2bench.errors import FrameError
+from m2f2bench.core.errors import FrameError
+from m2f2bench.datasets import images
+from m2f2bench.datasets.folder import FolderAdapter
+from m2f2bench.datasets.images import digest_file, read_image
 
 SCANS: dict[str, dict[str, object]] = {
     "4:4:4": {"subsampling": 0},

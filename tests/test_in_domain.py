@@ -10,14 +10,15 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import DatasetCard, corpus_of, iter_cards, read_card
+from m2f2bench.results.stored.stored import read_stored
 
 import m2f2bench
-from m2f2bench.cards import DatasetCard, corpus_of, iter_cards, read_card
-from m2f2bench.leaderboard.board import build_board
-from m2f2bench.leaderboard.render import render
-from m2f2bench.leaderboard.table import build_table, domain_of
-from m2f2bench.records import Result, Score
-from m2f2bench.results import read_stored
+from m2f2bench.core.records import Score
+from m2f2bench.leaderboards.board import build_board
+from m2f2bench.leaderboards.render import render
+from m2f2bench.leaderboards.table import build_table, domain_of
+from m2f2bench.results.result import Result
 
 
 def result(dataset: str, trained_on: tuple[str, ...] = (), source: str = "", sources: tuple[str, ...] = ()) -> Result:

@@ -10,26 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.cards.models.protocols import DETECTION_METRICS
+from m2f2bench.results.stored.units import to_units
 from toy_units import make_rows, make_units, score_all
 
 import m2f2bench
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.rules import DETECTION_METRICS
-from m2f2bench.scoring import intervals, sample
-from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import (
-    Resampling,
-    Scored,
-    auc_interval,
-    boundary,
-    members,
-    percentile_interval,
-    pick_threshold,
-    resample,
-    score_units,
-)
-from m2f2bench.scoring.rows import Units
-from m2f2bench.units import to_units
+from m2f2bench.core.rows import Units
+from m2f2bench.metrics.detection import intervals, sample
+from m2f2bench.metrics.detection.intervals import Scored, auc_interval, members, pick_threshold, resample, score_units
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.stats.bootstrap import Resampling, boundary, percentile_interval
 
 FEW = Resampling(100)
 RANKING = ("auc", "pauc", "tpr_at_fpr1", "ap", "eer")

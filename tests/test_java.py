@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import pytest
 from text_answers import BY_HAND, published
 
-from m2f2bench.scoring.text import java as room
-from m2f2bench.scoring.text import meteor, tokens
-from m2f2bench.scoring.text.items import make_items
-from m2f2bench.scoring.text.java import Unavailable
-from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text import java as room
+from m2f2bench.metrics.text import meteor, tokens
+from m2f2bench.metrics.text.items import make_items
+from m2f2bench.metrics.text.java import Unavailable
+from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
 
 MEND = "run `pip install 'm2f2bench[java]'`, or put a JRE (8 or newer) on the path"
 ODD = ["I İ ı ß don't; it's (fake)!", "העיניים מזויפות", "The U.S. No. 5", "🙂 real"]

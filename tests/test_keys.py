@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from m2f2bench.cards.models.models import DetectorCard
+from m2f2bench.cards.models.settings import TrainingSettings
 
 import m2f2bench
-from m2f2bench.backends.constant import ConstantDetector
-from m2f2bench.cards import DetectorCard
-from m2f2bench.keys import device_name, environment, identify_judge, made_with, row_key
-from m2f2bench.loading import Dataset, load_dataset
-from m2f2bench.settings import TrainingSettings
+from m2f2bench.datasets.dataset import Dataset
+from m2f2bench.detectors.constant import ConstantDetector
+from m2f2bench.detectors.keys import device_name, environment, identify_judge, made_with, row_key
+from m2f2bench.loading import load_dataset
 
 
 def judge_of(**card: object) -> ConstantDetector:

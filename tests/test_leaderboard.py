@@ -9,14 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from m2f2bench.cards.models.models import LeaderboardCard
+from m2f2bench.results.stored.signature import short
+from m2f2bench.results.stored.stored import read_results
 
-from m2f2bench.cards import LeaderboardCard
-from m2f2bench.leaderboard.board import Board
-from m2f2bench.leaderboard.render import render, table_markdown
-from m2f2bench.leaderboard.table import build_table, method_table
-from m2f2bench.records import Result, Score
-from m2f2bench.results import read_results
-from m2f2bench.signature import short
+from m2f2bench.core.records import Score
+from m2f2bench.leaderboards.board import Board
+from m2f2bench.leaderboards.render import render, table_markdown
+from m2f2bench.leaderboards.table import build_table, method_table
+from m2f2bench.results.result import Result
 
 
 def result(detector: str, value: float | None, dataset: str = "d", **changes: object) -> Result:

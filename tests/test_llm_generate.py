@@ -22,9 +22,9 @@ from toy_generation import (
     text_of,
 )
 
-from m2f2bench.backends.llm.generate import Generated, Generator, Request
-from m2f2bench.backends.llm.generation_settings import GenerationSettings
-from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE
+from m2f2bench.detectors.llm.generate import Generated, Generator, Request
+from m2f2bench.detectors.llm.generation_settings import GenerationSettings
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "falcon-h1"])
@@ -38,7 +38,7 @@ def test_every_family_writes_what_one_by_one_without_a_cache_gives(name: str) ->
 
 
 def test_ways() -> None:
-    from m2f2bench.backends.llm.cache import study
+    from m2f2bench.detectors.llm.cache import study
 
     ways = {name: study(language(name).model, name) for name in [*FAMILIES, "falcon-h1", "phi3-long"]}
     padded = {name for name, one in ways.items() if one.shares and one.pads(40)}

@@ -12,6 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from m2f2bench.cards.models.models import DetectorCard, read_card
+from m2f2bench.cards.models.settings import StageSettings
 from torch import nn
 from toy_explainer import card_file, detector_folder
 from toy_generation import (
@@ -31,11 +33,12 @@ from toy_masks import spied, without_key
 from toy_training import frames, read
 from toy_vlm import tiny_idefics
 
-from m2f2bench.backends.keys import with_keys
-from m2f2bench.backends.llm.batch import Batch
-from m2f2bench.backends.llm.generate import Generator
-from m2f2bench.backends.llm.generation_settings import GenerationSettings
-from m2f2bench.backends.llm.splice import (
+from m2f2bench.core.records import Conversation
+from m2f2bench.detectors.llm.batch import Batch
+from m2f2bench.detectors.llm.generate import Generator
+from m2f2bench.detectors.llm.generation_settings import GenerationSettings
+from m2f2bench.detectors.llm.padding import with_keys
+from m2f2bench.detectors.llm.splice import (
     IGNORED,
     Example,
     answer_loss,
@@ -45,10 +48,7 @@ from m2f2bench.backends.llm.splice import (
     splice,
     spread_length,
 )
-from m2f2bench.cards import DetectorCard, read_card
 from m2f2bench.loading import load_detector
-from m2f2bench.records import Conversation
-from m2f2bench.settings import StageSettings
 from m2f2bench.training.job import Talk
 
 COUNTS = {IMAGE: 2, DEEPFAKE: 3}
@@ -200,7 +200,7 @@ def test_b1_a_stage_gives_every_position_a_key(tmp_path: Path, monkeypatch: pyte
     """The masks of a whole training of stage `align`, in bf16, of the LLM as of the detector before it."""
     from toy_training import toy_job
 
-    from m2f2bench.backends.m2f2det.learning import fit_stage
+    from m2f2bench.detectors.m2f2det.stages import fit_stage
 
     card = read_card("detectors", card_file(tmp_path))
     job = toy_job(tmp_path / "out", size=32)

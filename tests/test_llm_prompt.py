@@ -11,14 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_llm import tiny_language, tiny_llm, tiny_tokenizer
 
-from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE, Prompter, PromptSettings
-from m2f2bench.backends.llm.source import LanguageSource, open_language
-from m2f2bench.backends.llm.splice import (
-    Example,
-    fitted,
-    pad_right,
-)
-from m2f2bench.errors import DetectorError
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, Prompter, PromptSettings
+from m2f2bench.detectors.llm.source import LanguageSource, open_language
+from m2f2bench.detectors.llm.splice import Example, fitted, pad_right
 from m2f2bench.training.language_parts import IGNORED
 
 TOKENIZER = tiny_tokenizer()

@@ -10,18 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.protocols import Bootstrap
+from m2f2bench.heatmaps.mapper.localize import localize
 
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.backends.base import Detector, Localizer
-from m2f2bench.errors import DataError, DetectorError, FrameError
-from m2f2bench.localizer import localize
-from m2f2bench.records import Frame, Locator
-from m2f2bench.rules import Bootstrap
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.localization import (
-    Formula,
-    estimate,
-)
+from m2f2bench.core.errors import DataError, DetectorError, FrameError
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.detectors.base import Detector, Localizer
+from m2f2bench.metrics.heatmaps.localization import Formula, estimate
+from m2f2bench.stats.bootstrap import Resampling
 
 FEW = Bootstrap(resamples=200)
 PEOPLE = 12
@@ -317,5 +314,6 @@ def test_data_without_masks(cli, one_line, squares: Path) -> None:
 
 
 def test_scoring_does_not_import_torch() -> None:
-    code = "import sys, m2f2bench.scoring.localization, m2f2bench.localization\nassert 'torch' not in sys.modules"
+    code = "import sys, m2f2bench.metrics.heatmaps.localization\n"
+    code += "import m2f2bench.heatmaps.localization_report\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from toy_launch import ON_THE_CPU
 
-from m2f2bench.errors import DetectorError, StoreError
-from m2f2bench.locks import LOCK, holding, holding_vacant
+from m2f2bench.core.errors import DetectorError, StoreError
+from m2f2bench.core.locks import LOCK, holding, holding_vacant
 
 HELD = r"'.*' is being written by another process \(process (\d+) on \S+, since [\d-]+ [\d:]+\): wait, or give another"
-HOLDER = "import sys, time, pathlib; from m2f2bench.locks import holding\n"
+HOLDER = "import sys, time, pathlib; from m2f2bench.core.locks import holding\n"
 """A program's first line."""
 
 
@@ -66,7 +66,7 @@ def test_e4_a_forked_worker_that_outlives_its_parent_holds_nothing(tmp_path: Pat
 def test_e4_of_many_at_once_one_at_a_time_holds_it(tmp_path: Path) -> None:
     """Each adds one to a number when it holds the folder; what it adds is never lost."""
     add = """
-from m2f2bench.errors import StoreError
+from m2f2bench.core.errors import StoreError
 folder, number = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 for _ in range(30):
     while True:

@@ -11,17 +11,17 @@ import pytest
 import timm
 import torch
 import toy_training
+from m2f2bench.cards.models.models import find_card, read_card
 from toy_m2f2det import ABLATIONS, CLIP, INPUT, M2F2Detector, fit, pixels, toy_network
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from m2f2bench.backends.m2f2det.cnn import CnnSettings, DeepfakeEncoder
-from m2f2bench.backends.m2f2det.detector import build, frozen_parts
-from m2f2bench.backends.m2f2det.network import PaperNetwork
-from m2f2bench.backends.m2f2det.options import PaperOptions
-from m2f2bench.cards import find_card, read_card
-from m2f2bench.errors import CardError, DetectorError
+from m2f2bench.core.errors import CardError, DetectorError
+from m2f2bench.core.tensors import read_tensors, write_tensors
+from m2f2bench.detectors.m2f2det.cnn import CnnSettings, DeepfakeEncoder
+from m2f2bench.detectors.m2f2det.detector import build, frozen_parts
+from m2f2bench.detectors.m2f2det.options import PaperOptions
+from m2f2bench.detectors.m2f2det.paper import PaperNetwork
 from m2f2bench.loading import load_detector
-from m2f2bench.training.checkpoint import read_tensors, write_tensors
 
 VARIANTS: list[dict[str, Any]] = [
     {},
@@ -220,7 +220,7 @@ def test_a13_a_training_that_ends_below_nothing_writes_the_temperature(
         network.map.map_scale.data.fill_(-2.0)
         return network, options
 
-    monkeypatch.setattr("m2f2bench.backends.m2f2det.detector.build", turned)
+    monkeypatch.setattr("m2f2bench.detectors.m2f2det.detector.build", turned)
     report, job = fit(tmp_path / "out", epochs=1)
     assert float(read_tensors(report.weights)[0]["map.map_scale"]) == pytest.approx(2.0, abs=0.1)
     images = [toy_training.read(frame) for frame in job.val[:4]]

@@ -17,13 +17,13 @@ from toy_llm import tiny_llm
 from toy_questions import FACES
 
 import m2f2bench
-from m2f2bench.backends.m2f2det.explainer import M2F2Explainer
-from m2f2bench.errors import CardError, DetectorError
-from m2f2bench.trainer import train
-from m2f2bench.training.checkpoint import read_tensors
+from m2f2bench.core.errors import CardError, DetectorError
+from m2f2bench.core.tensors import read_tensors
+from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
+from m2f2bench.runs.train import train
 
 if TYPE_CHECKING:
-    from m2f2bench.records import Image
+    from m2f2bench.core.records import Image
 
 QUESTIONS = ("Does the image look real/fake?", "Does the mouth look real/fake?", "Is it?", "What of the eyes, then?")
 
@@ -66,8 +66,8 @@ def pairs(images: list[Image]) -> tuple[list[Image], list[str]]:
 
 def logits(one: M2F2Explainer, image: Image, question: str) -> torch.Tensor:
     """Of the answer's first token."""
-    from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE
-    from m2f2bench.backends.llm.splice import embed
+    from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
+    from m2f2bench.detectors.llm.splice import embed
 
     generator, prompter = one.generator()
     seen = one.encode([image])
@@ -260,7 +260,7 @@ def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_p
 
 def test_an_adapter_on_tied_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a training; and where one was trained elsewhere, at the merge."""
-    from m2f2bench.backends.m2f2det import adapters
+    from m2f2bench.detectors.m2f2det import lora as adapters
 
     tiny_llm(tmp_path / "llm", tie_word_embeddings=True)
     card = card_file(tmp_path, stages={"tune": {"lora": {"targets": ["lm_head"]}, "lr": 0.05}})

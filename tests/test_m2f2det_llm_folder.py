@@ -10,8 +10,8 @@ import torch
 from m2f2det_published import VISION, Reference, Tensors, load, pixels, small
 from safetensors.torch import save_file
 
-from m2f2bench.backends.m2f2det.importing import import_weights
-from m2f2bench.errors import DetectorError
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.m2f2det.released.importing import import_weights
 
 
 def llm_folder(place: Path, tensors: Tensors, shards: str, **more: torch.Tensor) -> Path:

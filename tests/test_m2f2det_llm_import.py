@@ -21,15 +21,15 @@ from toy_questions import FACES
 
 import m2f2bench
 from m2f2bench import load_detector
-from m2f2bench.backends.llm.prompt import DEEPFAKE, IMAGE
-from m2f2bench.backends.llm.splice import embed
-from m2f2bench.backends.m2f2det.explainer import M2F2Explainer
-from m2f2bench.backends.m2f2det.importing import import_weights
-from m2f2bench.backends.m2f2det.released_files import Tensors as Files
-from m2f2bench.backends.m2f2det.released_llm import PublishedLanguage
-from m2f2bench.backends.m2f2det.released_names import sort_names
-from m2f2bench.errors import DetectorError
-from m2f2bench.records import JUDGE_QUESTION
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.core.records import JUDGE_QUESTION
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
+from m2f2bench.detectors.llm.splice import embed
+from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
+from m2f2bench.detectors.m2f2det.released.files import Tensors as Files
+from m2f2bench.detectors.m2f2det.released.importing import import_weights
+from m2f2bench.detectors.m2f2det.released.llm import PublishedLanguage
+from m2f2bench.detectors.m2f2det.released.names import sort_names
 
 QUESTIONS = ("Do the person's eyes look real/fake?", "Does the person's nose look real/fake?", "Why?")
 

@@ -11,8 +11,8 @@ import torch
 from m2f2det_folder import KIND, WIDTH, WORDS, folder_tensors, write_folder
 from m2f2det_published import Tensors
 
-from m2f2bench.backends.m2f2det.importing import import_weights
-from m2f2bench.errors import DetectorError, M2F2BenchError
+from m2f2bench.core.errors import DetectorError, M2F2BenchError
+from m2f2bench.detectors.m2f2det.released.importing import import_weights
 
 
 @pytest.fixture(scope="module")

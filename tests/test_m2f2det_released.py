@@ -32,9 +32,9 @@ from m2f2det_published import (
 from safetensors.torch import save_file
 
 from m2f2bench import load_detector
-from m2f2bench.backends.m2f2det.importing import import_weights
-from m2f2bench.backends.m2f2det.released import ReleasedExplainerDetector
-from m2f2bench.errors import DetectorError
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.m2f2det.released.importing import import_weights
+from m2f2bench.detectors.m2f2det.released.network import ReleasedExplainerDetector
 
 KINDS = ("detector", "explainer")
 EACH = pytest.mark.parametrize("kind", KINDS)

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from m2f2bench.cards.models.settings import AugmentationSettings, StageSettings
 from toy_launch import launch
 from toy_m2f2det import M2F2Detector, fit, m2f2_job, pixels, toy_network
 
-from m2f2bench.backends.llm.source import LanguageSource
-from m2f2bench.backends.m2f2det.explainer_options import ExplainerOptions
-from m2f2bench.backends.m2f2det.features import FeatureCache, clip_key, never_twice
-from m2f2bench.errors import DetectorError, StoreError
-from m2f2bench.settings import AugmentationSettings, StageSettings
+from m2f2bench.core.errors import DetectorError, StoreError
+from m2f2bench.detectors.llm.source import LanguageSource
+from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
+from m2f2bench.detectors.m2f2det.features import FeatureCache, clip_key, never_twice
 from m2f2bench.training.checkpoint import latest_checkpoint
 from m2f2bench.training.job import Talk
 
@@ -138,7 +138,7 @@ def test_b2_a_cache_that_cannot_be_written_ends_no_training(
 
     network = toy_network()
     cache = FeatureCache(network, tmp_path, limit=10**9)
-    monkeypatch.setattr("m2f2bench.backends.m2f2det.features.replacing", full)
+    monkeypatch.setattr("m2f2bench.detectors.m2f2det.features.replacing", full)
     for _ in range(2):
         torch.testing.assert_close(cache(pixels(3)).patches, network.features(pixels(3)).patches, atol=1e-5, rtol=0)
     assert cache.misses == 6 and not list(tmp_path.glob("*/*.safetensors"))
@@ -148,7 +148,7 @@ def test_b2_a_cache_that_cannot_be_written_ends_no_training(
 
 def test_b2_every_process_learns_to_answer_on_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """LLM and detector are put where the accelerator says, which knows the process's GPU."""
-    from m2f2bench.backends.m2f2det import learning
+    from m2f2bench.detectors.m2f2det import stages as learning
 
     job, own = m2f2_job(tmp_path), SimpleNamespace(device=torch.device("cuda", 1))
     job.talk = Talk(StageSettings(precision="bf16"), [], [])

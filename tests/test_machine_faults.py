@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.protocols import Bootstrap
+from m2f2bench.heatmaps.mapper.faithfulness import faithfulness
+from m2f2bench.heatmaps.mapper.localize import localize
 from toy_asking import Together
 from toy_questions import Faces
 
 import m2f2bench
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.adapters.folder import FolderAdapter
-from m2f2bench.adapters.read_ahead import load_frame
-from m2f2bench.auditor import audit
-from m2f2bench.backends.base import Localizer
-from m2f2bench.engines.steadiness import AGAIN
-from m2f2bench.errors import FrameError, MachineError, is_machine_fault
-from m2f2bench.localizer import localize
-from m2f2bench.perturber import faithfulness
-from m2f2bench.records import Frame, Locator
-from m2f2bench.rules import Bootstrap
+from m2f2bench.auditing.audit import audit
+from m2f2bench.core.errors import FrameError, MachineError, is_machine_fault
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.folder import FolderAdapter
+from m2f2bench.datasets.read_ahead import load_frame
+from m2f2bench.detectors.base import Localizer
+from m2f2bench.runs.steadiness import AGAIN
 from m2f2bench.training.reading import FrameReader
 
 FEW = Bootstrap(resamples=100)
@@ -187,8 +187,8 @@ def test_e2_too_few_open_files_are_no_unreadable_frames(squares: Path, tmp_path:
     """In a process of its own that may open no further file once its frames are listed."""
     program = """
         import resource, sys
-        from m2f2bench.adapters.read_ahead import load_frame
-        from m2f2bench.errors import MachineError
+        from m2f2bench.datasets.read_ahead import load_frame
+        from m2f2bench.core.errors import MachineError
         from m2f2bench.loading import load_dataset
         data = load_dataset(sys.argv[1])
         frame = data.frames("test")[0]

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.cards.models.protocols import FrameSelection
 from PIL import Image as Pillow
 
 import m2f2bench
-from m2f2bench.adapters.entries import natural
-from m2f2bench.adapters.folder import FolderAdapter, FolderOptions
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.errors import DataError
-from m2f2bench.protocol import plan_frames
-from m2f2bench.records import Frame
-from m2f2bench.rules import FrameSelection
+from m2f2bench.core.errors import DataError
+from m2f2bench.core.records import Frame
+from m2f2bench.datasets.entries import natural
+from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
+from m2f2bench.datasets.planning import plan_frames
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "10"
 FIRST8 = ProtocolCard.model_validate(

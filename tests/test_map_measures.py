@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.localization import (
+from m2f2bench.metrics.heatmaps.localization import (
     GRID,
     MEASURES,
     Formula,
@@ -22,6 +21,7 @@ from m2f2bench.scoring.localization import (
     thresholds,
     truth_on_grid,
 )
+from m2f2bench.stats.bootstrap import Resampling
 
 
 def truth_of(share: list[list[float]]) -> Truth:
@@ -139,7 +139,7 @@ def test_the_best_threshold_is_one_for_all_and_picked_again_in_each_resample() -
 
 
 def test_every_measure_is_reported() -> None:
-    from m2f2bench.localization import CONTROL_TABLE, FORMULAS, TABLES
+    from m2f2bench.heatmaps.mapper.localization_report import CONTROL_TABLE, FORMULAS, TABLES
 
     assert set(MEASURES) == {"energy_in_mask", "mask_area", "energy_above_area", "pointing", "iou", "pixel_auc"}
     shown = {name for table in TABLES for name in table}

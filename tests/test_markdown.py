@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from m2f2bench.markdown import code, escaped, letter, table
+from m2f2bench.core.markdown import code, escaped, letter, table
 
 
 def test_a_table_has_its_columns_in_line() -> None:

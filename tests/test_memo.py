@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2f2bench.memo import CACHE_VARIABLE, Memo, cache_folder, file_stamp
+from m2f2bench.core.memo import CACHE_VARIABLE, Memo, cache_folder, file_stamp
 
 JSON = st.recursive(
     st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

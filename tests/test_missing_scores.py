@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from m2f2bench.results.stored.read_rows import NO_SCORE, read_rows
+from m2f2bench.results.stored.store import write_parquet
 from sklearn.metrics import average_precision_score, roc_auc_score
 from toy_questions import FACES, answer_lines
 
 import m2f2bench
-from m2f2bench.errors import ScoreError
-from m2f2bench.records import STATUSES, Answer
-from m2f2bench.scoring.reading import NO_SCORE, read_rows
-from m2f2bench.store import write_parquet
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.core.records import STATUSES, Answer
 
 RNG = np.random.default_rng(4)
 LABELS = RNG.integers(0, 2, 60)

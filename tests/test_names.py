@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.results.stored.store import PredictionStore, read_parquet
+from m2f2bench.results.stored.stored import read_stored
 from PIL import Image
 
 import m2f2bench
-from m2f2bench import markdown
-from m2f2bench.errors import CardError
-from m2f2bench.leaderboard.board import build_board
-from m2f2bench.leaderboard.render import render
+from m2f2bench.core import markdown
+from m2f2bench.core.errors import CardError
+from m2f2bench.core.records import Frame, Locator, Prediction
+from m2f2bench.core.texts import in_utf8, visible
+from m2f2bench.inference.predict import predict_paths
+from m2f2bench.leaderboards.board import build_board
+from m2f2bench.leaderboards.render import render
 from m2f2bench.loading import load_dataset
-from m2f2bench.predictor import predict_paths
-from m2f2bench.records import Frame, Locator, Prediction
-from m2f2bench.results import read_stored
-from m2f2bench.store import PredictionStore, read_parquet
-from m2f2bench.texts import in_utf8, visible
 
 FILES = [b"\xff\xfe.png", b"a\nb.png", b"\x1b[31mred.png", b"=1+1.png", "\u202egnp.png".encode(), b"-x.png"]
 FILES += [b"@a.png", b"[x](javascript:alert(1)).png", b"x" * 240 + b".png", b"CON.png", b"a|b`c`*d*.png", b"q'q\"q.png"]

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.adapters.sheet import contact_sheet
-from m2f2bench.errors import M2F2BenchError, NothingJudged
+from m2f2bench.core.errors import M2F2BenchError, NothingJudged
+from m2f2bench.datasets.sheet import contact_sheet
+from m2f2bench.inference.predict import predict_paths
 from m2f2bench.loading import load_dataset
-from m2f2bench.predictor import predict_paths
 
 BOARDS = Path(__file__).parents[1] / "leaderboards"
 PLUG = """

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from m2f2bench.cards.models.models import DetectorCard, read_card
 from toy_endpoint import KEY, client
 
-from m2f2bench.backends.openai import OpenAIEndpoint
-from m2f2bench.cards import DetectorCard, read_card
-from m2f2bench.errors import CardError, DetectorError
+from m2f2bench.core.errors import CardError, DetectorError
+from m2f2bench.detectors.openai.detector import OpenAIEndpoint
 from m2f2bench.loading import load_detector
 
 FACE = np.zeros((24, 40, 3), np.uint8)

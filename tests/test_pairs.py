@@ -11,24 +11,20 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.protocols import DETECTION_METRICS
+from m2f2bench.results.stored.stored import read_stored
 from toy_pairs import judged, rows, videos
 from toy_units import make_units
 
 import m2f2bench
-from m2f2bench.comparison import Comparison, Pair, distinct_names, pairs_of
-from m2f2bench.errors import ScoreError
-from m2f2bench.leaderboard.board import build_board
-from m2f2bench.results import read_stored
-from m2f2bench.rules import DETECTION_METRICS
-from m2f2bench.scoring.detection import AVERAGE, Cut
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.paired import (
-    Paired,
-    bootstrap_difference,
-    sides,
-    unlike,
-)
-from m2f2bench.scoring.tails import differences
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.leaderboards.board import build_board
+from m2f2bench.metrics.detection.paired import Paired, bootstrap_difference, sides, unlike
+from m2f2bench.metrics.detection.tails import differences
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.metrics.names import AVERAGE
+from m2f2bench.scoring.comparison import Comparison, Pair, distinct_names, pairs_of
+from m2f2bench.stats.bootstrap import Resampling
 
 
 @given(st.integers(0, 2**31), st.booleans(), st.sampled_from([Cut(), Cut("eer"), Cut("best")]))

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from m2f2bench.backends.pickled import StoredTensor, open_pickled
-from m2f2bench.errors import DetectorError
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.weights.pickled import StoredTensor, open_pickled
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.protocols import FrameSelection
+from m2f2bench.results.stored.store import read_parquet
 from PIL import Image
 
 import m2f2bench
+from m2f2bench.datasets.planning import plan_frames
 from m2f2bench.loading import load_dataset
-from m2f2bench.protocol import plan_frames
-from m2f2bench.rules import FrameSelection
-from m2f2bench.store import read_parquet
 
 BRIGHT = "class Bright:\n    def predict(self, images):\n        return [float(i.mean()) / 255 for i in images]\n"
 

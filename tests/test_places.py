@@ -14,23 +14,23 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import CardError, DetectorCard, read_card
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.cards import CardError, DetectorCard, read_card
-from m2f2bench.errors import DetectorError
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.core.places import moved, moved_reference, seen_from, without_folders
 from m2f2bench.loading import detector_card, load_dataset
-from m2f2bench.places import moved, moved_reference, seen_from, without_folders
 
 SECRET = "folder-of-this-machine"
 BACKEND = """
-from m2f2bench.backends.frequency import FrequencyDetector
+from m2f2bench.detectors.frequency import FrequencyDetector
 
 class Mine(FrequencyDetector):
     pass
 """
 ADAPTER = """
-from m2f2bench.adapters.folder import FolderAdapter
+from m2f2bench.datasets.folder import FolderAdapter
 
 class Mine(FolderAdapter):
     splits = ("train", "val", "test")
@@ -112,7 +112,7 @@ def test_b6_a_run_writes_no_folder(home: Path, tmp_path: Path, detector: str, da
     )
     (home / "card.yaml").write_text(f"name: card\nbackend: mine.py:Plain\noptions: {{file: {home / 'mine.py'}}}\n")
     (home / "data.py").write_text(
-        "import numpy as np\nimport m2f2bench\nfrom m2f2bench.errors import FrameError\n"
+        "import numpy as np\nimport m2f2bench\nfrom m2f2bench.core.errors import FrameError\n"
         "class Rows(m2f2bench.Adapter):\n    splits = ('test',)\n    def frames(self, split):\n"
         "        return [m2f2bench.Frame(str(i), str(i), i % 2, 'm' if i % 2 else 'original', split, (), "
         "m2f2bench.Locator(__file__)) for i in range(6)]\n"

@@ -19,12 +19,12 @@ from PIL import Image
 from plot_rows import write_result, write_results, write_rows, write_training
 from typer.testing import CliRunner
 
-from m2f2bench import plotter
 from m2f2bench.cli.plot import plot as plot_command
-from m2f2bench.errors import M2F2BenchError, ScoreError
-from m2f2bench.plotter import KINDS, Options
-from m2f2bench.plotting.style import SIZE, look, styled
-from m2f2bench.plotting.text import ELLIPSIS, clean, fit, fit_all, paragraph, width
+from m2f2bench.core.errors import M2F2BenchError, ScoreError
+from m2f2bench.reporting.figures import plot as plotter
+from m2f2bench.reporting.figures.plot import KINDS, Options
+from m2f2bench.reporting.figures.style import SIZE, look, styled
+from m2f2bench.reporting.figures.text import ELLIPSIS, clean, fit, fit_all, paragraph, width
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 HOSTILE = ["$x_1$", r"\frac{1}{2}$", "<script>alert(1)</script>", "_hidden", "Ωmega é 中文\n", "100%{name}"]
@@ -248,9 +248,8 @@ def test_command_line(tmp_path: Path) -> None:
 
 
 def test_nothing_heavy_is_imported_before_it_is_drawn() -> None:
-    code = (
-        "import sys, m2f2bench.plotter, m2f2bench.cli.plot; print({'matplotlib', 'torch', 'scipy'} & set(sys.modules))"
-    )
+    code = "import sys, m2f2bench.reporting.figures.plot, m2f2bench.cli.plot\n"
+    code += "print({'matplotlib', 'torch', 'scipy'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
 

@@ -12,9 +12,9 @@ from plot_rows import write_training
 from test_plot import boxes, refuse_overlaps
 from toy_training import fit, toy_job
 
-from m2f2bench import plotter
-from m2f2bench.errors import ScoreError
-from m2f2bench.plotter import Options
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.reporting.figures import plot as plotter
+from m2f2bench.reporting.figures.plot import Options
 
 
 def points(axes: Axes, gid: str) -> list[list[float]]:

@@ -13,14 +13,15 @@ from plot_rows import METHODS, write_results, write_rows
 from toy_units import make_units
 
 import m2f2bench
-from m2f2bench import plotter
-from m2f2bench.plotter import Options
-from m2f2bench.plotting.calibration import histogram
-from m2f2bench.plotting.ranking import critical_difference, rank
-from m2f2bench.plotting.roc import from_fpr
-from m2f2bench.plotting.series import Series
-from m2f2bench.scoring.detection import AVERAGE, Cut
-from m2f2bench.scoring.intervals import Resampling
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.metrics.names import AVERAGE
+from m2f2bench.reporting.figures import plot as plotter
+from m2f2bench.reporting.figures.calibration import histogram
+from m2f2bench.reporting.figures.plot import Options
+from m2f2bench.reporting.figures.ranking import critical_difference, rank
+from m2f2bench.reporting.figures.roc import from_fpr
+from m2f2bench.reporting.figures.series import Series
+from m2f2bench.stats.bootstrap import Resampling
 
 # Demsar (2006), table 6: AUC of C4.5 and its variants (m; cf; m and cf) on 14 datasets; on the last
 # but one it ranks two that are both printed as .975 as second and third

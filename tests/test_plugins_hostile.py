@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.registry import BACKENDS, _entry_points
+from m2f2bench.results.stored.store import read_parquet
 from toy_launch import ON_THE_CPU
 
 import m2f2bench
-from m2f2bench.errors import DetectorError, M2F2BenchError
-from m2f2bench.guests import Ended, guest
+from m2f2bench.core.errors import DetectorError, M2F2BenchError
+from m2f2bench.core.guests import Ended, guest
 from m2f2bench.loading import load_detector
-from m2f2bench.registry import BACKENDS, _entry_points
-from m2f2bench.store import read_parquet
 
 PLUGIN = """
 import os, sys, random, time

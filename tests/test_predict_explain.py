@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m2f2bench.interviewer import QUESTIONS, transcript
-from m2f2bench.predictor import predict_paths
+from m2f2bench.inference.predict import predict_paths
+from m2f2bench.inference.questions import QUESTIONS, transcript
 
 PLUG = '''
 import numpy as np
-from m2f2bench.backends.base import Detector, Explainer, Localizer
-from m2f2bench.records import Reply
+from m2f2bench.detectors.base import Detector, Explainer, Localizer
+from m2f2bench.core.records import Reply
 
 class Plain:
     """P(fake) is how bright a picture is; says so, and notes how often it is called."""

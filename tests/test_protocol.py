@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from m2f2bench.cards.models.protocols import FrameSelection
 
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.errors import DataError
-from m2f2bench.protocol import check_unique, list_frames, pick, plan_frames, spread
-from m2f2bench.records import Frame, Locator
-from m2f2bench.rules import FrameSelection
+from m2f2bench.core.errors import DataError
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.planning import check_unique, list_frames, pick, plan_frames, spread
 
 UNIFORM = FrameSelection(which="uniform", count=4)
 

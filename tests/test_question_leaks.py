@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.adapters.synthetic.adapter import SyntheticAdapter
-from m2f2bench.adapters.synthetic.plan import SyntheticOptions
+from m2f2bench.auditing.audit import audit
 from m2f2bench.auditing.questions import (
     example_answers,
     findings,
@@ -23,13 +21,15 @@ from m2f2bench.auditing.questions import (
     stated_verdict,
     to_json,
 )
-from m2f2bench.auditor import audit
-from m2f2bench.errors import DataError
+from m2f2bench.core.errors import DataError
+from m2f2bench.core.records import Frame, Locator, Question
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
+from m2f2bench.datasets.synthetic.plan import SyntheticOptions
 from m2f2bench.loading import load_dataset
-from m2f2bench.records import Frame, Locator, Question
 
 if TYPE_CHECKING:
-    from m2f2bench.records import Image
+    from m2f2bench.core.records import Image
 
 LABELS = [0, 1] * 20
 GROUPS = [i // 2 for i in range(40)]  # each of 20 people has a real and a fake

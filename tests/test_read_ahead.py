@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from m2f2bench.adapters import limits, read_ahead
-from m2f2bench.adapters.limits import Gate
-from m2f2bench.adapters.read_ahead import ReadAhead, held_bytes
+from m2f2bench.datasets import limits, read_ahead
+from m2f2bench.datasets.limits import Gate
+from m2f2bench.datasets.read_ahead import ReadAhead, held_bytes
 
 MB = 1 << 20
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2f2bench.scoring.region_rewrites import REGION
-from m2f2bench.scoring.region_words import lexicon, regions_in
-from m2f2bench.scoring.regions import read_regions
-from m2f2bench.scoring.verdict_words import wordset
+from m2f2bench.metrics.regions.region_rewrites import REGION
+from m2f2bench.metrics.regions.region_words import lexicon, regions_in
+from m2f2bench.metrics.regions.regions import read_regions
+from m2f2bench.metrics.verdicts.verdict_words import wordset
 
 PARTS = {"skin", "eyes", "eyebrows", "nose", "mouth"}
 DEVELOPMENT = Path(__file__).with_name("development") / "regions.jsonl"

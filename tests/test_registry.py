@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.registry import ADAPTERS, BACKENDS, Registry
 
 import m2f2bench
-from m2f2bench.errors import M2F2BenchError
-from m2f2bench.registry import ADAPTERS, BACKENDS, Registry
+from m2f2bench.core.errors import M2F2BenchError
 
 PLUGIN = Path(__file__).parent / "plugin"
 SOURCE = """
@@ -110,7 +110,7 @@ def test_a_name_of_the_package_cannot_be_taken() -> None:
             def forward(self, batch, ids):
                 return np.zeros(len(batch))
 
-    assert "m2f2bench.backends.constant:ConstantDetector" in str(caught.value) and "Mine" in str(caught.value)
+    assert "m2f2bench.detectors.constant:ConstantDetector" in str(caught.value) and "Mine" in str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_objects_from_python(source: Path, tmp_path: Path) -> None:
 
 
 def test_near_names_among_very_many() -> None:
-    from m2f2bench.errors import near
+    from m2f2bench.core.errors import near
 
     names = [f"frame_{i:07d}" for i in range(300_000)]
     begun = time.perf_counter()

@@ -15,20 +15,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from m2f2bench.results.stored.form import unsound
+from m2f2bench.results.stored.store import AnswerStore, PredictionStore, read_answers, read_parquet
+from m2f2bench.results.stored.stored import Stored, read_result, read_stored
 
 import m2f2bench
-from m2f2bench.errors import M2F2BenchError, ScoreError, StoreError
-from m2f2bench.leaderboard.board import build_board
-from m2f2bench.leaderboard.publish import describe_run
-from m2f2bench.leaderboard.render import FORMATS, render
-from m2f2bench.leaderboard.report import describe_result
-from m2f2bench.plotter import draw
-from m2f2bench.records import Prediction
-from m2f2bench.resultform import unsound
-from m2f2bench.results import Stored, read_result, read_stored
-from m2f2bench.store import AnswerStore, PredictionStore, read_answers, read_parquet
-from m2f2bench.texts import DEEPEST, MOST_JSON
-from m2f2bench.validator import validate_result
+from m2f2bench.core.errors import M2F2BenchError, ScoreError, StoreError
+from m2f2bench.core.records import Prediction
+from m2f2bench.core.texts import DEEPEST, MOST_JSON
+from m2f2bench.leaderboards.board import build_board
+from m2f2bench.leaderboards.publish import describe_run
+from m2f2bench.leaderboards.render import FORMATS, render
+from m2f2bench.leaderboards.report import describe_result
+from m2f2bench.reporting.figures.plot import draw
+from m2f2bench.scoring.validate import validate_result
 
 BOARDS = Path(__file__).parents[1] / "leaderboards"
 DETECTION = BOARDS / "results" / "random--ddvqa-c40--frame.json"
@@ -176,7 +176,7 @@ def test_e6_json_that_is_too_deep_too_long_or_no_text(cli, one_line, run: Path) 
 
 
 def test_e6_depth_just_below_the_limit_passes() -> None:
-    from m2f2bench.texts import Refused, parse_json
+    from m2f2bench.core.texts import Refused, parse_json
 
     assert parse_json("[" * DEEPEST + "]" * DEEPEST)
     with pytest.raises(Refused):

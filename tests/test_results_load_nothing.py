@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.errors import CardError, M2F2BenchError
+from m2f2bench.core.errors import CardError, M2F2BenchError
 
 CANARY = """
 import pathlib
 pathlib.Path({marker!r}).write_text("executed")
-from m2f2bench.backends.base import Detector
-from m2f2bench.adapters.base import Adapter
+from m2f2bench.detectors.base import Detector
+from m2f2bench.datasets.base import Adapter
 class X(Adapter):
     splits = ("test", "val")
     def __init__(self, *args, **more): pathlib.Path({marker!r}).write_text("built")
@@ -74,7 +74,15 @@ NAMES = (
     "evil.pkl",
     "evil.pth",
 )
-NAMES += ("evil.X", "{here}", "card.yaml", "../{name}/evil.py:X", "m2f2bench.registry:load_from_file", "os:system", "")
+NAMES += (
+    "evil.X",
+    "{here}",
+    "card.yaml",
+    "../{name}/evil.py:X",
+    "m2f2bench.cards.registry:load_from_file",
+    "os:system",
+    "",
+)
 
 
 def changed(world: Path, **changes: object) -> None:

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from m2f2bench.results.stored.read_rows import read_rows
 
 import m2f2bench
-from m2f2bench.errors import ScoreError
-from m2f2bench.scoring.reading import read_rows
-from m2f2bench.scoring.rows import Rows
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.core.rows import Rows
 
 HEAD = "id,label,score\n"
 
@@ -337,7 +337,7 @@ def test_e6_rows_beyond_the_limits(how: str, tmp_path: Path) -> None:
 
 
 def test_e6_parquet_that_is_small_and_comes_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from m2f2bench import tables
+    from m2f2bench.core import tables
 
     n = 200_000
     same = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array(["x" * 100_000]))

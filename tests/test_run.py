@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.results.stored.store import PREDICTIONS, RESULT, read_parquet
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.engines.steadiness import AGAIN
-from m2f2bench.store import PREDICTIONS, RESULT, read_parquet
+from m2f2bench.runs.steadiness import AGAIN
 
 
 def detector(folder: Path, body: str) -> str:
@@ -261,9 +261,10 @@ def test_e9_the_same_command_goes_on_only_where_it_does(
 
 
 def test_e9_a_service_that_stops_is_said_to_go_on_where_rows_are_kept(tmp_path: Path) -> None:
-    from m2f2bench.errors import Unanswered
-    from m2f2bench.records import Prediction
-    from m2f2bench.store import PredictionStore
+    from m2f2bench.results.stored.store import PredictionStore
+
+    from m2f2bench.core.errors import Unanswered
+    from m2f2bench.core.records import Prediction
 
     with PredictionStore(tmp_path, {"k": "v"}) as store:
         with pytest.raises(Unanswered) as told, store.kept():

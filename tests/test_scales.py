@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import Column, LeaderboardCard
+from m2f2bench.cards.models.protocols import DETECTION_METRICS, ExplanationRules, ProtocolRules
 from toy_units import make_units, score_all
 
-from m2f2bench import localization, perturbation
-from m2f2bench.cards import Column, LeaderboardCard
-from m2f2bench.errors import ScoreError
-from m2f2bench.leaderboard.table import build_table
-from m2f2bench.records import Result, Score
-from m2f2bench.rules import DETECTION_METRICS, ExplanationRules, ProtocolRules
-from m2f2bench.scoring.detection import AT_HALF
-from m2f2bench.scoring.scale import RANGES, SCALES, lower_is_better, scale_of, worse
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.core.records import Score
+from m2f2bench.heatmaps.mapper import faithfulness_report as perturbation
+from m2f2bench.heatmaps.mapper import localization_report as localization
+from m2f2bench.leaderboards.table import build_table
+from m2f2bench.metrics.names import AT_HALF
+from m2f2bench.metrics.scale import RANGES, SCALES, lower_is_better, scale_of, worse
+from m2f2bench.results.result import Result
 
 LOWER = {"eer", "log_loss", "brier", "ece", "verdict_none_rate", "deletion_blur", "deletion_mean"}
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.results.stored.read_rows import read_rows
 
 import m2f2bench
-from m2f2bench.scoring.reading import read_rows
 
 ROWS = [
     {"id": "a", "label": 0, "score": 0.1, "video": "v1", "method": "original"},

@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import m2f2bench
-from m2f2bench.errors import CardError, DataError, M2F2BenchError, ScoreError, StoreError
+from m2f2bench.core.errors import CardError, DataError, M2F2BenchError, ScoreError, StoreError
 
 
 def _folder() -> Path | None:
@@ -99,7 +99,7 @@ PLACES = ((0.25, 0.3), (0.25, 0.7), (0.75, 0.3), (0.75, 0.7))
 
 def frames_of(path: Path) -> list[Any]:
     """Every frame that `predict` would be given."""
-    from m2f2bench.adapters.video import read_video
+    from m2f2bench.datasets.video import read_video
 
     found = read_video(path, lambda n: range(n))
     return list(getattr(found, "images", found))
@@ -222,7 +222,7 @@ def test_21_rows_held_against_a_dataset(cases: Path, tmp_path: Path, name: str) 
 
 
 def test_07_meteor_under_any_locale(cases: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
+    from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
 
     texts = ["the eyes look fake because the iris is blurred", "THE IMAGE IS FINE", "skin looks real"]
     references = [("the eye is looking fake, the iris blurry",), ("the image is fine",), ("the skin seems real",)]

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.adapters.sheet import LABEL, contact_sheet, outlined, pick
-from m2f2bench.errors import DataError, FrameError
-from m2f2bench.records import Frame, Locator
+from m2f2bench.core.errors import DataError, FrameError
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.sheet import LABEL, contact_sheet, outlined, pick
 
 SIDE = 20
 GREY, DARK, YELLOW = (128, 128, 128), (24, 24, 24), (255, 230, 0)

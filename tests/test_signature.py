@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.results.stored.signature import MEASURE, differing, measure_fields, measure_signature
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.leaderboard.table import build_table
-from m2f2bench.signature import MEASURE, differing, measure_fields, measure_signature
+from m2f2bench.leaderboards.table import build_table
 from m2f2bench.version import DETECTION
 
 BASE: dict[str, object] = {"name": "p", "level": "video"}
@@ -194,8 +194,8 @@ def test_a_trained_detector_has_its_training_seed(squares: Path, tmp_path: Path)
 
 
 def test_f4_a_limit_is_in_both_kinds_of_signature() -> None:
-    from m2f2bench.cards import ExplanationCard
-    from m2f2bench.signature import answer_fields
+    from m2f2bench.cards.models.models import ExplanationCard
+    from m2f2bench.results.stored.signature import answer_fields
 
     card = ProtocolCard.model_validate(BASE)
     asked = ExplanationCard.model_validate(

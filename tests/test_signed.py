@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.cards.models.protocols import Bootstrap
+from m2f2bench.results.stored.signature import MEASURE, measure_signature
 from toy_questions import RULES, Faces, Looker
 
 import m2f2bench
-from m2f2bench.adapters.base import AdapterOptions
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.records import Frame
-from m2f2bench.rules import Bootstrap
-from m2f2bench.signature import MEASURE, measure_signature
+from m2f2bench.core.records import Frame
+from m2f2bench.datasets.base import AdapterOptions
 
 
 class Options(AdapterOptions):

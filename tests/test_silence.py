@@ -9,26 +9,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.cards.models.protocols import DETECTION_METRICS, Bootstrap, ExplanationRules
+from m2f2bench.heatmaps.mapper.faithfulness import faithfulness
+from m2f2bench.heatmaps.mapper.faithfulness_report import MEASURES as FAITHFUL
+from m2f2bench.heatmaps.mapper.faithfulness_report import Faithfulness
+from m2f2bench.heatmaps.mapper.localization_report import Localization
+from m2f2bench.heatmaps.mapper.localize import localize
+from m2f2bench.results.stored.units import to_units
 from test_faithfulness import Known, Looker, right
 from test_localization import Maps, Squares
 from toy_units import make_rows
 
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.errors import NothingJudged
-from m2f2bench.localization import Localization
-from m2f2bench.localizer import localize
-from m2f2bench.perturbation import MEASURES as FAITHFUL
-from m2f2bench.perturbation import Faithfulness
-from m2f2bench.perturber import faithfulness
-from m2f2bench.records import Answer, Frame, Locator, Question, Score
-from m2f2bench.rules import DETECTION_METRICS, Bootstrap, ExplanationRules
-from m2f2bench.scoring.answers import Answers, joined
-from m2f2bench.scoring.detection import DECISION, Cut
-from m2f2bench.scoring.explanation import explain
-from m2f2bench.scoring.intervals import Resampling, score_units
-from m2f2bench.scoring.localization import MEASURES, SILENT, measured, measured_curve, truth_on_grid
-from m2f2bench.scoring.scale import SCALES, worse
-from m2f2bench.units import to_units
+from m2f2bench.core.answers import Answers, joined
+from m2f2bench.core.errors import NothingJudged
+from m2f2bench.core.records import Answer, Frame, Locator, Question, Score
+from m2f2bench.metrics.detection.intervals import score_units
+from m2f2bench.metrics.detection.values import DECISION, Cut
+from m2f2bench.metrics.explanation import explain
+from m2f2bench.metrics.heatmaps.localization import MEASURES, SILENT, measured, measured_curve, truth_on_grid
+from m2f2bench.metrics.scale import SCALES, worse
+from m2f2bench.stats.bootstrap import Resampling
 
 NONE = Bootstrap(resamples=0)
 WAYS = st.sampled_from(["zero", "nan", "raise"])

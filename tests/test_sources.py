@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.registry import load_from_file
 from sklearn.linear_model import LogisticRegression
 
-from m2f2bench.registry import load_from_file
-from m2f2bench.sources import class_name, closure, installed
+from m2f2bench.core.sources import class_name, closure, installed
 
 
 @pytest.mark.parametrize(

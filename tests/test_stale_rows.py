@@ -16,7 +16,7 @@ from PIL import Image
 from stale_flows import after, before, cut_off
 
 import m2f2bench
-from m2f2bench.errors import CardError, StoreError
+from m2f2bench.core.errors import CardError, StoreError
 
 HERE = Path(__file__).parent
 MINE = """
@@ -234,7 +234,7 @@ def test_a1_two_datasets_of_one_name(data: Path, tmp_path: Path) -> None:
 
 def test_a1_rows_of_another_version_are_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     m2f2bench.run(detectors=[Bright()], datasets=str(data), out=tmp_path / "o")
-    monkeypatch.setattr("m2f2bench.keys.PREDICTING", 0)
+    monkeypatch.setattr("m2f2bench.detectors.keys.PREDICTING", 0)
     with pytest.raises(StoreError, match=r"version of m2f2bench's predictions \(\d+ / 0\)"):
         m2f2bench.run(detectors=[Bright()], datasets=str(data), out=tmp_path / "o")
 
@@ -243,7 +243,7 @@ def test_a1_rows_of_another_version_are_refused(data: Path, tmp_path: Path, monk
 def test_a1_rows_made_with_another_package_are_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    from m2f2bench import keys
+    from m2f2bench.detectors import keys
 
     first = m2f2bench.run(detectors=[Bright()], datasets=str(data), out=tmp_path / "o")[0]
     assert first.predicted[package] == keys.made_with()[package]
@@ -285,7 +285,7 @@ def test_a1_what_nothing_identifies_is_never_taken_up(
 def test_resuming_stays_cheap(tmp_path: Path) -> None:
     """Known frames are looked at by size and times alone: benchmarks/resume.py measures it, here none is read."""
     from m2f2bench.loading import load_dataset
-    from m2f2bench.resuming import unchanged
+    from m2f2bench.runs.resuming import unchanged
 
     draw(tmp_path, 0, videos=2, frames=2)
     write_manifest(tmp_path / "few.csv", videos=2, frames=2)

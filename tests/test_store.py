@@ -10,12 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from m2f2bench.errors import ScoreError, StoreError
-from m2f2bench.files import replacing, write_json
-from m2f2bench.records import Prediction
-from m2f2bench.store import KEY as KEY_NAME
-from m2f2bench.store import (
+from m2f2bench.results.stored.store import KEY as KEY_NAME
+from m2f2bench.results.stored.store import (
     PREDICTIONS,
     PredictionStore,
     describe_difference,
@@ -23,6 +19,10 @@ from m2f2bench.store import (
     read_parquet,
     write_parquet,
 )
+
+from m2f2bench.core.errors import ScoreError, StoreError
+from m2f2bench.core.files import replacing, write_json
+from m2f2bench.core.records import Prediction
 
 KEY = {"detector": "k"}
 

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.models import read_card, validate
 from PIL import Image
 
-from m2f2bench.adapters.sheet import contact_sheet
-from m2f2bench.adapters.synthetic import manipulations, regions, video
-from m2f2bench.adapters.synthetic.adapter import SyntheticAdapter
-from m2f2bench.adapters.synthetic.canvas import FIELD
-from m2f2bench.adapters.synthetic.faces import draw_face
-from m2f2bench.adapters.synthetic.plan import SyntheticOptions
-from m2f2bench.adapters.synthetic.render import render
-from m2f2bench.adapters.synthetic.scene import Pose, draw_scene
-from m2f2bench.cards import read_card, validate
-from m2f2bench.errors import CardError, DataError, FrameError
-from m2f2bench.records import Frame, Locator
+from m2f2bench.core.errors import CardError, DataError, FrameError
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.datasets.sheet import contact_sheet
+from m2f2bench.datasets.synthetic import manipulations, regions, video
+from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
+from m2f2bench.datasets.synthetic.canvas import FIELD
+from m2f2bench.datasets.synthetic.faces import draw_face
+from m2f2bench.datasets.synthetic.plan import SyntheticOptions
+from m2f2bench.datasets.synthetic.render import render
+from m2f2bench.datasets.synthetic.scene import Pose, draw_scene
 
 SMALL = {"train": 2, "val": 2, "test": 2, "videos_per_identity": 1, "frames_per_video": 2, "size": 96, "workers": 1}
 ALL = tuple(manipulations.METHODS)
@@ -224,7 +224,7 @@ def test_released_questions_state_the_label(raw: SyntheticAdapter) -> None:
 
 
 def test_a_person_is_described_by_the_face_that_was_drawn() -> None:
-    from m2f2bench.adapters.synthetic.questions import traits
+    from m2f2bench.datasets.synthetic.questions import traits
 
     for number in range(12):
         face = draw_face(0, f"t{number:03d}")
@@ -273,8 +273,8 @@ def test_pickled_adapter_reads_the_same(raw: SyntheticAdapter) -> None:
 
 
 def test_torch_stays_out() -> None:
-    package = "m2f2bench.adapters.synthetic"
-    code = f"import sys, {package}.adapter, m2f2bench.adapters.sheet; sys.exit('torch' in sys.modules)"
+    package = "m2f2bench.datasets.synthetic"
+    code = f"import sys, {package}.adapter, m2f2bench.datasets.sheet; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=CARDS.parent, check=False).returncode == 0
 
 

@@ -11,27 +11,20 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.protocols import DETECTION_METRICS
+from m2f2bench.results.stored.stored import read_stored
 from toy_pairs import FEW, judged, rows, videos
 
 import m2f2bench
-from m2f2bench.leaderboard.board import build_board
-from m2f2bench.leaderboard.render import render
-from m2f2bench.leaderboard.report import describe_comparison
-from m2f2bench.results import read_stored
-from m2f2bench.rules import DETECTION_METRICS
-from m2f2bench.scoring import tails
-from m2f2bench.scoring.detection import Cut, all_metrics
-from m2f2bench.scoring.intervals import Resampling, resample
-from m2f2bench.scoring.paired import (
-    Difference,
-    Paired,
-    corrected,
-    holm,
-    holm_bounds,
-    p_text,
-)
-from m2f2bench.scoring.sample import cluster_draws
-from m2f2bench.scoring.tails import differences, needed
+from m2f2bench.leaderboards.board import build_board
+from m2f2bench.leaderboards.render import render
+from m2f2bench.leaderboards.report import describe_comparison
+from m2f2bench.metrics.detection import tails
+from m2f2bench.metrics.detection.intervals import resample
+from m2f2bench.metrics.detection.paired import Difference, Paired, corrected, holm, holm_bounds, p_text
+from m2f2bench.metrics.detection.tails import differences, needed
+from m2f2bench.metrics.detection.values import Cut, all_metrics
+from m2f2bench.stats.bootstrap import Resampling, cluster_draws
 
 
 def many(folder: Path, n: int, n_videos: int = 60, frames: int = 2) -> list[Path]:

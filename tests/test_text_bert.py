@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from text_answers import BY_HAND
 
-from m2f2bench.scoring.text import bert
-from m2f2bench.scoring.text.items import make_items
-from m2f2bench.scoring.text.metrics import TextSettings, bert_identity, text_statistics
+from m2f2bench.metrics.text import bert
+from m2f2bench.metrics.text.items import make_items
+from m2f2bench.metrics.text.metrics import TextSettings, bert_identity, text_statistics
 
 bert_score = pytest.importorskip("bert_score")
 NAME = ["bertscore_f1"]
@@ -99,7 +99,7 @@ def test_what_cannot_be_had_is_one_line(folder: str, settings: TextSettings, wor
 
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_hub_that_is_not_there_is_told_at_once(tmp_path: Path, offline: bool) -> None:
-    code = "from m2f2bench.scoring.text.bert import _reached\n_reached('roberta-large')"
+    code = "from m2f2bench.metrics.text.bert import _reached\n_reached('roberta-large')"
     own = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": str(int(offline))}
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, env={**os.environ, **own}, capture_output=True, text=True, timeout=60)
@@ -125,7 +125,7 @@ def test_identity_tells_networks_apart(folder: str, tiny: Path) -> None:
 
 
 def test_nothing_heavy_is_imported_before_it_is_asked_for() -> None:
-    code = "import sys, m2f2bench.scoring.text.metrics as m\n"
+    code = "import sys, m2f2bench.metrics.text.metrics as m\n"
     code += "found = m.text_statistics(['bleu', 'rouge_l'], ['a'], [('a',)], m.TextSettings('none'))\n"
     code += "print(found.missing, 'torch' in sys.modules, 'bert_score' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

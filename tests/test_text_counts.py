@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from text_answers import BY_HAND, PeersTokenizer, keyed, published
 
 import m2f2bench
-from m2f2bench.errors import ScoreError
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.statistic import Statistic, estimate
-from m2f2bench.scoring.text import cider
-from m2f2bench.scoring.text.items import make_items
-from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
-from m2f2bench.scoring.text.overlap import common_words
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.metrics.text import cider
+from m2f2bench.metrics.text.items import make_items
+from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text.overlap import common_words
+from m2f2bench.stats.bootstrap import Resampling
+from m2f2bench.stats.statistic import Statistic, estimate
 
 pytest.importorskip("pycocoevalcap.bleu.bleu")
 from pycocoevalcap.bleu.bleu import Bleu
@@ -197,8 +197,8 @@ def test_a12_the_case(tmp_path: Path) -> None:
 
 ONE = """
 import numpy as np
-from m2f2bench.adapters.base import Adapter
-from m2f2bench.records import Frame, Locator, Question
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.core.records import Frame, Locator, Question
 
 TEXTS = ["the eyes look real because both pupils are round", "the mouth looks fake because the teeth blur"]
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from text_answers import BY_HAND, PeersTokenizer, published
 
-from m2f2bench.scoring.text import java, meteor, tokens
-from m2f2bench.scoring.text.items import make_items
-from m2f2bench.scoring.text.java import Unavailable
-from m2f2bench.scoring.text.meteor import meteor_counts, meteor_statistic, sentence_meteor
-from m2f2bench.scoring.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text import java, meteor, tokens
+from m2f2bench.metrics.text.items import make_items
+from m2f2bench.metrics.text.java import Unavailable
+from m2f2bench.metrics.text.meteor import meteor_counts, meteor_statistic, sentence_meteor
+from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
 
 pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer")
 try:

@@ -13,17 +13,17 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import DetectorCard, read_card
+from m2f2bench.cards.models.settings import InputSettings
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 import m2f2bench
-from m2f2bench.backends.network import Normalise, resize, seen
-from m2f2bench.backends.timm import TimmDetector, TimmOptions, own_input
-from m2f2bench.cards import DetectorCard, read_card
-from m2f2bench.errors import DetectorError
-from m2f2bench.settings import InputSettings
-from m2f2bench.training.checkpoint import write_tensors
-from m2f2bench.training.sampling import generator
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.core.seeds import generator
+from m2f2bench.core.tensors import write_tensors
+from m2f2bench.detectors.network import Normalise, resize, seen
+from m2f2bench.detectors.timm import TimmDetector, TimmOptions, own_input
 
 CARDS = Path(__file__).parent.parent / "detectors"
 

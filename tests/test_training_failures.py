@@ -12,7 +12,7 @@ from toy_failures import WAYS
 from toy_language import why_no_fsdp
 from toy_launch import launch
 
-from m2f2bench.errors import DetectorError
+from m2f2bench.core.errors import DetectorError
 from m2f2bench.training.device import process_device
 from m2f2bench.training.processes import agreed, gathered, share, summed, together
 

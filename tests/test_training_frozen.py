@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from toy_training import read, toy_job
 
-from m2f2bench.backends.network import Normalise, resize
-from m2f2bench.errors import DetectorError, FrameError
-from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint, read_tensors
+from m2f2bench.core.errors import DetectorError, FrameError
+from m2f2bench.core.tensors import read_tensors
+from m2f2bench.detectors.network import Normalise, resize
+from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint
 from m2f2bench.training.job import FitReport, TrainingJob
 from m2f2bench.training.loop import Network, fit_network
 

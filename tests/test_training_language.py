@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from m2f2bench.cards.models.settings import StageSettings
 from toy_language import Collator, elements, fit, network, talks, toy_job
 
-from m2f2bench.errors import DataError, DetectorError, NothingJudged
-from m2f2bench.settings import StageSettings
-from m2f2bench.training.checkpoint import latest_checkpoint, read_tensors
+from m2f2bench.core.errors import DataError, DetectorError, NothingJudged
+from m2f2bench.core.tensors import read_tensors
+from m2f2bench.training.checkpoint import latest_checkpoint
 from m2f2bench.training.language import fit_language
 from m2f2bench.training.language_parts import Plan
 

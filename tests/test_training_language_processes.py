@@ -11,7 +11,7 @@ import torch
 from toy_language import fit, why_no_fsdp
 from toy_launch import launch
 
-from m2f2bench.training.checkpoint import read_tensors
+from m2f2bench.core.tensors import read_tensors
 
 STILL = {"lora": 0.0}
 TRAININGS: dict[str, dict[str, Any]] = {

@@ -16,9 +16,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from toy_training import fit, frames, read, toy_job
 
-from m2f2bench.backends.timm import TimmDetector
-from m2f2bench.errors import DataError, DetectorError, FrameError
-from m2f2bench.training.checkpoint import latest_checkpoint, read_tensors
+from m2f2bench.core.errors import DataError, DetectorError, FrameError
+from m2f2bench.core.tensors import read_tensors
+from m2f2bench.detectors.timm import TimmDetector
+from m2f2bench.training.checkpoint import latest_checkpoint
 
 SCRIPT = Path(__file__).with_name("toy_training.py")
 ENVIRONMENT = {

@@ -11,15 +11,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import validate
+from m2f2bench.cards.models.settings import TrainingSettings
 from torch import nn
 from toy_training import fit, read, toy_job
 
-from m2f2bench.backends.timm import TimmDetector
-from m2f2bench.cards import validate
-from m2f2bench.errors import CardError, DetectorError
-from m2f2bench.records import Frame
-from m2f2bench.settings import TrainingSettings
-from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint, read_tensors
+from m2f2bench.core.errors import CardError, DetectorError
+from m2f2bench.core.records import Frame
+from m2f2bench.core.tensors import read_tensors
+from m2f2bench.detectors.timm import TimmDetector
+from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint
 from m2f2bench.training.optimizer import make_optimizer
 from m2f2bench.training.schedule import plateau_factor, plateau_lr_factor
 

@@ -11,16 +11,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.settings import AugmentationSettings
 from PIL import Image
 from toy_training import frame, frames, read
 
-from m2f2bench.errors import DataError, DetectorError, FrameError
-from m2f2bench.settings import AugmentationSettings
+from m2f2bench.core.errors import DataError, DetectorError, FrameError
+from m2f2bench.core.seeds import derived_seed, generator, shuffled
+from m2f2bench.core.tensors import write_tensors
 from m2f2bench.training.augment import augment
-from m2f2bench.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint, write_tensors
+from m2f2bench.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from m2f2bench.training.linear import fit_linear, identity_groups
 from m2f2bench.training.reading import FrameReader
-from m2f2bench.training.sampling import batch_part, derived_seed, epoch_batches, generator, shuffled, steps_per_epoch
+from m2f2bench.training.sampling import batch_part, epoch_batches, steps_per_epoch
 from m2f2bench.training.schedule import lr_factor
 
 

@@ -12,7 +12,7 @@ from toy_launch import launch
 from toy_processes import MODULES, SHARES, module, passes, train, values
 from toy_training import frames
 
-from m2f2bench.training.checkpoint import read_tensors
+from m2f2bench.core.tensors import read_tensors
 from m2f2bench.training.sampling import epoch_batches
 
 TRAININGS: dict[str, dict[str, Any]] = {

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.cards.models.protocols import FrameSelection
+from m2f2bench.results.stored.store import PREDICTIONS, read_parquet
+from m2f2bench.results.stored.units import to_units
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from toy_units import make_rows, make_units, plain_values, score_all
 
 import m2f2bench
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.protocol import pick
-from m2f2bench.rules import FrameSelection
-from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.rows import Rows
-from m2f2bench.store import PREDICTIONS, read_parquet
-from m2f2bench.units import to_units
+from m2f2bench.core.rows import Rows
+from m2f2bench.datasets.planning import pick
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.stats.bootstrap import Resampling
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 

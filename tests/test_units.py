@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.cards.models.protocols import Aggregation, Bootstrap, Missing
+from m2f2bench.results.stored.units import FEWEST_CLUSTERS, aggregate, to_units
 from toy_units import make_rows
 
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.errors import ScoreError
-from m2f2bench.rules import Aggregation, Bootstrap, Missing
-from m2f2bench.scoring.rows import Rows
-from m2f2bench.units import FEWEST_CLUSTERS, aggregate, to_units
+from m2f2bench.core.errors import ScoreError
+from m2f2bench.core.rows import Rows
 
 VIDEO = ProtocolCard(name="v", level="video")
 FRAME = ProtocolCard(name="f", level="frame")

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from verdict_cases import CASES, lines_run
 
 from m2f2bench.loading import load_dataset
-from m2f2bench.scoring.consistency import consistency
-from m2f2bench.scoring.prose import read_prose
-from m2f2bench.scoring.regions import read_regions
-from m2f2bench.scoring.stated import stated
-from m2f2bench.scoring.statistic import Statistic
-from m2f2bench.scoring.verdict import (
+from m2f2bench.metrics.consistency import consistency
+from m2f2bench.metrics.regions.regions import read_regions
+from m2f2bench.metrics.verdicts.prose import read_prose
+from m2f2bench.metrics.verdicts.stated import stated
+from m2f2bench.metrics.verdicts.verdict import (
     LONGEST,
     VERDICT_RULES,
     VERDICTS,
@@ -28,7 +27,8 @@ from m2f2bench.scoring.verdict import (
     substring_verdict,
     verdict_statistics,
 )
-from m2f2bench.scoring.verdict_words import wordset
+from m2f2bench.metrics.verdicts.verdict_words import wordset
+from m2f2bench.stats.statistic import Statistic
 
 MOUTHS = (
     "The image looks like a typical photo that you would take with a smartphone. The person has realistic facial "

@@ -80,6 +80,6 @@ def test_this_python_is_one_that_is_admitted(project: dict[str, Any]) -> None:
 def test_detection_reads_no_words_of_answers() -> None:
     """The readers' words are compiled when the first answer is read, not when a detector is run."""
     told = "[name for name in sys.modules if name.startswith('m2f2bench.') and name.endswith('_words')]"
-    code = f"import sys, m2f2bench.runner; print({told})"
+    code = f"import sys, m2f2bench.runs.run; print({told})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

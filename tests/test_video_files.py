@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from m2f2bench.adapters import limits, video
-from m2f2bench.adapters.video import read_video
-from m2f2bench.errors import FrameError, MachineError, NothingJudged
-from m2f2bench.predictor import predict_paths
+from m2f2bench.core.errors import FrameError, MachineError, NothingJudged
+from m2f2bench.datasets import limits, video
+from m2f2bench.datasets.video import read_video
+from m2f2bench.inference.predict import predict_paths
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "05"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases from the field is not there")

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.models import ProtocolCard
+from m2f2bench.results.stored.units import clusters, to_units
 from sklearn.metrics import roc_auc_score
 from toy_units import make_rows
 
 import m2f2bench
-from m2f2bench.adapters.base import Adapter
 from m2f2bench.auditing.contents import across
 from m2f2bench.auditing.pairs import SAME_VIDEO, UNKNOWN, Table
-from m2f2bench.cards import ProtocolCard
-from m2f2bench.errors import DataError, ScoreError
-from m2f2bench.protocol import check_unique
-from m2f2bench.records import Frame, Locator
-from m2f2bench.scoring.rows import Rows
+from m2f2bench.core.errors import DataError, ScoreError
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.core.rows import Rows
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.planning import check_unique
 from m2f2bench.training.split import components
-from m2f2bench.units import clusters, to_units
 
 VIDEO = ProtocolCard(name="v", level="video")
 MEANS = {"Deepfakes": (0.9, 0.8), "Face2Face": (0.7, 0.6), "FaceSwap": (0.35, 0.25), "NeuralTextures": (0.2, 0.1)}

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m2f2bench.cards.models.protocols import DETECTION_METRICS
 from sklearn import metrics as sk
 from toy_units import make_units, score_all
 
-from m2f2bench.rules import DETECTION_METRICS
-from m2f2bench.scoring import curve as curves
-from m2f2bench.scoring import sample as samples
-from m2f2bench.scoring.detection import CALIBRATION, DECISION, OVERALL, RANKING, Cut, evaluate
-from m2f2bench.scoring.sample import cluster_draws, make_levels, plain, resampled
+from m2f2bench.metrics.detection import curve as curves
+from m2f2bench.metrics.detection import sample as samples
+from m2f2bench.metrics.detection.sample import make_levels, plain, resampled
+from m2f2bench.metrics.detection.values import CALIBRATION, DECISION, RANKING, Cut, evaluate
+from m2f2bench.metrics.names import OVERALL
+from m2f2bench.stats.bootstrap import cluster_draws
 
 TIED = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1)
 

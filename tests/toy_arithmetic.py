@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from m2f2bench.arithmetic import exact_fp32, repeatable
+from m2f2bench.core.arithmetic import exact_fp32, repeatable
 
 OPERATIONS = [
     *(("cuda", "matmul"), ("cudnn", "conv"), ("cudnn", "rnn")),

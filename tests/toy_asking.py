@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from toy_questions import Faces, Looker
 
-from m2f2bench.records import Frame, Reply
+from m2f2bench.core.records import Frame, Reply
 
 
 class Together(Looker):

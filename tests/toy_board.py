@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from m2f2bench.leaderboard.board import Board, RocCurve
-from m2f2bench.leaderboard.table import Cell, Row, Table, TableColumn
-from m2f2bench.published import Figure
-from m2f2bench.records import Score
+from m2f2bench.core.records import Score
+from m2f2bench.leaderboards.board import Board, RocCurve
+from m2f2bench.leaderboards.published import Figure
+from m2f2bench.leaderboards.table import Cell, Row, Table, TableColumn
 
 SCRIPT_NAME = "<script>alert(1)</script>"
 IMAGE_NAME = '"><img src=x onerror=alert(1)>'

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from m2f2bench.backends.openai import OpenAIEndpoint
-from m2f2bench.cards import DetectorCard
+from m2f2bench.cards.models.models import DetectorCard
+
+from m2f2bench.detectors.openai.detector import OpenAIEndpoint
 from m2f2bench.loading import load_detector
 
 KEY = "sk-very-secret-0123456789"

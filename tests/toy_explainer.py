@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from m2f2bench.cards.models.models import merged
 from toy_llm import tiny_llm
 from toy_m2f2det import INPUT, toy_card, toy_network
 
-from m2f2bench.cards import merged
-from m2f2bench.trainer import train
-from m2f2bench.training.checkpoint import write_tensors
+from m2f2bench.core.tensors import write_tensors
+from m2f2bench.runs.train import train
 
 STAGE = {"batch_size": 8, "max_steps": 4, "lr": 1e-3, "precision": "fp32", "val_examples": 8, "checkpoint_steps": 2}
 EXPLAINER = {

@@ -23,10 +23,10 @@ import toy_language
 import toy_training
 from PIL import Image
 
-from m2f2bench import trainer
-from m2f2bench.backends.timm import TimmDetector
 from m2f2bench.cli.main import main as command
-from m2f2bench.errors import DataError, FrameError, StoreError
+from m2f2bench.core.errors import DataError, FrameError, StoreError
+from m2f2bench.detectors.timm import TimmDetector
+from m2f2bench.runs import train as trainer
 from m2f2bench.training import language, loader, loop, sharing
 from m2f2bench.training.job import FitReport
 

@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from m2f2bench.cards.models.models import DetectorCard
+from m2f2bench.cards.models.settings import StageSettings, TrainingSettings
 from packaging.version import Version
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from m2f2bench.cards import DetectorCard
-from m2f2bench.records import Conversation, Frame, Locator
-from m2f2bench.settings import StageSettings, TrainingSettings
+from m2f2bench.core.records import Conversation, Frame, Locator
+from m2f2bench.core.seeds import generator
 from m2f2bench.training import language
 from m2f2bench.training.job import FitReport, Talk, TrainingJob
 from m2f2bench.training.language import LanguageNetwork, fit_language
-from m2f2bench.training.sampling import generator
 
 WORDS = 40
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from m2f2bench.backends.llm.source import Language, LanguageSource, open_language
+from m2f2bench.detectors.llm.source import Language, LanguageSource, open_language
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n{% endfor %}"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from m2f2bench.cards.models.models import DetectorCard, merged
+from m2f2bench.cards.models.settings import InputSettings
 from toy_training import toy_job
 
-from m2f2bench.backends.m2f2det.detector import M2F2Detector, build
-from m2f2bench.backends.m2f2det.network import PaperNetwork
-from m2f2bench.backends.m2f2det.options import PaperOptions
-from m2f2bench.cards import DetectorCard, merged
-from m2f2bench.settings import InputSettings
+from m2f2bench.detectors.m2f2det.detector import M2F2Detector, build
+from m2f2bench.detectors.m2f2det.options import PaperOptions
+from m2f2bench.detectors.m2f2det.paper import PaperNetwork
 from m2f2bench.training import loop
 from m2f2bench.training.job import FitReport, TrainingJob
 

@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 from toy_units import make_units
 
-from m2f2bench.scoring.detection import Cut, all_metrics
-from m2f2bench.scoring.intervals import Resampling
-from m2f2bench.scoring.paired import (
-    Judged,
-)
-from m2f2bench.scoring.rows import Units
+from m2f2bench.core.rows import Units
+from m2f2bench.metrics.detection.paired import Judged
+from m2f2bench.metrics.detection.values import Cut, all_metrics
+from m2f2bench.stats.bootstrap import Resampling
 
 FEW = Resampling(200)
 

@@ -18,7 +18,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 from toy_training import toy_job
 
-from m2f2bench.backends.network import Normalise, resize
+from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.training.batchnorm import SharedStatistics
 from m2f2bench.training.job import FitReport
 from m2f2bench.training.loop import Network, fit_network

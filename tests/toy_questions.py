@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 import m2f2bench
-from m2f2bench.adapters.base import Adapter, judge_questions
-from m2f2bench.errors import FrameError
-from m2f2bench.records import Frame, Locator, Question, Result
+from m2f2bench.core.errors import FrameError
+from m2f2bench.core.records import Frame, Locator, Question
+from m2f2bench.datasets.base import Adapter, judge_questions
+from m2f2bench.results.result import Result
 
 REGIONS = ("image", "eyes", "mouth")
 FAULTS = {"image": "The mouth is misaligned.", "eyes": "The eyes look blurry.", "mouth": "The mouth is misaligned."}

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from m2f2bench.records import FAKE, REAL, Answer, Frame, Locator, Question, Result, Score
-from m2f2bench.scoring.answers import Answers, joined
+from m2f2bench.core.answers import Answers, joined
+from m2f2bench.core.records import FAKE, REAL, Answer, Frame, Locator, Question, Score
+from m2f2bench.results.result import Result
 
 SCRIPT = (
     "</style></script><script>window.ran = 1</script><img src='https://example.org/x.png' onerror='window.ran = 2'>"
@@ -101,7 +102,7 @@ def toy_heat(frame: str) -> Any:
 
 def toy_page(count: int = 24, detector: str = SCRIPT) -> str:
     """The page of all this."""
-    from m2f2bench.reports.explanation import explanation_page
+    from m2f2bench.reporting.pages.explanation import explanation_page
 
     answers, items, verdicts = toy_answers()
     controls = [

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from m2f2bench.cards.models.models import DetectorCard
+from m2f2bench.cards.models.settings import AugmentationSettings, InputSettings, TrainingSettings
 from sklearn.metrics import roc_auc_score
 
-from m2f2bench.backends.timm import TimmDetector
-from m2f2bench.cards import DetectorCard
-from m2f2bench.errors import FrameError
-from m2f2bench.records import Frame, Locator
-from m2f2bench.settings import AugmentationSettings, InputSettings, TrainingSettings
+from m2f2bench.core.errors import FrameError
+from m2f2bench.core.records import Frame, Locator
+from m2f2bench.core.seeds import generator
+from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.training.job import FitReport, TrainingJob
-from m2f2bench.training.sampling import generator
 
 AUGMENTATION = AugmentationSettings(crop=(0.8, 1.0), rescale_p=0.3, rescale_px=(24, 40), blur_p=0.2, jpeg_p=0.3)
 

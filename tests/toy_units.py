@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from m2f2bench.cards.models.protocols import DETECTION_METRICS
 
-from m2f2bench.rules import DETECTION_METRICS
-from m2f2bench.scoring.detection import Cut
-from m2f2bench.scoring.intervals import Resampling, Scored, score_units
-from m2f2bench.scoring.rows import Rows, Units
+from m2f2bench.core.rows import Rows, Units
+from m2f2bench.metrics.detection.intervals import Scored, score_units
+from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.stats.bootstrap import Resampling
 
 PLAIN = Resampling(0)
 

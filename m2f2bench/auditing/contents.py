@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import first_line
-from ..records import FAKE, ORIGINAL, Frame
+from ..core.errors import first_line
+from ..core.records import FAKE, ORIGINAL, Frame
 from .facts import Facts
 from .report import SHOWN, Finding, Section, first_few, plural
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..groups import factorize
+from ..core.connected import factorize
 from .facts import Facts
 from .files import FileFacts
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..groups import factorize
-from ..records import Frame
+from ..core.connected import factorize
+from ..core.records import Frame
 from .facts import Facts
 from .pairs import APART, PEOPLE, SHARED, UNKNOWN, Counter, Kind, Pair, Table, equal_pairs, near_pairs
 from .pixels import THUMB

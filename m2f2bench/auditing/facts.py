@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..adapters.base import Adapter
-from ..adapters.limits import DECODING
-from ..adapters.listing import stamp_of
-from ..adapters.read_ahead import ReadAhead, load_frame, thread_count
-from ..cards import DatasetCard
-from ..fingerprint import DECODERS
-from ..identity import code_digest
-from ..memo import Memo, cache_folder, file_stamp
-from ..progress import progress_bar
-from ..records import Frame
-from ..signature import installed_versions
-from ..sources import Unidentified
+from ..cards.models import DatasetCard
+from ..core.identity import code_digest
+from ..core.installed import installed_versions
+from ..core.memo import Memo, cache_folder, file_stamp
+from ..core.progress import progress_bar
+from ..core.records import Frame
+from ..core.sources import Unidentified
+from ..datasets.base import Adapter
+from ..datasets.digests import DECODERS
+from ..datasets.limits import DECODING
+from ..datasets.listing import stamp_of
+from ..datasets.read_ahead import ReadAhead, load_frame, thread_count
 from ..version import __version__
 from .files import FileFacts, read_facts
 from .pixels import PixelFacts, look

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..records import FAKE, REAL
-from ..scoring.intervals import auc_interval
+from ..core.records import FAKE, REAL
+from ..metrics.detection.intervals import auc_interval
 from .cues import Cue, Encoder
 
 if TYPE_CHECKING:
-    from ..records import Floats
+    from ..core.records import Floats
 
 FOLDS = 5
 RIDGE = 10.0

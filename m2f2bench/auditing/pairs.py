@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..groups import factorize
-from ..records import Frame
+from ..core.connected import factorize
+from ..core.records import Frame
 
 Codes = npt.NDArray[np.int64]
 SAME_VIDEO, SHARED, APART, UNKNOWN = range(4)

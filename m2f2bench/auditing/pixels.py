@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ..records import Image
+    from ..core.records import Image
 
 THUMB = 16
 """Side of the thumbnail, pixels."""

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..adapters.base import Adapter
-from ..adapters.listing import frames_of, questions_of
-from ..errors import M2F2BenchError, MachineError
-from ..groups import connected
-from ..records import FAKE, REAL, Frame
-from ..scoring.diversity import folded
-from ..scoring.intervals import auc_interval
-from ..scoring.verdict import read_verdict
+from ..core.connected import connected
+from ..core.errors import M2F2BenchError, MachineError
+from ..core.records import FAKE, REAL, Frame
+from ..datasets.base import Adapter
+from ..datasets.listing import frames_of, questions_of
+from ..metrics.detection.intervals import auc_interval
+from ..metrics.diversity import folded
+from ..metrics.verdicts.verdict import read_verdict
 from .heldout import FOLDS, Codes, balanced_ranks
 from .report import Finding, Section, plural
 
 if TYPE_CHECKING:
-    from ..records import Floats
+    from ..core.records import Floats
 
 KINDS = ("blind", "released", "judge")
 LINE = 0.55

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..groups import connected
-from ..progress import progress_bar
-from ..records import FAKE, REAL
-from ..scoring.intervals import auc_interval
+from ..core.connected import connected
+from ..core.progress import progress_bar
+from ..core.records import FAKE, REAL
+from ..metrics.detection.intervals import auc_interval
 from .cues import CUES, FILE_CUES, Cue, read_cues
 from .facts import Facts
 from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores

@@ -41,10 +41,10 @@ def audit(
 ) -> None:
     """Say what could leak the label or count twice: duplicates, people in two splits, shortcuts, telling questions."""
     settle(cards, data)
+    from ..auditing.audit import audit as look
     from ..auditing.questions import KINDS
     from ..auditing.report import plural
-    from ..auditor import audit as look
-    from ..errors import CheckFailed, StoreError
+    from ..core.errors import CheckFailed, StoreError
 
     if out is not None and out.suffix not in (".json", ".md"):
         raise StoreError(f"--out {out}: its name must end in .json or .md")
@@ -75,7 +75,7 @@ def audit(
 
 def _write(report: Audit, out: Path) -> None:
     """The report as JSON or Markdown, by the file's ending."""
-    from ..files import write_json, write_text
+    from ..core.files import write_json, write_text
 
     if out.suffix == ".json":
         write_json(out, report.to_json())

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..cards import KINDS, iter_cards, read_card
-from ..errors import CardError, M2F2BenchError, near
-from ..registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
+from ..cards.models import KINDS, iter_cards, read_card
+from ..cards.registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
+from ..core.errors import CardError, M2F2BenchError, near
 from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, say, settle
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
@@ -41,7 +41,7 @@ def list_names(
 def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
     """All of a kind with name and description; cards that cannot be read are added to `broken`."""
     if kind == "controls":
-        from ..controls import CONTROLS
+        from ..scoring.controls import CONTROLS
 
         given = {"nothing": "", "label": "; is given the label", "verdict": "; is given a detector's verdict"}
         return [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
@@ -111,7 +111,7 @@ def _described_class(reference: str) -> dict[str, Any]:
     """What is known of a `file.py:Class`: what it can be given as, the first line of its docstring, its options."""
     import inspect
 
-    from ..adapters.base import Adapter
+    from ..datasets.base import Adapter
 
     cls = load_from_file(reference, "class")
     dataset = issubclass(cls, Adapter)
@@ -140,7 +140,7 @@ def _count(name: str) -> dict[str, dict[str, int]]:
 def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Say what works here: versions, devices, offline weights, data, cards."""
     settle(cards, data)
-    from ..checkup import examine
+    from .doctor import examine
 
     findings = examine()
     if as_json:
@@ -151,6 +151,6 @@ def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOpti
         say(f"{mark}  {finding.what:<24} {finding.detail}")
     failed = [f for f in findings if f.ok is False]
     if failed:
-        from ..errors import CheckFailed
+        from ..core.errors import CheckFailed
 
         raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..settings import DEVICES
-from ..texts import UNSEEN, visible
+from ..cards.settings import DEVICES
+from ..core.texts import UNSEEN, visible
 
 CardsOption = Annotated[
     str | None,
@@ -27,7 +27,7 @@ DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]
 
 def settle(cards: str | None = None, data: str | None = None) -> None:
     """Hand --cards and --data on as the environment variables they stand for, to child processes too."""
-    from ..cards import CARDS_VARIABLE, DATA_VARIABLE
+    from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE
 
     for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
         if value is not None:
@@ -36,7 +36,7 @@ def settle(cards: str | None = None, data: str | None = None) -> None:
 
 def mapping(pairs: list[str] | None) -> dict[str, str]:
     """What --column says: our name → the file's. Raises ScoreError."""
-    from ..errors import ScoreError
+    from ..core.errors import ScoreError
 
     found = {}
     for pair in pairs or []:

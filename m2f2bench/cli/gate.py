@@ -34,9 +34,9 @@ def check(
 ) -> None:
     """Fail (exit status 1) when a detector has become worse than a stored result by more than noise."""
     settle(cards, data)
-    from ..checker import check as look
-    from ..checker import describe
-    from ..errors import CheckFailed
+    from ..core.errors import CheckFailed
+    from ..runs.check import check as look
+    from ..runs.check import describe
 
     reports = look(
         baseline,
@@ -65,8 +65,8 @@ def validate(
 ) -> None:
     """Say whether result files are sound: schema, signature, numbers, and the rows where they are beside them."""
     settle(cards)
-    from ..errors import CheckFailed
-    from ..validator import validate_result
+    from ..core.errors import CheckFailed
+    from ..scoring.validate import validate_result
 
     found = {str(file): validate_result(file) for file in files}
     if as_json:

@@ -34,9 +34,9 @@ def run(
 ) -> None:
     """Judge datasets with detectors, print the leaderboard, write a folder per run. Goes on where it was cut off."""
     settle(cards, data)
-    from ..leaderboard.publish import describe_run, write_board
-    from ..runner import DEFAULT_SUITE
-    from ..runner import run as run_bench
+    from ..leaderboards.publish import describe_run, write_board
+    from ..runs.run import DEFAULT_SUITE
+    from ..runs.run import run as run_bench
 
     if suite is None and not detector and not dataset:
         suite = DEFAULT_SUITE
@@ -101,12 +101,12 @@ def score(
 ) -> None:
     """Score rows or answers that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
-    from ..errors import ScoreError
-    from ..leaderboard.render import table_markdown
-    from ..leaderboard.report import describe_result
-    from ..leaderboard.table import build_table
-    from ..scorer import score as score_file
-    from ..scorer import takes_answers
+    from ..core.errors import ScoreError
+    from ..leaderboards.render import table_markdown
+    from ..leaderboards.report import describe_result
+    from ..leaderboards.table import build_table
+    from ..scoring.score import score as score_file
+    from ..scoring.score import takes_answers
 
     if takes_answers(file[0], protocol):
         _score_answers(
@@ -144,11 +144,11 @@ def _score_answers(
     files: list[list[Path]], given: dict[str, Any], out: Path | None, controls: bool, as_json: bool
 ) -> None:
     """Answers, a list of files an explainer, with the controls beside them."""
-    from ..answerer import score_files
-    from ..explaining.evidence import load_answers
-    from ..leaderboard.render import table_markdown
-    from ..leaderboard.report import describe_result
-    from ..leaderboard.table import build_table
+    from ..leaderboards.render import table_markdown
+    from ..leaderboards.report import describe_result
+    from ..leaderboards.table import build_table
+    from ..runs.explainers import score_files
+    from ..scoring.answers import load_answers
 
     evidence = [load_answers(*own, **given) for own in files]
     results = score_files(evidence, out, controls)
@@ -185,9 +185,9 @@ def compare(
 ) -> None:
     """Say which detector is better, and whether by more than noise: paired tests on the same frames."""
     settle(cards, data)
-    from .. import comparer
-    from ..errors import ScoreError
-    from ..leaderboard.report import describe_comparison
+    from ..core.errors import ScoreError
+    from ..leaderboards.report import describe_comparison
+    from ..scoring import compare as comparer
 
     if len(runs) > 1:
         found = [
@@ -225,9 +225,9 @@ def leaderboard(
 ) -> None:
     """Make a table from results, without running anything."""
     settle(cards)
-    from ..files import write_text
-    from ..leaderboard.publish import gather
-    from ..leaderboard.render import render
+    from ..core.files import write_text
+    from ..leaderboards.publish import gather
+    from ..leaderboards.render import render
 
     format = format or (out.suffix[1:] if out is not None and out.suffix else "md")
     text = render(gather(places or [], published), format)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..texts import visible
+from ..core.texts import visible
 from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
 
 if TYPE_CHECKING:
-    from ..localization import Localization
-    from ..perturbation import Faithfulness
+    from ..heatmaps.faithfulness_report import Faithfulness
+    from ..heatmaps.localization_report import Localization
 
 CamOption = Annotated[
     str,
@@ -48,8 +48,8 @@ def train(
 ) -> None:
     """Fit a detector and write its weights, its card and its training record."""
     settle(cards, data)
-    from ..trainer import RECORD
-    from ..trainer import train as fit
+    from ..runs.train import RECORD
+    from ..runs.train import train as fit
     from ..training.processes import is_main_process
 
     card = fit(detector, dataset, stage=stage, start=start, out=out, resume=resume, seed=seed, device=device)
@@ -72,8 +72,8 @@ def merge(
 ) -> None:
     """Fold an explainer's adapters into its LLM and write all it needs as one folder."""
     settle(cards)
-    from ..backends.m2f2det.merging import RECORD
-    from ..merger import merge as fold
+    from ..detectors.m2f2det.merging import RECORD
+    from ..runs.merge import merge as fold
 
     card = fold(detector, out, dtype)
     moved = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["largest_change_of_a_logit"]
@@ -98,8 +98,8 @@ def import_weights(
     ] = False,
 ) -> None:
     """Make a detector of published weights, without running anything in their file."""
-    from ..backends.m2f2det.importing import RECORD
-    from ..backends.m2f2det.importing import import_weights as fetch
+    from ..detectors.m2f2det.released.importing import RECORD
+    from ..detectors.m2f2det.released.importing import import_weights as fetch
 
     card = fetch(file, kind, out, vision_tower, detector_only)
     for note in json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"]:
@@ -132,12 +132,12 @@ def predict(
 ) -> None:
     """P(fake) and a verdict at 0.5 for face crops of your own: images, videos, or folders of them."""
     settle(cards)
-    from ..predictor import predict_paths
+    from ..inference.predict import predict_paths
 
     judge: Any = detector
     if cam or cam_layer:
-        from ..errors import DetectorError
-        from ..heatmaps import mapping_detector
+        from ..core.errors import DetectorError
+        from ..heatmaps.mapper import mapping_detector
 
         if heatmap is None:
             raise DetectorError("--cam says how maps are made, not where they go: give --heatmap DIR too")
@@ -159,7 +159,7 @@ def predict(
         score = "     –" if item["score"] is None else f"{item['score']:.4f}"
         say(f"{score}  {item['verdict'] or item['status']:<10}  {visible(item['path'])}  {item['message']}".rstrip())
         if "answers" in item:
-            from ..interviewer import transcript
+            from ..inference.questions import transcript
 
             say(transcript(item), nl=False)
     if heatmap is not None:
@@ -195,18 +195,18 @@ def localize(
 ) -> None:
     """Hold a detector's heat maps against true masks, or with --faithfulness against its own scores; and controls."""
     settle(cards, data)
-    from ..errors import StoreError
+    from ..core.errors import StoreError
 
     if out is not None and out.suffix not in (".json", ".md"):
         raise StoreError(f"--out {out}: its name must end in .json or .md")
     report: Localization | Faithfulness
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
     if faithfulness:
-        from ..perturber import faithfulness as test
+        from ..heatmaps.faithfulness import faithfulness as test
 
         report = test(detector, dataset, steps=steps, area=area, **more)
     else:
-        from ..localizer import localize as hold
+        from ..heatmaps.localize import localize as hold
 
         report = hold(detector, dataset, **more)
     _tell(report, out, as_json)
@@ -214,7 +214,7 @@ def localize(
 
 def _tell(report: Localization | Faithfulness, out: Path | None, as_json: bool) -> None:
     """Print a report of heat maps, and write it where asked."""
-    from ..files import write_json, write_text
+    from ..core.files import write_json, write_text
 
     if out is not None and out.suffix == ".json":
         write_json(out, report.to_json(frames=True))
@@ -239,7 +239,7 @@ def sheet(
 ) -> None:
     """Draw a contact sheet: a row per manipulation, a column per person."""
     settle(cards, data)
-    from ..adapters.sheet import contact_sheet
+    from ..datasets.sheet import contact_sheet
     from ..loading import load_dataset
 
     place = load_dataset(dataset)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ..errors import M2F2BenchError, MachineError, refuse_machine_fault
+from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
 from . import audit, catalogue, gate, judge, lab, plot, report
 from .common import one_line

@@ -39,7 +39,7 @@ def plot(
 ) -> None:
     """Draw ROC or precision-recall curves, reliability, scores, manipulations, ranks, or how trainings went."""
     settle(cards, data)
-    from .. import plotter
+    from ..reporting.figures import plot as plotter
 
     written = plotter.plot(
         kind,

@@ -32,11 +32,11 @@ def report(
 ) -> None:
     """Write one html page: the numbers beside the controls', and the worst and best answers with image and heat map."""
     settle(cards, data)
-    from ..answerer import score_files
-    from ..errors import ScoreError
-    from ..explaining.evidence import load_answers
-    from ..heatmaps import HeatMapper, mapping_detector
-    from ..reporter import write_report
+    from ..core.errors import ScoreError
+    from ..heatmaps.mapper import HeatMapper, mapping_detector
+    from ..reporting.report import write_report
+    from ..runs.explainers import score_files
+    from ..scoring.answers import load_answers
 
     if cam and detector is None:
         raise ScoreError(f"--cam {cam} says how maps are made, not of which detector: give --detector too")

@@ -1,1 +1,1 @@
-"""From saved rows to numbers; never imports torch."""
+"""Scoring: from stored rows to results, controls, comparisons and validation."""

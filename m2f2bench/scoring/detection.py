@@ -1,282 +1,280 @@
-"""Detection metrics over units (frames or videos): overall, each method's fakes against all reals, their average."""
+"""What a number rests on: rows with their protocol, threshold and signature, from a run's folder or anybody's file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from . import curve as curves
-from .curve import Curve, ratio
-from .sample import BINS, EDGES, Levels, Sample
-
-if TYPE_CHECKING:
-    from ..records import Floats
-
-OVERALL, AVERAGE = "", "average"
-"""Names of the groups beside the methods: all fakes, and the mean of the methods' values."""
-AT_HALF = "@0.5"
-"""Ending of a decision metric taken at 0.5, given beside one whose threshold was picked from scores."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How decisions are made. A score of at least the threshold is called fake.
-
-    `how` is `fixed` (at `value`), `eer` (where FPR = FNR on the very scores that are judged) or `best` (where
-    `maximise` is highest on the very scores that are judged). The last two are oracles: they look at the labels.
-    """
-
-    how: str = "fixed"
-    value: float = 0.5
-    maximise: str = "balanced_accuracy"
-    picked: bool = False
-    """A fixed value that was picked on validation scores: decisions at 0.5 stand beside it, whatever it came out as."""
-
-    @property
-    def oracle(self) -> bool:
-        """Whether the labels of what is judged decide the threshold."""
-        return self.how != "fixed"
+from ..cards.models import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
+from ..core.errors import NothingJudged, ScoreError, near
+from ..core.records import FAKE, REAL, Frame
+from ..core.rows import Rows, Strings, Units
+from ..datasets.dataset import Dataset
+from ..datasets.digests import frame_digests
+from ..datasets.planning import plan_frames
+from ..loading import load_dataset, load_protocol
+from ..metrics.detection.intervals import pick_threshold
+from ..metrics.detection.values import Cut
+from ..results.read_rows import read_rows
+from ..results.signature import (
+    DETECTOR,
+    coverage_text,
+    data_hash,
+    detector_fields,
+    drawn_field,
+    group_hash,
+    measure_fields,
+    rows_hash,
+    short,
+)
+from ..results.store import PREDICTIONS
+from ..results.stored import Stored, of_detector, rows_file, stored_at, stored_card
+from ..results.units import Codes, clusters, to_units
 
 
 @dataclass(frozen=True)
-class Group:
-    """One group's counts under B weightings: its curve [T, B], the decisions [B] and the scores' levels."""
+class Evidence:
+    """Rows to be scored, in id order, with everything that says how.
 
-    curve: Curve
-    levels: Levels
-    tp: Floats
-    fp: Floats
+    `measured` has the fields of the signature; `threshold` the policy, the value where it is fixed before the rows are
+    looked at, and where it comes from.
+    """
+
+    rows: Rows
+    protocol: ProtocolCard
+    cut: Cut
+    measured: dict[str, Any]
+    threshold: dict[str, Any]
+    card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    """Device and versions of what made the rows, as far as that is known."""
+    source: str = ""
+    warnings: tuple[str, ...] = ()
+    """What the run found doubtful about the detector, a line each."""
+    drawn: tuple[Codes, str] | None = None
+    """What `units.clusters` found for these rows, so that people are joined once."""
 
     @property
-    def n_fake(self) -> Floats:
-        """Fakes, [B]."""
-        return self.curve.n_fake
+    def detector(self) -> str:
+        """The detector's name."""
+        return str(self.measured["det"])
 
     @property
-    def n_real(self) -> Floats:
-        """Reals, [B]."""
-        return self.curve.n_real
+    def signature(self) -> str:
+        """The short form."""
+        return short(self.measured)
+
+    @cached_property
+    def units(self) -> Units:
+        """The frames or videos that are scored."""
+        return to_units(self.rows, self.protocol, self.drawn)
 
 
-def accuracy(g: Group) -> Floats:
-    """Share of right decisions, in [0, 1]."""
-    return ratio(g.tp + g.n_real - g.fp, g.n_real + g.n_fake)
+@dataclass(frozen=True)
+class Origin:
+    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields.
 
-
-def recall(g: Group) -> Floats:
-    """Share of the fakes that are called fake, in [0, 1]."""
-    return ratio(g.tp, g.n_fake)
-
-
-def specificity(g: Group) -> Floats:
-    """Share of the reals that are called real, in [0, 1]."""
-    return ratio(g.n_real - g.fp, g.n_real)
-
-
-def balanced_accuracy(g: Group) -> Floats:
-    """Mean of the two classes' shares of right decisions, in [0, 1]."""
-    return (recall(g) + specificity(g)) / 2.0
-
-
-def precision(g: Group) -> Floats:
-    """Share of what is called fake that is fake, in [0, 1]; NaN where nothing is."""
-    return ratio(g.tp, g.tp + g.fp)
-
-
-def f1(g: Group) -> Floats:
-    """2 TP / (2 TP + FP + FN), in [0, 1], fake being the positive class; NaN without fakes."""
-    return np.where(g.n_fake > 0, ratio(2.0 * g.tp, g.tp + g.fp + g.n_fake), np.nan)
-
-
-def mcc(g: Group) -> Floats:
-    """Matthews' correlation of decision and label, in [-1, 1]; 0 where all decisions are the same."""
-    tn, fn = g.n_real - g.fp, g.n_fake - g.tp
-    spread = np.sqrt((g.tp + g.fp) * (tn + fn)) * np.sqrt(g.n_fake * g.n_real)
-    value = np.divide(g.tp * tn - g.fp * fn, spread, out=np.zeros_like(g.tp), where=spread > 0)
-    return np.where((g.n_real > 0) & (g.n_fake > 0), value, np.nan)
-
-
-def mean_loss(name: str, g: Group) -> Floats:
-    """Mean over the units of a loss that depends on score and label alone: log-loss (nats) or Brier score."""
-    real, fake = g.levels.losses[name]
-    return ratio(real @ g.curve.real + fake @ g.curve.fake, g.n_real + g.n_fake)
-
-
-def reliability(g: Group) -> tuple[Floats, Floats, Floats]:
-    """Per bin the number of units, their mean score, their share of fakes; float64 [BINS, B], NaN in an empty bin."""
-    starts = np.searchsorted(-g.levels.bin, -np.arange(BINS)[::-1])
-
-    def by_bin(values: Floats) -> Floats:
-        # A bin without a level begins where the next one begins: reduceat would give it that level.
-        padded = np.concatenate([values, np.zeros_like(values[:1])])
-        sums = np.add.reduceat(padded, starts, axis=0)
-        present = np.isin(np.arange(BINS)[::-1], g.levels.bin)
-        return np.where(present[:, None], sums, 0.0)[::-1]
-
-    both = g.curve.real + g.curve.fake
-    n = by_bin(both)
-    return n, ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
-
-
-def expected_calibration_error(g: Group) -> Floats:
-    """Mean over the units of |mean score - share of fakes| of their bin (Guo et al. 2017, of P(fake)), in [0, 1]."""
-    n, score, fakes = reliability(g)
-    return ratio(np.nansum(n * np.abs(score - fakes), axis=0), n.sum(axis=0))
-
-
-RANKING: dict[str, Callable[[Curve], Floats]] = {
-    "auc": curves.auc,
-    "pauc": curves.partial_auc,
-    "tpr_at_fpr1": partial(curves.tpr_at_fpr, most=0.01),
-    "tpr_at_fpr01": partial(curves.tpr_at_fpr, most=0.001),
-    "ap": curves.average_precision,
-    "eer": lambda c: curves.equal_error(c).rate,
-}
-DECISION: dict[str, Callable[[Group], Floats]] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "f1": f1,
-    "precision": precision,
-    "recall": recall,
-    "mcc": mcc,
-}
-CALIBRATION: dict[str, Callable[[Group], Floats]] = {
-    "log_loss": partial(mean_loss, "log_loss"),
-    "brier": partial(mean_loss, "brier"),
-    "ece": expected_calibration_error,
-}
-HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
-"""The metrics of a table of everything there is, and of a check; a result has all of its protocol's."""
-FALSE_POSITIVES = {"tpr_at_fpr1": 100, "tpr_at_fpr01": 1000}
-"""How many reals it takes for one false positive to be allowed."""
-Values = dict[str, dict[str, "Floats"]]
-"""Group (OVERALL, AVERAGE or a method) → metric → values [B]."""
-
-
-def all_metrics(metrics: Sequence[str], cut: Cut) -> list[str]:
-    """The metrics that are computed: those wanted and, where the threshold is not 0.5, the decisions at 0.5 too."""
-    if cut == Cut():
-        return list(metrics)
-    return [n for name in metrics for n in ((name, name + AT_HALF) if name in DECISION else (name,))]
-
-
-def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) -> Values:
-    """Every metric for every group under each weighting of the clusters, `weights` float64 [C, B].
-
-    The threshold is one for all groups. `metrics` may hold decision metrics ending in `@0.5`.
+    `source` is the dataset's corpus, empty where it is not known.
     """
-    real, fakes = sample.counts(weights)
-    everything = all_fakes(real, fakes)
-    called, _ = threshold(everything, sample.levels, cut)
-    halves = np.full_like(called, sample.levels.called(0.5))
-    out: Values = {OVERALL: _group(everything, sample.levels, called, halves, metrics)}
-    for method, fake in zip(sample.methods, fakes, strict=True):
-        if len(fakes) == 1:
-            out[method] = out[OVERALL]
-        else:
-            out[method] = _group(curves.curve(real, fake), sample.levels, called, halves, metrics)
-    if sample.methods:
-        own_values = [out[method] for method in sample.methods]
-        out[AVERAGE] = {name: np.mean([values[name] for values in own_values], axis=0) for name in metrics}
-    return out
+
+    data: str
+    split: str
+    limit: int | None
+    by: dict[str, Any]
+    card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    warnings: tuple[str, ...] = ()
 
 
-def all_fakes(real: Floats, fakes: Sequence[Floats]) -> Curve:
-    """The curve of all methods' fakes together against the reals, from `Sample.counts`."""
-    total = np.zeros_like(real)
-    for fake in fakes:
-        total += fake
-    return curves.curve(real, total)
+def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
+    """Evidence from rows; `validation` are those that the threshold is picked on, where the protocol picks it there.
 
-
-def _group(c: Curve, levels: Levels, called: Steps, halves: Steps, metrics: Sequence[str]) -> dict[str, Floats]:
-    def at(steps: Steps) -> Group:
-        return Group(c, levels, *(_taken(values, steps) for values in (c.tp, c.fp)))
-
-    group = at(called)
-    at_half = at(halves) if any(name.endswith(AT_HALF) for name in metrics) else group
-    out = {}
-    for name in metrics:
-        if name in RANKING:
-            out[name] = RANKING[name](c)
-        elif name in CALIBRATION:
-            out[name] = CALIBRATION[name](group)
-        elif name.endswith(AT_HALF):
-            out[name] = DECISION[name.removesuffix(AT_HALF)](at_half)
-        else:
-            out[name] = DECISION[name](group)
-    return out
-
-
-Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
-
-
-def _taken(values: Floats, steps: Steps) -> Floats:
-    """values[steps - 1] per column, 0 where steps is 0; [T, B] and [B] to [B]."""
-    found = np.take_along_axis(values, np.maximum(steps - 1, 0)[None], axis=0)[0]
-    return np.where(steps > 0, found, 0.0)
-
-
-def threshold(c: Curve, levels: Levels, cut: Cut) -> tuple[Steps, Floats]:
-    """How many levels from the top are called fake, int64 [B], and at which threshold, float64 [B]."""
-    width = c.tp.shape[1]
-    if cut.how == "fixed":
-        return np.full(width, levels.called(cut.value)), np.full(width, cut.value)
-    between = _between(levels)
-    if cut.how == "eer":
-        crossing = curves.equal_error(c)
-        called = crossing.step + (crossing.share >= 0.5)  # the ROC point that is nearer to the crossing
-        return called, between[called]
-    called = _best(c, between, cut.maximise)
-    return called, between[called]
-
-
-def _between(levels: Levels) -> Floats:
-    """The threshold that calls just the first t levels fake, t = 0 … T: midway to the next; float64 [T + 1].
-
-    A unit without a score that counts as wrong stands at ±infinity (see `protocol`), and no threshold reaches it.
+    Raises ScoreError where they are needed and missing, or without a class; NothingJudged where no row has a score.
     """
-    above = np.concatenate([[np.nextafter(levels.high[0], np.inf)], levels.low])
-    below = np.concatenate([levels.high, [levels.low[-1]]])
-    with np.errstate(invalid="ignore"):
-        middle = above + (below - above) / 2.0
-    middle = np.where(np.isinf(below) | (middle <= below), above, middle)  # neighbouring floats have no middle
-    middle[0] = above[0]
-    return np.where(np.isposinf(above), np.nextafter(below, np.inf), middle)
+    rows = rows.ordered()
+    if not (rows.status == "ok").any():
+        who = f"{origin.by['det']} on {origin.data}"
+        raise NothingJudged.of(who, "frames", len(rows), str(rows.frame[0]), str(rows.status[0]))
+    cut, threshold, hashed = _cut(protocol, validation)
+    codes, by = clusters(rows, protocol.bootstrap.cluster)
+    pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
+    fields = measure_fields(
+        origin.data,
+        origin.split,
+        data_hash(rows),
+        len(rows),
+        protocol,
+        origin.limit,
+        hashed,
+        drawn_field(by, codes.tolist()),
+        pictures,
+    )
+    fields |= origin.by
+    known = (origin.card, origin.predicted, origin.source, origin.warnings)
+    found = Evidence(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
+    found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
+    return found
 
 
-def _best(c: Curve, between: Floats, maximise: str) -> Steps:
-    """The number of levels called fake that maximises a decision metric; of equals the one nearest 0.5."""
-    tp = np.concatenate([np.zeros_like(c.tp[:1]), c.tp])
-    fp = np.concatenate([np.zeros_like(c.fp[:1]), c.fp])
-    if maximise == "accuracy":
-        gain = tp - fp
-    elif maximise == "balanced_accuracy":
-        gain = ratio(tp, c.n_fake) - ratio(fp, c.n_real)
+def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
+    rule = protocol.threshold
+    told: dict[str, Any] = {"policy": str(rule), "oracle": rule.oracle}
+    if rule.value is not None:
+        return Cut("fixed", rule.value), told, ""
+    wanted = Cut(rule.how, maximise=rule.maximise or "balanced_accuracy")
+    if rule.split == "test":
+        return wanted, told, ""
+    if validation is None:
+        raise ScoreError(
+            f"protocol '{protocol.name}' picks its threshold on validation scores, and there are none: "
+            f"give the rows of the validation split (--validation FILE), or take another protocol"
+        )
+    units = to_units(validation.ordered(), protocol)
+    value = pick_threshold(units, wanted)
+    if value is None:
+        missing = "real" if not (units.label == REAL).any() else "fake"
+        raise ScoreError(f"no threshold can be picked: no {missing} unit of the validation rows has a score")
+    hashed = data_hash(validation)
+    n_real, n_fake = int((units.label == REAL).sum()), int((units.label == FAKE).sum())
+    told["from"] = {"split": "val", "hash": hashed, "n_real": n_real, "n_fake": n_fake}
+    return Cut("fixed", value, picked=True), told, hashed
+
+
+def load_evidence(
+    path: str | Path,
+    *,
+    protocol: str | ProtocolCard | ExplanationCard | None = None,
+    dataset: str | DatasetCard | None = None,
+    split: str = "test",
+    detector: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    validation: str | Path | None = None,
+) -> Evidence:
+    """Evidence from a run's folder or a file of `id,label,score` rows (CSV, TSV, JSONL, Parquet).
+
+    `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are held against the frames that the
+    protocol plans there: an id the dataset does not have or a label that differs is an error, a row of a frame that is
+    not planned is passed over, and a planned frame without a row is `missing` and lowers the coverage. Without it the
+    file is taken as the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in
+    one line.
+    """
+    place = Path(path).expanduser()
+    stored = stored_at(place)
+    if stored is not None and "task" in stored.result.protocol_card:
+        raise ScoreError(f"'{place}' holds answers to questions: this takes P(fake) of frames (m2f2bench run -p frame)")
+    if stored is not None and stored.rows is None:
+        raise ScoreError(f"'{place}' has no rows beside it ({PREDICTIONS}): nothing to score")
+    if protocol is None and stored is not None:
+        card = stored_card(ProtocolCard, stored.result.protocol_card, stored.path)
     else:
-        gain = ratio(2.0 * tp, tp + fp + c.n_fake)
-    gain[~np.isfinite(between)] = -np.inf
-    best = np.nanmax(gain, axis=0, initial=-np.inf)
-    distance = np.where(gain >= best - 1e-12, np.abs(between - 0.5)[:, None], np.inf)
-    return np.asarray(np.argmin(distance, axis=0))
+        card = load_protocol(protocol or "frame")
+    rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), columns)
+    if stored is not None and rows_hash(rows) != stored.result.predictions:
+        raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was scored from: run it again")
+    origin = _origin(place, stored, detector)
+    if dataset is not None:
+        loaded = load_dataset(dataset)
+        rows = against(rows, loaded, split, card, place)
+        origin = replace(origin, data=loaded.name, split=split, limit=None, source=loaded.card.corpus)
+    else:
+        _refuse_picking(rows, card, stored, place)
+    picked = None
+    if card.threshold.split == "val":
+        beside = stored.validation if stored is not None else None
+        own = rows_file(Path(validation).expanduser()) if validation is not None else beside
+        picked = None if own is None else read_rows(own, columns)
+    return gather(rows, card, origin, picked)
 
 
-def reliability_bins(sample: Sample) -> list[Mapping[str, float | int | None]]:
-    """The reliability diagram of all units: for each bin its ends, number of units, mean score, share of fakes."""
-    real, fakes = sample.counts(np.ones((1, 1)))
-    c = all_fakes(real, fakes)
-    n, score, share = (values[:, 0] for values in reliability(Group(c, sample.levels, c.n_fake, c.n_real)))
-    return [
-        {
-            "low": float(EDGES[i]),
-            "high": float(EDGES[i + 1]),
-            "n": int(n[i]),
-            "score": float(score[i]) if n[i] else None,
-            "fake": float(share[i]) if n[i] else None,
-        }
-        for i in range(BINS)
-    ]
+def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
+    if stored is None:
+        # A file's name says who judged; what was judged only its rows say.
+        by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
+        return Origin("rows", "none", None, by)
+    result = stored.result
+    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # `env` is not told before 0.5.1
+    limit = result.measured.get("limit")
+    card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
+    limit = limit if isinstance(limit, int) else None
+    warnings = of_detector(result.warnings)
+    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source, warnings)
+
+
+def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
+    """Without the dataset nobody can tell which rows are the frames that a protocol picks, unless it picks them all."""
+    count = protocol.frames.count
+    if count is None or (stored is not None and stored.result.measured.get("frames") == str(protocol.frames)):
+        return
+    pictures: dict[tuple[str, str], set[str]] = {}
+    for video, method, picture in zip(rows.video.tolist(), rows.method.tolist(), rows.picture.tolist(), strict=True):
+        pictures.setdefault((video, method), set()).add(picture)
+    most = max(pictures, key=lambda video: len(pictures[video]))
+    if len(pictures[most]) > count:
+        raise ScoreError(
+            f"protocol '{protocol.name}' picks {count} frames of each video, '{most[0]}' in '{place}' has "
+            f"{len(pictures[most])}, and which are picked only the dataset can tell: give --dataset"
+        )
+
+
+def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
+    """Rows held against the frames that a protocol plans in a dataset; see `load_evidence`."""
+    dataset.check_split(split)
+    planned = plan_frames(dataset.adapter, split, protocol.frames)
+    _refuse_foreign(rows, planned, dataset, split, path)
+    matched = match(rows, planned, path, dataset.name)
+    digests = frame_digests(dataset, planned)
+    now = [digests[frame.id] for frame in planned]
+    changed = [i for i, told in enumerate(matched.digest.tolist()) if told and told != now[i]]
+    if changed:
+        raise ScoreError(
+            f"'{path}' was made from other pixels than '{dataset.name}' has now: {len(changed)} of {len(planned)} "
+            f"frames differ, first '{planned[changed[0]].id}'; judge the dataset again"
+        )
+    return replace(matched, digest=np.array(now, dtype=object))
+
+
+def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path) -> None:
+    """Raise ScoreError for a row whose frame the dataset has not; one that the protocol does not pick is let pass."""
+    beyond = set(rows.frame.tolist()) - {frame.id for frame in planned}
+    if beyond:
+        beyond -= {frame.id for frame in dataset.frames(split)}
+    if beyond:
+        first = min(beyond)
+        known = near(first, [frame.id for frame in planned])
+        raise ScoreError(f"'{path}': id '{first}' is not a planned frame of '{dataset.name}'{known}")
+
+
+def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
+    """The rows of the planned frames, in the plan's order, with the dataset's own videos, methods and identities."""
+    where = {name: i for i, name in enumerate(rows.frame.tolist())}
+    taken = np.array([where.get(frame.id, -1) for frame in frames])
+    has = taken >= 0
+    label = np.array([frame.label for frame in frames], dtype=np.int64)
+    wrong = has & (rows.label[taken] != label)
+    if wrong.any():
+        frame = frames[int(np.flatnonzero(wrong)[0])]
+        raise ScoreError(
+            f"'{path}': id '{frame.id}' is labelled {1 - frame.label}, but in '{dataset}' it is {frame.label} "
+            f"(0 real, 1 fake); is the file's polarity the other way round?"
+        )
+
+    def strings(values: list[str]) -> Strings:
+        return np.array(values, dtype=object)
+
+    return Rows(
+        frame=strings([frame.id for frame in frames]),
+        video=strings([frame.video for frame in frames]),
+        method=strings([frame.method for frame in frames]),
+        identity=strings(["+".join(frame.identities) for frame in frames]),
+        status=np.where(has, rows.status[taken], "missing").astype(object),
+        label=label,
+        score=np.where(has, rows.score[taken], np.nan),
+        digest=np.where(has, rows.digest[taken], "").astype(object),
+        picture=strings([frame.picture or frame.id for frame in frames]),
+    )

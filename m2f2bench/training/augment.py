@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageEnhance, ImageFilter
 
-from ..settings import AugmentationSettings
+from ..cards.settings import AugmentationSettings
 
 if TYPE_CHECKING:
-    from ..records import Image
+    from ..core.records import Image
 
 Pillow = PillowImage.Image
 Resampling = PillowImage.Resampling

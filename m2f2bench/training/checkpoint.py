@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DetectorError, first_line
-from ..files import replacing, write_json
-from ..places import moved
-from ..texts import Refused, parse_json, read_json
+from ..core.errors import DetectorError, first_line
+from ..core.files import replacing, write_json
+from ..core.places import moved
+from ..core.tensors import read_tensors, write_tensors
+from ..core.texts import Refused, read_json
 from .job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ FOLDER = "checkpoints"
 PREFIX = "step-"
 WEIGHTS = "model.safetensors"
 """The file of a finished training's weights, in `TrainingJob.out`."""
-METADATA = "m2f2bench"
 REPORT = "fit.json"
 """What a finished training gave back, in `TrainingJob.out`; it is written last."""
 
@@ -38,39 +37,6 @@ class Checkpoint:
     best: Tensors | None
     optimizer: dict[str, Any]
     state: dict[str, Any]
-
-
-def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, atomically. Tied and strided tensors are written as copies.
-
-    The metadata are one JSON text: safetensors writes several entries in a random order, and equal weights should
-    be equal files.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    plain = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    texts = {METADATA: json.dumps(metadata, sort_keys=True)} if metadata else None
-    with replacing(path) as temporary:
-        try:
-            save_file(plain, temporary, metadata=texts)
-        except SafetensorError as error:  # a full disk, told by the library in its own way
-            raise OSError(first_line(error)) from None
-
-
-def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """Tensors (on the CPU) and metadata of a safetensors file. Raises DetectorError for a file that is none."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = parse_json((file.metadata() or {}).get(METADATA, "{}"))
-            if not isinstance(metadata, dict):
-                raise Refused("its metadata are no object")
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (OSError, ValueError, SafetensorError, Refused) as error:
-        raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew") from None
 
 
 def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: bool) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import DetectorError, first_line
-from ..settings import DEVICES
-from ..texts import told
+from ..cards.settings import DEVICES
+from ..core.errors import DetectorError, first_line
+from ..core.texts import told
 
 if TYPE_CHECKING:
     from .job import TrainingJob

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cards import DetectorCard
-from ..records import Conversation, Frame
-from ..settings import InputSettings, StageSettings, TrainingSettings
+from ..cards.models import DetectorCard
+from ..cards.settings import InputSettings, StageSettings, TrainingSettings
+from ..core.records import Conversation, Frame
 
 if TYPE_CHECKING:
-    from ..records import Image
+    from ..core.records import Image
 
 
 @dataclass

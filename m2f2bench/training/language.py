@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..arithmetic import repeatable
-from ..errors import DetectorError, NothingJudged
-from ..files import make_folder
-from ..progress import Advance, progress_bar
-from ..protocol import spread
-from ..records import Conversation
+from ..core.arithmetic import repeatable
+from ..core.errors import DetectorError, NothingJudged
+from ..core.files import make_folder
+from ..core.progress import Advance, progress_bar
+from ..core.records import Conversation
+from ..core.seeds import derived_seed
+from ..core.tensors import write_tensors
+from ..datasets.planning import spread
 from .checkpoint import (
     WEIGHTS,
     Checkpoint,
@@ -27,7 +29,6 @@ from .checkpoint import (
     load_checkpoint,
     save_checkpoint,
     write_report,
-    write_tensors,
 )
 from .device import make_accelerator, own_draws
 from .job import FitReport, TrainingJob
@@ -42,7 +43,6 @@ from .language_parts import (
     left_out_notes,
 )
 from .processes import agreed, gathered, summed, together
-from .sampling import derived_seed
 from .schedule import lr_factor
 from .sharing import share_network
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import DataError, DetectorError
-from ..settings import StageSettings
+from ..cards.settings import StageSettings
+from ..core.errors import DataError, DetectorError
+from ..core.seeds import shuffled
 from .reading import UNREADABLE_SHARE
-from .sampling import shuffled
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..records import Conversation
+    from ..core.records import Conversation
 
 Batch = dict[str, torch.Tensor]
 """Tensors whose first axis is the example; empty where nothing of it can be learned from."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError, FrameError
-from ..records import FAKE, REAL, Frame
+from ..core.errors import DataError, FrameError
+from ..core.records import FAKE, REAL, Frame
 from .job import FitReport, TrainingJob
 from .reading import UNREADABLE_SHARE
 from .split import components
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ..records import Floats
+    from ..core.records import Floats
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 """Values of C (inverse regularisation) that are tried, the most regularised first."""

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ..core.seeds import generator
 from .augment import augment
 from .job import TrainingJob
 from .reading import FrameReader
-from .sampling import Draw, batch_part, generator
+from .sampling import Draw, batch_part
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ..records import Image
+    from ..core.records import Image
 
 Part = tuple["torch.Tensor | None", torch.Tensor, dict[str, str]]
 """Prepared images [n, ...] (None for n = 0), labels float32 [n], and unreadable frames (id to reason)."""

@@ -14,10 +14,12 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ..arithmetic import repeatable
-from ..errors import DetectorError, NothingJudged
-from ..files import make_folder
-from ..progress import Advance, progress_bar
+from ..core.arithmetic import repeatable
+from ..core.errors import DetectorError, NothingJudged
+from ..core.files import make_folder
+from ..core.progress import Advance, progress_bar
+from ..core.seeds import derived_seed
+from ..core.tensors import write_tensors
 from .batchnorm import SharedStatistics
 from .checkpoint import (
     WEIGHTS,
@@ -27,7 +29,6 @@ from .checkpoint import (
     load_checkpoint,
     save_checkpoint,
     write_report,
-    write_tensors,
 )
 from .device import make_accelerator, own_draws
 from .job import FitReport, TrainingJob
@@ -35,13 +36,13 @@ from .loader import Parts, part_loader, prepared_batches
 from .optimizer import make_optimizer
 from .processes import agreed, gathered, summed, together
 from .reading import FrameReader
-from .sampling import derived_seed, epoch_batches, steps_per_epoch
+from .sampling import epoch_batches, steps_per_epoch
 from .schedule import lr_factor, plateau_lr_factor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ..records import Image
+    from ..core.records import Image
 
 
 @dataclass

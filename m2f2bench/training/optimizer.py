@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import DetectorError
-from ..settings import TrainingSettings
+from ..cards.settings import TrainingSettings
+from ..core.errors import DetectorError
 
 if TYPE_CHECKING:
     from torch import nn

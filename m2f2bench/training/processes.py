@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import errors
-from ..errors import DetectorError, M2F2BenchError, first_line
+from ..core import errors
+from ..core.errors import DetectorError, M2F2BenchError, first_line
 
 if TYPE_CHECKING:
     import torch

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..adapters.read_ahead import ReadAhead, held_bytes, read_pixels
-from ..errors import DataError, FrameError
-from ..records import Frame
+from ..core.errors import DataError, FrameError
+from ..core.records import Frame
+from ..datasets.read_ahead import ReadAhead, held_bytes, read_pixels
 
 if TYPE_CHECKING:
-    from ..records import Image
+    from ..core.records import Image
 
 CACHE_BYTES = 1 << 30
 """Decoded images held in memory, in all; what does not fit is decoded anew whenever it is needed."""

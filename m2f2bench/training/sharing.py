@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed
 
-from ..errors import DetectorError, first_line
+from ..core.errors import DetectorError, first_line
 
 if TYPE_CHECKING:
     from torch import nn

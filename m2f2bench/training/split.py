@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..errors import DataError
-from ..groups import connected
-from ..records import FAKE, REAL, Frame
+from ..core.connected import connected
+from ..core.errors import DataError
+from ..core.records import FAKE, REAL, Frame
 
 Node = tuple[str, str]
 

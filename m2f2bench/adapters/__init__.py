@@ -1,1 +1,0 @@
-"""Dataset adapters: one module per layout on disk, all giving `records.Frame`."""

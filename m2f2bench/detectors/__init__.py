@@ -1,0 +1,1 @@
+"""Detectors: the base classes, and one module or folder for each backend."""

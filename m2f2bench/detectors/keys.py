@@ -1,0 +1,148 @@
+"""Keys of stored rows: everything that decides a detector's scores, and what they were made with.
+
+Rows on disk are taken up again only under the same key, and each of them only while its frame's pixels are the same
+(see `resuming`). What a row says of its frame (label, video, people) is always the dataset's present word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.identity import UNKNOWN, code_digest
+from ..core.installed import installed_versions
+from ..core.sources import Unidentified
+from ..results.signature import detector_fields
+from ..version import __version__
+from .base import Detector, PlainDetector
+
+if TYPE_CHECKING:
+    from ..datasets.dataset import Dataset
+
+PREDICTING = 1
+"""Raised whenever this package's own decoding, preprocessing, backends or prompts give other scores or answers."""
+DECIDING = (
+    "numpy",
+    "pillow",
+    "av",
+    "h5py",
+    "opencv-python",
+    "opencv-python-headless",
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "peft",
+)
+"""Packages whose versions can move a score."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A detector with what identifies it, found once at the start of a run: what happens later cannot change that.
+
+    `fields` are the signature's, `key` the parts of a stored row's key, `made` device and versions for the result.
+    """
+
+    detector: Detector
+    fields: dict[str, Any]
+    key: dict[str, str]
+    made: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The detector's name."""
+        return self.detector.card.name
+
+
+def identify_judge(detector: Detector) -> Judge:
+    """Find what identifies a detector that is loaded, and what it runs with."""
+    card, seed = detector.card, detector.seed
+    if seed is None and card.weights is not None and card.training is not None:
+        seed = card.training.seed
+    made = made_with(detector)
+    weights = detector.fingerprint()
+    fields = detector_fields(card.name, weights, detector.preprocessing, detector.precision, seed, environment(made))
+    code = _code(detector)
+    key = {
+        "detector": card.name,
+        "weights": weights,
+        "code": code,
+        "preprocessing": detector.preprocessing,
+        "precision": detector.precision,
+        "predicting": str(PREDICTING),
+        **{name: str(value) for name, value in made.items() if name != "m2f2bench"},
+    }
+    if UNKNOWN in (weights, code):
+        key["call"] = uuid.uuid4().hex[:12]
+    return Judge(detector, fields, key, made)
+
+
+def row_key(judge: Judge, dataset: Dataset, **more: str) -> dict[str, str]:
+    """Return the parts of the key of a judge's rows about a dataset: names to short texts without any path."""
+    adapter, card = dataset.adapter, dataset.card
+    options = adapter.options.model_dump(mode="json", exclude=set(adapter.options.incidental))
+    root = "none" if adapter.root is None else _hash(str(adapter.root.expanduser().resolve()))
+    return {
+        **judge.key,
+        "dataset": card.name,
+        "adapter": card.adapter.rpartition("/")[2],
+        "root": root,
+        "options": _hash(json.dumps(options, sort_keys=True, default=str)),
+        **more,
+    }
+
+
+def made_with(detector: Detector | None = None) -> dict[str, Any]:
+    """Return the device, Python and the versions that decide what is predicted here."""
+    found = {
+        "device": "cpu" if detector is None else device_name(detector),
+        "machine": platform.machine(),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "m2f2bench": __version__,
+    }
+    return found | installed_versions(DECIDING)
+
+
+def environment(made: Mapping[str, Any]) -> str:
+    """Return `<device>-<8 hex digits>` over device and versions, for the signature."""
+    kind = str(made["device"]).partition(":")[0]
+    return f"{kind}-{_hash(json.dumps(dict(made), sort_keys=True))[:8]}"
+
+
+def device_name(detector: Detector) -> str:
+    """Return `cpu`, or the kind of device and its model (`cuda: NVIDIA H100`), as far as the detector shows it."""
+    own = detector.plain if isinstance(detector, PlainDetector) else detector
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "nn"):
+        return "cpu"
+    device = getattr(own, "device", None)
+    if device is None:
+        held = list(getattr(own, "__dict__", {}).values())
+        modules = [one for one in held if isinstance(one, torch.nn.Module)]
+        tensors = [one for one in held if isinstance(one, torch.Tensor)]
+        tensors += [tensor for module in modules for tensor in module.parameters()][:1]
+        device = next((tensor.device for tensor in tensors), "cpu")
+    kind = str(device).partition(":")[0]
+    if kind == "cuda" and torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return kind
+
+
+def _code(detector: Detector) -> str:
+    """The code of a detector whose own `fingerprint` says nothing of it."""
+    own = detector.plain if isinstance(detector, PlainDetector) else detector
+    try:
+        return code_digest(type(own)).hex()[:16]
+    except Unidentified:
+        return UNKNOWN
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

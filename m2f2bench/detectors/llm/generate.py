@@ -1,0 +1,340 @@
+"""Answers from an LLM at speed: what prompts about one image have in common is read once, answers are written together.
+
+Prompts begin alike (system text, the image's tokens) and differ in the question. The common beginning goes through the
+LLM once per image; its keys and values are copied for each question; the questions' rest follows, padded between
+beginning and rest; then all rows grow token by token. Rows that have ended leave, and others take their places.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...core.arithmetic import exact_fp32
+from ...core.errors import DetectorError
+from .batch import Batch, Request, Row
+from .cache import Ways, spread, study
+from .generation_settings import GenerationSettings
+from .sampling import next_tokens
+from .source import Language
+from .splice import embed, spread_length
+
+__all__ = ["Generated", "Generator", "Request"]
+
+log = logging.getLogger("m2f2bench")
+
+Slots = Callable[[Sequence[int]], Mapping[int, torch.Tensor]]
+OutOfMemory: Any = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """An answer. `tokens_in`: the prompt's positions, an image's tokens counted one by one. `tokens_out`: tokens that
+    were generated, with the one that ended it. `cut`: it had not ended; `message` then says why, and why there is none.
+    """
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    cut: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What the images of a group have been read to: `count` elements, `length` positions, the cache of each image."""
+
+    count: int
+    length: int
+    cache: Any
+    places: dict[int, int]
+    slots: Mapping[int, torch.Tensor]
+
+    def slots_of(self, image: int) -> dict[int, torch.Tensor]:
+        place = self.places[image]
+        return {slot: tokens[place] for slot, tokens in self.slots.items()}
+
+
+class Generator:
+    """Writes an LLM's answers to prompts with image tokens.
+
+    Only what transformers publishes of a causal LM is used. Where its layers allow no padding (sliding windows that the
+    rows outgrow, a forward pass without position ids) rows of equal length are written together; where they allow no
+    sharing either (recurrent states, rotary embeddings that change with the longest row), one at a time. So an answer
+    does not depend on the others but by the rounding of sums, which in bf16 and fp16 can turn a close decision.
+    """
+
+    def __init__(
+        self,
+        language: Language,
+        settings: GenerationSettings,
+        ends: frozenset[int],
+        stops: tuple[str, ...] = (),
+    ) -> None:
+        """`ends` are token ids that end an answer, `stops` texts that do, beside the settings'."""
+        self.language, self.settings, self.ends = language, settings, ends
+        self.stops = tuple(dict.fromkeys((*stops, *settings.stop)))
+        self.rows = settings.batch_size
+        """Answers written together at most; halved when the device's memory does not hold them."""
+        self._ways: Ways | None = None
+
+    @property
+    def where(self) -> str:
+        """What errors call the LLM."""
+        return f"LLM '{self.language.name}'"
+
+    def answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
+        """An answer to each request.
+
+        `slots(numbers)` gives for each slot the tokens of these images [m, n, D]; n is the same for all images and may
+        be 0. A prompt that the LLM's context does not hold gets an empty text with a message, and 0 tokens out. Raises
+        DetectorError where the device's memory does not hold one answer, and for logits that are no numbers.
+        """
+        if not requests:
+            return []
+        with exact_fp32(), torch.inference_mode():
+            return self._answer(requests, _Latest(slots))
+
+    def ways(self) -> Ways:
+        """What the LLM's cache allows; found out the first time. Raises DetectorError."""
+        if self._ways is None:
+            try:
+                self._ways = study(self.language.model, self.where)
+            except OutOfMemory:
+                raise DetectorError(
+                    f"{self.where}: the device's memory does not hold a pass over one token: take a smaller LLM, "
+                    "bf16 or 4-bit weights"
+                ) from None
+        return self._ways
+
+    def _answer(self, requests: Sequence[Request], slots: _Latest) -> list[Generated]:
+        ways = self.ways()
+        images = list(dict.fromkeys(request.image for request in requests))
+        counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
+        rows = [self._row(number, request, counts) for number, request in enumerate(requests)]
+        waiting = [row for row in rows if row.limit > 0]
+        together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
+        count = _common([row.request.prompt for row in together], counts)
+        while together:
+            together = self._some(together, count, slots)
+        alone = [row for row in waiting if not row.done]
+        while alone:
+            self._some(alone[:1], 0, slots)
+            alone = [row for row in alone if not row.done]
+        return [self._finished(row) for row in rows]
+
+    def _row(self, number: int, request: Request, counts: Mapping[int, int]) -> Row:
+        """An answer that has not begun; its limit is 0 where the prompt cannot be read."""
+        length = spread_length(request.prompt, counts)
+        limit = min(self.settings.max_new_tokens, self.language.context - length) if length else 0
+        draws = torch.Generator().manual_seed(request.seed) if self.settings.temperature else None
+        return Row(number, request, length, max(0, limit), draws)
+
+    def _some(self, rows: list[Row], count: int, slots: _Latest) -> list[Row]:
+        """Write the answers about as many images as are held at once; the rows that are left."""
+        images = list(dict.fromkeys(row.request.image for row in rows))[: self.rows]
+        try:
+            self._group([row for row in rows if row.request.image in images], images, count, slots)
+            return [row for row in rows if not row.done]
+        except OutOfMemory:
+            pass  # outside of this block nothing holds the failed pass's tensors any more
+        left = [row for row in rows if not row.done]
+        self._halve(left)
+        return left
+
+    def _halve(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            row.restart()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.rows == 1:
+            raise DetectorError(
+                f"{self.where}: the device's memory does not hold one answer to a prompt of {rows[0].length} "
+                "positions: take a smaller LLM, fewer image tokens, bf16 or 4-bit weights"
+            )
+        self.rows //= 2
+        log.warning("%s: out of memory: from here on %d at a time", self.where, self.rows)
+
+    def _group(self, rows: list[Row], images: list[int], count: int, slots: _Latest) -> None:
+        """Write the answers about images whose prompts' first `count` elements are read first."""
+        given = slots(images)
+        places = {image: place for place, image in enumerate(images)}
+        read = _Read(0, 0, None, places, given)
+        if count:
+            beginning = rows[0].request.prompt[:count]
+            inputs = torch.stack([embed(self.language.model, beginning, read.slots_of(image)) for image in images])
+            _, cache = self._forward(None, inputs_embeds=inputs)
+            read = _Read(count, inputs.shape[1], cache, places, given)
+        rows = sorted(rows, key=lambda row: (row.length, row.number))
+        if self.ways().joins and read.length:
+            self._write(rows[: self.rows], rows[self.rows :], read)
+            return
+        while rows:
+            batch = self._batch(rows, read)
+            self._write(batch, [], read)
+            rows = rows[len(batch) :]
+
+    def _batch(self, rows: list[Row], read: _Read) -> list[Row]:
+        """The first rows that are written together; batches are of about one size. `rows` are sorted by length.
+
+        Where nothing has been read before them they are of one length: padding at the very beginning would see no
+        position at all, and what comes out of attention without a key is not defined.
+        """
+        wanted = math.ceil(len(rows) / math.ceil(len(rows) / self.rows))
+        batch = rows[:wanted]
+        if not read.length or not self.ways().pads(batch[-1].length + self.settings.max_new_tokens):
+            batch = [row for row in batch if row.length == rows[0].length]
+        return batch
+
+    def _write(self, rows: list[Row], waiting: list[Row], read: _Read) -> None:
+        """Write the answers of a batch to the end, and those of rows that take the places of finished ones."""
+        batch = self._begin(rows, read)
+        while True:
+            left = batch.alive()
+            free = self.rows - len(left)
+            if waiting and 4 * free >= self.rows:
+                more, waiting = self._begin(waiting[:free], read), waiting[free:]
+                if left:
+                    batch.join(left, more)
+                else:
+                    batch = more
+                continue
+            if not left:
+                return
+            if 4 * (len(batch.rows) - len(left)) >= len(batch.rows):
+                batch.keep(left)
+            self._step(batch)
+
+    def _begin(self, rows: list[Row], read: _Read) -> Batch:
+        """Read the rest of the rows' prompts, and write each one's first token."""
+        ways = self.ways()
+        longest, most = max(row.length for row in rows), max(row.limit for row in rows)
+        whole, room = longest + most <= ways.window, longest - read.length + most
+        cache = read.cache
+        if cache is not None:
+            cache = spread(cache, [read.places[row.request.image] for row in rows], room, whole)
+        inputs, mask = self._rest(rows, read, most)
+        seen = positions = None
+        if mask is not None:
+            seen = mask[:, :longest]
+            positions = (seen.cumsum(1) - 1).clamp(min=0)[:, read.length :]  # padding gets any
+        logits, cache = self._forward(cache, seen, positions, inputs_embeds=inputs)
+        if read.cache is None:
+            cache = spread(cache, None, most, whole and ways.shares)
+        self._take(rows, logits)
+        return Batch(rows, cache, mask, longest, read.length)
+
+    def _step(self, batch: Batch) -> None:
+        """Write one more token of each row."""
+        batch.seen += 1
+        mask = positions = None
+        if batch.mask is not None:
+            mask = batch.mask[:, : batch.seen]
+            # A row that has ended goes on unseen until it leaves; not beyond the last position.
+            positions = (mask.sum(1, keepdim=True) - 1).clamp(max=self.language.context - 1)
+        table = self.language.model.get_input_embeddings().weight
+        words = torch.tensor([row.tokens[-1:] for row in batch.rows], device=table.device)
+        logits, batch.cache = self._forward(batch.cache, mask, positions, input_ids=words)
+        self._take(batch.rows, logits)
+
+    def _rest(self, rows: list[Row], read: _Read, most: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The embeddings [B, T, D] of what follows the common beginning, padded on the left, and the mask of all
+        positions, those to come included, int64 [B, L + T + most]; None where nothing is padded."""
+        model = self.language.model
+        rests = [embed(model, row.request.prompt[read.count :], read.slots_of(row.request.image)) for row in rows]
+        longest = max(len(rest) for rest in rests)
+        inputs = rests[0].new_zeros((len(rests), longest, rests[0].shape[1]))
+        mask = torch.ones((len(rests), read.length + longest + most), dtype=torch.long, device=inputs.device)
+        for place, rest in enumerate(rests):
+            inputs[place, longest - len(rest) :] = rest
+            mask[place, read.length : read.length + longest - len(rest)] = 0
+        return inputs, mask if any(len(rest) < longest for rest in rests) else None
+
+    def _forward(
+        self,
+        cache: Any,
+        mask: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
+    ) -> tuple[torch.Tensor, Any]:
+        """The last position's logits [B, V] and the cache."""
+        given: dict[str, Any] = {"past_key_values": cache, "attention_mask": mask, "position_ids": positions}
+        present = {name: value for name, value in given.items() if value is not None}
+        found = self.language.model(**inputs, **present, **self.ways().last, use_cache=True)
+        return found.logits[:, -1], found.past_key_values
+
+    def _take(self, rows: list[Row], logits: torch.Tensor) -> None:
+        """Put a token behind each row that has not ended, and see which have. Raises DetectorError for no number."""
+        draws = [row.draws for row in rows]
+        chosen = next_tokens(logits, draws, self.settings.temperature, self.settings.top_p)
+        for row, token in zip(rows, chosen, strict=True):
+            if row.done:
+                continue
+            if token < 0:
+                raise DetectorError(f"{self.where}: its logits are no numbers: set its dtype to bf16 or fp32")
+            row.tokens.append(token)
+            row.stopped = token in self.ends or self._stopped(row.tokens)
+            row.done = row.stopped or len(row.tokens) >= row.limit
+
+    def _stopped(self, tokens: list[int]) -> bool:
+        """Whether the last token has completed a stop text."""
+        if not self.stops:
+            return False
+        reach = 4 * max(len(stop) for stop in self.stops) + 4  # a token is a byte of a character, or more
+        return self._cut(self._text(tokens[-reach:])) is not None and self._cut(self._text(tokens)) is not None
+
+    def _cut(self, text: str) -> str | None:
+        """The text before the first stop text; None where there is none."""
+        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
+        return text[: min(places)] if places else None
+
+    def _text(self, tokens: list[int]) -> str:
+        text: str = self.language.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def _finished(self, row: Row) -> Generated:
+        """A row as an answer."""
+        context = self.language.context
+        if row.limit == 0:
+            why = f"the prompt's {row.length} positions leave no room in the LLM's context of {context}"
+            return Generated("", row.length, 0, False, why if row.length else "the prompt is empty")
+        words = row.tokens[:-1] if row.tokens[-1] in self.ends else row.tokens
+        text, tokens = self._text(words), len(row.tokens)
+        before = self._cut(text)
+        text = (text if before is None else before).strip()
+        if row.stopped:
+            return Generated(text, row.length, tokens)
+        full = row.limit < self.settings.max_new_tokens
+        why = f"the LLM's context of {context} positions is full" if full else f"after {tokens} new tokens"
+        return Generated(text, row.length, tokens, True, f"cut off: {why}" if full else f"cut off {why}")
+
+
+class _Latest:
+    """Asks for images' tokens, and keeps the last answer: the first group's are asked for twice."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self.images: list[int] | None = None
+        self.found: Mapping[int, torch.Tensor] = {}
+
+    def __call__(self, images: Sequence[int]) -> Mapping[int, torch.Tensor]:
+        if self.images != list(images):
+            self.images, self.found = list(images), dict(self.slots(images))
+        return self.found
+
+
+def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:
+    """The elements that all prompts begin with; what is left of each has at least one position."""
+    if not prompts:
+        return 0
+    shortest, count = min(len(prompt) for prompt in prompts), 0
+    while count < shortest and len({prompt[count] for prompt in prompts}) == 1:
+        count += 1
+    while count and any(spread_length(prompt[count:], counts) == 0 for prompt in prompts):
+        count -= 1
+    return count if spread_length(prompts[0][:count], counts) else 0

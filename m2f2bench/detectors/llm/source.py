@@ -1,0 +1,181 @@
+"""Where an LLM comes from: a hub, a local folder, a .gguf file, or an installed package."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ...cards.settings import Settings
+from ...core.errors import DetectorError, first_line
+from ...core.files import sha256
+from ...core.memo import Memo, cache_folder, file_stamp
+from ..weights.offline import offline_llm
+from ..weights.pretrained import DTYPES, check_report, quiet, resolved
+from ..weights.weight_files import POINTER, is_pointer
+
+OFFLINE = "offline:"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf", ".json", ".model", ".jinja", ".txt")
+
+
+class LanguageSource(Settings):
+    """Which causal LLM, in which arithmetic."""
+
+    name: str
+    """On the Hugging Face hub, a local folder (relative ones lie beside the card), a .gguf file, or
+    `offline:smollm2-135m-instruct`, which comes as a Python package."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 on a GPU, fp32 on a CPU."""
+    quantise: Literal["4bit"] | None = None
+    """The frozen weights in NF4 (Dettmers et al. 2023, arXiv 2305.14314), on a GPU; needs the extra `4bit`."""
+
+
+@dataclass
+class Language:
+    """A causal LLM, frozen and in eval mode, with its tokenizer.
+
+    `fingerprint` (16 hex digits) is of its weights and tokenizer, `width` D of its embeddings, `context` how many
+    positions it reads at most.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    fingerprint: str
+    width: int
+    context: int
+
+
+def open_language(source: LanguageSource, folder: Path, device: torch.device | str = "cpu") -> Language:
+    """The LLM that a card names, on a device. `folder` is the card's. Raises DetectorError in one line."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = torch.device(device)
+    place, arguments = _place(source.name, folder)
+    where = f"LLM '{source.name}'"
+    local = Path(place) if Path(place).is_dir() else None
+    if local is not None and not arguments and not any((local / name).is_file() for name in TOKENIZER_FILES):
+        raise DetectorError(f"{where} has no tokenizer: put {TOKENIZER_FILES[0]} (or tokenizer.model) into '{local}'")
+    if local is not None and not arguments and not (local / "config.json").is_file():
+        raise DetectorError(f"{where}: '{local}' has no config.json: give the folder of a causal LLM of transformers")
+    pointer = _pointer(local, arguments) if local is not None else None
+    if pointer is not None:
+        raise DetectorError(f"{where} cannot be loaded: '{pointer}' is {POINTER}")
+    try:
+        with quiet():
+            # Code that a folder brings with it is not run, and nobody is asked whether it shall be.
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                place,
+                trust_remote_code=False,
+                output_loading_info=True,
+                dtype=DTYPES[resolved(source.dtype, device)],
+                **_quantised(source, device),
+                **arguments,
+            )
+    except DetectorError:
+        raise
+    except Exception as error:
+        absent = "" if local is not None else f"there is no folder '{folder / source.name}', and "
+        raise DetectorError(
+            f"{where} cannot be loaded: {absent}{first_line(error)}; give a causal LLM of transformers: a folder, a "
+            ".gguf file, or a name on a hub that this machine reaches"
+        ) from None
+    check_report(report, where)
+    if "gguf_file" in arguments:
+        _unpacked(model, where)
+    if source.quantise is None:
+        model = model.to(device)
+    model.eval().requires_grad_(False)
+    config = model.config.get_text_config()
+    context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 1 << 20)
+    table = model.get_input_embeddings().weight
+    if len(tokenizer) > len(table):
+        raise DetectorError(
+            f"{where}: its tokenizer has {len(tokenizer)} tokens and its embeddings {len(table)}: they are not of one "
+            "model"
+        )
+    return Language(model, tokenizer, source.name, language_fingerprint(source, folder), table.shape[1], context)
+
+
+def language_fingerprint(source: LanguageSource, folder: Path) -> str:
+    """16 hex digits over the files of an LLM (read once, then known from a cache), or its commit on the hub."""
+    place, arguments = _place(source.name, folder)
+    base = Path(place)
+    if not base.is_dir():
+        return hashlib.sha256(f"{place}@{_commit(place)}".encode()).hexdigest()[:16]
+    names = [arguments["gguf_file"]] if arguments else []
+    files = [base / name for name in names] or sorted(p for p in base.iterdir() if p.suffix in WEIGHT_SUFFIXES)
+    digest = hashlib.sha256()
+    with Memo(cache_folder() / "digests" / "llm.jsonl") as memo:
+        for file in files:
+            key, stamp = str(file.resolve()), file_stamp(file)
+            known = memo.get(key, stamp)
+            if not isinstance(known, str):
+                known = sha256(file)
+                memo.put(key, stamp, known)
+            digest.update(f"{file.name}\0{known}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _commit(name: str) -> str:
+    """The commit of a hub's model as it lies in the local cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json")
+    return Path(found).parent.name if isinstance(found, str) else "unknown"
+
+
+def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
+    """What transformers is to load: folder or hub name, and for a .gguf file its name in the folder."""
+    if name.startswith(OFFLINE):
+        file = offline_llm(name.removeprefix(OFFLINE))
+        return str(file.parent), {"gguf_file": file.name}
+    local = folder / Path(name).expanduser()
+    if local.suffix == ".gguf":
+        if not local.is_file():
+            raise DetectorError(f"LLM '{name}': there is no file '{local}'")
+        return str(local.parent), {"gguf_file": local.name}
+    if not local.is_dir() and name.startswith(("/", ".", "~")):
+        raise DetectorError(f"LLM '{name}': there is no folder '{local}': put it there, or mend its name on the card")
+    return (str(local), {}) if local.is_dir() else (name, {})
+
+
+def _pointer(folder: Path, arguments: dict[str, str]) -> Path | None:
+    """The first file to be loaded that is but a pointer of Git LFS."""
+    named = [folder / arguments["gguf_file"]] if arguments else sorted(folder.iterdir())
+    return next((file for file in named if file.suffix in WEIGHT_SUFFIXES and is_pointer(file)), None)
+
+
+def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:
+    """Arguments for 4-bit weights. Raises DetectorError without a GPU or without bitsandbytes."""
+    if source.quantise is None:
+        return {}
+    import importlib.util
+
+    if device.type != "cuda":
+        raise DetectorError(f"LLM '{source.name}': 4-bit weights need a GPU, this is {device.type}: take out quantise")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise DetectorError(f"LLM '{source.name}': 4-bit weights need bitsandbytes: pip install 'm2f2bench[4bit]'")
+    from transformers import BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def _unpacked(model: Any, where: str) -> None:
+    """Make a plain model of one whose weights came from a .gguf file and were unpacked: else it could not be saved."""
+    if not all(value.is_floating_point() for value in model.parameters()):
+        raise DetectorError(f"{where}: transformers keeps its weights packed: convert the .gguf file to a folder")
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config

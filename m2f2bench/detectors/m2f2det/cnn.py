@@ -1,0 +1,79 @@
+"""E_D, the deepfake encoder: any timm CNN, its last map and its maps at three depths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from ...core.arithmetic import exact_fp32
+from ...core.errors import DetectorError, near
+from ..timm import TimmSource
+
+DEPTHS = 3
+
+
+class CnnSettings(TimmSource):
+    """Which timm network, where its training starts, and which of its layers the bridge reads."""
+
+    depths: tuple[str, ...] = Field(default=(), max_length=8)
+    """Names of submodules that give maps, such as `blocks.3`, from shallow to deep. Empty: the last three of timm's own
+    feature layers."""
+
+
+class DeepfakeEncoder(nn.Module):
+    """A timm network without its classifier."""
+
+    def __init__(self, net: nn.Module, settings: CnnSettings, size: int) -> None:
+        """`net` is a timm classifier with any head; `size` is the side of its images in pixels. Raises DetectorError
+        for a network without maps at the depths asked for.
+        """
+        super().__init__()
+        net.reset_classifier(0, "")  # type: ignore[operator]
+        self.net = net
+        self.depths = settings.depths or _default_depths(net, settings.model)
+        self._maps: dict[str, torch.Tensor] = {}
+        known = dict(net.named_modules())
+        for name in self.depths:
+            if name not in known:
+                raise DetectorError(f"timm's '{settings.model}' has no layer '{name}'{near(name, known)}")
+            known[name].register_forward_hook(self._keeper(name))
+        training = net.training
+        with exact_fp32(), torch.no_grad():
+            last, maps = self.eval()(torch.zeros(1, 3, size, size))
+        net.train(training)
+        for name, found in zip((*self.depths, "its last layer"), (*maps, last), strict=True):
+            if found.ndim != 4:
+                raise DetectorError(
+                    f"timm's '{settings.model}': {name} gives {list(found.shape)}, not a map [B, c, h, w]"
+                )
+        self.channels = tuple(found.shape[1] for found in maps)
+        self.out_channels = last.shape[1]
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The last map [B, c, h, w] and the maps at the depths, for normalised images [B, 3, S, S]."""
+        last: torch.Tensor = self.net.forward_features(pixels)  # type: ignore[operator]
+        if len(self._maps) != len(set(self.depths)):
+            unused = next(name for name in self.depths if name not in self._maps)
+            raise DetectorError(f"the CNN's layer '{unused}' plays no part in its features: name another in `depths`")
+        maps = [self._maps[name] for name in self.depths]
+        self._maps.clear()
+        return last, maps
+
+    def _keeper(self, name: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+        def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            self._maps[name] = output
+
+        return keep
+
+
+def _default_depths(net: nn.Module, model: str) -> tuple[str, ...]:
+    found = [layer["module"] for layer in getattr(net, "feature_info", [])]
+    if len(found) < DEPTHS:
+        raise DetectorError(
+            f"timm's '{model}' names {len(found)} feature layers, not {DEPTHS}: set `depths` on the card"
+        )
+    return tuple(found[-DEPTHS:])

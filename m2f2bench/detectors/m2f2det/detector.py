@@ -1,0 +1,195 @@
+"""The backend `m2f2det`: M2F2-Det in its three variants, as a detector with heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...cards.models import DetectorCard, validate
+from ...core.arithmetic import exact_fp32
+from ...core.errors import DetectorError, near
+from ...training.device import own_draws
+from ...training.job import FitReport, TrainingJob
+from ...training.processes import together
+from ..base import Localizer, file_fingerprint, trained_weights
+from ..network import NetworkDetector, Normalise, resize, seen
+from ..timm import classifier, pretrained_classifier
+from ..weights.load import load_strictly, load_weights
+from .clip import Clip
+from .clip_source import empty_clip, open_clip
+from .cnn import DeepfakeEncoder
+from .features import FeatureCache
+from .options import PaperOptions
+from .paper import PaperNetwork
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ...core.records import Image
+    from ...training.loop import Network
+
+VARIANTS = ("paper", "released-detector", "released-explainer")
+
+
+class M2F2Detector(NetworkDetector, Localizer):
+    """M2F2-Det (arXiv 2503.20188): `paper`, trained here, or imported `released-detector` and `released-explainer`."""
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Detector:
+        """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
+        path = trained_weights(card)
+        model, identity = open_paper(card, path) if variant_of(card) == "paper" else _released(card)
+        detector = cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
+        detector.precision = "clip-bf16" if card.options.get("clip_precision") == "bf16" else "fp32"
+        return detector
+
+    @classmethod
+    def fit(cls, job: TrainingJob) -> FitReport:
+        """Stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
+        from ...training.checkpoint import finished_report
+        from ...training.loop import fit_network
+
+        variant = variant_of(job.card)
+        if variant != "paper":
+            raise DetectorError(
+                f"detector '{job.card.name}': variant {variant} is for weights that are there: train `paper`"
+            )
+        done = finished_report(job)
+        if done is not None:
+            return done
+        with together():
+            network = _learning(job)
+        return fit_network(job, network)
+
+    @exact_fp32()
+    def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
+        """The forgery attention map M_b, float32 [B, n, n]. Raises DetectorError where the network has none."""
+        prepared = torch.from_numpy(np.stack([self.prepare(image) for image in images]))
+        draw = getattr(self.model, "heatmap", None)  # released-detector has no map at all
+        with torch.inference_mode():  # as in `forward`: both write into one buffer
+            found = None if draw is None else draw(self.normalise(prepared.to(self.device)))
+        if found is None:
+            raise DetectorError(f"detector '{self.card.name}' has no heat map: its network has no map weighting")
+        maps: npt.NDArray[np.float32] = found.float().cpu().numpy()
+        return maps
+
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """The centre square of a picture, where the card's input cuts it out."""
+        return seen(height, width, self.settings)
+
+
+def _learning(job: TrainingJob) -> Network:
+    """What is trained, from the card and the seed."""
+    from ...training.loop import Network
+
+    options, settings = _options(job.card), job.card.input
+    with own_draws():
+        torch.manual_seed(job.settings.seed)
+        model, options = build(options, job.card)
+    notes: list[str] = []
+    if options.cache_features:
+        cache, notes = FeatureCache.for_training(model, job)
+        model.look = cache or model.features
+    return Network(
+        model=model,
+        prepare=partial(resize, settings=settings),
+        normalise=Normalise(settings),
+        frozen=frozen_parts(options),
+        metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
+        options={"clip": options.clip.model_dump(mode="json")},
+        notes=notes,
+        settle=model.settle,
+    )
+
+
+def open_paper(
+    card: DetectorCard, path: Path, tensors: dict[str, torch.Tensor] | None = None
+) -> tuple[PaperNetwork, str]:
+    """The trained network of the variant `paper`, and what beside its weights decides its scores.
+
+    `tensors` are its weights where `path` has more than those.
+    """
+    options = _options(card)
+    encoder = DeepfakeEncoder(classifier(options.cnn, classes=1), options.cnn, card.input.size)
+    clip = empty_clip(options.clip, f"detector '{card.name}'")
+    _check_input(card, clip)
+    model = PaperNetwork(clip, encoder, options)
+    if tensors is None:
+        load_weights(model, path)
+    else:
+        load_strictly(model, tensors, path)
+    _check_temperature(model, path)
+    model.fold_prompt()
+    if options.clip_precision == "bf16":
+        clip.vision_model.bfloat16()
+    return model, options.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}})
+
+
+def _released(card: DetectorCard) -> tuple[nn.Module, str]:
+    """The same of the released variants."""
+    from .released.network import load_released
+
+    model, options = load_released(card)
+    return model, options.model_dump_json()
+
+
+def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, PaperOptions]:
+    """The untrained network, and the options with the CLIP's configuration filled in."""
+    clip, source = open_clip(options.clip, card.folder)
+    options = validate(PaperOptions, {**options.model_dump(), "clip": source.model_dump()}, f"detector '{card.name}'")
+    _check_input(card, clip)
+    net = pretrained_classifier(options.cnn, card.folder)
+    model = PaperNetwork(clip, DeepfakeEncoder(net, options.cnn, card.input.size), options)
+    clip.requires_grad_(False)
+    if options.train_vision:
+        clip.vision_model.requires_grad_(True)
+        clip.visual_projection.requires_grad_(True)
+        for name, value in clip.vision_model.named_parameters():
+            if name.endswith("k_proj.bias"):  # softmax takes it out again: it has no gradient
+                value.requires_grad_(False)
+    if options.clip_precision == "bf16":
+        clip.vision_model.bfloat16()
+    return model, options
+
+
+def frozen_parts(options: PaperOptions) -> tuple[str, ...]:
+    """The submodules that stay as they are and in eval mode."""
+    return ("clip.text_model", "clip.text_projection") if options.train_vision else ("clip",)
+
+
+def variant_of(card: DetectorCard) -> str:
+    """Which of VARIANTS a card is about. Raises DetectorError for none of them."""
+    variant = str(card.options.get("variant", "paper"))
+    if variant not in VARIANTS:
+        raise DetectorError(f"detector '{card.name}': unknown variant '{variant}'{near(variant, VARIANTS)}")
+    return variant
+
+
+def _options(card: DetectorCard) -> PaperOptions:
+    return validate(PaperOptions, card.options, f"options of detector '{card.name}'")
+
+
+def _check_temperature(model: PaperNetwork, path: Path) -> None:
+    """Raise DetectorError for a map's temperature below 0, which trainings up to 0.5.0 allowed: such a map leaves
+    [0, 1], and what was learned with it is not what is computed here."""
+    temperature = 0.0 if model.map is None else float(model.map.map_scale.detach())
+    if not 0.0 <= temperature < float("inf"):
+        raise DetectorError(
+            f"weights '{path}': tensor 'map.map_scale', the temperature of the forgery map, is {temperature:g}, and it "
+            "must be 0 or more for a map in [0, 1] (m2f2bench up to 0.5.0 could train another): train it anew"
+        )
+
+
+def _check_input(card: DetectorCard, clip: Clip) -> None:
+    """Raise DetectorError unless the card's images have the size that CLIP's positions are for."""
+    size = clip.settings.vision_config.image_size
+    if card.input.size != size:
+        raise DetectorError(
+            f"detector '{card.name}': its input has {card.input.size} pixels and its CLIP is for {size}: set input.size"
+        )

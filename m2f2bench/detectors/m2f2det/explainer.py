@@ -1,0 +1,189 @@
+"""The backend `m2f2det-explainer`: M2F2-Det with its LLM, which says why."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...cards.models import DetectorCard
+from ...core.arithmetic import exact_fp32
+from ...core.errors import DetectorError
+from ...core.records import Reply
+from ...training.job import FitReport, TrainingJob
+from ..base import Explainer, file_fingerprint, trained_weights
+from ..llm.generate import Generator, Request
+from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
+from ..llm.sampling import answer_seed
+from ..llm.source import Language, language_fingerprint, open_language
+from ..weights.pretrained import resolved
+from .detector import M2F2Detector
+from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
+from .explainer_parts import adapters_hash, check_language, evidence, open_parts
+from .projectors import Encoded, Evidence
+
+if TYPE_CHECKING:
+    from ...core.records import Image
+
+ENCODED_TOGETHER = 16
+"""Images that the detector sees at once while it explains."""
+
+
+class M2F2Explainer(M2F2Detector, Explainer):
+    """M2F2-Det with projectors and an LLM: P(fake), a heat map, and answers (arXiv 2503.20188, section 3.4).
+
+    The LLM is loaded when the first question comes, so that a run about P(fake) alone does without it.
+    """
+
+    stages: ClassVar[tuple[str, ...]] = ("detector", "align", "tune")
+    scores_with_answers = True
+    explainer: ExplainerOptions
+    projectors: nn.Module
+    place: Path
+    """The card's folder, which the LLM's and the adapters' folders are relative to."""
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Explainer:
+        """Load detector and projectors; after stage `detector` alone it has P(fake) and no answers. Raises
+        DetectorError for a card without weights and weights that do not fit."""
+        options, path = explainer_options(card), trained_weights(card)
+        if options.stage == "":
+            mute = super().from_card(without_explainer(card), device)
+            assert isinstance(mute, M2F2Explainer)
+            mute.explainer, mute.place = options, card.folder
+            return mute
+        network, projectors, identity = open_parts(card, options, path)
+        learned = language_fingerprint(options.llm, card.folder)
+        check_language(options, learned, card)
+        adapters = [adapters_hash(card.folder / options.adapter)] if options.adapter else []
+        told = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
+        fingerprint = file_fingerprint(path, identity, str(card.input), told, learned, *adapters)
+        explainer = cls(network, card.input, device, fingerprint)
+        explainer.explainer, explainer.place = options, card.folder
+        explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
+        clip = "clip-bf16+" if card.options.get("clip_precision") == "bf16" else ""
+        explainer.precision = f"{clip}llm-{options.llm.quantise or resolved(options.llm.dtype, explainer.device)}"
+        explainer.seed = options.generation.seed if options.generation.temperature else None
+        explainer._lock, explainer._generator = threading.Lock(), None
+        return explainer
+
+    @classmethod
+    def fit(cls, job: TrainingJob) -> FitReport:
+        """Stage `detector` as the detector's, `align` and `tune` on questions and answers."""
+        if job.stage == "detector":
+            plain, options = job.card, explainer_options(job.card)
+            placed = options.model_copy(update={"llm": absolute(options.llm, plain.folder)})  # its card lies elsewhere
+            told = placed.model_dump(mode="json", exclude_unset=True)
+            job.card = without_explainer(plain)
+            try:
+                report = super().fit(job)
+            finally:
+                job.card = plain
+            return replace(report, options={**report.options, KEY: told})
+        from .stages import fit_stage
+
+        return fit_stage(job)
+
+    @classmethod
+    def identity(cls, card: DetectorCard, stage: str) -> str:
+        """The LLM's fingerprint, for the stages that it takes part in."""
+        return "" if stage == "detector" else language_fingerprint(explainer_options(card).llm, card.folder)
+
+    @classmethod
+    def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:
+        """See `merging.merge_adapters`."""
+        from .merging import merge_adapters
+
+        return merge_adapters(card, out, dtype)
+
+    @property
+    def questions_at_once(self) -> int:  # type: ignore[override]
+        """Enough that answers of like length can be written together."""
+        return 4 * self.explainer.generation.batch_size
+
+    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
+        """A reply for each pair; each image is encoded once. Raises DetectorError for an LLM that cannot be used, and
+        for one of stage `detector`."""
+        if self.explainer.stage == "":
+            raise DetectorError(
+                f"detector '{self.card.name}' does not answer yet, only stage `detector` is trained: run `m2f2bench "
+                f"train {self.place} --stage align --dataset S --out DIR`"
+            )
+        generator, prompter = self.generator()
+        settings = self.explainer.generation
+        distinct = {id(image): image for image in images}
+        numbers = {key: number for number, key in enumerate(distinct)}
+        encoded = self.encode(list(distinct.values()))
+        requests = [
+            Request(numbers[id(image)], prompter.question(text), answer_seed(settings.seed, image, text))
+            for image, text in zip(images, questions, strict=True)
+        ]
+
+        def slots(wanted: Sequence[int]) -> Mapping[int, torch.Tensor]:
+            rows = list(wanted)
+            return {IMAGE: encoded.visual[rows], DEEPFAKE: encoded.forgery[rows]}
+
+        scores = encoded.scores.tolist()
+        return [
+            Reply(
+                text=one.text,
+                message=one.message if one.text or one.tokens_out else "",
+                score=scores[request.image],
+                tokens_in=one.tokens_in,
+                tokens_out=one.tokens_out,
+                error=one.message if not one.text and one.tokens_out == 0 else "",
+            )
+            for request, one in zip(requests, generator.answer(requests, slots), strict=True)
+        ]
+
+    @exact_fp32()
+    def encode(self, images: Sequence[Image]) -> Encoded:
+        """What the LLM is told of RGB uint8 images [H, W, 3], on the device."""
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(images), ENCODED_TOGETHER):
+                batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
+                pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))
+                seen = evidence(self.model, pixels, self.explainer)
+                parts.append((seen.probabilities[:, 1].double(), *self.projectors(*_parts(seen))))
+        scores, visual, forgery = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Encoded(scores, visual, forgery)
+
+    def generator(self) -> tuple[Generator, Prompter]:
+        """What writes answers; loads the LLM the first time."""
+        with self._lock:
+            if self._generator is None:
+                language = self.language()
+                prompter = Prompter(language.tokenizer, self.explainer.prompt, f"LLM '{language.name}'")
+                settings = self.explainer.generation
+                stops = (*prompter.stops, *settings.stop)
+                self._generator = Generator(language, settings, prompter.ends, stops), prompter
+            return self._generator
+
+    def language(self) -> Language:
+        """The LLM, with its adapters where they are not merged. Raises DetectorError."""
+        language = open_language(self.explainer.llm, self.place, self.device)
+        width = getattr(self.projectors, "width", language.width)
+        if width != language.width:
+            raise DetectorError(
+                f"detector '{self.card.name}': its projectors are for an LLM {width} wide, and '{language.name}' has "
+                f"{language.width}"
+            )
+        if self.explainer.adapter:
+            from .lora import with_adapters
+
+            language.model = with_adapters(language.model, self.place / self.explainer.adapter)
+        return language
+
+    _lock: threading.Lock
+    _generator: tuple[Generator, Prompter] | None
+
+
+def _parts(seen: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return seen.probabilities, seen.patches, seen.cells

@@ -1,0 +1,139 @@
+"""A frozen CLIP's features kept on disk: an image that comes up again is not encoded again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+
+from ...cards.settings import AugmentationSettings
+from ...core.errors import StoreError, first_line
+from ...core.files import replacing
+from ...core.memo import cache_folder
+from ...training.job import TrainingJob
+from .paper import Features, PaperNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger("m2f2bench")
+
+GIGABYTE = 10**9
+RANDOM = ("rescale_p", "blur_p", "colour_p", "jpeg_p")
+"""Augmentation steps that give an image that (almost) never comes up again."""
+
+
+class FeatureCache:
+    """Stands in for `PaperNetwork.features`: the same features, read where these very pixels were encoded before.
+
+    An entry is keyed by the pixels that CLIP sees, so an augmentation that leaves an image alone, or only mirrors it,
+    finds it again, and one that does not cannot be served another's. On a CPU misses are encoded one by one: what is
+    kept must not depend on the batch it came up in, or a resumed training would end with other bits.
+    """
+
+    def __init__(self, network: PaperNetwork, folder: Path, limit: int, at_once: bool = True) -> None:
+        """Entries go to `folder`, up to `limit` bytes in all of it. Without `at_once` an image is kept when it comes up
+        for the second time: where some are altered at random, most of those never come up again.
+        """
+        self.network, self.folder, self.limit, self.at_once = network, folder, limit, at_once
+        self.once: set[str] = set()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.size = sum(path.stat().st_size for path in self.folder.glob("*/*.safetensors"))
+        self.hits = self.misses = 0
+
+    @classmethod
+    def for_training(cls, network: PaperNetwork, job: TrainingJob) -> tuple[FeatureCache | None, list[str]]:
+        """The cache for a training, in the user's cache folder, and notes; None where every image is a new one."""
+        augmentation = job.settings.augmentation
+        reason = never_twice(augmentation)
+        if reason:
+            return None, [f"CLIP features are not kept: {reason} makes every training image a new one"]
+        folder = cache_folder() / "clip-features" / clip_key(network)
+        at_once = not any(getattr(augmentation, name) for name in RANDOM)
+        return cls(network, folder, int(network.options.cache_features * GIGABYTE), at_once), []
+
+    def __call__(self, pixels: torch.Tensor) -> Features:
+        """As `PaperNetwork.features`."""
+        keys = [_digest(image) for image in pixels]
+        found = {key: self._read(key) for key in dict.fromkeys(keys)}
+        missing = [key for key, value in found.items() if value is None]
+        self.hits, self.misses = self.hits + len(found) - len(missing), self.misses + len(missing)
+        one_by_one = pixels.device.type == "cpu"
+        for group in [[key] for key in missing] if one_by_one else [missing] if missing else []:
+            places = [keys.index(key) for key in group]
+            fresh = self.network.features(pixels[places])
+            for row, key in enumerate(group):
+                parts = [value[row].cpu() for value in (fresh.image, fresh.patches, *fresh.states)]
+                found[key] = parts
+                self._write(key, parts)
+        rows = [found[key] or [] for key in keys]
+        image, patches, *states = (torch.stack(parts).to(pixels.device) for parts in zip(*rows, strict=True))
+        return Features(image, patches, states)
+
+    def _place(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def _read(self, key: str) -> list[torch.Tensor] | None:
+        from safetensors.torch import load_file
+
+        try:
+            tensors = load_file(self._place(key))
+        except (OSError, SafetensorError):  # not there, or damaged: encoded anew and written over
+            return None
+        return [tensors[name] for name in sorted(tensors)]
+
+    def _write(self, key: str, parts: Sequence[torch.Tensor]) -> None:
+        size = sum(part.numel() * part.element_size() for part in parts)
+        if self.size + size > self.limit:
+            return
+        if not self.at_once and key not in self.once:
+            self.once.add(key)
+            return
+        try:
+            self._put(key, parts)
+        except (OSError, SafetensorError, StoreError) as error:  # the training goes on without it
+            log.warning("no more CLIP features are kept in '%s': %s", self.folder, first_line(error))
+            self.limit = 0
+            return
+        self.size += size
+
+    def _put(self, key: str, parts: Sequence[torch.Tensor]) -> None:
+        from safetensors.torch import save_file
+
+        place = self._place(key)
+        place.parent.mkdir(exist_ok=True)
+        with replacing(place) as temporary:
+            save_file({f"{number:02d}": part.clone() for number, part in enumerate(parts)}, temporary)
+
+
+def never_twice(augmentation: AugmentationSettings) -> str:
+    """Which setting, if any, makes (almost) every training image one that never comes up again; else empty."""
+    if augmentation.crop != (1.0, 1.0):
+        return "crop"
+    for name in RANDOM:
+        if getattr(augmentation, name) > 0.5:
+            return name
+    return ""
+
+
+def clip_key(network: PaperNetwork) -> str:
+    """A hash of all that decides the features: the image tower's weights, its precision, the depths read, torch's
+    version and the kind of device."""
+    digest = hashlib.blake2b(digest_size=12)
+    tower = {**network.clip.vision_model.state_dict(), **network.clip.visual_projection.state_dict()}
+    for name, value in tower.items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    device = next(iter(tower.values())).device.type
+    # "ieee": up to 0.5.0 a GPU's float32 products could be TF32's.
+    decided = (network.depths, network.options.clip_precision, "ieee", torch.__version__, device)
+    digest.update(repr(decided).encode())
+    return digest.hexdigest()
+
+
+def _digest(image: torch.Tensor) -> str:
+    return hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=16).hexdigest()

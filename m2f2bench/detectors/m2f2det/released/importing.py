@@ -1,0 +1,320 @@
+"""Importing published weights: from the authors' file to a folder that `run` and `predict` take as a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+from torch.nn import functional as F
+
+from ....cards.settings import CLIP_MEAN, CLIP_STD
+from ....core.arithmetic import exact_fp32
+from ....core.errors import DetectorError, near
+from ....core.files import sha256, write_json, write_text
+from ....core.locks import holding_vacant
+from ....core.texts import Refused, read_json
+from ....version import __version__
+from ...llm.generation_settings import GenerationSettings
+from ...llm.prompt import PromptSettings
+from ...llm.source import LanguageSource, language_fingerprint
+from ...weights.load import check_shapes
+from ..clip import TextTower
+from ..explainer_options import KEY, ExplainerOptions
+from ..projectors import PREFIX
+from .files import Tensors
+from .llm import FOLDER, PublishedLanguage
+from .names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, projector_shapes, sort_names, variant_of
+from .network import ReleasedOptions, Variant, empty
+from .tower import Tower
+
+KINDS: dict[str, Variant] = {
+    "m2f2det-released-detector": "released-detector",
+    "m2f2det-released-explainer": "released-explainer",
+}
+CARD, RECORD, WEIGHTS = "card.yaml", "import.json", "model.safetensors"
+EXPLAINS = "M2F2-Det as published: its 7B explainer, detector (CLIP ViT and DenseNet-121) and LLM"
+MAX_NEW_TOKENS = 512
+"""Of an answer, in the published scripts."""
+DESCRIPTIONS: dict[Variant, str] = {
+    "released-detector": "M2F2-Det as published: the detector of its first stage (CLIP ViT and EfficientNet-B4)",
+    "released-explainer": "M2F2-Det as published: the detector inside its 7B explainer (CLIP ViT and DenseNet-121)",
+}
+REFERENCE = "Guo et al., Rethinking Vision-Language Model in Face Forensics, CVPR 2025, arXiv 2503.20188"
+LICENCE = "that of the published weights: see where they were fetched"
+
+
+class Published:
+    """The tensors of a published file by this package's names, all of them checked."""
+
+    def __init__(self, path: Path, kind: str, vision_tower: str | Path | None, detector_only: bool = False) -> None:
+        """Open `path`, with CLIP's image tower from elsewhere where that is given, and with the LLM where it has one
+        and not `detector_only`. Raises DetectorError."""
+        self.path, self.variant = path, KINDS[kind]
+        main = Tensors(path)
+        self.sources = [main]
+        self.names = sort_names(main.names(), path)
+        self._check_variant(kind)
+        self.places = {name: (main, own) for name, own in self.names.own.items()}
+        self.replaced: list[str] = []
+        tower = None if vision_tower is None else Tower(vision_tower)
+        if tower is not None:
+            self.sources.append(tower.source)
+            self.replaced = [name for name in self.places if name.startswith(VISION)]
+            self.places = {name: place for name, place in self.places.items() if not name.startswith(VISION)}
+            self.places |= {name: (tower.source, own) for name, own in tower.names.items()}
+        elif not any(name.startswith(VISION) for name in self.places):
+            raise self._no_tower()
+        shapes = {name: source.shape(own) for name, (source, own) in self.places.items()}
+        reader = Reader(shapes, path)
+        self.vision, self.text = reader.vision(), reader.text()
+        self.expected = expected_shapes(self.variant, reader, self.vision, self.text)
+        check_shapes(self.expected, shapes, path, kind)
+        if tower is not None:
+            self.vision = tower.settings(self.vision)
+        self.language = None if detector_only or not self.names.explaining else self._language(main)
+
+    def _language(self, main: Tensors) -> PublishedLanguage:
+        """The LLM; the projectors become tensors of this one's."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        language = PublishedLanguage(folder, main, self.names.language)
+        found = {name: main.shape(own) for name, own in self.names.projectors.items()}
+        check_shapes(projector_shapes(self.vision.hidden_size, language.width), found, self.path, "the LLM's width")
+        self.places |= {PREFIX + name: (main, own) for name, own in self.names.projectors.items()}
+        return language
+
+    def _no_tower(self) -> DetectorError:
+        """The error for a file without CLIP's image tower; it says which one the folder's configuration names."""
+        named = named_tower(self.path)
+        which = f"`{named}`, which its config.json names" if named else "such as `openai/clip-vit-large-patch14-336`"
+        return DetectorError(
+            f"weights '{self.path}' have none of CLIP's image tower: give it with --vision-tower, a file "
+            f"(vision_tower.pth), a CLIP's folder or a name on the hub, {which}"
+        )
+
+    def _check_variant(self, kind: str) -> None:
+        found = variant_of(self.names.own)
+        if found is not None and found != self.variant:
+            other = next(name for name, variant in KINDS.items() if variant == found)
+            raise DetectorError(f"weights '{self.path}' are those of {other}, not of {kind}: give `--as {other}`")
+        if found is None:
+            raise DetectorError(f"weights '{self.path}' are not those of {kind}: they have no CNN of either variant")
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """A tensor, in fp32 where it is not a counter. Raises DetectorError for values that are none."""
+        source, own = self.places[name]
+        tensor = source.read(own)
+        if name.endswith("num_batches_tracked"):
+            return tensor.long()
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise DetectorError(
+                f"weights '{self.path}': tensor '{own}' ({tensor.dtype}) has values that are no numbers"
+            )
+        return tensor.float()
+
+    def under(self, *prefixes: str) -> list[str]:
+        """Names of the expected tensors that start with one of the prefixes."""
+        return [name for name in self.expected if name.startswith(prefixes)]
+
+    def options(self) -> ReleasedOptions:
+        """The options of the card to be written."""
+        detector = self.variant == "released-detector"
+        width = self.expected["vision_proj.0.bias"][0]
+        return ReleasedOptions(
+            variant=self.variant,
+            vision=self.vision,
+            width=width,
+            cnn_width=self.expected["deepfake_proj.0.bias"][0],
+            constant=self.expected[f"{BRIDGE}reduction.0.bias"][0] if detector else width,
+        )
+
+
+def import_weights(
+    file: Path, kind: str, out: Path, vision_tower: str | Path | None = None, detector_only: bool = False
+) -> Path:
+    """Write published weights as a detector's folder: `model.safetensors`, `card.yaml`, `import.json`, and `llm/`.
+
+    `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of the 7B model; nothing in it is executed.
+    `kind` is one of `KINDS`. `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower.
+    Where `file` has an LLM, it becomes a plain Llama's folder and the detector one that answers; with `detector_only`
+    it is not read. What is the same for every image is folded into a constant; `import.json` tells what was folded,
+    what had no effect and what was left out. The card is written last. Gives its path. Raises M2F2BenchError for a file
+    that lacks a tensor, has one too many or one of another shape, for another variant's file, for an LLM without its
+    configuration or tokenizer, and for an `out` that is not empty.
+    """
+    if kind not in KINDS:
+        raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
+    with holding_vacant(out):
+        published = Published(file, kind, vision_tower, detector_only)
+        card = _card(kind, published.options())
+        record = _write_network(published, kind, out)
+        if published.language is not None:
+            published.language.write(out / FOLDER)
+            card = _explaining(card, out)
+        write_json(out / RECORD, record)
+        write_text(out / CARD, yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
+    return out / CARD
+
+
+def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]:
+    """Write detector and projectors; gives what `import.json` says."""
+    from ....core.tensors import write_tensors
+
+    network = empty(published.options())
+    with exact_fp32(), torch.no_grad():
+        tensors, used = _tensors(published, network)
+        check_shapes(_shapes(network.state_dict()), _shapes(tensors), published.path, kind)
+        tensors |= {name: published[name] for name in published.places if name.startswith(PREFIX)}
+        record = _record(published, kind, used)
+        write_tensors(out / WEIGHTS, tensors, {"architecture": kind})
+    return record
+
+
+def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The network's tensors, constants folded, and the file's that they are taken from as they are."""
+    renamed = {"vision_alpha": "clip_vision_alpha", "text_alpha": "clip_text_alpha"}
+    tensors: dict[str, torch.Tensor] = {}
+    used: list[str] = []
+    for name in network.state_dict():
+        if name == "bridge":
+            tensors[name] = fold_bridge(published)
+        elif name == "text":
+            tensors[name] = fold_text(published)
+        else:
+            level, _, rest = name.partition(".")
+            source = {"vision": VISION, "cnn": CNN}.get(level, f"{level}.") + rest if rest else renamed[name]
+            tensors[name] = published[source]
+            used.append(source)
+    return tensors, used
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, Sequence[int]]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def fold_bridge(published: Published) -> torch.Tensor:
+    """The 128 values that the first stage's bridge gives for any image.
+
+    Its first half ends in a LayerNorm over one element, which gives its bias whatever it is given; so its second half
+    gets that number for every token. Computed in fp64, given in fp32.
+    """
+    bias = published[f"{BRIDGE}proj.2.bias"].double()
+    weight, norm = published[f"{BRIDGE}reduction.0.weight"].double(), f"{BRIDGE}reduction.1"
+    reduced = F.linear(bias.expand(weight.shape[1]), weight, published[f"{BRIDGE}reduction.0.bias"].double())
+    values = F.layer_norm(
+        reduced, reduced.shape, published[f"{norm}.weight"].double(), published[f"{norm}.bias"].double()
+    )
+    return (values * published["clip_text_alpha"].double()).float()
+
+
+def fold_text(published: Published) -> torch.Tensor:
+    """The text feature of the 7B model's detector: its learned prompt through CLIP's text tower and `text_proj`.
+
+    The prompt stands at the positions from 0 on, without begin or end; the last token's outcome is taken.
+    """
+    settings = published.text
+    # No word is ever looked up, so the table of words is left out.
+    with torch.device("meta"):
+        tower = TextTower(settings.model_copy(update={"vocab_size": 1}))
+    tower = tower.to_empty(device="cpu").eval()
+    words = "embeddings.token_embedding.weight"
+    own = {name: published[TEXT + name] for name in tower.state_dict() if name != words}
+    tower.load_state_dict({**own, words: torch.zeros(1, settings.hidden_size)})
+    feature = F.linear(
+        tower(published["clip_text_encoder.prompt_tokens"]),
+        published["text_proj.0.weight"],
+        published["text_proj.0.bias"],
+    )
+    return F.layer_norm(feature, feature.shape[1:], published["text_proj.1.weight"], published["text_proj.1.bias"])[0]
+
+
+def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
+    """What `import.json` says."""
+    folded = published.under(f"{BRIDGE}proj.2.bias", f"{BRIDGE}reduction", "clip_text_alpha")
+    if published.variant == "released-explainer":
+        words = f"{TEXT}embeddings.token_embedding"
+        folded = [name for name in published.under("clip_text_encoder.", "text_proj.") if not name.startswith(words)]
+    unused = [name for name in published.expected if name not in {*used, *folded}]
+    stubbed = sorted({name for source in published.sources for name in source.stubbed})
+    language = published.language
+    left_out = sorted({_part(name) for name in published.names.explaining}) if language is None else []
+    notes = [f"{len(folded)} tensors folded into a constant; {len(unused)} have no effect on a score and were left out"]
+    if stubbed:
+        notes.append(f"named in the file and not built, since a file of weights is data: {', '.join(stubbed)}")
+    if left_out:
+        notes.append(f"left out, of use to explanations only: {', '.join(left_out)}")
+    if published.replaced:
+        notes.append(f"{len(published.replaced)} tensors of CLIP's image tower replaced by those of --vision-tower")
+    if language is not None:
+        files = ", ".join(file.name for file in language.tokenizer)
+        notes.append(f"LLM of {len(language.names)} tensors, {language.width} wide, with tokenizer ({files})")
+        notes.append(
+            f"not taken from its config.json, since no Llama reads it: {', '.join(language.dropped) or 'nothing'}"
+        )
+    return {
+        "kind": kind,
+        "files": {path.name: sha256(path) for source in published.sources for path in source.files},
+        "folded": folded,
+        "without_effect": unused,
+        "replaced": published.replaced,
+        "left_out": left_out,
+        "language": {} if language is None else {"config": language.config, "config_left_out": language.dropped},
+        "position_buffers": published.names.buffers,
+        "stubbed": stubbed,
+        "notes": notes,
+        "versions": _versions(),
+    }
+
+
+def _part(name: str) -> str:
+    """A tensor's part of the LLM: `model.layers.3.mlp...` is `model.layers`."""
+    parts = name.split(".")
+    return ".".join(parts[: 2 if parts[0] == "model" else 1])
+
+
+def _card(kind: str, options: ReleasedOptions) -> dict[str, Any]:
+    """The content of the detector's card. What the weights were trained on is not in the file, and not made up."""
+    size = options.vision.image_size
+    inputs = {"size": size, "fit": "centre", "interpolation": "bicubic", "mean": [*CLIP_MEAN], "std": [*CLIP_STD]}
+    return {
+        "name": kind,
+        "description": DESCRIPTIONS[options.variant],
+        "backend": "m2f2det",
+        "weights": WEIGHTS,
+        "input": inputs,
+        "options": options.model_dump(mode="json"),
+        "licence": LICENCE,
+        "reference": REFERENCE,
+    }
+
+
+def _explaining(card: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The card of one that answers; its LLM lies in `out` already."""
+    source = LanguageSource(name=FOLDER)
+    explainer = ExplainerOptions(
+        llm=source,
+        prompt=PromptSettings(style="released"),
+        generation=GenerationSettings(max_new_tokens=MAX_NEW_TOKENS),
+        stage="merged",
+        learned_with=language_fingerprint(source, out),
+    )
+    options = {**card["options"], KEY: explainer.model_dump(mode="json", exclude_unset=True)}
+    return {**card, "description": EXPLAINS, "backend": "m2f2det-explainer", "options": options}
+
+
+def named_tower(path: Path) -> str:
+    """CLIP's name in the configuration of the 7B folder; empty where there is none."""
+    try:
+        found = read_json(path / "config.json")
+    except Refused:
+        return ""
+    name = found.get("mm_vision_tower") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _versions() -> dict[str, str]:
+    return {"m2f2bench": __version__, **{name: metadata.version(name) for name in ("torch", "torchvision")}}

@@ -1,0 +1,236 @@
+"""The LLM inside the published 7B folder: from LLaVA's naming to a plain Llama folder of transformers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from ....core.errors import DetectorError, first_line
+from ....core.files import make_folder, replacing, write_json
+from ....core.texts import Refused, read_json
+from ...weights.load import check_shapes
+
+FOLDER = "llm"
+CONFIG, GENERATION, INDEX = "config.json", "generation_config.json", "model.safetensors.index.json"
+SHARD_BYTES = 1 << 30
+"""Of a file of weights at most, and so of what is in memory at once; a larger tensor has a file of its own."""
+NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+          "max_position_embeddings", "rms_norm_eps")  # fmt: skip
+KEPT = (*NEEDED, "num_key_value_heads", "head_dim", "hidden_act", "rope_theta", "rope_scaling", "rope_parameters",
+        "attention_bias", "mlp_bias", "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id",
+        "tie_word_embeddings")  # fmt: skip
+"""What a Llama's configuration says; all else in the file is LLaVA's and of no effect on the LLM."""
+TOKENIZERS = ("tokenizer.model", "tokenizer.json")
+TOKENIZER_FILES = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+                   "chat_template.jinja")  # fmt: skip
+_LAYER = re.compile(r"model\.layers\.(\d{1,4})\.")
+_LLAMA = re.compile(r"llava|llava_llama|llama")
+
+
+class Source(Protocol):
+    """Where tensors lie, by name; `released_files.Tensors` is one."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, without reading it."""
+
+    def read(self, name: str) -> torch.Tensor:
+        """A tensor, on the CPU."""
+
+
+class PublishedLanguage:
+    """The LLM of a published folder, all of it checked but for the tensors' values.
+
+    `width` is D of its embeddings, `config` the plain Llama's, `dropped` the keys of the folder's configuration that
+    are not in it, `tokenizer` the files that are copied.
+    """
+
+    def __init__(self, folder: Path, source: Source, names: Mapping[str, str]) -> None:
+        """`names` map a LlamaForCausalLM's names to the source's. Raises DetectorError."""
+        self.folder, self.source, self.names = folder, source, dict(names)
+        found = read_config(folder)
+        self.config = {key: found[key] for key in KEPT if found.get(key) is not None}
+        if self.config.get("pad_token_id", 0) < 0:  # "none" of the first Llamas
+            del self.config["pad_token_id"]
+        self.dropped = sorted(key for key in found if key not in self.config)
+        self._check_layers()
+        # A file that has both tables has them as they are, tied or not.
+        tied = bool(self.config.get("tie_word_embeddings")) and "lm_head.weight" not in self.names
+        self.config["tie_word_embeddings"] = tied
+        expected = llama_shapes(self.config, folder / CONFIG)
+        if tied:
+            del expected["lm_head.weight"]
+        shapes = {name: source.shape(own) for name, own in self.names.items()}
+        check_shapes(expected, shapes, folder, f"the LLM of its {CONFIG}")
+        self.order = sorted(expected, key=_place)
+        self.width = int(self.config["hidden_size"])
+        self.tokenizer = tokenizer_files(folder)
+        self._check_tokenizer()
+
+    def _check_layers(self) -> None:
+        layers = {int(match[1]) for match in map(_LAYER.match, self.names) if match}
+        count = self.config["num_hidden_layers"]
+        if layers != set(range(count)):
+            raise DetectorError(
+                f"weights '{self.folder}' have {len(layers)} layers of the LLM and its {CONFIG} says {count}: "
+                "they are not of one model, or a part of the folder was not fetched"
+            )
+
+    def _check_tokenizer(self) -> None:
+        """Raise DetectorError unless transformers can load the tokenizer and the LLM has a row for every token."""
+        from transformers import AutoTokenizer
+
+        from ...weights.pretrained import quiet
+
+        with tempfile.TemporaryDirectory() as place:
+            write_json(Path(place) / CONFIG, self._config("float16"))
+            for file in self.tokenizer:
+                shutil.copyfile(file, Path(place) / file.name)
+            try:
+                with quiet():
+                    tokens = len(AutoTokenizer.from_pretrained(place, trust_remote_code=False))
+            except Exception as error:  # whatever the libraries raise for files that are broken, or not theirs
+                needs = "" if (self.folder / TOKENIZERS[1]).is_file() else "`pip install 'm2f2bench[llama]'`, or "
+                raise DetectorError(
+                    f"the tokenizer in '{self.folder}' cannot be loaded: {first_line(error)}; {needs}"
+                    f"put the {TOKENIZERS[1]} of the same LLM beside it"
+                ) from None
+        if tokens > self.config["vocab_size"]:
+            raise DetectorError(
+                f"the tokenizer in '{self.folder}' has {tokens} tokens and the LLM {self.config['vocab_size']}: they "
+                "are not of one model"
+            )
+
+    def write(self, out: Path, shard_bytes: int = SHARD_BYTES) -> None:
+        """Write the folder: shards and their index, configuration and tokenizer; the configuration last.
+
+        Tensors keep their dtype, and no more of them than one file's are in memory. Raises DetectorError for values
+        that are no numbers.
+        """
+        make_folder(out)
+        for file in self.tokenizer:
+            with replacing(out / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        dtype = self._write_shards(out, shard_bytes)
+        tokens = {
+            key: self.config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in self.config
+        }
+        write_json(out / GENERATION, tokens)
+        write_json(out / CONFIG, self._config(dtype))
+
+    def _write_shards(self, out: Path, shard_bytes: int) -> str:
+        """The files of weights and their index; the name of the dtype of the embeddings."""
+        sizes: dict[str, int] = {}
+        places: dict[str, int] = {}
+        held: dict[str, torch.Tensor] = {}
+        count, dtype = 0, ""
+        for name in self.order:
+            tensor = self._read(name)
+            dtype = dtype or str(tensor.dtype).removeprefix("torch.")
+            sizes[name] = tensor.nbytes
+            if held and sum(sizes[one] for one in held) + sizes[name] > shard_bytes:
+                _write_shard(out / f"{count:05d}.safetensors", held)
+                held.clear()
+                count += 1
+            held[name], places[name] = tensor, count
+            del tensor
+        _write_shard(out / f"{count:05d}.safetensors", held)
+        names = [f"model-{number + 1:05d}-of-{count + 1:05d}.safetensors" for number in range(count + 1)]
+        for number, name in enumerate(names):
+            (out / f"{number:05d}.safetensors").replace(out / name)
+        index = {
+            "metadata": {"total_size": sum(sizes.values())},
+            "weight_map": {n: names[p] for n, p in places.items()},
+        }
+        write_json(out / INDEX, index)
+        return dtype
+
+    def _read(self, name: str) -> torch.Tensor:
+        own = self.names[name]
+        tensor = self.source.read(own)
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise DetectorError(
+                f"weights '{self.folder}': tensor '{own}' ({tensor.dtype}) has values that are no numbers"
+            )
+        return tensor
+
+    def _config(self, dtype: str) -> dict[str, Any]:
+        return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": dtype, **self.config}
+
+
+def _write_shard(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """One file as transformers reads it, atomically; tensors are not copied."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        try:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, {"format": "pt"})
+        except SafetensorError as error:  # a full disk, told by the library in its own way
+            raise OSError(first_line(error)) from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration beside the weights, as it stands. Raises DetectorError unless it is of LLaVA on a Llama."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise DetectorError(
+            f"folder '{folder}' has no {CONFIG}: fetch that file of the 7B model too, or give --detector-only"
+        )
+    try:
+        found = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; fetch it anew") from None
+    if not isinstance(found, dict):
+        raise DetectorError(f"'{path}' holds no configuration: it must be a mapping; fetch it anew")
+    kinds = [str(one) for one in found.get("architectures") or ()]
+    kind = str(found.get("model_type", ""))
+    if not _LLAMA.fullmatch(kind) and not any("Llama" in one for one in kinds):
+        raise DetectorError(f"'{path}' is of a '{kind}', not of LLaVA on a Llama: is this the folder of another model?")
+    for key in NEEDED:
+        value = found.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise DetectorError(f"'{path}': {key} must be a number above 0, not {value!r}; fetch it anew")
+    if found.get("mm_vision_select_layer", -2) != -2:
+        raise DetectorError(
+            f"'{path}': mm_vision_select_layer is {found['mm_vision_select_layer']}, and M2F2-Det reads hidden state -2"
+        )
+    return found
+
+
+def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[int]]:
+    """Names and shapes of transformers' LlamaForCausalLM of a configuration. Raises DetectorError for a wrong one."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from ...weights.pretrained import quiet
+
+    try:
+        with quiet(), torch.device("meta"):
+            model = LlamaForCausalLM(LlamaConfig(**config))
+    except Exception as error:
+        raise DetectorError(f"'{path}' is no configuration of a Llama: {first_line(error)}; fetch it anew") from None
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The tokenizer's files in a folder. Raises DetectorError where there is no tokenizer."""
+    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not any(file.name in TOKENIZERS for file in found):
+        raise DetectorError(
+            f"folder '{folder}' has no tokenizer: fetch its {TOKENIZERS[0]} or {TOKENIZERS[1]} too, or give "
+            "--detector-only"
+        )
+    return found
+
+
+def _place(name: str) -> tuple[int, int, str]:
+    """The order that tensors are written in: embeddings, layers, and what comes behind them."""
+    layer = _LAYER.match(name)
+    if layer:
+        return 1, int(layer[1]), name
+    return (0 if name.startswith("model.embed_tokens") else 2), 0, name

@@ -1,0 +1,212 @@
+"""Names and shapes of the tensors in the files that the authors of M2F2-Det published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ....core.errors import DetectorError
+from ..clip import TextSettings, TextTower, TowerSettings, VisionSettings, VisionTower
+from .network import CNN_CHANNELS, Variant, cnn
+
+Shape = tuple[int, ...]
+Shapes = dict[str, Shape]
+
+TEXT, VISION = "clip_text_encoder.model.text_model.", "clip_vision_encoder.model.vision_model."
+CNN = "deepfake_encoder."
+LLM_TOWER = "model.vision_tower.vision_tower."
+LANGUAGE = ("model.layers.", "model.embed_tokens.", "model.norm.", "lm_head.")
+"""What of the 7B model is its LLM, in the names of transformers' LlamaForCausalLM."""
+PROJECTORS = ("model.mm_projector.", "deepfake_projector.")
+"""What of it brings the image's tokens to the LLM's width."""
+BUFFERS = (".position_ids", ".rotary_emb.inv_freq")
+BRIDGE = "bridge_adapter_proj.bridge_adapter_"
+BRIDGE_MAPS = (112, 160, 272)
+"""Channels of the maps of EfficientNet-B4 that the bridge reads."""
+FIRST_OF_CNN: dict[Variant, str] = {"released-detector": f"{CNN}0.0.weight", "released-explainer": f"{CNN}conv0.weight"}
+HEAD_WIDTH = 64
+"""Width of an attention head in every CLIP that OpenAI published."""
+
+
+@dataclass
+class Names:
+    """A file's tensors by the names that the rest of this package knows them by.
+
+    `own` maps such a name of the detector's to the file's, `language` those of the LLM, `projectors` those of the two
+    projectors (`mm_projector.0.weight`); `buffers` are the old position counters and the rotary embedding's
+    frequencies, which follow from the configuration.
+    """
+
+    own: dict[str, str] = field(default_factory=dict)
+    language: dict[str, str] = field(default_factory=dict)
+    projectors: dict[str, str] = field(default_factory=dict)
+    buffers: list[str] = field(default_factory=list)
+
+    @property
+    def explaining(self) -> list[str]:
+        """The file's names that a detector alone has no use for."""
+        return [*self.language.values(), *self.projectors.values()]
+
+
+def sort_names(names: Iterable[str], path: Path) -> Names:
+    """Sort a file's names: `module.` in front taken off, those of today's transformers and of the 7B model brought to
+    those of the first stage as transformers 4.37 wrote them. Raises DetectorError where two become one."""
+    listed = list(names)
+    llm = any(name.startswith((LLM_TOWER, f"{CNN}{CNN}", f"{CNN}clip_")) for name in listed)
+    found = Names()
+    for name in listed:
+        plain, part = name.removeprefix("module."), found.own
+        if name.endswith(BUFFERS):
+            found.buffers.append(name)
+            continue
+        if llm and plain.startswith(LANGUAGE):
+            part = found.language
+        elif llm and plain.startswith(PROJECTORS):
+            plain, part = plain.removeprefix("model."), found.projectors
+        elif llm and plain.startswith(LLM_TOWER):
+            plain = f"clip_vision_encoder.model.{plain.removeprefix(LLM_TOWER)}"
+        elif llm:
+            plain = plain.removeprefix(CNN)
+        if part is found.own:
+            plain = _with_level(_with_level(plain, TEXT), VISION)
+        if plain in part:
+            raise DetectorError(f"weights '{path}' have tensor '{plain}' twice: '{part[plain]}' and '{name}'")
+        part[plain] = name
+    return found
+
+
+def _with_level(name: str, prefix: str) -> str:
+    """A CLIP name with the level `text_model.` or `vision_model.` that later transformers dropped."""
+    short = prefix[: prefix.index(".model.") + len(".model.")]
+    return prefix + name.removeprefix(short) if name.startswith(short) and not name.startswith(prefix) else name
+
+
+def tower_names(names: Iterable[str], path: Path) -> dict[str, str]:
+    """The tensors of a file that holds CLIP's image tower alone, by this package's names.
+
+    What stands before them may be anything that ends in `vision_model.`, or nothing. Raises DetectorError.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        plain = VISION + name.removeprefix("module.").rpartition("vision_model.")[2]
+        if name.endswith("position_ids"):
+            continue
+        if plain in found:
+            raise DetectorError(f"weights '{path}' have tensor '{plain}' twice: '{found[plain]}' and '{name}'")
+        found[plain] = name
+    return found
+
+
+def variant_of(names: Iterable[str]) -> Variant | None:
+    """Which of the two a file is, by its CNN; None where it is neither."""
+    listed = set(names)
+    return next((variant for variant, first in FIRST_OF_CNN.items() if first in listed), None)
+
+
+class Reader:
+    """Sizes read off the shapes of the tensors that decide them. Raises DetectorError for one that is not there."""
+
+    def __init__(self, shapes: Mapping[str, Shape], path: Path) -> None:
+        """The shapes by name, and the file for messages."""
+        self.shapes, self.path = shapes, path
+
+    def size(self, name: str, axis: int, dims: int) -> int:
+        """The size along an axis of a tensor that must have `dims` axes."""
+        shape = self.shapes.get(name)
+        if shape is None or len(shape) != dims or not all(shape):
+            state = "missing" if shape is None else f"of another shape ({list(shape)}, not {dims} axes)"
+            raise DetectorError(
+                f"weights '{self.path}' do not fit M2F2-Det: tensor '{name}' {state}; "
+                "is this the file of another model?"
+            )
+        return shape[axis]
+
+    def tower(self, prefix: str, width: int) -> TowerSettings:
+        """Depth and widths of a CLIP tower. The number of heads is not in a file: one for every 64 values."""
+        pattern = re.compile(rf"{re.escape(prefix)}encoder\.layers\.(\d{{1,4}})\.")
+        layers = {int(match[1]) for match in map(pattern.match, self.shapes) if match}
+        inner = self.size(f"{prefix}encoder.layers.0.mlp.fc1.weight", 0, 2)
+        if width > HEAD_WIDTH and width % HEAD_WIDTH:
+            raise DetectorError(f"weights '{self.path}': a CLIP of width {width} has no whole heads of {HEAD_WIDTH}")
+        return TowerSettings(
+            hidden_size=width,
+            intermediate_size=inner,
+            num_hidden_layers=max(layers) + 1,
+            num_attention_heads=max(1, width // HEAD_WIDTH),
+        )
+
+    def vision(self) -> VisionSettings:
+        """The image tower's settings."""
+        width = self.size(f"{VISION}embeddings.class_embedding", 0, 1)
+        patch = self.size(f"{VISION}embeddings.patch_embedding.weight", 3, 4)
+        patches = self.size(f"{VISION}embeddings.position_embedding.weight", 0, 2) - 1
+        side = round(patches**0.5)
+        if side < 1 or side * side != patches:
+            raise DetectorError(f"weights '{self.path}': a CLIP of {patches} patches is not one of square images")
+        tower = self.tower(VISION, width).model_dump()
+        return VisionSettings(**tower, image_size=side * patch, patch_size=patch)
+
+    def text(self) -> TextSettings:
+        """The text tower's settings."""
+        vocabulary, width = (self.size(f"{TEXT}embeddings.token_embedding.weight", axis, 2) for axis in (0, 1))
+        positions = self.size(f"{TEXT}embeddings.position_embedding.weight", 0, 2)
+        prompt = self.size("clip_text_encoder.prompt_tokens", 1, 3)
+        if positions < prompt:
+            raise DetectorError(f"weights '{self.path}': a prompt of {prompt} tokens for {positions} positions")
+        tower = self.tower(TEXT, width).model_dump()
+        return TextSettings(**tower, vocab_size=vocabulary, max_position_embeddings=max(4, positions))
+
+
+def expected_shapes(variant: Variant, reader: Reader, vision: VisionSettings, text: TextSettings) -> Shapes:
+    """Every tensor that the authors' file of this variant has, those without effect among them, and its shape."""
+    with torch.device("meta"):
+        parts = ((VISION, VisionTower(vision)), (TEXT, TextTower(text)), (CNN, cnn(variant)))
+        shapes = {
+            prefix + name: tuple(value.shape) for prefix, part in parts for name, value in part.state_dict().items()
+        }
+    width, deepfake = reader.size("vision_proj.0.weight", 0, 2), reader.size("deepfake_proj.0.weight", 0, 2)
+    prompt = reader.size("clip_text_encoder.prompt_tokens", 1, 3)
+    shapes |= {"clip_vision_alpha": (), "clip_text_alpha": ()}
+    shapes |= {"clip_text_encoder.prompt_tokens": (1, prompt, text.hidden_size)}
+    shapes |= _projection("vision_proj", vision.hidden_size, width)
+    shapes |= _projection("text_proj", text.hidden_size, width)
+    shapes |= _projection("deepfake_proj", CNN_CHANNELS[variant], deepfake)
+    if variant == "released-detector":
+        shapes |= _bridge(reader, vision.hidden_size)
+        third = shapes[f"{BRIDGE}reduction.0.weight"][0]
+    else:
+        third = vision.grid**2
+    return shapes | _linear("output", width + third + deepfake, 2)
+
+
+def projector_shapes(visual: int, width: int) -> Shapes:
+    """The two projectors of the 7B model: from the image tower's width, and from two values, to the LLM's."""
+    first = _linear("mm_projector.0", visual, width) | _linear("mm_projector.2", width, width)
+    return first | _linear("deepfake_projector.0", 2, width) | _linear("deepfake_projector.2", width, width)
+
+
+def _bridge(reader: Reader, width: int) -> Shapes:
+    """What the first stage's bridge has."""
+    narrow = reader.size("linear_1.weight", 0, 2)
+    values, tokens = (reader.size(f"{BRIDGE}reduction.0.weight", axis, 2) for axis in (0, 1))
+    shapes = _linear("clip_reduction", width, narrow)
+    for number, channels in enumerate(BRIDGE_MAPS, start=1):
+        shapes |= _linear(f"linear_{number}", channels, narrow)
+    shapes |= _linear(f"{BRIDGE}proj.1", narrow, 1) | _norm(f"{BRIDGE}proj.2", 1)
+    return shapes | _projection(f"{BRIDGE}reduction", tokens, values)
+
+
+def _linear(name: str, inputs: int, outputs: int) -> Shapes:
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def _norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _projection(name: str, inputs: int, outputs: int) -> Shapes:
+    return _linear(f"{name}.0", inputs, outputs) | _norm(f"{name}.1", outputs)

@@ -1,0 +1,1 @@
+"""Explainers behind an OpenAI-compatible HTTP endpoint."""

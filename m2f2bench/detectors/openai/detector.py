@@ -1,0 +1,317 @@
+"""A model behind an OpenAI-compatible HTTP endpoint as an explainer: a hosted one, or a local server's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from ...cards.models import DetectorCard, validate
+from ...cards.settings import SLOT, Probability, QuestionTemplate, Settings
+from ...core.errors import DetectorError
+from ...core.memo import Memo, cache_folder
+from ...core.records import Reply
+from ..base import Detector, Explainer, text_fingerprint
+from .caller import KEY_VARIABLE, MESSAGE, Caller, Failed
+from .endpoint import Completion, PictureSettings, data_url, image_part, two_way
+
+if TYPE_CHECKING:
+    from ...core.records import Floats, Image
+
+log = logging.getLogger("m2f2bench")
+T = TypeVar("T")
+U = TypeVar("U")
+CACHED = "from the cache"
+"""What a reply's message says that no request was sent for in this run."""
+FIRST_TOKENS = 20
+"""Likeliest first tokens that are asked for to read P(fake): the most that endpoints give."""
+
+
+class OpenAIOptions(Settings):
+    """Options of the `openai` backend."""
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    """Such as `http://localhost:8000/v1`; None: the client's own (OPENAI_BASE_URL, else OpenAI's)."""
+    api_key_env: str | None = None
+    """Name of the environment variable with the key; None: OPENAI_API_KEY where there is no `base_url`, else no key."""
+    system: str | None = None
+    question: QuestionTemplate = SLOT
+    """What is asked; `{question}` stands for the dataset's question. An instruction can follow it."""
+    max_tokens: int = Field(default=256, ge=1)
+    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the endpoint calls that limit; newer models of OpenAI take the second alone."""
+    temperature: float | None = Field(default=0.0, ge=0.0, le=2.0)
+    """None: not sent, for models that take none."""
+    top_p: Probability | None = None
+    seed: int | None = 0
+    """Sent with each request; few servers promise the same answer for the same seed."""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Further keys of the request's body, as a server of one's own may know them."""
+    image: PictureSettings = PictureSettings()
+    judge: bool = False
+    """P(fake) from the log-probabilities of the first token of the answer to `judge_question`."""
+    judge_question: str = "Is this image real or fake? Answer with one word: real or fake."
+    timeout_s: float = Field(default=60.0, gt=0.0, le=86_400.0)
+    """Seconds for one try, all of it: from looking up the address to the last byte of the answer."""
+    max_answer_bytes: int = Field(default=4_000_000, ge=1_000, le=1_000_000_000)
+    """Bytes of an answer's body, as sent and unpacked; a longer one is not read on, and the question has no answer."""
+    retries: int = Field(default=5, ge=0, le=20)
+    backoff_s: float = Field(default=1.0, ge=0.0, le=60.0)
+    """Seconds before the first retry; twice as many before each further one, up to a minute, give or take a half."""
+    requests_per_minute: float | None = Field(default=None, gt=0.0)
+    concurrency: int = Field(default=4, ge=1, le=256)
+    """Requests on their way at once."""
+    price_in: float | None = Field(default=None, ge=0.0)
+    """US dollars per million tokens read; None, here or for those written: the cost is not known."""
+    price_out: float | None = Field(default=None, ge=0.0)
+    cache: bool = True
+    """Keep answers on disk, and do not ask for them again."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secret(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://-")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be http:// or https:// and a host")
+        if parts.username or parts.password:
+            raise ValueError("must hold no password (cards are published with results): use `api_key_env`")
+        return value
+
+    def deciding(self) -> dict[str, Any]:
+        """What of the options decides an answer or a score."""
+        how = {"api_key_env", "timeout_s", "max_answer_bytes", "retries", "backoff_s", "requests_per_minute"}
+        return self.model_dump(mode="json", exclude={*how, "concurrency", "cache", "price_in", "price_out"})
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """What came of one request; `completion` is None where it failed, which `failure` tells."""
+
+    completion: Completion | None
+    seconds: float = 0.0
+    cached: bool = False
+    failure: str = ""
+
+
+class OpenAIEndpoint(Detector, Explainer):
+    """Asks `/v1/chat/completions` one question about one picture at a time, several requests at once.
+
+    It has no P(fake), unless `judge` is set: then it is p(fake) / (p(real) + p(fake)) of the first token of the answer
+    to `judge_question`. A failed request is one question without an answer. Answers are cached on disk by all that
+    decides them; a cached one keeps the seconds, tokens and cost of its asking, and says so in its message, so that a
+    run paid for the others alone.
+    """
+
+    precision = "unknown"
+    scores_with_answers = True
+    errors_pass = True
+
+    def __init__(self, options: OpenAIOptions, name: str = "openai") -> None:
+        """`name` is used in messages. Nothing is sent yet. Raises DetectorError without the package or the key."""
+        self.options, self.name = options, name
+        variable = options.api_key_env or (None if options.base_url else KEY_VARIABLE)
+        self.caller = Caller(
+            name,
+            options.base_url,
+            _key(variable, name),
+            variable,
+            options.timeout_s,
+            options.max_answer_bytes,
+            options.retries,
+            options.backoff_s,
+            options.requests_per_minute,
+        )
+        self.preprocessing, self.seed = str(options.image), options.seed
+        self.scores_with_answers = not options.judge
+        self.questions_at_once = 4 * options.concurrency
+        place = text_fingerprint(self.caller.url, options.model)
+        self._memo = Memo(cache_folder() / "openai" / f"{place}.jsonl") if options.cache else None
+        self._served_by = ""
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> OpenAIEndpoint:
+        """The endpoint a card describes; `device` is the server's business."""
+        return cls(validate(OpenAIOptions, card.options, f"options of detector '{card.name}'"), card.name)
+
+    def fingerprint(self) -> str:
+        """A hash of the endpoint's address and of the options that decide an answer. What lies behind an address can
+        change all the same."""
+        return text_fingerprint(self.caller.url, json.dumps(self.options.deciding(), sort_keys=True))
+
+    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
+        """A reply for each pair, in order. Raises DetectorError where the endpoint as a whole does not answer."""
+        urls = self._urls(images)
+        sampling = self._sampling(self.options.max_tokens)
+        asked = [
+            self._request(url, self.options.question.replace(SLOT, question), sampling)
+            for url, question in zip(urls, questions, strict=True)
+        ]
+        return [self._reply(one) for one in self._answers(asked, lambda found: not self._trouble(found))]
+
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """P(fake), float64 [B]; NaN where a request failed or its answer begins with neither word, which is logged.
+
+        Raises DetectorError where the card does not ask for P(fake), or the server gives no log-probabilities.
+        """
+        import numpy as np
+
+        if not self.options.judge:
+            raise DetectorError(
+                f"detector '{self.name}' gives no P(fake): take an explanation protocol (such as explain-blind), or "
+                f"set `judge: true` on its card where the endpoint gives log-probabilities"
+            )
+        sampling = {**self._sampling(1), "logprobs": True, "top_logprobs": FIRST_TOKENS}
+        asked = [self._request(url, self.options.judge_question, sampling) for url in self._urls(batch)]
+        found = self._answers(asked, lambda completion: completion.first is not None)
+        return np.array([self._score(one, id_) for one, id_ in zip(found, ids, strict=True)], dtype=np.float64)
+
+    def _score(self, answered: _Answered, id_: str) -> float:
+        if answered.completion is None:
+            log.warning("%s: no P(fake) of '%s': %s", self.name, id_, answered.failure)
+            return math.nan
+        first = answered.completion.first
+        if first is None:
+            raise DetectorError(
+                f"detector '{self.name}': {self.caller.url} gives no log-probabilities: set `judge: false` on its card"
+            )
+        score = two_way(first, ("real",), ("fake",))
+        if math.isnan(score):
+            log.warning("%s: no P(fake) of '%s': the answer begins with neither real nor fake", self.name, id_)
+        return score
+
+    def _urls(self, images: Sequence[Any]) -> list[str]:
+        """The pictures as data URLs; one that stands beside itself is encoded once."""
+        urls: list[str] = []
+        for i, image in enumerate(images):
+            same = i > 0 and images[i - 1] is image
+            urls.append(urls[-1] if same else data_url(image, self.options.image))
+        return urls
+
+    def _sampling(self, tokens: int) -> dict[str, Any]:
+        """The request's keys beside model and messages."""
+        options = self.options
+        keys = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
+        found: dict[str, Any] = {key: value for key, value in keys.items() if value is not None}
+        extra = {"extra_body": options.extra} if options.extra else {}
+        return {options.max_tokens_key: tokens, **found, **extra}
+
+    def _request(self, url: str, text: str, sampling: dict[str, Any]) -> dict[str, Any]:
+        content = [image_part(url, self.options.image), {"type": "text", "text": text}]
+        system = [{"role": "system", "content": self.options.system}] if self.options.system else []
+        messages = [*system, {"role": "user", "content": content}]
+        return {"model": self.options.model, "messages": messages, **sampling}
+
+    def _answers(self, requests: Sequence[dict[str, Any]], worth: Callable[[Completion], bool]) -> list[_Answered]:
+        """What came of each request, in order; one that stands there twice is sent once where answers are cached.
+
+        `worth` says whether an answer is kept.
+        """
+        keys = [_digest(self.caller.url, request) for request in requests]
+        if self._memo is None:
+            return self._together(lambda pair: self._ask(*pair, worth), list(zip(requests, keys, strict=True)))
+        alone = dict(zip(keys, requests, strict=True))
+        found = self._together(lambda key: self._ask(alone[key], key, worth), list(alone))
+        known, seen, answered = dict(zip(alone, found, strict=True)), set[str](), []
+        for key in keys:
+            one = known[key]
+            answered.append(_Answered(one.completion, one.seconds, one.cached or key in seen, one.failure))
+            seen.add(key)
+        return answered
+
+    def _together(self, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+        """`work` on each item, `concurrency` at once; an error or an interrupt ends the waiting of all."""
+        self.caller.stop.clear()
+        with ThreadPoolExecutor(self.options.concurrency, thread_name_prefix="openai") as pool:
+            futures = [pool.submit(work, item) for item in items]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self.caller.stop.set()
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def _ask(self, request: dict[str, Any], key: str, worth: Callable[[Completion], bool]) -> _Answered:
+        kept = self._memo.get(key, "") if self._memo is not None else None
+        if kept is not None:
+            return _Answered(Completion(**kept["completion"]), kept["seconds"], cached=True)
+        try:
+            completion, seconds = self.caller.ask(request, key)
+        except Failed as error:
+            return _Answered(None, failure=str(error))
+        if self._memo is not None and worth(completion):
+            self._memo.put(key, "", {"completion": asdict(completion), "seconds": round(seconds, 4)})
+        model = self.caller.clean(completion.model)[:MESSAGE]
+        if model not in ("", self._served_by):
+            if self._served_by:
+                log.warning("%s: answered by '%s', before by '%s'", self.name, model, self._served_by)
+            self._served_by = model
+        return _Answered(completion, seconds)
+
+    def _trouble(self, completion: Completion) -> str:
+        """Why a completion is no answer; empty where it is one."""
+        if completion.refusal:
+            return self.caller.clean(f"the model refused: {completion.refusal}")
+        if completion.finish == "content_filter":
+            return "held back by the server's content filter"
+        if completion.text:
+            return ""
+        if completion.finish == "length":
+            return f"no text: all {self._written(completion)} tokens were spent before it; raise `max_tokens`"
+        return "the server answered without a text"
+
+    def _written(self, completion: Completion) -> int:
+        return completion.tokens_out if completion.tokens_out is not None else self.options.max_tokens
+
+    def _reply(self, answered: _Answered) -> Reply:
+        completion = answered.completion
+        if completion is None:
+            return Reply("", error=answered.failure)
+        trouble = self._trouble(completion)
+        cut = f"cut off after {self._written(completion)} tokens" if completion.finish == "length" else ""
+        return Reply(
+            "" if trouble else completion.text,
+            message="; ".join(part for part in (cut, CACHED if answered.cached else "") if part),
+            seconds=answered.seconds,
+            tokens_in=completion.tokens_in,
+            tokens_out=completion.tokens_out,
+            cost=self._cost(completion),
+            error=trouble,
+        )
+
+    def _cost(self, completion: Completion) -> float | None:
+        """US dollars, where prices and tokens are known."""
+        prices = (self.options.price_in, self.options.price_out)
+        counts = (completion.tokens_in, completion.tokens_out)
+        parts = [p * n for p, n in zip(prices, counts, strict=True) if p is not None and n is not None]
+        return sum(parts) / 1e6 if len(parts) == 2 else None
+
+
+def _key(variable: str | None, name: str) -> str | None:
+    """The secret, from the environment alone."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise DetectorError(
+            f"detector '{name}' needs a key: set the environment variable {variable}, or name another as `api_key_env` "
+            f"(a local server is named as `base_url` and needs none)"
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise DetectorError(f"detector '{name}': {variable} holds no key: blanks, line breaks or letters beyond ASCII")
+    return key
+
+
+def _digest(url: str, request: dict[str, Any]) -> str:
+    """A hash of all that decides an answer: address, model, messages with their pictures, sampling."""
+    return hashlib.sha256(json.dumps([url, request], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,257 @@
+"""What asking a chat endpoint over HTTP needs, apart from the client: pictures in a request, waiting, and replies.
+
+The shapes are those of `/v1/chat/completions`, which many servers speak.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ...cards.settings import Settings
+
+if TYPE_CHECKING:
+    from ...core.records import Image
+
+LONGEST_WAIT = 300.0
+"""Seconds that a server may ask to be waited for; one that asks for more has failed."""
+LONGEST_BACKOFF = 60.0
+DEPTH = 50
+"""How deep an answer's JSON may be nested."""
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+"""JSON's strings: brackets in them do not count."""
+OPENING, CLOSING = list(b"[{"), list(b"]}")
+MOST = 10_000
+"""Parts of a text, and likeliest first tokens, that are read."""
+
+
+class PictureSettings(Settings):
+    """How a picture travels in a request."""
+
+    format: Literal["png", "jpeg"] = "png"
+    """PNG leaves every pixel as it is; JPEG is smaller and wipes out fine traces."""
+    quality: int = Field(default=95, ge=1, le=100)
+    """Of JPEG; its colours are not subsampled."""
+    longest: int | None = Field(default=None, ge=16)
+    """A picture whose longer edge has more pixels is shrunk to this many (Lanczos)."""
+    detail: Literal["auto", "low", "high"] | None = None
+    """What the server is told about how closely to look; None: nothing."""
+
+    def __str__(self) -> str:
+        how = "png" if self.format == "png" else f"jpeg{self.quality}"
+        edge = f"-longest{self.longest}" if self.longest else ""
+        return f"{how}{edge}" + (f"-{self.detail}" if self.detail else "")
+
+
+def data_url(image: Image, settings: PictureSettings) -> str:
+    """An RGB uint8 image [H, W, 3] as `data:image/png;base64,…`."""
+    from PIL import Image as PillowImage
+
+    picture = PillowImage.fromarray(image)
+    if settings.longest and max(picture.size) > settings.longest:
+        share = settings.longest / max(picture.size)
+        width, height = (max(1, round(edge * share)) for edge in picture.size)
+        picture = picture.resize((width, height), PillowImage.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    if settings.format == "png":
+        picture.save(buffer, "PNG")
+    else:
+        picture.save(buffer, "JPEG", quality=settings.quality, subsampling=0)
+    return f"data:image/{settings.format};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def image_part(url: str, settings: PictureSettings) -> dict[str, Any]:
+    """The entry of a message's content that holds a picture."""
+    detail = {"detail": settings.detail} if settings.detail else {}
+    return {"type": "image_url", "image_url": {"url": url, **detail}}
+
+
+class Pace:
+    """At most so many requests in any minute, whatever thread they come from: evenly spaced, none saved up."""
+
+    def __init__(self, per_minute: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        """`per_minute` None: no limit. `clock` gives seconds."""
+        self.space = 60.0 / per_minute if per_minute else 0.0
+        self._clock, self._lock = clock, threading.Lock()
+        self._free = -math.inf
+
+    def reserve(self) -> float:
+        """Take the next place in the row; seconds from now until it."""
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._free)
+            self._free = start + self.space
+            return start - now
+
+
+def backoff(key: str, attempt: int, base: float) -> float:
+    """Seconds before attempt `attempt` + 1: `base` · 2^attempt, at most a minute, times a factor in [0.5, 1.5).
+
+    The factor is drawn from `key` and the attempt, so that requests do not come back all at once and a repeated run
+    waits alike.
+    """
+    factor = 0.5 + random.Random(f"{key}:{attempt}").random()
+    return min(LONGEST_BACKOFF, base * 2.0 ** min(attempt, 30)) * factor
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a server asks to be waited for (`retry-after-ms`, or `Retry-After` as seconds or a date, RFC 9110);
+    None where it asks for nothing that can be read. `now` is in seconds since 1970.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            wait = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        return max(0.0, wait) if math.isfinite(wait) else None
+    try:
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int | None = Field(default=None, ge=0, lt=2**63)
+    completion_tokens: int | None = Field(default=None, ge=0, lt=2**63)
+
+
+class _Likely(BaseModel):
+    token: str
+    logprob: float
+
+
+class _Token(BaseModel):
+    top_logprobs: list[_Likely] = Field(default=[], max_length=MOST)
+
+
+class _Logprobs(BaseModel):
+    content: list[Any] | None = None
+    """Only the first token is read."""
+
+
+class _Part(BaseModel):
+    type: str
+    text: Any = None
+
+
+class _Message(BaseModel):
+    content: str | Annotated[list[_Part], Field(max_length=MOST)] | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Body(BaseModel):
+    choices: list[Any] = Field(min_length=1)
+    """Only the first is read."""
+    usage: _Usage | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a server answered.
+
+    `finish` is why it stopped (`stop`, `length`, `content_filter`, …), `model` what it calls itself. `first` holds the
+    log-probabilities of the likeliest first tokens, None where the server gave none.
+    """
+
+    text: str
+    finish: str = ""
+    refusal: str = ""
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    model: str = ""
+    first: Mapping[str, float] | None = None
+
+
+def read_completion(body: str) -> Completion:
+    """A response's text. Raises ValueError, in one line, for what is no chat completion."""
+    try:
+        data = _Body.model_validate(_json(body))
+        choice = _Choice.model_validate(data.choices[0])
+        tokens = choice.logprobs.content if choice.logprobs else None
+        likely = _Token.model_validate(tokens[0]).top_logprobs if tokens else []
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise ValueError(f"no chat completion: {where or 'body'}: {problem['msg']}") from None
+    content, usage = choice.message.content, data.usage or _Usage()
+    if isinstance(content, list):
+        texts = [part.text for part in content if part.type == "text"]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("no chat completion: choices.0.message.content: a part of type 'text' without a text")
+        content = "".join(texts)
+    first: dict[str, float] | None = {} if likely else None
+    for one in likely:
+        if first is not None and math.isfinite(one.logprob):
+            first[one.token] = max(one.logprob, first.get(one.token, -math.inf))
+    return Completion(
+        (content or "").strip(),
+        choice.finish_reason or "",
+        choice.message.refusal or "",
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        data.model or "",
+        first,
+    )
+
+
+def read_error(body: str) -> str:
+    """What an error's body says: its message, where it has one, else all of it."""
+    try:
+        found = _json(body)
+    except ValueError:
+        return body
+    for key in ("error", "message"):
+        found = found.get(key) or found if isinstance(found, dict) else found
+    return str(found) if found else ""
+
+
+def _json(body: str) -> Any:
+    """The value of a JSON text that is nested at most DEPTH deep. Raises ValueError in one line."""
+    import numpy as np
+
+    letters = np.frombuffer(STRINGS.sub("", body).encode("utf-8", "replace"), dtype=np.uint8)
+    steps = np.isin(letters, OPENING).astype(np.int32) - np.isin(letters, CLOSING)
+    deepest = int(steps.cumsum().max(initial=0))
+    if deepest > DEPTH:
+        raise ValueError(f"the answer's JSON is nested {deepest} deep: {DEPTH} at most")
+    try:
+        return json.loads(body)
+    except ValueError:  # a page of a proxy, or half of an answer
+        raise ValueError(f"no JSON but {body.strip()[:60]!r}") from None
+
+
+def two_way(first: Mapping[str, float], real: Sequence[str], fake: Sequence[str]) -> float:
+    """P(fake) = p(fake) / (p(real) + p(fake)) from log-probabilities of tokens; NaN where neither is among them.
+
+    Tokens are compared with the words without blanks and in lower case; those that agree are added up. A token that
+    only one side's words begin with counts as well: many tokenizers write Fake as F and ake.
+    """
+
+    def begun(words: Sequence[str]) -> set[str]:
+        return {word[:end] for word in (one.strip().lower() for one in words) for end in range(1, len(word) + 1)}
+
+    def total(words: Sequence[str], others: Sequence[str]) -> float:
+        wanted = begun(words) - begun(others)
+        return sum(math.exp(value) for token, value in first.items() if token.strip().lower() in wanted)
+
+    p_real, p_fake = total(real, fake), total(fake, real)
+    return p_fake / (p_real + p_fake) if p_real + p_fake > 0.0 else math.nan

@@ -1,0 +1,297 @@
+"""Any timm image classifier as a detector: fine-tuned, or frozen with a logistic regression on its feature maps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from ..cards.models import DetectorCard, validate
+from ..cards.settings import InputSettings, Probability, Settings
+from ..core.arithmetic import exact_fp32
+from ..core.errors import DetectorError, first_line, near
+from ..training.device import own_draws, process_device
+from ..training.job import FitReport, TrainingJob
+from ..training.processes import together
+from .base import file_fingerprint, trained_weights
+from .network import RESAMPLING, NetworkDetector, Normalise, resize
+from .weights.load import load_strictly, load_weights, read_weights
+from .weights.offline import efficientnet_to_timm, offline_weights
+
+if TYPE_CHECKING:
+    from ..core.records import Floats, Frame
+    from ..training.linear import LinearModel
+
+
+class TimmSource(Settings):
+    """A timm network and where its weights come from."""
+
+    model: str
+    """timm's name of the architecture, such as `tf_efficientnet_lite0`."""
+    pretrained: str | None = None
+    """Where training starts: `offline` (an installed package), `hub`, a .safetensors or .pth file, null (random)."""
+    drop_rate: Probability = 0.0
+    drop_path_rate: Probability = 0.0
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Passed to `timm.create_model`."""
+
+
+class TimmOptions(TimmSource):
+    """Options of the `timm` backend."""
+
+    mode: Literal["finetune", "probe"] = "finetune"
+    """`finetune`: all weights are trained; `probe`: a logistic regression on frozen features."""
+    fake_class: Literal[0, 1] | None = None
+    """Of weights with two outputs, which one is fake: P(fake) is its softmax. Of weights with one, 0 says that it is
+    that of real, and turns it round. None: one output, that of fake."""
+
+
+class Probe(nn.Module):
+    """A frozen backbone and a logistic regression on mean and standard deviation of every stage's feature maps."""
+
+    def __init__(self, backbone: nn.Module, features: int) -> None:
+        """`backbone` maps [B, 3, S, S] to a list of maps [B, c, h, w]; `features` is twice the sum of the c."""
+        super().__init__()
+        self.backbone = backbone
+        self.mean: torch.Tensor
+        self.scale: torch.Tensor
+        self.coef: torch.Tensor
+        self.intercept: torch.Tensor
+        for name, start in (("mean", 0.0), ("scale", 1.0), ("coef", 0.0)):
+            self.register_buffer(name, torch.full((features,), start, dtype=torch.float64))
+        self.register_buffer("intercept", torch.zeros(1, dtype=torch.float64))
+
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Float64 [B, features]: per stage the channels' means, then their (population) standard deviations."""
+        parts: list[torch.Tensor] = []
+        for maps in self.backbone(inputs):
+            flat = maps.flatten(2).double()
+            parts += [flat.mean(2), flat.std(2, correction=0)]
+        return torch.cat(parts, dim=1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits of fake, float64 [B], for inputs float32 [B, 3, S, S]."""
+        standardised = (self.features(inputs) - self.mean) / self.scale
+        logits: torch.Tensor = (standardised * self.coef).sum(1) + self.intercept
+        return logits
+
+    def set_linear(self, model: LinearModel) -> None:
+        """Take over a fitted logistic regression."""
+        for name in ("mean", "scale", "coef"):
+            getattr(self, name).copy_(torch.from_numpy(getattr(model, name)))
+        self.intercept.fill_(model.intercept)
+
+
+class TimmDetector(NetworkDetector):
+    """A timm network with one logit, trained with binary cross-entropy for fake = 1; P(fake) is its sigmoid."""
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> TimmDetector:
+        """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
+        options = _options(card)
+        path = trained_weights(card)
+        model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
+        outputs = () if options.mode == "probe" else _head(model)
+        metadata = load_weights(model, path, outputs=outputs, fake=options.fake_class)
+        # Weights that were trained here say so, and their card means what it meant when it was written.
+        settings = card.input if "input" in metadata else own_input(card, options)
+        identity = (_identity(options), str(settings))
+        return cls(model, settings, device, file_fingerprint(path, *identity))
+
+    @classmethod
+    def fit(cls, job: TrainingJob) -> FitReport:
+        """Fine-tune with the training loop, or fit the probe on unaugmented training frames."""
+        from ..training.checkpoint import finished_report
+
+        options = _options(job.card)
+        settings = own_input(job.card, options)
+        job = replace(job, card=job.card.model_copy(update={"input": settings}))
+        report = finished_report(job)
+        if report is None and options.mode == "finetune":
+            report = _finetune(job, options)
+        elif report is None:
+            with together():
+                report = _fit_probe(job, options)
+        report.input = settings
+        return report
+
+
+def _identity(options: TimmOptions) -> str:
+    """What of the options decides a trained detector's scores, with the keys in the order of its first fingerprints."""
+    unset = {"fake_class"} if options.fake_class is None else set()
+    content = options.model_dump(mode="json", exclude={"pretrained", *unset})
+    return json.dumps({"model": content.pop("model"), "mode": content.pop("mode"), **content}, separators=(",", ":"))
+
+
+def _options(card: DetectorCard) -> TimmOptions:
+    return validate(TimmOptions, card.options, f"options of detector '{card.name}'")
+
+
+def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
+    """The card's input, with what it does not set taken from the network's own configuration.
+
+    Fit and crop go with the size: they are taken only where the card sets none of the three. Raises DetectorError for a
+    network whose own input is not square.
+    """
+    configured = {**_configuration(options), **options.model_kwargs.get("pretrained_cfg_overlay", {})}
+    given = options.model_kwargs.get("img_size", configured["input_size"][1:])
+    sides = {int(side) for side in (given if isinstance(given, (tuple, list)) else [given])}
+    kind, set_here = configured.get("interpolation"), card.input.model_fields_set
+    own: dict[str, Any] = {
+        "mean": configured["mean"],
+        "std": configured["std"],
+        "interpolation": kind if kind in RESAMPLING else "bicubic",  # as timm does
+    }
+    if not set_here & {"size", "fit", "crop"}:
+        if len(sides) > 1:
+            raise DetectorError(f"detector '{card.name}': '{options.model}' takes pictures of {given}: set input.size")
+        own |= {"size": sides.pop(), "crop": configured.get("crop_pct") or 1.0}
+        own["fit"] = "centre" if configured.get("crop_mode") == "center" else "squash"
+    return validate(
+        InputSettings, {**own, **card.input.model_dump(include=set_here)}, f"input of detector '{card.name}'"
+    )
+
+
+def _configuration(options: TimmOptions) -> dict[str, Any]:
+    """timm's configuration of the architecture; of one on the hub, that of the model made."""
+    import timm
+
+    try:
+        known = None if options.model.startswith("hf-hub:") else timm.get_pretrained_cfg(options.model)
+    except RuntimeError as error:  # no such tag of the architecture
+        raise _unmakeable(options, error) from None
+    made: Any = known.to_dict() if known is not None else classifier(options, classes=1).pretrained_cfg
+    return dict(made)
+
+
+def _unmakeable(options: TimmSource, error: Exception) -> DetectorError:
+    return DetectorError(f"timm cannot make '{options.model}': {first_line(error)}; mend the card's options")
+
+
+def _create(options: TimmSource, **more: Any) -> nn.Module:
+    """`timm.create_model` with errors in one line. Unless `pretrained` says so, nothing is downloaded."""
+    import timm
+
+    base = options.model.split(".")[0]
+    if not options.model.startswith("hf-hub:") and not timm.is_model(base):
+        raise DetectorError(f"timm has no model '{options.model}'{near(base, timm.list_models())}")
+    settings = {"drop_rate": options.drop_rate, "drop_path_rate": options.drop_path_rate, **options.model_kwargs}
+    settings = {key: value for key, value in settings.items() if value or key in options.model_kwargs}
+    try:
+        model: nn.Module = timm.create_model(options.model, **{**settings, **more})
+    except Exception as error:
+        raise _unmakeable(options, error) from None
+    return model
+
+
+def classifier(options: TimmSource, classes: int, pretrained: bool = False) -> nn.Module:
+    """The architecture with a head of so many classes; weights from the hub with `pretrained`, else random."""
+    return _create(options, num_classes=classes, pretrained=pretrained)
+
+
+def _probe(options: TimmOptions) -> Probe:
+    """The untrained probe; its number of features follows from the backbone's channels."""
+    backbone = _create(options, features_only=True, pretrained=False)
+    return Probe(backbone, 2 * sum(backbone.feature_info.channels()))  # type: ignore[operator, union-attr]
+
+
+def pretrained_classifier(options: TimmSource, folder: Path) -> nn.Module:
+    """The architecture with one logit, its other weights from where `options.pretrained` says."""
+    source = options.pretrained
+    if source == "hub":
+        return classifier(options, classes=1, pretrained=True)
+    model = classifier(options, classes=1)
+    if source == "offline":
+        path = offline_weights(options.model)
+        full = _create(options, pretrained=False)
+        tensors = efficientnet_to_timm(read_weights(path), full)
+        load_strictly(model, tensors, path, _head(model))
+    elif source is not None:
+        path = folder / Path(source).expanduser()
+        load_weights(model, path, _head(model))
+    return model
+
+
+def _head(model: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the classifier's tensors, which a pretrained file may have otherwise."""
+    names = model.pretrained_cfg["classifier"]  # type: ignore[index]
+    return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+
+
+def _reset_head(model: nn.Module) -> None:
+    """Start the one logit near zero: some of timm's initialisations scale with the number of classes and make a
+    single output very large."""
+    for name, value in model.named_parameters():
+        if name.startswith(_head(model)):
+            nn.init.normal_(value, std=0.01) if value.ndim > 1 else nn.init.zeros_(value)
+
+
+def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
+    from ..training.loop import Network, fit_network
+
+    settings = job.card.input
+    with together(), own_draws():
+        torch.manual_seed(job.settings.seed)
+        model = pretrained_classifier(options, job.card.folder)
+        _reset_head(model)
+    return fit_network(
+        job,
+        Network(
+            model=model,
+            prepare=partial(resize, settings=settings),
+            normalise=Normalise(settings),
+            metadata={"architecture": options.model, "input": str(settings)},
+        ),
+    )
+
+
+def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
+    """Features of every frame once, then the logistic regression; backbone and regression go into one file."""
+    from ..core.tensors import write_tensors
+    from ..training.checkpoint import write_report
+    from ..training.linear import fit_on_features
+
+    device = process_device(job.device)
+    if options.pretrained is None:
+        raise DetectorError(f"detector '{job.card.name}': a probe of random weights: set `pretrained` in its options")
+    probe = _probe(options)
+    tensors = pretrained_classifier(options, job.card.folder).state_dict()
+    own = probe.backbone.state_dict()
+    load_strictly(probe.backbone, {name: tensors[name] for name in own if name in tensors}, Path(options.model))
+    probe = probe.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, report = fit_on_features(job, lambda frames: _probe_features(job, probe, job.card.input, frames))
+    probe.set_linear(model)
+    job.out.mkdir(parents=True, exist_ok=True)
+    write_tensors(report.weights, probe.state_dict(), {"architecture": options.model, "input": str(job.card.input)})
+    write_report(job, report)
+    return report
+
+
+def _probe_features(
+    job: TrainingJob, probe: Probe, settings: InputSettings, frames: list[Frame]
+) -> tuple[list[Frame], Floats]:
+    """The readable frames and their features, float64 [N, F]."""
+    from ..training.reading import FrameReader
+
+    reader, normalise, size = FrameReader(job.read), Normalise(settings), job.settings.batch_size
+    device = next(probe.parameters()).device
+    kept: list[Frame] = []
+    rows: list[Floats] = [np.zeros((0, probe.mean.numel()))]
+    for start in range(0, len(frames), size):
+        pairs = ((frame, reader.get(frame)) for frame in frames[start : start + size])
+        ready = [(frame, resize(image, settings)) for frame, image in pairs if image is not None]
+        reader.check(len(frames))
+        if not ready:
+            continue
+        kept += [frame for frame, _ in ready]
+        batch = torch.from_numpy(np.stack([image for _, image in ready])).to(device)
+        with exact_fp32(), torch.inference_mode():
+            rows.append(probe.features(normalise(batch)).cpu().numpy())
+    return kept, np.concatenate(rows)

@@ -1,0 +1,139 @@
+"""Where a vision-language model comes from: a hub, or a folder as transformers writes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from ...cards.settings import Settings
+from ...core.errors import DetectorError, first_line, near
+from ..base import text_fingerprint
+from ..llm.padding import give_keys
+from ..llm.source import LanguageSource, language_fingerprint
+from ..weights.pretrained import DTYPES, check_report, quiet, resolved
+from ..weights.weight_files import POINTER, is_pointer
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+COMPUTED = ("position_ids", "rotary_emb.inv_freq")
+"""Ends of the names of buffers that older checkpoints hold and that are computed, not learned."""
+
+
+class VisionLanguageSource(Settings):
+    """Which vision-language model, in which arithmetic."""
+
+    model: str = Field(min_length=1)
+    """On the Hugging Face hub, or a local folder (a relative one lies beside the card) with weights, processor and chat
+    template."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; None: its main branch."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 on a GPU, fp32 on a CPU."""
+    processor: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the model's processor in the place of its own, such as `max_pixels` of Qwen-VL's."""
+
+
+@dataclass
+class Opened:
+    """A model in eval mode, frozen, on its device, with its processor.
+
+    `fingerprint` (16 hex digits) is of weights, processor and chat template; `preprocessing` names the image processor
+    and a hash of its settings. `image_token` is how a picture stands in a prompt, empty where that is not known.
+    """
+
+    model: Any
+    processor: Any
+    precision: str
+    fingerprint: str
+    preprocessing: str
+    image_token: str
+
+
+def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -> Opened:
+    """The model that a card in `folder` names. Raises DetectorError in one line, also for tensors that are missing,
+    unexpected or of another shape."""
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    where, local = f"vision-language model '{source.model}'", _local(source, folder)
+    place = source.model if local is None else str(local)
+    # Code that a folder brings with it is not run, and nobody is asked whether it shall be.
+    how: dict[str, Any] = {"trust_remote_code": False}
+    if source.revision:
+        how["revision"] = source.revision
+    precision = resolved(source.dtype, device)
+    try:
+        with quiet():
+            AutoConfig.from_pretrained(place, **how)  # a hub that is not reached says so at the first small file
+            processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
+            _check_processor(processor, source, where)
+            model, report = AutoModelForImageTextToText.from_pretrained(
+                place, output_loading_info=True, dtype=DTYPES[precision], **how
+            )
+    except DetectorError:
+        raise
+    except Exception as error:
+        raise DetectorError(
+            f"{where} cannot be loaded: {first_line(error)}; give a folder with weights, processor and chat template "
+            "of an image-text-to-text model, or a name on a hub that this machine reaches"
+        ) from None
+    check_report(report, where, COMPUTED)
+    model = model.to(device).eval().requires_grad_(False)
+    give_keys(model)
+    return Opened(
+        model,
+        processor,
+        precision,
+        _fingerprint(local, source, model),
+        _preprocessing(processor),
+        str(getattr(processor, "image_token", "") or ""),
+    )
+
+
+def _local(source: VisionLanguageSource, folder: Path) -> Path | None:
+    """The folder that `model` names, None for a name on the hub. Raises DetectorError for one that lacks files."""
+    path, where = folder / Path(source.model).expanduser(), f"vision-language model '{source.model}'"
+    if not path.is_dir():
+        if source.model.startswith(("/", ".", "~")):
+            raise DetectorError(f"{where}: there is no folder '{path}'")
+        return None
+    if source.revision is not None:
+        raise DetectorError(f"{where} is a local folder: take `revision` out, it is of the hub")
+    for wanted in (("config.json",), PROCESSOR_FILES):
+        if not any((path / name).is_file() for name in wanted):
+            raise DetectorError(f"{where}: '{path}' has no {' or '.join(wanted)}: download the whole model into it")
+    if not [*path.glob("*.safetensors"), *path.glob("*.bin")]:
+        raise DetectorError(f"{where}: '{path}' has no weights (*.safetensors): download the whole model into it")
+    pointer = next((file for file in sorted(path.iterdir()) if is_pointer(file)), None)
+    if pointer is not None:
+        raise DetectorError(f"{where}: '{pointer}' is {POINTER}")
+    return path
+
+
+def _check_processor(processor: Any, source: VisionLanguageSource, where: str) -> None:
+    """Raise DetectorError for a processor without a part that is needed, and for settings it would pass over."""
+    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+        raise DetectorError(f"{where} has a {type(processor).__name__}, no processor of both pictures and texts")
+    if not getattr(processor, "chat_template", None):
+        raise DetectorError(f"{where} has no chat template: take an instruction-tuned one, or add chat_template.jinja")
+    own = processor.image_processor
+    known = {*own.to_dict(), *getattr(getattr(own, "valid_kwargs", None), "__annotations__", {})}
+    for key in source.processor:
+        if key not in known:
+            raise DetectorError(f"{where}: its {type(own).__name__} has no setting '{key}'{near(key, known)}")
+
+
+def _fingerprint(local: Path | None, source: VisionLanguageSource, model: Any) -> str:
+    """Of a folder's files, or of the commit on the hub."""
+    if local is not None:
+        return language_fingerprint(LanguageSource(name=str(local)), local)
+    commit = getattr(model.config, "_commit_hash", None) or source.revision or "unknown"
+    return text_fingerprint(source.model, str(commit))
+
+
+def _preprocessing(processor: Any) -> str:
+    own = processor.image_processor
+    return f"{type(own).__name__}-{text_fingerprint(json.dumps(own.to_dict(), sort_keys=True, default=str))[:8]}"

@@ -1,0 +1,1 @@
+"""Weights: where they come from, how files are read safely, and how they are put into networks."""

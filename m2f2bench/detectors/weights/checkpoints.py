@@ -1,0 +1,158 @@
+"""The gate for weights: a file's tensors by name, with their shapes before any is read. Nothing in a file is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from ...core.errors import DetectorError, first_line
+from ...core.tensors import METADATA
+from .pickled import PickledFile, StoredTensor, Stub, open_pickled
+from .weight_files import recognise
+
+STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+"""Where checkpoints keep a network's tensors beside other things, the first of them that is there."""
+WRAPPERS = ("module", "_orig_mod", "model", "backbone", "net", "network")
+"""What DistributedDataParallel, torch.compile, Lightning and others put before the names of all of a network's
+tensors."""
+DEPTH = 4
+
+
+class Shard(Protocol):
+    """One file of tensors."""
+
+    metadata: dict[str, str]
+    """What m2f2bench wrote beside the tensors; empty for others' files."""
+
+    def names(self) -> list[str]:
+        """Names of its tensors."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one of them, without reading it."""
+
+    def read(self, name: str) -> torch.Tensor:
+        """One of them, on the CPU. Raises DetectorError."""
+
+
+class PickledShard:
+    """A checkpoint that `torch.save` wrote."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads all but the tensors. Raises DetectorError for a file without a state dict."""
+        self.file = open_pickled(path)
+        self.tensors = state_dict(self.file)
+        self.metadata: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        """Names of its tensors."""
+        return list(self.tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one of them."""
+        return self.tensors[name].shape
+
+    def read(self, name: str) -> torch.Tensor:
+        """One of them. Raises DetectorError."""
+        return self.tensors[name].read()
+
+
+class SafetensorsShard:
+    """A .safetensors file."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the header. Raises DetectorError."""
+        from safetensors import SafetensorError, safe_open
+
+        self.path = path
+        open_file: Any = safe_open
+        try:
+            self.file: Any = open_file(path, framework="pt")
+            found = json.loads((self.file.metadata() or {}).get(METADATA, "{}"))
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            raise _unreadable(path, error) from None
+        self.metadata: dict[str, str] = found if isinstance(found, dict) else {}
+
+    def names(self) -> list[str]:
+        """Names of its tensors."""
+        return list(self.file.keys())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one of them."""
+        return tuple(self.file.get_slice(name).get_shape())
+
+    def read(self, name: str) -> torch.Tensor:
+        """One of them. Raises DetectorError for a type of numbers that torch does not have."""
+        try:
+            tensor: torch.Tensor = self.file.get_tensor(name)
+        except Exception as error:  # safetensors raises several for that
+            raise _unreadable(self.path, error) from None
+        return tensor
+
+
+def open_weights(path: Path) -> Shard:
+    """A file's tensors, whatever its name ends in. Raises DetectorError in one line that says what the file is."""
+    return SafetensorsShard(path) if recognise(path) == "safetensors" else PickledShard(path)
+
+
+def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
+    """The tensors of a checkpoint: at its top, or under one of STATE_KEYS, or under one in another. Raises
+    DetectorError."""
+    found: Any = file.data
+    for _ in range(DEPTH):
+        key = next((key for key in STATE_KEYS if isinstance(found, dict) and isinstance(found.get(key), dict)), None)
+        if key is None:
+            break
+        found = found[key]
+    if isinstance(file.data, Stub):
+        raise DetectorError(
+            f"checkpoint '{file.path}' holds a whole object ({_kind(file.data)}), whose code is not run: save its "
+            f"numbers alone, with torch.save(model.state_dict(), ...)"
+        )
+    if not isinstance(found, dict) or not any(_is_tensor(value) for value in found.values()):
+        raise DetectorError(
+            f"checkpoint '{file.path}' holds no state dict: tensors by name are looked for at its top and under "
+            f"{', '.join(STATE_KEYS)}"
+        )
+    for name, value in found.items():
+        if not isinstance(name, str):
+            raise DetectorError(f"checkpoint '{file.path}': {name!r:.60} in its state dict is not named by a text")
+        if not isinstance(value, StoredTensor):
+            raise DetectorError(
+                f"checkpoint '{file.path}': '{name}' in its state dict is of type {_kind(value)}, not a plain tensor "
+                f"(dense, not quantised, with its values in the file)"
+            )
+    return found
+
+
+def unwrapped(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
+    """A file's names by those of a network: without what a wrapper put before all of them, as far as that helps.
+
+    Several wrappers may stand before each other (`module._orig_mod.`).
+    """
+    known = set(wanted)
+    best = now = {name: name for name in names}
+    for _ in range(DEPTH):
+        first = {name.partition(".")[0] for name in now}
+        if len(first) != 1 or first.pop() not in WRAPPERS:
+            break
+        now = {name.partition(".")[2]: own for name, own in now.items()}
+        if len(known & set(now)) > len(known & set(best)):
+            best = now
+    return best
+
+
+def _is_tensor(value: object) -> bool:
+    """Whether a value is a tensor in the file, be it one of a kind that is not read."""
+    return isinstance(value, StoredTensor) or (isinstance(value, Stub) and "_rebuild" in value.named)
+
+
+def _kind(value: object) -> str:
+    return value.named if isinstance(value, Stub) else type(value).__name__
+
+
+def _unreadable(path: Path, error: BaseException) -> DetectorError:
+    return DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew")

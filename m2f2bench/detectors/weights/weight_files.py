@@ -1,0 +1,95 @@
+"""What a file given as weights is, told by its content before anything reads it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Literal
+
+from ...core.errors import DetectorError, first_line
+
+LARGEST_HEADER = 16 << 20
+"""Bytes of a safetensors header: that of 100,000 tensors."""
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".onnx", ".h5", ".gguf", ".tar", ".npz", ".pkl")
+"""Endings of files that hold weights, in whatever form."""
+LFS = b"version https://git-lfs.github.com/"
+POINTER = "a Git LFS pointer, not the file itself: run `git lfs pull` where it lies, or download it"
+PAGE = (
+    "a web page (HTML): the download gave a page (of a login, a licence or a quota) instead of the file; fetch it anew"
+)
+PACKED = "packed: unpack it and give the file in it"
+MARKS = {
+    LFS: POINTER,
+    b"GGUF": "a GGUF file, which holds an LLM: name it as the `llm` of an explainer's card",
+    b"\x89HDF\r\n": "an HDF5 file, as Keras writes: convert it to .safetensors",
+    b"\x1f\x8b": PACKED,
+    b"BZh": PACKED,
+    b"\xfd7zXZ": PACKED,
+    b"7z\xbc\xaf": PACKED,
+    b"Rar!": PACKED,
+}
+"""How files begin that are no weights for a network of torch, and what is said of them."""
+
+
+def recognise(path: Path) -> Literal["safetensors", "checkpoint"]:
+    """Which kind of weights a file holds: safetensors, or else what may be a checkpoint of `torch.save`.
+
+    Raises DetectorError, which says what it is, for one that is not there, no regular file, empty, or neither.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise DetectorError(
+                f"weights '{path}' cannot be read: it is {what}; give a .safetensors file, or one of torch.save"
+            )
+        with path.open("rb") as stream:
+            head = stream.read(512)
+    except (OSError, ValueError) as error:
+        raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}") from None
+    what = _stranger(head)
+    if what:
+        raise DetectorError(f"weights '{path}' cannot be read: it is {what}")
+    length = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{":
+        if 8 + length > found.st_size:
+            raise DetectorError(f"weights '{path}' cannot be read: it is cut off; fetch it anew")
+        if length > LARGEST_HEADER:
+            raise DetectorError(
+                f"weights '{path}' cannot be read: its header has {length:,} bytes, {LARGEST_HEADER:,} at most"
+            )
+        return "safetensors"
+    if path.suffix == ".safetensors" and not head.startswith((b"PK", b"\x80")):
+        raise DetectorError(f"weights '{path}' cannot be read: it is no safetensors file (damaged?); fetch it anew")
+    return "checkpoint"
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what git keeps in the place of one in Git LFS."""
+    try:
+        if not path.is_file() or os.stat(path).st_size > 1024:  # noqa: PTH116 - beside is_file
+            return False
+        with path.open("rb") as stream:
+            return stream.read(len(LFS)) == LFS
+    except OSError:
+        return False
+
+
+def _stranger(head: bytes) -> str:
+    """What a file is that begins so, and what to do; empty where it may hold weights."""
+    if not head:
+        return "an empty file: fetch it anew"
+    for mark, what in MARKS.items():
+        if head.startswith(mark):
+            return what
+    if head[257:262] == b"ustar":
+        return PACKED
+    if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        return PAGE
+    try:
+        text = head.decode()
+    except UnicodeDecodeError:
+        return ""
+    plain = all(letter.isprintable() or letter in "\r\n\t" for letter in text)
+    return "a text file, not weights: give a .safetensors file, or one that torch.save wrote" if plain else ""

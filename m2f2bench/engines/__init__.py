@@ -1,1 +1,0 @@
-"""Where prediction runs."""

@@ -1,0 +1,134 @@
+"""Heat maps from a detector, checked: who can make them, what they must be, and which part of a picture they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.arithmetic import exact_fp32
+from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
+from ..detectors.base import Detector, Localizer, PlainDetector
+from ..loading import load_detector
+from ..metrics.heatmaps.localization import WHOLE, Box
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..cards.models import DetectorCard
+    from ..core.records import Image
+
+    Heat = npt.NDArray[np.float32]
+    """One heat map, float32 [h, w] in [0, 1]."""
+
+ROUNDING = 1e-5
+"""A value outside [0, 1] by no more than this is taken for the end of the range: single precision gives such."""
+GRID = (7, 7)
+"""What is taken for a map's grid where not even the trial gives one."""
+TRIAL = (224, 224)
+"""Pixels of the grey picture that a detector has to map before any work is done."""
+
+
+def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "") -> Detector:
+    """The detector that is named, with class activation maps in the place of its own where `cam` is a method.
+
+    Raises DetectorError for what `backends.cam.with_cam` refuses, and for a layer without a method.
+    """
+    if layer and not cam:
+        raise DetectorError(f"--cam-layer {layer} says where, not how: give --cam too, such as --cam gradcam")
+    judge = load_detector(detector, device)
+    if not cam:
+        return judge
+    from ..detectors.cam import with_cam
+
+    return with_cam(judge, cam, layer)
+
+
+class _Plain(Localizer):
+    """Somebody's own object that has `heatmap(images)` without being a Localizer; `seen` where it has that too."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+
+    def heatmap(self, images: Sequence[Image]) -> Heat:
+        maps = self.own.heatmap(list(images))
+        return np.asarray(maps.detach().cpu() if hasattr(maps, "detach") else maps)
+
+    def seen(self, height: int, width: int) -> Box:
+        tell = getattr(self.own, "seen", None)
+        return tell(height, width) if callable(tell) else WHOLE
+
+
+class HeatMapper:
+    """A detector's heat maps. Raises DetectorError for a detector that makes none."""
+
+    def __init__(self, detector: Detector) -> None:
+        """`detector` is a Localizer, or wraps an object that has a method `heatmap(images)`.
+
+        A grey picture is mapped first, so that a detector that makes no maps as it is set up says so at once.
+        """
+        self.name, self.precision = detector.card.name, detector.precision
+        own = detector.plain if isinstance(detector, PlainDetector) else detector
+        if not isinstance(own, Localizer):
+            if not callable(getattr(own, "heatmap", None)):
+                raise DetectorError(
+                    f"detector '{self.name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of "
+                    f"a torch network (backends timm, m2f2det) its class activation maps: --cam gradcam"
+                )
+            own = _Plain(own)
+        self.localizer = own
+        self.how = str(getattr(own, "how", ""))
+        """How the maps are made where that is not the detector's own way: method and layer of --cam."""
+        # What else goes wrong on it need not go wrong on a face.
+        (trial,) = self.maps([np.full((*TRIAL, 3), 128, np.uint8)], ["a grey picture"])
+        self.grid: tuple[int, int] = GRID if isinstance(trial, str) else (trial.shape[0], trial.shape[1])
+        """The grid of a map, for what stands in for one that is not there."""
+
+    def maps(self, images: Sequence[Image], names: Sequence[str]) -> list[Heat | str]:
+        """For each RGB uint8 image [H, W, 3] its map, float32 [h, w] in [0, 1], or one line why there is none.
+
+        A batch that raises is mapped again picture by picture; a map with a value that is not finite is no map. Raises
+        DetectorError for a wrong number or shape of maps, and for values outside [0, 1]; `names` are for that.
+        """
+        if not images:
+            return []
+        try:
+            with exact_fp32(self.precision):
+                found = np.asarray(self.localizer.heatmap(list(images)))
+        except M2F2BenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            if len(images) == 1:
+                refuse_machine_fault(error, f"detector '{self.name}' on frame '{names[0]}'")
+                return [f"the heat map failed: {first_line(error)}"]
+            return [self.maps([image], [name])[0] for image, name in zip(images, names, strict=True)]
+        if found.ndim != 3 or len(found) != len(images) or 0 in found.shape or found.dtype.kind not in "fiu":
+            raise DetectorError(
+                f"detector '{self.name}' gave heat maps of {found.dtype} {list(found.shape)} for {len(images)} "
+                f"images: they must be numbers [{len(images)}, h, w]"
+            )
+        return [self._checked(one, name) for one, name in zip(found, names, strict=True)]
+
+    def _checked(self, heat: Any, name: str) -> Heat | str:
+        if not np.isfinite(heat).all():
+            return "the heat map has values that are not finite"
+        if heat.min() < -ROUNDING or heat.max() > 1.0 + ROUNDING:
+            low, high = (str(np.float32(value)) for value in (heat.min(), heat.max()))  # as many digits as tell it
+            raise DetectorError(
+                f"detector '{self.name}' gave a heat map with values from {low} to {high} for "
+                f"'{name}': they must be in [0, 1]"
+            )
+        return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)
+
+    def seen(self, image: Image) -> Box:
+        """The part of an image that its map lies over. Raises DetectorError for what is no part of it."""
+        height, width = image.shape[:2]
+        box = self.localizer.seen(height, width)
+        top, left, bottom, right = (float(edge) for edge in box) if len(box) == 4 else (0.0, 0.0, 0.0, 0.0)
+        if not (0.0 <= top < bottom <= 1.0 and 0.0 <= left < right <= 1.0):
+            raise DetectorError(
+                f"detector '{self.name}' says that it sees {box} of a picture of {height}x{width} pixels: top, left, "
+                f"bottom, right must be shares with 0 <= top < bottom <= 1 and 0 <= left < right <= 1"
+            )
+        return top, left, bottom, right

@@ -1,0 +1,1 @@
+"""Leaderboards: from results to tables in md, csv, tex, html and json."""

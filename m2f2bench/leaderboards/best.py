@@ -1,0 +1,98 @@
+"""Which number of a column is marked as the best: only one that paired tests tell from every other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..core.errors import ScoreError
+from ..metrics.detection.paired import Judged, Paired
+from ..metrics.detection.tails import differences
+from ..metrics.scale import worse
+from ..results.stored import Stored
+from ..scoring.compare import refuse_incomparable
+from ..scoring.compare_answers import Drawn, DrawnPair, drawn_beside
+from ..scoring.detection import Evidence, load_evidence
+from ..stats.bootstrap import resampling
+from .table import Cell, Table, TableColumn
+
+CHANCE = 0.05
+"""Error of the first kind of "better than every other", which is an intersection-union test (Berger 1982): it is wrong
+only where the best is not better than one of them at least, so that each test at this level is enough."""
+
+
+Grounds = Mapping[tuple[str, str], Evidence | Drawn]
+"""What results rest on, by (signature, protocol): rows of P(fake), or the metrics of answers in each resample."""
+
+
+def mark_best(table: Table, evidence: Grounds) -> Table:
+    """The table with `best` set in the cells that are better than every other of their column by a paired test.
+
+    `evidence` has what results rest on. Without that of all numbers of a column, or where they
+    do not cover the same frames, or would be drawn as other clusters, nothing is marked in it: nobody knows.
+    """
+    tests = _Tests(table, evidence)
+    rows = [list(row.cells) for row in table.rows]
+    for i, column in enumerate(table.columns):
+        cells = {j: cells[i] for j, cells in enumerate(rows)}
+        winner = tests.winner(column, {j: c for j, c in cells.items() if c is not None and c.score.value is not None})
+        cell = None if winner is None else rows[winner][i]
+        if winner is not None and cell is not None:
+            rows[winner][i] = replace(cell, best=True)
+    marked = [replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True)]
+    return replace(table, rows=tuple(marked))
+
+
+class _Tests:
+    """Paired tests between a table's cells; what is computed of a detector is computed once."""
+
+    def __init__(self, table: Table, evidence: Grounds) -> None:
+        self._evidence = evidence
+        self._judged: dict[tuple[str, str], Judged] = {}
+        self._metrics: dict[tuple[str, str], list[str]] = {}
+        for column in table.columns:
+            names = self._metrics.setdefault((column.signature, column.protocol), [])
+            if column.metric not in names:
+                names.append(column.metric)
+
+    def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
+        """The row of the column's best, if it is that beyond chance."""
+        if len(cells) < 2 or any((cell.signature, column.protocol) not in self._evidence for cell in cells.values()):
+            return None
+        sign = worse(column.metric)
+        best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
+        for other in others:
+            p = self._p(column, cells[best], cells[other])
+            if p is None or p > CHANCE:
+                return None
+        return best
+
+    def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
+        one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
+        try:
+            if isinstance(one, Drawn) and isinstance(other, Drawn):
+                return None if column.method else DrawnPair(one, other).difference(column.metric).p
+            assert isinstance(one, Evidence) and isinstance(other, Evidence)  # one column, one signature
+            refuse_incomparable(one.detector, one, other.detector, other)
+            pair = Paired(self._judge(column, first), self._judge(column, second))
+        except ScoreError:
+            return None
+        return differences([pair], [(column.method, column.metric)], alpha=CHANCE)[0][0].p
+
+    def _judge(self, column: TableColumn, cell: Cell) -> Judged:
+        key = (cell.signature, column.protocol)
+        if key not in self._judged:
+            names, own = self._metrics[column.signature, column.protocol], self._evidence[key]
+            assert isinstance(own, Evidence)
+            self._judged[key] = Judged(own.units, own.cut, names, resampling(own.protocol))
+        return self._judged[key]
+
+
+def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], Evidence | Drawn]:
+    """What those results rest on of which it is there, by (signature, protocol)."""
+    found: dict[tuple[str, str], Evidence | Drawn] = {}
+    for one in stored:
+        own = drawn_beside(one) if "task" in one.result.protocol_card else None
+        if one.rows is not None or own is not None:
+            found[one.result.signature, one.result.protocol] = own or load_evidence(one.path)
+    return found

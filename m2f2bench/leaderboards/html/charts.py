@@ -1,0 +1,240 @@
+"""Geometry of the page's charts: dots with whiskers by manipulation, and ROC curves. Lengths are SVG user units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from ...metrics.scale import scale_of
+from ...results.signature import place_of
+from ..board import Board, RocCurve
+from ..table import Cell, Table
+from .views import ColumnView, TableView, Viewer, number
+
+CHARTED = 40
+"""Charts show so many detectors at most, in the table's order; the page says how many there are."""
+COLOURS, SHAPES, DASHES = 7, 8, 5
+"""Numbers of colours, markers and line styles in the style sheet; coprime, so that 56 detectors look different."""
+DOT_WIDTH, DOT_LEFT, DOT_RIGHT, DOT_TOP, DOT_STEP = 360.0, 132.0, 348.0, 24.0, 20.0
+ROC_SIZE, ROC_LEFT, ROC_TOP = 300.0, 44.0, 10.0
+MOST_DECADES = 4
+MARKERS = 4
+"""Markers along a ROC curve."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One detector's looks, the same in every chart."""
+
+    number: int
+    name: str
+
+    @property
+    def classes(self) -> str:
+        """Of the style sheet: colour and line."""
+        return f"c{self.number % COLOURS} l{self.number % DASHES}"
+
+    @property
+    def shape(self) -> str:
+        """The id of the marker."""
+        return f"s{self.number % SHAPES}"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis with its label."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One detector's value; without one `x` is None and `text` says why. `low`, `high` are the interval's ends."""
+
+    series: Series
+    label: str
+    y: float
+    text: str
+    x: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class DotChart:
+    """One manipulation of one dataset under one protocol: a row a detector."""
+
+    dataset: str
+    label: str
+    height: float
+    ticks: tuple[Tick, ...]
+    chance: float | None
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True)
+class DotFigure:
+    """All charts of one table, which stands below them."""
+
+    table: TableView
+    charts: tuple[DotChart, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One ROC curve: `points` as SVG wants them, and (x, y) of its markers."""
+
+    series: Series
+    points: str
+    markers: tuple[tuple[float, float], ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class RocFigure:
+    """The curves of one signature. The logarithmic axis begins at 10 to the power of -`decades`."""
+
+    dataset: str
+    title: str
+    measure: str
+    decades: int
+    ticks: tuple[Tick, ...]
+    rises: tuple[Tick, ...]
+    log_ticks: tuple[Tick, ...]
+    lines: tuple[Line, ...]
+
+
+class Charts:
+    """All charts of a board, and the legend they share. `left_out` names detectors beyond CHARTED."""
+
+    def __init__(self, board: Board, viewer: Viewer) -> None:
+        tables = (board.table, *board.methods)
+        names = [row.detector for table in tables for row in table.rows] + [curve.detector for curve in board.curves]
+        charted = list(dict.fromkeys([row.detector for table in board.methods for row in table.rows]
+                                     + [curve.detector for curve in board.curves]))  # fmt: skip
+        order = [name for name in dict.fromkeys(names) if name in set(charted)]
+        self.left_out = len(order) - CHARTED if len(order) > CHARTED else 0
+        self.series = {name: Series(i, name) for i, name in enumerate(order[:CHARTED])}
+        pairs = zip(board.methods, viewer.methods, strict=True)
+        self.dots = tuple(DotFigure(view, self._dot_charts(table, view)) for table, view in pairs)
+        self.rocs = tuple(self._rocs(board.curves, viewer))
+
+    def _dot_charts(self, table: Table, view: TableView) -> tuple[DotChart, ...]:
+        kept = [i for i, row in enumerate(table.rows) if row.detector in self.series]
+        kept.sort(key=lambda i: self.series[table.rows[i].detector].number)
+        scores = [cell.score for row in table.rows for cell in row.cells if cell and cell.score.value is not None]
+        values = [value for score in scores for value in (score.value, *(score.ci or ()))]
+        metrics = {column.metric for column in table.columns}
+        scale = scale_of(metrics.pop()) if len(metrics) == 1 else None
+        chance = None if scale is None else scale.chance  # what guessing reaches, drawn as a line
+        ends = [] if scale is None or chance is None else [chance, scale.best]
+        steps = nice([v for v in values if v is not None] + ends)
+        charts = []
+        for j, column in enumerate(view.columns):
+            entries = [(self.series[table.rows[i].detector], view.rows[i].also, table.rows[i].cells[j]) for i in kept]
+            charts.append(_dot_chart(column, entries, steps, chance))
+        return tuple(charts)
+
+    def _rocs(self, curves: Sequence[RocCurve], viewer: Viewer) -> list[RocFigure]:
+        def key(curve: RocCurve) -> tuple[str, str, str, str]:
+            return curve.dataset, curve.split, curve.protocol, curve.signature
+
+        figures = []
+        for (dataset, split, protocol, signature), own in groupby(sorted(curves, key=key), key):
+            title = f"{place_of(dataset, split)} · {protocol}"
+            drawn = [curve for curve in own if curve.detector in self.series]
+            drawn.sort(key=lambda curve: self.series[curve.detector].number)
+            if drawn:
+                lines = tuple(_line(curve, self.series[curve.detector]) for curve in drawn)
+                measure = viewer.measures.id(signature, f"{title} · ROC")
+                decades = _decades(max(curve.auc.n_real for curve in drawn))
+                figures.append(RocFigure(dataset, title, measure, decades, *_roc_ticks(decades), lines))
+        return figures
+
+
+def nice(values: Sequence[float]) -> list[float]:
+    """Round axis steps, 2 to 7 of them, from below the least of `values` to above the greatest."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    span = max(high - low, 1e-3)
+    power = 10.0 ** math.floor(math.log10(span))
+    step = next(s * power for s in (0.1, 0.2, 0.5, 1.0, 2.0) if span / (s * power) <= 5.0)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 9) for i in range(first, max(last, first + 1) + 1)]
+
+
+def _dot_chart(
+    column: ColumnView, entries: Sequence[tuple[Series, str, Cell | None]], steps: Sequence[float], chance: float | None
+) -> DotChart:
+    def x(value: float) -> float:
+        return round(DOT_LEFT + (value - steps[0]) / (steps[-1] - steps[0]) * (DOT_RIGHT - DOT_LEFT), 1)
+
+    dots = []
+    for place, (series, also, cell) in enumerate(entries):
+        y = DOT_TOP + (place + 0.5) * DOT_STEP
+        label = f"{series.name} ({also})" if also else series.name
+        if cell is None:
+            dots.append(Dot(series, label, y, "–"))
+        elif cell.score.value is None:
+            dots.append(Dot(series, label, y, f"null: {cell.score.reason or 'no reason given'}"))
+        else:
+            low, high = cell.score.ci or (None, None)
+            ends = (None, None) if low is None or high is None else (x(low), x(high))
+            dots.append(Dot(series, label, y, told(cell.score.value, cell.score.ci), x(cell.score.value), *ends))
+    digits = max(len(f"{s:g}".partition(".")[2]) for s in steps)
+    ticks = tuple(Tick(x(s), f"{s:.{digits}f}".replace("-", "−")) for s in steps)
+    height = DOT_TOP + DOT_STEP * len(dots) + 4.0
+    return DotChart(column.dataset, column.label, height, ticks, None if chance is None else x(chance), tuple(dots))
+
+
+def told(value: float, ci: tuple[float, float] | None) -> str:
+    """`value [low, high]`."""
+    return number(value) + (f" [{number(ci[0])}, {number(ci[1])}]" if ci else "")
+
+
+def _line(curve: RocCurve, series: Series) -> Line:
+    rates = list(zip(curve.fpr, curve.tpr, strict=True))
+    places = [(ROC_LEFT + ROC_SIZE * f, ROC_TOP + ROC_SIZE * (1.0 - t)) for f, t in rates]
+    points = " ".join(f"{round(x, 2):g},{round(y, 1):g}" for x, y in corners(places))
+    # Staggered, so that markers of curves that run together do not cover each other.
+    shift = (series.number * 0.37) % 1.0
+    along = [f + t for f, t in rates]
+    wanted = [along[-1] * (i + 0.15 + 0.7 * shift) / MARKERS for i in range(MARKERS)]
+    markers = tuple(_at(places, along, w) for w in wanted)
+    value = "null" if curve.auc.value is None else told(curve.auc.value, curve.auc.ci)
+    return Line(series, points, markers, f"AUC {value}")
+
+
+def corners(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A polyline without the points that lie on the straight line between their neighbours."""
+    kept = list(places[:1])
+    for here, after in pairwise(places[1:]):
+        (x0, y0), (x1, y1), (x2, y2) = kept[-1], here, after
+        if abs((x1 - x0) * (y2 - y1) - (x2 - x1) * (y1 - y0)) > 1e-9:
+            kept.append(here)
+    return kept + list(places[1:][-1:])
+
+
+def _at(places: Sequence[tuple[float, float]], along: Sequence[float], wanted: float) -> tuple[float, float]:
+    """The point of a polyline at `wanted`, where its corners are at `along`."""
+    i = next((i for i, a in enumerate(along) if a >= wanted and i > 0), len(along) - 1)
+    width = along[i] - along[i - 1]
+    part = (wanted - along[i - 1]) / width if width > 0 else 1.0
+    (x0, y0), (x1, y1) = places[i - 1], places[i]
+    return round(x0 + part * (x1 - x0), 2), round(y0 + part * (y1 - y0), 1)
+
+
+def _decades(n_real: int) -> int:
+    """Decades of a logarithmic FPR axis: about as far as one false positive of `n_real` reals."""
+    return min(max(math.ceil(math.log10(max(n_real, 1))), 1), MOST_DECADES)
+
+
+def _roc_ticks(decades: int) -> tuple[tuple[Tick, ...], tuple[Tick, ...], tuple[Tick, ...]]:
+    shares = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    across = tuple(Tick(round(ROC_LEFT + ROC_SIZE * s, 1), f"{s:g}") for s in shares)
+    up = tuple(Tick(round(ROC_TOP + ROC_SIZE * (1.0 - s), 1), f"{s:g}") for s in shares)
+    powers = range(-decades, 1)
+    logs = tuple(Tick(round(ROC_LEFT + ROC_SIZE * (1.0 + p / decades), 1), f"{10.0**p:g}") for p in powers)
+    return across, up, logs

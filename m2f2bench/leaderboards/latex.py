@@ -1,0 +1,167 @@
+"""A leaderboard's table for a paper: LaTeX with booktabs, nothing else needed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import groupby
+
+from ..core.markdown import letter
+from .board import Board
+from .table import Cell, Table, TableColumn, legends, title
+from .text import cell_coverage
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",
+    "]": "{]}",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "·": r"$\cdot$",
+    "–": "--",
+    "—": "---",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+}
+
+
+FIT = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\box0}\else\box0\fi"
+"""The table, made smaller where it is wider than the page."""
+WIDE = 32
+"""Letters of a name that stand in one line."""
+
+
+def escaped(text: str) -> str:
+    """Any text as LaTeX that shows it; a letter that no standard font has is shown by its number."""
+    return "".join(SPECIAL.get(c, c) if c in SPECIAL or " " <= c <= "~" else _other(c) for c in text)
+
+
+def _other(character: str) -> str:
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    if plain.strip():
+        return "".join(SPECIAL.get(c, c) for c in plain)
+    return " " if character.isspace() else rf"\texttt{{[U+{ord(character):04X}]}}"
+
+
+def to_latex(board: Board) -> str:
+    r"""The table as a `table*` environment; needs \usepackage{booktabs,graphicx,textcomp}.
+
+    Datasets head the columns; a value has its interval beneath it, so that a table stays narrow. The signatures stand
+    below, numbered like the columns and rows.
+    """
+    table = board.table
+    measures = list(dict.fromkeys(column.signature for column in table.columns))
+    ranked = any(row.rank is not None for row in table.rows)
+    left = "r" * ranked + "l"
+    lines = [
+        r"% needs \usepackage{booktabs,graphicx,textcomp}",
+        r"\begin{table*}",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{escaped(table.title)}. {_legend(table)}}}",
+        r"\setbox0=\hbox{%",
+        rf"\begin{{tabular}}{{{left}{'c' * len(table.columns)}}}",
+        r"\toprule",
+        *_heads(table.columns, measures, len(left)),
+        r"\midrule",
+    ]
+    for number, row in enumerate(table.rows):
+        rank = [str(row.rank) if row.rank is not None else "--"] if ranked else []
+        name = rf"{_name(row.detector)}\textsuperscript{{{letter(number)}}}"
+        lines.append(" & ".join([*rank, name, *(_value(cell) for cell in row.cells)]) + r" \\")
+        under = [_interval(cell) for cell in row.cells]
+        if any(under):
+            lines.append(" & ".join([""] * len(left) + under).lstrip() + r" \\[2pt]")
+    lines += [r"\bottomrule", r"\end{tabular}}%", FIT, "", r"\smallskip\raggedright\scriptsize"]
+    lines += [rf"[{i}] {_signature(signature)}\par" for i, signature in enumerate(measures, 1)]
+    lines += [
+        rf"\textsuperscript{{{letter(i)}}} {_signature(row.signature)}; trained on: "
+        rf"{escaped(', '.join(row.trained_on) or 'nothing')}\par"
+        for i, row in enumerate(table.rows)
+    ]
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _name(detector: str) -> str:
+    """A detector's name; a long one is broken into lines."""
+    if len(detector) <= WIDE:
+        return escaped(detector)
+    pieces = (escaped(piece) for piece in re.split(r"(?<=[-_. /])", detector))
+    return rf"\parbox[t]{{4.5cm}}{{\raggedright {chr(92)}hspace{{0pt}}{(chr(92) + 'allowbreak{}').join(pieces)}}}"
+
+
+def _legend(table: Table) -> str:
+    cells = [cell for row in table.rows for cell in row.cells if cell]
+    levels = {found[1] for column in table.columns if (found := re.search(r"\|ci:([\d.]+)%", column.signature))}
+    share = rf"{levels.pop()}\% " if len(levels) == 1 else ""
+    parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in cells) else "Values"]
+    if any(cell.best for cell in cells):
+        parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
+    short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
+    parts += [short[mark] for mark in legends(table)]
+    return "; ".join(parts) + "."
+
+
+def _heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> list[str]:
+    """Two lines of headings with a rule under each dataset."""
+    groups = [(place, len(list(own))) for place, own in groupby(columns, key=lambda column: column.place)]
+    first = "".join([" & " * (left - 1)] + [rf" & \multicolumn{{{n}}}{{c}}{{{escaped(place)}}}" for place, n in groups])
+    rules, at = [], left + 1
+    for _, n in groups:
+        rules.append(rf"\cmidrule(lr){{{at}-{at + n - 1}}}")
+        at += n
+    names = [f"{escaped(_what(column))} [{measures.index(column.signature) + 1}]" for column in columns]
+    corner = ["\\#", "detector"] if left > 1 else ["detector"]
+    return [first + r" \\", "".join(rules), " & ".join([*corner, *names]) + r" \\"]
+
+
+def _what(column: TableColumn) -> str:
+    return column.title.removeprefix(column.place).removeprefix(" · ") or title(column.metric)
+
+
+def _value(cell: Cell | None) -> str:
+    if cell is None:
+        return "--"
+    if cell.score.value is None:
+        return r"\textit{null}"
+    text = f"{cell.score.value:.3f}"
+    if text.startswith("-"):
+        text = f"$-${text[1:]}"
+    text = rf"\textbf{{{text}}}" if cell.best else text
+    return text + escaped(cell.mark)
+
+
+def _interval(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    parts = []
+    if cell.score.value is None:
+        parts.append(escaped(cell.score.reason or ""))
+    if cell.score.ci:
+        low, high = (f"{end:.3f}".replace("-", "$-$") for end in cell.score.ci)
+        parts.append(f"[{low}, {high}]")
+    if told := cell_coverage(cell):
+        parts.append(told)
+    return rf"{{\scriptsize {'; '.join(parts)}}}" if parts else ""
+
+
+def _signature(text: str) -> str:
+    """In typewriter, with a place to break the line after each field."""
+    fields = [escaped(field) for field in (text or "no result").split("|")]
+    return r"\texttt{" + r"\textbar{}\allowbreak{}".join(fields) + "}"

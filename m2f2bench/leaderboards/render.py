@@ -1,0 +1,199 @@
+"""From a board to text: md, csv, json; and the other formats by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core import markdown
+from ..core.errors import M2F2BenchError, near
+from ..core.texts import visible
+from .board import Board
+from .latex import to_latex
+from .published import Figure, by_source
+from .table import Cell, Table, legends, title
+from .text import cell_coverage
+
+BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet calculates."""
+DROPS = re.compile(r"\|missing:[^|]*drop")
+DROP_NOTE = (
+    "Coverage below 1 where the protocol leaves out what has no score (`missing: drop`): "
+    "who is silent where it would be wrong gains by it."
+)
+CSV_COLUMNS = (
+    *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
+    *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "frame_coverage"),
+    *("in_domain", "reason", "signature"),
+)
+
+
+def render(board: Board, format: str) -> str:
+    """The board as `md`, `csv`, `tex`, `html` or `json` text, ending in a newline. Raises M2F2BenchError."""
+    if format not in FORMATS:
+        raise M2F2BenchError(f"unknown format '{format}'{near(format, FORMATS)}")
+    return FORMATS[format](board)
+
+
+def to_markdown(board: Board) -> str:
+    """The leaderboard's table, readable as plain text too, and the published figures where there are any."""
+    return table_markdown(board.table) + published_markdown(board.published)
+
+
+def table_markdown(table: Table) -> str:
+    """A Markdown table; the signatures of its columns and rows stand below it."""
+    measures = list(dict.fromkeys(column.signature for column in table.columns))
+    ranked = any(row.rank is not None for row in table.rows)
+    heads = [*(["#"] if ranked else []), "detector", "trained on"]
+    heads += [f"{markdown.name(column.title)} [{measures.index(column.signature) + 1}]" for column in table.columns]
+    lines = [heads]
+    for number, row in enumerate(table.rows):
+        rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
+        name = f"{markdown.name(row.detector)} [{markdown.letter(number)}]"
+        trained = markdown.name(", ".join(row.trained_on)) or "–"
+        lines.append([*rank, name, trained, *(_shown(cell) for cell in row.cells)])
+    text = f"## {markdown.escaped(table.title)}\n\n{markdown.table(lines, 2 + ranked)}\n"
+    cells = [cell for row in table.rows for cell in row.cells if cell]
+    for mark, what in legends(table).items():
+        text += f"{mark} {what}\n\n"
+    if any(cell.best for cell in cells):
+        text += f"{BEST_NOTE}\n\n"
+    if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in cells):
+        text += f"{DROP_NOTE}\n\n"
+    text += "".join(f"- [{i}] {markdown.code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
+    return text + "".join(
+        f"- [{markdown.letter(i)}] {markdown.code(row.signature)}\n" for i, row in enumerate(table.rows)
+    )
+
+
+def published_markdown(figures: Sequence[Figure]) -> str:
+    """Others' figures, a table for each source and level; empty without any."""
+    text = (
+        "\n## Published figures\n\nNot measured here, and not to be ranked with the table above.\n" if figures else ""
+    )
+    for group in by_source(figures):
+        first = group[0]
+        columns = list(dict.fromkeys((figure.dataset, figure.metric) for figure in group))
+        values = {(figure.detector, figure.dataset, figure.metric): figure.value for figure in group}
+        lines = [["detector", *(f"{dataset} · {title(metric)}" for dataset, metric in columns)]]
+        for detector in dict.fromkeys(figure.detector for figure in group):
+            found = [values.get((detector, *column)) for column in columns]
+            lines.append([detector, *("–" if value is None else f"{value:.4g}" for value in found)])
+        text += f"\n### {markdown.escaped(first.source)}\n\n{markdown.table(lines)}\n"
+        told = f"level: {first.level}; trained on: {first.trained_on}; checkpoint: {first.selection}; {first.where}"
+        text += f"{visible(told)}\n" + (f"({visible(first.note)})\n" if first.note else "")
+    return text
+
+
+def _shown(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    if cell.score.value is None:
+        return f"null ({cell.score.reason})"
+    text = f"{cell.score.value:.3f}"
+    text = (f"**{text}**" if cell.best else text) + cell.mark
+    if cell.score.ci:
+        text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
+    told = cell_coverage(cell)
+    return text + (f" ({told})" if told else "")
+
+
+def to_csv(board: Board) -> str:
+    """One line a cell, so that nothing is lost: value, interval, counts, coverage, signature. Without the published."""
+    table = board.table
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            place = [column.dataset, column.split, column.protocol, column.metric, column.method]
+            head: list[Any] = [row.rank, row.detector, "+".join(row.trained_on), *place]
+            if cell is None:
+                writer.writerow(_cells([*head, *[""] * 9, "no result", ""]))
+                continue
+            low, high = cell.score.ci or (None, None)
+            score = cell.score
+            numbers = [score.value, low, high, int(cell.best), score.n_real, score.n_fake, cell.coverage]
+            numbers.append(cell.frame_coverage)
+            writer.writerow(_cells([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature]))
+    return out.getvalue()
+
+
+def _cells(values: Sequence[Any]) -> list[Any]:
+    """Values as a spreadsheet shall show them: a text that it would take for a formula stands behind an apostrophe.
+
+    Such a file is for people; the same board as JSON has every name as it is.
+    """
+    texts = [visible(value) if isinstance(value, str) else value for value in values]
+    return [f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in texts]
+
+
+def to_json(board: Board) -> str:
+    """The whole board but its curves as one JSON object."""
+    data = _table_json(board.table) | {
+        "methods": [_table_json(table) for table in board.methods],
+        "published": [figure.model_dump() for figure in board.published],
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _table_json(table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "title": table.title,
+        "columns": [
+            {
+                "dataset": c.dataset,
+                "split": c.split,
+                "protocol": c.protocol,
+                "metric": c.metric,
+                "method": c.method or None,
+                "signature": c.signature,
+            }
+            for c in table.columns
+        ],
+        "rows": [
+            {
+                "rank": row.rank,
+                "detector": row.detector,
+                "trained_on": list(row.trained_on),
+                "signature": row.signature,
+                "cells": [_cell_json(cell) for cell in row.cells],
+            }
+            for row in table.rows
+        ],
+    }
+
+
+def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    return cell.score.to_json() | {
+        "best": cell.best,
+        "coverage": cell.coverage,
+        "frame_coverage": cell.frame_coverage,
+        "in_domain": cell.in_domain,
+        "domain": cell.domain,
+        "signature": cell.signature,
+    }
+
+
+def to_html(board: Board) -> str:
+    """The board as one self-contained page."""
+    from .html.page import to_html as page  # brings the template engine
+
+    return page(board)
+
+
+FORMATS: dict[str, Callable[[Board], str]] = {
+    "md": to_markdown,
+    "csv": to_csv,
+    "tex": to_latex,
+    "html": to_html,
+    "json": to_json,
+}

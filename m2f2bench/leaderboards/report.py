@@ -1,0 +1,129 @@
+"""One result, or one comparison, as text: every metric with its interval, and below it how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core import markdown
+from ..core.records import Score
+from ..metrics.detection.paired import Difference, p_text
+from ..metrics.detection.values import DECISION
+from ..metrics.names import AT_HALF, AVERAGE
+from ..results.result import Result
+from ..results.signature import place_of
+from ..scoring.comparison import Comparison
+from .explained import describe_explanation
+from .table import title
+from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
+
+ORACLE = "oracle threshold"
+
+
+def describe_result(result: Result) -> str:
+    """A Markdown table with a row per metric and a column for all, the methods' average, and each method."""
+    if "task" in result.protocol_card:
+        return describe_explanation(result)
+    groups: dict[str, dict[str, Score]] = {"all": result.metrics}
+    if len(result.methods) > 1:
+        groups |= ({AVERAGE: result.average} if result.average else {}) | result.methods
+    heads = ["metric", *(f"{markdown.name(name)} ({_count(scores)})" for name, scores in groups.items())]
+    oracle = bool(result.threshold.get("oracle"))
+    lines = [heads]
+    for name in result.metrics:
+        flag = f" ({ORACLE})" if oracle and name in DECISION else ""
+        lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
+    text = f"## {heading(result)}\n\n"
+    text += f"{few_line(result, 'frames', 'a score')}{markdown.table(lines)}\n"
+    return text + "".join(
+        f"- {line}\n" for line in [*_how(result), *reasons(groups), f"{markdown.code(result.signature)}"]
+    )
+
+
+def _count(scores: dict[str, Score]) -> str:
+    first = next(iter(scores.values()))
+    return f"{first.n_real}+{first.n_fake}"
+
+
+def _how(result: Result) -> list[str]:
+    unit = result.measured.get("level", "unit")
+    lines = [*result.warnings, f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
+    lines += holes_line(result, "frames", "score")
+    value, policy = result.threshold.get("value"), result.threshold.get("policy")
+    if policy is not None and value is not None:
+        at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"
+        if result.threshold.get("oracle"):
+            at += f": an oracle, picked on the very scores it judges; the honest decisions are those at {AT_HALF[1:]}"
+        lines.append(at)
+    return lines + clusters_line(result, f"{unit}s")
+
+
+def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods: bool = False) -> str:
+    """A Markdown table with a row per pair and metric; of more than two detectors the first metric unless told."""
+    wanted = list(metrics) or list(found.metrics if len(found.pairs) == 1 else found.metrics[:1])
+    shown = [(p, d) for p in found.pairs for d in p.differences if d.metric in wanted and (methods or not d.group)]
+    rows = [[pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)] for pair, d in shown]
+    heads = ["A", "B", "metric", "A", "B", "A - B", f"{100 * found.level:g}% interval", "p", "p (Holm)", "test"]
+    if len(found.pairs) == 1:
+        pair = found.pairs[0]
+        rows = [row[2:8] + row[9:] for row in rows]
+        heads = ["metric", pair.first, pair.second, "difference", *heads[6:8], "test"]
+        left = 1
+    else:
+        left = 3
+    names = " against ".join(found.detectors) if len(found.pairs) == 1 else f"{len(found.detectors)} detectors"
+    head = markdown.name(f"{names}, on {place_of(found.dataset, found.split)}, {found.protocol}")
+    text = f"## {markdown.escaped(head)}\n\n"
+    text += f"{markdown.table([heads, *rows], left)}\n"
+    unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
+    notes = [
+        f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all",
+        markdown.code(found.signature),
+    ]
+    if found.oracle:
+        notes.insert(0, f"decisions at an {ORACLE}, picked on the very scores: see those at {AT_HALF[1:]}")
+    told = [d for _, d in shown]
+    notes = [*_reasons(told), *_bounds(told), *notes]
+    return text + "".join(f"- {note}\n" for note in [*notes, *(markdown.code(s) for s in found.detectors.values())])
+
+
+def _metric(d: Difference, oracle: bool) -> str:
+    return " · ".join(
+        part for part in (title(d.metric), d.group, ORACLE if oracle and d.metric in DECISION else "") if part
+    )
+
+
+def _numbers(d: Difference) -> list[str]:
+    def number(value: float | None, form: str = ".3f") -> str:
+        return "null" if value is None else f"{value:{form}}"
+
+    interval = f"[{d.ci[0]:+.3f}, {d.ci[1]:+.3f}]" if d.ci else "–"
+    test = d.test + (f" ({' : '.join(str(n) for n in d.counts.values())})" if d.counts else "")
+    ps = [_p(d.p, d.bound), _p(d.holm, d.holm_bound)]
+    return [number(d.first), number(d.second), number(d.difference, "+.3f"), interval, *ps, test or "–"]
+
+
+def _p(p: float | None, bound: bool) -> str:
+    """As a cell: `.0123`, `<.0001`, `≤.0020`."""
+    if p is None:
+        return "–"
+    text = p_text(p, bound).removeprefix("= ").replace(" ", "")
+    return text.replace("0.", ".", 1).replace("1.0000", "1")
+
+
+def _bounds(shown: Sequence[Difference]) -> list[str]:
+    """What `≤` means, where it stands."""
+    draws = sorted({d.draws for d in shown if (d.bound or d.holm_bound) and d.draws})
+    if not any(d.bound or d.holm_bound for d in shown):
+        return []
+    times = f"{draws[0]:,}" if len(draws) == 1 else f"{draws[0]:,} to {draws[-1]:,}" if draws else "the"
+    return [f"≤: p is at most that; in none of {times} resamples does the difference reach zero"]
+
+
+def _reasons(shown: Sequence[Difference]) -> list[str]:
+    """Why there is no interval or no test, each reason once with where it holds."""
+    places: dict[str, list[str]] = {}
+    for d in shown:
+        if d.reason:
+            places.setdefault(d.reason, []).append(" ".join(part for part in (title(d.metric), d.group) if part))
+    names = {reason: list(dict.fromkeys(found)) for reason, found in places.items()}
+    return [f"{', '.join(found[:4])}{', …' if len(found) > 4 else ''}: {why}" for why, found in names.items()]

@@ -1,0 +1,1 @@
+"""Metrics, computed from scores, answers and heat maps. Never imports torch."""

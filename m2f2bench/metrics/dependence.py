@@ -1,0 +1,85 @@
+"""Whether answers depend on the image: each is replaced by the answer to the same question of another image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.connected import factorize
+
+if TYPE_CHECKING:
+    from ..core.rows import Strings
+
+Codes = npt.NDArray[np.int64]
+ROUNDS = 10
+_KINDS = {"within": 1, "across": 2}
+
+
+def swaps(
+    asked: Strings, frame: Strings, label: Codes, kind: Strings, seed: int, rounds: int = ROUNDS
+) -> dict[str, Codes]:
+    """For each question the index of the one whose answer takes its place, int64 [rounds, N]; -1 where there is none.
+
+    An explainer that answers the same question text about the same image alike always has, in its saved answers, also
+    the answer "to this question with another image": that of another frame with the same text and `kind`. `within`
+    takes a frame of the same label, `across` one of the other. Metrics of the swapped answers over the metrics of the
+    true ones say what share is kept without seeing the right image. An explainer that does not look at the image
+    keeps all of it in both; one that knows the label alone keeps all `within`. Questions that state the label
+    (`released`) have no partner `across`: what is asked of a real image is asked of no fake one.
+
+    `asked`, `frame`, `kind` are strings [N], `label` int64 [N]. Each round is a random permutation of the questions
+    that have a partner, drawn with `seed`: `within`, every answer is used once a round, but where a frame has more
+    than half of a text's questions; `across`, the answers of the smaller class are used equally often, up to one.
+    """
+    n = len(asked)
+    out = {name: np.full((rounds, n), -1, dtype=np.int64) for name in _KINDS}
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i in range(n):
+        groups.setdefault((kind[i], asked[i]), []).append(i)
+    for number, rows in enumerate(groups.values()):
+        members = np.array(rows, dtype=np.int64)
+        for name, code in _KINDS.items():
+            rng = np.random.default_rng([seed, code, number])
+            for turn in range(rounds):
+                if name == "within":
+                    for value in np.unique(label[members]):
+                        same = members[label[members] == value]
+                        out[name][turn, same] = _derange(same, frame, rng)
+                else:
+                    _across(members, label, rng, out[name][turn])
+    return out
+
+
+def _derange(rows: Codes, frame: Strings, rng: np.random.Generator) -> Codes:
+    """For each of the rows another with another frame, each used once where that can be; -1 where there is none.
+
+    Rows are put in random order with those of a frame together, and the whole is turned by the size of the largest
+    group: no row can then meet its own frame, unless one frame has more than half of all rows.
+    """
+    order = rng.permutation(len(rows))
+    group, _ = factorize(frame[rows[order]])
+    order = order[np.argsort(group, kind="stable")]
+    sizes = np.bincount(group)
+    if len(sizes) < 2:
+        return np.full(len(rows), -1, dtype=np.int64)
+    # A turn by more than the largest group would do as well while the rest is as large: drawn, so that pairs vary.
+    least, most = int(sizes.max()), len(rows) - int(sizes.max())
+    turned = np.roll(order, int(rng.integers(least, most + 1)) if least <= most else least)
+    partner = np.full(len(rows), -1, dtype=np.int64)
+    partner[order] = rows[turned]
+    for i in np.flatnonzero(frame[partner] == frame[rows]):
+        partner[i] = rng.choice(rows[frame[rows] != frame[rows[i]]])
+    return partner
+
+
+def _across(rows: Codes, label: Codes, rng: np.random.Generator, partner: Codes) -> None:
+    """Fill in, for each of the rows, one of the other label; all of that label are used about equally often."""
+    for value in np.unique(label[rows]):
+        here, there = rows[label[rows] == value], rows[label[rows] != value]
+        if len(there) == 0:
+            continue
+        turns = -(-len(here) // len(there))
+        pool = np.concatenate([rng.permutation(there) for _ in range(turns)])
+        partner[rng.permutation(here)] = pool[: len(here)]

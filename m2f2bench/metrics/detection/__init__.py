@@ -1,0 +1,1 @@
+"""Metrics of scores: overall and by manipulation, with intervals and paired tests."""

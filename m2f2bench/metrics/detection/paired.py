@@ -1,0 +1,276 @@
+"""Paired tests between detectors that judged the same units: DeLong, cluster bootstrap, McNemar; Holm's correction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.errors import ScoreError
+from ...core.records import FAKE, REAL
+from ...core.rows import Units
+from ...stats.bootstrap import Resampling
+from ...stats.delong import Placements, auc_covariance, placements, wald
+from ..names import AT_HALF, AVERAGE, OVERALL
+from . import values as detection
+from .intervals import NO_SPREAD, Members, members, pick_threshold, refused, resample, too_fine, trials
+from .sample import plain
+from .values import DECISION, Cut, Values
+
+if TYPE_CHECKING:
+    from ...core.records import Floats
+
+DELONG, BOOTSTRAP, MCNEMAR = "DeLong", "cluster bootstrap", "McNemar"
+AGREE = "no interval: all resamples agree"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`first` less `second` in one metric of one group, with interval and two-sided p.
+
+    `group` is empty for all methods together, `average`, or a method. None where a value is not defined, or nothing
+    tells how sure the difference is, and `reason` says why. `test` is what `p` comes from; the interval is DeLong's
+    where the test is, and the bootstrap's otherwise. `holm` is p after Holm's correction over the pairs that were
+    tested in this metric and group. `bound` and `holm_bound` say that they are not values but upper bounds: in none of
+    the `draws` resamples does the difference reach zero, and p is at most that. `counts` holds McNemar's: units that
+    only the first, only the second got right.
+    """
+
+    group: str
+    metric: str
+    first: float | None
+    second: float | None
+    difference: float | None = None
+    ci: tuple[float, float] | None = None
+    p: float | None = None
+    holm: float | None = None
+    test: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    bound: bool = False
+    holm_bound: bool = False
+    draws: int = 0
+    reason: str = ""
+
+
+class Judged:
+    """One detector's units with all that is computed of them once, whatever they are compared with."""
+
+    def __init__(self, units: Units, cut: Cut, metrics: Sequence[str], resampling: Resampling) -> None:
+        """`metrics` may hold decision metrics ending in `@0.5`. Units are ordered alike for all that are compared."""
+        self.units, self.cut, self.metrics, self.resampling = units, cut, metrics, resampling
+        values = detection.evaluate(plain(units), np.ones((1, 1)), metrics, cut)
+        self.threshold = pick_threshold(units, cut)
+        unknown = [n for n in metrics if n in DECISION and self.threshold is None]
+        self.values = {
+            group: {name: math.nan if name in unknown else float(v[0]) for name, v in own.items()}
+            for group, own in values.items()
+        }
+        self._members: dict[str, Members] = {}
+
+    @cached_property
+    def drawn(self) -> Values:
+        """Every metric of every group in each resample; see `intervals.resample`."""
+        return resample(self.units, self.metrics, self.cut, self.resampling)
+
+    def members(self, group: str) -> Members:
+        """See `intervals.members`."""
+        if group not in self._members:
+            self._members[group] = members(self.units, group)
+        return self._members[group]
+
+    def places(self, group: str) -> Placements:
+        """DeLong's placements of a group's fakes among all reals."""
+        return placements(self.units.score[self.units.label == REAL], self.units.score[self.units.fakes(group)])
+
+    def right(self, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Whether each unit's decision is right, bool [N], at the threshold of a decision metric."""
+        threshold = 0.5 if name.endswith(AT_HALF) or self.threshold is None else self.threshold
+        return np.asarray((self.units.score >= threshold) == (self.units.label == FAKE))
+
+
+def unlike(first: Units, second: Units) -> str:
+    """In what two detectors' units are not one and the same, in words; empty where they are."""
+    if len(first.label) != len(second.label):
+        return f"the number of units that have a score ({len(first.label)} / {len(second.label)})"
+    for name in ("label", "method", "video"):
+        if (getattr(first, name) != getattr(second, name)).any():
+            return f"the units' {name}s"
+    if first.clustered_by != second.clustered_by:
+        return f"what is drawn as one ({first.clustered_by} / {second.clustered_by})"
+    if first.n_clusters != second.n_clusters or (first.cluster != second.cluster).any():
+        return f"which units are drawn as one ({first.n_clusters} / {second.n_clusters} clusters)"
+    return "" if first.methods == second.methods else "the planned methods"
+
+
+class Paired:
+    """Two detectors on one and the same units, drawn as one and the same clusters: the only way to a difference."""
+
+    def __init__(self, first: Judged, second: Judged) -> None:
+        """Raise ScoreError unless units, clusters and resamples are the same."""
+        told = unlike(first.units, second.units)
+        if not told and first.resampling != second.resampling:
+            told = f"how intervals are found ({first.resampling} / {second.resampling})"
+        if told:
+            raise ScoreError(f"no difference can be taken, they differ in {told}: judge both on the same rows")
+        self.first, self.second = first, second
+
+    @property
+    def shared(self) -> list[tuple[str, str]]:
+        """The groups and metrics that both have."""
+        theirs = self.second.values
+        return [(g, name) for g, own in self.first.values.items() for name in own if name in theirs.get(g, {})]
+
+    @cached_property
+    def same(self) -> bool:
+        """Whether both gave the same scores."""
+        return bool(np.array_equal(self.first.units.score, self.second.units.score))
+
+    def shift(self, group: str, name: str, drawn: Floats, difference: float) -> float:
+        """What is taken off each resample's difference [B]: the bias of metrics that resampling shifts.
+
+        Both have about the same, and little of it is left in the difference.
+        """
+        biased = name == "ece" or (name in DECISION and self.first.cut.oracle)
+        return float(np.nanmean(drawn)) - difference if biased else 0.0
+
+    def drawn(self, group: str, name: str) -> Floats | None:
+        """The difference in each resample, float64 [B]; None without resamples."""
+        first, second = self.first.drawn.get(group, {}), self.second.drawn.get(group, {})
+        return first[name] - second[name] if name in first and name in second else None
+
+    def difference(self, group: str, name: str) -> Difference:
+        """One metric of one group that both have, tested by the protocol's own resamples."""
+        a, b = self.first.values[group][name], self.second.values[group][name]
+        if math.isnan(a) or math.isnan(b):
+            return Difference(group, name, None if math.isnan(a) else a, None if math.isnan(b) else b)
+        found = Difference(group, name, a, b, a - b)
+        if name == "auc" and self.first.units.independent and group != AVERAGE:
+            exact = self._delong(group, a - b)
+            return replace(found, **(exact or self._bootstrap(group, name, a - b)))
+        found = replace(found, **self._bootstrap(group, name, a - b))
+        if name.startswith("accuracy") and group == OVERALL:
+            found = replace(found, **self._mcnemar(name))
+        return found
+
+    def _delong(self, group: str, difference: float) -> dict[str, Any]:
+        """The normal test of two correlated AUCs' difference (DeLong et al. 1988, eq. 5); empty without spread."""
+        from scipy.stats import norm
+
+        one, other = self.first.places(group), self.second.places(group)
+        variance = auc_covariance(one, one) + auc_covariance(other, other) - 2.0 * auc_covariance(one, other)
+        if math.isnan(variance) or variance < NO_SPREAD:
+            return {}
+        p = 2.0 * float(norm.sf(abs(difference) / math.sqrt(variance)))
+        return {"ci": wald(difference, variance, self.first.resampling.level, -1.0, 1.0), "p": p, "test": DELONG}
+
+    def _bootstrap(self, group: str, name: str, difference: float) -> dict[str, Any]:
+        """Percentile interval of the difference in the same resamples, and the p at which it would just reach zero."""
+        rules, drawn = self.first.resampling, self.drawn(group, name)
+        m = self.first.members(group)
+        if rules.resamples == 0:
+            return {"reason": why} if (why := too_fine(name, m)) else {}
+        why = refused(name, m, drawn)
+        if drawn is None or why:
+            return {"reason": why}
+        n = trials(self.first.units, group, name, self.first.threshold)
+        drawn = drawn - self.shift(group, name, drawn, difference)
+        return bootstrap_difference(drawn, difference, rules.level, self.same, n)
+
+    def _mcnemar(self, name: str) -> dict[str, Any]:
+        """McNemar's test of the decisions: exact where units are independent, else with clusters as what varies.
+
+        With clusters (Durkalski et al., Statistics in Medicine 22, 2003): (sum of d)² / (sum of d²) over the clusters'
+        differences d in right decisions, chi-squared with one degree of freedom.
+        """
+        from scipy.stats import binomtest, chi2
+
+        one, other = self.first.right(name), self.second.right(name)
+        b, c = int((one & ~other).sum()), int((other & ~one).sum())
+        counts, exactly = {"only_first_right": b, "only_second_right": c}, {"bound": False, "draws": 0}
+        if b + c == 0:
+            return {"p": 1.0, "test": MCNEMAR, "counts": counts, **exactly}
+        if self.first.units.independent:
+            return {"p": float(binomtest(b, b + c).pvalue), "test": f"{MCNEMAR}, exact", "counts": counts, **exactly}
+        if self.first.members(OVERALL).clusters < 2:
+            return {"counts": counts}
+        d = np.bincount(self.first.units.cluster, weights=one.astype(float) - other.astype(float))
+        spread = float((d**2).sum())
+        p = float(chi2.sf(d.sum() ** 2 / spread, 1)) if spread > 0 else 1.0
+        return {"p": p, "test": f"{MCNEMAR}, clustered", "counts": counts, **exactly}
+
+
+def sides(drawn: Floats) -> tuple[int, int, int]:
+    """How many of the differences [B] are at most 0, at least 0, and defined at all."""
+    drawn = drawn[~np.isnan(drawn)]
+    return int((drawn <= NO_SPREAD).sum()), int((drawn >= -NO_SPREAD).sum()), len(drawn)
+
+
+def tail_p(tail: int, n: int) -> float:
+    """The two-sided p of a difference that is on the other side of zero, or at it, in `tail` of n resamples."""
+    return min(1.0, 2.0 * (1 + tail) / (1 + n))
+
+
+def bootstrap_difference(
+    drawn: Floats, difference: float, level: float, same: bool = False, n_trials: int = 0
+) -> dict[str, Any]:
+    """`ci`, `p`, `bound`, `draws` and `test` of a difference from its values in each resample, [B].
+
+    The percentile interval, and the two-sided p at which it would just reach zero: with none of the resamples there a
+    bound. `same`: the two are one and the same, so that the difference is zero for certain. Where all resamples agree
+    nothing is known of the spread: no interval, and p is at most that of `n_trials` trials (see `intervals.trials`)
+    that all came out the same way, each with a chance of at most 1 - |difference|, or a half.
+    """
+    below, above, n = sides(drawn)
+    if n == 0:
+        return {"reason": "no interval: defined in none of the resamples"}
+    defined = drawn[~np.isnan(drawn)]
+    found: dict[str, Any] = {"test": BOOTSTRAP, "draws": n}
+    if np.ptp(defined) < NO_SPREAD:
+        if abs(difference) < NO_SPREAD:
+            return {**found, "p": 1.0, **({"ci": (0.0, 0.0)} if same else {"reason": AGREE})}
+        p = min(1.0, 2.0 * max(0.5, 1.0 - abs(difference)) ** n_trials) if n_trials else tail_p(0, n)
+        return {**found, "p": p, "bound": True, "reason": AGREE}
+    low, high = np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    ci = (min(float(low), difference), max(float(high), difference))
+    tail = min(below, above)
+    return {**found, "ci": ci, "p": tail_p(tail, n), "bound": tail == 0}
+
+
+def p_text(p: float, bound: bool = False) -> str:
+    """A p-value as it is printed after its name: `= 0.0123`, `< 0.0001`, or `≤ 0.0020` (rounded up) for a bound."""
+    if p < 0.0001:
+        return "< 0.0001"
+    return f"≤ {math.ceil(p * 1e4 - 1e-9) / 1e4:.4f}" if bound else f"= {p:.4f}"
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjusted p-values (Holm 1979), in the order given; None stays None and is not counted."""
+    known = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    out: list[float | None] = [None] * len(ps)
+    highest = 0.0
+    for rank, (p, i) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * p))
+        out[i] = highest
+    return out
+
+
+def holm_bounds(ps: Sequence[float | None], bounds: Sequence[bool]) -> list[bool]:
+    """Which of Holm's adjusted p-values are upper bounds, given which p are.
+
+    They never fall when a p rises: with bounds in the place of smaller values all are at least what they would be, and
+    those are values that stay the same whatever the bounds stand for, down to zero.
+    """
+    least = [0.0 if bound and p is not None else p for p, bound in zip(ps, bounds, strict=True)]
+    return [bound or a != b for bound, a, b in zip(bounds, holm(ps), holm(least), strict=True)]
+
+
+def corrected(found: Iterable[Difference]) -> list[Difference]:
+    """The differences of one family with Holm's correction over them."""
+    family = list(found)
+    ps = [d.p for d in family]
+    marked = zip(family, holm(ps), holm_bounds(ps, [d.bound for d in family]), strict=True)
+    return [replace(d, holm=p, holm_bound=bound) for d, p, bound in marked]

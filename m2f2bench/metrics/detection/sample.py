@@ -1,0 +1,157 @@
+"""Units reduced to counts by score, cluster and group, so that many resamples are a few matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.records import FAKE, REAL
+from ...stats.bootstrap import CHUNK, cluster_draws
+
+if TYPE_CHECKING:
+    from ...core.records import Floats
+    from ...core.rows import Units
+
+BINS = 15
+"""Equal bins of [0, 1] of the reliability diagram and the expected calibration error; a bin holds its upper edge."""
+MAX_LEVELS = 1 << 17
+"""Up to this many distinct scores resampling is exact; more are joined, for resampling alone, with their neighbours."""
+JOINED_LEVELS = 1 << 14
+"""Into about this many, of equal numbers of units."""
+MAX_CLUSTERS = 10_000
+"""More clusters than this are joined at random, for resampling alone: the sum of some clusters is a cluster as well."""
+EDGES: Floats = np.linspace(0.0, 1.0, BINS + 1)
+LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
+"""Log-loss takes scores as at least this and at most one less it, as scikit-learn does."""
+
+
+def log_losses(score: Floats) -> tuple[Floats, Floats]:
+    """-log of the probability given to the truth, were the unit real, were it fake; [N] each."""
+    p = np.clip(score, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
+    return -np.log1p(-p), -np.log(p)
+
+
+def squared_errors(score: Floats) -> tuple[Floats, Floats]:
+    """Squared distance from the truth, were the unit real, were it fake; [N] each."""
+    p = np.clip(score, 0.0, 1.0)
+    return p**2, (1.0 - p) ** 2
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The distinct scores of a sample, the highest first, and what depends on the score alone. All [T].
+
+    `high` and `low` are the ends of a level (equal unless levels were joined), `score` its mean; `bin` the
+    reliability bin (0 … BINS-1); `losses` per metric a pair (were it real, were it fake).
+    """
+
+    high: Floats
+    low: Floats
+    score: Floats
+    bin: npt.NDArray[np.int64]
+    losses: dict[str, tuple[Floats, Floats]]
+
+    def __len__(self) -> int:
+        return len(self.high)
+
+    def called(self, threshold: float) -> int:
+        """How many levels, from the top, are called fake at a threshold (a score of at least it is)."""
+        return int(np.searchsorted(-self.high, -threshold, side="right"))
+
+
+def make_levels(scores: Floats, cuts: tuple[float, ...], most: int) -> tuple[Levels, npt.NDArray[np.int64]]:
+    """The levels of scores [N] and each unit's level, int64 [N].
+
+    More than `most` distinct scores (0: any number is kept) are joined into about `most` levels, or JOINED_LEVELS where
+    that is less, of equal numbers of units, none across a threshold of `cuts` or an edge of a reliability bin.
+    """
+    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    if len(values) == 0:  # one level without a unit: everything of it is undefined
+        values, counts = np.array([0.5]), np.array([0])
+    level = np.arange(len(values))
+    if most and len(values) > most:
+        rank = np.cumsum(counts) - counts
+        wanted = min(most, JOINED_LEVELS)
+        keys = [rank * wanted // len(scores), _bin(values), np.isinf(values).astype(np.int64)]
+        keys += [(values >= cut).astype(np.int64) for cut in cuts]
+        new = np.any([np.diff(key) != 0 for key in keys], axis=0)
+        level = np.concatenate([[0], np.cumsum(new)])
+    level = level[-1] - level  # the highest first
+    n = int(level[0]) + 1
+    total = np.bincount(level, weights=counts, minlength=n)
+
+    def mean(of: Floats) -> Floats:
+        return np.asarray(np.bincount(level, weights=of * counts, minlength=n) / np.maximum(total, 1))
+
+    last = np.flatnonzero(np.diff(level, append=-1))
+    first = np.concatenate([[0], last[:-1] + 1])
+    losses = {
+        name: (mean(pair[0]), mean(pair[1]))
+        for name, pair in (("log_loss", log_losses(values)), ("brier", squared_errors(values)))
+    }
+    high, low = values[last][::-1], values[first][::-1]
+    levels = Levels(high, low, mean(np.clip(values, 0.0, 1.0)), _bin(high), losses)
+    return levels, level[inverse]
+
+
+def _bin(score: Floats) -> npt.NDArray[np.int64]:
+    return np.searchsorted(EDGES[1:-1], score, side="left").astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Counts of units by level and cluster, apart for the reals and for each method's fakes.
+
+    `parts` holds sparse [T, C] matrices: first the reals, then one for each of `methods`. `n_clusters` is C.
+    """
+
+    levels: Levels
+    parts: tuple[Any, ...]
+    methods: tuple[str, ...]
+    n_clusters: int
+
+    def counts(self, weights: Floats) -> tuple[Floats, list[Floats]]:
+        """Reals [T, B], and each method's fakes [T, B], with the clusters weighted by `weights` [C, B]."""
+        real, *fakes = [np.asarray(part @ weights) for part in self.parts]
+        return real, fakes
+
+    def draws(self, resamples: int, seed: int) -> Iterator[Floats]:
+        """Weights of the clusters, float64 [C, B] in pieces; see `cluster_draws`."""
+        return cluster_draws(self.n_clusters, resamples, seed, CHUNK // max(len(self.levels), self.n_clusters, 1))
+
+    def together(self) -> Sample:
+        """The same with all fakes under one name: what is asked of all methods together takes one curve alone."""
+        if len(self.methods) < 2:
+            return self
+        return replace(self, parts=(self.parts[0], sum(self.parts[2:], self.parts[1])), methods=("",))
+
+
+def plain(units: Units, cuts: tuple[float, ...] = ()) -> Sample:
+    """The units as they are, all in one cluster: for the plain values, by weights of [[1.0]]."""
+    return _sample(units, np.zeros(len(units.score), dtype=np.int64), 1, cuts, 0)
+
+
+def resampled(units: Units, cuts: tuple[float, ...], seed: int, most: int = 0) -> Sample:
+    """The units for resampling by cluster, with what is too fine for it joined (MAX_CLUSTERS, MAX_LEVELS or `most`)."""
+    cluster, n = units.cluster, units.n_clusters
+    if n > MAX_CLUSTERS:
+        place = np.random.default_rng(seed).permutation(n) % MAX_CLUSTERS
+        cluster, n = place[cluster], MAX_CLUSTERS
+    return _sample(units, cluster, n, cuts, most or MAX_LEVELS)
+
+
+def _sample(units: Units, cluster: npt.NDArray[np.int64], n: int, cuts: tuple[float, ...], most: int) -> Sample:
+    from scipy.sparse import coo_array
+
+    levels, level = make_levels(units.score, cuts, most)
+    groups = [units.label == REAL]
+    groups += [(units.label == FAKE) & (units.method == method) for method in units.methods]
+    parts = []
+    for kept in groups:
+        entries = (np.ones(int(kept.sum())), (level[kept], cluster[kept]))
+        parts.append(coo_array(entries, shape=(len(levels), n)).tocsr())
+    return Sample(levels, tuple(parts), units.methods, n)

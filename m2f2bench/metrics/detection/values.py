@@ -1,0 +1,278 @@
+"""Detection metrics over units (frames or videos): overall, each method's fakes against all reals, their average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..names import AT_HALF, AVERAGE, OVERALL
+from . import curve as curves
+from .curve import Curve, ratio
+from .sample import BINS, EDGES, Levels, Sample
+
+if TYPE_CHECKING:
+    from ...core.records import Floats
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How decisions are made. A score of at least the threshold is called fake.
+
+    `how` is `fixed` (at `value`), `eer` (where FPR = FNR on the very scores that are judged) or `best` (where
+    `maximise` is highest on the very scores that are judged). The last two are oracles: they look at the labels.
+    """
+
+    how: str = "fixed"
+    value: float = 0.5
+    maximise: str = "balanced_accuracy"
+    picked: bool = False
+    """A fixed value that was picked on validation scores: decisions at 0.5 stand beside it, whatever it came out as."""
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the labels of what is judged decide the threshold."""
+        return self.how != "fixed"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group's counts under B weightings: its curve [T, B], the decisions [B] and the scores' levels."""
+
+    curve: Curve
+    levels: Levels
+    tp: Floats
+    fp: Floats
+
+    @property
+    def n_fake(self) -> Floats:
+        """Fakes, [B]."""
+        return self.curve.n_fake
+
+    @property
+    def n_real(self) -> Floats:
+        """Reals, [B]."""
+        return self.curve.n_real
+
+
+def accuracy(g: Group) -> Floats:
+    """Share of right decisions, in [0, 1]."""
+    return ratio(g.tp + g.n_real - g.fp, g.n_real + g.n_fake)
+
+
+def recall(g: Group) -> Floats:
+    """Share of the fakes that are called fake, in [0, 1]."""
+    return ratio(g.tp, g.n_fake)
+
+
+def specificity(g: Group) -> Floats:
+    """Share of the reals that are called real, in [0, 1]."""
+    return ratio(g.n_real - g.fp, g.n_real)
+
+
+def balanced_accuracy(g: Group) -> Floats:
+    """Mean of the two classes' shares of right decisions, in [0, 1]."""
+    return (recall(g) + specificity(g)) / 2.0
+
+
+def precision(g: Group) -> Floats:
+    """Share of what is called fake that is fake, in [0, 1]; NaN where nothing is."""
+    return ratio(g.tp, g.tp + g.fp)
+
+
+def f1(g: Group) -> Floats:
+    """2 TP / (2 TP + FP + FN), in [0, 1], fake being the positive class; NaN without fakes."""
+    return np.where(g.n_fake > 0, ratio(2.0 * g.tp, g.tp + g.fp + g.n_fake), np.nan)
+
+
+def mcc(g: Group) -> Floats:
+    """Matthews' correlation of decision and label, in [-1, 1]; 0 where all decisions are the same."""
+    tn, fn = g.n_real - g.fp, g.n_fake - g.tp
+    spread = np.sqrt((g.tp + g.fp) * (tn + fn)) * np.sqrt(g.n_fake * g.n_real)
+    value = np.divide(g.tp * tn - g.fp * fn, spread, out=np.zeros_like(g.tp), where=spread > 0)
+    return np.where((g.n_real > 0) & (g.n_fake > 0), value, np.nan)
+
+
+def mean_loss(name: str, g: Group) -> Floats:
+    """Mean over the units of a loss that depends on score and label alone: log-loss (nats) or Brier score."""
+    real, fake = g.levels.losses[name]
+    return ratio(real @ g.curve.real + fake @ g.curve.fake, g.n_real + g.n_fake)
+
+
+def reliability(g: Group) -> tuple[Floats, Floats, Floats]:
+    """Per bin the number of units, their mean score, their share of fakes; float64 [BINS, B], NaN in an empty bin."""
+    starts = np.searchsorted(-g.levels.bin, -np.arange(BINS)[::-1])
+
+    def by_bin(values: Floats) -> Floats:
+        # A bin without a level begins where the next one begins: reduceat would give it that level.
+        padded = np.concatenate([values, np.zeros_like(values[:1])])
+        sums = np.add.reduceat(padded, starts, axis=0)
+        present = np.isin(np.arange(BINS)[::-1], g.levels.bin)
+        return np.where(present[:, None], sums, 0.0)[::-1]
+
+    both = g.curve.real + g.curve.fake
+    n = by_bin(both)
+    return n, ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
+
+
+def expected_calibration_error(g: Group) -> Floats:
+    """Mean over the units of |mean score - share of fakes| of their bin (Guo et al. 2017, of P(fake)), in [0, 1]."""
+    n, score, fakes = reliability(g)
+    return ratio(np.nansum(n * np.abs(score - fakes), axis=0), n.sum(axis=0))
+
+
+RANKING: dict[str, Callable[[Curve], Floats]] = {
+    "auc": curves.auc,
+    "pauc": curves.partial_auc,
+    "tpr_at_fpr1": partial(curves.tpr_at_fpr, most=0.01),
+    "tpr_at_fpr01": partial(curves.tpr_at_fpr, most=0.001),
+    "ap": curves.average_precision,
+    "eer": lambda c: curves.equal_error(c).rate,
+}
+DECISION: dict[str, Callable[[Group], Floats]] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "f1": f1,
+    "precision": precision,
+    "recall": recall,
+    "mcc": mcc,
+}
+CALIBRATION: dict[str, Callable[[Group], Floats]] = {
+    "log_loss": partial(mean_loss, "log_loss"),
+    "brier": partial(mean_loss, "brier"),
+    "ece": expected_calibration_error,
+}
+HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
+"""The metrics of a table of everything there is, and of a check; a result has all of its protocol's."""
+FALSE_POSITIVES = {"tpr_at_fpr1": 100, "tpr_at_fpr01": 1000}
+"""How many reals it takes for one false positive to be allowed."""
+Values = dict[str, dict[str, "Floats"]]
+"""Group (OVERALL, AVERAGE or a method) → metric → values [B]."""
+
+
+def all_metrics(metrics: Sequence[str], cut: Cut) -> list[str]:
+    """The metrics that are computed: those wanted and, where the threshold is not 0.5, the decisions at 0.5 too."""
+    if cut == Cut():
+        return list(metrics)
+    return [n for name in metrics for n in ((name, name + AT_HALF) if name in DECISION else (name,))]
+
+
+def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) -> Values:
+    """Every metric for every group under each weighting of the clusters, `weights` float64 [C, B].
+
+    The threshold is one for all groups. `metrics` may hold decision metrics ending in `@0.5`.
+    """
+    real, fakes = sample.counts(weights)
+    everything = all_fakes(real, fakes)
+    called, _ = threshold(everything, sample.levels, cut)
+    halves = np.full_like(called, sample.levels.called(0.5))
+    out: Values = {OVERALL: _group(everything, sample.levels, called, halves, metrics)}
+    for method, fake in zip(sample.methods, fakes, strict=True):
+        if len(fakes) == 1:
+            out[method] = out[OVERALL]
+        else:
+            out[method] = _group(curves.curve(real, fake), sample.levels, called, halves, metrics)
+    if sample.methods:
+        own_values = [out[method] for method in sample.methods]
+        out[AVERAGE] = {name: np.mean([values[name] for values in own_values], axis=0) for name in metrics}
+    return out
+
+
+def all_fakes(real: Floats, fakes: Sequence[Floats]) -> Curve:
+    """The curve of all methods' fakes together against the reals, from `Sample.counts`."""
+    total = np.zeros_like(real)
+    for fake in fakes:
+        total += fake
+    return curves.curve(real, total)
+
+
+def _group(c: Curve, levels: Levels, called: Steps, halves: Steps, metrics: Sequence[str]) -> dict[str, Floats]:
+    def at(steps: Steps) -> Group:
+        return Group(c, levels, *(_taken(values, steps) for values in (c.tp, c.fp)))
+
+    group = at(called)
+    at_half = at(halves) if any(name.endswith(AT_HALF) for name in metrics) else group
+    out = {}
+    for name in metrics:
+        if name in RANKING:
+            out[name] = RANKING[name](c)
+        elif name in CALIBRATION:
+            out[name] = CALIBRATION[name](group)
+        elif name.endswith(AT_HALF):
+            out[name] = DECISION[name.removesuffix(AT_HALF)](at_half)
+        else:
+            out[name] = DECISION[name](group)
+    return out
+
+
+Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def _taken(values: Floats, steps: Steps) -> Floats:
+    """values[steps - 1] per column, 0 where steps is 0; [T, B] and [B] to [B]."""
+    found = np.take_along_axis(values, np.maximum(steps - 1, 0)[None], axis=0)[0]
+    return np.where(steps > 0, found, 0.0)
+
+
+def threshold(c: Curve, levels: Levels, cut: Cut) -> tuple[Steps, Floats]:
+    """How many levels from the top are called fake, int64 [B], and at which threshold, float64 [B]."""
+    width = c.tp.shape[1]
+    if cut.how == "fixed":
+        return np.full(width, levels.called(cut.value)), np.full(width, cut.value)
+    between = _between(levels)
+    if cut.how == "eer":
+        crossing = curves.equal_error(c)
+        called = crossing.step + (crossing.share >= 0.5)  # the ROC point that is nearer to the crossing
+        return called, between[called]
+    called = _best(c, between, cut.maximise)
+    return called, between[called]
+
+
+def _between(levels: Levels) -> Floats:
+    """The threshold that calls just the first t levels fake, t = 0 … T: midway to the next; float64 [T + 1].
+
+    A unit without a score that counts as wrong stands at ±infinity (see `protocol`), and no threshold reaches it.
+    """
+    above = np.concatenate([[np.nextafter(levels.high[0], np.inf)], levels.low])
+    below = np.concatenate([levels.high, [levels.low[-1]]])
+    with np.errstate(invalid="ignore"):
+        middle = above + (below - above) / 2.0
+    middle = np.where(np.isinf(below) | (middle <= below), above, middle)  # neighbouring floats have no middle
+    middle[0] = above[0]
+    return np.where(np.isposinf(above), np.nextafter(below, np.inf), middle)
+
+
+def _best(c: Curve, between: Floats, maximise: str) -> Steps:
+    """The number of levels called fake that maximises a decision metric; of equals the one nearest 0.5."""
+    tp = np.concatenate([np.zeros_like(c.tp[:1]), c.tp])
+    fp = np.concatenate([np.zeros_like(c.fp[:1]), c.fp])
+    if maximise == "accuracy":
+        gain = tp - fp
+    elif maximise == "balanced_accuracy":
+        gain = ratio(tp, c.n_fake) - ratio(fp, c.n_real)
+    else:
+        gain = ratio(2.0 * tp, tp + fp + c.n_fake)
+    gain[~np.isfinite(between)] = -np.inf
+    best = np.nanmax(gain, axis=0, initial=-np.inf)
+    distance = np.where(gain >= best - 1e-12, np.abs(between - 0.5)[:, None], np.inf)
+    return np.asarray(np.argmin(distance, axis=0))
+
+
+def reliability_bins(sample: Sample) -> list[Mapping[str, float | int | None]]:
+    """The reliability diagram of all units: for each bin its ends, number of units, mean score, share of fakes."""
+    real, fakes = sample.counts(np.ones((1, 1)))
+    c = all_fakes(real, fakes)
+    n, score, share = (values[:, 0] for values in reliability(Group(c, sample.levels, c.n_fake, c.n_real)))
+    return [
+        {
+            "low": float(EDGES[i]),
+            "high": float(EDGES[i + 1]),
+            "n": int(n[i]),
+            "score": float(score[i]) if n[i] else None,
+            "fake": float(share[i]) if n[i] else None,
+        }
+        for i in range(BINS)
+    ]

@@ -1,0 +1,187 @@
+"""What answers to questions come to under a protocol: texts against references, verdicts, consistency, grounding.
+
+The texts of all questions but those of kind `judge` are compared with references; verdicts are read from the answers to
+all but those of kind `released`, whose questions state the label. Which regions an answer calls manipulated, and
+whether its verdict agrees with the explainer's own P(fake), is read where a question is about the whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..cards.protocols import GROUNDING_METRICS, TEXT_METRICS, VERDICT_METRICS, ExplanationRules
+from ..core.answers import Answers
+from ..core.records import FAKE, JUDGE, REAL, Score
+from ..stats.statistic import Bools, Statistic
+from .consistency import consistency
+from .regions.regions import read_regions, region_statistics
+from .verdicts.verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
+
+if TYPE_CHECKING:
+    from ..core.records import Floats
+    from .text.metrics import TextSettings
+
+OVERALL = ""
+RELEASED = "released"
+WHOLE = "image"
+
+
+class Readings:
+    """What texts say, each read once: the verdict by a protocol's rule, and the regions called manipulated."""
+
+    def __init__(self, rule: str) -> None:
+        self._rule = VERDICT_RULES[rule]
+        self._verdicts: dict[str, str] = {}
+        self._called: dict[str, frozenset[str]] = {}
+
+    def verdict(self, text: str) -> str:
+        """`real`, `fake` or `none`."""
+        if text not in self._verdicts:
+            self._verdicts[text] = self._rule(text)
+        return self._verdicts[text]
+
+    def called(self, text: str) -> frozenset[str]:
+        """See `regions.read_regions`."""
+        if text not in self._called:
+            self._called[text] = read_regions(text)
+        return self._called[text]
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A protocol's metrics over N questions, ready to be resampled.
+
+    `missing` says of each metric that cannot be had why. `items` are questions' own values by metric, float64 [N], NaN
+    where there is none. `verdicts` [N] are `real`, `fake` or `none`, and `called` [N] the regions called manipulated.
+    `compared`, `judged`, `grounded` (bool [N]) are the questions whose texts, verdicts and regions count.
+    """
+
+    statistics: dict[str, Statistic]
+    missing: dict[str, str]
+    items: dict[str, Floats]
+    verdicts: list[str]
+    called: list[frozenset[str]]
+    compared: Bools
+    judged: Bools
+    grounded: Bools
+    readings: Readings
+
+
+def region_group(region: str) -> str:
+    """The region that a question's number is told under: its own, or `image` where it is about several or the face."""
+    return WHOLE if "+" in region or region == "face" else region
+
+
+def groups(answers: Answers) -> dict[tuple[str, str], Bools]:
+    """Which questions belong to what is told apart, bool [N]: all, each label, each region, each manipulation.
+
+    Keys are (`metrics`, ""), (`labels`, `real`), (`regions`, `eyes`), (`methods`, `Deepfakes`) and so on. A method's
+    questions are those of its own frames, without any real one.
+    """
+    found = {("metrics", OVERALL): np.ones(len(answers), dtype=bool)}
+    found |= {("labels", name): answers.label == value for name, value in (("real", REAL), ("fake", FAKE))}
+    regions = np.array([region_group(region) for region in answers.region.tolist()], dtype=object)
+    for field, names in (("regions", regions), ("methods", answers.method)):
+        for name in sorted(set(names.tolist())):
+            found[field, name] = np.asarray(names == name)
+    return found
+
+
+def explain(
+    answers: Answers,
+    rules: ExplanationRules,
+    altered: Mapping[str, frozenset[str]],
+    metrics: Sequence[str] = (),
+    readings: Readings | None = None,
+) -> Explained:
+    """The protocol's metrics (or only `metrics`) of answers; `readings` are what is known already of their texts.
+
+    `altered` are the regions that are manipulated, by frame id; a frame that is not in it has no region metrics. What
+    is missing counts as empty where the protocol says so, but where nothing at all was answered of what a metric is
+    measured on: it was not asked, and has no value. A whole kind of questions that is left out beside others counts.
+    """
+    names = list(metrics or rules.metrics)
+    ok = answers.status == "ok"
+    counted = ok | (rules.missing == "wrong")
+    compared, judged = (counted & own & ok[own].any() for own in (answers.kind != JUDGE, answers.kind != RELEASED))
+    whole = np.array([region_group(region) == WHOLE for region in answers.region.tolist()], dtype=bool)
+    truth = [altered.get(frame) for frame in answers.frame.tolist()]
+    grounded = compared & whole & np.array([one is not None for one in truth], dtype=bool)
+    readings = readings or Readings(rules.verdict)
+    verdicts, called = [UNANSWERED] * len(answers), [frozenset[str]()] * len(answers)
+    if not metrics or not set(names) <= set(TEXT_METRICS):
+        # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
+        for i in np.flatnonzero(ok):
+            verdicts[i], called[i] = readings.verdict(answers.text[i]), readings.called(answers.text[i])
+    found = Explained({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
+    _add_texts(found, names, answers, rules)
+    made: dict[str, Statistic] = {}
+    if set(names) & set(VERDICT_METRICS):
+        made |= verdict_statistics(verdicts, answers.label, judged)
+    if "consistency" in names:
+        made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is of the whole image
+    if set(names) & set(GROUNDING_METRICS[1:]):
+        made |= region_statistics(called, truth, grounded)
+    found.statistics.update(made)
+    ordered = {name: found.statistics[name] for name in names if name in found.statistics}
+    return replace(found, statistics=ordered, missing=found.missing | _unasked(found, ordered))
+
+
+def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:
+    wanted = [name for name in names if name in TEXT_METRICS]
+    if not wanted:
+        return
+    from .text.metrics import text_statistics
+
+    references = compared_references(answers, rules, found.compared)
+    texts = text_statistics(wanted, answers.text.tolist(), references, text_settings(rules))
+    found.statistics.update(texts.statistics)
+    found.missing.update(texts.missing)
+    found.items.update(texts.items)
+
+
+def text_settings(rules: ExplanationRules) -> TextSettings:
+    """What the text metrics need to know of a protocol."""
+    from .text.metrics import TextSettings
+
+    bert = rules.bertscore
+    return TextSettings(rules.tokenizer, rules.cider_df, bert.model, bert.layer, bert.rescale)
+
+
+def compared_references(answers: Answers, rules: ExplanationRules, compared: Bools) -> list[tuple[str, ...]]:
+    """The references that each answer is compared with; none where `compared` [N] is false."""
+    return [
+        (refs if rules.references == "all" else refs[:1]) if kept else ()
+        for refs, kept in zip(answers.references.tolist(), compared.tolist(), strict=True)
+    ]
+
+
+def _unasked(found: Explained, statistics: Mapping[str, Statistic]) -> dict[str, str]:
+    """Why metrics that stand on no question at all do so."""
+    why = {}
+    for name, one in statistics.items():
+        if one.has.any():
+            continue
+        if name in TEXT_METRICS:
+            asked, what = found.compared, "no question that was answered has a reference"
+        elif name == "consistency":
+            asked, what = found.judged, "the explainer gives no score of its own"
+        elif name in VERDICT_METRICS:
+            asked, what = found.judged, ""
+        else:
+            asked, what = found.grounded, ""
+        why[name] = what if what and asked.any() else "no question of a kind that this is measured on was answered"
+    return why
+
+
+def with_reasons(scores: dict[str, Score], missing: Mapping[str, str], names: Sequence[str]) -> dict[str, Score]:
+    """A group's scores in the order of `names`, with a null and the reason for each metric that cannot be had."""
+    out = {}
+    for name in names:
+        score = scores.get(name, Score(None, 0, 0))
+        out[name] = replace(score, reason=missing[name]) if name in missing and score.value is None else score
+    return out

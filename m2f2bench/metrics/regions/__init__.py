@@ -1,0 +1,1 @@
+"""Face regions that an answer calls manipulated."""

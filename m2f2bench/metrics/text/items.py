@@ -1,0 +1,57 @@
+"""Answers with their references, each distinct pair of them once: answers repeat a lot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...stats.statistic import Bools, Codes
+
+if TYPE_CHECKING:
+    from ...core.records import Floats
+
+Pair = tuple[str, tuple[str, ...]]
+"""An answer's text and all its references."""
+
+
+LONGEST = 1000
+"""Words of a text that METEOR and SPICE are given: what they need grows with the square of it, and at 24,000 words 2 GB
+do not do, for all other texts neither."""
+
+
+def shortened(text: str) -> tuple[str, float]:
+    """A text's first LONGEST words, and how many times as long all of it is: 1 for one that is not longer."""
+    words = text.split()
+    return (" ".join(words[:LONGEST]), len(words) / LONGEST) if len(words) > LONGEST else (text, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """N answers with references. `pairs` are the U distinct ones; `which`, int64 [N], is each item's, -1 for an item
+    without references."""
+
+    pairs: tuple[Pair, ...]
+    which: Codes
+
+    @property
+    def has(self) -> Bools:
+        """Whether each item has references, bool [N]."""
+        return self.which >= 0
+
+    def spread(self, values: Floats) -> Floats:
+        """From a value of each pair, [U] or [U, K], to one of each item, [N] or [N, K]; NaN where it has none."""
+        padded = np.concatenate([values, np.full((1, *values.shape[1:]), np.nan)])
+        return np.asarray(padded[self.which])
+
+
+def make_items(texts: Sequence[str], references: Sequence[tuple[str, ...]]) -> Items:
+    """The items of texts [N] with their references [N], each a tuple that may be empty."""
+    found: dict[Pair, int] = {}
+    which = [
+        found.setdefault((text, tuple(own)), len(found)) if own else -1
+        for text, own in zip(texts, references, strict=True)
+    ]
+    return Items(tuple(found), np.array(which, dtype=np.int64))

@@ -1,0 +1,69 @@
+"""SPICE: scene graphs compared by its own Java program, where the parser it needs is there."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import java
+from .items import Items, shortened
+from .java import Unavailable
+from .tokens import one_line
+
+if TYPE_CHECKING:
+    from ...core.records import Floats
+
+JAR = "spice-1.0.jar"
+PARSER = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
+ARCHIVE = "stanford-corenlp-full-2015-12-09.zip"
+
+
+def lacking(place: str = "") -> str:
+    """What SPICE's parser lacks and where it goes; empty where it is there. Raises `Unavailable` without SPICE.
+
+    `place` is what its folder is called, for a result that others read; by default its path.
+    """
+    folder = java.jar("spice", JAR).parent / "lib"
+    absent = [name for name in PARSER if not (folder / name).is_file()]
+    return (
+        f"needs {' and '.join(absent)} in '{place or folder}': put them there from {ARCHIVE} of Stanford NLP"
+        if absent
+        else ""
+    )
+
+
+def spice_values(items: Items) -> Floats:
+    """SPICE's F of each item over all parts of the scene graph, [N] in [0, 1], NaN without references.
+
+    Anderson et al., ECCV 2016. Nothing is downloaded and nothing is written into the package: where the parser's two
+    jars are not in its folder, or the program fails, this raises `Unavailable`.
+    """
+    if why := lacking("pycocoevalcap/spice/lib"):
+        raise Unavailable(why)
+    program = java.jar("spice", JAR)
+    java.java()
+    if not items.pairs:
+        return np.full(len(items.which), np.nan)
+    rows = [
+        {"image_id": number, "test": _field(text), "refs": [_field(one) for one in references]}
+        for number, (text, references) in enumerate(items.pairs)
+    ]
+    with tempfile.TemporaryDirectory(prefix="m2f2bench-spice-") as place:
+        asked, told = Path(place) / "asked.json", Path(place) / "told.json"
+        asked.write_text(json.dumps(rows), encoding="utf-8")
+        java.run(["-Xmx8G", "-jar", program, asked, "-out", told, "-silent"], folder=Path(place))
+        try:
+            found = {row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(told.read_text("utf-8"))}
+            values = np.array([found[number] for number in range(len(rows))], dtype=np.float64)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Unavailable(f"its Java program left no F for each answer ({error})") from None
+    return items.spread(values)
+
+
+def _field(text: str) -> str:
+    """A text as the program is given it: one line, and of a very long one its beginning."""
+    return shortened(one_line(text))[0]

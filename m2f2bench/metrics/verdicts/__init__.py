@@ -1,0 +1,1 @@
+"""Verdicts (real or fake) that an answer gives in words."""

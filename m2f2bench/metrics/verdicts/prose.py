@@ -1,0 +1,200 @@
+"""Verdicts that an answer gives in prose: sentence by sentence, by words, what they are said of, and negation."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..languages.gloss import in_english
+from . import verdict_words as words
+from .sentence import PERSON, PICTURE, REST, Said, SentenceReader, general, turned
+
+_TAG = re.compile(r"<[^<>\n]{0,40}>")
+_SPACES = re.compile(r"[^\S\n]+")
+_PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
+_PLAIN |= {"’": "'", "‘": "'", "ʼ": "'", "`": " ", "–": "—", "*": " ", "_": " ", "#": " ", '"': " ", "“": " ", "”": " "}
+_QUOTES = str.maketrans(_PLAIN)
+_TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/|—']")
+_ENDS = frozenset(".?!\n")
+SHORTEST = 3
+"""A first sentence of so few words ("Likely fake.") is a conclusion."""
+PLAIN = 6
+"""A sentence of so few words about the picture ("the image is fake") is one, too."""
+
+
+def read_prose(text: str) -> str:
+    """`real`, `fake` or `undetermined` as a text's sentences say, or "" where they say none; by words and negation.
+
+    Words such as *genuine* and *manipulated* count whatever they are said of; *realistic*, *natural* and their
+    opposites only where the whole picture is said to be or look so. A negation turns what follows it in its clause.
+    No verdict are questions, alternatives ("real or fake"), conditions ("whether", "if it were"), comparisons
+    ("unlike a real face"), what is said of pictures in general ("deepfakes often …"), and a mere yes or no that
+    answers no question of the text. A verdict on the picture goes before those on the person, and these before those
+    on parts of the face; of several on the picture the last one counts, a conclusion ("overall", "so") before others,
+    and those that are only conceded ("although it looks real") or possible ("might be") last; a picture is fake all the
+    same where a part is called fake behind ("looks real, but the mouth was generated"). Of parts alone, and of
+    a part and the rest, the answer is fake where one is called fake. Reads each word once: time is linear in the text.
+    """
+    found = _said(text)
+    main = [said for said in found if not said.conceded and not said.possible]
+    whole = [said for said in main if said.about == PICTURE and said.strong]
+    if whole:
+        told = next((said for said in reversed(whole) if said.final), whole[-1])
+        return "fake" if told.verdict == "real" and _taken_back(main[main.index(told) + 1 :]) else told.verdict
+    parts = {said.about: said.verdict for said in main if said.strong and said.about not in (PICTURE, PERSON)}
+    person = [said.verdict for said in main if said.about == PERSON and said.strong]
+    if person:
+        return "fake" if "fake" in (person[-1], *parts.values()) else "real"
+    last = {said.about: said.verdict for said in main if said.verdict != "undetermined"}
+    if len(last) < len({said.about for said in main}) and not last:
+        return "undetermined"
+    if last:
+        return "fake" if "fake" in last.values() else "real"
+    possible = {said.verdict for said in found if said.possible and not said.conceded}
+    if len(possible) > 1:
+        return "undetermined"
+    return possible.pop() if possible else found[-1].verdict if found else ""
+
+
+def _taken_back(behind: list[Said]) -> bool:
+    """Whether a part is called fake behind a real picture: "the photo looks real, but the mouth was generated"."""
+    return any(said.strong and said.verdict == said.raw == "fake" and said.about != PERSON for said in behind)
+
+
+def verdicts_by_subject(text: str) -> dict[str, str]:
+    """The last verdict, `real` or `fake` in a strong word, on each thing: `picture`, or a part by the answer's word."""
+    return {said.about: said.verdict for said in _said(text) if said.strong and not said.conceded}
+
+
+def _said(text: str) -> list[Said]:
+    found: list[Said] = []
+    asked, raised, supposed, denied, refused = "", "", "", False, False
+    for number, (sentence, question) in enumerate(_sentences(text)):
+        whole = " ".join(sentence)
+        if (declined := words.REFUSES.search(whole)) and (place := whole.find(" but ", declined.end())) < 0:
+            refused = True
+            continue
+        if declined:  # "I can't give a judgement, but it looks edited"
+            sentence = whole[place:].split()
+            whole = " ".join(sentence)
+        if refused and not words.THIS & set(sentence[:6]):
+            continue
+        if asked and (reply := words.REPLY.match(whole)):
+            found.append(Said(turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
+            if reply.end() == len(whole):
+                continue
+        excepted = max((place for place, word in enumerate(sentence) if word == "except"), default=-1)
+        reader = SentenceReader(sentence, excepted, general(sentence))
+        said = _with_exception(reader.read(), sentence, excepted)
+        if question:
+            asked = raised = said[-1].verdict if said else reader.asked
+            continue
+        said = said + _replied(whole, said, reader.asked or raised, reader.asked)
+        denied = denied or (bool(supposed) and words.CONTRARY.search(whole) is not None)
+        if words.SUPPOSED.search(whole):
+            supposed = reader.asked
+            denied = denied or any(map(words.CONTRARY.search, words.CLAUSES.split(whole, maxsplit=1)[1:]))
+        short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
+        plain = (
+            len(sentence) <= PLAIN
+            and sentence[0] in ("the", "this")
+            and len(sentence) > 1
+            and sentence[1] in words.PICTURE
+        )
+        found += [replace(one, final=True) for one in said] if short or plain else said
+        asked, raised = reader.asked or supposed, said[-1].raw if said else reader.asked or supposed
+    if not found and denied:
+        return [Said(turned(supposed), PICTURE, True)]
+    return found
+
+
+_EXCEPTABLE = (words.PARTS - {"rest"}) | {"face", "faces", "head"}
+
+
+def _with_exception(said: list[Said], sentence: list[str], excepted: int) -> list[Said]:
+    """What "except" makes of a sentence's verdicts: the picture's are the rest's, and a part left out has the other."""
+    if excepted < 0:
+        return said
+    part = next((word for word in sentence[excepted + 1 :] if word in _EXCEPTABLE), "")
+    rest = [
+        replace(one, about=REST) if one.verdict == "real" and one.about in (PICTURE, REST, part) else one
+        for one in said
+    ]
+    if part and any(one.about == REST and one.verdict == "real" for one in rest):
+        rest.append(Said("fake", part, True, raw="fake"))
+    return rest
+
+
+def _replied(whole: str, said: list[Said], pending: str, asked: str) -> list[Said]:
+    """What a sentence adds by answering, denying or leaving open what it or the text before it raised.
+
+    `whole` is the sentence, `said` its own verdicts, `pending` the verdict that stands to be answered, `asked` that of
+    a condition of the sentence itself.
+    """
+    added: list[Said] = []
+    if asked and (reply := words.AFTER_ALL.search(whole)):
+        added.append(Said(turned(asked) if "not" in reply.group() else asked, PICTURE, True))
+    stuck = words.STUCK.search(whole)
+    if stuck and not (said and _turns(whole.split(), whole.count(" ", 0, stuck.start()), said[-1].place)):
+        final = any(one.final for one in said)
+        added.append(Said("undetermined", PICTURE, True, final=final, raw="undetermined"))
+    raised = said[-1].raw if said else pending
+    left = words.LEFT_OUT.search(whole)
+    if not raised or added:
+        return added
+    if not said and words.DISPUTED.search(whole):
+        added.append(Said(turned(raised), PICTURE, True, final=True, raw=raised))
+    elif not said and not asked and words.UPHELD.search(whole):
+        added.append(Said(raised, PICTURE, True, raw=raised))
+    elif left and (not said or whole.count(" ", 0, left.end()) > said[-1].place):
+        about = next((word for word in left.group().split() if word in words.PARTS), PICTURE)
+        added.append(Said(turned(raised), about, True, final=True, raw=raised))
+    elif said and words.TAKEN_BACK.search(whole):
+        added.append(Said(turned(said[-1].verdict), said[-1].about, True, raw=raised))
+    return added
+
+
+def _opens(sentence: list[str]) -> bool:
+    """Whether a sentence begins with its verdict: "Fake, I would say"."""
+    return sentence[0] in words.SAYS_REAL | words.SAYS_FAKE and sentence[1] in (",", "—", ":", "because", "since")
+
+
+def _turns(sentence: list[str], start: int, stop: int) -> bool:
+    """Whether what was left open is decided after all between two words: "hard to say, but I think it is fake"."""
+    return any(word in words.BUT or word in words.OPINIONS for word in sentence[start:stop])
+
+
+def _denies(reply: re.Match[str]) -> bool:
+    said = reply.group().split()
+    return bool(words.DENIALS & set(said)) or said[0] in words.DENIES_FIRST
+
+
+def normalised(text: str) -> str:
+    """Lower case, without markup, plain quotes, and with the turns of `verdict_words.PATTERNS` made plainer."""
+    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
+    plain = _SPACES.sub(" ", plain)
+    for pattern, put in words.PATTERNS:
+        plain, changed = pattern.subn(put, plain)
+        plain = _SPACES.sub(" ", plain) if changed else plain
+    return plain
+
+
+def sentences(text: str) -> Iterator[list[str]]:
+    """The words and marks of each sentence that is no question."""
+    return (sentence for sentence, question in _sentences(text) if not question)
+
+
+def _sentences(text: str) -> Iterator[tuple[list[str], bool]]:
+    """The words and marks of each sentence, and whether it is a question."""
+    sentence: list[str] = []
+    for token in _TOKEN.findall(normalised(text)):
+        if token not in _ENDS:
+            sentence.append(token)
+            continue
+        if sentence:
+            yield sentence, token == "?"
+        sentence = []
+    if sentence:
+        yield sentence, False

@@ -1,1 +1,0 @@
-"""Figures for papers: what each kind shows, and the sheet it is drawn on."""

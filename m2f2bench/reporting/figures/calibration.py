@@ -1,0 +1,201 @@
+"""Reliability diagrams, and histograms of the scores by method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import ScoreError
+from ...core.records import FAKE, REAL
+from ...core.rows import Units
+from ...leaderboards.text import shown
+from ...metrics.detection.sample import EDGES
+from .series import Series
+from .sheet import EDGE, GAP, Page, Sheet
+from .style import FAKE_COLOUR, GREY, LEADING, REAL_COLOUR, WIDTHS, look
+from .text import fit, fit_all, width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEFT, BOTTOM = 0.46, 0.34
+"""Inches left of and below a block of axes, for their labels."""
+BETWEEN, APART = 0.16, 0.34
+"""Inches between columns without and with numbers at their left."""
+STRIP = 0.5
+"""Inches of a reliability diagram's histogram."""
+ROW, LOWEST_ROW = 0.62, 0.45
+"""Inches of one method's histogram with its name above, where there is room, and at least."""
+SCORE_BINS = 30
+"""Equal bins of [0, 1] of the score histogram; a bin holds its lower edge, as what is at a threshold is called fake."""
+TALLEST = 9.5
+"""Inches of a printed page; histograms are not made higher."""
+
+
+class Histogram(NamedTuple):
+    """Reals and a method's fakes by bin, int64 [SCORE_BINS]; `apart`: reals and fakes without a score of their own."""
+
+    real: npt.NDArray[np.int64]
+    fake: npt.NDArray[np.int64]
+    apart: tuple[int, int]
+
+
+def histogram(units: Units, method: str) -> Histogram:
+    """Counts of the reals and of a method's fakes; all of them are in a bin or in `apart`."""
+    counts, apart = [], []
+    for kept in (units.label == REAL, (units.label == FAKE) & (units.method == method)):
+        score = units.score[kept]
+        finite = score[np.isfinite(score)]
+        counts.append(np.histogram(finite, SCORE_BINS, (0.0, 1.0))[0])
+        apart.append(len(score) - len(finite))
+    return Histogram(counts[0], counts[1], (apart[0], apart[1]))
+
+
+def draw_reliability(series: Sequence[Series], page: Page) -> Figure:
+    """For each detector the share of fakes against the mean score by bin, with intervals; below, the units by bin.
+
+    The bins are those of the ECE, which stands above with its interval. Raises ScoreError without any unit.
+    """
+    columns, side = _columns(len(series), page, 2.6, LEFT, APART)
+    aside = (page.room - LEFT - columns * side - APART * (columns - 1)) / 2.0
+    names = fit_all([one.name for one in series], side)
+    head = LEADING * (max(map(len, names)) + 1) + 0.05
+    block = head + side + 0.06 + STRIP + BOTTOM + 0.06
+    rows = math.ceil(len(series) / columns)
+    sheet = Sheet(page, rows * block)
+    for i, one in enumerate(series):
+        score = one.score("ece")
+        if score.value is None:
+            raise ScoreError(f"'{one.name}' has no reliability diagram: {score.reason}")
+        row, column = divmod(i, columns)
+        left, top = EDGE + LEFT + aside + column * (side + APART), row * block
+        _head(sheet, left + side / 2, top + head - 0.05, [*names[i], f"ECE {shown(score)}"])
+        axes = sheet.axes(left, top + head, side, side)
+        strip = sheet.axes(left, top + head + side + 0.06, side, STRIP)
+        _diagram(axes, strip, one, i, side, first=column == 0)
+    return sheet.figure
+
+
+def _columns(n: int, page: Page, largest: float, left: float, between: float) -> tuple[int, float]:
+    """How many panels stand side by side, and their side in inches."""
+    most = 2 if page.width <= WIDTHS["single"] else 4
+    columns = min(n, most)
+    return columns, min(largest, (page.room - left - 0.05 - between * (columns - 1)) / columns)
+
+
+def _head(sheet: Sheet, middle: float, bottom: float, rows: Sequence[str]) -> None:
+    for up, row in enumerate(reversed(rows)):
+        sheet.text(middle, bottom - (up + 1) * LEADING, row, ha="center", color=GREY if up == 0 else "black")
+
+
+def _diagram(axes: Axes, strip: Axes, one: Series, index: int, side: float, first: bool) -> None:
+    own, bins = look(index), one.bins()
+    kept = bins.n > 0
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), label="_ideal", zorder=1)
+    axes.vlines(bins.score[kept], bins.low[kept], bins.high[kept], color=own.colour, linewidth=0.8, zorder=2)
+    how: dict[str, Any] = {"color": own.colour, "marker": own.marker, "markersize": 3.2, "linewidth": 0.8, "zorder": 3}
+    axes.plot(bins.score[kept], bins.fake[kept], linestyle=own.dash, gid="bins", clip_on=False, **how)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], xticklabels=[])
+    strip.bar(EDGES[:-1], bins.n, np.diff(EDGES), align="edge", color=own.colour, alpha=0.45, linewidth=0.0)
+    strip.set(xlim=(-0.01, 1.01), xticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"], xlabel="score, P(fake)")
+    top = int(max(bins.n))
+    strip.set(ylim=(0, top * 1.05), yticks=[0, top], yticklabels=["0", _short(top)])
+    axes.set_yticklabels(["0", "0.5", "1"] if first else [])
+    if first:
+        for place, words in ((axes, "share of fakes"), (strip, "units")):
+            place.set_ylabel(words)
+            place.yaxis.set_label_coords((0.1 - LEFT) / side, 0.5)
+
+
+def _short(n: int) -> str:
+    """A count in at most four characters or so."""
+    return f"{n:,}" if n < 10_000 else f"{n / 1000:.3g}k" if n < 1_000_000 else f"{n / 1e6:.3g}M"
+
+
+def draw_histogram(series: Sequence[Series], page: Page) -> Figure:
+    """For each detector and method the scores of its fakes upwards and of the reals downwards, as shares of each.
+
+    A line marks the decision threshold. Units that count as wrong for want of a score are told in words.
+    """
+    columns, wide = _columns(len(series), page, page.room, 0.05, BETWEEN)
+    methods = series[0].units.methods or ("",)
+    names = fit_all([one.name for one in series], wide)
+    head = LEADING * (max(map(len, names)) + 1) + 0.05
+    rows = math.ceil(len(series) / columns)
+    high = max(LOWEST_ROW, min(ROW, (TALLEST / rows - head - BOTTOM) / len(methods)))
+    block = head + len(methods) * high + BOTTOM
+    if rows * block > TALLEST + 0.01:
+        raise ScoreError(
+            f"histograms of {len(series)} detectors by {len(methods)} methods would be {rows * block:.0f} inches high: "
+            f"give fewer detectors{'' if page.width > WIDTHS['single'] else ', or --width double'}"
+        )
+    page = replace(page, foot=(*page.foot, "bars: shares of the fakes and of the reals"))
+    sheet = Sheet(page, rows * block + LEADING)
+    for i, one in enumerate(series):
+        row, column = divmod(i, columns)
+        left, top = EDGE + 0.05 + column * (wide + BETWEEN), row * block
+        _head(sheet, left + wide / 2, top + head - 0.05, [*names[i], _cut(one)])
+        found = [histogram(one.units, method) for method in methods]
+        highest = max(max(_shares(h.real).max(), _shares(h.fake).max()) for h in found)
+        for j, (method, counts) in enumerate(zip(methods, found, strict=True)):
+            place = top + head + j * high
+            sheet.text(left, place, fit(_told(method, counts), wide, 1)[0])
+            axes = sheet.axes(left, place + LEADING, wide, high - LEADING - 0.04)
+            _mirror(axes, counts, one.threshold[1], highest)
+            _furnish(axes, last=j == len(methods) - 1)
+    _classes(sheet, rows * block, int((series[0].units.label == REAL).sum()))
+    return sheet.figure
+
+
+def _cut(one: Series) -> str:
+    policy, value, oracle = one.threshold
+    if value is None:
+        return f"no threshold ({policy})"
+    return f"threshold {value:.3g}" + (", an ORACLE" if oracle else "" if f"{value:g}" == policy else f" ({policy})")
+
+
+def _shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.asarray(counts / max(int(counts.sum()), 1), dtype=np.float64)
+
+
+def _mirror(axes: Axes, counts: Histogram, threshold: float | None, highest: float) -> None:
+    edges = np.linspace(0.0, 1.0, SCORE_BINS + 1)
+    axes.stairs(_shares(counts.fake), edges, fill=True, color=FAKE_COLOUR, gid="fake")
+    axes.stairs(-_shares(counts.real), edges, fill=True, color=REAL_COLOUR, gid="real")
+    axes.axhline(0.0, color="black", linewidth=0.5)
+    if threshold is not None:
+        axes.axvline(threshold, color="black", linewidth=0.7, linestyle=(0, (4, 2)), gid="threshold")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-1.08 * highest, 1.08 * highest))
+
+
+def _told(method: str, counts: Histogram) -> str:
+    """A panel's heading: the method, how many fakes it has, and how many units have no score of their own."""
+    without = sum(counts.apart)
+    words = f"{method or 'no fakes'} ({int(counts.fake.sum()):,})"
+    return words + (f"; {without:,} without a score" if without else "")
+
+
+def _furnish(axes: Axes, last: bool) -> None:
+    """Ticks where they are not repeated."""
+    axes.spines["bottom"].set_visible(last)
+    axes.tick_params(axis="x", length=2.5 if last else 0)
+    axes.set(xticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"] if last else [], yticks=[])
+    axes.spines["left"].set_visible(False)
+    if last:
+        axes.set_xlabel("score, P(fake)")
+
+
+def _classes(sheet: Sheet, top: float, n_real: int) -> None:
+    """What the two colours mean, under the panels."""
+    x = EDGE
+    told = ((FAKE_COLOUR, "fakes (number), upwards"), (REAL_COLOUR, f"the {n_real:,} reals, downwards"))
+    for colour, words in told:
+        sheet.line([x, x + 0.15], [top + LEADING / 2] * 2, color=colour, linewidth=5.0, solid_capstyle="butt")
+        sheet.text(x + 0.15 + GAP, top, words)
+        x += 0.15 + 2.5 * GAP + width(words)

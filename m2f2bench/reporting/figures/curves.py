@@ -1,0 +1,211 @@
+"""How trainings went: losses and the like over epochs or steps, read from training records."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from ...cards.models import problem_of
+from ...core.errors import ScoreError, near
+from ...core.texts import Refused, read_json
+from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
+from .style import LEADING, WIDTHS, look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ...core.records import Floats
+
+log = logging.getLogger("m2f2bench")
+RECORD = "training.json"
+PANELS = ("train_loss", "val_loss", "val_auc")
+"""What is drawn where nothing is asked for, as far as it is there."""
+TITLES = {
+    "train_loss": "training loss",
+    "val_loss": "validation loss",
+    "val_auc": "validation AUC",
+    "lr": "learning rate",
+}
+LOSSES = ("train_loss", "val_loss")
+LEFT, BOTTOM, TOP, HIGH = 0.5, 0.33, 0.06, 1.5
+"""Inches left of, below and above a panel's axes, and of the axes themselves."""
+MARKED = 20
+"""Up to so many points of a line are marked: one alone would not be seen."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training as its record tells of it: rows by `epoch` or `step` (`unit`), and what decided it (`record`)."""
+
+    name: str
+    unit: str
+    rows: tuple[Mapping[str, float], ...]
+    record: Mapping[str, Any]
+
+    @property
+    def known(self) -> list[str]:
+        """The quantities that its rows have, in their order."""
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        return [name for name in names if name not in ("epoch", "step")]
+
+    def line(self, name: str) -> tuple[Floats, Floats]:
+        """Where a quantity was measured and what it was, float64 [P]; rows without it are passed over."""
+        points = [(row[self.unit], row[name]) for row in self.rows if name in row and math.isfinite(row[name])]
+        x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
+        return x, y
+
+    @property
+    def signature(self) -> str:
+        """What decided the training, in one line."""
+        told = self.record
+        parts = {"det": self.name, "stage": told.get("stage"), "data": told.get("dataset")}
+        parts |= {"hash": told.get("data_fingerprint"), "seed": told.get("seed"), "training": told.get("identity")}
+        return "|".join(f"{key}:{value}" for key, value in parts.items() if value is not None)
+
+
+class _Record(BaseModel):
+    """What is drawn, or told, of a training's record; it has more."""
+
+    detector: str | None = None
+    dataset: str | None = None
+    stage: str | None = None
+    data_fingerprint: str | None = None
+    identity: str | None = None
+    seed: int | None = None
+    versions: dict[str, str] | None = None
+    curves: list[dict[str, Any]]
+
+
+def read_trainings(places: Sequence[Path]) -> list[Training]:
+    """Trainings from their folders, from record files, and from folders of either; ScoreError for what is none.
+
+    In a folder of several, those without curves are left out and told of.
+    """
+    found = []
+    for place in places:
+        if place.is_file():
+            found.append(read_training(place))
+        elif (place / RECORD).is_file():
+            found.append(read_training(place / RECORD))
+        elif place.is_dir():
+            found += _trainings_below(place)
+        else:
+            raise ScoreError(f"there is no file or folder '{place}'")
+    units = {one.unit: one.name for one in found}
+    if len(units) > 1:
+        (unit, first), (other, second), *_ = units.items()
+        raise ScoreError(f"'{first}' was noted by {unit} and '{second}' by {other}: draw them in figures of their own")
+    return found
+
+
+def _trainings_below(folder: Path) -> list[Training]:
+    found = []
+    for path in [*sorted(folder.glob(f"*/{RECORD}")), *sorted(folder.glob("*.json"))]:
+        try:
+            found.append(read_training(path))
+        except ScoreError as error:
+            log.info("left out: %s", error)
+    if not found:
+        raise ScoreError(f"'{folder}' holds no training with curves: give folders that train wrote, or their {RECORD}")
+    return found
+
+
+def read_training(path: Path) -> Training:
+    """One training from its record. Raises ScoreError for another file and for one without curves."""
+    try:
+        record = read_json(path)
+    except Refused as error:
+        raise ScoreError(f"'{path}' cannot be read as JSON: {error}") from None
+    try:
+        rows = _Record.model_validate(record).curves
+    except ValidationError as error:
+        raise ScoreError(f"'{path}' is no training record: {problem_of(_Record, error)}") from None
+    unit = next((unit for unit in ("step", "epoch") if rows and all(_number(row.get(unit)) for row in rows)), None)
+    if unit is None:
+        raise ScoreError(f"'{path}' has no curves by step or epoch: the training was not one of gradient steps")
+    kept = tuple({name: float(value) for name, value in row.items() if _number(value)} for row in rows)
+    return Training(str(record.get("detector") or path.parent.name), unit, kept, record)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def draw_curves(trainings: Sequence[Training], names: Sequence[str], page: Page, wanted: str | None = None) -> Figure:
+    """A panel for each of PANELS that was measured, or for `wanted` alone, with a line for each training.
+
+    `names` are the trainings' in the key. Panels of losses have one scale; where there is a validation loss, its lowest
+    stands in the key. Raises ScoreError for a quantity that no training has.
+    """
+    panels = _panels(trainings, wanted)
+    entries = [
+        Entry(name, _best(one), look(i), "line") for i, (name, one) in enumerate(zip(names, trainings, strict=True))
+    ]
+    heading = "lowest validation loss" if any(entry.value for entry in entries) else ""
+    key = Key(entries, page.room, heading)
+    across = 1 if page.width <= WIDTHS["single"] else len(panels)
+    step = page.room / across
+    high = TOP + LEADING + GAP / 2 + HIGH + BOTTOM
+    sheet = Sheet(page, high * math.ceil(len(panels) / across), key)
+    drawn: dict[str, Axes] = {}
+    for number, panel in enumerate(panels):
+        down, right = divmod(number, across)
+        left, top = EDGE + step * right, high * down + TOP
+        sheet.text(left + LEFT, top, TITLES.get(panel, panel))
+        axes = sheet.axes(left + LEFT, top + LEADING + GAP / 2, step - LEFT - 0.12, HIGH)
+        drawn[panel] = axes
+        for i, one in enumerate(trainings):
+            _line(axes, *one.line(panel), i)
+        axes.set_xlabel(trainings[0].unit)
+        _furnish(axes)
+    _share([drawn[name] for name in LOSSES if name in drawn])
+    return sheet.figure
+
+
+def _panels(trainings: Sequence[Training], wanted: str | None) -> list[str]:
+    known = list(dict.fromkeys(name for one in trainings for name in one.known))
+    if wanted is not None:
+        if wanted not in known:
+            raise ScoreError(f"no training has noted '{wanted}'{near(wanted, known)}")
+        return [wanted]
+    panels = [name for name in PANELS if name in known]
+    if not panels:
+        raise ScoreError(f"there is no {' or '.join(PANELS)} to be drawn: pick one with --metric{near('', known)}")
+    return panels
+
+
+def _best(one: Training) -> str:
+    """A training's lowest validation loss, empty where there is none."""
+    _, losses = one.line("val_loss") if "val_loss" in one.known else ((), ())
+    return f"{min(losses):.4g}" if len(losses) else ""
+
+
+def _line(axes: Axes, x: Floats, y: Floats, index: int) -> None:
+    own = look(index)
+    marks: dict[str, Any] = {"marker": own.marker, "markersize": 2.5} if len(x) <= MARKED else {}
+    axes.plot(x, y, color=own.colour, linestyle=own.dash, zorder=3, gid=f"curve-{index}", **marks)
+
+
+def _furnish(axes: Axes) -> None:
+    """Few ticks, in plain figures; whole epochs and steps."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}" if value < 10000 else f"{value:.2g}"))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def _share(axes: Sequence[Axes]) -> None:
+    """One scale for panels of the same unit."""
+    ends = [one.get_ylim() for one in axes]
+    for one in axes:
+        one.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))

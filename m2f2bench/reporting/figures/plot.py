@@ -1,0 +1,400 @@
+"""Figures for papers, from saved rows alone: what is loaded, whether it may share a figure, what stands at the foot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.protocols import DETECTION_METRICS
+from ...core.errors import ScoreError, StoreError, near
+from ...metrics.detection.intervals import pick_threshold
+from ...metrics.detection.values import all_metrics
+from ...metrics.names import AVERAGE, OVERALL
+from ...results.result import Result
+from ...results.signature import DETECTOR, measure_signature, place_of, share, short
+from ...results.store import PREDICTIONS, RESULT
+from ...results.stored import Stored, read_results, read_stored
+from ...scoring.compare import refuse_incomparable
+from ...scoring.comparison import FIELDS, distinct_names
+from ...scoring.detection import Evidence, load_evidence
+from ...stats.bootstrap import resampling
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ...leaderboards.table import Row, Table
+    from .series import Series
+    from .sheet import Page
+
+log = logging.getLogger("m2f2bench")
+KINDS = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
+HEADINGS = {"roc": "ROC curves", "pr": "precision-recall curves", "ranks": "mean ranks"}
+MOST_NAMED = 8
+"""Datasets named at the foot of `ranks`; all are in the file's description."""
+GROUPED = ("roc", "pr", "reliability")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a figure shows beside its detectors: see `plot`."""
+
+    group: str = OVERALL
+    log_x: bool = False
+    bands: bool = True
+    metric: str | None = None
+    width: str = "single"
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, and what its file says about it: a title, and the signatures of all that is drawn."""
+
+    figure: Figure
+    title: str
+    signature: str
+
+
+def plot(
+    kind: str,
+    *places: str | Path,
+    out: str | Path,
+    protocol: str | ProtocolCard | None = None,
+    dataset: str | DatasetCard | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    group: str = OVERALL,
+    log_x: bool = False,
+    bands: bool = True,
+    metric: str | None = None,
+    width: str = "single",
+    title: str = "",
+) -> Path:
+    """Draw a figure from rows that are on disk and write it to `out` (.png, .pdf or .svg); the path written.
+
+    `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `ranks` or `curves`. A place is a run's folder, a
+    folder of runs, or a file of rows; for `ranks` a result file or a folder of them; for `curves` a training's folder,
+    its `training.json`, or a folder of them. `protocol`, `dataset`, `split` and `columns` say how rows are read, as in
+    `score`; of a folder of runs they pick the runs. `group` draws one manipulation's fakes against all reals, or
+    `average`; `metric` is for `methods`, `ranks` and `curves` (there a quantity, such as `lr`); `width` is `single`
+    (3.4 inches) or `double` (7). The same rows give the same bytes. Raises ScoreError, StoreError or DataError.
+    """
+    from .sheet import save
+
+    target = Path(out).expanduser()
+    _refuse_suffix(target)
+    options = Options(group, log_x, bands, metric, width, title)
+    drawing = draw(kind, *places, protocol=protocol, dataset=dataset, split=split, columns=columns, options=options)
+    save(drawing.figure, target, drawing.signature, drawing.title)
+    return target
+
+
+def draw(
+    kind: str,
+    *places: str | Path,
+    protocol: str | ProtocolCard | None = None,
+    dataset: str | DatasetCard | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    options: Options | None = None,
+) -> Drawing:
+    """The same without writing it: a matplotlib figure that belongs to nobody (no pyplot)."""
+    from .style import styled
+
+    wanted = options or Options()
+    _refuse_options(kind, wanted)
+    if not places:
+        raise ScoreError("a figure takes one place at least: a folder of a run, of runs or of a training, or a file")
+    paths = [Path(place).expanduser() for place in places]
+    with styled():
+        if kind == "curves":
+            if protocol is not None or dataset is not None or split is not None or columns:
+                raise ScoreError("--protocol, --dataset, --split and --column do not go with curves: they are of rows")
+            return _curves(_existing(paths), wanted)
+        if kind == "ranks":
+            if dataset is not None or columns:
+                raise ScoreError("--dataset and --column do not go with ranks: give the results of several datasets")
+            results = read_results(_existing(paths))
+            return _ranks(results, wanted, protocol, split)
+        evidence = collect(paths, protocol, dataset, split, columns)
+        return _figure(kind, evidence, wanted)
+
+
+def _refuse_suffix(out: Path) -> None:
+    from .sheet import SUFFIXES
+
+    if out.suffix.lower() not in SUFFIXES:
+        raise StoreError(f"--out {out}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+
+
+def _refuse_options(kind: str, options: Options) -> None:
+    """Raise ScoreError for what is unknown, or would have no effect."""
+    from .style import WIDTHS
+
+    if kind not in KINDS:
+        raise ScoreError(f"cannot plot '{kind}'{near(kind, KINDS)}")
+    if options.width not in WIDTHS:
+        raise ScoreError(f"--width {options.width}: it is single (3.4 inches) or double (7)")
+    idle = {
+        "--group": (options.group != OVERALL, GROUPED),
+        "--log-x": (options.log_x, ("roc",)),
+        "--no-bands": (not options.bands, ("roc", "pr")),
+        "--metric": (options.metric is not None, ("methods", "ranks", "curves")),
+    }
+    for option, (given, kinds) in idle.items():
+        if given and kind not in kinds:
+            raise ScoreError(f"{option} does not go with {kind}, only with {' and '.join(kinds)}")
+    if kind == "reliability" and options.group == AVERAGE:
+        raise ScoreError("a reliability diagram has no mean over methods: give --group METHOD, or leave it out")
+
+
+def _existing(paths: Sequence[Path]) -> Sequence[Path]:
+    for path in paths:
+        if not path.exists():
+            raise ScoreError(f"there is no file or folder '{path}'")
+    return paths
+
+
+def collect(
+    places: Sequence[Path],
+    protocol: str | ProtocolCard | None = None,
+    dataset: str | DatasetCard | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> dict[str, Evidence]:
+    """Evidence by detector's name, all comparable; a folder of runs counts as all its runs.
+
+    Raises ScoreError where they do not share one figure, naming the fields that differ.
+    """
+    found: list[tuple[Path, Evidence]] = []
+    for place in _existing(places):
+        if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
+            found += [(run, load_evidence(run)) for run in _runs(place, protocol, dataset, split)]
+        else:
+            own = load_evidence(place, protocol=protocol, dataset=dataset, split=split or "test", columns=columns)
+            found.append((place, own))
+    evidence = [own for _, own in found]
+    names = distinct_names([own.detector for own in evidence], [place for place, _ in found])
+    named = dict(zip(names, evidence, strict=True))
+    (one, first), *others = named.items()
+    for other, second in others:
+        refuse_incomparable(one, first, other, second)
+    return named
+
+
+def _name(card: str | DatasetCard | ProtocolCard | None) -> str | None:
+    return card if card is None or isinstance(card, str) else card.name
+
+
+def _runs(
+    folder: Path,
+    protocol: str | ProtocolCard | None,
+    dataset: str | DatasetCard | None,
+    split: str | None,
+) -> list[Path]:
+    """A folder's results with rows, of that protocol, dataset and split; ScoreError unless they are of one each."""
+    known = [stored for stored in read_stored([folder]) if stored.rows is not None]
+    if not known:
+        raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
+
+    def value(stored: Stored, key: str) -> str:
+        return str(getattr(stored.result, key))
+
+    for key, name in (("dataset", _name(dataset)), ("protocol", _name(protocol)), ("split", split)):
+        names = sorted({value(stored, key) for stored in known})
+        if name is not None:
+            known = [stored for stored in known if value(stored, key) == name]
+            if not known:
+                raise ScoreError(f"'{folder}' holds no run of the {key} '{name}'{near(name, names)}")
+        elif len(names) > 1:
+            raise ScoreError(f"'{folder}' holds runs of several {key}s, {', '.join(names)}: give --{key}")
+    return [stored.path for stored in known]
+
+
+def _series(name: str, evidence: Evidence, group: str) -> Series:
+    from .series import Series
+
+    units = evidence.units
+    if group not in (OVERALL, AVERAGE, *units.methods):
+        raise ScoreError(f"'{group}' is not a method of these rows{near(group, [*units.methods, AVERAGE])}")
+    threshold = (
+        str(evidence.threshold["policy"]),
+        pick_threshold(units, evidence.cut),
+        bool(evidence.threshold["oracle"]),
+    )
+    return Series(name, units, evidence.cut, resampling(evidence.protocol), group, threshold)
+
+
+def _figure(kind: str, evidence: Mapping[str, Evidence], options: Options) -> Drawing:
+    from . import calibration, methods, roc
+
+    series = [_series(name, own, options.group) for name, own in evidence.items()]
+    first = next(iter(evidence.values()))
+    banded = kind in ("roc", "pr") and options.bands and series[0].rules.resamples > 0
+    page = _page(options, _foot(evidence, series, banded))
+    if kind == "roc":
+        figure = roc.draw_roc(series, page, options.log_x, options.bands)
+    elif kind == "pr":
+        figure = roc.draw_pr(series, page, options.bands)
+    elif kind == "reliability":
+        figure = calibration.draw_reliability(series, page)
+    elif kind == "histogram":
+        figure = calibration.draw_histogram(series, page)
+    else:
+        figure = methods.draw_methods(series, page, _metric(options.metric, first))
+    group = f", {options.group}" if options.group else ""
+    told = [measure_signature(first.measured), *(short(own.measured, DETECTOR) for own in evidence.values())]
+    return Drawing(figure, options.title or f"{HEADINGS.get(kind, kind)} on {_place(first)}{group}", "\n".join(told))
+
+
+def _page(options: Options, foot: Sequence[str]) -> Page:
+    from .sheet import Page
+    from .style import WIDTHS
+
+    return Page(WIDTHS[options.width], options.title, tuple(foot))
+
+
+def _metric(wanted: str | None, evidence: Evidence) -> str:
+    """The metric asked for, else AUC, else the protocol's first."""
+    known = all_metrics(evidence.protocol.metrics, evidence.cut)
+    if wanted is not None and wanted not in known:
+        raise ScoreError(f"metric '{wanted}' is not one of the protocol's{near(wanted, known)}")
+    return wanted or ("auc" if "auc" in known else known[0])
+
+
+def _place(evidence: Evidence) -> str:
+    return place_of(str(evidence.measured["data"]), str(evidence.measured["split"]))
+
+
+def _foot(evidence: Mapping[str, Evidence], series: Sequence[Series], banded: bool) -> list[str]:
+    """Dataset, protocol, units, clusters, how bands came about, hash and version, in the order they are printed."""
+    own, one = next(iter(evidence.values())), series[0]
+    n_real, n_fake = one.n_units
+    by = {"identity": "groups of people", "video": "videos", "frame": f"{own.protocol.level}s"}[one.units.clustered_by]
+    parts = [_place(own), f"protocol {own.protocol.name}"]
+    if one.group == AVERAGE:
+        parts.append(f"mean over {len(one.units.methods)} methods")
+    elif one.group:
+        parts.append(f"fakes of {one.group} alone")
+    parts.append(f"{n_real:,} real + {n_fake:,} fake {own.protocol.level}s")
+    units, frames = (sorted({getattr(e.units, k) for e in evidence.values()}) for k in ("coverage", "frame_coverage"))
+    for what, found in (("coverage", units), ("coverage of frames", [] if frames == units else frames)):
+        if found and found[0] < 1.0:
+            parts.append(f"{what} {' to '.join(map(share, dict.fromkeys((found[0], found[-1]))))}")
+    parts.append(f"{one.units.n_clusters:,} clusters ({by})")
+    if banded:
+        parts.append(f"bands: {100 * one.rules.level:g}% at each point, {one.rules.resamples:,} resamples of clusters")
+    return [*parts, f"data {own.measured['hash']}", f"m2f2bench {own.measured['v']}"]
+
+
+def _ranks(
+    results: Sequence[Result], options: Options, protocol: str | ProtocolCard | None, split: str | None
+) -> Drawing:
+    from ...leaderboards.table import build_table, title
+    from ...metrics.scale import lower_is_better
+    from . import ranking, ranks
+
+    chosen = _narrowed(results, "split", split)
+    chosen = _narrowed(chosen, "protocol", _name(protocol))
+    metric = options.metric or ("auc" if "auc" in chosen[0].metrics else next(iter(chosen[0].metrics)))
+    known = {name for result in chosen for name in result.metrics}
+    if metric not in known:
+        raise ScoreError(f"metric '{metric}' is not in the results{near(metric, known or DETECTION_METRICS)}")
+    specs = [
+        Column(dataset=name, protocol=chosen[0].protocol, metric=metric, split=chosen[0].split)
+        for name in sorted({result.dataset for result in chosen})
+    ]
+    table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
+    _refuse_split(table, chosen)
+    _refuse_copies(chosen)
+    complete, notes = _complete(table.rows, [spec.dataset for spec in specs])
+    found = ranking.rank([values for _, values in complete], lower_is_better(metric))
+    for note in notes:
+        log.info(note)
+    hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}
+    data = [f"{name} {hashed}" for name, hashed in sorted(hashes.items())]
+    more = [f"and {len(data) - MOST_NAMED} more"] if len(data) > MOST_NAMED else []
+    versions = ", ".join(sorted({str(result.measured.get("v")) for result in chosen}))
+    foot = [f"protocol {chosen[0].protocol}", f"{len(data)} datasets", *data[:MOST_NAMED], *more]
+    foot.append(f"m2f2bench {versions}")
+    figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric), notes)
+    told = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
+    return Drawing(figure, options.title or f"mean ranks by {title(metric)}", "\n".join(told))
+
+
+def _curves(places: Sequence[Path], options: Options) -> Drawing:
+    from .curves import draw_curves, read_trainings
+
+    trainings = read_trainings(places)
+    told = [{key: str(one.record.get(key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
+    apart = [key for key in ("stage", "dataset") if len({one[key] for one in told}) > 1]
+    names = [" · ".join([one.name, *(own[key] for key in apart)]) for one, own in zip(trainings, told, strict=True)]
+    twice = {name for name in names if names.count(name) > 1}
+    labels = [
+        f"{name} ({str(one.record.get('identity'))[:8]})" if name in twice else name
+        for name, one in zip(names, trainings, strict=True)
+    ]
+    foot = [f"{key} {told[0][key]}" for key in ("dataset", "stage") if key not in apart]
+    hashes = sorted({one["data_fingerprint"] for one in told})
+    versions = sorted({str(dict(one.record.get("versions") or {}).get("m2f2bench")) for one in trainings})
+    foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
+    figure = draw_curves(trainings, labels, _page(options, foot), options.metric)
+    return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))
+
+
+def _narrowed(results: Sequence[Result], key: str, wanted: str | None) -> list[Result]:
+    """The results of one protocol or split; ScoreError where there are several and none is asked for."""
+    names = sorted({str(getattr(result, key)) for result in results})
+    if wanted is None and len(names) > 1:
+        raise ScoreError(f"the results are of several {key}s, {', '.join(names)}: give --{key}")
+    if wanted is not None and wanted not in names:
+        raise ScoreError(f"there are no results of the {key} '{wanted}'{near(wanted, names)}")
+    return [result for result in results if wanted is None or getattr(result, key) == wanted]
+
+
+def _refuse_split(table: Table, results: Sequence[Result]) -> None:
+    """Raise ScoreError where a dataset's results do not stand in one column, naming the fields."""
+    clash = next((column for column in table.columns if column.note), None)
+    if clash is not None:
+        fields = [part.split(":")[0] for part in clash.note.split(", ")]
+        told = {k: sorted({str(r.measured.get(k)) for r in results if r.dataset == clash.dataset}) for k in fields}
+        words = ", ".join(f"{FIELDS.get(k, k)} ({k}: {' / '.join(v)})" for k, v in told.items())
+        raise ScoreError(
+            f"results on '{clash.dataset}' cannot be ranked together, they differ in {words}: "
+            f"judge all under one protocol on the same data"
+        )
+
+
+def _refuse_copies(results: Sequence[Result]) -> None:
+    """Raise ScoreError where two detectors' results are the same predictions: ranks count each as one of its own."""
+    seen: dict[tuple[str, str, str], Result] = {}
+    for result in results:
+        if not result.predictions:
+            continue
+        first = seen.setdefault((result.dataset, result.split, result.predictions), result)
+        if short(first.measured, DETECTOR) != short(result.measured, DETECTOR):
+            raise ScoreError(
+                f"'{first.detector}' and '{result.detector}' are the same predictions on '{result.dataset}': "
+                f"ranks take each detector once, leave one of them out"
+            )
+
+
+def _complete(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tuple[str, list[float]]], list[str]]:
+    """Detectors with a value on every dataset, by name; a note for each of the others."""
+    kept: list[tuple[str, list[float]]] = []
+    notes: list[str] = []
+    names = [row.detector for row in rows]
+    for row in rows:
+        weights: Any = dict(part.split(":", 1) for part in row.signature.split("|") if ":" in part).get("weights", "")
+        name = f"{row.detector} ({weights[:8]})" if names.count(row.detector) > 1 else row.detector
+        values = [cell.score.value if cell is not None else None for cell in row.cells]
+        lacking = [place for place, value in zip(datasets, values, strict=True) if value is None]
+        if lacking:
+            notes.append(f"left out: '{name}', which has no value on {', '.join(lacking)}")
+        else:
+            kept.append((name, [value for value in values if value is not None]))
+    return kept, notes

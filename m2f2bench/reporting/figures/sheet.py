@@ -1,0 +1,139 @@
+"""The sheet a figure is drawn on: title, body, key and foot one below the other, so that nothing can overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.files import replacing
+from ...version import __version__
+from .style import DPI, GREY, LEADING, Look, styled
+from .text import fit, fit_all, paragraph, printable, width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".pdf", ".svg")
+EDGE = 0.06
+"""Inches kept free at all four edges."""
+GAP = 0.08
+BASELINE = 0.72 * LEADING
+HANDLE = 0.3
+"""Inches of a line's sample in the key."""
+TAGS = {
+    ".png": ("Title", "Description", "Software"),
+    ".pdf": ("Title", "Subject", "Creator"),
+    ".svg": ("Title", "Description", "Creator"),
+}
+"""What a file's format calls its title, its description and its maker."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands around every figure: width in inches, title, and the parts of the line at its foot."""
+
+    width: float
+    title: str = ""
+    foot: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> float:
+        """Inches between the edges."""
+        return self.width - 2.0 * EDGE
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a key: whose it is, with which value, and how it is drawn (`line`, `marker` or `patch`)."""
+
+    name: str
+    value: str
+    look: Look
+    kind: str = "line"
+
+
+class Key:
+    """A key laid out in a given width: `height` inches, drawn by `Sheet.key`."""
+
+    def __init__(self, entries: Sequence[Entry], room: float, heading: str = "") -> None:
+        """`heading` stands above the values. Names get what room the values leave, on two lines at most."""
+        self.entries, self.room, self.heading = entries, room, heading
+        self.values = max((width(text) for text in [heading, *(e.value for e in entries)]), default=0.0)
+        self.names = fit_all([e.name for e in entries], room - HANDLE - self.values - 2.5 * GAP)
+        self.height = LEADING * (sum(len(rows) for rows in self.names) + bool(heading))
+
+
+class Sheet:
+    """A matplotlib figure whose places are given in inches: from the left, and downwards from the body's top."""
+
+    def __init__(self, page: Page, body: float, key: Key | None = None) -> None:
+        """`body` is its height in inches; a `key` given here is drawn below it."""
+        from matplotlib.figure import Figure
+
+        title = [row for line in page.title.splitlines() for row in fit(line, page.room, 3)]
+        foot = paragraph(page.foot, page.room)
+        self.top = EDGE + len(title) * LEADING + (GAP if title else 0.0)
+        below = (key.height + GAP if key else 0.0) + (len(foot) * LEADING + GAP if foot else 0.0) + EDGE
+        self.page, self.body, self.height = page, body, self.top + body + below
+        self.figure: Figure = Figure(figsize=(page.width, self.height), dpi=DPI)
+        for i, row in enumerate(title):
+            self.text(page.width / 2.0, EDGE + i * LEADING - self.top, row, ha="center")
+        if key:
+            self.key(key, EDGE, body + GAP)
+        for i, row in enumerate(foot):
+            self.text(EDGE, self.height - EDGE - (len(foot) - i) * LEADING - self.top, row, color=GREY)
+
+    def axes(self, left: float, top: float, wide: float, high: float) -> Axes:
+        """Axes in that rectangle of the body."""
+        bottom = self.height - self.top - top - high
+        box = (left / self.page.width, bottom / self.height, wide / self.page.width, high / self.height)
+        return self.figure.add_axes(box)
+
+    def text(self, x: float, y: float, text: str, **how: Any) -> None:
+        """One line of text, LEADING high, whose top is at `y`."""
+        told: dict[str, Any] = {"va": "baseline", "ha": "left", "transform": self.figure.dpi_scale_trans} | how
+        self.figure.text(x, self.height - self.top - y - BASELINE, text, **told)
+
+    def line(self, x: Sequence[float], y: Sequence[float], **how: Any) -> None:
+        """A line through places of the body."""
+        from matplotlib.lines import Line2D
+
+        up = [self.height - self.top - value for value in y]
+        self.figure.add_artist(Line2D(list(x), up, transform=self.figure.dpi_scale_trans, **how))
+
+    def key(self, key: Key, left: float, top: float) -> None:
+        """Draw a key with its upper left corner there."""
+        right, y = left + key.room, top
+        if key.heading:
+            self.text(right, y, key.heading, ha="right", color=GREY)
+            y += LEADING
+        for entry, rows in zip(key.entries, key.names, strict=True):
+            self._sample(entry, left, y + LEADING / 2.0)
+            for i, row in enumerate(rows):
+                self.text(left + HANDLE + GAP, y + i * LEADING, row)
+            self.text(right, y, entry.value, ha="right")
+            y += LEADING * len(rows)
+
+    def _sample(self, entry: Entry, left: float, y: float) -> None:
+        look = entry.look
+        ends, middle = [left, left + HANDLE], [left + HANDLE / 2.0]
+        if entry.kind == "line":
+            self.line(ends, [y, y], color=look.colour, linestyle=look.dash, linewidth=1.1)
+        elif entry.kind == "marker":
+            self.line(ends, [y, y], color=look.colour, linewidth=0.8)
+            self.line(middle, [y], color=look.colour, marker=look.marker, markersize=3.5, linestyle="none")
+        else:
+            self.line(ends, [y, y], color=look.colour, linewidth=5.0, solid_capstyle="butt")
+
+
+def save(figure: Figure, out: Path, description: str, title: str) -> None:
+    """Write a figure by its name's ending, atomically, the same bytes for the same figure; no date is in it."""
+    suffix = out.suffix.lower()
+    told = "\n".join(map(printable, description.split("\n")))  # XML has no place for control characters
+    tags = dict(zip(TAGS[suffix], (printable(title), told, f"m2f2bench {__version__}"), strict=True))
+    undated: Mapping[str, Any] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix, {})
+    with styled(), replacing(out) as temporary:
+        figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata={**tags, **undated})

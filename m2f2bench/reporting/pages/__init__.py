@@ -1,0 +1,1 @@
+"""HTML pages of one explainer and its answers."""

@@ -1,0 +1,90 @@
+"""Which questions a page shows: the worst and the best answers, wrong verdicts, answers that are missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.records import FAKE
+from ...metrics.verdicts.verdict import NO_VERDICT
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ...core.answers import Answers
+    from ...core.records import Floats
+    from ...core.rows import Strings
+
+WORST, BEST, WRONG, MISSING = "worst", "best", "wrong verdict", "missing"
+GROUPS = (WORST, BEST, WRONG, MISSING)
+PREFERRED = ("rouge_l", "cider")
+STATED = "released"
+"""The kind of question that states the label: what such an answer says of it is no verdict."""
+
+
+def main_metric(items: Mapping[str, Floats]) -> str | None:
+    """The metric that decides which answers are worst and best: ROUGE-L, else CIDEr, else the first with values."""
+    found = [name for name in (*PREFERRED, *items) if name in items and not np.isnan(items[name]).all()]
+    return found[0] if found else None
+
+
+def verdict_word(answers: Answers, verdicts: Sequence[str], i: int) -> str:
+    """What became of the verdict of question `i`: `right`, `wrong`, `none`, or empty where none was asked for."""
+    if answers.kind[i] == STATED or answers.status[i] != "ok":
+        return ""
+    if verdicts[i] in NO_VERDICT:
+        return "none"
+    return "right" if (verdicts[i] == "fake") == (answers.label[i] == FAKE) else "wrong"
+
+
+def selected(
+    answers: Answers, items: Mapping[str, Floats], verdicts: Sequence[str], count: int
+) -> dict[int, list[str]]:
+    """Indices of the questions to show, in the order of the plan, each with the groups it is in.
+
+    At most `count` of each of GROUPS. Worst and best are by the main metric, of questions with an answer; of equally
+    good ones each image's first come first, in the order of the plan. Where more verdicts are wrong, or more answers
+    missing, than `count`, those shown are spread evenly. Where there are less than `count` in all of them, the first
+    questions of the plan fill up.
+    """
+    ok = answers.status == "ok"
+    groups: dict[str, Sequence[int]] = {}
+    metric = main_metric(items)
+    if metric is not None:
+        values = items[metric]
+        known = np.flatnonzero(ok & ~np.isnan(values))
+        groups[WORST] = _lowest(values, known, answers.frame, count)
+        groups[BEST] = _lowest(-values, known, answers.frame, count)
+    words = [verdict_word(answers, verdicts, i) for i in range(len(answers))]
+    groups[WRONG] = _spread([i for i, word in enumerate(words) if word in ("wrong", "none")], count)
+    groups[MISSING] = _spread(np.flatnonzero(~ok).tolist(), count)
+    found: dict[int, list[str]] = {}
+    for name in GROUPS:
+        for i in groups.get(name, ()):
+            found.setdefault(i, []).append(name)
+    for i in range(len(answers)):
+        if len(found) >= count:
+            break
+        found.setdefault(i, [])
+    return dict(sorted(found.items()))
+
+
+def _lowest(values: Floats, rows: npt.NDArray[np.int64], frame: Strings, count: int) -> list[int]:
+    """The `count` rows with the lowest values; of equal ones an image's second after all images' first."""
+    seen: Counter[tuple[float, str]] = Counter()
+    keys = []
+    for i in rows.tolist():
+        value = float(values[i])
+        keys.append((value, seen[value, frame[i]], i))
+        seen[value, frame[i]] += 1
+    return [i for _, _, i in sorted(keys)[:count]]
+
+
+def _spread(rows: list[int], count: int) -> list[int]:
+    """At most `count` of the rows, evenly spread."""
+    if len(rows) <= count:
+        return rows
+    return [rows[i * len(rows) // count] for i in range(count)]

@@ -1,1 +1,0 @@
-"""Pages for a person to read what stands behind a result."""

@@ -1,0 +1,237 @@
+"""The form of a result: what type each of its values has, and in which range its numbers are.
+
+A result is data that anybody may have written. `parse_result` is the one way from JSON to a `Result`: what has passed
+it can be shown, ranked, compared and scored without a further look. `unsound` says which of its numbers cannot be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from ..cards.models import DetectorCard, ExplanationCard, ProtocolCard, problem_of
+from ..core.records import Score
+from ..core.texts import Refused, told
+from ..metrics.names import AT_HALF
+from ..metrics.scale import SCALES, scale_of
+from .result import Result
+
+M = TypeVar("M", bound=BaseModel)
+CLOSE = 1e-9
+"""Numbers may lie this far beyond their range or their interval, and differ by it when they are made again: another
+machine sums in another order."""
+Text = Annotated[str, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Whole = Annotated[int, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0)]
+Truth = Annotated[bool, Strict()]
+Share = Annotated[float, Strict(), Field(ge=0.0, le=1.0)]
+Plain = Text | Truth | Whole | Number | None
+Interval = tuple[Number, Number]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Open(BaseModel):
+    """What may have more keys than are known here: they are told as they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class _Score(_Form):
+    value: Number | None
+    ci: Interval | None = None
+    n_real: Count
+    n_fake: Count
+    reason: Text | None = None
+
+
+Scores = dict[Text, _Score]
+
+
+class _Threshold(_Open):
+    policy: Text | None = None
+    value: Number | None = None
+    oracle: Truth | None = None
+    origin: dict[Text, Plain] | None = Field(default=None, alias="from")
+
+
+class _Clusters(_Open):
+    by: Literal["identity", "video", "frame"]
+    n: Count
+    independent: Truth | None = None
+    note: Text | None = None
+
+
+class _Bin(_Form):
+    low: Number
+    high: Number
+    n: Count
+    score: Number | None
+    fake: Number | None
+
+
+class _Asked(_Form):
+    asked: Count
+    answered: Count
+
+
+class _Remark(_Form):
+    answers: Count
+
+
+class _Used(_Form):
+    total: Number
+    questions: Count
+
+
+class _Usage(_Form):
+    seconds: _Used | None = None
+    tokens_in: _Used | None = None
+    tokens_out: _Used | None = None
+    cost: _Used | None = None
+
+
+class _Diversity(_Open):
+    n: Count
+    distinct: Count
+    entropy_bits: Number
+    commonest_share: Number
+    training_copies: Number | None = None
+
+
+class _Kept(_Form):
+    n: Count
+    true: Number | None
+    shuffled: Number | None
+    kept: Number | None
+    ci: Interval | None
+
+
+class _Dependence(BaseModel):
+    """How much of each metric another image's answers keep; a `reason` where there is none."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    __pydantic_extra__: dict[str, _Kept]
+    n: Count
+    reason: Text = ""
+
+
+class _Details(_Open):
+    questions: dict[Text, _Asked] = {}
+    counted: dict[Text, Text] = {}
+    verdicts: dict[Text, dict[Text, Count]] | None = None
+    answers_remarked: Count = 0
+    remarks: dict[Text, _Remark] = {}
+    usage: _Usage = _Usage()
+    questions_without_reference: Count = 0
+    images_without_score: Count = 0
+    region_f1_of_references: Number | None = None
+    diversity: _Diversity | None = None
+    image_dependence: dict[Text, _Dependence] = {}
+
+
+class _Result(_Form):
+    detector: Text
+    dataset: Text
+    split: Text
+    protocol: Text
+    metrics: Annotated[Scores, Field(min_length=1)]
+    methods: dict[Text, Scores]
+    coverage: Share
+    statuses: dict[Text, Count]
+    signature: Text
+    measured: dict[Text, Plain]
+    average: Scores = {}
+    threshold: _Threshold = _Threshold()
+    clusters: dict[Text, Any] = {}
+    predicted: dict[Text, Any] = {}
+    reliability: list[_Bin] = []
+    labels: dict[Text, Scores] = {}
+    regions: dict[Text, Scores] = {}
+    details: _Details = _Details()
+    training_datasets: tuple[Text, ...] = ()
+    warnings: tuple[Text, ...] = ()
+    source: Text = ""
+    predictions: Text = ""
+    protocol_card: dict[Text, Any] = {}
+    detector_card: dict[Text, Any] = {}
+    versions: dict[Text, Plain] = {}
+    frame_coverage: Share | None = None
+
+
+def parse_result(data: Any) -> Result:
+    """A result from what its JSON file holds. Raises Refused in one line: which key, and what is wrong with it.
+
+    Its types are right, its cards are cards, its groups have the protocol's metrics. Of its numbers see `unsound`.
+    """
+    _checked(_Result, data, "")
+    result = Result.from_json(data)
+    if result.clusters:
+        _checked(_Clusters, result.clusters, "clusters")
+    if result.detector_card:
+        _checked(DetectorCard, result.detector_card, "detector_card")
+    if result.protocol_card:
+        rules = _checked(_protocol(result), result.protocol_card, "protocol_card")
+        # With what its keys are by default, where an older version wrote fewer of them.
+        result = replace(result, protocol_card=rules.model_dump(mode="json"))
+    for group, scores in groups(result):
+        lacking = set(result.metrics) - set(scores)
+        if lacking and (scores or group != "average"):  # of one manipulation there is no average
+            raise Refused(f"{group} lacks the metric '{min(lacking)}', which all units have")
+    return result
+
+
+def _protocol(result: Result) -> type[ProtocolCard] | type[ExplanationCard]:
+    return ExplanationCard if "task" in result.protocol_card else ProtocolCard
+
+
+def _checked(model: type[M], data: Any, where: str) -> M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        told = problem_of(model, error)
+        raise Refused(f"{where}: {told}" if where else told) from None
+
+
+def groups(result: Result) -> Iterator[tuple[str, Mapping[str, Score]]]:
+    """Every group's scores with what it is called in a message."""
+    yield "metrics", result.metrics
+    yield "average", result.average
+    for field in ("methods", "labels", "regions"):
+        for name, scores in getattr(result, field).items():
+            yield f"{field} '{name}'", scores
+
+
+def unsound(result: Result) -> Iterator[str]:
+    """What cannot be of a result's numbers, a line each: beyond its metric's range, or not in its own interval; also
+    that nothing was judged."""
+    if not result.coverage or not result.statuses.get("ok"):
+        holes = ", ".join(f"{n:,} {told(status)}" for status, n in result.statuses.items())
+        yield f"nothing in it was judged ({holes or 'no frames'})"
+    for group, scores in groups(result):
+        for name, score in scores.items():
+            if why := wrong(name, score):
+                yield f"{group}: {name} {why}"
+
+
+def wrong(metric: str, score: Score) -> str:
+    """What cannot be of one metric's value; empty for a sound one, and for a metric that is not known."""
+    if metric.removesuffix(AT_HALF) not in SCALES or score.value is None:
+        return ""
+    low, high = scale_of(metric).low, scale_of(metric).high
+    for value in (score.value, *(score.ci or ())):
+        if not math.isfinite(value) or not low - CLOSE <= value <= high + CLOSE:
+            return f"{value:.6g} is not in [{low:g}, {high:g}]"
+    if score.ci and score.ci[0] > score.ci[1]:
+        return f"has an interval [{score.ci[0]:.6g}, {score.ci[1]:.6g}] the wrong way round"
+    if score.ci and not score.ci[0] - CLOSE <= score.value <= score.ci[1] + CLOSE:
+        return f"{score.value:.6g} is not in its interval [{score.ci[0]:.6g}, {score.ci[1]:.6g}]"
+    return ""

@@ -1,0 +1,181 @@
+"""Anybody's answers: a run's folder, M2F2-Det's output files, or JSON lines of question id and text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..core.errors import ScoreError, near
+from ..core.records import ANSWER_STATUSES, JUDGE, Answer, Question
+from ..core.texts import told
+from .read_rows import LONGEST_LINE, json_lines
+from .store import ANSWERS, USAGE, read_answers
+
+IDS = ("id", "question", "question_id", "key")
+TEXTS = ("text", "answer")
+COLUMNS = ("id", "text", "score")
+MISSING = "missing"
+"""The status of an answer whose text is null."""
+OWN = "m2f2bench"
+"""Key of an output file's `metadata` below which our own export says more."""
+_MARKS = re.compile(r"^\s*<s>|</s>\s*$")
+
+
+def read_answer_files(
+    paths: Sequence[Path], questions: Sequence[Question], columns: Mapping[str, str] | None = None
+) -> dict[str, Answer]:
+    """The answers of one explainer, by question id, from one file or several that complete each other.
+
+    A file is a run's folder or its `answers.parquet`, or JSON lines with `id` (or `question`, `question_id`, `key`) and
+    `text` (or `answer`), and perhaps `score` (P(fake) of the frame); `columns` maps our names to the file's. In
+    M2F2-Det's files (`key`, `image`, `prompt`, `text`, `metadata`) the `<s>` marks are taken off, a line without a key
+    answers the `judge` question about its image (a frame's id, or a file that is called so), and `metadata` may hold
+    what `run --export` knows of the answer. A text that is null is a `missing` answer; an empty one is an answer.
+    Raises ScoreError in one line that names file and line for an id that is not asked, one that is answered twice, and
+    a text that is none; also for a file in which every text is null.
+    """
+    known = {question.id: question for question in questions}
+    judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
+    found: dict[str, Answer] = {}
+    where: dict[str, str] = {}
+    scores: dict[str, float | None] = {}
+    for path in paths:
+        for place, answer in _answers(path, judge, dict(columns or {})):
+            if answer.question not in known:
+                raise ScoreError(
+                    f"{place}: '{_cut(answer.question)}' is no question that is asked{near(answer.question, known)}"
+                )
+            if answer.question in found:
+                first = where[answer.question]
+                raise ScoreError(f"{place}: question '{answer.question}' is answered already in {first}; remove one")
+            found[answer.question] = replace(answer, frame=known[answer.question].frame)
+            where[answer.question] = place
+            frame = known[answer.question].frame
+            _refuse_two_scores(scores.get(frame), answer, place)
+            scores[frame] = answer.score if scores.get(frame) is None else scores[frame]
+    return found
+
+
+def _refuse_two_scores(first: float | None, answer: Answer, place: str) -> None:
+    """Raise ScoreError where two answers about one image come with different scores."""
+    if first is not None and answer.score is not None and first != answer.score:
+        raise ScoreError(
+            f"{place}: question '{answer.question}' has the score {answer.score!r} and another one about its image "
+            f"{first!r}: a score is P(fake) of the image"
+        )
+
+
+def looks_like_answers(path: Path) -> bool:
+    """Whether a file of JSON lines begins with a text and without a label: answers, not rows of P(fake)."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        return False
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            whole = (line for line in iter(lambda: lines.readline(LONGEST_LINE), "") if line.strip())
+            first = json.loads(next(whole, "null"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "label" not in first and any(name in first for name in TEXTS)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> Iterator[tuple[str, Answer]]:
+    place = path / ANSWERS if path.is_dir() else path
+    if not place.is_file():
+        raise ScoreError(f"there is no file of answers '{place}'")
+    if place.suffix == ".parquet":
+        for number, answer in enumerate(read_answers(place), 1):
+            lacks = answer.text is None  # by the file's type it may be
+            yield f"'{place}' row {number}", replace(answer, text="", status=MISSING) if lacks else answer
+        return
+    if place.suffix != ".jsonl":
+        raise ScoreError(f"'{place}' must end in .jsonl (question id and text) or be a run's folder")
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:
+        raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], COLUMNS)}")
+    try:
+        rows = json_lines(place)
+    except (OSError, ValueError) as error:
+        raise ScoreError(f"'{place}' cannot be read as JSON lines: {error}") from None
+    if not rows:
+        raise ScoreError(f"'{place}' has no answers")
+    given = False
+    for number, row in enumerate(rows, 1):
+        where = f"'{place}' answer {number}"
+        answer = _row(row, where, judge, columns)
+        given = given or answer.status != MISSING
+        yield where, answer
+    if not given:
+        raise ScoreError(f"'{place}' has no text in any of its {len(rows)} answers")
+
+
+def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str]) -> Answer:
+    """One line's answer; `frame` is filled in by the question's."""
+    text_key = columns.get("text") or next((name for name in TEXTS if name in row), None)
+    if text_key is None or text_key not in row:
+        raise ScoreError(f"{where} has no '{text_key or 'text'}'{near('text', row)} (map it with --column text=NAME)")
+    text = row[text_key]
+    if text is not None and not isinstance(text, str):
+        raise ScoreError(f"{where}: its '{text_key}' is {type(text).__name__}, not a text")
+    published = "prompt" in row and "image" in row
+    identifier = _identifier(row, where, judge, columns, published)
+    known = _known(row, where) if published else {}
+    marked = published and not known
+    score = row.get(columns.get("score", "score"), known.pop("score", None))
+    if "score" in columns and columns["score"] not in row:
+        raise ScoreError(f"{where} has no '{columns['score']}' for score{near(columns['score'], row)}")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
+        raise ScoreError(f"{where}: its score is {told(score)}, and P(fake) in [0, 1] is wanted")
+    if text is None:
+        known = {name: value for name, value in known.items() if name != "status" or value != "ok"}
+        return replace(Answer(identifier, "", "", MISSING, score), **known)
+    if marked:
+        text = _MARKS.sub("", text).strip()
+    return replace(Answer(identifier, "", _text(text), score=score), **known)
+
+
+def _known(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What our own export says of an answer beside its text: the fields of `Answer` below `metadata`."""
+    metadata = row.get("metadata")
+    found = metadata.get(OWN) if isinstance(metadata, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    for name, value in found.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+        good = {"score": True, "status": value in ANSWER_STATUSES, "message": isinstance(value, str)}
+        if not good.get(name, number and name in USAGE):
+            raise ScoreError(f"{where}: its metadata hold {name} {told(value)}, which no export of ours writes")
+    return {name: _text(value) if isinstance(value, str) else value for name, value in found.items()}
+
+
+def _text(text: str) -> str:
+    """A text that can be written as UTF-8: half of a surrogate pair is none."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _identifier(
+    row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str], published: bool
+) -> str:
+    key = columns.get("id") or next((name for name in IDS if name in row), None)
+    if key is not None and key in row:
+        if not isinstance(row[key], (str, int)):
+            raise ScoreError(f"{where}: its '{key}' is {type(row[key]).__name__}, not a question's id")
+        return str(row[key])
+    if published and key is None:
+        image = str(row["image"])
+        frame = image if image in judge else PurePosixPath(image.replace("\\", "/")).stem
+        if not judge:
+            raise ScoreError(
+                f"{where} has no 'key': it judges an image, and the protocol asks no question of kind judge; "
+                f"take one that does, such as m2f2-released or judge"
+            )
+        return judge.get(frame, f"{frame}_judge")
+    raise ScoreError(f"{where} has no '{key or 'id'}'{near('id', row)} (map it with --column id=NAME)")

@@ -1,0 +1,345 @@
+"""Anybody's rows: CSV, JSON lines or Parquet of `id,label,score`, read to the last bit or refused in one line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.connected import factorize, first_rows
+from ..core.errors import ScoreError, first_line, near
+from ..core.probability import likely_cause
+from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
+from ..core.rows import Rows, Strings
+from ..core.tables import MOST_COLUMNS, read_table
+from ..core.texts import Refused, unique_keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger("m2f2bench")
+REQUIRED = ("id", "label", "score")
+OPTIONAL = ("video", "method", "identity", "status", "digest", "picture")
+LABEL_WORDS = {"0": REAL, "1": FAKE, "real": REAL, "fake": FAKE, "0.0": REAL, "1.0": FAKE}
+NO_SCORE = frozenset({"", "nan", "na", "n/a", "null", "none"})
+"""What stands in a score's cell, in any case, where there is no score."""
+WARNED = 50_000
+"""So many rows, evenly spread, are looked at for what is worth a warning."""
+SEPARATORS = r"[\x00\x1e\x1f]"
+"""What parts texts from each other inside: no text of a row may hold it."""
+LONGEST_HEADER, LONGEST_LINE = 1 << 20, 16 << 20
+"""Bytes of a first line of column names, and of any line."""
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
+    """Rows with `id`, `label` (0/1/real/fake), `score` (P(fake)) from CSV, TSV, JSON lines or Parquet.
+
+    Optional: `video` (else each row, or each picture, is its own), `method`, `identity` (several joined by `+`),
+    `status`, `digest`, `picture`. `columns` maps our names to the file's; our own `frame` counts as `id`. There is a
+    row for each record of the file; one without a score (see NO_SCORE) has the status `missing`. Raises ScoreError in
+    one line that names the file and the row, also where no row at all has a score.
+    """
+    mapping = dict(columns or {})
+    table = _read_table(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
+    if table.num_rows == 0:
+        raise ScoreError(f"'{path}' has no rows")
+    unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
+    if unknown:
+        raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], (*REQUIRED, *OPTIONAL))}")
+    if "id" not in mapping and "id" not in table.column_names and "frame" in table.column_names:
+        mapping["id"] = "frame"
+    names = {name: mapping.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
+    for name in dict.fromkeys((*REQUIRED, *mapping)):
+        if names[name] not in table.column_names:
+            raise ScoreError(
+                f"'{path}' has no column '{names[name]}' for {name}{near(names[name], table.column_names)} "
+                f"(map it with --column {name}=NAME)"
+            )
+    twice = [column for column in names.values() if table.column_names.count(column) > 1]
+    if twice:
+        raise ScoreError(f"'{path}' has two columns '{twice[0]}': rename or remove one")
+    return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
+
+
+def _read_table(path: Path, wanted: Collection[str]) -> pa.Table:
+    """The file's table; of columns that are not `wanted` it may have the names alone. Raises ScoreError."""
+    import pyarrow as pa
+
+    readers: dict[str, Callable[[Path], pa.Table]] = {
+        ".csv": _delimited,
+        ".tsv": _delimited,
+        ".jsonl": lambda path: _as_table(json_lines(path), wanted),
+        ".parquet": lambda path: read_table(path, wanted),
+    }
+    suffix = path.suffix.lower()
+    if suffix not in readers:
+        raise ScoreError(f"'{path}' must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not path.is_file():
+        what = "there is no file" if path.is_dir() or not path.exists() else "this is not a regular file:"
+        raise ScoreError(f"{what} '{path}'")
+    try:
+        return readers[suffix](path)
+    except UnicodeError as error:
+        raise ScoreError(f"'{path}' cannot be read as {suffix[1:]}: {_not_text(error)}") from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        why = str(error) if isinstance(error, Refused) else first_line(error)
+        raise ScoreError(f"'{path}' cannot be read as {suffix[1:]}: {why}") from None
+
+
+def _not_text(error: UnicodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "a text in it is half of a surrogate pair: no UTF-8 can say it"
+    kind = ", but UTF-16" if isinstance(error, UnicodeDecodeError) and error.object[:2] in UTF_16 else ""
+    return f"it is not UTF-8{kind}: save it as UTF-8"
+
+
+def _delimited(path: Path) -> pa.Table:
+    """All columns as text, so that no reader guesses types, and empty cells are empty."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    with path.open("rb") as file:
+        first = file.readline(LONGEST_HEADER + 1)
+    if len(first) > LONGEST_HEADER:
+        raise Refused(f"its first line is longer than {LONGEST_HEADER >> 20} MiB")
+    if first[:2] in UTF_16:
+        raise Refused("it is not UTF-8, but UTF-16: save it as UTF-8")
+    header = first.decode("utf-8-sig")
+    delimiter = max(",;\t", key=header.count)
+    if header.count(delimiter) >= MOST_COLUMNS:
+        raise Refused(f"it has more than {MOST_COLUMNS:,} columns")
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    read = csv.ReadOptions(block_size=LONGEST_LINE)
+    with path.open("rb") as file, csv.open_csv(file, parse_options=parse) as reader:
+        names = reader.schema.names
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    with path.open("rb") as file:  # by its name pyarrow finds none that is not UTF-8
+        table = csv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
+    _refuse_swallowed(path, table, delimiter)
+    return table
+
+
+def _refuse_swallowed(path: Path, table: pa.Table, delimiter: str) -> None:
+    """Raise ValueError where a quotation mark that is never closed has made one value of several records."""
+    import csv
+
+    import pyarrow.compute as pc
+
+    if not any(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py() for column in table.columns):
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            n = sum(1 for record in records if record) - 1
+        except csv.Error as error:
+            raise ValueError(f"line {records.line_num}: {error}; is a quotation mark left open?") from None
+    if n != table.num_rows:
+        raise ValueError(f"it has {n} records, of which {table.num_rows} can be told apart; are its quotes right?")
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines. Raises ValueError, naming the line, for anything else, a repeated key, and a
+    line that is longer than LONGEST_LINE.
+    """
+    # Other JSON readers round floats or refuse tiny ones.
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8-sig") as lines:
+        for number in itertools.count(1):
+            line = lines.readline(LONGEST_LINE + 1)
+            if not line:
+                return rows
+            if len(line) > LONGEST_LINE:
+                raise Refused(f"line {number} is longer than {LONGEST_LINE >> 20} MiB")
+            if line.strip():
+                rows.append(_json_row(line, number))
+    return rows
+
+
+def _json_row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line, object_pairs_hook=unique_keys)
+    except RecursionError:
+        raise Refused(f"line {number}: it is nested too deep") from None
+    except ValueError as error:
+        raise Refused(f"line {number}: {first_line(error).partition(': ')[2]}") from None
+    if not isinstance(row, dict):
+        raise Refused(f"line {number} is not an object")
+    return row
+
+
+def _as_table(rows: list[dict[str, Any]], wanted: Collection[str]) -> pa.Table:
+    import pyarrow as pa
+
+    def column(name: str) -> pa.Array:
+        if name not in wanted:
+            return pa.nulls(len(rows))
+        values = [row.get(name) for row in rows]
+        if any(isinstance(v, (list, dict)) for v in values):  # refused by its type, should it be asked for
+            return pa.nulls(len(values), pa.list_(pa.null()))
+        # Numbers go through repr and come back bit by bit.
+        return pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in values], pa.string())
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if len(names) > MOST_COLUMNS:
+        raise Refused(f"its objects have more than {MOST_COLUMNS:,} different keys")
+    return pa.Table.from_arrays([column(name) for name in names], names)
+
+
+def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
+    n = len(found["id"])
+    texts = {name: _text(path, name, column) for name, column in found.items() if name != "score"}
+
+    def text(name: str, default: Strings) -> Strings:
+        return np.where(texts[name] == "", default, texts[name]) if name in texts else default
+
+    ids = texts["id"]
+    _first_bad(path, ids == "", lambda i: "has an empty id")
+    _first_bad(path, _repeated(ids), lambda i: f"repeats the id {_quoted(ids[i])}")
+    label = _labels(path, texts["label"])
+    status = text("status", np.full(n, "ok", dtype=object))
+    known = np.array([word in STATUSES for word in status.tolist()], dtype=np.bool_)
+    _first_bad(path, ~known, lambda i: f"has the status {_quoted(status[i])}{near(str(status[i]), STATUSES)}")
+    score, status = _scores(path, found["score"], status)
+    method = text("method", np.where(label == REAL, ORIGINAL, "fake").astype(object))
+    if "video" in texts and "method" not in texts:
+        _warn_of_one_name(path, ids, texts["video"])
+    empty = np.full(n, "", dtype=object)
+    return Rows(
+        frame=ids,
+        video=text("video", text("picture", ids)),
+        method=method,
+        identity=text("identity", empty),
+        status=status,
+        label=label,
+        score=score,
+        digest=text("digest", empty),
+        picture=text("picture", ids),
+    )
+
+
+def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.NDArray[np.float64], Strings]:
+    """The scores, NaN where the status is not ok, and the statuses, `missing` where an ok row has no score."""
+    score, blank = _floats(column)
+    ok = status == "ok"
+    missing = ok & blank
+    _first_bad(
+        path,
+        ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
+        lambda i: (
+            f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok"
+            f"{_cause(score[i], score[ok & ~blank])}"
+        ),
+    )
+    if missing.any() and not (ok & ~blank).any():
+        first = int(np.flatnonzero(missing)[0])
+        told = _quoted(column[first].as_py())
+        raise ScoreError(f"'{path}' row {first + 1} has the score {told}, and none of {len(status)} rows has one")
+    status = np.where(missing, "missing", status).astype(object)
+    return np.where(ok & ~blank, score, np.nan), status
+
+
+def _cause(score: float, scores: npt.NDArray[np.float64]) -> str:
+    """What a score that is a number outside [0, 1] may be, from all of them; empty for one that is no number."""
+    known = scores[np.isfinite(scores)]
+    return f"; {likely_cause(known.tolist())}" if np.isfinite(score) else ""
+
+
+def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
+    """A column as stripped strings, empty where there is nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        plain = column.cast(pa.string())
+    except pa.ArrowException:
+        raise ScoreError(f"'{path}': column {name} is of type {column.type}, not text or a number") from None
+    stripped = pc.utf8_trim_whitespace(plain).fill_null("")
+    marks = pc.match_substring_regex(stripped, SEPARATORS)
+    if pc.any(marks).as_py():
+        row = marks.to_pylist().index(True) + 1
+        raise ScoreError(f"'{path}' row {row} has a control character (0, 30 or 31) in its {name}: take it out")
+    return np.asarray(stripped.to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _repeated(ids: Strings) -> npt.NDArray[np.bool_]:
+    if len(set(ids.tolist())) == len(ids):  # the common case, in a fraction of the time
+        return np.zeros(len(ids), dtype=np.bool_)
+    codes, _ = factorize(ids)
+    return np.asarray(first_rows(codes)[codes] != np.arange(len(ids)))
+
+
+def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
+    codes, words = factorize(texts)
+    values = np.array([LABEL_WORDS.get(word.lower(), -1) for word in words], dtype=np.int64)
+    label = np.asarray(values[codes], dtype=np.int64)
+    _first_bad(path, label < 0, lambda i: f"has the label {_quoted(texts[i])}: 0, 1, real or fake is wanted")
+    return label
+
+
+def _floats(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Exact floats, NaN for what is none, and where there is nothing (see NO_SCORE), bool.
+
+    Text is rounded to the nearest float; a truth value is no number, and neither it nor a list is nothing.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        numbers = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        return numbers, np.isnan(numbers)
+    try:
+        texts = pc.utf8_trim_whitespace(column.cast(pa.string())).fill_null("")
+    except pa.ArrowException:
+        return np.full(len(column), np.nan), np.zeros(len(column), dtype=np.bool_)
+    blank = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(sorted(NO_SCORE)))
+    try:
+        plain = pc.if_else(blank, pa.scalar(None, pa.string()), texts)
+        numbers = np.array(plain.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowException:
+        numbers = np.array([_float(text) for text in texts.to_pylist()])
+    return numbers, np.array(blank.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _float(text: str | None) -> float:
+    try:
+        return float(text) if text and "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
+def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
+    """Say where ids tell of several videos of one name, as in FaceForensics++, and no column `method` parts them."""
+    folders: dict[str, str] = {}
+    step = -(-len(ids) // WARNED)
+    for name, video in zip(ids[::step].tolist(), videos[::step].tolist(), strict=True):
+        if not video:
+            continue
+        before, found, _ = name.partition(video)
+        folder = before.rpartition("/")[0]
+        if found and video and folders.setdefault(video, folder) != folder:
+            log.warning(
+                f"'{path}': video '{video}' is in '{folders[video]}' and in '{folder}' by its rows' ids, and counts as "
+                f"one: give a column method if these are several"
+            )
+            return
+
+
+def _quoted(value: object) -> str:
+    """A value as it is shown in one line, cut where it is long."""
+    text = str(value)
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _first_bad(path: Path, bad: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        more = f" ({int(bad.sum()) - 1} more like it)" if bad.sum() > 1 else ""
+        raise ScoreError(f"'{path}' row {i + 1} {message(i)}{more}")

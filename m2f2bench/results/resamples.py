@@ -1,0 +1,58 @@
+"""A result's metrics in each resample, on disk beside it: enough for paired tests without a text or a dataset.
+
+Everything that was scored by one protocol on the same questions has the same resamples, so that the difference of two
+explainers in each of them is a subtraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import ScoreError
+from ..core.files import replacing
+from ..core.tables import read_table
+from ..core.texts import Refused
+
+if TYPE_CHECKING:
+    from ..core.records import Floats
+
+DRAWS = "resamples.parquet"
+FIELDS = ("metrics", "labels")
+"""Groups that are kept: all questions, and real and fake apart."""
+
+
+def write_draws(path: Path, drawn: Mapping[str, Mapping[str, Floats]]) -> None:
+    """Write the values [resamples] of each group and metric as a column `group|metric`, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        f"{group}|{name}": values
+        for group, found in drawn.items()
+        if group.split(" ")[0] in FIELDS
+        for name, values in found.items()
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(pa.table(columns), file, compression="zstd")
+
+
+def read_draws(path: Path) -> dict[str, dict[str, Floats]]:
+    """What `write_draws` wrote. Raises ScoreError in one line."""
+    try:
+        table = read_table(path)
+    except Refused as error:
+        raise ScoreError(f"'{path}' cannot be read as resamples: {error}") from None
+    found: dict[str, dict[str, Floats]] = {}
+    for column in table.column_names:
+        group, bar, name = column.partition("|")
+        if not bar:
+            raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not named GROUP|METRIC")
+        try:
+            found.setdefault(group, {})[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not of numbers") from None
+    return found

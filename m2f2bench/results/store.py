@@ -1,0 +1,373 @@
+"""Predictions and answers on disk: appended as they come, resumed after a kill, finished atomically.
+
+While a run goes on, rows stand in `predictions.partial.jsonl`: a header line with the run's key, then one line a
+row, written batch by batch. At the end they become `predictions.parquet` in one rename. A line cut off by a kill or
+a full disk is dropped on resume; all lines before it are kept. Answers are stored likewise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from ..core.errors import ScoreError, StoreError, Unanswered
+from ..core.files import cannot_write, replacing
+from ..core.locks import holding
+from ..core.records import ANSWER_STATUSES, STATUSES, Answer, Prediction
+from ..core.tables import read_table
+from ..core.texts import Refused, in_utf8, parse_json, told
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from typing_extensions import Self
+
+PREDICTIONS = "predictions.parquet"
+RESULT = "result.json"
+KEY = b"m2f2bench.key"
+ANSWERS = "answers.parquet"
+NUMBERS = {
+    "label": "int8",
+    "score": "double",
+    "seconds": "double",
+    "tokens_in": "int64",
+    "tokens_out": "int64",
+    "cost": "double",
+}
+"""Types of the columns that are no text."""
+NULLS = ("score", "seconds", "tokens_in", "tokens_out", "cost")
+"""Columns that may be empty."""
+USAGE = ("seconds", "tokens_in", "tokens_out", "cost")
+"""Columns that answers written by 0.4 and before lack."""
+ASKED = ("wording", "digest", "stamp")
+"""Columns that answers written by 0.5 and before lack."""
+KEY_PARTS = {
+    "detector": "detector",
+    "weights": "weights, state or code",
+    "code": "code",
+    "preprocessing": "preprocessing",
+    "precision": "precision",
+    "dataset": "dataset",
+    "root": "the dataset's folder",
+    "options": "the dataset's options",
+    "device": "device",
+    "predicting": "version of m2f2bench's predictions",
+    "questions": "kinds of questions",
+    "call": "call (nothing identifies this detector, so that no other run may take up its rows)",
+}
+"""The parts of a key in words; versions of packages are named as they are."""
+GOES_ON = "; what was judged before is kept, and the same command goes on from there"
+R = TypeVar("R", Prediction, Answer)
+
+
+class RowStore(Generic[R]):
+    """The rows of one run in one folder.
+
+    `key` names what decides a row, as parts (see `keys`); a folder holding rows of another key is refused. Use as a
+    context manager: it holds a lock against a second process writing the same run.
+    """
+
+    row: ClassVar[type[Prediction] | type[Answer]]
+    """What a row is."""
+    name: ClassVar[str]
+    """The name of the finished file."""
+
+    def __init__(self, folder: Path, key: Mapping[str, str]) -> None:
+        """`folder` is created if need be."""
+        self.folder, self.key = folder, dict(key)
+        self._partial: FileIO | None = None
+        self._held = contextlib.ExitStack()
+        self._pending = 0  # rows that stand in the partial file only
+        self._rows: dict[str, R] = {}
+        self.partial = folder / self.name.replace(".parquet", ".partial.jsonl")
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as held:
+            held.enter_context(holding(self.folder))
+            finished = self.folder / self.name
+            if finished.exists():
+                self._check_key(read_key(finished), finished)
+                self._rows = {self.of(row): row for row in self.read(finished)}
+            try:
+                # Unbuffered: a row that was appended is with the operating system, and closing never writes.
+                self._partial = held.enter_context(self.partial.open("ab+", buffering=0))
+            except OSError as error:
+                raise cannot_write(self.partial, error) from None
+            self._recover()
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._pending == 0:
+            self.partial.unlink(missing_ok=True)
+        self._held.close()
+
+    @staticmethod
+    def of(row: R) -> str:
+        """What a row is about: the id that it is found by."""
+        raise NotImplementedError
+
+    @staticmethod
+    def read(path: Path) -> list[R]:
+        """The rows of a finished file. Raises ScoreError in one line."""
+        raise NotImplementedError
+
+    @property
+    def rows(self) -> Mapping[str, R]:
+        """All rows so far, by what they are about."""
+        return self._rows
+
+    def append(self, rows: Sequence[R]) -> None:
+        """Add rows; they are with the operating system when this returns. Raises StoreError on a full disk."""
+        if not rows:
+            return
+        assert self._partial is not None, "the store is used inside a with block"
+        rows, lines = zip(*map(_written, rows), strict=True)
+        self._write(b"".join(lines))
+        self._pending += len(rows)
+        self._rows.update((self.of(row), row) for row in rows)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Say of a service that stops answering meanwhile that the rows so far are kept; they are."""
+        try:
+            yield
+        except Unanswered as error:
+            raise Unanswered(f"{error}{GOES_ON}" if self._rows else str(error)) from None
+
+    def siblings(self, name: str) -> dict[str, R]:
+        """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished.
+
+        Where several have a row of one thing, any of them holds: the key is the same.
+        """
+        known = {}
+        for path in sorted(self.folder.parent.glob(f"{name}--*/{self.name}")):
+            if path.parent != self.folder and read_key(path) == self.key:
+                known.update({self.of(row): row for row in self.read(path)})
+        return known
+
+    def finish(self, order: Iterable[str]) -> list[R]:
+        """Write the finished file with the rows of these ids in this order, and drop the partial file."""
+        rows = [self._rows[name] for name in order]
+        path = self.folder / self.name
+        write_parquet(path, rows, self.key, self.row)
+        self._pending = 0
+        return rows
+
+    def _write(self, data: bytes) -> None:
+        assert self._partial is not None
+        start = self._partial.seek(0, os.SEEK_END)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[self._partial.write(left) :]
+        except OSError as error:
+            # What a full disk took of the last batch is cut off again, so that only whole lines stay.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._partial.fileno(), start)
+            raise StoreError(f"{cannot_write(self.partial, error)}{GOES_ON}") from None
+
+    def _recover(self) -> None:
+        """Read the partial file's whole lines, cut off what comes after them, write the header if there is none."""
+        path = self.partial
+        good = 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    data = json.loads(line)
+                    if number == 0:
+                        self._check_key(data["key"], path)
+                    else:
+                        row = self.row(**data)
+                        if _untyped(row) or _problem(row):
+                            break
+                        self._rows[self.of(row)] = row  # type: ignore[arg-type, assignment]
+                        self._pending += 1
+                except (ValueError, TypeError, KeyError, RecursionError):
+                    if number == 0:
+                        raise StoreError(f"'{path}' is not a predictions file of m2f2bench: remove it") from None
+                    break
+                good += len(line)
+        os.truncate(path, good)
+        if good == 0:
+            self._write(json.dumps({"key": self.key}).encode() + b"\n")
+
+    def _check_key(self, found: Any, path: Path) -> None:
+        if found == self.key:
+            return
+        known = found if isinstance(found, dict) else {}
+        differing = describe_difference(known, self.key)
+        told = f"differing in {differing}" if differing else "written by another version of m2f2bench"
+        raise StoreError(
+            f"'{path}' holds rows that are not this run's, {told}: give another --out, or remove '{path.parent}'"
+        )
+
+
+class PredictionStore(RowStore[Prediction]):
+    """P(fake) by frame."""
+
+    row = Prediction
+    name = PREDICTIONS
+
+    @staticmethod
+    def of(row: Prediction) -> str:
+        """The frame's id."""
+        return row.frame
+
+    @staticmethod
+    def read(path: Path) -> list[Prediction]:
+        """See `read_parquet`."""
+        return read_parquet(path)
+
+
+class AnswerStore(RowStore[Answer]):
+    """Answers by question."""
+
+    row = Answer
+    name = ANSWERS
+
+    @staticmethod
+    def of(row: Answer) -> str:
+        """The question's id."""
+        return row.question
+
+    @staticmethod
+    def read(path: Path) -> list[Answer]:
+        """See `read_answers`."""
+        return read_answers(path)
+
+
+def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Say in which parts two keys differ, `name (there / now)`; empty where nothing is known of the held one."""
+    parts = [name for name in {**held, **wanted} if held.get(name) != wanted.get(name)] if held else []
+    hidden = ("root", "options", "call", "code")  # hashes that say nothing to a reader
+    told = [
+        KEY_PARTS.get(name, name)
+        + ("" if name in hidden else f" ({held.get(name, 'none')} / {wanted.get(name, 'none')})")
+        for name in parts
+    ]
+    return ", ".join(told)
+
+
+def _written(row: R) -> tuple[R, bytes]:
+    """A row with its line; texts that UTF-8 cannot say, as messages about files may be, stand as escapes in both."""
+    try:
+        return row, _line(row)
+    except UnicodeEncodeError:
+        held: dict[str, Any] = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+        clean: dict[str, Any] = {
+            name: in_utf8(value) if isinstance(value, str) else value for name, value in held.items()
+        }
+        row = dataclasses.replace(row, **clean)
+        return row, _line(row)
+
+
+def _line(row: Prediction | Answer) -> bytes:
+    return json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def write_parquet(
+    path: Path,
+    rows: Iterable[Prediction | Answer],
+    key: Mapping[str, str] | None = None,
+    row: type[Prediction] | type[Answer] = Prediction,
+) -> None:
+    """Write rows as Parquet with the run's key in its metadata, atomically; `row` says what they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [f.name for f in dataclasses.fields(row)]
+    types = {name: pa.type_for_alias(NUMBERS.get(name, "string")) for name in names}
+    listed = list(rows)
+    columns = [pa.array([getattr(one, name) for one in listed], types[name]) for name in names]
+    metadata = {KEY: json.dumps(dict(key or {}), sort_keys=True).encode()}
+    table = pa.Table.from_arrays(columns, schema=pa.schema(list(types.items()), metadata=metadata))
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file)
+
+
+def read_key(path: Path) -> dict[str, str]:
+    """The run's key in a Parquet file of ours; empty for somebody else's and for those of version 0.5 and before."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
+    try:
+        found = parse_json(metadata.get(KEY, b"{}").decode())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_parquet(path: Path) -> list[Prediction]:
+    """The rows of one of our own `predictions.parquet` files. Raises ScoreError in one line."""
+    return _read(path, Prediction, optional=("picture", "stamp"), what="frame")  # added by 0.2, 0.6
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
+    return _read(path, Answer, optional=(*USAGE, *ASKED), what="question")
+
+
+def _untyped(row: Prediction | Answer) -> bool:
+    """Whether a row of JSON has something else than a text or a number where one belongs."""
+    for field in dataclasses.fields(row):
+        value, kind = getattr(row, field.name), NUMBERS.get(field.name, "string")
+        wanted: tuple[type, ...] = (str,) if kind == "string" else (int, float) if kind == "double" else (int,)
+        if not (value is None and field.name in NULLS) and (not isinstance(value, wanted) or isinstance(value, bool)):
+            return True
+    return False
+
+
+def _problem(row: Prediction | Answer) -> str:
+    """What is wrong with a row's status or score; empty for a sound one."""
+    if row.status not in (STATUSES if isinstance(row, Prediction) else ANSWER_STATUSES):
+        return f"has the unknown status {told(row.status)}"
+    if row.score is not None and not 0.0 <= row.score <= 1.0:
+        return f"has the score {row.score:.9g}, and P(fake) in [0, 1] is wanted"
+    lacks = isinstance(row, Prediction) and row.status == "ok" and row.score is None
+    return "is ok and has no score" if lacks else ""
+
+
+def _typed(table: pa.Table, path: Path, nulls: Sequence[str]) -> pa.Table:
+    """The table with its columns as `write_parquet` writes them. Raises ScoreError for what is of another type."""
+    import pyarrow as pa
+
+    for i, name in enumerate(table.column_names):
+        column, kind = table.column(name), NUMBERS.get(name, "string")
+        try:
+            table = table.set_column(i, name, column.cast(pa.type_for_alias(kind)))
+        except pa.ArrowException:
+            raise ScoreError(f"'{path}': its column {name} is of type {column.type}, not {kind}") from None
+        if column.null_count and name not in nulls:
+            raise ScoreError(f"'{path}': its column {name} has {column.null_count} empty cells")
+    return table
+
+
+def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[R]:
+    columns = [f.name for f in dataclasses.fields(row)]
+    try:
+        table = read_table(path, columns)
+    except Refused as error:
+        raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
+    missing = [name for name in columns if name not in table.column_names and name not in optional]
+    if missing:
+        raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not {what}s' rows of m2f2bench")
+    table = _typed(table.select([c for c in columns if c in table.column_names]), path, (*NULLS, "text"))
+    rows = [row(**one) for one in table.to_pylist()]
+    for one in rows:
+        if problem := _problem(one):
+            raise ScoreError(f"'{path}': {what} {told(getattr(one, what))} {problem}")
+    return rows

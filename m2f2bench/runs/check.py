@@ -1,0 +1,276 @@
+"""Has a detector become worse than it was? Against a stored result, by more than its own noise."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..cards.models import ProtocolCard
+from ..scoring.compare import refuse_incomparable
+from ..scoring.comparison import FIELDS
+from ..core.errors import DataError, ScoreError, near
+from ..scoring.detection import Evidence, load_evidence
+from ..loading import measured_dataset, registered
+from ..stats.bootstrap import resampling
+from ..core.records import Score
+from ..results.result import Result
+from ..cards.registry import is_file_reference
+from ..results.stored import Stored, read_stored, stored_card
+from .run import run
+from ..scoring.score import score_evidence
+from ..metrics.detection.values import HEADLINES
+from ..metrics.names import OVERALL
+from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
+from ..metrics.scale import lower_is_better, worse
+from ..metrics.detection.tails import differences
+from ..results.signature import DETECTOR, differing, share
+from ..core.texts import told
+
+CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One metric then and now. `p` is one-sided, of being no worse, Holm-corrected over the metrics checked.
+
+    `bound`: p is at most that. `tested`: whether anything can be said of how much it is by chance.
+    """
+
+    metric: str
+    then: float | None
+    now: float | None
+    ci: tuple[float, float] | None
+    """Of the difference now - then where the rows of then are there, else the interval of then."""
+    p: float | None
+    failed: bool
+    how: str
+    bound: bool = False
+    tested: bool = True
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A check's outcome. `problems` say what failed, one line each; `notes` what else has changed."""
+
+    detector: str
+    baseline: str
+    dataset: str
+    protocol: str
+    checked: tuple[Checked, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON-ready dictionary."""
+        return {"passed": self.passed, **asdict(self)}
+
+    def text(self) -> str:
+        """As lines of plain text: the verdict, a line per metric, the notes."""
+        verdict = "passed" if self.passed else "FAILED"
+        lines = [f"{verdict}: {self.detector} on {self.dataset}, {self.protocol}, against {self.baseline}"]
+        lines += [f"  {problem}" for problem in self.problems]
+        for one in self.checked:
+            then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
+            ends = f" [{one.ci[0]:+.4f}, {one.ci[1]:+.4f}]" if one.ci else ""
+            p = "" if one.p is None else f", p {p_text(one.p, one.bound)}"
+            change = "" if one.then is None or one.now is None else f", {one.now - one.then:+.4f}"
+            mark = "FAIL" if one.failed else "ok  " if one.tested else "?   "
+            lines.append(f"  {mark} {one.metric:<18} {then} -> {now}{change}{ends}{p} ({one.how})")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+def check(
+    baseline: str | Path,
+    *,
+    detector: Any = None,
+    run_folder: str | Path | None = None,
+    dataset: Any = None,
+    out: str | Path | None = None,
+    metrics: Sequence[str] = (),
+    chance: float = CHANCE,
+    tolerance: float = 0.0,
+    device: str = "auto",
+) -> list[CheckReport]:
+    """Judge again what a stored result judged, and say for each metric whether it fell by more than noise.
+
+    `baseline` is a result file, a run's folder, or a folder of either (a report for each). The detector (by default the
+    one that the result names) is run under the baseline's own protocol, dataset, split and limit, or `run_folder` is
+    taken as that run. With the baseline's rows beside it a metric fails where the paired test says that it fell: a
+    detector that is as good as it was fails in at most `chance` of all checks (all metrics together, Holm). Without
+    rows it fails below the baseline's interval. A fall of at most `tolerance` never fails. Lost coverage, of units or
+    of frames, fails, and so does a check of metrics none of which can be tested. Where data or protocol differ nothing
+    can be compared, and that is what the problem says. Raises M2F2BenchError.
+    """
+    stored = read_stored([Path(baseline).expanduser()])
+    if len(stored) > 1 and (run_folder is not None or detector is not None):
+        raise DataError(f"'{baseline}' holds {len(stored)} results: name one to check a detector or a run against it")
+    if not 0.0 < chance < 1.0 or tolerance < 0.0:
+        raise ScoreError(f"chance {chance} must lie between 0 and 1, and tolerance {tolerance} not below 0")
+    reports = []
+    for one in stored:
+        with tempfile.TemporaryDirectory(prefix="m2f2bench-check-") as scratch:
+            folder = (
+                Path(run_folder)
+                if run_folder is not None
+                else _run_again(one, detector, dataset, out or scratch, device)
+            )
+            reports.append(_compare(one, load_evidence(folder), metrics, chance, tolerance))
+    return reports
+
+
+def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
+    result = stored.result
+    if "task" in result.protocol_card:
+        raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames")
+    limit = result.measured.get("limit")
+    protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
+    if protocol.threshold.dataset is not None:
+        registered("datasets", protocol.threshold.dataset, stored.path)
+    results = run(
+        detectors=[
+            detector if detector is not None else registered("detectors", result.detector, stored.path, _class(result))
+        ],
+        datasets=[dataset if dataset is not None else measured_dataset(result.dataset, stored.path)],
+        protocols=[protocol],
+        split=result.split,
+        limit=limit if isinstance(limit, int) else None,
+        out=out,
+        device=device,
+    )
+    return results.folders[0]
+
+
+def _class(result: Result) -> str:
+    """The `file.py:Class` that a result's detector was, as something to give; empty for another one."""
+    backend = str(result.detector_card.get("backend", ""))
+    return told(backend).strip("'") if is_file_reference(backend) else ""
+
+
+def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
+    then = stored.result
+    wanted = list(metrics) or [m for m in then.metrics if m in HEADLINES] or list(then.metrics)
+    unknown = [m for m in wanted if m not in then.metrics]
+    if unknown:
+        raise ScoreError(f"'{stored.path}' has no metric '{unknown[0]}'{near(unknown[0], then.metrics)}")
+    notes = [
+        f"{key} was {then.measured.get(key)}, is {now.measured.get(key)}"
+        for key in (*DETECTOR, "v")
+        if then.measured.get(key) != now.measured.get(key) and (key != "cov" or key in then.measured)
+    ]
+    # Rows of then are scored by this version, so that another version's arithmetic is no difference.
+    changed = [key for key in differing(then.measured, now.measured) if key != "v"]
+    checked: list[Checked] = []
+    problems = [
+        f"the signature has changed, so the numbers cannot be compared: {FIELDS[key]} ({key}) was "
+        f"{then.measured.get(key)}, is {now.measured.get(key)}"
+        for key in changed
+    ]
+    if not changed:
+        problems += _lost(then, now)
+    if not problems:
+        if stored.rows is not None:
+            before = load_evidence(stored.path)
+            try:
+                pair = _aligned(before, now, notes)
+                checked = _paired(*pair, wanted, chance, tolerance, notes)
+            except ScoreError as error:  # the rows are others than the signature tells
+                problems.append(str(error))
+        else:
+            notes.append(f"no rows beside '{stored.path}': held against its intervals, which is less sharp")
+            found = score_evidence(now).metrics
+            checked = [_against_interval(m, then.metrics[m], found[m], tolerance) for m in wanted]
+    problems += [_told(one) for one in checked if one.failed]
+    if checked and not any(one.tested or one.failed for one in checked):
+        problems.append(f"none of {', '.join(wanted)} can be tested: {checked[0].how}")
+    return CheckReport(
+        now.detector, str(stored.path), then.dataset, then.protocol, tuple(checked), tuple(problems), tuple(notes)
+    )
+
+
+def _lost(then: Result, now: Evidence) -> list[str]:
+    """What coverage fell, of units or of frames, in a line. Results of older versions tell the latter by statuses."""
+    before = then.frame_coverage
+    if before is None:
+        before = then.statuses.get("ok", 0) / max(sum(then.statuses.values()), 1)
+    level, faces = now.protocol.level, now.protocol.faces
+    unit = "videos" if level == "video" else "frames" if faces == "apart" else "pictures"
+    shares = {f"coverage of {unit}": (then.coverage, now.units.coverage)}
+    shares["coverage of frames"] = (before, now.units.frame_coverage)
+    fell = [f"{k} fell from {share(a)} to {share(b)}" for k, (a, b) in shares.items() if b < a]
+    holes = ", ".join(f"{n} {status}" for status, n in now.rows.statuses().items() if status != "ok")
+    return [f"{', '.join(fell)}: {holes}"] if fell else []
+
+
+def _told(one: Checked) -> str:
+    then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
+    word = "rose" if lower_is_better(one.metric) else "fell"
+    return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
+
+
+def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence, Evidence]:
+    """Both on the frames that have a score in both, where others are left out. Raises ScoreError if units differ."""
+    rule = now.protocol.missing
+    before, after = (one.rows.status == "ok" for one in (then, now))
+    if (before != after).any() and "drop" in (rule.frames, rule.videos):
+        lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
+        notes.append(
+            f"compared on the {int((before & after).sum())} frames that have a score then and now: {lost} have one "
+            f"then alone, {gained} now alone"
+        )
+        then, now = (replace(one, rows=one.rows.without(~(before & after))) for one in (then, now))
+    refuse_incomparable("then", then, "now", now)
+    return then, now
+
+
+def _paired(
+    then: Evidence, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float, notes: list[str]
+) -> list[Checked]:
+    judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
+    (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
+    out = []
+    for d in corrected([_one_sided(d) for d in found]):
+        fall = (d.difference or 0.0) * worse(d.metric)
+        lost = d.second is not None and d.first is None
+        failed = lost or (d.holm is not None and d.holm < chance and fall > tolerance)
+        if d.holm_bound and not failed and fall > tolerance:
+            notes.append(f"{d.metric}: {d.draws} resamples cannot tell whether p is below {chance:g}: take more")
+        how = d.test or d.reason or ("no resamples" if d.difference is not None else "not defined")
+        out.append(Checked(d.metric, d.second, d.first, d.ci, d.holm, failed, how, d.holm_bound, d.p is not None))
+    return out
+
+
+def _one_sided(d: Difference) -> Difference:
+    """The difference now - then with the p of being no worse; of what got better a bound says nothing: 1."""
+    if d.p is None:
+        return d
+    if d.difference is not None and d.difference * worse(d.metric) > 0:
+        return replace(d, p=d.p / 2.0)
+    return replace(d, p=1.0 if d.bound else 1.0 - d.p / 2.0, bound=False)
+
+
+def _against_interval(metric: str, then: Score, now: Score, tolerance: float) -> Checked:
+    if then.value is None:
+        return Checked(metric, None, now.value, None, None, False, "not defined then", tested=False)
+    if now.value is None:
+        return Checked(metric, then.value, None, then.ci, None, True, f"not defined now: {now.reason}")
+    if then.ci is None and then.reason:
+        return Checked(metric, then.value, now.value, None, None, False, then.reason, tested=False)
+    sign = worse(metric)
+    fall = (now.value - then.value) * sign
+    end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]
+    beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)
+    how = "beyond the interval of then" if beyond else "within the interval of then"
+    return Checked(metric, then.value, now.value, then.ci, None, beyond, how if then.ci else "then without an interval")
+
+
+def describe(reports: Sequence[CheckReport]) -> str:
+    """All reports as text."""
+    return "\n".join(report.text() for report in reports)

@@ -1,0 +1,102 @@
+"""Answers in the forms that other programs read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..core.errors import CardError, near
+from ..scoring.answers import AnswerEvidence
+from ..results.read_answers import OWN
+from ..core.files import write_text
+from ..core.records import JUDGE, Frame
+from ..core.answers import Answers
+from ..results.store import USAGE
+
+FORMS = ("m2f2",)
+"""What `run --export` can write: `m2f2` are M2F2-Det's output files."""
+JUDGEMENTS, EXPLANATIONS = "m2f2_det.jsonl", "m2f2_exp.jsonl"
+
+
+def check_export(form: str | None, answers: bool) -> None:
+    """Raise CardError for a form that is not known, and where no protocol of a run asks questions (`answers`)."""
+    if form is None:
+        return
+    if form not in FORMS:
+        raise CardError(f"cannot export to '{form}'{near(form, FORMS)}")
+    if not answers:
+        raise CardError(
+            f"--export {form} is for answers to questions, and no protocol of this run asks any: give --protocol "
+            f"explain-blind, m2f2-released, …"
+        )
+
+
+def write_export(evidence: AnswerEvidence, folder: Path, form: str) -> list[Path]:
+    """Write a run's answers in a form of FORMS into its folder, and return the files.
+
+    `m2f2`: JSON lines `{"key", "image", "prompt", "text", "metadata"}` as M2F2-Det's scripts write them
+    (arXiv 2503.20188): EXPLANATIONS with the question's id as `key` and the image's file name, JUDGEMENTS without a
+    key, with the image's path. `prompt` is the question, `text` the bare answer, empty where there is none. What more
+    is known of it, as in `records.Answer`, stands in `metadata` below `m2f2bench`. The image of a frame that is no file
+    of its own name is the frame's id. `score` comes to the numbers of a whole run (of one with a limit it counts all
+    other questions as unanswered). Raises CardError.
+    """
+    check_export(form, answers=True)
+    texts: dict[str, list[str]] = {JUDGEMENTS: [], EXPLANATIONS: []}
+    for name, row in _lines(evidence):
+        texts[name].append(json.dumps(row) + "\n")
+    written = []
+    for name, lines in texts.items():
+        path = folder / name
+        if lines:
+            write_text(path, "".join(lines))
+            written.append(path)
+        else:
+            path.unlink(missing_ok=True)  # of an earlier run that had some
+    return written
+
+
+def _lines(evidence: AnswerEvidence) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each answer's line with the name of its file, in the order of the questions; none for what was never asked."""
+    answers, asked = evidence.answers, evidence.asked
+    judged = Counter(answers.frame[answers.kind == JUDGE].tolist())
+    for i in (answers.status != "missing").nonzero()[0]:
+        frame = asked.frames[answers.frame[i]]
+        judges = answers.kind[i] == JUDGE
+        # A line without a key is found by its image, which two questions about one image cannot be.
+        key = {} if judges and judged[frame.id] == 1 else {"key": str(answers.question[i])}
+        known = _known(answers, i)
+        row = {
+            "image": image_name(frame, asked.dataset.adapter.root, whole=judges),
+            "prompt": str(answers.asked[i]),
+            "text": str(answers.text[i]),
+            "metadata": {OWN: known} if known else {},
+        }
+        yield JUDGEMENTS if judges else EXPLANATIONS, {**key, **row}
+
+
+def _known(answers: Answers, i: int) -> dict[str, Any]:
+    """What is known of an answer beside its text: only what says something."""
+    told: dict[str, Any] = {"status": str(answers.status[i]), "message": str(answers.message[i])}
+    for name in ("score", *USAGE):
+        value = float(getattr(answers, name)[i])
+        told[name] = int(value) if name.startswith("tokens") and value == value else value
+    silent = {"status": "ok", "message": ""}
+    return {name: value for name, value in told.items() if value == value and silent.get(name) != value}
+
+
+def image_name(frame: Frame, root: Path | None, whole: bool = False) -> str:
+    """An image's file name, or with `whole` its path below the dataset's `root` (`./…`).
+
+    The frame's id where no file is called so.
+    """
+    path = Path(frame.locator.path)
+    if path.stem != frame.id or frame.locator.key is not None or frame.locator.index is not None:
+        return frame.id
+    if not whole:
+        return path.name
+    inside = root is not None and path.is_relative_to(root)
+    return f"./{PurePosixPath(path.relative_to(root))}" if inside and root is not None else path.as_posix()

@@ -1,0 +1,393 @@
+"""Training as a job: card and dataset in, a trained detector's card with its record out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from ..datasets.base import Adapter
+from ..datasets.listing import close_adapter, questions_of
+from ..detectors.base import Trainable, file_fingerprint, trained_weights
+from ..cards.models import DatasetCard, DetectorCard, read_card
+from ..core.errors import DataError, DetectorError, near
+from ..core.files import replacing, write_json, write_text
+from ..datasets.digests import frame_digests
+from ..core.identity import UNKNOWN, identify
+from ..loading import detector_card, load_dataset
+from ..datasets.dataset import Dataset
+from ..core.locks import holding
+from ..core.places import moved, without_folders
+from ..datasets.planning import check_unique, list_frames, spread
+from ..core.records import Conversation, Frame
+from ..cards.registry import is_file_reference
+from ..cards.protocols import FrameSelection
+from ..stats.delong import auc_or_none
+from ..cards.settings import StageSettings, TrainingSettings
+from ..results.signature import versions
+from ..core.sources import Unidentified
+from ..core.texts import Refused, read_json
+from ..training.job import FitReport, Talk, TrainingJob
+from ..training.processes import agreed, is_main_process, join, together
+from ..version import __version__, commit
+
+CARD, RECORD = "card.yaml", "training.json"
+FINGERPRINT_FRAMES = 20_000
+
+
+def train(
+    detector: str | DetectorCard,
+    dataset: str | DatasetCard | Adapter,
+    *,
+    stage: str = "detector",
+    start: str | Path | DetectorCard | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+) -> Path:
+    """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
+
+    The folder `out` (default `runs/trained/<detector>--<dataset>`) gets the weights, `card.yaml`, which `run` takes
+    as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
+    dataset's `val` split, or is carved from `train` by identity; `test` is never looked at. With `resume` a training
+    that was cut off goes on to the very same weights, and a finished one is left as it is. `seed` overrides the
+    card's. A second training into a folder is refused while the first one goes on.
+
+    The stages after `detector` learn from the dataset's questions and their answers, as the card's `stages` say, and
+    begin with what the stage before them trained: `start`, its folder; by default `detector` itself, where that is one.
+    Raises M2F2BenchError.
+    """
+    join(device)
+    with together():
+        planned = _planned(detector, dataset, stage, start, out, resume, device, seed)
+        job = planned.job
+        finished = _finished(job.out, job.identity, resume)
+    agreed(
+        (job.identity, finished), "data, cards or folders: give all of them the same dataset, and an --out on one disk"
+    )
+    if finished:
+        return job.out / CARD
+    with contextlib.ExitStack() as held:
+        with together():
+            if is_main_process():
+                held.enter_context(holding(job.out))
+            finished = _finished(job.out, job.identity, resume)  # by whoever held it until now
+            planned.source.check(job.out)
+        if not finished:
+            report = planned.backend.fit(job)
+            with together():
+                close_adapter(planned.dataset.adapter)
+                if is_main_process():
+                    _write(planned, report)
+    return job.out / CARD
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A training that is to be carried out: the job, its data with their fingerprint, and the code that does it."""
+
+    job: TrainingJob
+    dataset: Dataset
+    backend: type[Trainable]
+    fingerprint: str
+    source: _Source
+
+
+def _planned(
+    detector: str | DetectorCard,
+    dataset: str | DatasetCard | Adapter,
+    stage: str,
+    start: str | Path | DetectorCard | None,
+    out: str | Path | None,
+    resume: bool,
+    device: str,
+    seed: int | None,
+) -> _Planned:
+    """The training that `train` is asked for."""
+    card, cls = detector_card(detector)
+    if not issubclass(cls, Trainable):
+        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
+    if stage not in cls.stages:
+        raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
+    settings = card.training or TrainingSettings()
+    place = load_dataset(dataset)
+    talk, begun = None, None
+    if stage != "detector":
+        begun = _start(card, start, stage)
+        # The people held out are those of the detector's own training, so that it has not seen them either.
+        settings = begun.training or settings
+        training, validation = split_frames(place, settings.model_copy(update={"frames_per_video": None}))
+        talk = conversations(place, _stage_settings(card, stage, seed), training, validation)
+    else:
+        if start is not None:
+            raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
+        if seed is not None:
+            settings = settings.model_copy(update={"seed": seed})
+        training, validation = split_frames(place, settings)
+    fingerprint = data_fingerprint(place, training, validation)
+    source = _Source.of(card, cls)
+    if resume and source.code.startswith(UNKNOWN):
+        raise DetectorError(
+            f"detector '{card.name}': whether its code is the same cannot be told ({source.code}): "
+            "train anew, without --resume"
+        )
+    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage), source.code])]
+    identity = _identity(card, settings, place, stage, fingerprint, *more)
+    folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
+    job = TrainingJob(
+        card=card,
+        settings=settings,
+        train=training,
+        val=validation,
+        read=place.adapter.read,
+        auc=auc_or_none,
+        out=folder,
+        identity=identity,
+        resume=resume,
+        device=device,
+        stage=stage,
+        start=begun,
+        talk=talk,
+    )
+    return _Planned(job, place, cls, fingerprint, source)
+
+
+def _folder_name(detector: str, dataset: str, stage: str) -> str:
+    return f"{detector}--{dataset}" + ("" if stage == "detector" else f"--{stage}")
+
+
+def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:
+    """The trained detector that a later stage begins with. Raises DetectorError where there is none."""
+    if start is None:
+        if card.weights is None:
+            raise DetectorError(
+                f"detector '{card.name}' is not trained, and stage `{stage}` begins with what the stage before it "
+                "trained: give its folder with --from"
+            )
+        return card
+    return detector_card(str(start) if isinstance(start, Path) else start)[0]
+
+
+def _stage_settings(card: DetectorCard, stage: str, seed: int | None) -> StageSettings:
+    settings = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
+    return settings if seed is None else settings.model_copy(update={"seed": seed})
+
+
+def conversations(dataset: Dataset, settings: StageSettings, training: list[Frame], validation: list[Frame]) -> Talk:
+    """The dataset's questions about these frames with their answers, an example for each answer.
+
+    Raises DataError where there are none.
+    """
+
+    def listed(frames: list[Frame]) -> list[Conversation]:
+        there = {frame.id: frame for frame in frames}
+        return [
+            Conversation(there[question.frame], question.text, answer)
+            for split in dict.fromkeys(frame.split for frame in frames)
+            for kind in settings.questions
+            for question in questions_of(dataset.adapter, split, kind)
+            if question.frame in there
+            for answer in (question.references if settings.answers == "all" else question.references[:1])
+        ]
+
+    found = Talk(settings, listed(training), listed(validation))
+    if not found.train:
+        kinds = ", ".join(settings.questions)
+        raise DataError(
+            f"dataset '{dataset.name}' has no questions of the kind {kinds} about its training images: mend "
+            "stages.questions on the detector's card, or take a dataset with questions (ddvqa-c40, synthetic)"
+        )
+    return found
+
+
+def _begun(talk: Talk | None, start: DetectorCard | None) -> list[Any]:
+    """What of a later stage decides its weights: what it begins with, its settings, all that is said."""
+    if talk is None or start is None:
+        return []
+    digest = hashlib.sha256()
+    for one in (*talk.train, *talk.val):
+        digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
+    weights = trained_weights(start)
+    return [talk.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
+
+
+def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
+    """Training and validation frames; no identity is in both (DataError where the dataset's own splits share one)."""
+    from ..training.split import carve_validation
+
+    count = settings.frames_per_video
+    selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
+
+    def listed(split: str) -> list[Frame]:
+        dataset.check_split(split, ", and there is nothing to train on")
+        frames = list_frames(dataset.adapter, split, selection)
+        if not frames:
+            raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
+        check_unique(frames)
+        return frames
+
+    training = listed("train")
+    named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split of its card has to be there
+    if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
+        return carve_validation(training, settings.val_fraction, settings.seed)
+    validation = listed("val")
+    people = {person for frame in training for person in frame.identities}
+    shared = next((p for frame in validation for p in frame.identities if p in people), None)
+    if shared is not None:
+        raise DataError(f"dataset '{dataset.name}': identity '{shared}' is in train and in val: the splits must differ")
+    return training, validation
+
+
+def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[Frame]) -> str:
+    """16 hex digits over the list of all frames and their pixels' digests; of more than FINGERPRINT_FRAMES over the
+    digests of that many, spread evenly. An unreadable frame, which is the fit's to report, has none."""
+    digest = hashlib.sha256()
+    frames = [*training, *validation]
+    for frame in frames:
+        digest.update(json.dumps([frame.id, frame.video, frame.label, frame.method, frame.identities]).encode())
+    chosen = spread(frames, FINGERPRINT_FRAMES)
+    for split in dict.fromkeys(frame.split for frame in chosen):  # two splits may have frames of one id
+        found = frame_digests(dataset, [frame for frame in chosen if frame.split == split])
+        digest.update("\0".join([split, *found.values()]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _identity(
+    card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, fingerprint: str, *more: Any
+) -> str:
+    """A hash of everything that decides the weights."""
+    content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training", "stages"})
+    parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__, *more]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _finished(folder: Path, identity: str, resume: bool) -> bool:
+    """Whether this very training is done already. Raises DetectorError where the folder holds something else."""
+    path = folder / RECORD
+    if not path.is_file():
+        return False
+    try:
+        record = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; give another --out, or remove it") from None
+    held = record.get("identity") if isinstance(record, dict) else None
+    if held != identity:
+        raise DetectorError(
+            f"'{folder}' holds a training with another card, seed, dataset or version: give another --out, or remove it"
+        )
+    if not resume:
+        raise DetectorError(f"'{folder}' holds this training, finished: use it as the detector, or give another --out")
+    read_card("detectors", folder / CARD)
+    return True
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The Python file that a card names as its backend, as it was when training began; of others all is empty.
+
+    A copy goes beside the trained weights, so that their folder can be moved. `code` is a hash of all that is the
+    user's own in the detector's class, and of the files that the card names.
+    """
+
+    name: str = ""
+    content: bytes = b""
+    code: str = ""
+
+    @classmethod
+    def of(cls, card: DetectorCard, backend: type) -> _Source:
+        try:
+            code = identify(backend, card.options, card.weights_path(), folders=(card.folder,))
+        except Unidentified as error:
+            code = f"{UNKNOWN}: {error}"
+        if not is_file_reference(card.backend):
+            return cls(code=code)
+        path = card.folder / Path(card.backend.rpartition(":")[0]).expanduser()
+        return cls(path.name, path.read_bytes(), code)
+
+    def check(self, folder: Path) -> None:
+        """Raise DetectorError where the copy would take another file's place."""
+        place = folder / self.name
+        if self.name and place.exists() and place.read_bytes() != self.content:
+            raise DetectorError(f"'{folder}' holds another '{self.name}': give another --out, or remove it")
+
+    def backend(self, card: DetectorCard) -> str:
+        """The backend as the trained card names it."""
+        return f"{self.name}:{card.backend.rpartition(':')[2]}" if self.name else card.backend
+
+    def write(self, folder: Path) -> None:
+        """Put the copy into the folder."""
+        if self.name:
+            with replacing(folder / self.name) as temporary:
+                temporary.write_bytes(self.content)
+
+
+def _write(planned: _Planned, report: FitReport) -> None:
+    job, dataset, source = planned.job, planned.dataset, planned.source
+    card, out = job.card, job.out
+    before = [*([job.start] if job.start is not None else []), card]
+    seen = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
+    sources = [*(name for one in before for name in one.training_sources), dataset.card.corpus]
+    trained = card.model_copy(
+        update={
+            "backend": source.backend(card),
+            "weights": report.weights.name,
+            "training_datasets": tuple(seen),
+            "training_sources": tuple(dict.fromkeys(sources)),
+            "training": job.settings,
+            "options": moved({**card.options, **report.options}, [one.folder for one in before], out),
+            "input": report.input or card.input,
+        }
+    )
+    record: dict[str, Any] = {
+        "identity": job.identity,
+        "detector": card.name,
+        "dataset": dataset.name,
+        "training_sources": list(trained.training_sources),
+        "stage": job.stage,
+        "seed": job.settings.seed,
+        "card": without_folders(card.model_dump(mode="json")),
+        "dataset_card": without_folders(dataset.card.model_dump(mode="json")),
+        "settings": job.settings.model_dump(mode="json"),
+        "data_fingerprint": planned.fingerprint,
+        "n_train": _counts(job.train),
+        "n_val": _counts(job.val),
+        "val_auc": report.val_auc,
+        "curves": report.curves,
+        "notes": report.notes,
+        **_talked(job),
+        "versions": versions(),
+        "commit": commit(),
+    }
+    told = trained.model_dump(mode="json", exclude_defaults=True)
+    if report.input is not None:  # in full: what is left out would be asked of the network again
+        told["input"] = trained.input.model_dump(mode="json")
+    source.write(out)
+    write_text(out / CARD, yaml.safe_dump(told, sort_keys=False, width=110))
+    write_json(out / RECORD, record)  # last: its presence means that the training is finished
+
+
+def _talked(job: TrainingJob) -> dict[str, Any]:
+    """What the record of a later stage says besides."""
+    if job.talk is None or job.start is None:
+        return {}
+    return {
+        "stage_settings": job.talk.settings.model_dump(mode="json"),
+        "n_conversations": {"train": len(job.talk.train), "val": len(job.talk.val)},
+        "start": {"detector": job.start.name, "weights": file_fingerprint(trained_weights(job.start))},
+    }
+
+
+def _counts(frames: list[Frame]) -> dict[str, int]:
+    return {
+        "frames": len(frames),
+        "real": sum(frame.label == 0 for frame in frames),
+        "fake": sum(frame.label == 1 for frame in frames),
+        "videos": len({frame.clip for frame in frames}),
+        "identities": len({person for frame in frames for person in frame.identities}),
+    }

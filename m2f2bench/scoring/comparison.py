@@ -1,0 +1,130 @@
+"""What a comparison of several detectors comes to, whatever they were measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ScoreError, near
+from ..metrics.detection import paired
+from ..metrics.detection.paired import Difference
+from ..results.signature import differing
+
+FIELDS = {
+    "data": "dataset",
+    "split": "split",
+    "hash": "data (frames, labels or pixels)",
+    "n": "number of frames",
+    "level": "level",
+    "frames": "frames picked of a video",
+    "faces": "faces of one picture",
+    "agg": "aggregation",
+    "thr": "threshold",
+    "ask": "kinds of questions",
+    "refs": "references",
+    "tok": "tokenizer",
+    "cider": "CIDEr's document frequencies",
+    "bert": "BERTScore's network",
+    "verdict": "how verdicts are read",
+    "missing": "what a missing frame does",
+    "ci": "bootstrap",
+    "limit": "limit",
+    "v": "version of m2f2bench",
+}
+"""The signature's fields in words."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two detectors by name, and their differences."""
+
+    first: str
+    second: str
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Detectors on the same frames under the same protocol, in pairs. `signature` is what they share."""
+
+    dataset: str
+    split: str
+    protocol: str
+    signature: str
+    detectors: dict[str, str]
+    """Name → the detector's part of the signature."""
+    metrics: tuple[str, ...]
+    level: float
+    oracle: bool
+    clusters: dict[str, Any]
+    pairs: tuple[Pair, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON-ready dictionary; differences are flat, each with its pair's names.
+
+        Where `p_is_bound` p is at most that: no resample of `resamples` brings the difference to zero.
+        """
+        flat = [
+            {"first": pair.first, "second": pair.second, **_flat(d)} for pair in self.pairs for d in pair.differences
+        ]
+        return {k: v for k, v in asdict(self).items() if k != "pairs"} | {"differences": flat}
+
+
+def _flat(d: Difference) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "metric": d.metric,
+        "group": d.group or None,
+        "values": [d.first, d.second],
+        "difference": d.difference,
+        "ci": list(d.ci) if d.ci else None,
+        "p": d.p,
+        "p_is_bound": d.bound,
+        "p_holm": d.holm,
+        "p_holm_is_bound": d.holm_bound,
+        "test": d.test or None,
+    }
+    more = {"resamples": d.draws, "counts": d.counts, "reason": d.reason}
+    return told | {key: value for key, value in more.items() if value}
+
+
+def pairs_of(names: Sequence[str], against: str = "") -> list[tuple[str, str]]:
+    """The pairs that are tested: all, or only those of one with every other. Raises ScoreError for an unknown name."""
+    if not against:
+        return list(combinations(names, 2))
+    if against not in names:
+        raise ScoreError(f"'{against}' is none of those that are compared{near(against, names)}")
+    return [(against, name) for name in names if name != against]
+
+
+def distinct_names(names: Sequence[str], places: Sequence[str | Path]) -> list[str]:
+    """Each one's name; where two share one, their places."""
+    named = [str(place) if names.count(name) > 1 else name for name, place in zip(names, places, strict=True)]
+    if len(set(named)) < len(named):
+        raise ScoreError(f"'{next(n for n in named if named.count(n) > 1)}' is given twice: name each run once")
+    return named
+
+
+def refuse_differing(one: str, first: Mapping[str, Any], other: str, second: Mapping[str, Any]) -> None:
+    """Raise ScoreError, naming the fields, unless two signatures' fields agree on all but the detector."""
+    fields = differing(first, second)
+    if fields:
+        told = [f"{FIELDS[k]} ({k}: {first.get(k)} / {second.get(k)})" for k in fields]
+        raise ScoreError(
+            f"'{one}' and '{other}' cannot be compared, they differ in {', '.join(told)}: "
+            f"judge both under one protocol on the same data"
+        )
+
+
+def corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """With Holm's correction over the pairs, for each metric and group apart."""
+    families: dict[tuple[str, str], list[Difference]] = {}
+    for pair in pairs:
+        for d in pair.differences:
+            families.setdefault((d.group, d.metric), []).append(d)
+    queues = {key: iter(paired.corrected(family)) for key, family in families.items()}
+    return tuple(
+        replace(pair, differences=tuple(next(queues[d.group, d.metric]) for d in pair.differences)) for pair in pairs
+    )

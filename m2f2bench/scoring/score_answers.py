@@ -1,0 +1,279 @@
+"""From answers to a result, with what stands beside the metrics: verdicts, diversity, how much the image matters."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..cards.models import ExplanationCard
+from ..cards.protocols import TEXT_METRICS
+from ..core.places import without_folders
+from ..core.records import FAKE, REAL, Score
+from ..metrics.dependence import swaps
+from ..metrics.diversity import diversity
+from ..metrics.explanation import OVERALL, explain, groups, text_settings, with_reasons
+from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
+from ..metrics.regions.regions import read_regions, region_statistics
+from ..metrics.text.java import Unavailable, java_version
+from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
+from ..results.result import Result
+from ..results.signature import answers_hash, versions
+from ..results.store import USAGE
+from ..stats.bootstrap import resampling
+from ..stats.statistic import Statistic, estimate
+from .answers import AnswerEvidence
+
+if TYPE_CHECKING:
+    from ..core.answers import Answers
+    from ..core.records import Floats
+
+ROUNDS = 3
+"""Shuffles of the images that image dependence is averaged over."""
+COUNTED = "counted"
+"""The key of a result's `details` that says by PARTS which questions count; results of older versions lack it."""
+PARTS = ("texts", "verdicts", "regions")
+REMARKS = 5
+"""Different remarks on answers that a result names."""
+SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
+"""Metrics that image dependence is told of; the slower ones add nothing to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredAnswers:
+    """A result, and its metrics in each resample: by the group's field and name (`labels real`) and the metric."""
+
+    result: Result
+    drawn: dict[str, dict[str, Floats]]
+
+
+def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAnswers:
+    """The result that one explainer's answers come to under their protocol.
+
+    Every metric overall (`metrics`), where a right answer says real or fake (`labels`), of each region (`regions`) and
+    manipulation (`methods`, the questions about its own frames alone), with percentile intervals from resampled
+    clusters of images. `details` hold the verdicts, the diversity of the answers and, with `dependence`, how much of
+    the metrics is left when the answers are those to the same questions about other images.
+    """
+    answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
+    cluster, n_clusters, by = evidence.clusters
+    masks = groups(answers)
+    named = {f"{field} {name}": mask for (field, name), mask in masks.items()}
+    found = estimate(explained.statistics, named, answers.label, cluster, n_clusters, resampling(protocol))
+    told: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
+    for field, name in masks:
+        scores = with_reasons(found.scores.get(f"{field} {name}", {}), explained.missing, protocol.metrics)
+        told[field][name] = scores
+    card = evidence.card
+    result = Result(
+        detector=evidence.detector,
+        dataset=str(evidence.measured["data"]),
+        split=str(evidence.measured["split"]),
+        protocol=protocol.name,
+        metrics=told["metrics"][OVERALL],
+        methods=told["methods"],
+        labels=told["labels"],
+        regions=told["regions"] if len(told["regions"]) > 1 else {},
+        coverage=float((answers.status == "ok").mean()) if len(answers) else 0.0,
+        statuses=answers.statuses(),
+        signature=evidence.signature,
+        measured=evidence.measured,
+        clusters={"by": by, "n": n_clusters, "independent": n_clusters == len(answers)},
+        details=_details(evidence) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
+        training_datasets=card.training_datasets if card else (),
+        source=evidence.asked.dataset.card.corpus,
+        predictions=answers_hash(answers),
+        protocol_card=protocol.model_dump(mode="json"),
+        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
+        predicted=evidence.predicted,
+        versions=versions() | _java(protocol),
+    )
+    return ScoredAnswers(result, found.drawn)
+
+
+def _java(protocol: ExplanationCard) -> dict[str, str]:
+    """The version of Java, where the protocol's tokens or metrics come from one of its programs."""
+    if protocol.tokenizer != "ptb" and "meteor" not in protocol.metrics:
+        return {}
+    try:
+        return {"java": java_version()}
+    except Unavailable:
+        return {}
+
+
+def _details(evidence: AnswerEvidence) -> dict[str, Any]:
+    answers, explained = evidence.answers, evidence.explained
+    told: dict[str, Any] = {
+        "questions": {
+            kind: {
+                "asked": int((answers.kind == kind).sum()),
+                "answered": int(((answers.kind == kind) & (answers.status == "ok")).sum()),
+            }
+            for kind in evidence.protocol.questions
+        },
+        COUNTED: _counted(evidence),
+    }
+    without = sum(not refs for refs in answers.references[explained.compared].tolist())
+    if without:
+        told["questions_without_reference"] = without
+    if explained.judged.any():
+        verdicts = np.array(explained.verdicts, dtype=object)
+        told["verdicts"] = {
+            word: {
+                verdict: int((explained.judged & (answers.label == label) & (verdicts == verdict)).sum())
+                for verdict in (*VERDICTS, UNANSWERED)
+            }
+            for word, label in (("real", REAL), ("fake", FAKE))
+        }
+    if readers := _readers(evidence):
+        told["readers"] = readers
+    lacking = np.isnan(answers.score)
+    if lacking.any() and not lacking.all():
+        told["images_without_score"] = len(set(answers.frame[lacking].tolist()))
+    if explained.grounded.any():
+        told["region_f1_of_references"] = _reference_grounding(evidence)
+    texts = answers.text[explained.compared & (answers.status == "ok")].tolist()
+    if texts:
+        training = {ref for question in evidence.asked.training for ref in question.references}
+        told["diversity"] = {k: v for k, v in diversity(texts, training or None).items() if k != "commonest"}
+    return told | _remarks(answers) | _usage(answers)
+
+
+def _counted(evidence: AnswerEvidence) -> dict[str, str]:
+    """12 hex digits over which questions' texts, verdicts and regions count, by PARTS: their ids in order.
+
+    Metrics of a part with the same are measured on the same questions. With `missing: drop` those without an answer do
+    not count, and where nobody answered any of a part none of it does.
+    """
+    answers, explained = evidence.answers, evidence.explained
+    masks = (explained.compared, explained.judged, explained.grounded)
+    found = {}
+    for part, mask in zip(PARTS, masks, strict=True):
+        ids = "\x1f".join(sorted(answers.question[mask].tolist()))
+        found[part] = hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return found
+
+
+def _readers(evidence: AnswerEvidence) -> dict[str, Any]:
+    """How often the readers that the result rests on err; the rule `substring` has never been measured."""
+    explained = evidence.explained
+    used = {VERDICT: explained.judged.any() and evidence.protocol.verdict == "words", REGION: explained.grounded.any()}
+    return {what: HELD_OUT[what] for what, uses in used.items() if uses}
+
+
+def _remarks(answers: Answers) -> dict[str, Any]:
+    """How many answers came with a remark (that they were cut off), and of each of the commonest remarks how many."""
+    found = Counter(text for text in answers.message[answers.status == "ok"].tolist() if text)
+    if not found:
+        return {}
+    shown = {text: {"answers": n} for text, n in found.most_common(REMARKS)}
+    return {"answers_remarked": found.total(), "remarks": shown}
+
+
+def _usage(answers: Answers) -> dict[str, Any]:
+    """What the answers took, as far as it is known: the total, and of how many questions that is."""
+    told: dict[str, Any] = {}
+    for name in USAGE:
+        known = [value for value in getattr(answers, name).tolist() if value == value]  # not NaN
+        if known:
+            total = math.fsum(known)
+            told[name] = {"total": int(total) if name.startswith("tokens") else total, "questions": len(known)}
+    return {"usage": told} if told else {}
+
+
+def _reference_grounding(evidence: AnswerEvidence) -> float | None:
+    """The region F1 that the first reference of each question reaches as an answer: more is hardly to be had."""
+    answers, grounded = evidence.answers, evidence.explained.grounded
+    own = answers.only(grounded)
+    called = [read_regions(refs[0]) if refs else frozenset[str]() for refs in own.references.tolist()]
+    everything = np.ones(len(own), dtype=bool)
+    truth = [evidence.asked.altered.get(frame) for frame in own.frame.tolist()]
+    of = region_statistics(called, truth, everything)["region_f1"].over(everything, np.zeros(len(own), np.int64), 1)
+    value = float(of(np.ones((1, 1)))[0])
+    return None if np.isnan(value) else value
+
+
+def image_dependence(evidence: AnswerEvidence) -> dict[str, Any]:
+    """How much of a metric is left when each answer is the one to the same question about another image.
+
+    An explainer that is deterministic answers a question's text and an image, so the answer to the same text about
+    another image is at hand wherever that was asked of both. `within` takes an image of the same label, `across` one of
+    the other label; ROUNDS seeded shuffles. For each metric: `true` and `shuffled`, both over those `n` of its
+    questions that have such a partner, and `kept`, the one over the other, with its interval over the same resampled
+    clusters. An explainer that does not look at the image keeps all of it (1). Where every question states the label,
+    or no text is asked twice, it is not defined and says so.
+    """
+    answers, protocol = evidence.answers, evidence.protocol
+    ok = np.flatnonzero(answers.status == "ok")
+    own = answers.only(answers.status == "ok")
+    drawn = swaps(own.asked, own.frame, own.label, own.kind, protocol.bootstrap.seed, ROUNDS)
+    names = [name for name in protocol.metrics if name in SWAPPED and name in evidence.explained.statistics]
+    found = {}
+    for way, rows in drawn.items():
+        taken = np.full((ROUNDS, len(answers)), -1, dtype=np.int64)
+        taken[:, ok] = np.where(rows >= 0, ok[np.maximum(rows, 0)], -1) if len(ok) else -1
+        found[way] = _kept(evidence, taken, names)
+    return found
+
+
+def _kept(evidence: AnswerEvidence, taken: Any, names: Sequence[str]) -> dict[str, Any]:
+    answers, protocol = evidence.answers, evidence.protocol
+    usable = (taken >= 0).all(axis=0)
+    if not usable.any():
+        return {"n": 0, "reason": "no question's text is asked of another such image"}
+    own, orders = answers.only(usable), [np.flatnonzero(usable), *(row[usable] for row in taken)]
+    textual: list[str] = [name for name in names if name in TEXT_METRICS]
+    others: list[str] = [name for name in names if name not in textual]
+    plain = protocol.model_copy(update={"tokenizer": "none", "cider_df": "fixed"})
+    parts = [(_tokenized(answers, protocol), textual)] if textual else []
+    parts.append((answers, others))
+    statistics: dict[str, Statistic] = {}
+    for whole, some in parts:
+        for i, order in enumerate(orders if some else ()):
+            shuffled = replace(whole.only(usable), text=whole.text[order])
+            found = explain(shuffled, plain, evidence.asked.altered, some, evidence.explained.readings)
+            statistics |= {f"{i} {name}": one for name, one in found.statistics.items()}
+    cluster, n_clusters, _ = evidence.clusters
+    rules = resampling(protocol)
+    everything = {OVERALL: np.ones(len(own), dtype=bool)}
+    made = estimate(statistics, everything, own.label, cluster[usable], n_clusters, rules)
+    told: dict[str, Any] = {"n": int(usable.sum())}
+    for name in names:
+        told[name] = _share_kept(made.scores[OVERALL], made.drawn.get(OVERALL, {}), name, rules.level)
+    return told
+
+
+def _share_kept(
+    scores: Mapping[str, Score], drawn: Mapping[str, Floats], name: str, level: float
+) -> dict[str, float | list[float] | None]:
+    values = [scores[f"{i} {name}"].value for i in range(ROUNDS + 1)]
+    n = scores[f"0 {name}"].n_real + scores[f"0 {name}"].n_fake
+    if any(value is None for value in values) or not values[0]:
+        return {"n": n, "true": values[0], "shuffled": None, "kept": None, "ci": None}
+    shuffled = float(np.mean([v for v in values[1:] if v is not None]))
+    ci = None
+    if drawn:
+        below = drawn[f"0 {name}"]
+        above = np.mean([drawn[f"{i} {name}"] for i in range(1, ROUNDS + 1)], axis=0)
+        ratios = above[below > 0.0] / below[below > 0.0]
+        tail = (1.0 - level) / 2.0
+        ci = [float(v) for v in np.nanquantile(ratios, [tail, 1.0 - tail])] if len(ratios) else None
+    return {"n": n, "true": values[0], "shuffled": shuffled, "kept": shuffled / values[0], "ci": ci}
+
+
+def _tokenized(answers: Answers, protocol: Any) -> Answers:
+    """Answers and references as the protocol's tokenizer leaves them, so that it runs once for all shuffles."""
+    if text_settings(protocol).tokenizer == "none":
+        return answers
+    from ..metrics.text.tokens import tokenize
+
+    flat = [text for refs in answers.references.tolist() for text in refs]
+    tokens = tokenize([*answers.text.tolist(), *flat], protocol.tokenizer)
+    references = np.empty(len(answers), dtype=object)
+    references[:] = [tuple(tokens[text] for text in refs) for refs in answers.references.tolist()]
+    return replace(answers, text=np.array([tokens[t] for t in answers.text], dtype=object), references=references)

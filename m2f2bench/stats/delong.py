@@ -1,0 +1,89 @@
+"""DeLong's variance of the AUC and of the difference of two AUCs, exact with ties, in O(n log n).
+
+DeLong, DeLong & Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating characteristic
+curves: a nonparametric approach", Biometrics 44 (1988). Units (frames, videos) have to be independent of each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..core.records import FAKE, REAL
+
+if TYPE_CHECKING:
+    from ..core.records import Floats
+
+
+class Placements(NamedTuple):
+    """Each unit's place among the units of the other class; the mean of either is the AUC.
+
+    `fake` float64 [m]: the share of reals that score below this fake, ties counting half (V10). `real` float64 [n]:
+    the share of fakes that score above this real (V01).
+    """
+
+    fake: Floats
+    real: Floats
+
+
+def placements(real: Floats, fake: Floats) -> Placements:
+    """Placements of scores [n] of reals and [m] of fakes, in the order given; both of at least one unit."""
+    return Placements(_share_below(fake, real), 1.0 - _share_below(real, fake))
+
+
+def _share_below(of: Floats, among: Floats) -> Floats:
+    order = np.argsort(of)
+    ordered, others = of[order], np.sort(among)  # sorted keys make the search run through memory once
+    twice = np.searchsorted(others, ordered, "left") + np.searchsorted(others, ordered, "right")
+    out = np.empty(len(of))
+    out[order] = twice / (2.0 * len(others))
+    return out
+
+
+def auc_variance(places: Placements) -> float:
+    """Variance of one AUC; NaN where a class has fewer than two units."""
+    return auc_covariance(places, places)
+
+
+def auc_covariance(first: Placements, second: Placements) -> float:
+    """Covariance of two AUCs over the same units; NaN where a class has fewer than two."""
+    m, n = len(first.fake), len(first.real)
+    if min(m, n) < 2:
+        return math.nan
+    return _covariance(first.fake, second.fake) / m + _covariance(first.real, second.real) / n
+
+
+def _covariance(x: Floats, y: Floats) -> float:
+    return float(np.dot(x - x.mean(), y - y.mean()) / (len(x) - 1))
+
+
+def wald(value: float, variance: float, level: float, low: float = 0.0, high: float = 1.0) -> tuple[float, float]:
+    """The normal interval of that level, e.g. 0.95, cut off at what is possible."""
+    reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(max(variance, 0.0))
+    return max(low, value - reach), min(high, value + reach)
+
+
+def logit_wald(value: float, variance: float, level: float) -> tuple[float, float]:
+    """The normal interval of log(value / (1 - value)), mapped back; `value` strictly between 0 and 1.
+
+    It covers where `wald` is too short. Of 2,000 simulated 95% intervals with 100 reals and 100 fakes, at a true AUC of
+    .8 / .9 / .95 / .99: 95 / 95 / 95 / 94% against 94 / 94 / 92 / 87%; with 50 and 50: 94 / 95 / 95 / 93% against
+    93 / 92 / 91 / 83%. (Pepe, The Statistical Evaluation of Medical Tests for Classification and Prediction, 2003.)
+    """
+    from scipy.special import expit
+
+    centre, slope = math.log(value / (1.0 - value)), 1.0 / (value * (1.0 - value))
+    low, high = wald(centre, slope * slope * variance, level, -math.inf, math.inf)
+    return float(expit(low)), float(expit(high))
+
+
+def auc_or_none(labels: Sequence[int], scores: Sequence[float]) -> float | None:
+    """AUC of plain sequences; None where a class is missing or a score is not a number."""
+    y, s = np.asarray(labels, dtype=np.int64), np.asarray(scores, dtype=np.float64)
+    if len(set(y.tolist())) != 2 or not bool(np.isfinite(s).all()):
+        return None
+    return float(placements(s[y == REAL], s[y == FAKE]).fake.mean())

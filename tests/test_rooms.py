@@ -1,0 +1,79 @@
+"""The rooms of the package: few modules at its root, and imports that go down."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import m2f2bench
+
+PACKAGE = Path(m2f2bench.__file__).parent
+ROOT = {"__init__", "__main__", "loading", "pytest_plugin", "version"}
+ROOMS = (
+    "core",
+    "cards",
+    "datasets",
+    "stats",
+    "metrics",
+    "results",
+    "training",
+    "detectors",
+    "loading",
+    "heatmaps",
+    "auditing",
+    "scoring",
+    "leaderboards",
+    "reporting",
+    "runs",
+    "inference",
+    "cli",
+)
+"""From the ground up: each imports only itself and those before it."""
+OUTSIDE = ("version",)
+"""What every room may import."""
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and room of each import of this package in a file, also inside functions and for type checkers."""
+    place = ("m2f2bench", *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(place[: len(place) - node.level + 1]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            found = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        yield from ((node.lineno, parts[1]) for parts in found if parts[0] == "m2f2bench" and len(parts) > 1)
+
+
+def upward(room: str, path: Path) -> list[str]:
+    """Each import of a file that goes up, as `room imports room (file:line)`."""
+    allowed = {*ROOMS[: ROOMS.index(room) + 1], *OUTSIDE}
+    name = path.relative_to(PACKAGE).as_posix()
+    return [f"{room} imports {other} ({name}:{line})" for line, other in imported(path) if other not in allowed]
+
+
+def test_the_root_holds_five_modules_and_the_rooms() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name not in ("__pycache__", "_cards")}
+    assert folders == set(ROOMS) - {"loading"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_below_it(room: str) -> None:
+    files = sorted((PACKAGE / room).rglob("*.py")) if room != "loading" else [PACKAGE / "loading.py"]
+    assert files
+    assert [line for path in files for line in upward(room, path)] == []
+
+
+def test_an_import_upward_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("test_rooms.PACKAGE", tmp_path)
+    (tmp_path / "core").mkdir()
+    module = tmp_path / "core" / "files.py"
+    module.write_text("def read():\n    from ..scoring.score import score\n    from .errors import X\n")
+    assert upward("core", module) == ["core imports scoring (core/files.py:2)"]

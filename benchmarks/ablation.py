@@ -71,8 +71,8 @@ def judge(dataset: str, detector: str, seed: int, out: Path, into: Path) -> None
 def table(place: Path) -> dict[str, Any]:
     """All numbers of one dataset from its rows."""
     from m2f2bench.metrics.detection.paired import Judged
-    from m2f2bench.metrics.detection.values import load_evidence
     from m2f2bench.metrics.names import OVERALL
+    from m2f2bench.scoring.detection import load_evidence
     from m2f2bench.scoring.score import resampling
 
     seeds = sorted(int(folder.name.removeprefix("seed")) for folder in place.glob("seed*"))

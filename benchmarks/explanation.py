@@ -101,7 +101,7 @@ def empty_cache() -> None:
 def whole() -> tuple[float, int]:
     """Seconds from the published files to a result, and how many of its metrics are not there (METEOR needs Java)."""
     empty_cache()
-    from m2f2bench.core.answers import load_answers
+    from m2f2bench.scoring.answers import load_answers
     from m2f2bench.scoring.score_answers import score_answers
 
     folder = Path(os.environ["M2F2BENCH_DATA"]) / "ddvqa" / "outputs"

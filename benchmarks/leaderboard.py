@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 from common import report, sized
-from m2f2bench.cards.models.models import LeaderboardCard
-from m2f2bench.results.stored.signature import short
 
+from m2f2bench.cards.models import LeaderboardCard
 from m2f2bench.core.records import Score
 from m2f2bench.leaderboards.board import Board
 from m2f2bench.leaderboards.html.page import to_html
 from m2f2bench.leaderboards.table import Table, build_table
 from m2f2bench.results.result import Result
+from m2f2bench.results.signature import short
 
 DETECTORS, DATASETS, METRICS = sized(500, 6), 5, ("auc", "ap", "eer", "accuracy")
 ROUNDS = sized(5, 1)

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 import yaml
 from common import make_frames, report, sized
-from m2f2bench.cards.models.settings import CLIP_MEAN, CLIP_STD
 from torch import nn
 from torch.nn import functional as F
 
+from m2f2bench.cards.settings import CLIP_MEAN, CLIP_STD
 from m2f2bench.core.tensors import write_tensors
 from m2f2bench.detectors.m2f2det.clip import VisionSettings
 from m2f2bench.detectors.m2f2det.released.network import ReleasedDetector, ReleasedOptions

@@ -1,6 +1,6 @@
 """Small mistakes put into a module one at a time: which of them do its tests notice?
 
-    python tests/mutate.py m2f2bench/results/store.py tests/test_store.py tests/test_run.py [--sample 30] [--seed 0]
+    python tests/mutate.py m2f2bench/results/store.py tests/results/test_store.py [--sample 30] [--seed 0]
 
 Works on a copy of the checkout. A mistake is another comparison or operator, and for or, a constant off by one, or a
 negated condition. Prints those that no test noticed, and the share of those that were. The tests
@@ -28,6 +28,7 @@ import scipy.stats  # noqa: F401
 import sklearn.metrics  # noqa: F401
 import torch  # noqa: F401
 import transformers  # noqa: F401
+from paths import ROOT
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", default="", help="FIRST-LAST")
     options = parser.parse_args()
-    here = Path(__file__).resolve().parent.parent
+    here = ROOT
     found = list(mutants(ast.parse((here / options.module).read_text())))
     if options.lines:
         first, last = map(int, options.lines.split("-"))
@@ -131,11 +132,7 @@ def main() -> None:
     chosen = random.Random(options.seed).sample(found, min(options.sample, len(found)))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "checkout"
-        shutil.copytree(here, place, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "*cache*", "dist"))
-        for name in ("caches.py", "adapters/synthetic/cache.py", "backends/llm/cache.py"):
-            shutil.copy(here / "m2f2bench" / name, place / "m2f2bench" / name)
-        for path in (here / "tests").glob("*cache*.py"):
-            shutil.copy(path, place / "tests")
+        shutil.copytree(here, place, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "dist"))
         if not passes(place, options.tests):
             raise SystemExit(f"{' '.join(options.tests)}: fails without a mistake; run it with pytest to see why")
         missed = []

@@ -26,7 +26,7 @@ CACHES = (
     Cache(
         "predictions",
         "RUN/predictions.parquet",
-        "keys.row_key, resuming.current_rows",
+        "detectors.keys.row_key, runs.resuming.current_rows",
         (
             "detector: name, weights, state, code of its modules, files that it names",
             "preprocessing, precision, seed",
@@ -39,13 +39,13 @@ CACHES = (
     Cache(
         "answers",
         "RUN/answers.parquet",
-        "keys.row_key, resuming.current_answers",
+        "detectors.keys.row_key, runs.resuming.current_answers",
         ("all that decides predictions", "kinds of questions", "text of the question"),
     ),
     Cache(
         "trainings",
         "OUT/training.json and checkpoints",
-        "trainer._identity",
+        "runs.train._identity",
         (
             "card with options and input, code of the backend, files that the card names",
             "settings, stage, seed",
@@ -57,19 +57,19 @@ CACHES = (
     Cache(
         "digests of frames",
         "digests/*.jsonl",
-        "fingerprint.frame_digests",
+        "datasets.digests.frame_digests",
         ("dataset: name, adapter, root, options", "versions of the decoders and of m2f2bench", "stamp of the frame"),
     ),
     Cache(
         "digests of a detector's files",
         "digests/files.jsonl",
-        "identity.file_digest",
+        "core.identity.file_digest",
         ("path", "size and times of the file"),
     ),
     Cache(
         "digests of LLMs' files",
         "digests/llm.jsonl",
-        "backends.llm.source.language_fingerprint",
+        "detectors.llm.source.language_fingerprint",
         ("path", "size and times of the file"),
     ),
     Cache(
@@ -86,7 +86,7 @@ CACHES = (
     Cache(
         "features of a frozen CLIP",
         "clip-features/*/",
-        "backends.m2f2det.features.clip_key",
+        "detectors.m2f2det.features.clip_key",
         (
             "weights of the image tower",
             "depths",
@@ -98,19 +98,19 @@ CACHES = (
     Cache(
         "answers of an endpoint",
         "openai/*.jsonl",
-        "backends.openai._digest",
+        "detectors.openai.detector._digest",
         ("address", "model", "prompts", "picture as sent", "sampling; what lies behind the address nobody can tell"),
     ),
     Cache(
         "matches of METEOR",
         "meteor.jsonl",
-        "scoring.text.meteor.meteor_counts",
+        "metrics.text.meteor.meteor_counts",
         ("answer", "references", "program and its options", "version of Java"),
     ),
     Cache(
         "synthetic faces",
         "synthetic/*/",
-        "adapters.synthetic.cache.cache_folder",
+        "datasets.synthetic.cache.cache_folder",
         ("options", "code that draws", "versions of the encoder and of numpy", "checksum of what was written"),
     ),
 )

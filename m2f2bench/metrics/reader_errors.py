@@ -1,6 +1,6 @@
 """How often the readers of verdicts and of regions err, on answers that were not used to write them.
 
-`tests/test_heldout.py` counts again on `tests/heldout` (answers in five languages, written by people who had not seen
+`tests/metrics/test_heldout.py` counts again on `tests/heldout` (answers in five languages, by people who had not seen
 the readers); a difference from what stands here fails.
 """
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..datasets.base import Adapter
-from ..datasets.limits import BATCH_BYTES
-from ..datasets.read_ahead import frames_ahead, held_bytes
 from ..core.arithmetic import exact_fp32
-from ..detectors.base import Detector, PlainDetector
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import guest
 from ..core.records import Answer, Frame, Question, Reply, question_digest
+from ..datasets.base import Adapter
+from ..datasets.limits import BATCH_BYTES
+from ..datasets.read_ahead import frames_ahead, held_bytes
+from ..detectors.base import Detector, PlainDetector
 
 AHEAD = 4
 """Images that are decoded ahead."""

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from ..cards.models import ProtocolCard
-from ..scoring.compare import refuse_incomparable
-from ..scoring.comparison import FIELDS
-from ..core.errors import DataError, ScoreError, near
-from ..scoring.detection import Evidence, load_evidence
-from ..loading import measured_dataset, registered
-from ..stats.bootstrap import resampling
-from ..core.records import Score
-from ..results.result import Result
 from ..cards.registry import is_file_reference
-from ..results.stored import Stored, read_stored, stored_card
-from .run import run
-from ..scoring.score import score_evidence
+from ..core.errors import DataError, ScoreError, near
+from ..core.records import Score
+from ..core.texts import told
+from ..loading import measured_dataset, registered
+from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
+from ..metrics.detection.tails import differences
 from ..metrics.detection.values import HEADLINES
 from ..metrics.names import OVERALL
-from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.scale import lower_is_better, worse
-from ..metrics.detection.tails import differences
+from ..results.result import Result
 from ..results.signature import DETECTOR, differing, share
-from ..core.texts import told
+from ..results.stored import Stored, read_stored, stored_card
+from ..scoring.compare import refuse_incomparable
+from ..scoring.comparison import FIELDS
+from ..scoring.detection import Evidence, load_evidence
+from ..scoring.score import score_evidence
+from ..stats.bootstrap import resampling
+from .run import run
 
 CHANCE = 0.05
 

@@ -8,28 +8,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..detectors.base import Detector
-from ..scoring.controls import CONTROLS, PREFIX, control_answers
-from . import predict as local
-from .ask import Asker, answer
 from ..core.errors import NothingJudged
-from ..results.resamples import DRAWS, write_draws
-from ..scoring.answers import AnswerEvidence, Asked, gather_answers
-from ..scoring.score_answers import score_answers
-from .export import write_export
 from ..core.files import make_folder, write_json
-from ..detectors.keys import Judge, row_key
 from ..core.progress import progress_bar
 from ..core.records import FAKE, JUDGE, REAL, Answer, Frame, Question
-from ..results.result import Result
-from ..reporting.report import REPORT, own_maps, write_report
-from ..results.stored import run_name
-from .resuming import current_answers
+from ..detectors.base import Detector
+from ..detectors.keys import Judge, row_key
 from ..metrics.explanation import compared_references, text_settings
 from ..metrics.verdicts.verdict import NO_VERDICT
+from ..reporting.report import REPORT, own_maps, write_report
+from ..results.resamples import DRAWS, write_draws
+from ..results.result import Result
 from ..results.signature import detector_fields, measure_signature
 from ..results.store import ANSWERS as FILE
 from ..results.store import RESULT, USAGE, AnswerStore, write_parquet
+from ..results.stored import run_name
+from ..scoring.answers import AnswerEvidence, Asked, gather_answers
+from ..scoring.controls import CONTROLS, PREFIX, control_answers
+from ..scoring.score_answers import score_answers
+from . import predict as local
+from .ask import Asker, answer
+from .export import write_export
+from .resuming import current_answers
 
 log = logging.getLogger("m2f2bench")
 

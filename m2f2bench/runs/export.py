@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..core.answers import Answers
 from ..core.errors import CardError, near
-from ..scoring.answers import AnswerEvidence
-from ..results.read_answers import OWN
 from ..core.files import write_text
 from ..core.records import JUDGE, Frame
-from ..core.answers import Answers
+from ..results.read_answers import OWN
 from ..results.store import USAGE
+from ..scoring.answers import AnswerEvidence
 
 FORMS = ("m2f2",)
 """What `run --export` can write: `m2f2` are M2F2-Det's output files."""

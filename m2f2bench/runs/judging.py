@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..core.arithmetic import exact_fp32
-from ..detectors.base import Detector
-from ..detectors.scores import listed
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import guest
 from ..core.probability import likely_cause
 from ..core.records import Frame
+from ..detectors.base import Detector
+from ..detectors.scores import listed
 
 Outcome = float | tuple[str, str]
 """P(fake), or status and message."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.errors import DetectorError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.guests import bounded
+from ..core.records import Frame, Prediction
 from ..datasets.base import Adapter
 from ..datasets.limits import DECODING
 from ..datasets.read_ahead import ReadAhead, held_bytes, load_frame
 from ..detectors.base import Detector
-from ..core.errors import DetectorError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
-from ..core.guests import bounded
-from ..core.records import Frame, Prediction
 from .judging import judge
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..datasets.listing import stamp_of
-from ..datasets.digests import frame_digests
-from ..datasets.dataset import Dataset
 from ..core.records import Answer, Frame, Prediction, Question, question_digest
+from ..datasets.dataset import Dataset
+from ..datasets.digests import frame_digests
+from ..datasets.listing import stamp_of
 
 
 def unchanged(

@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import explainers as answerer
-from ..datasets.base import Adapter
-from ..datasets.listing import close_adapter
 from ..cards.models import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
-from . import predict as local
-from .ask import refuse_mute
-from .steadiness import unsteady
 from ..core.errors import CardError, DataError, NothingJudged, near
-from ..scoring.detection import Origin, gather
-from ..scoring.answers import Asked, ask
-from .export import check_export
 from ..core.files import make_folder, write_json
+from ..core.progress import progress_bar
+from ..core.records import Frame, Prediction
+from ..core.rows import Rows, from_predictions
+from ..datasets.base import Adapter
+from ..datasets.dataset import Dataset
+from ..datasets.listing import close_adapter
+from ..datasets.planning import plan_frames
 from ..detectors.keys import Judge, identify_judge, row_key
 from ..loading import any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
-from ..datasets.dataset import Dataset
-from ..core.progress import progress_bar
-from ..datasets.planning import plan_frames
-from ..core.records import Frame, Prediction
 from ..results.result import Result
-from ..results.stored import VALIDATION_SUFFIX, of_detector, read_stored, run_name, stored_at
-from .resuming import current_rows
-from ..scoring.score import score_evidence
-from ..core.rows import Rows, from_predictions
 from ..results.store import RESULT, PredictionStore
+from ..results.stored import VALIDATION_SUFFIX, of_detector, read_stored, run_name, stored_at
+from ..scoring.answers import Asked, ask
+from ..scoring.detection import Origin, gather
+from ..scoring.score import score_evidence
+from . import explainers as answerer
+from . import predict as local
+from .ask import refuse_mute
+from .export import check_export
+from .resuming import current_rows
+from .steadiness import unsteady
 from .train import train
 
 if TYPE_CHECKING:

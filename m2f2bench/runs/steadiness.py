@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..datasets.base import Adapter
-from ..detectors.base import Detector
 from ..core.errors import M2F2BenchError
-from ..datasets.planning import spread
 from ..core.records import Frame
+from ..datasets.base import Adapter
+from ..datasets.planning import spread
+from ..detectors.base import Detector
 from . import predict as local
 
 AGAIN = 4

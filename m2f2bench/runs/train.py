@@ -11,27 +11,27 @@ from typing import Any, Literal, cast
 
 import yaml
 
-from ..datasets.base import Adapter
-from ..datasets.listing import close_adapter, questions_of
-from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..cards.models import DatasetCard, DetectorCard, read_card
+from ..cards.protocols import FrameSelection
+from ..cards.registry import is_file_reference
+from ..cards.settings import StageSettings, TrainingSettings
 from ..core.errors import DataError, DetectorError, near
 from ..core.files import replacing, write_json, write_text
-from ..datasets.digests import frame_digests
 from ..core.identity import UNKNOWN, identify
-from ..loading import detector_card, load_dataset
-from ..datasets.dataset import Dataset
 from ..core.locks import holding
 from ..core.places import moved, without_folders
-from ..datasets.planning import check_unique, list_frames, spread
 from ..core.records import Conversation, Frame
-from ..cards.registry import is_file_reference
-from ..cards.protocols import FrameSelection
-from ..stats.delong import auc_or_none
-from ..cards.settings import StageSettings, TrainingSettings
-from ..results.signature import versions
 from ..core.sources import Unidentified
 from ..core.texts import Refused, read_json
+from ..datasets.base import Adapter
+from ..datasets.dataset import Dataset
+from ..datasets.digests import frame_digests
+from ..datasets.listing import close_adapter, questions_of
+from ..datasets.planning import check_unique, list_frames, spread
+from ..detectors.base import Trainable, file_fingerprint, trained_weights
+from ..loading import detector_card, load_dataset
+from ..results.signature import versions
+from ..stats.delong import auc_or_none
 from ..training.job import FitReport, Talk, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
 from ..version import __version__, commit

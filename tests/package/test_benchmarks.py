@@ -1,0 +1,93 @@
+"""Every benchmark runs to its end, with very little to do."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_m2f2det
+from paths import HELPERS, ROOT
+from toy_explainer import EXPLAINER
+from toy_llm import tiny_llm
+
+from m2f2bench.core.memo import cache_folder
+from m2f2bench.core.tensors import write_tensors
+from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
+from m2f2bench.detectors.m2f2det.explainer_parts import new_projectors
+from m2f2bench.detectors.m2f2det.projectors import PREFIX
+
+FOLDER = ROOT / "benchmarks"
+TOLD = {"all", "common", "ablation", "forgery_tokens"}
+"""What is no benchmark, or is told what it is about."""
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in TOLD)
+
+
+@pytest.fixture()
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Runs a benchmark in this process, in an empty folder."""
+
+    def run(name: str, *words: object) -> None:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        try:
+            runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        except SystemExit as ended:
+            if ended.code:
+                pytest.fail(str(ended.code))
+        finally:
+            sys.modules.pop("common", None)
+
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setenv("M2F2BENCH_CACHE", str(cache_folder()))  # one of them sets another
+    monkeypatch.chdir(tmp_path)
+    return run
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "answers"])
+def test_b5_a_benchmark_runs(name: str, bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    bench(name, "--quick", "--json")
+    found = capsys.readouterr().out
+    assert "]" in found and json.loads(found[: found.index("]") + 1])
+
+
+@pytest.mark.parametrize("words", [(), ("--sweep",), ("--sweep", "--llm", "config:tiny")])
+def test_b5_answers_without_a_detector(
+    words: tuple[str, ...], bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm = () if "--llm" in words else ("--llm", tiny_llm(tmp_path / "llm"))
+    bench("answers", "--quick", "--json", "--device", "cpu", *llm, *words)
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["answers"] > 0 for row in rows] == [True, True]
+
+
+def test_b5_forgery_tokens(bench: Any, rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, options = toy_m2f2det.toy_network(), ExplainerOptions.model_validate({**EXPLAINER, "stage": "align"})
+    tiny_llm(tmp_path / "llm")
+    projectors = {PREFIX + name: value for name, value in new_projectors(network, options, 32).state_dict().items()}
+    write_tensors(tmp_path / "model.safetensors", {**network.state_dict(), **projectors})
+    card = toy_m2f2det.toy_card(explainer=options.model_dump(mode="json")).model_copy(
+        update={"backend": "m2f2det-explainer", "weights": "model.safetensors"}
+    )
+    (tmp_path / "card.yaml").write_text(json.dumps(card.model_dump(mode="json", exclude_defaults=True)))
+    faces = f"{HELPERS / 'toy_questions.py'}:Faces"
+    bench("forgery_tokens", tmp_path, "-s", faces, "-p", rules, "--limit", 4, "--out", tmp_path / "out")
+    assert "toy-permuted" in capsys.readouterr().out and (tmp_path / "out" / "paired.md").exists()
+
+
+def test_b5_all_of_them_are_run_even_where_one_fails(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def run(words: list[str]) -> Any:
+        asked.append(Path(words[1]).stem)
+        return subprocess.CompletedProcess(words, int(asked[-1] in ("memory", "answers")))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(pytest.fail.Exception, match=r"failed, or short of what is asked: memory, answers$"):
+        bench("all", "--quick")
+    assert sorted(asked) == NAMES

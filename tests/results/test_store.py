@@ -1,0 +1,241 @@
+"""Predictions on disk: resume after a cut, other runs' rows, a second writer, a full disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from m2f2bench.core.errors import ScoreError, StoreError
+from m2f2bench.core.files import replacing, write_json
+from m2f2bench.core.records import Prediction
+from m2f2bench.results.store import KEY as KEY_NAME
+from m2f2bench.results.store import (
+    PREDICTIONS,
+    PredictionStore,
+    describe_difference,
+    read_key,
+    read_parquet,
+    write_parquet,
+)
+
+KEY = {"detector": "k"}
+
+
+def row(i: int, score: float | None = 0.5) -> Prediction:
+    status = "ok" if score is not None else "unreadable"
+    return Prediction(f"f{i}", f"v{i}", "m", "a+b", 1, status, score, "00ff", "" if score is not None else "bad")
+
+
+def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(2), row(0)])
+    assert not (tmp_path / PREDICTIONS).exists() and (tmp_path / "predictions.partial.jsonl").exists()
+    with PredictionStore(tmp_path, KEY) as store:
+        assert list(store.rows) == ["f2", "f0"]
+        store.append([row(1, None)])
+        finished = store.finish(["f0", "f1", "f2"])
+    assert finished == [row(0), row(1, None), row(2)]
+    assert read_parquet(tmp_path / PREDICTIONS) == finished
+    assert read_key(tmp_path / PREDICTIONS) == KEY
+    assert sorted(p.name for p in tmp_path.iterdir()) == [PREDICTIONS]
+
+
+@given(cut=st.integers(0, 2000))
+@settings(max_examples=40, deadline=None)
+def test_a_file_cut_anywhere_gives_back_its_whole_lines(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    with PredictionStore(folder, KEY) as store:
+        store.append([row(i, i / 7) for i in range(7)])
+    path = folder / "predictions.partial.jsonl"
+    whole = path.read_bytes()
+    kept = whole[: min(cut, len(whole))]
+    path.write_bytes(kept)
+    with PredictionStore(folder, KEY) as store:
+        expected = max(0, kept.count(b"\n") - 1)
+        assert list(store.rows.values()) == [row(i, i / 7) for i in range(expected)]
+        store.append([row(i, i / 7) for i in range(expected, 7)])
+        assert store.finish(f"f{i}" for i in range(7)) == [row(i, i / 7) for i in range(7)]
+
+
+def test_scores_come_back_bit_by_bit(tmp_path: Path) -> None:
+    values = [0.1 + 0.2, 1 / 3, 5e-324, 0.9999999999999999]
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(i, value) for i, value in enumerate(values)])
+    with PredictionStore(tmp_path, KEY) as store:
+        assert [r.score for r in store.finish(f"f{i}" for i in range(4))] == values
+
+
+def test_rows_of_another_detector_are_refused(tmp_path: Path) -> None:
+    with PredictionStore(tmp_path, {"detector": "first"}) as store:
+        store.append([row(0)])
+    for _ in range(2):
+        other = PredictionStore(tmp_path, {"detector": "second"})
+        with pytest.raises(StoreError, match=r"differing in detector \(first / second\)"), other:
+            pass
+    with PredictionStore(tmp_path, {"detector": "first"}) as store:
+        store.finish(["f0"])
+    with pytest.raises(StoreError, match="give another --out"), PredictionStore(tmp_path, {"detector": "second"}):
+        pass
+
+
+def test_two_writers_at_once(tmp_path: Path) -> None:
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0)])
+        with (
+            pytest.raises(StoreError, match="being written by another process"),
+            PredictionStore(tmp_path, KEY),
+        ):
+            pass
+        store.append([row(1)])
+    with PredictionStore(tmp_path, KEY) as store:
+        assert len(store.rows) == 2
+
+
+def test_a_finished_run_opened_again_leaves_nothing_behind(tmp_path: Path) -> None:
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0)])
+        store.finish(["f0"])
+    with PredictionStore(tmp_path, KEY) as store:
+        assert list(store.rows) == ["f0"]
+    assert [p.name for p in tmp_path.iterdir()] == [PREDICTIONS]
+
+
+def test_a_disk_that_fills_keeps_what_was_written(small_disk) -> None:
+    disk = small_disk("256k")
+    folder = disk / "run"
+    written = 0
+    with (
+        pytest.raises(StoreError, match="No space left on device"),
+        PredictionStore(folder, KEY) as store,
+    ):
+        for start in range(0, 10_000, 8):
+            store.append([row(i) for i in range(start, start + 8)])
+            written = start + 8
+    assert written > 100
+    with PredictionStore(folder, KEY) as store:
+        assert [r.frame for r in store.rows.values()] == [f"f{i}" for i in range(written)]
+
+
+def test_a_disk_that_fills_during_a_run_says_so_in_one_line_and_goes_on(cli, one_line, squares, small_disk) -> None:
+    disk = small_disk("256k")
+    folder = disk / "run"
+    folder.mkdir()
+    ballast = disk / "ballast"
+    ballast.write_bytes(b"\0" * (248 << 10))
+    words = ["run", "-d", "random", "-s", squares, "--out", folder, "--batch-size", "4"]
+    line = one_line(cli(*words))
+    assert "No space left on device" in line and str(folder) in line
+    partial = folder / "random--squares--frame" / "predictions.partial.jsonl"
+    kept = [json.loads(text)["frame"] for text in partial.read_text().splitlines()[1:]]
+    assert 0 < len(kept) < 48
+    ballast.unlink()
+    outcome = cli(*words, "--json")
+    assert outcome.status == 0, outcome.err
+    rows = read_parquet(folder / "random--squares--frame" / PREDICTIONS)
+    assert len(rows) == 48 and {r.frame for r in rows} >= set(kept)
+
+
+def test_replacing_leaves_the_old_file_when_the_block_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    with pytest.raises(ValueError):
+        write_json(path, float("nan"))
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert oct(path.stat().st_mode & 0o777) in ("0o644", "0o664", "0o600")
+
+
+def test_somebody_elses_parquet(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"not parquet")
+    with pytest.raises(ScoreError, match="not a readable Parquet file"):
+        read_parquet(tmp_path / "x.parquet")
+    write_parquet(tmp_path / "y.parquet", [Prediction("f", "v", "m", "", 1, "fine", 0.5)])
+    with pytest.raises(ScoreError, match="unknown status 'fine'"):
+        read_parquet(tmp_path / "y.parquet")
+
+
+def test_the_last_row_of_a_thing_counts(tmp_path: Path) -> None:
+    """A row that was judged again, since its frame had changed, takes the place of the finished one."""
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0, 0.1), row(1, 0.2)])
+        store.finish(["f0", "f1"])
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0, 0.7)])
+        store.append([row(0, 0.8)])
+    with PredictionStore(tmp_path, KEY) as store:
+        assert [one.score for one in store.finish(["f0", "f1"])] == [0.8, 0.2]
+    assert [one.score for one in read_parquet(tmp_path / PREDICTIONS)] == [0.8, 0.2]
+
+
+def test_only_siblings_of_the_same_key_and_name_are_taken(tmp_path: Path) -> None:
+    for folder, key, i in (("d--s--frame", KEY, 0), ("d--s--video", {"detector": "j"}, 1), ("e--s--frame", KEY, 2)):
+        with PredictionStore(tmp_path / folder, key) as store:
+            store.append([row(i)])
+            store.finish([f"f{i}"])
+    with PredictionStore(tmp_path / "d--s--sbi", KEY) as store:
+        assert set(store.siblings("d--s")) == {"f0"}
+        store.append([row(3)])
+        store.finish(["f3"])
+        assert set(store.siblings("d--s")) == {"f0"}  # its own rows are none of another run's
+    with PredictionStore(tmp_path / "other", KEY) as store:
+        assert set(store.siblings("d--s")) == {"f0", "f3"} and set(store.siblings("d")) == {"f0", "f3"}
+
+
+def test_a_status_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    odd = dataclasses.replace(row(1), status="fine")
+    write_parquet(tmp_path / "rows.parquet", [row(0), odd])
+    with pytest.raises(ScoreError, match="frame 'f1' has the unknown status 'fine'"):
+        read_parquet(tmp_path / "rows.parquet")
+
+
+def test_what_two_keys_differ_in_is_said() -> None:
+    held = {"detector": "a", "weights": "1", "torch": "2.4", "root": "x"}
+    assert describe_difference(held, {**held, "torch": "2.5"}) == "torch (2.4 / 2.5)"
+    assert describe_difference(held, {**held, "root": "y"}) == "the dataset's folder"
+    assert describe_difference(held, {"detector": "a", "weights": "2", "torch": "2.4", "root": "x", "timm": "1"}) == (
+        "weights, state or code (1 / 2), timm (none / 1)"
+    )
+    assert describe_difference({}, held) == "" == describe_difference(held, held)
+
+
+def test_rows_of_an_older_version_are_refused(tmp_path: Path) -> None:
+    """Version 0.5 wrote a key without parts: what its rows rest on is not known."""
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0)])
+        store.finish(["f0"])
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(tmp_path / PREDICTIONS)
+    pq.write_table(table.replace_schema_metadata({KEY_NAME: b"0123abcd"}), tmp_path / PREDICTIONS)
+    assert read_key(tmp_path / PREDICTIONS) == {}
+    with pytest.raises(StoreError, match="written by another version"), PredictionStore(tmp_path, KEY):
+        pass
+
+
+def test_f4_columns_that_were_added_later_may_lack_and_no_others(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "rows.parquet", [row(0), row(1)])
+    table = pq.read_table(tmp_path / "rows.parquet")
+    pq.write_table(table.drop_columns(["picture", "stamp"]), tmp_path / "older.parquet")
+    assert [one.frame for one in read_parquet(tmp_path / "older.parquet")] == ["f0", "f1"]
+    pq.write_table(table.drop_columns(["score"]), tmp_path / "lacks.parquet")
+    with pytest.raises(ScoreError, match="lacks the column 'score'"):
+        read_parquet(tmp_path / "lacks.parquet")
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_f4_as_many_rows_again_as_were_recovered_are_kept(tmp_path: Path, n: int) -> None:
+    """The file of what is not finished goes only where there is nothing in it."""
+    for start in (0, n, 2 * n):
+        with PredictionStore(tmp_path, KEY) as store:
+            assert len(store.rows) == start
+            store.append([row(i) for i in range(start, start + n)])

@@ -27,10 +27,11 @@ from ..detectors.keys import identify_judge
 from ..loading import load_dataset
 from ..metrics.heatmaps.faithfulness import Ranks, area_under, counts, ranked, replaced
 from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
-from .faithfulness_report import CURVES, REFERENCE, Faithfulness, TestedFrame, summarise
-from .localization_report import CONTROLS, refuse_nothing
+from .faithfulness_report import CURVES, REFERENCE, Faithfulness, summarise
+from .frames import CONTROLS, MAKERS, MappedFrame, refuse_nothing
 from .mapper import HeatMapper, mapping_detector
 from .read_maps import Decoded, read_batches
+from .report import Measured
 
 if TYPE_CHECKING:
     from ..core.records import Floats, Image
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("m2f2bench")
 BLUR = 0.05
 """Standard deviation of the Gaussian that blurs a picture away, as a share of its shorter side."""
-MAKERS = ("detector", *CONTROLS)
 BASELINES = ("blur", "mean")
 
 
@@ -116,7 +116,7 @@ def faithfulness(
     judge = mapping_detector(detector, device, cam, cam_layer)
     by = identify_judge(judge).fields
     mapper = HeatMapper(judge)
-    rows = [TestedFrame(frame) for frame in frames]
+    rows = [MappedFrame(frame) for frame in frames]
     log.info(
         f"{len(rows):,} frames × {settings.passes()} pictures ({len(MAKERS)} maps, {len(CURVES)} curves of {steps} "
         f"steps): {len(rows) * settings.passes():,} forward passes"
@@ -130,13 +130,7 @@ def faithfulness(
         close_adapter(loaded.adapter)
     refuse_nothing(mapper.name, rows)
     told = {"steps": steps, "area": area, "blur": BLUR}
-    more: dict[str, Any] = {
-        "by": by,
-        "settings": told,
-        "how": mapper.how,
-        "passes": tester.passes,
-    }
-    return summarise(rows, dataset=loaded.name, split=split, limit=limit, bootstrap=rules, **more)
+    return summarise(rows, Measured(loaded.name, split, limit, by, rules, mapper.how), told, tester.passes)
 
 
 def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:
@@ -152,7 +146,7 @@ class _Tester:
         self.judge, self.mapper, self.settings = judge, mapper, settings
         self.seed, self.batch_size, self.passes = seed, batch_size, 0
 
-    def test(self, batch: Sequence[Decoded[TestedFrame]], advance: Any) -> None:
+    def test(self, batch: Sequence[Decoded[MappedFrame]], advance: Any) -> None:
         """Map a batch of frames, then take each apart."""
         ready = [item for item in batch if item.image is not None]
         images = [item.image for item in ready if item.image is not None]
@@ -167,7 +161,7 @@ class _Tester:
                 item.row.outcome, item.row.message = "error", f"the detector failed: {first_line(error)}"
         advance(len(batch))
 
-    def _test(self, row: TestedFrame, image: Image, heat: Heat | str) -> None:
+    def _test(self, row: MappedFrame, image: Image, heat: Heat | str) -> None:
         if isinstance(heat, str):
             row.outcome, row.message = "error", heat
             heat = np.zeros(self.mapper.grid, np.float32)
@@ -184,14 +178,14 @@ class _Tester:
         row.score = plain
         called = {job: value if plain >= 0.5 else 1.0 - value for job, value in found.items()}
         for maker in makers:
-            row.steps[maker] = np.stack([_curve(called, maker, curve, at) for curve in CURVES])
-            areas = [area_under(one, at) for one in row.steps[maker]]
+            row.curves[maker] = np.stack([_curve(called, maker, curve, at) for curve in CURVES])
+            areas = [area_under(one, at) for one in row.curves[maker]]
             row.values[maker] = dict(zip(CURVES, areas, strict=True))
             top = called[maker, "deletion_blur", self._top(at)]
             row.values[maker]["drop"] = called["image", "", 0] - top
         if row.outcome != "ok":
             # Pixels in random order, which a map of zeros comes to, bring in a fine noise that beats coarse maps.
-            row.steps["detector"], row.values["detector"] = row.steps[REFERENCE], dict(row.values[REFERENCE])
+            row.curves["detector"], row.values["detector"] = row.curves[REFERENCE], dict(row.values[REFERENCE])
         row.values["detector"]["called"] = called["image", "", 0]
 
     def _top(self, at: Any) -> int:

@@ -27,9 +27,11 @@ from ..metrics.heatmaps.localization import (
     random_map,
     truth_on_grid,
 )
-from .localization_report import Localization, MappedFrame, refuse_nothing, summarise
+from .frames import MappedFrame, refuse_nothing
+from .localization_report import Localization, summarise
 from .mapper import HeatMapper, mapping_detector
 from .read_maps import Decoded, read_batches
+from .report import Measured
 
 if TYPE_CHECKING:
     from .mapper import Heat
@@ -70,7 +72,7 @@ def localize(
     finally:
         close_adapter(loaded.adapter)
     refuse_nothing(mapper.name, rows)
-    return summarise(rows, dataset=loaded.name, split=split, limit=limit, by=by, bootstrap=rules, how=mapper.how)
+    return summarise(rows, Measured(loaded.name, split, limit, by, rules, mapper.how))
 
 
 def _plan(dataset: Dataset, split: str, limit: int | None) -> list[Frame]:

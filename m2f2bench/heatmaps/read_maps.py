@@ -13,7 +13,7 @@ from ..core.errors import FrameError
 from ..core.records import FAKE
 from ..datasets.base import Adapter
 from ..datasets.read_ahead import ReadAhead, held_bytes, load_frame, read_mask
-from .localization_report import MappedFrame
+from .frames import MappedFrame
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -35,7 +35,7 @@ def test_a9_every_metric_of_a_card_has_a_direction() -> None:
     assert set(DETECTION_METRICS) <= names and len(names) == 33
     assert names <= set(SCALES), "add it to SCALES: nothing else says which direction is better"
     assert {name for name in SCALES if SCALES[name].lower_is_better} == LOWER
-    told = set(localization.FORMULAS) | {"iou_best"} | set(perturbation.MEASURES)
+    told = set(localization.REPORTED) | {"iou_best"} | set(perturbation.MEASURES)
     assert set(SCALES) == names | told - {"mask_area"}, "a mask's area is the data's: nothing of it is better"
 
 

@@ -7,7 +7,7 @@ refused, and a card's `name` is its file's name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from ..core.errors import CardError, near
 from ..core.places import moved, moved_reference
 from ..core.texts import Refused, read_yaml, told
-from .protocols import ExplanationRules, ProtocolRules
+from .protocols import ExplanationRules, HeatMapRules, ProtocolRules
 from .registry import is_file_reference
 from .settings import InputSettings, StageSettings, TrainingSettings
 
@@ -126,6 +126,10 @@ class ExplanationCard(Card, ExplanationRules):
     """One protocol for answers to questions: `task: explanation`. Its keys stand in `rules`."""
 
 
+class HeatMapCard(Card, HeatMapRules):
+    """One protocol for heat maps: `task: heatmaps`. Its keys stand in `rules`."""
+
+
 class Column(BaseModel):
     """One column of a leaderboard: dataset × protocol × metric."""
 
@@ -214,11 +218,18 @@ def read_card(kind: str, path: Path) -> Card:
     data = _read_mapping(path)
     if kind == "detectors" and "base" in data:
         data = _on_base(data, path, ())
-    model = ExplanationCard if kind == "metrics" and "task" in data else MODELS[kind]
+    model = protocol_model(data) if kind == "metrics" else MODELS[kind]
     card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
     _check_name(card, path)
     card._path = path.resolve()
     return card
+
+
+def protocol_model(data: Mapping[str, Any]) -> type[ProtocolCard] | type[ExplanationCard] | type[HeatMapCard]:
+    """Return the card model of a protocol's keys, by its `task`."""
+    if data.get("task") == "heatmaps":
+        return HeatMapCard
+    return ExplanationCard if "task" in data else ProtocolCard
 
 
 def _check_name(card: Card, path: Path) -> None:

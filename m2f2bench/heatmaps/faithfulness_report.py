@@ -25,7 +25,7 @@ GROUPS = ("all", "called_fake", "called_real", "fake", "real")
 REFERENCE = "random"
 """The control that a faithful map must beat: noise on a grid as coarse as the map's."""
 SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "env")
-SIGNED_MAPS = ("map", "steps", "area", "blur")
+SIGNED_MAPS = ("map", "steps", "area", "blur", "fills")
 HEADS = {name: name.replace("_", ", ") for name in CURVES}
 
 
@@ -64,13 +64,14 @@ class Faithfulness(MapReport):
 
     def _tables(self) -> list[list[list[str]]]:
         """A star: better than the control, and the interval excludes 0."""
-        drop = f"drop, top {self.measured['area']:g}"
-        own = [["frames", "n", "score of the call", *HEADS.values(), drop]]
-        less = [["frames", "detector less control", *HEADS.values(), drop]]
+        drop = {"drop": f"drop, top {self.measured['area']:g}"}
+        heads = {name: HEADS[name] for name in self._names() if name in HEADS} | drop
+        own = [["frames", "n", "score of the call", *heads.values()]]
+        less = [["frames", "detector less control", *heads.values()]]
         for group, found in self._filled().items():
-            own.append([group, str(_count(found)), *(shown(found[name]) for name in ("called", *MEASURES))])
+            own.append([group, str(_count(found)), *(shown(found[name]) for name in ("called", *heads))])
             for control, groups in self.controls.items():
-                cells = [(name, groups[group][f"{name}_less_control"]) for name in MEASURES]
+                cells = [(name, groups[group][f"{name}_less_control"]) for name in heads]
                 enough = self.clusters["groups"][group] >= FEWEST_CLUSTERS
                 stars = [" *" if enough and proven(lower_is_better(name), one.ci) else "" for name, one in cells]
                 less.append(
@@ -86,7 +87,7 @@ class Faithfulness(MapReport):
             if self.clusters["groups"][group] < FEWEST_CLUSTERS:
                 said = f"of {self.clusters['groups'][group]} clusters nothing is said, it takes {FEWEST_CLUSTERS}"
             lines.append(f"{group}, against the random map: {said}{f'; worse by {worse}' * bool(worse)}")
-        n_intervals = len(MEASURES) * len(self._filled())
+        n_intervals = len(self._names()) * len(self._filled())
         lines.append(f"that is {n_intervals} intervals; none is made wider for their number")
         lines.append("a map says what speaks for a fake: of frames called real it is not meant to show the reason")
         lines.append("constant: pixels in random order, which brings in fine noise as no coarse map does")
@@ -94,6 +95,10 @@ class Faithfulness(MapReport):
         own = sum(counts.get("ok", 0) for counts in self.outcomes.values())
         lines.append(f"coverage {self.coverage:.4g}: {own} of {n} frames have a map and scores")
         return lines
+
+    def _names(self) -> list[str]:
+        """Those of MEASURES that were measured."""
+        return [name for name in MEASURES if name in self.metrics["all"]]
 
     def _filled(self) -> dict[str, dict[str, Score]]:
         """The groups that have frames."""
@@ -116,9 +121,10 @@ def summarise(
     """
     frames = MappedFrames(rows, origin)
     groups = _frame_groups(frames)
+    curves = [name for name in measures_by(settings) if name in CURVES]
     found = {
         group: {name: _of_frames(score) for name, score in scores.items()}
-        for group, scores in frames.estimate(statistics(frames), groups).scores.items()
+        for group, scores in frames.estimate(statistics(frames, settings), groups).scores.items()
     }
     used = np.array([bool(row.values) for row in rows])
     held = {group: len(np.unique(frames.cluster[kept & used])) for group, kept in groups.items()}
@@ -129,7 +135,7 @@ def summarise(
         metrics={group: _part(found[group], "detector.") for group in groups},
         controls=controls,
         faithful={group: _compared(one, held[group]) for group, one in controls[REFERENCE].items()},
-        curves={group: _mean_curves(rows, kept) for group, kept in groups.items()},
+        curves={group: _mean_curves(rows, kept, curves) for group, kept in groups.items()},
         coverage=sum(row.outcome == "ok" for row in rows) / max(len(rows), 1),
         passes=passes,
         clusters={"by": frames.drawn_by, "n": frames.n_clusters, "groups": held},
@@ -144,7 +150,7 @@ def _frame_groups(frames: MappedFrames) -> dict[str, Bools]:
     return dict(zip(GROUPS, masks, strict=True))
 
 
-def statistics(frames: MappedFrames) -> dict[str, Statistic]:
+def statistics(frames: MappedFrames, settings: Mapping[str, Any]) -> dict[str, Statistic]:
     """Return means over frames, by `maker.measure`: every maker's values, and the detector's less each control's.
 
     Where the detector gave no scores its map is no better than any control: to fail must not pay.
@@ -153,7 +159,7 @@ def statistics(frames: MappedFrames) -> dict[str, Statistic]:
     known = any(row.values for row in rows)
     failed = np.array([known and row.outcome == "error" and not row.values for row in rows])
     found: dict[str, Statistic] = {"detector.called": mean_of(frames.column("detector", "called"))}
-    for name in MEASURES:
+    for name in measures_by(settings):
         ends = (0.0, 1.0) if name in CURVES else None
         own = frames.column("detector", name)
         found[f"detector.{name}"] = mean_of(own, ends)
@@ -162,6 +168,12 @@ def statistics(frames: MappedFrames) -> dict[str, Statistic]:
             found[f"{control}.{name}"] = mean_of(theirs, ends)
             found[f"{control}.{name}_less_control"] = mean_of(np.where(failed, 0.0, own - theirs), None)
     return found
+
+
+def measures_by(settings: Mapping[str, Any]) -> list[str]:
+    """Return those of MEASURES that the signature's fields of the test allow."""
+    fills = tuple(str(settings.get("fills", "blur+mean")).split("+"))
+    return [name for name in MEASURES if name == "drop" or name.endswith(fills)]
 
 
 def _of_frames(score: Score) -> Score:
@@ -177,15 +189,17 @@ def _compared(scores: Mapping[str, Score], held: int) -> dict[str, list[str]]:
     few clusters (`held`), whose intervals are far too narrow."""
     found: dict[str, list[str]] = {"better": [], "worse": []}
     for name in MEASURES if held >= FEWEST_CLUSTERS else ():
+        if f"{name}_less_control" not in scores:
+            continue
         ci, low = scores[f"{name}_less_control"].ci, lower_is_better(name)
         found["better"] += [name] if proven(low, ci) else []
         found["worse"] += [name] if proven(not low, ci) else []
     return found
 
 
-def _mean_curves(rows: Sequence[MappedFrame], kept: Bools) -> dict[str, dict[str, list[float]]]:
+def _mean_curves(rows: Sequence[MappedFrame], kept: Bools, curves: Sequence[str]) -> dict[str, dict[str, list[float]]]:
     used = [row.curves for row, is_in in zip(rows, kept.tolist(), strict=True) if is_in and row.curves]
     if not used:
         return {}
     means = {who: np.mean([steps[who] for steps in used], axis=0) for who in used[0]}
-    return {name: {who: [float(v) for v in mean[i]] for who, mean in means.items()} for i, name in enumerate(CURVES)}
+    return {name: {who: [float(v) for v in mean[i]] for who, mean in means.items()} for i, name in enumerate(curves)}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .cards.models import (
     LONGEST_NAME,
+    AnyProtocol,
     Card,
     DatasetCard,
     DetectorCard,
     ExplanationCard,
+    HeatMapCard,
     LeaderboardCard,
     ProtocolCard,
     find_card,
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
+P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
+ABOUT: dict[type, str] = {
+    ProtocolCard: "P(fake)",
+    ExplanationCard: "answers to questions",
+    HeatMapCard: "heat maps",
+}
+"""What protocols are about, by their card."""
 
 
 def resolve_card(kind: str, reference: str) -> Card:
@@ -100,26 +109,27 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
     return registered("datasets", name, place)
 
 
-def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
-    """The protocol card of a name or a path, be it about detection or about answers to questions."""
-    if isinstance(reference, (ProtocolCard, ExplanationCard)):
-        return reference
-    return cast("ProtocolCard | ExplanationCard", resolve_card("metrics", reference))
+def any_protocol(reference: str | AnyProtocol) -> AnyProtocol:
+    """Return the protocol card of a name or a path, whatever its task."""
+    return cast(AnyProtocol, resolve_card("metrics", reference)) if isinstance(reference, str) else reference
 
 
-def load_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard:
-    """The detection protocol of a name or a path. Raises CardError for one about answers to questions."""
+def load_protocol(reference: str | AnyProtocol) -> ProtocolCard:
+    """Return the detection protocol of a name or a path. Raises CardError for one of another task."""
+    return _of_task(reference, ProtocolCard)
+
+
+def load_explanation(reference: str | AnyProtocol) -> ExplanationCard:
+    """Return the protocol of a name or a path that is about answers to questions. Raises CardError for any other."""
+    return _of_task(reference, ExplanationCard)
+
+
+def _of_task(reference: str | AnyProtocol, wanted: type[P]) -> P:
     card = any_protocol(reference)
-    if isinstance(card, ExplanationCard):
-        raise CardError(f"protocol '{card.name}' is about answers to questions, not about P(fake): take another here")
-    return card
-
-
-def load_explanation(reference: str | ProtocolCard | ExplanationCard) -> ExplanationCard:
-    """The protocol of a name or a path that is about answers to questions. Raises CardError for any other."""
-    card = any_protocol(reference)
-    if isinstance(card, ProtocolCard):
-        raise CardError(f"protocol '{card.name}' is about P(fake), not about answers to questions: take another here")
+    if not isinstance(card, wanted):
+        raise CardError(
+            f"protocol '{card.name}' is about {ABOUT[type(card)]}, not about {ABOUT[wanted]}: take another here"
+        )
     return card
 
 

@@ -7,6 +7,8 @@ DETECTION = "0.5.1"
 """The version that last moved a number of detection: the field `v` of its signatures."""
 ANSWERS = "0.5.2"
 """The same of answers to questions."""
+HEATMAPS = "0.6.0"
+"""The same of runs of heat maps."""
 
 
 def commit() -> str | None:

@@ -130,6 +130,9 @@ class HeatMapCard(Card, HeatMapRules):
     """One protocol for heat maps: `task: heatmaps`. Its keys stand in `rules`."""
 
 
+AnyProtocol = ProtocolCard | ExplanationCard | HeatMapCard
+
+
 class Column(BaseModel):
     """One column of a leaderboard: dataset × protocol × metric."""
 
@@ -225,7 +228,7 @@ def read_card(kind: str, path: Path) -> Card:
     return card
 
 
-def protocol_model(data: Mapping[str, Any]) -> type[ProtocolCard] | type[ExplanationCard] | type[HeatMapCard]:
+def protocol_model(data: Mapping[str, Any]) -> type[AnyProtocol]:
     """Return the card model of a protocol's keys, by its `task`."""
     if data.get("task") == "heatmaps":
         return HeatMapCard

@@ -13,7 +13,7 @@ import numpy as np
 from ..core.records import FAKE, REAL, Score
 from ..metrics.heatmaps.localization import GRID, MEASURES, thresholds
 from ..stats.means import Columns
-from ..stats.statistic import Statistic
+from ..stats.statistic import Estimate, Statistic
 from .frames import CONTROLS, MappedFrame
 from .report import MappedFrames, MapReport, Measured, shown
 
@@ -37,6 +37,8 @@ AGAINST = {
     "pixel_auc": "pixel_auc_less_control",
 }
 """What of a control is taken from what the detector has, and the difference's name."""
+ALL = ""
+"""The group of all frames; no manipulation is called so."""
 LEVELS = ("real", "fake", "difference")
 TABLES = (
     {
@@ -137,23 +139,26 @@ def _cells(found: Mapping[str, Score], columns: Iterable[str]) -> list[str]:
 def summarise(rows: Sequence[MappedFrame], origin: Measured) -> Localization:
     """Return the report of frames that were held against their masks, in the order of the plan."""
     frames = MappedFrames(rows, origin)
-    fake = frames.label == FAKE
     methods = sorted({row.frame.method for row in rows if row.frame.label == FAKE})
-    named = np.array([row.frame.method for row in rows], dtype=object)
-    own = frames.estimate(
-        statistics(frames, "detector"), {"": fake} | {f" {method}": fake & (named == method) for method in methods}
-    ).scores
-    measured = {**frames.fields, "masks": _masks_hash(rows), **origin.by, "map": frames.map_field}
+    own = estimate_fakes(frames, "detector", methods).scores
+    measured = {**frames.fields, "masks": masks_hash(rows), **origin.by, "map": frames.map_field}
     planned = [row for row in rows if row.frame.label == FAKE]
     return Localization(
         **frames.common(measured, SIGNED),
-        metrics=own[""],
-        methods={method: own[f" {method}"] for method in methods},
-        controls={name: frames.estimate(statistics(frames, name), {"": fake}).scores[""] for name in CONTROLS},
+        metrics=own[ALL],
+        methods={method: own[method] for method in methods},
+        controls={name: estimate_fakes(frames, name).scores[ALL] for name in CONTROLS},
         level=_levels(frames),
         coverage=sum(row.outcome == "ok" for row in planned) / max(len(planned), 1),
         clusters={"by": frames.drawn_by, "n": frames.n_clusters},
     )
+
+
+def estimate_fakes(frames: MappedFrames, who: str, methods: Sequence[str] = ()) -> Estimate:
+    """Return what is reported of one maker's maps: over all fakes (ALL), and over each manipulation's."""
+    fake = frames.label == FAKE
+    named = np.array([row.frame.method for row in frames.rows], dtype=object)
+    return frames.estimate(statistics(frames, who), {ALL: fake} | {one: fake & (named == one) for one in methods})
 
 
 def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
@@ -183,10 +188,10 @@ def _levels(frames: MappedFrames) -> dict[str, Score]:
     real = frames.label == REAL
     table = Columns({"real": np.where(real, level, np.nan), "fake": np.where(real, np.nan, level)})
     found = {"real": table.mean("real"), "fake": table.mean("fake"), "difference": table.difference("fake", "real")}
-    return frames.estimate(found, {"": np.ones(len(level), bool)}).scores[""]
+    return frames.estimate(found, {ALL: np.ones(len(level), bool)}).scores[ALL]
 
 
-def _masks_hash(rows: Sequence[MappedFrame]) -> str:
-    """12 hex digits over the true masks of all planned frames, in the order of their ids."""
+def masks_hash(rows: Sequence[MappedFrame]) -> str:
+    """Return 12 hex digits over the true masks of all planned frames, in the order of their ids."""
     known = sorted((row.frame.id, row.mask_digest) for row in rows)
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]

@@ -16,7 +16,7 @@ import numpy as np
 from ..cards.protocols import FILLS, HeatMapRules
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.seeds import generator
-from ..metrics.heatmaps.faithfulness import Ranks, area_under, counts, ranked, replaced
+from ..metrics.heatmaps.faithfulness import BLUR, Ranks, area_under, counts, ranked, replaced
 from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
 from .faithfulness_report import CURVES, REFERENCE
 from .frames import CONTROLS, MAKERS, MappedFrame
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .mapper import Heat, HeatMapper
 
 log = logging.getLogger("m2f2bench")
-BLUR = 0.05
-"""Standard deviation of the Gaussian that blurs a picture away, as a share of its shorter side."""
 AT_ONCE = 8
 """Pictures that are mapped together at most: each is then judged hundreds of times."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from ..cards.models import DetectorCard, ExplanationCard, ProtocolCard, problem_of
+from ..cards.models import DetectorCard, problem_of, protocol_model
 from ..core.records import Score
 from ..core.texts import Refused, told
 from ..metrics.names import AT_HALF
@@ -124,7 +124,20 @@ class _Dependence(BaseModel):
     reason: Text = ""
 
 
-class _Details(_Open):
+class _HeatMaps(_Open):
+    """Of heat maps: the controls' and further scores, the maps' levels, outcomes, sizes, and mean curves."""
+
+    controls: dict[Text, Scores] = {}
+    more: Scores = {}
+    level: Scores = {}
+    outcomes: dict[Text, dict[Text, Count]] = {}
+    shapes: list[tuple[Count, Count]] = []
+    faithful: dict[Text, dict[Text, list[Text]]] = {}
+    curves: dict[Text, dict[Text, dict[Text, list[Number]]]] = {}
+    groups: dict[Text, Count] = {}
+
+
+class _Details(_HeatMaps):
     questions: dict[Text, _Asked] = {}
     counted: dict[Text, Text] = {}
     verdicts: dict[Text, dict[Text, Count]] | None = None
@@ -179,7 +192,7 @@ def parse_result(data: Any) -> Result:
     if result.detector_card:
         _checked(DetectorCard, result.detector_card, "detector_card")
     if result.protocol_card:
-        rules = _checked(_protocol(result), result.protocol_card, "protocol_card")
+        rules = _checked(protocol_model(result.protocol_card), result.protocol_card, "protocol_card")
         # With what its keys are by default, where an older version wrote fewer of them.
         result = replace(result, protocol_card=rules.model_dump(mode="json"))
     for group, scores in groups(result):
@@ -187,10 +200,6 @@ def parse_result(data: Any) -> Result:
         if lacking and (scores or group != "average"):  # of one manipulation there is no average
             raise Refused(f"{group} lacks the metric '{min(lacking)}', which all units have")
     return result
-
-
-def _protocol(result: Result) -> type[ProtocolCard] | type[ExplanationCard]:
-    return ExplanationCard if "task" in result.protocol_card else ProtocolCard
 
 
 def _checked(model: type[M], data: Any, where: str) -> M:
@@ -213,13 +222,20 @@ def groups(result: Result) -> Iterator[tuple[str, Mapping[str, Score]]]:
 def unsound(result: Result) -> Iterator[str]:
     """What cannot be of a result's numbers, a line each: beyond its metric's range, or not in its own interval; also
     that nothing was judged."""
-    if not result.coverage or not result.statuses.get("ok"):
+    if not _judged(result):
         holes = ", ".join(f"{n:,} {told(status)}" for status, n in result.statuses.items())
         yield f"nothing in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
         for name, score in scores.items():
             if why := wrong(name, score):
                 yield f"{group}: {name} {why}"
+
+
+def _judged(result: Result) -> bool:
+    """Whether anything was judged: a heat map that is zero everywhere was, though it says nothing."""
+    if result.protocol_card.get("task") == "heatmaps":
+        return any(n for outcome, n in result.statuses.items() if outcome not in ("unreadable", "error"))
+    return bool(result.coverage and result.statuses.get("ok"))
 
 
 def wrong(metric: str, score: Score) -> str:

@@ -17,7 +17,7 @@ from ..core.errors import DataError, ScoreError, first_line
 from ..core.texts import Refused, read_json
 from .form import parse_result, unsound
 from .result import Result
-from .store import PREDICTIONS, RESULT
+from .store import MAPS, PREDICTIONS, RESULT
 
 C = TypeVar("C", bound=Card)
 VALIDATION_SUFFIX = "--val"
@@ -108,7 +108,10 @@ def _read(path: Path) -> Stored:
 
 def with_rows(result: Result, path: Path) -> Stored:
     """A result that was read from `path`, with the rows that lie beside it."""
-    if "task" in result.protocol_card:  # what lies beside it are resamples
+    task = result.protocol_card.get("task")
+    if task == "heatmaps":
+        return Stored(result, path, beside(path, MAPS), None)
+    if task is not None:  # what lies beside it are resamples
         return Stored(result, path, None, None)
     return Stored(result, path, beside(path), beside(path, suffix=VALIDATION_SUFFIX))
 

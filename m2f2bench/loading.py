@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
 P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
-ABOUT: dict[type, str] = {
+ABOUT: dict[type[AnyProtocol], str] = {
     ProtocolCard: "P(fake)",
     ExplanationCard: "answers to questions",
     HeatMapCard: "heat maps",
 }
 """What protocols are about, by their card."""
+ABOUT_TASK = {card.kind: what for card, what in ABOUT.items()}
 
 
 def resolve_card(kind: str, reference: str) -> Card:
@@ -122,6 +123,11 @@ def load_protocol(reference: str | AnyProtocol) -> ProtocolCard:
 def load_explanation(reference: str | AnyProtocol) -> ExplanationCard:
     """Return the protocol of a name or a path that is about answers to questions. Raises CardError for any other."""
     return _of_task(reference, ExplanationCard)
+
+
+def load_heat_maps(reference: str | AnyProtocol) -> HeatMapCard:
+    """Return the protocol of a name or a path that is about heat maps. Raises CardError for any other."""
+    return _of_task(reference, HeatMapCard)
 
 
 def _of_task(reference: str | AnyProtocol, wanted: type[P]) -> P:

@@ -18,6 +18,18 @@ CardsOption = Annotated[
 DataOption = Annotated[
     str | None, typer.Option("--data", metavar="DIR", help="Folder that holds the datasets (M2F2BENCH_DATA).")
 ]
+CamOption = Annotated[
+    str,
+    typer.Option(
+        "--cam",
+        metavar="METHOD",
+        help="Class activation maps of a torch network in the place of its own maps: gradcam, gradcam++, hirescam, "
+        "xgradcam, layercam, eigencam, scorecam (slow).",
+    ),
+]
+CamLayerOption = Annotated[
+    str, typer.Option("--cam-layer", metavar="NAME", help="The network's layer for --cam. Default: its last map.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
 LONGEST = 2000

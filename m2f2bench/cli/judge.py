@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, echo_json, mapping, say, settle
+from .common import (
+    CamLayerOption,
+    CamOption,
+    CardsOption,
+    ColumnOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    echo_json,
+    mapping,
+    say,
+    settle,
+)
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: what --out ends in, else md.")
@@ -27,6 +39,8 @@ def run(
     export: Annotated[
         str | None, typer.Option("--export", metavar="m2f2", help="Also write answers as M2F2-Det's output files.")
     ] = None,
+    cam: CamOption = "",
+    cam_layer: CamLayerOption = "",
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,
@@ -53,6 +67,8 @@ def run(
         workers=workers,
         device=device,
         export=export,
+        cam=cam,
+        cam_layer=cam_layer,
     )
     board = results.board()
     files = write_board(board, folder)
@@ -101,14 +117,15 @@ def score(
 ) -> None:
     """Score rows or answers that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
+    from ..cards.models import EXPLANATION
     from ..core.errors import ScoreError
     from ..leaderboards.render import table_markdown
     from ..leaderboards.report import describe_result
     from ..leaderboards.table import build_table
     from ..scoring.score import score as score_file
-    from ..scoring.score import takes_answers
+    from ..scoring.tasks import task_at
 
-    if takes_answers(file[0], protocol):
+    if task_at(file[0], protocol).name == EXPLANATION:
         _score_answers(
             [file] if together else [[path] for path in file],
             {"protocol": protocol, "dataset": dataset, "split": split, "detector": name, "columns": mapping(column)},

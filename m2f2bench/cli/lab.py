@@ -9,24 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.texts import visible
-from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
+from .common import CamLayerOption, CamOption, CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
 
 if TYPE_CHECKING:
     from ..heatmaps.faithfulness_report import Faithfulness
     from ..heatmaps.localization_report import Localization
-
-CamOption = Annotated[
-    str,
-    typer.Option(
-        "--cam",
-        metavar="METHOD",
-        help="Class activation maps of a torch network in the place of its own maps: gradcam, gradcam++, hirescam, "
-        "xgradcam, layercam, eigencam, scorecam (slow).",
-    ),
-]
-CamLayerOption = Annotated[
-    str, typer.Option("--cam-layer", metavar="NAME", help="The network's layer for --cam. Default: its last map.")
-]
 
 
 def train(

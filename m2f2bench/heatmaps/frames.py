@@ -23,7 +23,7 @@ CONTROLS = ("constant", "centre", "random")
 MAKERS = ("detector", *CONTROLS)
 
 
-@dataclass
+@dataclass(eq=False)
 class MappedFrame:
     """One planned frame: what became of it (see OUTCOMES), why, and what its map and the controls measure.
 
@@ -44,6 +44,11 @@ class MappedFrame:
     score: float | None = None
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     curves: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """The outcome, under the name that other rows have for it."""
+        return self.outcome
 
 
 def count_outcomes(rows: Iterable[MappedFrame]) -> dict[str, int]:

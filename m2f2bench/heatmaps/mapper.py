@@ -33,7 +33,7 @@ TRIAL = (224, 224)
 def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "") -> Detector:
     """The detector that is named, with class activation maps in the place of its own where `cam` is a method.
 
-    Raises DetectorError for what `backends.cam.with_cam` refuses, and for a layer without a method.
+    Raises DetectorError for what `detectors.cam.with_cam` refuses, and for a layer without a method.
     """
     if layer and not cam:
         raise DetectorError(f"--cam-layer {layer} says where, not how: give --cam too, such as --cam gradcam")
@@ -43,6 +43,15 @@ def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str =
     from ..detectors.cam import with_cam
 
     return with_cam(judge, cam, layer)
+
+
+def require_localizer(name: str, own: object) -> None:
+    """Raise DetectorError unless a detector, or its class, has a method `heatmap`."""
+    if not callable(getattr(own, "heatmap", None)):
+        raise DetectorError(
+            f"detector '{name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of a torch "
+            f"network (backends timm, m2f2det) its class activation maps: --cam gradcam"
+        )
 
 
 class _Plain(Localizer):
@@ -70,12 +79,8 @@ class HeatMapper:
         """
         self.name, self.precision = detector.card.name, detector.precision
         own = detector.plain if isinstance(detector, PlainDetector) else detector
+        require_localizer(self.name, own)
         if not isinstance(own, Localizer):
-            if not callable(getattr(own, "heatmap", None)):
-                raise DetectorError(
-                    f"detector '{self.name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of "
-                    f"a torch network (backends timm, m2f2det) its class activation maps: --cam gradcam"
-                )
             own = _Plain(own)
         self.localizer = own
         self.how = str(getattr(own, "how", ""))

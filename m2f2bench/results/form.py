@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from ..cards.models import DetectorCard, problem_of, protocol_model
+from ..cards.models import HEATMAPS, DetectorCard, problem_of, protocol_model
 from ..core.records import Score
 from ..core.texts import Refused, told
 from ..metrics.names import AT_HALF
@@ -233,7 +233,7 @@ def unsound(result: Result) -> Iterator[str]:
 
 def _judged(result: Result) -> bool:
     """Whether anything was judged: a heat map that is zero everywhere was, though it says nothing."""
-    if result.protocol_card.get("task") == "heatmaps":
+    if result.task == HEATMAPS:
         return any(n for outcome, n in result.statuses.items() if outcome not in ("unreadable", "error"))
     return bool(result.coverage and result.statuses.get("ok"))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..cards.models import ProtocolCard
+from ..cards.models import EXPLANATION, HEATMAPS, HeatMapCard, ProtocolCard
 from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
 from ..core.records import Score
@@ -19,13 +19,16 @@ from ..metrics.detection.tails import differences
 from ..metrics.detection.values import HEADLINES
 from ..metrics.names import OVERALL
 from ..metrics.scale import lower_is_better, worse
+from ..results.resamples import ResampledResult
 from ..results.result import Result
-from ..results.signature import DETECTOR, differing, share
+from ..results.signature import DETECTOR, MAP, differing, share
 from ..results.stored import Stored, read_stored, stored_card
-from ..scoring.compare import refuse_incomparable
+from ..scoring.compare_answers import DrawnPair
+from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.comparison import FIELDS
-from ..scoring.detection import Evidence, load_evidence
-from ..scoring.score import score_evidence
+from ..scoring.detection import ScoredRows, load_rows
+from ..scoring.heatmaps import load_maps, resampled_maps
+from ..scoring.score_detection import score_rows
 from ..stats.bootstrap import resampling
 from .run import run
 
@@ -122,28 +125,37 @@ def check(
                 if run_folder is not None
                 else _run_again(one, detector, dataset, out or scratch, device)
             )
-            reports.append(_compare(one, load_evidence(folder), metrics, chance, tolerance))
+            maps = one.result.task == HEATMAPS
+            now = resampled_maps(load_maps(folder)) if maps else load_rows(folder)
+            reports.append(_compare(one, now, metrics, chance, tolerance))
     return reports
 
 
 def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
     result = stored.result
-    if "task" in result.protocol_card:
-        raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames")
+    if result.task == EXPLANATION:
+        raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames, and heat maps")
     limit = result.measured.get("limit")
-    protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
-    if protocol.threshold.dataset is not None:
-        registered("datasets", protocol.threshold.dataset, stored.path)
+    name, cam, layer = result.detector, "", ""
+    protocol: ProtocolCard | HeatMapCard
+    if result.task == HEATMAPS:
+        protocol = stored_card(HeatMapCard, result.protocol_card, stored.path)
+        cam = str(result.measured.get(MAP, "")).partition("-")[2].partition("-")[0]
+        name, _, layer = name.partition(f"+{cam}") if cam else (name, "", "")
+    else:
+        protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
+        if protocol.threshold.dataset is not None:
+            registered("datasets", protocol.threshold.dataset, stored.path)
     results = run(
-        detectors=[
-            detector if detector is not None else registered("detectors", result.detector, stored.path, _class(result))
-        ],
+        detectors=[detector if detector is not None else registered("detectors", name, stored.path, _class(result))],
         datasets=[dataset if dataset is not None else measured_dataset(result.dataset, stored.path)],
         protocols=[protocol],
         split=result.split,
         limit=limit if isinstance(limit, int) else None,
         out=out,
         device=device,
+        cam=cam,
+        cam_layer=layer.removeprefix("-"),
     )
     return results.folders[0]
 
@@ -154,58 +166,74 @@ def _class(result: Result) -> str:
     return told(backend).strip("'") if is_file_reference(backend) else ""
 
 
-def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
-    then = stored.result
+def _compare(
+    stored: Stored, now: ScoredRows | ResampledResult, metrics: Sequence[str], chance: float, tolerance: float
+) -> CheckReport:
+    then, measured = stored.result, now.measured
     wanted = list(metrics) or [m for m in then.metrics if m in HEADLINES] or list(then.metrics)
     unknown = [m for m in wanted if m not in then.metrics]
     if unknown:
         raise ScoreError(f"'{stored.path}' has no metric '{unknown[0]}'{near(unknown[0], then.metrics)}")
     notes = [
-        f"{key} was {then.measured.get(key)}, is {now.measured.get(key)}"
-        for key in (*DETECTOR, "v")
-        if then.measured.get(key) != now.measured.get(key) and (key != "cov" or key in then.measured)
+        f"{key} was {then.measured.get(key)}, is {measured.get(key)}"
+        for key in (*DETECTOR, MAP, "v")
+        if then.measured.get(key) != measured.get(key) and (key != "cov" or key in then.measured)
     ]
     # Rows of then are scored by this version, so that another version's arithmetic is no difference.
-    changed = [key for key in differing(then.measured, now.measured) if key != "v"]
+    changed = [key for key in differing(then.measured, measured) if key != "v"]
     checked: list[Checked] = []
     problems = [
         f"the signature has changed, so the numbers cannot be compared: {FIELDS[key]} ({key}) was "
-        f"{then.measured.get(key)}, is {now.measured.get(key)}"
+        f"{then.measured.get(key)}, is {measured.get(key)}"
         for key in changed
     ]
     if not changed:
         problems += _lost(then, now)
     if not problems:
         if stored.rows is not None:
-            before = load_evidence(stored.path)
             try:
-                pair = _aligned(before, now, notes)
-                checked = _paired(*pair, wanted, chance, tolerance, notes)
+                if isinstance(now, ResampledResult):
+                    found = _resampled(resampled_maps(load_maps(stored.path)), now, wanted)
+                else:
+                    found = _paired(*_aligned(load_rows(stored.path), now, notes), wanted, chance)
+                checked = _checked(found, chance, tolerance, notes)
             except ScoreError as error:  # the rows are others than the signature tells
                 problems.append(str(error))
         else:
             notes.append(f"no rows beside '{stored.path}': held against its intervals, which is less sharp")
-            found = score_evidence(now).metrics
-            checked = [_against_interval(m, then.metrics[m], found[m], tolerance) for m in wanted]
+            scores = (now.result if isinstance(now, ResampledResult) else score_rows(now)).metrics
+            checked = [_against_interval(m, then.metrics[m], scores[m], tolerance) for m in wanted]
     problems += [_told(one) for one in checked if one.failed]
     if checked and not any(one.tested or one.failed for one in checked):
         problems.append(f"none of {', '.join(wanted)} can be tested: {checked[0].how}")
     return CheckReport(
-        now.detector, str(stored.path), then.dataset, then.protocol, tuple(checked), tuple(problems), tuple(notes)
+        str(measured["det"]),
+        str(stored.path),
+        then.dataset,
+        then.protocol,
+        tuple(checked),
+        tuple(problems),
+        tuple(notes),
     )
 
 
-def _lost(then: Result, now: Evidence) -> list[str]:
+def _lost(then: Result, now: ScoredRows | ResampledResult) -> list[str]:
     """What coverage fell, of units or of frames, in a line. Results of older versions tell the latter by statuses."""
     before = then.frame_coverage
     if before is None:
         before = then.statuses.get("ok", 0) / max(sum(then.statuses.values()), 1)
-    level, faces = now.protocol.level, now.protocol.faces
-    unit = "videos" if level == "video" else "frames" if faces == "apart" else "pictures"
-    shares = {f"coverage of {unit}": (then.coverage, now.units.coverage)}
-    shares["coverage of frames"] = (before, now.units.frame_coverage)
+    if isinstance(now, ResampledResult):
+        shares = {"coverage": (then.coverage, now.result.coverage)}
+        shares["coverage of frames with a map"] = (before, now.result.frame_coverage or 0.0)
+        statuses = now.result.statuses
+    else:
+        level, faces = now.protocol.level, now.protocol.faces
+        unit = "videos" if level == "video" else "frames" if faces == "apart" else "pictures"
+        shares = {f"coverage of {unit}": (then.coverage, now.units.coverage)}
+        shares["coverage of frames"] = (before, now.units.frame_coverage)
+        statuses = now.rows.statuses()
     fell = [f"{k} fell from {share(a)} to {share(b)}" for k, (a, b) in shares.items() if b < a]
-    holes = ", ".join(f"{n} {status}" for status, n in now.rows.statuses().items() if status != "ok")
+    holes = ", ".join(f"{n} {status}" for status, n in statuses.items() if status != "ok")
     return [f"{', '.join(fell)}: {holes}"] if fell else []
 
 
@@ -215,7 +243,7 @@ def _told(one: Checked) -> str:
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
 
 
-def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence, Evidence]:
+def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[ScoredRows, ScoredRows]:
     """Both on the frames that have a score in both, where others are left out. Raises ScoreError if units differ."""
     rule = now.protocol.missing
     before, after = (one.rows.status == "ok" for one in (then, now))
@@ -230,11 +258,20 @@ def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence,
     return then, now
 
 
-def _paired(
-    then: Evidence, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float, notes: list[str]
-) -> list[Checked]:
+def _paired(then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float) -> Sequence[Difference]:
     judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
     (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
+    return found
+
+
+def _resampled(then: ResampledResult, now: ResampledResult, metrics: Sequence[str]) -> Sequence[Difference]:
+    level = HeatMapCard.model_validate(now.result.protocol_card).bootstrap.level
+    pair = DrawnPair(now, then, ("now", "then"))
+    return [pair.difference(metric, level=level) for metric in metrics]
+
+
+def _checked(found: Sequence[Difference], chance: float, tolerance: float, notes: list[str]) -> list[Checked]:
+    """What the differences now - then say of each metric."""
     out = []
     for d in corrected([_one_sided(d) for d in found]):
         fall = (d.difference or 0.0) * worse(d.metric)

@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..cards.models import DatasetCard, ExplanationCard
+from ..cards.models import EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, protocol_model
 from ..cards.protocols import TEXT_METRICS
 from ..core.errors import ScoreError, near
 from ..core.records import JUDGE, Score
 from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.explanation import RELEASED
-from ..results.resamples import DRAWS, read_draws
+from ..results.resamples import DRAWS, ResampledResult, resampled_beside
 from ..results.result import Result
 from ..results.signature import DETECTOR, measure_signature, share, short
-from ..results.stored import Stored, beside, stored_at
+from ..results.stored import stored_at
 from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, corrected, pairs_of, refuse_differing
 from .score_answers import COUNTED, score_answers
 
-if TYPE_CHECKING:
-    from ..core.records import Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """One explainer's result with its metrics in each resample, by group and metric."""
-
-    result: Result
-    draws: Mapping[str, Mapping[str, Floats]]
-
 
 def load_drawn(
     place: str | Path,
     *,
-    protocol: ExplanationCard | None = None,
+    protocol: str | AnyProtocol | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
     columns: Mapping[str, str] | None = None,
-) -> Drawn:
+) -> ResampledResult:
     """A run's folder or a result file with its resamples beside it; anything else is scored first.
 
     A run is scored again from its answers where another protocol or dataset is named. Raises ScoreError.
@@ -49,21 +36,14 @@ def load_drawn(
     path = Path(place).expanduser()
     stored = stored_at(path)
     if stored is not None and protocol is None and dataset is None:
-        found = drawn_beside(stored)
+        found = resampled_beside(stored)
         if found is None:
             raise ScoreError(f"'{place}' has no resamples beside it ({DRAWS}): score its answers again")
         return found
-    scored = score_answers(load_answers(path, protocol=protocol, dataset=dataset, split=split, columns=columns), False)
-    return Drawn(scored.result, scored.drawn)
+    return score_answers(load_answers(path, protocol=protocol, dataset=dataset, split=split, columns=columns), False)
 
 
-def drawn_beside(stored: Stored) -> Drawn | None:
-    """A result on disk with its resamples; None where they are not there."""
-    draws = beside(stored.path, DRAWS, "resamples")
-    return None if draws is None else Drawn(stored.result, read_draws(draws))
-
-
-def compare_drawn(drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), against: str = "") -> Comparison:
+def compare_drawn(drawn: Mapping[str, ResampledResult], metrics: Sequence[str] = (), against: str = "") -> Comparison:
     """Every metric's difference, over all questions and over those of real and of fake frames apart.
 
     The percentile interval and two-sided p of the difference in the same resamples of clusters; Holm's correction over
@@ -73,13 +53,14 @@ def compare_drawn(drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), again
     pairs = pairs_of(list(drawn), against)
     tested = [DrawnPair(drawn[one], drawn[other], (one, other)) for one, other in pairs]
     first = next(iter(drawn.values())).result
-    protocol = ExplanationCard.model_validate(first.protocol_card)
+    protocol = protocol_model(first.protocol_card).model_validate(first.protocol_card)
     unknown = [name for name in metrics if name not in protocol.metrics]
     if unknown:
         raise ScoreError(f"metric '{unknown[0]}' is not one of the protocol's{near(unknown[0], protocol.metrics)}")
     names = list(metrics) or list(protocol.metrics)
     level = resampling(protocol).level
-    asked = [(group, name) for group in ("metrics ", "labels real", "labels fake") for name in names]
+    labels = [f"labels {name}" for name in ("real", "fake") if first.task == EXPLANATION or name in first.labels]
+    asked = [(group, name) for group in ("metrics ", *labels) for name in names]
     found = [
         Pair(*pair, tuple(both.difference(name, group, level) for group, name in asked))
         for pair, both in zip(pairs, tested, strict=True)
@@ -110,7 +91,7 @@ def _refuse_apart(pair: Pair) -> None:
 class DrawnPair:
     """Two explainers asked the same questions, drawn as one and the same clusters: the only way to a difference."""
 
-    def __init__(self, first: Drawn, second: Drawn, names: tuple[str, str] | None = None) -> None:
+    def __init__(self, first: ResampledResult, second: ResampledResult, names: tuple[str, str] | None = None) -> None:
         """Raise ScoreError unless what was asked, how it is scored and what is drawn as one is the same.
 
         `names` are used in the message.
@@ -144,6 +125,8 @@ class DrawnPair:
 
 def _apart(first: Result, second: Result, name: str) -> str:
     """Why a metric of two results does not stand on the same questions; empty where it does."""
+    if first.task == HEATMAPS:
+        return _apart_frames(first, second)
     part = "texts" if name in TEXT_METRICS else "regions" if name.startswith("region_") else "verdicts"
     counted = [own.details.get(COUNTED, {}).get(part) for own in (first, second)]
     if counted[0] == counted[1] and counted[0] is not None:
@@ -154,6 +137,13 @@ def _apart(first: Result, second: Result, name: str) -> str:
     if all(_all_count(own, part) for own in (first, second)):
         return ""
     return f"measured on questions that are not told {holes}: score the answers again"
+
+
+def _apart_frames(first: Result, second: Result) -> str:
+    """Why two results about heat maps do not rest on the same frames; empty where they do."""
+    if first.details.get(COUNTED) == second.details.get(COUNTED):
+        return ""
+    return f"measured on different frames (coverage {share(first.coverage)} / {share(second.coverage)})"
 
 
 def _all_count(result: Result, part: str) -> bool:

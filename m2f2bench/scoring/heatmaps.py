@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..cards.models import DetectorCard, HeatMapCard
+import numpy as np
+
+from ..cards.models import HEATMAPS, DetectorCard, HeatMapCard
 from ..core.errors import NothingJudged, ScoreError
 from ..core.places import without_folders
 from ..core.records import Score
@@ -18,17 +20,15 @@ from ..heatmaps.faithfulness_report import Faithfulness
 from ..heatmaps.frames import CONTROLS, MappedFrame, count_outcomes
 from ..heatmaps.localization_report import Localization, masks_hash
 from ..heatmaps.pixels import settings_of
-from ..heatmaps.report import MappedFrames, Measured
+from ..heatmaps.report import LABELS, MappedFrames, Measured
 from ..heatmaps.store import WITHOUT_MAP, MapForm, maps_hash, read_maps
+from ..results.resamples import ResampledResult
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields, short, versions
 from ..results.store import MAPS
 from ..results.stored import Stored, stored_at, stored_card
 from ..results.units import clusters
 from .detection import Origin
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
 
 COUNTED = "counted"
 """The key of a result's `details` that says which frames count, as of answers."""
@@ -45,6 +45,11 @@ class ScoredMaps:
     predicted: dict[str, Any] = field(default_factory=dict)
     """Device and versions of what made the maps."""
     source: str = ""
+
+    @property
+    def detector(self) -> str:
+        """The detector's name."""
+        return str(self.measured["det"])
 
     @property
     def form(self) -> MapForm:
@@ -107,7 +112,7 @@ def load_maps(path: str | Path, protocol: HeatMapCard | None = None) -> ScoredMa
     """
     place = Path(path).expanduser()
     stored = stored_at(place)
-    if stored is None or stored.result.protocol_card.get("task") != "heatmaps":
+    if stored is None or stored.result.task != HEATMAPS:
         raise ScoreError(f"'{place}' holds no heat maps: give the folder of a run under a protocol about them")
     if stored.rows is None:
         raise ScoreError(f"'{place}' has no rows beside it ({MAPS}): nothing to score")
@@ -181,20 +186,22 @@ def score_maps(maps: ScoredMaps) -> Result:
     )
 
 
-def map_draws(maps: ScoredMaps) -> dict[str, dict[str, Floats]]:
-    """Return the protocol's metrics over all frames in each resample, float64 [resamples], as `metrics `.
+def resampled_maps(maps: ScoredMaps) -> ResampledResult:
+    """Return the result with the protocol's metrics in each resample, over all frames and, without masks, by label.
 
     Frames are taken in the order of their ids, so that detectors on the same frames get the same resamples.
     """
     frames = MappedFrames(sorted(maps.rows, key=lambda row: row.frame.id), maps.origin)
+    names = list(map(str, maps.protocol.metrics))
     if maps.protocol.measure == "masks":
-        found = localization_report.estimate_fakes(frames, "detector")
-        prefix = ""
+        found = localization_report.estimate_fakes(frames, "detector").drawn
+        draws = {"metrics ": {name: values for name, values in found.get("", {}).items() if name in names}}
     else:
-        found = faithfulness_report.estimate_all(frames, settings_of(maps.protocol).fields)
-        prefix = "detector."
-    drawn = found.drawn.get("", {})
-    return {"metrics ": {name: drawn[f"{prefix}{name}"] for name in maps.protocol.metrics if drawn}}
+        groups = {"metrics ": np.ones(len(frames.rows), bool)}
+        groups |= {f"labels {name}": frames.label == label for name, label in LABELS}
+        found = faithfulness_report.estimate_all(frames, settings_of(maps.protocol).fields, groups).drawn
+        draws = {group: {name: own[f"detector.{name}"] for name in names} for group, own in found.items()}
+    return ResampledResult(score_maps(maps), draws)
 
 
 def _json(scores: Mapping[str, Score]) -> dict[str, Any]:

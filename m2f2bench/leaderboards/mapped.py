@@ -1,0 +1,60 @@
+"""Heat-map results as text: every metric with the controls', and by manipulation or label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core import markdown
+from ..core.records import Score
+from ..results.result import Result
+from ..results.signature import share
+from .table import title
+from .text import clusters_line, heading, reasons, shown
+
+SILENT = {
+    "masks": "a fake whose map is missing, zero everywhere or not over the mask counts as a map that says nothing",
+    "faithfulness": "a frame whose map is missing or zero everywhere counts as with the random map",
+}
+"""What a frame without a map counts as, by what maps are held against."""
+
+
+def describe_heat_maps(result: Result) -> str:
+    """Return Markdown: a row per metric for the detector and the controls, then by manipulation or label; notes."""
+    controls = {name: _scores(found) for name, found in result.details.get("controls", {}).items()}
+    lines = [["metric", f"{markdown.name(result.detector)} ({_count(result.metrics)})", *map(markdown.name, controls)]]
+    for name, score in result.metrics.items():
+        known = [found[name] for found in controls.values() if name in found]
+        lines.append([title(name), shown(score), *(shown(one) for one in known)])
+    text = f"## {heading(result)}\n\n{markdown.table(lines)}\n"
+    groups = result.methods if len(result.methods) > 1 else result.labels
+    if groups:
+        what = "manipulation" if result.methods else "frames"
+        lines = [[what, "n", *map(title, result.metrics)]]
+        lines += [[markdown.name(key), _count(s), *(shown(s[name]) for name in s)] for key, s in groups.items()]
+        text += f"{markdown.table(lines)}\n"
+    notes = [*_notes(result), *reasons({"all": result.metrics}), f"{markdown.code(result.signature)}"]
+    return text + "".join(f"- {line}\n" for line in notes)
+
+
+def _notes(result: Result) -> list[str]:
+    frames = "frames" if result.frame_coverage is None else f"frames with a map: {share(result.frame_coverage)}"
+    kind = str(result.protocol_card.get("measure"))
+    what = "fakes whose map says something of their mask" if kind == "masks" else "frames with a map and scores"
+    lines = [f"in brackets: frames, real + fake; coverage {share(result.coverage)} ({what}; {frames})"]
+    if any(n for outcome, n in result.statuses.items() if outcome != "ok"):
+        told = ", ".join(f"{n:,} {outcome}" for outcome, n in result.statuses.items() if outcome != "ok")
+        lines.append(f"{told}: {SILENT.get(kind, '')}")
+    more = _scores(result.details.get("more", {}))
+    lines += [f"{title(name)}: {shown(score)}" for name, score in more.items()]
+    return [*lines, *clusters_line(result, "frames")]
+
+
+def _scores(found: Mapping[str, Any]) -> dict[str, Score]:
+    return {name: Score.from_json(one) for name, one in found.items()}
+
+
+def _count(scores: Mapping[str, Score]) -> str:
+    """Real and fake frames of the metric that rests on the most."""
+    most = max(scores.values(), key=lambda score: score.n_real + score.n_fake)
+    return f"{most.n_real}+{most.n_fake}"

@@ -15,7 +15,7 @@ from ..metrics.names import AT_HALF, AVERAGE
 from ..metrics.reader_errors import error_note
 from ..metrics.scale import worse
 from ..results.result import Result
-from ..results.signature import DETECTOR, differing, measure_signature, place_of, short
+from ..results.signature import DETECTOR, MAP, differing, measure_signature, place_of, short
 
 TITLES = {
     "auc": "AUC",
@@ -209,7 +209,9 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     rows = []
     corpus = cache(corpus_of)
     for (detector, signature), own in grouped.items():
-        whole = {short(result.measured, DETECTOR) for result in own}  # they may differ in coverage and environment
+        whole = {
+            short(result.measured, (*DETECTOR, MAP)) for result in own
+        }  # they may differ in coverage and environment
         signature = whole.pop() if len(whole) == 1 else signature
         cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):

@@ -120,9 +120,12 @@ def run(
         if not places or (not chosen and _needs_detectors(wanted)):
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
+    named = [detector_card(one) for one in chosen if isinstance(one, (str, DetectorCard))]  # unknown names first
     jobs = _plan(wanted, limit)
     _check_cam(cam, cam_layer, jobs)
-    _check_detectors(chosen, jobs, cam)
+    for job in jobs if not cam else [job for job in jobs if job.rules.kind != HEATMAPS]:
+        for own, cls in named:
+            job.check(own.name, cls)
     check_export(export, any(job.rules.kind == EXPLANATION for job in jobs))
     make_folder(folder)
     trained = _train_first(card, chosen, folder, device) if card else {}
@@ -198,16 +201,6 @@ def _check_cam(cam: str, layer: str, jobs: Sequence[Job[Any]]) -> None:
             f"--cam{' ' + cam if cam else '-layer ' + layer} says how heat maps are made, and no protocol of this run "
             f"is about them: give --protocol localization, faithfulness, …"
         )
-
-
-def _check_detectors(chosen: list[Any], jobs: Sequence[Job[Any]], cam: str) -> None:
-    """Find unknown names, and detectors that cannot do what is asked of them, before any work is done."""
-    for reference in chosen:
-        if isinstance(reference, (str, DetectorCard)):
-            card, cls = detector_card(reference)
-            for job in jobs:
-                if not (cam and job.rules.kind == HEATMAPS):
-                    job.check(card.name, cls)
 
 
 def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any]]:

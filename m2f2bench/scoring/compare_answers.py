@@ -13,7 +13,7 @@ from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.explanation import RELEASED
 from ..results.resamples import DRAWS, ResampledResult, resampled_beside
 from ..results.result import Result
-from ..results.signature import DETECTOR, measure_signature, share, short
+from ..results.signature import DETECTOR, MAP, measure_signature, share, short
 from ..results.stored import stored_at
 from ..stats.bootstrap import resampling
 from .answers import load_answers
@@ -72,7 +72,7 @@ def compare_drawn(drawn: Mapping[str, ResampledResult], metrics: Sequence[str] =
         split=first.split,
         protocol=first.protocol,
         signature=measure_signature(first.measured),
-        detectors={name: short(own.result.measured, DETECTOR) for name, own in drawn.items()},
+        detectors={name: short(own.result.measured, (*DETECTOR, MAP)) for name, own in drawn.items()},
         metrics=tuple(names),
         level=level,
         oracle=False,

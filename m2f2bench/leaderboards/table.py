@@ -209,9 +209,8 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     rows = []
     corpus = cache(corpus_of)
     for (detector, signature), own in grouped.items():
-        whole = {
-            short(result.measured, (*DETECTOR, MAP)) for result in own
-        }  # they may differ in coverage and environment
+        # They may differ in coverage, environment and heat maps.
+        whole = {short(result.measured, (*DETECTOR, MAP)) for result in own}
         signature = whole.pop() if len(whole) == 1 else signature
         cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):

@@ -120,12 +120,12 @@ def run(
         if not places or (not chosen and _needs_detectors(wanted)):
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
-    named = [detector_card(one) for one in chosen if isinstance(one, (str, DetectorCard))]  # unknown names first
+    named = [_named(one) for one in chosen]  # unknown names first
     jobs = _plan(wanted, limit)
     _check_cam(cam, cam_layer, jobs)
     for job in jobs if not cam else [job for job in jobs if job.rules.kind != HEATMAPS]:
-        for own, cls in named:
-            job.check(own.name, cls)
+        for name, own in named:
+            job.check(name, own)
     check_export(export, any(job.rules.kind == EXPLANATION for job in jobs))
     make_folder(folder)
     trained = _train_first(card, chosen, folder, device) if card else {}
@@ -192,6 +192,14 @@ def _suite(
 def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
     """Return whether nothing can be done without one: under explanation protocols the controls answer."""
     return any(JOBS[any_protocol(rule).kind].needs_detector for _, rule, _ in wanted)
+
+
+def _named(reference: Any) -> tuple[str, object]:
+    """A detector's name, and the class or object that can do what is asked of it."""
+    if isinstance(reference, (str, DetectorCard)):
+        card, cls = detector_card(reference)
+        return card.name, cls
+    return type(reference).__qualname__, reference
 
 
 def _check_cam(cam: str, layer: str, jobs: Sequence[Job[Any]]) -> None:

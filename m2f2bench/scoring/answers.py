@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import EXPLANATION, AnyProtocol, DatasetCard, DetectorCard, ExplanationCard
+from ..cards.models import EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, ExplanationCard
 from ..core.answers import Answers, joined
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
@@ -223,6 +223,8 @@ def load_answers(
     """
     places = [Path(path).expanduser() for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 else None
+    if stored is not None and stored.result.task == HEATMAPS:
+        raise ScoreError(f"'{places[0]}' holds heat maps: this takes answers to questions")
     result = stored.result if stored is not None and stored.result.task == EXPLANATION else None
     asked = _asked_of(result, places[0], protocol, dataset, split)
     files = [place.parent if place.suffix == ".json" else place for place in places]

@@ -113,7 +113,7 @@ def load_maps(path: str | Path, protocol: HeatMapCard | None = None) -> ScoredMa
     place = Path(path).expanduser()
     stored = stored_at(place)
     if stored is None or stored.result.task != HEATMAPS:
-        raise ScoreError(f"'{place}' holds no heat maps: give the folder of a run under a protocol about them")
+        raise ScoreError(f"'{place}' is no run of heat maps: give the folder that run wrote under such a protocol")
     if stored.rows is None:
         raise ScoreError(f"'{place}' has no rows beside it ({MAPS}): nothing to score")
     own = stored_card(HeatMapCard, stored.result.protocol_card, stored.path)

@@ -24,6 +24,7 @@ from ..results.read_answers import looks_like_answers
 from ..results.resamples import ResampledResult, resampled_beside
 from ..results.result import Result
 from ..results.signature import MAP, answer_fields, heat_map_fields, measure_fields
+from ..results.store import MAPS
 from ..results.stored import Stored, stored_at
 from .answers import load_answers
 from .compare_answers import compare_drawn, load_drawn
@@ -232,6 +233,8 @@ def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
     stored = stored_at(path)
     if stored is not None:
         return TASKS[stored.result.task]
+    if path.name == MAPS:
+        return TASKS[HEATMAPS]
     return TASKS[EXPLANATION if looks_like_answers(path) else DETECTION]
 
 

@@ -261,6 +261,45 @@ def test_a_detector_without_maps_and_a_dataset_without_masks(
     assert plain.coverage == 1.0
 
 
+def test_an_object_without_maps_is_found_before_any_work(toys: tuple[Path, str], tmp_path: Path) -> None:
+    class Plain:
+        def predict(self, images):
+            return [0.5] * len(images)
+
+    with pytest.raises(DetectorError, match="Plain' makes no heat maps"):
+        m2f2bench.run(detectors=[f"{toys[0]}:Bright", Plain()], datasets=toys[1], protocols=FAST, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_column_of_a_suite(toys: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli) -> None:
+    cards = tmp_path / "cards"
+    for kind, name, text in (
+        ("datasets", "masked", Path(toys[1]).read_text()),
+        (
+            "leaderboards",
+            "maps",
+            "name: maps\ncolumns:\n- {dataset: masked, protocol: localization, metric: iou}\n"
+            "- {dataset: masked, protocol: frame, metric: auc}\n",
+        ),
+    ):
+        (cards / kind).mkdir(parents=True)
+        (cards / kind / f"{name}.yaml").write_text(text)
+    done = cli("run", "maps", "-d", f"{toys[0]}:Sharp", "--cards", cards, "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    assert "localization" in done.out and "AUC" in done.out
+    assert {path.parent.name for path in (tmp_path / "out").glob("*/result.json")} == {
+        "toys.Sharp--masked--localization",
+        "toys.Sharp--masked--frame",
+    }
+
+
+def test_only_a_runs_folder_can_be_scored(copied: Path, cli, one_line) -> None:
+    assert "give the folder that run wrote" in one_line(cli("score", copied / MAPS))
+    assert "holds heat maps" in one_line(cli("score", copied, "-p", "frame"))
+    assert "holds heat maps" in one_line(cli("report", copied))
+    assert "leave out dataset" in one_line(cli("score", copied, "-s", "synthetic"))
+
+
 def test_zero_maps_are_a_result_and_failed_ones_are_not(toys: tuple[Path, str], tmp_path: Path) -> None:
     (silent,) = run(toys, tmp_path / "out", "Silent")
     assert silent.coverage == 0.0 and silent.statuses == {"ok": PEOPLE, "zero_map": 2 * PEOPLE}

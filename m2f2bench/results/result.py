@@ -6,7 +6,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..cards.protocols import MetricNote
 from ..core.records import Score
+from ..metrics.names import AT_HALF
+from ..metrics.registry import Metric, from_note, metric_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
     frame_coverage: float | None = None
     warnings: tuple[str, ...] = ()
+
+    def about(self, metric: str) -> Metric:
+        """One of its metrics, which may end in `@0.5`; a user's as the result describes it, so that its code is not
+        needed. Raises ScoreError for an unknown one."""
+        name = metric.removesuffix(AT_HALF)
+        note = self.protocol_card.get("described", {}).get(name)
+        return metric_of(name) if note is None else from_note(name, MetricNote.model_validate(note))
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""

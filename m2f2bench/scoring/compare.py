@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
 from ..core.errors import ScoreError, near
-from ..loading import any_protocol
+from ..loading import any_protocol, load_metrics
 from ..metrics.detection.paired import Judged, Paired, unlike
 from ..metrics.detection.tails import differences
 from ..metrics.detection.values import all_metrics
@@ -42,6 +42,7 @@ def compare(
     if len(places) < 2:
         raise ScoreError("a comparison takes two runs or files of rows at least")
     rules = protocol if protocol is None else any_protocol(protocol)
+    metrics = load_metrics(metrics)
     if isinstance(rules, ExplanationCard) or (rules is None and holds_answers(places[0])):
         drawn = [load_drawn(p, protocol=rules, dataset=dataset, split=split, columns=columns) for p in places]
         names = distinct_names([one.result.detector for one in drawn], places)
@@ -83,7 +84,7 @@ def compare_evidence(evidence: Mapping[str, Evidence], metrics: Sequence[str] = 
 
 def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> list[Comparison]:
     """Every set of comparable runs of two detectors or more in a folder that `run` wrote with --out."""
-    root = Path(folder).expanduser()
+    root, metrics = Path(folder).expanduser(), load_metrics(metrics)
     groups: dict[str, list[Path]] = {}
     for stored in read_stored([root]):
         if stored.rows is not None or "task" in stored.result.protocol_card:

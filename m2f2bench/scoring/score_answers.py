@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cards.models import ExplanationCard
-from ..cards.protocols import TEXT_METRICS
 from ..core.places import without_folders
 from ..core.records import FAKE, REAL, Score
 from ..metrics.dependence import swaps
 from ..metrics.diversity import diversity
 from ..metrics.explanation import OVERALL, explain, groups, text_settings, with_reasons
+from ..metrics.names import Group
 from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
+from ..metrics.registry import metric_of
 from ..metrics.text.java import Unavailable, java_version
 from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
 from ..results.result import Result
@@ -46,10 +47,10 @@ SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
 
 @dataclass(frozen=True, eq=False)
 class ScoredAnswers:
-    """A result, and its metrics in each resample: by the group's field and name (`labels real`) and the metric."""
+    """A result, and its metrics in each resample: by group and metric."""
 
     result: Result
-    drawn: dict[str, dict[str, Floats]]
+    drawn: dict[Group, dict[str, Floats]]
 
 
 def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAnswers:
@@ -63,12 +64,11 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
     answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
     cluster, n_clusters, by = evidence.clusters
     masks = groups(answers)
-    named = {f"{field} {name}": mask for (field, name), mask in masks.items()}
-    found = estimate(explained.statistics, named, answers.label, cluster, n_clusters, resampling(protocol))
+    found = estimate(explained.statistics, masks, answers.label, cluster, n_clusters, resampling(protocol))
     told: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
-    for field, name in masks:
-        scores = with_reasons(found.scores.get(f"{field} {name}", {}), explained.missing, protocol.metrics)
-        told[field][name] = scores
+    for group in masks:
+        scores = with_reasons(found.scores.get(group, {}), explained.missing, protocol.metrics)
+        told[group.field][group.name] = scores
     card = evidence.card
     result = Result(
         detector=evidence.detector,
@@ -227,7 +227,7 @@ def _kept(evidence: AnswerEvidence, taken: Any, names: Sequence[str]) -> dict[st
     if not usable.any():
         return {"n": 0, "reason": "no question's text is asked of another such image"}
     own, orders = answers.only(usable), [np.flatnonzero(usable), *(row[usable] for row in taken)]
-    textual: list[str] = [name for name in names if name in TEXT_METRICS]
+    textual: list[str] = [name for name in names if metric_of(name).part == "texts"]
     others: list[str] = [name for name in names if name not in textual]
     plain = protocol.model_copy(update={"tokenizer": "none", "cider_df": "fixed"})
     parts = [(_tokenized(answers, protocol), textual)] if textual else []

@@ -13,9 +13,8 @@ from ..cards.models import ExplanationCard, ProtocolCard
 from ..core.errors import DataError, M2F2BenchError
 from ..core.records import Score
 from ..core.texts import Refused
-from ..metrics.names import AT_HALF
-from ..metrics.scale import SCALES
-from ..results.form import CLOSE, groups, unsound
+from ..metrics.names import Group
+from ..results.form import CLOSE, groups, known_in, unsound
 from ..results.result import Result
 from ..results.signature import (
     DETECTOR,
@@ -84,6 +83,8 @@ def _signature(result: Result) -> list[str]:
     else:
         came_from = (result.threshold.get("from") or {}).get("hash", "")
         wanted = measure_fields(result.dataset, result.split, str(given[0]), given[1] or 0, card, limit, came_from)
+    if "own" in measured and "own" not in wanted:
+        return ["signature: it names metrics of the user's, and the protocol describes none"]
     missing = [key for key in (*wanted, *DETECTOR) if key not in measured and key != "cov"]  # older ones lack it
     if missing:
         return [f"signature: the field '{missing[0]}' is missing"]
@@ -133,7 +134,7 @@ def _numbers(result: Result) -> list[str]:
         problems.append(f"metrics: '{lacking[0]}' of the protocol is missing")
     for group, scores in groups(result):
         for name, score in scores.items():
-            if name.removesuffix(AT_HALF) not in SCALES:
+            if known_in(result, name) is None:
                 problems.append(f"{group}: there is no metric '{name}'")
             elif score.value is None and not score.reason:
                 problems.append(f"{group}: {name} is null without a reason")
@@ -171,7 +172,7 @@ def _draws(stored: Stored) -> list[str]:
         return []
     level = _protocol(stored.result).bootstrap.level
     for name, score in stored.result.metrics.items():
-        values = drawn.draws.get("metrics ", {}).get(name)
+        values = drawn.draws.get(Group(), {}).get(name)
         if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:
             continue
         if values is None:

@@ -155,11 +155,8 @@ def _class(result: Result) -> str:
 
 def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
     then = stored.result
-    wanted = (
-        list(metrics)
-        or [m for m in then.metrics if not m.endswith(AT_HALF) and then.about(m).headline]
-        or list(then.metrics)
-    )
+    main = [name for name in then.metrics if not name.endswith(AT_HALF) and then.about(name).headline]
+    wanted = load_metrics(metrics) or main or list(then.metrics)
     unknown = [m for m in wanted if m not in then.metrics]
     if unknown:
         raise ScoreError(f"'{stored.path}' has no metric '{unknown[0]}'{near(unknown[0], then.metrics)}")

@@ -304,9 +304,9 @@ def metric_of(name: str) -> Metric:
     """Return the metric of a name, which may end in `@0.5`. Raises ScoreError for an unknown one."""
     found = known_metric(name)
     if found is None:
-        raise ScoreError(
-            f"unknown metric '{name}'{near(name, metric_names())} (your own: FILE.py:NAME, or register_metric)"
-        )
+        hint = near(name, metric_names())
+        own = "; if it is your own, give the file with its code (on a card or as --metric FILE.py:NAME)"
+        raise ScoreError(f"unknown metric '{name}'{hint if 'did you mean' in hint else own}")
     return found
 
 
@@ -323,8 +323,8 @@ def known_metric(name: str) -> Metric | None:
 
 def notes(names: Iterable[str]) -> dict[str, MetricNote]:
     """Return what a protocol card says of those metrics that are registered here and not of this package."""
-    found = {name: known_metric(name) for name in names if name not in builtin()}
-    return {name: metric.note for name, metric in found.items() if metric is not None}
+    found = {name: known_metric(name) for name in names if name not in builtin()}  # not `accuracy@0.5` either
+    return {name: metric.note for name, metric in found.items() if metric is not None and metric.name == name}
 
 
 def metrics_of(part: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
 from ..core.records import Score
 from ..core.texts import told
-from ..loading import measured_dataset, registered
+from ..loading import load_metrics, measured_dataset, registered
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences
 from ..metrics.names import AT_HALF, OVERALL

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..cards.models import DETECTION
 from ..cards.protocols import MetricNote
 from ..core.records import Score
 from ..metrics.names import AT_HALF
@@ -59,9 +60,16 @@ class Result:
     frame_coverage: float | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def task(self) -> str:
+        """The task's name: `detection` unless the protocol names another."""
+        return str(self.protocol_card.get("task", DETECTION))
+
     def about(self, metric: str) -> Metric:
-        """One of its metrics, which may end in `@0.5`; a user's as the result describes it, so that its code is not
-        needed. Raises ScoreError for an unknown one."""
+        """Return one of its metrics, which may end in `@0.5`; a user's as the result describes it, without its code.
+
+        Raises ScoreError for an unknown one.
+        """
         name = metric.removesuffix(AT_HALF)
         note = self.protocol_card.get("described", {}).get(name)
         return metric_of(name) if note is None else from_note(name, MetricNote.model_validate(note))

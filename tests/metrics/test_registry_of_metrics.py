@@ -29,7 +29,7 @@ from m2f2bench.metrics.detection.sample import plain, resampled
 from m2f2bench.metrics.detection.values import Cut, evaluate
 from m2f2bench.metrics.names import OVERALL
 from m2f2bench.metrics.registry import Metric, metric_of, register_metric
-from m2f2bench.scoring.answers import ask, load_answers
+from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.score_answers import score_answers
 from m2f2bench.stats.bootstrap import Resampling
 
@@ -420,7 +420,7 @@ def test_a_metric_of_answers_is_the_mean_over_what_is_compared(tmp_path: Path, c
     metrics = re.search(r"metrics: \[[^\]]*", RULES)
     assert metrics is not None
     rules.write_text(RULES.replace(metrics[0], f"{metrics[0]}, words.py:brevity"))
-    asked = ask(FACES, str(rules))
+    asked = plan_questions(FACES, str(rules))
     files = {}
     for name, text in (("short", "It looks fake."), ("long", "The image looks fake to me, I think.")):
         files[name] = answer_lines(tmp_path / f"{name}.jsonl", {q.id: text for q in asked.questions})

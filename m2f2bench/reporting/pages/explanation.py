@@ -16,7 +16,7 @@ from ...leaderboards.explained import headlines, read_title, remarks, usage
 from ...leaderboards.html import page as board
 from ...leaderboards.html.parts import compact, policy, templates
 from ...leaderboards.text import clusters_line, coverage, reasons, shown
-from ...metrics.registry import lower_is_better, metrics_of, title
+from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.controls import CONTROLS
@@ -182,11 +182,15 @@ def _tables(result: Result) -> list[Table]:
     return tables
 
 
-def reaches(control: Score | None, own: Score | None, metric: str) -> bool:
-    """Whether a control's value is as good as the explainer's own or better; not where either has none."""
+def reaches(control: Score | None, own: Score | None, metric: str, result: Result | None = None) -> bool:
+    """Whether a control's value is as good as the explainer's own or better; not where either has none.
+
+    `result` describes a metric of the user's.
+    """
     if control is None or own is None or control.value is None or own.value is None:
         return False
-    return control.value <= own.value if lower_is_better(metric) else control.value >= own.value
+    known = result.about(metric) if result is not None else metric_of(metric)
+    return control.value <= own.value if known.lower_is_better else control.value >= own.value
 
 
 def earned(control: str, metric: str, group: str = "all") -> bool:
@@ -217,7 +221,10 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Ta
         for control, other in controls:
             theirs = _of(other, group)
             cells = tuple(
-                replace(_cell(theirs.get(n)), beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n))
+                replace(
+                    _cell(theirs.get(n)),
+                    beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n, result),
+                )
                 for n in names
             )
             rows.append((clean(control), _told(control), cells))
@@ -243,7 +250,7 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
         metrics = [
             title(n)
             for n in _compared(result)
-            if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n)
+            if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n, result)
         ]
         if metrics:
             found.append((clean(name), given.get(CONTROLS[name].needs, "") if name in CONTROLS else "", metrics))

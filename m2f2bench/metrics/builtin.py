@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .detection import curve as curves
 from .detection import values
 from .registry import DELONG, MCNEMAR, Metric
@@ -135,25 +137,29 @@ DETECTION = (
 )
 
 
-def _text(name: str, title: str, headline: bool = True, range: tuple[float, float] = (0.0, 1.0)) -> Metric:
+def _text(name: str, title: str, **fields: Any) -> Metric:
     """A metric of texts against references; `text.metrics` computes all of them together."""
-    return Metric(
-        name, title=title, better="higher", range=range, of="answers", headline=headline, undefined=NO_REFERENCE
-    )
+    return Metric(name, title=title, better="higher", of="answers", undefined=NO_REFERENCE, **fields)
 
 
 TEXTS = (
     *(_text(f"bleu{n}", f"BLEU-{n}", headline=False) for n in range(1, 5)),
-    _text("bleu", "BLEU, mean of 1–4"),
-    _text("rouge_l", "ROUGE-L"),
-    _text("cider", "CIDEr", range=(0.0, 10.0)),
+    _text("bleu", "BLEU, mean of 1–4", shuffled=True),
+    _text("rouge_l", "ROUGE-L", shuffled=True),
+    _text("cider", "CIDEr", range=(0.0, 10.0), shuffled=True),
     _text("meteor", "METEOR"),
     _text("spice", "SPICE", headline=False),
     _text("bertscore_f1", "BERTScore F1", range=(float("-inf"), 1.0)),
 )
 VERDICTS = (
     Metric(
-        "verdict_accuracy", title="verdict accuracy", better="higher", of="answers", part="verdicts", reader="verdict"
+        "verdict_accuracy",
+        title="verdict accuracy",
+        better="higher",
+        of="answers",
+        part="verdicts",
+        reader="verdict",
+        shuffled=True,
     ),
     Metric(
         "verdict_balanced_accuracy",
@@ -192,6 +198,7 @@ REGIONS = tuple(
         headline=name == "f1",
         part="regions",
         reader="region",
+        shuffled=name == "f1",
     )
     for name, title in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
 )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from ..cards.protocols import METRIC_NAME, METRIC_TITLE, MetricNote
 from ..cards.registry import entry_points, module_from_file
@@ -65,7 +65,8 @@ class Metric:
     empty where nothing is known of that, so that there is no interval if all resamples agree there. The other fields
     are for metrics of this package: `test`, a test or interval of its own; `biased`, resampling shifts it;
     `fewest_reals`, that it takes to mean what it says; `undefined`, why it has no value; `part`, which answers it is
-    measured on; `reader`, whose errors it has; `code`, the identity of a metric that a result only describes.
+    measured on; `reader`, whose errors it has; `shuffled`, image dependence is told of it; `code`, the identity of a
+    metric that a result only describes.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Metric:
     undefined: str = ""
     part: Literal["texts", "verdicts", "regions"] = "texts"
     reader: Literal["", "verdict", "region"] = ""
+    shuffled: bool = False
     code: str = ""
 
     def __post_init__(self) -> None:
@@ -109,7 +111,7 @@ class Metric:
         if self.compute is not None and "threshold" in self.inputs:
             object.__setattr__(self, "decision", True)
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str) -> NoReturn:
         raise RegistryError(f"metric '{self.name}': {why}")
 
     def __call__(self, *args: Any, **named: Any) -> float:
@@ -122,7 +124,11 @@ class Metric:
         """Those of INPUTS that `compute` takes. Raises RegistryError for a parameter that is none of them."""
         assert self.compute is not None
         known, found = INPUTS[self.of], []
-        for one in inspect.signature(self.compute).parameters.values():
+        try:
+            parameters = inspect.signature(self.compute).parameters.values()
+        except (TypeError, ValueError):
+            self._refuse(f"compute is no function whose parameters can be read: it is {self.compute!r:.60}")
+        for one in parameters:
             if one.name in known and one.kind is not one.POSITIONAL_ONLY:
                 found.append(one.name)
             elif one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD):

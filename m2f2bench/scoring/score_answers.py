@@ -41,8 +41,6 @@ COUNTED = "counted"
 PARTS = ("texts", "verdicts", "regions")
 REMARKS = 5
 """Different remarks on answers that a result names."""
-SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
-"""Metrics that image dependence is told of; the slower ones add nothing to it."""
 
 
 def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> ResampledResult:
@@ -204,7 +202,7 @@ def image_dependence(evidence: ScoredAnswers) -> dict[str, Any]:
     ok = np.flatnonzero(answers.status == "ok")
     own = answers.only(answers.status == "ok")
     drawn = swaps(own.asked, own.frame, own.label, own.kind, protocol.bootstrap.seed, ROUNDS)
-    names = [name for name in protocol.metrics if name in SWAPPED and name in evidence.explained.statistics]
+    names = [name for name in protocol.metrics if metric_of(name).shuffled and name in evidence.explained.statistics]
     found = {}
     for way, rows in drawn.items():
         taken = np.full((ROUNDS, len(answers)), -1, dtype=np.int64)

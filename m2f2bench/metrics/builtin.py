@@ -12,13 +12,7 @@ NO_REFERENCE = "no question that was answered has a reference"
 
 DETECTION = (
     Metric(
-        "auc",
-        title="AUC",
-        better="higher",
-        chance=0.5,
-        fast=lambda t: curves.auc(t.curve),
-        trials="pairs",
-        test=DELONG,
+        "auc", title="AUC", better="higher", chance=0.5, fast=lambda t: curves.auc(t.curve), trials="pairs", test=DELONG
     ),
     Metric(
         "pauc",
@@ -50,21 +44,10 @@ DETECTION = (
     ),
     Metric("ap", title="AP", better="higher", fast=lambda t: curves.average_precision(t.curve), trials="pairs"),
     Metric(
-        "eer",
-        title="EER",
-        better="lower",
-        chance=0.5,
-        fast=lambda t: curves.equal_error(t.curve).rate,
-        trials="pairs",
+        "eer", title="EER", better="lower", chance=0.5, fast=lambda t: curves.equal_error(t.curve).rate, trials="pairs"
     ),
     Metric(
-        "accuracy",
-        better="higher",
-        needs="any",
-        decision=True,
-        fast=values.accuracy,
-        trials="clusters",
-        test=MCNEMAR,
+        "accuracy", better="higher", needs="any", decision=True, fast=values.accuracy, trials="clusters", test=MCNEMAR
     ),
     Metric(
         "balanced_accuracy",
@@ -85,15 +68,7 @@ DETECTION = (
         trials="called",
         undefined="no unit is called fake",
     ),
-    Metric(
-        "recall",
-        better="higher",
-        needs="fake",
-        headline=False,
-        decision=True,
-        fast=values.recall,
-        trials="fakes",
-    ),
+    Metric("recall", better="higher", needs="fake", headline=False, decision=True, fast=values.recall, trials="fakes"),
     Metric(
         "mcc",
         title="MCC",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from .cards.models import (
+    DETECTION,
+    EXPLANATION,
+    HEATMAPS,
     LONGEST_NAME,
     AnyProtocol,
     Card,
@@ -30,9 +34,7 @@ from .datasets.base import Adapter
 from .datasets.dataset import Dataset
 from .detectors.base import Detector, PlainDetector, check_options
 from .detectors.weights.weight_files import SUFFIXES
-
-if TYPE_CHECKING:
-    pass
+from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
@@ -43,6 +45,9 @@ ABOUT: dict[type[AnyProtocol], str] = {
     HeatMapCard: "heat maps",
 }
 """What protocols are about, by their card."""
+MEASURED = {DETECTION: "scores", EXPLANATION: "answers", HEATMAPS: "maps"}
+"""What a task's metrics are of, see `metrics.registry.Metric`."""
+Q = TypeVar("Q", ProtocolCard, ExplanationCard, HeatMapCard, AnyProtocol)
 ABOUT_TASK = {card.kind: what for card, what in ABOUT.items()}
 
 
@@ -112,7 +117,29 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
 
 def any_protocol(reference: str | AnyProtocol) -> AnyProtocol:
     """Return the protocol card of a name or a path, whatever its task."""
-    return cast(AnyProtocol, resolve_card("metrics", reference)) if isinstance(reference, str) else reference
+    if isinstance(reference, str):
+        return with_metrics(cast(AnyProtocol, resolve_card("metrics", reference)))
+    return with_metrics(reference)
+
+
+def with_metrics(card: Q) -> Q:
+    """Return a protocol whose metrics of the form `file.py:NAME` are loaded and called by their names.
+
+    All metrics of the user's are described as they are registered now. Raises RegistryError or CardError.
+    """
+    names = tuple(load_metric(one, card.folder).name if is_file_reference(one) else one for one in card.metrics)
+    described = {name: note for name, note in card.described.items() if name in names} | notes(names)
+    for name in described:
+        known = known_metric(name)
+        if known is not None and known.of != MEASURED[card.kind]:
+            wanted = MEASURED[card.kind]
+            raise CardError(f"protocol '{card.name}': metric '{name}' is of {known.of}, and the protocol of {wanted}")
+    return card.model_copy(update={"metrics": names, "described": described})
+
+
+def load_metrics(references: Sequence[str]) -> list[str]:
+    """Return the names of metrics; those given as `file.py:NAME` are loaded. Raises RegistryError."""
+    return [load_metric(one).name if is_file_reference(one) else one for one in references]
 
 
 def load_protocol(reference: str | AnyProtocol) -> ProtocolCard:
@@ -141,7 +168,14 @@ def _of_task(reference: str | AnyProtocol, wanted: type[P]) -> P:
 
 def load_leaderboard(reference: str) -> LeaderboardCard:
     """The leaderboard card of a name or a path."""
-    return cast(LeaderboardCard, resolve_card("leaderboards", reference))
+    card = cast(LeaderboardCard, resolve_card("leaderboards", reference))
+    columns = [
+        one.model_copy(update={"metric": load_metric(one.metric, card.folder).name})
+        if is_file_reference(one.metric)
+        else one
+        for one in card.columns
+    ]
+    return card.model_copy(update={"columns": tuple(columns)})
 
 
 def detector_card(reference: str | DetectorCard) -> tuple[DetectorCard, type]:

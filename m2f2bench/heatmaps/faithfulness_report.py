@@ -10,9 +10,9 @@ import numpy as np
 
 from ..core.records import FAKE, REAL, Score
 from ..metrics.heatmaps.faithfulness import proven
-from ..metrics.scale import lower_is_better
+from ..metrics.registry import lower_is_better
 from ..results.units import FEWEST_CLUSTERS
-from ..stats.statistic import Bools, Estimate, Statistic, mean_of
+from ..stats.statistic import Bools, Estimate, G, Statistic, mean_of
 from .frames import CONTROLS, MappedFrame
 from .report import MappedFrames, MapReport, Measured, shown
 
@@ -124,7 +124,7 @@ def summarise(
     curves = [name for name in measures_by(settings) if name in CURVES]
     found = {
         group: {name: _of_frames(score) for name, score in scores.items()}
-        for group, scores in estimate_all(frames, settings, groups).scores.items()
+        for group, scores in estimate_groups(frames, settings, groups).scores.items()
     }
     used = np.array([bool(row.values) for row in rows])
     held = {group: len(np.unique(frames.cluster[kept & used])) for group, kept in groups.items()}
@@ -142,11 +142,9 @@ def summarise(
     )
 
 
-def estimate_all(
-    frames: MappedFrames, settings: Mapping[str, Any], groups: Mapping[str, Bools] | None = None
-) -> Estimate:
-    """Return every statistic of every group of frames; without `groups` of all frames, called ''."""
-    return frames.estimate(statistics(frames, settings), groups or {"": np.ones(len(frames.rows), bool)})
+def estimate_groups(frames: MappedFrames, settings: Mapping[str, Any], groups: Mapping[G, Bools]) -> Estimate[G]:
+    """Return every statistic of every group of frames."""
+    return frames.estimate(statistics(frames, settings), groups)
 
 
 def _frame_groups(frames: MappedFrames) -> dict[str, Bools]:

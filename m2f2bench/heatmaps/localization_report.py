@@ -154,7 +154,7 @@ def summarise(rows: Sequence[MappedFrame], origin: Measured) -> Localization:
     )
 
 
-def estimate_fakes(frames: MappedFrames, who: str, methods: Sequence[str] = ()) -> Estimate:
+def estimate_fakes(frames: MappedFrames, who: str, methods: Sequence[str] = ()) -> Estimate[str]:
     """Return what is reported of one maker's maps: over all fakes (ALL), and over each manipulation's."""
     fake = frames.label == FAKE
     named = np.array([row.frame.method for row in frames.rows], dtype=object)

@@ -19,7 +19,7 @@ from ..metrics.detection.intervals import FEW_CLUSTERS
 from ..results.signature import bootstrap_field, data_hash, drawn_field, short, versions
 from ..results.units import clusters
 from ..stats.bootstrap import Resampling
-from ..stats.statistic import Bools, Codes, Estimate, Statistic, estimate
+from ..stats.statistic import Bools, Codes, Estimate, G, Statistic, estimate
 from ..version import __version__
 from .frames import MappedFrame, as_prediction, count_outcomes, listed, map_shapes
 
@@ -64,7 +64,7 @@ class MappedFrames:
         """One measure of one maker's maps, float64 [N]; NaN for a frame without it."""
         return np.array([row.values.get(who, {}).get(name, np.nan) for row in self.rows], dtype=np.float64)
 
-    def estimate(self, statistics: Mapping[str, Statistic], groups: Mapping[str, Bools]) -> Estimate:
+    def estimate(self, statistics: Mapping[str, Statistic], groups: Mapping[G, Bools]) -> Estimate[G]:
         """Every statistic of every group of frames [N]; all get the same resamples."""
         rules = self.origin.bootstrap
         resampling = Resampling(rules.resamples, rules.seed, rules.level)

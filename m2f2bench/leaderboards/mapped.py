@@ -7,9 +7,9 @@ from typing import Any
 
 from ..core import markdown
 from ..core.records import Score
+from ..metrics.registry import title
 from ..results.result import Result
 from ..results.signature import share
-from .table import title
 from .text import clusters_line, heading, reasons, shown
 
 SILENT = {

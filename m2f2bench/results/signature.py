@@ -28,6 +28,7 @@ MEASURE = (
     *("ask", "refs", "tok", "cider", "bert", "verdict", "altered"),
     # Of heat maps:
     *("maps", "masks", "steps", "area", "blur", "fills"),
+    "own",  # where a protocol has metrics of the user's
     *("missing", "ci", "limit", "v"),
 )
 DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
@@ -66,7 +67,7 @@ def measure_fields(
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
         "v": DETECTION,
-    }
+    } | _own_metrics(protocol)
 
 
 def answer_fields(
@@ -98,7 +99,13 @@ def answer_fields(
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
         "v": ANSWERS,
-    }
+    } | _own_metrics(protocol)
+
+
+def _own_metrics(protocol: ProtocolCard | ExplanationCard) -> dict[str, str]:
+    """The field `own`: each metric of the user's with its code's identity; nothing where there is none."""
+    told = [f"{name}@{note.code}" for name, note in sorted(protocol.described.items())]
+    return {"own": "+".join(told)} if told else {}
 
 
 def heat_map_fields(

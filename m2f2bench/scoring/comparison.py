@@ -35,6 +35,7 @@ FIELDS = {
     "area": "share of the picture that is blurred at once",
     "blur": "blur",
     "fills": "what pixels are replaced by",
+    "own": "code of metrics of your own",
     "missing": "what a missing frame does",
     "ci": "bootstrap",
     "limit": "limit",

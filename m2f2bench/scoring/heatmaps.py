@@ -22,6 +22,7 @@ from ..heatmaps.localization_report import Localization, masks_hash
 from ..heatmaps.pixels import settings_of
 from ..heatmaps.report import LABELS, MappedFrames, Measured
 from ..heatmaps.store import WITHOUT_MAP, MapForm, maps_hash, read_maps
+from ..metrics.names import Group
 from ..results.resamples import ResampledResult
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields, short, versions
@@ -194,12 +195,12 @@ def resampled_maps(maps: ScoredMaps) -> ResampledResult:
     frames = MappedFrames(sorted(maps.rows, key=lambda row: row.frame.id), maps.origin)
     names = list(map(str, maps.protocol.metrics))
     if maps.protocol.measure == "masks":
-        found = localization_report.estimate_fakes(frames, "detector").drawn
-        draws = {"metrics ": {name: values for name, values in found.get("", {}).items() if name in names}}
+        fakes = localization_report.estimate_fakes(frames, "detector").drawn.get(localization_report.ALL, {})
+        draws = {Group(): {name: fakes[name] for name in names if fakes}}
     else:
-        groups = {"metrics ": np.ones(len(frames.rows), bool)}
-        groups |= {f"labels {name}": frames.label == label for name, label in LABELS}
-        found = faithfulness_report.estimate_all(frames, settings_of(maps.protocol).fields, groups).drawn
+        groups = {Group(): np.ones(len(frames.rows), bool)}
+        groups |= {Group("labels", name): frames.label == label for name, label in LABELS}
+        found = faithfulness_report.estimate_groups(frames, settings_of(maps.protocol).fields, groups).drawn
         draws = {group: {name: own[f"detector.{name}"] for name in names} for group, own in found.items()}
     return ResampledResult(score_maps(maps), draws)
 

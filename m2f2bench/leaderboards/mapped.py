@@ -17,6 +17,12 @@ SILENT = {
     "faithfulness": "a frame whose map is missing or zero everywhere counts as with the random map",
 }
 """What a frame without a map counts as, by what maps are held against."""
+MORE = {
+    "mask_area": "share of the picture that is masked, which an even map has as energy in mask",
+    "iou_best_threshold": "threshold of the best IoU, a share of each map's highest value",
+    "called": "mean score of the class called",
+}
+"""What a result tells beside its metrics, in words."""
 
 
 def describe_heat_maps(result: Result) -> str:
@@ -24,14 +30,16 @@ def describe_heat_maps(result: Result) -> str:
     controls = {name: _scores(found) for name, found in result.details.get("controls", {}).items()}
     lines = [["metric", f"{markdown.name(result.detector)} ({_count(result.metrics)})", *map(markdown.name, controls)]]
     for name, score in result.metrics.items():
-        known = [found[name] for found in controls.values() if name in found]
-        lines.append([title(name), shown(score), *(shown(one) for one in known)])
+        known = [shown(found[name]) if name in found else "null" for found in controls.values()]
+        lines.append([title(name), shown(score), *known])
     text = f"## {heading(result)}\n\n{markdown.table(lines)}\n"
     groups = result.methods if len(result.methods) > 1 else result.labels
     if groups:
         what = "manipulation" if result.methods else "frames"
         lines = [[what, "n", *map(title, result.metrics)]]
-        lines += [[markdown.name(key), _count(s), *(shown(s[name]) for name in s)] for key, s in groups.items()]
+        lines += [
+            [markdown.name(key), _count(s), *(shown(s[name]) for name in result.metrics)] for key, s in groups.items()
+        ]
         text += f"{markdown.table(lines)}\n"
     notes = [*_notes(result), *reasons({"all": result.metrics}), f"{markdown.code(result.signature)}"]
     return text + "".join(f"- {line}\n" for line in notes)
@@ -46,7 +54,7 @@ def _notes(result: Result) -> list[str]:
         told = ", ".join(f"{n:,} {outcome}" for outcome, n in result.statuses.items() if outcome != "ok")
         lines.append(f"{told}: {SILENT.get(kind, '')}")
     more = _scores(result.details.get("more", {}))
-    lines += [f"{title(name)}: {shown(score)}" for name, score in more.items()]
+    lines += [f"{MORE.get(name, markdown.name(name))}: {shown(score)}" for name, score in more.items()]
     return [*lines, *clusters_line(result, "frames")]
 
 

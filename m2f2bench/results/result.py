@@ -30,6 +30,10 @@ class Result:
     Of answers to questions (a protocol with `task: explanation`): units are questions, `methods` hold each
     manipulation's own questions, `labels` those whose right answer is real or fake apart, `regions` those about each
     region, and `details` what is told beside the metrics (verdicts, diversity, image dependence).
+
+    Of heat maps (`task: heatmaps`): `statuses` count the planned frames by outcome. Against masks units are fakes, and
+    `methods` hold each manipulation's; against scores `labels` hold fakes and reals, and those called so, apart.
+    `details` hold the `controls`' scores and what is told beside the metrics (see `scoring.heatmaps.score_maps`).
     """
 
     detector: str

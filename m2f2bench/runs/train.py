@@ -20,7 +20,7 @@ from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
 from ..core.locks import holding
 from ..core.places import moved, without_folders
-from ..core.records import Conversation, Frame
+from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..core.texts import Refused, read_json
 from ..datasets.base import Adapter
@@ -32,7 +32,7 @@ from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..loading import detector_card, load_dataset
 from ..results.signature import versions
 from ..stats.delong import auc_or_none
-from ..training.job import FitReport, Talk, TrainingJob
+from ..training.job import FitReport, LanguageData, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
 from ..version import __version__, commit
 
@@ -117,13 +117,13 @@ def _planned(
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
     settings = card.training or TrainingSettings()
     place = load_dataset(dataset)
-    talk, begun = None, None
+    language, begun = None, None
     if stage != "detector":
         begun = _start(card, start, stage)
         # The people held out are those of the detector's own training, so that it has not seen them either.
         settings = begun.training or settings
         training, validation = split_frames(place, settings.model_copy(update={"frames_per_video": None}))
-        talk = conversations(place, _stage_settings(card, stage, seed), training, validation)
+        language = language_data(place, _stage_settings(card, stage, seed), training, validation)
     else:
         if start is not None:
             raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
@@ -137,7 +137,7 @@ def _planned(
             f"detector '{card.name}': whether its code is the same cannot be told ({source.code}): "
             "train anew, without --resume"
         )
-    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage), source.code])]
+    more = [*_begun(language, begun), *filter(None, [cls.identity(card, stage), source.code])]
     identity = _identity(card, settings, place, stage, fingerprint, *more)
     folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
     job = TrainingJob(
@@ -153,7 +153,7 @@ def _planned(
         device=device,
         stage=stage,
         start=begun,
-        talk=talk,
+        language=language,
     )
     return _Planned(job, place, cls, fingerprint, source)
 
@@ -179,16 +179,18 @@ def _stage_settings(card: DetectorCard, stage: str, seed: int | None) -> StageSe
     return settings if seed is None else settings.model_copy(update={"seed": seed})
 
 
-def conversations(dataset: Dataset, settings: StageSettings, training: list[Frame], validation: list[Frame]) -> Talk:
+def language_data(
+    dataset: Dataset, settings: StageSettings, training: list[Frame], validation: list[Frame]
+) -> LanguageData:
     """The dataset's questions about these frames with their answers, an example for each answer.
 
     Raises DataError where there are none.
     """
 
-    def listed(frames: list[Frame]) -> list[Conversation]:
+    def listed(frames: list[Frame]) -> list[Example]:
         there = {frame.id: frame for frame in frames}
         return [
-            Conversation(there[question.frame], question.text, answer)
+            Example(there[question.frame], question.text, answer)
             for split in dict.fromkeys(frame.split for frame in frames)
             for kind in settings.questions
             for question in questions_of(dataset.adapter, split, kind)
@@ -196,7 +198,7 @@ def conversations(dataset: Dataset, settings: StageSettings, training: list[Fram
             for answer in (question.references if settings.answers == "all" else question.references[:1])
         ]
 
-    found = Talk(settings, listed(training), listed(validation))
+    found = LanguageData(settings, listed(training), listed(validation))
     if not found.train:
         kinds = ", ".join(settings.questions)
         raise DataError(
@@ -206,15 +208,15 @@ def conversations(dataset: Dataset, settings: StageSettings, training: list[Fram
     return found
 
 
-def _begun(talk: Talk | None, start: DetectorCard | None) -> list[Any]:
+def _begun(language: LanguageData | None, start: DetectorCard | None) -> list[Any]:
     """What of a later stage decides its weights: what it begins with, its settings, all that is said."""
-    if talk is None or start is None:
+    if language is None or start is None:
         return []
     digest = hashlib.sha256()
-    for one in (*talk.train, *talk.val):
+    for one in (*language.train, *language.val):
         digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
     weights = trained_weights(start)
-    return [talk.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
+    return [language.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
 
 
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
@@ -374,11 +376,11 @@ def _write(planned: _Planned, report: FitReport) -> None:
 
 def _talked(job: TrainingJob) -> dict[str, Any]:
     """What the record of a later stage says besides."""
-    if job.talk is None or job.start is None:
+    if job.language is None or job.start is None:
         return {}
     return {
-        "stage_settings": job.talk.settings.model_dump(mode="json"),
-        "n_conversations": {"train": len(job.talk.train), "val": len(job.talk.val)},
+        "stage_settings": job.language.settings.model_dump(mode="json"),
+        "n_conversations": {"train": len(job.language.train), "val": len(job.language.val)},
         "start": {"detector": job.start.name, "weights": file_fingerprint(trained_weights(job.start))},
     }
 

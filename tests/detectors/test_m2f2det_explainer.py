@@ -352,20 +352,20 @@ def test_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch: 
     found = stages(tmp_path, FACES)
     card = str(tmp_path / "toy.yaml")
     again = tmp_path / "again"
-    from m2f2bench.training import language
+    from m2f2bench.training import loop
 
     step = {"n": 0}
-    save = language.save_checkpoint
+    save = loop.save_checkpoint
 
     def stop_after_one(*args: Any, **kwargs: Any) -> None:
         save(*args, **kwargs)
         step["n"] += 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(language, "save_checkpoint", stop_after_one)
+    monkeypatch.setattr(loop, "save_checkpoint", stop_after_one)
     with pytest.raises(KeyboardInterrupt):
         train(card, FACES, stage="tune", start=found["align"], out=again, device="cpu")
-    monkeypatch.setattr(language, "save_checkpoint", save)
+    monkeypatch.setattr(loop, "save_checkpoint", save)
     assert step["n"] == 1
     train(card, FACES, stage="tune", start=found["align"], out=again, resume=True, device="cpu")
     for name in ("model.safetensors", "adapter/adapter_model.safetensors"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from paths import HELPERS
+from paths import HELPERS, ROOT
 from toy_language import Collator, elements, examples, fit, network, toy_job
 
 from m2f2bench.cards.settings import StageSettings
@@ -66,7 +66,7 @@ def test_killed_and_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> 
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HELPERS)]),
     }
     environment.pop("WORLD_SIZE", None)
     with subprocess.Popen([sys.executable, str(SCRIPT), str(out), json.dumps(LONG)], env=environment) as process:

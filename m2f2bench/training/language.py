@@ -14,15 +14,12 @@ from torch import nn
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.errors import DetectorError, NothingJudged
 from ..core.records import Example
-from ..core.tensors import write_tensors
 from ..datasets.planning import spread
-from .checkpoint import WEIGHTS
 from .job import FitReport, TrainingJob
 from .language_batches import Batch, Feeder, Plan, answer_tokens
 from .loop import fit
-from .objective import Objective, Progress, added
-from .optimizer import make_optimizer
-from .reading import check_unreadable, unreadable_notes
+from .objective import Objective, Progress, in_order
+from .reading import unreadable_notes
 from .schedule import lr_factor
 
 if TYPE_CHECKING:
@@ -69,18 +66,23 @@ def fit_language(job: TrainingJob, network: LanguageNetwork, accelerator: Any = 
     gloo on CPUs only). Raises as `loop.fit`, and DetectorError if no example could be learned from.
     """
     assert job.language is not None
-    return fit(job, job.language.settings.precision, partial(Answers, job, network), accelerator)
+    return fit(job, job.language.settings.precision, partial(_Answers, job, network), accelerator)
 
 
-class Answers(Objective[Batch]):
+class _Answers(Objective[Batch]):
     """Cross-entropy of the tokens of answers."""
 
     seed_key = "language"
     divisible = True
     shardable = True
     validates_first = True
+    memory_advice = (
+        "a single example: set `gradient_checkpointing`, a lower `max_length`, or load the LLM in fewer bits",
+        "the optimiser's state: lower `lora.r`, or use several GPUs with FSDP",
+    )
 
     settings: StageSettings
+    network: LanguageNetwork
 
     def __init__(self, job: TrainingJob, network: LanguageNetwork, accelerator: Any) -> None:
         """`job.language` holds examples and settings."""
@@ -90,41 +92,28 @@ class Answers(Objective[Batch]):
         self.settings, self.network = data.settings, network
         self.train, limit = data.train, data.settings.val_examples
         self.val = spread(data.val, limit) if limit else []
-        self.frames = {one.frame.id for one in (*self.train, *self.val)}
+        self.frames = frozenset(one.frame.id for one in (*self.train, *self.val))
         lengths = tuple(len(one.question) + len(one.answer) for one in self.train)
         self.plan = Plan(data.settings, len(self.train), lengths)
-        self.total, self.label = self.plan.total, f"stage {job.stage}"
-        self.place = f"the card's settings of stage {job.stage}"
-        self.memory_advice = (
-            "a single example: set `gradient_checkpointing`, a lower `max_length`, or load the LLM in fewer bits",
-            "the optimiser's state: lower `lora.r`, or use several GPUs with FSDP",
-        )
-        self.left_out, self.options = network.left_out, network.options
+        self.total = self.plan.total
+        self.left_out = network.left_out
         self.feeder = Feeder(network.collate, self.rank, self.world)
         self._blank: Batch = {}
-
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """Return AdamW; only matrices are decayed, and projectors have their own learning rate."""
-        settings, projectors = self.settings, self.network.projectors
-        own = {f"{projectors}*": settings.projector_lr} if projectors and settings.projector_lr else {}
-        values = {"lr": settings.lr, "lr_of": own, "weight_decay": settings.weight_decay}
-        same = TrainingSettings.model_validate({"optimizer": "adamw", "decay": "matrices", **values})
-        return make_optimizer(self.module, same, self.job.card.name, self.device)
+        lr, own = data.settings.lr, data.settings.projector_lr
+        rates = {f"{network.projectors}*": own} if network.projectors and own else {}
+        decay = data.settings.weight_decay
+        self.optimizing = TrainingSettings(optimizer="adamw", lr=lr, lr_of=rates, weight_decay=decay)
 
     def tensors(self) -> Tensors:
-        """Return what is trained."""
         return {name: value for name, value in self.module.named_parameters() if value.requires_grad}
 
     def close(self) -> None:
-        """End the thread that makes batches."""
         self.feeder.close()
 
     def train_mode(self) -> None:
-        """Put the trained modules in train mode."""
         self.network.train_mode()
 
     def lr_factor(self, progress: Progress) -> float:
-        """Return the factor of warm-up and half a cosine."""
         return lr_factor(progress.step, self.total, self.plan.warmup)
 
     def batches(self, step: int, parts: int) -> list[Batch]:
@@ -132,7 +121,7 @@ class Answers(Objective[Batch]):
         found = self._taken(step, self._examples(step), parts)
         if step + 1 < self.total:
             self.feeder.ahead(step + 1, self._examples(step + 1), parts)
-        self.check_left_out()
+        self.check_unreadable()
         return found
 
     def _examples(self, step: int) -> list[Example]:
@@ -156,16 +145,13 @@ class Answers(Objective[Batch]):
             )
 
     def size(self, batch: Batch) -> int:
-        """Return the number of answer tokens."""
         return answer_tokens(batch)
 
     def divisor(self, step: int, counts: list[int]) -> int:
-        """Return the number of answer tokens in a step."""
         return sum(counts)
 
     def loss(self, batch: Batch, count: int) -> torch.Tensor | None:
-        """Return the sum of the losses of a batch and its number of answer tokens, [2]."""
-        return self._passed(self.shared.forward, batch)
+        return self._passed(self.shared.model, batch)
 
     def _passed(self, network: Callable[..., torch.Tensor], batch: Batch) -> torch.Tensor | None:
         """Return the network's output; for an empty batch zeros, if all processes must go through each pass."""
@@ -175,17 +161,12 @@ class Answers(Objective[Batch]):
         out = network(**{name: value.to(self.device, non_blocking=True) for name, value in given})
         return out if batch else out * 0.0
 
-    def validation_chunks(self) -> int:
-        """Return the number of batches of the validation."""
-        return -(-len(self.val) // self.settings.batch_size)
-
-    def validation_batches(self, chunk: int, parts: int) -> list[Batch]:
-        """Return this process's share of a batch of the validation."""
+    def validation(self, parts: int) -> list[Callable[[], list[Batch]]]:
         size = self.settings.batch_size
-        return self._taken(("validation", chunk), self.val[chunk * size : (chunk + 1) * size], parts)
+        chunks = [self.val[start : start + size] for start in range(0, len(self.val), size)]
+        return [partial(self._taken, ("validation", number), chunk, parts) for number, chunk in enumerate(chunks)]
 
     def judge(self, batch: Batch) -> list[tuple[float, float]]:
-        """Return the sum of the losses of a batch and its number of answer tokens."""
         out = self._passed(self.shared.judge, batch)
         return [] if out is None else [tuple(out.tolist())]
 
@@ -194,7 +175,7 @@ class Answers(Objective[Batch]):
 
         Raises NothingJudged if something could be learned from the training's answers and nothing of these.
         """
-        loss, tokens = added(results)
+        loss, tokens = (in_order(result[i] for result in results) for i in (0, 1))
         if tokens:
             return {"val_loss": loss / tokens}
         if self.val and _learned(progress):
@@ -204,21 +185,12 @@ class Answers(Objective[Batch]):
             raise NothingJudged.of(who, "questions", len(self.val), first.frame.id, why)
         return {}
 
-    def validates(self, step: int) -> bool:
-        """Return whether a validation is due: the last step, or `validate_steps`."""
-        every = self.settings.validate_steps
-        return step == self.total or (every is not None and step % every == 0)
-
-    def closes_row(self, step: int) -> bool:
-        """Return whether a row of the curve ends."""
-        return step == self.total or step % self.plan.row_steps == 0
-
-    def saves(self, step: int) -> bool:
-        """Return whether a checkpoint is due."""
-        return step == self.total or step % self.plan.checkpoint_steps == 0
+    def due(self, step: int) -> tuple[bool, bool, bool]:
+        last, plan, every = step == self.total, self.plan, self.settings.validate_steps
+        validation = last or (every is not None and step % every == 0)
+        return validation, last or step % plan.row_steps == 0, last or step % plan.checkpoint_steps == 0
 
     def row(self, progress: Progress, lr: float, validation: dict[str, float]) -> dict[str, float]:
-        """Return the row of the steps since the last one."""
         row = {"step": float(progress.step), "epoch": progress.step / self.plan.per_epoch}
         if progress.step:
             row |= {"lr": lr, "tokens": float(progress.count)}
@@ -226,39 +198,26 @@ class Answers(Objective[Batch]):
             row["train_loss"] = progress.loss_sum / progress.count
         return row | validation
 
-    def check_left_out(self) -> None:
-        """Raise DataError if too many frames are unreadable."""
-        check_unreadable(self._unreadable(dict(self.left_out)), len(self.frames))
-
-    def _unreadable(self, left_out: dict[str, str]) -> dict[str, str]:
-        return {name: reason for name, reason in left_out.items() if name in self.frames}
-
     def finish(self, progress: Progress, best: Tensors | None) -> Tensors:
-        """Return what is trained. Raises DetectorError if nothing was learned."""
         if not _learned(progress):
             why = next(iter(progress.left_out.values()), "their answers are empty")
             raise DetectorError(
                 f"detector '{self.job.card.name}': no example could be learned from, the first was {why}: raise "
-                f"max_length in {self.place}, or use fewer image tokens"
+                f"max_length in the card's settings of stage {self.job.stage}, or use fewer image tokens"
             )
         return self.shared.weights()
 
     def write(self, out: Path, tensors: Tensors) -> None:
-        """Write the weights, by the network's own function if it has one."""
-        if self.network.write is None:
-            write_tensors(out / WEIGHTS, tensors, self.network.metadata)
-        else:
-            self.network.write(out, tensors)
+        (self.network.write or super().write)(out, tensors)
 
     def notes(self, progress: Progress) -> list[str]:
-        """Return how long the training was, its validation losses, and what was left out."""
         plan, settings = self.plan, self.settings
         steps = f"{plan.total} steps ({plan.total / plan.per_epoch:.3g} epochs of {plan.examples} examples)"
         losses = [row["val_loss"] for row in progress.curves if "val_loss" in row]
         how = "no validation loss was measured"
         if losses:
             how = f"validation loss {losses[0]:.4f} before the first, {losses[-1]:.4f} after the last"
-        unreadable = self._unreadable(progress.left_out)
+        unreadable = self.unreadable()
         notes = [f"last weights taken, after {steps}; {how}", *unreadable_notes(unreadable)]
         if others := {name: reason for name, reason in progress.left_out.items() if name not in unreadable}:
             name, reason = min(others.items())
@@ -268,18 +227,6 @@ class Answers(Objective[Batch]):
         if progress.skipped:
             notes.append(f"{progress.skipped} steps changed nothing: fp16 gradients overflowed")
         return notes
-
-    def last_notes(self) -> list[str]:
-        """Return the backend's notes."""
-        return self.network.notes
-
-    def shown(self, step: int) -> int:
-        """Return the number of examples in the first `step` steps."""
-        return self.plan.seen(step)
-
-    def status(self, progress: Progress, loss: float, count: int) -> str:
-        """Return the step and its mean loss."""
-        return f"{self.label} step {progress.step} loss {loss / max(1, count):.3f}"
 
 
 def _learned(progress: Progress) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 from ..cards.settings import StageSettings
 from ..core.seeds import shuffled
+from .sampling import batch_part
 
 if TYPE_CHECKING:
     from ..core.records import Example
@@ -96,11 +97,6 @@ def _order(examples: int, seed: int, epoch: int, size: int, lengths: tuple[int, 
     return tuple(number for batch in [*(batches[turn] for turn in turns), *last] for number in batch)
 
 
-def piece(numbers: Sequence[int], part: int, parts: int) -> list[int]:
-    """Return the `part`-th of `parts` contiguous pieces of nearly equal length; some may be empty."""
-    return list(numbers[len(numbers) * part // parts : len(numbers) * (part + 1) // parts])
-
-
 def answer_tokens(batch: Batch) -> int:
     """Return the number of answer tokens in a batch."""
     return int((batch["labels"] != IGNORED).sum()) if batch else 0
@@ -137,5 +133,5 @@ class Feeder:
 
     def _make(self, examples: Sequence[Example], parts: int) -> list[Batch]:
         pieces = parts * self._world
-        shares = (piece(range(len(examples)), part * self._world + self._rank, pieces) for part in range(parts))
-        return [self._collate([examples[i] for i in share]) if share else {} for share in shares]
+        shares = (batch_part(examples, part * self._world + self._rank, pieces) for part in range(parts))
+        return [self._collate(share) if share else {} for share in shares]

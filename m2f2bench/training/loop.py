@@ -29,7 +29,7 @@ from .checkpoint import (
 )
 from .device import make_accelerator, own_draws
 from .job import FitReport, TrainingJob
-from .objective import B, Objective, Progress, added
+from .objective import B, Objective, Progress, in_order
 from .processes import agreed, gathered, summed, together
 from .sharing import share_network
 
@@ -53,8 +53,11 @@ def fit(
     if done is not None:
         return done
     accelerator = accelerator or make_accelerator(job, precision)
-    with own_draws(), repeatable(), contextlib.closing(objective(accelerator)) as made:
-        return _Training(made, accelerator).run()
+    with own_draws(), repeatable():
+        with together():
+            made = objective(accelerator)
+        with contextlib.closing(made):
+            return _Training(made, accelerator).run()
 
 
 class _Training(Generic[B]):
@@ -66,15 +69,14 @@ class _Training(Generic[B]):
         self.progress = Progress(self.job.identity, self.settings.accumulation)
         self.shared = objective.shared = share_network(accelerator, objective)
         self.best: Tensors | None = None
+        self.label = "training" if self.job.stage == "detector" else f"stage {self.job.stage}"
 
     def run(self) -> FitReport:
         """Train to the end and write the weights."""
         objective, progress = self.objective, self._restore()
-        with together():
-            objective.start()
         objective.left_out.update(progress.left_out)
-        shown = objective.shown(objective.total) if self.accelerator.is_main_process else 0
-        with progress_bar(objective.label, shown, objective.shown(progress.step)) as advance:
+        shown = objective.total if self.accelerator.is_main_process else 0
+        with progress_bar(self.label, shown, progress.step) as advance:
             if progress.step == 0 and objective.validates_first and (first := self._validate()):
                 self._close_row(0.0, first)
             objective.train_mode()
@@ -109,16 +111,16 @@ class _Training(Generic[B]):
         progress.loss_sum += loss
         progress.count += count
         progress.step += 1
-        step = progress.step
-        advance(objective.shown(step) - objective.shown(step - 1), objective.status(progress, loss, count))
-        validation = self._validate() if objective.validates(step) else {}
+        advance(1, f"{self.label} loss {loss / max(1, count):.3f}")
+        validated, ends_row, saved = objective.due(progress.step)
+        validation = self._validate() if validated else {}
         best_is_new = False
-        if validation or objective.closes_row(step):
+        if validation or ends_row:
             self._close_row(self.settings.lr * factor, validation)
             best_is_new = objective.improves(progress, validation)
         if best_is_new:
             self.best = {name: value.detach().cpu().clone() for name, value in objective.tensors().items()}
-        if objective.saves(step):
+        if saved:
             self._save(best_is_new)
 
     def _close_row(self, lr: float, validation: dict[str, float]) -> None:
@@ -133,7 +135,7 @@ class _Training(Generic[B]):
         """
         objective, step, parts = self.objective, self.progress.step, self.progress.parts
         torch.manual_seed(derived_seed(objective.seed_key, self.settings.seed, step, objective.rank))
-        self.shared.clear()
+        self.shared.optimizer.zero_grad(set_to_none=True)
         batches, counts = self._fetch(partial(objective.batches, step, parts), parts)
         divisor = objective.divisor(step, counts)
         found: list[torch.Tensor] = []
@@ -142,12 +144,13 @@ class _Training(Generic[B]):
             for batch, count in zip(batches, counts, strict=True) if divisor else ():
                 out = objective.loss(batch, count)
                 if out is not None:
-                    self.shared.backward(out[0] * (1.0 / divisor))
+                    self.accelerator.backward(out[0] * (self.shared.scale / divisor))
                     found.append(out.detach())
         except torch.cuda.OutOfMemoryError as error:
             self._refuse_alone(error, not objective.divisible)
             short = True
-        loss, counted, missing = summed([*added(one.tolist() for one in found), float(short)], self.objective.device)
+        sums = list(zip(*[one.tolist() for one in found], strict=True)) or [(), ()]
+        loss, counted, missing = summed([*map(in_order, sums), float(short)], objective.device)
         if missing:
             return None
         if divisor and counted != sum(counts):
@@ -193,15 +196,14 @@ class _Training(Generic[B]):
 
     def _judge(self) -> list[tuple[float, float]] | None:
         """Return the results of this process's share of the validation; None if a process had too little memory."""
-        objective, parts = self.objective, self.progress.parts
         results: list[tuple[float, float]] = []
         short = False
-        for chunk in range(objective.validation_chunks()):
-            batches, _ = self._fetch(partial(objective.validation_batches, chunk, parts), 0)
+        for make in self.objective.validation(self.progress.parts):
+            batches, _ = self._fetch(make, 0)
             try:
                 for batch in [] if short else batches:
                     with torch.no_grad():
-                        results += objective.judge(batch)
+                        results += self.objective.judge(batch)
             except torch.cuda.OutOfMemoryError as error:
                 self._refuse_alone(error, False)
                 short = True  # the other processes still expect this one at each chunk
@@ -219,7 +221,7 @@ class _Training(Generic[B]):
     def _halve(self) -> None:
         """Work through batches in twice as many parts from now on. Raises DetectorError if they cannot be smaller."""
         progress, objective = self.progress, self.objective
-        self.shared.clear()
+        self.shared.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if not objective.divisible or progress.parts * objective.world >= self.settings.batch_size:
@@ -243,8 +245,8 @@ class _Training(Generic[B]):
     def _check_finite(self, what: str, value: float, when: str) -> None:
         if not math.isfinite(value):
             raise DetectorError(
-                f"detector '{self.job.card.name}': the {what} is {value} {when}: lower `lr` or set `clip_grad_norm` "
-                f"in {self.objective.place}"
+                f"detector '{self.job.card.name}': the {what} is {value} {when}: lower `lr` or set `clip_grad_norm` in "
+                f"the card's settings of this {self.label}"
             )
 
     def _share_left_out(self) -> None:
@@ -253,7 +255,7 @@ class _Training(Generic[B]):
         for other in gathered(dict(left_out)):
             left_out.update(other)
         self.progress.left_out = dict(left_out)
-        self.objective.check_left_out()
+        self.objective.check_unreadable()
 
     def _save(self, best_is_new: bool) -> None:
         self._share_left_out()
@@ -268,7 +270,7 @@ class _Training(Generic[B]):
         self._share_left_out()
         objective, progress, out = self.objective, self.progress, self.job.out
         tensors = objective.finish(progress, self.best)
-        report = FitReport(out / WEIGHTS, progress.best_auc, progress.curves, objective.options, self._notes())
+        report = FitReport(out / WEIGHTS, progress.best_auc, progress.curves, objective.network.options, self._notes())
         with together():
             if self.accelerator.is_main_process:
                 self._check_weights(tensors)
@@ -294,7 +296,7 @@ class _Training(Generic[B]):
             notes.append(f"each batch shared out over {world} processes")
         if self.shared.sharded:
             notes.append(f"the network sharded by {self.accelerator.distributed_type.value}")
-        return [*self.objective.notes(self.progress), *notes, *self.objective.last_notes()]
+        return [*self.objective.notes(self.progress), *notes, *self.objective.network.notes]
 
 
 def _progress(path: Path, state: dict[str, Any]) -> Progress:

@@ -16,21 +16,16 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..core.errors import NothingJudged
-from ..core.tensors import write_tensors
 from .batchnorm import SharedStatistics
-from .checkpoint import WEIGHTS
 from .job import FitReport, TrainingJob
 from .loader import Part, Parts, part_loader, validation_part
 from .loop import fit
 from .objective import Objective, Progress
-from .optimizer import make_optimizer
 from .reading import FrameReader, unreadable_notes
 from .sampling import epoch_batches, steps_per_epoch
 from .schedule import lr_factor, plateau_lr_factor
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy.typing as npt
 
     from ..cards.settings import TrainingSettings
@@ -72,64 +67,55 @@ def fit_network(job: TrainingJob, network: Network) -> FitReport:
     differs, since each process draws its own masks. Raises as `loop.fit`, and DetectorError for an `lr_of` that does
     not fit, DataError for a missing class.
     """
-    return fit(job, job.settings.precision, partial(Detection, job, network))
+    return fit(job, job.settings.precision, partial(_Detection, job, network))
 
 
-class Detection(Objective[Part]):
+class _Detection(Objective[Part]):
     """Binary cross-entropy of real and fake images."""
 
     seed_key = "step"
     divisible = False  # batch statistics are taken over a part
     shardable = False
+    validates_first = False
+    memory_advice = (
+        "a part of a batch: raise `accumulation` or lower `batch_size` in the card's training settings",
+        "the optimiser's state: train a smaller network",
+    )
 
     settings: TrainingSettings
+    network: Network
 
     def __init__(self, job: TrainingJob, network: Network, accelerator: Any) -> None:
         """Freeze what `network` names. Raises DataError for a missing class."""
         super().__init__(job, network.model.to(memory_format=torch.channels_last), accelerator)
-        self.settings, self.network = job.settings, network
+        self.settings, self.optimizing, self.network = job.settings, job.settings, network
         self.labels = [frame.label for frame in job.train]
         self.steps = steps_per_epoch(self.labels, job.settings.batch_size)
         self.total = self.steps * job.settings.epochs
         self.warmup = round(job.settings.warmup_epochs * self.steps)
         self.reader = FrameReader(job.read)
-        self.left_out, self.options = self.reader.unreadable, network.options
-        self.label, self.place = "training", "the card's training settings"
-        self.memory_advice = (
-            "a part of a batch: raise `accumulation` or lower `batch_size` in the card's training settings",
-            "the optimiser's state: train a smaller network",
-        )
+        self.left_out = self.reader.unreadable
+        self.frames = frozenset(frame.id for frame in (*job.train, *job.val))
         self._loader: Iterator[Part] = iter(())
         self._epoch, self._planned = -1, 0
         """Of the loader: its epoch, and the images in each of its batches."""
         for name in network.frozen:
             self.module.get_submodule(name).requires_grad_(False)
-
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """Return the optimiser of the card's training settings."""
-        return make_optimizer(self.module, self.settings, self.job.card.name, self.device)
+        self.reader.fill([*job.train, *job.val])
 
     def tensors(self) -> Tensors:
-        """Return the model's tensors without those of frozen submodules."""
         prefixes = tuple(f"{name}." for name in self.network.frozen)
         return {name: value for name, value in self.module.state_dict().items() if not name.startswith(prefixes)}
 
-    def start(self) -> None:
-        """Decode the frames that fit into memory."""
-        self.reader.fill([*self.job.train, *self.job.val])
-
     def close(self) -> None:
-        """End the loader's workers."""
         self._loader = iter(())
 
     def train_mode(self) -> None:
-        """Put all of the model in train mode, except for what is frozen."""
         self.module.train()
         for name in self.network.frozen:
             self.module.get_submodule(name).eval()
 
     def lr_factor(self, progress: Progress) -> float:
-        """Return the factor of the cosine or the plateau schedule."""
         settings, step = self.settings, progress.step
         if settings.schedule == "cosine":
             return lr_factor(step, self.total, self.warmup)
@@ -137,7 +123,7 @@ class Detection(Objective[Part]):
         return plateau_lr_factor(step, self.warmup, losses, settings.plateau_factor, settings.plateau_patience)
 
     def batches(self, step: int, parts: int) -> list[Part]:
-        """Return this process's parts of a batch. Raises DataError if too many frames are unreadable."""
+        """Return the next parts from the loader of the step's epoch."""
         epoch, first = divmod(step, self.steps)
         if epoch != self._epoch:
             settings = self.settings
@@ -149,27 +135,24 @@ class Detection(Objective[Part]):
         found = []
         for part in islice(self._loader, parts):
             self.left_out.update(part.unreadable)
-            self.check_left_out()
+            self.check_unreadable()
             found.append(part)
         return found
 
     def size(self, batch: Part) -> int:
-        """Return the number of readable images."""
         return len(batch.labels)
 
     def divisor(self, step: int, counts: list[int]) -> int:
-        """Return the planned size of the batch."""
         return self._planned
 
     def loss(self, batch: Part, count: int) -> torch.Tensor | None:
-        """Return the sum of the losses of a part's images and their number, [2]."""
         images, labels = batch.images, batch.labels
         shared = self.world > 1 and count > 0
         statistics = SharedStatistics(counted=images is not None) if shared else contextlib.nullcontext()
         with statistics:
             if images is None:
                 return self._blank(shared)
-            logits = self.shared.forward(self.network.normalise(images.to(self.device, non_blocking=True)))
+            logits = self.shared.model(self.network.normalise(images.to(self.device, non_blocking=True)))
             losses = binary_cross_entropy_with_logits(
                 logits.reshape(len(labels)).float(), labels.to(self.device), reduction="none"
             )
@@ -185,20 +168,16 @@ class Detection(Objective[Part]):
         blank = torch.from_numpy(self.network.prepare(np.zeros((64, 64, 3), dtype=np.uint8)))[None]
         if not shared:
             self.module.eval()
-        logits = self.shared.forward(self.network.normalise(blank.to(self.device)))
+        logits = self.shared.model(self.network.normalise(blank.to(self.device)))
         self.train_mode()
         nothing = logits.float().sum() * 0.0
         return torch.stack([nothing, torch.zeros_like(nothing)])
 
-    def validation_chunks(self) -> int:
-        """Return the number of batches of the validation in each process."""
-        return -(-len(self.job.val) // (self.world * self.settings.batch_size))
-
-    def validation_batches(self, chunk: int, parts: int) -> list[Part]:
-        """Return a chunk of this process's share of the validation frames."""
-        size = self.settings.batch_size
-        numbers = range(self.rank, len(self.job.val), self.world)[chunk * size : (chunk + 1) * size]
-        return [validation_part(self.job, self.reader, self.network.prepare, numbers)]
+    def validation(self, parts: int) -> list[Callable[[], list[Part]]]:
+        size, prepare = self.settings.batch_size, self.network.prepare
+        own = range(self.rank, len(self.job.val), self.world)
+        chunks = [own[i * size : (i + 1) * size] for i in range(-(-len(self.job.val) // (self.world * size)))]
+        return [lambda chunk=chunk: [validation_part(self.job, self.reader, prepare, chunk)] for chunk in chunks]  # type: ignore[misc]
 
     def judge(self, batch: Part) -> list[tuple[float, float]]:
         """Return the numbers of validation frames and their logits."""
@@ -224,21 +203,12 @@ class Detection(Objective[Part]):
         auc = self.job.auc(labels, (1.0 / (1.0 + np.exp(-np.clip(logits, -700, 700)))).tolist())
         return {"val_loss": loss} | ({} if auc is None else {"val_auc": auc})
 
-    def validates(self, step: int) -> bool:
-        """Return whether an epoch ends."""
-        return step % self.steps == 0
-
-    def closes_row(self, step: int) -> bool:
-        """Return whether an epoch ends."""
-        return step % self.steps == 0
-
-    def saves(self, step: int) -> bool:
-        """Return whether an epoch ends or `checkpoint_steps` are over."""
+    def due(self, step: int) -> tuple[bool, bool, bool]:
+        ends = step % self.steps == 0
         every = self.settings.checkpoint_steps
-        return step % self.steps == 0 or (every is not None and step % every == 0)
+        return ends, ends, ends or (every is not None and step % every == 0)
 
     def row(self, progress: Progress, lr: float, validation: dict[str, float]) -> dict[str, float]:
-        """Return the row of an epoch."""
         loss = progress.loss_sum / max(1, progress.count)
         return {"epoch": float(len(progress.curves) + 1), "train_loss": loss, "lr": lr, **validation}
 
@@ -256,16 +226,10 @@ class Detection(Objective[Part]):
         return better
 
     def ends(self, progress: Progress) -> bool:
-        """Return whether the last `stop_after` epochs were not better than the best one."""
         patience, between = self.settings.stop_after, progress.step % self.steps == 0
         return patience is not None and between and len(progress.curves) - progress.best_epoch >= patience
 
-    def check_left_out(self) -> None:
-        """Raise DataError if too many frames are unreadable."""
-        self.reader.check(len(self.job.train) + len(self.job.val))
-
     def finish(self, progress: Progress, best: Tensors | None) -> Tensors:
-        """Return all tensors of the model, with the weights of the best epoch."""
         assert best is not None  # the first epoch always is
         self.module.load_state_dict(best, strict=False)
         if self.network.settle is not None:
@@ -273,24 +237,10 @@ class Detection(Objective[Part]):
         found: Tensors = self.module.state_dict()
         return found
 
-    def write(self, out: Path, tensors: Tensors) -> None:
-        """Write the weights file."""
-        write_tensors(out / WEIGHTS, tensors, self.network.metadata)
-
     def notes(self, progress: Progress) -> list[str]:
-        """Return which epoch was chosen, whether training ended early, and what was unreadable."""
         how = "validation AUC" if progress.best_auc is not None else "validation loss"
         chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
         if progress.best_loss is None:
             chosen = "last epoch taken: there are no validation frames"
         stopped = f"ended after epoch {len(progress.curves)}: no better one in the last {self.settings.stop_after}"
         return [chosen, *([stopped] if progress.step < self.total else []), *unreadable_notes(self.left_out)]
-
-    def last_notes(self) -> list[str]:
-        """Return the backend's notes."""
-        return self.network.notes
-
-    def status(self, progress: Progress, loss: float, count: int) -> str:
-        """Return the epoch and its mean loss so far."""
-        epoch = (progress.step - 1) // self.steps
-        return f"epoch {epoch + 1} loss {progress.loss_sum / max(1, progress.count):.3f}"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from ..core.tensors import write_tensors
+from .checkpoint import WEIGHTS
 from .job import TrainingJob
+from .reading import check_unreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
     from ..cards.settings import StageSettings, TrainingSettings
     from .checkpoint import Tensors
+    from .language import LanguageNetwork
+    from .network import Network
     from .sharing import Whole
 
 B = TypeVar("B")
@@ -56,40 +63,36 @@ class Objective(ABC, Generic[B]):
     """Whether parts of a batch may be halved when the GPU's memory is too small: it changes only rounding."""
     shardable: ClassVar[bool]
     """Whether FSDP may distribute the network."""
-    validates_first: ClassVar[bool] = False
+    validates_first: ClassVar[bool]
     """Whether the first row of the curves is a validation before the first step."""
+    memory_advice: ClassVar[tuple[str, str]]
+    """For messages: the smallest part of a batch and how to make it smaller, and how to make the optimiser smaller."""
     settings: TrainingSettings | StageSettings
+    optimizing: TrainingSettings
+    """Settings of the optimiser."""
     total: int
     """Optimiser steps."""
-    label: str
-    """Name of the training on the progress bar."""
-    place: str
-    """Where the settings stand, for messages."""
-    memory_advice: tuple[str, str]
-    """For messages: the smallest part of a batch and how to make it smaller, and how to make the optimiser smaller."""
     left_out: dict[str, str]
     """As `Progress.left_out`; filled while batches are made."""
-    options: dict[str, Any]
-    """Options for the trained detector's card."""
+    network: Network | LanguageNetwork
+    """What the backend gave; its options and notes go into the report."""
+    frames: frozenset[str]
+    """Ids of the training and validation frames."""
     shared: Whole
     """The network over the processes; set by the loop."""
 
     def __init__(self, job: TrainingJob, module: nn.Module, accelerator: Any) -> None:
-        """This is process `rank` of `world`, on `device`."""
+        """`module` is trained by process `rank` of `world`, on `device`.
+
+        The constructor must not exchange anything with other processes.
+        """
         self.job, self.module = job, module
         self.rank, self.world = int(accelerator.process_index), int(accelerator.num_processes)
         self.device: torch.device = accelerator.device
 
     @abstractmethod
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """Return the optimiser; `initial_lr` of each group is the rate that `lr_factor` multiplies."""
-
-    @abstractmethod
     def tensors(self) -> Tensors:
         """Return the tensors that training changes, by name: those of a checkpoint of a network that is not sharded."""
-
-    def start(self) -> None:
-        """Prepare the data. It must not exchange anything with other processes."""
 
     def close(self) -> None:
         """End threads and processes."""
@@ -125,12 +128,8 @@ class Objective(ABC, Generic[B]):
         """
 
     @abstractmethod
-    def validation_chunks(self) -> int:
-        """Return the number of chunks of the validation, the same in all processes."""
-
-    @abstractmethod
-    def validation_batches(self, chunk: int, parts: int) -> list[B]:
-        """Return this process's share of a chunk of the validation."""
+    def validation(self, parts: int) -> list[Callable[[], list[B]]]:
+        """Return functions that make the batches of the validation, as many in each process."""
 
     @abstractmethod
     def judge(self, batch: B) -> list[tuple[float, float]]:
@@ -144,16 +143,11 @@ class Objective(ABC, Generic[B]):
         """
 
     @abstractmethod
-    def validates(self, step: int) -> bool:
-        """Return whether a validation follows after `step` steps."""
+    def due(self, step: int) -> tuple[bool, bool, bool]:
+        """Return whether a validation, the end of a row of the curve, and a checkpoint follow after `step` steps.
 
-    @abstractmethod
-    def closes_row(self, step: int) -> bool:
-        """Return whether a row of the curve ends after `step` steps; it also ends with each validation."""
-
-    @abstractmethod
-    def saves(self, step: int) -> bool:
-        """Return whether a checkpoint is written after `step` steps."""
+        A row also ends with each validation that has a result.
+        """
 
     @abstractmethod
     def row(self, progress: Progress, lr: float, validation: dict[str, float]) -> dict[str, float]:
@@ -167,38 +161,27 @@ class Objective(ABC, Generic[B]):
         """Return whether the training ends before its last step."""
         return False
 
-    @abstractmethod
-    def check_left_out(self) -> None:
-        """Raise DataError if too many frames are in `left_out`."""
+    def unreadable(self) -> dict[str, str]:
+        """Return what of `left_out` are frames."""
+        return {name: reason for name, reason in dict(self.left_out).items() if name in self.frames}
+
+    def check_unreadable(self) -> None:
+        """Raise DataError if too many frames are unreadable."""
+        check_unreadable(self.unreadable(), len(self.frames))
 
     @abstractmethod
     def finish(self, progress: Progress, best: Tensors | None) -> Tensors:
         """Return the tensors to write, with the `best` ones in place. Raises DetectorError if nothing was learned."""
 
-    @abstractmethod
     def write(self, out: Path, tensors: Tensors) -> None:
-        """Write at least `model.safetensors` into the folder `out`; called in the main process alone."""
+        """Write the weights into the folder `out`; called in the main process alone."""
+        write_tensors(out / WEIGHTS, tensors, self.network.metadata)
 
     @abstractmethod
     def notes(self, progress: Progress) -> list[str]:
-        """Return the first notes of the report."""
-
-    @abstractmethod
-    def last_notes(self) -> list[str]:
-        """Return the last notes of the report: the backend's own."""
-
-    def shown(self, step: int) -> int:
-        """Return the length of the progress bar after `step` steps."""
-        return step
-
-    @abstractmethod
-    def status(self, progress: Progress, loss: float, count: int) -> str:
-        """Return the text beside the progress bar, after a step with this sum of losses."""
+        """Return the first notes of the report; the network's own are the last ones."""
 
 
-def added(pairs: Iterable[Sequence[float]]) -> tuple[float, float]:
-    """Return the sums of losses and of counts, added in order: `sum` rounds differently from one Python to another."""
-    loss, count = 0.0, 0.0
-    for one in pairs:
-        loss, count = loss + one[0], count + one[1]
-    return loss, count
+def in_order(values: Iterable[float]) -> float:
+    """Return the sum of values, added one after the other: `sum` rounds differently in another version of Python."""
+    return reduce(add, values, 0.0)

@@ -9,6 +9,7 @@ import torch
 import torch.distributed
 
 from ..core.errors import DetectorError
+from .optimizer import make_optimizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +28,7 @@ def share_network(accelerator: Any, objective: Objective[Any]) -> Whole:
     if not sharded and kind not in ("NO", "MULTI_CPU", "MULTI_GPU"):
         ways = "one or more GPUs or CPUs" + (", or FSDP" if objective.shardable else "")
         raise DetectorError(f"accelerate is configured for {kind}: this training supports {ways}")
-    optimizer = objective.make_optimizer()
+    optimizer = make_optimizer(objective.module, objective.optimizing, objective.job.card.name, accelerator.device)
     clip = objective.settings.clip_grad_norm or 0.0
     if sharded:
         return FullySharded(accelerator, objective.module, optimizer, clip)
@@ -42,6 +43,8 @@ class Whole:
 
     sharded = False
     """Whether every process must go through each pass of the network together with all others."""
+    scale = 1.0
+    """Factor of the losses, for gradients that are sums over processes."""
 
     def __init__(
         self,
@@ -51,12 +54,13 @@ class Whole:
         clip: float,
         tensors: Callable[[], Tensors],
     ) -> None:
-        """The module is put on the accelerator's device; trained weights are those of the first process.
+        """Put the module on the accelerator's device; trained weights are those of the first process.
 
+        `model` is the network in the training's precision, `judge` the network without autocast.
         `clip` is the largest norm of the gradient (0: no limit); `tensors` returns what a checkpoint holds.
         """
         self.accelerator, self.clip, self._tensors = accelerator, clip, tensors
-        self._plain = module.forward  # before accelerate wraps it in autocast
+        self.judge: Callable[..., torch.Tensor] = module.forward  # before accelerate wraps it in autocast
         self.optimizer = accelerator.prepare(optimizer)
         self.model = accelerator.prepare_model(module, evaluation_mode=True)
         self.trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
@@ -65,40 +69,20 @@ class Whole:
             for value in self.trained.values():
                 torch.distributed.broadcast(value.data, 0)
 
-    def forward(self, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
-        """Return the network's output in the training's precision."""
-        found: torch.Tensor = self.model(*inputs, **named)
-        return found
-
-    def judge(self, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
-        """Return the network's output as it is outside of a training: no autocast, no gradient."""
-        with torch.no_grad():
-            found: torch.Tensor = self._plain(*inputs, **named)
-        return found
-
-    def backward(self, loss: torch.Tensor) -> None:
-        """Add the gradients of a loss."""
-        self.accelerator.backward(loss)
-
-    def clear(self) -> None:
-        """Drop all gradients."""
-        self.optimizer.zero_grad(set_to_none=True)
-
     def update(self) -> tuple[float, bool]:
         """Exchange gradients, clip them and take the step.
 
         Returns the norm of the gradient (0.0 without clipping), and whether the step was skipped because fp16
         gradients overflowed.
         """
-        if self.accelerator.num_processes > 1:
+        if self.accelerator.num_processes > 1 and not self.sharded:  # FSDP has done it
             self._exchange()
         return self._step()
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return tensors and the optimiser's state for a checkpoint; they are whole in the main process."""
-        return {name: value.detach() for name, value in self._tensors().items()}, self._kept(
-            self.optimizer.state_dict()
-        )
+        tensors = {name: value.detach() for name, value in self._tensors().items()}
+        return tensors, self._kept(self.optimizer.state_dict())
 
     def restore(self, tensors: Tensors, optimizer: dict[str, Any]) -> None:
         """Take up what `state` returned. Raises DetectorError if it belongs to another network."""
@@ -185,19 +169,8 @@ class FullySharded(Whole):
         self.accelerator, self.clip = accelerator, clip
         self.names = [name for name, value in module.named_parameters() if value.requires_grad]
         self.model, self.optimizer = accelerator.prepare(module, optimizer)
-
-    def judge(self, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
-        """As `forward`, without a gradient: sharded weights exist only inside the wrapped pass."""
-        with torch.no_grad():
-            return self.forward(*inputs, **named)
-
-    def backward(self, loss: torch.Tensor) -> None:
-        """Add the gradients. FSDP averages them over processes; the loss is part of a sum."""
-        self.accelerator.backward(loss * self.accelerator.num_processes)
-
-    def update(self) -> tuple[float, bool]:
-        """Clip and take the step; FSDP has already exchanged the gradients."""
-        return self._step()
+        self.judge = self.model  # sharded weights exist only inside the wrapped pass
+        self.scale = float(accelerator.num_processes)  # FSDP averages gradients
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """As `Whole.state`; all processes must call it."""

@@ -176,15 +176,15 @@ def no_memory(out: Path) -> None:
 def short_validation(out: Path) -> None:
     """No error: validation in parts when process 1 has no memory for the second batch of it."""
     calls: list[int] = []
-    own = sharing.Whole.judge
+    own = language._Answers.judge
 
-    def judge(self: Any, **batch: Any) -> Any:
+    def judge(self: Any, batch: Any) -> Any:
         calls.append(len(batch["ids"]))
         if RANK == 1 and calls[-1] > 1 and len(calls) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
-        return own(self, **batch)
+        return own(self, batch)
 
-    with patch.object(sharing.Whole, "judge", judge):
+    with patch.object(language._Answers, "judge", judge):
         report = language_of(out, val=16, batch_size=4)
     assert np.isfinite(report.curves[-1]["val_loss"])
     raise DataError(f"none: {report.curves[-1]['val_loss']:.3f}")

@@ -115,21 +115,8 @@ def _planned(
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
     if stage not in cls.stages:
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
-    settings = card.training or TrainingSettings()
     place = load_dataset(dataset)
-    language, begun = None, None
-    if stage != "detector":
-        begun = _start(card, start, stage)
-        # The same people are held out as in the detector's own training, so that it has not seen them either.
-        settings = begun.training or settings
-        training, validation = split_frames(place, settings.model_copy(update={"frames_per_video": None}))
-        language = language_data(place, _stage_settings(card, stage, seed), training, validation)
-    else:
-        if start is not None:
-            raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
-        if seed is not None:
-            settings = settings.model_copy(update={"seed": seed})
-        training, validation = split_frames(place, settings)
+    settings, training, validation, language, begun = _data(card, place, stage, start, seed)
     fingerprint = data_fingerprint(place, training, validation)
     source = _Source.of(card, cls)
     if resume and source.code.startswith(UNKNOWN):
@@ -139,7 +126,8 @@ def _planned(
         )
     more = [*_stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code])]
     identity = _identity(card, settings, place, stage, fingerprint, *more)
-    folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
+    name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
+    folder = Path(out) if out is not None else Path("runs/trained") / name
     job = TrainingJob(
         card=card,
         settings=settings,
@@ -158,8 +146,23 @@ def _planned(
     return _Planned(job, place, cls, fingerprint, source)
 
 
-def _folder_name(detector: str, dataset: str, stage: str) -> str:
-    return f"{detector}--{dataset}" + ("" if stage == "detector" else f"--{stage}")
+def _data(
+    card: DetectorCard, dataset: Dataset, stage: str, start: str | Path | DetectorCard | None, seed: int | None
+) -> tuple[TrainingSettings, list[Frame], list[Frame], LanguageData | None, DetectorCard | None]:
+    """Return settings, training and validation frames, and for a later stage its examples and what it starts from."""
+    settings = card.training or TrainingSettings()
+    if stage == "detector":
+        if start is not None:
+            raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
+        if seed is not None:
+            settings = settings.model_copy(update={"seed": seed})
+        return settings, *split_frames(dataset, settings), None, None
+    begun = _start(card, start, stage)
+    # The same people are held out as in the detector's own training, so that it has not seen them either.
+    settings = begun.training or settings
+    training, validation = split_frames(dataset, settings.model_copy(update={"frames_per_video": None}))
+    language = language_data(dataset, _stage_settings(card, stage, seed), training, validation)
+    return settings, training, validation, language, begun
 
 
 def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:

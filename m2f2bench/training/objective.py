@@ -162,7 +162,7 @@ class Objective(ABC, Generic[B]):
         return False
 
     def unreadable(self) -> dict[str, str]:
-        """Return what of `left_out` are frames."""
+        """Return the frames in `left_out`, with the reasons."""
         return {name: reason for name, reason in dict(self.left_out).items() if name in self.frames}
 
     def check_unreadable(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,15 +120,7 @@ def test_other_ways_to_share_are_refused(kind: str, shardable: bool, ways: str) 
         share_network(accelerator, SimpleNamespace(shardable=shardable))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def group() -> Iterator[None]:
-    """A group of one process."""
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
-def test_gradients_of_all_processes_are_exchanged_in_buckets(group: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_of_all_processes_are_exchanged_in_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one more process that has the same gradients, and with buckets of five values."""
     monkeypatch.setattr("m2f2bench.training.sharing.BUCKET", 5)
     sizes: list[int] = []

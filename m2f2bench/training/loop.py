@@ -169,7 +169,7 @@ class _Training(Generic[B]):
             sizes = [float(self.objective.size(batch)) for batch in batches[:parts]]
         except Exception as found:
             error = found
-        return batches, [int(count) for count in summed(sizes, self.accelerator.device, error)]
+        return batches, [int(count) for count in summed(sizes, self.objective.device, error)]
 
     def _update(self) -> None:
         """Take the optimiser's step."""
@@ -178,7 +178,7 @@ class _Training(Generic[B]):
             norm, skipped = self.shared.update()
         except torch.cuda.OutOfMemoryError:
             error = self._no_memory(f"the optimiser's state: {self.objective.memory_advice[1]}")
-        summed([], self.accelerator.device, error)
+        summed([], self.objective.device, error)
         self._check_finite("gradient's norm", norm, f"at step {self.progress.step + 1}")
         self.progress.skipped += skipped
 
@@ -246,7 +246,7 @@ class _Training(Generic[B]):
         if not math.isfinite(value):
             raise DetectorError(
                 f"detector '{self.job.card.name}': the {what} is {value} {when}: lower `lr` or set `clip_grad_norm` in "
-                f"the card's settings of this {self.label}"
+                f"the card's settings of {self.label}"
             )
 
     def _share_left_out(self) -> None:

@@ -27,7 +27,7 @@ from m2f2bench.cli.main import main as command
 from m2f2bench.core.errors import DataError, FrameError, StoreError
 from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.runs import train as trainer
-from m2f2bench.training import language, loader, loop, network, sharing
+from m2f2bench.training import language, loader, loop, network, objective, sharing
 from m2f2bench.training.job import FitReport
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -245,7 +245,7 @@ WAYS: dict[str, Callable[[Path], Any]] = {
     "frames of the validation": in_validation,
     "an error of somebody's own": own_error,
     "a checkpoint to write": written(detector, "save_checkpoint"),
-    "weights to write": written(detector, "write_tensors", network),
+    "weights to write": written(detector, "write_tensors", objective),
     "a report to write": written(detector, "write_report"),
     "a checkpoint to read": resumed(detector),
     "a checkpoint that is not seen": unseen(detector),
@@ -255,7 +255,7 @@ WAYS: dict[str, Callable[[Path], Any]] = {
     "memory for the optimiser": no_memory,
     "memory for the validation": short_validation,
     "a language checkpoint to write": written(language_of, "save_checkpoint"),
-    "language weights to write": written(language_of, "write_tensors", language),
+    "language weights to write": written(language_of, "write_tensors", objective),
     "a language report to write": written(language_of, "write_report"),
     "a language checkpoint to read": resumed(language_of),
     "a language checkpoint that is not seen": unseen(language_of),

@@ -194,7 +194,7 @@ ADAPTERS = Registry(
     {
         "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
-        "hdf5": "m2f2bench.datasets.ffpp:HDF5Adapter",
+        "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
     },
 )

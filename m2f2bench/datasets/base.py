@@ -6,18 +6,21 @@ import abc
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from ..core.records import FAKE, JUDGE, JUDGE_QUESTION, Frame, Question
+from ..core.records import FAKE, JUDGE, JUDGE_QUESTION, SPLITS, Frame, Question
 from .listing import frames_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from typing_extensions import TypeVar
 
     from ..core.records import Image
+else:
+    from typing import TypeVar
 
 Sampler = Callable[[int], Sequence[int]]
 """From a video's number of frames to the indices that are wanted, in ascending order."""
@@ -32,7 +35,13 @@ class AdapterOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Adapter(abc.ABC):
+if TYPE_CHECKING:  # a default needs Python 3.13, or a package that is wanted for type checkers alone
+    OptionsT = TypeVar("OptionsT", bound=AdapterOptions, covariant=True, default=AdapterOptions)
+else:
+    OptionsT = TypeVar("OptionsT", bound=AdapterOptions, covariant=True)
+
+
+class Adapter(abc.ABC, Generic[OptionsT]):
     """A dataset on disk (or drawn by code) as frames.
 
     A subclass implements `frames` and `read`. Listing must be cheap and must not decode pixels; it raises
@@ -41,12 +50,20 @@ class Adapter(abc.ABC):
     """
 
     Options: ClassVar[type[AdapterOptions]] = AdapterOptions
-    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    splits: ClassVar[tuple[str, ...]] = SPLITS
 
-    def __init__(self, root: Path | None = None, options: AdapterOptions | None = None) -> None:
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Take `Options` from the class's base, `Adapter[MyOptions]`, unless the class sets it itself."""
+        super().__init_subclass__(**keywords)
+        given = [one for base in cls.__dict__.get("__orig_bases__", ()) for one in get_args(base)]
+        for one in given:
+            if isinstance(one, type) and issubclass(one, AdapterOptions) and "Options" not in cls.__dict__:
+                cls.Options = one
+
+    def __init__(self, root: Path | None = None, options: OptionsT | None = None) -> None:
         """`root` is the dataset's folder (None for a dataset that needs none); `options` from its card."""
         self.root = root
-        self.options = options if options is not None else self.Options()
+        self.options = options if options is not None else cast("OptionsT", self.Options())
 
     @abc.abstractmethod
     def frames(self, split: str) -> list[Frame]:

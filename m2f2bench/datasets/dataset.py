@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cards.models import (
-    DatasetCard,
-)
-from ..core.errors import DataError, near
+from ..cards.models import DatasetCard
 from ..core.records import Frame, Question
 from .base import Adapter
-from .listing import frames_of, questions_of
+from .listing import check_split, frames_of, questions_of
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -36,8 +33,7 @@ class Dataset:
 
     def check_split(self, split: str, use: str = "") -> None:
         """Raise DataError unless there is such a split; `use` says what it is for (", on which …")."""
-        if split not in self.splits:
-            raise DataError(f"dataset '{self.name}' has no split '{split}'{use}{near(split, self.splits)}")
+        check_split(f"dataset '{self.name}'", split, self.splits, use)
 
     def frames(self, split: str = "test") -> list[Frame]:
         """All frames of a split. Raises DataError for one that there is not."""

@@ -18,6 +18,7 @@ from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
 from ..core.texts import Refused, parse_json, read_text
 from .base import AdapterOptions, judge_questions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
+from .listing import check_split
 
 METHODS = {
     "0": "Deepfakes",
@@ -58,7 +59,7 @@ class Row:
     where: str
 
 
-class DDVQAAdapter(FileAdapter):
+class DDVQAAdapter(FileAdapter[DDVQAOptions]):
     """`root` holds `DDVQA_images/<compression>/<split>/<m_video>.jpg` and, for questions, `DQ_FF++`,
     `DDVQA_eval` and `DDVQA_split`.
 
@@ -67,12 +68,7 @@ class DDVQAAdapter(FileAdapter):
     name is not of the scheme raises `DataError`.
     """
 
-    Options: ClassVar[type[AdapterOptions]] = DDVQAOptions
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
-
-    @property
-    def _settings(self) -> DDVQAOptions:
-        return cast(DDVQAOptions, self.options)
 
     def frames(self, split: str) -> list[Frame]:
         """All images of `train` or `test`, ordered by id. Raises `DataError` where there are none."""
@@ -148,15 +144,9 @@ class DDVQAAdapter(FileAdapter):
         return {row.id: count for row, count in self._rows(split, kind)}
 
     def _folder(self, split: str) -> Path:
-        if split == "val":
-            raise DataError(
-                "DD-VQA has no val split: validation is carved from train by identity "
-                "(training.val_fraction); ask for train or test"
-            )
-        if split not in self.splits:
-            raise DataError(f"DD-VQA has no split '{split}'{near(split, self.splits)}")
+        check_split("DD-VQA", split, self.splits)
         root = self._root()
-        folder = root / "DDVQA_images" / self._settings.compression / split
+        folder = root / "DDVQA_images" / self.options.compression / split
         if not folder.is_dir():
             holds = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
             raise DataError(
@@ -196,7 +186,7 @@ class DDVQAAdapter(FileAdapter):
     def _check(self, kind: str) -> None:
         if kind not in KINDS:
             raise DataError(f"DD-VQA has no '{kind}' questions{near(kind, KINDS)}")
-        if kind not in self._settings.forms:
+        if kind not in self.options.forms:
             raise DataError(f"'{kind}' questions are switched off: add them to the card's options.forms")
 
     def _first(self, place: tuple[str, str], split: str) -> list[Path]:
@@ -204,7 +194,7 @@ class DDVQAAdapter(FileAdapter):
         released.
         """
         folder, pattern = place
-        looked = list(dict.fromkeys((self._settings.compression, "c40")))
+        looked = list(dict.fromkeys((self.options.compression, "c40")))
         for compression in looked:
             if files := sorted((self._root() / folder / compression).glob(pattern)):
                 return files

@@ -12,16 +12,17 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, near, refuse_machine_fault
+from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.memo import frame_stamp
-from ..core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
+from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
 from ..core.texts import Refused, read_json
 from .base import Adapter, AdapterOptions, Sampler
 from .hdf5_video import NotThere, check_table, frame_count, open_file, open_video, read_frame, video_names
+from .listing import check_split
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -31,7 +32,7 @@ MAX_DATASETS = 4096
 """Videos that a process keeps open at most, about 20 kB each: all 3,600 of the training split."""
 
 
-class HDF5Options(AdapterOptions):
+class FFPPOptions(AdapterOptions):
     """`compression` and `methods` choose the files, `splits` is the folder with train.json, val.json,
     test.json.
 
@@ -73,7 +74,7 @@ class Handles:
         self.opened: dict[str, int] = {}
 
 
-class HDF5Adapter(Adapter):
+class FFPPAdapter(Adapter[FFPPOptions]):
     """`root` holds `FF++_<method>_<compression>.h5` and/or `..._test_only.h5`, and the folder of split lists.
 
     A split list is a list of pairs; (A, B) stands for the real videos A and B and, for each manipulation, the
@@ -82,9 +83,7 @@ class HDF5Adapter(Adapter):
     after a fork or after `close`) and is never pickled.
     """
 
-    Options: ClassVar[type[AdapterOptions]] = HDF5Options
-
-    def __init__(self, root: Path | None = None, options: HDF5Options | None = None) -> None:
+    def __init__(self, root: Path | None = None, options: FFPPOptions | None = None) -> None:
         """`root` is the folder with the files; nothing is opened yet."""
         super().__init__(root, options)
         self._handles: dict[int, Handles] = {}
@@ -92,10 +91,6 @@ class HDF5Adapter(Adapter):
     def __getstate__(self) -> dict[str, Any]:
         """Without the open files: they belong to this process."""
         return {**self.__dict__, "_handles": {}}
-
-    @property
-    def _settings(self) -> HDF5Options:
-        return cast(HDF5Options, self.options)
 
     def frames(self, split: str) -> list[Frame]:
         """Every frame of a split, by method, video and time. Raises `DataError`; see `videos`."""
@@ -119,7 +114,7 @@ class HDF5Adapter(Adapter):
         real = sorted(key for pair in pairs for key in pair)
         fake = sorted(key for a, b in pairs for key in (f"{a}_{b}", f"{b}_{a}"))
         found: list[Video] = []
-        for method in self._settings.methods:
+        for method in self.options.methods:
             path = self._path(method, split)
             found += self._in_file(method, real if method == ORIGINAL else fake, path, split)
         return found
@@ -143,7 +138,7 @@ class HDF5Adapter(Adapter):
 
     def stamp(self, frame: Frame) -> str:
         """The file's path, size and times with the video and the frame's number in it."""
-        return frame_stamp(frame.locator) if type(self).read is HDF5Adapter.read else ""
+        return frame_stamp(frame.locator) if type(self).read is FFPPAdapter.read else ""
 
     def opened(self) -> dict[str, int]:
         """Path to how often this process has opened the file so far."""
@@ -217,7 +212,7 @@ class HDF5Adapter(Adapter):
 
     def _path(self, method: str, split: str) -> Path:
         """The method's file that is to be read for a split."""
-        root, options = self._root(), self._settings
+        root, options = self._root(), self.options
         full = root / f"FF++_{method}_{options.compression}.h5"
         part = full.with_name(f"{full.stem}_test_only.h5")
         if options.files == "test_only" and split != "test":
@@ -242,9 +237,8 @@ class HDF5Adapter(Adapter):
 
     def _pairs(self, split: str) -> list[tuple[str, str]]:
         """The pairs of video numbers in the split's list."""
-        if split not in SPLITS:
-            raise DataError(f"no split '{split}'{near(split, SPLITS)}")
-        path = self._root() / self._settings.splits / f"{split}.json"
+        check_split("FaceForensics++", split, self.splits)
+        path = self._root() / self.options.splits / f"{split}.json"
         try:
             pairs = read_json(path)
         except Refused as error:

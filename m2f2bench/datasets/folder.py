@@ -6,15 +6,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from ..core.errors import DataError, near
+from ..core.errors import DataError
 from ..core.records import FAKE, REAL, SPLITS, Frame
 from .base import AdapterOptions
 from .entries import LABELS, Entry, natural, people
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
+from .listing import check_split
 from .manifest import ColumnName, read_manifest
 
 
@@ -36,7 +37,7 @@ class FolderOptions(AdapterOptions):
         return value
 
 
-class FolderAdapter(FileAdapter):
+class FolderAdapter(FileAdapter[FolderOptions]):
     """Images named by folders or by a manifest; `root` is a folder or the manifest itself.
 
     Folders: `ROOT/{real,fake}/**` (all of it is the test split) or `ROOT/{train,val,test}/{real,fake}/**`,
@@ -54,20 +55,13 @@ class FolderAdapter(FileAdapter):
     them, else naturally by picture and path. A listed file that is not there stays, and fails when it is read.
     """
 
-    Options: ClassVar[type[AdapterOptions]] = FolderOptions
-
-    @property
-    def _settings(self) -> FolderOptions:
-        return cast(FolderOptions, self.options)
-
     def frames(self, split: str) -> list[Frame]:
         """Return the split's frames: folders walked in natural order, a manifest's videos naturally by name.
 
         Raises `DataError` for a split that is not there, and for anything in the tree or manifest that is not
         clear.
         """
-        if split not in SPLITS:
-            raise DataError(f"no split '{split}'{near(split, SPLITS)}")
+        check_split("a folder dataset", split, self.splits)
         entries, source = self._entries()
         videos: dict[str, list[Frame]] = {}
         for entry in entries:
@@ -87,21 +81,21 @@ class FolderAdapter(FileAdapter):
 
     def _entries(self) -> tuple[list[Entry], Path]:
         """Everything that is listed, and where."""
-        root, manifest = self.root, self._settings.manifest
+        root, manifest = self.root, self.options.manifest
         if root is None:
             raise DataError("a folder dataset needs a root: a folder with real and fake in it, or a manifest file")
         if not root.exists():
             raise DataError(f"'{root}' does not exist: give a folder with real and fake in it, or a manifest file")
         if manifest is None and root.is_dir():
-            if self._settings.columns:
+            if self.options.columns:
                 raise DataError(f"'{root}': options.columns goes with a manifest; set options.manifest or take it out")
-            return list(_walk_root(root, self._settings.folders)), root
-        if self._settings.folders:
+            return list(_walk_root(root, self.options.folders)), root
+        if self.options.folders:
             raise DataError(f"'{root}': options.folders goes without a manifest; the manifest has columns for that")
         if manifest is not None and not root.is_dir():
             raise DataError(f"'{root}' is a file, so options.manifest has no folder to lie in; give one of the two")
         path, base = (root, root.parent) if manifest is None else (root / manifest, root)
-        return read_manifest(path, base, self._settings.columns), path
+        return read_manifest(path, base, self.options.columns), path
 
 
 def _listing(folder: Path) -> list[Path]:

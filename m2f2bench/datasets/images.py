@@ -24,7 +24,7 @@ from ..core.inputs import ABSENT, NoInput, read_input
 from ..core.memo import frame_stamp
 from ..core.records import Frame
 from . import jpeg, png
-from .base import Adapter
+from .base import Adapter, OptionsT
 from .jpeg import NotWhole
 from .limits import DECODING, MAX_BYTES, check_size
 
@@ -119,7 +119,7 @@ def digest_file(path: Path, frame_id: str) -> str:
     return digest_bytes(read_bytes(path, frame_id))
 
 
-class FileAdapter(Adapter):
+class FileAdapter(Adapter[OptionsT]):
     """Base of adapters whose frames are image files: `locator.path` is the file."""
 
     def read(self, frame: Frame) -> Image:

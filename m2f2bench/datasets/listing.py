@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.errors import DataError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.errors import DataError, M2F2BenchError, first_line, near, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import Frame, Question
 
@@ -17,6 +17,12 @@ R = TypeVar("R")
 OWN = "m2f2bench."
 """How the names of this package's modules begin; their frames need no check."""
 log = logging.getLogger("m2f2bench")
+
+
+def check_split(owner: str, split: str, splits: Sequence[str], use: str = "") -> None:
+    """Raise DataError unless `split` is one of the `splits` of `owner`; `use` says what it is for (", on which …")."""
+    if split not in splits:
+        raise DataError(f"{owner} has no split '{split}'{use}{near(split, splits)}")
 
 
 def ask_adapter(adapter: Adapter, call: str, ask: Callable[[], R]) -> R:

@@ -212,7 +212,7 @@ def test_a_folder_among_the_images(root: Path) -> None:
 
 
 def test_splits_that_are_not_there(root: Path, tmp_path: Path) -> None:
-    fails(root, "no val split", "carved from train", split="val")
+    fails(root, "no split 'val'; known: test, train", split="val")
     fails(root, "no split 'tset'", "did you mean 'test'", split="tset")
     for path in (root / "DDVQA_images/c40/test").iterdir():
         path.unlink()

@@ -17,7 +17,7 @@ from m2f2bench.core.inputs import NoInput, read_input
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.core.texts import Refused, read_text
 from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.ffpp import HDF5Adapter
+from m2f2bench.datasets.ffpp import FFPPAdapter
 from m2f2bench.datasets.listing import altered_regions_of, frames_of, questions_of, sampled_frames_of, stamp_of
 from m2f2bench.training.reading import FrameReader
 
@@ -148,12 +148,12 @@ def test_e8_no_pipe_is_read_as_a_split_list_or_hdf5(tmp_path: Path) -> None:
     (tmp_path / "FFPP_split").mkdir()
     os.mkfifo(tmp_path / "FFPP_split" / "test.json")
     with pytest.raises(DataError, match=r"test.json'.* is no regular file"):
-        HDF5Adapter(tmp_path).frames("test")
+        FFPPAdapter(tmp_path).frames("test")
     (tmp_path / "FFPP_split" / "test.json").unlink()
     (tmp_path / "FFPP_split" / "test.json").write_text(json.dumps([["000", "003"]]))
     os.mkfifo(tmp_path / "FF++_original_c23.h5")
     with pytest.raises(DataError, match="no FF"):
-        HDF5Adapter(tmp_path).frames("test")
+        FFPPAdapter(tmp_path).frames("test")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000])
@@ -161,7 +161,7 @@ def test_e8_json_that_is_too_deep_or_long_is_one_line(text: str, tmp_path: Path)
     (tmp_path / "FFPP_split").mkdir()
     (tmp_path / "FFPP_split" / "test.json").write_text(text)
     with pytest.raises(DataError, match=r"cannot be read|list of pairs"):
-        HDF5Adapter(tmp_path).frames("test")
+        FFPPAdapter(tmp_path).frames("test")
 
 
 def test_what_is_read_as_a_file(tmp_path: Path) -> None:

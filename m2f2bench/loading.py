@@ -23,7 +23,7 @@ from .cards.models import (
 from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .core.guests import guest
-from .core.texts import told as shown
+from .core.text import quoted
 from .datasets.base import Adapter
 from .datasets.dataset import Dataset
 from .detectors.base import Detector, PlainDetector, check_options
@@ -82,8 +82,8 @@ def registered(kind: str, name: str, place: object, hint: str = "") -> str:
         return name
     what, option = _singular(kind), {"detectors": "-d", "datasets": "-s"}[kind]
     raise CardError(
-        f"'{place}' names the {what} {shown(name)}, which is no card and not registered; a result is data, and nothing "
-        f"that it names is loaded: give {option} {hint or what.upper()}"
+        f"'{place}' names the {what} {quoted(name)}, which is no card and not registered; a result is data, and "
+        f"nothing that it names is loaded: give {option} {hint or what.upper()}"
     )
 
 

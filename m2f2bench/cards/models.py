@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from ..core.errors import CardError, near
+from ..core.parsing import Refused, read_yaml
 from ..core.places import moved, moved_reference
-from ..core.texts import Refused, read_yaml, told
+from ..core.text import quoted
 from .protocols import ExplanationRules, ProtocolRules
 from .registry import is_file_reference
 from .settings import InputSettings, StageSettings, TrainingSettings
@@ -223,7 +224,7 @@ def read_card(kind: str, path: Path) -> Card:
 
 def _check_name(card: Card, path: Path) -> None:
     if path.stem not in (card.name, "card"):
-        raise CardError(f"card '{path}' is named {told(card.name)}: name and file must agree; rename one of them")
+        raise CardError(f"card '{path}' is named {quoted(card.name)}: name and file must agree; rename one of them")
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -301,14 +302,14 @@ def problem_of(model: type[BaseModel], error: ValidationError) -> str:
     """The first problem that a model found, in one short line: the key, what is wrong with it, what is known."""
     problems = error.errors(include_url=False)
     first = problems[0]
-    key = told(".".join(str(part) for part in first["loc"]))
+    key = quoted(".".join(str(part) for part in first["loc"]))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {key}{near(str(first['loc'][-1]), _keys_at(model, first['loc'][:-1]))}{more}"
     if first["type"] == "missing":
         return f"missing key {key}{more}"
     message = " ".join(first["msg"].removeprefix("Value error, ").split())
-    return f"{f'key {key}' if first['loc'] else 'card'}: {message}, not {told(first['input'])}{more}"
+    return f"{f'key {key}' if first['loc'] else 'card'}: {message}, not {quoted(first['input'])}{more}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

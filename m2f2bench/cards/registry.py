@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from ..core.errors import RegistryError, first_line, near
 from ..core.guests import guest
 from ..core.sources import FROM_FILE, Unidentified, forget, look_at
-from ..core.texts import in_utf8
+from ..core.text import in_utf8
 
 T = TypeVar("T", bound=type)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StoreError
-from .texts import in_utf8, is_text
+from .text import in_utf8, is_text
 
 
 @contextlib.contextmanager

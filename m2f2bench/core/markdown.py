@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .texts import visible
+from .text import in_one_line, visible
 
 LONGEST = 400
 """Characters of a cell."""
@@ -42,7 +42,7 @@ def name(text: str) -> str:
 
 def code(text: str) -> str:
     """A code span, which nothing in the text ends."""
-    return f"`{visible(' '.join(text.replace('`', chr(39)).split()))}`"
+    return f"`{in_one_line(text.replace('`', chr(39)))}`"
 
 
 def letter(number: int) -> str:

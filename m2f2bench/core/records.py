@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .texts import in_utf8
+from .text import in_utf8
 
 if TYPE_CHECKING:
     from typing import TypeAlias

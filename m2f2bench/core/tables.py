@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import first_line
-from .texts import Refused
+from .parsing import Refused
 
 if TYPE_CHECKING:
     import pyarrow as pa

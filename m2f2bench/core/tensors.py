@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import DetectorError, first_line
 from .files import replacing
-from .texts import Refused, parse_json
+from .parsing import Refused, parse_json
 
 if TYPE_CHECKING:
     import torch

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.memo import frame_stamp
+from ..core.parsing import Refused, read_json
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
-from ..core.texts import Refused, read_json
 from .base import Adapter, AdapterOptions, Sampler
 from .hdf5_video import NotThere, check_table, frame_count, open_file, open_video, read_frame, video_names
 from .listing import check_split

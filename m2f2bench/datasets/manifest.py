@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import DataError
+from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import SPLITS
-from ..core.texts import Refused, parse_json, read_text, told
+from ..core.text import quoted
 from .entries import LABELS, Entry, in_time, people
 
 MOST = 1 << 28
@@ -93,11 +94,11 @@ def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
     if values["split"] is None:
         split = "test"
     elif split not in SPLITS:
-        raise DataError(f"{where}: split {told(texts['split'])} is not one of {', '.join(SPLITS)}")
+        raise DataError(f"{where}: split {quoted(texts['split'])} is not one of {', '.join(SPLITS)}")
     label = texts["label"].lower()
     binary = _BINARY.fullmatch(label)
     if label not in LABELS and not binary:
-        raise DataError(f"{where}: label {told(texts['label'])} is neither 0 or real nor 1 or fake")
+        raise DataError(f"{where}: label {quoted(texts['label'])} is neither 0 or real nor 1 or fake")
     name = _named(_written(texts["path"], base), base)
     return Entry(
         id=name,
@@ -133,7 +134,7 @@ def _number(text: str, name: str, where: str) -> Decimal:
     """Return a number without rounding. Raises DataError for any other text."""
     if not _NUMBER.fullmatch(text):
         raise DataError(
-            f"{where}: {name} {told(text)} is not a number; give numbers that grow with time, or rename the column"
+            f"{where}: {name} {quoted(text)} is not a number; give numbers that grow with time, or rename the column"
         )
     return Decimal(text)
 

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from ..cards.models import DetectorCard, ExplanationCard, ProtocolCard, problem_of
+from ..core.parsing import Refused
 from ..core.records import Score
-from ..core.texts import Refused, told
+from ..core.text import quoted
 from ..metrics.names import AT_HALF
 from ..metrics.scale import SCALES, scale_of
 from .result import Result
@@ -214,7 +215,7 @@ def unsound(result: Result) -> Iterator[str]:
     """What cannot be of a result's numbers, a line each: beyond its metric's range, or not in its own interval; also
     that nothing was judged."""
     if not result.coverage or not result.statuses.get("ok"):
-        holes = ", ".join(f"{n:,} {told(status)}" for status, n in result.statuses.items())
+        holes = ", ".join(f"{n:,} {quoted(status)}" for status, n in result.statuses.items())
         yield f"nothing in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
         for name, score in scores.items():

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..core.errors import ScoreError
 from ..core.files import replacing
+from ..core.parsing import Refused
 from ..core.tables import read_table
-from ..core.texts import Refused
 
 if TYPE_CHECKING:
     from ..core.records import Floats

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..cards.models import ExplanationCard, ProtocolCard
 from ..core.errors import DataError, M2F2BenchError
+from ..core.parsing import Refused
 from ..core.records import Score
-from ..core.texts import Refused
 from ..metrics.names import AT_HALF
 from ..metrics.scale import SCALES
 from ..results.form import CLOSE, groups, unsound

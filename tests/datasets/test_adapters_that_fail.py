@@ -14,8 +14,8 @@ import pytest
 from m2f2bench.core.errors import DataError, MachineError, StoreError
 from m2f2bench.core.files import make_folder, write_text
 from m2f2bench.core.inputs import NoInput, read_input
+from m2f2bench.core.parsing import Refused, read_text
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.core.texts import Refused, read_text
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.ffpp import FFPPAdapter
 from m2f2bench.datasets.listing import altered_regions_of, frames_of, questions_of, sampled_frames_of, stamp_of

@@ -19,8 +19,8 @@ from paths import ROOT
 
 import m2f2bench
 from m2f2bench.core.errors import M2F2BenchError, ScoreError, StoreError
+from m2f2bench.core.parsing import DEEPEST, MOST_JSON
 from m2f2bench.core.records import Prediction
-from m2f2bench.core.texts import DEEPEST, MOST_JSON
 from m2f2bench.leaderboards.board import build_board
 from m2f2bench.leaderboards.publish import describe_run
 from m2f2bench.leaderboards.render import FORMATS, render
@@ -177,7 +177,7 @@ def test_e6_json_that_is_too_deep_too_long_or_no_text(cli, one_line, run: Path) 
 
 
 def test_e6_depth_just_below_the_limit_passes() -> None:
-    from m2f2bench.core.texts import Refused, parse_json
+    from m2f2bench.core.parsing import Refused, parse_json
 
     assert parse_json("[" * DEEPEST + "]" * DEEPEST)
     with pytest.raises(Refused):

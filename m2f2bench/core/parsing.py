@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .inputs import NoInput, read_input
+from .text import LARGEST, is_text, quoted
 
 if TYPE_CHECKING:
     import yaml
@@ -30,12 +30,6 @@ MOST_NODES = 20_000
 """Keys, values and containers of a YAML file, where an alias counts as all that it stands for."""
 DEEPEST = 32
 """Mappings and lists within each other."""
-LARGEST = 2**63
-"""Whole numbers are smaller than this, whatever their sign."""
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""Characters that show nothing and change how what is around them is shown, and halves of surrogate pairs."""
-SHOWN = 40
-"""Characters of a text that a message shows."""
 
 
 class Refused(ValueError):
@@ -94,7 +88,7 @@ def read_yaml(path: Path, most: int = MOST_YAML) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
-        raise Refused(f"{f'line {mark.line + 1}' if mark else 'it'} is not YAML: {told(problem)}") from None
+        raise Refused(f"{f'line {mark.line + 1}' if mark else 'it'} is not YAML: {quoted(problem)}") from None
     except RecursionError:
         raise Refused(f"it is nested deeper than {DEEPEST}") from None
     except Refused:
@@ -128,51 +122,13 @@ def check_plain(data: Any) -> None:
             raise Refused(f"a value in it is of the type {type(value).__name__}, which no card or record has")
 
 
-def is_text(text: str) -> bool:
-    """Whether UTF-8 can say a text: half of a surrogate pair it cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def in_utf8(text: str) -> str:
-    """A text that UTF-8 can say: bytes of a file's name that are none stand as escapes (`\\udcff`)."""
-    return text if text.isascii() or is_text(text) else text.encode("utf-8", "backslashreplace").decode()
-
-
-def visible(text: str, keep: str = "") -> str:
-    """A text without what a terminal or an editor takes for a command: such characters stand as escapes.
-
-    Those are control characters but for what is in `keep` (such as newlines), marks that turn the direction of
-    writing, line separators, and halves of surrogate pairs.
-    """
-
-    def escape(found: re.Match[str]) -> str:
-        code = ord(found[0])
-        return found[0] if found[0] in keep else f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-
-    return text if text.isascii() and text.isprintable() else UNSEEN.sub(escape, text)
-
-
-def told(value: Any) -> str:
-    """A value as a message shows it: short and in one line, and of a container only what it is."""
-    if isinstance(value, str):
-        return repr(value if len(value) <= SHOWN else value[: SHOWN - 3] + "...")
-    if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < LARGEST):
-        return repr(value)
-    kinds = {dict: "a mapping", list: "a list", tuple: "a list", int: "a very long number"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
-
-
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object's pairs as a mapping. Raises Refused for a key that is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Refused(f"the key {told(twice)} is there twice")
+        raise Refused(f"the key {quoted(twice)} is there twice")
     return found
 
 
@@ -215,7 +171,7 @@ def _check_events(text: str) -> None:
         parent = open_nodes[-1]
         if parent.mapping and parent.children % 2 == 0 and key is not None and key != "<<":
             if key in parent.keys:
-                raise Refused(f"line {line}: the key {told(key)} is there twice")
+                raise Refused(f"line {line}: the key {quoted(key)} is there twice")
             parent.keys.add(key)
         parent.nodes, parent.children = parent.nodes + nodes, parent.children + 1
         if sum(one.nodes for one in open_nodes) > MOST_NODES:
@@ -225,7 +181,9 @@ def _check_events(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise Refused(f"line {line}: the alias {told(event.anchor)} stands for nothing that is whole before it")
+                raise Refused(
+                    f"line {line}: the alias {quoted(event.anchor)} stands for nothing that is whole before it"
+                )
             add(sizes[event.anchor], None, line)
         elif isinstance(event, yaml.ScalarEvent):
             add(1, event.value, line)

@@ -1,7 +1,7 @@
-"""Frames read ahead of what is done with them: the one place that says what an unreadable frame is.
+"""Frames read ahead of their use: the one place that decides what an unreadable frame is.
 
-Threads read in order, no further ahead than a number of frames and `AHEAD_BYTES` of memory. A frame's own fault is told
-in its place; the machine's fault, and an error that is about the whole dataset, ends the work.
+Threads read in order, at most a given number of frames and `AHEAD_BYTES` of memory ahead. A fault of one frame becomes
+that frame's status; a fault of the machine, and an error that concerns the whole dataset, ends the work.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import STATUSES
-from .limits import AHEAD_BYTES, BATCH_BYTES, check_size
+from .limits import AHEAD_BYTES, BATCH_BYTES, DECODING, check_size
 from .listing import stamp_of
 
 if TYPE_CHECKING:
@@ -36,25 +37,28 @@ FAILED = tuple(status for status in STATUSES if status != OK)
 class Loaded:
     """A frame as it was read: `image` is RGB uint8 [H, W, 3]; None where `status` is not `ok`, and `reason` says why.
 
-    `digest` is the adapter's of the pixels, empty without any. `stamp` is the adapter's from before they were read.
+    `digest` is the adapter's digest of the pixels, empty if there are none. `stamp` is the adapter's stamp from before
+    they were read. `prepared` is what a detector made of the image, which is then not kept.
     """
 
     frame: Frame
     image: Image | None = None
+    prepared: Any = None
     digest: str = ""
     stamp: str = ""
     status: str = OK
     reason: str = ""
 
 
-def load_frame(adapter: Adapter, frame: Frame) -> Loaded:
-    """Read one frame with its digest and stamp; what is wrong with it is told in `status` and `reason`.
+def load_frame(adapter: Adapter, frame: Frame, prepare: Callable[[Image], Any] | None = None, who: str = "") -> Loaded:
+    """Read one frame with its digest and stamp, and prepare it for `who`; its faults go to `status` and `reason`.
 
-    Raises MachineError for what is the machine's fault, DataError for what is no image, and any other M2F2BenchError
-    that the adapter raises.
+    The status is `error` where `prepare` raises, unless it raises a FrameError with a status of its own. Raises
+    MachineError for a fault of the machine, DataError if the adapter gives something that is not an image, and any
+    other M2F2BenchError that the adapter or `prepare` raises.
     """
-    # The stamp is taken before the pixels: a file that is written in between is then read again. What is drawn by code
-    # has its file only once it was read.
+    # The stamp is taken before the pixels: a file that is written in between is then read again. A frame that is drawn
+    # by code has a file only after it was read.
     stamp = stamp_of(adapter, frame)
     loaded = Loaded(frame)
     try:
@@ -64,6 +68,13 @@ def load_frame(adapter: Adapter, frame: Frame) -> Loaded:
     except FrameError as error:
         loaded.status, loaded.reason = error.status, error.reason
     loaded.stamp = stamp or stamp_of(adapter, frame)
+    if prepare is not None and loaded.image is not None:
+        taken, loaded.image = loaded.image, None
+        try:
+            with DECODING.taking(taken.nbytes):
+                loaded.prepared = about_frame(partial(prepare, taken), frame, "error", who)
+        except FrameError as error:
+            loaded.status, loaded.reason = error.status, error.reason
     return loaded
 
 
@@ -104,20 +115,24 @@ def read_mask(adapter: Adapter, frame: Frame, image: Image) -> npt.NDArray[np.bo
     return cast("npt.NDArray[np.bool_]", mask)
 
 
-def about_frame(ask: Callable[[], R], frame: Frame) -> R:
-    """Return what is asked of an adapter about a frame. Raises FrameError for whatever is wrong with that alone."""
+def about_frame(ask: Callable[[], R], frame: Frame, status: str = "unreadable", who: str = "") -> R:
+    """Return the answer of an adapter, or of another `who`, about a frame.
+
+    Raises FrameError for a fault of this frame alone, with `status` where the fault has no status of its own, and
+    MachineError for a fault of the machine.
+    """
     try:
         with bounded():
             return ask()
     except FrameError as error:
         if error.status in FAILED:
             raise
-        raise FrameError(frame.id, error.reason) from None  # somebody's own word for it
+        raise FrameError(frame.id, error.reason, status) from None  # a status that this package does not know
     except M2F2BenchError:
         raise
-    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the work
-        refuse_machine_fault(error, f"frame '{frame.id}'")
-        raise FrameError(frame.id, first_line(error)) from None
+    except Exception as error:  # in a user's class: one bad frame does not end the work
+        refuse_machine_fault(error, f"{who} on frame '{frame.id}'" if who else f"frame '{frame.id}'")
+        raise FrameError(frame.id, first_line(error), status) from None
 
 
 def held_bytes(value: Any) -> int:
@@ -272,12 +287,19 @@ class ReadAhead(Generic[T, R]):
             return None, error, 0
 
 
-def frames_ahead(adapter: Adapter, frames: Sequence[Frame], count: int, threads: int = 0) -> ReadAhead[Frame, Loaded]:
-    """Return a dataset's frames, read ahead with `load_frame`."""
+def frames_ahead(
+    adapter: Adapter,
+    frames: Sequence[Frame],
+    count: int,
+    threads: int = 0,
+    prepare: Callable[[Image], Any] | None = None,
+    who: str = "",
+) -> ReadAhead[Frame, Loaded]:
+    """Return a dataset's frames, read ahead and prepared by `load_frame`."""
     return ReadAhead(
-        lambda frame: load_frame(adapter, frame),
+        lambda frame: load_frame(adapter, frame, prepare, who),
         frames,
         count=count,
-        size=lambda loaded: held_bytes(loaded.image),
+        size=lambda loaded: held_bytes((loaded.image, loaded.prepared)),
         threads=threads,
     )

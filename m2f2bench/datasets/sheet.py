@@ -14,7 +14,7 @@ from ..core.errors import DataError, FrameError, NothingJudged
 from ..core.files import replacing
 from ..core.records import ORIGINAL, Frame
 from .listing import frames_of
-from .read_ahead import about_frame, read_pixels
+from .read_ahead import read_mask, read_pixels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,8 +49,6 @@ def pick(frames: list[Frame], per_method: int) -> dict[str, list[Frame]]:
 
 def outlined(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     """The image with the mask's inner rim, one pixel wide, drawn in yellow."""
-    if mask.shape != image.shape[:2]:
-        mask = np.asarray(Pillow.fromarray(mask).resize((image.shape[1], image.shape[0]), Pillow.Resampling.NEAREST))
     marked: Image = image.copy()
     marked[mask & ~ndimage.binary_erosion(mask)] = OUTLINE
     return marked
@@ -60,7 +58,7 @@ def _tile(adapter: Adapter, frame: Frame, side: int, masks: bool, failed: list[F
     """A frame's picture and, with `masks`, the picture with its mask's outline; grey, and noted, if unreadable."""
     try:
         image = read_pixels(adapter.read, frame)
-        mask = about_frame(lambda: adapter.mask(frame), frame) if masks else None
+        mask = read_mask(adapter, frame, image) if masks else None
     except FrameError as error:
         failed.append(error)
         return [Pillow.new("RGB", (side, side), (128, 128, 128))] * (2 if masks else 1)

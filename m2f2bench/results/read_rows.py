@@ -99,7 +99,7 @@ def _read_table(path: Path, wanted: Collection[str]) -> pa.Table:
 
 def _not_text(error: UnicodeError) -> str:
     if isinstance(error, UnicodeEncodeError):
-        return "a text in it is half of a surrogate pair: no UTF-8 can say it"
+        return "a text in it has half of a surrogate pair, which UTF-8 cannot hold"
     kind = ", but UTF-16" if isinstance(error, UnicodeDecodeError) and error.object[:2] in UTF_16 else ""
     return f"it is not UTF-8{kind}: save it as UTF-8"
 

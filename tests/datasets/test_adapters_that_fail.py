@@ -137,17 +137,17 @@ def test_e8_no_pipe_or_device_is_read_as_a_manifest(name: str, tmp_path: Path, c
     card = tmp_path / "card.yaml"
     card.write_text(f"name: x\nadapter: folder\nroot: {tmp_path}\noptions: {{manifest: {name}}}\n")
     told = one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
-    assert told.endswith(f"manifest '{tmp_path / name}' cannot be read: it is no regular file")
+    assert told.endswith(f"manifest '{tmp_path / name}' cannot be read: it is not a regular file")
     (tmp_path / name).unlink()
     (tmp_path / name).symlink_to("/dev/zero")
-    assert "it is no regular file" in one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
+    assert "it is not a regular file" in one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
 
 
 @special
 def test_e8_no_pipe_is_read_as_a_split_list_or_hdf5(tmp_path: Path) -> None:
     (tmp_path / "FFPP_split").mkdir()
     os.mkfifo(tmp_path / "FFPP_split" / "test.json")
-    with pytest.raises(DataError, match=r"test.json'.* is no regular file"):
+    with pytest.raises(DataError, match=r"test.json'.* is not a regular file"):
         FFPPAdapter(tmp_path).frames("test")
     (tmp_path / "FFPP_split" / "test.json").unlink()
     (tmp_path / "FFPP_split" / "test.json").write_text(json.dumps([["000", "003"]]))
@@ -199,18 +199,18 @@ def test_e8_nothing_is_written_in_the_place_of_a_device(tmp_path: Path, cli: Any
     """By root a device's name could be taken by a file, and all other programs would write into that."""
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
-    with pytest.raises(StoreError, match="it is no regular file; give the name of a file"):
+    with pytest.raises(StoreError, match="it is not a regular file; give the name of a file"):
         write_text(pipe, "x")
     with pytest.raises(StoreError, match="it is a folder"):
         write_text(tmp_path, "x")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
-    with pytest.raises(StoreError, match="is there and is no folder"):
+    with pytest.raises(StoreError, match="exists and is not a folder"):
         make_folder(pipe)
-    assert "no regular file" in one_line(cli("sheet", "synthetic", "--per-method", "1", "--out", pipe))
+    assert "not a regular file" in one_line(cli("sheet", "synthetic", "--per-method", "1", "--out", pipe))
     before = Path("/dev/full").stat().st_rdev if Path("/dev/full").exists() else None
     for out in ("/dev/full", "/dev/null", pipe, pipe / "inside"):
         told = one_line(cli("run", "-d", "constant", "-s", own(tmp_path), "--out", out))
-        assert "is no folder" in told or "cannot write" in told
+        assert "is not a folder" in told or "cannot write" in told
     assert before is None or Path("/dev/full").stat().st_rdev == before
 
 

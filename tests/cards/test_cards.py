@@ -147,9 +147,9 @@ def test_a_detector_stands_on_its_base(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("constent", "its base 'constent' is no detector's card; did you mean 'constant'"),
+        ("constent", "its base 'constent' is not a detector card; did you mean 'constant'"),
         ("fitted", "is a trained detector: name an untrained one"),
-        ("over", "its bases go in a circle, over → over: take `base` out of one of them"),
+        ("over", "its bases form a circle, over → over: remove `base` from one of them"),
         ("torn", "line 2 is not YAML"),
     ],
 )

@@ -192,11 +192,11 @@ def test_hidden_files_are_passed_over(root: Path) -> None:
     [
         ("notes.txt", ["notes.txt", "no image"]),
         ("4_001_002.jpg", ["unknown method digit 4", "4_001_002.jpg", "6 NeuralTextures"]),
-        ("portrait.jpg", ["'portrait' is not of the scheme"]),
+        ("portrait.jpg", ["'portrait' does not follow the scheme"]),
         ("5_001_002.jpg", ["5_001_002", "one video number"]),
         ("0_001.jpg", ["0_001", "two video numbers"]),
-        ("0_001_002_003.jpg", ["not of the scheme"]),
-        ("٣_001_002.jpg", ["not of the scheme"]),
+        ("0_001_002_003.jpg", ["does not follow the scheme"]),
+        ("٣_001_002.jpg", ["does not follow the scheme"]),
         ("5_056.png", ["same frame"]),
     ],
 )
@@ -256,7 +256,7 @@ def test_bad_released_test_files(root: Path, place: str, text: str, words: list[
         ([{"image": "5_001.jpg", "conversations": []}], ["row 0", "'conversations'"]),
         ([{"image": "5_001.jpg", "conversations": turns("only a question")}], ["row 0", "in turns"]),
         ([{"image": "5_001.jpg", "conversations": [{"from": "gpt", "value": "x"}, 3]}], ["row 0", "in turns"]),
-        ([{"image": "me.jpg", "conversations": turns("q", "a")}], ["row 0", "'me' is not of the scheme"]),
+        ([{"image": "me.jpg", "conversations": turns("q", "a")}], ["row 0", "'me' does not follow the scheme"]),
     ],
 )
 def test_bad_training_conversations(root: Path, rows: object, words: list[str]) -> None:

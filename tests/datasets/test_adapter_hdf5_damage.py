@@ -74,7 +74,7 @@ def test_files_that_are_cut_short_or_no_hdf5(root: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"a page that says 404\n" * 99):
         path.write_bytes(damaged)
-        fails(root, "FF++_original_c23.h5", "cut short or no HDF5 file", methods=["original"])
+        fails(root, "FF++_original_c23.h5", "cut short or not an HDF5 file", methods=["original"])
 
 
 @pytest.mark.parametrize(

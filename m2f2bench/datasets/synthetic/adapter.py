@@ -1,4 +1,4 @@
-"""The dataset adapter over the drawn faces."""
+"""Dataset adapter of the synthetic faces."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         self._opened: dict[str, Opened] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open arrays and the lock: another process opens its own."""
+        """Return the state without the open arrays and the lock: another process opens its own."""
         return {"root": self.root, "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """As a new adapter with the same options."""
+        """Make a new adapter with the same options."""
         self.__init__(state["root"], state["options"])  # type: ignore[misc]
 
     def frames(self, split: str) -> list[Frame]:
-        """All frames of a split, from the options alone. Raises DataError for an unknown split."""
+        """Return all frames of a split, from the options alone. Raises DataError for an unknown split."""
         check_split("the synthetic dataset", split, self.splits)
         path = str(cache_folder(self.options) / split / FRAMES)
         count = self.options.frames_per_video
@@ -64,27 +64,27 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         ]
 
     def read(self, frame: Frame) -> Image:
-        """The frame's pixels after compression; the first call for a split draws it if the cache lacks it."""
+        """Return the frame's pixels after compression; the first call for a split draws it, unless it is cached."""
         return np.array(self._open(frame.split).frames[self._row(frame)])
 
     def stamp(self, frame: Frame) -> str:
-        """The drawn file's path, size and times; empty as long as nothing is drawn."""
+        """Return a hash of the drawn file's path, size and times; empty before it is drawn."""
         return frame_stamp(frame.locator) if type(self).read is SyntheticAdapter.read else ""
 
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_]:
-        """The pixels altered before noise and compression, bool [H, W]; all False for a real frame."""
+        """Return the pixels altered before noise and compression, bool [H, W]; all False for a real frame."""
         size = self.options.size
         bits = np.unpackbits(self._open(frame.split).masks[self._row(frame)], count=size * size)
         return bits.reshape(size, size).astype(np.bool_)
 
     def notes(self, video: str, split: str) -> dict[str, Any]:
-        """What is known of a forged video: `strength` in [0, 1] and `regions`, the share of each that is altered."""
+        """Return notes on a forged video: `strength` in [0, 1], and `regions`, the altered share of each region."""
         return dict(self._open(split).notes[video])
 
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
-        """DD-VQA-like questions about the middle frame of each video: see `questions.py`; of kind `judge` one each.
+        """Return DD-VQA-like questions about the middle frame of each video, see `questions.py`; one of kind `judge`.
 
-        Raises DataError for another kind.
+        Raises DataError for an unknown kind.
         """
         from .questions import KINDS, ask, asked_frame
 
@@ -96,7 +96,7 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         return ask(self.options, split, kind, self._open(split).notes)
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
-        """The regions that a forgery touched, of every frame; `image` as a whole is not one of them."""
+        """Return the regions that a forgery touched, for every frame, without the region `image`."""
         from .regions import touched
 
         frames, notes = self.frames(split), self._open(split).notes
@@ -108,7 +108,7 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         return {frame.id: by_video.get(frame.video, frozenset()) for frame in frames}
 
     def close(self) -> None:
-        """Let go of the open arrays."""
+        """Close the open arrays."""
         with self._lock:
             self._opened.clear()
 

@@ -63,7 +63,7 @@ class DetectorCard(Card):
 
     backend: str
     weights: str | None = None
-    """A file beside the card (or an absolute path) with trained weights; None for an untrained detector."""
+    """A file next to the card (or an absolute path) with trained weights; None for an untrained detector."""
     input: InputSettings = InputSettings()
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""
@@ -244,8 +244,8 @@ def _on_base(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[
     A base may have a base itself. `above` are the cards that build on this one. Raises CardError for a circle.
     """
     name, own = data["base"], {key: value for key, value in data.items() if key != "base"}
-    beside = path.parent / f"{name}.yaml"
-    found = beside if beside.is_file() else find_card("detectors", str(name))
+    neighbour = path.parent / f"{name}.yaml"
+    found = neighbour if neighbour.is_file() else find_card("detectors", str(name))
     if found is None:
         raise CardError(
             f"card '{path}': its base '{name}' is not a detector card{near(str(name), _names('detectors'))}"

@@ -99,7 +99,7 @@ CACHES = (
         "answers of an endpoint",
         "openai/*.jsonl",
         "detectors.openai.detector._digest",
-        ("address", "model", "prompts", "picture as sent", "sampling; what lies behind the address nobody can tell"),
+        ("address", "model", "prompts", "picture as sent", "sampling; a change behind the address cannot be seen"),
     ),
     Cache(
         "matches of METEOR",

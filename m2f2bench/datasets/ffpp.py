@@ -21,7 +21,7 @@ from ..core.memo import frame_stamp
 from ..core.parsing import Refused, read_json
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
 from .base import Adapter, AdapterOptions, Sampler
-from .hdf5_video import NotThere, check_table, frame_count, open_file, open_video, read_frame, video_names
+from .hdf5_video import MissingVideo, check_table, frame_count, open_file, open_video, read_frame, video_names
 from .listing import check_split
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class FFPPAdapter(Adapter[FFPPOptions]):
             if dataset.shape[0] == 0:
                 raise FrameError(frame.id, f"video '{place.key}' in '{name}' has no frames")
             return read_frame(dataset, place.index, frame.id)
-        except NotThere as error:
+        except MissingVideo as error:
             raise FrameError(frame.id, f"video '{place.key}' {error}") from None
         except M2F2BenchError:
             raise
@@ -205,7 +205,7 @@ class FFPPAdapter(Adapter[FFPPOptions]):
         for key in keys:
             try:
                 length = frame_count(open_video(file, path, key), path, key) if key in there else None
-            except NotThere:  # reported when it is read, like a missing video
+            except MissingVideo:  # reported when it is read, like a missing video
                 length = None
             yield Video(method, key, path, length)
 

@@ -25,7 +25,7 @@ LEAST = 4
 NEVER_WRITTEN = "it was never written: the file has only room for it (the fill value)"
 
 
-class NotThere(Exception):
+class MissingVideo(Exception):
     """The reason why a video cannot be opened, to follow its name in a message ("is not in 'x.h5'")."""
 
 
@@ -62,7 +62,7 @@ def video_names(file: Any, path: Path) -> set[str]:
 
 
 def open_video(file: Any, path: Path, key: str) -> Any:
-    """Return the object `key` at the top of a file. Raises NotThere if it does not exist or is a broken link.
+    """Return the object `key` at the top of a file. Raises MissingVideo if it does not exist or is a broken link.
 
     Raises DataError for data in another file (an external link, external or virtual storage): only named files are
     read, not those that they point to.
@@ -70,11 +70,11 @@ def open_video(file: Any, path: Path, key: str) -> Any:
     try:
         found = file[_target(file, path, key)]
         elsewhere = getattr(found, "external", None) or getattr(found, "is_virtual", False)
-    except (M2F2BenchError, NotThere):
+    except (M2F2BenchError, MissingVideo):
         raise
     except Exception as error:
         refuse_machine_fault(error, f"'{path}' video '{key}'")
-        raise NotThere(f"cannot be opened in '{path.name}': {first_line(error)}") from None
+        raise MissingVideo(f"cannot be opened in '{path.name}': {first_line(error)}") from None
     if elsewhere:
         raise _outside(path, key)
     return found
@@ -92,12 +92,12 @@ def _target(file: Any, path: Path, key: str) -> str:
     import h5py
 
     if "/" in key or not _has(file, key):
-        raise NotThere(f"is not in '{path.name}'")
+        raise MissingVideo(f"is not in '{path.name}'")
     left, done = [key], ""
     for _ in range(MAX_LINKS + 1):
         while left:
             if not _there(file, done, left[0]):
-                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
+                raise MissingVideo(f"is a link in '{path.name}' that leads nowhere")
             place = f"{done}/{left.pop(0)}"
             link = file.get(place, getlink=True)
             if isinstance(link, h5py.ExternalLink):
@@ -109,9 +109,9 @@ def _target(file: Any, path: Path, key: str) -> str:
             done = place
         else:
             if not done:
-                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
+                raise MissingVideo(f"is a link in '{path.name}' that leads nowhere")
             return done
-    raise NotThere(f"is a link in '{path.name}' that leads back to itself")
+    raise MissingVideo(f"is a link in '{path.name}' that leads back to itself")
 
 
 def _there(file: Any, place: str, name: str) -> bool:
@@ -139,7 +139,7 @@ def frame_count(dataset: Any, path: Path, key: str) -> int | None:
 
 
 def check_table(dataset: Any, path: Path) -> None:
-    """Raise NotThere for a video whose table has two chunks at one place.
+    """Raise MissingVideo for a video whose table has two chunks at one place.
 
     The library finds the one and reads the other. Checked once per video, before its frames are read.
     """
@@ -147,7 +147,7 @@ def check_table(dataset: Any, path: Path) -> None:
         return
     places = [one.chunk_offset for one in _stored(dataset.id)]
     if len(set(places)) < len(places):
-        raise NotThere(f"is damaged in '{path.name}': two of its chunks have the same place")
+        raise MissingVideo(f"is damaged in '{path.name}': two of its chunks have the same place")
 
 
 def _stored(handle: Any) -> list[Any]:

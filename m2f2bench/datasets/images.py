@@ -24,7 +24,7 @@ from ..core.memo import frame_stamp
 from ..core.records import Frame
 from . import jpeg, png
 from .base import Adapter, OptionsT
-from .jpeg import NotWhole
+from .jpeg import DamagedImage
 from .limits import DECODING, MAX_BYTES, check_size
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_image(source: Path | bytes, frame_id: str) -> Image:
                 if image.format == "PNG":
                     png.check_pixels(data, image)
                 return _to_rgb(image, frame_id)
-    except NotWhole as error:
+    except DamagedImage as error:
         raise FrameError(frame_id, str(error)) from None
     except M2F2BenchError:
         raise
@@ -185,7 +185,7 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
         return BmpImagePlugin.BmpImageFile(file)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         if int.from_bytes(data[4:8], "little") + 8 > len(data):
-            raise NotWhole("cannot be decoded: the WebP file is cut short (its header promises more bytes)")
+            raise DamagedImage("cannot be decoded: the WebP file is cut short (its header promises more bytes)")
         return WebPImagePlugin.WebPImageFile(file)
     if data.startswith((b"II*\0", b"MM\0*")):
         return TiffImagePlugin.TiffImageFile(file)
@@ -201,10 +201,10 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
 
 
 def _check_ppm(data: bytes) -> None:
-    """Raise NotWhole for a header that is too long: the decoder reads comments byte by byte."""
+    """Raise DamagedImage for a header that is too long: the decoder reads comments byte by byte."""
     numbers = re.sub(rb"#[^\r\n]*", b" ", data[2:_PPM_HEADER]).split()
     if len(numbers) < (2 if data[1:2] in b"14" else 3):
-        raise NotWhole(f"cannot be decoded: the PPM file has no size in its first {_PPM_HEADER:,} bytes")
+        raise DamagedImage(f"cannot be decoded: the PPM file has no size in its first {_PPM_HEADER:,} bytes")
 
 
 @cache

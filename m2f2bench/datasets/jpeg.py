@@ -30,7 +30,7 @@ _NOISE = bytes([0x9B, 0xD1, 0x6E, 0x35, 0xCA, 0x72, 0xE9, 0x1D] * 4)
 _SENTINELS = ((1, 254, 3, 252), (253, 2, 251, 4))
 
 
-class NotWhole(Exception):
+class DamagedImage(Exception):
     """The damage of an image file, in one line."""
 
 
@@ -73,9 +73,9 @@ def _ceiling(a: int, b: int) -> int:
 
 
 def load_jpeg(data: bytes) -> ImageFile:
-    """Return the picture of a JPEG file, with its header read; its `load` decodes it and raises NotWhole.
+    """Return the picture of a JPEG file, with its header read; its `load` decodes it and raises DamagedImage.
 
-    Raises NotWhole if the headers show damage: no end, missing scans or restart markers.
+    Raises DamagedImage if the headers show damage: no end, missing scans or restart markers.
     """
     layout = _layout(data)
     _check_headers(data, layout)
@@ -102,7 +102,7 @@ class _Compared(JpegImagePlugin.JpegImageFile):
         pending = bool(self.tile)
         loaded = super().load()
         if pending and not self._same():
-            raise NotWhole("the JPEG file is cut short or damaged (data of the picture are missing)")
+            raise DamagedImage("the JPEG file is cut short or damaged (data of the picture are missing)")
         return loaded
 
     def _same(self) -> bool:
@@ -146,12 +146,12 @@ class _Watched(_Compared):
         drawn = any(self.im.getpixel(at) != colour for at, colour in self._sentinels())
         self._early = self._early or (drawn and len(self._rest) == 2)
         if not drawn and len(self._rest) == 1:
-            raise NotWhole("the JPEG file is cut short or damaged (data of the picture are missing)")
+            raise DamagedImage("the JPEG file is cut short or damaged (data of the picture are missing)")
         return self._rest.pop(0)
 
     def _same(self) -> bool:
         if len(self._rest) == 2 or self._early:
-            raise NotWhole("the JPEG file is damaged (data are left over when the picture is drawn)")
+            raise DamagedImage("the JPEG file is damaged (data are left over when the picture is drawn)")
         return not self._doubtful or super()._same()
 
     def _sentinels(self) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -174,7 +174,7 @@ def _noisy(data: bytes, layout: _Layout) -> bytes:
 
 
 def _layout(data: bytes) -> _Layout:
-    """Read the chain of markers up to the end of the image. Raises NotWhole if it has no end."""
+    """Read the chain of markers up to the end of the image. Raises DamagedImage if it has no end."""
     layout, interval = _Layout(), 0
     marker = _MARKER.search(data, 2)
     while marker is not None:
@@ -197,20 +197,22 @@ def _layout(data: bytes) -> _Layout:
             first, last, bits = body[1 + 2 * body[0] : 4 + 2 * body[0]]
             end = marker.start() if marker is not None else len(data)
             layout.scans.append(_Scan(begin, end, names, first, last, bits & 15, interval))
-    raise NotWhole("the JPEG file is cut short (it has no end-of-image marker)")
+    raise DamagedImage("the JPEG file is cut short (it has no end-of-image marker)")
 
 
 def _check_headers(data: bytes, layout: _Layout) -> None:
-    """Raise NotWhole for missing scans or restart markers, and for files that cannot be checked."""
+    """Raise DamagedImage for missing scans or restart markers, and for files that cannot be checked."""
     if layout.kind in _ARITHMETIC:
-        raise NotWhole("a JPEG file with arithmetic coding, which cannot be checked for missing data; save it again")
+        raise DamagedImage(
+            "a JPEG file with arithmetic coding, which cannot be checked for missing data; save it again"
+        )
     if len(layout.scans) > MAX_SCANS:
-        raise NotWhole(f"{len(layout.scans)} scans of a JPEG file are over the limit of {MAX_SCANS}")
+        raise DamagedImage(f"{len(layout.scans)} scans of a JPEG file are over the limit of {MAX_SCANS}")
     named = {name for scan in layout.scans for name in scan.components}
     if not layout.scans or not named.issubset(layout.factors):
-        raise NotWhole("the JPEG file is damaged (its scans are not those of its picture)")
+        raise DamagedImage("the JPEG file is damaged (its scans are not those of its picture)")
     if named != set(layout.factors) or (layout.kind in _PROGRESSIVE and not _refined(layout)):
-        raise NotWhole("the JPEG file is cut short (scans of the picture are missing)")
+        raise DamagedImage("the JPEG file is cut short (scans of the picture are missing)")
     for scan in layout.scans:
         if not scan.interval:
             continue
@@ -218,7 +220,7 @@ def _check_headers(data: bytes, layout: _Layout) -> None:
         wanted = _ceiling(layout.units(scan), scan.interval) - 1
         if len(found) != wanted or any((a + 1) % 8 != b for a, b in pairwise([7, *found])):
             count = f"{len(found)} restart markers where there should be {wanted}"
-            raise NotWhole(f"the JPEG file is damaged ({count}, or in another order)")
+            raise DamagedImage(f"the JPEG file is damaged ({count}, or in another order)")
 
 
 def _refined(layout: _Layout) -> bool:

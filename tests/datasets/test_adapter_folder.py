@@ -122,7 +122,7 @@ def test_what_would_be_left_out_is_told(tmp_path: Path) -> None:
     fails(split, "Deepfakes", "left out")
     film = tree(tmp_path / "f", "real/a.png")
     (film / "real/clip.mp4").touch()
-    fails(film, "clip.mp4", "take frames out of a video first")
+    fails(film, "clip.mp4", "extract the frames of a video first")
 
 
 def test_hidden_and_text_files_beside_the_labels(tmp_path: Path) -> None:

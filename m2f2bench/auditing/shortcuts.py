@@ -119,7 +119,7 @@ def findings(probe: Probe) -> list[Finding]:
         if not predicted:
             continue
         leaks = [name for name in predicted if _is_leak(probe, cue, name)]
-        what = f"{_NAMES[cue]} alone separates fakes from reals: AUC "
+        what = f"fakes can be separated from reals by {_NAMES[cue]} alone: AUC "
         shown = leaks or predicted
         text = what + "; ".join(f"{_show(probe.cells[name][cue])} {name}" for name in shown[:4])
         text += f" and {len(shown) - 4} more" if len(shown) > 4 else ""
@@ -130,7 +130,7 @@ def findings(probe: Probe) -> list[Finding]:
         names = [name for name in _predicted_methods(probe, "file") if _is_leak(probe, "file", name)]
         if names:
             best = "; ".join(f"{_show(probe.cells[name]['file'])} {name}" for name in names[:4])
-            text = f"type, dimensions, size and quantisation together separate fakes from reals: AUC {best}"
+            text = f"fakes can be separated from reals by type, dimensions, size and quantisation: AUC {best}"
             out.append(Finding("leak", "shortcut", text))
     return out
 

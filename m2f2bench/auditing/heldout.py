@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.records import FAKE, REAL
+from ..core.connected import connected
+from ..core.records import FAKE, REAL, Frame
 from ..metrics.detection.intervals import auc_interval
 from .cues import Cue, Encoder
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from ..core.records import Floats
 
 FOLDS = 5
+LARGEST = 0.5
+"""If one group of connected people has more than this share of the frames, videos are held out instead."""
 RIDGE = 10.0
 """Penalty on the squared weights of standardised columns and indicators, against a sum over frames."""
 FAMILY = 0.05
@@ -49,6 +53,32 @@ class Sample:
         return real, fake
 
 
+def people_or_videos(frames: Sequence[Frame]) -> tuple[Codes, str]:
+    """Return the group of each frame to hold out, int64 [N], and `people` or `videos`.
+
+    Groups are people, connected over shared videos and identities; videos if one group of people has more than
+    `LARGEST` of the frames.
+    """
+    videos = [frame.video for frame in frames]  # by name alone: one name may be one person, whatever the manipulation
+    group = connected(videos, [frame.identities for frame in frames])
+    if np.bincount(group).max() > LARGEST * len(group):
+        return connected(videos, [()] * len(videos)), "videos"
+    return group, "people"
+
+
+def folds(label: Codes, group: Codes, most: int, seed: int) -> Iterator[tuple[Codes, Codes]]:
+    """Yield the rows to train on and to test, for at most `FOLDS` or `most` folds over groups.
+
+    Folds in which nothing can be learned are left out.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    cutter = StratifiedGroupKFold(min(FOLDS, most), shuffle=True, random_state=seed)
+    for train, test in cutter.split(np.zeros(len(label)), label, group):
+        if len(np.unique(label[train])) == 2 and len(test):
+            yield train, test
+
+
 def held_out_scores(cue: Cue, sample: Sample, seed: int) -> Floats:
     """Return scores [N] in [0, 1], each from a model that was not trained on its group.
 
@@ -58,14 +88,10 @@ def held_out_scores(cue: Cue, sample: Sample, seed: int) -> Floats:
     `balanced_ranks`.
     """
     from sklearn.linear_model import RidgeClassifier
-    from sklearn.model_selection import StratifiedGroupKFold
 
     label = sample.label
     scores = np.full(len(label), 0.5)
-    cutter = StratifiedGroupKFold(min(FOLDS, *sample.groups), shuffle=True, random_state=seed)
-    for train, test in cutter.split(np.zeros(len(label)), label, sample.group):
-        if len(np.unique(label[train])) < 2 or not len(test):
-            continue  # nothing can be learned: all of the fold's frames stay at .5
+    for train, test in folds(label, sample.group, min(sample.groups), seed):
         encoder = Encoder().fit(cue, sample.rows[train])
         model = RidgeClassifier(alpha=RIDGE, class_weight="balanced")
         model.fit(encoder.transform(cue, sample.rows[train]), label[train])

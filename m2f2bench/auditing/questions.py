@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.connected import connected
 from ..core.errors import M2F2BenchError, MachineError
 from ..core.records import FAKE, REAL, Frame
 from ..datasets.base import Adapter
@@ -18,8 +17,8 @@ from ..datasets.listing import frames_of, questions_of
 from ..metrics.detection.intervals import auc_interval
 from ..metrics.diversity import folded
 from ..metrics.verdicts.verdict import read_verdict
-from .heldout import FOLDS, Codes, balanced_ranks
-from .report import Finding, Section, plural
+from .heldout import FOLDS, Codes, balanced_ranks, folds, people_or_videos
+from .report import Finding, Section, plural, with_interval
 
 if TYPE_CHECKING:
     from ..core.records import Floats
@@ -29,8 +28,7 @@ LINE = 0.55
 """The words of a set of questions predict the label if the lower end of their AUC's 95% interval is over this."""
 EXTREME = 0.9
 """From this AUC on it is a leak; a lower one may come from the subjects (the whole image more often for fakes)."""
-LARGEST = 0.5
-"""If one group of connected people has more than this share of the questions, videos are held out instead."""
+
 TITLE = "Questions: the label without the image"
 _QUOTED = re.compile(r'"([^"]*)"|“([^“”]*)”')
 _SENTENCE_END = re.compile(r"(?<=[.?!\n])")
@@ -148,22 +146,18 @@ def _words_auc(
         return None, None, "fewer than two groups have questions of one label"
     if len(set(texts)) == 1:
         return 0.5, None, "all questions are the same"
-    scores = _held_out(texts, label, group, min(FOLDS, least), seed)
+    scores = _held_out(texts, label, group, least, seed)
     auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
     return auc, ci, ""
 
 
-def _held_out(texts: Sequence[str], label: Codes, group: Codes, folds: int, seed: int) -> Floats:
+def _held_out(texts: Sequence[str], label: Codes, group: Codes, most: int, seed: int) -> Floats:
     """Return a score in [0, 1] for each question, from a classifier that was not trained on its group."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold
 
     scores = np.full(len(label), 0.5)
-    cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, test in cutter.split(np.zeros(len(label)), label, group):
-        if len(np.unique(label[train])) < 2 or not len(test):
-            continue  # nothing can be learned: all of the fold's questions stay at .5
+    for train, test in folds(label, group, most, seed):
         words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
         model = LogisticRegression(max_iter=1000, class_weight="balanced")
         model.fit(words.fit_transform([texts[i] for i in train]), label[train])
@@ -201,7 +195,7 @@ def of_dataset(
             if not questions:
                 continue
             frames = frames or {frame.id: frame for frame in frames_of(adapter, split)}
-            group = _people([frames[question.frame] for question in questions])
+            group, _ = people_or_videos([frames[question.frame] for question in questions])
             asked.found[split, kind] = question_leaks(
                 [question.text for question in questions],
                 [question.label for question in questions],
@@ -211,12 +205,6 @@ def of_dataset(
                 resamples,
             )
     return asked
-
-
-def _people(frames: Sequence[Frame]) -> Codes:
-    videos = [frame.video for frame in frames]  # by name alone: one name may be one person, whatever the manipulation
-    group = connected(videos, [frame.identities for frame in frames])
-    return group if np.bincount(group).max() <= LARGEST * len(group) else connected(videos, [()] * len(videos))
 
 
 def findings(asked: QuestionLeaks) -> list[Finding]:
@@ -287,10 +275,4 @@ def _auc(leak: QuestionLeak) -> str:
     """Return `.512 [.480, .544]`, or the reason why there is no number."""
     if leak.auc is None:
         return leak.reason
-    ends = f" [{_number(leak.ci[0])}, {_number(leak.ci[1])}]" if leak.ci else f" ({leak.reason})" if leak.reason else ""
-    return _number(leak.auc) + ends
-
-
-def _number(value: float) -> str:
-    text = f"{value:.3f}"
-    return text.removeprefix("0") if value < 1 else text
+    return with_interval(leak.auc, leak.ci) + (f" ({leak.reason})" if leak.reason and not leak.ci else "")

@@ -118,6 +118,12 @@ def plural(n: int, word: str) -> str:
     return f"{n:,} {word if n == 1 else several}"
 
 
+def with_interval(value: float, ci: tuple[float, float] | None) -> str:
+    """Return `.512 [.480, .544]`, or `.512` without an interval."""
+    value_text, *ends = (f"{one:.3f}".removeprefix("0") for one in (value, *(ci or ())))
+    return f"{value_text} [{', '.join(ends)}]" if ends else value_text
+
+
 def first_few(names: Sequence[str], shown: int = SHOWN) -> str:
     """Return `a, b, c and 4 more`."""
     more = f" and {len(names) - shown:,} more" if len(names) > shown else ""

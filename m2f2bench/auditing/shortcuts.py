@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.connected import connected
+from ..core.connected import factorize
 from ..core.progress import progress_bar
 from ..core.records import FAKE, REAL
 from ..metrics.detection.intervals import auc_interval
 from .cues import CUES, FILE_CUES, Cue, read_cues
 from .facts import Facts
-from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores
-from .report import Finding, Section
+from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores, people_or_videos
+from .report import Finding, Section, with_interval
 
 LINE = 0.55
 """A cue of the file leaks the label if the lower end of its AUC's 95% interval is over this, and it is more than chance
@@ -23,8 +23,6 @@ LINE = 0.55
 """
 EXTREME = 0.9
 """A cue of the picture itself (high-pass energy) is a legitimate trace of forging up to this AUC."""
-LARGEST = 0.5
-"""If one group of connected people has more than this share of the frames, videos are held out instead."""
 OVERALL = "all fakes"
 
 
@@ -66,11 +64,8 @@ def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe
     if len(set(label.tolist())) < 2:
         return None
     method = np.array([frame.method for frame in frames], dtype=object)
-    videos = [frame.video for frame in frames]  # by name alone: one name may be one person, whatever the manipulation
-    group, held_out = connected(videos, [frame.identities for frame in frames]), "people"
-    if np.bincount(group).max() > LARGEST * len(group):
-        group, held_out = connected(videos, [()] * len(videos)), "videos"
-    video = connected([frame.clip for frame in frames], [()] * len(videos))
+    group, held_out = people_or_videos(frames)
+    video, _ = factorize(frame.clip for frame in frames)
     stratum = _strata([frame.split for frame in frames], label)
     cues = read_cues(facts)
     real, fake = label == REAL, label == FAKE
@@ -166,12 +161,7 @@ def _show(cell: Cell) -> str:
     """Return `.512 [.480, .544]`, or the state of a cell without a number."""
     if cell.state != "fitted" or cell.auc is None:
         return cell.state
-    ends = f" [{_number(cell.ci[0])}, {_number(cell.ci[1])}]" if cell.ci else ""
-    return _number(cell.auc) + ends
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
+    return with_interval(cell.auc, cell.ci)
 
 
 def to_json(probe: Probe) -> dict[str, Any]:

@@ -146,9 +146,7 @@ def test_colliding_entry_points_name_both_sides(plugin_site: Path, tmp_path: Pat
     (second / "other-1.0.dist-info" / "entry_points.txt").write_text(
         "[m2f2bench.backends]\nfixture-brightness = other:Thing\n"
     )
-    ran = outside(
-        Path(f"{plugin_site}{os.pathsep}{second}"), tmp_path, "run", "-d", "fixture-brightness", "-s", "synthetic"
-    )
+    ran = outside(Path(f"{plugin_site}{os.pathsep}{second}"), tmp_path, "run", "-d", "fixture-brightness", "-s", "x")
     assert ran.returncode == 2
     assert "m2f2bench_fixture:Brightness" in ran.stderr and "other:Thing" in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1

@@ -126,7 +126,7 @@ SCORES = {
     "[None] * len(images)": "failed on all of the first 32 frames",
     "[1e400] * len(images)": "failed on all of the first 32 frames",
     "[-0.1] * len(images)": "gave -0.1 for frame 'fake/00.png': a score is P(fake) in [0, 1]; apply a sigmoid or",
-    "[1.0000001] * len(images)": "gave 1.0000001 for frame 'fake/00.png': a score is P(fake) in [0, 1]; rounding takes",
+    "[1.0000001] * len(images)": "gave 1.0000001 for frame 'fake/00.png': a score is P(fake) in [0, 1]; rounding moved",
     "[50] * len(images)": "gave 50.0 for frame 'fake/00.png': a score is P(fake) in [0, 1]; divide it by 100",
     "[0.5] * (len(images) - 1) + [97.2]": "divide it by 100: it looks like a percentage",
     "[0.1 * i for i in range(len(images))]": "if it is a logit, or divide it by 100 if it is a percentage",

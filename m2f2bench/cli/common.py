@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..cards.settings import DEVICES
-from ..core.texts import UNSEEN, visible
+from ..core.text import UNSEEN, in_one_line, visible
 
 CardsOption = Annotated[
     str | None,
@@ -22,6 +22,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
 LONGEST = 2000
 """Characters of a message."""
+OwnMetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", "-m", metavar="FILE.py:NAME", help="A metric of your own that the results have. Repeatable."
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]
 
 
@@ -32,6 +38,14 @@ def settle(cards: str | None = None, data: str | None = None) -> None:
     for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
         if value is not None:
             os.environ[variable] = value
+
+
+def load_own(metrics: list[str] | None) -> None:
+    """Load the metrics that --metric names, where it only makes them known."""
+    if metrics:
+        from ..loading import load_metrics
+
+        load_metrics(metrics)
 
 
 def mapping(pairs: list[str] | None) -> dict[str, str]:
@@ -60,5 +74,5 @@ def say(text: str, nl: bool = True) -> None:
 
 def one_line(text: str) -> str:
     """A message as it is printed: one line, without what a terminal would take for a command, cut where it is long."""
-    line = visible(" ".join(text.split()))
+    line = in_one_line(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..cards.models import card_folders, validate
 from ..core.errors import CardError
+from ..core.parsing import Refused, read_yaml
 from ..core.records import Score
-from ..core.texts import Refused, read_yaml, told
+from ..core.text import quoted
+from ..metrics.registry import known_metric
 from ..results.form import wrong
 
 PUBLISHED = "published.yaml"
@@ -69,9 +71,10 @@ def load_published() -> list[Figure]:
             raise CardError(f"published figures '{path}' cannot be read: {error}") from None
         for source in validate(_File, data, f"published figures '{path}'").sources:
             for figure in _figures(source):
-                if why := wrong(figure.metric, Score(figure.value, 0, 0)):
+                metric = known_metric(figure.metric)
+                if metric and (why := wrong(metric, Score(figure.value, 0, 0))):
                     name = f"{figure.detector} on {figure.dataset}"
-                    raise CardError(f"published figures '{path}': {told(name)}: {figure.metric} {why}")
+                    raise CardError(f"published figures '{path}': {quoted(name)}: {figure.metric} {why}")
                 figures.append(figure)
     return list(dict.fromkeys(figures))
 

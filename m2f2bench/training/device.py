@@ -11,7 +11,7 @@ import torch
 
 from ..cards.settings import DEVICES
 from ..core.errors import DetectorError, first_line
-from ..core.texts import told
+from ..core.text import quoted
 
 if TYPE_CHECKING:
     from .job import TrainingJob
@@ -26,7 +26,7 @@ def pick_device(device: str) -> torch.device:
     except RuntimeError:
         picked = None
     if picked is None or picked.type not in ("cpu", "cuda", "mps"):  # torch has more, which were never tried here
-        raise DetectorError(f"device {told(device)} is unknown: use one of {DEVICES}")
+        raise DetectorError(f"device {quoted(device)} is unknown: use one of {DEVICES}")
     if picked.type == "mps" and not torch.backends.mps.is_available():
         raise DetectorError("device 'mps' is not available (it needs an Apple machine): use auto or cpu")
     if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():

@@ -189,11 +189,11 @@ def test_a_stage_that_starts_from_the_wrong_thing_says_so(
     def begin(stage: str, start: Path | None, card: str = card) -> None:
         train(card, FACES, stage=stage, start=start, out=tmp_path / "x", device="cpu")
 
-    with pytest.raises(DetectorError, match="is not trained, and stage `align` begins with"):
+    with pytest.raises(DetectorError, match="is not trained, and stage `align` starts from"):
         begin("align", None)
-    with pytest.raises(DetectorError, match="holds stage `detector`, and stage `tune` starts from `align`"):
+    with pytest.raises(DetectorError, match="holds stage `detector`, but stage `tune` starts from `align`"):
         begin("tune", trained["detector"])
-    with pytest.raises(DetectorError, match="holds stage `tune`, and stage `align` starts from `detector`"):
+    with pytest.raises(DetectorError, match="holds stage `tune`, but stage `align` starts from `detector`"):
         begin("align", trained["tune"])
     with pytest.raises(DetectorError, match="holds stage `merged`"):
         begin("tune", folder)
@@ -202,10 +202,10 @@ def test_a_stage_that_starts_from_the_wrong_thing_says_so(
     with pytest.raises(DetectorError, match=r"no stage 'tun' .*did you mean|no stage 'tun'"):
         begin("tun", trained["align"])
     narrow = detector_folder(tmp_path / "narrow", head_width=8)
-    with pytest.raises(DetectorError, match="was trained with head_width 8, and 'toy' has 12"):
+    with pytest.raises(DetectorError, match="was trained with head_width 8, but 'toy' has 12"):
         begin("align", narrow)
     other = card_file(tmp_path / "pooled", visual_pool=2)
-    with pytest.raises(DetectorError, match="was aligned with visual_pool 1, and 'toy' has 2"):
+    with pytest.raises(DetectorError, match="was aligned with visual_pool 1, but 'toy' has 2"):
         begin("tune", trained["align"], str(other))
     tiny_llm(tmp_path / "changed" / "llm", seed=5)
     with pytest.raises(DetectorError, match="its projectors are for an LLM with fingerprint"):

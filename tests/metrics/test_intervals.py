@@ -19,7 +19,9 @@ from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection import intervals, sample
 from m2f2bench.metrics.detection.intervals import Scored, auc_interval, members, pick_threshold, resample, score_units
 from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.metrics.registry import metric_of
 from m2f2bench.results.units import to_units
+from m2f2bench.stats import bootstrap
 from m2f2bench.stats.bootstrap import Resampling, boundary, percentile_interval
 
 FEW = Resampling(100)
@@ -151,7 +153,7 @@ def test_an_interval_holds_its_value_and_stays_in_range(seed: int, cut: Cut) -> 
     for name, score in score_all(units, cut, Resampling(30, seed % 100)).overall.items():
         if score.ci is not None:
             assert score.value is not None and score.ci[0] <= score.value <= score.ci[1], name
-            low, high = intervals.RANGES.get(name.removesuffix("@0.5"), (0.0, 1.0))
+            low, high = metric_of(name).range
             assert low - 1e-12 <= score.ci[0] and score.ci[1] <= high + 1e-12, name
 
 
@@ -247,7 +249,7 @@ def test_the_seed_decides_to_the_last_bit() -> None:
     assert other.overall["auc"].ci != score_all(units, resampling=FEW).overall["auc"].ci
 
 
-@pytest.mark.parametrize(("module", "name", "value"), [(intervals, "THREADS", 1), (intervals, "THREADS", 5)])
+@pytest.mark.parametrize(("module", "name", "value"), [(bootstrap, "THREADS", 1), (bootstrap, "THREADS", 5)])
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, module: object, name: str, value: int) -> None:
     before = everything(score_all(drawn_units(), resampling=FEW))
     monkeypatch.setattr(module, name, value)

@@ -15,7 +15,7 @@ import numpy as np
 from ..cards.protocols import HeatMapRules
 from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL, Frame, Locator
-from ..core.texts import told
+from ..core.text import quoted
 from ..metrics.heatmaps.localization import GRID, MEASURES
 from ..results.store import MAPS, RowStore, read_columns, typed, write_columns
 from .frames import MAKERS, OUTCOMES, MappedFrame
@@ -128,9 +128,9 @@ class MapForm:
             return f"has or lacks the column '{min(set(flat) ^ set(types))}'"
         for name, kind in types.items():
             if not _is(flat[name], kind) and not (flat[name] is None and _may_lack(name)):
-                return f"has {told(str(flat[name]))} in column {name}"
+                return f"has {quoted(str(flat[name]))} in column {name}"
         if flat["label"] not in (REAL, FAKE) or flat["outcome"] not in OUTCOMES:
-            return f"has the label {flat['label']} and the outcome {told(flat['outcome'])}"
+            return f"has the label {flat['label']} and the outcome {quoted(flat['outcome'])}"
         shape = (flat["height"], flat["width"])
         if (None in shape) != (shape == (None, None)) or any(side is not None and side < 1 for side in shape):
             return f"has a map of {shape[0]}x{shape[1]}"
@@ -207,9 +207,9 @@ def read_maps(path: Path, form: MapForm) -> list[MappedFrame]:
         try:
             row = form.made(flat)
         except ValueError as error:
-            raise ScoreError(f"'{path}': frame {told(flat['frame'])} {error}") from None
+            raise ScoreError(f"'{path}': frame {quoted(flat['frame'])} {error}") from None
         if row.frame.id in rows:
-            raise ScoreError(f"'{path}': frame {told(row.frame.id)} has two rows")
+            raise ScoreError(f"'{path}': frame {quoted(row.frame.id)} has two rows")
         rows[row.frame.id] = row
     if not rows:
         raise ScoreError(f"'{path}' has no rows")

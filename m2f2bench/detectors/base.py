@@ -66,6 +66,19 @@ class Detector(abc.ABC):
         with exact_fp32(self.precision):
             return self.forward([self.prepare(image) for image in images], names)
 
+    def unwrapped(self) -> Any:
+        """Return the object whose code and attributes decide the scores: here the detector itself."""
+        return self
+
+    # Not `explainer` and `localizer`: these are names that a user's own detector may give to its attributes.
+    def as_explainer(self) -> Explainer | None:
+        """Return what answers questions for this detector; None where nothing does."""
+        return explainer_of(self.unwrapped())
+
+    def as_localizer(self) -> Localizer | None:
+        """Return what draws heat maps for this detector; None where nothing does."""
+        return localizer_of(self.unwrapped())
+
     def fingerprint(self) -> str:
         """A short hash (hex) of what decides the scores; `unknown` where nothing identifies it.
 
@@ -107,6 +120,10 @@ class PlainDetector(Detector):
         except Exception as error:
             raise DetectorError(f"{name}.fingerprint() failed: {first_line(error)}") from error
         return object_fingerprint(type(self.plain), state, getattr(self, "card", None))
+
+    def unwrapped(self) -> Any:
+        """Return the wrapped object."""
+        return self.plain
 
 
 class Trainable(Detector):
@@ -153,6 +170,51 @@ class Explainer(abc.ABC):
         """One answer for each (image, question) pair. Pairs of one image stand together and hold the same object."""
 
 
+class _ExplainerLike(Explainer):
+    """An object that has `explain` without being an Explainer, with those of an Explainer's settings that it has."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+        self.questions_at_once = int(getattr(own, "questions_at_once", 0) or 0)
+        self.errors_pass = bool(getattr(own, "errors_pass", False))
+        self.scores_with_answers = bool(getattr(own, "scores_with_answers", False))
+
+    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str] | list[Reply]:
+        answers: list[str] | list[Reply] = self.own.explain(images, questions)
+        return answers
+
+
+class _LocalizerLike(Localizer):
+    """An object that has `heatmap` without being a Localizer; its method `seen` is used if it has one."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+
+    def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
+        import numpy as np
+
+        maps = self.own.heatmap(list(images))
+        return np.asarray(maps.detach().cpu() if hasattr(maps, "detach") else maps)
+
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        own: Any = getattr(self.own, "seen", None)
+        return own(height, width) if callable(own) else super().seen(height, width)
+
+
+def explainer_of(own: Any) -> Explainer | None:
+    """Return an object as an Explainer: itself, or wrapped if it only has a method `explain`; else None."""
+    if isinstance(own, Explainer):
+        return own
+    return _ExplainerLike(own) if callable(getattr(own, "explain", None)) else None
+
+
+def localizer_of(own: Any) -> Localizer | None:
+    """Return an object as a Localizer: itself, or wrapped if it only has a method `heatmap`; else None."""
+    if isinstance(own, Localizer):
+        return own
+    return _LocalizerLike(own) if callable(getattr(own, "heatmap", None)) else None
+
+
 def check_options(cls: type, card: DetectorCard) -> dict[str, Any]:
     """The card's options, checked against a constructor's parameters. Raises DetectorError."""
     try:
@@ -187,12 +249,12 @@ def object_fingerprint(cls: type, state: Any, card: DetectorCard | None = None) 
     try:
         return identify(cls, state, options, weights, folders=folders)
     except Unidentified as error:
-        _tell_once(cls.__qualname__, str(error))
+        _log_unidentified(cls.__qualname__, str(error))
         return UNKNOWN
 
 
 @lru_cache(maxsize=256)
-def _tell_once(name: str, reason: str) -> None:
+def _log_unidentified(name: str, reason: str) -> None:
     log.warning(
         "%s: nothing identifies it (%s): no other run takes up its rows; give the class a method fingerprint() that "
         "returns a text which changes with its scores",

@@ -19,7 +19,7 @@ from torch import nn
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, first_line, near
 from .base import Detector, Localizer
-from .network import NetworkDetector, seen
+from .network import NetworkDetector, visible_region
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -80,7 +80,7 @@ class CamLocalizer(Localizer):
 
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The centre square of a picture, where the card's input cuts it out."""
-        return seen(height, width, self.detector.settings)
+        return visible_region(height, width, self.detector.settings)
 
     @exact_fp32()
     def _maps(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
@@ -139,6 +139,14 @@ class CamDetector(Detector, Localizer):
     def fingerprint(self) -> str:
         """The detector's."""
         return self.detector.fingerprint()
+
+    def unwrapped(self) -> Any:
+        """Return the detector without its class activation maps."""
+        return self.detector.unwrapped()
+
+    def as_localizer(self) -> Localizer:
+        """Return this object: it draws class activation maps, whatever maps the detector has."""
+        return self
 
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """See `CamLocalizer.heatmap`."""

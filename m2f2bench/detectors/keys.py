@@ -20,7 +20,7 @@ from ..core.installed import installed_versions
 from ..core.sources import Unidentified
 from ..results.signature import detector_fields
 from ..version import __version__
-from .base import Detector, PlainDetector
+from .base import Detector
 
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
@@ -118,7 +118,7 @@ def environment(made: Mapping[str, Any]) -> str:
 
 def device_name(detector: Detector) -> str:
     """Return `cpu`, or the kind of device and its model (`cuda: NVIDIA H100`), as far as the detector shows it."""
-    own = detector.plain if isinstance(detector, PlainDetector) else detector
+    own = detector.unwrapped()
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "nn"):
         return "cpu"
@@ -137,9 +137,8 @@ def device_name(detector: Detector) -> str:
 
 def _code(detector: Detector) -> str:
     """The code of a detector whose own `fingerprint` says nothing of it."""
-    own = detector.plain if isinstance(detector, PlainDetector) else detector
     try:
-        return code_digest(type(own)).hex()[:16]
+        return code_digest(type(detector.unwrapped())).hex()[:16]
     except Unidentified:
         return UNKNOWN
 

@@ -45,7 +45,7 @@ def resize(image: Image, settings: InputSettings) -> Image:
     return np.array(picture.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
-def seen(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
+def visible_region(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
     """The part of a picture that `resize` leaves in: top, left, bottom, right, as shares of its height and width."""
     kept = settings.size / math.floor(settings.size / settings.crop)
     shorter = (width, height) if settings.fit == "centre" else (height, width)

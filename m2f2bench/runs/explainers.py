@@ -14,7 +14,7 @@ from ..core.progress import progress_bar
 from ..core.records import FAKE, JUDGE, REAL, Answer, Frame, Question
 from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
-from ..metrics.explanation import compared_references, text_settings
+from ..metrics.answer_metrics import compared_references, text_settings
 from ..metrics.verdicts.verdict import NO_VERDICT
 from ..reporting.report import REPORT, own_maps, write_report
 from ..results.resamples import DRAWS, write_draws

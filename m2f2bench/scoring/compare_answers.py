@@ -11,8 +11,8 @@ from ..cards.models import DatasetCard, ExplanationCard
 from ..cards.protocols import TEXT_METRICS
 from ..core.errors import ScoreError, near
 from ..core.records import JUDGE, Score
+from ..metrics.answer_metrics import RELEASED
 from ..metrics.detection.paired import Difference, bootstrap_difference
-from ..metrics.explanation import RELEASED
 from ..results.resamples import DRAWS, read_draws
 from ..results.result import Result
 from ..results.signature import DETECTOR, measure_signature, share, short

@@ -18,7 +18,7 @@ from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.seeds import generator
-from m2f2bench.detectors.network import Normalise, resize, seen
+from m2f2bench.detectors.network import Normalise, resize, visible_region
 from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.detectors.weights import offline
 from m2f2bench.detectors.weights.load import read_weights
@@ -100,7 +100,7 @@ def test_the_centre_is_cut_as_clip_cuts_it(
     whole = np.asarray(Image.fromarray(image).resize(resized, Image.Resampling.BICUBIC))
     left, top = corner
     assert np.array_equal(resize(image, settings), whole[top : top + 16, left : left + 16])
-    part = seen(*shape, settings)
+    part = visible_region(*shape, settings)
     assert part[2] - part[0] == pytest.approx(min(1, shape[1] / shape[0]))
     assert part[3] - part[1] == pytest.approx(min(1, shape[0] / shape[1]))
     assert part[0] + part[2] == pytest.approx(1) == part[1] + part[3]

@@ -143,8 +143,8 @@ def test_the_logits_are_the_papers_formula(options: dict[str, Any]) -> None:
         logits = torch.cat(parts, dim=1) @ network.head.weight.T + network.head.bias
         torch.testing.assert_close(judged.logits, logits, atol=1e-4, rtol=0)
         torch.testing.assert_close(network(images), logits[:, 1] - logits[:, 0], atol=1e-4, rtol=0)
-        told, patches = network.tell(images)
-        assert torch.equal(told.logits, judged.logits) and torch.equal(patches, seen.penultimate)
+        again, patches = network.judge_with_patches(images)
+        assert torch.equal(again.logits, judged.logits) and torch.equal(patches, seen.penultimate)
 
 
 def test_the_head_starts_near_nothing_and_the_scale_at_one() -> None:

@@ -128,8 +128,8 @@ def test_many_at_once_say_what_one_alone_says(folder: Path) -> None:
 def test_an_image_is_encoded_once_for_all_its_questions(folder: Path) -> None:
     one = explainer(folder)
     seen: list[int] = []
-    tell = one.model.tell
-    one.model.tell = lambda pixels: (seen.append(len(pixels)), tell(pixels))[1]  # type: ignore[assignment, operator]
+    judge = one.model.judge_with_patches
+    one.model.judge_with_patches = lambda pixels: (seen.append(len(pixels)), judge(pixels))[1]  # type: ignore[assignment, operator]
     one.explain(*pairs(pictures(3)))
     assert seen == [3]
 

@@ -51,7 +51,7 @@ class Batch:
     rows: list[Row]
     cache: Any
     mask: torch.Tensor | None
-    seen: int
+    length: int
     common: int
 
     def alive(self) -> list[int]:
@@ -66,25 +66,25 @@ class Batch:
 
     def join(self, places: list[int], other: Batch) -> None:
         """Let all rows but these go, and take in those of another batch."""
-        own = None if self.mask is None else self.mask[places, self.common : self.seen]
+        own = None if self.mask is None else self.mask[places, self.common : self.length]
         trimmed = 0 if own is None else int((own.cumsum(1) == 0).sum(1).min())
-        parts = Part(self.seen, self.seen - self.common - trimmed), Part(other.seen, other.seen - self.common)
+        parts = Part(self.length, self.length - self.common - trimmed), Part(other.length, other.length - self.common)
         kept = [self.rows[place] for place in places]
         room = max(row.limit - len(row.tokens) for row in (*kept, *other.rows))
         join(self.cache, places, other.cache, parts, self.common, room)
-        seen = self.common + max(part.own for part in parts)
+        length = self.common + max(part.own for part in parts)
         device = self.cache.layers[0].keys.device
-        mask = torch.ones((len(kept) + len(other.rows), seen + room), dtype=torch.long, device=device)
+        mask = torch.ones((len(kept) + len(other.rows), length + room), dtype=torch.long, device=device)
         masks = (None if own is None else own[:, trimmed:]), other.own_mask()
         start = 0
         for rows, part, before in zip((kept, other.rows), parts, masks, strict=True):
             block = mask[start : start + len(rows)]
-            block[:, self.common : seen - part.own] = 0
+            block[:, self.common : length - part.own] = 0
             if before is not None:
-                block[:, seen - part.own : seen] = before
+                block[:, length - part.own : length] = before
             start += len(rows)
-        self.rows, self.mask, self.seen = kept + other.rows, mask, seen
+        self.rows, self.mask, self.length = kept + other.rows, mask, length
 
     def own_mask(self) -> torch.Tensor | None:
         """The mask of what has been seen behind the common positions, [B, seen - common]."""
-        return None if self.mask is None else self.mask[:, self.common : self.seen]
+        return None if self.mask is None else self.mask[:, self.common : self.length]

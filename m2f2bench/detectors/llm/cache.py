@@ -23,7 +23,7 @@ _Sliding: Any = getattr(cache_utils, "DynamicSlidingWindowLayer", object)
 class Part:
     """Rows of a cache that have been read up to position `seen`, the last `own` of which are their own."""
 
-    seen: int
+    length: int
     own: int
 
 
@@ -195,7 +195,7 @@ def _joined(sources: list[torch.Tensor], parts: tuple[Part, Part], common: int, 
         rows = buffer[start : start + len(source)]
         rows[:, :, :common] = source[:, :, :common]
         rows[:, :, common : length - part.own] = 0.0  # is masked, but must be numbers
-        rows[:, :, length - part.own : length] = source[:, :, part.seen - part.own : part.seen]
+        rows[:, :, length - part.own : length] = source[:, :, part.length - part.own : part.length]
         start += len(source)
     return buffer
 

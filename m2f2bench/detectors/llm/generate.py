@@ -116,7 +116,7 @@ class Generator:
         ways = self.ways()
         images = list(dict.fromkeys(request.image for request in requests))
         counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
-        rows = [self._row(number, request, counts) for number, request in enumerate(requests)]
+        rows = [self._new_row(number, request, counts) for number, request in enumerate(requests)]
         waiting = [row for row in rows if row.limit > 0]
         together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
         count = _common([row.request.prompt for row in together], counts)
@@ -128,7 +128,7 @@ class Generator:
             alone = [row for row in alone if not row.done]
         return [self._finished(row) for row in rows]
 
-    def _row(self, number: int, request: Request, counts: Mapping[int, int]) -> Row:
+    def _new_row(self, number: int, request: Request, counts: Mapping[int, int]) -> Row:
         """An answer that has not begun; its limit is 0 where the prompt cannot be read."""
         length = spread_length(request.prompt, counts)
         limit = min(self.settings.max_new_tokens, self.language.context - length) if length else 0
@@ -219,11 +219,11 @@ class Generator:
         if cache is not None:
             cache = spread(cache, [read.places[row.request.image] for row in rows], room, whole)
         inputs, mask = self._rest(rows, read, most)
-        seen = positions = None
+        visible = positions = None
         if mask is not None:
-            seen = mask[:, :longest]
-            positions = (seen.cumsum(1) - 1).clamp(min=0)[:, read.length :]  # padding gets any
-        logits, cache = self._forward(cache, seen, positions, inputs_embeds=inputs)
+            visible = mask[:, :longest]
+            positions = (visible.cumsum(1) - 1).clamp(min=0)[:, read.length :]  # padding gets any
+        logits, cache = self._forward(cache, visible, positions, inputs_embeds=inputs)
         if read.cache is None:
             cache = spread(cache, None, most, whole and ways.shares)
         self._take(rows, logits)
@@ -231,10 +231,10 @@ class Generator:
 
     def _step(self, batch: Batch) -> None:
         """Write one more token of each row."""
-        batch.seen += 1
+        batch.length += 1
         mask = positions = None
         if batch.mask is not None:
-            mask = batch.mask[:, : batch.seen]
+            mask = batch.mask[:, : batch.length]
             # A row that has ended goes on unseen until it leaves; not beyond the last position.
             positions = (mask.sum(1, keepdim=True) - 1).clamp(max=self.language.context - 1)
         table = self.language.model.get_input_embeddings().weight

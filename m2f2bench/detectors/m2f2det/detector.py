@@ -18,7 +18,7 @@ from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
 from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
-from ..network import NetworkDetector, Normalise, resize, seen
+from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights
 from .clip import Clip
@@ -81,7 +81,7 @@ class M2F2Detector(NetworkDetector, Localizer):
 
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The centre square of a picture, where the card's input cuts it out."""
-        return seen(height, width, self.settings)
+        return visible_region(height, width, self.settings)
 
 
 def _learning(job: TrainingJob) -> Network:

@@ -25,8 +25,8 @@ from ..llm.source import Language, language_fingerprint, open_language
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector
 from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import adapters_hash, check_language, evidence, open_parts
-from .projectors import Encoded, Evidence
+from .explainer_parts import adapters_hash, check_language, detector_tokens, open_parts
+from .projectors import DetectorTokens, Encoded
 
 if TYPE_CHECKING:
     from ...core.records import Image
@@ -54,16 +54,16 @@ class M2F2Explainer(M2F2Detector, Explainer):
         DetectorError for a card without weights and weights that do not fit."""
         options, path = explainer_options(card), trained_weights(card)
         if options.stage == "":
-            mute = super().from_card(without_explainer(card), device)
-            assert isinstance(mute, M2F2Explainer)
-            mute.explainer, mute.place = options, card.folder
-            return mute
+            detector_only = super().from_card(without_explainer(card), device)
+            assert isinstance(detector_only, M2F2Explainer)
+            detector_only.explainer, detector_only.place = options, card.folder
+            return detector_only
         network, projectors, identity = open_parts(card, options, path)
         learned = language_fingerprint(options.llm, card.folder)
         check_language(options, learned, card)
         adapters = [adapters_hash(card.folder / options.adapter)] if options.adapter else []
-        told = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
-        fingerprint = file_fingerprint(path, identity, str(card.input), told, learned, *adapters)
+        options_json = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
+        fingerprint = file_fingerprint(path, identity, str(card.input), options_json, learned, *adapters)
         explainer = cls(network, card.input, device, fingerprint)
         explainer.explainer, explainer.place = options, card.folder
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
@@ -79,13 +79,13 @@ class M2F2Explainer(M2F2Detector, Explainer):
         if job.stage == "detector":
             plain, options = job.card, explainer_options(job.card)
             placed = options.model_copy(update={"llm": absolute(options.llm, plain.folder)})  # its card lies elsewhere
-            told = placed.model_dump(mode="json", exclude_unset=True)
+            options_dump = placed.model_dump(mode="json", exclude_unset=True)
             job.card = without_explainer(plain)
             try:
                 report = super().fit(job)
             finally:
                 job.card = plain
-            return replace(report, options={**report.options, KEY: told})
+            return replace(report, options={**report.options, KEY: options_dump})
         from .stages import fit_stage
 
         return fit_stage(job)
@@ -150,8 +150,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
             for start in range(0, len(images), ENCODED_TOGETHER):
                 batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
                 pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))
-                seen = evidence(self.model, pixels, self.explainer)
-                parts.append((seen.probabilities[:, 1].double(), *self.projectors(*_parts(seen))))
+                tokens = detector_tokens(self.model, pixels, self.explainer)
+                parts.append((tokens.probabilities[:, 1].double(), *self.projectors(*_parts(tokens))))
         scores, visual, forgery = (torch.cat(part) for part in zip(*parts, strict=True))
         return Encoded(scores, visual, forgery)
 
@@ -185,5 +185,5 @@ class M2F2Explainer(M2F2Detector, Explainer):
     _generator: tuple[Generator, Prompter] | None
 
 
-def _parts(seen: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return seen.probabilities, seen.patches, seen.cells
+def _parts(tokens: DetectorTokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return tokens.probabilities, tokens.patches, tokens.cells

@@ -14,7 +14,7 @@ from ..weights.load import load_strictly, read_weights
 from .detector import open_paper, variant_of
 from .explainer_options import ExplainerOptions, without_explainer
 from .paper import PaperNetwork
-from .projectors import PREFIX, Evidence, Projectors, pooled_cells, pooled_patches
+from .projectors import PREFIX, DetectorTokens, Projectors, pooled_cells, pooled_patches
 
 
 def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
@@ -50,12 +50,12 @@ def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) ->
     return Projectors(patches, first.in_channels, width, forgery=options.forgery_grid > 0)
 
 
-def evidence(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> Evidence:
+def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> DetectorTokens:
     """What the network tells of normalised images [B, 3, S, S], pooled as the options say."""
-    judged, patches = network.tell(pixels)  # type: ignore[operator]
+    judged, patches = network.judge_with_patches(pixels)  # type: ignore[operator]
     probabilities = judged.logits.float().softmax(1)
     cells = pooled_cells(judged.forged, options.forgery_grid) if hasattr(judged, "forged") else patches[:, :0]
-    return Evidence(probabilities, pooled_patches(patches, options.visual_pool), cells.float())
+    return DetectorTokens(probabilities, pooled_patches(patches, options.visual_pool), cells.float())
 
 
 def check_language(options: ExplainerOptions, found: str, card: DetectorCard) -> None:

@@ -112,23 +112,23 @@ class PaperNetwork(nn.Module):
         """All that is made of normalised images [B, 3, S, S]."""
         return self._judge(pixels, self.look(pixels))
 
-    def tell(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
+    def judge_with_patches(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
         """The same, and CLIP's patches after all layers but the last [B, n², d], which an explainer also reads."""
-        seen = self.features(pixels, penultimate=True)
-        assert seen.penultimate is not None
-        return self._judge(pixels, seen), seen.penultimate
+        features = self.features(pixels, penultimate=True)
+        assert features.penultimate is not None
+        return self._judge(pixels, features), features.penultimate
 
-    def _judge(self, pixels: torch.Tensor, seen: Features) -> Judgement:
+    def _judge(self, pixels: torch.Tensor, features: Features) -> Judgement:
         last, maps = self.encoder(pixels)
-        side = round(seen.patches.shape[1] ** 0.5)
+        side = round(features.patches.shape[1] ** 0.5)
         forged = F.interpolate(last, size=(side, side), mode="bilinear", align_corners=False)
         if self.bridge is not None:
-            forged = torch.cat([self.bridge(maps, seen.states).to(forged.dtype), forged], dim=1)
-        weights = self._map(seen)
+            forged = torch.cat([self.bridge(maps, features.states).to(forged.dtype), forged], dim=1)
+        weights = self._map(features)
         if weights is not None:
             forged = forged * weights
         pooled = self.pooled_norm(self.conv(forged).mean((2, 3)))
-        image = self.vision_scale * self.project_image(seen.image)
+        image = self.vision_scale * self.project_image(features.image)
         whole = self.project_cnn(last.mean((2, 3)))
         return Judgement(self.head(torch.cat([image, pooled, whole], dim=1)), weights, forged)
 
@@ -148,11 +148,11 @@ class PaperNetwork(nn.Module):
         if self.map is not None:
             self.map.settle()
 
-    def _map(self, seen: Features) -> torch.Tensor | None:
+    def _map(self, features: Features) -> torch.Tensor | None:
         if self.prompt is None or self.map is None:
             return None
-        text = self.prompt(self.clip, seen.image) if self.text is None else self.text.to(seen.image.device)
-        heat: torch.Tensor = self.map(text, seen.patches)
+        text = self.prompt(self.clip, features.image) if self.text is None else self.text.to(features.image.device)
+        heat: torch.Tensor = self.map(text, features.patches)
         return heat
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:

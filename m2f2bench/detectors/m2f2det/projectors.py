@@ -13,7 +13,7 @@ PREFIX = "projectors."
 
 
 @dataclass
-class Evidence:
+class DetectorTokens:
     """What a detector's network tells the projectors about a batch of images, fp32.
 
     `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: CLIP's patches after all layers but the last;

@@ -29,10 +29,10 @@ from ..network import Normalise, resize
 from . import lora as adapters
 from .detector import open_paper, variant_of
 from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import check_language, evidence, new_projectors, open_parts
+from .explainer_parts import check_language, detector_tokens, new_projectors, open_parts
 from .options import PaperOptions
 from .paper import PaperNetwork
-from .projectors import PREFIX, Evidence, Projectors
+from .projectors import PREFIX, DetectorTokens, Projectors
 
 STARTS = {"align": "", "tune": "align"}
 """What stage a stage starts from; "" is `detector`."""
@@ -52,7 +52,7 @@ class Speaker(nn.Module):
         self.llm, self.projectors = llm, projectors
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
-        """The sum of the answers' losses and the number of their tokens, fp32 [2]; see `pad_right` and `Evidence`."""
+        """Sum of the answers' losses and number of their tokens, fp32 [2]; see `pad_right`, `DetectorTokens`."""
         visual, forgery = self.projectors(batch["probabilities"], batch["patches"], batch["cells"])
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
@@ -77,10 +77,10 @@ class Witness:
         self.network = network.eval().requires_grad_(False).to(device)
         self.settings, self.options, self.device = card.input, options, device
         self.normalise = Normalise(card.input)
-        self._known: dict[str, Evidence] = {}
+        self._known: dict[str, DetectorTokens] = {}
         self._used = 0
 
-    def __call__(self, frame: Frame, read: Callable[[Frame], Any]) -> Evidence:
+    def __call__(self, frame: Frame, read: Callable[[Frame], Any]) -> DetectorTokens:
         """Evidence of one image, [1, ...] on the CPU: alone, so that it is the same in every batch. Raises FrameError.
 
         On a GPU, too, an image is seen alone: the LLM behind it takes far longer.
@@ -91,8 +91,8 @@ class Witness:
         image = resize(read_pixels(read, frame), self.settings)
         with torch.no_grad():
             pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
-            seen = evidence(self.network, pixels, self.options)
-        found = Evidence(seen.probabilities.cpu(), seen.patches.cpu(), seen.cells.cpu())
+            seen = detector_tokens(self.network, pixels, self.options)
+        found = DetectorTokens(seen.probabilities.cpu(), seen.patches.cpu(), seen.cells.cpu())
         size = sum(part.numel() * 4 for part in (found.probabilities, found.patches, found.cells))
         if self._used + size <= EVIDENCE_BYTES:
             self._used += size

@@ -88,7 +88,7 @@ class Caller:
             self.stop.set()
             raise
         except Failed as error:
-            self._count(str(error))
+            self._count_failure(str(error))
             raise
         with self._lock:
             self._served, self._failures = True, 0
@@ -139,8 +139,8 @@ class Caller:
         """Why a status may pass. Raises Withheld, Failed or DetectorError for one that does not."""
         status, code = error.status_code, str(error.code or "")
         place = self.clean(error.response.headers.get("location", ""))[:MESSAGE] if 300 <= status < 400 else ""
-        told = f"it redirects to '{place}', which is not followed" if place else self._told(error)
-        reason = f"status {status}: {told}"
+        message = f"it redirects to '{place}', which is not followed" if place else self._server_message(error)
+        reason = f"status {status}: {message}"
         if code == "insufficient_quota":
             raise Unanswered(f"detector '{self.name}': {self.url} has no credit left for this key ({reason})")
         if code in WITHHELD:
@@ -149,9 +149,9 @@ class Caller:
             return reason
         if self._served:
             raise Failed(reason)
-        raise DetectorError(f"detector '{self.name}': {self.url} refuses: {reason}; {self._mend(status)}")
+        raise DetectorError(f"detector '{self.name}': {self.url} refuses: {reason}; {self._remedy(status)}")
 
-    def _mend(self, status: int) -> str:
+    def _remedy(self, status: int) -> str:
         if 300 <= status < 400:
             return "if that address is meant, make it the `base_url` on its card"
         if status in (401, 403):
@@ -173,11 +173,11 @@ class Caller:
             ) from None
         return reason
 
-    def _told(self, error: Any) -> str:
+    def _server_message(self, error: Any) -> str:
         """What the server says of an error, in one line."""
         return self.clean(read_error(error.response.text) or error.response.reason_phrase)[:MESSAGE]
 
-    def _count(self, reason: str) -> None:
+    def _count_failure(self, reason: str) -> None:
         """Count a failure. Raises DetectorError at the last of IN_A_ROW."""
         with self._lock:
             self._failures += 1

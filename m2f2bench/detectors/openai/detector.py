@@ -221,11 +221,11 @@ class OpenAIEndpoint(Detector, Explainer):
             return self._together(lambda pair: self._ask(*pair, worth), list(zip(requests, keys, strict=True)))
         alone = dict(zip(keys, requests, strict=True))
         found = self._together(lambda key: self._ask(alone[key], key, worth), list(alone))
-        known, seen, answered = dict(zip(alone, found, strict=True)), set[str](), []
+        known, repeated, answered = dict(zip(alone, found, strict=True)), set[str](), []
         for key in keys:
             one = known[key]
-            answered.append(_Answered(one.completion, one.seconds, one.cached or key in seen, one.failure))
-            seen.add(key)
+            answered.append(_Answered(one.completion, one.seconds, one.cached or key in repeated, one.failure))
+            repeated.add(key)
         return answered
 
     def _together(self, work: Callable[[T], U], items: Sequence[T]) -> list[U]:

@@ -63,7 +63,7 @@ class VisionLanguageModel(Detector, Explainer):
 
     def __init__(self, opened: Opened, options: VLMOptions, name: str = "vlm") -> None:
         """`name` is used in messages. Raises DetectorError where the chat template takes no such prompt, and for
-        answers to the judge question that cannot be told apart."""
+        answers to the judge question that cannot be answers apart."""
         self.options, self.name, self.opened = options, name, opened
         self.model, self.processor = opened.model, opened.processor
         self.tokenizer = self.processor.tokenizer
@@ -76,8 +76,8 @@ class VisionLanguageModel(Detector, Explainer):
         self._prompt(options.judge.question)
         self.verdicts = [self._token_ids(answers) for answers in (options.judge.real, options.judge.fake)]
         if shared := self.verdicts[0] & self.verdicts[1]:
-            told = ", ".join(repr(self.tokenizer.decode(list(ids))) for ids in sorted(shared))
-            raise DetectorError(f"detector '{name}': judge.real and judge.fake share the answer {told}: part them")
+            answers = ", ".join(repr(self.tokenizer.decode(list(ids))) for ids in sorted(shared))
+            raise DetectorError(f"detector '{name}': judge.real and judge.fake share the answer {answers}: part them")
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> VisionLanguageModel:

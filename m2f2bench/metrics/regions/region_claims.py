@@ -61,8 +61,8 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
     named = groups(words)
     goes_on = bool(about) and (_continues(clause, words) or _they_do(words))
     primary = None if goes_on else _primary(words, named)
-    told = primary.start if primary else -1 if about and not named else len(words)
-    made = claims(words, told, named) if words else []
+    subject_from = primary.start if primary else -1 if about and not named else len(words)
+    made = claims(words, subject_from, named) if words else []
     found = Reading(mentioned=named[-1].regions if named else (), supposed=len(words) < len(clause.words))
     if primary:
         found.subject = primary.regions
@@ -152,8 +152,8 @@ def _placed(words: Sequence[Word], plain: Sequence[Group]) -> bool:
     first, second = plain[0], plain[1]
     between = [one.text for one in words[first.end : second.start] if one.text != ","]
     hung = words[0].text in grammar.PREPOSITIONS and first.start < 4 and bool(between)
-    told = any(one.verb or one.claim for one in words[: second.start])
-    return hung and not told and set(between) <= grammar.DETERMINERS | {"left", "right", "upper", "lower"}
+    stated = any(one.verb or one.claim for one in words[: second.start])
+    return hung and not stated and set(between) <= grammar.DETERMINERS | {"left", "right", "upper", "lower"}
 
 
 def _beyond(words: Sequence[Word], group: Group) -> bool:
@@ -245,8 +245,8 @@ def _surface(words: Sequence[Word], made: Sequence[Claim]) -> bool | None:
     """Whether stains of the face, or of areas of nothing named, are said (True) or denied (False); None without any."""
     if not any("carriers" in one.roles for one in words):
         return None
-    told = [one for one in made if "surface" in words[one.place].roles]
-    return any(one.accuses for one in told) if told else None
+    stains = [one for one in made if "surface" in words[one.place].roles]
+    return any(one.accuses for one in stains) if stains else None
 
 
 def _caused(words: Sequence[Word]) -> bool:

@@ -112,7 +112,13 @@ def _begins(sentence: Sequence[Word], place: int, held: Sequence[Word], opener: 
         while start < min(len(sentence), place + 4) and sentence[start].text in _AGAIN:
             start += 1
         return start < len(sentence) and _goes_on(sentence, place, start, held, opener)
-    if word.region and held[-1].claim and place + 1 < len(sentence) and sentence[place + 1].claim and _told(held, ""):
+    if (
+        word.region
+        and held[-1].claim
+        and place + 1 < len(sentence)
+        and sentence[place + 1].claim
+        and _is_whole(held, "")
+    ):
         return True  # "eyes good nose good"
     return _runs_on(sentence, place, held)
 
@@ -141,14 +147,14 @@ def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Wo
     comma, verb = mark == ",", any(one.verb for one in held)
     if opener in grammar.CONDITIONS and comma:
         return verb or first.text in grammar.SPEAKERS
-    told = verb or _told(held, opener) or (comma and (held[0].text in grammar.PREPOSITIONS or opener == "despite"))
+    whole = verb or _is_whole(held, opener) or (comma and (held[0].text in grammar.PREPOSITIONS or opener == "despite"))
     if first.verb and (comma or not held[-1].verb) and mark != "or":
-        return told or (comma and opener in grammar.ASIDE)
+        return whole or (comma and opener in grammar.ASIDE)
     if first.text in grammar.BREAKS or first.text in grammar.PREPOSITIONS:
         return False
     if comma and _lists(first, held):
         return any(one.region for one in sentence[start + 1 : start + 5])
-    if not told:
+    if not whole:
         return False
     if first.claim and start + 2 < len(sentence) and sentence[start + 1].verb:
         return any(one.region for one in sentence[start + 2 : start + 4])  # "what is wrong is the mouth"
@@ -186,7 +192,7 @@ def _embedded(held: Sequence[Word]) -> bool:
     return back is not None and back.text in grammar.EMBEDS and held[-1].region != ""
 
 
-def _told(held: Sequence[Word], opener: str) -> bool:
+def _is_whole(held: Sequence[Word], opener: str) -> bool:
     """Whether a verbless clause is whole: a region with a claim, "teeth fine"."""
     named = next((place for place, one in enumerate(held) if one.region), None)
     if named is None:

@@ -110,8 +110,8 @@ def _of_value(value: Any, meaning: bool | None, depth: int) -> Iterator[tuple[st
                 yield from ((region, meaning) for region in regions_in(one))
             elif isinstance(one, dict) and (names := _named(one)):
                 rest = {key: state for key, state in one.items() if not _NAMES.search(str(key))}
-                told = [bad for key, state in rest.items() if (bad := _state(state, _meaning(str(key)))) is not None]
-                yield from ((name, any(told) if told else bool(meaning)) for name in names)
+                states = [bad for key, state in rest.items() if (bad := _state(state, _meaning(str(key)))) is not None]
+                yield from ((name, any(states) if states else bool(meaning)) for name in names)
             else:
                 yield from _of_value(one, meaning, depth + 1)
     elif isinstance(value, dict):
@@ -124,10 +124,10 @@ def _of_pair(key: str, value: Any, meaning: bool | None, depth: int) -> Iterator
     if regions:
         own = _meaning(key)
         states = value.items() if isinstance(value, dict) else [("", value)]
-        told = [
+        called = [
             _state(one, _meaning(str(name)) if name else own if own is not None else meaning) for name, one in states
         ]
-        yield from ((region, any(told)) for region in regions)
+        yield from ((region, any(called)) for region in regions)
         return
     inner = _meaning(key)
     if isinstance(value, str):
@@ -189,9 +189,9 @@ def _tables(plain: str) -> dict[str, bool]:
         if not regions:
             heads = cells if any(cell.strip("-: ") for cell in cells) else heads
             continue
-        told = [_state(cell, _meaning(heads[at]) if at < len(heads) else None) for at, cell in enumerate(cells) if at]
+        states = [_state(cell, _meaning(heads[at]) if at < len(heads) else None) for at, cell in enumerate(cells) if at]
         for region in regions:
-            found[region] = found.get(region, False) or any(told)
+            found[region] = found.get(region, False) or any(states)
     return found
 
 
@@ -231,20 +231,20 @@ def _states(plain: str) -> dict[str, bool]:
     """Numbers, or yes and no, behind two regions or more: "eyes=0, nose=1"."""
     marks = _OUT_OF.search(plain)
     plain = _OUT_OF.sub("", plain)
-    told = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
-    told = [one for one in told if one[0]]
-    if len(told) < 2:
-        told = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
-    if len(told) < 2:
+    pairs = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
+    pairs = [one for one in pairs if one[0]]
+    if len(pairs) < 2:
+        pairs = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
+    if len(pairs) < 2:
         return _tones(plain)
     scale = _SCALE.search(plain)
     flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
     if marks and not scale:
         scale, flipped = marks, flipped or not _ACCUSED.search(plain)
-    numbers = [float(state) for _, state in told if state[0].isdigit()]
+    numbers = [float(state) for _, state in pairs if state[0].isdigit()]
     middle = float(scale[1]) / 2 if scale else 0.5 if max(numbers, default=0) <= 1 else 50
     found: dict[str, bool] = {}
-    for named, state in told:
+    for named, state in pairs:
         bad = float(state) >= middle if state[0].isdigit() else state in ("yes", "true")
         found |= dict.fromkeys(named, bad != flipped)
     return found if len(found) > 1 else {}
@@ -252,10 +252,10 @@ def _states(plain: str) -> dict[str, bool]:
 
 def _tones(plain: str) -> dict[str, bool]:
     """A word or two behind each of several regions: "eyes - fine, nose - distorted"."""
-    told = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
-    if len(told) < 2 or any(bad is None for _, bad in told) or regions_in(_TONES.sub(" ", plain)):
+    pairs = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
+    if len(pairs) < 2 or any(bad is None for _, bad in pairs) or regions_in(_TONES.sub(" ", plain)):
         return {}
-    return {region: bool(bad) for named, bad in told for region in named}
+    return {region: bool(bad) for named, bad in pairs for region in named}
 
 
 def _heads(plain: str) -> dict[str, bool]:
@@ -270,8 +270,8 @@ def _heads(plain: str) -> dict[str, bool]:
             row = match[2] or ""
             if not row.strip():
                 meaning = _heading(match[1])
-            elif _items(row) and not _BUT.search(row) and (told := _heading(match[1])) is not None:
-                found |= dict.fromkeys(regions_in(row), told)
+            elif _items(row) and not _BUT.search(row) and (accuses := _heading(match[1])) is not None:
+                found |= dict.fromkeys(regions_in(row), accuses)
                 meaning = None
             else:
                 meaning = None
@@ -284,8 +284,8 @@ def _heading(text: str) -> bool | None:
     """What a heading says of what stands under it: True for manipulated; a mere "Regions:" does, too."""
     if len(text.split()) > LONGEST_HEADING:
         return None
-    told = _meaning(text)
-    return True if told is None and _LISTS.search(text) else told
+    meaning = _meaning(text)
+    return True if meaning is None and _LISTS.search(text) else meaning
 
 
 def _items(row: str) -> bool:

@@ -27,9 +27,9 @@ class Claim:
         return (self.sign > 0) != self.denied
 
 
-def claims(words: Sequence[Word], told: int, named: Sequence[Group]) -> list[Claim]:
-    """All claims of a clause in order; `told`: from which place on it is known what the clause is about."""
-    return _Scopes(words, told, named).read()
+def claims(words: Sequence[Word], subject_from: int, named: Sequence[Group]) -> list[Claim]:
+    """All claims of a clause in order; `subject_from`: from which place on it is known what the clause is about."""
+    return _Scopes(words, subject_from, named).read()
 
 
 @dataclass
@@ -41,7 +41,7 @@ class _Scopes:
     """
 
     words: Sequence[Word]
-    told: int
+    subject_from: int
     named: Sequence[Group]
     made: list[Claim] = field(default_factory=list)
     scope: list[Claim] = field(default_factory=list)
@@ -86,7 +86,7 @@ class _Scopes:
         after = self.words[place + 1] if place + 1 < len(self.words) else None
         if word.text == "no" and after is not None and after.text == ",":
             return
-        if word.text == "not" and self.told < len(self.words) and self._of_another(place):
+        if word.text == "not" and self.subject_from < len(self.words) and self._of_another(place):
             return
         absent = lacks and place > 0 and self._deed_before(place)
         self.last = place
@@ -97,7 +97,7 @@ class _Scopes:
             self._deny_faults()
             return
         self.denied = turned or word.text == "notany"
-        self.lacking = lacks or (place > self.told and (self._helped(place) or self._without_part(place)))
+        self.lacking = lacks or (place > self.subject_from and (self._helped(place) or self._without_part(place)))
 
     def _of_another(self, place: int) -> bool:
         """Whether "not" only leaves out regions that are named behind it."""

@@ -87,8 +87,8 @@ def _quantities(sentence: str) -> str:
     fault = re.search(rf"\b{_FAULTS}\b", sentence)
     if fault is None:
         return sentence
-    head, told = sentence[: fault.end()], sentence[fault.end() :]
-    told = _SOME_HELD.sub(r"\g<part> artifacts", told)
-    told = _NONE_THERE.sub(lambda one: one.group().replace("none", "; there is no artifact", 1), told)
-    told = _SOME_THERE.sub(r" ; there are artifacts \g<where>", told)
-    return head + told
+    head, counts = sentence[: fault.end()], sentence[fault.end() :]
+    counts = _SOME_HELD.sub(r"\g<part> artifacts", counts)
+    counts = _NONE_THERE.sub(lambda one: one.group().replace("none", "; there is no artifact", 1), counts)
+    counts = _SOME_THERE.sub(r" ; there are artifacts \g<where>", counts)
+    return head + counts

@@ -86,8 +86,8 @@ def java_version() -> str:
 @functools.lru_cache(maxsize=8)
 def _properties(program: str, _: int) -> tuple[str, str]:
     """Version and vendor that a program tells, asked once: another one at its place has another time."""
-    told = _started([program, "-XshowSettings:properties", "-version"]).stderr.decode("utf-8", "replace")
-    found = dict(re.findall(r"^\s*java\.(version|vendor) = (.*?)\s*$", told, flags=re.MULTILINE))
+    output = _started([program, "-XshowSettings:properties", "-version"]).stderr.decode("utf-8", "replace")
+    found = dict(re.findall(r"^\s*java\.(version|vendor) = (.*?)\s*$", output, flags=re.MULTILINE))
     return found.get("version", "unknown"), found.get("vendor", "unknown")
 
 

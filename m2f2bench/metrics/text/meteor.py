@@ -77,8 +77,8 @@ def meteor_counts(items: Items) -> Floats:
 def _matched(asked: list[str]) -> list[list[float]]:
     """What the program tells of each line that it is asked."""
     program = java.jar("meteor", JAR)
-    told = java.run([*MEMORY, "-jar", program, *OPTIONS], "".join(f"{line}\n" for line in asked), program.parent)
-    lines = [line.split() for line in told.splitlines()]
+    output = java.run([*MEMORY, "-jar", program, *OPTIONS], "".join(f"{line}\n" for line in asked), program.parent)
+    lines = [line.split() for line in output.splitlines()]
     if len(lines) != len(asked) or any(len(line) != COUNTS for line in lines):
         odd = next((" ".join(line) for line in lines if len(line) != COUNTS), f"{len(lines)} lines")
         raise Unavailable(f"its Java program gave '{odd[:80]}', not {COUNTS} counts for each answer")

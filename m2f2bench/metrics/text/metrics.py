@@ -81,7 +81,7 @@ def text_statistics(
     found = TextStatistics()
     wanted: list[str] = [name for name in TEXT_METRICS if name in names]
     by_words = [name for name in wanted if name != BERT]
-    words = _had(found, by_words, lambda: _words(raw, settings.tokenizer)) if by_words else None
+    words = _computed(found, by_words, lambda: _words(raw, settings.tokenizer)) if by_words else None
     with ThreadPoolExecutor(1, thread_name_prefix="meteor") as pool:
         matching = pool.submit(meteor_counts, words) if words is not None and "meteor" in wanted else None
         if words is not None:
@@ -91,7 +91,7 @@ def text_statistics(
         if BERT in wanted:
             ends = None if settings.bert_rescale else (0.0, 1.0)  # what is rescaled has no least value
             _add_means(found, BERT, lambda: bert_values(raw, settings.bert), ends)
-        if matching is not None and (counts := _had(found, ["meteor"], matching.result)) is not None:
+        if matching is not None and (counts := _computed(found, ["meteor"], matching.result)) is not None:
             found.statistics["meteor"], found.items["meteor"] = meteor_statistic(counts), sentence_meteor(counts)
     ordered = {name: found.statistics[name] for name in dict.fromkeys(names) if name in found.statistics}
     return TextStatistics(ordered, found.missing, found.items)
@@ -108,14 +108,14 @@ def _words(raw: Items, tokenizer: str) -> Items:
 def _add_overlap(found: TextStatistics, wanted: list[str], words: Items, settings: TextSettings) -> None:
     """BLEU, ROUGE-L and CIDEr."""
     if (bleu := [name for name in wanted if name in BLEU]) and (
-        counts := _had(found, bleu, lambda: overlap.bleu_counts(words))
+        counts := _computed(found, bleu, lambda: overlap.bleu_counts(words))
     ) is not None:
         all_orders = overlap.bleu_statistics(counts)
         found.statistics.update({name: all_orders[name] for name in bleu})
         found.items["bleu"] = overlap.sentence_bleu(counts)
     if "rouge_l" in wanted:
         _add_means(found, "rouge_l", lambda: overlap.rouge_values(words))
-    if "cider" in wanted and (table := _had(found, ["cider"], lambda: cider.make_table(words))) is not None:
+    if "cider" in wanted and (table := _computed(found, ["cider"], lambda: cider.make_table(words))) is not None:
         values = found.items["cider"] = cider.cider_values(table)
         recomputed = settings.cider_df == "recomputed"
         found.statistics["cider"] = cider.RecomputedCider(table) if recomputed else cider.fixed_cider(table, values)
@@ -125,12 +125,12 @@ def _add_means(
     found: TextStatistics, name: str, compute: Callable[[], Floats], ends: tuple[float, float] | None = (0.0, 1.0)
 ) -> None:
     """A metric that is the mean of items' own values."""
-    values = _had(found, [name], compute)
+    values = _computed(found, [name], compute)
     if values is not None:
         found.statistics[name], found.items[name] = mean_of(values, ends), values
 
 
-def _had(found: TextStatistics, names: list[str], compute: Callable[[], T]) -> T | None:
+def _computed(found: TextStatistics, names: list[str], compute: Callable[[], T]) -> T | None:
     """What is computed; None where it cannot be had, and then the metrics `names` are missing for that reason."""
     try:
         return compute()

@@ -53,11 +53,11 @@ def spice_values(items: Items) -> Floats:
         for number, (text, references) in enumerate(items.pairs)
     ]
     with tempfile.TemporaryDirectory(prefix="m2f2bench-spice-") as place:
-        asked, told = Path(place) / "asked.json", Path(place) / "told.json"
+        asked, scored = Path(place) / "asked.json", Path(place) / "told.json"
         asked.write_text(json.dumps(rows), encoding="utf-8")
-        java.run(["-Xmx8G", "-jar", program, asked, "-out", told, "-silent"], folder=Path(place))
+        java.run(["-Xmx8G", "-jar", program, asked, "-out", scored, "-silent"], folder=Path(place))
         try:
-            found = {row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(told.read_text("utf-8"))}
+            found = {row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(scored.read_text("utf-8"))}
             values = np.array([found[number] for number in range(len(rows))], dtype=np.float64)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"its Java program left no F for each answer ({error})") from None

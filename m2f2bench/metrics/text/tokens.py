@@ -43,15 +43,15 @@ def tokenize(texts: Sequence[str], tokenizer: str) -> dict[str, str]:
     return dict(zip(unique, words, strict=True))
 
 
-def _treebank(lines: list[str]) -> list[str]:
+def _treebank(texts: list[str]) -> list[str]:
     """The tokens of each line, as one line each."""
-    if not lines:
+    if not texts:
         return []
-    text = f"\n{BETWEEN}\n".join(lines)
-    told = java.run(["-cp", java.jar("tokenizer", JAR), *OPTIONS], text).split("\n")
-    if len(told) == 2 * len(lines) - 1 and all(line.strip() == BETWEEN for line in told[1::2]):
-        return told[::2]
-    if len(lines) == 1:  # a line break that is none to us: one text all the same
-        return [" ".join(told)]
-    middle = len(lines) // 2  # some line has gone or come: each half by itself finds which
-    return _treebank(lines[:middle]) + _treebank(lines[middle:])
+    text = f"\n{BETWEEN}\n".join(texts)
+    lines = java.run(["-cp", java.jar("tokenizer", JAR), *OPTIONS], text).split("\n")
+    if len(lines) == 2 * len(texts) - 1 and all(line.strip() == BETWEEN for line in lines[1::2]):
+        return lines[::2]
+    if len(texts) == 1:  # a line break that is none to us: one text all the same
+        return [" ".join(lines)]
+    middle = len(texts) // 2  # some line has gone or come: each half by itself finds which
+    return _treebank(texts[:middle]) + _treebank(texts[middle:])

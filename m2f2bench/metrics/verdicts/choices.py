@@ -44,7 +44,7 @@ _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 _ANY = rf"\d+(?:\.\d+)?|{'|'.join(_NUMBERS)}"
 _SCALE = re.compile(
     rf"\bscale\b.{{0,20}}?\b(?P<low>{_ANY})\s*[(=]\s*(?P<first>[^()=,\n]+?)[,)]?\s*(?:to|-|–|and|,)\s*(?P<high>{_ANY})\s*[(=]"
-    rf"\s*(?P<last>[^()=,:\n]+?)\s*[),:].{{0,60}}?\b(?P<told>{_ANY})\b"
+    rf"\s*(?P<last>[^()=,:\n]+?)\s*[),:].{{0,60}}?\b(?P<given>{_ANY})\b"
 )
 """A scale whose two ends are named, and the number given on it."""
 _OPTION = re.compile(
@@ -83,11 +83,11 @@ def from_scale(text: str, read: Read) -> str:
     scale = _SCALE.search(text)
     if scale is None:
         return ""
-    low, high, told = (_number(scale.group(name)) for name in ("low", "high", "told"))
+    low, high, given = (_number(scale.group(name)) for name in ("low", "high", "given"))
     ends = read(scale.group("first")), read(scale.group("last"))
-    if set(ends) != {"real", "fake"} or not low <= told <= high:
+    if set(ends) != {"real", "fake"} or not low <= given <= high:
         return ""
-    return "undetermined" if 2 * told == low + high else ends[2 * told > low + high]
+    return "undetermined" if 2 * given == low + high else ends[2 * given > low + high]
 
 
 def _number(word: str) -> float:

@@ -16,8 +16,8 @@ MOST_OBJECTS = 20
 
 def objects(text: str) -> Iterator[Any]:
     """The JSON objects and lists in a text, from the outermost; also with single quotes and Python's words."""
-    place, seen = 0, 0
-    while seen < MOST_OBJECTS:
+    place, tried = 0, 0
+    while tried < MOST_OBJECTS:
         starts = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
         if not starts:
             return
@@ -25,7 +25,7 @@ def objects(text: str) -> Iterator[Any]:
         end = _closed(text, start)
         if end < 0:
             place = start + 1
-            seen += 1
+            tried += 1
             continue
         value = _parsed(text[start:end])
         if value is None:
@@ -33,7 +33,7 @@ def objects(text: str) -> Iterator[Any]:
         else:
             place = end
             yield value
-        seen += 1
+        tried += 1
 
 
 def is_object(text: str) -> bool:

@@ -41,8 +41,8 @@ def read_prose(text: str) -> str:
     main = [said for said in found if not said.conceded and not said.possible]
     whole = [said for said in main if said.about == PICTURE and said.strong]
     if whole:
-        told = next((said for said in reversed(whole) if said.final), whole[-1])
-        return "fake" if told.verdict == "real" and _taken_back(main[main.index(told) + 1 :]) else told.verdict
+        chosen = next((said for said in reversed(whole) if said.final), whole[-1])
+        return "fake" if chosen.verdict == "real" and _taken_back(main[main.index(chosen) + 1 :]) else chosen.verdict
     parts = {said.about: said.verdict for said in main if said.strong and said.about not in (PICTURE, PERSON)}
     person = [said.verdict for said in main if said.about == PERSON and said.strong]
     if person:

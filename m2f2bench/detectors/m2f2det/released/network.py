@@ -120,9 +120,9 @@ class ReleasedExplainerDetector(Released):
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
         """Logits of normalised images [B, 3, S, S]. The map is σ(cosine of patch and text × the text scale)."""
-        return self.tell(pixels)[0]
+        return self.judge_with_patches(pixels)[0]
 
-    def tell(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
+    def judge_with_patches(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
         """The same, and the patches of hidden state -2, [B, n², d] in fp32, which the 7B model's LLM reads too."""
         (state,) = self.vision(pixels, [self.depth])
         state = state.float()

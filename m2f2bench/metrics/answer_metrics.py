@@ -52,7 +52,7 @@ class Readings:
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
+class AnswerMetrics:
     """A protocol's metrics over N questions, ready to be resampled.
 
     `missing` says of each metric that cannot be had why. `items` are questions' own values by metric, float64 [N], NaN
@@ -91,13 +91,13 @@ def groups(answers: Answers) -> dict[tuple[str, str], Bools]:
     return found
 
 
-def explain(
+def answer_metrics(
     answers: Answers,
     rules: ExplanationRules,
     altered: Mapping[str, frozenset[str]],
     metrics: Sequence[str] = (),
     readings: Readings | None = None,
-) -> Explained:
+) -> AnswerMetrics:
     """The protocol's metrics (or only `metrics`) of answers; `readings` are what is known already of their texts.
 
     `altered` are the regions that are manipulated, by frame id; a frame that is not in it has no region metrics. What
@@ -117,7 +117,7 @@ def explain(
         # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
         for i in np.flatnonzero(ok):
             verdicts[i], called[i] = readings.verdict(answers.text[i]), readings.called(answers.text[i])
-    found = Explained({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
+    found = AnswerMetrics({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
     _add_texts(found, names, answers, rules)
     made: dict[str, Statistic] = {}
     if set(names) & set(VERDICT_METRICS):
@@ -131,7 +131,7 @@ def explain(
     return replace(found, statistics=ordered, missing=found.missing | _unasked(found, ordered))
 
 
-def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:
+def _add_texts(found: AnswerMetrics, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:
     wanted = [name for name in names if name in TEXT_METRICS]
     if not wanted:
         return
@@ -160,7 +160,7 @@ def compared_references(answers: Answers, rules: ExplanationRules, compared: Boo
     ]
 
 
-def _unasked(found: Explained, statistics: Mapping[str, Statistic]) -> dict[str, str]:
+def _unasked(found: AnswerMetrics, statistics: Mapping[str, Statistic]) -> dict[str, str]:
     """Why metrics that stand on no question at all do so."""
     why = {}
     for name, one in statistics.items():

@@ -1,8 +1,8 @@
-"""What answers to questions come to under a protocol: texts against references, verdicts, consistency, grounding.
+"""Metrics for answers: text overlap, verdicts, consistency, grounding.
 
-The texts of all questions but those of kind `judge` are compared with references; verdicts are read from the answers to
-all but those of kind `released`, whose questions state the label. Which regions an answer calls manipulated, and
-whether its verdict agrees with the explainer's own P(fake), is read where a question is about the whole image.
+The texts of all questions except those of kind `judge` are compared with references. Verdicts are read from the answers
+to all questions except those of kind `released`, which state the label. For questions about the whole image, it is also
+read which regions an answer calls manipulated, and whether its verdict agrees with the explainer's own P(fake).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WHOLE = "image"
 
 
 class Readings:
-    """What texts say, each read once: the verdict by a protocol's rule, and the regions called manipulated."""
+    """Texts read so far, each once: the verdict by a protocol's rule, and the regions called manipulated."""
 
     def __init__(self, rule: str) -> None:
         self._rule = VERDICT_RULES[rule]
@@ -39,13 +39,13 @@ class Readings:
         self._called: dict[str, frozenset[str]] = {}
 
     def verdict(self, text: str) -> str:
-        """`real`, `fake` or `none`."""
+        """Return `real`, `fake`, or one of the other verdicts."""
         if text not in self._verdicts:
             self._verdicts[text] = self._rule(text)
         return self._verdicts[text]
 
     def called(self, text: str) -> frozenset[str]:
-        """See `regions.read_regions`."""
+        """Return the regions called manipulated; see `regions.read_regions`."""
         if text not in self._called:
             self._called[text] = read_regions(text)
         return self._called[text]
@@ -53,11 +53,12 @@ class Readings:
 
 @dataclass(frozen=True, eq=False)
 class AnswerMetrics:
-    """A protocol's metrics over N questions, ready to be resampled.
+    """A protocol's metrics over N questions, ready for resampling.
 
-    `missing` says of each metric that cannot be had why. `items` are questions' own values by metric, float64 [N], NaN
-    where there is none. `verdicts` [N] are `real`, `fake` or `none`, and `called` [N] the regions called manipulated.
-    `compared`, `judged`, `grounded` (bool [N]) are the questions whose texts, verdicts and regions count.
+    `missing` gives a reason for each metric that cannot be computed. `items` are each question's own values by metric,
+    float64 [N], NaN without a value. `verdicts` [N] are as `read_verdict` gives them, or `none`, and `called` [N] the
+    regions called manipulated. `compared`, `judged`, `grounded` (bool [N]) select the questions whose texts, verdicts
+    and regions count.
     """
 
     statistics: dict[str, Statistic]
@@ -72,15 +73,15 @@ class AnswerMetrics:
 
 
 def region_group(region: str) -> str:
-    """The region that a question's number is told under: its own, or `image` where it is about several or the face."""
+    """Return the region under which a question is reported: its own, or `image` for several regions or the face."""
     return WHOLE if "+" in region or region == "face" else region
 
 
 def groups(answers: Answers) -> dict[tuple[str, str], Bools]:
-    """Which questions belong to what is told apart, bool [N]: all, each label, each region, each manipulation.
+    """Return which questions belong to each group, bool [N]: all, each label, each region, each manipulation.
 
-    Keys are (`metrics`, ""), (`labels`, `real`), (`regions`, `eyes`), (`methods`, `Deepfakes`) and so on. A method's
-    questions are those of its own frames, without any real one.
+    Keys are (`metrics`, ""), (`labels`, `real`), (`regions`, `eyes`), (`methods`, `Deepfakes`) and so on. A
+    manipulation's questions are those of its own frames, without any real one.
     """
     found = {("metrics", OVERALL): np.ones(len(answers), dtype=bool)}
     found |= {("labels", name): answers.label == value for name, value in (("real", REAL), ("fake", FAKE))}
@@ -98,11 +99,11 @@ def answer_metrics(
     metrics: Sequence[str] = (),
     readings: Readings | None = None,
 ) -> AnswerMetrics:
-    """The protocol's metrics (or only `metrics`) of answers; `readings` are what is known already of their texts.
+    """Return the protocol's metrics (or only `metrics`) of answers; `readings` hold texts that were already read.
 
-    `altered` are the regions that are manipulated, by frame id; a frame that is not in it has no region metrics. What
-    is missing counts as empty where the protocol says so, but where nothing at all was answered of what a metric is
-    measured on: it was not asked, and has no value. A whole kind of questions that is left out beside others counts.
+    `altered` has the manipulated regions by frame id; a frame that is not in it has no region metrics. A missing answer
+    counts as empty if the protocol says so. But if none of a metric's questions was answered, the metric was not asked
+    for and has no value. If only one kind of questions is unanswered, it counts.
     """
     names = list(metrics or rules.metrics)
     ok = answers.status == "ok"
@@ -114,7 +115,7 @@ def answer_metrics(
     readings = readings or Readings(rules.verdict)
     verdicts, called = [UNANSWERED] * len(answers), [frozenset[str]()] * len(answers)
     if not metrics or not set(names) <= set(TEXT_METRICS):
-        # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
+        # The rule `substring` finds a verdict even in an empty text; a missing answer must have none.
         for i in np.flatnonzero(ok):
             verdicts[i], called[i] = readings.verdict(answers.text[i]), readings.called(answers.text[i])
     found = AnswerMetrics({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
@@ -123,7 +124,7 @@ def answer_metrics(
     if set(names) & set(VERDICT_METRICS):
         made |= verdict_statistics(verdicts, answers.label, judged)
     if "consistency" in names:
-        made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is of the whole image
+        made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is for the whole image
     if set(names) & set(GROUNDING_METRICS[1:]):
         made |= region_statistics(called, truth, grounded)
     found.statistics.update(made)
@@ -145,7 +146,7 @@ def _add_texts(found: AnswerMetrics, names: Sequence[str], answers: Answers, rul
 
 
 def text_settings(rules: ExplanationRules) -> TextSettings:
-    """What the text metrics need to know of a protocol."""
+    """Return the settings of the text metrics under a protocol."""
     from .text.metrics import TextSettings
 
     bert = rules.bertscore
@@ -153,7 +154,7 @@ def text_settings(rules: ExplanationRules) -> TextSettings:
 
 
 def compared_references(answers: Answers, rules: ExplanationRules, compared: Bools) -> list[tuple[str, ...]]:
-    """The references that each answer is compared with; none where `compared` [N] is false."""
+    """Return the references that each answer is compared with; empty where `compared` [N] is false."""
     return [
         (refs if rules.references == "all" else refs[:1]) if kept else ()
         for refs, kept in zip(answers.references.tolist(), compared.tolist(), strict=True)
@@ -161,7 +162,7 @@ def compared_references(answers: Answers, rules: ExplanationRules, compared: Boo
 
 
 def _unasked(found: AnswerMetrics, statistics: Mapping[str, Statistic]) -> dict[str, str]:
-    """Why metrics that stand on no question at all do so."""
+    """Return the reasons of metrics without any question."""
     why = {}
     for name, one in statistics.items():
         if one.has.any():
@@ -179,7 +180,7 @@ def _unasked(found: AnswerMetrics, statistics: Mapping[str, Statistic]) -> dict[
 
 
 def with_reasons(scores: dict[str, Score], missing: Mapping[str, str], names: Sequence[str]) -> dict[str, Score]:
-    """A group's scores in the order of `names`, with a null and the reason for each metric that cannot be had."""
+    """Return a group's scores in the order of `names`; a metric that cannot be computed has None and the reason."""
     out = {}
     for name in names:
         score = scores.get(name, Score(None, 0, 0))

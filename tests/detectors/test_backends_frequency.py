@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     whole = report.weights.read_bytes()
     for content, told in (
-        (whole[:100], "it is cut off"),
+        (whole[:100], "it is incomplete"),
         (whole.replace(b'"coef"', b'"cope"'), "none of the frequency backend's"),
         (whole.replace(b'"F64"', b'"I64"'), "none of the frequency backend's"),
         (whole[:-8] + b"\0\0\0\0\0\0\xf0\x7f", "none of the frequency backend's"),

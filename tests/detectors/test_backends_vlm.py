@@ -196,7 +196,7 @@ def test_out_of_memory_the_batch_is_halved(folders: dict[str, Path], caplog: pyt
     replies = detector.explain(FACES_OF_SIZES, QUESTIONS)
     assert [reply.text for reply in replies] == [reply.text for reply in expected]
     assert sizes == [5, 2, 1, 1, 1, 1, 1]
-    assert "out of GPU memory with 5 pairs, on with 2" in caplog.text
+    assert "out of GPU memory with 5 pairs, continuing with 2" in caplog.text
     assert detector.predict(FACES_OF_SIZES).shape == (5,)
     detector.model.generate = lambda **_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(torch.cuda.OutOfMemoryError):

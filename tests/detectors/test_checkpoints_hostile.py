@@ -255,7 +255,7 @@ def test_d5_the_cause_is_named(tmp_path: Path) -> None:
         "a whole model": r"a whole object \(timm\..*\), whose code is not run: save its numbers alone",
         "sparse": "of type torch._utils._rebuild_sparse_tensor, not a plain tensor",
         "integers": "is int8, and the network's float32: are they quantised",
-        "nan": "'fc.bias' has values that are no numbers",
+        "nan": "'fc.bias' has values that are not finite numbers",
         "a bomb": "is compressed, which torch.save never does",
     }.items():
         path = tmp_path / kind.replace(" ", "")

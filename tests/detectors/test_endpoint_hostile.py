@@ -163,7 +163,7 @@ def test_e2_a_dripping_server_has_no_more_than_the_time(serve: Callable[..., Raw
 def test_e2_a_redirect_is_not_followed_with_the_picture_and_the_key(serve: Callable[..., Raw], status: int) -> None:
     other = serve(answer(GOOD))
     server = serve(answer(b"", f"Location: {other.url}/chat/completions", status=f"{status} Moved"))
-    with pytest.raises(DetectorError, match=f"status {status}: it redirects to '{other.url}.* make it the `base_url`"):
+    with pytest.raises(DetectorError, match=f"status {status}: it redirects to '{other.url}.* set it as `base_url`"):
         _ask(server)
     assert len(server.heads) == 1 and not other.heads
 
@@ -189,7 +189,7 @@ def test_e2_a_redirect_to_itself_ends(serve: Callable[..., Raw]) -> None:
         (b"\x00" * 4000, "broke"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 2_000_000 + b"\r\n\r\n", "broke"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 400_000 + b"\r\n", "broke"),
-        (answer(b"<html>Sign in</html>", "Content-Type: text/html"), "no JSON but '<html>"),
+        (answer(b"<html>Sign in</html>", "Content-Type: text/html"), "not JSON but '<html>"),
         (answer(b"<html/>", "Content-Type: text/html; charset=zlib_codec", status="500 No"), "status 500: <html/>"),
         (answer(b"\xff\xfe{\x00}\x00"), "no JSON"),
         (answer(b"\x00" * 100), "no JSON"),
@@ -197,7 +197,7 @@ def test_e2_a_redirect_to_itself_ends(serve: Callable[..., Raw]) -> None:
         (answer(b"9" * 10_000), "no JSON"),
         (answer(b"NaN"), "no chat completion"),
         (answer(b"[" * 100_000), "nested 100000 deep"),
-        (answer(b'{"a":' * 2_000 + b"1" + b"}" * 2_000), f"nested 2000 deep: {DEPTH} at most"),
+        (answer(b'{"a":' * 2_000 + b"1" + b"}" * 2_000), f"nested 2000 deep, more than {DEPTH}"),
         (answer(b'{"error":' + b"[" * 900 + b"]" * 900 + b"}", status="500 No"), "status 500: {"),
         (answer(b'{"choices":[' + b"{}," * 1_000_000 + b"{}]}"), "no chat completion"),
         (answer(GOOD, "Retry-After: 1000000000", status="429 Slow"), "the server asks to wait 1000000000 s"),

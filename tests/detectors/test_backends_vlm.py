@@ -273,7 +273,7 @@ def test_a_folder_that_is_not_whole(
 def test_options_that_do_not_fit(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="there is no folder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(DetectorError, match="take `revision` out"):
+    with pytest.raises(DetectorError, match="remove `revision`"):
         load(folders["llava"], revision="main")
     with pytest.raises(DetectorError, match="share the answer 'Real'"):
         load(folders["llava"], judge={"real": ["Real"], "fake": ["Fake", "Real"]})

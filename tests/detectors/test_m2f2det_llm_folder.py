@@ -71,7 +71,7 @@ def test_mistakes_in_the_folder_of_the_7b_model(tmp_path: Path) -> None:
     folder = llm_folder(tmp_path / "a", tensors, "safetensors", **{"model.odd.weight": torch.ones(1)})
     refused(folder, r"tensor 'model\.odd\.weight' unexpected")
     (folder / "model-00003-of-00003.safetensors").unlink()
-    refused(folder, r"weights '.*model-00003-of-00003\.safetensors' are not there")
+    refused(folder, r"weights '.*model-00003-of-00003\.safetensors' do not exist")
     index = folder / "model.safetensors.index.json"
     content = json.loads(index.read_text())
     content["weight_map"]["deepfake_encoder.output.bias"] = "../secret.safetensors"

@@ -72,7 +72,7 @@ def test_configurations_that_do_not_fit(tmp_path: Path, tensors: Tensors) -> Non
     for values, pattern in WRONG_CONFIGS:
         config.write_text(json.dumps({**whole, **values}))
         refused(folder, tmp_path / "out", pattern)
-    for text, pattern in (("[]", "holds no configuration"), ("{", "cannot be read"), ("[" * 100_000, "cannot be read")):
+    for text, pattern in (("[]", "is not a configuration"), ("{", "cannot be read"), ("[" * 100_000, "cannot be read")):
         config.write_text(text)
         refused(folder, tmp_path / "out", pattern)
     config.unlink()

@@ -68,11 +68,11 @@ def test_a11_what_the_card_says_wins() -> None:
     assert resolved("test_resnet", {"interpolation": "lanczos"}).interpolation == "lanczos"
     assert resolved("vit_tiny_patch16_224", model_kwargs={"img_size": 160}).size == 160
     assert resolved("resnet50", model_kwargs={"pretrained_cfg_overlay": {"input_size": (3, 96, 96)}}).size == 96
-    with pytest.raises(DetectorError, match=r"takes pictures of \(160, 96\): set input\.size"):
+    with pytest.raises(DetectorError, match=r"takes images of \(160, 96\), not square: set input\.size"):
         resolved("vit_tiny_patch16_224", model_kwargs={"img_size": (160, 96)})
     with pytest.raises(DetectorError, match="timm has no model 'xceptoin41'"):
         resolved("xceptoin41")
-    with pytest.raises(DetectorError, match=r"timm cannot make 'xception41\.no': RuntimeError"):
+    with pytest.raises(DetectorError, match=r"timm cannot create 'xception41\.no': RuntimeError"):
         resolved("xception41.no")
 
 

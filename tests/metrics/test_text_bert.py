@@ -88,7 +88,7 @@ def test_rescaling_is_bert_scores_own() -> None:
         (TextSettings(bert_model="no such model"), "neither a folder nor a name on a hub"),
         (TextSettings(bert_model="scibert-scivocab-uncased"), "use allenai/scibert_scivocab_uncased"),
         (TextSettings(bert_model="my/model", bert_layer=None), "set bertscore.layer"),
-        (TextSettings(bert_model=str(Path(__file__).parent)), "holds no config.json"),
+        (TextSettings(bert_model=str(Path(__file__).parent)), "has no config.json"),
     ],
 )
 def test_what_cannot_be_had_is_one_line(folder: str, settings: TextSettings, words: str) -> None:

@@ -274,7 +274,7 @@ class Generator:
         return found.logits[:, -1], found.past_key_values
 
     def _take(self, rows: list[Row], logits: torch.Tensor) -> None:
-        """Append a token to each row that has not ended, and mark those that end. Raises DetectorError for bad
+        """Append a token to each row that has not ended, and mark rows that end. Raises DetectorError for bad
         logits."""
         draws = [row.draws for row in rows]
         chosen = next_tokens(logits, draws, self.settings.temperature, self.settings.top_p)
@@ -335,8 +335,7 @@ class _Latest:
 
 
 def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:
-    """Return the number of elements that all prompts begin with, such that each prompt has at least one more
-    position."""
+    """Return the number of elements that all prompts begin with, leaving at least one position of each."""
     if not prompts:
         return 0
     shortest, count = min(len(prompt) for prompt in prompts), 0

@@ -76,7 +76,7 @@ class Prompter:
         return elements, self._ended(ids)
 
     def _ended(self, ids: list[int]) -> Elements:
-        """Return the answer's ids up to the first special token after it, which ends it; else with an end of
+        """Return the answer's ids up to and including the first special token after it, else with an end of
         sequence."""
         special = {*self.tokenizer.all_special_ids, self.tokenizer.eos_token_id}
         for place, token in enumerate(ids):

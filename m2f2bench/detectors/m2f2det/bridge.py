@@ -35,8 +35,7 @@ class BridgeAdapter(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, maps: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return [B, width, n, n] for the CNN's maps [B, c_i, h_i, w_i] and CLIP's patch tokens [B, n², d] of each
-        depth."""
+        """Return [B, width, n, n] for the CNN's maps [B, c_i, h_i, w_i] and CLIP's patches [B, n², d] of each depth."""
         tokens: torch.Tensor | None = None
         count = states[0].shape[1]
         side = round(count**0.5)

@@ -146,8 +146,7 @@ class FeedForward(nn.Module):
         self.act = ACTIVATIONS[settings.hidden_act]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map [..., d] to [..., d]. On a CPU without gradients, the middle layer is computed for some tokens at a
-        time."""
+        """Map [..., d] to [..., d]. On a CPU without gradients, the middle is computed for some tokens at a time."""
         if torch.is_grad_enabled() or x.device.type != "cpu":
             whole: torch.Tensor = self.fc2(self.act(self.fc1(x)))
             return whole

@@ -65,8 +65,7 @@ class ForgeryMap(nn.Module):
         self.map_scale = nn.Parameter(torch.tensor(temperature))
 
     def forward(self, text: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
-        """Return M_b, [B, 1, n, n] in [0, 1], for g^T [B or 1, p] and patch features F_I [B, n², p] in the joint
-        space."""
+        """Return M_b, [B, 1, n, n] in [0, 1], for g^T [B or 1, p] and patches F_I [B, n², p] in the joint space."""
         cosines = (F.normalize(patches.float(), dim=2) * F.normalize(text.float(), dim=1)[:, None]).sum(2)
         side = round(cosines.shape[1] ** 0.5)
         heat = torch.exp(self.map_scale.abs() * (cosines - cosines.amax(1, keepdim=True)))

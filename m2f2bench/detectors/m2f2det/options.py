@@ -60,8 +60,7 @@ class PaperOptions(Settings):
         return self
 
     def depths(self, layers: int) -> tuple[int, ...]:
-        """Return the CLIP layers that the bridge reads, of an image tower of `layers`; distinct ones if there are
-        enough."""
+        """Return the CLIP layers that the bridge reads, of an image tower of `layers`; distinct ones if possible."""
         if self.clip_depths:
             return self.clip_depths
         first = max(1, int(layers * 3 / 12 + 0.5))

@@ -90,8 +90,7 @@ class PaperNetwork(nn.Module):
         """g^T, if it is the same for all images and `fold_prompt` has computed it."""
 
     def features(self, pixels: torch.Tensor, penultimate: bool = False) -> Features:
-        """Return CLIP features of normalised images [B, 3, S, S]; a frozen tower keeps its own precision under
-        autocast."""
+        """Return CLIP features of normalised images [B, 3, S, S]; autocast does not affect a frozen tower."""
         if not self.options.train_vision:
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
                 return self._features(pixels, penultimate)

@@ -162,9 +162,9 @@ def unpack(sent: bytes, encoding: str, max_bytes: int) -> bytes:
     try:
         body = unpacking.decompress(sent, max_bytes + 1)
     except zlib.error as error:
-        raise Unreadable(f"the answer is not valid {name} as it claims ({error})") from None
+        raise Unreadable(f"the answer cannot be read in its content encoding {name} ({error})") from None
     if len(body) > max_bytes:
         raise TooLarge(f"the answer unpacks to more than `max_answer_bytes` ({max_bytes:,})")
     if not unpacking.eof:
-        raise Unreadable(f"the answer ({name}) is incomplete")
+        raise Unreadable(f"the answer in the content encoding {name} is incomplete")
     return body

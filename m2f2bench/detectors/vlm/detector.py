@@ -88,8 +88,7 @@ class VisionLanguageModel(Detector, Explainer):
         return cls(open_vlm(options, card.folder, pick_device(device)), options, card.name)
 
     def fingerprint(self) -> str:
-        """Return a hash of the weights and of all options except `batch_size`; a local folder's path is not
-        included."""
+        """Return a hash of the weights and of all options except `batch_size`, without a local folder's path."""
         content = self.options.model_dump(mode="json", exclude={"batch_size", "model", "dtype", "revision"})
         return text_fingerprint(self.opened.fingerprint, json.dumps(content, sort_keys=True))
 
@@ -234,8 +233,7 @@ class VisionLanguageModel(Detector, Explainer):
         return logits.double().log_softmax(dim=-1)
 
     def _token_ids(self, answers: Sequence[str]) -> set[tuple[int, ...]]:
-        """Return the answers as token ids; answers with the same ids count once. Raises DetectorError for an empty
-        one."""
+        """Return the answers as token ids; equal ids count once. Raises DetectorError for an empty answer."""
         found = {tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in answers}
         if () in found:
             raise DetectorError(f"detector '{self.name}': an answer of `judge` is empty: give its first word")

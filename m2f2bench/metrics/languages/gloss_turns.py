@@ -56,8 +56,7 @@ def _chunk(language: str, text: str) -> str:
 
 @lru_cache(maxsize=8)
 def turns(language: str) -> tuple[Turn, ...]:
-    """Return the idioms of a language, in order; one that `says` something of `{x}` gives two, for real and for
-    fake."""
+    """Return the idioms of a language, in order; one that `says` something of `{x}` gives two (real, fake)."""
     import yaml
 
     own: dict[str, Any] = yaml.safe_load((TURNS / f"{language}.yaml").read_text(encoding="utf-8"))

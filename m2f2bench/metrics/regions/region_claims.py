@@ -29,8 +29,7 @@ _MARK = re.compile(
 
 @dataclass
 class Reading:
-    """What a clause says: about its subject, the regions it accuses and clears, and its last claim for the next
-    clause."""
+    """What a clause says: its subject, the regions it accuses and clears, and its last claim for the next clause."""
 
     subject: tuple[str, ...] | None = None
     """Its regions; empty: its subject is not a region; None: it has no subject."""
@@ -49,8 +48,7 @@ class Reading:
     denied: bool = False
     """Whether the last claim was denied."""
     bare: bool = False
-    """Whether it has only regions, function words and auxiliaries: then the last statement applies to these regions
-    too."""
+    """Whether it has only regions, function words and auxiliaries: then the last statement applies to these too."""
     supposed: bool = False
     """Whether part of it is only hypothetical: "the skin would show a seam"."""
     outright: bool = False
@@ -165,8 +163,7 @@ def _beyond(words: Sequence[Word], group: Group) -> bool:
 
 
 def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
-    """Return whether a noun that is not a region is joined to the group: "the hair of the brows", "glasses and
-    eyes"."""
+    """Return whether a noun that is no region is joined to the group: "the hair of the brows", "glasses and eyes"."""
     between = [one.text for one in words[place + 1 : group.start]]
     if not between or between[0] == "of":
         return True
@@ -245,8 +242,7 @@ _CUTS = grammar.PREPOSITIONS | grammar.BREAKS | frozenset(grammar.MARKERS) | {"a
 
 
 def _surface(words: Sequence[Word], made: Sequence[Claim]) -> bool | None:
-    """Return whether stains of the face, or of unnamed areas, are asserted (True) or denied (False); None without
-    any."""
+    """Return whether stains of the face or of unnamed areas are asserted (True) or denied (False), or None."""
     if not any("carriers" in one.roles for one in words):
         return None
     stains = [one for one in made if "surface" in words[one.place].roles]

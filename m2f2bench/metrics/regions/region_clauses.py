@@ -59,8 +59,7 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
 
 
 def _owned(sentence: Sequence[Word], place: int) -> bool:
-    """Return whether a new statement about somebody begins, which also ends an example: "the person's mouth looks
-    fake"."""
+    """Return whether a statement about somebody begins, which also ends an example: "the person's mouth looks fake"."""
     return sentence[place].text == "the" and any(one.text in _OWNERS for one in sentence[place + 1 : place + 2])
 
 

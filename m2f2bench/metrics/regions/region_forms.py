@@ -170,8 +170,7 @@ def _state(value: Any, meaning: bool | None) -> bool | None:
 
 
 def tone(text: str) -> bool | None:
-    """Return whether a few words are negative ("warped", "not natural"); None if they are neither negative nor
-    positive."""
+    """Return whether a few words are negative ("warped", "not natural"); None if they are neutral."""
     read_ = [read(clause, ("skin",), frozenset()) for sentence, _ in sentences(text) for clause in clauses(sentence)]
     if any(one.faulted for one in read_):
         return True

@@ -1,5 +1,4 @@
-"""Function words by which the reader of regions recognises clauses and their parts; all others are in
-`regions.yaml`."""
+"""Function words by which the reader of regions recognises clauses; all other words are in `regions.yaml`."""
 
 from __future__ import annotations
 

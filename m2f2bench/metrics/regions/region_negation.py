@@ -147,8 +147,7 @@ class _Scopes:
         return 1 if word.fault else -1 if word.merit else 0
 
     def _deed_before(self, place: int) -> bool:
-        """Return whether the denied thing is a fault that is the subject: "artifacts are not visible around the
-        eyes"."""
+        """Return whether the denied thing is a fault as subject: "artifacts are not visible around the eyes"."""
         word = self.words[place]
         if not (word.text in grammar.SPARES or "lacks" in word.roles or self.words[place - 1].verb):
             return False

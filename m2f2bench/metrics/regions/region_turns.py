@@ -38,7 +38,7 @@ def answers(clause: Clause) -> bool:
 
 
 def several(start: Sequence[Word]) -> bool:
-    """Return whether a sentence is about all that the one before named: "all above the threshold", "both are
+    """Return whether a sentence is about all regions of the one before: "all above the threshold", "both are
     blurry"."""
     after = start[1] if len(start) > 1 else None
     if start[0].text in ("both", "each"):

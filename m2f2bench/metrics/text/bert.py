@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.errors import first_line
+from ...core.files import sha256
 from .items import Items
 from .java import Unavailable
 from .tokens import one_line
@@ -221,9 +222,5 @@ def _hash(folder: Path) -> str:
     """Return twelve hex digits over the files of a folder."""
     whole = hashlib.sha256()
     for path in sorted(one for one in folder.iterdir() if one.suffix in HASHED and one.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-        whole.update(f"{path.name} {digest.hexdigest()}\n".encode())
+        whole.update(f"{path.name} {sha256(path)}\n".encode())
     return whole.hexdigest()[:12]

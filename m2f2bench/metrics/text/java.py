@@ -111,6 +111,6 @@ def _started(command: list[str], text: str = "", folder: Path | None = None) -> 
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         said = [line for line in said if "warning" not in line.lower()] or said
         why = f": {said[0]}" if said else ""
-        mend = "run it again with more memory" if done.returncode < 0 else "give it more memory, or another JRE"
-        raise Unavailable(f"its Java process ended with status {done.returncode}{why}; {mend}")
+        remedy = "run it again with more memory" if done.returncode < 0 else "give it more memory, or another JRE"
+        raise Unavailable(f"its Java process ended with status {done.returncode}{why}; {remedy}")
     return done

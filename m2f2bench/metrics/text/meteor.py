@@ -27,16 +27,14 @@ JAR = "meteor-1.5.jar"
 MEMO = "meteor.jsonl"
 OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
 MEMORY = ("-Xmx2G", "-XX:+UseParallelGC")
-"""Java's memory and collector. Almost all time is spent on reading the paraphrases, and this collector saves a
-fifth."""
+"""Java's memory and collector. Almost all time is for reading the paraphrases; this collector saves a fifth."""
 COUNTS = 23
 ANSWERED = (0, 2)
 """Indices of the counts of the answer's words and of its function words."""
 MODULES = np.array([1.0, 0.6, 0.8, 0.6])
 """Weight of a match by kind: same word, same stem, synonym, paraphrase."""
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
-"""Parameters of the English ranking task: weight of recall, exponent and weight of the penalty, weight of content
-words."""
+"""Parameters of the English ranking task: recall's weight, the penalty's exponent and weight, content words' weight."""
 
 
 def meteor_counts(items: Items) -> Floats:

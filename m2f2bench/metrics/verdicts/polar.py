@@ -49,13 +49,18 @@ _PLACES = re.compile(r"\b(?:regions?|areas?|parts?|features?)\b")
 _FLAGS = ("detected", "present", "found", "exists", "value", "flag", "flagged", "result", "answer", "is present")
 
 
+def turned(verdict: str) -> str:
+    """Return the opposite of `real` or `fake`; any other verdict unchanged."""
+    return {"real": "fake", "fake": "real"}.get(verdict, verdict)
+
+
 def polarity(key: str) -> str:
     """Return whether a key asks for `real` or for `fake`; "" for neither, or for both ("real or fake")."""
     fake, real = bool(_FAKE_KEY.search(key)), bool(_REAL_KEY.search(key))
     if fake == real:
         return ""
     name = "fake" if fake else "real"
-    return {"fake": "real", "real": "fake"}[name] if _NEGATED_KEY.search(key) else name
+    return turned(name) if _NEGATED_KEY.search(key) else name
 
 
 def flag(value: Any) -> Any:
@@ -73,7 +78,6 @@ def verdict_of(pairs: list[tuple[str, Any]]) -> str:
     accused = False
     for key, value in pairs:
         asks = polarity(key)
-        other = {"fake": "real", "real": "fake"}[asks] if asks else ""
         if not asks:
             continue
         if COUNT.search(key) and (count := re.fullmatch(r"\s*(\d+)\s*", str(value))):
@@ -87,7 +91,7 @@ def verdict_of(pairs: list[tuple[str, Any]]) -> str:
             said = "yes"
         if said is None or (asks == "real" and _PLACES.search(key)):
             continue
-        found = said if said == "undetermined" else asks if said == "yes" else other
+        found = said if said == "undetermined" else asks if said == "yes" else turned(asks)
         accused = accused or (asks == "fake" and said == "yes" and not PART_KEY.search(key))
         (parts if PART_KEY.search(key) or isinstance(value, (list, tuple)) else whole).append(found)
     if whole:

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from ..languages.gloss import in_english
 from . import verdict_words as words
-from .sentence import PERSON, PICTURE, REST, Said, SentenceReader, general, turned
+from .polar import turned
+from .sentence import PERSON, PICTURE, REST, Said, SentenceReader, general
 
 _TAG = re.compile(r"<[^<>\n]{0,40}>")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -48,10 +49,10 @@ def read_prose(text: str) -> str:
     if person:
         return "fake" if "fake" in (person[-1], *parts.values()) else "real"
     last = {said.about: said.verdict for said in main if said.verdict != "undetermined"}
-    if len(last) < len({said.about for said in main}) and not last:
-        return "undetermined"
     if last:
         return "fake" if "fake" in last.values() else "real"
+    if main:
+        return "undetermined"
     possible = {said.verdict for said in found if said.possible and not said.conceded}
     if len(possible) > 1:
         return "undetermined"
@@ -59,8 +60,7 @@ def read_prose(text: str) -> str:
 
 
 def _taken_back(behind: list[Said]) -> bool:
-    """Return whether a part is called fake after a real picture: "the photo looks real, but the mouth was
-    generated"."""
+    """Return whether a part is called fake after a real picture: "it looks real, but the mouth was generated"."""
     return any(said.strong and said.verdict == said.raw == "fake" and said.about != PERSON for said in behind)
 
 
@@ -115,8 +115,7 @@ _EXCEPTABLE = (words.PARTS - {"rest"}) | {"face", "faces", "head"}
 
 
 def _with_exception(said: list[Said], sentence: list[str], excepted: int) -> list[Said]:
-    """Apply "except" to a sentence's verdicts: the picture's become the rest's, and the excepted part gets the
-    opposite."""
+    """Apply "except" to a sentence's verdicts: the picture's become the rest's; the excepted part gets the opposite."""
     if excepted < 0:
         return said
     part = next((word for word in sentence[excepted + 1 :] if word in _EXCEPTABLE), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from . import verdict_words as words
+from .polar import turned
 
 PICTURE = "picture"
 PERSON = "person"
@@ -27,11 +28,6 @@ def general(sentence: list[str]) -> bool:
         if not (word in words.BEFORE_GENERAL or word in words.SAYS_REAL or word in words.SAYS_FAKE):
             return False
     return False
-
-
-def turned(verdict: str) -> str:
-    """Return the opposite of `real` or `fake`; any other verdict unchanged."""
-    return {"real": "fake", "fake": "real"}.get(verdict, verdict)
 
 
 @dataclass(frozen=True)
@@ -66,8 +62,8 @@ class SentenceReader:
     conceded: bool = False
     too: bool = False
     comma: bool = False
-    """Whether there was a comma, after which a new clause may begin; `held` is the negation before it, kept until
-    then."""
+    """Whether a comma came before, after which a new clause may begin; until then, `held` keeps the negation before
+    it."""
     held: bool = False
     linked: bool = False
     compared: int = 0
@@ -187,8 +183,7 @@ class SentenceReader:
         self.said.append(Said(verdict, about, strong, conceded, self.possible, self.final, raw, place))
 
     def _denied_behind(self, place: int, token: str) -> bool:
-        """Return whether a noun is denied by what follows: "manipulation is not evident", "signs of forgery are
-        absent"."""
+        """Return whether a noun is denied afterwards: "manipulation is not evident", "signs of forgery are absent"."""
         if token not in words.DEEDS:
             return False
         for ahead in range(place + 1, min(place + 9, len(self.tokens))):
@@ -203,8 +198,7 @@ class SentenceReader:
         return False
 
     def _about(self, place: int, token: str) -> str:
-        """Return the noun that follows ("fake eyes") if there is one, else the clause's subject; "" for nothing
-        known."""
+        """Return the noun that follows ("fake eyes") if there is one, else the clause's subject; "" for neither."""
         for ahead in range(place + 1, place + AHEAD):
             word = self._at(ahead)
             if word in words.BESIDE and ahead == place + 1:

@@ -10,7 +10,7 @@ from typing import Any
 from ..languages.gloss_words import unaccented
 from .choices import Read, from_legend, from_options, from_order, from_scale, from_ticks
 from .objects import MOST_OBJECTS, objects
-from .polar import COUNT, OPEN, PART_KEY, UNKNOWN, flag, plain_key, polarity, truth, verdict_of
+from .polar import COUNT, OPEN, PART_KEY, UNKNOWN, flag, plain_key, polarity, truth, turned, verdict_of
 from .tabular import from_table
 
 DEEPEST = 6
@@ -213,7 +213,7 @@ def _from_question(items: Mapping[str, Any], read: Read) -> str:
     raised = read(asked.replace("?", " ")) if asked and said in ("yes", "no") else ""
     if raised not in ("real", "fake"):
         return ""
-    return raised if said == "yes" else {"fake": "real", "real": "fake"}[raised]
+    return raised if said == "yes" else turned(raised)
 
 
 def _from_claim(items: Mapping[str, Any], read: Read) -> str:
@@ -225,7 +225,7 @@ def _from_claim(items: Mapping[str, Any], read: Read) -> str:
     if re.match(
         r"(?:mostly |partly |completely )?(?:false|untrue|incorrect|wrong|debunked|refuted|misleading|no\b)", rating
     ):
-        return "real" if claimed == "fake" else "fake"
+        return turned(claimed)
     if re.match(r"(?:mostly )?(?:true|correct|right|accurate|confirmed|yes\b)", rating):
         return claimed
     return (

@@ -28,8 +28,7 @@ class ReleasedProjectors(nn.Module):
     def forward(
         self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of P(real), P(fake) [B, 2]; `cells` are
-        ignored."""
+        """Return H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of probabilities [B, 2]; `cells` are ignored."""
         return self.mm_projector(patches), self.deepfake_projector(probabilities)[:, None]
 
 

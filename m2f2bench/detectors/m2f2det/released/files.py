@@ -19,8 +19,7 @@ class Tensors:
     """The tensors of a file, or of a folder's shards; a shard is opened only when needed."""
 
     def __init__(self, path: Path) -> None:
-        """`path` is a .pth, .pt, .bin or .safetensors file, or a folder with one or with an index. Raises
-        DetectorError."""
+        """`path` is a .pth, .pt, .bin or .safetensors file, or a folder with one or an index. Raises DetectorError."""
         self.path = path
         self._shards: dict[Path, Shard] = {}
         if not path.exists():

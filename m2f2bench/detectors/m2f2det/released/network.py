@@ -99,8 +99,7 @@ class ReleasedDetector(Released):
         self.output = Linear(options.width + options.constant + options.cnn_width, 2)
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
-        """Return logits of normalised images [B, 3, S, S], without a map. CLIP's deepest layer is computed only for
-        CLS."""
+        """Return logits of normalised images [B, 3, S, S]; no map. CLIP's deepest layer is computed only for CLS."""
         (state,) = self.vision(pixels, [self.depth], cls_last=True)
         first = self.vision_proj(state[:, 0].float()) * self.vision_alpha
         bridge = self.bridge.expand(len(pixels), -1)

@@ -253,7 +253,7 @@ def _bias(tensors: dict[str, torch.Tensor]) -> str:
         (_without("model.safetensors"), "has no weights"),
         (_without("chat_template.jinja"), "has no chat template"),
         (_without("tokenizer.json", "tokenizer_config.json"), "cannot be loaded"),
-        (lambda folder: (folder / "chat_template.jinja").write_text("{{ oops() }}"), "takes no question with a"),
+        (lambda folder: (folder / "chat_template.jinja").write_text("{{ oops() }}"), "accepts no question with a"),
         (_weights(lambda tensors: tensors.pop(_bias(tensors))), f"tensor '.*{BIAS}' missing"),
         (_weights(lambda tensors: tensors.update(more=torch.ones(2))), "tensor 'more' unexpected"),
         (_weights(lambda tensors: tensors.update({_bias(tensors): torch.ones(3)})), "cannot be loaded|another shape"),

@@ -254,7 +254,7 @@ def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_p
     with pytest.raises(DetectorError, match="do not fit this LLM: SafetensorError"):
         explainer(copied).language()
     file.unlink()
-    with pytest.raises(DetectorError, match=r"adapter_model\.safetensors' is not there"):
+    with pytest.raises(DetectorError, match=r"adapter_model\.safetensors' does not exist"):
         explainer(copied).language()
 
 

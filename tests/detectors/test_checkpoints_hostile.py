@@ -124,7 +124,7 @@ def test_d5_two_outputs_are_one_once_it_is_said_which_is_fake(tmp_path: Path) ->
         expected = model(pixels).double().softmax(1)[:, 1].numpy()
     assert one == pytest.approx(expected, abs=1e-6) and np.ptp(one) > 1e-4
     torch.save(network(classes=10).state_dict(), path)
-    with pytest.raises(DetectorError, match="have 10 outputs, and a detector one or two"):
+    with pytest.raises(DetectorError, match="have 10 outputs, but a detector has one or two"):
         scores(path, fake_class=1)
 
 

@@ -296,7 +296,7 @@ def test_the_other_variants_file_is_named(tmp_path: Path, kind: str) -> None:
             {"a": torch.ones(1), "b": re.compile("x")},
             r"'b' in its state dict is of type re\._compile, not a plain tensor",
         ),
-        ({"a": torch.ones(1), 5: torch.ones(1)}, "5 in its state dict is not named by a text"),
+        ({"a": torch.ones(1), 5: torch.ones(1)}, "the key 5 in its state dict is not a text"),
         ({"a": torch.ones(1)}, "have no CNN of either variant"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...training.language_parts import IGNORED
+from ...training.language_batches import IGNORED
 from .prompt import DEEPFAKE, IMAGE, Elements
 
 KEPT = 16
@@ -40,21 +40,21 @@ def embed(model: nn.Module, elements: Elements, slots: Mapping[int, torch.Tensor
 
 
 @dataclass(frozen=True)
-class Example:
+class TokenizedExample:
     """A training example: a prompt, and the answer's token ids including the end token."""
 
     prompt: Elements
     answer: Elements
 
 
-def fitted(example: Example, counts: Mapping[int, int], longest: int) -> Example | None:
+def fitted(example: TokenizedExample, counts: Mapping[int, int], longest: int) -> TokenizedExample | None:
     """Return the example with its answer cut to at most `longest` positions in all; None if no answer is left."""
     room = longest - spread_length(example.prompt, counts)
-    return Example(example.prompt, example.answer[:room]) if room > 0 else None
+    return TokenizedExample(example.prompt, example.answer[:room]) if room > 0 else None
 
 
 def pad_right(
-    examples: Sequence[Example], visual: int, forgery: int, multiple: int = 1, longest: int | None = None
+    examples: Sequence[TokenizedExample], visual: int, forgery: int, multiple: int = 1, longest: int | None = None
 ) -> dict[str, torch.Tensor]:
     """Return a batch of examples, padded on the right: int64 [B, L], L a multiple of `multiple`, at most `longest`.
 

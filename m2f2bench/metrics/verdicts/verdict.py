@@ -40,7 +40,7 @@ def read_verdict(text: str) -> str:
     """
     from .verdict_reader import read  # it compiles many words: only when the first answer is read
 
-    return read(text)
+    return read(text[-LONGEST:])
 
 
 VERDICT_RULES: dict[str, Callable[[str], str]] = {"words": read_verdict, "substring": substring_verdict}

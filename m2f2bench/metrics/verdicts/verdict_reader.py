@@ -11,7 +11,6 @@ from .objects import is_object
 from .polar import OPEN
 from .prose import read_prose
 from .stated import stated, tagged, without_thought
-from .verdict import LONGEST
 
 _MARKUP = str.maketrans(dict.fromkeys('*_#"“”`', " "))
 _TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")
@@ -21,8 +20,8 @@ _QUESTION = re.compile(r"[^.!?\n]*\?")
 
 
 def read(text: str) -> str:
-    """Return the verdict of an answer; see `verdict.read_verdict`."""
-    plain = without_thought(unicodedata.normalize("NFKC", text[-LONGEST:]).replace("’", "'").lower())
+    """Return the verdict of an answer of limited length; see `verdict.read_verdict`."""
+    plain = without_thought(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
     inner = tagged(in_english(plain)) or tagged(plain)
     if inner is not None and (found := _read(inner)) in ("real", "fake"):
         return found

@@ -14,7 +14,7 @@ from ..loading import load_dataset
 from .frames import MappedFrame, refuse_nothing
 from .localization_report import Localization, summarise
 from .mapper import HeatMapper, mapping_detector
-from .mapping import make_test, plan_maps
+from .planning import make_test, plan_maps
 from .report import Measured
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
-from ..detectors.base import Detector, Localizer, PlainDetector
+from ..detectors.base import Detector
 from ..loading import load_detector
-from ..metrics.heatmaps.localization import WHOLE, Box
+from ..metrics.heatmaps.localization import Box
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,28 +45,18 @@ def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str =
     return with_cam(judge, cam, layer)
 
 
+def no_localizer(name: str) -> DetectorError:
+    """Return the error for a detector that makes no heat maps."""
+    return DetectorError(
+        f"detector '{name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of a torch network "
+        f"(backends timm, m2f2det) its class activation maps: --cam gradcam"
+    )
+
+
 def require_localizer(name: str, own: object) -> None:
     """Raise DetectorError unless a detector, or its class, has a method `heatmap`."""
     if not callable(getattr(own, "heatmap", None)):
-        raise DetectorError(
-            f"detector '{name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of a torch "
-            f"network (backends timm, m2f2det) its class activation maps: --cam gradcam"
-        )
-
-
-class _Plain(Localizer):
-    """Somebody's own object that has `heatmap(images)` without being a Localizer; `seen` where it has that too."""
-
-    def __init__(self, own: Any) -> None:
-        self.own = own
-
-    def heatmap(self, images: Sequence[Image]) -> Heat:
-        maps = self.own.heatmap(list(images))
-        return np.asarray(maps.detach().cpu() if hasattr(maps, "detach") else maps)
-
-    def seen(self, height: int, width: int) -> Box:
-        tell = getattr(self.own, "seen", None)
-        return tell(height, width) if callable(tell) else WHOLE
+        raise no_localizer(name)
 
 
 class HeatMapper:
@@ -78,10 +68,9 @@ class HeatMapper:
         A grey picture is mapped first, so that a detector that makes no maps as it is set up says so at once.
         """
         self.name, self.precision = detector.card.name, detector.precision
-        own = detector.plain if isinstance(detector, PlainDetector) else detector
-        require_localizer(self.name, own)
-        if not isinstance(own, Localizer):
-            own = _Plain(own)
+        own = detector.as_localizer()
+        if own is None:
+            raise no_localizer(self.name)
         self.localizer = own
         self.how = str(getattr(own, "how", ""))
         """How the maps are made where that is not the detector's own way: method and layer of --cam."""

@@ -1,4 +1,4 @@
-"""Mapping of a dataset: from a protocol's frames to rows, for reports and runs alike."""
+"""Mapping of frames: batches of pictures through a detector's maps to rows."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import abc
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from ..cards.protocols import HeatMapRules
-from ..core.errors import DataError
-from ..core.records import FAKE, Frame
+from ..core.records import Frame
 from ..datasets.base import Adapter
-from ..datasets.dataset import Dataset
-from ..datasets.planning import plan_frames
 from .frames import MappedFrame
 from .mapper import HeatMapper
 from .read_maps import Decoded, read_batches
 
 if TYPE_CHECKING:
-    from ..detectors.base import Detector
     from .mapper import Heat
-
-MAPPING = 1
-"""Raised whenever this package's own maps, measures or controls give other values for a frame."""
 
 
 class MapTest(abc.ABC):
@@ -52,31 +44,3 @@ class MapTest(abc.ABC):
             for item, heat in zip(ready, maps, strict=True):
                 self.measure(item, heat)
             yield [item.row for item in batch]
-
-
-def make_test(judge: Detector, mapper: HeatMapper, rules: HeatMapRules, batch_size: int) -> MapTest:
-    """Return what measures a detector's maps under a protocol."""
-    seed = rules.bootstrap.seed
-    if rules.measure == "masks":
-        from .masks import MaskTest
-
-        return MaskTest(mapper, seed, batch_size)
-    from .pixels import PixelTest, settings_of
-
-    return PixelTest(judge, mapper, settings_of(rules), seed, batch_size)
-
-
-def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | None) -> list[Frame]:
-    """Return the frames to be mapped. Raises DataError for a split that is not there or empty, and, where masks are
-    needed, for a dataset without them or a split without fakes."""
-    dataset.check_split(split)
-    masks = rules.measure == "masks"
-    if masks and type(dataset.adapter).mask is Adapter.mask:
-        raise DataError(
-            f"dataset '{dataset.name}' has no true masks to hold heat maps against: take one whose adapter gives them, "
-            f"such as synthetic, or test without masks (--faithfulness)"
-        )
-    frames = plan_frames(dataset.adapter, split, rules.frames, limit)
-    if masks and not any(frame.label == FAKE for frame in frames):
-        raise DataError(f"split '{split}' of '{dataset.name}' has no fake frame among {len(frames)}: nothing to find")
-    return frames

@@ -19,7 +19,7 @@ from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
 from ..heatmaps.frames import MappedFrame, listed, refuse_nothing
 from ..heatmaps.mapper import HeatMapper, require_localizer
-from ..heatmaps.mapping import MAPPING, make_test, plan_maps
+from ..heatmaps.planning import MAPPING, make_test, plan_maps
 from ..heatmaps.read_maps import mask_digest
 from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result

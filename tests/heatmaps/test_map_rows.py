@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from m2f2bench.cards.models import HeatMapCard, read_card
 from m2f2bench.cards.protocols import HeatMapRules
+from m2f2bench.core import tables
 from m2f2bench.core.errors import CardError, ScoreError, StoreError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.heatmaps.frames import CONTROLS, MAKERS, OUTCOMES, MappedFrame
@@ -103,6 +104,19 @@ def test_a_file_of_nothing(tmp_path: Path) -> None:
         read_maps(tmp_path / MAPS, MASKS)
     with pytest.raises(ScoreError, match=r"lacks the column 'detector.deletion_blur'"):
         read_maps(tmp_path / MAPS, PIXELS)
+
+
+def test_lists_without_end_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = MappedFrame(Frame("a", "v", 1, "m", "", (), Locator("")), level=0.5, shape=(2, 2))
+    row.values = {maker: dict.fromkeys(MASKS.measures, 0.5) for maker in MAKERS}
+    row.curves = {maker: np.zeros(MASKS.curves) for maker in MAKERS}
+    with MapStore(tmp_path, {}, MASKS) as store:
+        store.append([row])
+        store.finish(["a"])
+    assert len(read_maps(tmp_path / MAPS, MASKS)) == 1
+    monkeypatch.setattr(tables, "MOST_ROWS", 100)
+    with pytest.raises(ScoreError, match="a column of it has more than 100 values"):
+        read_maps(tmp_path / MAPS, MASKS)
 
 
 @pytest.mark.parametrize(

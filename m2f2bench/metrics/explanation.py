@@ -174,7 +174,7 @@ def _unasked(found: Explained, statistics: Mapping[str, Statistic]) -> dict[str,
             asked, what = found.judged, ""
         else:
             asked, what = found.grounded, ""
-        why[name] = what if what and asked.any() else "no question of a kind that this is measured on was answered"
+        why[name] = what if what and asked.any() else "no question of the kinds that this metric uses was answered"
     return why
 
 

@@ -75,7 +75,7 @@ def test_files_that_are_wrong(cli, one_line, rules: Path, tmp_path: Path, lines:
 def test_what_has_to_be_said(cli, one_line, rules: Path, tmp_path: Path) -> None:
     path = answer_lines(tmp_path / "answers.jsonl", {"test00_eyes": "real"})
     assert "give --dataset" in one_line(cli("score", path, "-p", rules))
-    assert "say which questions they are to" in one_line(cli("score", path))
+    assert "name the protocol of their questions" in one_line(cli("score", path))
     with_none = tmp_path / "faces"
     for label in ("real", "fake"):
         (with_none / label).mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_consistency_is_of_the_whole_image(tmp_path: Path, rules: Path) -> None:
     less = scored({name: text for name, text in texts.items() if name != "test03_image"})
     assert less.metrics["consistency"].value == 23 / 24, "the score is known from the other answer"
     path.write_text(path.read_text().replace('"score": 0.0', '"score": 0.25', 1))
-    with pytest.raises(m2f2bench.M2F2BenchError, match="another one about its image"):
+    with pytest.raises(m2f2bench.M2F2BenchError, match="but another question about the same image has"):
         m2f2bench.score(path, protocol=str(rules), dataset=FACES)
 
 

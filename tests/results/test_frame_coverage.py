@@ -119,7 +119,7 @@ def test_a4_check_tells_coverage_of_frames_and_of_videos(cli, videos: Path, rows
     assert one.status == 1 and "coverage of frames fell from 1 to 0.9969: 1 error" in one.err
     equal = check("Equal")
     assert equal.status == 0 and equal.out.startswith("passed"), equal
-    assert ("held against its intervals" in equal.out) != rows
+    assert ("compared with its intervals" in equal.out) != rows
     found = json.loads(check("Equal", "--json").out)[0]
     assert all(not one["failed"] for one in found["checked"]) and found["problems"] == []
 
@@ -293,7 +293,7 @@ def test_f4_check_compares_what_has_a_score_then_and_now(cli, tmp_path: Path) ->
     folders = [run_folder(tmp_path / name, score, status[name]) for name in ("then", "now")]
     outcome = cli("check", folders[0], "--run", folders[1])
     assert outcome.status == 0, outcome
-    note = "compared on the 160 frames that have a score then and now: 20 have one then alone, 20 now alone"
+    note = "compared on the 160 frames with a score then and now: 20 have one only then, 20 only now"
     assert note in outcome.out
     auc = roc_auc_score(np.arange(40, 200) % 2, score[40:])
     assert f"auc                {auc:.4f} -> {auc:.4f}, +0.0000" in outcome.out

@@ -122,7 +122,7 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "AUC -1": (lambda d: auc(d, value=-1.0), "auc -1 is not in [0, 1]"),
     "NaN": (lambda d: auc(d, value=float("nan")), "NaN is no number of JSON"),
     "infinite": (lambda d: auc(d, value=float("inf")), "Infinity is no number of JSON"),
-    "interval reversed": (lambda d: auc(d, ci=[0.9, 0.1]), "the wrong way round"),
+    "interval reversed": (lambda d: auc(d, ci=[0.9, 0.1]), "whose ends are swapped"),
     "interval elsewhere": (lambda d: auc(d, ci=[0.8, 0.9], value=0.7), "auc 0.7 is not in its interval [0.8, 0.9]"),
     "interval beyond": (lambda d: auc(d, ci=[0.4, 1.5]), "auc 1.5 is not in [0, 1]"),
     "null measured": (lambda d: d | {"measured": None}, "key 'measured'"),
@@ -215,7 +215,7 @@ def test_e6_rows_of_our_own_with_other_types(tmp_path: Path) -> None:
         ({"frame": None}, "column frame has 1 empty"),
         ({"score": 7.0}, "has the score 7"),
         ({"score": float("nan")}, "has the score nan"),
-        ({"score": None}, "is ok and has no score"),
+        ({"score": None}, "has the status ok but no score"),
         ({"label": 1000}, "column label"),
     ):
         with pytest.raises(ScoreError, match=told):

@@ -309,7 +309,7 @@ LONG = {
         ".jsonl",
         "more than 10,000 different keys",
     ),
-    "JSON 10^5 deep": (lambda f: f.write(b'{"id": ' + b"[" * 100_000), ".jsonl", "line 1: it is nested too deep"),
+    "JSON 10^5 deep": (lambda f: f.write(b'{"id": ' + b"[" * 100_000), ".jsonl", "line 1 is nested too deeply"),
     "half a surrogate": (lambda f: f.write(b'{"id": "\\ud800", "label": 1, "score": 1}'), ".jsonl", "surrogate"),
     "UTF-16": (lambda f: f.write((HEAD + "a,0,0.5\n").encode("utf-16")), ".csv", "UTF-16"),
     "UTF-16 lines": (lambda f: f.write('{"id": "a"}'.encode("utf-16")), ".jsonl", "UTF-16"),

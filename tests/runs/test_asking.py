@@ -164,7 +164,7 @@ def test_memory_stays_bounded() -> None:
         (Reply("x", tokens_in=-1), "whose tokens_in is -1"),
         (Reply("x", cost="free"), "whose cost is 'free'"),  # type: ignore[arg-type]
         (Reply(None), "no text"),  # type: ignore[arg-type]
-        (None, "some that are no texts"),
+        (None, "some are not texts"),
     ],
 )
 def test_what_is_no_reply_is_refused_in_one_line(reply: Any, told: str) -> None:

@@ -115,7 +115,7 @@ def test_a_run_scored_again_is_the_same(cli, rules: Path, tmp_path: Path) -> Non
     wanted["metrics"]["bleu"]["ci"][1] += 0.01
     (folder / "result.json").write_text(json.dumps(wanted))
     bad = cli("validate", folder)
-    assert bad.status == 1 and "the interval of bleu" in bad.out + bad.err
+    assert bad.status == 1 and "they give bleu the interval" in bad.out + bad.err
 
 
 def test_compare(cli, one_line, rules: Path, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_compare(cli, one_line, rules: Path, tmp_path: Path) -> None:
     line = one_line(cli("compare", looker, looker.with_name(looker.name.removesuffix("toy") + "other")))
     assert "references (refs: all / first)" in line
     line = one_line(cli("compare", looker, parrot, "--against", "Lookre"))
-    assert "'Lookre' is none of those" in line
+    assert "no detector named 'Lookre' in this comparison" in line
 
 
 def test_a_board_of_explanations(cli, rules: Path, tmp_path: Path) -> None:

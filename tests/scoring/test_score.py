@@ -38,7 +38,7 @@ def test_golden_in_every_format(cli, tmp_path: Path, suffix: str) -> None:
     outcome = cli("score", write(tmp_path, suffix), "--json")
     assert outcome.status == 0, outcome.err
     found = json.loads(outcome.out)
-    reason = "no interval: all real units are of one cluster"
+    reason = "no interval: all real units are in one cluster"
     assert found["metrics"]["auc"] == {"value": 0.75, "ci": None, "n_real": 2, "n_fake": 2, "reason": reason}
     assert found["metrics"]["accuracy"]["value"] == 0.5
     assert found["methods"]["swap"]["auc"]["value"] == 0.5 and found["methods"]["warp"]["auc"]["value"] == 1.0
@@ -138,7 +138,7 @@ def test_a_protocol_that_picks_frames_needs_the_dataset_or_nothing_to_pick(cli, 
     assert json.loads(cli("score", path, "-p", "video", "--json").out)["coverage"] == 1.0, "no video has more than 32"
     many = [{"id": f"x{i:02d}", "label": 1, "score": 0.5, "video": "v9"} for i in range(33)]
     line = one_line(cli("score", write(tmp_path, ".csv", [*ROWS, *many]), "-p", "video"))
-    assert "picks 32 frames of each video, 'v9'" in line and "has 33" in line and "give --dataset" in line
+    assert "picks 32 frames of each video, but 'v9'" in line and "has 33" in line and "give --dataset" in line
 
 
 def test_rows_are_held_against_a_dataset(cli, one_line, squares: Path, tmp_path: Path) -> None:

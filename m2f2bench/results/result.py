@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..cards.models import DETECTION
+from ..cards.models import DETECTION, ExplanationCard, ProtocolCard, protocol_model
 from ..core.records import Score
 
 OMITTED = ("labels", "regions", "details", "frame_coverage", "warnings")
@@ -64,6 +64,11 @@ class Result:
     def task(self) -> str:
         """The task's name: `detection` unless the protocol names another."""
         return str(self.protocol_card.get("task", DETECTION))
+
+    @property
+    def rules(self) -> ProtocolCard | ExplanationCard:
+        """The protocol, from `protocol_card`. Raises ValidationError."""
+        return protocol_model(self.protocol_card).model_validate(self.protocol_card)
 
     @property
     def limit(self) -> int | None:

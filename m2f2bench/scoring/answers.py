@@ -36,6 +36,7 @@ from ..results.signature import (
 from ..results.stored import stored_at, stored_card
 from ..results.units import clusters
 from ..stats.statistic import Codes
+from .source import OWN, Source
 
 log = logging.getLogger("m2f2bench")
 
@@ -209,14 +210,7 @@ def gather_answers(
     return ScoredAnswers(columns, plan, fields | dict(by), card, dict(predicted or {}))
 
 
-def load_answers(
-    *paths: str | Path,
-    protocol: str | ProtocolCard | ExplanationCard | None = None,
-    dataset: str | DatasetCard | Dataset | None = None,
-    split: str = "test",
-    detector: str | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> ScoredAnswers:
+def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:
     """Load one explainer's answers from a run's folder, or from files that complete each other, ready for scoring.
 
     See `read_answer_files` for the file formats. Protocol, dataset and split default to the run's own; for other files
@@ -225,16 +219,16 @@ def load_answers(
     places = [Path(path).expanduser() for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 else None
     result = stored.result if stored is not None and stored.result.task == EXPLANATION else None
-    plan = _plan_of(result, places[0], protocol, dataset, split)
+    plan = _plan_of(result, places[0], source)
     files = [place.parent if place.suffix == ".json" else place for place in places]
-    found = read_answer_files(files, plan.questions, columns)
+    found = read_answer_files(files, plan.questions, source.columns)
     if result is not None:
         by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
         card = stored_card(DetectorCard, result.detector_card, places[0]) if result.detector_card else None
     else:
-        name = detector or "+".join(p.stem for p in places)
+        name = source.detector or "+".join(p.stem for p in places)
         by, card = detector_fields(name, "unknown", "unknown", "unknown", environment="unknown"), None
-    if detector is not None:
+    if (detector := source.detector) is not None:
         if "/" in detector or "\\" in detector or detector.startswith("."):
             raise ScoreError(f"'{detector}' is not a valid name of an explainer: leave out slashes and a leading dot")
         by = by | {"det": detector}
@@ -260,14 +254,8 @@ def _refuse_stale(answers: Mapping[str, Answer], plan: AnswerPlan, place: Path) 
             )
 
 
-def _plan_of(
-    result: Result | None,
-    place: Path,
-    protocol: str | ProtocolCard | ExplanationCard | None,
-    dataset: str | DatasetCard | Dataset | None,
-    split: str,
-) -> AnswerPlan:
-    limit = None
+def _plan_of(result: Result | None, place: Path, source: Source) -> AnswerPlan:
+    protocol, dataset, split, limit = source.protocol, source.dataset, source.split, None
     if result is not None:
         protocol = protocol or stored_card(ExplanationCard, result.protocol_card, place)
         if dataset is None:

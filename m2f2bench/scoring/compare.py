@@ -10,7 +10,8 @@ from ..core.errors import ScoreError
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
 from .comparison import Comparison
-from .tasks import TASKS, Source, task_at
+from .source import Source
+from .tasks import TASKS, task_at
 
 
 def compare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
+from ..cards.models import ExplanationCard
 from ..cards.protocols import TEXT_METRICS
 from ..core.errors import ScoreError
 from ..core.records import JUDGE, Score
@@ -19,30 +19,22 @@ from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
 from .score_answers import COUNTED, score_answers
+from .source import OWN, Source
 
 
-def load_resampled(
-    place: str | Path,
-    *,
-    protocol: str | ProtocolCard | ExplanationCard | None = None,
-    dataset: str | DatasetCard | None = None,
-    split: str = "test",
-    detector: str | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> ResampledResult:
+def load_resampled(place: str | Path, source: Source = OWN) -> ResampledResult:
     """Load a run's folder or a result file with the resamples next to it; score anything else first.
 
     If a protocol or a dataset is given, a run is scored again from its answers. Raises ScoreError.
     """
     path = Path(place).expanduser()
     stored = stored_at(path)
-    if stored is not None and protocol is None and dataset is None:
+    if stored is not None and source.protocol is None and source.dataset is None:
         found = stored_resamples(stored)
         if found is None:
             raise ScoreError(f"there are no resamples ({DRAWS}) next to '{place}': score its answers again")
         return found
-    answers = load_answers(path, protocol=protocol, dataset=dataset, split=split, detector=detector, columns=columns)
-    return score_answers(answers, dependence=False)
+    return score_answers(load_answers(path, source=source), dependence=False)
 
 
 def compare_resampled(

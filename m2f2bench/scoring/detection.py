@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import DETECTION, DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
+from ..cards.models import DETECTION, DetectorCard, ProtocolCard
 from ..core.errors import NothingJudged, ScoreError, near
 from ..core.records import FAKE, REAL, Frame
 from ..core.rows import Rows, Strings, Units
@@ -35,6 +34,7 @@ from ..results.signature import (
 from ..results.store import PREDICTIONS
 from ..results.stored import Stored, of_detector, rows_file, stored_at, stored_card
 from ..results.units import Codes, clusters, to_units
+from .source import OWN, Source
 
 
 @dataclass(frozen=True)
@@ -146,22 +146,13 @@ def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str
     return Cut("fixed", value, picked=True), threshold, hashed
 
 
-def load_rows(
-    path: str | Path,
-    *,
-    protocol: str | ProtocolCard | ExplanationCard | None = None,
-    dataset: str | DatasetCard | None = None,
-    split: str = "test",
-    detector: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    validation: str | Path | None = None,
-) -> ScoredRows:
+def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
     """Load rows from a run's folder or a file of `id,label,score` (CSV, TSV, JSONL, Parquet), ready for scoring.
 
-    `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are matched with the frames that the
+    The protocol defaults to the run's own, else `frame`. With a dataset the rows are matched with the frames that the
     protocol plans there: an unknown id or a different label is an error, a row of a frame that is not planned is
-    ignored, and a planned frame without a row is `missing` and lowers the coverage. Without `dataset` the file's rows
-    are the plan. `validation` holds the rows that a threshold is picked on. Raises ScoreError or DataError in one line.
+    ignored, and a planned frame without a row is `missing` and lowers the coverage. Without a dataset the file's
+    rows are the plan. Raises ScoreError or DataError in one line.
     """
     place = Path(path).expanduser()
     stored = stored_at(place)
@@ -169,24 +160,24 @@ def load_rows(
         raise ScoreError(f"'{place}' holds answers to questions, not P(fake) of frames (m2f2bench run -p frame)")
     if stored is not None and stored.rows is None:
         raise ScoreError(f"there are no rows ({PREDICTIONS}) next to '{place}': nothing to score")
-    if protocol is None and stored is not None:
+    if source.protocol is None and stored is not None:
         card = stored_card(ProtocolCard, stored.result.protocol_card, stored.path)
     else:
-        card = load_protocol(protocol or "frame")
-    rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), columns)
+        card = load_protocol(source.protocol or "frame")
+    rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), source.columns)
     if stored is not None and rows_hash(rows) != stored.result.predictions:
         raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was computed from: run it again")
-    origin = _origin(place, stored, detector)
-    if dataset is not None:
-        loaded = load_dataset(dataset)
-        rows = against(rows, loaded, split, card, place)
-        origin = replace(origin, data=loaded.name, split=split, limit=None, source=loaded.card.corpus)
+    origin = _origin(place, stored, source.detector)
+    if source.dataset is not None:
+        loaded = source.dataset if isinstance(source.dataset, Dataset) else load_dataset(source.dataset)
+        rows = against(rows, loaded, source.split, card, place)
+        origin = replace(origin, data=loaded.name, split=source.split, limit=None, source=loaded.card.corpus)
     else:
         _refuse_picking(rows, card, stored, place)
     picked = None
     if card.threshold.split == "val":
-        file = rows_file(Path(validation).expanduser()) if validation is not None else stored and stored.validation
-        picked = read_rows(file, columns) if file else None
+        file = rows_file(Path(source.validation).expanduser()) if source.validation else stored and stored.validation
+        picked = read_rows(file, source.columns) if file else None
     return gather(rows, card, origin, picked)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import protocol_model
 from ..core.errors import M2F2BenchError
 from ..core.records import Score
 from ..results.form import CLOSE
@@ -48,7 +47,7 @@ def recheck_resamples(stored: Stored) -> list[str]:
     drawn = stored_resamples(stored)
     if drawn is None:
         return []
-    level = protocol_model(stored.result.protocol_card).model_validate(stored.result.protocol_card).bootstrap.level
+    level = stored.result.rules.bootstrap.level
     for name, score in stored.result.metrics.items():
         values = drawn.draws.get("metrics ", {}).get(name)
         if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
 from ..results.result import Result
-from .tasks import Source, task_at
+from .source import Source
+from .tasks import task_at
 
 
 def score(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..cards.models import DETECTION, EXPLANATION, DatasetCard, ExplanationCard, ProtocolCard
+from ..cards.models import DETECTION, EXPLANATION, ExplanationCard, ProtocolCard
 from ..core.errors import ScoreError
 from ..loading import any_protocol
 from ..results.read_answers import looks_like_answers
@@ -24,25 +23,9 @@ from .detection import ScoredRows, load_rows
 from .recheck import recheck_resamples, recheck_rows
 from .score_answers import score_answers
 from .score_detection import score_rows
+from .source import Protocol, Source
 
-Protocol = ProtocolCard | ExplanationCard
 Place = str | Path
-
-
-@dataclass(frozen=True)
-class Source:
-    """How to read stored rows: the arguments of `score` and `compare`. None and empty: as the run itself has it."""
-
-    protocol: Protocol | str | None = None
-    dataset: str | DatasetCard | None = None
-    split: str = "test"
-    detector: str | None = None
-    columns: Mapping[str, str] | None = None
-    validation: Place | None = None
-
-    def of_answers(self) -> dict[str, Any]:
-        """Return the arguments of `load_answers`."""
-        return {name: value for name, value in vars(self).items() if name != "validation"}
 
 
 class Task(abc.ABC):
@@ -87,11 +70,11 @@ class Detection(Task):
         """See `Task.score`."""
         if len(places) > 1:
             raise ScoreError("several files can be scored together only under a protocol about answers to questions")
-        return score_rows(load_rows(places[0], **vars(source)))
+        return score_rows(load_rows(places[0], source))
 
     def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
         """See `Task.compare`."""
-        rows = [load_rows(place, **vars(source)) for place in places]
+        rows = [load_rows(place, source) for place in places]
         names = distinct_names([one.detector for one in rows], places)
         return compare_rows(dict(zip(names, rows, strict=True)), metrics, against)
 
@@ -120,11 +103,11 @@ class Explanation(Task):
 
     def score(self, places: Sequence[Place], source: Source) -> Result:
         """See `Task.score`; several files are one explainer's answers that complete each other."""
-        return score_answers(load_answers(*places, **source.of_answers())).result
+        return score_answers(load_answers(*places, source=source)).result
 
     def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
         """See `Task.compare`."""
-        resampled = [load_resampled(place, **source.of_answers()) for place in places]
+        resampled = [load_resampled(place, source) for place in places]
         names = distinct_names([one.result.detector for one in resampled], places)
         return compare_resampled(dict(zip(names, resampled, strict=True)), metrics, against)
 

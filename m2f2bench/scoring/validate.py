@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..cards.models import ExplanationCard, ProtocolCard, protocol_model
+from ..cards.models import ExplanationCard, ProtocolCard
 from ..core.errors import DataError
 from ..core.texts import Refused
 from ..metrics.names import AT_HALF
@@ -60,7 +60,7 @@ def expected_name(result: Result) -> str:
 
 def _signature(result: Result) -> list[str]:
     measured = result.measured
-    card = _protocol(result)
+    card = result.rules
     wanted = TASKS[result.task].fields(result, card)
     missing = [key for key in (*wanted, *DETECTOR) if key not in measured and key != "cov"]  # older results lack it
     if missing:
@@ -95,11 +95,6 @@ def _agrees(key: str, found: Any, wanted: Any, card: ProtocolCard | ExplanationC
     if key == "altered" and "region_f1" in card.metrics:
         return re.fullmatch("[0-9a-f]{12}", str(found)) is not None
     return bool(found == wanted)
-
-
-def _protocol(result: Result) -> ProtocolCard | ExplanationCard:
-    """Return the protocol in a result. Raises ValidationError."""
-    return protocol_model(result.protocol_card).model_validate(result.protocol_card)
 
 
 def _numbers(result: Result) -> list[str]:

@@ -18,6 +18,7 @@ from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 from m2f2bench.metrics.reader_errors import HELD_OUT
 from m2f2bench.results.store import ANSWERS, read_answers
 from m2f2bench.scoring.answers import load_answers, plan_questions, question_clusters
+from m2f2bench.scoring.source import Source
 
 
 def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_questions_without_reference(rules: Path, tmp_path: Path) -> None:
 
 def test_questions_of_one_image_are_drawn_together(rules: Path) -> None:
     asked = plan_questions(FACES, str(rules))
-    evidence = load_answers(_whole(asked, rules), protocol=str(rules), dataset=FACES)
+    evidence = load_answers(_whole(asked, rules), source=Source(str(rules), FACES))
     for wanted in ("identity", "video", "frame"):
         codes, n, by = question_clusters(evidence.answers, wanted)
         assert n == 24 and by in (wanted, "frame")

@@ -17,6 +17,7 @@ from m2f2bench.results.stored import read_stored
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.compare_answers import DrawnPair, ResampledResult, compare_resampled, load_resampled
 from m2f2bench.scoring.score_answers import COUNTED, PARTS, score_answers
+from m2f2bench.scoring.source import Source
 
 
 def scored(
@@ -26,7 +27,7 @@ def scored(
     asked = plan_questions(FACES, str(rules))
     given = {q.id: text for q in asked.questions if q.id not in left_out}
     path = answer_lines(folder / f"{name}.jsonl", given)
-    return score_answers(load_answers(path, protocol=str(rules), dataset=FACES, detector=name), False)
+    return score_answers(load_answers(path, source=Source(str(rules), FACES, detector=name)), False)
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def test_f4_a_run_is_scored_again_where_a_protocol_or_a_dataset_is_named(rules: 
     (folder / "resamples.parquet").unlink()
     with pytest.raises(ScoreError, match="there are no resamples"):
         load_resampled(folder)
-    assert load_resampled(folder, dataset=FACES).result.metrics == stored.result.metrics
+    assert load_resampled(folder, Source(dataset=FACES)).result.metrics == stored.result.metrics
 
 
 def test_f4_who_has_no_value_is_told_beside_who_has_one(tmp_path: Path) -> None:

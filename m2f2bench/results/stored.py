@@ -103,7 +103,7 @@ def _read(path: Path) -> Stored:
     except Refused as error:
         raise DataError(f"'{path}' is not a result file: {error}") from None
     if problem:
-        raise DataError(f"'{path}' has impossible numbers: {problem} (m2f2bench validate lists all problems)")
+        raise DataError(f"'{path}' cannot be used: {problem} (m2f2bench validate lists all problems)")
     return with_rows(result, path)
 
 

@@ -1,4 +1,4 @@
-"""Result files that are not what they say they are: one line from everything that reads them, never a traceback."""
+"""Invalid result files: every command that reads them gives one line, never a traceback."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ READERS = ("score", "leaderboard", "plot", "check", "compare", "report", "valida
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run's folder, made of a committed result and its rows."""
+    """Make a run's folder from a committed result and its rows."""
     folder = tmp_path / "run"
     folder.mkdir()
     shutil.copy(DETECTION, folder / "result.json")
@@ -56,7 +56,7 @@ def call(cli: Any, reader: str, run: Path) -> Any:
 
 
 def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a JSON value."""
+    """Yield every path in a JSON value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inside:
         yield (*above, key)
@@ -76,7 +76,7 @@ def mutated(data: Any, place: tuple[Any, ...], odd: object) -> Any:
 
 
 def everything_shown(stored: list[Stored], run: Path) -> list[Callable[[], object]]:
-    """What shows results as text or as a figure."""
+    """The commands that show results as text or as a figure."""
     board = build_board(stored)
     texts: list[Callable[[], object]] = [partial(render, board, format) for format in FORMATS]
     texts += [partial(describe_run, board, [stored[0].result], run, []), partial(draw, "ranks", run)]

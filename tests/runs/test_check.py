@@ -1,4 +1,4 @@
-"""The gate: what passes, what fails, how often; the command, the plugin in a project of its own, the validator."""
+"""Regression checks: what passes, what fails, how often; the command, the plugin in another project, the validator."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_mistakes_are_one_line(cli, one_line, faces: Path) -> None:
 
 
 def test_f4_a_detector_is_held_against_one_baseline(cli, one_line, faces: Path) -> None:
-    """Of a folder of two neither is taken for it; each is checked with the detector that it names itself."""
+    """A folder of two results needs no choice: each is checked with the detector that it names."""
     m2f2bench.run(detectors=["constant", "random"], datasets=str(faces / "faces"), out=faces / "two")
     for given in (["-d", "constant"], ["--run", faces / "baseline"]):
         told = one_line(cli("check", faces / "two", *given))
@@ -245,7 +245,7 @@ def test_nothing_to_do_with_it():
 
 
 def test_the_plugin_in_a_project_of_its_own(faces: Path) -> None:
-    """The installed entry point, in a process of its own outside this repository."""
+    """The installed entry point, in a separate process outside this repository."""
     (faces / "tests").mkdir()
     (faces / "tests" / "test_release.py").write_text(PROJECT)
     (faces / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")

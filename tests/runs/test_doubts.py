@@ -1,4 +1,4 @@
-"""D4, D1: what makes a run's numbers doubtful is said, in words and in the result."""
+"""D4, D1: doubts about a run's numbers are printed, and stored in the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E8, D4: detectors of somebody's own that print, exit, change things, or give what is no probability."""
+"""E8, D4: users' detectors that print, exit, change things, or return values that are not probabilities."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_e8_code_that_ends_is_one_line(cli, one_line, squares: Path, tmp_path: P
 
 
 def test_e8_code_that_ends_on_one_frame_harms_no_other(cli, squares: Path, tmp_path: Path) -> None:
-    """Each row is what it is without that frame."""
+    """Each other row is as it would be without that frame."""
     bad = "return [sys.exit(1) if image[0, 0, 0] == first else float(image.mean()) / 255 for image in images]"
     pixels = np.asarray(m2f2bench.load_dataset(str(squares)).frames("test")[5].locator.path, dtype=str)
     from PIL import Image
@@ -179,7 +179,7 @@ def test_e8_nothing_that_it_changes_lasts(cli, squares: Path, tmp_path: Path, mo
 
 
 def test_e8_a_picture_that_is_changed_is_its_own_copy(cli, squares: Path, tmp_path: Path) -> None:
-    """It paints all pictures black and then fails; each alone is judged as it was."""
+    """It paints all pictures black and then fails; then each is judged alone, unchanged."""
     paint = "\n        for image in images: image[:] = 0\n        "
     first = "scores = [float(image.mean()) / 255 for image in images]"
     bad = f"{first}{paint}if len(images) > 1: raise ValueError\n        return scores"

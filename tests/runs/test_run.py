@@ -21,7 +21,7 @@ from m2f2bench.runs.steadiness import AGAIN
 
 
 def detector(folder: Path, body: str) -> str:
-    """A plugin file with one class whose `score(image, i)` is given."""
+    """Write a plugin file with one class that has the given `score(image, i)`."""
     path = folder / f"plug{abs(hash(body)) % 10**8}.py"
     path.write_text(f"import numpy as np\nclass D:\n    def predict(self, images):\n        {body}\n")
     return f"{path}:D"

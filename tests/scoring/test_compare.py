@@ -1,4 +1,4 @@
-"""Paired tests: against independent computations, by simulation, and the refusals."""
+"""Paired tests: against independent computations, by simulation, and errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rows_file(path: Path, label: np.ndarray, score: np.ndarray, **columns: objec
 
 
 def simulate(rng: np.random.Generator, n: int, shift: tuple[float, float]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Labels, and the scores of two detectors that share half of their variance."""
+    """Draw labels and the scores of two detectors that share half of their variance."""
     label = np.arange(n) % 2
     shared = rng.normal(size=n)
     return label, [1 / (1 + np.exp(-(s * label + shared + rng.normal(size=n)))) for s in shift]
@@ -114,7 +114,7 @@ def test_holm_raises_every_p_and_keeps_their_order(ps: list[float | None]) -> No
 
 @pytest.mark.parametrize("clustered", [False, True])
 def test_two_equal_detectors_differ_in_five_of_a_hundred(clustered: bool) -> None:
-    """The error of the first kind at 5%, 400 simulated pairs of equally good detectors: 6 to 34 (99.9% of chance)."""
+    """The type I error at 5%, 400 simulated pairs of equally good detectors: 6 to 34 (99.9% of chance)."""
     rng = np.random.default_rng(11)
     hits = {"auc": 0, "accuracy": 0, "brier": 0}
     frames = 4 if clustered else 1

@@ -1,4 +1,4 @@
-"""Answers to questions from end to end: asked, stored, resumed, scored, compared, on boards."""
+"""Answers to questions from end to end: asking, storing, resuming, scoring, comparing, boards."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_is_killed_and_goes_on(rules: Path, tmp_path: Path) -> None:
-    """SIGKILL between two images; what was answered is not asked again, and the end is the same."""
+    """SIGKILL between two images: finished answers are not asked again, and the result is the same."""
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import sys, time\n"
@@ -149,7 +149,7 @@ def test_a_board_of_explanations(cli, rules: Path, tmp_path: Path) -> None:
 
 
 def test_questions_without_reference(rules: Path, tmp_path: Path) -> None:
-    """They count among the verdicts and in no text metric, and the result says how many there are."""
+    """They count for verdicts but for no text metric, and the result says how many there are."""
     source = tmp_path / "bare.py"
     source.write_text(
         f"import sys; sys.path.insert(0, {str(TOY.parent)!r})\n"
@@ -182,7 +182,7 @@ def _whole(asked: Any, rules: Path) -> Path:
 
 
 def test_image_level_questions_alone_have_the_same_interval(rules: Path) -> None:
-    """Questions of one image copied ten times over tell no more: the interval stays as wide."""
+    """Ten copies of an image's questions add no information: the interval stays as wide."""
     from m2f2bench.stats.bootstrap import Resampling
     from m2f2bench.stats.statistic import estimate, mean_of
 
@@ -206,7 +206,7 @@ def test_odd_characters_of_an_explainer_are_stored(rules: Path, tmp_path: Path) 
 
 @pytest.mark.usefixtures("no_java")
 def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
-    """Treebank tokens and METEOR are not to be had; verdicts, consistency, regions and image dependence are."""
+    """Treebank tokens and METEOR are missing; verdicts, consistency, regions and image dependence are not."""
     card = tmp_path / "toy.yaml"
     card.write_text(RULES.replace("tokenizer: none", "tokenizer: ptb").replace("[bleu,", "[bleu, meteor,"))
     command = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{TOY}:Looker", "-s", FACES, "-p", str(card)]

@@ -1,4 +1,4 @@
-"""Differences of two explainers: only over the same questions drawn alike; a p that no resample reaches is a bound."""
+"""Differences of two explainers: only over the same questions and clusters; a p that no resample reaches is a bound."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from m2f2bench.scoring.source import Source
 def scored(
     folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake."
 ) -> ResampledResult:
-    """An explainer that gives one text to all questions but those left out, with its resamples."""
+    """Score an explainer that gives one text to all questions except some, with its resamples."""
     asked = plan_questions(FACES, str(rules))
     given = {q.id: text for q in asked.questions if q.id not in left_out}
     path = answer_lines(folder / f"{name}.jsonl", given)
@@ -38,7 +38,7 @@ def dropping(tmp_path: Path) -> Path:
 
 
 def older(drawn: ResampledResult) -> ResampledResult:
-    """The same as an older version wrote it, which did not tell the questions."""
+    """The same as an older version wrote it, without the questions that count."""
     details = {key: value for key, value in drawn.result.details.items() if key != COUNTED}
     return replace(drawn, result=replace(drawn.result, details=details))
 
@@ -48,7 +48,7 @@ def questions(rules: Path) -> list[str]:
 
 
 def test_a16_as_many_answers_to_other_questions_are_not_compared(dropping: Path, tmp_path: Path) -> None:
-    """Both leave six questions out, with equal counts of statuses; only the sets tell them apart."""
+    """Both leave six questions out, with equal counts of statuses; only the sets of questions differ."""
     ids = questions(dropping)
     first = scored(tmp_path, dropping, "first", set(ids[:6]))
     other = scored(tmp_path, dropping, "other", set(ids[6:12]))
@@ -78,7 +78,7 @@ def test_a16_where_holes_are_wrong_answers_all_count(rules: Path, tmp_path: Path
 
 
 def test_a16_a_kind_that_one_never_answered_is_not_left_out(tmp_path: Path) -> None:
-    """One answers no judge question: they count as wrong. Older results left them out, and are not compared in that."""
+    """One answers no judge question: they count as wrong. Older results left them out, so verdicts are not compared."""
     card = tmp_path / "both.yaml"
     card.write_text(RULES.replace("name: toy", "name: both").replace("questions: [blind]", "questions: [blind, judge]"))
     ids = questions(card)
@@ -132,7 +132,7 @@ def test_a2_one_and_the_same_answers_do_not_differ(rules: Path, tmp_path: Path) 
 
 
 def test_a3_stored_resamples_give_bounds(cli, rules: Path, tmp_path: Path) -> None:
-    """200 stored resamples cannot be more: the p of what none of them brings to zero is at most 2/201."""
+    """With 200 stored resamples, none of which reaches zero, p is at most 2/201."""
     found = run_toy(rules, tmp_path / "out", "Looker", "Parrot")
     assert found["toy_questions.Looker"].metrics["verdict_accuracy"].value == 1.0
     folders = [tmp_path / "out" / f"toy_questions.{n}--toy_questions.Faces--toy" for n in ("Looker", "Parrot")]
@@ -169,7 +169,7 @@ def test_f4_the_best_explainer_of_a_board(rules: Path, tmp_path: Path) -> None:
 
 
 def test_f4_two_who_are_right_throughout_are_not_known_to_be_equal(rules: Path, tmp_path: Path) -> None:
-    """Of the fakes both say fake, in other words: no difference, and no interval that has no width."""
+    """Both call the fakes fake, in different words: no difference, and no interval of width zero."""
     first = scored(tmp_path, rules, "first", set())
     other = scored(tmp_path, rules, "other", set(), "This face is a fake one.")
     found = compare_resampled({"first": first, "other": other})
@@ -188,7 +188,7 @@ def test_f4_a_run_is_scored_again_where_a_protocol_or_a_dataset_is_named(rules: 
 
 
 def test_f4_who_has_no_value_is_told_beside_who_has_one(tmp_path: Path) -> None:
-    """One answers judge questions only, which have no reference texts."""
+    """One answers only judge questions, which have no reference texts."""
     card = tmp_path / "both.yaml"
     rules = RULES.replace("name: toy", "name: both\nmissing: drop")
     card.write_text(rules.replace("questions: [blind]", "questions: [blind, judge]"))

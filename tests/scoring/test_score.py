@@ -1,4 +1,4 @@
-"""Anybody's rows: the same numbers from CSV, JSON lines, Parquet and our own files; what is wrong, in one line."""
+"""Scoring of files: the same numbers from CSV, JSON lines, Parquet and our own files; errors in one line."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_three_formats_have_one_fingerprint(tmp_path: Path) -> None:
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
 @settings(deadline=None, max_examples=30)
 def test_scores_are_read_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
-    """Trap 9: a score that is rounded on the way makes ties."""
+    """Trap 9: rounding a score makes ties."""
     folder = tmp_path_factory.mktemp("bits")
     rows = [{"id": str(i), "label": i % 2, "score": value} for i, value in enumerate(values)]
     lines = [f"{row['id']},{row['label']},{row['score']!r}\n" for row in rows]

@@ -130,24 +130,24 @@ def predict_paths(
     overlays = _Overlays.of(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
     job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, question_set)
     try:
-        found = _judge(files, job)
+        by_file = _judge(files, job)
     finally:
         if overlays:
             overlays.folder.close()
-    _refuse_nothing(loaded.card.name, found)
+    _refuse_nothing(loaded.card.name, by_file)
     sizes = {str(file): job.pictures.sizes[str(file)] for file in files if str(file) in job.pictures.sizes}
     log.info("%s", crop_note(loaded.card.training_datasets))
     if scenes := scene_note(sizes):
         log.warning("%s", scenes)
-    return [_summary(str(file), found[_key(file)], question_set) for file in files]
+    return [_summary(str(file), by_file[_key(file)], question_set) for file in files]
 
 
-def _refuse_nothing(detector: str, found: Mapping[str, _Judged]) -> None:
+def _refuse_nothing(detector: str, by_file: Mapping[str, _Judged]) -> None:
     """Raise NothingJudged if no file has a score or an answer."""
-    rows = [row for judged in found.values() for row in (*judged.rows, *(judged.answers or ()))]
+    rows = [row for judged in by_file.values() for row in (*judged.rows, *(judged.answers or ()))]
     if not any(row.status == "ok" for row in rows):
         first = next(row for row in rows if row.status != "ok")
-        raise NothingJudged.of(detector, "files", len(found), first.frame, first.status, first.message)
+        raise NothingJudged.of(detector, "files", len(by_file), first.frame, first.status, first.message)
 
 
 @dataclass
@@ -172,13 +172,13 @@ def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
     if len({_key(file) for file in files}) < len(set(files)):
         raise DataError("two files have the same name when written in UTF-8: rename one of them")
     images = [file for file in dict.fromkeys(files) if file.suffix.lower() not in VIDEO_SUFFIXES]
-    found = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
+    by_file = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
     if job.overlays:
-        job.overlays.images(images, found, job.batch_size)
+        job.overlays.images(images, by_file, job.batch_size)
     for file in dict.fromkeys(files):
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            found[_key(file)] = _judge_video(file, job)
-    return found
+            by_file[_key(file)] = _judge_video(file, job)
+    return by_file
 
 
 def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
@@ -188,12 +188,12 @@ def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
 
         replies = job.questions.ask(job.pictures, frames)
         return {name: _Judged([judgement(rows)], answers=rows) for name, rows in replies.items()}
-    found = {row.frame: _Judged([row]) for row in job.predict(job.pictures, frames)}
+    by_file = {row.frame: _Judged([row]) for row in job.predict(job.pictures, frames)}
     if job.questions is not None:
-        scores = {name: judged.rows[0].score for name, judged in found.items()}
+        scores = {name: judged.rows[0].score for name, judged in by_file.items()}
         for name, rows in job.questions.ask(job.pictures, frames, scores).items():
-            found[name].answers = rows
-    return found
+            by_file[name].answers = rows
+    return by_file
 
 
 class _Overlays:
@@ -210,9 +210,9 @@ class _Overlays:
 
         return cls(HeatMapper(detector), OverlayFolder(folder, detector, scale))
 
-    def images(self, files: Sequence[Path], found: dict[str, _Judged], batch_size: int) -> None:
+    def images(self, files: Sequence[Path], by_file: dict[str, _Judged], batch_size: int) -> None:
         """Draw an overlay for each image that has a score; images are read again to save memory."""
-        scored = [(file, found[_key(file)].rows[0].score) for file in files]
+        scored = [(file, by_file[_key(file)].rows[0].score) for file in files]
         wanted = {_key(file): (file, score) for file, score in scored if score is not None}
         frames = [_frame(name, Locator(str(file))) for name, (file, _) in wanted.items()]
         with progress_bar("heat maps", len(wanted)) as advance:
@@ -221,13 +221,13 @@ class _Overlays:
                 for loaded in batch:
                     file, score = wanted[loaded.frame.id]
                     if loaded.image is None:  # it has changed since it was judged
-                        found[loaded.frame.id].trouble = f"no heat map: {loaded.reason}"
+                        by_file[loaded.frame.id].trouble = f"no heat map: {loaded.reason}"
                         continue
                     to_draw.append(_ToDraw(file, score, [loaded.image], [score]))
-                self.draw(to_draw, found)
+                self.draw(to_draw, by_file)
                 advance(len(batch))
 
-    def draw(self, batch: Sequence[_ToDraw], found: dict[str, _Judged]) -> None:
+    def draw(self, batch: Sequence[_ToDraw], by_file: dict[str, _Judged]) -> None:
         """Map all pictures of some files at once and write an overlay for each file."""
         from ..reporting.figures.overlay import Panel
 
@@ -238,14 +238,14 @@ class _Overlays:
             for i, (image, score) in enumerate(zip(one.images, one.scores, strict=True)):
                 heat, number = next(maps), one.numbers[i] if one.numbers is not None else 0
                 if isinstance(heat, str):
-                    found[_key(one.file)].trouble = heat
+                    by_file[_key(one.file)].trouble = heat
                     continue
                 label = f"frame {number}" if one.numbers is not None else ""
                 panels.append(Panel(image, heat, self.mapper.seen(image), score, label))
                 numbers.append(number)
             if panels:
                 of_video = numbers if one.numbers is not None else None
-                found[_key(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, of_video))
+                by_file[_key(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, of_video))
 
 
 def _judge_video(file: Path, job: _Job) -> _Judged:

@@ -41,7 +41,7 @@ def read_answer_files(
     """
     known = {question.id: question for question in questions}
     judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
-    found: dict[str, Answer] = {}
+    answers: dict[str, Answer] = {}
     where: dict[str, str] = {}
     scores: dict[str, float | None] = {}
     for path in paths:
@@ -50,15 +50,15 @@ def read_answer_files(
                 raise ScoreError(
                     f"{place}: '{_cut(answer.question)}' is no question that is asked{near(answer.question, known)}"
                 )
-            if answer.question in found:
+            if answer.question in answers:
                 first = where[answer.question]
                 raise ScoreError(f"{place}: question '{answer.question}' already has an answer in {first}; remove one")
-            found[answer.question] = replace(answer, frame=known[answer.question].frame)
+            answers[answer.question] = replace(answer, frame=known[answer.question].frame)
             where[answer.question] = place
             frame = known[answer.question].frame
             _refuse_two_scores(scores.get(frame), answer, place)
             scores[frame] = answer.score if scores.get(frame) is None else scores[frame]
-    return found
+    return answers
 
 
 def _refuse_two_scores(first: float | None, answer: Answer, place: str) -> None:

@@ -125,5 +125,5 @@ class DetectionJob(Job[Prediction]):
         if self.errors_pass(judge.detector):
             return ()
         scores = {row.frame: row.score for row in rows if row.score is not None}
-        found = unsteady(judge.name, judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
-        return (found,) if found else ()
+        doubt = unsteady(judge.name, judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
+        return (doubt,) if doubt else ()

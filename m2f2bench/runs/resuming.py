@@ -19,7 +19,7 @@ def unchanged(
     `known` holds digest and stamp by frame id. A frame with the same stamp is not read; any other is read, and its
     digest must be the same. A frame that could not be read before (no digest) is left out if its stamp has changed.
     """
-    found: dict[str, str] = {}
+    stamps: dict[str, str] = {}
     doubtful: list[Frame] = []
     for frame in frames:
         if frame.id not in known:
@@ -27,15 +27,15 @@ def unchanged(
         digest, stamp = known[frame.id]
         now = stamp_of(dataset.adapter, frame)
         if now and now == stamp:
-            found[frame.id] = now
+            stamps[frame.id] = now
         elif digest:
             doubtful.append(frame)
     if doubtful:
         digests = frame_digests(dataset, doubtful, workers)
         for frame in doubtful:
             if digests[frame.id] == known[frame.id][0]:
-                found[frame.id] = stamp_of(dataset.adapter, frame)
-    return found
+                stamps[frame.id] = stamp_of(dataset.adapter, frame)
+    return stamps
 
 
 def current_rows(

@@ -65,6 +65,6 @@ def _judged(name: str, detector: Detector, adapter: Adapter, frames: Sequence[Fr
 
 def _worst(frames: Sequence[Frame], scores: Mapping[str, float], again: Mapping[str, float]) -> tuple[str, float]:
     """Return the frame whose score differs most, and by how much; 0 if no frame was judged twice."""
-    found = {frame.id: abs(scores[frame.id] - again[frame.id]) for frame in frames if frame.id in again}
-    worst = max(found, key=lambda frame: found[frame], default="")
-    return worst, found.get(worst, 0.0)
+    differences = {frame.id: abs(scores[frame.id] - again[frame.id]) for frame in frames if frame.id in again}
+    worst = max(differences, key=lambda frame: differences[frame], default="")
+    return worst, differences.get(worst, 0.0)

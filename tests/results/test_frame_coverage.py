@@ -237,7 +237,7 @@ def test_frame_coverage_by_hand(missing: str) -> None:
 
 
 def test_check_compares_all_frames_where_holes_count_as_wrong(cli, videos: Path, tmp_path: Path) -> None:
-    """The baseline failed on as many, but other frames: under `wrong` both keep their missing frames; the loss shows."""
+    """The baseline failed on as many, but other frames: under `wrong` each keeps its own, and the loss shows."""
     card = tmp_path / "wrong.yaml"
     card.write_text("name: wrong\nlevel: frame\nmissing: wrong\nmetrics: [auc, accuracy]\n")
     n = 200

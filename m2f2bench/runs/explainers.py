@@ -19,18 +19,12 @@ from ..results.result import Result
 from ..results.signature import detector_fields, measure_signature
 from ..results.store import ANSWERS as FILE
 from ..results.store import RESULT, USAGE, write_parquet
-from ..results.stored import run_name
 from ..scoring.answers import AnswerPlan, ScoredAnswers, gather_answers
 from ..scoring.controls import CONTROLS, PREFIX, control_answers
 from ..scoring.score_answers import score_answers
 from .export import write_export
 
 log = logging.getLogger("m2f2bench")
-
-
-def folder_name(detector: str, plan: AnswerPlan) -> str:
-    """Return the name of a run's folder."""
-    return run_name(detector, plan.dataset.name, plan.protocol.name, plan.split, plan.limit)
 
 
 def run_controls(
@@ -43,7 +37,7 @@ def run_controls(
     """Score and write controls like runs; see `control_runs`. Return their results and folders."""
     controls = control_runs(plan, judge, verdicts)
     match_together(controls)
-    places = [(one, out / folder_name(one.detector, plan)) for one in controls]
+    places = [(one, out / one.run_name) for one in controls]
     return [(write_run(one, place, export), place) for one, place in places]
 
 
@@ -101,13 +95,13 @@ def score_files(evidence: Sequence[ScoredAnswers], out: Path | None = None, cont
     match_together(everything)
     with progress_bar("scoring", len(everything)) as advance:
         for one in everything:
-            place = None if out is None else out / folder_name(one.detector, one.plan)
+            place = None if out is None else out / one.run_name
             results.append(score_answers(one).result if place is None else write_run(one, place))
             advance(1)
     for one, result in zip(evidence, results[: len(evidence) if out else 0], strict=False):
         assert out is not None
         own = [r for r in results[len(evidence) :] if r.detector.partition("@")[2] in ("", one.detector)]
-        write_report(one, result, out / folder_name(one.detector, one.plan) / REPORT, own)
+        write_report(one, result, out / one.run_name / REPORT, own)
     return results
 
 

@@ -33,7 +33,7 @@ from ..results.signature import (
     question_hash,
     short,
 )
-from ..results.stored import stored_at, stored_card
+from ..results.stored import run_name, stored_at, stored_card
 from ..results.units import clusters
 from ..stats.statistic import Codes
 from .source import OWN, Source
@@ -101,6 +101,12 @@ class ScoredAnswers:
     def signature(self) -> str:
         """The short form."""
         return short(self.measured)
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run's folder."""
+        plan = self.plan
+        return run_name(self.detector, plan.dataset.name, plan.protocol.name, plan.split, plan.limit)
 
     @cached_property
     def explained(self) -> Explained:

@@ -64,13 +64,13 @@ CONTROLS: dict[str, Control] = {
 
 def control_answers(
     name: str,
-    asked: Sequence[Question],
+    questions: Sequence[Question],
     training: Sequence[Question],
     *,
     verdicts: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> list[Answer]:
-    """Return a control's answers to the questions `asked`, in their order.
+    """Return a control's answers to the questions, in their order.
 
     Answers come from `training` (see `training_pool`), from questions of the same kind and region; a question about
     several regions, or about the face, counts as one about the image. If a region has no answer with the label, the
@@ -84,18 +84,18 @@ def control_answers(
     if CONTROLS[name].needs == "verdict" and verdicts is None:
         raise ScoreError(f"control '{name}' needs a detector's verdict on each frame: give a run with P(fake)")
     if name == "example":
-        return [_said(q, example(q.text), "the question has no example") for q in asked]
+        return [_said(q, example(q.text), "the question has no example") for q in questions]
     if name == "accuse":
-        return [_said(question, _accusation(question), "") for question in asked]
+        return [_said(question, _accusation(question), "") for question in questions]
     if name == "shuffled":
-        return _shuffled(asked, seed)
+        return _shuffled(questions, seed)
     knows = {
         "nothing": lambda question: None,
         "label": lambda question: question.label,
         "verdict": lambda question: (verdicts or {}).get(question.frame),
     }[CONTROLS[name].needs]
     pick = frequent if name.startswith("frequent") else medoid
-    return _from_training(asked, training, pick, knows, CONTROLS[name].needs)
+    return _from_training(questions, training, pick, knows, CONTROLS[name].needs)
 
 
 def training_pool(dataset: Dataset, kind: str) -> list[Question]:
@@ -188,7 +188,7 @@ def _accusation(question: Question) -> str:
 
 
 def _from_training(
-    asked: Sequence[Question],
+    questions: Sequence[Question],
     training: Sequence[Question],
     pick: Choice,
     knows: Callable[[Question], int | None],
@@ -218,7 +218,7 @@ def _from_training(
         return _said(question, picked[key], "")
 
     commoner = _commoner_label(training) if needs == "nothing" else None
-    return [answer(question) for question in asked]
+    return [answer(question) for question in questions]
 
 
 def _commoner_label(training: Sequence[Question]) -> int | None:
@@ -231,13 +231,13 @@ def _commoner_label(training: Sequence[Question]) -> int | None:
     return FAKE if 2 * sum(label == FAKE for label in frames.values()) >= len(frames) else REAL
 
 
-def _shuffled(asked: Sequence[Question], seed: int) -> list[Answer]:
+def _shuffled(questions: Sequence[Question], seed: int) -> list[Answer]:
     """Return for each question a reference of another frame's question, drawn uniformly from the same kind and group.
 
     The draw depends on the seed, the question's id and the questions of its group, not on their order or labels.
     """
     groups: dict[tuple[str, str], list[Question]] = {}
-    for question in sorted(asked, key=lambda question: question.id):
+    for question in sorted(questions, key=lambda question: question.id):
         if question.references:
             groups.setdefault((question.kind, _group(question)), []).append(question)
 
@@ -252,7 +252,7 @@ def _shuffled(asked: Sequence[Question], seed: int) -> list[Answer]:
             if other.frame != question.frame:
                 return _said(question, other.references[int(rng.integers(len(other.references)))], "")
 
-    return [answer(question) for question in asked]
+    return [answer(question) for question in questions]
 
 
 def _said(question: Question, text: str, otherwise: str) -> Answer:

@@ -167,17 +167,17 @@ def test_questions_without_reference(rules: Path, tmp_path: Path) -> None:
 
 
 def test_questions_of_one_image_are_drawn_together(rules: Path) -> None:
-    asked = plan_questions(FACES, str(rules))
-    evidence = load_answers(_whole(asked, rules), source=Source(str(rules), FACES))
+    plan = plan_questions(FACES, str(rules))
+    evidence = load_answers(_whole(plan, rules), source=Source(str(rules), FACES))
     for wanted in ("identity", "video", "frame"):
         codes, n, by = question_clusters(evidence.answers, wanted)
         assert n == 24 and by in (wanted, "frame")
         assert all(len(set(codes[evidence.answers.frame == frame])) == 1 for frame in set(evidence.answers.frame))
 
 
-def _whole(asked: Any, rules: Path) -> Path:
+def _whole(plan: Any, rules: Path) -> Path:
     return answer_lines(
-        rules.with_name("whole.jsonl"), {question.id: "The image looks fake." for question in asked.questions}
+        rules.with_name("whole.jsonl"), {question.id: "The image looks fake." for question in plan.questions}
     )
 
 
@@ -224,6 +224,6 @@ def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [6, 8, 12, 24, 48])
 def test_a_limit_keeps_both_classes(limit: int) -> None:
-    asked = plan_questions("synthetic", "judge", limit=limit)
-    share = sum(question.label for question in asked.questions) / len(asked.questions)
-    assert len(asked.questions) == limit and 0.75 <= share <= 0.9  # five of six are fake
+    plan = plan_questions("synthetic", "judge", limit=limit)
+    share = sum(question.label for question in plan.questions) / len(plan.questions)
+    assert len(plan.questions) == limit and 0.75 <= share <= 0.9  # five of six are fake

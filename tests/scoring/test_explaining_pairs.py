@@ -24,8 +24,8 @@ def scored(
     folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake."
 ) -> ResampledResult:
     """Score an explainer that gives one text to all questions except some, with its resamples."""
-    asked = plan_questions(FACES, str(rules))
-    given = {q.id: text for q in asked.questions if q.id not in left_out}
+    plan = plan_questions(FACES, str(rules))
+    given = {q.id: text for q in plan.questions if q.id not in left_out}
     path = answer_lines(folder / f"{name}.jsonl", given)
     return score_answers(load_answers(path, source=Source(str(rules), FACES, detector=name)), False)
 

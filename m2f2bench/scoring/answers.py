@@ -148,9 +148,7 @@ def plan_questions(
     for kind in card.questions:
         found = loaded.questions(split, kind)
         if not found:
-            raise DataError(
-                f"dataset '{loaded.name}' has no questions of kind {kind}, which protocol '{card.name}' needs"
-            )
+            raise DataError(f"dataset '{loaded.name}' has no {kind} questions, which protocol '{card.name}' needs")
         questions += found
     _check_unique(questions)
     if limit is not None:

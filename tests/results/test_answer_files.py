@@ -53,7 +53,7 @@ def test_each_published_file_alone(cli, real_data: Path) -> None:
             '{"id": "test00_eye", "text": "x"}\n',
             ["answer 1", "'test00_eye' is no question", "mean 'test00_eyes'"],
         ),
-        ('{"id": "test00_eyes", "text": "x"}\n' * 2, ["answer 2", "answered already", "answer 1"]),
+        ('{"id": "test00_eyes", "text": "x"}\n' * 2, ["answer 2", "already has an answer", "answer 1"]),
         ('{"id": "test00_eyes", "text": 3}\n', ["'text' is int"]),
         ('{"id": "test00_eyes"}\n', ["has no 'text'"]),
         ('{"text": "x"}\n', ["has no 'id'", "--column id=NAME"]),

@@ -109,7 +109,7 @@ def questions_of(folder: Path, kind: str) -> list[str]:
 def test_a2_resamples_of_other_clusters_are_not_subtracted(rules: Path, tmp_path: Path) -> None:
     first, other = (scored(tmp_path, rules, name, set()) for name in ("first", "other"))
     moved = replace(other, result=replace(other.result, clusters={**other.result.clusters, "by": "video", "n": 23}))
-    with pytest.raises(ScoreError, match=r"their clusters differ .24 drawn by .* / 23 drawn by video."):
+    with pytest.raises(ScoreError, match=r"their clusters differ .24 resampled by .* / 23 resampled by video."):
         DrawnPair(first, moved)
     with pytest.raises(ScoreError, match="they differ in split"):
         elsewhere = {**other.result.measured, "split": "x"}

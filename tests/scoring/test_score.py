@@ -150,7 +150,7 @@ def test_rows_are_held_against_a_dataset(cli, one_line, squares: Path, tmp_path:
     assert found["statuses"] == {"ok": 36, "missing": 12}
     flipped = [dict(row, label=1 - int(str(row["label"]))) for row in rows]
     line = one_line(cli("score", write(tmp_path, ".csv", flipped), "-s", squares))
-    assert "is labelled 0, but in 'squares' it is 1" in line and "polarity" in line
+    assert "is labelled 0, but in 'squares' it is 1" in line and "labels inverted" in line
     foreign = [*rows, {"id": "fake/99.png", "label": 1, "score": 0.5}]
     line = one_line(cli("score", write(tmp_path, ".csv", foreign), "-s", squares))
     assert "'fake/99.png' is not a planned frame" in line

@@ -28,7 +28,7 @@ def recheck_rows(stored: Stored) -> list[str]:
     problems = []
     for key in differing(again.measured, result.measured):
         if key != "v":
-            problems.append(f"rows: they give {key} {again.measured.get(key)}, not {result.measured.get(key)}")
+            problems.append(f"rows: {key} is {again.measured.get(key)} in them, not {result.measured.get(key)}")
     if result.frame_coverage is None:  # older results lack it
         again = replace(again, frame_coverage=None)
     mine, theirs = _flat(again), _flat(result)
@@ -38,7 +38,7 @@ def recheck_rows(stored: Stored) -> list[str]:
         other = theirs[key]
         same = value == other if value is None or other is None else abs(value - other) <= CLOSE
         if not same:
-            return [*problems, f"rows: they give {key} {value}, not {other}"]
+            return [*problems, f"rows: {key} is {value} if computed from them, not {other}"]
     return problems
 
 

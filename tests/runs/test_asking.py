@@ -163,7 +163,7 @@ def test_memory_stays_bounded() -> None:
         (Reply("x", score=float("nan")), "whose score is nan"),
         (Reply("x", tokens_in=-1), "whose tokens_in is -1"),
         (Reply("x", cost="free"), "whose cost is 'free'"),  # type: ignore[arg-type]
-        (Reply(None), "no text"),  # type: ignore[arg-type]
+        (Reply(None), "is not a string"),  # type: ignore[arg-type]
         (None, "some are not texts"),
     ],
 )

@@ -295,7 +295,7 @@ def test_validate(cli, faces: Path) -> None:
     assert "key 'metrics'" in changed(metrics={})
     assert "does not hold the rows" in changed(predictions="0" * 64)
     assert "64 hexadecimal digits" in changed(predictions="abc")
-    assert "whether it is an oracle" in changed(threshold={**good["threshold"], "oracle": True})
+    assert "`oracle` is not what the protocol says" in changed(threshold={**good["threshold"], "oracle": True})
     file.write_text(json.dumps(good))
     (file.parent / "other.json").write_text(json.dumps(good))
     assert "must be called mine.Bright--faces--frame.json" in cli("validate", file.parent / "other.json").out

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..cards.models import DETECTION, ExplanationCard, ProtocolCard, protocol_model
+from ..cards.protocols import MetricNote
 from ..core.records import Score
+from ..metrics.names import AT_HALF
+from ..metrics.registry import Metric, from_note, metric_of
 
 OMITTED = ("labels", "regions", "details", "frame_coverage", "warnings")
 """Fields that a result file leaves out if they are empty."""
@@ -75,6 +78,15 @@ class Result:
         """The limit on frames or images that the run was given; None without one."""
         limit = self.measured.get("limit")
         return limit if isinstance(limit, int) else None
+
+    def about(self, metric: str) -> Metric:
+        """Return one of its metrics, which may end in `@0.5`; a user's as the result describes it, without its code.
+
+        Raises ScoreError for an unknown one.
+        """
+        name = metric.removesuffix(AT_HALF)
+        note = self.protocol_card.get("described", {}).get(name)
+        return metric_of(name) if note is None else from_note(name, MetricNote.model_validate(note))
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON-ready dictionary, in the order of the fields."""

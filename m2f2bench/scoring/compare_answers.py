@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..cards.models import ExplanationCard
-from ..cards.protocols import TEXT_METRICS
 from ..core.errors import ScoreError
 from ..core.records import JUDGE, Score
 from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.explanation import RELEASED
+from ..metrics.names import Group
 from ..results.resamples import DRAWS, ResampledResult, stored_resamples
 from ..results.result import Result
 from ..results.signature import DETECTOR, measure_signature, share, short
@@ -20,6 +20,8 @@ from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
 from .score_answers import COUNTED, score_answers
 from .source import OWN, Source
+
+ALL = Group()
 
 
 def load_resampled(place: str | Path, source: Source = OWN) -> ResampledResult:
@@ -52,7 +54,7 @@ def compare_resampled(
     protocol = ExplanationCard.model_validate(first.protocol_card)
     names = chosen_metrics(metrics, protocol.metrics)
     level = resampling(protocol).level
-    asked = [(group, name) for group in ("metrics ", "labels real", "labels fake") for name in names]
+    asked = [(group, name) for group in (Group(), Group("labels", "real"), Group("labels", "fake")) for name in names]
     found = [
         Pair(*pair, tuple(both.difference(name, group, level) for group, name in asked))
         for pair, both in zip(pairs, tested, strict=True)
@@ -96,10 +98,10 @@ class DrawnPair:
         self.first, self.second = first, second
         self._same = bool(first.result.predictions) and first.result.predictions == second.result.predictions
 
-    def difference(self, name: str, group: str = "metrics ", level: float = 0.95) -> Difference:
+    def difference(self, name: str, group: Group = ALL, level: float = 0.95) -> Difference:
         """Return one metric's difference over one group of questions; undefined if the two count different ones."""
         a, b = (_value(own.result, group, name) for own in (self.first, self.second))
-        title = group.partition(" ")[2]
+        title = group.name
         if a is None or b is None:
             return Difference(title, name, a, b)
         if why := _apart(self.first.result, self.second.result, name):
@@ -114,7 +116,7 @@ class DrawnPair:
 
 def _apart(first: Result, second: Result, name: str) -> str:
     """Return why a metric of two results is not measured on the same questions; empty if it is."""
-    part = "texts" if name in TEXT_METRICS else "regions" if name.startswith("region_") else "verdicts"
+    part = first.about(name).part
     counted = [own.details.get(COUNTED, {}).get(part) for own in (first, second)]
     if counted[0] == counted[1] and counted[0] is not None:
         return ""
@@ -137,7 +139,6 @@ def _all_count(result: Result, part: str) -> bool:
     return set(result.statuses) == {"ok"} or (some and result.measured.get("missing") == "wrong")
 
 
-def _value(result: Result, group: str, name: str) -> float | None:
-    field, _, title = group.partition(" ")
-    scores: dict[str, Score] = result.metrics if field == "metrics" else result.labels.get(title, {})
+def _value(result: Result, group: Group, name: str) -> float | None:
+    scores: dict[str, Score] = result.metrics if group == ALL else result.labels.get(group.name, {})
     return scores[name].value if name in scores else None

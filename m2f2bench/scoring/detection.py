@@ -16,7 +16,7 @@ from ..core.rows import Rows, Strings, Units
 from ..datasets.dataset import Dataset
 from ..datasets.digests import frame_digests
 from ..datasets.planning import plan_frames
-from ..loading import load_dataset, load_protocol
+from ..loading import load_dataset, load_protocol, with_metrics
 from ..metrics.detection.intervals import pick_threshold
 from ..metrics.detection.values import Cut
 from ..results.read_rows import read_rows
@@ -161,7 +161,7 @@ def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
     if stored is not None and stored.rows is None:
         raise ScoreError(f"there are no rows ({PREDICTIONS}) next to '{place}': nothing to score")
     if source.protocol is None and stored is not None:
-        card = stored_card(ProtocolCard, stored.result.protocol_card, stored.path)
+        card = with_metrics(stored_card(ProtocolCard, stored.result.protocol_card, stored.path))
     else:
         card = load_protocol(source.protocol or "frame")
     rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), source.columns)

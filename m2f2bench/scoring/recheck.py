@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import M2F2BenchError
 from ..core.records import Score
+from ..metrics.names import Group
 from ..results.form import CLOSE
 from ..results.resamples import stored_resamples
 from ..results.result import Result
@@ -49,7 +50,7 @@ def recheck_resamples(stored: Stored) -> list[str]:
         return []
     level = stored.result.rules.bootstrap.level
     for name, score in stored.result.metrics.items():
-        values = drawn.draws.get("metrics ", {}).get(name)
+        values = drawn.draws.get(Group(), {}).get(name)
         if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:
             continue
         if values is None:

@@ -181,9 +181,7 @@ def parse_result(data: Any) -> Result:
     if result.protocol_card:
         rules = _checked(protocol_model(result.protocol_card), result.protocol_card, "protocol_card")
         if files := [name for name in rules.metrics if is_file_reference(name)]:
-            raise Refused(
-                f"protocol_card: {told(files[0])} is not a metric's name: a result never loads code"
-            )
+            raise Refused(f"protocol_card: {told(files[0])} is not a metric's name: a result never loads code")
         # An older version wrote fewer keys: fill in the defaults.
         result = replace(result, protocol_card=rules.model_dump(mode="json"))
     for group, scores in groups(result):

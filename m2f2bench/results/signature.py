@@ -98,9 +98,9 @@ def answer_fields(
 
 
 def _own_metrics(protocol: ProtocolCard | ExplanationCard) -> dict[str, str]:
-    """The field `own`: each metric of the user's with its code's identity; nothing where there is none."""
-    told = [f"{name}@{note.code}" for name, note in sorted(protocol.described.items())]
-    return {"own": "+".join(told)} if told else {}
+    """Return the field `own`: each of the user's metrics with its code's identity; empty if there are none."""
+    named = [f"{name}@{note.code}" for name, note in sorted(protocol.described.items())]
+    return {"own": "+".join(named)} if named else {}
 
 
 def bootstrap_field(bootstrap: Bootstrap, drawn: str = "") -> str:

@@ -180,7 +180,7 @@ def test_two_metrics_of_one_name_are_never_in_one_column(mine: Path, cli: Callab
     assert len({column["signature"] for column in table["columns"]}) == 2
     assert cli("compare", old, new, "--metric", "cost").status == 0, "rows are scored again, both by the present code"
     refused = cli("check", old, "--run", new, "--metric", "cost")
-    assert refused.status == 1 and "code of metrics of your own (own) was" in refused.err
+    assert refused.status == 1 and "code of your own metrics (own) was" in refused.err
     told = cli("plot", "ranks", out, mine / "again", "--metric", "cost", "--out", mine / "r.svg")
     assert told.status == 2 and "different metrics of the name 'cost'" in told.err
     assert "own is cost@" in cli("validate", old).out

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from ..cards.models import DetectorCard, problem_of, protocol_model
 from ..cards.registry import is_file_reference
 from ..core.errors import M2F2BenchError
+from ..core.parsing import Refused
 from ..core.records import Score
-from ..core.texts import Refused, told
+from ..core.text import quoted
 from ..metrics.registry import Metric
 from .result import Result
 
@@ -181,7 +182,7 @@ def parse_result(data: Any) -> Result:
     if result.protocol_card:
         rules = _checked(protocol_model(result.protocol_card), result.protocol_card, "protocol_card")
         if files := [name for name in rules.metrics if is_file_reference(name)]:
-            raise Refused(f"protocol_card: {told(files[0])} is not a metric's name: a result never loads code")
+            raise Refused(f"protocol_card: {quoted(files[0])} is not a metric's name: a result never loads code")
         # An older version wrote fewer keys: fill in the defaults.
         result = replace(result, protocol_card=rules.model_dump(mode="json"))
     for group, scores in groups(result):
@@ -212,7 +213,7 @@ def unsound(result: Result) -> Iterator[str]:
     """Yield a line for each impossible number: outside its metric's range, or outside its own interval; also if nothing
     was judged."""
     if not result.coverage or not result.statuses.get("ok"):
-        holes = ", ".join(f"{n:,} {told(status)}" for status, n in result.statuses.items())
+        holes = ", ".join(f"{n:,} {quoted(status)}" for status, n in result.statuses.items())
         yield f"no frame or question in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
         for name, score in scores.items():

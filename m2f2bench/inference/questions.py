@@ -42,8 +42,7 @@ class QuestionSet:
         self.questions = tuple(questions) or QUESTIONS
         if not all(text.strip() for text in self.questions):
             raise DataError("a question is empty: write one, or leave --question out")
-        inner = getattr(detector, "detector", None)  # a detector with class activation maps wraps the one that answers
-        self.client = ExplainerClient(inner if isinstance(inner, Detector) else detector)
+        self.client = ExplainerClient(detector)
         self.scored = self.client.scored
         """Whether P(fake) can only come with the answers."""
 

@@ -20,10 +20,11 @@ from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, REAL, Score
 from ..stats.statistic import Bools, Statistic, mean_of
 from .consistency import consistency
+from .metric import Metric
 from .names import OVERALL as OVERALL
 from .names import Group
 from .regions.regions import read_regions, region_statistics
-from .registry import Metric, builtin, metric_of, metrics_of
+from .registry import builtin, metric_of, metrics_of
 from .verdicts.verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
 
 if TYPE_CHECKING:

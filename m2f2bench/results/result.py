@@ -8,8 +8,9 @@ from typing import Any
 from ..cards.models import DETECTION, ExplanationCard, ProtocolCard, protocol_model
 from ..cards.protocols import MetricNote
 from ..core.records import Score
+from ..metrics.metric import Metric, from_note
 from ..metrics.names import AT_HALF
-from ..metrics.registry import Metric, from_note, metric_of
+from ..metrics.registry import metric_of
 
 OMITTED = ("labels", "regions", "details", "frame_coverage", "warnings")
 """Fields that a result file leaves out if they are empty."""

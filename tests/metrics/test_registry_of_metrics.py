@@ -32,6 +32,7 @@ from m2f2bench.metrics.names import OVERALL
 from m2f2bench.metrics.registry import metric_of, register_metric
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.score_answers import score_answers
+from m2f2bench.scoring.source import Source
 from m2f2bench.stats.bootstrap import Resampling
 
 SOURCE = """
@@ -425,7 +426,7 @@ def test_a_metric_of_answers_is_the_mean_over_what_is_compared(tmp_path: Path, c
     files = {}
     for name, text in (("short", "It looks fake."), ("long", "The image looks fake to me, I think.")):
         files[name] = answer_lines(tmp_path / f"{name}.jsonl", {q.id: text for q in asked.questions})
-    result = score_answers(load_answers(files["short"], protocol=str(rules), dataset=FACES, detector="short"), False)
+    result = score_answers(load_answers(files["short"], source=Source(str(rules), FACES, detector="short")), False)
     found = result.result.metrics["brevity"]
     assert found.value == 3.0 and found.n_real > 0 and found.ci is not None
     assert "own:brevity@" in result.result.signature

@@ -1,4 +1,4 @@
-"""`audit`: look at a dataset before measuring on it."""
+"""The commands `audit` and `sheet`: a dataset before anything is measured on it."""
 
 from __future__ import annotations
 
@@ -81,3 +81,23 @@ def _write(report: Audit, out: Path) -> None:
         write_json(out, report.to_json())
     else:
         write_text(out, report.markdown())
+
+
+def sheet(
+    dataset: Annotated[str, typer.Argument(help="Name, card, folder or manifest.")],
+    out: Annotated[Path, typer.Option("--out", help="A PNG file.")] = Path("sheet.png"),
+    split: Annotated[str, typer.Option("--split")] = "test",
+    per_method: Annotated[int, typer.Option("--per-method", min=1, help="Pictures a manipulation.")] = 8,
+    masks: Annotated[bool, typer.Option("--masks", help="Draw the masks' outlines below each row.")] = False,
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Draw a contact sheet: a row per manipulation, a column per person."""
+    settle(cards, data)
+    from ..datasets.sheet import contact_sheet
+    from ..loading import load_dataset
+
+    place = load_dataset(dataset)
+    place.check_split(split)
+    contact_sheet(place.adapter, split, out, per_method=per_method, masks=masks)
+    say(f"wrote {out}")

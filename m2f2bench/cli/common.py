@@ -20,6 +20,18 @@ DataOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
+CamOption = Annotated[
+    str,
+    typer.Option(
+        "--cam",
+        metavar="METHOD",
+        help="Class activation maps of a torch network in the place of its own maps: gradcam, gradcam++, hirescam, "
+        "xgradcam, layercam, eigencam, scorecam (slow).",
+    ),
+]
+CamLayerOption = Annotated[
+    str, typer.Option("--cam-layer", metavar="NAME", help="The network's layer for --cam. Default: its last map.")
+]
 LONGEST = 2000
 """Characters of a message."""
 DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]

@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
-from . import audit, catalogue, gate, judge, lab, plot, report
+from . import audit, catalogue, check, heatmaps, plot, report, run, score, train
 from .common import one_line
 
 app = typer.Typer(
@@ -23,23 +23,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(judge.run)
-app.command("train")(lab.train)
-app.command("score")(judge.score)
-app.command("compare")(judge.compare)
-app.command("leaderboard")(judge.leaderboard)
+app.command("run")(run.run)
+app.command("train")(train.train)
+app.command("score")(score.score)
+app.command("compare")(score.compare)
+app.command("leaderboard")(score.leaderboard)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
-app.command("check")(gate.check)
-app.command("validate")(gate.validate)
-app.command("import-weights")(lab.import_weights)
-app.command()(lab.merge)
-app.command("predict")(lab.predict)
-app.command("localize")(lab.localize)
+app.command("check")(check.check)
+app.command("validate")(check.validate)
+app.command("import-weights")(train.import_weights)
+app.command()(train.merge)
+app.command("predict")(run.predict)
+app.command("localize")(heatmaps.localize)
 app.command("list")(catalogue.list_names)
 app.command("describe")(catalogue.describe)
 app.command("audit")(audit.audit)
-app.command("sheet")(lab.sheet)
+app.command("sheet")(audit.sheet)
 app.command("doctor")(catalogue.doctor)
 
 

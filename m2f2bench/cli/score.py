@@ -1,4 +1,4 @@
-"""`run`, `score`, `leaderboard`: from detectors and rows to numbers."""
+"""The commands `score`, `compare` and `leaderboard`: from stored rows and results to numbers."""
 
 from __future__ import annotations
 
@@ -7,59 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, echo_json, mapping, say, settle
+from .common import CardsOption, ColumnOption, DataOption, JsonOption, echo_json, mapping, say, settle
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: what --out ends in, else md.")
 ]
-
-
-def run(
-    suite: Annotated[str | None, typer.Argument(help="A leaderboard card to run as a suite.")] = None,
-    detector: Annotated[list[str] | None, typer.Option("--detector", "-d", help="Name, card or file.py:Class.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option("--dataset", "-s", help="Name, card or folder.")] = None,
-    protocol: Annotated[list[str] | None, typer.Option("--protocol", "-p", help="Default: frame.")] = None,
-    split: Annotated[str, typer.Option("--split")] = "test",
-    limit: Annotated[int | None, typer.Option("--limit", help="Judge only N frames, evenly spread.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Default: runs/SUITE or runs/run.")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 32,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Decoding threads; 0: one per core.")] = 0,
-    export: Annotated[
-        str | None, typer.Option("--export", metavar="m2f2", help="Also write answers as M2F2-Det's output files.")
-    ] = None,
-    device: DeviceOption = "auto",
-    cards: CardsOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Judge datasets with detectors, print the leaderboard, write a folder per run. Goes on where it was cut off."""
-    settle(cards, data)
-    from ..leaderboards.publish import describe_run, write_board
-    from ..runs.run import DEFAULT_SUITE
-    from ..runs.run import run as run_bench
-
-    if suite is None and not detector and not dataset:
-        suite = DEFAULT_SUITE
-    folder = out or Path("runs") / (Path(suite).stem if suite else "run")
-    results = run_bench(
-        suite,
-        detectors=detector or (),
-        datasets=dataset or (),
-        protocols=protocol or (),
-        split=split,
-        limit=limit,
-        out=folder,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        export=export,
-    )
-    board = results.board()
-    files = write_board(board, folder)
-    if as_json:
-        echo_json([result.to_json() for result in results])
-    else:
-        say(describe_run(board, results, folder, files))
 
 
 def score(

@@ -1,4 +1,4 @@
-"""`check` and `validate`: what has to pass before a model, or a result, goes on."""
+"""The commands `check` and `validate`: exit status 1 for a worse detector or an unsound result."""
 
 from __future__ import annotations
 

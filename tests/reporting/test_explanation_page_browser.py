@@ -39,6 +39,7 @@ class Reader:
         for log in ("browser", "performance"):
             self.driver.get_log(log)
         self.driver.get(self.path.as_uri())
+        self.js("localStorage.clear(); delete document.documentElement.dataset.theme")
 
     def one(self, selector: str) -> Any:
         return self.driver.find_element("css selector", selector)
@@ -184,6 +185,14 @@ def test_a_long_answer_unfolds(reader: Reader) -> None:
     assert height < 700
     long.click()
     assert height < reader.js("return arguments[0].closest('.card').offsetHeight", long) < height + 600
+
+
+def test_the_choice_of_dark_or_light_is_kept(reader: Reader) -> None:
+    reader.open(scheme="light")
+    reader.one("#theme").click()
+    reader.driver.refresh()
+    assert reader.one("#theme").get_attribute("aria-pressed") == "true"
+    assert max(reader.colour("body", "backgroundColor")) < 60
 
 
 def test_no_request_and_no_error(reader: Reader) -> None:

@@ -1,25 +1,9 @@
-"use strict";
 (() => {
   const root = document.documentElement;
   const one = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const byId = (id) => document.getElementById(id);
-  for (const id of ["theme", "filters", "hint", "chart-tools"]) if (byId(id)) byId(id).hidden = false;
-
-  // Dark and light: the system's choice until a person makes another. Some browsers keep nothing for files.
-  const kept = { get: () => { try { return localStorage.getItem("m2f2bench-theme"); } catch { return null; } },
-    set: (name) => { try { localStorage.setItem("m2f2bench-theme", name); } catch { /* lasts for this page */ } } };
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const showTheme = () => byId("theme").setAttribute("aria-pressed", String(dark()));
-  if (["dark", "light"].includes(kept.get())) root.dataset.theme = kept.get();
-  system.addEventListener("change", showTheme);
-  byId("theme").addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    kept.set(root.dataset.theme);
-    showTheme();
-  });
-  showTheme();
+  for (const id of ["filters", "hint", "chart-tools"]) if (byId(id)) byId(id).hidden = false;
 
   const MOST_CELLS = 1000;
 

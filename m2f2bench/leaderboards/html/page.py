@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
-from ...version import __version__
 from ..board import Board
 from ..published import Figure, by_source
 from ..table import legends, title
 from . import charts
-from .parts import compact, policy, templates
+from .parts import render_page
 from .views import Viewer
 
-STYLE, SCRIPT, TEMPLATE = "page.css", "page.js", "page.html.j2"
 LINK = re.compile(r"https?://[^\s<>\"']+")
 """What is shown as a link; nothing else is."""
 
@@ -31,21 +28,16 @@ class PublishedSource:
 
 
 def to_html(board: Board) -> str:
-    """The board as a page of its own, ending in a newline; the same board gives the same page.
-
-    All text of the board is escaped, and the page's content security policy lets nothing run or load but the page's own
-    style and script, which are known by their hashes.
-    """
-    from markupsafe import Markup
-
-    style, script = (compact(resources.files(__package__).joinpath(n).read_text("utf-8")) for n in (STYLE, SCRIPT))
-    environment = templates(__package__)
-    environment.filters["n"] = "{:g}".format
+    """Return the board as one page; see `render_page` for what the page may do."""
     viewer = Viewer(board)
     drawn = charts.Charts(board, viewer)
-    datasets = dict.fromkeys(column.dataset for table in (board.table, *board.methods) for column in table.columns)
+    tables = (board.table, *board.methods)
+    datasets = dict.fromkeys(column.dataset for table in tables for column in table.columns)
     trained = dict.fromkeys(name for row in board.table.rows for name in row.trained_on)
-    page = environment.get_template(TEMPLATE).render(
+    return render_page(
+        __package__,
+        "page",
+        {"n": "{:g}".format},
         title=board.table.title,
         viewer=viewer,
         charts=drawn,
@@ -54,13 +46,8 @@ def to_html(board: Board) -> str:
         trained=sorted(trained),
         published=_published(board.published),
         legends=legends(board.table),
-        best=any(cell and cell.best for t in (board.table, *board.methods) for row in t.rows for cell in row.cells),
-        version=__version__,
-        style=Markup(style),
-        script=Markup(script),
-        policy=policy(style, script),
+        best=any(cell and cell.best for table in tables for row in table.rows for cell in row.cells),
     )
-    return page.rstrip() + "\n"
 
 
 def _published(figures: Sequence[Figure]) -> list[PublishedSource]:

@@ -1,19 +1,6 @@
-"use strict";
 (() => {
-  const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
-  for (const id of ["theme", "filters"]) byId(id).hidden = false;
-
-  // Dark and light: the system's choice until a person makes another.
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const showTheme = () => byId("theme").setAttribute("aria-pressed", String(dark()));
-  system.addEventListener("change", showTheme);
-  byId("theme").addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    showTheme();
-  });
-  showTheme();
+  byId("filters").hidden = false;
 
   const place = byId("cards");
   const cards = [...place.children].map((element) => ({

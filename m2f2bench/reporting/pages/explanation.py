@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,15 +13,13 @@ from ...cards.protocols import VERDICT_METRICS
 from ...core.errors import ScoreError
 from ...core.records import FAKE, Score
 from ...leaderboards.explained import read_title, remarks, usage
-from ...leaderboards.html import page as board
-from ...leaderboards.html.parts import compact, policy, templates
+from ...leaderboards.html.parts import render_page
 from ...leaderboards.table import EXPLANATION_HEADLINES, title
 from ...leaderboards.text import clusters_line, coverage, reasons, shown
 from ...metrics.scale import lower_is_better
 from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.controls import CONTROLS
-from ...version import __version__
 from .pictures import data_uri, overlay
 from .selection import main_metric, selected, verdict_word
 from .words import Passage, clean, details, passage
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 UNTOLD = (None, "no answer has a value", "undefined")
 """Reasons that say no more than that there is no value."""
 PARTS_OF_BLEU = ("bleu1", "bleu2", "bleu3", "bleu4")
-STYLE, SCRIPT, TEMPLATE = "explanation.css", "explanation.js", "explanation.html.j2"
 Picture = tuple[str, int, int]
 """A data URI with its width and height in pixels."""
 
@@ -114,7 +110,10 @@ def explanation_page(
         )
     cards = _cards(answers, items, verdicts, images, heatmaps, count)
     kept = list(dict.fromkeys(name for card in cards for name, value in card.values if value))
-    return _render(
+    return render_page(
+        __package__,
+        "explanation",
+        {"named": lambda metric: clean(title(metric)), "clean": clean},
         result=result,
         place=place_of(result.dataset, result.split),
         metric=main_metric(items),
@@ -137,23 +136,6 @@ def explanation_page(
         total=len(answers),
         frames=len(set(answers.frame.tolist())),
     )
-
-
-def _render(**values: Any) -> str:
-    """The page of these values, ending in a newline."""
-    from markupsafe import Markup
-
-    # The board's looks, and on top what a board does not have.
-    shared = resources.files(board.__package__ or "").joinpath(board.STYLE).read_text("utf-8")
-    own, script = (resources.files(__package__).joinpath(name).read_text("utf-8") for name in (STYLE, SCRIPT))
-    style, script = compact(shared + own), compact(script)
-    environment = templates(__package__)
-    environment.filters["named"] = lambda metric: clean(title(metric))
-    environment.filters["clean"] = clean
-    page = environment.get_template(TEMPLATE).render(
-        style=Markup(style), script=Markup(script), policy=policy(style, script), version=__version__, **values
-    )
-    return page.rstrip() + "\n"
 
 
 def _cell(score: Score | None) -> Cell:

@@ -78,7 +78,7 @@ def test_a3_two_detectors_that_no_resample_brings_together(cli, tmp_path: Path) 
     paths = [rows(tmp_path / f"{name}.csv", units) for name, units in (("a", a), ("b", b))]
     text = cli("compare", *paths, "-m", "auc").out
     assert (
-        "≤.0020" in text and "≤: p is at most that; in none of 1,000 resamples does the difference reach zero" in text
+        "≤.0020" in text and "≤: p is at most this; in all of 1,000 resamples the difference has the same sign" in text
     )
     (found,) = [
         d for d in json.loads(cli("compare", *paths, "-m", "auc", "--json").out)["differences"] if not d["group"]

@@ -83,7 +83,7 @@ def test_hostile_text_is_text() -> None:
 
 def test_long_answers_are_cut_and_say_so() -> None:
     page = toy_page()
-    assert "100,000 words in all: more of it" in page and "Cut here" in page
+    assert "100,000 words: show more" in page and "The text is cut here" in page
     assert len(page) < 3_000_000 and page.count("word word word") < LONG.count("word word word")
 
 

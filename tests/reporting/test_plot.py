@@ -227,8 +227,8 @@ def test_refusals(place, tmp_path: Path) -> None:
     assert "given twice" in line("roc", rows, rows)
     reals = tmp_path / "reals.csv"
     reals.write_text("id,label,score\na,0,0.1\nb,0,0.2\n")
-    assert "'reals' has no AUC, and so no curve: no fake unit has a score" in line("roc", reals)
-    assert "there is no AUC to be drawn" in line("methods", reals)
+    assert "'reals' has no AUC, and therefore no curve: no fake unit has a score" in line("roc", reals)
+    assert "no detector has a value of AUC" in line("methods", reals)
     assert not out.exists()
 
 

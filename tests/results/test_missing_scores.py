@@ -94,7 +94,7 @@ def test_d6_what_missing_counts_as_is_the_protocols_to_say(cli, tmp_path: Path) 
         assert (score.value, score.n_real + score.n_fake, found.coverage) == (accuracy, n, 0.5)
         text = cli("score", path, "-p", card).out
         assert f"2 of 4 frames have no score (the protocol's missing: {rule})" in text
-        assert ("gains by it" in text) == (rule == "drop")
+        assert ("a detector gains" in text) == (rule == "drop")
 
 
 def test_d6_a_row_with_a_status_keeps_it(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@
     return card.text.includes(chosen("f-text").trim().toLowerCase());
   };
 
-  // What has no value, or no answer, comes last in either order of a metric.
+  // Cards without a value or an answer come last in both orders of a metric.
   const value = (card, metric) => (card.missing === "yes" || !card.values[metric] ? NaN : Number(card.values[metric]));
   const before = (order, metric) => (a, b) => {
     const plan = a.order - b.order;
@@ -36,7 +36,7 @@
     for (const card of cards) card.element.hidden = !kept.has(card);
     place.append(...shown.map((card) => card.element));
     const n = shown.length;
-    byId("status").textContent = `${n} of ${cards.length} shown${n ? "" : ": nothing fits; Reset shows all"}`;
+    byId("status").textContent = `${n} of ${cards.length} shown${n ? "" : ": no answer fits the filter; Reset shows all"}`;
   };
   byId("filters").addEventListener("input", draw);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());

@@ -29,7 +29,7 @@ from ..scoring.score_detection import score_rows
 from ..stats.bootstrap import resampling
 from .run import run
 
-CHANCE = 0.05
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def check(
     dataset: Any = None,
     out: str | Path | None = None,
     metrics: Sequence[str] = (),
-    chance: float = CHANCE,
+    chance: float = ALPHA,
     tolerance: float = 0.0,
     device: str = "auto",
 ) -> list[CheckReport]:

@@ -209,7 +209,7 @@ def test_a_table_says_where_silence_can_pay(cli, tmp_path: Path) -> None:
     whole, holes = tmp_path / "whole.csv", tmp_path / "holes.csv"
     whole.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,0.3\nd,0,0.4\n")
     holes.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,\nd,0,\n")
-    said = "who is silent where it would be wrong gains by it"
+    said = "a detector gains if it gives no output where it would be wrong"
     text = cli("score", whole, holes).out
     table = text[: text.index("## holes on")] if "## holes on" in text else text
     assert "1.000" in table and "(coverage 0.500)" in table and f"(`missing: drop`): {said}" in table

@@ -4,9 +4,9 @@
   const button = document.getElementById("theme");
   button.hidden = false;
 
-  // Dark and light: the system's choice until a person makes another. Some browsers keep nothing for files.
+  // Dark or light: as the system, until the user chooses. Some browsers store nothing for local files.
   const kept = { get: () => { try { return localStorage.getItem("m2f2bench-theme"); } catch { return null; } },
-    set: (name) => { try { localStorage.setItem("m2f2bench-theme", name); } catch { /* lasts for this page */ } } };
+    set: (name) => { try { localStorage.setItem("m2f2bench-theme", name); } catch { /* only for this page */ } } };
   const system = matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const showTheme = () => button.setAttribute("aria-pressed", String(dark()));

@@ -1,4 +1,4 @@
-"""The leaderboard as one html file: no request leaves it, and it reads without scripts too."""
+"""Leaderboard as one html file, without requests and readable without scripts too."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..board import Board
-from ..published import Figure, by_source
+from ..published import Figure, figure_tables
 from ..table import legends, title
 from . import charts
 from .parts import render_page
 from .views import Viewer
 
 LINK = re.compile(r"https?://[^\s<>\"']+")
-"""What is shown as a link; nothing else is."""
+"""Only such a text becomes a link."""
 
 
 @dataclass(frozen=True)
 class PublishedSource:
-    """Others' figures of one source and one way of measuring: detectors by columns, '' where there is none."""
+    """A `FigureTable` as text: detectors by columns, '' without a figure."""
 
     first: Figure
     link: str
@@ -46,21 +46,16 @@ def to_html(board: Board) -> str:
         trained=sorted(trained),
         published=_published(board.published),
         legends=legends(board.table),
-        best=any(cell and cell.best for table in tables for row in table.rows for cell in row.cells),
+        best=any(cell.best for table in tables for cell in table.cells),
     )
 
 
 def _published(figures: Sequence[Figure]) -> list[PublishedSource]:
-    """Figures grouped by what they have in common, in the order of their first."""
+    """Return published figures as text, a table for each source and way of measuring."""
     out = []
-    for own in by_source(figures):
-        columns = list(dict.fromkeys((f.dataset, f.metric) for f in own))
-        values: dict[tuple[str, str, str], list[str]] = {}
-        for f in own:
-            values.setdefault((f.detector, f.dataset, f.metric), []).append(f"{f.value:g}")
-        detectors = dict.fromkeys(f.detector for f in own)
-        rows = tuple((d, tuple(" / ".join(values.get((d, *column), ())) for column in columns)) for d in detectors)
-        link = own[0].where if LINK.fullmatch(own[0].where) else ""
-        heads = tuple(f"{dataset}: {title(metric)}" for dataset, metric in columns)
-        out.append(PublishedSource(own[0], link, heads, rows))
+    for table in figure_tables(figures):
+        where = table.first.where
+        heads = tuple(f"{dataset}: {title(metric)}" for dataset, metric in table.columns)
+        rows = tuple((name, tuple(" / ".join(map("{:g}".format, v)) for v in values)) for name, values in table.rows)
+        out.append(PublishedSource(table.first, where if LINK.fullmatch(where) else "", heads, rows))
     return out

@@ -89,8 +89,8 @@ def test_refusals_and_command(cli, one_line, tmp_path: Path) -> None:
     words = ("plot", "curves", place, "--out", tmp_path / "no.png")
     assert "recorded by epoch and 'late' by step" in one_line(cli(*words, steps))
     assert "did you mean 'val_loss'" in one_line(cli(*words, "--metric", "valid_loss"))
-    assert "do not go with curves" in one_line(cli(*words, "-p", "frame"))
-    assert "--log-x does not go with curves" in one_line(cli(*words, "--log-x"))
+    assert "have no meaning for curves" in one_line(cli(*words, "-p", "frame"))
+    assert "--log-x has no effect on curves" in one_line(cli(*words, "--log-x"))
     (tmp_path / "x.json").write_text('{"curves": 3}')
     assert "is not a training record" in one_line(cli(*words, tmp_path / "x.json"))
     for odd in ({"versions": [1]}, {"versions": "x"}, {"detector": 3}, {"curves": 1}, {"seed": "x"}):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def audit(
     dataset: Annotated[str, typer.Argument(help="Name, card, folder or manifest.")],
-    split: Annotated[list[str] | None, typer.Option("--split", help="Repeatable. Default: all that are there.")] = None,
+    split: Annotated[list[str] | None, typer.Option("--split", help="Repeatable. Default: all splits.")] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Read only N frames of each split, evenly spread.")
     ] = None,
@@ -23,23 +23,21 @@ def audit(
         int, typer.Option("--frames-per-video", min=0, help="Frames taken evenly from a video; 0: all.")
     ] = 8,
     near: Annotated[
-        int, typer.Option("--near", min=0, max=64, help="Bits of 64 in which near duplicates' hashes may differ.")
+        int, typer.Option("--near", min=0, max=64, help="Bits of 64 in which the hashes of near duplicates may differ.")
     ] = 8,
     probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Measure shortcuts to the label.")] = True,
     questions: Annotated[
         list[str] | None,
-        typer.Option(
-            "--questions", help="blind, released, judge, or none: whose words are probed. Default: all kinds."
-        ),
+        typer.Option("--questions", help="Kinds of questions to probe: blind, released, judge, or none. Default: all."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the report: .json or .md.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 where something leaks.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 if anything leaks.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Decoding threads; 0: one per core.")] = 0,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what could leak the label or count twice: duplicates, people in two splits, shortcuts, telling questions."""
+    """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions."""
     settle(cards, data)
     from ..auditing.audit import audit as look
     from ..auditing.questions import KINDS
@@ -74,7 +72,7 @@ def audit(
 
 
 def _write(report: Audit, out: Path) -> None:
-    """The report as JSON or Markdown, by the file's ending."""
+    """Write the report as JSON or Markdown, depending on the file's ending."""
     from ..core.files import write_json, write_text
 
     if out.suffix == ".json":
@@ -87,12 +85,12 @@ def sheet(
     dataset: Annotated[str, typer.Argument(help="Name, card, folder or manifest.")],
     out: Annotated[Path, typer.Option("--out", help="A PNG file.")] = Path("sheet.png"),
     split: Annotated[str, typer.Option("--split")] = "test",
-    per_method: Annotated[int, typer.Option("--per-method", min=1, help="Pictures a manipulation.")] = 8,
+    per_method: Annotated[int, typer.Option("--per-method", min=1, help="Pictures for each manipulation.")] = 8,
     masks: Annotated[bool, typer.Option("--masks", help="Draw the masks' outlines below each row.")] = False,
     cards: CardsOption = None,
     data: DataOption = None,
 ) -> None:
-    """Draw a contact sheet: a row per manipulation, a column per person."""
+    """Draw a contact sheet: a row for each manipulation, a column for each person."""
     settle(cards, data)
     from ..datasets.sheet import contact_sheet
     from ..loading import load_dataset

@@ -1,4 +1,4 @@
-"""Options that several subcommands share."""
+"""Options and output that several commands have in common."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from ..core.texts import UNSEEN, visible
 
 CardsOption = Annotated[
     str | None,
-    typer.Option("--cards", metavar="DIR", help="Folder with detectors/, datasets/, metrics/ of your own."),
+    typer.Option("--cards", metavar="DIR", help="Folder with your detectors/, datasets/, metrics/."),
 ]
 DataOption = Annotated[
     str | None, typer.Option("--data", metavar="DIR", help="Folder that holds the datasets (M2F2BENCH_DATA).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
+ColumnOption = Annotated[
+    list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Rename a column: our name=the file's name.")
+]
 CamOption = Annotated[
     str,
     typer.Option(
         "--cam",
         metavar="METHOD",
-        help="Class activation maps of a torch network in the place of its own maps: gradcam, gradcam++, hirescam, "
+        help="Use class activation maps of a torch network instead of its own maps: gradcam, gradcam++, hirescam, "
         "xgradcam, layercam, eigencam, scorecam (slow).",
     ),
 ]
@@ -33,12 +35,12 @@ CamLayerOption = Annotated[
     str, typer.Option("--cam-layer", metavar="NAME", help="The network's layer for --cam. Default: its last map.")
 ]
 LONGEST = 2000
-"""Characters of a message."""
+"""Largest number of characters in a message."""
 DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]
 
 
 def settle(cards: str | None = None, data: str | None = None) -> None:
-    """Hand --cards and --data on as the environment variables they stand for, to child processes too."""
+    """Set the environment variables of --cards and --data, so that child processes have them too."""
     from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE
 
     for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
@@ -47,30 +49,30 @@ def settle(cards: str | None = None, data: str | None = None) -> None:
 
 
 def mapping(pairs: list[str] | None) -> dict[str, str]:
-    """What --column says: our name → the file's. Raises ScoreError."""
+    """Return --column as our name → the file's. Raises ScoreError."""
     from ..core.errors import ScoreError
 
     found = {}
     for pair in pairs or []:
         ours, sign, theirs = pair.partition("=")
         if not sign or not theirs:
-            raise ScoreError(f"--column {pair}: write it as OURS=THEIRS, for instance id=image")
+            raise ScoreError(f"--column {pair}: write OURS=THEIRS, for example id=image")
         found[ours] = theirs
     return found
 
 
 def echo_json(data: Any) -> None:
-    """Print as indented JSON; what a terminal would take for a command stands as one of JSON's own escapes."""
+    """Print as indented JSON; JSON escapes replace characters that a terminal would take for a command."""
     text = json.dumps(data, indent=1, ensure_ascii=False)
     typer.echo(UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
 
 
 def say(text: str, nl: bool = True) -> None:
-    """Print for people: what a terminal would take for a command stands as an escape."""
+    """Print text; escapes replace characters that a terminal would take for a command."""
     typer.echo(visible(text, keep="\n\t"), nl=nl)
 
 
 def one_line(text: str) -> str:
-    """A message as it is printed: one line, without what a terminal would take for a command, cut where it is long."""
+    """Return a message as one line of at most about LONGEST characters, without what a terminal takes for a command."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"

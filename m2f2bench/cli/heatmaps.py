@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def localize(
-    detector: Annotated[str, typer.Option("--detector", "-d", help="One that makes heat maps.")],
+    detector: Annotated[str, typer.Option("--detector", "-d", help="A detector that makes heat maps.")],
     dataset: Annotated[
-        str, typer.Option("--dataset", "-s", help="One with true masks, such as synthetic; with --faithfulness any.")
+        str,
+        typer.Option("--dataset", "-s", help="A dataset with true masks, such as synthetic; any with --faithfulness."),
     ],
     split: Annotated[str, typer.Option("--split")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only N frames, evenly spread.")] = None,
@@ -27,12 +28,12 @@ def localize(
         bool,
         typer.Option(
             "--faithfulness",
-            help="Instead of masks: replace pixels in the map's order and watch the score (deletion, insertion, drop). "
-            "Hundreds of forward passes a frame: see --limit.",
+            help="Instead of masks: replace pixels in the order of the map and measure the score (deletion, insertion, "
+            "drop). Needs hundreds of forward passes for a frame: see --limit.",
         ),
     ] = False,
-    steps: Annotated[int, typer.Option("--steps", min=2, help="Of a deletion or insertion curve.")] = 20,
-    area: Annotated[float, typer.Option("--area", help="Share of the picture that is blurred for the drop.")] = 0.1,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Steps of a deletion or insertion curve.")] = 20,
+    area: Annotated[float, typer.Option("--area", help="Share of the picture to blur for the drop.")] = 0.1,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write the report: .json (with every frame) or .md.")
     ] = None,
@@ -57,11 +58,11 @@ def localize(
         from ..heatmaps.localize import localize as hold
 
         report = hold(detector, dataset, **more)
-    _tell(report, out, as_json)
+    _print_report(report, out, as_json)
 
 
-def _tell(report: Localization | Faithfulness, out: Path | None, as_json: bool) -> None:
-    """Print a report of heat maps, and write it where asked."""
+def _print_report(report: Localization | Faithfulness, out: Path | None, as_json: bool) -> None:
+    """Print a report on heat maps, and write it to `out` if given."""
     from ..core.files import write_json, write_text
 
     if out is not None and out.suffix == ".json":

@@ -17,19 +17,20 @@ def run(
     dataset: Annotated[list[str] | None, typer.Option("--dataset", "-s", help="Name, card or folder.")] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", "-p", help="Default: frame.")] = None,
     split: Annotated[str, typer.Option("--split")] = "test",
-    limit: Annotated[int | None, typer.Option("--limit", help="Judge only N frames, evenly spread.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Default: runs/SUITE or runs/run.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 32,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Decoding threads; 0: one per core.")] = 0,
     export: Annotated[
-        str | None, typer.Option("--export", metavar="m2f2", help="Also write answers as M2F2-Det's output files.")
+        str | None,
+        typer.Option("--export", metavar="m2f2", help="Also write answers in the format of M2F2-Det's output files."),
     ] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge datasets with detectors, print the leaderboard, write a folder per run. Goes on where it was cut off."""
+    """Run detectors on datasets, print the leaderboard, write a folder for each run. An interrupted run is resumed."""
     settle(cards, data)
     from ..leaderboards.publish import describe_run, write_board
     from ..runs.run import DEFAULT_SUITE
@@ -65,24 +66,27 @@ def predict(
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames taken evenly from a video.")] = 32,
     heatmap: Annotated[
         Path | None,
-        typer.Option("--heatmap", metavar="DIR", help="Draw where: an overlay (PNG) and the map (NPY) for each file."),
+        typer.Option(
+            "--heatmap", metavar="DIR", help="Write heat maps here: an overlay (PNG) and the map (NPY) for each file."
+        ),
     ] = None,
     heatmap_scale: Annotated[
-        str, typer.Option("--heatmap-scale", help="Colours: fixed (0 to 1), image (the map's own range).")
+        str, typer.Option("--heatmap-scale", help="Colours: fixed (0 to 1) or image (the range of the map).")
     ] = "fixed",
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also ask why: about the image, skin, eyes, eyebrows, nose and mouth.")
+        bool, typer.Option("--explain", help="Also ask for reasons: image, skin, eyes, eyebrows, nose and mouth.")
     ] = False,
     question: Annotated[
-        list[str] | None, typer.Option("--question", "-q", metavar="TEXT", help="Ask this instead; repeatable.")
+        list[str] | None,
+        typer.Option("--question", "-q", metavar="TEXT", help="Ask this question instead. Repeatable."),
     ] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """P(fake) and a verdict at 0.5 for face crops of your own: images, videos, or folders of them."""
+    """Print P(fake) and a verdict at 0.5 for your face crops: images, videos, or folders of them."""
     settle(cards)
     from ..inference.predict import predict_paths
 
@@ -92,7 +96,7 @@ def predict(
         from ..heatmaps.mapper import mapping_detector
 
         if heatmap is None:
-            raise DetectorError("--cam says how maps are made, not where they go: give --heatmap DIR too")
+            raise DetectorError("--cam needs a folder for the maps: give --heatmap DIR too")
         judge = mapping_detector(detector, device, cam, cam_layer)
     found = predict_paths(
         paths,

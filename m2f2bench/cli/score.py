@@ -10,7 +10,7 @@ import typer
 from .common import CardsOption, ColumnOption, DataOption, JsonOption, echo_json, mapping, say, settle
 
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: what --out ends in, else md.")
+    str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: the ending of --out, else md.")
 ]
 
 
@@ -22,36 +22,32 @@ def score(
         ),
     ],
     protocol: Annotated[
-        str | None, typer.Option("--protocol", "-p", help="Default: the run's own, for a file: frame.")
+        str | None, typer.Option("--protocol", "-p", help="Default: that of the run; for a file: frame.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-s", help="Hold the rows against this dataset's frames.")
+        str | None, typer.Option("--dataset", "-s", help="Check that the rows are this dataset's frames.")
     ] = None,
     split: Annotated[str, typer.Option("--split")] = "test",
     column: ColumnOption = None,
     validation: Annotated[
         Path | None,
-        typer.Option("--validation", help="Rows that a threshold is picked on, where the protocol does so."),
+        typer.Option("--validation", help="Rows to choose the threshold on, if the protocol needs them."),
     ] = None,
-    together: Annotated[
-        bool, typer.Option("--together", help="Answers: the files are one explainer's and complete each other.")
-    ] = False,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Whose rows or answers they are. Default: the file's.")
-    ] = None,
+    together: Annotated[bool, typer.Option("--together", help="Answers: all files are of one explainer.")] = False,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the detector. Default: the file's name.")] = None,
     controls: Annotated[
         bool | None,
         typer.Option(
             "--controls/--no-controls",
-            help="Answers: also those of controls that see no image. Default: not with --json.",
+            help="Answers: also score controls that do not see the image. Default: yes, but no with --json.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Answers: write a run's folder for each here.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Answers: write a folder for each explainer here.")] = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score rows or answers that are on disk, your own or anybody's, without a model."""
+    """Score stored rows or answers from any source, without a model."""
     settle(cards, data)
     from ..cards.models import EXPLANATION
     from ..core.errors import ScoreError
@@ -71,7 +67,9 @@ def score(
         )
         return
     if together or controls or out is not None:
-        raise ScoreError("--together, --controls and --out are for answers to questions: these are rows of P(fake)")
+        raise ScoreError(
+            "--together, --controls and --out are only for answers to questions, but these are rows of P(fake)"
+        )
     results = [
         score_file(
             path,
@@ -96,7 +94,7 @@ def score(
 def _score_answers(
     files: list[list[Path]], given: dict[str, Any], out: Path | None, controls: bool, as_json: bool
 ) -> None:
-    """Answers, a list of files an explainer, with the controls beside them."""
+    """Score answers, a list of files for each explainer, and those of controls if wanted."""
     from ..leaderboards.render import table_markdown
     from ..leaderboards.report import describe_result
     from ..leaderboards.table import build_table
@@ -118,25 +116,26 @@ def _score_answers(
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two runs or more (folders, or files of rows); or one folder with many runs.")
+        list[Path], typer.Argument(help="Two or more runs (folders, or files of rows); or one folder with many runs.")
     ],
-    protocol: Annotated[str | None, typer.Option("--protocol", "-p", help="Default: the runs' own.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", "-p", help="Default: that of the runs.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-s")] = None,
     split: Annotated[str, typer.Option("--split")] = "test",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Of two: all; of more: the protocol's first.")
+        list[str] | None,
+        typer.Option("--metric", "-m", help="Default for two runs: all; for more: the protocol's first."),
     ] = None,
     methods: Annotated[
         bool,
-        typer.Option("--methods", help="Also by manipulation, and their average; of answers: real and fake apart."),
+        typer.Option("--methods", help="Also by manipulation, with the average; of answers: also for real and fake."),
     ] = False,
-    against: Annotated[str, typer.Option("--against", metavar="NAME", help="Only the pairs of this one.")] = "",
+    against: Annotated[str, typer.Option("--against", metavar="NAME", help="Only pairs with this detector.")] = "",
     column: ColumnOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which detector is better, and whether by more than noise: paired tests on the same frames."""
+    """Compare detectors by paired tests on the same frames: which is better, and is it more than noise?"""
     settle(cards, data)
     from ..core.errors import ScoreError
     from ..leaderboards.report import describe_comparison
@@ -155,7 +154,7 @@ def compare(
             )
         ]
     elif protocol or dataset or column:
-        raise ScoreError("--protocol, --dataset and --column go with two runs or more, named each")
+        raise ScoreError("--protocol, --dataset and --column need two or more runs: name each of them")
     else:
         found = comparer.compare_folder(runs[0], metric or (), against)
     if as_json:
@@ -167,16 +166,16 @@ def compare(
 
 def leaderboard(
     places: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME|DIR]...", help="A leaderboard card, or folders of results.")
+        list[str] | None, typer.Argument(metavar="[NAME|DIR]...", help="A leaderboard card, or folders with results.")
     ] = None,
     format: FormatOption = None,
     published: Annotated[
-        bool, typer.Option("--with-published", help="Also others' published figures, in a section of their own.")
+        bool, typer.Option("--with-published", help="Also published figures of others, in a separate section.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write here instead of printing.")] = None,
     cards: CardsOption = None,
 ) -> None:
-    """Make a table from results, without running anything."""
+    """Make a leaderboard from stored results."""
     settle(cards)
     from ..core.files import write_text
     from ..leaderboards.publish import gather

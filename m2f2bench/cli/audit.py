@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from .common import CardsOption, DataOption, JsonOption, echo_json, say, settle
-
-if TYPE_CHECKING:
-    from ..auditing.report import Audit
+from .common import CardsOption, DataOption, JsonOption, print_report, require_report_ending, say, settle
 
 
 def audit(
@@ -42,10 +39,9 @@ def audit(
     from ..auditing.audit import audit as look
     from ..auditing.questions import KINDS
     from ..auditing.report import plural
-    from ..core.errors import CheckFailed, StoreError
+    from ..core.errors import CheckFailed
 
-    if out is not None and out.suffix not in (".json", ".md"):
-        raise StoreError(f"--out {out}: its name must end in .json or .md")
+    require_report_ending(out)
     report = look(
         dataset,
         splits=split or (),
@@ -56,29 +52,12 @@ def audit(
         kinds=() if questions == ["none"] else questions or KINDS,
         workers=workers,
     )
-    if out is not None:
-        _write(report, out)
-    if as_json:
-        echo_json(report.to_json())
-    else:
-        say(report.markdown(), nl=False)
-        if out is not None:
-            say(f"\nwrote {out}")
+    print_report(report, out, as_json)
     if strict and report.leaks:
         first = report.leaks[0]
         raise CheckFailed(
             f"'{report.dataset}' leaks ({plural(len(report.leaks), 'finding')}), first {first.topic}: {first.text}"
         )
-
-
-def _write(report: Audit, out: Path) -> None:
-    """Write the report as JSON or Markdown, depending on the file's ending."""
-    from ..core.files import write_json, write_text
-
-    if out.suffix == ".json":
-        write_json(out, report.to_json())
-    else:
-        write_text(out, report.markdown())
 
 
 def sheet(

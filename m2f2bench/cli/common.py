@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -70,6 +71,30 @@ def echo_json(data: Any) -> None:
 def say(text: str, nl: bool = True) -> None:
     """Print text; escapes replace characters that a terminal would take for a command."""
     typer.echo(visible(text, keep="\n\t"), nl=nl)
+
+
+def require_report_ending(out: Path | None) -> None:
+    """Raise StoreError for a report's file that is neither JSON nor Markdown."""
+    from ..core.errors import StoreError
+
+    if out is not None and out.suffix not in (".json", ".md"):
+        raise StoreError(f"--out {out}: its name must end in .json or .md")
+
+
+def print_report(report: Any, out: Path | None, as_json: bool, **kept: Any) -> None:
+    """Print a report, and write it to `out` if given; `kept` are arguments of `to_json` for the file."""
+    from ..core.files import write_json, write_text
+
+    if out is not None and out.suffix == ".json":
+        write_json(out, report.to_json(**kept))
+    elif out is not None:
+        write_text(out, report.markdown())
+    if as_json:
+        echo_json(report.to_json())
+        return
+    say(report.markdown(), nl=False)
+    if out is not None:
+        say(f"\nwrote {out}")
 
 
 def one_line(text: str) -> str:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from .common import CamLayerOption, CamOption, CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
-
-if TYPE_CHECKING:
-    from ..heatmaps.faithfulness_report import Faithfulness
-    from ..heatmaps.localization_report import Localization
+from .common import (
+    CamLayerOption,
+    CamOption,
+    CardsOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    print_report,
+    require_report_ending,
+    settle,
+)
 
 
 def localize(
@@ -42,36 +48,17 @@ def localize(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold a detector's heat maps against true masks, or with --faithfulness against its own scores; and controls."""
+    """Compare heat maps with true masks, or (--faithfulness) with the detector's own scores. Controls are included."""
     settle(cards, data)
-    from ..core.errors import StoreError
-
-    if out is not None and out.suffix not in (".json", ".md"):
-        raise StoreError(f"--out {out}: its name must end in .json or .md")
-    report: Localization | Faithfulness
+    require_report_ending(out)
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
+    report: Any
     if faithfulness:
         from ..heatmaps.faithfulness import faithfulness as test
 
         report = test(detector, dataset, steps=steps, area=area, **more)
     else:
-        from ..heatmaps.localize import localize as hold
+        from ..heatmaps.localize import localize as measure
 
-        report = hold(detector, dataset, **more)
-    _print_report(report, out, as_json)
-
-
-def _print_report(report: Localization | Faithfulness, out: Path | None, as_json: bool) -> None:
-    """Print a report on heat maps, and write it to `out` if given."""
-    from ..core.files import write_json, write_text
-
-    if out is not None and out.suffix == ".json":
-        write_json(out, report.to_json(frames=True))
-    elif out is not None:
-        write_text(out, report.markdown())
-    if as_json:
-        echo_json(report.to_json())
-        return
-    say(report.markdown(), nl=False)
-    if out is not None:
-        say(f"\nwrote {out}")
+        report = measure(detector, dataset, **more)
+    print_report(report, out, as_json, frames=True)

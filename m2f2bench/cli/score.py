@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .common import CardsOption, ColumnOption, DataOption, JsonOption, echo_json, mapping, say, settle
+
+if TYPE_CHECKING:
+    from ..results.result import Result
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: the ending of --out, else md.")
@@ -51,9 +55,6 @@ def score(
     settle(cards, data)
     from ..cards.models import EXPLANATION
     from ..core.errors import ScoreError
-    from ..leaderboards.render import table_markdown
-    from ..leaderboards.report import describe_result
-    from ..leaderboards.table import build_table
     from ..scoring.score import score as score_file
     from ..scoring.tasks import task_at
 
@@ -82,35 +83,35 @@ def score(
         )
         for path in file
     ]
+    _print_results(results, results, as_json)
+
+
+def _print_results(results: Sequence[Result], described: Sequence[Result], as_json: bool) -> None:
+    """Print results as JSON, or as a table if there are several, and a description of some of them."""
+    from ..leaderboards.render import table_markdown
+    from ..leaderboards.report import describe_result
+    from ..leaderboards.table import build_table
+
     if as_json:
         objects = [result.to_json() for result in results]
         echo_json(objects[0] if len(objects) == 1 else objects)
         return
     if len(results) > 1:
         say(table_markdown(build_table(results)))
-    say("\n".join(describe_result(result) for result in results), nl=False)
+    say("\n".join(describe_result(result) for result in described), nl=False)
 
 
 def _score_answers(
     files: list[list[Path]], given: dict[str, Any], out: Path | None, controls: bool, as_json: bool
 ) -> None:
     """Score answers, a list of files for each explainer, and those of controls if wanted."""
-    from ..leaderboards.render import table_markdown
-    from ..leaderboards.report import describe_result
-    from ..leaderboards.table import build_table
     from ..runs.explainers import score_files
     from ..scoring.answers import load_answers
 
     evidence = [load_answers(*own, **given) for own in files]
     results = score_files(evidence, out, controls)
-    if as_json:
-        objects = [result.to_json() for result in results]
-        echo_json(objects[0] if len(objects) == 1 else objects)
-        return
-    if len(results) > 1:
-        say(table_markdown(build_table(results)))
-    say("\n".join(describe_result(result) for result in results[: len(evidence)]), nl=False)
-    if out is not None:
+    _print_results(results, results[: len(evidence)], as_json)
+    if out is not None and not as_json:
         say(f"\nwritten to {out}: a folder for each")
 
 

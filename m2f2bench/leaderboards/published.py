@@ -109,22 +109,11 @@ def _figure_table(group: Sequence[Figure]) -> FigureTable:
 
 
 def _figures(source: Source) -> list[Figure]:
+    shared = source.model_dump(include={"level", "trained_on", "selection", "where", "note"}) | {"source": source.name}
     found = []
     for detector, columns in source.figures.items():
         for column, value in columns.items():
             dataset, _, metric = column.partition(": ")
-            found.append(
-                Figure(
-                    detector=detector,
-                    dataset=dataset,
-                    metric=metric or source.metric,
-                    value=value,
-                    level=source.level,
-                    trained_on=source.trained_on,
-                    selection=source.selection,
-                    source=source.name,
-                    where=source.where,
-                    note=source.note,
-                )
-            )
+            own = {"detector": detector, "dataset": dataset, "metric": metric or source.metric, "value": value}
+            found.append(Figure(**own, **shared))
     return found

@@ -162,14 +162,8 @@ def _table_json(table: Table) -> dict[str, Any]:
 def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    return cell.score.to_json() | {
-        "best": cell.best,
-        "coverage": cell.coverage,
-        "frame_coverage": cell.frame_coverage,
-        "in_domain": cell.in_domain,
-        "domain": cell.domain,
-        "signature": cell.signature,
-    }
+    names = ("best", "coverage", "frame_coverage", "in_domain", "domain", "signature")
+    return cell.score.to_json() | {name: getattr(cell, name) for name in names}
 
 
 def to_html(board: Board) -> str:

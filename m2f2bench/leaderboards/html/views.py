@@ -124,25 +124,20 @@ class _Register:
 
     def __init__(self, letter: str) -> None:
         self._letter = letter
-        self._numbers: dict[str, int] = {}
-        self._titles: list[list[str]] = []
+        self._found: dict[str, tuple[str, dict[str, None]]] = {}
 
     def id(self, signature: str, titled: str) -> str:
         """Return the id of a signature's explanation; '' for an empty one."""
         if not signature:
             return ""
-        number = self._numbers.setdefault(signature, len(self._numbers) + 1)
-        if number > len(self._titles):
-            self._titles.append([])
-        if titled not in self._titles[number - 1]:
-            self._titles[number - 1].append(titled)
-        return f"{self._letter}{number}"
+        id, titles = self._found.setdefault(signature, (f"{self._letter}{len(self._found) + 1}", {}))
+        titles[titled] = None
+        return id
 
     @property
     def views(self) -> tuple[SignatureView, ...]:
         """All signatures."""
-        every = zip(self._numbers.items(), self._titles, strict=True)
-        return tuple(SignatureView(f"{self._letter}{i}", tuple(titles), s, fields(s)) for (s, i), titles in every)
+        return tuple(SignatureView(id, tuple(titles), s, fields(s)) for s, (id, titles) in self._found.items())
 
 
 class Viewer:

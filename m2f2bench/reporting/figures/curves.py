@@ -192,7 +192,7 @@ def _best(one: Training) -> str:
 def _line(axes: Axes, x: Floats, y: Floats, index: int) -> None:
     own = look(index)
     marks: dict[str, Any] = {"marker": own.marker, "markersize": 2.5} if len(x) <= MARKED else {}
-    axes.plot(x, y, color=own.colour, linestyle=own.dash, zorder=3, gid=f"curve-{index}", **marks)
+    axes.plot(x, y, zorder=3, gid=f"curve-{index}", **own.line, **marks)
 
 
 def _furnish(axes: Axes) -> None:

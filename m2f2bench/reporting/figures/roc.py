@@ -46,7 +46,7 @@ def draw_roc(series: Sequence[Series], page: Page, log_x: bool = False, bands: b
         _band(axes, one.roc_band(grid) if bands and has_interval else None, i)
         if log_x:
             x, y = from_fpr(x, y, start)
-        _line(axes, x, y, i)
+        axes.plot(x, y, zorder=3, gid=f"curve-{i}", **look(i).line)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", ylim=(-0.01, 1.01))
     if log_x:
         axes.set_xscale("log")
@@ -73,7 +73,7 @@ def draw_pr(series: Sequence[Series], page: Page, bands: bool = True) -> Figure:
         recall, precision = one.precision_recall()
         _band(axes, one.precision_band(grid) if bands and has_interval else None, i)
         x = np.repeat(np.concatenate([[0.0], recall]), 2)[1:-1]
-        _line(axes, x, np.repeat(precision, 2), i)
+        axes.plot(x, np.repeat(precision, 2), zorder=3, gid=f"curve-{i}", **look(i).line)
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     return figure
 
@@ -119,11 +119,6 @@ def _sheet(series: Sequence[Series], page: Page, metric: str) -> tuple[Axes, Fig
     if wide:
         sheet.key(key, left, TOP)
     return sheet.axes(EDGE + LEFT, TOP, side, side), sheet.figure, has_interval
-
-
-def _line(axes: Axes, x: Floats, y: Floats, index: int) -> None:
-    own = look(index)
-    axes.plot(x, y, color=own.colour, linestyle=own.dash, zorder=3, clip_on=True, gid=f"curve-{index}")
 
 
 def _band(axes: Axes, band: Band | None, index: int) -> None:

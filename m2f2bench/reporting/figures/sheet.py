@@ -47,7 +47,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a key: name, value, and how its sample is drawn (`line`, `marker` or `patch`)."""
+    """One line of a key: name, value, and how its sample is drawn (`line` or `marker`)."""
 
     name: str
     value: str
@@ -121,12 +121,10 @@ class Sheet:
         look = entry.look
         ends, middle = [left, left + HANDLE], [left + HANDLE / 2.0]
         if entry.kind == "line":
-            self.line(ends, [y, y], color=look.colour, linestyle=look.dash, linewidth=1.1)
-        elif entry.kind == "marker":
+            self.line(ends, [y, y], linewidth=1.1, **look.line)
+        else:
             self.line(ends, [y, y], color=look.colour, linewidth=0.8)
             self.line(middle, [y], color=look.colour, marker=look.marker, markersize=3.5, linestyle="none")
-        else:
-            self.line(ends, [y, y], color=look.colour, linewidth=5.0, solid_capstyle="butt")
 
 
 def save(figure: Figure, out: Path, description: str, title: str) -> None:

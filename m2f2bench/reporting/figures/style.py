@@ -44,6 +44,11 @@ class Look:
     dash: Any
     marker: str
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """Its line, as arguments of matplotlib."""
+        return {"color": self.colour, "linestyle": self.dash}
+
 
 def look(index: int) -> Look:
     """Return the look of detector number `index`, from 0. 64 looks differ: after 8 a colour gets another pattern."""

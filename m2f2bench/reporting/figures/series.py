@@ -127,16 +127,18 @@ class Series:
         curves = self._curves(self._plain, np.ones((1, 1)))
         steps = [_steps(c, 0) for c in curves]
         at = np.unique(np.concatenate([recall for recall, _ in steps]))
-        return at, np.mean([_held(recall, precision, at) for recall, precision in steps], axis=0)
+        return at, np.mean([_precision_at(recall, precision, at) for recall, precision in steps], axis=0)
 
     def precision_band(self, at: Floats) -> Band | None:
         """Return the interval of the precision at each recall `at` [G] in (0, 1], over resampled clusters."""
 
-        def held(curves: list[Curve]) -> Floats:
+        def precision(curves: list[Curve]) -> Floats:
             columns = range(curves[0].tp.shape[1])
-            return np.stack([np.mean([_held(*_steps(c, b), at) for c in curves], axis=0) for b in columns], axis=1)
+            return np.stack(
+                [np.mean([_precision_at(*_steps(c, b), at) for c in curves], axis=0) for b in columns], axis=1
+            )
 
-        return self._band(at, held, _held(*self.precision_recall(), at))
+        return self._band(at, precision, _precision_at(*self.precision_recall(), at))
 
     def bins(self) -> Bins:
         """Return the reliability bins of the group, which must not be `average`."""
@@ -218,7 +220,7 @@ def _steps(c: Curve, column: int) -> tuple[Floats, Floats]:
     return tp[rises] / c.n_fake[column], tp[rises] / (tp[rises] + fp[rises])
 
 
-def _held(recall: Floats, precision: Floats, at: Floats) -> Floats:
+def _precision_at(recall: Floats, precision: Floats, at: Floats) -> Floats:
     """Return the precision that holds at each recall; NaN if there are no steps."""
     if len(recall) == 0:
         return np.full(len(at), np.nan)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .heatmaps.faithfulness_report import Faithfulness
     from .loading import load_dataset, load_detector
     from .metrics.regions.regions import read_regions
+    from .metrics.registry import Metric, register_metric
     from .metrics.verdicts.verdict import read_verdict
     from .reporting.figures.plot import plot
     from .results.result import Result
@@ -53,6 +54,7 @@ _HOMES = {
     "Localizer": "detectors.base",
     "Locator": "core.records",
     "M2F2BenchError": "core.errors",
+    "Metric": "metrics.registry",
     "AdapterOptions": "datasets.base",
     "Prediction": "core.records",
     "Question": "core.records",
@@ -75,6 +77,7 @@ _HOMES = {
     "read_verdict": "metrics.verdicts.verdict",
     "register_adapter": "cards.registry",
     "register_backend": "cards.registry",
+    "register_metric": "metrics.registry",
     "run": "runs.run",
     "score": "scoring.score",
     "train": "runs.train",
@@ -97,6 +100,7 @@ __all__ = [
     "Localizer",
     "Locator",
     "M2F2BenchError",
+    "Metric",
     "Prediction",
     "Question",
     "Reply",
@@ -119,6 +123,7 @@ __all__ = [
     "read_verdict",
     "register_adapter",
     "register_backend",
+    "register_metric",
     "run",
     "score",
     "train",

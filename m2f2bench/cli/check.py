@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
+from .common import CardsOption, DataOption, DeviceOption, JsonOption, OwnMetricOption, echo_json, load_own, say, settle
 
 
 def check(
@@ -18,7 +18,8 @@ def check(
     run: Annotated[Path | None, typer.Option("--run", help="Use the folder of a run instead of a new run.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-s", help="Default: that of the baseline.")] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Repeatable. Default: the main metrics.")
+        list[str] | None,
+        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Repeatable. Default: the main metrics."),
     ] = None,
     chance: Annotated[
         float, typer.Option("--chance", help="Probability that an equally good detector fails, over all metrics.")
@@ -58,11 +59,13 @@ def check(
 
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Result files, or runs' folders.")],
+    metric: OwnMetricOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check result files: schema, signature, numbers, and the rows if they are stored with them."""
     settle(cards)
+    load_own(metric)
     from ..core.errors import CheckFailed
     from ..scoring.validate import validate_result
 

@@ -37,6 +37,10 @@ CamLayerOption = Annotated[
 ]
 LONGEST = 2000
 """Largest number of characters in a message."""
+OwnMetricOption = Annotated[
+    list[str] | None,
+    typer.Option("--metric", "-m", metavar="FILE.py:NAME", help="A metric of yours that the results have. Repeatable."),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]
 
 
@@ -47,6 +51,14 @@ def settle(cards: str | None = None, data: str | None = None) -> None:
     for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
         if value is not None:
             os.environ[variable] = value
+
+
+def load_own(metrics: list[str] | None) -> None:
+    """Load the metrics of --metric, for commands that only need to know them."""
+    if metrics:
+        from ..loading import load_metrics
+
+        load_metrics(metrics)
 
 
 def mapping(pairs: list[str] | None) -> dict[str, str]:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import CardsOption, ColumnOption, DataOption, JsonOption, echo_json, mapping, say, settle
+from .common import (
+    CardsOption,
+    ColumnOption,
+    DataOption,
+    JsonOption,
+    OwnMetricOption,
+    echo_json,
+    load_own,
+    mapping,
+    say,
+    settle,
+)
 
 if TYPE_CHECKING:
     from ..results.result import Result
@@ -47,12 +58,14 @@ def score(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Answers: write a folder for each explainer here.")] = None,
+    metric: OwnMetricOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score stored rows or answers from any source, without a model."""
     settle(cards, data)
+    load_own(metric)
     from ..cards.models import EXPLANATION
     from ..core.errors import ScoreError
     from ..scoring.score import score as score_file
@@ -124,7 +137,7 @@ def compare(
     split: Annotated[str, typer.Option("--split")] = "test",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", "-m", help="Default for two runs: all; for more: the protocol's first."),
+        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Default for two runs: all; for more: the first."),
     ] = None,
     methods: Annotated[
         bool,
@@ -174,10 +187,12 @@ def leaderboard(
         bool, typer.Option("--with-published", help="Also published figures of others, in a separate section.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write here instead of printing.")] = None,
+    metric: OwnMetricOption = None,
     cards: CardsOption = None,
 ) -> None:
     """Make a leaderboard from stored results."""
     settle(cards)
+    load_own(metric)
     from ..core.files import write_text
     from ..leaderboards.publish import gather
     from ..leaderboards.render import render

@@ -8,8 +8,9 @@ from typing import Any
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.reader_errors import error_note, errors_line
+from ..metrics.registry import builtin, title
+from ..results.form import known_in
 from ..results.result import Result
-from .table import EXPLANATION_HEADLINES, title
 from .text import clusters_line, coverage, few_line, format_score, heading, holes_line, question_counts, reasons
 
 
@@ -18,16 +19,16 @@ def describe_explanation(result: Result) -> str:
     groups = {"all": result.metrics, **result.labels}
     heads = ["metric", *(f"{name} ({question_counts(scores)})" for name, scores in groups.items())]
     rows = [
-        [read_title(name, result.details), *(format_score(scores[name]) for scores in groups.values())]
+        [read_title(name, result), *(format_score(scores[name]) for scores in groups.values())]
         for name in result.metrics
     ]
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
     for what, found in (("region", result.regions), ("manipulation", result.methods)):
-        names = [name for name in EXPLANATION_HEADLINES if any(_has(scores, name) for scores in found.values())]
+        names = [name for name in headlines(result) if any(_has(scores, name) for scores in found.values())]
         if len(found) < 2 or not names:
             continue
-        lines = [[what, "questions", *(title(name) for name in names)]]
+        lines = [[what, "questions", *(title(name, known_in(result, name)) for name in names)]]
         lines += [
             [markdown.name(key), question_counts(s), *(format_score(s[name]) for name in names)]
             for key, s in found.items()
@@ -37,10 +38,16 @@ def describe_explanation(result: Result) -> str:
     return text + "".join(f"- {line}\n" for line in notes)
 
 
-def read_title(metric: str, details: Mapping[str, Any]) -> str:
+def headlines(result: Result) -> list[str]:
+    """Return a result's main metrics: this package's in their own order, then the user's."""
+    known = {name: metric for name in result.metrics if (metric := known_in(result, name)) and metric.headline}
+    return [*(name for name in builtin() if name in known), *(name for name in known if name not in builtin())]
+
+
+def read_title(metric: str, result: Result) -> str:
     """Return a metric's title, with the error rate of its reader if it has one: `verdict F1 (reader errs in 7.1%)`."""
-    note = error_note(metric, details.get("readers", {}))
-    return f"{title(metric)} ({note})" if note else title(metric)
+    note, named = error_note(metric, result.details.get("readers", {})), title(metric, known_in(result, metric))
+    return f"{named} ({note})" if note else named
 
 
 def _has(scores: dict[str, Score], name: str) -> bool:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...metrics.registry import title
 from ..board import Board
 from ..published import Figure, figure_tables
-from ..table import legends, title
+from ..table import legends
 from . import charts
 from .parts import render_page
 from .views import Viewer

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import ScoreError
-from ...leaderboards.table import title
 from ...leaderboards.text import format_score
 from ...metrics.names import AVERAGE
+from ...metrics.registry import title
 from .series import Band, Series
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
 from .style import REFERENCE, WIDTHS, look

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...cards.protocols import VERDICT_METRICS
 from ...core.errors import ScoreError
 from ...core.records import FAKE, Score
-from ...leaderboards.explained import read_title, remarks, usage
+from ...leaderboards.explained import headlines, read_title, remarks, usage
 from ...leaderboards.html.parts import render_page
-from ...leaderboards.table import EXPLANATION_HEADLINES, title
 from ...leaderboards.text import clusters_line, coverage, format_score, question_counts, reasons
-from ...metrics.scale import lower_is_better
+from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.controls import CONTROLS
@@ -144,13 +142,12 @@ def _tables(result: Result) -> list[NumberTable]:
     """Return every metric of all, real and fake questions, and the main metrics by region and by manipulation."""
     groups = {"all": result.metrics, **result.labels}
     rows = tuple(
-        (read_title(n, result.details), "", tuple(_cell(scores.get(n)) for scores in groups.values()))
-        for n in result.metrics
+        (read_title(n, result), "", tuple(_cell(scores.get(n)) for scores in groups.values())) for n in result.metrics
     )
     heads = tuple(f"{name}, {question_counts(scores, ' questions')}" for name, scores in groups.items())
     tables = [NumberTable("Metric", heads, rows)]
     for what, found in (("Region", result.regions), ("Manipulation", result.methods)):
-        names = [n for n in EXPLANATION_HEADLINES if any(n in s and s[n].value is not None for s in found.values())]
+        names = [n for n in headlines(result) if any(n in s and s[n].value is not None for s in found.values())]
         rows = tuple(
             (clean(key), question_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
             for key, s in found.items()
@@ -160,11 +157,15 @@ def _tables(result: Result) -> list[NumberTable]:
     return tables
 
 
-def reaches(control: Score | None, own: Score | None, metric: str) -> bool:
-    """Return whether a control's value is at least as good as the explainer's; False if either has no value."""
+def reaches(control: Score | None, own: Score | None, metric: str, result: Result | None = None) -> bool:
+    """Return whether a control's value is at least as good as the explainer's; False if either has no value.
+
+    `result` describes a metric of the user's.
+    """
     if control is None or own is None or control.value is None or own.value is None:
         return False
-    return control.value <= own.value if lower_is_better(metric) else control.value >= own.value
+    known = result.about(metric) if result is not None else metric_of(metric)
+    return control.value <= own.value if known.lower_is_better else control.value >= own.value
 
 
 def earned(control: str, metric: str, group: str = "all") -> bool:
@@ -173,7 +174,7 @@ def earned(control: str, metric: str, group: str = "all") -> bool:
     Not for verdicts of a control that is given the label or a verdict; not for verdicts on only real or only fake
     questions, where always the same word is right; never for the rate of answers without a verdict.
     """
-    if metric not in (*VERDICT_METRICS, "consistency"):
+    if metric not in metrics_of("verdicts"):
         return True
     given = control in CONTROLS and CONTROLS[control].needs != "nothing"
     return metric != "verdict_none_rate" and not given and group == "all"
@@ -195,7 +196,10 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Nu
         for control, other in controls:
             theirs = _scores(other, group)
             cells = tuple(
-                replace(_cell(theirs.get(n)), beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n))
+                replace(
+                    _cell(theirs.get(n)),
+                    beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n, result),
+                )
                 for n in names
             )
             described = CONTROLS[control].description if control in CONTROLS else ""
@@ -216,7 +220,7 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
         metrics = [
             title(n)
             for n in _compared(result)
-            if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n)
+            if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n, result)
         ]
         if metrics:
             found.append((clean(name), given.get(CONTROLS[name].needs, "") if name in CONTROLS else "", metrics))

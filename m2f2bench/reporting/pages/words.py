@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...leaderboards.table import title
+from ...metrics.registry import title
 
 SHOWN_WORDS, SHOWN_CHARACTERS = 90, 900
 """Length of a text that is visible at once."""

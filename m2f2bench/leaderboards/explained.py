@@ -24,10 +24,7 @@ def describe_explanation(result: Result) -> str:
     ]
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
-    for what, found in (("region", result.regions), ("manipulation", result.methods)):
-        names = [name for name in headlines(result) if any(_has(scores, name) for scores in found.values())]
-        if len(found) < 2 or not names:
-            continue
+    for what, found, names in headline_groups(result):
         lines = [[what, "questions", *(title(name, known_in(result, name)) for name in names)]]
         lines += [
             [markdown.name(key), question_counts(s), *(format_score(s[name]) for name in names)]
@@ -38,20 +35,25 @@ def describe_explanation(result: Result) -> str:
     return text + "".join(f"- {line}\n" for line in notes)
 
 
-def headlines(result: Result) -> list[str]:
-    """Return a result's main metrics: this package's in their own order, then the user's."""
-    known = {name: metric for name in result.metrics if (metric := known_in(result, name)) and metric.headline}
-    return [*(name for name in builtin() if name in known), *(name for name in known if name not in builtin())]
+def headline_groups(result: Result) -> list[tuple[str, Mapping[str, dict[str, Score]], list[str]]]:
+    """Return (`region` or `manipulation`, scores by group, main metrics with a value) if there are several groups.
+
+    The main metrics are this package's in their own order, then the user's.
+    """
+    known = {name for name in result.metrics if (metric := known_in(result, name)) and metric.headline}
+    main = [name for name in dict.fromkeys([*builtin(), *result.metrics]) if name in known]
+    groups = []
+    for what, found in (("region", result.regions), ("manipulation", result.methods)):
+        names = [name for name in main if any(name in s and s[name].value is not None for s in found.values())]
+        if len(found) > 1 and names:
+            groups.append((what, found, names))
+    return groups
 
 
 def read_title(metric: str, result: Result) -> str:
     """Return a metric's title, with the error rate of its reader if it has one: `verdict F1 (reader errs in 7.1%)`."""
     note, named = error_note(metric, result.details.get("readers", {})), title(metric, known_in(result, metric))
     return f"{named} ({note})" if note else named
-
-
-def _has(scores: dict[str, Score], name: str) -> bool:
-    return name in scores and scores[name].value is not None
 
 
 def _notes(result: Result) -> list[str]:

@@ -173,9 +173,7 @@ def _all_columns(results: Sequence[Result]) -> list[Column]:
     columns = []
     for dataset, protocol, split in places:
         result = first[dataset, protocol, split]
-        main = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(
-            result.metrics
-        )
+        main = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(result.metrics)
         for metric in main if len(places) == 1 else main[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns

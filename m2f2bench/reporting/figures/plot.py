@@ -332,9 +332,7 @@ def _about(results: Sequence[Result], metric: str) -> Metric:
     first, *others = (result.about(metric) for result in results if metric in result.metrics)
     codes = sorted({one.code for one in (first, *others)})
     if len(codes) > 1:
-        raise ScoreError(
-            f"the results have different metrics of the name '{metric}' ({', '.join(codes)}): score again"
-        )
+        raise ScoreError(f"the results have different metrics of the name '{metric}' ({', '.join(codes)}): score again")
     return first
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.errors import ScoreError
 from ...core.records import FAKE, Score
-from ...leaderboards.explained import headlines, read_title, remarks, usage
+from ...leaderboards.explained import headline_groups, read_title, remarks, usage
 from ...leaderboards.html.parts import render_page
 from ...leaderboards.text import clusters_line, coverage, format_score, question_counts, reasons
 from ...metrics.registry import metric_of, metrics_of, title
@@ -146,14 +146,12 @@ def _tables(result: Result) -> list[NumberTable]:
     )
     heads = tuple(f"{name}, {question_counts(scores, ' questions')}" for name, scores in groups.items())
     tables = [NumberTable("Metric", heads, rows)]
-    for what, found in (("Region", result.regions), ("Manipulation", result.methods)):
-        names = [n for n in headlines(result) if any(n in s and s[n].value is not None for s in found.values())]
+    for what, found, names in headline_groups(result):
         rows = tuple(
             (clean(key), question_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
             for key, s in found.items()
         )
-        if len(found) > 1 and names:
-            tables.append(NumberTable(what, tuple(map(title, names)), rows))
+        tables.append(NumberTable(what.capitalize(), tuple(map(title, names)), rows))
     return tables
 
 

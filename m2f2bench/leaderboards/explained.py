@@ -42,7 +42,7 @@ def headline_groups(result: Result) -> list[tuple[str, Mapping[str, dict[str, Sc
     """
     known = {name for name in result.metrics if (metric := known_in(result, name)) and metric.headline}
     main = [name for name in dict.fromkeys([*builtin(), *result.metrics]) if name in known]
-    groups = []
+    groups: list[tuple[str, Mapping[str, dict[str, Score]], list[str]]] = []
     for what, found in (("region", result.regions), ("manipulation", result.methods)):
         names = [name for name in main if any(name in s and s[name].value is not None for s in found.values())]
         if len(found) > 1 and names:

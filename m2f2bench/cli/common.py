@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..cards.settings import DEVICES
-from ..core.texts import UNSEEN, visible
+from ..core.text import UNSEEN, in_one_line, visible
 
 CardsOption = Annotated[
     str | None,
@@ -111,5 +111,5 @@ def print_report(report: Any, out: Path | None, as_json: bool, **kept: Any) -> N
 
 def one_line(text: str) -> str:
     """Return a message as one line of at most about LONGEST characters, without what a terminal takes for a command."""
-    line = visible(" ".join(text.split()))
+    line = in_one_line(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.texts import visible
+from ..core.text import visible
 from .common import CamLayerOption, CamOption, CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
 
 

@@ -141,7 +141,7 @@ def test_filters(reader: Reader) -> None:
     reader.one("#f-text").send_keys("ANSWER 5 ABOUT THE EYES")
     assert reader.cards("order") == ["22"]
     reader.one("#f-text").send_keys("zzz")
-    assert reader.cards("order") == [] and "nothing fits" in reader.one("#status").text
+    assert reader.cards("order") == [] and "no answer fits" in reader.one("#status").text
     reader.reset()
     assert len(reader.cards("order")) == everything
 
@@ -180,7 +180,7 @@ def test_hostile_text_is_text(reader: Reader) -> None:
 def test_a_long_answer_unfolds(reader: Reader) -> None:
     reader.open()
     long, _ = [s for s in reader.driver.find_elements("css selector", "details.rest summary") if "100,000" in s.text]
-    assert "more of it" in long.text
+    assert "show more" in long.text
     height = reader.js("return arguments[0].closest('.card').offsetHeight", long)
     assert height < 700
     long.click()

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from .heatmaps.faithfulness import faithfulness
     from .heatmaps.faithfulness_report import Faithfulness
     from .loading import load_dataset, load_detector
+    from .metrics.metric import Metric
     from .metrics.regions.regions import read_regions
-    from .metrics.registry import Metric, register_metric
+    from .metrics.registry import register_metric
     from .metrics.verdicts.verdict import read_verdict
     from .reporting.figures.plot import plot
     from .results.result import Result

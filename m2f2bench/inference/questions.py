@@ -42,8 +42,7 @@ class QuestionSet:
         self.questions = tuple(questions) or QUESTIONS
         if not all(text.strip() for text in self.questions):
             raise DataError("a question is empty: write one, or leave --question out")
-        inner = getattr(detector, "detector", None)  # of one with class activation maps, which has no answers itself
-        self.asker = ExplainerClient(inner if isinstance(inner, Detector) else detector)
+        self.asker = ExplainerClient(detector)
         self.scored = self.asker.scored
         """Whether P(fake) comes with the answers, if at all."""
 

@@ -19,7 +19,7 @@ from ..core.errors import M2F2BenchError
 from ..core.parsing import Refused
 from ..core.records import Score
 from ..core.text import quoted
-from ..metrics.registry import Metric
+from ..metrics.metric import Metric
 from .result import Result
 
 M = TypeVar("M", bound=BaseModel)

@@ -9,8 +9,9 @@ from typing import Any
 from ..cards.models import DETECTION
 from ..cards.protocols import MetricNote
 from ..core.records import Score
+from ..metrics.metric import Metric, from_note
 from ..metrics.names import AT_HALF
-from ..metrics.registry import Metric, from_note, metric_of
+from ..metrics.registry import metric_of
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ..core.text import without_surrogates
 from ..datasets.base import Adapter
 from ..datasets.limits import BATCH_BYTES
 from ..datasets.read_ahead import frames_ahead, held_bytes
-from ..detectors.base import Detector, PlainDetector
+from ..detectors.base import Detector
 
 AHEAD = 4
 """Images that are decoded ahead."""
@@ -34,9 +34,9 @@ class ExplainerClient:
     """A detector's answers, checked. Raises DetectorError for a detector that gives none."""
 
     def __init__(self, detector: Detector) -> None:
-        """`detector` is an Explainer, or wraps an object that has a method `explain(images, questions)`."""
+        """`detector` is an Explainer, or wraps one, or an object that has a method `explain(images, questions)`."""
         self.name, self.precision = detector.card.name, detector.precision
-        own = detector.plain if isinstance(detector, PlainDetector) else detector
+        own = detector.as_explainer()
         require_explainer(self.name, own)
         self.own: Any = own
         self.at_once = int(getattr(own, "questions_at_once", 0) or 0)

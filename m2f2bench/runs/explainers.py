@@ -11,7 +11,7 @@ from typing import Any
 from ..core.files import make_folder, write_json
 from ..core.progress import progress_bar
 from ..core.records import FAKE, JUDGE, REAL, Answer
-from ..metrics.explanation import compared_references, text_settings
+from ..metrics.answer_metrics import compared_references, text_settings
 from ..metrics.verdicts.verdict import NO_VERDICT
 from ..reporting.report import REPORT, write_report
 from ..results.resamples import DRAWS, write_draws

@@ -21,7 +21,7 @@ from ..datasets.digests import frame_digests
 from ..datasets.listing import altered_regions_of
 from ..datasets.planning import spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
-from ..metrics.explanation import Explained, explain, text_settings
+from ..metrics.answer_metrics import AnswerMetrics, answer_metrics, text_settings
 from ..results.read_answers import read_answer_files
 from ..results.result import Result
 from ..results.signature import (
@@ -103,9 +103,9 @@ class ScoredAnswers:
         return short(self.measured)
 
     @cached_property
-    def explained(self) -> Explained:
+    def explained(self) -> AnswerMetrics:
         """The protocol's metrics, ready to be resampled."""
-        return explain(self.answers, self.protocol, self.asked.altered)
+        return answer_metrics(self.answers, self.protocol, self.asked.altered)
 
     @cached_property
     def clusters(self) -> tuple[Codes, int, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
 from ..core.errors import ScoreError, near
 from ..core.records import JUDGE, Score
+from ..metrics.answer_metrics import RELEASED
 from ..metrics.detection.paired import Difference, bootstrap_difference
-from ..metrics.explanation import RELEASED
 from ..metrics.names import Group
 from ..results.resamples import DRAWS, ResampledResult, resampled_beside
 from ..results.result import Result

@@ -14,9 +14,9 @@ import numpy as np
 from ..cards.models import ExplanationCard
 from ..core.places import without_folders
 from ..core.records import FAKE, REAL, Score
+from ..metrics.answer_metrics import OVERALL, answer_metrics, groups, text_settings, with_reasons
 from ..metrics.dependence import swaps
 from ..metrics.diversity import diversity
-from ..metrics.explanation import OVERALL, explain, groups, text_settings, with_reasons
 from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
 from ..metrics.registry import metric_of
@@ -226,7 +226,7 @@ def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str
     for whole, some in parts:
         for i, order in enumerate(orders if some else ()):
             shuffled = replace(whole.only(usable), text=whole.text[order])
-            found = explain(shuffled, plain, evidence.asked.altered, some, evidence.explained.readings)
+            found = answer_metrics(shuffled, plain, evidence.asked.altered, some, evidence.explained.readings)
             statistics |= {f"{i} {name}": one for name, one in found.statistics.items()}
     cluster, n_clusters, _ = evidence.clusters
     rules = resampling(protocol)

@@ -27,8 +27,9 @@ from m2f2bench.metrics import registry
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.sample import plain, resampled
 from m2f2bench.metrics.detection.values import Cut, evaluate
+from m2f2bench.metrics.metric import Metric
 from m2f2bench.metrics.names import OVERALL
-from m2f2bench.metrics.registry import Metric, metric_of, register_metric
+from m2f2bench.metrics.registry import metric_of, register_metric
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.score_answers import score_answers
 from m2f2bench.stats.bootstrap import Resampling

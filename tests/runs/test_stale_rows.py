@@ -270,7 +270,7 @@ def test_a1_what_nothing_identifies_is_never_taken_up(
 
     result = m2f2bench.run(detectors=[Opaque()], datasets=str(data), protocols=["frame", "video"], out=tmp_path / "o")
     assert result[0].measured["weights"] == "unknown" and "weights:unknown" in result[0].signature
-    assert "nothing identifies it (Opaque.session is a builtins.generator" in caplog.text
+    assert "cannot be identified (Opaque.session is a builtins.generator" in caplog.text
     with pytest.raises(StoreError, match="nothing identifies this detector"):
         m2f2bench.run(detectors=[Opaque()], datasets=str(data), out=tmp_path / "o")
 

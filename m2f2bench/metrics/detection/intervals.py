@@ -14,8 +14,9 @@ from ...core.records import FAKE, REAL, Score
 from ...core.rows import Units
 from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
 from ...stats.delong import auc_variance, logit_wald, placements
+from ..metric import DELONG
 from ..names import AT_HALF, AVERAGE, OVERALL
-from ..registry import DELONG, at_threshold, metric_of
+from ..registry import at_threshold, metric_of
 from . import values as detection
 from .sample import Sample, plain, resampled
 from .values import Cut, Values

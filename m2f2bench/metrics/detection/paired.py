@@ -15,8 +15,9 @@ from ...core.records import FAKE, REAL
 from ...core.rows import Units
 from ...stats.bootstrap import Resampling
 from ...stats.delong import Placements, auc_covariance, placements, wald
+from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, AVERAGE, OVERALL
-from ..registry import DELONG, MCNEMAR, at_threshold, metric_of
+from ..registry import at_threshold, metric_of
 from . import values as detection
 from .intervals import NO_SPREAD, Members, members, pick_threshold, refused, resample, too_fine, trials
 from .sample import plain

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ...leaderboards.table import Row, Table
-    from ...metrics.registry import Metric
+    from ...metrics.metric import Metric
     from .series import Series
     from .sheet import Page
 

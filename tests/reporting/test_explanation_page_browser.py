@@ -135,7 +135,7 @@ def test_filters(reader: Reader) -> None:
     assert sorted(reader.cards("order")) == sorted(missing)
     assert {card.text for card in reader.driver.find_elements("css selector", ".gone") if card.is_displayed()} == {
         "No answer.",
-        "The explainer failed on it.",
+        "The explainer failed on this question.",
     }
     reader.reset()
     reader.one("#f-text").send_keys("ANSWER 5 ABOUT THE EYES")

@@ -10,7 +10,7 @@ from ..core.records import Score
 from ..metrics.registry import title
 from ..results.result import Result
 from ..results.signature import share
-from .text import clusters_line, heading, reasons, shown
+from .text import clusters_line, format_score, heading, reasons
 
 SILENT = {
     "masks": "a fake whose map is missing, zero everywhere or not over the mask counts as a map that says nothing",
@@ -30,15 +30,16 @@ def describe_heat_maps(result: Result) -> str:
     controls = {name: _scores(found) for name, found in result.details.get("controls", {}).items()}
     lines = [["metric", f"{markdown.name(result.detector)} ({_count(result.metrics)})", *map(markdown.name, controls)]]
     for name, score in result.metrics.items():
-        known = [shown(found[name]) if name in found else "null" for found in controls.values()]
-        lines.append([title(name), shown(score), *known])
+        known = [format_score(found[name]) if name in found else "null" for found in controls.values()]
+        lines.append([title(name), format_score(score), *known])
     text = f"## {heading(result)}\n\n{markdown.table(lines)}\n"
     groups = result.methods if len(result.methods) > 1 else result.labels
     if groups:
         what = "manipulation" if result.methods else "frames"
         lines = [[what, "n", *map(title, result.metrics)]]
         lines += [
-            [markdown.name(key), _count(s), *(shown(s[name]) for name in result.metrics)] for key, s in groups.items()
+            [markdown.name(key), _count(s), *(format_score(s[name]) for name in result.metrics)]
+            for key, s in groups.items()
         ]
         text += f"{markdown.table(lines)}\n"
     notes = [*_notes(result), *reasons({"all": result.metrics}), f"{markdown.code(result.signature)}"]
@@ -54,7 +55,7 @@ def _notes(result: Result) -> list[str]:
         told = ", ".join(f"{n:,} {outcome}" for outcome, n in result.statuses.items() if outcome != "ok")
         lines.append(f"{told}: {SILENT.get(kind, '')}")
     more = _scores(result.details.get("more", {}))
-    lines += [f"{MORE.get(name, markdown.name(name))}: {shown(score)}" for name, score in more.items()]
+    lines += [f"{MORE.get(name, markdown.name(name))}: {format_score(score)}" for name, score in more.items()]
     return [*lines, *clusters_line(result, "frames")]
 
 

@@ -206,7 +206,7 @@ def _unasked(found: AnswerMetrics, statistics: Mapping[str, Statistic]) -> dict[
         metric = metric_of(name)
         asked = {"texts": found.compared, "verdicts": found.judged, "regions": found.grounded}[metric.part]
         what = metric.undefined
-        why[name] = what if what and asked.any() else "no question of a kind that this is measured on was answered"
+        why[name] = what if what and asked.any() else "no question of the kinds that this metric uses was answered"
     return why
 
 

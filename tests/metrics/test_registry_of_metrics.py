@@ -20,18 +20,19 @@ from toy_units import make_units
 
 import m2f2bench
 from m2f2bench.cards.models import ProtocolCard, read_card
-from m2f2bench.cards.protocols import DETECTION_METRICS
+from m2f2bench.cards.protocols import DETECTION_METRICS, METRIC_NAME
 from m2f2bench.core.errors import CardError, M2F2BenchError, RegistryError, ScoreError
 from m2f2bench.loading import any_protocol
 from m2f2bench.metrics import registry
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.sample import plain, resampled
 from m2f2bench.metrics.detection.values import Cut, evaluate
-from m2f2bench.metrics.metric import Metric
+from m2f2bench.metrics.metric import Metric, from_note
 from m2f2bench.metrics.names import OVERALL
 from m2f2bench.metrics.registry import metric_of, register_metric
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.score_answers import score_answers
+from m2f2bench.scoring.source import Source
 from m2f2bench.stats.bootstrap import Resampling
 
 SOURCE = """
@@ -181,7 +182,7 @@ def test_two_metrics_of_one_name_are_never_in_one_column(mine: Path, cli: Callab
     assert len({column["signature"] for column in table["columns"]}) == 2
     assert cli("compare", old, new, "--metric", "cost").status == 0, "rows are scored again, both by the present code"
     refused = cli("check", old, "--run", new, "--metric", "cost")
-    assert refused.status == 1 and "code of metrics of your own (own) was" in refused.err
+    assert refused.status == 1 and "code of your own metrics (own) was" in refused.err
     told = cli("plot", "ranks", out, mine / "again", "--metric", "cost", "--out", mine / "r.svg")
     assert told.status == 2 and "different metrics of the name 'cost'" in told.err
     assert "own is cost@" in cli("validate", old).out
@@ -390,13 +391,13 @@ def test_the_slow_form_gives_what_the_fast_one_gives(drawn: list, data: st.DataO
 
 
 @settings(max_examples=60)
-@given(st.from_regex(registry.METRIC_NAME, fullmatch=True), st.floats(-5, 5), st.floats(0.1, 9), st.booleans())
+@given(st.from_regex(METRIC_NAME, fullmatch=True), st.floats(-5, 5), st.floats(0.1, 9), st.booleans())
 def test_what_a_result_says_of_a_metric_is_enough_to_rank_and_draw_it(
     name: str, low: float, width: float, lower: bool
 ) -> None:
     range = (low, low + width if width < 8 else float("inf"))
     metric = Metric(name, better="lower" if lower else "higher", range=range, compute=lambda label, score: low)
-    again = registry.from_note(name, type(metric.note).model_validate_json(metric.note.model_dump_json()))
+    again = from_note(name, type(metric.note).model_validate_json(metric.note.model_dump_json()))
     for field in ("name", "title", "better", "range", "chance", "decision", "headline", "identity", "best", "worse"):
         assert getattr(again, field) == getattr(metric, field)
 
@@ -425,7 +426,7 @@ def test_a_metric_of_answers_is_the_mean_over_what_is_compared(tmp_path: Path, c
     files = {}
     for name, text in (("short", "It looks fake."), ("long", "The image looks fake to me, I think.")):
         files[name] = answer_lines(tmp_path / f"{name}.jsonl", {q.id: text for q in asked.questions})
-    result = score_answers(load_answers(files["short"], protocol=str(rules), dataset=FACES, detector="short"), False)
+    result = score_answers(load_answers(files["short"], source=Source(str(rules), FACES, detector="short")), False)
     found = result.result.metrics["brevity"]
     assert found.value == 3.0 and found.n_real > 0 and found.ci is not None
     assert "own:brevity@" in result.result.signature

@@ -183,7 +183,7 @@ def _outcome(out: Path, frame: str) -> str:
 def test_rows_of_other_maps_or_measures_are_refused(toys: tuple[Path, str], tmp_path: Path) -> None:
     run(toys, tmp_path / "out")
     other = LOCALIZATION.model_copy(update={"bootstrap": Bootstrap(seed=1)})
-    with pytest.raises(StoreError, match="what heat maps are held against"):
+    with pytest.raises(StoreError, match="what heat maps are compared with"):
         run(toys, tmp_path / "out", protocol=other)
     code = toys[0].read_text()
     toys[0].write_text(code.replace("power = 1.0", "power = 1.5"))
@@ -229,7 +229,7 @@ def test_runs_of_other_masks_are_not_compared(toys: tuple[Path, str], tmp_path: 
     run(toys, tmp_path / "a", "Sharp")
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(tmp_path / "data" / "masks" / "small-p00.png")
     run(toys, tmp_path / "b", "Dark")
-    with pytest.raises(ScoreError, match=r"cannot be compared, they differ in true masks \(masks: "):
+    with pytest.raises(ScoreError, match=r"cannot be compared: they differ in true masks \(masks: "):
         compare(place(tmp_path / "a", "Sharp"), place(tmp_path / "b", "Dark"))
     with pytest.raises(ScoreError, match="holds heat maps: this takes P"):
         m2f2bench.score(place(tmp_path / "a", "Sharp"), protocol="frame")
@@ -244,7 +244,7 @@ def test_checked_against_a_baseline(toys: tuple[Path, str], tmp_path: Path) -> N
     assert not bad.passed and any("pixel_auc fell from" in line for line in bad.problems)
     (baseline / MAPS).unlink()
     (bare,) = check(baseline, detector=f"{toys[0]}:Dark", dataset=toys[1])
-    assert not bare.passed and any("no rows beside" in note for note in bare.notes)
+    assert not bare.passed and any("no rows next to" in note for note in bare.notes)
 
 
 def test_a_detector_without_maps_and_a_dataset_without_masks(

@@ -231,7 +231,7 @@ def test_runs_of_other_masks_are_not_compared(toys: tuple[Path, str], tmp_path: 
     run(toys, tmp_path / "b", "Dark")
     with pytest.raises(ScoreError, match=r"cannot be compared: they differ in true masks \(masks: "):
         compare(place(tmp_path / "a", "Sharp"), place(tmp_path / "b", "Dark"))
-    with pytest.raises(ScoreError, match="holds heat maps: this takes P"):
+    with pytest.raises(ScoreError, match="holds heat maps, not P"):
         m2f2bench.score(place(tmp_path / "a", "Sharp"), protocol="frame")
 
 

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -153,7 +153,7 @@ class Explainer(abc.ABC):
         """One answer for each (image, question) pair. Pairs of one image stand together and hold the same object."""
 
 
-def check_options(cls: type, card: DetectorCard) -> dict[str, Any]:
+def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]:
     """The card's options, checked against a constructor's parameters. Raises DetectorError."""
     try:
         inspect.signature(cls).bind(**card.options)

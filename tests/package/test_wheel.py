@@ -133,8 +133,13 @@ def test_import_loads_none_of_the_rooms(installed: Path, tmp_path: Path) -> None
 @pytest.mark.timeout(900)  # mypy reads torch and numpy too
 def test_every_public_name_has_a_type_for_users(installed: Path, tmp_path: Path) -> None:
     names = [f"reveal_type(m2f2bench.{name})" for name in m2f2bench.__all__]
+    mistakes = [  # that mypy must find, or the comment is an error
+        "m2f2bench.run(detector='constant')  # type: ignore[call-arg]",
+        "m2f2bench.no_such_name  # type: ignore[attr-defined]",
+        "number: int = m2f2bench.localize('small', 'synthetic')  # type: ignore[assignment]",
+    ]
     program = tmp_path / "program.py"
-    program.write_text("\n".join([PROGRAM.read_text(encoding="utf-8"), *names, ""]), encoding="utf-8")
+    program.write_text("\n".join([PROGRAM.read_text(encoding="utf-8"), *names, *mistakes, ""]), encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")}
     words = ["--strict", "--no-incremental", "--config-file=", "--python-executable", str(installed), program.name]
     done = subprocess.run(

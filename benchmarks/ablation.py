@@ -72,8 +72,8 @@ def table(place: Path) -> dict[str, Any]:
     """All numbers of one dataset from its rows."""
     from m2f2bench.metrics.detection.paired import Judged
     from m2f2bench.metrics.names import OVERALL
-    from m2f2bench.scoring.detection import load_evidence
-    from m2f2bench.scoring.score import resampling
+    from m2f2bench.scoring.detection import load_rows
+    from m2f2bench.stats.bootstrap import resampling
 
     seeds = sorted(int(folder.name.removeprefix("seed")) for folder in place.glob("seed*"))
     values: dict[str, dict[int, float]] = {}
@@ -82,7 +82,7 @@ def table(place: Path) -> dict[str, Any]:
         for detector in DETECTORS:
             path = place / f"seed{seed}" / f"{detector}.json"
             if path.exists():
-                evidence = load_evidence(path)
+                evidence = load_rows(path)
                 judged = Judged(evidence.units, evidence.cut, ["auc"], resampling(evidence.protocol))
                 values.setdefault(detector, {})[seed] = judged.values[OVERALL]["auc"]
                 draws.setdefault(detector, {})[seed] = judged.drawn[OVERALL]["auc"]

@@ -7,9 +7,9 @@ refused, and a card's `name` is its file's name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
@@ -29,6 +29,9 @@ DATA_VARIABLE = "M2F2BENCH_DATA"
 LONGEST_NAME = 150
 """Characters of a card's name: file systems allow 255 for a run's folder, which has three names in it."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
+
+DETECTION, EXPLANATION = "detection", "explanation"
+"""Names of tasks."""
 
 
 class Card(BaseModel):
@@ -119,11 +122,16 @@ class DatasetCard(Card):
 
 
 class ProtocolCard(Card, ProtocolRules):
-    """One protocol: what is measured, and exactly how. Its keys stand in `rules`."""
+    """Protocol of detection: what is measured, and exactly how. Its keys are in `cards.protocols`."""
+
+    kind: ClassVar[str] = DETECTION
+    """The task, as `Result.task` names it."""
 
 
 class ExplanationCard(Card, ExplanationRules):
-    """One protocol for answers to questions: `task: explanation`. Its keys stand in `rules`."""
+    """Protocol for answers to questions: `task: explanation`. Its keys are in `cards.protocols`."""
+
+    kind: ClassVar[str] = EXPLANATION
 
 
 class Column(BaseModel):
@@ -172,6 +180,11 @@ MODELS: dict[str, type[Card]] = {
 }
 
 
+def protocol_model(data: Mapping[str, Any]) -> type[ProtocolCard] | type[ExplanationCard]:
+    """Return the model of a protocol's data, by its key `task`; a card of detection has no such key."""
+    return ExplanationCard if "task" in data else ProtocolCard
+
+
 def card_folders(kind: str) -> list[Path]:
     """The folders that may hold cards of a kind, first wins: `M2F2BENCH_CARDS`, the package, the checkout."""
     places = [Path(p).expanduser() for p in os.environ.get(CARDS_VARIABLE, "").split(os.pathsep) if p]
@@ -214,7 +227,7 @@ def read_card(kind: str, path: Path) -> Card:
     data = _read_mapping(path)
     if kind == "detectors" and "base" in data:
         data = _on_base(data, path, ())
-    model = ExplanationCard if kind == "metrics" and "task" in data else MODELS[kind]
+    model = protocol_model(data) if kind == "metrics" else MODELS[kind]
     card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
     _check_name(card, path)
     card._path = path.resolve()

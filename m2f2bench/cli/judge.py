@@ -101,14 +101,15 @@ def score(
 ) -> None:
     """Score rows or answers that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
+    from ..cards.models import EXPLANATION
     from ..core.errors import ScoreError
     from ..leaderboards.render import table_markdown
     from ..leaderboards.report import describe_result
     from ..leaderboards.table import build_table
     from ..scoring.score import score as score_file
-    from ..scoring.score import takes_answers
+    from ..scoring.tasks import task_at
 
-    if takes_answers(file[0], protocol):
+    if task_at(file[0], protocol).name == EXPLANATION:
         _score_answers(
             [file] if together else [[path] for path in file],
             {"protocol": protocol, "dataset": dataset, "split": split, "detector": name, "columns": mapping(column)},

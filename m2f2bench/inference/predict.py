@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..detectors.base import Detector
     from ..heatmaps.mapper import HeatMapper
     from ..reporting.figures.overlays import OverlayFolder
-    from .questions import Interviewer
+    from .questions import QuestionSet
 
 log = logging.getLogger("m2f2bench")
 THRESHOLD = 0.5
@@ -117,17 +117,17 @@ def predict_paths(
 
     With `explain`, or `questions` of one's own (else `interviewer.QUESTIONS`), the detector is asked about each
     picture, of a video about the middle one of the judged frames. `answers` are then its answers, see
-    `Interviewer.told`, none of a video that cannot be read, and `asked_frame` is that frame's number in the video, None
+    `QuestionSet.told`, none of a video that cannot be read, and `asked_frame` is that frame's number in the video, None
     for a picture. Raises DetectorError for a detector that answers no questions, before anything is judged.
     """
     files = [file for path in paths for file in _files(Path(path).expanduser())]
     asks = explain or bool(questions)
     if asks:
-        from .questions import Interviewer, refuse_mute_early
+        from .questions import QuestionSet, require_explainer_early
 
-        refuse_mute_early(detector)
+        require_explainer_early(detector)
     loaded = load_detector(detector, device)
-    interviewer = Interviewer(loaded, questions) if asks else None
+    interviewer = QuestionSet(loaded, questions) if asks else None
     overlays = _Overlays.of(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
     job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, interviewer)
     try:
@@ -159,7 +159,7 @@ class _Job:
     selection: FrameSelection
     batch_size: int
     overlays: _Overlays | None
-    interviewer: Interviewer | None
+    interviewer: QuestionSet | None
     pictures: _Files = field(default_factory=_Files)
 
     def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
@@ -298,7 +298,7 @@ def _frame(name: str, locator: Locator) -> Frame:
     return Frame(name, name, REAL, "unknown", "none", (), locator)
 
 
-def _summary(path: str, judged: _Judged, interviewer: Interviewer | None) -> dict[str, Any]:
+def _summary(path: str, judged: _Judged, interviewer: QuestionSet | None) -> dict[str, Any]:
     rows = judged.rows
     scores = [row.score for row in rows if row.score is not None]
     failed = next((row for row in rows if row.status != "ok"), None)

@@ -12,7 +12,7 @@ from ..core.records import JUDGE_QUESTION, REAL, Answer, Frame, Prediction, Ques
 from ..datasets.base import Adapter
 from ..detectors.base import Detector
 from ..loading import detector_card
-from ..runs.ask import Asker, answer, refuse_mute
+from ..runs.ask import ExplainerClient, answer, require_explainer
 
 QUESTIONS = (
     JUDGE_QUESTION,
@@ -27,14 +27,14 @@ QUESTIONS = (
 learned them."""
 
 
-def refuse_mute_early(detector: Any) -> None:
+def require_explainer_early(detector: Any) -> None:
     """Raise DetectorError for a card or class that answers no questions, before any weights are read."""
     if isinstance(detector, (str, DetectorCard)):
         card, cls = detector_card(detector)
-        refuse_mute(card.name, cls)
+        require_explainer(card.name, cls)
 
 
-class Interviewer:
+class QuestionSet:
     """Puts the same questions about every picture to one explainer. Raises DetectorError for one that answers none."""
 
     def __init__(self, detector: Detector, questions: Sequence[str] = ()) -> None:
@@ -43,7 +43,7 @@ class Interviewer:
         if not all(text.strip() for text in self.questions):
             raise DataError("a question is empty: write one, or leave --question out")
         inner = getattr(detector, "detector", None)  # of one with class activation maps, which has no answers itself
-        self.asker = Asker(inner if isinstance(inner, Detector) else detector)
+        self.asker = ExplainerClient(inner if isinstance(inner, Detector) else detector)
         self.scored = self.asker.scored
         """Whether P(fake) comes with the answers, if at all."""
 

@@ -9,10 +9,12 @@ from ..core.errors import ScoreError
 from ..metrics.detection.paired import Judged, Paired
 from ..metrics.detection.tails import differences
 from ..metrics.scale import worse
+from ..results.resamples import ResampledResult
 from ..results.stored import Stored
-from ..scoring.compare import refuse_incomparable
-from ..scoring.compare_answers import Drawn, DrawnPair, drawn_beside
-from ..scoring.detection import Evidence, load_evidence
+from ..scoring.compare_answers import DrawnPair
+from ..scoring.compare_detection import refuse_incomparable
+from ..scoring.detection import ScoredRows
+from ..scoring.tasks import TASKS
 from ..stats.bootstrap import resampling
 from .table import Cell, Table, TableColumn
 
@@ -21,7 +23,7 @@ CHANCE = 0.05
 only where the best is not better than one of them at least, so that each test at this level is enough."""
 
 
-Grounds = Mapping[tuple[str, str], Evidence | Drawn]
+Grounds = Mapping[tuple[str, str], ScoredRows | ResampledResult]
 """What results rest on, by (signature, protocol): rows of P(fake), or the metrics of answers in each resample."""
 
 
@@ -70,9 +72,9 @@ class _Tests:
     def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
         one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
         try:
-            if isinstance(one, Drawn) and isinstance(other, Drawn):
+            if isinstance(one, ResampledResult) and isinstance(other, ResampledResult):
                 return None if column.method else DrawnPair(one, other).difference(column.metric).p
-            assert isinstance(one, Evidence) and isinstance(other, Evidence)  # one column, one signature
+            assert isinstance(one, ScoredRows) and isinstance(other, ScoredRows)  # one column, one signature
             refuse_incomparable(one.detector, one, other.detector, other)
             pair = Paired(self._judge(column, first), self._judge(column, second))
         except ScoreError:
@@ -83,16 +85,12 @@ class _Tests:
         key = (cell.signature, column.protocol)
         if key not in self._judged:
             names, own = self._metrics[column.signature, column.protocol], self._evidence[key]
-            assert isinstance(own, Evidence)
+            assert isinstance(own, ScoredRows)
             self._judged[key] = Judged(own.units, own.cut, names, resampling(own.protocol))
         return self._judged[key]
 
 
-def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], Evidence | Drawn]:
-    """What those results rest on of which it is there, by (signature, protocol)."""
-    found: dict[tuple[str, str], Evidence | Drawn] = {}
-    for one in stored:
-        own = drawn_beside(one) if "task" in one.result.protocol_card else None
-        if one.rows is not None or own is not None:
-            found[one.result.signature, one.result.protocol] = own or load_evidence(one.path)
-    return found
+def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], ScoredRows | ResampledResult]:
+    """Return what paired tests between those results take, by (signature, protocol), where it lies beside them."""
+    found = {(one.result.signature, one.result.protocol): TASKS[one.result.task].evidence(one) for one in stored}
+    return {key: own for key, own in found.items() if own is not None}

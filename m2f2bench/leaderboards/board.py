@@ -14,7 +14,7 @@ from ..metrics.detection.values import all_fakes
 from ..results.result import Result
 from ..results.signature import measure_signature
 from ..results.stored import Stored
-from ..scoring.detection import Evidence
+from ..scoring.detection import ScoredRows
 from .best import Grounds, mark_best, read_evidence
 from .published import Figure
 from .table import Table, build_table, method_table
@@ -74,7 +74,7 @@ def _curves(results: Sequence[Result], evidence: Grounds) -> list[RocCurve]:
     for result in results:
         own = evidence.get((result.signature, result.protocol))
         score = result.metrics.get("auc")
-        if not isinstance(own, Evidence) or score is None or score.value is None:
+        if not isinstance(own, ScoredRows) or score is None or score.value is None:
             continue
         c = all_fakes(*plain(own.units).counts(np.ones((1, 1))))
         points = [np.concatenate([[0.0], values[:, 0] / n]) for values, n in ((c.fp, c.n_real), (c.tp, c.n_fake))]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from ..cards.models import DETECTION, EXPLANATION
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.detection.paired import Difference, p_text
@@ -20,9 +21,12 @@ ORACLE = "oracle threshold"
 
 
 def describe_result(result: Result) -> str:
-    """A Markdown table with a row per metric and a column for all, the methods' average, and each method."""
-    if "task" in result.protocol_card:
-        return describe_explanation(result)
+    """Return one result as Markdown, as its task shows it."""
+    return DESCRIBE[result.task](result)
+
+
+def describe_detection(result: Result) -> str:
+    """Return a Markdown table with a row per metric and a column for all, the methods' average, and each method."""
     groups: dict[str, dict[str, Score]] = {"all": result.metrics}
     if len(result.methods) > 1:
         groups |= ({AVERAGE: result.average} if result.average else {}) | result.methods
@@ -117,6 +121,10 @@ def _bounds(shown: Sequence[Difference]) -> list[str]:
         return []
     times = f"{draws[0]:,}" if len(draws) == 1 else f"{draws[0]:,} to {draws[-1]:,}" if draws else "the"
     return [f"≤: p is at most that; in none of {times} resamples does the difference reach zero"]
+
+
+DESCRIBE: dict[str, Callable[[Result], str]] = {DETECTION: describe_detection, EXPLANATION: describe_explanation}
+"""How a result of each task is shown."""
 
 
 def _reasons(shown: Sequence[Difference]) -> list[str]:

@@ -11,7 +11,7 @@ from ..core.files import write_text
 from ..datasets.read_ahead import read_pixels
 from ..detectors.base import Detector
 from ..results.result import Result
-from ..scoring.answers import AnswerEvidence
+from ..scoring.answers import ScoredAnswers
 from ..scoring.controls import PREFIX
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CARDS = 24
 
 
 def write_report(
-    evidence: AnswerEvidence,
+    evidence: ScoredAnswers,
     result: Result,
     path: Path,
     controls: Sequence[Result] = (),
@@ -59,7 +59,7 @@ def own_maps(detector: Detector) -> HeatMapper | None:
         return None
 
 
-def _image(evidence: AnswerEvidence, name: str) -> Image | None:
+def _image(evidence: ScoredAnswers, name: str) -> Image | None:
     frame = evidence.asked.frames.get(name)
     if frame is None:
         return None
@@ -69,7 +69,7 @@ def _image(evidence: AnswerEvidence, name: str) -> Image | None:
         return None
 
 
-def _heatmap(evidence: AnswerEvidence, mapper: HeatMapper | None, name: str) -> Heat | None:
+def _heatmap(evidence: ScoredAnswers, mapper: HeatMapper | None, name: str) -> Heat | None:
     image = _image(evidence, name) if mapper is not None else None
     if mapper is None or image is None:
         return None

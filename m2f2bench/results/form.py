@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from ..cards.models import DetectorCard, ExplanationCard, ProtocolCard, problem_of
+from ..cards.models import DetectorCard, problem_of, protocol_model
 from ..core.records import Score
 from ..core.texts import Refused, told
 from ..metrics.names import AT_HALF
@@ -179,7 +179,7 @@ def parse_result(data: Any) -> Result:
     if result.detector_card:
         _checked(DetectorCard, result.detector_card, "detector_card")
     if result.protocol_card:
-        rules = _checked(_protocol(result), result.protocol_card, "protocol_card")
+        rules = _checked(protocol_model(result.protocol_card), result.protocol_card, "protocol_card")
         # With what its keys are by default, where an older version wrote fewer of them.
         result = replace(result, protocol_card=rules.model_dump(mode="json"))
     for group, scores in groups(result):
@@ -187,10 +187,6 @@ def parse_result(data: Any) -> Result:
         if lacking and (scores or group != "average"):  # of one manipulation there is no average
             raise Refused(f"{group} lacks the metric '{min(lacking)}', which all units have")
     return result
-
-
-def _protocol(result: Result) -> type[ProtocolCard] | type[ExplanationCard]:
-    return ExplanationCard if "task" in result.protocol_card else ProtocolCard
 
 
 def _checked(model: type[M], data: Any, where: str) -> M:

@@ -7,6 +7,7 @@ explainers in each of them is a subtraction.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from ..core.errors import ScoreError
 from ..core.files import replacing
 from ..core.tables import read_table
 from ..core.texts import Refused
+from .result import Result
+from .stored import Stored, beside
 
 if TYPE_CHECKING:
     from ..core.records import Floats
@@ -23,6 +26,20 @@ if TYPE_CHECKING:
 DRAWS = "resamples.parquet"
 FIELDS = ("metrics", "labels")
 """Groups that are kept: all questions, and real and fake apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledResult:
+    """A result with its metrics in each resample, float64 [resamples], by group (`labels real`) and metric."""
+
+    result: Result
+    draws: Mapping[str, Mapping[str, Floats]]
+
+
+def resampled_beside(stored: Stored) -> ResampledResult | None:
+    """Return a stored result with the resamples beside it; None where there are none."""
+    path = beside(stored.path, DRAWS, "resamples")
+    return None if path is None else ResampledResult(stored.result, read_draws(path))
 
 
 def write_draws(path: Path, drawn: Mapping[str, Mapping[str, Floats]]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..cards.models import DETECTION
 from ..core.records import Score
 
 
@@ -55,6 +56,11 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
     frame_coverage: float | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """The task's name: `detection` unless the protocol names another."""
+        return str(self.protocol_card.get("task", DETECTION))
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..cards.models import Card
+from ..cards.models import DETECTION, Card
 from ..core.errors import DataError, ScoreError, first_line
 from ..core.texts import Refused, read_json
 from .form import parse_result, unsound
@@ -108,7 +108,7 @@ def _read(path: Path) -> Stored:
 
 def with_rows(result: Result, path: Path) -> Stored:
     """A result that was read from `path`, with the rows that lie beside it."""
-    if "task" in result.protocol_card:  # what lies beside it are resamples
+    if result.task != DETECTION:  # what lies beside it are resamples
         return Stored(result, path, None, None)
     return Stored(result, path, beside(path), beside(path, suffix=VALIDATION_SUFFIX))
 

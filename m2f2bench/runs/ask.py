@@ -20,7 +20,7 @@ AHEAD = 4
 """Images that are decoded ahead."""
 
 
-def refuse_mute(name: str, own: object) -> None:
+def require_explainer(name: str, own: object) -> None:
     """Raise DetectorError unless a detector, or its class, has a method `explain`."""
     if not callable(getattr(own, "explain", None)):
         raise DetectorError(
@@ -29,14 +29,14 @@ def refuse_mute(name: str, own: object) -> None:
         )
 
 
-class Asker:
+class ExplainerClient:
     """A detector's answers, checked. Raises DetectorError for a detector that gives none."""
 
     def __init__(self, detector: Detector) -> None:
         """`detector` is an Explainer, or wraps an object that has a method `explain(images, questions)`."""
         self.name, self.precision = detector.card.name, detector.precision
         own = detector.plain if isinstance(detector, PlainDetector) else detector
-        refuse_mute(self.name, own)
+        require_explainer(self.name, own)
         self.own: Any = own
         self.at_once = int(getattr(own, "questions_at_once", 0) or 0)
         """How many questions are given together, of several images where need be; 0: those of one image."""
@@ -127,7 +127,7 @@ class _Waiting:
 
 
 def answer(
-    asker: Asker,
+    asker: ExplainerClient,
     adapter: Adapter,
     asked: Sequence[tuple[Frame, Sequence[Question]]],
     scores: Mapping[str, float | None],
@@ -135,11 +135,11 @@ def answer(
     """The answers about one image after the other, in the order given. `scores` are P(fake) by frame id, as far as
     they are known; the others come with the replies, where the explainer gives them there.
 
-    Images that follow each other are asked about together until `Asker.at_once` questions or `BATCH_BYTES` are reached;
-    no more of them are in memory at a time, and AHEAD beyond them. An image that cannot be read, or on which the
-    explainer raises, gives rows with a status; where it raises on several together it is asked about each of them
-    alone. Raises DetectorError where it fails on the first image that it is ever asked about, and MachineError for what
-    is the machine's fault.
+    Images that follow each other are asked about together until `ExplainerClient.at_once` questions or `BATCH_BYTES`
+    are reached; no more of them are in memory at a time, and AHEAD beyond them. An image that cannot be read, or on
+    which the explainer raises, gives rows with a status; where it raises on several together it is asked about each of
+    them alone. Raises DetectorError where it fails on the first image that it is ever asked about, and MachineError for
+    what is the machine's fault.
     """
     chunk: list[_Waiting] = []
     waiting = _decoded(adapter, asked)
@@ -167,7 +167,7 @@ def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]]
 
 
 def _asked_together(
-    asker: Asker, chunk: Sequence[_Waiting], scores: Mapping[str, float | None]
+    asker: ExplainerClient, chunk: Sequence[_Waiting], scores: Mapping[str, float | None]
 ) -> Iterator[list[Answer]]:
     """The rows about each image of a chunk, in order."""
     readable = [one for one in chunk if one.image is not None]
@@ -190,7 +190,7 @@ def _asked_together(
         yield [_row(one, q, reply, score) for q, reply in zip(one.questions, own, strict=True)]
 
 
-def _asked_alone(asker: Asker, one: _Waiting) -> list[Reply]:
+def _asked_alone(asker: ExplainerClient, one: _Waiting) -> list[Reply]:
     """The replies about one image; where the explainer raises, replies with that as their error."""
     try:
         return asker.answers([(one.image, [q.text for q in one.questions])])[0]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..cards.models import ProtocolCard
+from ..cards.models import DETECTION, ProtocolCard
 from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
 from ..core.records import Score
@@ -22,10 +22,10 @@ from ..metrics.scale import lower_is_better, worse
 from ..results.result import Result
 from ..results.signature import DETECTOR, differing, share
 from ..results.stored import Stored, read_stored, stored_card
-from ..scoring.compare import refuse_incomparable
+from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.comparison import FIELDS
-from ..scoring.detection import Evidence, load_evidence
-from ..scoring.score import score_evidence
+from ..scoring.detection import ScoredRows, load_rows
+from ..scoring.score_detection import score_rows
 from ..stats.bootstrap import resampling
 from .run import run
 
@@ -122,13 +122,13 @@ def check(
                 if run_folder is not None
                 else _run_again(one, detector, dataset, out or scratch, device)
             )
-            reports.append(_compare(one, load_evidence(folder), metrics, chance, tolerance))
+            reports.append(_compare(one, load_rows(folder), metrics, chance, tolerance))
     return reports
 
 
 def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
     result = stored.result
-    if "task" in result.protocol_card:
+    if result.task != DETECTION:
         raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames")
     limit = result.measured.get("limit")
     protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
@@ -154,7 +154,7 @@ def _class(result: Result) -> str:
     return told(backend).strip("'") if is_file_reference(backend) else ""
 
 
-def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
+def _compare(stored: Stored, now: ScoredRows, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
     then = stored.result
     wanted = list(metrics) or [m for m in then.metrics if m in HEADLINES] or list(then.metrics)
     unknown = [m for m in wanted if m not in then.metrics]
@@ -177,7 +177,7 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
         problems += _lost(then, now)
     if not problems:
         if stored.rows is not None:
-            before = load_evidence(stored.path)
+            before = load_rows(stored.path)
             try:
                 pair = _aligned(before, now, notes)
                 checked = _paired(*pair, wanted, chance, tolerance, notes)
@@ -185,7 +185,7 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
                 problems.append(str(error))
         else:
             notes.append(f"no rows beside '{stored.path}': held against its intervals, which is less sharp")
-            found = score_evidence(now).metrics
+            found = score_rows(now).metrics
             checked = [_against_interval(m, then.metrics[m], found[m], tolerance) for m in wanted]
     problems += [_told(one) for one in checked if one.failed]
     if checked and not any(one.tested or one.failed for one in checked):
@@ -195,7 +195,7 @@ def _compare(stored: Stored, now: Evidence, metrics: Sequence[str], chance: floa
     )
 
 
-def _lost(then: Result, now: Evidence) -> list[str]:
+def _lost(then: Result, now: ScoredRows) -> list[str]:
     """What coverage fell, of units or of frames, in a line. Results of older versions tell the latter by statuses."""
     before = then.frame_coverage
     if before is None:
@@ -215,7 +215,7 @@ def _told(one: Checked) -> str:
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
 
 
-def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence, Evidence]:
+def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[ScoredRows, ScoredRows]:
     """Both on the frames that have a score in both, where others are left out. Raises ScoreError if units differ."""
     rule = now.protocol.missing
     before, after = (one.rows.status == "ok" for one in (then, now))
@@ -231,7 +231,7 @@ def _aligned(then: Evidence, now: Evidence, notes: list[str]) -> tuple[Evidence,
 
 
 def _paired(
-    then: Evidence, now: Evidence, metrics: Sequence[str], chance: float, tolerance: float, notes: list[str]
+    then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float, tolerance: float, notes: list[str]
 ) -> list[Checked]:
     judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
     (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)

@@ -14,7 +14,7 @@ from ..core.files import write_text
 from ..core.records import JUDGE, Frame
 from ..results.read_answers import OWN
 from ..results.store import USAGE
-from ..scoring.answers import AnswerEvidence
+from ..scoring.answers import ScoredAnswers
 
 FORMS = ("m2f2",)
 """What `run --export` can write: `m2f2` are M2F2-Det's output files."""
@@ -34,7 +34,7 @@ def check_export(form: str | None, answers: bool) -> None:
         )
 
 
-def write_export(evidence: AnswerEvidence, folder: Path, form: str) -> list[Path]:
+def write_export(evidence: ScoredAnswers, folder: Path, form: str) -> list[Path]:
     """Write a run's answers in a form of FORMS into its folder, and return the files.
 
     `m2f2`: JSON lines `{"key", "image", "prompt", "text", "metadata"}` as M2F2-Det's scripts write them
@@ -59,7 +59,7 @@ def write_export(evidence: AnswerEvidence, folder: Path, form: str) -> list[Path
     return written
 
 
-def _lines(evidence: AnswerEvidence) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(evidence: ScoredAnswers) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each answer's line with the name of its file, in the order of the questions; none for what was never asked."""
     answers, asked = evidence.answers, evidence.asked
     judged = Counter(answers.frame[answers.kind == JUDGE].tolist())

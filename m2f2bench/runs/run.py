@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cards.models import DatasetCard, DetectorCard, ExplanationCard, LeaderboardCard, ProtocolCard
-from ..core.errors import CardError, DataError, NothingJudged, near
-from ..core.files import make_folder, write_json
-from ..core.progress import progress_bar
-from ..core.records import Frame, Prediction
-from ..core.rows import Rows, from_predictions
+from ..cards.models import (
+    DETECTION,
+    EXPLANATION,
+    DatasetCard,
+    DetectorCard,
+    ExplanationCard,
+    LeaderboardCard,
+    ProtocolCard,
+)
+from ..core.errors import CardError, NothingJudged, near
+from ..core.files import make_folder
 from ..datasets.base import Adapter
 from ..datasets.dataset import Dataset
 from ..datasets.listing import close_adapter
-from ..datasets.planning import plan_frames
-from ..detectors.keys import Judge, identify_judge, row_key
+from ..detectors.keys import identify_judge
 from ..loading import any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
 from ..results.result import Result
-from ..results.store import RESULT, PredictionStore
-from ..results.stored import VALIDATION_SUFFIX, of_detector, read_stored, run_name, stored_at
-from ..scoring.answers import Asked, ask
-from ..scoring.detection import Origin, gather
-from ..scoring.score import score_evidence
-from . import explainers as answerer
-from . import predict as local
-from .ask import refuse_mute
+from ..results.stored import read_stored
+from .answers_job import AnswersJob
+from .detection_job import DetectionJob
 from .export import check_export
-from .resuming import current_rows
-from .steadiness import unsteady
+from .job import Job, Settings
 from .train import train
 
 if TYPE_CHECKING:
@@ -78,21 +74,8 @@ class Results(list[Result]):
         return self.table("md")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One run: what is judged, under what, where it is written."""
-
-    dataset: Dataset
-    protocol: ProtocolCard
-    split: str
-    frames: list[Frame]
-    limit: int | None
-    validation: Plan | None = None
-    """The plan of the rows that the protocol's threshold is picked on."""
-
-    def folder(self, detector: str) -> str:
-        """The name of the run's folder."""
-        return run_name(detector, self.dataset.name, self.protocol.name, self.split, self.limit)
+JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob}
+"""What carries out each task, in the order in which a detector is asked."""
 
 
 def run(
@@ -131,42 +114,33 @@ def run(
         if not places or (not chosen and _needs_detectors(wanted)):
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
-    _check_detectors(chosen)
-    plans, asked = _plans(wanted, limit)
-    check_export(export, bool(asked))
-    if asked:
-        _refuse_mute(chosen)
+    jobs = _plan(wanted, limit)
+    _check_detectors(chosen, jobs)
+    check_export(export, any(job.rules.kind == EXPLANATION for job in jobs))
     make_folder(folder)
     trained = _train_first(card, chosen, folder, device) if card else {}
     if card:
-        log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(plans) + len(asked))
+        log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
+    settings = Settings(batch_size, workers, export)
     results = Results(card=card)
-    controls = [answerer.run_controls(one, folder, export=export) for one in asked]
-    seen: set[str] = set()
+    beside = [job.prepare(folder, settings) for job in jobs]
+    names: set[str] = set()
     failed: list[NothingJudged] = []
     for reference in chosen:
         detector = load_detector(trained.get(str(reference), reference), device)
-        if detector.card.name in seen:
+        if detector.card.name in names:
             raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
-        seen.add(detector.card.name)
+        names.add(detector.card.name)
         judge = identify_judge(detector)
-        for plan in plans:
+        for job, known in zip(jobs, beside, strict=True):
             try:
-                result = run_one(judge, plan, folder, batch_size, workers)
+                results.add_all(job.run(judge, folder, settings, [result for result, _ in known]))
             except NothingJudged as error:
                 failed.append(error)
-                continue
-            results.add(result, folder / plan.folder(judge.name))
-        for one, beside in zip(asked, controls, strict=True):
-            known = [result for result, _ in beside]
-            try:
-                results.add_all(answerer.run_explainer(judge, one, folder, known, batch_size, workers, export))
-            except NothingJudged as error:
-                failed.append(error)
-    for beside in controls:
-        results.add_all(beside)
-    for dataset in [*(plan.dataset for plan in plans), *(one.dataset for one in asked)]:
-        close_adapter(dataset.adapter)
+    for known in beside:
+        results.add_all(known)
+    for job in jobs:
+        close_adapter(job.dataset.adapter)
     _refuse_failed(failed, results, folder)
     return results
 
@@ -206,26 +180,20 @@ def _suite(
 
 
 def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
-    """Whether there is anything to do without one: under explanation protocols the controls answer."""
-    return not all(isinstance(any_protocol(rule), ExplanationCard) for _, rule, _ in wanted)
+    """Return whether nothing can be done without one: under explanation protocols the controls answer."""
+    return any(JOBS[any_protocol(rule).kind].needs_detector for _, rule, _ in wanted)
 
 
-def _check_detectors(chosen: list[Any]) -> None:
-    """Find unknown names before any work is done."""
-    for reference in chosen:
-        if isinstance(reference, (str, DetectorCard)):
-            detector_card(reference)
-
-
-def _refuse_mute(chosen: list[Any]) -> None:
-    """Find a detector that answers no questions before any work is done."""
+def _check_detectors(chosen: list[Any], jobs: Sequence[Job[Any]]) -> None:
+    """Find unknown names, and detectors that cannot do what is asked of them, before any work is done."""
     for reference in chosen:
         if isinstance(reference, (str, DetectorCard)):
             card, cls = detector_card(reference)
-            refuse_mute(card.name, cls)
+            for job in jobs:
+                job.check(card.name, cls)
 
 
-def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[Plan], list[Asked]]:
+def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any]]:
     """List the frames and questions of every run before a model is loaded: missing data is found at once."""
     datasets: dict[str, Dataset] = {}
 
@@ -236,14 +204,7 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[
             _refuse_namesake(datasets, key)
         return datasets[key]
 
-    def planned(place: Any, protocol: ProtocolCard, split: str, validation: Plan | None = None) -> Plan:
-        dataset = opened(place)
-        needs = f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
-        dataset.check_split(split, needs)
-        frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
-        return Plan(dataset, protocol, split, frames, limit, validation)
-
-    plans, asked = [], []
+    jobs: list[Job[Any]] = []
     rules: dict[str, ProtocolCard | ExplanationCard] = {}
     done: set[tuple[str, str, str]] = set()
     for place, rule, split in wanted:
@@ -251,17 +212,10 @@ def _plans(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[
         if rules.setdefault(protocol.name, protocol) != protocol:
             raise CardError(f"two protocols are named '{protocol.name}': rename one card, or run them apart")
         name = (opened(place).name, protocol.name, split)
-        if name in done:
-            continue
-        done.add(name)
-        if isinstance(protocol, ExplanationCard):
-            asked.append(ask(opened(place), protocol, split, limit))
-            continue
-        validation = None
-        if protocol.threshold.split == "val":
-            validation = planned(protocol.threshold.dataset or place, protocol, "val")
-        plans.append(planned(place, protocol, split, validation))
-    return plans, asked
+        if name not in done:
+            done.add(name)
+            jobs.append(JOBS[protocol.kind].plan(opened, place, protocol, split, limit))
+    return sorted(jobs, key=lambda job: list(JOBS).index(job.rules.kind))
 
 
 def _refuse_namesake(datasets: dict[str, Dataset], key: str) -> None:
@@ -300,87 +254,3 @@ def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device:
         train(step.detector, step.dataset, out=place, resume=True, device=device)
         trained[step.detector] = str(place)
     return trained
-
-
-def run_one(judge: Judge, plan: Plan, out: Path, batch_size: int = 32, workers: int = 0) -> Result:
-    """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
-    folder = out / plan.folder(judge.name)
-    rows, warnings = _predict(judge, plan, folder, batch_size, workers)
-    validation = None
-    if plan.validation is not None:
-        beside = folder.with_name(folder.name + VALIDATION_SUFFIX)
-        validation, _ = _predict(judge, plan.validation, beside, batch_size, workers)
-    result = make_result(judge, plan, rows, validation, warnings)
-    for warning in result.warnings:
-        log.warning("%s: %s", folder.name, warning)
-    write_json(folder / RESULT, result.to_json())
-    return result
-
-
-def _warnings(
-    judge: Judge, plan: Plan, folder: Path, rows: Mapping[str, Prediction], judged: int, batch_size: int
-) -> tuple[str, ...]:
-    """What is doubtful about the detector: found out where it judged anything now (`judged` frames), else as the
-    last result of this run has it, or of one that its rows were taken from. Of one whose errors pass (an endpoint)
-    nothing is asked twice."""
-    beside = [folder, *sorted(folder.parent.glob(f"{judge.name}--{plan.dataset.name}--*"))]
-    for place in beside if judged == 0 else ():
-        with contextlib.suppress(DataError):  # it is written anew in any case
-            known = stored_at(place)
-            if known is not None:
-                return of_detector(known.result.warnings)
-    if getattr(judge.detector, "errors_pass", False):
-        return ()
-    scores = {name: row.score for name, row in rows.items() if row.score is not None}
-    found = unsteady(judge.name, judge.detector, plan.dataset.adapter, plan.frames, scores, batch_size)
-    return (found,) if found else ()
-
-
-def _predict(judge: Judge, plan: Plan, folder: Path, batch_size: int, workers: int) -> tuple[Rows, tuple[str, ...]]:
-    """A plan's rows, from disk as far as they are there and their frames are what they were, and what is doubtful."""
-    name, dataset = judge.name, plan.dataset
-    with PredictionStore(folder, row_key(judge, dataset)) as store:
-        known = dict(store.rows)
-        if any(frame.id not in known for frame in plan.frames):
-            known = {**store.siblings(f"{name}--{dataset.name}"), **known}
-        rows = current_rows(dataset, plan.frames, known, workers)
-        store.append([row for row in rows if store.rows.get(row.frame) != row])
-        passing = getattr(judge.detector, "errors_pass", False)
-        done = {row.frame for row in rows if not (passing and row.status == "error")}
-        wanted = [frame for frame in plan.frames if frame.id not in done]
-        with store.kept(), progress_bar(folder.name, len(wanted)) as advance:
-            for rows in local.predict(name, judge.detector, dataset.adapter, wanted, batch_size, workers):
-                store.append(rows)
-                advance(len(rows))
-        warnings = _warnings(judge, plan, folder, store.rows, len(wanted), batch_size)
-        finished = store.finish(frame.id for frame in plan.frames)
-    _warn(folder.name, finished)
-    return from_predictions(finished), warnings
-
-
-def _warn(name: str, rows: Sequence[Prediction]) -> None:
-    """Say how many frames have no score. Raises NothingJudged where none has one."""
-    failed = [row for row in rows if row.status != "ok"]
-    if failed:
-        first = failed[0]
-        if len(failed) == len(rows):
-            raise NothingJudged.of(name, "frames", len(rows), first.frame, first.status, first.message)
-        log.warning(
-            "%s: %d of %d frames have no score, first '%s' (%s: %s)",
-            name,
-            len(failed),
-            len(rows),
-            first.frame,
-            first.status,
-            first.message,
-        )
-
-
-def make_result(
-    judge: Judge, plan: Plan, rows: Rows, validation: Rows | None = None, warnings: tuple[str, ...] = ()
-) -> Result:
-    """Score the rows of a finished run; `validation` those that its threshold is picked on, `warnings` of the
-    detector."""
-    card, corpus = judge.detector.card, plan.dataset.card.corpus
-    origin = Origin(plan.dataset.name, plan.split, plan.limit, judge.fields, card, judge.made, corpus, warnings)
-    return score_evidence(gather(rows, plan.protocol, origin, validation))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
+from ..cards.models import EXPLANATION, DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..core.answers import Answers, joined
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
@@ -22,7 +22,7 @@ from ..datasets.listing import altered_regions_of
 from ..datasets.planning import spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
 from ..metrics.explanation import Explained, explain, text_settings
-from ..results.read_answers import looks_like_answers, read_answer_files
+from ..results.read_answers import read_answer_files
 from ..results.result import Result
 from ..results.signature import (
     DETECTOR,
@@ -41,7 +41,7 @@ log = logging.getLogger("m2f2bench")
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class AnswerPlan:
     """The questions of a protocol on a dataset's split, with all that scoring and controls need to know of them.
 
     `altered` are the manipulated regions by frame id, as far as they are known. `training` are the training split's
@@ -77,11 +77,11 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class AnswerEvidence:
+class ScoredAnswers:
     """One explainer's answers to all questions of a protocol. `measured` has the fields of the signature."""
 
     answers: Answers
-    asked: Asked
+    asked: AnswerPlan
     measured: dict[str, Any]
     card: DetectorCard | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
@@ -125,12 +125,12 @@ def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
     return codes[frame], int(codes.max(initial=-1)) + 1, by
 
 
-def ask(
+def plan_questions(
     dataset: str | DatasetCard | Dataset,
     protocol: str | ProtocolCard | ExplanationCard,
     split: str = "test",
     limit: int | None = None,
-) -> Asked:
+) -> AnswerPlan:
     """The questions of a protocol on a dataset. `limit` takes that many images, evenly spread.
 
     Raises DataError for a dataset without such questions.
@@ -150,7 +150,7 @@ def ask(
         frames = [frame for frame in loaded.frames(split) if frame.id in about]
         kept = {frame.id for frame in spread_by_method(frames, limit)}
         questions = [question for question in questions if question.frame in kept]
-    return Asked(loaded, split, card, questions, limit, _altered(loaded, split))
+    return AnswerPlan(loaded, split, card, questions, limit, _altered(loaded, split))
 
 
 def _altered(dataset: Dataset, split: str) -> dict[str, frozenset[str]]:
@@ -171,12 +171,12 @@ def _check_unique(questions: Sequence[Question]) -> None:
 
 def gather_answers(
     answers: Mapping[str, Answer],
-    asked: Asked,
+    asked: AnswerPlan,
     by: Mapping[str, Any],
     card: DetectorCard | None = None,
     predicted: Mapping[str, Any] | None = None,
-) -> AnswerEvidence:
-    """Evidence from answers by question id; `by` are the explainer's fields of the signature.
+) -> ScoredAnswers:
+    """ScoredRows from answers by question id; `by` are the explainer's fields of the signature.
 
     Raises NothingJudged where no question has an answer.
     """
@@ -205,7 +205,7 @@ def gather_answers(
         drawn,
         altered,
     )
-    return AnswerEvidence(columns, asked, fields | dict(by), card, dict(predicted or {}))
+    return ScoredAnswers(columns, asked, fields | dict(by), card, dict(predicted or {}))
 
 
 def load_answers(
@@ -215,15 +215,15 @@ def load_answers(
     split: str = "test",
     detector: str | None = None,
     columns: Mapping[str, str] | None = None,
-) -> AnswerEvidence:
-    """Evidence from one explainer's answers: a run's folder, or files that complete each other.
+) -> ScoredAnswers:
+    """ScoredRows from one explainer's answers: a run's folder, or files that complete each other.
 
     See `read_answer_files` for what a file may be. Protocol, dataset and split default to the run's own; files need
     both. Raises ScoreError or DataError in one line.
     """
     places = [Path(path).expanduser() for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 else None
-    result = stored.result if stored is not None and "task" in stored.result.protocol_card else None
+    result = stored.result if stored is not None and stored.result.task == EXPLANATION else None
     asked = _asked_of(result, places[0], protocol, dataset, split)
     files = [place.parent if place.suffix == ".json" else place for place in places]
     found = read_answer_files(files, asked.questions, columns)
@@ -241,7 +241,7 @@ def load_answers(
     return gather_answers(found, asked, by, card, result.predicted if result is not None else None)
 
 
-def _refuse_stale(answers: Mapping[str, Answer], asked: Asked, place: Path) -> None:
+def _refuse_stale(answers: Mapping[str, Answer], asked: AnswerPlan, place: Path) -> None:
     """Raise ScoreError for an answer to another question, or about other pixels, than the dataset has now."""
     questions = {question.id: question for question in asked.questions}
     for name, answer in answers.items():
@@ -265,7 +265,7 @@ def _asked_of(
     protocol: str | ProtocolCard | ExplanationCard | None,
     dataset: str | DatasetCard | Dataset | None,
     split: str,
-) -> Asked:
+) -> AnswerPlan:
     limit = None
     if result is not None:
         protocol = protocol or stored_card(ExplanationCard, result.protocol_card, place)
@@ -277,11 +277,4 @@ def _asked_of(
         raise CardError(f"'{place}' holds answers: say which questions they are to (--protocol explain-blind, …)")
     if dataset is None:
         raise ScoreError(f"answers are held against a dataset's references: give --dataset with '{place}'")
-    return ask(dataset, protocol, split, limit)
-
-
-def holds_answers(place: str | Path) -> bool:
-    """Whether a run's folder, a result file, or anybody's JSON lines are answers to questions."""
-    path = Path(place).expanduser()
-    stored = stored_at(path)
-    return looks_like_answers(path) if stored is None else "task" in stored.result.protocol_card
+    return plan_questions(dataset, protocol, split, limit)

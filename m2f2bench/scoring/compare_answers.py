@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..cards.models import DatasetCard, ExplanationCard
+from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
 from ..cards.protocols import TEXT_METRICS
 from ..core.errors import ScoreError, near
 from ..core.records import JUDGE, Score
 from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.explanation import RELEASED
-from ..results.resamples import DRAWS, read_draws
+from ..results.resamples import DRAWS, ResampledResult, resampled_beside
 from ..results.result import Result
 from ..results.signature import DETECTOR, measure_signature, share, short
-from ..results.stored import Stored, beside, stored_at
+from ..results.stored import stored_at
 from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, corrected, pairs_of, refuse_differing
 from .score_answers import COUNTED, score_answers
 
-if TYPE_CHECKING:
-    from ..core.records import Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """One explainer's result with its metrics in each resample, by group and metric."""
-
-    result: Result
-    draws: Mapping[str, Mapping[str, Floats]]
-
 
 def load_drawn(
     place: str | Path,
     *,
-    protocol: ExplanationCard | None = None,
+    protocol: str | ProtocolCard | ExplanationCard | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
     columns: Mapping[str, str] | None = None,
-) -> Drawn:
+) -> ResampledResult:
     """A run's folder or a result file with its resamples beside it; anything else is scored first.
 
     A run is scored again from its answers where another protocol or dataset is named. Raises ScoreError.
@@ -49,21 +36,14 @@ def load_drawn(
     path = Path(place).expanduser()
     stored = stored_at(path)
     if stored is not None and protocol is None and dataset is None:
-        found = drawn_beside(stored)
+        found = resampled_beside(stored)
         if found is None:
             raise ScoreError(f"'{place}' has no resamples beside it ({DRAWS}): score its answers again")
         return found
-    scored = score_answers(load_answers(path, protocol=protocol, dataset=dataset, split=split, columns=columns), False)
-    return Drawn(scored.result, scored.drawn)
+    return score_answers(load_answers(path, protocol=protocol, dataset=dataset, split=split, columns=columns), False)
 
 
-def drawn_beside(stored: Stored) -> Drawn | None:
-    """A result on disk with its resamples; None where they are not there."""
-    draws = beside(stored.path, DRAWS, "resamples")
-    return None if draws is None else Drawn(stored.result, read_draws(draws))
-
-
-def compare_drawn(drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), against: str = "") -> Comparison:
+def compare_drawn(drawn: Mapping[str, ResampledResult], metrics: Sequence[str] = (), against: str = "") -> Comparison:
     """Every metric's difference, over all questions and over those of real and of fake frames apart.
 
     The percentile interval and two-sided p of the difference in the same resamples of clusters; Holm's correction over
@@ -110,7 +90,7 @@ def _refuse_apart(pair: Pair) -> None:
 class DrawnPair:
     """Two explainers asked the same questions, drawn as one and the same clusters: the only way to a difference."""
 
-    def __init__(self, first: Drawn, second: Drawn, names: tuple[str, str] | None = None) -> None:
+    def __init__(self, first: ResampledResult, second: ResampledResult, names: tuple[str, str] | None = None) -> None:
         """Raise ScoreError unless what was asked, how it is scored and what is drawn as one is the same.
 
         `names` are used in the message.

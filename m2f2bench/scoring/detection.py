@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
+from ..cards.models import DETECTION, DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
 from ..core.errors import NothingJudged, ScoreError, near
 from ..core.records import FAKE, REAL, Frame
 from ..core.rows import Rows, Strings, Units
@@ -38,7 +38,7 @@ from ..results.units import Codes, clusters, to_units
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ScoredRows:
     """Rows to be scored, in id order, with everything that says how.
 
     `measured` has the fields of the signature; `threshold` the policy, the value where it is fixed before the rows are
@@ -92,8 +92,8 @@ class Origin:
     warnings: tuple[str, ...] = ()
 
 
-def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> Evidence:
-    """Evidence from rows; `validation` are those that the threshold is picked on, where the protocol picks it there.
+def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> ScoredRows:
+    """ScoredRows from rows; `validation` are those that the threshold is picked on, where the protocol picks it there.
 
     Raises ScoreError where they are needed and missing, or without a class; NothingJudged where no row has a score.
     """
@@ -117,7 +117,7 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     )
     fields |= origin.by
     known = (origin.card, origin.predicted, origin.source, origin.warnings)
-    found = Evidence(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
+    found = ScoredRows(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
     found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
     return found
 
@@ -146,7 +146,7 @@ def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str
     return Cut("fixed", value, picked=True), told, hashed
 
 
-def load_evidence(
+def load_rows(
     path: str | Path,
     *,
     protocol: str | ProtocolCard | ExplanationCard | None = None,
@@ -155,8 +155,8 @@ def load_evidence(
     detector: str | None = None,
     columns: Mapping[str, str] | None = None,
     validation: str | Path | None = None,
-) -> Evidence:
-    """Evidence from a run's folder or a file of `id,label,score` rows (CSV, TSV, JSONL, Parquet).
+) -> ScoredRows:
+    """ScoredRows from a run's folder or a file of `id,label,score` rows (CSV, TSV, JSONL, Parquet).
 
     `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are held against the frames that the
     protocol plans there: an id the dataset does not have or a label that differs is an error, a row of a frame that is
@@ -166,7 +166,7 @@ def load_evidence(
     """
     place = Path(path).expanduser()
     stored = stored_at(place)
-    if stored is not None and "task" in stored.result.protocol_card:
+    if stored is not None and stored.result.task != DETECTION:
         raise ScoreError(f"'{place}' holds answers to questions: this takes P(fake) of frames (m2f2bench run -p frame)")
     if stored is not None and stored.rows is None:
         raise ScoreError(f"'{place}' has no rows beside it ({PREDICTIONS}): nothing to score")
@@ -223,7 +223,7 @@ def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, p
 
 
 def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
-    """Rows held against the frames that a protocol plans in a dataset; see `load_evidence`."""
+    """Rows held against the frames that a protocol plans in a dataset; see `load_rows`."""
     dataset.check_split(split)
     planned = plan_frames(dataset.adapter, split, protocol.frames)
     _refuse_foreign(rows, planned, dataset, split, path)

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +22,13 @@ from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
 from ..metrics.text.java import Unavailable, java_version
 from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
+from ..results.resamples import ResampledResult
 from ..results.result import Result
 from ..results.signature import answers_hash, versions
 from ..results.store import USAGE
 from ..stats.bootstrap import resampling
 from ..stats.statistic import Statistic, estimate
-from .answers import AnswerEvidence
+from .answers import ScoredAnswers
 
 if TYPE_CHECKING:
     from ..core.answers import Answers
@@ -44,15 +45,7 @@ SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
 """Metrics that image dependence is told of; the slower ones add nothing to it."""
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredAnswers:
-    """A result, and its metrics in each resample: by the group's field and name (`labels real`) and the metric."""
-
-    result: Result
-    drawn: dict[str, dict[str, Floats]]
-
-
-def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAnswers:
+def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> ResampledResult:
     """The result that one explainer's answers come to under their protocol.
 
     Every metric overall (`metrics`), where a right answer says real or fake (`labels`), of each region (`regions`) and
@@ -93,7 +86,7 @@ def score_answers(evidence: AnswerEvidence, dependence: bool = True) -> ScoredAn
         predicted=evidence.predicted,
         versions=versions() | _java(protocol),
     )
-    return ScoredAnswers(result, found.drawn)
+    return ResampledResult(result, found.drawn)
 
 
 def _java(protocol: ExplanationCard) -> dict[str, str]:
@@ -106,7 +99,7 @@ def _java(protocol: ExplanationCard) -> dict[str, str]:
         return {}
 
 
-def _details(evidence: AnswerEvidence) -> dict[str, Any]:
+def _details(evidence: ScoredAnswers) -> dict[str, Any]:
     answers, explained = evidence.answers, evidence.explained
     told: dict[str, Any] = {
         "questions": {
@@ -144,7 +137,7 @@ def _details(evidence: AnswerEvidence) -> dict[str, Any]:
     return told | _remarks(answers) | _usage(answers)
 
 
-def _counted(evidence: AnswerEvidence) -> dict[str, str]:
+def _counted(evidence: ScoredAnswers) -> dict[str, str]:
     """12 hex digits over which questions' texts, verdicts and regions count, by PARTS: their ids in order.
 
     Metrics of a part with the same are measured on the same questions. With `missing: drop` those without an answer do
@@ -159,7 +152,7 @@ def _counted(evidence: AnswerEvidence) -> dict[str, str]:
     return found
 
 
-def _readers(evidence: AnswerEvidence) -> dict[str, Any]:
+def _readers(evidence: ScoredAnswers) -> dict[str, Any]:
     """How often the readers that the result rests on err; the rule `substring` has never been measured."""
     explained = evidence.explained
     used = {VERDICT: explained.judged.any() and evidence.protocol.verdict == "words", REGION: explained.grounded.any()}
@@ -186,7 +179,7 @@ def _usage(answers: Answers) -> dict[str, Any]:
     return {"usage": told} if told else {}
 
 
-def _reference_grounding(evidence: AnswerEvidence) -> float | None:
+def _reference_grounding(evidence: ScoredAnswers) -> float | None:
     """The region F1 that the first reference of each question reaches as an answer: more is hardly to be had."""
     answers, grounded = evidence.answers, evidence.explained.grounded
     own = answers.only(grounded)
@@ -198,7 +191,7 @@ def _reference_grounding(evidence: AnswerEvidence) -> float | None:
     return None if np.isnan(value) else value
 
 
-def image_dependence(evidence: AnswerEvidence) -> dict[str, Any]:
+def image_dependence(evidence: ScoredAnswers) -> dict[str, Any]:
     """How much of a metric is left when each answer is the one to the same question about another image.
 
     An explainer that is deterministic answers a question's text and an image, so the answer to the same text about
@@ -221,7 +214,7 @@ def image_dependence(evidence: AnswerEvidence) -> dict[str, Any]:
     return found
 
 
-def _kept(evidence: AnswerEvidence, taken: Any, names: Sequence[str]) -> dict[str, Any]:
+def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str, Any]:
     answers, protocol = evidence.answers, evidence.protocol
     usable = (taken >= 0).all(axis=0)
     if not usable.any():

@@ -206,11 +206,11 @@ def test_a14_detectors_of_somebodys_own_judge_in_fp32(
 
 
 def test_a14_maps_and_answers_of_somebodys_own(seen: list[dict[str, Any]]) -> None:
-    from m2f2bench.runs.ask import Asker
+    from m2f2bench.runs.ask import ExplainerClient
 
     HeatMapper(load_detector(Toy(), "cpu"))
     assert_exact(seen)
-    Asker(load_detector(Speaks(), "cpu")).answers([(FACES[0], ["Why?"])])
+    ExplainerClient(load_detector(Speaks(), "cpu")).answers([(FACES[0], ["Why?"])])
     assert_exact(seen)
     OwnClass().predict(FACES)
     assert_exact(seen)

@@ -13,7 +13,7 @@ import m2f2bench
 from m2f2bench.cards.models import ExplanationCard, iter_cards
 from m2f2bench.core.errors import CardError, DataError
 from m2f2bench.loading import load_dataset
-from m2f2bench.scoring.answers import ask
+from m2f2bench.scoring.answers import plan_questions
 
 ADAPTER = """
 import numpy as np
@@ -66,7 +66,7 @@ JOBS: dict[str, Callable[[Any, Path], Any]] = {
     "run, threshold": lambda data, out: m2f2bench.run(
         detectors="constant", datasets=[data], protocols=["frame-val"], out=out
     ),
-    "ask": lambda data, out: ask(load_dataset(data), ASKING, "val"),
+    "ask": lambda data, out: plan_questions(load_dataset(data), ASKING, "val"),
     "score": lambda data, out: m2f2bench.score(_rows(out), dataset=data, split="train"),
     "audit": lambda data, out: m2f2bench.audit(data, splits="train"),
     "localize": lambda data, out: m2f2bench.localize("constant", data, split="train"),

@@ -31,15 +31,15 @@ from m2f2bench.detectors.base import PlainDetector
 from m2f2bench.leaderboards.report import describe_result
 from m2f2bench.results.result import Result
 from m2f2bench.results.store import ANSWERS, KEY, AnswerStore, read_answers, read_key, write_parquet
-from m2f2bench.runs.ask import AHEAD, Asker, answer
+from m2f2bench.runs.ask import AHEAD, ExplainerClient, answer
 
 ASKING = HELPERS / "toy_asking.py"
 
 
-def asker(own: Any) -> Asker:
+def asker(own: Any) -> ExplainerClient:
     detector = PlainDetector(own)
     detector.card = DetectorCard(name="toy", backend="constant")
-    return Asker(detector)
+    return ExplainerClient(detector)
 
 
 def questions(data: Faces) -> list[tuple[Frame, list[Question]]]:

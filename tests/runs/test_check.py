@@ -23,7 +23,7 @@ from m2f2bench.results.store import PREDICTIONS
 from m2f2bench.results.stored import stored_at
 from m2f2bench.runs.check import _compare
 from m2f2bench.scoring.detection import Origin, gather
-from m2f2bench.scoring.score import score_evidence
+from m2f2bench.scoring.score_detection import score_rows
 
 BRIGHT = """
 import numpy as np
@@ -211,7 +211,7 @@ def _store(folder: Path, found) -> None:
         }
     ).to_parquet(folder / PREDICTIONS)
     plain = ProtocolCard.model_validate({**found.protocol.model_dump(), "bootstrap": {"resamples": 0}})
-    result = score_evidence(gather(rows, plain, Origin("d", "test", None, detector_fields("then", "then"))))
+    result = score_rows(gather(rows, plain, Origin("d", "test", None, detector_fields("then", "then"))))
     data = result.to_json()
     data["protocol_card"], data["measured"] = found.protocol.model_dump(mode="json"), found.measured
     write_json(folder / "result.json", data)

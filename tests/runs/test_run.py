@@ -219,7 +219,8 @@ def test_killed_at_random_moments_ends_the_same(squares: Path, tmp_path: Path) -
         process.wait()
         if (folder / RESULT).exists():
             break
-        recorded = (folder / "predictions.partial.jsonl").read_text().count("\n") - 1
+        partial, finished = folder / "predictions.partial.jsonl", folder / PREDICTIONS
+        recorded = len(read_parquet(finished)) if finished.exists() else partial.read_text().count("\n") - 1
         judged = len(log.read_text().splitlines())
         assert judged - recorded <= max(3, AGAIN) * (kills + 1), "at most the batch in flight is lost by a kill"
     assert kills >= 3

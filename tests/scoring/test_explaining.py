@@ -17,7 +17,7 @@ from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 
 from m2f2bench.metrics.reader_errors import HELD_OUT
 from m2f2bench.results.store import ANSWERS, read_answers
-from m2f2bench.scoring.answers import ask, load_answers, question_clusters
+from m2f2bench.scoring.answers import load_answers, plan_questions, question_clusters
 
 
 def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_questions_without_reference(rules: Path, tmp_path: Path) -> None:
 
 
 def test_questions_of_one_image_are_drawn_together(rules: Path) -> None:
-    asked = ask(FACES, str(rules))
+    asked = plan_questions(FACES, str(rules))
     evidence = load_answers(_whole(asked, rules), protocol=str(rules), dataset=FACES)
     for wanted in ("identity", "video", "frame"):
         codes, n, by = question_clusters(evidence.answers, wanted)
@@ -223,6 +223,6 @@ def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [6, 8, 12, 24, 48])
 def test_a_limit_keeps_both_classes(limit: int) -> None:
-    asked = ask("synthetic", "judge", limit=limit)
+    asked = plan_questions("synthetic", "judge", limit=limit)
     share = sum(question.label for question in asked.questions) / len(asked.questions)
     assert len(asked.questions) == limit and 0.75 <= share <= 0.9  # five of six are fake

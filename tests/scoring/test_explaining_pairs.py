@@ -14,18 +14,19 @@ from m2f2bench.leaderboards.board import build_board
 from m2f2bench.metrics.detection.paired import AGREE, Difference
 from m2f2bench.results.result import Result
 from m2f2bench.results.stored import read_stored
-from m2f2bench.scoring.answers import ask, load_answers
-from m2f2bench.scoring.compare_answers import Drawn, DrawnPair, compare_drawn, load_drawn
+from m2f2bench.scoring.answers import load_answers, plan_questions
+from m2f2bench.scoring.compare_answers import DrawnPair, ResampledResult, compare_drawn, load_drawn
 from m2f2bench.scoring.score_answers import COUNTED, PARTS, score_answers
 
 
-def scored(folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake.") -> Drawn:
+def scored(
+    folder: Path, rules: Path, name: str, left_out: set[str], text: str = "The image looks fake."
+) -> ResampledResult:
     """An explainer that gives one text to all questions but those left out, with its resamples."""
-    asked = ask(FACES, str(rules))
+    asked = plan_questions(FACES, str(rules))
     given = {q.id: text for q in asked.questions if q.id not in left_out}
     path = answer_lines(folder / f"{name}.jsonl", given)
-    done = score_answers(load_answers(path, protocol=str(rules), dataset=FACES, detector=name), False)
-    return Drawn(done.result, done.drawn)
+    return score_answers(load_answers(path, protocol=str(rules), dataset=FACES, detector=name), False)
 
 
 @pytest.fixture
@@ -35,14 +36,14 @@ def dropping(tmp_path: Path) -> Path:
     return card
 
 
-def older(drawn: Drawn) -> Drawn:
+def older(drawn: ResampledResult) -> ResampledResult:
     """The same as an older version wrote it, which did not tell the questions."""
     details = {key: value for key, value in drawn.result.details.items() if key != COUNTED}
     return replace(drawn, result=replace(drawn.result, details=details))
 
 
 def questions(rules: Path) -> list[str]:
-    return [q.id for q in ask(FACES, str(rules)).questions]
+    return [q.id for q in plan_questions(FACES, str(rules)).questions]
 
 
 def test_a16_as_many_answers_to_other_questions_are_not_compared(dropping: Path, tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_a16_a_kind_that_one_never_answered_is_not_left_out(tmp_path: Path) -> N
     assert len(judge) == 24 and len(ids) == 96
     whole, part = scored(tmp_path, card, "whole", set()), scored(tmp_path, card, "part", judge)
 
-    def compared(one: Drawn, two: Drawn) -> dict[str, Difference]:
+    def compared(one: ResampledResult, two: ResampledResult) -> dict[str, Difference]:
         pair = compare_drawn({"whole": one, "part": two}).pairs[0]
         return {d.metric: d for d in pair.differences if not d.group}
 

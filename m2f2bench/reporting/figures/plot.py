@@ -18,9 +18,9 @@ from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
 from ...results.store import PREDICTIONS, RESULT
 from ...results.stored import Stored, read_results, read_stored
-from ...scoring.compare import refuse_incomparable
+from ...scoring.compare_detection import refuse_incomparable
 from ...scoring.comparison import FIELDS, distinct_names
-from ...scoring.detection import Evidence, load_evidence
+from ...scoring.detection import ScoredRows, load_rows
 from ...stats.bootstrap import resampling
 
 if TYPE_CHECKING:
@@ -165,17 +165,17 @@ def collect(
     dataset: str | DatasetCard | None = None,
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
-) -> dict[str, Evidence]:
-    """Evidence by detector's name, all comparable; a folder of runs counts as all its runs.
+) -> dict[str, ScoredRows]:
+    """ScoredRows by detector's name, all comparable; a folder of runs counts as all its runs.
 
     Raises ScoreError where they do not share one figure, naming the fields that differ.
     """
-    found: list[tuple[Path, Evidence]] = []
+    found: list[tuple[Path, ScoredRows]] = []
     for place in _existing(places):
         if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
-            found += [(run, load_evidence(run)) for run in _runs(place, protocol, dataset, split)]
+            found += [(run, load_rows(run)) for run in _runs(place, protocol, dataset, split)]
         else:
-            own = load_evidence(place, protocol=protocol, dataset=dataset, split=split or "test", columns=columns)
+            own = load_rows(place, protocol=protocol, dataset=dataset, split=split or "test", columns=columns)
             found.append((place, own))
     evidence = [own for _, own in found]
     names = distinct_names([own.detector for own in evidence], [place for place, _ in found])
@@ -215,7 +215,7 @@ def _runs(
     return [stored.path for stored in known]
 
 
-def _series(name: str, evidence: Evidence, group: str) -> Series:
+def _series(name: str, evidence: ScoredRows, group: str) -> Series:
     from .series import Series
 
     units = evidence.units
@@ -229,7 +229,7 @@ def _series(name: str, evidence: Evidence, group: str) -> Series:
     return Series(name, units, evidence.cut, resampling(evidence.protocol), group, threshold)
 
 
-def _figure(kind: str, evidence: Mapping[str, Evidence], options: Options) -> Drawing:
+def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> Drawing:
     from . import calibration, methods, roc
 
     series = [_series(name, own, options.group) for name, own in evidence.items()]
@@ -258,7 +258,7 @@ def _page(options: Options, foot: Sequence[str]) -> Page:
     return Page(WIDTHS[options.width], options.title, tuple(foot))
 
 
-def _metric(wanted: str | None, evidence: Evidence) -> str:
+def _metric(wanted: str | None, evidence: ScoredRows) -> str:
     """The metric asked for, else AUC, else the protocol's first."""
     known = all_metrics(evidence.protocol.metrics, evidence.cut)
     if wanted is not None and wanted not in known:
@@ -266,11 +266,11 @@ def _metric(wanted: str | None, evidence: Evidence) -> str:
     return wanted or ("auc" if "auc" in known else known[0])
 
 
-def _place(evidence: Evidence) -> str:
+def _place(evidence: ScoredRows) -> str:
     return place_of(str(evidence.measured["data"]), str(evidence.measured["split"]))
 
 
-def _foot(evidence: Mapping[str, Evidence], series: Sequence[Series], banded: bool) -> list[str]:
+def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: bool) -> list[str]:
     """Dataset, protocol, units, clusters, how bands came about, hash and version, in the order they are printed."""
     own, one = next(iter(evidence.values())), series[0]
     n_real, n_fake = one.n_units

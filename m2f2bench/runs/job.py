@@ -1,0 +1,134 @@
+"""Jobs: one dataset under one protocol, planned, then carried out for each detector and kept in a folder."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from ..cards.models import ExplanationCard, ProtocolCard
+from ..core.errors import NothingJudged
+from ..core.progress import progress_bar
+from ..core.records import Answer, Prediction
+from ..datasets.dataset import Dataset
+from ..detectors.base import Detector
+from ..detectors.keys import Judge
+from ..results.result import Result
+from ..results.store import RowStore
+from ..results.stored import run_name
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+log = logging.getLogger("m2f2bench")
+R = TypeVar("R", Prediction, Answer)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How jobs are carried out: frames in a batch, decoding threads (0: one per core), and a form to export to."""
+
+    batch_size: int = 32
+    workers: int = 0
+    export: str | None = None
+
+
+class Job(abc.ABC, Generic[R]):
+    """What is judged on one split of a dataset under one protocol. A subclass for each task."""
+
+    store: ClassVar[type[RowStore]]  # type: ignore[type-arg]
+    """Where its rows are kept."""
+    items: ClassVar[str] = "frames"
+    """What has a row, as messages name it."""
+    lacking: ClassVar[str] = "have no score"
+    needs_detector: ClassVar[bool] = True
+    """Whether nothing can be done without a detector."""
+
+    def __init__(
+        self, dataset: Dataset, protocol: ProtocolCard | ExplanationCard, split: str, limit: int | None
+    ) -> None:
+        """Hold what is judged; subclasses list it, so that missing data is found before a model is loaded."""
+        self.dataset, self.rules, self.split, self.limit = dataset, protocol, split, limit
+
+    @classmethod
+    def plan(cls, opened: Callable[[Any], Dataset], place: Any, protocol: Any, split: str, limit: int | None) -> Self:
+        """Return the job on a dataset that a user named as `place`; `opened` loads each dataset once."""
+        return cls(opened(place), protocol, split, limit)
+
+    def folder_name(self, detector: str) -> str:
+        """Return the name of a detector's folder."""
+        return run_name(detector, self.dataset.name, self.rules.name, self.split, self.limit)
+
+    def check(self, name: str, cls: type) -> None:
+        """Raise DetectorError for a detector that cannot do this, before any work is done."""
+
+    def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
+        """Return the results and folders of what needs no detector; nothing by default."""
+        return []
+
+    @abc.abstractmethod
+    def run(
+        self, judge: Judge, out: Path, settings: Settings, beside: Sequence[Result] = ()
+    ) -> list[tuple[Result, Path]]:
+        """Judge, score and write one detector's folders below `out`; `beside` are the results of `prepare`."""
+
+    @abc.abstractmethod
+    def key(self, judge: Judge) -> Mapping[str, str]:
+        """Return what decides the rows of a detector, as parts."""
+
+    @abc.abstractmethod
+    def planned(self) -> list[str]:
+        """Return the ids of what is judged, in order."""
+
+    @abc.abstractmethod
+    def current(self, known: Mapping[str, R], workers: int) -> list[R]:
+        """Return those known rows whose frames (and questions) are what they were, as they are now."""
+
+    def errors_pass(self, detector: Detector) -> bool:
+        """Return whether a repeated run asks again for rows with errors; see `errors_pass` of detectors."""
+        return bool(getattr(detector, "errors_pass", False))
+
+    @abc.abstractmethod
+    def ask(self, detector: Detector, missing: set[str], held: Sequence[R], settings: Settings) -> Iterator[list[R]]:
+        """Yield the rows of what is missing as they come; `held` are those that are there."""
+
+    def collect(self, judge: Judge, folder: Path, settings: Settings) -> tuple[list[R], int]:
+        """Return all rows in the order of the plan, and how many were made now.
+
+        Rows are taken from disk where they are there and what they are about is unchanged. Raises NothingJudged where
+        no row is sound.
+        """
+        ids = self.planned()
+        passing = self.errors_pass(judge.detector)
+        with self.store(folder, self.key(judge)) as store:
+            known = dict(store.rows)
+            if any(name not in known for name in ids):
+                known = {**store.siblings(f"{judge.name}--{self.dataset.name}"), **known}
+            held = self.current(known, settings.workers)
+            store.append([row for row in held if store.rows.get(store.of(row)) != row])
+            done = {store.of(row) for row in held if not (passing and row.status == "error")}
+            missing = {name for name in ids if name not in done}
+            with store.kept():
+                batches = self.ask(judge.detector, missing, held, settings)
+                with progress_bar(folder.name, len(missing)) as advance:
+                    for rows in batches:
+                        store.append(rows)
+                        advance(len(rows))
+            finished: list[R] = store.finish(ids)
+        self.report(folder.name, finished)
+        return finished, len(missing)
+
+    def report(self, name: str, rows: Sequence[R]) -> None:
+        """Log how many rows are not sound. Raises NothingJudged where none is."""
+        failed = [row for row in rows if row.status != "ok"]
+        if not failed:
+            return
+        first = failed[0]
+        about = self.store.of(first)
+        if len(failed) == len(rows):
+            raise NothingJudged.of(name, self.items, len(rows), about, first.status, first.message)
+        found = (name, len(failed), len(rows), self.items, self.lacking, about, first.status, first.message)
+        log.warning("%s: %d of %d %s %s, first '%s' (%s: %s)", *found)

@@ -1,0 +1,73 @@
+"""Results of detection: metrics of rows under their protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.places import without_folders
+from ..core.records import Score
+from ..metrics.detection.intervals import score_units
+from ..results.result import Result
+from ..results.signature import rows_hash, versions
+from ..results.stored import TURNED
+from ..stats.bootstrap import resampling
+from .detection import ScoredRows
+
+CLEARLY_BELOW = 0.45
+"""An AUC above it is no sign of turned scores, however sure it is: detectors on foreign data fall a little below .5."""
+
+
+def score_rows(evidence: ScoredRows) -> Result:
+    """The result that rows come to under their protocol, with a warning where they look turned round."""
+    protocol, units, card = evidence.protocol, evidence.units, evidence.card
+    scored = score_units(units, protocol.metrics, evidence.cut, resampling(protocol))
+    return Result(
+        detector=evidence.detector,
+        dataset=str(evidence.measured["data"]),
+        split=str(evidence.measured["split"]),
+        protocol=protocol.name,
+        metrics=scored.overall,
+        methods=scored.methods,
+        coverage=units.coverage,
+        frame_coverage=units.frame_coverage,
+        statuses=evidence.rows.statuses(),
+        signature=evidence.signature,
+        measured=evidence.measured,
+        average=scored.average,
+        threshold={**evidence.threshold, "value": scored.threshold},
+        clusters=_clusters(evidence),
+        reliability=list(scored.reliability),
+        training_datasets=card.training_datasets if card else (),
+        source=evidence.source,
+        predictions=rows_hash(evidence.rows),
+        protocol_card=protocol.model_dump(mode="json"),
+        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
+        predicted=evidence.predicted,
+        versions=versions(),
+        warnings=(*polarity(scored.overall.get("auc")), *evidence.warnings),
+    )
+
+
+def polarity(auc: Score | None) -> list[str]:
+    """One line where an AUC is so far below chance that the scores are likely P(real); else none."""
+    if auc is None or auc.value is None or auc.ci is None or auc.ci[1] >= 0.5 or auc.value > CLEARLY_BELOW:
+        return []
+    low, high = auc.ci
+    return [
+        f"{TURNED}: AUC {auc.value:.3f} [{low:.3f}, {high:.3f}] is below chance; where they are P(real), give "
+        f"1 - score (on a card of backend timm: `fake_class: 0`); where the labels are, 0 is real and 1 is fake"
+    ]
+
+
+def _clusters(evidence: ScoredRows) -> dict[str, Any]:
+    """What is drawn as one, how many there are, and what to know of it."""
+    units = evidence.units
+    told: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
+    if evidence.protocol.bootstrap.cluster == "identity" and units.clustered_by != "identity":
+        known = bool((evidence.rows.identity != "").any())
+        told["note"] = (
+            "people are joined into too few groups to draw from: videos are drawn, which makes intervals too narrow"
+            if known
+            else "people are not known"
+        )
+    return told

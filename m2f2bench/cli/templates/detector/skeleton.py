@@ -8,7 +8,7 @@ class Skeleton:
     """A detector: any class with `predict`. The arguments of `__init__` are the `options` of the card."""
 
     def __init__(self, gain: float = 1.0) -> None:
-        """Load your network here. `gain`: what the mean brightness is multiplied by."""
+        """Load your network here, from a file beside this one. `gain` multiplies the mean brightness."""
         self.gain = gain
 
     def predict(self, images: list[npt.NDArray[np.uint8]]) -> list[float]:

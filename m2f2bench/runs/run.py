@@ -114,8 +114,11 @@ def run(
         if not places or (not chosen and _needs_detectors(wanted)):
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
+    cards = [detector_card(reference) for reference in chosen if isinstance(reference, (str, DetectorCard))]
     jobs = _plan(wanted, limit)
-    _check_detectors(chosen, jobs)
+    for job in jobs:
+        for named, cls in cards:
+            job.check(named.name, cls)
     check_export(export, any(job.rules.kind == EXPLANATION for job in jobs))
     make_folder(folder)
     trained = _train_first(card, chosen, folder, device) if card else {}
@@ -182,15 +185,6 @@ def _suite(
 def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
     """Return whether nothing can be done without one: under explanation protocols the controls answer."""
     return any(JOBS[any_protocol(rule).kind].needs_detector for _, rule, _ in wanted)
-
-
-def _check_detectors(chosen: list[Any], jobs: Sequence[Job[Any]]) -> None:
-    """Find unknown names, and detectors that cannot do what is asked of them, before any work is done."""
-    for reference in chosen:
-        if isinstance(reference, (str, DetectorCard)):
-            card, cls = detector_card(reference)
-            for job in jobs:
-                job.check(card.name, cls)
 
 
 def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any]]:

@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import m2f2bench
+
 TABLES = (
     "hostile_images",
     "hostile_formats",
@@ -173,6 +175,7 @@ class Server:
         """Start on the cases that are `wanted`, (table, name) each, in a folder for all that they need."""
         self.folder, self.places = folder, {key: folder / f"case{i}.json" for i, key in enumerate(wanted)}
         (folder / "wanted.json").write_text(json.dumps(wanted))
+        m2f2bench.load_dataset("synthetic").frames("test")  # drawn here: a case that starts processes of its own fails
         command = [sys.executable, str(Path(__file__).parent / "hostile_server.py"), str(folder)]
         self.process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL)
 

@@ -20,6 +20,7 @@ from m2f2bench.metrics.detection import intervals, sample
 from m2f2bench.metrics.detection.intervals import Scored, auc_interval, members, pick_threshold, resample, score_units
 from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.results.units import to_units
+from m2f2bench.stats import bootstrap
 from m2f2bench.stats.bootstrap import Resampling, boundary, percentile_interval
 
 FEW = Resampling(100)
@@ -247,7 +248,7 @@ def test_the_seed_decides_to_the_last_bit() -> None:
     assert other.overall["auc"].ci != score_all(units, resampling=FEW).overall["auc"].ci
 
 
-@pytest.mark.parametrize(("module", "name", "value"), [(intervals, "THREADS", 1), (intervals, "THREADS", 5)])
+@pytest.mark.parametrize(("module", "name", "value"), [(bootstrap, "THREADS", 1), (bootstrap, "THREADS", 5)])
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, module: object, name: str, value: int) -> None:
     before = everything(score_all(drawn_units(), resampling=FEW))
     monkeypatch.setattr(module, name, value)

@@ -93,6 +93,7 @@ def mcc(g: Group) -> Floats:
     tn, fn = g.n_real - g.fp, g.n_fake - g.tp
     spread = np.sqrt((g.tp + g.fp) * (tn + fn)) * np.sqrt(g.n_fake * g.n_real)
     value = np.divide(g.tp * tn - g.fp * fn, spread, out=np.zeros_like(g.tp), where=spread > 0)
+    value = np.clip(value, -1.0, 1.0)  # rounding can take a perfect one 2e-16 beyond
     return np.where((g.n_real > 0) & (g.n_fake > 0), value, np.nan)
 
 

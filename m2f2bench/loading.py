@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeVar, cast
 
 from .cards.models import (
     LONGEST_NAME,
@@ -28,9 +29,7 @@ from .datasets.base import Adapter
 from .datasets.dataset import Dataset
 from .detectors.base import Detector, PlainDetector, check_options
 from .detectors.weights.weight_files import SUFFIXES
-
-if TYPE_CHECKING:
-    pass
+from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
@@ -103,8 +102,31 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
 def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
     """The protocol card of a name or a path, be it about detection or about answers to questions."""
     if isinstance(reference, (ProtocolCard, ExplanationCard)):
-        return reference
-    return cast("ProtocolCard | ExplanationCard", resolve_card("metrics", reference))
+        return with_metrics(reference)
+    return with_metrics(cast("ProtocolCard | ExplanationCard", resolve_card("metrics", reference)))
+
+
+P = TypeVar("P", ProtocolCard, ExplanationCard, "ProtocolCard | ExplanationCard")
+
+
+def with_metrics(card: P) -> P:
+    """Return a protocol whose metrics of the form `file.py:NAME` are loaded and called by their names.
+
+    All metrics of the user's are described as they are registered now. Raises RegistryError or CardError.
+    """
+    names = tuple(load_metric(one, card.folder).name if is_file_reference(one) else one for one in card.metrics)
+    described = {name: note for name, note in card.described.items() if name in names} | notes(names)
+    wanted = "answers" if isinstance(card, ExplanationCard) else "scores"
+    for name in described:
+        known = known_metric(name)
+        if known is not None and known.of != wanted:
+            raise CardError(f"protocol '{card.name}': metric '{name}' is of {known.of}, and the protocol of {wanted}")
+    return card.model_copy(update={"metrics": names, "described": described})
+
+
+def load_metrics(references: Sequence[str]) -> list[str]:
+    """Return the names of metrics; those given as `file.py:NAME` are loaded. Raises RegistryError."""
+    return [load_metric(one).name if is_file_reference(one) else one for one in references]
 
 
 def load_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard:
@@ -125,7 +147,14 @@ def load_explanation(reference: str | ProtocolCard | ExplanationCard) -> Explana
 
 def load_leaderboard(reference: str) -> LeaderboardCard:
     """The leaderboard card of a name or a path."""
-    return cast(LeaderboardCard, resolve_card("leaderboards", reference))
+    card = cast(LeaderboardCard, resolve_card("leaderboards", reference))
+    columns = [
+        one.model_copy(update={"metric": load_metric(one.metric, card.folder).name})
+        if is_file_reference(one.metric)
+        else one
+        for one in card.columns
+    ]
+    return card.model_copy(update={"columns": tuple(columns)})
 
 
 def detector_card(reference: str | DetectorCard) -> tuple[DetectorCard, type]:

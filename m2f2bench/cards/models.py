@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from ..core.errors import CardError, near
 from ..core.places import moved, moved_reference
 from ..core.texts import Refused, read_yaml, told
-from .protocols import ExplanationRules, ProtocolRules
+from .protocols import DETECTION_METRICS, ExplanationRules, ProtocolRules
 from .registry import is_file_reference
 from .settings import InputSettings, StageSettings, TrainingSettings
 
@@ -228,6 +228,11 @@ def read_card(kind: str, path: Path) -> Card:
     if kind == "detectors" and "base" in data:
         data = _on_base(data, path, ())
     model = protocol_model(data) if kind == "metrics" else MODELS[kind]
+    if model is ProtocolCard and "metrics" not in data:
+        raise CardError(
+            f"protocol card '{path}': missing key metrics; to keep what it was without, add the line "
+            f"metrics: [{', '.join(DETECTION_METRICS)}]"
+        )
     card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
     _check_name(card, path)
     card._path = path.resolve()
@@ -318,6 +323,8 @@ def problem_of(model: type[BaseModel], error: ValidationError) -> str:
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {key}{near(str(first['loc'][-1]), _keys_at(model, first['loc'][:-1]))}{more}"
+    if first["type"] == "unknown_metric":
+        return f"key {key}: {first['msg']}{more}"
     if first["type"] == "missing":
         return f"missing key {key}{more}"
     message = " ".join(first["msg"].removeprefix("Value error, ").split())

@@ -3,38 +3,35 @@ explanation, which questions and references, how texts are compared and verdicts
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import importlib
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-Metric = Literal[
-    "auc",
-    "pauc",
-    "tpr_at_fpr1",
-    "tpr_at_fpr01",
-    "ap",
-    "eer",
-    "accuracy",
-    "balanced_accuracy",
-    "f1",
-    "precision",
-    "recall",
-    "mcc",
-    "log_loss",
-    "brier",
-    "ece",
-]
-DETECTION_METRICS: tuple[Metric, ...] = Metric.__args__  # type: ignore[attr-defined]
+from ..core.errors import M2F2BenchError
+from .registry import is_file_reference
+
+DETECTION_METRICS = (
+    *("auc", "pauc", "tpr_at_fpr1", "tpr_at_fpr01", "ap", "eer"),
+    *("accuracy", "balanced_accuracy", "f1", "precision", "recall", "mcc"),
+    *("log_loss", "brier", "ece"),
+)
+"""The metrics of a protocol that is made in code and names none. A metric that is registered never joins them."""
+METRIC_NAME = r"[A-Za-z][A-Za-z0-9_]{0,59}"
+METRIC_TITLE = r"[\w .,%()/+≤≥–-]{1,60}"
 MissingRule = Literal["drop", "half", "wrong"]
 
 
-TextMetric = Literal["bleu1", "bleu2", "bleu3", "bleu4", "bleu", "rouge_l", "cider", "meteor", "spice", "bertscore_f1"]
-VerdictMetric = Literal["verdict_accuracy", "verdict_balanced_accuracy", "verdict_f1", "verdict_none_rate"]
-GroundingMetric = Literal["consistency", "region_precision", "region_recall", "region_f1"]
-ExplanationMetric = Literal[TextMetric, VerdictMetric, GroundingMetric]
-TEXT_METRICS: tuple[TextMetric, ...] = TextMetric.__args__  # type: ignore[attr-defined]
-VERDICT_METRICS: tuple[VerdictMetric, ...] = VerdictMetric.__args__  # type: ignore[attr-defined]
-GROUNDING_METRICS: tuple[GroundingMetric, ...] = GroundingMetric.__args__  # type: ignore[attr-defined]
 QuestionKind = Literal["blind", "released", "judge"]
 
 
@@ -42,6 +39,80 @@ class Rules(BaseModel):
     """Base of the parts of a protocol: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricNote(Rules):
+    """What a protocol's card in a result says of a user's metric, so that its numbers can be ranked and shown without
+    its code. `low` and `high` are the ends of its range, None where there is none; `code` is its identity."""
+
+    title: str = Field(pattern=f"^{METRIC_TITLE}$")
+    better: Literal["higher", "lower"]
+    low: float | None = Field(default=None, allow_inf_nan=False)
+    high: float | None = Field(default=None, allow_inf_nan=False)
+    chance: float | None = Field(default=None, allow_inf_nan=False)
+    decision: bool = False
+    headline: bool = True
+    code: str = Field(pattern="^[0-9a-f]{16}$")
+
+
+class Measured(Rules):
+    """What all protocols share: metrics by name. `described` is filled in, for metrics that are not this package's."""
+
+    described: dict[Annotated[str, Field(pattern=f"^{METRIC_NAME}$")], MetricNote] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _describe(cls, data: Any) -> Any:
+        """A user's metric that is registered here gets its description, unless the card (of a result) has one."""
+        names = data.get("metrics") if isinstance(data, dict) else None
+        given = data.get("described", {}) if isinstance(data, dict) else {}
+        if not isinstance(names, (list, tuple)) or not isinstance(given, dict):
+            return data
+        try:
+            found = _registry().notes(one for one in names if isinstance(one, str) and one not in given)
+        except M2F2BenchError as error:
+            raise ValueError(str(error)) from None
+        return {**data, "described": {**found, **given}} if found else data
+
+    @model_validator(mode="after")
+    def _described_are_the_users(self) -> Measured:
+        for name in self.described:
+            if name in _registry().builtin() or name not in getattr(self, "metrics", ()):
+                raise ValueError(f"described: '{name}' is no metric of the user's among the protocol's metrics")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        out: dict[str, Any] = handler(self)
+        if not out.get("described"):
+            out.pop("described", None)
+        return out
+
+
+def _registry() -> Any:
+    """The registry of metrics: a room above this one, imported by its name when a card is read, as backends are."""
+    return importlib.import_module("m2f2bench.metrics.registry")
+
+
+def _known(name: str, info: ValidationInfo, of: str) -> str:
+    """A metric's name on a card. `file.py:NAME` passes: it is loaded where the protocol is used (see `loading`)."""
+    if is_file_reference(name) or name in info.data.get("described", {}):
+        return name
+    try:
+        found = _registry().metric_of(name)
+    except M2F2BenchError as error:
+        raise PydanticCustomError("unknown_metric", "{why}", {"why": str(error)}) from None
+    if found.of != of or found.name != name:
+        raise PydanticCustomError("unknown_metric", "'{name}' is no metric of {of}", {"name": name, "of": of})
+    return name
+
+
+def _of_scores(name: str, info: ValidationInfo) -> str:
+    return _known(name, info, "scores")
+
+
+def _of_answers(name: str, info: ValidationInfo) -> str:
+    return _known(name, info, "answers")
 
 
 class FrameSelection(Rules):
@@ -164,7 +235,7 @@ class Bootstrap(Rules):
         return f"{100 * self.level:g}%-{self.cluster}-{self.resamples}-seed{self.seed}"
 
 
-class ProtocolRules(Rules):
+class ProtocolRules(Measured):
     """All that decides a number, given the predictions."""
 
     level: Literal["frame", "video"]
@@ -175,7 +246,8 @@ class ProtocolRules(Rules):
     """From a video's frame scores to its score; not used at frame level."""
     threshold: Threshold = Threshold(value=0.5)
     missing: Missing = Missing()
-    metrics: tuple[Metric, ...] = Field(default=DETECTION_METRICS, min_length=1)
+    metrics: tuple[Annotated[str, AfterValidator(_of_scores)], ...] = Field(default=DETECTION_METRICS, min_length=1)
+    """Names, or `file.py:NAME`. A card in a file must name them."""
     bootstrap: Bootstrap = Bootstrap()
 
 
@@ -188,7 +260,7 @@ class BertScoreRules(Rules):
     rescale: bool = False
 
 
-class ExplanationRules(Rules):
+class ExplanationRules(Measured):
     """All that decides a number about answers to questions, given the answers.
 
     Texts are compared with references for all questions but those of kind `judge`, which ask for the verdict alone;
@@ -208,5 +280,5 @@ class ExplanationRules(Rules):
     """How a verdict is read: by words and negation, or as M2F2-Det's evaluation does (real if "real" occurs at all)."""
     missing: Literal["wrong", "drop"] = "wrong"
     """A question without an answer has an empty one, or is left out. The coverage is reported in both cases."""
-    metrics: tuple[ExplanationMetric, ...] = Field(min_length=1)
+    metrics: tuple[Annotated[str, AfterValidator(_of_answers)], ...] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()

@@ -91,7 +91,7 @@ class Registry:
 
     def _entry_points(self) -> dict[str, list[metadata.EntryPoint]]:
         found: dict[str, list[metadata.EntryPoint]] = {}
-        for entry in _entry_points(self.group):
+        for entry in entry_points(self.group):
             found.setdefault(entry.name, []).append(entry)
         return found
 
@@ -102,7 +102,8 @@ class Registry:
 
 
 @lru_cache(maxsize=8)
-def _entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
+def entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
+    """Return the entry points of a group, each once; nothing is imported."""
     # One distribution can be found twice on sys.path (editable and built); that is not a collision.
     unique = {(entry.name, entry.value): entry for entry in metadata.entry_points(group=group)}
     return tuple(unique.values())
@@ -141,7 +142,20 @@ def _without_bytecode() -> Iterator[None]:
 def load_from_file(reference: str, kind: str) -> type:
     """The class of `file.py:Class`. The file is executed once, and again when it has changed. Raises RegistryError in
     one line."""
-    name, _, attribute = reference.rpartition(":")
+    attribute = reference.rpartition(":")[2]
+    module = module_from_file(reference, kind)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        classes = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+        raise RegistryError(
+            f"{kind} '{reference}': no class '{attribute}' in '{module.__file__}'{near(attribute, classes)}"
+        )
+    return found
+
+
+def module_from_file(reference: str, kind: str) -> types.ModuleType:
+    """The module of `file.py:NAME`, executed if it is new or has changed. Raises RegistryError in one line."""
+    name = reference.rpartition(":")[0]
     path = Path(os.path.realpath(Path(name).expanduser()))  # not resolve(), which raises where links go in a circle
     if not path.is_file():
         raise RegistryError(f"{kind} '{reference}': there is no file '{path}'")
@@ -167,11 +181,7 @@ def load_from_file(reference: str, kind: str) -> type:
         except Exception as error:
             del sys.modules[module_name]
             raise RegistryError(f"{kind} '{reference}': executing '{path}' failed: {first_line(error)}") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, type):
-        classes = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module_name]
-        raise RegistryError(f"{kind} '{reference}': no class '{attribute}' in '{path}'{near(attribute, classes)}")
-    return found
+    return module
 
 
 BACKENDS = Registry(

@@ -22,6 +22,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Map a column's name.")]
 LONGEST = 2000
 """Characters of a message."""
+OwnMetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", "-m", metavar="FILE.py:NAME", help="A metric of your own that the results have. Repeatable."
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help=f"{DEVICES}.")]
 
 
@@ -32,6 +38,14 @@ def settle(cards: str | None = None, data: str | None = None) -> None:
     for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
         if value is not None:
             os.environ[variable] = value
+
+
+def load_own(metrics: list[str] | None) -> None:
+    """Load the metrics that --metric names, where it only makes them known."""
+    if metrics:
+        from ..loading import load_metrics
+
+        load_metrics(metrics)
 
 
 def mapping(pairs: list[str] | None) -> dict[str, str]:

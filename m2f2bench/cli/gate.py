@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
+from .common import CardsOption, DataOption, DeviceOption, JsonOption, OwnMetricOption, echo_json, load_own, say, settle
 
 
 def check(
@@ -20,7 +20,8 @@ def check(
     run: Annotated[Path | None, typer.Option("--run", help="Take this run's folder instead of running again.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-s", help="Default: the baseline's.")] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Repeatable. Default: the main ones.")
+        list[str] | None,
+        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Repeatable. Default: the main ones."),
     ] = None,
     chance: Annotated[
         float, typer.Option("--chance", help="How often an equally good detector may fail, all metrics together.")
@@ -60,11 +61,13 @@ def check(
 
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Result files, or runs' folders.")],
+    metric: OwnMetricOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether result files are sound: schema, signature, numbers, and the rows where they are beside them."""
     settle(cards)
+    load_own(metric)
     from ..core.errors import CheckFailed
     from ..scoring.validate import validate_result
 

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, echo_json, mapping, say, settle
+from .common import (
+    CardsOption,
+    ColumnOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    OwnMetricOption,
+    echo_json,
+    load_own,
+    mapping,
+    say,
+    settle,
+)
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: what --out ends in, else md.")
@@ -95,12 +107,14 @@ def score(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Answers: write a run's folder for each here.")] = None,
+    metric: OwnMetricOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score rows or answers that are on disk, your own or anybody's, without a model."""
     settle(cards, data)
+    load_own(metric)
     from ..cards.models import EXPLANATION
     from ..core.errors import ScoreError
     from ..leaderboards.render import table_markdown
@@ -172,7 +186,8 @@ def compare(
     dataset: Annotated[str | None, typer.Option("--dataset", "-s")] = None,
     split: Annotated[str, typer.Option("--split")] = "test",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Of two: all; of more: the protocol's first.")
+        list[str] | None,
+        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Of two runs: all; of more: the first."),
     ] = None,
     methods: Annotated[
         bool,
@@ -222,10 +237,12 @@ def leaderboard(
         bool, typer.Option("--with-published", help="Also others' published figures, in a section of their own.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write here instead of printing.")] = None,
+    metric: OwnMetricOption = None,
     cards: CardsOption = None,
 ) -> None:
     """Make a table from results, without running anything."""
     settle(cards)
+    load_own(metric)
     from ..core.files import write_text
     from ..leaderboards.publish import gather
     from ..leaderboards.render import render

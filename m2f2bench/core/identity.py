@@ -39,6 +39,30 @@ def identify(cls: type, *state: Any, folders: Iterable[Path] = ()) -> str:
     return digest.hexdigest()
 
 
+def identify_call(functions: Iterable[Any], *state: Any) -> str:
+    """Return 16 hex digits over the code of functions (or callable objects) and over `state`.
+
+    Of a function from a file that is its source files, what they name, and what it holds from outside; of one that was
+    typed into a session its compiled code. Raises Unidentified.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    walker = _Walker((Path.cwd(),))
+    for one in functions:
+        owner: Any = one if hasattr(one, "__qualname__") else type(one)
+        found = closure((owner,))
+        digest.update("\0".join([class_name(owner), *(found.packages or installed(owner))]).encode())
+        for _, content in found.sources:
+            digest.update(content)
+        for path in found.named:
+            digest.update(file_digest(path).encode())
+        held = [_held(cell) for cell in getattr(one, "__closure__", None) or ()]
+        defaults = (getattr(one, "__defaults__", None), getattr(one, "__kwdefaults__", None))
+        loose = one if owner is not one or not (found.sources or installed(owner)) else None
+        digest.update(walker.digest([held, defaults, loose], class_name(owner)))
+    digest.update(walker.digest(list(state), "fields"))
+    return digest.hexdigest()
+
+
 def code_digest(cls: type) -> bytes:
     """Return a digest of the user code that a class rests on; of its name and version for a class that is installed.
 

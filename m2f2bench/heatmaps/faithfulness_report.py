@@ -14,7 +14,7 @@ from ..core.records import FAKE, REAL, Score
 from ..core.rows import from_predictions
 from ..metrics.detection.intervals import FEW_CLUSTERS
 from ..metrics.heatmaps.faithfulness import proven
-from ..metrics.scale import lower_is_better
+from ..metrics.registry import lower_is_better
 from ..results.signature import short
 from ..results.units import FEWEST_CLUSTERS, clusters
 from ..stats.bootstrap import Resampling

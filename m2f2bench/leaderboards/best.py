@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..core.errors import ScoreError
 from ..metrics.detection.paired import Judged, Paired
 from ..metrics.detection.tails import differences
-from ..metrics.scale import worse
+from ..metrics.registry import Metric, known_metric
 from ..results.resamples import ResampledResult
 from ..results.stored import Stored
 from ..scoring.compare_answers import DrawnPair
@@ -54,6 +54,8 @@ class _Tests:
         self._metrics: dict[tuple[str, str], list[str]] = {}
         for column in table.columns:
             names = self._metrics.setdefault((column.signature, column.protocol), [])
+            if column.described is not None and not _computed_here(column.described):
+                continue
             if column.metric not in names:
                 names.append(column.metric)
 
@@ -61,7 +63,7 @@ class _Tests:
         """The row of the column's best, if it is that beyond chance."""
         if len(cells) < 2 or any((cell.signature, column.protocol) not in self._evidence for cell in cells.values()):
             return None
-        sign = worse(column.metric)
+        sign = column.about.worse
         best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
         for other in others:
             p = self._p(column, cells[best], cells[other])
@@ -75,6 +77,8 @@ class _Tests:
             if isinstance(one, ResampledResult) and isinstance(other, ResampledResult):
                 return None if column.method else DrawnPair(one, other).difference(column.metric).p
             assert isinstance(one, ScoredRows) and isinstance(other, ScoredRows)  # one column, one signature
+            if column.described is not None and not _computed_here(column.described):
+                return None
             refuse_incomparable(one.detector, one, other.detector, other)
             pair = Paired(self._judge(column, first), self._judge(column, second))
         except ScoreError:
@@ -88,6 +92,12 @@ class _Tests:
             assert isinstance(own, ScoredRows)
             self._judged[key] = Judged(own.units, own.cut, names, resampling(own.protocol))
         return self._judged[key]
+
+
+def _computed_here(described: Metric) -> bool:
+    """Whether a user's metric is registered here with the very code that results describe."""
+    known = known_metric(described.name)
+    return known is not None and known.identity == described.identity
 
 
 def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], ScoredRows | ResampledResult]:

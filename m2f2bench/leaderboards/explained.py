@@ -8,8 +8,9 @@ from typing import Any
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.reader_errors import error_note, errors_line
+from ..metrics.registry import builtin, title
+from ..results.form import known_in
 from ..results.result import Result
-from .table import EXPLANATION_HEADLINES, title
 from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
 
 
@@ -17,27 +18,30 @@ def describe_explanation(result: Result) -> str:
     """Markdown: a row per metric for all, real and fake; the main ones by region and by manipulation; notes."""
     groups = {"all": result.metrics, **result.labels}
     heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
-    rows = [
-        [read_title(name, result.details), *(shown(scores[name]) for scores in groups.values())]
-        for name in result.metrics
-    ]
+    rows = [[read_title(name, result), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
     for what, found in (("region", result.regions), ("manipulation", result.methods)):
-        names = [name for name in EXPLANATION_HEADLINES if any(_has(scores, name) for scores in found.values())]
+        names = [name for name in headlines(result) if any(_has(scores, name) for scores in found.values())]
         if len(found) < 2 or not names:
             continue
-        lines = [[what, "questions", *(title(name) for name in names)]]
+        lines = [[what, "questions", *(title(name, known_in(result, name)) for name in names)]]
         lines += [[markdown.name(key), _count(s), *(shown(s[name]) for name in names)] for key, s in found.items()]
         text += f"{markdown.table(lines)}\n"
     notes = [*_notes(result), *reasons(groups), f"{markdown.code(result.signature)}"]
     return text + "".join(f"- {line}\n" for line in notes)
 
 
-def read_title(metric: str, details: Mapping[str, Any]) -> str:
+def headlines(result: Result) -> list[str]:
+    """A result's main metrics, this package's in their own order and then the user's."""
+    known = {name: metric for name in result.metrics if (metric := known_in(result, name)) and metric.headline}
+    return [*(name for name in builtin() if name in known), *(name for name in known if name not in builtin())]
+
+
+def read_title(metric: str, result: Result) -> str:
     """A metric's title, and how often its reader errs where it has one: `verdict F1 (reader errs in 7.1%)`."""
-    note = error_note(metric, details.get("readers", {}))
-    return f"{title(metric)} ({note})" if note else title(metric)
+    note, named = error_note(metric, result.details.get("readers", {})), title(metric, known_in(result, metric))
+    return f"{named} ({note})" if note else named
 
 
 def _has(scores: dict[str, Score], name: str) -> bool:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from ..core.markdown import letter
 from .board import Board
-from .table import Cell, Table, TableColumn, legends, title
+from .table import Cell, Table, TableColumn, legends
 from .text import cell_coverage
 
 SPECIAL = {
@@ -132,7 +132,7 @@ def _heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> 
 
 
 def _what(column: TableColumn) -> str:
-    return column.title.removeprefix(column.place).removeprefix(" · ") or title(column.metric)
+    return column.title.removeprefix(column.place).removeprefix(" · ") or column.metric_title
 
 
 def _value(cell: Cell | None) -> str:

@@ -11,6 +11,7 @@ from ..cards.models import card_folders, validate
 from ..core.errors import CardError
 from ..core.records import Score
 from ..core.texts import Refused, read_yaml, told
+from ..metrics.registry import known_metric
 from ..results.form import wrong
 
 PUBLISHED = "published.yaml"
@@ -69,7 +70,8 @@ def load_published() -> list[Figure]:
             raise CardError(f"published figures '{path}' cannot be read: {error}") from None
         for source in validate(_File, data, f"published figures '{path}'").sources:
             for figure in _figures(source):
-                if why := wrong(figure.metric, Score(figure.value, 0, 0)):
+                metric = known_metric(figure.metric)
+                if metric and (why := wrong(metric, Score(figure.value, 0, 0))):
                     name = f"{figure.detector} on {figure.dataset}"
                     raise CardError(f"published figures '{path}': {told(name)}: {figure.metric} {why}")
                 figures.append(figure)

@@ -12,10 +12,11 @@ from typing import Any
 from ..core import markdown
 from ..core.errors import M2F2BenchError, near
 from ..core.texts import visible
+from ..metrics.registry import title
 from .board import Board
 from .latex import to_latex
 from .published import Figure, by_source
-from .table import Cell, Table, legends, title
+from .table import Cell, Table, legends
 from .text import cell_coverage
 
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."

@@ -8,13 +8,13 @@ from ..cards.models import DETECTION, EXPLANATION
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.detection.paired import Difference, p_text
-from ..metrics.detection.values import DECISION
 from ..metrics.names import AT_HALF, AVERAGE
+from ..metrics.registry import at_threshold, title
+from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import place_of
 from ..scoring.comparison import Comparison
 from .explained import describe_explanation
-from .table import title
 from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
 
 ORACLE = "oracle threshold"
@@ -34,8 +34,9 @@ def describe_detection(result: Result) -> str:
     oracle = bool(result.threshold.get("oracle"))
     lines = [heads]
     for name in result.metrics:
-        flag = f" ({ORACLE})" if oracle and name in DECISION else ""
-        lines.append([title(name) + flag, *(shown(scores[name]) for scores in groups.values())])
+        about = known_in(result, name)
+        flag = f" ({ORACLE})" if oracle and at_threshold(name, about) else ""
+        lines.append([title(name, about) + flag, *(shown(scores[name]) for scores in groups.values())])
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'frames', 'a score')}{markdown.table(lines)}\n"
     return text + "".join(
@@ -92,7 +93,7 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
 
 def _metric(d: Difference, oracle: bool) -> str:
     return " · ".join(
-        part for part in (title(d.metric), d.group, ORACLE if oracle and d.metric in DECISION else "") if part
+        part for part in (title(d.metric), d.group, ORACLE if oracle and at_threshold(d.metric) else "") if part
     )
 
 

@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 from ..cards.models import Column, LeaderboardCard, corpus_of
 from ..core.records import Score
-from ..metrics.detection.curve import PAUC_MAX_FPR
-from ..metrics.detection.values import DECISION, HEADLINES
 from ..metrics.names import AT_HALF, AVERAGE
 from ..metrics.reader_errors import error_note
-from ..metrics.scale import worse
+from ..metrics.registry import Metric, at_threshold, metric_of, title
+from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import DETECTOR, differing, measure_signature, place_of, short
 
-TITLES = {
-    "auc": "AUC",
-    "pauc": f"partial AUC (FPR ≤ {PAUC_MAX_FPR:g})",
-    "tpr_at_fpr1": "TPR at 1% FPR",
-    "tpr_at_fpr01": "TPR at 0.1% FPR",
-    "ap": "AP",
-    "eer": "EER",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1",
-    "mcc": "MCC",
-    "log_loss": "log-loss",
-    "brier": "Brier score",
-    "ece": "ECE",
-    **{f"bleu{n}": f"BLEU-{n}" for n in range(1, 5)},
-    "bleu": "BLEU, mean of 1–4",
-    "rouge_l": "ROUGE-L",
-    "cider": "CIDEr",
-    "meteor": "METEOR",
-    "spice": "SPICE",
-    "bertscore_f1": "BERTScore F1",
-    "verdict_accuracy": "verdict accuracy",
-    "verdict_balanced_accuracy": "verdict balanced accuracy",
-    "verdict_f1": "verdict F1",
-    "verdict_none_rate": "no verdict",
-    "region_precision": "region precision",
-    "region_recall": "region recall",
-    "region_f1": "region F1",
-}
-EXPLANATION_HEADLINES = (
-    *("bleu", "rouge_l", "cider", "meteor", "bertscore_f1"),
-    *("verdict_accuracy", "verdict_f1", "consistency", "region_f1"),
-)
-
-
 BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
 """What makes results those of one detector: neither the machine it ran on nor how much of a dataset it covered."""
-
-
-def title(metric: str) -> str:
-    """A metric's key as it is printed."""
-    name = metric.removesuffix(AT_HALF)
-    return TITLES.get(name, name) + (" at 0.5" if name != metric else "")
 
 
 @dataclass(frozen=True)
@@ -75,6 +34,8 @@ class TableColumn:
     """Where two columns differ in the signature alone: in which fields."""
     reader: str = ""
     """How often what reads the answers errs, where the metric rests on it; of the first result."""
+    described: Metric | None = field(default=None, compare=False)
+    """The metric as the results describe it; None where it is this package's, or there is no result."""
 
     @property
     def place(self) -> str:
@@ -82,11 +43,26 @@ class TableColumn:
         return place_of(self.dataset, self.split)
 
     @property
+    def about(self) -> Metric:
+        """The metric. Raises ScoreError for one that is neither known nor described by a result."""
+        return self.described or metric_of(self.metric)
+
+    @property
+    def metric_title(self) -> str:
+        """The metric as it is printed."""
+        return title(self.metric, self.described)
+
+    @property
+    def oracle(self) -> bool:
+        """Whether its decisions are at a threshold that was picked on the very scores."""
+        return "ORACLE" in self.signature and at_threshold(self.metric, self.described)
+
+    @property
     def title(self) -> str:
         """As a heading."""
-        metric = f"{title(self.metric)} ({self.reader})" if self.reader else title(self.metric)
+        metric = f"{self.metric_title} ({self.reader})" if self.reader else self.metric_title
         what = [self.method] if self.method else [self.protocol, metric]
-        oracle = "oracle threshold" if self.metric in DECISION and "ORACLE" in self.signature else ""
+        oracle = "oracle threshold" if self.oracle else ""
         return " · ".join(part for part in (self.place, *what, oracle, self.note) if part)
 
 
@@ -164,24 +140,32 @@ def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
     """One metric per manipulation (each method's fakes against all reals), and its mean over them."""
     columns = []
     for result in results:
+        described = _described(result, metric)
         for method in [*([AVERAGE] if len(result.methods) > 1 and result.average else []), *result.methods]:
             column = TableColumn(
-                result.dataset, result.split, result.protocol, metric, measure_signature(result.measured), method
+                result.dataset,
+                result.split,
+                result.protocol,
+                metric,
+                measure_signature(result.measured),
+                method,
+                described=described,
             )
             if column not in columns:
                 columns.append(column)
     rows = _rows(results, columns, None)
-    return Table("methods", f"{title(metric)} by manipulation", tuple(columns), tuple(rows))
+    heading = title(metric, columns[0].described if columns else None)
+    return Table("methods", f"{heading} by manipulation", tuple(columns), tuple(rows))
 
 
 def _all_columns(results: Sequence[Result]) -> list[Column]:
     """The headlines where there is one dataset and protocol, else AUC (or a protocol's first metric) for each."""
     places = list(dict.fromkeys((r.dataset, r.protocol, r.split) for r in results))
-    first = {(r.dataset, r.protocol, r.split): list(r.metrics) for r in results}
+    first = {(r.dataset, r.protocol, r.split): r for r in results}
     columns = []
     for dataset, protocol, split in places:
-        metrics = first[dataset, protocol, split]
-        shown = [m for m in metrics if m.removesuffix(AT_HALF) in (*HEADLINES, *EXPLANATION_HEADLINES)] or metrics
+        result = first[dataset, protocol, split]
+        shown = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(result.metrics)
         for metric in shown if len(places) == 1 else shown[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns
@@ -198,8 +182,16 @@ def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
         fields = differing(first, measured) if measured is not first else []
         note = ", ".join(f"{name}:{measured.get(name)}" for name in fields)
         reader = error_note(spec.metric, readers.get(signature, {}))
-        columns.append(TableColumn(spec.dataset, spec.split, spec.protocol, spec.metric, signature, "", note, reader))
+        described = next((_described(r, spec.metric) for r in fitting if r.measured is measured), None)
+        place = (spec.dataset, spec.split, spec.protocol, spec.metric)
+        columns.append(TableColumn(*place, signature, "", note, reader, described))
     return columns
+
+
+def _described(result: Result, metric: str) -> Metric | None:
+    """A user's metric as a result describes it; None for one of this package."""
+    described = metric.removesuffix(AT_HALF) in result.protocol_card.get("described", {})
+    return result.about(metric) if described else None
 
 
 def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | None) -> list[Row]:
@@ -252,7 +244,7 @@ def _cell(column: TableColumn, results: Sequence[Result], corpus: Callable[[str]
 def _ranked(rows: list[Row], columns: Sequence[TableColumn], key: int) -> list[Row]:
     if not columns:
         return rows
-    sign = worse(columns[key].metric)
+    sign = columns[key].about.worse
 
     def value(row: Row) -> float | None:
         cell = row.cells[key]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.detection.intervals import FEW_CLUSTERS
+from ..metrics.registry import title
 from ..results.result import Result
 from ..results.signature import place_of, share
-from .table import Cell, title
+from .table import Cell
 
 
 def heading(result: Result) -> str:

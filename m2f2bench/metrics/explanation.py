@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cards.protocols import GROUNDING_METRICS, TEXT_METRICS, VERDICT_METRICS, ExplanationRules
+from ..cards.protocols import ExplanationRules
 from ..core.answers import Answers
+from ..core.errors import ScoreError, first_line
+from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, REAL, Score
-from ..stats.statistic import Bools, Statistic
+from ..stats.statistic import Bools, Statistic, mean_of
 from .consistency import consistency
+from .names import OVERALL as OVERALL
+from .names import Group
 from .regions.regions import read_regions, region_statistics
+from .registry import Metric, builtin, metric_of, metrics_of
 from .verdicts.verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
 
 if TYPE_CHECKING:
     from ..core.records import Floats
     from .text.metrics import TextSettings
 
-OVERALL = ""
 RELEASED = "released"
 WHOLE = "image"
 
@@ -76,18 +80,18 @@ def region_group(region: str) -> str:
     return WHOLE if "+" in region or region == "face" else region
 
 
-def groups(answers: Answers) -> dict[tuple[str, str], Bools]:
+def groups(answers: Answers) -> dict[Group, Bools]:
     """Which questions belong to what is told apart, bool [N]: all, each label, each region, each manipulation.
 
     Keys are (`metrics`, ""), (`labels`, `real`), (`regions`, `eyes`), (`methods`, `Deepfakes`) and so on. A method's
     questions are those of its own frames, without any real one.
     """
-    found = {("metrics", OVERALL): np.ones(len(answers), dtype=bool)}
-    found |= {("labels", name): answers.label == value for name, value in (("real", REAL), ("fake", FAKE))}
+    found = {Group(): np.ones(len(answers), dtype=bool)}
+    found |= {Group("labels", name): answers.label == value for name, value in (("real", REAL), ("fake", FAKE))}
     regions = np.array([region_group(region) for region in answers.region.tolist()], dtype=object)
     for field, names in (("regions", regions), ("methods", answers.method)):
         for name in sorted(set(names.tolist())):
-            found[field, name] = np.asarray(names == name)
+            found[Group(field, name)] = np.asarray(names == name)
     return found
 
 
@@ -105,6 +109,7 @@ def explain(
     measured on: it was not asked, and has no value. A whole kind of questions that is left out beside others counts.
     """
     names = list(metrics or rules.metrics)
+    parts = {metric_of(name).part for name in names if name in builtin()}
     ok = answers.status == "ok"
     counted = ok | (rules.missing == "wrong")
     compared, judged = (counted & own & ok[own].any() for own in (answers.kind != JUDGE, answers.kind != RELEASED))
@@ -113,26 +118,29 @@ def explain(
     grounded = compared & whole & np.array([one is not None for one in truth], dtype=bool)
     readings = readings or Readings(rules.verdict)
     verdicts, called = [UNANSWERED] * len(answers), [frozenset[str]()] * len(answers)
-    if not metrics or not set(names) <= set(TEXT_METRICS):
+    if not metrics or parts - {"texts"}:
         # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
         for i in np.flatnonzero(ok):
             verdicts[i], called[i] = readings.verdict(answers.text[i]), readings.called(answers.text[i])
     found = Explained({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
     _add_texts(found, names, answers, rules)
     made: dict[str, Statistic] = {}
-    if set(names) & set(VERDICT_METRICS):
+    if set(names) & set(metrics_of("verdicts")) - {"consistency"}:
         made |= verdict_statistics(verdicts, answers.label, judged)
     if "consistency" in names:
         made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is of the whole image
-    if set(names) & set(GROUNDING_METRICS[1:]):
+    if "regions" in parts:
         made |= region_statistics(called, truth, grounded)
+    for name in names:
+        if name not in builtin():
+            made[name] = _own_statistic(metric_of(name), answers, found.compared)
     found.statistics.update(made)
     ordered = {name: found.statistics[name] for name in names if name in found.statistics}
     return replace(found, statistics=ordered, missing=found.missing | _unasked(found, ordered))
 
 
 def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:
-    wanted = [name for name in names if name in TEXT_METRICS]
+    wanted = [name for name in names if name in metrics_of("texts")]
     if not wanted:
         return
     from .text.metrics import text_statistics
@@ -142,6 +150,33 @@ def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: 
     found.statistics.update(texts.statistics)
     found.missing.update(texts.missing)
     found.items.update(texts.items)
+
+
+def _own_statistic(metric: Metric, answers: Answers, counted: Bools) -> Statistic:
+    """A user's metric: the mean of its values over the answers that count, bool [N]. Raises ScoreError in one line."""
+    if metric.of != "answers" or (metric.fast is None and metric.compute is None):
+        raise ScoreError(f"metric '{metric.name}' is not of answers, or its code is not here: it cannot be computed")
+    given = {"text": answers.text, "references": answers.references, "label": answers.label}
+    given |= {"region": answers.region, "method": answers.method}
+    values = np.full(len(answers), np.nan)
+    try:
+        with bounded():
+            if metric.fast is not None:
+                found = metric.fast(answers, counted)
+                if not isinstance(found, Statistic):
+                    raise TypeError(f"a Statistic is wanted, not {type(found).__name__}")
+                return found
+            assert metric.compute is not None
+            for i in np.flatnonzero(counted):
+                values[i] = float(metric.compute(**{name: given[name][i] for name in metric.inputs}))
+    except Exception as error:
+        raise ScoreError(f"metric '{metric.name}' failed: {first_line(error)}") from error
+    if out := values[(values < metric.low) | (values > metric.high)].tolist():
+        raise ScoreError(
+            f"metric '{metric.name}' is {out[0]:.6g}, which is not in its range [{metric.low:g}, {metric.high:g}]: "
+            f"give it range=(lowest, highest)"
+        )
+    return mean_of(values, metric.range if np.isfinite(metric.range).all() else None)
 
 
 def text_settings(rules: ExplanationRules) -> TextSettings:
@@ -166,14 +201,9 @@ def _unasked(found: Explained, statistics: Mapping[str, Statistic]) -> dict[str,
     for name, one in statistics.items():
         if one.has.any():
             continue
-        if name in TEXT_METRICS:
-            asked, what = found.compared, "no question that was answered has a reference"
-        elif name == "consistency":
-            asked, what = found.judged, "the explainer gives no score of its own"
-        elif name in VERDICT_METRICS:
-            asked, what = found.judged, ""
-        else:
-            asked, what = found.grounded, ""
+        metric = metric_of(name)
+        asked = {"texts": found.compared, "verdicts": found.judged, "regions": found.grounded}[metric.part]
+        what = metric.undefined
         why[name] = what if what and asked.any() else "no question of a kind that this is measured on was answered"
     return why
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .registry import known_metric
+
 VERDICT, REGION = "verdict", "region"
 HELD_OUT = {VERDICT: {"wrong": 16, "answers": 479}, REGION: {"wrong": 14, "answers": 240}}
 """Held-out answers that are read wrong, of all of them, by what is read: plain ones, as people and models give them."""
@@ -21,7 +23,8 @@ def error_note(metric: str, readers: Mapping[str, Any]) -> str:
 
     `readers` is a result's `details["readers"]`, in the form of `HELD_OUT`; results of older versions have none.
     """
-    held = readers.get(metric.partition("_")[0])
+    known = known_metric(metric)
+    held = readers.get(known.reader) if known else None
     return f"reader errs in {100 * held['wrong'] / held['answers']:.1f}%" if held and held.get("answers") else ""
 
 

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError, model_validator
 
 from ..cards.models import DetectorCard, problem_of, protocol_model
+from ..cards.registry import is_file_reference
+from ..core.errors import M2F2BenchError
 from ..core.records import Score
 from ..core.texts import Refused, told
-from ..metrics.names import AT_HALF
-from ..metrics.scale import SCALES, scale_of
+from ..metrics.registry import Metric
 from .result import Result
 
 M = TypeVar("M", bound=BaseModel)
@@ -186,6 +187,8 @@ def parse_result(data: Any) -> Result:
         _checked(DetectorCard, result.detector_card, "detector_card")
     if result.protocol_card:
         rules = _checked(protocol_model(result.protocol_card), result.protocol_card, "protocol_card")
+        if files := [name for name in rules.metrics if is_file_reference(name)]:
+            raise Refused(f"protocol_card: {told(files[0])} is no metric's name: nothing that a result names is loaded")
         # With what its keys are by default, where an older version wrote fewer of them.
         result = replace(result, protocol_card=rules.model_dump(mode="json"))
     for group, scores in groups(result):
@@ -220,15 +223,24 @@ def unsound(result: Result) -> Iterator[str]:
         yield f"nothing in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
         for name, score in scores.items():
-            if why := wrong(name, score):
+            metric = known_in(result, name)
+            if why := wrong(metric, score) if metric else "":
                 yield f"{group}: {name} {why}"
 
 
-def wrong(metric: str, score: Score) -> str:
-    """What cannot be of one metric's value; empty for a sound one, and for a metric that is not known."""
-    if metric.removesuffix(AT_HALF) not in SCALES or score.value is None:
+def known_in(result: Result, name: str) -> Metric | None:
+    """A result's metric; None for one that is neither known nor described in it."""
+    try:
+        return result.about(name)
+    except M2F2BenchError:
+        return None
+
+
+def wrong(metric: Metric, score: Score) -> str:
+    """What cannot be of one metric's value; empty for a sound one."""
+    if score.value is None:
         return ""
-    low, high = scale_of(metric).low, scale_of(metric).high
+    low, high = metric.range
     for value in (score.value, *(score.ci or ())):
         if not math.isfinite(value) or not low - CLOSE <= value <= high + CLOSE:
             return f"{value:.6g} is not in [{low:g}, {high:g}]"

@@ -17,6 +17,7 @@ from ..core.errors import ScoreError
 from ..core.files import replacing
 from ..core.tables import read_table
 from ..core.texts import Refused
+from ..metrics.names import Group
 from .result import Result
 from .stored import Stored, beside
 
@@ -30,10 +31,10 @@ FIELDS = ("metrics", "labels")
 
 @dataclass(frozen=True, eq=False)
 class ResampledResult:
-    """A result with its metrics in each resample, float64 [resamples], by group (`labels real`) and metric."""
+    """A result with its metrics in each resample, float64 [resamples], by group and metric."""
 
     result: Result
-    draws: Mapping[str, Mapping[str, Floats]]
+    draws: Mapping[Group, Mapping[str, Floats]]
 
 
 def resampled_beside(stored: Stored) -> ResampledResult | None:
@@ -42,34 +43,36 @@ def resampled_beside(stored: Stored) -> ResampledResult | None:
     return None if path is None else ResampledResult(stored.result, read_draws(path))
 
 
-def write_draws(path: Path, drawn: Mapping[str, Mapping[str, Floats]]) -> None:
-    """Write the values [resamples] of each group and metric as a column `group|metric`, atomically."""
+def write_draws(path: Path, drawn: Mapping[Group, Mapping[str, Floats]]) -> None:
+    """Write the values [resamples] of each group and metric as a column `field name|metric`, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {
-        f"{group}|{name}": values
+        f"{group.field} {group.name}|{name}": values
         for group, found in drawn.items()
-        if group.split(" ")[0] in FIELDS
+        if group.field in FIELDS
         for name, values in found.items()
     }
     with replacing(path) as temporary, temporary.open("wb") as file:
         pq.write_table(pa.table(columns), file, compression="zstd")
 
 
-def read_draws(path: Path) -> dict[str, dict[str, Floats]]:
+def read_draws(path: Path) -> dict[Group, dict[str, Floats]]:
     """What `write_draws` wrote. Raises ScoreError in one line."""
     try:
         table = read_table(path)
     except Refused as error:
         raise ScoreError(f"'{path}' cannot be read as resamples: {error}") from None
-    found: dict[str, dict[str, Floats]] = {}
+    found: dict[Group, dict[str, Floats]] = {}
     for column in table.column_names:
         group, bar, name = column.partition("|")
         if not bar:
             raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not named GROUP|METRIC")
+        field, _, title = group.partition(" ")
         try:
-            found.setdefault(group, {})[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
+            own = found.setdefault(Group(field, title), {})
+            own[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
         except (TypeError, ValueError):
             raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not of numbers") from None
     return found

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..cards.models import DETECTION
+from ..cards.protocols import MetricNote
 from ..core.records import Score
+from ..metrics.names import AT_HALF
+from ..metrics.registry import Metric, from_note, metric_of
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ class Result:
     def task(self) -> str:
         """The task's name: `detection` unless the protocol names another."""
         return str(self.protocol_card.get("task", DETECTION))
+
+    def about(self, metric: str) -> Metric:
+        """Return one of its metrics, which may end in `@0.5`; a user's as the result describes it, without its code.
+
+        Raises ScoreError for an unknown one.
+        """
+        name = metric.removesuffix(AT_HALF)
+        note = self.protocol_card.get("described", {}).get(name)
+        return metric_of(name) if note is None else from_note(name, MetricNote.model_validate(note))
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON-ready dictionary, in the order of the fields."""

@@ -25,6 +25,7 @@ MEASURE = (
     *("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr"),
     # Of answers to questions, instead of the five before:
     *("ask", "refs", "tok", "cider", "bert", "verdict", "altered"),
+    "own",  # where a protocol has metrics of the user's
     *("missing", "ci", "limit", "v"),
 )
 DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
@@ -61,7 +62,7 @@ def measure_fields(
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
         "v": DETECTION,
-    }
+    } | _own_metrics(protocol)
 
 
 def answer_fields(
@@ -93,7 +94,13 @@ def answer_fields(
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
         "v": ANSWERS,
-    }
+    } | _own_metrics(protocol)
+
+
+def _own_metrics(protocol: ProtocolCard | ExplanationCard) -> dict[str, str]:
+    """The field `own`: each metric of the user's with its code's identity; nothing where there is none."""
+    told = [f"{name}@{note.code}" for name, note in sorted(protocol.described.items())]
+    return {"own": "+".join(told)} if told else {}
 
 
 def bootstrap_field(bootstrap: Bootstrap, drawn: str = "") -> str:

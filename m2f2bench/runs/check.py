@@ -13,12 +13,11 @@ from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
 from ..core.records import Score
 from ..core.texts import told
-from ..loading import measured_dataset, registered
+from ..loading import load_metrics, measured_dataset, registered
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences
-from ..metrics.detection.values import HEADLINES
-from ..metrics.names import OVERALL
-from ..metrics.scale import lower_is_better, worse
+from ..metrics.names import AT_HALF, OVERALL
+from ..metrics.registry import lower_is_better, worse
 from ..results.result import Result
 from ..results.signature import DETECTOR, differing, share
 from ..results.stored import Stored, read_stored, stored_card
@@ -156,7 +155,8 @@ def _class(result: Result) -> str:
 
 def _compare(stored: Stored, now: ScoredRows, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
     then = stored.result
-    wanted = list(metrics) or [m for m in then.metrics if m in HEADLINES] or list(then.metrics)
+    main = [name for name in then.metrics if not name.endswith(AT_HALF) and then.about(name).headline]
+    wanted = load_metrics(metrics) or main or list(then.metrics)
     unknown = [m for m in wanted if m not in then.metrics]
     if unknown:
         raise ScoreError(f"'{stored.path}' has no metric '{unknown[0]}'{near(unknown[0], then.metrics)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
 from ..core.errors import ScoreError
+from ..loading import load_metrics
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
 from .comparison import Comparison
@@ -32,12 +33,12 @@ def compare(
     if len(places) < 2:
         raise ScoreError("a comparison takes two runs or files of rows at least")
     source = Source(protocol, dataset, split, columns=columns)
-    return task_at(places[0], protocol).compare(places, source, metrics, against)
+    return task_at(places[0], protocol).compare(places, source, load_metrics(metrics), against)
 
 
 def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> list[Comparison]:
     """Every set of comparable runs of two detectors or more in a folder that `run` wrote with --out."""
-    root = Path(folder).expanduser()
+    root, metrics = Path(folder).expanduser(), load_metrics(metrics)
     groups: dict[str, list[Path]] = {}
     for stored in read_stored([root]):
         if TASKS[stored.result.task].comparable(stored):

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
-from ..cards.protocols import TEXT_METRICS
 from ..core.errors import ScoreError, near
 from ..core.records import JUDGE, Score
 from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.explanation import RELEASED
+from ..metrics.names import Group
 from ..results.resamples import DRAWS, ResampledResult, resampled_beside
 from ..results.result import Result
 from ..results.signature import DETECTOR, measure_signature, share, short
@@ -19,6 +19,8 @@ from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, corrected, pairs_of, refuse_differing
 from .score_answers import COUNTED, score_answers
+
+ALL = Group()
 
 
 def load_drawn(
@@ -59,7 +61,7 @@ def compare_drawn(drawn: Mapping[str, ResampledResult], metrics: Sequence[str] =
         raise ScoreError(f"metric '{unknown[0]}' is not one of the protocol's{near(unknown[0], protocol.metrics)}")
     names = list(metrics) or list(protocol.metrics)
     level = resampling(protocol).level
-    asked = [(group, name) for group in ("metrics ", "labels real", "labels fake") for name in names]
+    asked = [(group, name) for group in (Group(), Group("labels", "real"), Group("labels", "fake")) for name in names]
     found = [
         Pair(*pair, tuple(both.difference(name, group, level) for group, name in asked))
         for pair, both in zip(pairs, tested, strict=True)
@@ -106,10 +108,10 @@ class DrawnPair:
         self.first, self.second = first, second
         self._same = bool(first.result.predictions) and first.result.predictions == second.result.predictions
 
-    def difference(self, name: str, group: str = "metrics ", level: float = 0.95) -> Difference:
+    def difference(self, name: str, group: Group = ALL, level: float = 0.95) -> Difference:
         """One metric's difference over one group of questions; none where it is measured on others in the two."""
         a, b = (_value(own.result, group, name) for own in (self.first, self.second))
-        title = group.partition(" ")[2]
+        title = group.name
         if a is None or b is None:
             return Difference(title, name, a, b)
         if why := _apart(self.first.result, self.second.result, name):
@@ -124,7 +126,7 @@ class DrawnPair:
 
 def _apart(first: Result, second: Result, name: str) -> str:
     """Why a metric of two results does not stand on the same questions; empty where it does."""
-    part = "texts" if name in TEXT_METRICS else "regions" if name.startswith("region_") else "verdicts"
+    part = first.about(name).part
     counted = [own.details.get(COUNTED, {}).get(part) for own in (first, second)]
     if counted[0] == counted[1] and counted[0] is not None:
         return ""
@@ -147,7 +149,6 @@ def _all_count(result: Result, part: str) -> bool:
     return set(result.statuses) == {"ok"} or (some and result.measured.get("missing") == "wrong")
 
 
-def _value(result: Result, group: str, name: str) -> float | None:
-    field, _, title = group.partition(" ")
-    scores: dict[str, Score] = result.metrics if field == "metrics" else result.labels.get(title, {})
+def _value(result: Result, group: Group, name: str) -> float | None:
+    scores: dict[str, Score] = result.metrics if group == ALL else result.labels.get(group.name, {})
     return scores[name].value if name in scores else None

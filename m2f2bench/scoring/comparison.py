@@ -29,6 +29,7 @@ FIELDS = {
     "cider": "CIDEr's document frequencies",
     "bert": "BERTScore's network",
     "verdict": "how verdicts are read",
+    "own": "code of metrics of your own",
     "missing": "what a missing frame does",
     "ci": "bootstrap",
     "limit": "limit",

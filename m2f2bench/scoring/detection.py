@@ -17,7 +17,7 @@ from ..core.rows import Rows, Strings, Units
 from ..datasets.dataset import Dataset
 from ..datasets.digests import frame_digests
 from ..datasets.planning import plan_frames
-from ..loading import load_dataset, load_protocol
+from ..loading import load_dataset, load_protocol, with_metrics
 from ..metrics.detection.intervals import pick_threshold
 from ..metrics.detection.values import Cut
 from ..results.read_rows import read_rows
@@ -171,7 +171,7 @@ def load_rows(
     if stored is not None and stored.rows is None:
         raise ScoreError(f"'{place}' has no rows beside it ({PREDICTIONS}): nothing to score")
     if protocol is None and stored is not None:
-        card = stored_card(ProtocolCard, stored.result.protocol_card, stored.path)
+        card = with_metrics(stored_card(ProtocolCard, stored.result.protocol_card, stored.path))
     else:
         card = load_protocol(protocol or "frame")
     rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), columns)

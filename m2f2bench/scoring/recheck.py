@@ -10,6 +10,7 @@ import numpy as np
 from ..cards.models import protocol_model
 from ..core.errors import M2F2BenchError
 from ..core.records import Score
+from ..metrics.names import Group
 from ..results.form import CLOSE
 from ..results.resamples import resampled_beside
 from ..results.result import Result
@@ -50,7 +51,7 @@ def recheck_resamples(stored: Stored) -> list[str]:
         return []
     level = protocol_model(stored.result.protocol_card).model_validate(stored.result.protocol_card).bootstrap.level
     for name, score in stored.result.metrics.items():
-        values = drawn.draws.get("metrics ", {}).get(name)
+        values = drawn.draws.get(Group(), {}).get(name)
         if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:
             continue
         if values is None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cards.models import ExplanationCard
-from ..cards.protocols import TEXT_METRICS
 from ..core.places import without_folders
 from ..core.records import FAKE, REAL, Score
 from ..metrics.dependence import swaps
@@ -20,6 +19,7 @@ from ..metrics.diversity import diversity
 from ..metrics.explanation import OVERALL, explain, groups, text_settings, with_reasons
 from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
+from ..metrics.registry import metric_of
 from ..metrics.text.java import Unavailable, java_version
 from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
 from ..results.resamples import ResampledResult
@@ -41,8 +41,6 @@ COUNTED = "counted"
 PARTS = ("texts", "verdicts", "regions")
 REMARKS = 5
 """Different remarks on answers that a result names."""
-SWAPPED = ("bleu", "rouge_l", "cider", "verdict_accuracy", "region_f1")
-"""Metrics that image dependence is told of; the slower ones add nothing to it."""
 
 
 def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> ResampledResult:
@@ -56,12 +54,11 @@ def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> Resampled
     answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
     cluster, n_clusters, by = evidence.clusters
     masks = groups(answers)
-    named = {f"{field} {name}": mask for (field, name), mask in masks.items()}
-    found = estimate(explained.statistics, named, answers.label, cluster, n_clusters, resampling(protocol))
+    found = estimate(explained.statistics, masks, answers.label, cluster, n_clusters, resampling(protocol))
     told: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
-    for field, name in masks:
-        scores = with_reasons(found.scores.get(f"{field} {name}", {}), explained.missing, protocol.metrics)
-        told[field][name] = scores
+    for group in masks:
+        scores = with_reasons(found.scores.get(group, {}), explained.missing, protocol.metrics)
+        told[group.field][group.name] = scores
     card = evidence.card
     result = Result(
         detector=evidence.detector,
@@ -205,7 +202,7 @@ def image_dependence(evidence: ScoredAnswers) -> dict[str, Any]:
     ok = np.flatnonzero(answers.status == "ok")
     own = answers.only(answers.status == "ok")
     drawn = swaps(own.asked, own.frame, own.label, own.kind, protocol.bootstrap.seed, ROUNDS)
-    names = [name for name in protocol.metrics if name in SWAPPED and name in evidence.explained.statistics]
+    names = [name for name in protocol.metrics if metric_of(name).shuffled and name in evidence.explained.statistics]
     found = {}
     for way, rows in drawn.items():
         taken = np.full((ROUNDS, len(answers)), -1, dtype=np.int64)
@@ -220,7 +217,7 @@ def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str
     if not usable.any():
         return {"n": 0, "reason": "no question's text is asked of another such image"}
     own, orders = answers.only(usable), [np.flatnonzero(usable), *(row[usable] for row in taken)]
-    textual: list[str] = [name for name in names if name in TEXT_METRICS]
+    textual: list[str] = [name for name in names if metric_of(name).part == "texts"]
     others: list[str] = [name for name in names if name not in textual]
     plain = protocol.model_copy(update={"tokenizer": "none", "cider_df": "fixed"})
     parts = [(_tokenized(answers, protocol), textual)] if textual else []

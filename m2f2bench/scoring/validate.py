@@ -9,9 +9,7 @@ from typing import Any
 from ..cards.models import ExplanationCard, ProtocolCard, protocol_model
 from ..core.errors import DataError
 from ..core.texts import Refused
-from ..metrics.names import AT_HALF
-from ..metrics.scale import SCALES
-from ..results.form import groups, unsound
+from ..results.form import groups, known_in, unsound
 from ..results.result import Result
 from ..results.signature import (
     DETECTOR,
@@ -64,6 +62,8 @@ def _signature(result: Result) -> list[str]:
     measured = result.measured
     card = _protocol(result)
     wanted = TASKS[result.task].fields(result, card)
+    if "own" in measured and "own" not in wanted:
+        return ["signature: it names metrics of the user's, and the protocol describes none"]
     missing = [key for key in (*wanted, *DETECTOR) if key not in measured and key != "cov"]  # older ones lack it
     if missing:
         return [f"signature: the field '{missing[0]}' is missing"]
@@ -111,7 +111,7 @@ def _numbers(result: Result) -> list[str]:
         problems.append(f"metrics: '{lacking[0]}' of the protocol is missing")
     for group, scores in groups(result):
         for name, score in scores.items():
-            if name.removesuffix(AT_HALF) not in SCALES:
+            if known_in(result, name) is None:
                 problems.append(f"{group}: there is no metric '{name}'")
             elif score.value is None and not score.reason:
                 problems.append(f"{group}: {name} is null without a reason")

@@ -7,9 +7,9 @@ arithmetic on sums.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ALONE = "not defined on these questions alone"
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
+G = TypeVar("G", bound=Hashable)
 
 
 class Statistic(abc.ABC):
@@ -81,21 +82,21 @@ def ratio(above: Floats, below: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Generic[G]):
     """Each group's metrics with their intervals, and their values in each resample, float64 [resamples]."""
 
-    scores: dict[str, dict[str, Score]]
-    drawn: dict[str, dict[str, Floats]]
+    scores: dict[G, dict[str, Score]]
+    drawn: dict[G, dict[str, Floats]]
 
 
 def estimate(
     statistics: Mapping[str, Statistic],
-    groups: Mapping[str, Bools],
+    groups: Mapping[G, Bools],
     label: Codes,
     cluster: Codes,
     n_clusters: int,
     resampling: Resampling,
-) -> Estimate:
+) -> Estimate[G]:
     """Every metric of every group of items with its percentile interval.
 
     `groups` are masks [N]; `label` [N] (0 real, 1 fake) only counts; `cluster` [N] is in 0 … `n_clusters` - 1. Clusters
@@ -108,12 +109,12 @@ def estimate(
         for name, one in statistics.items()
     }
     plain = {key: float(values(np.ones((n_clusters, 1)))[0]) for key, values in made.items()}
-    drawn: dict[tuple[str, str], Floats] = {}
+    drawn: dict[tuple[G, str], Floats] = {}
     if resampling.resamples > 0 and n_clusters > 1:
         draws = cluster_draws(n_clusters, resampling.resamples, resampling.seed)
         pieces = over_draws(draws, lambda weights: {key: values(weights) for key, values in made.items()})
         drawn = {key: np.concatenate([piece[key] for piece in pieces]) for key in made}
-    scores: dict[str, dict[str, Score]] = {}
+    scores: dict[G, dict[str, Score]] = {}
     for (group, name), value in plain.items():
         one = statistics[name]
         used = groups[group] & one.has
@@ -127,7 +128,7 @@ def estimate(
             ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)
             score = Score(value, n_real, n_fake, ci, why)
         scores.setdefault(group, {})[name] = score
-    by_group: dict[str, dict[str, Floats]] = {}
+    by_group: dict[G, dict[str, Floats]] = {}
     for (group, name), values in drawn.items():
         by_group.setdefault(group, {})[name] = values
     return Estimate(scores, by_group)

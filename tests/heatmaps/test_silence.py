@@ -24,10 +24,10 @@ from m2f2bench.heatmaps.faithfulness_report import Faithfulness
 from m2f2bench.heatmaps.localization_report import Localization
 from m2f2bench.heatmaps.localize import localize
 from m2f2bench.metrics.detection.intervals import score_units
-from m2f2bench.metrics.detection.values import DECISION, Cut
+from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.explanation import explain
 from m2f2bench.metrics.heatmaps.localization import MEASURES, SILENT, measured, measured_curve, truth_on_grid
-from m2f2bench.metrics.scale import SCALES, worse
+from m2f2bench.metrics.registry import at_threshold, known_metric, metric_of, worse
 from m2f2bench.results.units import to_units
 from m2f2bench.stats.bootstrap import Resampling
 
@@ -38,7 +38,7 @@ WAYS = st.sampled_from(["zero", "nan", "raise"])
 def no_better(silent: Mapping[str, Score], other: Mapping[str, Score]) -> None:
     """Each value of the first is null or not on the better side of the other's."""
     for name, score in silent.items():
-        if score.value is not None and name.split("@")[0] in SCALES:
+        if score.value is not None and known_metric(name) is not None:
             theirs = other[name].value
             assert theirs is not None, f"{name}: silence has a value where an answer has none"
             assert (score.value - theirs) * worse(name) >= -1e-12, name
@@ -265,7 +265,7 @@ def test_silence_in_detection_is_what_the_rule_says(drawn: list, level: str, rul
         assert {k: s.value for k, s in found.items()} == {k: s.value for k, s in other.items()}
     else:
         # At a threshold that is picked for one metric the others are whatever they come out as.
-        told = {k: s for k, s in found.items() if not (cut.oracle and k in DECISION and k != best_of(cut))}
+        told = {k: s for k, s in found.items() if not (cut.oracle and at_threshold(k) and k != best_of(cut))}
         no_better(told, other)
     assert silent.coverage <= 1.0 == answering.coverage
 
@@ -282,7 +282,7 @@ def test_who_never_answers_is_at_chance_or_worse(rule: str) -> None:
     found = score_units(units, DETECTION_METRICS, Cut(), Resampling(0)).overall
     assert units.coverage == 0.0
     for name, score in found.items():
-        chance = SCALES[name].chance
+        chance = metric_of(name).chance
         if rule == "drop":
             assert score.value is None and score.reason
         elif chance is not None and score.value is not None:

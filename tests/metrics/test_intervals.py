@@ -19,6 +19,7 @@ from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection import intervals, sample
 from m2f2bench.metrics.detection.intervals import Scored, auc_interval, members, pick_threshold, resample, score_units
 from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.metrics.registry import metric_of
 from m2f2bench.results.units import to_units
 from m2f2bench.stats import bootstrap
 from m2f2bench.stats.bootstrap import Resampling, boundary, percentile_interval
@@ -152,7 +153,7 @@ def test_an_interval_holds_its_value_and_stays_in_range(seed: int, cut: Cut) -> 
     for name, score in score_all(units, cut, Resampling(30, seed % 100)).overall.items():
         if score.ci is not None:
             assert score.value is not None and score.ci[0] <= score.value <= score.ci[1], name
-            low, high = intervals.RANGES.get(name.removesuffix("@0.5"), (0.0, 1.0))
+            low, high = metric_of(name).range
             assert low - 1e-12 <= score.ci[0] and score.ci[1] <= high + 1e-12, name
 
 

@@ -11,37 +11,32 @@ from hypothesis import strategies as st
 from toy_units import make_units, score_all
 
 from m2f2bench.cards.models import Column, LeaderboardCard
-from m2f2bench.cards.protocols import DETECTION_METRICS, ExplanationRules, ProtocolRules
+from m2f2bench.cards.protocols import DETECTION_METRICS
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.records import Score
 from m2f2bench.heatmaps import faithfulness_report as perturbation
 from m2f2bench.heatmaps import localization_report as localization
 from m2f2bench.leaderboards.table import build_table
 from m2f2bench.metrics.names import AT_HALF
-from m2f2bench.metrics.scale import RANGES, SCALES, lower_is_better, scale_of, worse
+from m2f2bench.metrics.registry import builtin, lower_is_better, metric_of, worse
 from m2f2bench.results.result import Result
 
 LOWER = {"eer", "log_loss", "brier", "ece", "verdict_none_rate", "deletion_blur", "deletion_mean"}
 
 
-def allowed(rules: type) -> set[str]:
-    """The metric names that a protocol's card may hold, from its schema."""
-    items = rules.model_json_schema()["properties"]["metrics"]["items"]
-    return set(items["enum"] if "enum" in items else [name for part in items["anyOf"] for name in part["enum"]])
-
-
-def test_a9_every_metric_of_a_card_has_a_direction() -> None:
-    names = allowed(ProtocolRules) | allowed(ExplanationRules)
-    assert set(DETECTION_METRICS) <= names and len(names) == 33
-    assert names <= set(SCALES), "add it to SCALES: nothing else says which direction is better"
-    assert {name for name in SCALES if SCALES[name].lower_is_better} == LOWER
-    told = set(localization.FORMULAS) | {"iou_best"} | set(perturbation.MEASURES)
-    assert set(SCALES) == names | told - {"mask_area"}, "a mask's area is the data's: nothing of it is better"
+def test_a9_every_metric_of_this_package_is_described_once() -> None:
+    """Those of detection are the fixed list of a protocol that names none; of heat maps there are those reported."""
+    by = {of: [name for name, metric in builtin().items() if metric.of == of] for of in ("scores", "answers", "maps")}
+    assert tuple(by["scores"]) == DETECTION_METRICS and len(by["answers"]) == 18
+    assert {name for name, metric in builtin().items() if metric.lower_is_better} == LOWER
+    reported = set(localization.FORMULAS) | {"iou_best"} | set(perturbation.MEASURES)
+    assert set(by["maps"]) == reported - {"mask_area"}, "a mask's area is the data's: nothing of it is better"
+    assert all(metric.fast for metric in builtin().values() if metric.of == "scores")
 
 
 def test_a9_an_unknown_metric_is_an_error() -> None:
-    for of in (scale_of, lower_is_better, worse):
-        with pytest.raises(ScoreError, match=r"nothing says which direction of 'log_los' is better.*mean 'log_loss'"):
+    for of in (metric_of, lower_is_better, worse):
+        with pytest.raises(ScoreError, match=r"unknown metric 'log_los'; did you mean 'log_loss'"):
             of("log_los")
         of("log_loss" + AT_HALF)
     assert worse("eer") == 1.0 and worse("auc") == -1.0 == worse("accuracy" + AT_HALF)
@@ -53,7 +48,7 @@ def test_a9_tables_rank_the_better_one_first(metric: str) -> None:
     card = LeaderboardCard(name="b", columns=(Column(dataset="d", metric=metric),))
     first = build_table(results, card).rows[0].detector
     assert first == ("low" if metric.split("@")[0] in LOWER else "high")
-    with pytest.raises(ScoreError, match="which direction of 'quality' is better"):
+    with pytest.raises(ScoreError, match="unknown metric 'quality'"):
         build_table(
             [with_metric("a", "quality", 0.1)],
             LeaderboardCard(name="b", columns=(Column(dataset="d", metric="quality"),)),
@@ -73,7 +68,7 @@ scores = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]) | st.floats(0.0, 
 def test_a9_values_lie_in_their_range(drawn: list[float], data: st.DataObject) -> None:
     labels = [0, 1, *data.draw(st.lists(st.integers(0, 1), min_size=len(drawn) - 2, max_size=len(drawn) - 2))]
     for name, score in score_all(make_units(labels, drawn)).overall.items():
-        low, high = RANGES[name]
+        low, high = metric_of(name).range
         assert score.value is None or low - 1e-12 <= score.value <= high + 1e-12, name
 
 
@@ -82,7 +77,7 @@ def test_a9_the_direction_is_that_of_the_metric(name: str) -> None:
     """A detector that is always right reaches the better end, its opposite the other, and one score for all chance."""
     labels, n = np.repeat([0, 1], 1000), 2000
     right, wrong = (score_all(make_units(labels, s)).overall[name].value for s in (labels * 1.0, 1.0 - labels))
-    scale = scale_of(name)
+    scale = metric_of(name)
     assert right == pytest.approx(scale.best, abs=1e-9) and wrong is not None
     assert (wrong > right) == scale.lower_is_better
     if not math.isinf(scale.high) and name != "ap":  # the worst order of half fakes has an AP of .307

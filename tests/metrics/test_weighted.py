@@ -13,10 +13,12 @@ from m2f2bench.cards.protocols import DETECTION_METRICS
 from m2f2bench.metrics.detection import curve as curves
 from m2f2bench.metrics.detection import sample as samples
 from m2f2bench.metrics.detection.sample import make_levels, plain, resampled
-from m2f2bench.metrics.detection.values import CALIBRATION, DECISION, RANKING, Cut, evaluate
+from m2f2bench.metrics.detection.values import Cut, Tally, evaluate
 from m2f2bench.metrics.names import OVERALL
+from m2f2bench.metrics.registry import builtin, metric_of
 from m2f2bench.stats.bootstrap import cluster_draws
 
+RANKING = [m.name for m in builtin().values() if m.of == "scores" and m.needs == "both" and not m.decision]
 TIED = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1)
 
 
@@ -128,9 +130,11 @@ def test_a_class_without_units_has_no_curve() -> None:
     some, none = np.array([[1.0], [2.0]]), np.zeros((2, 1))
     for real, fake in ((some, none), (none, some), (none, none)):
         c = curves.curve(real, fake)
-        for name, of in RANKING.items():
-            assert np.isnan(of(c)).all(), name
-    assert set(RANKING) | set(DECISION) | set(CALIBRATION) == set(DETECTION_METRICS)
+        tally = Tally(c, make_levels(np.array([0.25, 0.75]), (), 0)[0], c.n_fake, c.n_real, np.full(1, 0.5))
+        for name in RANKING:
+            own = metric_of(name).fast
+            assert own is not None and np.isnan(own(tally)).all(), name
+    assert set(RANKING) == {"auc", "pauc", "tpr_at_fpr1", "tpr_at_fpr01", "ap", "eer"}
 
 
 def test_one_column_of_many_is_that_alone() -> None:

@@ -140,13 +140,13 @@ def test_foot_says_what_is_missing(tmp_path: Path) -> None:
     lines = [f"f{i},{i % 2},{'' if i < 10 else i / 100},{'no_face' if i < 10 else 'ok'}" for i in range(100)]
     path.write_text("\n".join(["id,label,score,status", *lines]))
     card = tmp_path / "bare.yaml"
-    card.write_text("name: bare\nlevel: frame\nbootstrap: {resamples: 0}\n")
+    card.write_text("name: bare\nlevel: frame\nmetrics: [auc]\nbootstrap: {resamples: 0}\n")
     for protocol, banded in (("frame", True), (str(card), False)):
         figure = plotter.draw("roc", path, protocol=protocol).figure
         words = " ".join(text for text, _ in boxes(figure))
         assert "45 real + 45 fake frames · coverage 0.9" in words and ("bands: 95%" in words) == banded
         assert ("[95% interval]" in words) == banded and len(figure.axes[0].collections) == banded
-    card.write_text("name: bare\nlevel: frame\nmissing: wrong\n")
+    card.write_text("name: bare\nlevel: frame\nmissing: wrong\nmetrics: [auc]\n")
     words = " ".join(text for text, _ in boxes(plotter.draw("histogram", path, protocol=str(card)).figure))
     assert "fake (45); 10 without a score" in words
 

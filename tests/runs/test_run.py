@@ -169,7 +169,7 @@ def test_faceforensics_from_hdf5_files(cli, tmp_path: Path) -> None:
     rows = read_parquet(tmp_path / "o" / "random--ffpp-c40--frame" / PREDICTIONS)
     # A protocol that picks frames can score the rows of one that takes them all.
     card = tmp_path / "two.yaml"
-    card.write_text("name: two\nlevel: video\nframes: {which: uniform, count: 2}\n")
+    card.write_text("name: two\nlevel: video\nframes: {which: uniform, count: 2}\nmetrics: [auc]\n")
     words = ["score", tmp_path / "o" / "random--ffpp-c40--frame", "-s", "ffpp-c40", "--data", tmp_path / "data"]
     picked = json.loads(cli(*words, "-p", card, "--json").out)
     assert picked["coverage"] == 1.0 and picked["statuses"] == {"ok": 40} and picked["metrics"]["auc"]["n_fake"] == 16

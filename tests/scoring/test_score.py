@@ -66,7 +66,7 @@ def test_scores_are_read_to_the_last_bit(tmp_path_factory: pytest.TempPathFactor
 
 def test_video_level_and_status(tmp_path: Path) -> None:
     card = tmp_path / "mean.yaml"
-    card.write_text("name: mean\nlevel: video\n")
+    card.write_text("name: mean\nlevel: video\nmetrics: [auc]\n")
     rows = [dict(row, status="ok") for row in ROWS] + [
         {"id": "e", "label": 1, "score": None, "video": "v4", "method": "swap", "status": "no_face"}
     ]

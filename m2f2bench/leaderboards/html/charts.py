@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from ...metrics.scale import scale_of
 from ...results.signature import place_of
 from ..board import Board, RocCurve
 from ..table import Cell, Table
@@ -128,9 +127,9 @@ class Charts:
         scores = [cell.score for row in table.rows for cell in row.cells if cell and cell.score.value is not None]
         values = [value for score in scores for value in (score.value, *(score.ci or ()))]
         metrics = {column.metric for column in table.columns}
-        scale = scale_of(metrics.pop()) if len(metrics) == 1 else None
-        chance = None if scale is None else scale.chance  # what guessing reaches, drawn as a line
-        ends = [] if scale is None or chance is None else [chance, scale.best]
+        about = table.columns[0].about if len(metrics) == 1 else None
+        chance = None if about is None else about.chance  # what guessing reaches, drawn as a line
+        ends = [] if about is None or chance is None else [chance, about.best]
         steps = nice([v for v in values if v is not None] + ends)
         charts = []
         for j, column in enumerate(view.columns):

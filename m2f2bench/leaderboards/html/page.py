@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from ...metrics.registry import title
 from ...version import __version__
 from ..board import Board
 from ..published import Figure, by_source
-from ..table import legends, title
+from ..table import legends
 from . import charts
 from .parts import compact, policy, templates
 from .views import Viewer

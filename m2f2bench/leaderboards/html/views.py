@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ...metrics.detection.values import DECISION
 from ...metrics.names import AVERAGE
-from ...metrics.scale import lower_is_better
 from ...results.signature import DETECTOR, MEASURE
 from ...scoring.comparison import FIELDS
 from ..board import Board
-from ..table import Cell, Row, Table, TableColumn, title
+from ..table import Cell, Row, Table, TableColumn
 from ..text import cell_coverage
 
 WORDS = FIELDS | {
@@ -173,12 +171,12 @@ class Viewer:
             label, detail = MEAN if column.method == AVERAGE else column.method, []
             measure = self.measures.id(column.signature, place)
         else:
-            label, detail = title(column.metric), [column.protocol]
+            label, detail = column.metric_title, [column.protocol]
             measure = self.measures.id(column.signature, full)
-        if column.metric in DECISION and "ORACLE" in column.signature:
+        if column.oracle:
             detail.append("oracle threshold")
         detail += [column.note] if column.note else []
-        lower = lower_is_better(column.metric)
+        lower = column.about.lower_is_better
         counts = _usual_counts(cells)
         return ColumnView(label, full, place, column.dataset, " · ".join(detail), counts, lower, measure)
 

@@ -15,16 +15,14 @@ from ...core.rows import Units
 from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
 from ...stats.delong import auc_variance, logit_wald, placements
 from ..names import AT_HALF, AVERAGE, OVERALL
-from ..scale import RANGES as RANGES
+from ..registry import DELONG, at_threshold, metric_of
 from . import values as detection
 from .sample import Sample, plain, resampled
-from .values import DECISION, Cut, Values
+from .values import Cut, Values
 
 if TYPE_CHECKING:
     from ...core.records import Floats
 
-ONE_CLASS_IS_ENOUGH = frozenset({"accuracy", "log_loss", "brier", "ece"})
-FAKES_ARE_ENOUGH = frozenset({"recall"})
 FEW_CLUSTERS = 40
 """With 10, 20 and 40 videos 95% intervals of the AUC held the truth in 86, 92 and 94% of 1,000 simulated cases."""
 NO_SPREAD = 1e-12
@@ -75,7 +73,7 @@ def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resa
     sample = plain(units)
     values = detection.evaluate(sample, np.ones((1, 1)), names, cut)
     exact = units.independent and len(units.methods) < 2  # else the average over methods takes resamples
-    drawn = resample(units, [name for name in names if not (exact and name == "auc")], cut, resampling)
+    drawn = resample(units, [name for name in names if not (exact and metric_of(name).test == DELONG)], cut, resampling)
     groups: dict[str, dict[str, Score]] = {}
     for group, found in values.items():
         if group != OVERALL and len(units.methods) == 1 and (units.label == FAKE).any():  # the same units
@@ -170,7 +168,7 @@ def refused(name: str, m: Members, drawn: Floats | None) -> str:
 
 def too_fine(name: str, m: Members) -> str:
     """Why a metric at a low false positive rate estimates another rate than it names; empty where it does not."""
-    if m.n_real >= detection.FALSE_POSITIVES.get(name, 0):
+    if m.n_real >= metric_of(name).fewest_reals:
         return ""
     return f"{m.n_real} real units allow no false positive at this rate: taken at none, no interval"
 
@@ -182,20 +180,22 @@ def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
     is a mean over units that is the number of their clusters: of all (accuracy, Brier score), of fakes (recall), of
     those called fake (precision). The mean of both classes' shares has a cluster of one class count with one of the
     other. All else compares a real with a fake: disjoint pairs of clusters. The methods' mean has that of the method
-    with the fewest: it is 1 only where each is.
+    with the fewest: it is 1 only where each is. `Metric.trials` says which; 0 for a metric that does not say it.
     """
     if group == AVERAGE and len(units.methods) > 1:
         return min(trials(units, method, name, threshold) for method in units.methods)
-    m, metric = members(units, group), name.removesuffix(AT_HALF)
-    if not m.n_real or not m.n_fake or metric in ("accuracy", "brier"):
+    m, by = members(units, group), metric_of(name).trials
+    if not by:
+        return 0
+    if not m.n_real or not m.n_fake or by == "clusters":
         return m.clusters
-    if metric == "recall":
+    if by == "fakes":
         return m.clusters_fake
-    if metric == "balanced_accuracy":
+    if by == "halves":
         return m.mixed + 2 * min(m.clusters_real - m.mixed, m.clusters_fake - m.mixed)
-    if metric == "precision" and threshold is not None:
+    if by == "called" and threshold is not None:
         kept = (units.label == REAL) | units.fakes("" if group == AVERAGE else group)
-        called = kept & (units.score >= (0.5 if metric != name else threshold))
+        called = kept & (units.score >= (0.5 if name.endswith(AT_HALF) else threshold))
         return len(np.unique(units.cluster[called]))
     return m.pairs
 
@@ -218,26 +218,26 @@ class _Judge:
         ci = None
         if self.resampling.resamples > 0 and not notes:
             many = self.group == AVERAGE and len(self.units.methods) > 1
-            exact = name == "auc" and self.units.independent and not many
+            exact = metric_of(name).test == DELONG and self.units.independent and not many
             ci, why = self._delong(value) if exact else self._percentile(name, value, drawn)
             notes += [why] if why else []
         return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
 
     def _picked(self, name: str) -> bool:
         """Whether the metric's threshold is picked on the very scores."""
-        return name in DECISION and self.cut.oracle
+        return at_threshold(name) and self.cut.oracle
 
     def _biases(self, name: str) -> float:
         """How many times the resamples' bias is taken off a metric's interval."""
-        if name == "ece" or (self._picked(name) and self.cut.how == "best" and self.cut.maximise == name):
+        if metric_of(name).biased or (self._picked(name) and self.cut.how == "best" and self.cut.maximise == name):
             return 2.0
         return 1.0 if self._picked(name) else 0.0
 
     def _undefined(self, name: str, value: float) -> str:
         """Why a metric has no value; empty where it has one."""
-        metric = name.removesuffix(AT_HALF)
+        metric = metric_of(name)
         missing = [word for word, n in (("real", self.members.n_real), ("fake", self.members.n_fake)) if n == 0]
-        enough = metric in ONE_CLASS_IS_ENOUGH or (metric in FAKES_ARE_ENOUGH and missing == ["real"])
+        enough = metric.needs == "any" or (metric.needs == "fake" and missing == ["real"])
         if len(missing) == 2:
             return "no real and no fake unit has a score"
         if missing and (self._picked(name) or not enough or (missing == ["fake"] and self.group != OVERALL)):
@@ -246,7 +246,9 @@ class _Judge:
             return "a method has no value"
         if not math.isnan(value):
             return ""
-        return "no unit is called fake" if metric == "precision" else "a method has no value"
+        if metric.undefined or self.group == AVERAGE:
+            return metric.undefined or "a method has no value"
+        return f"{name} has no value for these units"
 
     def _delong(self, value: float) -> tuple[tuple[float, float] | None, str]:
         if min(self.members.n_real, self.members.n_fake) < 2:
@@ -258,8 +260,8 @@ class _Judge:
         return logit_wald(value, variance, self.resampling.level), ""
 
     def _percentile(self, name: str, value: float, drawn: Floats | None) -> tuple[tuple[float, float] | None, str]:
-        metric, level = name.removesuffix(AT_HALF), self.resampling.level
-        least, greatest = RANGES[metric]
+        metric, level = metric_of(name), self.resampling.level
+        least, greatest = metric.range
         why = refused(name, self.members, drawn)
         if drawn is None or why:
             return None, why
@@ -267,9 +269,9 @@ class _Judge:
         defined = defined - self._biases(name) * (defined.mean() - value)
         low, high = np.clip(np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]), least, greatest)
         if high - low < NO_SPREAD and min(value - least, greatest - value) < NO_SPREAD:
-            if math.isinf(greatest):
+            if math.isinf(greatest) or math.isinf(least) or not metric.trials:
                 return None, "no interval: all resamples agree"
             n = trials(self.units, self.group, name, pick_threshold(self.units, self.cut))
-            return boundary(value, n, level, least), ""
+            return boundary(value, n, level, least, greatest), ""
         # With few units a step of the statistic can lie outside its own percentiles.
         return (min(float(low), value), max(float(high), value)), ""

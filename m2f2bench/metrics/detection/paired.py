@@ -16,15 +16,16 @@ from ...core.rows import Units
 from ...stats.bootstrap import Resampling
 from ...stats.delong import Placements, auc_covariance, placements, wald
 from ..names import AT_HALF, AVERAGE, OVERALL
+from ..registry import DELONG, MCNEMAR, at_threshold, metric_of
 from . import values as detection
 from .intervals import NO_SPREAD, Members, members, pick_threshold, refused, resample, too_fine, trials
 from .sample import plain
-from .values import DECISION, Cut, Values
+from .values import Cut, Values
 
 if TYPE_CHECKING:
     from ...core.records import Floats
 
-DELONG, BOOTSTRAP, MCNEMAR = "DeLong", "cluster bootstrap", "McNemar"
+BOOTSTRAP = "cluster bootstrap"
 AGREE = "no interval: all resamples agree"
 
 
@@ -64,7 +65,7 @@ class Judged:
         self.units, self.cut, self.metrics, self.resampling = units, cut, metrics, resampling
         values = detection.evaluate(plain(units), np.ones((1, 1)), metrics, cut)
         self.threshold = pick_threshold(units, cut)
-        unknown = [n for n in metrics if n in DECISION and self.threshold is None]
+        unknown = [n for n in metrics if self.threshold is None and at_threshold(n)]
         self.values = {
             group: {name: math.nan if name in unknown else float(v[0]) for name, v in own.items()}
             for group, own in values.items()
@@ -134,7 +135,7 @@ class Paired:
 
         Both have about the same, and little of it is left in the difference.
         """
-        biased = name == "ece" or (name in DECISION and self.first.cut.oracle)
+        biased = metric_of(name).biased or (at_threshold(name) and self.first.cut.oracle)
         return float(np.nanmean(drawn)) - difference if biased else 0.0
 
     def drawn(self, group: str, name: str) -> Floats | None:
@@ -148,11 +149,11 @@ class Paired:
         if math.isnan(a) or math.isnan(b):
             return Difference(group, name, None if math.isnan(a) else a, None if math.isnan(b) else b)
         found = Difference(group, name, a, b, a - b)
-        if name == "auc" and self.first.units.independent and group != AVERAGE:
+        if metric_of(name).test == DELONG and self.first.units.independent and group != AVERAGE:
             exact = self._delong(group, a - b)
             return replace(found, **(exact or self._bootstrap(group, name, a - b)))
         found = replace(found, **self._bootstrap(group, name, a - b))
-        if name.startswith("accuracy") and group == OVERALL:
+        if metric_of(name).test == MCNEMAR and group == OVERALL:
             found = replace(found, **self._mcnemar(name))
         return found
 

@@ -18,7 +18,9 @@ import numpy.typing as npt
 
 from ...stats.bootstrap import cluster_draws, over_draws
 from ..names import OVERALL
+from ..registry import metric_of
 from . import values as detection
+from .each import SLOW
 from .intervals import NO_SPREAD, sample_of
 from .paired import BOOTSTRAP, Difference, Judged, Paired, sides, tail_p
 from .sample import Sample
@@ -166,7 +168,9 @@ class _Judges:
         total = 0
         for one, keys in self._asked(tails).values():
             groups = 1 if all(group == OVERALL for group, _ in keys) else 2 + len(one.units.methods)
-            total += len(self._sample(one).levels) * groups * (2 + len({name for _, name in keys}))
+            names = {name for _, name in keys}
+            slow = SLOW * sum(metric_of(name).fast is None for name in names)
+            total += groups * (len(self._sample(one).levels) * (2 + len(names)) + slow)
         return total
 
     def draw(self, tails: Sequence[_Tail], start: int, stop: int) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..names import AT_HALF, AVERAGE, OVERALL
+from ..registry import builtin, metric_of
 from . import curve as curves
 from .curve import Curve, ratio
+from .each import values_of
 from .sample import BINS, EDGES, Levels, Sample
 
 if TYPE_CHECKING:
@@ -39,13 +40,17 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Group:
-    """One group's counts under B weightings: its curve [T, B], the decisions [B] and the scores' levels."""
+class Tally:
+    """One group's counts under B weightings: its curve [T, B], the scores' levels, the decisions [B].
+
+    `tp` and `fp` count the fakes and reals that are called fake, at `threshold` [B].
+    """
 
     curve: Curve
     levels: Levels
     tp: Floats
     fp: Floats
+    threshold: Floats
 
     @property
     def n_fake(self) -> Floats:
@@ -58,37 +63,37 @@ class Group:
         return self.curve.n_real
 
 
-def accuracy(g: Group) -> Floats:
+def accuracy(g: Tally) -> Floats:
     """Share of right decisions, in [0, 1]."""
     return ratio(g.tp + g.n_real - g.fp, g.n_real + g.n_fake)
 
 
-def recall(g: Group) -> Floats:
+def recall(g: Tally) -> Floats:
     """Share of the fakes that are called fake, in [0, 1]."""
     return ratio(g.tp, g.n_fake)
 
 
-def specificity(g: Group) -> Floats:
+def specificity(g: Tally) -> Floats:
     """Share of the reals that are called real, in [0, 1]."""
     return ratio(g.n_real - g.fp, g.n_real)
 
 
-def balanced_accuracy(g: Group) -> Floats:
+def balanced_accuracy(g: Tally) -> Floats:
     """Mean of the two classes' shares of right decisions, in [0, 1]."""
     return (recall(g) + specificity(g)) / 2.0
 
 
-def precision(g: Group) -> Floats:
+def precision(g: Tally) -> Floats:
     """Share of what is called fake that is fake, in [0, 1]; NaN where nothing is."""
     return ratio(g.tp, g.tp + g.fp)
 
 
-def f1(g: Group) -> Floats:
+def f1(g: Tally) -> Floats:
     """2 TP / (2 TP + FP + FN), in [0, 1], fake being the positive class; NaN without fakes."""
     return np.where(g.n_fake > 0, ratio(2.0 * g.tp, g.tp + g.fp + g.n_fake), np.nan)
 
 
-def mcc(g: Group) -> Floats:
+def mcc(g: Tally) -> Floats:
     """Matthews' correlation of decision and label, in [-1, 1]; 0 where all decisions are the same."""
     tn, fn = g.n_real - g.fp, g.n_fake - g.tp
     spread = np.sqrt((g.tp + g.fp) * (tn + fn)) * np.sqrt(g.n_fake * g.n_real)
@@ -97,13 +102,13 @@ def mcc(g: Group) -> Floats:
     return np.where((g.n_real > 0) & (g.n_fake > 0), value, np.nan)
 
 
-def mean_loss(name: str, g: Group) -> Floats:
+def mean_loss(name: str, g: Tally) -> Floats:
     """Mean over the units of a loss that depends on score and label alone: log-loss (nats) or Brier score."""
     real, fake = g.levels.losses[name]
     return ratio(real @ g.curve.real + fake @ g.curve.fake, g.n_real + g.n_fake)
 
 
-def reliability(g: Group) -> tuple[Floats, Floats, Floats]:
+def reliability(g: Tally) -> tuple[Floats, Floats, Floats]:
     """Per bin the number of units, their mean score, their share of fakes; float64 [BINS, B], NaN in an empty bin."""
     starts = np.searchsorted(-g.levels.bin, -np.arange(BINS)[::-1])
 
@@ -119,37 +124,12 @@ def reliability(g: Group) -> tuple[Floats, Floats, Floats]:
     return n, ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
 
 
-def expected_calibration_error(g: Group) -> Floats:
+def expected_calibration_error(g: Tally) -> Floats:
     """Mean over the units of |mean score - share of fakes| of their bin (Guo et al. 2017, of P(fake)), in [0, 1]."""
     n, score, fakes = reliability(g)
     return ratio(np.nansum(n * np.abs(score - fakes), axis=0), n.sum(axis=0))
 
 
-RANKING: dict[str, Callable[[Curve], Floats]] = {
-    "auc": curves.auc,
-    "pauc": curves.partial_auc,
-    "tpr_at_fpr1": partial(curves.tpr_at_fpr, most=0.01),
-    "tpr_at_fpr01": partial(curves.tpr_at_fpr, most=0.001),
-    "ap": curves.average_precision,
-    "eer": lambda c: curves.equal_error(c).rate,
-}
-DECISION: dict[str, Callable[[Group], Floats]] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "f1": f1,
-    "precision": precision,
-    "recall": recall,
-    "mcc": mcc,
-}
-CALIBRATION: dict[str, Callable[[Group], Floats]] = {
-    "log_loss": partial(mean_loss, "log_loss"),
-    "brier": partial(mean_loss, "brier"),
-    "ece": expected_calibration_error,
-}
-HEADLINES = ("auc", "ap", "eer", "accuracy", "balanced_accuracy")
-"""The metrics of a table of everything there is, and of a check; a result has all of its protocol's."""
-FALSE_POSITIVES = {"tpr_at_fpr1": 100, "tpr_at_fpr01": 1000}
-"""How many reals it takes for one false positive to be allowed."""
 Values = dict[str, dict[str, "Floats"]]
 """Group (OVERALL, AVERAGE or a method) → metric → values [B]."""
 
@@ -158,7 +138,7 @@ def all_metrics(metrics: Sequence[str], cut: Cut) -> list[str]:
     """The metrics that are computed: those wanted and, where the threshold is not 0.5, the decisions at 0.5 too."""
     if cut == Cut():
         return list(metrics)
-    return [n for name in metrics for n in ((name, name + AT_HALF) if name in DECISION else (name,))]
+    return [n for name in metrics for n in ((name, name + AT_HALF) if metric_of(name).decision else (name,))]
 
 
 def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) -> Values:
@@ -168,14 +148,14 @@ def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) 
     """
     real, fakes = sample.counts(weights)
     everything = all_fakes(real, fakes)
-    called, _ = threshold(everything, sample.levels, cut)
-    halves = np.full_like(called, sample.levels.called(0.5))
-    out: Values = {OVERALL: _group(everything, sample.levels, called, halves, metrics)}
+    own = threshold(everything, sample.levels, cut)
+    halves = np.full_like(own[0], sample.levels.called(0.5)), np.full_like(own[1], 0.5)
+    out: Values = {OVERALL: _group(everything, sample.levels, own, halves, metrics)}
     for method, fake in zip(sample.methods, fakes, strict=True):
         if len(fakes) == 1:
             out[method] = out[OVERALL]
         else:
-            out[method] = _group(curves.curve(real, fake), sample.levels, called, halves, metrics)
+            out[method] = _group(curves.curve(real, fake), sample.levels, own, halves, metrics)
     if sample.methods:
         own_values = [out[method] for method in sample.methods]
         out[AVERAGE] = {name: np.mean([values[name] for values in own_values], axis=0) for name in metrics}
@@ -190,26 +170,24 @@ def all_fakes(real: Floats, fakes: Sequence[Floats]) -> Curve:
     return curves.curve(real, total)
 
 
-def _group(c: Curve, levels: Levels, called: Steps, halves: Steps, metrics: Sequence[str]) -> dict[str, Floats]:
-    def at(steps: Steps) -> Group:
-        return Group(c, levels, *(_taken(values, steps) for values in (c.tp, c.fp)))
+def _group(c: Curve, levels: Levels, own: Decisions, halves: Decisions, metrics: Sequence[str]) -> dict[str, Floats]:
+    def at(called: Decisions) -> Tally:
+        steps, cut = called
+        return Tally(c, levels, _taken(c.tp, steps), _taken(c.fp, steps), cut)
 
-    group = at(called)
-    at_half = at(halves) if any(name.endswith(AT_HALF) for name in metrics) else group
+    tally = at(own)
+    at_half = at(halves) if any(name.endswith(AT_HALF) for name in metrics) else tally
     out = {}
     for name in metrics:
-        if name in RANKING:
-            out[name] = RANKING[name](c)
-        elif name in CALIBRATION:
-            out[name] = CALIBRATION[name](group)
-        elif name.endswith(AT_HALF):
-            out[name] = DECISION[name.removesuffix(AT_HALF)](at_half)
-        else:
-            out[name] = DECISION[name](group)
+        metric, counts = metric_of(name), at_half if name.endswith(AT_HALF) else tally
+        ours = metric.fast is not None and metric.name in builtin()
+        out[name] = metric.fast(counts) if ours and metric.fast is not None else values_of(metric, counts)
     return out
 
 
 Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
+Decisions = tuple[Steps, "Floats"]
+"""How many levels from the top are called fake, [B], and the threshold, [B]."""
 
 
 def _taken(values: Floats, steps: Steps) -> Floats:
@@ -218,7 +196,7 @@ def _taken(values: Floats, steps: Steps) -> Floats:
     return np.where(steps > 0, found, 0.0)
 
 
-def threshold(c: Curve, levels: Levels, cut: Cut) -> tuple[Steps, Floats]:
+def threshold(c: Curve, levels: Levels, cut: Cut) -> Decisions:
     """How many levels from the top are called fake, int64 [B], and at which threshold, float64 [B]."""
     width = c.tp.shape[1]
     if cut.how == "fixed":
@@ -266,7 +244,9 @@ def reliability_bins(sample: Sample) -> list[Mapping[str, float | int | None]]:
     """The reliability diagram of all units: for each bin its ends, number of units, mean score, share of fakes."""
     real, fakes = sample.counts(np.ones((1, 1)))
     c = all_fakes(real, fakes)
-    n, score, share = (values[:, 0] for values in reliability(Group(c, sample.levels, c.n_fake, c.n_real)))
+    n, score, share = (
+        values[:, 0] for values in reliability(Tally(c, sample.levels, c.n_fake, c.n_real, np.full(1, 0.5)))
+    )
     return [
         {
             "low": float(EDGES[i]),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from ...cards.protocols import TEXT_METRICS
 from ...core.errors import ScoreError, near
 from ...stats.statistic import Statistic, mean_of
+from ..registry import metrics_of
 from . import cider, overlap
 from .bert import OFFLINE, OFFLINE_LAYER, BertSettings, bert_values
 from .bert import bert_identity as _identity
@@ -67,19 +67,20 @@ def bert_identity(settings: TextSettings) -> str:
 def text_statistics(
     names: Sequence[str], texts: Sequence[str], references: Sequence[tuple[str, ...]], settings: TextSettings
 ) -> TextStatistics:
-    """The metrics `names` (of `rules.TEXT_METRICS`) of `texts` [N] against `references` [N], each a tuple of texts.
+    """The text metrics `names` of `texts` [N] against `references` [N], each a tuple of texts.
 
     An answer without references (an empty tuple) has no value in any metric. An empty answer is an answer, and scores
     what pycocoevalcap gives "". All but BERTScore compare the words that the tokenizer finds; BERTScore has its own
     tokenizer and takes the texts as they are. Statistics are in the order of `names`. Raises ScoreError for an unknown
     name; what cannot be had here is in `missing`.
     """
+    known = metrics_of("texts")
     for name in names:
-        if name not in TEXT_METRICS:
-            raise ScoreError(f"'{name}' is no text metric{near(name, TEXT_METRICS)}")
+        if name not in known:
+            raise ScoreError(f"'{name}' is no text metric{near(name, known)}")
     raw = make_items(texts, references)
     found = TextStatistics()
-    wanted: list[str] = [name for name in TEXT_METRICS if name in names]
+    wanted: list[str] = [name for name in known if name in names]
     by_words = [name for name in wanted if name != BERT]
     words = _had(found, by_words, lambda: _words(raw, settings.tokenizer)) if by_words else None
     with ThreadPoolExecutor(1, thread_name_prefix="meteor") as pool:

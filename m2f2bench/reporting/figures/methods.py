@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ScoreError
 from ...core.records import Score
-from ...leaderboards.table import title
-from ...metrics.detection.values import DECISION
 from ...metrics.names import AT_HALF, AVERAGE, OVERALL
-from ...metrics.scale import scale_of
+from ...metrics.registry import at_threshold, metric_of, title
 from .series import Series
 from .sheet import EDGE, Entry, Key, Page, Sheet
 from .style import GREY, LEADING, PALE, WIDTHS, look
@@ -48,7 +46,7 @@ def draw_methods(series: Sequence[Series], page: Page, metric: str) -> Figure:
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_yticks(range(len(groups)), ["\n".join(lines) for lines in labels])
     axes.tick_params(axis="y", length=0)
-    oracle = metric in DECISION and series[0].threshold[2]
+    oracle = series[0].threshold[2] and at_threshold(metric)
     axes.set_xlabel(title(metric) + (", at an ORACLE threshold" if oracle else ""))
     _furnish(axes, groups, metric, found)
     return sheet.figure
@@ -106,12 +104,12 @@ def _furnish(axes: Axes, groups: Sequence[str], metric: str, found: Sequence[Map
         last_sum = groups[y] in (OVERALL, AVERAGE) and groups[y + 1] not in (OVERALL, AVERAGE)
         axes.axhline(y + 0.5, color=GREY if last_sum else PALE, linewidth=0.6 if last_sum else 0.4, zorder=0)
     values = [v for scores in found for s in scores.values() if s.value is not None for v in (s.value, *(s.ci or ()))]
-    scale = scale_of(metric)
-    chance = scale.chance
+    about = metric_of(metric)
+    chance = about.chance
     if chance is not None:
         values.append(chance)
         axes.axvline(chance, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=1)
     low, high = min(values), max(values)
     margin = 0.04 * max(high - low, 0.1)
-    axes.set_xlim(max(low - margin, scale.low - margin / 2), min(high + margin, scale.high + margin / 2))
+    axes.set_xlim(max(low - margin, about.low - margin / 2), min(high + margin, about.high + margin / 2))
     axes.locator_params(axis="x", nbins=6, steps=[1, 2, 2.5, 5, 10])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
-from ...cards.protocols import DETECTION_METRICS
 from ...core.errors import ScoreError, StoreError, near
+from ...loading import load_metrics
 from ...metrics.detection.intervals import pick_threshold
 from ...metrics.detection.values import all_metrics
 from ...metrics.names import AVERAGE, OVERALL
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ...leaderboards.table import Row, Table
+    from ...metrics.registry import Metric
     from .series import Series
     from .sheet import Page
 
@@ -106,6 +107,8 @@ def draw(
     from .style import styled
 
     wanted = options or Options()
+    if wanted.metric is not None:
+        wanted = replace(wanted, metric=load_metrics([wanted.metric])[0])
     _refuse_options(kind, wanted)
     if not places:
         raise ScoreError("a figure takes one place at least: a folder of a run, of runs or of a training, or a file")
@@ -294,8 +297,8 @@ def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: 
 def _ranks(
     results: Sequence[Result], options: Options, protocol: str | ProtocolCard | None, split: str | None
 ) -> Drawing:
-    from ...leaderboards.table import build_table, title
-    from ...metrics.scale import lower_is_better
+    from ...leaderboards.table import build_table
+    from ...metrics.registry import title
     from . import ranking, ranks
 
     chosen = _narrowed(results, "split", split)
@@ -303,7 +306,8 @@ def _ranks(
     metric = options.metric or ("auc" if "auc" in chosen[0].metrics else next(iter(chosen[0].metrics)))
     known = {name for result in chosen for name in result.metrics}
     if metric not in known:
-        raise ScoreError(f"metric '{metric}' is not in the results{near(metric, known or DETECTION_METRICS)}")
+        raise ScoreError(f"metric '{metric}' is not in the results{near(metric, known)}")
+    about = _about(chosen, metric)
     specs = [
         Column(dataset=name, protocol=chosen[0].protocol, metric=metric, split=chosen[0].split)
         for name in sorted({result.dataset for result in chosen})
@@ -312,7 +316,7 @@ def _ranks(
     _refuse_split(table, chosen)
     _refuse_copies(chosen)
     complete, notes = _complete(table.rows, [spec.dataset for spec in specs])
-    found = ranking.rank([values for _, values in complete], lower_is_better(metric))
+    found = ranking.rank([values for _, values in complete], about.lower_is_better)
     for note in notes:
         log.info(note)
     hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}
@@ -321,9 +325,18 @@ def _ranks(
     versions = ", ".join(sorted({str(result.measured.get("v")) for result in chosen}))
     foot = [f"protocol {chosen[0].protocol}", f"{len(data)} datasets", *data[:MOST_NAMED], *more]
     foot.append(f"m2f2bench {versions}")
-    figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric), notes)
+    figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric, about), notes)
     told = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
-    return Drawing(figure, options.title or f"mean ranks by {title(metric)}", "\n".join(told))
+    return Drawing(figure, options.title or f"mean ranks by {title(metric, about)}", "\n".join(told))
+
+
+def _about(results: Sequence[Result], metric: str) -> Metric:
+    """The metric of all results. Raises ScoreError for one of the user's that is not the same code in all."""
+    first, *others = (result.about(metric) for result in results if metric in result.metrics)
+    codes = sorted({one.code for one in (first, *others)})
+    if len(codes) > 1:
+        raise ScoreError(f"the results hold different metrics of the name '{metric}' ({', '.join(codes)}): score again")
+    return first
 
 
 def _curves(places: Sequence[Path], options: Options) -> Drawing:

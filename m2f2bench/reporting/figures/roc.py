@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import ScoreError
-from ...leaderboards.table import title
 from ...leaderboards.text import shown
+from ...metrics.registry import title
 from .series import Band, Series
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
 from .style import GREY, WIDTHS, look

@@ -14,7 +14,7 @@ from ...core.rows import Units
 from ...metrics.detection.curve import Curve, curve
 from ...metrics.detection.intervals import Scored, score_units
 from ...metrics.detection.sample import EDGES, Sample, plain, resampled
-from ...metrics.detection.values import Cut, Group, all_fakes, reliability
+from ...metrics.detection.values import Cut, Tally, all_fakes, reliability
 from ...metrics.names import AVERAGE, OVERALL
 from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
 
@@ -146,7 +146,7 @@ class Series:
 
         def diagram(sample: Sample, weights: Floats) -> tuple[Floats, Floats, Floats]:
             (c,) = self._curves(sample, weights)
-            return reliability(Group(c, sample.levels, c.n_fake, c.n_real))
+            return reliability(Tally(c, sample.levels, c.n_fake, c.n_real, np.full_like(c.n_fake, 0.5)))
 
         n, score, fake = (values[:, 0] for values in diagram(self._plain, np.ones((1, 1))))
         low, high = np.full_like(n, np.nan), np.full_like(n, np.nan)

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...cards.protocols import VERDICT_METRICS
 from ...core.errors import ScoreError
 from ...core.records import FAKE, Score
-from ...leaderboards.explained import read_title, remarks, usage
+from ...leaderboards.explained import headlines, read_title, remarks, usage
 from ...leaderboards.html import page as board
 from ...leaderboards.html.parts import compact, policy, templates
-from ...leaderboards.table import EXPLANATION_HEADLINES, title
 from ...leaderboards.text import clusters_line, coverage, reasons, shown
-from ...metrics.scale import lower_is_better
+from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.controls import CONTROLS
@@ -172,24 +170,27 @@ def _tables(result: Result) -> list[Table]:
     """Every metric of all, of real and of fake questions; the main ones by region and by manipulation."""
     groups = {"all": result.metrics, **result.labels}
     rows = tuple(
-        (read_title(n, result.details), "", tuple(_cell(scores.get(n)) for scores in groups.values()))
-        for n in result.metrics
+        (read_title(n, result), "", tuple(_cell(scores.get(n)) for scores in groups.values())) for n in result.metrics
     )
     heads = tuple(f"{name}, {_count(scores)}" for name, scores in groups.items())
     tables = [Table("Metric", heads, rows)]
     for what, found in (("Region", result.regions), ("Manipulation", result.methods)):
-        names = [n for n in EXPLANATION_HEADLINES if any(n in s and s[n].value is not None for s in found.values())]
+        names = [n for n in headlines(result) if any(n in s and s[n].value is not None for s in found.values())]
         rows = tuple((clean(key), _count(s), tuple(_cell(s.get(name)) for name in names)) for key, s in found.items())
         if len(found) > 1 and names:
             tables.append(Table(what, tuple(map(title, names)), rows))
     return tables
 
 
-def reaches(control: Score | None, own: Score | None, metric: str) -> bool:
-    """Whether a control's value is as good as the explainer's own or better; not where either has none."""
+def reaches(control: Score | None, own: Score | None, metric: str, result: Result | None = None) -> bool:
+    """Whether a control's value is as good as the explainer's own or better; not where either has none.
+
+    `result` describes a metric of the user's.
+    """
     if control is None or own is None or control.value is None or own.value is None:
         return False
-    return control.value <= own.value if lower_is_better(metric) else control.value >= own.value
+    known = result.about(metric) if result is not None else metric_of(metric)
+    return control.value <= own.value if known.lower_is_better else control.value >= own.value
 
 
 def earned(control: str, metric: str, group: str = "all") -> bool:
@@ -198,7 +199,7 @@ def earned(control: str, metric: str, group: str = "all") -> bool:
     Its verdicts do not where the control is given the label or a verdict, nor on real or fake questions alone, where
     one word for all is always right; the rate of answers without a verdict never does.
     """
-    if metric not in (*VERDICT_METRICS, "consistency"):
+    if metric not in metrics_of("verdicts"):
         return True
     given = control in CONTROLS and CONTROLS[control].needs != "nothing"
     return metric != "verdict_none_rate" and not given and group == "all"
@@ -220,7 +221,10 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Ta
         for control, other in controls:
             theirs = _of(other, group)
             cells = tuple(
-                replace(_cell(theirs.get(n)), beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n))
+                replace(
+                    _cell(theirs.get(n)),
+                    beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n, result),
+                )
                 for n in names
             )
             rows.append((clean(control), _told(control), cells))
@@ -246,7 +250,7 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
         metrics = [
             title(n)
             for n in _compared(result)
-            if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n)
+            if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n, result)
         ]
         if metrics:
             found.append((clean(name), given.get(CONTROLS[name].needs, "") if name in CONTROLS else "", metrics))

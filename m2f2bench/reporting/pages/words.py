@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...leaderboards.table import title
+from ...metrics.registry import title
 
 SHOWN_WORDS, SHOWN_CHARACTERS = 90, 900
 """How much of a text stands open on the page."""

@@ -28,3 +28,9 @@ class Squares(m2f2bench.Adapter):
 
     def read(self, frame):
         return np.full((16, 16, 3), 40 + 20 * frame.label + int(frame.id), dtype=np.uint8)
+
+
+@m2f2bench.register_metric("fixture_gap", better="higher", title="gap of the means", range=(-1, 1), chance=0)
+def gap(label, score):
+    """Mean score of the fakes less that of the reals."""
+    return score[label == 1].mean() - score[label == 0].mean()

@@ -98,6 +98,16 @@ class Drawn(m2f2bench.Adapter):
         raise m2f2bench.FrameError(frame.id, "there is no picture")
 
 
+@m2f2bench.register_metric("typed_error", better="lower")
+def typed_error(label: npt.NDArray[np.int64], score: npt.NDArray[np.float64]) -> float:
+    return float(np.mean(np.abs(label - score)))
+
+
+typed_bias = m2f2bench.register_metric(
+    m2f2bench.Metric("typed_bias", better="lower", compute=lambda label, score: float(np.mean(score - label)))
+)
+
+
 def use_results(folder: Path) -> None:
     results = m2f2bench.run(detectors=["constant", Brightness()], datasets="synthetic", out=folder)
     assert_type(results, m2f2bench.Results)
@@ -113,6 +123,8 @@ def use_results(folder: Path) -> None:
     assert_type(m2f2bench.train("frequency", "synthetic"), Path)
     assert_type(m2f2bench.merge("runs/tune", folder), Path)
     assert_type(m2f2bench.plot("roc", folder, out="roc.pdf"), Path)
+    assert_type(typed_error, m2f2bench.Metric)
+    assert_type(typed_bias.lower_is_better, bool)
     if not all(report.passed for report in m2f2bench.check(folder, detector="constant")):
         raise m2f2bench.M2F2BenchError(f"it fell, with m2f2bench {m2f2bench.__version__}")
 

@@ -24,7 +24,7 @@ import numpy as np
 from common import sized
 
 from m2f2bench.core.records import Frame
-from m2f2bench.datasets.ffpp import HDF5Adapter, HDF5Options
+from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
 
 SIDE = 224
 FRAME = (SIDE, SIDE, 3)
@@ -82,7 +82,7 @@ def measure(root: Path, repeats: int, seed: int) -> dict[str, float]:
     `first_ms` is the adapter's first frame of a video in a process, which also opens the video; no part of
     the ratio.
     """
-    adapter = HDF5Adapter(root, HDF5Options(methods=("original",)))
+    adapter = FFPPAdapter(root, FFPPOptions(methods=("original",)))
     frames = adapter.frames("train")
     rng = np.random.default_rng(seed)
     single: list[float] = []

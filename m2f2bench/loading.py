@@ -1,4 +1,4 @@
-"""From what a user names to a detector or a dataset: a card's name, a card's path, a folder, or `file.py:Class`."""
+"""Loading of detectors, datasets and protocols by a card's name or path, a folder, or `file.py:Class`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .cards.models import (
 from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .core.guests import guest
-from .core.texts import told as shown
+from .core.text import quoted
 from .datasets.base import Adapter
 from .datasets.dataset import Dataset
 from .detectors.base import Detector, PlainDetector, check_options
@@ -36,8 +36,8 @@ MANIFESTS = (".csv", ".jsonl")
 
 
 def resolve_card(kind: str, reference: str) -> Card:
-    """The card that a name or a path stands for; a folder stands for the `card.yaml` in it."""
-    # A card's name comes first: a folder that happens to be called like one must not take its place.
+    """Return the card of a name or a path; a folder stands for the `card.yaml` in it."""
+    # A card's name comes first: a folder of the same name must not replace it.
     found = find_card(kind, reference)
     if found is not None:
         return read_card(kind, found)
@@ -48,7 +48,7 @@ def resolve_card(kind: str, reference: str) -> Card:
         return read_card(kind, path / "card.yaml")
     if kind == "detectors" and path.suffix in SUFFIXES and path.exists():
         raise CardError(
-            f"'{path}' is a file of weights, not a detector's card: write a card beside it (name: {_card_name(path)}, "
+            f"'{path}' is a file of weights, not a detector's card: write a card next to it (name: {_card_name(path)}, "
             f"backend: timm, weights: {path.name}, options: {{model: ITS-TIMM-NAME}}) and give that, or a Python file "
             f"`file.py:Class` that loads it; M2F2-Det's published weights are for `m2f2bench import-weights`"
         )
@@ -61,7 +61,7 @@ def resolve_card(kind: str, reference: str) -> Card:
 
 
 def _card_name(path: Path) -> str:
-    """A file's name as a card may have it."""
+    """Return a card's name that is like the file's name."""
     return re.sub(r"[^A-Za-z0-9._@+-]+", "-", path.stem).lstrip("._@+-") or "mine"
 
 
@@ -70,25 +70,26 @@ def _singular(kind: str) -> str:
 
 
 def registered(kind: str, name: str, place: object, hint: str = "") -> str:
-    """The name that a result at `place` gives a detector or a dataset (`kind` as a folder of cards), if it is one of a
-    card or is registered.
+    """Return the detector's or dataset's name in a result at `place`; `kind` is the folder of its cards.
 
-    A result is data: no file that it names is loaded or executed. `hint` is what to give in its place. Raises
-    CardError.
+    A result is data: no file that it names is loaded or executed. Raises CardError, with a `hint` at what to give
+    instead, unless the name is a card's or registered.
     """
     known = BACKENDS if kind == "detectors" else ADAPTERS
     if find_card(kind, name) is not None or name in known.names():
         return name
     what, option = _singular(kind), {"detectors": "-d", "datasets": "-s"}[kind]
     raise CardError(
-        f"'{place}' names the {what} {shown(name)}, which is no card and not registered; a result is data, and nothing "
-        f"that it names is loaded: give {option} {hint or what.upper()}"
+        f"'{place}' names the {what} {quoted(name)}, which is neither a card nor registered; files that a result "
+        f"names are not loaded: give {option} {hint or what.upper()}"
     )
 
 
 def measured_dataset(name: str, place: Path) -> str | DatasetCard:
-    """The dataset that a result at `place` names: a card's or registered name, or a plain folder or manifest so called
-    in the current folder or beside the result, which is data too. Raises CardError as `registered` does.
+    """Return the dataset that a result at `place` names. Raises CardError as `registered` does.
+
+    It is a card's or registered name, or the card of a folder or manifest with this name in the current folder or next
+    to the result: these are data too.
     """
     if find_card("datasets", name) is None and name not in ADAPTERS.names() and _slug(name) == name:
         for folder in (Path.cwd(), place.parent, place.parent.parent):
@@ -100,7 +101,7 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
 
 
 def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
-    """The protocol card of a name or a path, be it about detection or about answers to questions."""
+    """Return the protocol of a name or a path, for detection or for answers to questions."""
     if isinstance(reference, (ProtocolCard, ExplanationCard)):
         return with_metrics(reference)
     return with_metrics(cast("ProtocolCard | ExplanationCard", resolve_card("metrics", reference)))
@@ -130,23 +131,27 @@ def load_metrics(references: Sequence[str]) -> list[str]:
 
 
 def load_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard:
-    """The detection protocol of a name or a path. Raises CardError for one about answers to questions."""
+    """Return the detection protocol of a name or a path. Raises CardError for a protocol about answers."""
     card = any_protocol(reference)
     if isinstance(card, ExplanationCard):
-        raise CardError(f"protocol '{card.name}' is about answers to questions, not about P(fake): take another here")
+        raise CardError(
+            f"protocol '{card.name}' is about answers to questions, not about P(fake): use another one here"
+        )
     return card
 
 
 def load_explanation(reference: str | ProtocolCard | ExplanationCard) -> ExplanationCard:
-    """The protocol of a name or a path that is about answers to questions. Raises CardError for any other."""
+    """Return the protocol about answers of a name or a path. Raises CardError for a detection protocol."""
     card = any_protocol(reference)
     if isinstance(card, ProtocolCard):
-        raise CardError(f"protocol '{card.name}' is about P(fake), not about answers to questions: take another here")
+        raise CardError(
+            f"protocol '{card.name}' is about P(fake), not about answers to questions: use another one here"
+        )
     return card
 
 
 def load_leaderboard(reference: str) -> LeaderboardCard:
-    """The leaderboard card of a name or a path."""
+    """Return the leaderboard card of a name or a path."""
     card = cast(LeaderboardCard, resolve_card("leaderboards", reference))
     columns = [
         one.model_copy(update={"metric": load_metric(one.metric, card.folder).name})
@@ -158,17 +163,19 @@ def load_leaderboard(reference: str) -> LeaderboardCard:
 
 
 def detector_card(reference: str | DetectorCard) -> tuple[DetectorCard, type]:
-    """A detector's card and its class, without building it.
+    """Return a detector's card and its class, without building it.
 
-    A registered backend's name or a `file.py:Class` without a card of its own gets a card that only names it.
+    A registered backend's name or a `file.py:Class` without a card gets a card that only names it.
     """
     card, cls = _card_and_class("detectors", reference, BACKENDS, "detector")
     return cast(DetectorCard, card), cls
 
 
 def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> Detector:
-    """Build a detector, its card in `.card`. `reference`: a card's name or path, a folder with `card.yaml`, a
-    backend, `file.py:Class`, a card, or an object with `predict(images) -> scores`.
+    """Build a detector; its card is in `.card`.
+
+    `reference` is a card's name or path, a folder with `card.yaml`, a backend, `file.py:Class`, a card, or an object
+    with `predict(images) -> scores`.
     """
     if isinstance(reference, (str, DetectorCard)):
         card, cls = detector_card(reference)
@@ -204,19 +211,21 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
     if isinstance(detector, Detector) and hasattr(detector, "card"):
         return detector.card, detector  # loaded before
     name = getattr(detector, "name", type(detector).__name__)
-    told = {"name": name, "backend": f"{type(detector).__module__}:{type(detector).__qualname__}"}
-    card = validate(DetectorCard, told, f"detector {type(detector).__qualname__}")
+    values = {"name": name, "backend": f"{type(detector).__module__}:{type(detector).__qualname__}"}
+    card = validate(DetectorCard, values, f"detector {type(detector).__qualname__}")
     return card, detector if isinstance(detector, Detector) else PlainDetector(detector)
 
 
 def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
-    """Build a dataset. `reference`: a card's name or path, an adapter, `file.py:Class`, a folder with `real` and
-    `fake` in it, a manifest (.csv, .jsonl), a card, or an `Adapter` object.
+    """Build a dataset.
+
+    `reference` is a card's name or path, an adapter, `file.py:Class`, a folder with `real` and `fake` in it, a manifest
+    (.csv, .jsonl), a card, or an `Adapter` object.
     """
     if isinstance(reference, Adapter):
         name = getattr(reference, "name", type(reference).__name__)
-        told = {"name": name, "adapter": type(reference).__qualname__}
-        return _checked(Dataset(validate(DatasetCard, told, f"dataset {type(reference).__qualname__}"), reference))
+        values = {"name": name, "adapter": type(reference).__qualname__}
+        return _checked(Dataset(validate(DatasetCard, values, f"dataset {type(reference).__qualname__}"), reference))
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:
@@ -238,11 +247,11 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
 
 
 def _checked(dataset: Dataset) -> Dataset:
-    """The dataset, once its card and its adapter agree on the splits. Raises CardError or DataError."""
+    """Return a dataset whose card and adapter agree on the splits. Raises CardError or DataError."""
     given: Any = dataset.adapter.splits
     cls, own = type(dataset.adapter).__qualname__, given if isinstance(given, (tuple, list)) else (None,)
     if not all(isinstance(split, str) for split in own):
-        raise DataError(f"dataset '{dataset.name}': splits of {cls} are {given!r}, not names as in ('train', 'test')")
+        raise DataError(f"dataset '{dataset.name}': splits of {cls} are {given!r}, not names such as ('train', 'test')")
     for split in dataset.card.splits or ():
         if split not in own:
             raise CardError(f"dataset '{dataset.name}': {cls} has no split '{split}' of its card{near(split, own)}")
@@ -250,7 +259,7 @@ def _checked(dataset: Dataset) -> Dataset:
 
 
 def _plain_folder_card(reference: str) -> DatasetCard | None:
-    """A folder or a manifest given in a card's place: the `folder` adapter on it."""
+    """Return the card of a folder or manifest that is given instead of a card: the `folder` adapter on it."""
     path = Path(reference).expanduser()
     if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
         return None
@@ -271,8 +280,8 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
     elif is_file_reference(reference):
         path, _, attribute = reference.rpartition(":")
         place = Path(os.path.realpath(Path(path).expanduser()))
-        told = {"name": _slug(f"{Path(path).stem}.{attribute}"), key: f"{place.name}:{attribute}"}
-        card = model.model_validate(told).placed(place.parent)
+        values = {"name": _slug(f"{Path(path).stem}.{attribute}"), key: f"{place.name}:{attribute}"}
+        card = model.model_validate(values).placed(place.parent)
     elif find_card(kind, reference) is None and reference in registry.names():
         card = model.model_validate({"name": reference, key: reference})
     else:
@@ -280,7 +289,7 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
             card = resolve_card(kind, reference)
         except CardError as error:
             if str(error).startswith("unknown "):
-                # Names of our own classes are none of detectors or datasets: without a card they can do nothing.
+                # This package's own classes are not listed: without a card they can do nothing.
                 own = [name for name in registry.names() if name not in registry.builtin]
                 known = [*(p.stem for p in iter_cards(kind)), *own]
                 raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}") from None
@@ -293,6 +302,6 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
 
 
 def _slug(text: str) -> str:
-    """A card's name from any text: letters, digits and `._+-`."""
+    """Return a card's name from any text: letters, digits and `._+-`."""
     kept = "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in text).lstrip("._+-")
     return kept[:LONGEST_NAME] or "unnamed"

@@ -1,6 +1,4 @@
-"""Audit a dataset: what in it could leak the label or count twice. (Not named `audit`, so that `m2f2bench.audit` can
-be the function.)
-"""
+"""Audit of a dataset: properties that could leak the label, and data that count twice."""
 
 from __future__ import annotations
 
@@ -43,15 +41,15 @@ def audit(
     resamples: int = 1000,
     workers: int = 0,
 ) -> Audit:
-    """Look for what in a dataset could leak the label or count twice.
+    """Look for properties of a dataset that leak the label, and for data that count twice.
 
-    `dataset` is what `load_dataset` takes. `splits`: all that are there, unless named. Of each video
-    `frames_per_video` frames are looked at, evenly spread (0: all); with `limit`, that many of each split, while
-    people and videos in two splits are looked for among all. `near`: bits of 64 in which the perceptual hashes of
-    near duplicates may differ. `probe`: also measure how well file type, dimensions, size, quantisation and high-pass
-    energy tell the label; `kinds` of questions whose words are looked at in the same way (empty: none); `seed` and
-    `resamples` are of the folds and intervals. What is found out of a frame is kept in the cache folder: an audit
-    that was cut off goes on, and a second one is quick. Raises M2F2BenchError.
+    `dataset` is any reference that `load_dataset` takes. `splits`: the names of splits, by default all. Of each video
+    `frames_per_video` frames are read, evenly spread (0: all); with `limit`, that many of each split, but people and
+    videos in two splits are searched among all frames. `near`: bits of 64 in which the perceptual hashes of near
+    duplicates may differ. `probe`: also measure how well file type, dimensions, size, quantisation and high-pass energy
+    predict the label. `kinds` of questions whose words are tested in the same way (empty: no questions). `seed` and
+    `resamples` are for folds and intervals. Facts about frames are kept in the cache folder: an interrupted audit
+    continues, and a second audit is fast. Raises M2F2BenchError.
     """
     if not 0 <= near <= 64:
         raise DataError(f"--near {near}: the distance of two 64-bit hashes is 0 to 64")
@@ -68,8 +66,8 @@ def audit(
         facts = _facts(loaded, wanted, workers)
         if all(one.pixels is None for one in facts):
             first = facts[0]
-            told = (first.frame.id, first.status, first.reason)
-            raise NothingJudged.of(f"audit of {loaded.name}", "frames", len(facts), *told)
+            why = (first.frame.id, first.status, first.reason)
+            raise NothingJudged.of(f"audit of {loaded.name}", "frames", len(facts), *why)
         asked = questions.of_dataset(loaded.adapter, list(listed), kinds, seed, resamples)
     finally:
         close_adapter(loaded.adapter)
@@ -86,7 +84,7 @@ def audit(
 
 
 def _facts(dataset: Dataset, frames: Sequence[Frame], workers: int) -> list[Facts]:
-    """What is known of each frame, kept in the cache folder where the dataset can be told again."""
+    """Return the facts of each frame, cached if the adapter's code can be identified."""
     place = memo_path(dataset.adapter, dataset.card)
     if place is None:
         return gather(dataset.adapter, frames, None, workers)
@@ -97,7 +95,7 @@ def _facts(dataset: Dataset, frames: Sequence[Frame], workers: int) -> list[Fact
 def _list(
     dataset: Dataset, named: Sequence[str], selection: FrameSelection
 ) -> tuple[dict[str, list[Frame]], dict[str, Exception]]:
-    """The frames of each split, and the splits that are not there with what the adapter said."""
+    """Return the frames of each split, and the missing splits with the adapter's error."""
     listed: dict[str, list[Frame]] = {}
     absent: dict[str, Exception] = {}
     for split in dict.fromkeys(named or dataset.splits):
@@ -123,10 +121,10 @@ def _report(
     listed: dict[str, list[Frame]],
     absent: dict[str, Exception],
     facts: Sequence[Facts],
-    asked: questions.Asked,
+    asked: questions.QuestionLeaks,
     settings: dict[str, Any],
 ) -> Audit:
-    """Everything that follows from the frames and their facts."""
+    """Return the report on frames and their facts."""
     frames = [frame for split in listed.values() for frame in split]
     counts, across = contents.balance(frames), contents.across(frames)
     missing = contents.unreadable(facts)
@@ -162,7 +160,7 @@ def _report(
 
 
 def _counts(listed: dict[str, list[Frame]], facts: Sequence[Facts]) -> dict[str, dict[str, Any]]:
-    """By split: frames looked at, frames listed, how many could be read, and the hash of what was read."""
+    """Return, by split, the number of frames looked at, listed and readable, and the hash of what was read."""
     out = {}
     for split, frames in listed.items():
         here = [one for one in facts if one.frame.split == split]
@@ -176,7 +174,7 @@ def _counts(listed: dict[str, list[Frame]], facts: Sequence[Facts]) -> dict[str,
 
 
 def _row(facts: Facts) -> Prediction:
-    """The frame as the row that a run would write for it, so that both have one data hash."""
+    """Return the row that a run would write for the frame, so that both have the same data hash."""
     frame, digest = facts.frame, facts.pixels.digest if facts.pixels else ""
     people = "+".join(frame.identities)
     return Prediction(frame.id, frame.video, frame.method, people, frame.label, facts.status, None, digest)

@@ -1,4 +1,4 @@
-"""Who and what is in which split: class balance, people and videos in two splits, frames that cannot be read."""
+"""Contents of the splits: class balance, people and videos in two splits, unreadable frames."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .facts import Facts
 from .report import SHOWN, Finding, Section, first_few, plural
 
 SCARCE = 0.1
-"""A class with less than this share of a split's frames is noted."""
+"""A class with less than this share of a split's frames gets a note."""
 
 
 def balance(frames: Sequence[Frame]) -> list[dict[str, Any]]:
-    """Frames, videos and identities of each split and method, reals first; splits in order of appearance."""
+    """Count frames, videos and identities of each split and method, reals first; splits in order of appearance."""
     groups: dict[tuple[str, str], list[Frame]] = {}
     for frame in frames:
         groups.setdefault((frame.split, frame.method), []).append(frame)
@@ -36,7 +36,7 @@ def balance(frames: Sequence[Frame]) -> list[dict[str, Any]]:
 
 
 def balance_findings(rows: Sequence[dict[str, Any]], frames: Sequence[Frame]) -> list[Finding]:
-    """Splits of one class or nearly so, methods that are in one split alone, and people who are not named."""
+    """Return findings on splits with one class or few frames of one, methods in one split only, missing identities."""
     out = []
     splits = list(dict.fromkeys(row["split"] for row in rows))
     for split in splits:
@@ -57,14 +57,14 @@ def balance_findings(rows: Sequence[dict[str, Any]], frames: Sequence[Frame]) ->
             out.append(Finding("note", "balance", text))
     unknown = sum(not frame.identities for frame in frames)
     if unknown:
-        text = f"{plural(unknown, 'frame')} of {len(frames):,} name no identity: whether people are in two splits is "
-        text += "not known of them, and they stand with their video only"
+        text = f"{plural(unknown, 'frame')} of {len(frames):,} without identities: it is unknown whether their people "
+        text += "are in two splits, and they are grouped by video only"
         out.append(Finding("note", "identities", text))
     return out
 
 
 def balance_section(rows: Sequence[dict[str, Any]]) -> Section:
-    """The class balance as a table."""
+    """Return the class balance as a table."""
     names = ("split", "method", "frames", "videos", "identities")
     counts = ("frames", "videos", "identities")
     cells = [(row["split"], row["method"], *(f"{row[name]:,}" for name in counts)) for row in rows]
@@ -72,7 +72,7 @@ def balance_section(rows: Sequence[dict[str, Any]]) -> Section:
 
 
 def across(frames: Sequence[Frame]) -> dict[str, Any]:
-    """The identities and the videos that are in more than one split: name -> split -> number of frames."""
+    """Count the frames of identities and videos in more than one split: name -> split -> number of frames."""
     found: dict[str, dict[str, Counter[str]]] = {"identities": {}, "videos": {}}
     for frame in frames:
         own = frame.video if frame.video.startswith(f"{frame.method}/") else f"{frame.method}/{frame.video}"
@@ -86,7 +86,7 @@ def across(frames: Sequence[Frame]) -> dict[str, Any]:
 
 
 def across_findings(found: dict[str, Any]) -> list[Finding]:
-    """A leak for people, and one for videos, in more than one split."""
+    """Return a leak for people, and one for videos, in more than one split."""
     out = []
     for kind, word in (("identities", "identity"), ("videos", "video")):
         names = found[kind]
@@ -97,7 +97,7 @@ def across_findings(found: dict[str, Any]) -> list[Finding]:
 
 
 def across_section(found: dict[str, Any]) -> Section:
-    """The first people and videos in two splits."""
+    """Return a table of the first people and videos in two splits."""
     rows = [
         (word, name, ", ".join(f"{split} {n:,}" for split, n in splits.items()))
         for kind, word in (("identities", "identity"), ("videos", "video"))
@@ -109,7 +109,7 @@ def across_section(found: dict[str, Any]) -> Section:
 
 
 def unreadable(facts: Sequence[Facts]) -> list[dict[str, Any]]:
-    """Every frame without pixels: id, split, method, status, reason."""
+    """Return every unreadable frame: id, split, method, status, reason."""
     return [
         {
             "id": one.frame.id,
@@ -124,7 +124,7 @@ def unreadable(facts: Sequence[Facts]) -> list[dict[str, Any]]:
 
 
 def unreadable_findings(rows: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> list[Finding]:
-    """One warning with the number of frames and of each method's, and the first one's reason."""
+    """Return one warning with the number of unreadable frames, by method, and the first one's reason."""
     if not rows:
         return []
     methods = Counter(row["method"] for row in rows)
@@ -135,7 +135,7 @@ def unreadable_findings(rows: Sequence[dict[str, Any]], facts: Sequence[Facts]) 
 
 
 def unreadable_section(rows: Sequence[dict[str, Any]]) -> Section:
-    """The first frames that cannot be read."""
+    """Return a table of the first unreadable frames."""
     shown = rows[: 5 * SHOWN]
     cells = [(row["split"], row["id"], row["method"], row["status"], row["reason"]) for row in shown]
     line = "Every frame can be read." if not rows else f"{len(shown)} of {len(rows):,} are shown."
@@ -143,7 +143,7 @@ def unreadable_section(rows: Sequence[dict[str, Any]]) -> Section:
 
 
 def absent_findings(absent: dict[str, Exception]) -> list[Finding]:
-    """A note for each split of the card that the adapter refuses."""
+    """Return a note for each split that the adapter refuses."""
     return [
         Finding("note", "splits", f"split {split} was not audited: {first_line(error).partition(': ')[2]}")
         for split, error in absent.items()

@@ -1,4 +1,4 @@
-"""What can be known of a frame without looking at the face: its file, its size, its high-pass energy, as numbers."""
+"""Cues of a frame without its face: file, size and high-pass energy, as numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .facts import Facts
 from .files import FileFacts
 
 FILE_CUES = ("type", "dimensions", "size", "quantisation")
-"""What the way of saving decides; none of them may carry the label."""
+"""Cues from the way of saving; they must not predict the label."""
 CUES = (*FILE_CUES, "file", "high-pass", "all")
-"""`file`: the four before together. `all`: these and the high-pass energy."""
+"""`file`: the four cues before it together. `all`: these and the high-pass energy."""
 TABLE = 64
 COMMON = 32
-"""Settings that get a column of their own, the most frequent ones."""
+"""Number of the most frequent settings that get their own column."""
 BINS = 8
 
 
@@ -27,7 +27,7 @@ BINS = 8
 class Cue:
     """One cue over N frames. `numbers` float64 [N, F]; `categories` int64 [N, G], each column the codes of a setting.
 
-    With neither there is nothing to know (no frame has a file of its own).
+    Both are empty if the cue does not exist (no frame has its own file).
     """
 
     numbers: npt.NDArray[np.float64]
@@ -39,15 +39,15 @@ class Cue:
         return not self.numbers.shape[1] and not self.categories.shape[1]
 
     def constant(self, rows: npt.NDArray[np.int64]) -> bool:
-        """Whether all of these rows are equal."""
+        """Return whether all of these rows are equal."""
         parts = (self.numbers[rows], self.categories[rows])
         return all(bool((part == part[:1]).all()) for part in parts)
 
 
 def read_cues(facts: Sequence[Facts]) -> dict[str, Cue]:
-    """Every cue of `CUES` of readable frames: logarithms of sizes and steps, and codes of settings.
+    """Return every cue of `CUES` for readable frames: logarithms of sizes and steps, and codes of settings.
 
-    A file that is no JPEG has a setting of its own and steps of 1; a frame in a container has no file.
+    A file that is not JPEG has its own setting and steps of 1; a frame in a container has no file.
     """
     looks = [one.pixels for one in facts if one.pixels is not None]
     files = [one.file for one in facts if one.pixels is not None]
@@ -72,15 +72,15 @@ def read_cues(facts: Sequence[Facts]) -> dict[str, Cue]:
 
 
 def join(cues: Sequence[Cue]) -> Cue:
-    """The columns of several cues side by side."""
+    """Return the columns of several cues next to each other."""
     return Cue(np.hstack([cue.numbers for cue in cues]), np.hstack([cue.categories for cue in cues]))
 
 
 class Encoder:
-    """Numbers and settings as the columns of a linear model, learned from the training part alone.
+    """Numbers and settings as columns of a linear model, learned from the training part only.
 
-    A number gives its standardised value and, so that the model can also follow what does not rise or fall throughout,
-    up to 8 indicators of equally filled bins. A setting gives an indicator for each of its most frequent values.
+    A number gives its standardised value and, for relations that are not monotonic, up to 8 indicators of equally
+    filled bins. A setting gives an indicator for each of its most frequent values.
     """
 
     def fit(self, cue: Cue, rows: npt.NDArray[np.int64]) -> Encoder:
@@ -94,7 +94,7 @@ class Encoder:
         return self
 
     def transform(self, cue: Cue, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """The columns of these rows, float64 [N, F]."""
+        """Return the columns of these rows, float64 [N, F]."""
         numbers = cue.numbers[rows]
         parts = [(numbers - self.mean) / self.scale]
         for column, edges in zip(numbers.T, self.edges, strict=True):
@@ -110,12 +110,12 @@ def _codes(values: Sequence[Hashable]) -> npt.NDArray[np.int64]:
 
 
 def _setting(file: FileFacts | None) -> str:
-    """All JPEG settings as one text; empty for a file that is none."""
+    """Return all JPEG settings as one text; empty for a file that is not JPEG."""
     return "" if file is None or file.tables is None else f"{file.tables} {file.sampling} {file.progressive}"
 
 
 def _steps(file: FileFacts | None) -> tuple[float, float, float]:
-    """Mean log step of the first and of the last table, and the log of the very first step."""
+    """Return the mean log step of the first and of the last table, and the log of the first step."""
     if file is None or file.tables is None:
         return 0.0, 0.0, 0.0
     steps = np.log(np.maximum(1, np.array(file.tables, dtype=np.float64)))

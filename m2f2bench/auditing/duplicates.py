@@ -1,8 +1,7 @@
-"""The same picture twice: equal pixels, and near duplicates that were scaled, compressed or brightened anew.
+"""Duplicate pictures: equal pixels, and near duplicates that were scaled, compressed or brightened again.
 
-What a pair means depends on who is in it. Frames of one video are alike by nature, and a fake and the real one it was
-made from by design. The same picture in two splits, or under two labels, or of people who are said to have nothing in
-common, is neither.
+The meaning of a pair depends on its people. Frames of one video are similar by nature, and a fake and its real video by
+design. The same picture in two splits, with two labels, or with different people is an error.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ from .report import Finding, Section, Severity, first_few, plural
 NEAR = 8
 """Bits of 64 in which two hashes of one picture may differ. Of aligned 224×224 face crops (FaceForensics++ c40), copies
 at JPEG quality 30 to 90, at 256 and at 112 pixels differ in at most 6 bits, copies brightened by a sixth in at most 8.
-Of 1.04 million pairs of crops of different people 13 are that near, and `ALIKE` drops them all.
+Of 1.04 million pairs of crops of different people 13 are that similar, and `ALIKE` excludes all of them.
 """
 ALIKE = 0.95
-"""Least correlation of the 16×16 thumbnails of near duplicates: a second look, which a chance agreement of hashes does
-not pass. On the same crops such copies have .998 or more, copies brightened by a sixth .967 or more, and pairs of
-different people that are at most 8 bits apart .85 or less.
+"""Least correlation of the 16×16 thumbnails of near duplicates: a second test, against hashes that agree by chance. On
+the same crops such copies have .998 or more, copies brightened by a sixth .967 or more, and pairs of different people
+that are at most 8 bits apart .85 or less.
 """
 CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Counted pairs: of equal pixels, of near duplicates; `same_bytes` counts the former whose files are equal too.
+    """Counted pairs with equal pixels and near duplicates; `same_bytes` counts the former with equal files.
 
-    `repeats` counts frames whose pixels an earlier frame of the same video in the same split has.
+    `repeats` counts frames with the pixels of an earlier frame of the same video in the same split.
     """
 
     exact: Counter
@@ -49,7 +48,7 @@ class Duplicates:
 
 
 def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
-    """The duplicates among the readable frames, and these frames in the order that rows refer to.
+    """Return the duplicates among the readable frames, and these frames in the order of row numbers.
 
     `near` is the greatest Hamming distance in bits (0 to 64). A near duplicate is never also an exact one. Time grows
     with the square of the number of frames (20,000: a few seconds); memory does not.
@@ -79,13 +78,13 @@ def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
 
 
 def _counted(table: Table, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """All pairs but those of one video in one split."""
+    """Return whether each pair counts: all pairs except those of one video in one split."""
     same = (table.video[first] == table.video[second]) & (table.split[first] == table.split[second])
     return np.asarray(~same)
 
 
 def _standardised(thumbs: Sequence[bytes]) -> npt.NDArray[np.float32]:
-    """Thumbnails as [N, 256] with mean 0 and length 1; a flat one is all 0 and like nothing."""
+    """Return thumbnails as [N, 256] with mean 0 and length 1; a flat thumbnail is all 0."""
     rows = np.frombuffer(b"".join(thumbs), dtype=np.uint8).reshape(len(thumbs), THUMB * THUMB).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True) if len(rows) else 0
     length = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -95,7 +94,7 @@ def _standardised(thumbs: Sequence[bytes]) -> npt.NDArray[np.float32]:
 def _correlation(
     thumbs: npt.NDArray[np.float32], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """The correlation of each pair's thumbnails, in chunks."""
+    """Return the correlation of each pair's thumbnails, computed in chunks."""
     out = np.empty(len(first), dtype=np.float32)
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
@@ -104,42 +103,42 @@ def _correlation(
 
 
 def findings(found: Duplicates, frames: Sequence[Frame]) -> list[Finding]:
-    """What is wrong with the duplicates, each line with the number of pairs and the nearest one."""
+    """Return findings on duplicates, each with the number of pairs and the nearest pair."""
     out = []
 
-    def tell(severity: Severity, counter: Counter, what: str, wanted: Callable[[Kind], bool]) -> None:
+    def add(severity: Severity, counter: Counter, what: str, wanted: Callable[[Kind], bool]) -> None:
         n = sum(count for kind, count in counter.counts.items() if wanted(kind))
         if n:
             pairs = [pair for kind, kept in counter.examples.items() if wanted(kind) for pair in kept]
             nearest = min(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
-            shown = _say(nearest, frames, counter is found.near)
+            shown = _pair_text(nearest, frames, counter is found.near)
             out.append(Finding(severity, "duplicates", f"{what.format(plural(n, 'pair'))}, first {shown}"))
 
     exact, near = found.exact, found.near
-    tell("leak", exact, "{} of frames with equal pixels across splits", lambda kind: kind.across)
-    tell("leak", near, "{} of near duplicates across splits", lambda kind: kind.across)
-    tell("warning", exact, "{} of equal pixels labelled both real and fake", lambda k: not k.across and k.mixed)
-    tell("warning", exact, "{} of equal pixels in different videos", lambda k: not k.across and not k.mixed)
-    tell(
+    add("leak", exact, "{} of frames with equal pixels across splits", lambda kind: kind.across)
+    add("leak", near, "{} of near duplicates across splits", lambda kind: kind.across)
+    add("warning", exact, "{} of equal pixels labelled both real and fake", lambda k: not k.across and k.mixed)
+    add("warning", exact, "{} of equal pixels in different videos", lambda k: not k.across and not k.mixed)
+    add(
         "warning",
         near,
-        "{} of near duplicates of people said to have nothing in common",
+        "{} of near duplicates with no identity in common",
         lambda kind: not kind.across and kind.people == APART,
     )
-    tell(
+    add(
         "note",
         near,
-        "{} of near duplicates whose people are not known (give videos and identities, so that they stay together)",
+        "{} of near duplicates of unknown people (give videos and identities, so that they stay together)",
         lambda kind: not kind.across and kind.people == UNKNOWN,
     )
     if found.repeats:
-        text = f"{plural(found.repeats, 'frame')} with the very pixels of an earlier frame of the same video"
+        text = f"{plural(found.repeats, 'frame')} with the same pixels as an earlier frame of the same video"
         out.append(Finding("note", "duplicates", text))
     return out
 
 
 def to_json(found: Duplicates, frames: Sequence[Frame]) -> dict[str, Any]:
-    """Both kinds of duplicates, by what the pairs are, with examples and groups by frame id."""
+    """Return both kinds of duplicates by kind of pair, with examples and groups by frame id."""
 
     def counter(one: Counter) -> dict[str, Any]:
         groups = one.groups()
@@ -165,13 +164,13 @@ def to_json(found: Duplicates, frames: Sequence[Frame]) -> dict[str, Any]:
 
 
 def section(found: Duplicates, frames: Sequence[Frame], near: int) -> Section:
-    """Both kinds as one table."""
+    """Return both kinds of duplicates as one table."""
     rows = []
     for name, counter in (("equal pixels", found.exact), (f"near (up to {near} of 64 bits)", found.near)):
         for kind, n in _ordered(counter):
             place = "across splits" if kind.across else "within a split"
             labels = "real and fake" if kind.mixed else "same label"
-            example = "; ".join(_say(pair, frames, counter is found.near) for pair in counter.examples[kind][:2])
+            example = "; ".join(_pair_text(pair, frames, counter is found.near) for pair in counter.examples[kind][:2])
             rows.append((name, place, labels, PEOPLE[kind.people], f"{n:,}", example))
     lines = []
     if found.exact.counts:
@@ -182,23 +181,23 @@ def section(found: Duplicates, frames: Sequence[Frame], near: int) -> Section:
             shown = first_few([" = ".join(_name(frames[r]) for r in group[:4]) for group in groups])
             frames_in = plural(sum(map(len, groups)), "frame")
             lines.append(f"{plural(len(groups), 'group')} of {what} ({frames_in}): {shown}.")
-    lines.append("Frames of one video in one split are alike by nature and are not counted.")
+    lines.append("Frames of one video in one split are similar by nature and are not counted.")
     header = ("what", "where", "labels", "people", "pairs", "first examples (bits apart)")
     return Section("Duplicates", tuple(lines), header, tuple(rows))
 
 
 def _ordered(counter: Counter) -> list[tuple[Kind, int]]:
-    """Kinds with their counts, the worse first."""
+    """Return kinds with their counts, the worst first."""
     return sorted(counter.counts.items(), key=lambda item: (not item[0].across, -item[0].people, not item[0].mixed))
 
 
 def _name(frame: Frame) -> str:
-    """The frame's id with its split in front, unless the id itself begins with it."""
+    """Return the frame's id with its split in front, unless the id itself begins with it."""
     return frame.id if frame.id.startswith(f"{frame.split}/") else f"{frame.split}:{frame.id}"
 
 
-def _say(pair: Pair, frames: Sequence[Frame], near: bool) -> str:
-    """`train:a = test:b`, or of near duplicates `train:a ~ test:b (4)` with the bits between them."""
+def _pair_text(pair: Pair, frames: Sequence[Frame], near: bool) -> str:
+    """Return `train:a = test:b`, or for near duplicates `train:a ~ test:b (4)` with the differing bits."""
     first, second = _name(frames[pair.first]), _name(frames[pair.second])
     return f"{first} ~ {second} ({pair.distance})" if near else f"{first} = {second}"
 

@@ -1,4 +1,4 @@
-"""One pass over a dataset: every frame is decoded once, and what an audit needs of it is kept."""
+"""Facts about a dataset's frames for an audit: every frame is decoded once, and its facts are cached."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from .files import FileFacts, read_facts
 from .pixels import PixelFacts, look
 
 VERSION = 1
-"""Raised whenever the same frame would give other facts."""
+"""Increased whenever the same frame would give other facts."""
 LOOK = 10
-"""Bytes that `look` takes for each byte of a picture."""
+"""Bytes that `look` needs for each byte of a picture."""
 T = TypeVar("T", PixelFacts, FileFacts)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A frame with what was found out: `pixels`, and `file` where it has a file of its own; or the failure.
+    """A frame with its facts: `pixels`, and `file` if it has its own file; or the failure.
 
-    `status` is `ok` or one of `records.STATUSES`, with the `reason` in one line.
+    `status` is one of `records.STATUSES`; the `reason` is one line.
     """
 
     frame: Frame
@@ -48,9 +48,9 @@ class Facts:
 
 
 def own_files(frames: Sequence[Frame]) -> set[str]:
-    """The paths of files that hold one image or one video each, of which type and size say something.
+    """Return the paths of files that hold one image or one video each, so that their type and size matter.
 
-    A container (HDF5, LMDB, an array of many clips) has frames with a key, or frames of several videos.
+    Frames in a container (HDF5, LMDB, an array of many clips) have a key, or belong to several videos.
     """
     videos: dict[str, str | None] = {}
     for frame in frames:
@@ -61,10 +61,10 @@ def own_files(frames: Sequence[Frame]) -> set[str]:
 
 
 def memo_path(adapter: Adapter, card: DatasetCard) -> Path | None:
-    """Where a dataset's facts are kept: a file named by all that decides them.
+    """Return the cache file of a dataset's facts, named by a hash of everything that decides them.
 
     These are the card's name, adapter and options, the root, the adapter's code, and the versions of the decoders, of
-    this package and of the facts. None for an adapter whose code cannot be told.
+    this package and of the facts. None for an adapter whose code cannot be identified.
     """
     try:
         code = code_digest(type(adapter)).hex()
@@ -78,11 +78,11 @@ def memo_path(adapter: Adapter, card: DatasetCard) -> Path | None:
 
 
 def gather(adapter: Adapter, frames: Sequence[Frame], memo: Memo | None, workers: int = 0) -> list[Facts]:
-    """The facts of all frames, in their order; what the memo has is not read again.
+    """Return the facts of all frames, in their order; frames in the memo are not read again.
 
-    `workers` threads read ahead (0: one per core, at most four), a few frames each, so that memory stays flat. A frame
-    that cannot be read has a status; it is tried again by the next audit. Raises DataError where the adapter gives
-    something that is no image, and any other M2F2BenchError that the adapter raises.
+    `workers` threads read ahead (0: one per core, at most four), a few frames each, so that memory stays constant. A
+    frame that cannot be read has a status; the next audit tries it again. Raises DataError if the adapter gives
+    something that is not an image, and any other M2F2BenchError that the adapter raises.
     """
     reader = _Reader(adapter, memo, own_files(frames))
     threads = thread_count(workers)
@@ -105,7 +105,7 @@ class _Reader:
         self._locks: dict[str, threading.Lock] = {}
 
     def facts(self, frame: Frame) -> Facts:
-        """All that is wanted of a frame."""
+        """Return the facts of a frame."""
         key = f"pixels {frame.split} {frame.id}"
         stamp = stamp_of(self.adapter, frame)
         known = self._known(PixelFacts, key, stamp)
@@ -120,7 +120,7 @@ class _Reader:
         return Facts(frame, pixels, self._file(frame.locator.path))
 
     def _file(self, path: str) -> FileFacts | None:
-        """The facts of a file of its own, read once however many frames it holds; None where there are none."""
+        """Return the facts of a frame's own file, read once even for many frames; None without such a file."""
         if path not in self.own:
             return None
         with self._locks.setdefault(path, threading.Lock()):  # setdefault is atomic: all threads get the same lock
@@ -136,20 +136,20 @@ class _Reader:
         try:
             facts = read_facts(Path(path)) if stamp and Path(path).is_file() else None
         except OSError:
-            facts = None  # that the frame cannot be read is told by its status
+            facts = None  # the frame's status says that it cannot be read
         if facts is not None:
             self._keep(f"file {path}", stamp, facts)
         return facts
 
     def _stamp(self, path: str) -> str:
-        """The file's stamp, asked for once unless it was not there; never of a file that is being written."""
+        """Return the file's stamp; it is kept from the first time that the file exists."""
         stamp = self._stamps.get(path, "")
         if not stamp:
             stamp = self._stamps[path] = file_stamp(path)
         return stamp
 
     def _known(self, form: type[T], key: str, stamp: str) -> T | None:
-        if self.memo is None or not stamp:  # without a stamp nobody knows whether it is still the same
+        if self.memo is None or not stamp:  # without a stamp it is unknown whether the frame has changed
             return None
         value = self.memo.get(key, stamp)
         if value is None:
@@ -157,7 +157,7 @@ class _Reader:
         try:
             return form.from_json(value)
         except (TypeError, ValueError):
-            return None  # somebody has edited the file
+            return None  # the cache file was edited
 
     def _keep(self, key: str, stamp: str, facts: PixelFacts | FileFacts) -> None:
         if self.memo is not None and stamp:

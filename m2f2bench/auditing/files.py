@@ -1,15 +1,15 @@
-"""What a file says of itself before its pixels are looked at: kind, size, JPEG settings."""
+"""Facts about files without their pixels: kind, size, JPEG settings."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 HEAD = 64
-"""Bytes that tell a file's kind."""
+"""Bytes at a file's start that show its kind."""
 BLOCK = 1 << 20
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -29,7 +29,7 @@ _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey+alpha", 6: "RGBA"}
 class FileFacts:
     """A file that is one image or one video.
 
-    `kind` is told from its bytes, not its name (`JPEG`, `PNG RGB`, `WebP lossy`, `MP4`); `size` is in bytes; `digest`
+    `kind` is read from its bytes, not its name (`JPEG`, `PNG RGB`, `WebP lossy`, `MP4`); `size` is in bytes; `digest`
     is the hash of all bytes (hex). Of a JPEG file: `tables`, the 64 steps of each quantisation table in the order of
     their numbers; `sampling`, the chroma subsampling (`4:2:0`); `progressive`. None, "" and False otherwise.
     """
@@ -42,22 +42,21 @@ class FileFacts:
     progressive: bool = False
 
     def to_json(self) -> list[Any]:
-        """The fields in order, as JSON."""
-        tables = None if self.tables is None else list(self.tables)
-        return [self.kind, self.size, self.digest, tables, self.sampling, self.progressive]
+        """Return the fields in order, as JSON."""
+        return list(astuple(self))
 
     @classmethod
     def from_json(cls, data: Any) -> FileFacts:
-        """The inverse of `to_json`; TypeError or ValueError for anything else."""
+        """Return the facts that `to_json` wrote. Raises TypeError or ValueError for anything else."""
         kind, size, digest, tables, sampling, progressive = data
         steps = None if tables is None else tuple(int(step) for step in tables)
         return cls(str(kind), int(size), str(digest), steps, str(sampling), bool(progressive))
 
 
 def read_facts(path: Path) -> FileFacts:
-    """The facts of a file. Raises OSError where it cannot be read.
+    """Return the facts of a file. Raises OSError if it cannot be read.
 
-    A JPEG file is read whole; of others (a video may be large) only a block at a time is in memory.
+    A JPEG file is read whole; other files (a video may be large) are read block by block.
     """
     digest, size, head = hashlib.blake2b(digest_size=8), 0, b""
     with path.open("rb") as file:
@@ -72,7 +71,7 @@ def read_facts(path: Path) -> FileFacts:
 
 
 def kind_of(head: bytes) -> str:
-    """The kind of file that starts with these bytes (`HEAD` of them); `unknown` for none that is known."""
+    """Return the kind of file that starts with these bytes (`HEAD` of them), or `unknown`."""
     if head[:4] == b"RIFF":
         if head[8:12] == b"WEBP":
             return "WebP lossless" if head[12:16] == b"VP8L" else "WebP lossy"
@@ -89,19 +88,19 @@ def kind_of(head: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> tuple[tuple[int, ...] | None, str, bool]:
-    """Quantisation steps, chroma subsampling and whether progressive, from a JPEG's header."""
+    """Return quantisation steps, chroma subsampling and whether progressive, from a JPEG's header."""
     from PIL import JpegImagePlugin
 
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
             tables = tuple(int(step) for number in sorted(image.quantization) for step in image.quantization[number])
             return tables or None, _sampling(image.layer), bool(image.info.get("progressive"))
-    except Exception:  # whatever a damaged header makes the decoder raise: then nothing is known of it
+    except Exception:  # a damaged header can raise anything: then nothing is known
         return None, "", False
 
 
 def _sampling(layers: Any) -> str:
-    """`4:2:0` and the like, from the components' sampling factors (id, horizontal, vertical, table)."""
+    """Return `4:2:0` and similar, from the components' sampling factors (id, horizontal, vertical, table)."""
     factors = [(int(layer[1]), int(layer[2])) for layer in layers]
     if len(factors) == 1:
         return "grey"

@@ -1,6 +1,6 @@
-"""Pairs of frames that show the same picture, counted by what the two have to do with each other.
+"""Pairs of frames with the same picture, counted by the relation of the two frames.
 
-Nothing here grows with the number of pairs: they come in blocks, are counted, and a few of each kind are kept.
+Memory does not grow with the number of pairs: they come in blocks, are counted, and a few of each kind are kept.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..core.records import Frame
 Codes = npt.NDArray[np.int64]
 SAME_VIDEO, SHARED, APART, UNKNOWN = range(4)
 PEOPLE = ("same video", "someone in common", "no one in common", "people not known")
-"""What two frames' people have to do with each other. Not known: one of the two has no identities."""
+"""Relations of two frames' people. Not known: one of the two has no identities."""
 KEPT = 20
 """Examples kept of each kind, those with the least distance first."""
 BLOCK = 1 << 21
-"""Comparisons made at once: some 40 MB."""
+"""Comparisons at a time: about 40 MB."""
 
 
 class Kind(NamedTuple):
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Frames as codes, all [N] int64 but `people`, [N, K] with -1 where a frame has fewer identities."""
+    """Frames as codes, all [N] int64 except `people`, [N, K] with -1 where a frame has fewer identities."""
 
     split: Codes
     video: Codes
@@ -44,7 +44,7 @@ class Table:
 
     @classmethod
     def of(cls, frames: Sequence[Frame]) -> Table:
-        """The codes of frames; a video's name with its manipulation is the same video in every split."""
+        """Return the codes of frames; the same manipulation and video name is the same video in every split."""
         codes, _ = factorize(p for f in frames for p in f.identities)
         counts = np.array([len(f.identities) for f in frames], dtype=np.int64)
         people = np.full((len(frames), max(1, int(counts.max(initial=0)))), -1, dtype=np.int64)
@@ -55,7 +55,7 @@ class Table:
         return cls(split, video, label, people)
 
     def relation(self, first: Codes, second: Codes) -> Codes:
-        """For each pair of rows its place in `PEOPLE`."""
+        """Return the index in `PEOPLE` of each pair of rows."""
         one, other = self.people[first], self.people[second]
         unknown = (one[:, 0] < 0) | (other[:, 0] < 0)
         shared = np.zeros(len(first), dtype=np.bool_)
@@ -79,8 +79,9 @@ class Counter:
     """Counts pairs by kind, keeps examples, and joins frames into groups."""
 
     def __init__(self, table: Table, joining: Sequence[int]) -> None:
-        """Nothing is counted yet. Pairs in two splits are joined, and within a split those of the `joining` relations
-        (places in `PEOPLE`).
+        """Start with no pairs. Joined are pairs in two splits, and within a split those of the `joining` relations.
+
+        `joining` are indices in `PEOPLE`.
         """
         self.table, self.joining = table, joining
         self.counts: dict[Kind, int] = {}
@@ -108,7 +109,7 @@ class Counter:
         self._join(first[matters], second[matters])
 
     def groups(self) -> list[list[int]]:
-        """The rows of each group of two or more, the largest group first."""
+        """Return the rows of each group of two or more, the largest group first."""
         sizes = np.bincount(self._group, minlength=len(self._group))
         rows = np.flatnonzero(sizes[self._group] > 1)
         order = rows[np.argsort(self._group[rows], kind="stable")]
@@ -130,7 +131,7 @@ class Counter:
 
 
 def equal_pairs(codes: Codes) -> Iterator[tuple[Codes, Codes]]:
-    """All pairs of rows [N] with equal codes, in blocks; a negative code equals nothing."""
+    """Yield all pairs of rows [N] with equal codes, in blocks; a negative code equals no other."""
     order = np.argsort(codes, kind="stable")
     order = order[codes[order] >= 0]
     cuts = np.flatnonzero(np.diff(codes[order])) + 1
@@ -143,7 +144,7 @@ def equal_pairs(codes: Codes) -> Iterator[tuple[Codes, Codes]]:
 
 
 def near_pairs(hashes: npt.NDArray[np.uint64], most: int) -> Iterator[tuple[Codes, Codes, Codes]]:
-    """All pairs of rows whose hashes [N] differ in at most `most` bits, in blocks, with the number of bits."""
+    """Yield all pairs of rows whose hashes [N] differ in at most `most` bits, in blocks, with the number of bits."""
     n = len(hashes)
     step = max(1, BLOCK // max(1, n))
     for start in range(0, n - 1, step):

@@ -1,4 +1,4 @@
-"""What an audit keeps of a picture: its digest, a perceptual hash, a thumbnail and its high-pass energy."""
+"""Facts about a picture for an audit: digest, perceptual hash, thumbnail and high-pass energy."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ HASH_SIDE, HASH_BLOCK = 32, 8
 LUMINANCE = (0.299, 0.587, 0.114)
 """ITU-R BT.601."""
 STRIP = 256
-"""Rows that are taken at a time."""
+"""Rows that are converted at a time."""
 FLOOR = 1e-3
-"""Added to a variance (grey levels squared) before its logarithm, so that a flat picture has one."""
+"""Added to a variance (grey levels squared) before its logarithm, which a flat picture would not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelFacts:
     """A decoded picture of `width` × `height` pixels.
 
-    `digest` is the adapter's own, which goes into a dataset's hash; `pixels` is the hash (hex) of shape and decoded
+    `digest` is the adapter's digest, which goes into a dataset's hash; `pixels` is the hash (hex) of shape and decoded
     pixels. `phash` is a 64-bit perceptual hash, `thumb` 16×16 grey levels in rows. `laplacian` and `residual` are the
     natural logarithms of the variances of two high-pass filters' outputs at native size.
     """
@@ -44,14 +44,14 @@ class PixelFacts:
     residual: float
 
     def to_json(self) -> list[Any]:
-        """The fields in order, as JSON; the hash as 16 hex digits, the thumbnail in base 64."""
+        """Return the fields in order, as JSON; the hash as 16 hex digits, the thumbnail in base 64."""
         thumb = base64.b64encode(self.thumb).decode()
         size = [self.width, self.height]
         return [self.digest, self.pixels, *size, f"{self.phash:016x}", thumb, self.laplacian, self.residual]
 
     @classmethod
     def from_json(cls, data: Any) -> PixelFacts:
-        """The inverse of `to_json`; TypeError or ValueError for anything else."""
+        """Return the facts that `to_json` wrote. Raises TypeError or ValueError for anything else."""
         digest, pixels, width, height, phash, thumb, laplacian, residual = data
         small = base64.b64decode(thumb, validate=True)
         if len(small) != THUMB * THUMB:
@@ -61,7 +61,7 @@ class PixelFacts:
 
 
 def look(image: Image, digest: str) -> PixelFacts:
-    """The facts of one RGB uint8 [H, W, 3] picture with its adapter's `digest`."""
+    """Return the facts of one RGB uint8 [H, W, 3] picture with its adapter's `digest`."""
     height, width = image.shape[:2]
     pixels = hashlib.blake2b(f"{height}x{width}:".encode(), digest_size=8)
     pixels.update(np.ascontiguousarray(image).data)
@@ -73,7 +73,7 @@ def look(image: Image, digest: str) -> PixelFacts:
 
 
 def _grey(image: Image) -> npt.NDArray[np.float32]:
-    """The luminance of an RGB picture, float32 [H, W], strip by strip: all of it in float32 is four times as large."""
+    """Return the luminance of an RGB picture, float32 [H, W], made strip by strip to save memory."""
     weights = np.asarray(LUMINANCE, dtype=np.float32)
     grey = np.empty(image.shape[:2], dtype=np.float32)
     for top in range(0, len(image), STRIP):
@@ -82,7 +82,7 @@ def _grey(image: Image) -> npt.NDArray[np.float32]:
 
 
 def shrink(grey: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
-    """A grey picture [H, W] as [side, side] means over equal areas."""
+    """Return a grey picture [H, W] as [side, side] means over equal areas."""
     from PIL import Image as Pillow
 
     small = Pillow.fromarray(grey).resize((side, side), Pillow.Resampling.BOX)
@@ -90,9 +90,11 @@ def shrink(grey: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
 
 
 def phash(grey: npt.NDArray[np.float32]) -> int:
-    """The 64-bit DCT hash of a grey picture [H, W] (Zauner, Implementation and Benchmarking of Perceptual Image Hash
-    Functions, 2010): 32×32 means, type-II DCT, the 8×8 coefficients next to the constant row and column, and for each
-    a bit that says whether it is over their median. The first coefficient is the highest bit.
+    """Return the 64-bit DCT hash of a grey picture [H, W].
+
+    Source: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010. 32×32 means, type-II DCT,
+    the 8×8 coefficients next to the constant row and column, and for each a bit: whether it is over their median. The
+    first coefficient is the highest bit.
     """
     from scipy.fft import dctn
 
@@ -102,15 +104,16 @@ def phash(grey: npt.NDArray[np.float32]) -> int:
 
 
 def laplacian(grey: npt.NDArray[np.float32]) -> float:
-    """Log variance of the 4-neighbour Laplacian over the inner pixels of a grey picture [H, W]."""
+    """Return the log variance of the 4-neighbour Laplacian over the inner pixels of a grey picture [H, W]."""
     inner = grey[1:-1, 1:-1]
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     return _log_variance(around - 4 * inner)
 
 
 def residual(grey: npt.NDArray[np.float32]) -> float:
-    """Log variance of the third-order differences along rows and columns of a grey picture [H, W]: the first of the
-    noise residuals of the spatial rich model (Fridrich and Kodovsky, 2012).
+    """Return the log variance of the third-order differences along rows and columns of a grey picture [H, W].
+
+    It is the first of the noise residuals of the spatial rich model (Fridrich and Kodovsky, 2012).
     """
     return _log_variance(np.concatenate([np.diff(grey, n=3, axis=axis).ravel() for axis in (0, 1)]))
 

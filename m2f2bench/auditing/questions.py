@@ -1,4 +1,4 @@
-"""Questions that give their answer away: by stating the label, by an example answer, or by how they are worded."""
+"""Questions that leak their answer: by stating the label, by an example answer, or by their words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.connected import connected
 from ..core.errors import M2F2BenchError, MachineError
 from ..core.records import FAKE, REAL, Frame
 from ..datasets.base import Adapter
@@ -18,19 +17,18 @@ from ..datasets.listing import frames_of, questions_of
 from ..metrics.detection.intervals import auc_interval
 from ..metrics.diversity import folded
 from ..metrics.verdicts.verdict import read_verdict
-from .heldout import FOLDS, Codes, balanced_ranks
-from .report import Finding, Section, plural
+from .heldout import FOLDS, Codes, balanced_ranks, folds, people_or_videos
+from .report import Finding, Section, plural, with_interval
 
 if TYPE_CHECKING:
     from ..core.records import Floats
 
 KINDS = ("blind", "released", "judge")
 LINE = 0.55
-"""The words of a set of questions tell the label where the lower end of their AUC's 95% interval is over this."""
+"""The words of a set of questions predict the label if the lower end of their AUC's 95% interval is over this."""
 EXTREME = 0.9
-"""From this AUC on it is a leak; less may be no more than what is asked about (the whole image more often of fakes)."""
-LARGEST = 0.5
-"""Where one group of connected people has more than this share of the questions, videos are held out instead."""
+"""From this AUC on it is a leak; a lower one may come from the subjects (the whole image more often for fakes)."""
+
 TITLE = "Questions: the label without the image"
 _QUOTED = re.compile(r'"([^"]*)"|“([^“”]*)”')
 _SENTENCE_END = re.compile(r"(?<=[.?!\n])")
@@ -44,12 +42,12 @@ _VERDICTS = ("real", "fake")
 
 @dataclass(frozen=True)
 class QuestionLeak:
-    """What a set of questions gives away to who reads the question alone.
+    """Leak of the label through a set of questions, without the image.
 
-    `n` questions, `n_fake` of them with the label 1; `stated` say real or fake themselves, `stated_right` of these the
-    label; `examples` quote an example answer, and `echoes` of these one that is word for word a reference (None where
-    no references were given). `auc` in [0, 1] of a classifier of the words on held-out `groups`, with its 95% interval
-    `ci`; .5 is chance. `reason` says why there is no AUC, or no interval.
+    `n` questions, `n_fake` of them with the label 1; `stated` state real or fake, `stated_right` of these the right
+    label; `examples` quote an example answer, and `echoes` of these a literal reference (None without references).
+    `auc` in [0, 1] is that of a classifier of the words on held-out `groups`, with its 95% interval `ci`; .5 is chance.
+    `reason` says why there is no AUC, or no interval.
     """
 
     n: int
@@ -65,13 +63,13 @@ class QuestionLeak:
 
     @property
     def severity(self) -> str:
-        """`leak` where a question states a label or the words part the labels; `note` where they hint; else empty."""
-        if self.stated or (self.auc is not None and self.auc >= EXTREME and self._told):
+        """`leak` if a question states a label or the words separate the labels; `note` if they hint; else empty."""
+        if self.stated or (self.auc is not None and self.auc >= EXTREME and self._predictive):
             return "leak"
-        return "note" if self._told else ""
+        return "note" if self._predictive else ""
 
     @property
-    def _told(self) -> bool:
+    def _predictive(self) -> bool:
         return self.ci is not None and self.ci[0] > LINE
 
 
@@ -83,13 +81,12 @@ def question_leaks(
     references: Sequence[Sequence[str]] | None = None,
     resamples: int = 1000,
 ) -> QuestionLeak:
-    """How much a list of N questions tells of the label to one who sees no image.
+    """Return how much a list of N questions reveals about the label without the image.
 
-    `labels` [N] are 0 (real) or 1 (fake); `groups` [N] are codes of what belongs together (frames, or people): no group
-    is both learned from and judged, and the interval resamples them. What a question states is read by
-    `stated_verdict`. The classifier is logistic regression on TF-IDF of single
-    words and pairs, five-fold over groups, the folds' scores made comparable by `balanced_ranks`. `references` [N] are
-    the right answers of each. Raises ValueError where the lengths differ.
+    `labels` [N] are 0 (real) or 1 (fake); `groups` [N] are codes of frames or people: no group is used for both
+    training and test, and the interval resamples groups. Stated labels are read by `stated_verdict`. The classifier is
+    logistic regression on TF-IDF of single words and pairs, five-fold over groups; `balanced_ranks` makes the folds'
+    scores comparable. `references` [N] are the right answers of each question. Raises ValueError if the lengths differ.
     """
     label, group = np.asarray(labels, dtype=np.int64), np.asarray(groups, dtype=np.int64)
     if not len(texts) == len(label) == len(group) == len(references if references is not None else texts):
@@ -117,9 +114,9 @@ def question_leaks(
 
 
 def stated_verdict(question: str) -> str:
-    """The label that a question states or takes for granted: `real`, `fake` or `none`, as `read_verdict`.
+    """Return the label that a question states or presupposes: `real`, `fake` or `none`; read by `read_verdict`.
 
-    "Is the image fake?" and "real or fake?" state none; "Why does the image look fake?" does.
+    "Is the image fake?" and "real or fake?" state no label; "Why does the image look fake?" does.
     """
     said = [
         one[:-1] + "." if one.endswith("?") and _TAKES_FOR_GRANTED.search(one) else one
@@ -130,7 +127,7 @@ def stated_verdict(question: str) -> str:
 
 
 def example_answers(question: str) -> list[str]:
-    """The quoted whole sentences of a question: at least three words, a full stop at the end, no gap to fill in."""
+    """Return the quoted sentences of a question: at least three words, a full stop at the end, no gap to fill in."""
     quoted = [(a or b).strip() for a, b in _QUOTED.findall(question)]
     whole = [text for text in quoted if text.endswith((".", "!")) and "…" not in text and "..." not in text]
     return [text for text in whole if len(text.split()) >= _SHORTEST]
@@ -143,28 +140,24 @@ def _echoes(examples: Sequence[str], references: Sequence[str]) -> bool:
 def _words_auc(
     texts: Sequence[str], label: Codes, group: Codes, seed: int, resamples: int
 ) -> tuple[float | None, tuple[float, float] | None, str]:
-    """The AUC of held-out scores with its interval, or why there is none."""
+    """Return the AUC of held-out scores with its interval, or the reason why there is no AUC."""
     least = min(len(np.unique(group[label == value])) for value in (REAL, FAKE))
     if least < 2:
         return None, None, "fewer than two groups have questions of one label"
     if len(set(texts)) == 1:
         return 0.5, None, "all questions are the same"
-    scores = _held_out(texts, label, group, min(FOLDS, least), seed)
+    scores = _held_out(texts, label, group, least, seed)
     auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
     return auc, ci, ""
 
 
-def _held_out(texts: Sequence[str], label: Codes, group: Codes, folds: int, seed: int) -> Floats:
-    """A score in [0, 1] for each question, from a classifier that has seen no question of its group."""
+def _held_out(texts: Sequence[str], label: Codes, group: Codes, most: int, seed: int) -> Floats:
+    """Return a score in [0, 1] for each question, from a classifier that was not trained on its group."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold
 
     scores = np.full(len(label), 0.5)
-    cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, test in cutter.split(np.zeros(len(label)), label, group):
-        if len(np.unique(label[train])) < 2 or not len(test):
-            continue  # nothing can be learned: all of the fold's questions stay at .5
+    for train, test in folds(label, group, most, seed):
         words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
         model = LogisticRegression(max_iter=1000, class_weight="balanced")
         model.fit(words.fit_transform([texts[i] for i in train]), label[train])
@@ -174,8 +167,8 @@ def _held_out(texts: Sequence[str], label: Codes, group: Codes, folds: int, seed
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A dataset's questions: by (split, kind) what they give away, and of which none could be had, with why."""
+class QuestionLeaks:
+    """Leaks of a dataset's questions by (split, kind), and the kinds that could not be read, with the reason."""
 
     found: dict[tuple[str, str], QuestionLeak]
     refused: dict[tuple[str, str], str]
@@ -183,12 +176,12 @@ class Asked:
 
 def of_dataset(
     adapter: Adapter, splits: Sequence[str], kinds: Sequence[str], seed: int = 0, resamples: int = 1000
-) -> Asked:
-    """What the questions of each split and kind give away; a kind that a dataset does not have is left out.
+) -> QuestionLeaks:
+    """Return the leaks of the questions of each split and kind; missing kinds are left out.
 
-    People (connected over shared videos and identities) are held out. No pixel is read.
+    People (connected over shared videos and identities) are held out. No pixels are read.
     """
-    asked = Asked({}, {})
+    asked = QuestionLeaks({}, {})
     for split in splits:
         frames: dict[str, Frame] = {}
         for kind in kinds:
@@ -202,7 +195,7 @@ def of_dataset(
             if not questions:
                 continue
             frames = frames or {frame.id: frame for frame in frames_of(adapter, split)}
-            group = _people([frames[question.frame] for question in questions])
+            group, _ = people_or_videos([frames[question.frame] for question in questions])
             asked.found[split, kind] = question_leaks(
                 [question.text for question in questions],
                 [question.label for question in questions],
@@ -214,14 +207,8 @@ def of_dataset(
     return asked
 
 
-def _people(frames: Sequence[Frame]) -> Codes:
-    videos = [frame.video for frame in frames]  # by name alone: one name may be one person, whatever the manipulation
-    group = connected(videos, [frame.identities for frame in frames])
-    return group if np.bincount(group).max() <= LARGEST * len(group) else connected(videos, [()] * len(videos))
-
-
-def findings(asked: Asked) -> list[Finding]:
-    """A line for each set of questions that states labels, and one for each whose words tell them."""
+def findings(asked: QuestionLeaks) -> list[Finding]:
+    """Return a finding for each set of questions that states labels, or whose words predict them."""
     out: list[Finding] = []
     for (split, kind), leak in asked.found.items():
         what = f"{plural(leak.n, f'{kind} question')} of {split}"
@@ -229,20 +216,20 @@ def findings(asked: Asked) -> list[Finding]:
             text = f"{leak.stated:,} of {what} state a label ({leak.stated_right:,} the right one)"
             if leak.examples:
                 text += f", {leak.examples:,} quote an example answer"
-            text += ": answers to these say nothing of detection"
+            text += ": answers to these say nothing about detection"
             out.append(Finding("leak", "questions", text))
         elif leak.severity == "leak":
-            out.append(Finding("leak", "questions", f"the words of {what} tell the label: AUC {_auc(leak)}"))
+            out.append(Finding("leak", "questions", f"the words of {what} predict the label: AUC {_auc(leak)}"))
         elif leak.severity == "note":
-            text = f"the words of {what} hint at the label: AUC {_auc(leak)} (what is asked about may be all there is)"
+            text = f"the words of {what} hint at the label: AUC {_auc(leak)} (perhaps only through their subjects)"
             out.append(Finding("note", "questions", text))
         if leak.examples and not leak.stated:
             out.append(Finding("warning", "questions", f"{leak.examples:,} of {what} quote an example answer"))
     return out
 
 
-def section(asked: Asked) -> Section:
-    """A row for each split and kind."""
+def section(asked: QuestionLeaks) -> Section:
+    """Return a table with a row for each split and kind."""
     names = (
         "split",
         "kind",
@@ -266,14 +253,14 @@ def section(asked: Asked) -> Section:
         return Section(TITLE, tuple(lines))
     how = (
         "Example: questions that quote a whole sentence as an answer; echoed: those whose example is a reference. "
-        f"AUC with its 95% interval of telling the label by the question's words alone, {FOLDS}-fold with people held "
-        "out, .5 being chance."
+        f"AUC (with 95% interval): prediction of the label from the question's words alone, {FOLDS}-fold with people "
+        "held out; .5 is chance."
     )
     return Section(TITLE, (how, *lines), names, tuple(rows))
 
 
-def to_json(asked: Asked) -> dict[str, Any]:
-    """All numbers by split and kind, and the kinds that could not be had."""
+def to_json(asked: QuestionLeaks) -> dict[str, Any]:
+    """Return all numbers by split and kind, and the kinds that could not be read."""
     out: dict[str, Any] = {}
     for (split, kind), leak in asked.found.items():
         one = dataclasses.asdict(leak) | {"ci": list(leak.ci) if leak.ci else None, "severity": leak.severity or None}
@@ -285,13 +272,7 @@ def to_json(asked: Asked) -> dict[str, Any]:
 
 
 def _auc(leak: QuestionLeak) -> str:
-    """`.512 [.480, .544]`, or why there is no number."""
+    """Return `.512 [.480, .544]`, or the reason why there is no number."""
     if leak.auc is None:
         return leak.reason
-    ends = f" [{_number(leak.ci[0])}, {_number(leak.ci[1])}]" if leak.ci else f" ({leak.reason})" if leak.reason else ""
-    return _number(leak.auc) + ends
-
-
-def _number(value: float) -> str:
-    text = f"{value:.3f}"
-    return text.removeprefix("0") if value < 1 else text
+    return with_interval(leak.auc, leak.ci) + (f" ({leak.reason})" if leak.reason and not leak.ci else "")

@@ -1,4 +1,4 @@
-"""What an audit found, as objects, JSON and Markdown."""
+"""Audit report: findings as objects, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. `leak`: a detector can be right for a wrong reason, or was trained on what it is tested on;
-    `warning`: numbers on this dataset are off or double; `note`: worth knowing. `text` is one line.
+    """One finding; `text` is one line.
+
+    `leak`: a detector can be right for a wrong reason, or was trained on its test data; `warning`: numbers on this
+    dataset are wrong or count twice; `note`: useful to know.
     """
 
     severity: Severity
@@ -28,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: `tables` are (header, rows) of texts, `lines` what is said below them."""
+    """A part of the report: a table (`header` and `rows`), and `lines` of text below it."""
 
     title: str
     lines: tuple[str, ...] = ()
@@ -40,9 +42,9 @@ class Section:
 class Audit:
     """An audit's outcome.
 
-    `findings` come worst first. `settings` say how it was made, `splits` name each split's counts and data hash,
-    `details` hold the numbers by topic, JSON-ready; `sections` are the same for reading. `versions` are those of what
-    decoded and computed.
+    `findings` come worst first. `settings` are those of the audit, `splits` has each split's counts and data hash,
+    `details` the numbers by topic, JSON-ready; `sections` are the same for reading. `versions` are those of the
+    packages that decoded and computed.
     """
 
     dataset: str
@@ -59,7 +61,7 @@ class Audit:
         return [finding for finding in self.findings if finding.severity == "leak"]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the sections, which repeat it, as one JSON-ready object."""
+        """Return everything except the sections, which repeat it, as one JSON-ready object."""
         return {
             "dataset": self.dataset,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
@@ -71,7 +73,7 @@ class Audit:
         }
 
     def markdown(self) -> str:
-        """The report as Markdown that is also plain to read: findings first, then the tables."""
+        """Return the report as readable Markdown: findings first, then the tables."""
         counts = ", ".join(plural(self._count(severity), severity) for severity in SEVERITIES)
         out = [f"# Audit of {self.dataset}", "", self._made(), "", f"## Findings: {counts}", ""]
         out += [f"- **{finding.severity}** ({finding.topic}): {finding.text}" for finding in self.findings]
@@ -86,7 +88,7 @@ class Audit:
         return "\n".join(out) + "\n"
 
     def _made(self) -> str:
-        """How the report came about, in one line."""
+        """Return the settings of the audit in one line."""
         read = sum(split["frames"] for split in self.splits.values())
         names = ", ".join(f"{name} {split['frames']:,}" for name, split in self.splits.items())
         made = [f"{key} {value}" for key, value in self.settings.items() if value is not None]
@@ -102,7 +104,7 @@ class Audit:
 
 
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings worst first, those of one severity in the order given."""
+    """Return the findings, the worst first, those of one severity in the given order."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
@@ -111,12 +113,18 @@ def _is_number(text: str) -> bool:
 
 
 def plural(n: int, word: str) -> str:
-    """`1 frame`, `2 frames`, `1,000 frames`."""
+    """Return `1 frame`, `2 frames`, `1,000 frames`."""
     several = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
     return f"{n:,} {word if n == 1 else several}"
 
 
+def with_interval(value: float, ci: tuple[float, float] | None) -> str:
+    """Return `.512 [.480, .544]`, or `.512` without an interval."""
+    value_text, *ends = (f"{one:.3f}".removeprefix("0") for one in (value, *(ci or ())))
+    return f"{value_text} [{', '.join(ends)}]" if ends else value_text
+
+
 def first_few(names: Sequence[str], shown: int = SHOWN) -> str:
-    """`a, b, c and 4 more`."""
+    """Return `a, b, c and 4 more`."""
     more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more

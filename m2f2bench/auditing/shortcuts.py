@@ -1,4 +1,4 @@
-"""How well the label can be told without looking at the face, on people that the teller has not seen."""
+"""Shortcuts: prediction of the label without the face, on unseen people."""
 
 from __future__ import annotations
 
@@ -8,45 +8,43 @@ from typing import Any
 
 import numpy as np
 
-from ..core.connected import connected
+from ..core.connected import factorize
 from ..core.progress import progress_bar
 from ..core.records import FAKE, REAL
 from ..metrics.detection.intervals import auc_interval
 from .cues import CUES, FILE_CUES, Cue, read_cues
 from .facts import Facts
-from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores
-from .report import Finding, Section
+from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores, people_or_videos
+from .report import Finding, Section, with_interval
 
 LINE = 0.55
-"""A cue of the file leaks the label where the lower end of its AUC's 95% interval is over this, and chance would not do
-(see `beyond_chance`). It should be .5; less than this is no danger, and shows in any dataset that is large enough.
+"""A cue of the file leaks the label if the lower end of its AUC's 95% interval is over this, and it is more than chance
+(see `beyond_chance`). It should be .5; a lower value than this is harmless, and occurs in any large enough dataset.
 """
 EXTREME = 0.9
-"""A cue that the picture itself decides (high-pass energy) is a legitimate trace of forging up to this AUC."""
-LARGEST = 0.5
-"""Where one group of connected people has more than this share of the frames, videos are held out instead."""
+"""A cue of the picture itself (high-pass energy) is a legitimate trace of forging up to this AUC."""
 OVERALL = "all fakes"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """How well one cue tells the fakes of one method (or all) from all reals.
+    """How well one cue separates the fakes of one method (or all) from all reals.
 
-    `state` is `fitted`; `constant`, the cue being the same for all of them (AUC .5); `absent`, there being no such cue;
-    or `undefined`, with the `reason`. `auc` in [0, 1] is of scores on held-out groups, `ci` its 95% interval; `told`
-    says that the interval is over `LINE` and that shuffled labels do not reach as much.
+    `state` is `fitted`; `constant` if the cue is the same for all frames (AUC .5); `absent` if there is no such cue; or
+    `undefined`, with the `reason`. `auc` in [0, 1] is that of scores on held-out groups, `ci` its 95% interval;
+    `significant` if the interval is over `LINE` and shuffled labels do not reach it.
     """
 
     state: str
     auc: float | None = None
     ci: tuple[float, float] | None = None
-    told: bool = False
+    significant: bool = False
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """All cells: method (or `OVERALL`) -> cue -> cell. `held_out` is `people` or `videos`; n counts frames."""
+    """All cells: method (or `OVERALL`) -> cue -> cell. `held_out` is `people` or `videos`; `n` counts frames."""
 
     cells: dict[str, dict[str, Cell]]
     held_out: str
@@ -55,22 +53,19 @@ class Probe:
 
 
 def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe | None:
-    """Let each cue of `CUES` alone predict the label, over all splits together; None without both classes.
+    """Predict the label from each cue of `CUES` alone, over all splits together; None without both classes.
 
-    Each time people (connected over shared videos and identities) are held out, see `held_out_scores`; the interval
-    resamples the same groups. Frames are only compared within a split, so that a split saved in another way is no cue,
-    where every split has both classes.
+    People (connected over shared videos and identities) are held out, see `held_out_scores`; the interval resamples the
+    same groups. If every split has both classes, frames are compared only within a split, so that a split that was
+    saved in another way is not a cue.
     """
     frames = [one.frame for one in facts if one.pixels is not None]
     label = np.array([frame.label for frame in frames], dtype=np.int64)
     if len(set(label.tolist())) < 2:
         return None
     method = np.array([frame.method for frame in frames], dtype=object)
-    videos = [frame.video for frame in frames]  # by name alone: one name may be one person, whatever the manipulation
-    group, held_out = connected(videos, [frame.identities for frame in frames]), "people"
-    if np.bincount(group).max() > LARGEST * len(group):
-        group, held_out = connected(videos, [()] * len(videos)), "videos"
-    video = connected([frame.clip for frame in frames], [()] * len(videos))
+    group, held_out = people_or_videos(frames)
+    video, _ = factorize(frame.clip for frame in frames)
     stratum = _strata([frame.split for frame in frames], label)
     cues = read_cues(facts)
     real, fake = label == REAL, label == FAKE
@@ -91,16 +86,16 @@ def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe
 
 
 def _strata(splits: Sequence[str], label: Codes) -> Codes:
-    """Each frame's split as a code, or 0 for all where a split has one class only."""
+    """Return each frame's split as a code, or 0 for all frames if a split has only one class."""
     names, codes = np.unique(np.array(splits, dtype=object), return_inverse=True)
     both = all(len(np.unique(label[codes == code])) == 2 for code in range(len(names)))
     return codes.astype(np.int64) if both else np.zeros(len(codes), dtype=np.int64)
 
 
 def _cell(cue: Cue, sample: Sample, cells: int, seed: int, resamples: int) -> Cell:
-    """One cell; `cells` is how many are looked at altogether, 0 for one of which nothing is concluded."""
+    """Return one cell; `cells` is the number of tested cells, 0 for a cell that is not tested."""
     if cue.absent:
-        return Cell("absent", reason="no frame has a file of its own")
+        return Cell("absent", reason="no frame has its own file")
     if cue.constant(sample.rows):
         return Cell("constant", 0.5)
     if min(sample.groups) < 2:
@@ -112,25 +107,25 @@ def _cell(cue: Cue, sample: Sample, cells: int, seed: int, resamples: int) -> Ce
 
 
 def findings(probe: Probe) -> list[Finding]:
-    """A line for each cue that tells the label, with its AUC over all fakes and the methods that it tells best."""
+    """Return a finding for each cue that predicts the label, with its AUC over all fakes and its best methods."""
     out: list[Finding] = []
     for cue in (*FILE_CUES, "high-pass"):
-        told = _told(probe, cue)
-        if not told:
+        predicted = _predicted_methods(probe, cue)
+        if not predicted:
             continue
-        leaks = [name for name in told if _is_leak(probe, cue, name)]
-        what = f"fakes are told from reals by {_NAMES[cue]} alone: AUC "
-        shown = leaks or told
+        leaks = [name for name in predicted if _is_leak(probe, cue, name)]
+        what = f"fakes can be separated from reals by {_NAMES[cue]} alone: AUC "
+        shown = leaks or predicted
         text = what + "; ".join(f"{_show(probe.cells[name][cue])} {name}" for name in shown[:4])
         text += f" and {len(shown) - 4} more" if len(shown) > 4 else ""
         if not leaks:
             text += " (a legitimate trace of forging, or of how the files were saved)"
         out.append(Finding("leak" if leaks else "note", "shortcut", text))
     if not any(finding.severity == "leak" for finding in out):
-        names = [name for name in _told(probe, "file") if _is_leak(probe, "file", name)]
+        names = [name for name in _predicted_methods(probe, "file") if _is_leak(probe, "file", name)]
         if names:
             best = "; ".join(f"{_show(probe.cells[name]['file'])} {name}" for name in names[:4])
-            text = f"fakes are told from reals by type, dimensions, size and quantisation together: AUC {best}"
+            text = f"fakes can be separated from reals by type, dimensions, size and quantisation: AUC {best}"
             out.append(Finding("leak", "shortcut", text))
     return out
 
@@ -144,17 +139,17 @@ _NAMES = {
 }
 
 
-def _told(probe: Probe, cue: str) -> list[str]:
-    """The methods that the cue tells, `OVERALL` first and then the best first."""
-    told = [name for name, cells in probe.cells.items() if cells[cue].told]
-    return sorted(told, key=lambda name: (name != OVERALL, -(probe.cells[name][cue].auc or 0.0)))
+def _predicted_methods(probe: Probe, cue: str) -> list[str]:
+    """Return the methods whose fakes the cue predicts, `OVERALL` first and then the best first."""
+    names = [name for name, cells in probe.cells.items() if cells[cue].significant]
+    return sorted(names, key=lambda name: (name != OVERALL, -(probe.cells[name][cue].auc or 0.0)))
 
 
 def _is_leak(probe: Probe, cue: str, method: str) -> bool:
-    """Whether a cue that tells the label may not.
+    """Return whether a cue that predicts the label is a leak.
 
-    Where type, dimensions and quantisation are the same for all, a file's size says how much there is in the picture,
-    and is then a cue of the same sort as the high-pass energy.
+    If type, dimensions and quantisation are the same for all files, a file's size measures the detail in the picture,
+    and is then a cue of the same kind as the high-pass energy.
     """
     cells = probe.cells[method]
     saved_alike = all(cells[name].state in ("constant", "absent") for name in FILE_CUES if name != "size")
@@ -163,19 +158,14 @@ def _is_leak(probe: Probe, cue: str, method: str) -> bool:
 
 
 def _show(cell: Cell) -> str:
-    """`.512 [.480, .544]`, or why there is no number."""
+    """Return `.512 [.480, .544]`, or the state of a cell without a number."""
     if cell.state != "fitted" or cell.auc is None:
         return cell.state
-    ends = f" [{_number(cell.ci[0])}, {_number(cell.ci[1])}]" if cell.ci else ""
-    return _number(cell.auc) + ends
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
+    return with_interval(cell.auc, cell.ci)
 
 
 def to_json(probe: Probe) -> dict[str, Any]:
-    """All cells, with how they came about."""
+    """Return all cells and the settings of the probe."""
     return {
         "held_out": probe.held_out,
         "groups": probe.groups,
@@ -185,7 +175,12 @@ def to_json(probe: Probe) -> dict[str, Any]:
         "n": probe.n,
         "auc": {
             method: {
-                cue: {"state": cell.state, "auc": cell.auc, "ci": list(cell.ci) if cell.ci else None, "told": cell.told}
+                cue: {
+                    "state": cell.state,
+                    "auc": cell.auc,
+                    "ci": list(cell.ci) if cell.ci else None,
+                    "told": cell.significant,
+                }
                 | ({"reason": cell.reason} if cell.reason else {})
                 for cue, cell in cells.items()
             }
@@ -195,14 +190,14 @@ def to_json(probe: Probe) -> dict[str, Any]:
 
 
 def section(probe: Probe) -> Section:
-    """A row for each method, a column for each cue."""
+    """Return a table with a row for each method and a column for each cue."""
     rows = [(method, *(_show(cells[cue]) for cue in CUES)) for method, cells in probe.cells.items()]
     constant = [cue for cue in CUES if all(cells[cue].state == "constant" for cells in probe.cells.values())]
     lines = [
-        f"AUC with its 95% interval of telling a method's fakes from all reals by this cue alone, .5 being chance; "
-        f"{probe.held_out} held out, {FOLDS} parts, {probe.groups:,} groups. Less than .5 is no more than .5: what was "
-        "learned on some did not hold for the others.",
+        f"AUC (with 95% interval) of separating a method's fakes from all reals by this cue alone; .5 is chance; "
+        f"{probe.held_out} held out, {FOLDS} parts, {probe.groups:,} groups. Less than .5 means the same as .5: what "
+        "was learned on some people did not hold for others.",
     ]
     if constant:
-        lines.append(f"Constant is what all frames have in common ({', '.join(constant)}): it tells nothing.")
+        lines.append(f"Constant: the same for all frames ({', '.join(constant)}), so it predicts nothing.")
     return Section("Shortcuts: the label without the face", tuple(lines), ("fakes", *CUES), tuple(rows))

@@ -1,4 +1,4 @@
-"""The four card models and where cards are looked up.
+"""The four card models, and the folders where cards are found.
 
 A card is one YAML file: a detector, a dataset, a protocol (kind `metrics`) or a leaderboard. Unknown keys are
 refused, and a card's `name` is its file's name.
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from ..core.errors import CardError, near
+from ..core.parsing import Refused, read_yaml
 from ..core.places import moved, moved_reference
-from ..core.texts import Refused, read_yaml, told
+from ..core.text import quoted
 from .protocols import DETECTION_METRICS, ExplanationRules, ProtocolRules
 from .registry import is_file_reference
 from .settings import InputSettings, StageSettings, TrainingSettings
@@ -35,7 +36,7 @@ DETECTION, EXPLANATION = "detection", "explanation"
 
 
 class Card(BaseModel):
-    """What all cards share: a name, a line of description, and the file they came from."""
+    """The common part of all cards: a name, a line of description, and the file they came from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,62 +52,62 @@ class Card(BaseModel):
 
     @property
     def folder(self) -> Path:
-        """What relative paths on the card are relative to."""
+        """The folder that relative paths on the card start from."""
         return self._path.parent if self._path else self._folder or Path.cwd()
 
     def placed(self, folder: Path) -> Self:
-        """Return the card, made in code, with the folder that its relative paths are relative to."""
+        """Return the card, made in code, with the folder that its relative paths start from."""
         self._folder = folder
         return self
 
 
 class DetectorCard(Card):
-    """One detector: its backend, its weights, its input, how it is trained and what it was trained on."""
+    """One detector: its backend, its weights, its input, its training and the data that it was trained on."""
 
     backend: str
     weights: str | None = None
-    """A file beside the card (or an absolute path) with trained weights; None for an untrained detector."""
+    """A file next to the card (or an absolute path) with trained weights; None for an untrained detector."""
     input: InputSettings = InputSettings()
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""
     training: TrainingSettings | None = None
-    """Of the stage that trains P(fake)."""
+    """Settings of the stage that trains P(fake)."""
     stages: dict[Literal["align", "tune"], StageSettings] = {}
-    """Of the stages after it, in which a detector learns to answer questions."""
+    """Settings of the later stages, in which a detector learns to answer questions."""
     training_datasets: tuple[str, ...] = ()
     """Names of the datasets this detector has seen, so that a table can tell in-domain from cross-dataset."""
     training_sources: tuple[str, ...] = ()
-    """The corpora that these come from, as their cards say, so that a table can tell it without the cards."""
+    """The corpora of these datasets, from their cards, so that a table does not need the cards."""
     licence: str = ""
     reference: str = ""
 
     def weights_path(self) -> Path | None:
-        """The weights as a path, resolved against the card's folder."""
+        """Return the path of the weights, resolved against the card's folder."""
         return None if self.weights is None else self.folder / Path(self.weights).expanduser()
 
 
 class DatasetCard(Card):
-    """One dataset: its adapter, where it lives, its splits and its licence."""
+    """One dataset: its adapter, its folder, its splits and its licence."""
 
     adapter: str
     root: str | None = None
     """A folder; a relative one lies in `M2F2BENCH_DATA`. None for a dataset drawn by code."""
     options: dict[str, Any] = {}
     splits: tuple[str, ...] | None = None
-    """Those of the adapter's splits that are used; None: all of them."""
+    """The splits of the adapter that are used; None: all of them."""
     source: str = ""
-    """The corpus that its people and videos come from, one name for all that share them: other compressions, crops,
-    manipulations. Empty: the dataset is a corpus of its own."""
+    """The corpus of its people and videos: one name for all datasets that share them (other compressions, crops,
+    manipulations). Empty: the dataset is its own corpus."""
     licence: str = ""
     reference: str = ""
 
     @property
     def corpus(self) -> str:
-        """The name under which datasets of the same people and videos are known to be one."""
+        """The common name of all datasets with the same people and videos."""
         return self.source or self.name
 
     def root_path(self) -> Path | None:
-        """The dataset's folder, with `M2F2BENCH_DATA` filled in."""
+        """Return the dataset's folder; a relative one lies in `M2F2BENCH_DATA`."""
         if self.root is None:
             return None
         root = Path(self.root).expanduser()
@@ -122,14 +123,14 @@ class DatasetCard(Card):
 
 
 class ProtocolCard(Card, ProtocolRules):
-    """Protocol of detection: what is measured, and exactly how. Its keys are in `cards.protocols`."""
+    """Protocol for detection. Its keys are those of `ProtocolRules`."""
 
     kind: ClassVar[str] = DETECTION
     """The task, as `Result.task` names it."""
 
 
 class ExplanationCard(Card, ExplanationRules):
-    """Protocol for answers to questions: `task: explanation`. Its keys are in `cards.protocols`."""
+    """Protocol for answers to questions (`task: explanation`). Its keys are those of `ExplanationRules`."""
 
     kind: ClassVar[str] = EXPLANATION
 
@@ -146,7 +147,7 @@ class Column(BaseModel):
 
 
 class TrainStep(BaseModel):
-    """A detector that a suite trains before it judges it."""
+    """A detector that a suite trains before it is judged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -155,11 +156,11 @@ class TrainStep(BaseModel):
 
 
 class LeaderboardCard(Card):
-    """A table (columns × detectors) and, when it is run as a suite, what to train first."""
+    """A table (columns × detectors) and, when it is run as a suite, the detectors to train first."""
 
     title: str = ""
     detectors: tuple[str, ...] = ()
-    """The rows when run as a suite; as a table, all results that fit a column are shown."""
+    """The rows when run as a suite; a table shows all results that fit a column."""
     train: tuple[TrainStep, ...] = ()
     columns: tuple[Column, ...] = Field(min_length=1)
     rank_by: int = Field(default=0, ge=0)
@@ -186,7 +187,7 @@ def protocol_model(data: Mapping[str, Any]) -> type[ProtocolCard] | type[Explana
 
 
 def card_folders(kind: str) -> list[Path]:
-    """The folders that may hold cards of a kind, first wins: `M2F2BENCH_CARDS`, the package, the checkout."""
+    """Return the folders of cards of a kind, the first wins: `M2F2BENCH_CARDS`, the package, the checkout."""
     places = [Path(p).expanduser() for p in os.environ.get(CARDS_VARIABLE, "").split(os.pathsep) if p]
     for place in places:
         if not place.is_dir():
@@ -196,7 +197,7 @@ def card_folders(kind: str) -> list[Path]:
 
 
 def iter_cards(kind: str) -> Iterator[Path]:
-    """The card files of a kind, each name once, in the order of lookup."""
+    """Yield the card files of a kind, each name once, in the order of lookup."""
     seen: set[str] = set()
     for folder in card_folders(kind):
         for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
@@ -208,12 +209,12 @@ def iter_cards(kind: str) -> Iterator[Path]:
 
 
 def find_card(kind: str, name: str) -> Path | None:
-    """The file of the named card, or None."""
+    """Return the file of the named card, or None."""
     return next((path for path in iter_cards(kind) if path.stem == name), None)
 
 
 def corpus_of(dataset: str) -> str:
-    """The corpus of a named dataset; its own name where there is no card of it that can be read."""
+    """Return the corpus of a named dataset; its own name if it has no readable card."""
     path = find_card("datasets", dataset)
     try:
         card = read_card("datasets", path) if path is not None else None
@@ -241,11 +242,11 @@ def read_card(kind: str, path: Path) -> Card:
 
 def _check_name(card: Card, path: Path) -> None:
     if path.stem not in (card.name, "card"):
-        raise CardError(f"card '{path}' is named {told(card.name)}: name and file must agree; rename one of them")
+        raise CardError(f"card '{path}' is named {quoted(card.name)}: name and file must agree; rename one of them")
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    """What a card file holds, unchecked. Raises CardError in one line."""
+    """Return the content of a card file, unchecked. Raises CardError in one line."""
     try:
         data: Any = read_yaml(path)
     except Refused as error:
@@ -256,19 +257,21 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _on_base(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    """What a detector's card says on top of its `base`, an untrained card: mappings are merged, the rest replaced.
+    """Return a detector's card put on top of its `base`, an untrained card: mappings are merged, the rest replaced.
 
-    A base may have a base itself. `above` are the cards that stand on this one. Raises CardError for a circle.
+    A base may have a base itself. `above` are the cards that build on this one. Raises CardError for a circle.
     """
     name, own = data["base"], {key: value for key, value in data.items() if key != "base"}
-    beside = path.parent / f"{name}.yaml"
-    found = beside if beside.is_file() else find_card("detectors", str(name))
+    neighbour = path.parent / f"{name}.yaml"
+    found = neighbour if neighbour.is_file() else find_card("detectors", str(name))
     if found is None:
-        raise CardError(f"card '{path}': its base '{name}' is no detector's card{near(str(name), _names('detectors'))}")
+        raise CardError(
+            f"card '{path}': its base '{name}' is not a detector card{near(str(name), _names('detectors'))}"
+        )
     chain = (*above, path)
     if found.resolve() in [one.resolve() for one in chain]:
         circle = " → ".join(one.stem for one in (*chain, found))
-        raise CardError(f"card '{chain[0]}': its bases go in a circle, {circle}: take `base` out of one of them")
+        raise CardError(f"card '{chain[0]}': its bases form a circle, {circle}: remove `base` from one of them")
     under = _read_mapping(found)
     if "base" in under:
         under = _on_base(under, found, chain)
@@ -280,13 +283,13 @@ def _on_base(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[
 
 
 def _said_in(base: DetectorCard, origin: Path, folder: Path) -> dict[str, Any]:
-    """What a base says, with its files' paths as seen from the folder of the card that stands on it."""
-    told = base.model_dump(mode="json", exclude_unset=True)
+    """Return a base's values; paths of files become relative to the folder of the card that builds on it."""
+    values = base.model_dump(mode="json", exclude_unset=True)
     if origin.resolve() == folder.resolve():
-        return told
+        return values
     if is_file_reference(base.backend):
-        told["backend"] = moved_reference(base.backend, origin, folder)
-    return {**told, "options": moved(base.options, [origin], folder)} if base.options else told
+        values["backend"] = moved_reference(base.backend, origin, folder)
+    return {**values, "options": moved(base.options, [origin], folder)} if base.options else values
 
 
 def _names(kind: str) -> list[str]:
@@ -294,7 +297,7 @@ def _names(kind: str) -> list[str]:
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """One mapping over another: mappings inside are merged, the rest is replaced, and null takes a key away."""
+    """Return one mapping over another: mappings inside are merged, the rest is replaced, null removes a key."""
     both = {key: merged(under[key], value) for key, value in over.items() if _mappings(under.get(key), value)}
     gone = {key for key, value in over.items() if value is None and key in under}
     return {key: value for key, value in {**under, **over, **both}.items() if key not in gone}
@@ -308,7 +311,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def validate(model: type[M], data: Any, where: str) -> M:
-    """`model.model_validate`, with the first problem told in one line: key, problem, what is allowed."""
+    """Return the validated model. Raises CardError in one line: the key, the problem, what is allowed."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -316,10 +319,10 @@ def validate(model: type[M], data: Any, where: str) -> M:
 
 
 def problem_of(model: type[BaseModel], error: ValidationError) -> str:
-    """The first problem that a model found, in one short line: the key, what is wrong with it, what is known."""
+    """Return the first problem that a model found, in one short line: the key, the problem, the known keys."""
     problems = error.errors(include_url=False)
     first = problems[0]
-    key = told(".".join(str(part) for part in first["loc"]))
+    key = quoted(".".join(str(part) for part in first["loc"]))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {key}{near(str(first['loc'][-1]), _keys_at(model, first['loc'][:-1]))}{more}"
@@ -328,11 +331,11 @@ def problem_of(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"missing key {key}{more}"
     message = " ".join(first["msg"].removeprefix("Value error, ").split())
-    return f"{f'key {key}' if first['loc'] else 'card'}: {message}, not {told(first['input'])}{more}"
+    return f"{f'key {key}' if first['loc'] else 'card'}: {message}, not {quoted(first['input'])}{more}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys a model knows at a place inside it, as far as nested models can be followed."""
+    """Return the keys a model knows at a place inside it; empty if the place is not in a nested model."""
     current: Any = model
     for part in location:
         info = current.model_fields.get(part) if isinstance(part, str) else None

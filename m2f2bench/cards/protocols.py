@@ -158,11 +158,11 @@ class Aggregation(Rules):
 
 
 class Threshold(Rules):
-    """From which score on a unit is called fake. On a card a bare number stands for a fixed one.
+    """The lowest score that is called fake. On a card a bare number means a fixed threshold.
 
-    `fixed`: at `value`. `eer`: where FPR = FNR. `best`: where `maximise` is highest. The last two are picked on the
-    scores of the validation split (`split: val`; of `dataset`, by default the judged one), or on the very scores that
-    are judged (`split: test`): an oracle, and flagged as one wherever its numbers are printed.
+    `fixed`: `value`. `eer`: where FPR = FNR. `best`: where `maximise` is highest. The last two are chosen on the scores
+    of the validation split (`split: val`; of `dataset`, by default the judged one), or on the judged scores themselves
+    (`split: test`): an oracle, and marked as one wherever its numbers are printed.
     """
 
     how: Literal["fixed", "eer", "best"] = "fixed"
@@ -188,7 +188,7 @@ class Threshold(Rules):
 
     @property
     def oracle(self) -> bool:
-        """Whether the labels of what is judged decide the threshold."""
+        """Whether the labels of the judged units decide the threshold."""
         return self.split == "test"
 
     def __str__(self) -> str:
@@ -199,10 +199,10 @@ class Threshold(Rules):
 
 
 class Missing(Rules):
-    """What has no score does so: left out (`drop`), 0.5 (`half`), or on the wrong side of every threshold (`wrong`).
+    """Units without a score: left out (`drop`), 0.5 (`half`), or on the wrong side of every threshold (`wrong`).
 
-    `frames` is for a frame (at video level: of a video that has others), `videos` for a video without any. On a card a
-    bare word stands for both. The coverage is reported in every case.
+    `frames` is for a frame (at video level: of a video with other scores), `videos` for a video without any score. On a
+    card a bare word means both. The coverage is reported in every case.
     """
 
     frames: MissingRule = "drop"
@@ -218,10 +218,10 @@ class Missing(Rules):
 
 
 class Bootstrap(Rules):
-    """How intervals are found: number of resamples (0: no intervals), seed, level, and what is drawn as one.
+    """How intervals are computed: number of resamples (0: no intervals), seed, level, and the unit that is drawn.
 
-    `cluster: identity` draws all frames of people who are joined through shared frames or videos; where identities
-    are not known, or join almost everything, whole videos are drawn. `video` draws videos, `frame` single units.
+    `cluster: identity` draws all frames of people who are joined through shared frames or videos; if identities
+    are unknown, or join almost everything, whole videos are drawn. `video` draws videos, `frame` single units.
     """
 
     resamples: int = Field(default=1000, ge=0, le=1_000_000)
@@ -236,7 +236,7 @@ class Bootstrap(Rules):
 
 
 class ProtocolRules(Measured):
-    """All that decides a number, given the predictions."""
+    """All settings that decide a number, given the predictions."""
 
     level: Literal["frame", "video"]
     frames: FrameSelection = FrameSelection()
@@ -252,8 +252,8 @@ class ProtocolRules(Measured):
 
 
 class BertScoreRules(Rules):
-    """The network BERTScore compares with: a hub name, a folder, or `offline` (the MiniLM that comes as a package); the
-    layer whose output is used (None: bert-score's own choice for that name); and whether its baseline is taken off."""
+    """BERTScore's network: a hub name, a folder, or `offline` (the MiniLM that comes as a package); the layer whose
+    output is used (None: bert-score's own choice for that name); and whether its baseline is subtracted."""
 
     model: str = "offline"
     layer: int | None = Field(default=6, ge=0)
@@ -261,10 +261,10 @@ class BertScoreRules(Rules):
 
 
 class ExplanationRules(Measured):
-    """All that decides a number about answers to questions, given the answers.
+    """All settings that decide a number about answers to questions, given the answers.
 
-    Texts are compared with references for all questions but those of kind `judge`, which ask for the verdict alone;
-    verdicts are read from the answers to all but those of kind `released`, which give the label away.
+    Texts are compared with references for all questions except those of kind `judge`, which ask only for the verdict;
+    verdicts are read from the answers to all questions except those of kind `released`, which state the label.
     """
 
     task: Literal["explanation"]
@@ -272,13 +272,13 @@ class ExplanationRules(Measured):
     """Which sets: `blind` (neutral), `released` (the label is in the question), `judge` ("real or fake?" per image)."""
     references: Literal["all", "first"] = "all"
     tokenizer: Literal["ptb", "none"] = "ptb"
-    """The Penn Treebank's as captioning uses it (lower case, no punctuation), or white space alone."""
+    """The Penn Treebank's as captioning uses it (lower case, no punctuation), or white space only."""
     cider_df: Literal["fixed", "recomputed"] = "fixed"
     """CIDEr's document frequencies: of all questions' references, or of those in the group and resample at hand."""
     bertscore: BertScoreRules = BertScoreRules()
     verdict: Literal["words", "substring"] = "words"
     """How a verdict is read: by words and negation, or as M2F2-Det's evaluation does (real if "real" occurs at all)."""
     missing: Literal["wrong", "drop"] = "wrong"
-    """A question without an answer has an empty one, or is left out. The coverage is reported in both cases."""
+    """A question without an answer counts as an empty answer, or is left out. The coverage is always reported."""
     metrics: tuple[Annotated[str, AfterValidator(_of_answers)], ...] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()

@@ -1,4 +1,4 @@
-"""From names to classes, lazily: decorator, entry point, or `file.py:Class`."""
+"""Registry of classes by name, loaded on demand: decorator, entry point, or `file.py:Class`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from ..core.errors import RegistryError, first_line, near
 from ..core.guests import guest
 from ..core.sources import FROM_FILE, Unidentified, forget, look_at
-from ..core.texts import in_utf8
+from ..core.text import in_utf8
 
 T = TypeVar("T", bound=type)
 
@@ -32,16 +32,16 @@ class Registry:
     """
 
     def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
-        """`kind` is used in messages; `group` is the entry-point group."""
+        """Make an empty registry; `kind` is used in messages, `group` is the entry-point group."""
         self.kind, self.group, self.builtin = kind, group, builtin
         self._registered: dict[str, type] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A class decorator: `@register_backend("mine")`. A second class under a name is an error."""
+        """Return a class decorator: `@register_backend("mine")`. Raises RegistryError for a second class of a name."""
 
         def decorate(cls: T) -> T:
             held = self._registered.get(name)
-            # The same class again is a module executed twice (a notebook cell, a reload), not a collision.
+            # The same class again: its module was executed twice (a notebook cell, a reload); that is no collision.
             if held is not None and _origin(held) != _origin(cls):
                 raise self._collision(name, _origin(held), _origin(cls))
             if name in self.builtin:
@@ -52,17 +52,17 @@ class Registry:
         return decorate
 
     def names(self) -> list[str]:
-        """All known names, sorted; nothing is imported."""
+        """Return all known names, sorted; nothing is imported."""
         return sorted({*self.builtin, *self._entry_points(), *self._registered})
 
     def origin(self, name: str) -> str:
-        """Where a name comes from, as `module:Class`. Raises RegistryError for an unknown or doubly held name."""
+        """Return the class of a name as `module:Class`. Raises RegistryError for an unknown or ambiguous name."""
         entries = self._entry_points().get(name, [])
         held = [self.builtin[name]] if name in self.builtin else []
         held += [f"{entry.value} (package {entry.dist.name})" if entry.dist else entry.value for entry in entries]
         if name in self._registered:
             own = _origin(self._registered[name])
-            # A decorated class may also be an entry point of its package: the same class, said twice.
+            # A decorated class may also be an entry point of its package: the same class, registered twice.
             if own not in [entry.value for entry in entries]:
                 held.append(own)
         if not held:
@@ -72,7 +72,7 @@ class Registry:
         return held[0]
 
     def get(self, name: str) -> type:
-        """The class under a name, imported now. Raises RegistryError in one line."""
+        """Import and return the class of a name. Raises RegistryError in one line."""
         origin = self.origin(name)
         if name in self._registered:
             return self._registered[name]
@@ -114,24 +114,24 @@ def _origin(cls: type) -> str:
 
 
 def is_file_reference(reference: str) -> bool:
-    """Whether a name is of the form `file.py:Class`."""
+    """Return whether a name has the form `file.py:Class`."""
     path, _, attribute = reference.rpartition(":")
     return path.endswith(".py") and attribute.isidentifier()
 
 
 class _AsItIsNow(importlib.machinery.SourceFileLoader):
-    """Compiles a file anew. Python's own `__pycache__` takes a file that was changed within a second, to another of the
-    same size, for the old one, and holds the folder's name."""
+    """Loader that always compiles the file. Python's `__pycache__` misses a change within one second that keeps the
+    file's size, and it contains the folder's name."""
 
     def get_code(self, fullname: str) -> types.CodeType:
-        """The code of the file's text."""
+        """Compile the file."""
         path = self.get_filename(fullname)
         return self.source_to_code(self.get_data(path), path)
 
 
 @contextmanager
 def _without_bytecode() -> Iterator[None]:
-    """No `__pycache__` beside the modules that are imported meanwhile."""
+    """Write no `__pycache__` for modules that are imported in the block."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -140,8 +140,7 @@ def _without_bytecode() -> Iterator[None]:
 
 
 def load_from_file(reference: str, kind: str) -> type:
-    """The class of `file.py:Class`. The file is executed once, and again when it has changed. Raises RegistryError in
-    one line."""
+    """Return the class of `file.py:Class`. Raises RegistryError in one line."""
     attribute = reference.rpartition(":")[2]
     module = module_from_file(reference, kind)
     found = getattr(module, attribute, None)
@@ -154,25 +153,28 @@ def load_from_file(reference: str, kind: str) -> type:
 
 
 def module_from_file(reference: str, kind: str) -> types.ModuleType:
-    """The module of `file.py:NAME`, executed if it is new or has changed. Raises RegistryError in one line."""
+    """Return the module of `file.py:NAME`; the file is executed once, and again after it was changed.
+
+    Raises RegistryError in one line.
+    """
     name = reference.rpartition(":")[0]
     path = Path(os.path.realpath(Path(name).expanduser()))  # not resolve(), which raises where links go in a circle
     if not path.is_file():
         raise RegistryError(f"{kind} '{reference}': there is no file '{path}'")
-    # The module's name carries the path, so that two files of the same name are two modules.
+    # The module's name has a hash of the path, so that two files of the same name are two modules.
     module_name = f"{FROM_FILE}{in_utf8(path.stem)}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     module = sys.modules.get(module_name)
     if module is not None:
         try:
             look_at(path)
-        except Unidentified:  # it has changed since it was executed
+        except Unidentified:  # it was changed after it was executed
             module = None
     if module is None:
         forget(path)
         look_at(path)
         loader = _AsItIsNow(module_name, str(path))
         spec = importlib.util.spec_from_loader(module_name, loader)
-        assert spec is not None  # it is for loaders that find nothing
+        assert spec is not None  # None is for loaders that find nothing
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # before execution: dataclasses and pickle look their module up
         try:
@@ -204,7 +206,7 @@ ADAPTERS = Registry(
     {
         "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
-        "hdf5": "m2f2bench.datasets.ffpp:HDF5Adapter",
+        "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
     },
 )

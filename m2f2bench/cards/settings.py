@@ -1,4 +1,4 @@
-"""The settings that cards hold for input, augmentation and training: pydantic models, no torch."""
+"""Settings on cards for input, augmentation and training: pydantic models, without torch."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Triple = tuple[float, float, float]
 
 SLOT = "{question}"
-"""Stands for the dataset's question in a card's text around it."""
+"""Placeholder for the dataset's question in a card's text."""
 
 
 def _with_slot(text: str) -> str:
     if SLOT not in text:
-        raise ValueError(f"the dataset's question must stand in it as {SLOT}")
+        raise ValueError(f"it must contain {SLOT}, the placeholder for the dataset's question")
     return text
 
 
 QuestionTemplate = Annotated[str, AfterValidator(_with_slot)]
-"""What a model is asked: the dataset's question, and an instruction around it."""
+"""The text that a model is asked: the dataset's question, with an instruction around it."""
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -28,25 +28,25 @@ CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 
 DEVICES = "auto, cpu, cuda, cuda:N, mps"
-"""What --device takes."""
+"""Values of --device."""
 
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed."""
 
-    # pydantic before 2.10 warns on stderr of every field whose name begins with model_.
+    # pydantic before 2.10 warns on stderr about every field whose name begins with model_.
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class InputSettings(Settings):
     """How an image becomes the network's input: resized to `size`×`size`, /255, minus mean, over std (RGB).
 
-    A `timm` card takes what it does not set from the network's own configuration; fit and crop with the size alone.
+    A `timm` card takes unset values from the network's own configuration; fit and crop only together with the size.
     """
 
     size: int = Field(default=224, ge=8, le=4096)
     fit: Literal["squash", "centre"] = "squash"
-    """A picture that is not square: squashed, or its shorter edge resized and the centre cut out (as CLIP does)."""
+    """A picture that is not square is squashed, or its shorter edge is resized and the centre cut out (as in CLIP)."""
     crop: float = Field(default=1.0, gt=0.0, le=1.0)
     """Below 1 the picture is resized to `size / crop` and the centre cut out."""
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
@@ -62,7 +62,7 @@ class InputSettings(Settings):
 
 
 class AugmentationSettings(Settings):
-    """Training augmentation; every draw is made from (seed, epoch, frame), so that a resumed run repeats it.
+    """Training augmentation; all random draws depend on (seed, epoch, frame), so that a resumed run repeats them.
 
     Each `*_p` is the probability that the step is applied to an image; the ranges are uniform.
     """
@@ -72,7 +72,7 @@ class AugmentationSettings(Settings):
     """Side of a random square crop, as a share of the image's."""
     rescale_p: Probability = 0.0
     rescale_px: tuple[int, int] = (120, 220)
-    """Shrunk to this many pixels and back again: lost resolution."""
+    """The image is reduced to this many pixels and enlarged again: lost resolution."""
     blur_p: Probability = 0.0
     blur_sigma: tuple[float, float] = (0.0, 3.0)
     """Gaussian blur, standard deviation in pixels."""
@@ -84,42 +84,42 @@ class AugmentationSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """How a trainable detector is fitted. A backend that has no use for a setting ignores it and says so."""
+    """How a trainable detector is fitted. A backend that does not use a setting ignores it with a warning."""
 
     epochs: int = Field(default=8, ge=1)
     batch_size: int = Field(default=32, ge=2)
     """Images per optimiser step over all processes; half of them real, half fake."""
     accumulation: int = Field(default=1, ge=1)
-    """A step's batch is worked off in this many parts."""
+    """A step's batch is processed in this many parts."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0.0)
     lr_of: dict[str, Annotated[float, Field(gt=0.0)]] = {}
     """Learning rates of single parameters: a pattern of their names (`*scale`) to a rate; all others have `lr`."""
     weight_decay: float = Field(default=0.0, ge=0.0)
-    """With adam and sgd the factor of an L2 penalty, with adamw decoupled decay."""
+    """With adam and sgd the factor of an L2 penalty, with adamw of decoupled decay."""
     decay: Literal["matrices", "all"] = "matrices"
-    """What is decayed: weight matrices and kernels (not biases, norms and scales), or all that is trained."""
+    """The decayed weights: matrices and kernels (not biases, norms and scales), or all trained weights."""
     warmup_epochs: float = Field(default=1.0, ge=0.0)
     """Linear warm-up; after it the schedule."""
     schedule: Literal["cosine", "plateau"] = "cosine"
-    """Half a cosine down to zero, or constant and reduced when the validation loss no longer falls."""
+    """Half a cosine down to zero, or constant until the validation loss stops falling, then reduced."""
     plateau_factor: float = Field(default=0.4, gt=0.0, lt=1.0)
-    """What the plateau schedule multiplies all learning rates by."""
+    """The plateau schedule multiplies all learning rates by this factor."""
     plateau_patience: int = Field(default=6, ge=0)
-    """Epochs in a row without an improvement that it bears; one more and the rates are reduced."""
+    """After more than this many epochs in a row without an improvement, the rates are reduced."""
     stop_after: int | None = Field(default=None, ge=1)
-    """The training ends early when so many epochs in a row were no better than the best one; None for never."""
+    """The training ends early after this many epochs in a row without an improvement; None for never."""
     clip_grad_norm: float | None = Field(default=None, gt=0.0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
-    """Share of the training identities held out for validation, where the dataset has no `val` split."""
+    """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
-    """Uniformly sampled frames a video gives to training; None for all."""
+    """Frames per video for training, sampled uniformly; None for all."""
     seed: int = 0
     workers: int = Field(default=0, ge=0)
     """Processes that read and augment images."""
     checkpoint_steps: int | None = Field(default=None, ge=1)
-    """Also write a checkpoint every this many steps, not only after each epoch."""
+    """Also write a checkpoint each time after this many steps, not only after each epoch."""
     augmentation: AugmentationSettings = AugmentationSettings()
 
 
@@ -134,25 +134,25 @@ class LoraSettings(Settings):
 
 
 class StageSettings(Settings):
-    """How a stage that learns from questions and answers goes: `align` (projectors alone), `tune` (LoRA and they).
+    """A stage that learns from questions and answers: `align` (projectors only), `tune` (projectors and LoRA).
 
     The defaults are M2F2-Det's released recipe for `tune`.
     """
 
     questions: tuple[Literal["judge", "blind", "released"], ...] = Field(default=("blind",), min_length=1)
-    """Which of the dataset's questions: `judge` (real or fake?), `blind` (neutral), `released` (M2F2-Det's own)."""
+    """The kinds of questions: `judge` (real or fake?), `blind` (neutral), `released` (M2F2-Det's own)."""
     answers: Literal["all", "first"] = "all"
-    """Every reference answer of a question is an example, or only the first."""
+    """Each reference answer of a question is an example, or only the first."""
     epochs: float = Field(default=1.0, gt=0.0)
     max_steps: int | None = Field(default=None, ge=1)
-    """The training ends after this many steps at the latest."""
+    """The training ends after at most this many steps."""
     batch_size: int = Field(default=120, ge=1)
     """Examples per optimiser step over all processes."""
     accumulation: int = Field(default=1, ge=1)
-    """A step's batch is worked off in this many parts."""
+    """A step's batch is processed in this many parts."""
     lr: float = Field(default=2e-5, gt=0.0)
     projector_lr: float | None = Field(default=None, gt=0.0)
-    """Learning rate of the projectors; None: `lr`."""
+    """Learning rate of the projectors; None for `lr`."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     warmup: float = Field(default=0.03, ge=0.0, lt=1.0)
     """Share of the steps with a linear warm-up; after it half a cosine down to zero."""
@@ -160,17 +160,17 @@ class StageSettings(Settings):
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     gradient_checkpointing: bool = False
     group_by_length: bool = True
-    """Examples of like length make up a batch, so that less of it is padding (as LLaVA's recipe has it)."""
+    """A batch has examples of similar length, so that less of it is padding (as in LLaVA's recipe)."""
     projector_std: float = Field(default=0.1, gt=0.0)
-    """Of the normal distribution that stage `align` draws the projectors' weights from."""
+    """Standard deviation of the projectors' first weights, which stage `align` draws from a normal distribution."""
     lora: LoraSettings = LoraSettings()
-    """Of stage `tune`."""
+    """Settings of stage `tune`."""
     max_length: int | None = Field(default=None, ge=16)
-    """Longest example in positions of the LLM; None: what its context holds. Longer answers are cut, and counted."""
+    """Longest example in positions of the LLM; None for its context. Longer answers are cut, and counted."""
     val_examples: int = Field(default=256, ge=0)
-    """The validation loss is measured on so many examples, spread evenly; 0: none."""
+    """Number of examples for the validation loss, spread evenly; 0 for no validation."""
     validate_steps: int | None = Field(default=None, ge=1)
-    """Measure it every this many steps too, not only before the first and after the last."""
+    """Also measure it each time after this many steps, not only before the first and after the last."""
     checkpoint_steps: int | None = Field(default=None, ge=1)
-    """Write a checkpoint every this many steps; None: ten in a training."""
+    """Write a checkpoint each time after this many steps; None for ten in a training."""
     seed: int = 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..cards.settings import DEVICES
-from ..core.texts import UNSEEN, visible
+from ..core.text import UNSEEN, in_one_line, visible
 
 CardsOption = Annotated[
     str | None,
@@ -74,5 +74,5 @@ def say(text: str, nl: bool = True) -> None:
 
 def one_line(text: str) -> str:
     """A message as it is printed: one line, without what a terminal would take for a command, cut where it is long."""
-    line = visible(" ".join(text.split()))
+    line = in_one_line(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"

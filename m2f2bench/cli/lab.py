@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.texts import visible
+from ..core.text import visible
 from .common import CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
 
 if TYPE_CHECKING:

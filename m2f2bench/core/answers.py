@@ -1,4 +1,4 @@
-"""Answers as columns: every planned question with what it is about, its references, and what was answered."""
+"""Answers as columns: every planned question with its frame, its references and its answer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .rows import Strings
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Planned questions with their answers, one array element a question, in the order of the plan.
+    """Planned questions with their answers, one array element per question, in the order of the plan.
 
     `label` int64 (0 real, 1 fake: what a right answer says); `score` float64, the explainer's own P(fake) of the frame,
-    NaN where it gives none; `references` a tuple of texts each; the others are strings. `asked` is the question's text
-    and `text` the answer, empty unless `status` is `ok`; `message` is what is to know of it, or why there is none.
-    `identity` are the frame's people joined by `+`. `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are
-    float64, NaN where not known. `wording`, `digest` and `stamp` tell what was
-    answered; see `records.Answer`.
+    NaN if it gives no score; `references` a tuple of texts each; the others are strings. `asked` is the question's text
+    and `text` the answer, empty unless `status` is `ok`; `message` is a remark on it, or the reason why there is no
+    answer. `identity` are the frame's people joined by `+`. `seconds`, `tokens_in`, `tokens_out` and `cost` (US
+    dollars) are float64, NaN where unknown. `wording`, `digest` and `stamp` identify what was answered; see
+    `records.Answer`.
     """
 
     question: Strings
@@ -50,19 +50,19 @@ class Answers:
         return len(self.question)
 
     def statuses(self) -> dict[str, int]:
-        """Number of questions by status, in the order of `records.ANSWER_STATUSES`, those that occur."""
+        """Return the number of questions by status, in the order of `records.ANSWER_STATUSES`, without zeros."""
         counts = {status: int((self.status == status).sum()) for status in ANSWER_STATUSES}
         return {status: n for status, n in counts.items() if n}
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Answers:
-        """The questions where `kept` [N] is true."""
+        """Return the questions where `kept` [N] is true."""
         return replace(self, **{f.name: getattr(self, f.name)[kept] for f in fields(self)})
 
 
 def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: Mapping[str, Answer]) -> Answers:
-    """Questions with their frames (by id) and their answers (by the question's id); one without is `missing`.
+    """Join questions with their frames (by id) and answers (by the question's id); without an answer: `missing`.
 
-    A frame's score is that of any answer about it: they are the same.
+    A frame's score is the score of any answer about it: all of them are equal.
     """
     given = [answers.get(q.id) or Answer(q.id, q.frame, "", "missing") for q in questions]
     scores = {one.frame: one.score for one in given if one.score is not None}

@@ -1,4 +1,4 @@
-"""Arithmetic of torch's float32 numbers: exact as long as something is computed here, before and after as it was."""
+"""Exact float32 products in torch, while this package computes; the user's settings come back afterwards."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 TF32 = "tf32"
-"""In a detector's `precision`: it has asked for its own arithmetic, which is then left alone."""
+"""In a detector's `precision`: the detector chose its own arithmetic, which is then not changed."""
 
 
 @contextlib.contextmanager
 def exact_fp32(precision: str = "fp32") -> Iterator[None]:
-    """Multiply float32 numbers as such: without TF32 or bfloat16, whatever the process has set.
+    """Multiply float32 numbers in full precision, without TF32 or bfloat16, whatever the process has set.
 
     By torch's defaults cuDNN rounds the factors of a convolution to TF32's 10 bits, and a user's own settings can do so
-    with all products. These settings are the process's: other threads compute exactly, too, until the last of those
-    that are in here has left, and then they are what they were. Nothing is done where torch is not loaded, nor for a
-    `precision` that names TF32. Also a decorator.
+    with all products. The settings belong to the process: other threads compute exactly, too, until the last thread
+    leaves this block; then the old settings come back. Does nothing if torch is not loaded, or for a `precision` that
+    names TF32. Also works as a decorator.
     """
     torch = sys.modules.get("torch")
     if torch is None or TF32 in precision or getattr(torch.__spec__, "_initializing", False):
@@ -48,7 +48,7 @@ def repeatable() -> Iterator[None]:
 
 
 class _Settings:
-    """The process's settings of float32 products, put aside by the first that enters and put back by the last."""
+    """The process's settings of float32 products, saved by the first thread that enters, restored by the last."""
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
@@ -66,18 +66,18 @@ class _Settings:
             self._inside += 1
 
     def leave(self) -> None:
-        """Put them back, where nobody else is in here."""
+        """Restore them if no other thread is inside."""
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for knob, value in self._before:  # an old setting writes new ones as well: these come after it
+                for knob, value in self._before:  # an old setting also writes new ones, which therefore come later
                     knob.restore(value)
                 self._before = []
 
 
 @dataclass(frozen=True)
 class _Knob:
-    """A setting: how it is read and written, its exact value, and the one for "as the setting above it says"."""
+    """A setting: how it is read and written, its exact value, and the value for "inherit from the setting above"."""
 
     read: Callable[[], Any]
     write: Callable[[Any], None]
@@ -85,7 +85,7 @@ class _Knob:
     inherited: str = ""
 
     def value(self) -> str | bool | None:
-        """What it is set to; None where torch does not say, since old and new settings contradict each other."""
+        """Return the current value; None if torch refuses, because old and new settings contradict each other."""
         try:
             found: str | bool = self.read()
         except RuntimeError:
@@ -93,7 +93,7 @@ class _Knob:
         return found
 
     def restore(self, value: str | bool) -> None:
-        """Set it to what was read, in the way that leaves it free to follow the setting above it."""
+        """Set it to the value that was read; if possible so that it keeps inheriting from the setting above."""
         if self.inherited:
             self.write(self.inherited)
         if self.value() != value:
@@ -104,7 +104,7 @@ _SETTINGS = _Settings()
 
 
 def _knobs(torch: Any) -> list[_Knob]:
-    """The settings of torch before 2.9, and then those since."""
+    """Return the settings of torch before 2.9, then those since 2.9."""
     backends = torch.backends
 
     def of(owner: Any, name: str, exact: str | bool, inherited: str = "") -> _Knob:

@@ -1,7 +1,7 @@
-"""Table of everything that is kept on disk to save work, with what decides its content.
+"""Table of all caches on disk, with everything that decides their content.
 
-Whatever is named under `decided_by` is part of the key or stamp that an entry is found by: when it changes, the entry
-is not found. The tests change each in turn, and fail where the package keeps something that is not listed here.
+Everything under `decided_by` is part of the key or stamp of an entry: when it changes, the entry is not found. Tests
+change each in turn, and fail if the package caches something that is not listed here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cache:
-    """One thing that is kept: where, and by what it is found again."""
+    """One cache: its place and its key."""
 
     name: str
     place: str
@@ -99,7 +99,7 @@ CACHES = (
         "answers of an endpoint",
         "openai/*.jsonl",
         "detectors.openai.detector._digest",
-        ("address", "model", "prompts", "picture as sent", "sampling; what lies behind the address nobody can tell"),
+        ("address", "model", "prompts", "picture as sent", "sampling; a change behind the address cannot be seen"),
     ),
     Cache(
         "matches of METEOR",

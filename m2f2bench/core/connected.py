@@ -1,4 +1,4 @@
-"""Which frames belong together: joined over shared videos and shared people. Knows nothing else of the bench."""
+"""Connected components of frames that share videos or people."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Value = TypeVar("Value", bound=Hashable)
 
 
 def factorize(values: Iterable[Value]) -> tuple[npt.NDArray[np.int64], list[Value]]:
-    """A code for each value, int64 [N], the same for equal ones, from 0 in order of first occurrence; values by code.
+    """Return a code for each value, int64 [N], from 0 in order of first occurrence, and the values by code.
 
-    Not pandas': below version 3 it compares strings up to their first NUL, and so makes one video of many.
+    pandas is not used: below version 3 it compares strings only up to their first NUL, and so joins different videos.
     """
     import numpy as np
 
@@ -25,7 +25,7 @@ def factorize(values: Iterable[Value]) -> tuple[npt.NDArray[np.int64], list[Valu
 
 
 def first_rows(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The first row of each code, int64 [C], of codes [N] from 0 to C-1."""
+    """Return the first row of each code, int64 [C], of codes [N] from 0 to C-1."""
     import numpy as np
 
     first = np.full(int(codes.max(initial=-1)) + 1, len(codes))
@@ -34,11 +34,11 @@ def first_rows(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def connected(videos: Sequence[Hashable], identities: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
-    """The connected component of each frame over shared identities and shared videos, int64 [N].
+    """Return the connected component of each frame over shared identities and shared videos, int64 [N].
 
-    A fake made of A and B joins all of A with all of B. A frame without identities stands with the frames of its
-    video only: its video is then all that is known of who is in it. Codes run from 0 in the order in which the
-    components first occur. `videos` are names or numbers, the same where it is the same video.
+    A fake made of A and B joins all frames of A with all frames of B. A frame without identities is joined with the
+    frames of its video only. Codes run from 0 in the order in which the components first occur. `videos` are names or
+    numbers, equal for the same video.
     """
     import numpy as np
     from scipy.sparse import coo_array

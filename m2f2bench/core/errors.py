@@ -1,4 +1,4 @@
-"""Every error a user can cause, each one line: what was wrong, where, and what mends it."""
+"""Errors that a user can cause, each one line: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DetectorError(M2F2BenchError):
 
 
 class Unanswered(DetectorError):
-    """A service that does not answer any more, in the middle of a run: what was judged before holds."""
+    """A service that stopped answering in the middle of a run; what was judged before stays valid."""
 
 
 class ScoreError(M2F2BenchError):
@@ -44,17 +44,17 @@ class StoreError(M2F2BenchError):
 
 
 class NothingJudged(M2F2BenchError):
-    """A run in which nothing at all could be judged: no frame, no picture, no question. It has no result."""
+    """A run in which nothing could be judged: no frame, no picture, no question. It has no result."""
 
     @classmethod
     def of(cls, who: str, what: str, n: int, first: str, status: str, reason: str = "") -> NothingJudged:
-        """`who` could judge none of `n` frames or questions (`what`); the `first` with its status and the reason."""
+        """Make the error for `who`, which could judge none of `n` `what`; `first` is the first of them."""
         why = f"{status}: {reason}" if reason else status
         return cls(f"{who}: none of {n:,} {what} could be judged, first '{first}' ({why})")
 
 
 class CheckFailed(M2F2BenchError):
-    """A check that was carried out and did not pass (as opposed to a mistake in its use)."""
+    """A check that ran and did not pass (as opposed to a check that was used wrongly)."""
 
     exit_status = 1
 
@@ -71,15 +71,15 @@ class FrameError(M2F2BenchError):
 
 
 class MachineError(M2F2BenchError):
-    """What the machine failed at: memory, a disk, a connection, open files. It is never stored as a frame's fault."""
+    """A failure of the machine: memory, a disk, a connection, open files. Never stored as a frame's fault."""
 
 
 LONGEST_MESSAGE = 500
-"""Characters of somebody else's message that are passed on."""
+"""Characters that are kept of a message from other code."""
 LISTED = 40
 """Names that a message lists at most."""
 MATCHED, LONGEST_MATCHED = 2000, 300
-"""Names that another one is held against, those beside it in the alphabet; and characters of one that is."""
+"""Names that a name is compared with, its neighbours in the alphabet; and the longest name that is compared."""
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -91,14 +91,14 @@ def near(name: str, known: Iterable[str]) -> str:
     if close:
         return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
-    return f"; known: {shown}" if names else "; none are known"
+    return f"; known: {shown}" if names else "; no name is known"
 
 
 def first_line(error: BaseException) -> str:
-    """One line for an exception of somebody else's code: its type and the first line of its message."""
+    """Return one line for an exception of other code: its type and the first line of its message."""
     try:
         text = str(error).strip()
-    except Exception:  # somebody's own, which cannot tell itself
+    except Exception:  # a user's exception, whose own `__str__` fails
         text = ""
     return f"{type(error).__name__}: {text.splitlines()[0][:LONGEST_MESSAGE]}" if text else type(error).__name__
 
@@ -112,14 +112,14 @@ _MACHINE_ERRNOS = {
     )
     if hasattr(errno, name)
 }
-_TOLD_ERRNO = re.compile(r"errno = (\d+)")
-"""How the HDF5 library tells it."""
-_TOLD_BY_TORCH = re.compile(r"can't allocate memory|CUDA error|CUDA out of memory")
-"""How torch tells that memory, or the GPU as a whole, is gone: a RuntimeError."""
+_ERRNO_IN_TEXT = re.compile(r"errno = (\d+)")
+"""How the HDF5 library reports an error number."""
+_TORCH_MACHINE_FAULT = re.compile(r"can't allocate memory|CUDA error|CUDA out of memory")
+"""How torch reports that memory, or the whole GPU, is gone: in a RuntimeError."""
 
 
 def is_machine_fault(error: BaseException) -> bool:
-    """Return whether an exception of somebody else's code, or what it was raised from, is the machine's fault."""
+    """Return whether an exception of other code, or the exception that caused it, is the machine's fault."""
     if isinstance(error, (MachineError, MemoryError)) or type(error).__name__ == "OutOfMemoryError":  # a GPU's
         return True
     if isinstance(error, M2F2BenchError):
@@ -127,21 +127,21 @@ def is_machine_fault(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in _MACHINE_ERRNOS:
         return True
     if isinstance(error, (OSError, RuntimeError)) and error.args and isinstance(error.args[0], str):
-        told = _TOLD_ERRNO.search(error.args[0])
-        if told and int(told[1]) in _MACHINE_ERRNOS:
+        number = _ERRNO_IN_TEXT.search(error.args[0])
+        if number and int(number[1]) in _MACHINE_ERRNOS:
             return True
-        if isinstance(error, RuntimeError) and _TOLD_BY_TORCH.search(error.args[0]):
+        if isinstance(error, RuntimeError) and _TORCH_MACHINE_FAULT.search(error.args[0]):
             return True
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return cause is not None and is_machine_fault(cause)
 
 
 def refuse_machine_fault(error: BaseException, where: str) -> None:
-    """Raise MachineError for an exception that is the machine's fault; `where` says at what it came up."""
+    """Raise MachineError for an exception that is the machine's fault; `where` says what was being done."""
     if isinstance(error, MachineError):
         raise error
     if is_machine_fault(error):
         raise MachineError(
             f"{where}: {first_line(error)}: the machine failed here (memory, disk, connection, open files), not the "
-            f"data, and nothing is stored of it; mend that and run the command again"
+            f"data, and nothing is stored; fix that and run the command again"
         ) from error

@@ -1,4 +1,4 @@
-"""Files: written so that a kill or a full disk leaves the old or the new one whole, read only where they are files."""
+"""Atomic file writing: after a kill or on a full disk, the old or the new file is there, complete."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StoreError
-from .texts import in_utf8, is_text
+from .text import in_utf8, is_text
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that is renamed onto it when the block ends well, else removed.
+    """Give the block a temporary file in the folder of `path`; rename it to `path` if the block succeeds.
 
-    Raises StoreError where that cannot be, and for a path at which there is something else than a file: a device's
-    place is not taken.
+    Raises StoreError if that is not possible, or if `path` is not a regular file (a device is never replaced).
     """
     if path.is_symlink():
         path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
-        what = "a folder" if path.is_dir() else "no regular file"
+        what = "a folder" if path.is_dir() else "not a regular file"
         raise StoreError(f"cannot write '{path}': it is {what}; give the name of a file")
     make_folder(path.parent)
     try:
@@ -53,9 +52,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file atomically, indented, NaN refused. What UTF-8 cannot say in a text stands as an escape."""
+    """Write an indented JSON file atomically. Raises ValueError for NaN. Text that UTF-8 cannot hold is escaped."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    # The escape's own backslash stands twice in JSON: read again it is a text, not half of a surrogate pair.
+    # The escape's own backslash is doubled in JSON: read back it is a text, not half of a surrogate pair.
     write_text(
         path,
         text if is_text(text) else "".join(in_utf8(c).replace("\\", "\\\\") if not is_text(c) else c for c in text),
@@ -63,7 +62,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def sha256(path: Path) -> str:
-    """64 hex digits over a file's bytes, read piece by piece."""
+    """Return the SHA-256 of a file as 64 hex digits; it is read piece by piece."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while part := stream.read(1 << 22):
@@ -72,9 +71,9 @@ def sha256(path: Path) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents; StoreError where that is not allowed, or there is something else."""
+    """Create a folder and its parents. Raises StoreError if that fails, or if something else has this name."""
     if os.path.lexists(folder) and not folder.is_dir():
-        raise StoreError(f"'{folder}' is there and is no folder: give the name of a folder, or of one to be made")
+        raise StoreError(f"'{folder}' exists and is not a folder: give the name of a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -82,7 +81,7 @@ def make_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:
-    """The one-line error for a failed write."""
+    """Return the one-line error for a failed write."""
     reason = error.strerror or str(error)
     return StoreError(f"cannot write '{path}': {reason}")
 

@@ -1,4 +1,4 @@
-"""Calls of code that is not this package's: what it prints, changes or ends stays with it."""
+"""Calls of users' code: its output, its changes of settings and its exits do not affect this package."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ log = logging.getLogger("m2f2bench")
 
 
 class Ended(Exception):
-    """Somebody's code that wanted to end the process, or raised what is no Exception."""
+    """User code tried to end the process, or raised something that is not an Exception."""
 
 
 @contextlib.contextmanager
 def guest(what: str) -> Iterator[None]:
-    """Run somebody's code in the block, in the main thread; `what` names it.
+    """Run user code in the block, in the main thread; `what` names it.
 
-    What it prints goes to stderr, by whichever way: stdout may be a file of results. A working directory, a locale and
-    warnings turned into errors are put back, the first with a warning. Raises Ended for SystemExit and whatever else is
-    no Exception, but for Ctrl-C. A process that it forked off ends with the block.
+    All its output goes to stderr: stdout may be a file of results. The working directory, the locale and the warning
+    filters are restored, the first with a warning. Raises Ended for SystemExit and for anything that is not an
+    Exception, except Ctrl-C. A process that the code forks ends with the block.
     """
     folder, language, filters = _folder(), locale.setlocale(locale.LC_ALL), list(warnings.filters)
     try:
@@ -34,7 +34,7 @@ def guest(what: str) -> Iterator[None]:
     finally:
         if folder is not None and _folder() != folder:
             os.chdir(folder)
-            log.warning("%s changed the working directory: it is '%s' again", what, folder)
+            log.warning("%s changed the working directory; it was set back to '%s'", what, folder)
         if locale.setlocale(locale.LC_ALL) != language:
             locale.setlocale(locale.LC_ALL, language)
         errors = [one for one in warnings.filters if one[0] == "error" and one not in filters]
@@ -46,7 +46,7 @@ def guest(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """The same as far as it holds in any thread: Python's stdout, what is raised, numpy's errors, forks."""
+    """Do the part of `guest` that works in any thread: Python's stdout, exceptions, numpy's error state, forks."""
     import numpy as np
 
     process = os.getpid()
@@ -58,14 +58,14 @@ def bounded() -> Iterator[None]:
     except SystemExit as error:
         raise Ended(f"it called sys.exit({error.code!r:.60})") from None
     except BaseException as error:
-        raise Ended(f"it raised {type(error).__name__}, which is no Exception") from None
+        raise Ended(f"it raised {type(error).__name__}, which is not an Exception") from None
     finally:
-        if os.getpid() != process:  # two of us would write the same rows
+        if os.getpid() != process:  # two processes would write the same rows
             os._exit(70)
 
 
 class _Redirection:
-    """Stdout sent to stderr while any thread is inside: Python's own."""
+    """Python's stdout sent to stderr while any thread is inside."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -84,19 +84,19 @@ class _Redirection:
                 self.end()
 
     def begin(self) -> None:
-        """The first thread comes in."""
+        """Start when the first thread enters."""
         self._before, sys.stdout = sys.stdout, sys.stderr
 
     def end(self) -> None:
-        """The last one is out."""
+        """End when the last thread has left."""
         sys.stdout = self._before
 
 
 class _ProcessRedirection(_Redirection):
-    """The same of the process's stdout, for what is printed by C code or a command that is run."""
+    """The same for the process's stdout: output of C code and of commands that are run."""
 
     def begin(self) -> None:
-        """Keep what descriptor 1 is, as far as there is one."""
+        """Keep a copy of descriptor 1, if it is open."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
         self._kept: int | None = None

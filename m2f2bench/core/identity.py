@@ -29,7 +29,7 @@ def identify(cls: type, *state: Any, folders: Iterable[Path] = ()) -> str:
     """Return 16 hex digits over the code of a class and over `state`, objects of any kind.
 
     Texts that name a file (relative to `folders`, the current folder, or that of the source) are hashed with the file's
-    content. Raises Unidentified for a part that cannot be told apart from another, such as an open session.
+    content. Raises Unidentified for a part that cannot be identified, such as an open session.
     """
     places = (*folders, *(path.parent for path, _ in closure(user_classes(cls)).sources), Path.cwd())
     walker = _Walker(tuple(dict.fromkeys(places)))
@@ -64,7 +64,7 @@ def identify_call(functions: Iterable[Any], *state: Any) -> str:
 
 
 def code_digest(cls: type) -> bytes:
-    """Return a digest of the user code that a class rests on; of its name and version for a class that is installed.
+    """Return a digest of the user code that a class depends on; of name and version for an installed class.
 
     The weights that its modules hold as global values or class attributes are part of it. Raises Unidentified.
     """
@@ -93,7 +93,7 @@ def _weights_in(names: Mapping[str, Any], where: str, walker: _Walker) -> bytes:
 
 
 def file_digest(path: Path) -> str:
-    """Return 64 hex digits of a file's content; a file that keeps its stamp is not read again."""
+    """Return the hash of a file's content, 64 hex digits; a file with the same stamp is not read again."""
     with Memo(cache_folder() / "digests" / "files.jsonl") as memo:
         key, stamp = str(path), file_stamp(path)
         known = memo.get(key, stamp) if stamp else None
@@ -109,7 +109,7 @@ def file_digest(path: Path) -> str:
 
 
 def is_weights(value: Any) -> bool:
-    """Whether a value is a torch module or tensor, or a numpy array."""
+    """Return whether a value is a torch module or tensor, or a numpy array."""
     torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
     kinds = [getattr(torch, "Tensor", None), getattr(getattr(torch, "nn", None), "Module", None)]
     kinds += [getattr(numpy, "ndarray", None)]
@@ -126,7 +126,7 @@ class _Walker:
         self._open: set[int] = set()
 
     def digest(self, value: Any, where: str) -> bytes:
-        """Return 16 bytes. Raises Unidentified, naming the attribute, for what cannot be told apart."""
+        """Return 16 bytes. Raises Unidentified, with the attribute's name, for a value that cannot be identified."""
         if isinstance(value, _ATOMS):
             return _hash(type(value).__name__, repr(value).encode())
         if isinstance(value, (str, Path)):
@@ -194,12 +194,12 @@ class _Walker:
         return b""
 
     def _module(self, name: str, module: Any, where: str) -> bytes:
-        """One torch module's class and plain settings; whether it is in training or eval mode is passed over."""
+        """Hash one torch module's class and plain settings, without its training or eval mode."""
         plain = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
         return _hash("layer", name.encode(), self.digest(type(module), where), self.digest(plain, where))
 
     def _code(self, value: Any, where: str) -> bytes:
-        """Functions, classes, modules."""
+        """Hash a function, class or module; empty for anything else."""
         if isinstance(value, type):
             own = code_digest(value) if user_classes(value) else b""
             return _hash("class", class_name(value).encode(), own)
@@ -221,7 +221,7 @@ class _Walker:
         return b""
 
     def _object(self, value: Any, where: str) -> bytes:
-        """Anything else, by what pickle would keep of it; a plain object by its attributes."""
+        """Hash any other object by what pickle would keep of it; a plain object by its attributes."""
         cls = type(value)
         if cls.__name__ in _WITHOUT_STATE and cls.__module__ in ("_thread", "threading"):
             return _hash("lock")

@@ -1,4 +1,4 @@
-"""Regular files, read whole and within a limit of bytes."""
+"""Bounded reading of regular files."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def read_input(path: Path, limit: int) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            what = "is a folder" if stat.S_ISDIR(found.st_mode) else "is no regular file"
+            what = "is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file"
             raise NoInput(what)
         if found.st_size > limit:
             raise NoInput(f"has {found.st_size:,} bytes, over the limit of {limit:,}")
         with path.open("rb") as file:
             data = file.read(found.st_size + 1)
-            if len(data) > found.st_size:  # it is being written, or is one of the kernel's, which say 0
+            if len(data) > found.st_size:  # it is being written, or is a file of the kernel, whose size is 0
                 data += file.read(limit + 1 - len(data))
     except FileNotFoundError:
         raise NoInput(ABSENT) from None

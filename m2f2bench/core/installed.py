@@ -7,7 +7,7 @@ from importlib import metadata
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of packages, as far as they are installed."""
+    """Return the versions of those packages that are installed."""
     found = {}
     for name in names:
         try:

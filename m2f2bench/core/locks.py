@@ -1,4 +1,4 @@
-"""Locks on output folders: one process writes, a second is told who does. A lock ends with its process."""
+"""Locks on output folders: one process writes, a second gets an error that names the first."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .errors import DetectorError, StoreError
 from .files import cannot_write, make_folder
 
 LOCK = ".lock"
-"""The file in a folder that is locked; it is there while somebody writes, or after a kill, when it locks nothing."""
-TOLD = 200
-"""Bytes that are read of who holds a lock."""
+"""The file in a folder that is locked. After a kill it may still be there, but is not locked any more."""
+HOLDER_BYTES = 200
+"""Bytes that are read of the line that names a lock's holder."""
 _held: set[int] = set()
 """Descriptors of this process's locks."""
 
 
 @contextlib.contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Hold a folder, made where it is not there, against other writers while the block runs.
+    """Lock a folder against other writers while the block runs; it is created if it does not exist.
 
-    The lock is the operating system's (`flock`): it is gone with its process, however that ends, and a process that is
-    forked off has no part in it. Raises StoreError, which names the holder, where another has it, in this process or
-    elsewhere. Where the file system or the system knows no locks, nothing is held.
+    The lock is the operating system's (`flock`): it ends with its process, however that ends, and forked processes do
+    not share it. Raises StoreError, which names the holder, if the folder is locked, in this process or another. On a
+    system or file system without locks nothing is locked.
     """
     made = not folder.exists()
     path = folder / LOCK
@@ -35,31 +35,31 @@ def holding(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed before it is let go, so that whoever waits for its lock finds that it is no longer the folder's.
+        # Removed before it is unlocked, so that a waiting process finds that it is no longer the folder's lock.
         path.unlink(missing_ok=True)
         _held.discard(handle)
         os.close(handle)
         if made:
-            with contextlib.suppress(OSError):  # unless something was put into it
+            with contextlib.suppress(OSError):  # it is not empty any more
                 folder.rmdir()
 
 
 @contextlib.contextmanager
 def holding_vacant(folder: Path) -> Iterator[None]:
-    """Hold a folder, as `holding` does, that is not there or empty. Raises DetectorError for another."""
+    """Lock a folder, as `holding` does. Raises DetectorError unless it is empty or does not exist."""
     _refuse_full(folder)
     with holding(folder):
-        _refuse_full(folder)  # by whoever held it until now
+        _refuse_full(folder)  # the holder before may have filled it
         yield
 
 
 def _refuse_full(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and all(one.name == LOCK for one in folder.iterdir())):
-        raise DetectorError(f"'{folder}' is there already and is not an empty folder: give another --out or remove it")
+        raise DetectorError(f"'{folder}' already exists and is not an empty folder: give another --out or remove it")
 
 
 def _locked(path: Path) -> int:
-    """The descriptor of a locked file. Raises StoreError."""
+    """Open and lock a file; return its descriptor. Raises StoreError."""
     while True:
         make_folder(path.parent)
         try:
@@ -69,7 +69,7 @@ def _locked(path: Path) -> int:
         try:
             _lock(handle, path)
             if os.fstat(handle).st_ino == path.stat().st_ino:
-                with contextlib.suppress(OSError):  # who it is matters less than that it is held
+                with contextlib.suppress(OSError):  # the holder's name matters less than the lock
                     os.ftruncate(handle, 0)
                     os.write(handle, _oneself().encode("utf-8", "replace"))
                 return handle
@@ -104,7 +104,7 @@ def _watch_forks() -> None:
 
 
 def _forget() -> None:
-    """Close a parent's locks in a process that it forked off: its workers may outlive it, its locks shall not."""
+    """Close a parent's locks in a forked process: workers may outlive the parent, its locks must not."""
     for handle in _held:
         with contextlib.suppress(OSError):
             os.close(handle)
@@ -116,5 +116,5 @@ def _oneself() -> str:
 
 
 def _holder(handle: int) -> str:
-    told = os.pread(handle, TOLD, 0).decode("utf-8", "replace").split("\n")[0]
-    return "".join(letter for letter in told if letter.isprintable()) or "which one it does not say"
+    line = os.pread(handle, HOLDER_BYTES, 0).decode("utf-8", "replace").split("\n")[0]
+    return "".join(letter for letter in line if letter.isprintable()) or "unknown process"

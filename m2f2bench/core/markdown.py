@@ -1,20 +1,20 @@
-"""Markdown that is also plain to read: tables with their columns in line, text that stands as it is."""
+"""Markdown that is also readable as plain text: aligned tables, escaped text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from .texts import visible
+from .text import in_one_line, visible
 
 LONGEST = 400
 """Characters of a cell."""
 
 
 def table(lines: Sequence[Sequence[str]], left: int = 1, right: Sequence[bool] | None = None) -> str:
-    """A table from its heading and rows, ending in a newline.
+    """Return a table, `lines` being its heading and rows; it ends in a newline.
 
-    All but the first `left` columns are set to the right, or just those where `right` is true.
+    Columns after the first `left` are aligned to the right, or, if given, those where `right` is true.
     """
     right = right if right is not None else [i >= left for i in range(len(lines[0]))]
     cells = [[escaped(cell) for cell in line] for line in lines]
@@ -29,23 +29,23 @@ def table(lines: Sequence[Sequence[str]], left: int = 1, right: Sequence[bool] |
 
 
 def escaped(text: str) -> str:
-    """Text that stands in one line, also in a table's cell, as it is: it is no link, no tag, and ends no cell."""
+    """Return a text in one line, escaped so that it makes no link and no tag and ends no table cell."""
     line = visible(" ".join(text.split("\n")))
     line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
     return re.sub(r"(\\*)\|", r"\1\1\|", line).replace("<", "&lt;").replace("](", "]\\(")
 
 
 def name(text: str) -> str:
-    """A name that somebody gave, for a cell or a line that is escaped as well: nothing in it is bold or code."""
+    """Return a user's name without Markdown for bold or code; the cell or line around it is escaped as well."""
     return text.replace("*", "&#42;").replace("`", "&#96;")
 
 
 def code(text: str) -> str:
-    """A code span, which nothing in the text ends."""
-    return f"`{visible(' '.join(text.replace('`', chr(39)).split()))}`"
+    """Return a text as a code span; nothing in the text can end the span."""
+    return f"`{in_one_line(text.replace('`', chr(39)))}`"
 
 
 def letter(number: int) -> str:
-    """A footnote's mark, from 0: a … z, aa, ab …"""
+    """Return the mark of footnote `number`, from 0: a … z, aa, ab …"""
     head, last = divmod(number, 26)
     return (letter(head - 1) if head else "") + chr(97 + last)

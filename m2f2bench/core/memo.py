@@ -1,6 +1,6 @@
-"""A small store of what was found out about files, so that it need not be found out twice.
+"""Cache of facts about files, so that they need not be computed twice.
 
-It only saves time: what is in it can be lost, or its folder be read-only, and nothing but the time changes.
+It only saves time: if it is lost, or its folder is read-only, nothing changes but the time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 CACHE_VARIABLE = "M2F2BENCH_CACHE"
-BINARY: int = getattr(os, "O_BINARY", 0)  # elsewhere than on Windows there is nothing to ask for
+BINARY: int = getattr(os, "O_BINARY", 0)  # exists on Windows only
 
 
 def cache_folder() -> Path:
-    """Where caches lie: `M2F2BENCH_CACHE`, else the user's cache folder. It need not be there yet."""
+    """Return the folder of caches: `M2F2BENCH_CACHE`, else the user's cache folder. It may not exist yet."""
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return Path(given).expanduser()
@@ -32,10 +32,10 @@ def cache_folder() -> Path:
 
 
 def file_stamp(path: str | Path) -> str:
-    """`<modified, ns>:<changed, ns>:<size, bytes>`, which changes whenever a file is written or takes another's place.
+    """Return `<modified, ns>:<changed, ns>:<size, bytes>`, which changes whenever a file is written or replaced.
 
-    Empty for one that is not there. A time of modification can be set back (by `cp -p`, `rsync`); that of the change
-    cannot.
+    Empty for a file that does not exist. The time of modification can be set back (by `cp -p`, `rsync`), the time of
+    change cannot.
     """
     try:
         found = os.stat(path)  # noqa: PTH116 - of 50,000 frames on every resume
@@ -45,7 +45,7 @@ def file_stamp(path: str | Path) -> str:
 
 
 def frame_stamp(place: Locator) -> str:
-    """16 hex digits over a frame's file, as `file_stamp` has it, and its place there; empty without a file."""
+    """Return 16 hex digits over the stamp of a frame's file and its place in it; empty without a file."""
     stamp = file_stamp(place.path)
     if not stamp:
         return ""
@@ -54,15 +54,15 @@ def frame_stamp(place: Locator) -> str:
 
 
 class Memo:
-    """Key -> JSON value on disk, a line each; for a key the last line counts.
+    """Keys with JSON values on disk, one line each; the last line of a key counts.
 
-    A value is valid only under the `stamp` it was put with (for a file: `file_stamp`). Lines are appended whole, so
-    that several threads and several processes may use one file; what another process puts is seen when the file is
-    opened next. A line that a kill left half written, or that is damaged, is passed over.
+    A value is valid only under the `stamp` it was stored with (for a file: `file_stamp`). Lines are appended in one
+    write, so that several threads and several processes can use one file; values of other processes are seen when the
+    file is opened next. A damaged line, or one that a kill left unfinished, is skipped.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Read `path`, which need not be there; it and its folder are made by the first `put`."""
+        """Read `path`, which need not exist; it and its folder are created by the first `put`."""
         self.path = Path(path)
         self._lock = threading.Lock()
         self._handle: int | None = None
@@ -82,15 +82,15 @@ class Memo:
         return len(self._known)
 
     def get(self, key: str, stamp: str) -> Any:
-        """The value that was put for the key under this stamp, else None."""
+        """Return the value that was stored for the key under this stamp, else None."""
         found = self._known.get(key)
         return found[1] if found is not None and found[0] == stamp else None
 
     def put(self, key: str, stamp: str, value: Any) -> None:
-        """Keep a JSON value (not None, no NaN) for the key; what it had before is forgotten.
+        """Store a JSON value (not None, no NaN) for the key, in place of its old value.
 
-        Where the file cannot be written this says so once, and the value is kept in memory alone. Raises ValueError
-        or TypeError for what is not JSON.
+        If the file cannot be written, a warning is logged once, and values are kept in memory only. Raises ValueError
+        or TypeError for a value that is not JSON.
         """
         line = json.dumps([key, stamp, value], ensure_ascii=True, allow_nan=False, separators=(",", ":"))
         with self._lock:
@@ -102,14 +102,14 @@ class Memo:
             except OSError as error:
                 self._lost = True
                 log.warning(
-                    "what is found out is not kept: cannot write '%s' (%s); set %s to a folder that can be written",
+                    "the cache is not saved: cannot write '%s' (%s); set %s to a folder that can be written",
                     self.path,
                     error.strerror or error,
                     CACHE_VARIABLE,
                 )
 
     def close(self) -> None:
-        """Give back the open file. Using the memo afterwards opens it again."""
+        """Close the file. Using the memo afterwards opens it again."""
         with self._lock:
             if self._handle is not None:
                 os.close(self._handle)
@@ -124,7 +124,7 @@ class Memo:
         self.close()
 
     def _append(self, data: bytes) -> None:
-        """Add one line in one write. The first write after opening ends a line that was left half written."""
+        """Add one line in one write. The first write after opening ends a line that was left unfinished."""
         if self._handle is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o666)
@@ -134,7 +134,7 @@ class Memo:
         written = os.write(self._handle, data)
         if written < len(data):
             os.write(self._handle, b"\n")  # raises where the disk is full
-            raise OSError(0, "the disk took only a part of a line")
+            raise OSError(0, "only a part of a line was written")
 
 
 def _last_byte(handle: int, size: int) -> bytes:
@@ -143,10 +143,10 @@ def _last_byte(handle: int, size: int) -> bytes:
 
 
 def _parse(line: bytes) -> tuple[str, str, Any] | None:
-    """Key, stamp and value of one line; None for one that is not whole."""
+    """Return key, stamp and value of one line; None for a line that is damaged."""
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError):  # JSONDecodeError and UnicodeDecodeError are both the first
+    except (ValueError, RecursionError):  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         return None
     if not (isinstance(row, list) and len(row) == 3 and isinstance(row[0], str) and isinstance(row[1], str)):
         return None

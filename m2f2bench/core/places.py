@@ -1,7 +1,7 @@
-"""Paths on cards: what they are relative to, and how they are said in a file that others read elsewhere.
+"""Paths on cards: what they are relative to, and how they are written to files for other machines.
 
-No file that is written names a folder of this machine: a card says where its files lie as seen from its own folder, and
-a record only what they are called.
+No written file names a folder of this machine: a card names its files relative to its own folder, a record only by
+their names.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ LONGEST = 1000
 """Characters of a text that may still be a path."""
 
 NO_FILE = frozenset({"", ".", "..", "~"})
-"""Last parts of texts that name a file nowhere."""
+"""Last parts of texts that never name a file."""
 
 T = TypeVar("T")
 
 
 def seen_from(path: Path, folder: Path) -> str:
-    """Return a path as a card in `folder` says it: relative, with slashes."""
+    """Return a path as a card in `folder` writes it: relative, with slashes."""
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
@@ -50,7 +50,7 @@ def moved_reference(reference: str, origin: Path, folder: Path) -> str:
 
 
 def without_folders(value: T) -> T:
-    """Return what a card says for a record: absolute paths of what is on this machine by their last part alone."""
+    """Return a card's values for a record: of absolute paths that exist on this machine only the last part."""
 
     def bare(text: str) -> str:
         path, colon, name = text.rpartition(":")

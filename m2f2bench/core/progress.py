@@ -1,4 +1,4 @@
-"""Progress bars: on standard error, and only where a person is watching."""
+"""Progress bars on standard error, shown only in a terminal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Advance(Protocol):
     """Advance a bar by `n` steps, and change its label."""
 
     def __call__(self, n: int = 1, label: str | None = None) -> None:
-        """Do so; without a bar, nothing."""
+        """Advance the bar; without a bar, do nothing."""
 
 
 @contextlib.contextmanager
 def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """Show a bar of `total` steps, `done` of which are done already; the block gets what advances it."""
+    """Show a bar of `total` steps, of which `done` are finished; the block gets a function that advances it."""
     if not sys.stderr.isatty() or total <= 0:
         yield lambda n=1, label=None: None
         return

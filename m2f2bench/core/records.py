@@ -1,4 +1,4 @@
-"""What flows through the bench: frames, questions, predictions, answers, scores, results.
+"""Records of the benchmark: frames, questions, predictions, answers, scores.
 
 Plain dataclasses without torch. An image is RGB, uint8, H×W×3. A label is 0 (real) or 1 (fake); a score is P(fake)
 in [0, 1].
@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .texts import in_utf8
+from .text import in_utf8
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -26,10 +26,10 @@ REAL, FAKE = 0, 1
 ORIGINAL = "original"
 """The `method` of a real frame."""
 STATUSES = ("ok", "missing", "unreadable", "no_face", "error")
-"""`missing`: nobody gave a score, as in an empty cell of somebody's rows; `unreadable`: the frame could not be decoded;
+"""`missing`: there is no score, as in an empty cell of a user's rows; `unreadable`: the frame could not be decoded;
 `no_face`: no face in it; `error`: the detector failed on it."""
 ANSWER_STATUSES = ("ok", "missing", "unreadable", "error")
-"""`missing`: nobody answered; `unreadable`: the frame could not be decoded; `error`: the explainer failed on it."""
+"""`missing`: there is no answer; `unreadable`: the frame could not be decoded; `error`: the explainer failed on it."""
 SPLITS = ("train", "val", "test")
 JUDGE = "judge"
 """The kind of a question that asks for the verdict alone."""
@@ -53,8 +53,8 @@ class Frame:
     `id` is stable and unique in its dataset. `video` is unique together with its manipulation (see `clip`):
     FaceForensics++ uses the same `A_B` name under every manipulation. `method` is the
     manipulation, `original` for a real one. `identities` are all people whose face or performance is in it. Several
-    faces cut from one picture of a video share `picture`, unique in the dataset; it is empty where there is one.
-    Names are such as UTF-8 can say: other bytes of a file's name stand as escapes.
+    faces cut from one picture of a video share `picture`, unique in the dataset; it is empty if there is one face.
+    Names are valid UTF-8: other bytes of a file's name become escapes.
     """
 
     id: str
@@ -69,7 +69,7 @@ class Frame:
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
             raise ValueError(f"frame '{self.id}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
-        for name in ("id", "video", "method", "picture"):  # of files whose names are no UTF-8
+        for name in ("id", "video", "method", "picture"):  # from files whose names are not UTF-8
             text = getattr(self, name)
             if isinstance(text, str) and not text.isascii():
                 object.__setattr__(self, name, in_utf8(text))
@@ -78,7 +78,7 @@ class Frame:
 
     @property
     def clip(self) -> str:
-        """What tells the frame's video from all others of its dataset: its name with its manipulation."""
+        """The key of the frame's video, unique in its dataset: its manipulation and its name."""
         return f"{self.method}\0{self.video}"
 
 
@@ -86,9 +86,9 @@ class Frame:
 class Question:
     """A question about one frame, with its reference answers.
 
-    `kind` tells how it was put: `blind` (neutral), `released` (M2F2-Det's own, which state the label) or `judge`
-    ("real or fake?", one an image). `label` is what a right answer says of what is asked about.
-    `region` is what it asks about (`image`, `skin`, `eyes`, `eyebrows`, `nose`, `mouth`, or several joined by `+`).
+    `kind` is its form: `blind` (neutral), `released` (M2F2-Det's own, which state the label) or `judge`
+    ("real or fake?", one per image). `label` is what a right answer says about the region.
+    `region` is the subject (`image`, `skin`, `eyes`, `eyebrows`, `nose`, `mouth`, or several joined by `+`).
     """
 
     id: str
@@ -101,7 +101,7 @@ class Question:
 
 
 def question_digest(question: Question) -> str:
-    """16 hex digits over what is asked: an answer to another text of the same id is another question's."""
+    """Return 16 hex digits over a question's text: with another text, the same id is another question."""
     return hashlib.blake2b(question.text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
@@ -130,11 +130,11 @@ class Prediction:
 class Answer:
     """An explainer's free-text answer to one question about one frame.
 
-    `status` is one of ANSWER_STATUSES, and `text` is empty unless it is `ok`; `message` says why there is none. `score`
-    is the same explainer's P(fake) of the frame, None where it gives none. With an answer, too, `message` may say what
-    is to know of it ("cut off"). `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are as in `Reply`.
-    `wording` identifies the question's text, `digest` the pixels that it was asked about (hex), `stamp` is the
-    adapter's of the frame when it was read; all are empty where that is not known.
+    `status` is one of ANSWER_STATUSES, and `text` is empty unless it is `ok`; `message` says why there is no text, or
+    is a remark on it ("cut off"). `score` is the same explainer's P(fake) of the frame, None if it gives no score.
+    `seconds`, `tokens_in`, `tokens_out` and `cost` (US dollars) are as in `Reply`. `wording` identifies the question's
+    text, `digest` the pixels that it was asked about (hex), `stamp` is the adapter's stamp of the frame when it was
+    read; all are empty if unknown.
     """
 
     question: str
@@ -154,11 +154,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an explainer may give in the place of a bare text: the text and what is known of how it came about.
+    """An explainer's answer with details; an explainer may also return a bare text.
 
-    `message` says what is to know of it ("cut off after 128 new tokens"). `score` is the explainer's P(fake) of the
-    image. `seconds` is the time it took, `cost` its price in US dollars, `tokens_in` and `tokens_out` what was read and
-    written; None for what is not known. An `error` says why there is no text, which is empty then.
+    `message` is a remark on it ("cut off after 128 new tokens"). `score` is the explainer's P(fake) of the image.
+    `seconds` is the time it took, `cost` its price in US dollars, `tokens_in` and `tokens_out` are the tokens that were
+    read and written; None if unknown. An `error` says why there is no text; the text is then empty.
     """
 
     text: str
@@ -173,7 +173,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A question about a frame with the answer that is to be learned."""
+    """A question about a frame with the answer to learn."""
 
     frame: Frame
     question: str
@@ -182,11 +182,11 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One metric's value with what it rests on. `value` is None where it is not defined.
+    """One metric's value. `value` is None if it is not defined.
 
-    `ci` is the interval [low, high], None where the protocol asks for none or it cannot be had. `reason` says why there
-    is no value or no interval, or what to know of the value. `n_real` and `n_fake` count the
-    units (frames or videos) the value was computed from.
+    `ci` is the interval [low, high], None if the protocol asks for no interval or it cannot be computed. `reason` says
+    why there is no value or no interval, or is a remark on the value. `n_real` and `n_fake` count the units (frames or
+    videos) from which the value was computed.
     """
 
     value: float | None
@@ -196,7 +196,7 @@ class Score:
     reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As the JSON object of a result file; `reason` only where there is one."""
+        """Return the JSON object of a result file; `reason` only if there is one."""
         out: dict[str, Any] = {
             "value": self.value,
             "ci": list(self.ci) if self.ci else None,
@@ -209,6 +209,6 @@ class Score:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Score:
-        """The inverse of `to_json`."""
+        """Return the score that `to_json` wrote."""
         ci = data.get("ci")
         return cls(data["value"], data["n_real"], data["n_fake"], tuple(ci) if ci else None, data.get("reason"))

@@ -1,4 +1,4 @@
-"""Rows as columns: planned frames with their scores, and the units that are made of them."""
+"""Rows as columns: planned frames with their scores, and the units that are scored."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Strings = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Rows:
-    """Planned frames with their scores, one array element a frame.
+    """Planned frames with their scores, one array element per frame.
 
     `label` int64 (0 real, 1 fake); `score` float64, NaN unless `status` is `ok`; the others are strings. `digest`
-    identifies the judged pixels and is empty where they are not known. `picture` is the frame's own id where no other
-    face is cut from the same picture.
+    identifies the judged pixels and is empty if they are unknown. `picture` is the frame's own id if no other face is
+    cut from the same picture.
     """
 
     frame: Strings
@@ -36,12 +36,12 @@ class Rows:
         return len(self.frame)
 
     def statuses(self) -> dict[str, int]:
-        """Number of rows by status, in the order of `records.STATUSES`, those that occur."""
+        """Return the number of rows by status, in the order of `records.STATUSES`, without zeros."""
         counts = {status: int((self.status == status).sum()) for status in STATUSES}
         return {status: n for status, n in counts.items() if n}
 
     def without(self, failed: npt.NDArray[np.bool_]) -> Rows:
-        """The same rows with no score (status `error`) where `failed` [N] is true."""
+        """Return the rows without a score (status `error`) where `failed` [N] is true."""
         return replace(
             self,
             status=np.where(failed, "error", self.status).astype(object),
@@ -49,7 +49,7 @@ class Rows:
         )
 
     def ordered(self) -> Rows:
-        """The same rows by frame id (in the order of code points), so that nothing depends on the order given."""
+        """Return the rows sorted by frame id (by code points), so that nothing depends on their order."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -61,12 +61,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Units:
-    """What is scored: frames or videos that have a score.
+    """The units that are scored: frames or videos that have a score.
 
     `label` int64, `score` float64, `method` and `video` strings, `cluster` int64 in 0 … `n_clusters` - 1, all [N].
-    A score is in [0, 1], or ±infinity for a unit that has none and counts as wrong. `coverage` in [0, 1] is the share
-    of planned units that have a score of their own, `frame_coverage` in [0, 1] that of planned frames: a video with one
-    scored frame of eight has the one and an eighth of the other. `methods` are the manipulations that were planned,
+    A score is in [0, 1], or ±infinity for a unit without a score that counts as wrong. `coverage` in [0, 1] is the
+    share of planned units that have a score, `frame_coverage` in [0, 1] that of planned frames: a video with one scored
+    frame of eight counts fully for the first and 1/8 for the second. `methods` are the planned manipulations,
     scored or not. Clusters are numbered over the planned units; `clustered_by` is `identity`, `video` or `frame`.
     """
 
@@ -82,7 +82,7 @@ class Units:
     frame_coverage: float = 1.0
 
     def fakes(self, method: str = "") -> npt.NDArray[np.bool_]:
-        """Whether each unit is a fake, bool [N]; with `method`, of that manipulation."""
+        """Return whether each unit is a fake, bool [N]; with `method`, a fake of that manipulation."""
         fake = self.label == FAKE
         return np.asarray(fake & (self.method == method)) if method else fake
 
@@ -93,7 +93,7 @@ class Units:
 
 
 def from_predictions(rows: Iterable[Prediction]) -> Rows:
-    """Our own rows as columns."""
+    """Return predictions as columns."""
     listed = list(rows)
 
     def strings(name: str) -> Strings:

@@ -1,4 +1,4 @@
-"""Seeds and orders that depend on a key alone."""
+"""Seeds and orders that depend only on a key."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 def derived_seed(*parts: object) -> int:
-    """A 63-bit seed from anything that has a text: independent streams for (seed, epoch, frame id), (seed, step)."""
+    """Return a 63-bit seed from values with a text; (seed, epoch, frame id) and (seed, step) give different seeds."""
     text = "\0".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(*parts: object) -> np.random.Generator:
-    """A NumPy generator seeded by `derived_seed(*parts)`."""
+    """Return a NumPy generator seeded by `derived_seed(*parts)`."""
     import numpy as np
 
     return np.random.default_rng(derived_seed(*parts))
 
 
 def shuffled(items: Sequence[int], *key: object) -> list[int]:
-    """The items in an order that depends on `key` only; a hash's order, which no library version changes."""
+    """Return the items in an order that depends on `key` only: a hash's order, the same in every version."""
     prefix = "\0".join(str(part) for part in key)
 
     def rank(item: int) -> bytes:

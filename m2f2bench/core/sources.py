@@ -1,7 +1,7 @@
-"""Source files that a user's class rests on: its own, those of the modules it imports, and the files they name.
+"""Source files that a user's class depends on: its own, those of imported modules, and the files they name.
 
-Only user code is followed. What is installed (site-packages, the standard library) is told by its version, and this
-package by its own.
+Only user code is followed. Installed packages (and the standard library) are identified by their version, and this
+package by its own version.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ LONGEST_NAME = 512
 WRITTEN = frozenset({"", ".py", ".log", ".out", ".err", ".tmp", ".md"})
 """Endings of files that are code, which is followed elsewhere, or that programs write while they run."""
 FROM_FILE = "m2f2bench_file_"
-"""How the names of modules begin that were loaded from a file by its path; they end in a hash of it."""
+"""Start of the names of modules that were loaded from a file by its path; they end in a hash of the path."""
 
 
 class Unidentified(Exception):
-    """What cannot be told apart from another of its kind: which object or file, and why, in one line."""
+    """An object or file that cannot be identified, and the reason, in one line."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ _FIRST_SEEN: dict[Path, Source] = {}
 
 @dataclass(frozen=True)
 class Closure:
-    """All that was found: user files with their digests, files that these name, and versions of installed packages."""
+    """User files with their digests, files that these name, and versions of installed packages."""
 
     sources: tuple[tuple[Path, bytes], ...]
     named: tuple[Path, ...]
@@ -62,7 +62,7 @@ def forget(path: Path) -> None:
 def look_at(path: Path) -> Source:
     """Return a source file's digest and what it names.
 
-    Raises Unidentified where it has changed since this process first looked: which state was imported is not known.
+    Raises Unidentified if it has changed since this process first looked: it is unknown which state was imported.
     """
     place = path.resolve()
     try:
@@ -79,7 +79,7 @@ def look_at(path: Path) -> Source:
 
 
 def closure(classes: tuple[type, ...]) -> Closure:
-    """Return the files that classes rest on, however far their imports go. Raises Unidentified."""
+    """Return the files that classes depend on, through all their imports. Raises Unidentified."""
     waiting = [path for cls in classes for path in _own_file(cls)]
     sources: dict[Path, bytes] = {}
     named: set[Path] = set()
@@ -114,7 +114,7 @@ def modules_of(paths: list[Path]) -> list[tuple[str, types.ModuleType]]:
 
 
 def is_user_code(path: Path) -> bool:
-    """Whether a source file is neither installed, nor Python's, nor this package's."""
+    """Return whether a source file is neither installed, nor Python's, nor this package's."""
     place = path.resolve()
     if PACKAGE in place.parents or {"site-packages", "dist-packages"} & set(place.parts):
         return False
@@ -122,12 +122,12 @@ def is_user_code(path: Path) -> bool:
 
 
 def user_classes(cls: type) -> tuple[type, ...]:
-    """Return a class and its bases, as far as they are user code (or were typed into a session)."""
+    """Return those of a class and its bases that are user code (or were typed into a session)."""
     return tuple(one for one in cls.__mro__ if _own_file(one) or is_typed(one))
 
 
 def class_name(cls: type) -> str:
-    """Return `module.Class`; of a class that was loaded from a file by its path, the folder is no part of it."""
+    """Return `module.Class`, without the folder for a class that was loaded from a file by its path."""
     module = module_name(cls)
     if module.startswith(FROM_FILE):
         module = module.removeprefix(FROM_FILE).rpartition("_")[0]
@@ -141,7 +141,7 @@ def module_name(cls: type) -> str:
 
 
 def installed(cls: type) -> tuple[str, ...]:
-    """Return name and version of the package that a class was installed with; nothing for this package and for none."""
+    """Return name and version of the package that installed a class; empty for this package and for user code."""
     top = module_name(cls).partition(".")[0]
     if top in ("", "builtins", "__main__", PACKAGE.name) or top.startswith(FROM_FILE) or _own_file(cls):
         return ()
@@ -149,9 +149,9 @@ def installed(cls: type) -> tuple[str, ...]:
 
 
 def named_files(text: str, folders: tuple[Path, ...]) -> list[Path]:
-    """Return the files that a text names: itself, or, of a folder with weights directly in it, all files there.
+    """Return the files that a text names: the file itself, or all files of a folder with weights directly in it.
 
-    Relative names are looked for in each of `folders`; what has an ending of WRITTEN is passed over.
+    Relative names are looked up in each of `folders`; files with an ending of WRITTEN are skipped.
     """
     if not 0 < len(text) <= LONGEST_NAME or "\n" in text or "\0" in text or not ("." in text or "/" in text):
         return []
@@ -163,7 +163,7 @@ def named_files(text: str, folders: tuple[Path, ...]) -> list[Path]:
                 found.append(place)
             elif place.is_dir():
                 found += _model_files(place)
-        except (OSError, ValueError, RuntimeError):  # RuntimeError: a user's home that is not known
+        except (OSError, ValueError, RuntimeError):  # RuntimeError: an unknown user's home folder
             continue
     return list(dict.fromkeys(found))
 
@@ -171,7 +171,7 @@ def named_files(text: str, folders: tuple[Path, ...]) -> list[Path]:
 WEIGHTS = frozenset(
     {".pt", ".pth", ".bin", ".safetensors", ".ckpt", ".onnx", ".npz", ".npy", ".pkl", ".joblib", ".gguf", ".keras"}
 )
-"""Endings of files that make the folder they lie in a model's."""
+"""Endings of files that mark their folder as the folder of a model."""
 
 
 def _model_files(folder: Path) -> list[Path]:
@@ -180,7 +180,7 @@ def _model_files(folder: Path) -> list[Path]:
 
 
 def is_typed(cls: type) -> bool:
-    """Whether a class was typed into a session, so that it has no file."""
+    """Return whether a class was typed into a session, so that it has no file."""
     module = sys.modules.get(module_name(cls))
     return module_name(cls) == "__main__" and getattr(module, "__file__", None) is None
 
@@ -195,7 +195,7 @@ def _own_file(cls: type) -> list[Path]:
 
 
 def _names(data: bytes) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
-    """The imports anywhere in a source, and its short literals."""
+    """Return all imports of a source, and its short literals."""
     try:
         tree = ast.parse(data)
     except (SyntaxError, ValueError):
@@ -215,7 +215,7 @@ def _names(data: bytes) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
 
 @lru_cache(maxsize=4096)
 def _located(path: Path, name: str, level: int) -> tuple[list[Path], str]:
-    """The user's files behind an import, or the name of an installed package. Looking through `sys.path` takes long."""
+    """Return the user's files behind an import, or the name of an installed package. Cached: the search is slow."""
     parts = [part for part in name.split(".") if part != "*"]
     if level:
         base = path.parent
@@ -233,14 +233,14 @@ def _located(path: Path, name: str, level: int) -> tuple[list[Path], str]:
 
 
 def _imported(parts: list[str]) -> list[Path]:
-    """The files of a dotted name's modules that Python has imported already."""
+    """Return the files of a dotted name's modules that Python has already imported."""
     modules = [sys.modules.get(".".join(parts[: i + 1])) for i in range(len(parts))]
     files = [getattr(module, "__file__", None) for module in modules]
     return [Path(file).resolve() for file in files if isinstance(file, str) and file.endswith(".py")]
 
 
 def _module_files(root: Path, parts: list[str]) -> list[Path]:
-    """The files of a dotted name below a folder: the packages on the way, and the module; empty where it is not there.
+    """Return the files of a dotted name below a folder: the packages on the way and the module; else nothing.
 
     The last part may be a name inside the module.
     """

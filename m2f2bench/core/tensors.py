@@ -1,4 +1,4 @@
-"""Tensors in safetensors files."""
+"""Reading and writing of tensors in safetensors files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import DetectorError, first_line
 from .files import replacing
-from .texts import Refused, parse_json
+from .parsing import Refused, parse_json
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ METADATA = "m2f2bench"
 def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically. Tied and strided tensors are written as copies.
 
-    The metadata are one JSON text: safetensors writes several entries in a random order, and equal weights should
+    The metadata is one JSON text: safetensors writes several entries in a random order, and equal weights should
     be equal files.
     """
     import torch
@@ -33,19 +33,21 @@ def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None 
     with replacing(path) as temporary:
         try:
             save_file(plain, temporary, metadata=texts)
-        except SafetensorError as error:  # a full disk, told by the library in its own way
+        except SafetensorError as error:  # a full disk, reported by the library in its own way
             raise OSError(first_line(error)) from None
 
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """Tensors (on the CPU) and metadata of a safetensors file. Raises DetectorError for a file that is none."""
+    """Return tensors (on the CPU) and metadata of a safetensors file. Raises DetectorError if it cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = parse_json((file.metadata() or {}).get(METADATA, "{}"))
             if not isinstance(metadata, dict):
-                raise Refused("its metadata are no object")
+                raise Refused("its metadata is not an object")
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except (OSError, ValueError, SafetensorError, Refused) as error:
-        raise DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew") from None
+        raise DetectorError(
+            f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them again"
+        ) from None

@@ -1,4 +1,4 @@
-"""What a dataset adapter is: it lists frames and reads them. Adapters know records and nothing of detectors."""
+"""Base of dataset adapters, which list frames and read them; they know nothing about detectors."""
 
 from __future__ import annotations
 
@@ -6,67 +6,85 @@ import abc
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from ..core.records import FAKE, JUDGE, JUDGE_QUESTION, Frame, Question
+from ..core.records import FAKE, JUDGE, JUDGE_QUESTION, SPLITS, Frame, Question
 from .listing import frames_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from typing_extensions import TypeVar
 
     from ..core.records import Image
+else:
+    from typing import TypeVar
 
 Sampler = Callable[[int], Sequence[int]]
-"""From a video's number of frames to the indices that are wanted, in ascending order."""
+"""A function from a video's number of frames to the wanted indices, in ascending order."""
 
 
 class AdapterOptions(BaseModel):
-    """The `options` of a card; an adapter with options of its own subclasses this. Unknown keys are refused."""
+    """Base of the `options` of a dataset's card. Unknown keys are refused."""
 
     incidental: ClassVar[frozenset[str]] = frozenset()
-    """Names of options that decide neither which frames there are nor their pixels (where a cache lies)."""
+    """Names of options that decide neither the list of frames nor their pixels (such as a cache's place)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Adapter(abc.ABC):
+if TYPE_CHECKING:  # the default needs Python 3.13, or a package that is installed for type checkers only
+    OptionsT = TypeVar("OptionsT", bound=AdapterOptions, covariant=True, default=AdapterOptions)
+else:
+    OptionsT = TypeVar("OptionsT", bound=AdapterOptions, covariant=True)
+
+
+class Adapter(abc.ABC, Generic[OptionsT]):
     """A dataset on disk (or drawn by code) as frames.
 
-    A subclass implements `frames` and `read`. Listing must be cheap and must not decode pixels; it raises
-    `DataError` for a dataset that is not there or not whole. `read` raises `FrameError` for one bad frame. Objects
-    are used from several threads and are pickled to worker processes, so open handles are kept per process.
+    A subclass implements `frames` and `read`. Listing must be fast and must not decode pixels; it raises `DataError`
+    for a dataset that is missing or incomplete. `read` raises `FrameError` for one bad frame. Objects are used from
+    several threads and are pickled to worker processes, so open handles are kept per process. A subclass with options
+    names their type: `class Mine(Adapter[MyOptions])`.
     """
 
     Options: ClassVar[type[AdapterOptions]] = AdapterOptions
-    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    splits: ClassVar[tuple[str, ...]] = SPLITS
 
-    def __init__(self, root: Path | None = None, options: AdapterOptions | None = None) -> None:
-        """`root` is the dataset's folder (None for a dataset that needs none); `options` from its card."""
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Take `Options` from the class's base, `Adapter[MyOptions]`, unless the class sets it itself."""
+        super().__init_subclass__(**keywords)
+        given = [one for base in cls.__dict__.get("__orig_bases__", ()) for one in get_args(base)]
+        for one in given:
+            if isinstance(one, type) and issubclass(one, AdapterOptions) and "Options" not in cls.__dict__:
+                cls.Options = one
+
+    def __init__(self, root: Path | None = None, options: OptionsT | None = None) -> None:
+        """Make an adapter for the folder `root` (None for a dataset without files) and a card's `options`."""
         self.root = root
-        self.options = options if options is not None else self.Options()
+        self.options = options if options is not None else cast("OptionsT", self.Options())
 
     @abc.abstractmethod
     def frames(self, split: str) -> list[Frame]:
-        """All frames of a split, ordered; the frames of one video together, in time order."""
+        """Return all frames of a split in order; the frames of one video together, in time order."""
 
     @abc.abstractmethod
     def read(self, frame: Frame) -> Image:
-        """The pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read.
+        """Return the pixels of a frame: RGB, uint8, [H, W, 3]. Raises `FrameError` if it cannot be read.
 
-        A picture over the limits of `adapters.limits` (8 pixels a side, 50 million in all) counts as one that cannot.
+        A picture outside the limits of `datasets.limits` (at least 8 pixels per side, at most 50 million) is refused.
         """
 
     def holds(self, split: str) -> bool:
-        """Whether there is such a split; a class whose splits depend on what lies on disk says it of this dataset."""
+        """Return whether there is such a split; a class whose splits depend on its files overrides this."""
         return split in self.splits
 
     def sample(self, split: str, sampler: Sampler) -> list[Frame]:
-        """The frames of a split that `sampler` picks from each video; several faces of one picture go together.
+        """Return the frames of a split that `sampler` picks from each video; faces of one picture stay together.
 
-        An adapter that knows its videos' lengths without listing every frame overrides this.
+        An adapter that knows its videos' lengths without listing every frame can override this.
         """
         videos: dict[str, dict[str, list[Frame]]] = {}
         for frame in frames_of(self, split):
@@ -78,41 +96,41 @@ class Adapter(abc.ABC):
         return chosen
 
     def digest(self, frame: Frame, image: Image) -> str:
-        """A short hash (hex) of what was judged; here of the pixels, in a file-based adapter of the file's bytes."""
+        """Return a short hash (hex) of what was judged: of the pixels, in a file-based adapter of the file's bytes."""
         import numpy as np
 
         return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
 
     def stamp(self, frame: Frame) -> str:
-        """A short text that changes whenever the frame's pixels may have changed, told without reading them.
+        """Return a short text that changes whenever the frame's pixels may have changed, without reading them.
 
-        Empty where that cannot be told, as here: what was found out about the frame is then only taken up again after
-        it has been read once more and its digest is the same. Adapters over files know it from size and times.
+        Empty if that is unknown, as here: stored results of the frame are then used again only after it was read again
+        and has the same digest. Adapters of files use the file's size and times.
         """
         return ""
 
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
-        """The questions of a split, `kind` being `blind`, `released` or `judge`. Most datasets have none."""
+        """Return the questions of a split; `kind` is `blind`, `released` or `judge`. Empty for most datasets."""
         return []
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
-        """Which regions of a face (`skin`, `eyes` …) are manipulated, by frame id; empty for a real frame.
+        """Return the manipulated regions of each face (`skin`, `eyes` …) by frame id; empty for a real frame.
 
-        A frame of which that is not known is not in it. Most datasets know of none.
+        Frames without this information are left out. Most datasets do not have it.
         """
         return {}
 
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
-        """The manipulated pixels, bool [H, W]; None where the dataset has no masks."""
+        """Return the manipulated pixels, bool [H, W]; None if the dataset has no masks."""
         return None
 
     def close(self) -> None:
-        """Give back open files. Using the adapter afterwards opens them again."""
+        """Close open files. Using the adapter afterwards opens them again."""
         return None
 
 
 def judge_questions(frames: Iterable[Frame]) -> list[Question]:
-    """A question for each frame that asks for the verdict alone, as M2F2-Det's evaluation does; ids `<frame>_judge`."""
+    """Return a question for each frame that asks only for the verdict (M2F2-Det's evaluation); ids `<frame>_judge`."""
     return [
         Question(
             id=f"{frame.id}_judge",

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cards.models import (
-    DatasetCard,
-)
-from ..core.errors import DataError, near
+from ..cards.models import DatasetCard
 from ..core.records import Frame, Question
 from .base import Adapter
-from .listing import frames_of, questions_of
+from .listing import check_split, frames_of, questions_of
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -31,27 +28,26 @@ class Dataset:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that there are: those that the card names, else all of the adapter's."""
+        """The splits of the dataset: those that the card names, else all of the adapter's."""
         return tuple(self.card.splits or self.adapter.splits)
 
     def check_split(self, split: str, use: str = "") -> None:
-        """Raise DataError unless there is such a split; `use` says what it is for (", on which …")."""
-        if split not in self.splits:
-            raise DataError(f"dataset '{self.name}' has no split '{split}'{use}{near(split, self.splits)}")
+        """Raise DataError unless the dataset has this split; `use` says what it is for (", on which …")."""
+        check_split(f"dataset '{self.name}'", split, self.splits, use)
 
     def frames(self, split: str = "test") -> list[Frame]:
-        """All frames of a split. Raises DataError for one that there is not."""
+        """Return all frames of a split. Raises DataError for an unknown split."""
         self.check_split(split)
         return frames_of(self.adapter, split)
 
     def read(self, frame: Frame) -> Image:
-        """A frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""
+        """Return a frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""
         return self.adapter.read(frame)
 
     def questions(self, split: str = "test", kind: str = "blind") -> list[Question]:
-        """The questions of a split, `kind` being `blind` or `released`; empty where there are none.
+        """Return the questions of a split; `kind` is `blind`, `released` or `judge`.
 
-        Raises DataError for a split that there is not.
+        Raises DataError for an unknown split.
         """
         self.check_split(split)
         return questions_of(self.adapter, split, kind)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from ..core.errors import DataError, near
+from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from ..core.texts import Refused, parse_json, read_text
 from .base import AdapterOptions, judge_questions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
+from .listing import check_split
 
 METHODS = {
     "0": "Deepfakes",
@@ -27,7 +28,7 @@ METHODS = {
     "5": ORIGINAL,
     "6": "NeuralTextures",
 }
-"""The first digit of a name to the manipulation; 5 is real."""
+"""The manipulation by the first digit of a name; 5 is real."""
 MOST = 1 << 28
 """Bytes of a file of conversations."""
 KINDS = ("blind", "released", "judge")
@@ -41,7 +42,7 @@ _TOKENS = re.compile(r"<(?:image|deepfake)>")
 
 
 class DDVQAOptions(AdapterOptions):
-    """`compression` of the images; `forms` of questions that are offered."""
+    """Options: the `compression` of the images; the `forms` of questions to use."""
 
     compression: Literal["c40", "c23"] = "c40"
     forms: tuple[Literal["blind", "released", "judge"], ...] = ("blind", "released", "judge")
@@ -49,7 +50,7 @@ class DDVQAOptions(AdapterOptions):
 
 @dataclass(frozen=True)
 class Row:
-    """One question as a file has it, before it is known whether its image is there."""
+    """One question of a file; its image may be missing."""
 
     frame: str
     id: str
@@ -58,31 +59,26 @@ class Row:
     where: str
 
 
-class DDVQAAdapter(FileAdapter):
+class DDVQAAdapter(FileAdapter[DDVQAOptions]):
     """`root` holds `DDVQA_images/<compression>/<split>/<m_video>.jpg` and, for questions, `DQ_FF++`,
     `DDVQA_eval` and `DDVQA_split`.
 
-    A frame's id is its file's stem (`0_111_094`), its video `Deepfakes/111_094`. There is no val split on
-    disk. Hidden files, Thumbs.db and desktop.ini are passed over; any other file in an image folder whose
-    name is not of the scheme raises `DataError`.
+    A frame's id is its file's stem (`0_111_094`), its video `Deepfakes/111_094`. There is no val split. Hidden files,
+    Thumbs.db and desktop.ini are skipped; any other file in an image folder must follow the scheme of names, else
+    `DataError` is raised.
     """
 
-    Options: ClassVar[type[AdapterOptions]] = DDVQAOptions
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
 
-    @property
-    def _settings(self) -> DDVQAOptions:
-        return cast(DDVQAOptions, self.options)
-
     def frames(self, split: str) -> list[Frame]:
-        """All images of `train` or `test`, ordered by id. Raises `DataError` where there are none."""
+        """Return all images of `train` or `test`, ordered by id. Raises `DataError` if there are no images."""
         folder = self._folder(split)
         found: dict[str, Frame] = {}
         for path in sorted(folder.iterdir()):
             if path.name.startswith(".") or path.name.lower() in IGNORED_NAMES:
                 continue
             if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-                raise DataError(f"'{path}' is no image: only files such as 0_111_094.jpg belong there; move it away")
+                raise DataError(f"'{path}' is not an image: only files like 0_111_094.jpg belong there; move it away")
             frame = _frame(path.stem, split, path)
             if frame.id in found:
                 raise DataError(f"'{path}' and '{found[frame.id].locator.path}' are the same frame; remove one of them")
@@ -92,13 +88,12 @@ class DDVQAAdapter(FileAdapter):
         return [found[key] for key in sorted(found)]
 
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
-        """The questions whose image is there, ordered by frame and then as in the file.
+        """Return the questions whose image exists, ordered by frame and then as in the file.
 
-        `blind`: neutral, with all references. `released`: M2F2-Det's own, which state the label (train has
-        only "real or fake?"); rows that repeat a question of an image are one question with all their
-        distinct answers, see `repeats`. `judge`: "real or fake?", one for each image. Ids are `<key>_<qid>`
-        and `<key>_judge`. Raises `DataError` for an unknown kind or a
-        file that is not as it should be. What is left out for want of an image is told by `missing_images`.
+        `blind`: neutral, with all references. `released`: M2F2-Det's own, which state the label (train has only "real
+        or fake?"); rows that repeat a question of an image are one question with all their distinct answers, see
+        `repeats`. `judge`: "real or fake?", one for each image. Ids are `<key>_<qid>` and `<key>_judge`. Raises
+        `DataError` for an unknown kind or a malformed file. `missing_images` lists the images that do not exist.
         """
         frames = self.frames(split)
         self._check(kind)
@@ -122,10 +117,10 @@ class DDVQAAdapter(FileAdapter):
         ]
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
-        """Of a fake frame the regions that its annotators found fake, from the neutral questions; of a real one none.
+        """Return the regions that annotators found fake, from the neutral questions; no regions for a real frame.
 
-        The annotators chose what to tell of: a region of a fake without a question counts as not manipulated, and of a
-        fake without any question about a region it is not known.
+        The annotators chose the regions: a region of a fake without a question counts as not manipulated, and a fake
+        without any question about a region is left out.
         """
         found = {frame.id: frozenset[str]() for frame in self.frames(split) if frame.label == REAL}
         for question in self.questions(split, "blind"):
@@ -134,29 +129,23 @@ class DDVQAAdapter(FileAdapter):
         return found
 
     def missing_images(self, split: str, kind: str = "blind") -> list[str]:
-        """The keys that have questions of this kind and no image, sorted."""
+        """Return the keys that have questions of this kind but no image, sorted."""
         there = {frame.id for frame in self.frames(split)}
         return sorted({row.frame for row, _ in self._rows(split, kind)} - there)
 
     def unannotated_images(self, split: str, kind: str = "blind") -> list[str]:
-        """The ids of images without a question of this kind, sorted."""
+        """Return the ids of images without a question of this kind, sorted."""
         asked = {row.frame for row, _ in self._rows(split, kind)}
         return sorted({frame.id for frame in self.frames(split)} - asked)
 
     def repeats(self, split: str, kind: str = "released") -> dict[str, int]:
-        """Question id to the number of rows it stands for (the released training file repeats its rows)."""
+        """Return how many rows each question id stands for (the released training file repeats rows)."""
         return {row.id: count for row, count in self._rows(split, kind)}
 
     def _folder(self, split: str) -> Path:
-        if split == "val":
-            raise DataError(
-                "DD-VQA has no val split: validation is carved from train by identity "
-                "(training.val_fraction); ask for train or test"
-            )
-        if split not in self.splits:
-            raise DataError(f"DD-VQA has no split '{split}'{near(split, self.splits)}")
+        check_split("DD-VQA", split, self.splits)
         root = self._root()
-        folder = root / "DDVQA_images" / self._settings.compression / split
+        folder = root / "DDVQA_images" / self.options.compression / split
         if not folder.is_dir():
             holds = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
             raise DataError(
@@ -175,7 +164,7 @@ class DDVQAAdapter(FileAdapter):
         return self.root
 
     def _rows(self, split: str, kind: str) -> list[tuple[Row, int]]:
-        """The rows of a form, in the file's order, with how often each stands there."""
+        """Return the rows of a form in the file's order, each with the number of its copies."""
         self._folder(split)
         self._check(kind)
         if kind == "judge":
@@ -196,15 +185,16 @@ class DDVQAAdapter(FileAdapter):
     def _check(self, kind: str) -> None:
         if kind not in KINDS:
             raise DataError(f"DD-VQA has no '{kind}' questions{near(kind, KINDS)}")
-        if kind not in self._settings.forms:
+        if kind not in self.options.forms:
             raise DataError(f"'{kind}' questions are switched off: add them to the card's options.forms")
 
     def _first(self, place: tuple[str, str], split: str) -> list[Path]:
-        """The question files of this compression, else c40's: the questions are the same, only c40's were
-        released.
+        """Return the question files of this compression, else of c40.
+
+        The questions are the same; only those of c40 were released.
         """
         folder, pattern = place
-        looked = list(dict.fromkeys((self._settings.compression, "c40")))
+        looked = list(dict.fromkeys((self.options.compression, "c40")))
         for compression in looked:
             if files := sorted((self._root() / folder / compression).glob(pattern)):
                 return files
@@ -215,10 +205,10 @@ class DDVQAAdapter(FileAdapter):
 
 
 def region(question: str) -> str:
-    """What a question asks about: one of `REGIONS`, or several joined by `+` in the order named.
+    """Return the region that a question asks about: one of `REGIONS`, or several joined by `+` in their order.
 
-    Known wordings are read exactly; of any other, the regions named in the first sentence count, and `image`
-    where there is none (an empty "based on ." too).
+    Known wordings are read exactly; in any other, the regions named in the first sentence count, else `image` (also
+    for an empty "based on .").
     """
     if (match := _BASED_ON.search(question)) or (match := _BLIND.match(question) or _STATED.match(question)):
         text = match[1]
@@ -229,10 +219,10 @@ def region(question: str) -> str:
 
 
 def _frame(key: str, split: str, path: Path | str) -> Frame:
-    """A key of the scheme `m_A` (real) or `m_A_B` (fake) as a frame; `path` is also named in the error."""
+    """Return the frame of a key `m_A` (real) or `m_A_B` (fake). Raises `DataError`, which names `path`."""
     match = _NAME.fullmatch(key)
     if not match:
-        raise DataError(f"'{path}': name '{key}' is not of the scheme m_A or m_A_B (5_056, 0_111_094)")
+        raise DataError(f"'{path}': name '{key}' does not follow the scheme m_A or m_A_B (5_056, 0_111_094)")
     digit, *numbers = match.groups()
     if digit not in METHODS:
         known = ", ".join(f"{d} {m}" for d, m in METHODS.items())
@@ -241,13 +231,13 @@ def _frame(key: str, split: str, path: Path | str) -> Frame:
     label = REAL if METHODS[digit] == ORIGINAL else FAKE
     if len(identities) != (1 if label == REAL else 2):
         needs = "one video number" if label == REAL else "two video numbers"
-        raise DataError(f"'{path}': '{key}' is {METHODS[digit]} and so should have {needs}")
+        raise DataError(f"'{path}': '{key}' is {METHODS[digit]} and should have {needs}")
     video = f"{METHODS[digit]}/{'_'.join(identities)}"
     return Frame(key, video, label, METHODS[digit], split, identities, Locator(str(path)))
 
 
 def _annotations(folder: Path) -> Iterator[Row]:
-    """The original annotations, `<M>/<M>.json` below `folder`: key -> qid -> {question, answer: [...]}."""
+    """Yield the original annotations, `<M>/<M>.json` below `folder`: key -> qid -> {question, answer: [...]}."""
     files = sorted(folder.glob("*/*.json"))
     if not files:
         raise DataError(
@@ -261,7 +251,7 @@ def _annotations(folder: Path) -> Iterator[Row]:
 
 
 def _evaluation(path: Path) -> Iterator[Row]:
-    """The released test questions, one `{"<key>_<qid>": {question, answer: [one]}}` a line."""
+    """Yield the released test questions, one `{"<key>_<qid>": {question, answer: [one]}}` per line."""
     for number, line in enumerate(_text(path).splitlines(), start=1):
         where = f"'{path}' line {number}"
         if not line.strip():
@@ -282,8 +272,9 @@ def _row(key: str, name: str, entry: Any, where: str) -> Row:
 
 
 def _merge_conversations(paths: list[Path]) -> list[tuple[Row, int]]:
-    """The released training conversations; equal questions of an image become one, with every distinct
-    answer.
+    """Return the questions of released conversations with their number of rows.
+
+    Equal questions of an image become one with all distinct answers.
     """
     merged: dict[tuple[str, str], list[str]] = {}
     wheres: dict[tuple[str, str], str] = {}
@@ -301,7 +292,7 @@ def _merge_conversations(paths: list[Path]) -> list[tuple[Row, int]]:
 
 
 def _conversations(path: Path) -> Iterator[tuple[str, str, str, str]]:
-    """(key, question, answer, where) for every turn of a LLaVA conversation file, image tokens taken out."""
+    """Yield (key, question, answer, where) for each turn of a LLaVA conversation file, without image tokens."""
     rows = _load(path)
     if not isinstance(rows, list):
         raise DataError(f"'{path}' should be a list of conversations, not {type(rows).__name__}")
@@ -310,13 +301,13 @@ def _conversations(path: Path) -> Iterator[tuple[str, str, str, str]]:
         values = _mapping(row, where)
         image, turns = values.get("image"), values.get("conversations")
         if not isinstance(image, str) or not isinstance(turns, list) or not turns:
-            raise DataError(f"{where}: needs a text 'image' and a list 'conversations'")
+            raise DataError(f"{where}: it needs a text 'image' and a list 'conversations'")
         key = Path(image).stem
         _frame(key, "", where.strip("'"))
         said = [(turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None) for turn in turns]
         for (asker, text), (answerer, answer) in zip(said[::2], [*said[1::2], (None, None)], strict=False):
             if (asker, answerer) != ("human", "gpt") or not isinstance(text, str) or not isinstance(answer, str):
-                raise DataError(f"{where}: its conversation is not human and gpt in turns, each with a text 'value'")
+                raise DataError(f"{where}: its turns must alternate between human and gpt, each with a text 'value'")
             yield key, _TOKENS.sub("", text).strip(), answer.strip(), where
 
 

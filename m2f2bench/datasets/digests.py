@@ -1,4 +1,4 @@
-"""What a dataset's frames are, in hashes: read once, then known from a cache."""
+"""Digests of a dataset's frames, read once and then cached."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .listing import stamp_of
 from .read_ahead import ReadAhead, load_frame
 
 DECODERS = ("numpy", "pillow", "av", "h5py", "opencv-python", "opencv-python-headless")
-"""Packages whose version can move a digest of decoded pixels."""
+"""Packages whose version can change a digest of decoded pixels."""
 AHEAD = 64
-"""Digests that are found ahead."""
+"""Digests that are computed ahead."""
 
 
 def frame_digests(dataset: Dataset, frames: Sequence[Frame], workers: int = 0) -> dict[str, str]:
-    """The digest (hex) of each frame's pixels or file, as a run finds it, by frame id; empty for an unreadable one.
+    """Return the digest (hex) of each frame's pixels or file by frame id, as in a run; empty if unreadable.
 
-    A frame is read once; as long as the adapter's stamp of it stays, its digest comes from the cache. One without a
-    stamp is read every time.
+    A frame is read once; while the adapter's stamp of it does not change, its digest comes from the cache. A frame
+    without a stamp is read every time.
     """
     place = dataset.card.model_dump(mode="json", include={"name", "adapter", "root", "options"})
     adapter = dataset.adapter

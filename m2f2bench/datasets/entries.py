@@ -1,4 +1,4 @@
-"""Images that a folder tree or a manifest lists, with what is known of each, and the order that they are in."""
+"""Images listed by a folder tree or a manifest, with their labels and names, and their order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
 
 LABELS = {"real": REAL, "fake": FAKE}
 NO_METHOD = "fake"
-"""The method of a fake of which nobody says how it was made."""
+"""The method of a fake without a given method."""
 
 NaturalKey = tuple[list[tuple[str, int, str]], str]
 
@@ -34,9 +34,9 @@ def people(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One image with what is known of it; `where` is what an error about it names.
+    """One image with its label and names; `where` is its place in an error message.
 
-    `times` say when in its video it is, the first counts most; None where it is not said.
+    `times` is its time in the video, the first counts most; None if unknown.
     """
 
     id: str
@@ -51,27 +51,27 @@ class Entry:
     times: tuple[Decimal | None, ...] = ()
 
     def frame(self) -> Frame:
-        """Return the frame; see `FolderAdapter` for how method and video come about. Raises `DataError`."""
+        """Return the frame; see `FolderAdapter` for its method and video. Raises `DataError`."""
         if self.label == FAKE and self.method == ORIGINAL:
             raise DataError(
-                f"{self.where}: a fake has the method '{ORIGINAL}', which is kept for real images; rename it"
+                f"{self.where}: a fake has the method '{ORIGINAL}', which is reserved for real images; rename it"
             )
         method = ORIGINAL if self.label == REAL else self.method or NO_METHOD
         origin = f"{ORIGINAL}/{self.method}" if self.label == REAL and self.method not in ("", ORIGINAL) else method
         video = self.id
         if self.video:
             video = self.video if self.video.startswith(f"{origin}/") else f"{origin}/{self.video}"
-        # Like a video, a picture is unique only together with what it belongs to.
+        # A picture's name is unique only within its video.
         picture = f"{video}/{self.picture}" if self.picture else ""
         return Frame(self.id, video, self.label, method, self.split, self.identities, Locator(str(self.path)), picture)
 
 
 def in_time(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries by video and, in a video, by time, whatever order they are listed in.
+    """Return the entries by video and, within a video, by time; the order of the list does not matter.
 
-    A video's pictures are ordered by their times; where none has any, by the names of the pictures that its faces are
-    cut from; where there are none of these either, by its files' names. Names are in natural order. Raises `DataError`
-    for a video in which only some have a time, and for a picture with two times.
+    A video's pictures are ordered by their times; without times, by the names of the pictures that the faces are cut
+    from; without these, by the names of the files. Names are in natural order. Raises `DataError` for a video in which
+    only some pictures have a time, and for a picture with two times.
     """
     videos: dict[str, list[tuple[Entry, Frame]]] = {}
     for entry in entries:
@@ -96,7 +96,7 @@ def _time_of_picture(entry: Entry) -> tuple[list[Decimal], NaturalKey, NaturalKe
 
 
 def _check_times(group: Sequence[Entry], video: str) -> None:
-    """Raise DataError where a video's frames cannot be put in order by their times."""
+    """Raise DataError if a video's frames cannot be ordered by their times."""
     first = group[0]
     known = [time is not None for time in first.times]
     pictures: dict[str, Entry] = {}

@@ -1,6 +1,6 @@
-"""FaceForensics++ as M2F2-Det's HDF5 files: one file per manipulation, one dataset of frames per video.
+"""FaceForensics++ in M2F2-Det's HDF5 files: one file per manipulation, one dataset of frames per video.
 
-Frames are read singly: a training frame costs one frame's bytes, not its clip's.
+Frames are read one by one: reading a training frame does not read its whole clip.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, near, refuse_machine_fault
+from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.memo import frame_stamp
-from ..core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
-from ..core.texts import Refused, read_json
+from ..core.parsing import Refused, read_json
+from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
 from .base import Adapter, AdapterOptions, Sampler
-from .hdf5_video import NotThere, check_table, frame_count, open_file, open_video, read_frame, video_names
+from .hdf5_video import MissingVideo, check_table, frame_count, open_file, open_video, read_frame, video_names
+from .listing import check_split
 
 if TYPE_CHECKING:
     from ..core.records import Image
 
 METHODS = (ORIGINAL, "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 MAX_DATASETS = 4096
-"""Videos that a process keeps open at most, about 20 kB each: all 3,600 of the training split."""
+"""Most videos that a process keeps open, about 20 kB each; the training split has 3,600."""
 
 
-class HDF5Options(AdapterOptions):
-    """`compression` and `methods` choose the files, `splits` is the folder with train.json, val.json,
-    test.json.
+class FFPPOptions(AdapterOptions):
+    """Options: `compression` and `methods` choose the files, `splits` is the folder with the split lists.
 
-    `files`: `full` has all frames of all videos, `test_only` 100 frames of each test video; `auto` takes the
-    full file where there is one, and for the test split else the other.
+    `files`: `full` has all frames of all videos, `test_only` 100 frames of each test video; `auto` takes the full file
+    if it exists, and otherwise, for the test split, the other.
     """
 
     compression: Literal["c23", "c40"] = "c23"
@@ -47,7 +47,7 @@ class HDF5Options(AdapterOptions):
 
 @dataclass(frozen=True)
 class Video:
-    """A listed video: `length` frames, None where the file has not got it (or has it without frames)."""
+    """A listed video: `length` frames, None if the file does not have it (or has it without frames)."""
 
     method: str
     key: str
@@ -55,7 +55,7 @@ class Video:
     length: int | None
 
     def frame(self, index: int, split: str) -> Frame:
-        """Its frame number `index`, from 0."""
+        """Return its frame number `index`, from 0."""
         name = f"{self.method}/{self.key}"
         label = REAL if self.method == ORIGINAL else FAKE
         place = Locator(str(self.path), self.key, index)
@@ -66,43 +66,37 @@ class Handles:
     """The open files of one process. h5py itself lets one thread at a time into the library."""
 
     def __init__(self) -> None:
-        """Nothing is open; the lock keeps two threads from opening the same file."""
+        """Start with no open file; the lock prevents two threads from opening the same file."""
         self.lock = threading.Lock()
         self.files: dict[str, Any] = {}
         self.datasets: dict[tuple[str, str], Any] = {}
         self.opened: dict[str, int] = {}
 
 
-class HDF5Adapter(Adapter):
+class FFPPAdapter(Adapter[FFPPOptions]):
     """`root` holds `FF++_<method>_<compression>.h5` and/or `..._test_only.h5`, and the folder of split lists.
 
-    A split list is a list of pairs; (A, B) stands for the real videos A and B and, for each manipulation, the
-    fakes A_B and B_A. A listed video that its file has not got, or has without frames or as a link to nothing,
-    becomes one frame that fails when it is read: it is counted, not left out. A file is opened once per process (again
-    after a fork or after `close`) and is never pickled.
+    A split list is a list of pairs; (A, B) stands for the real videos A and B and, for each manipulation, the fakes A_B
+    and B_A. A listed video that is missing in its file, has no frames or is a broken link becomes one frame that fails
+    when it is read: it is counted, not left out. A file is opened once per process (again after a fork or after
+    `close`) and is never pickled.
     """
 
-    Options: ClassVar[type[AdapterOptions]] = HDF5Options
-
-    def __init__(self, root: Path | None = None, options: HDF5Options | None = None) -> None:
-        """`root` is the folder with the files; nothing is opened yet."""
+    def __init__(self, root: Path | None = None, options: FFPPOptions | None = None) -> None:
+        """Make an adapter of the files in the folder `root`; no file is opened yet."""
         super().__init__(root, options)
         self._handles: dict[int, Handles] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open files: they belong to this process."""
+        """Return the state without the open files, which belong to this process."""
         return {**self.__dict__, "_handles": {}}
 
-    @property
-    def _settings(self) -> HDF5Options:
-        return cast(HDF5Options, self.options)
-
     def frames(self, split: str) -> list[Frame]:
-        """Every frame of a split, by method, video and time. Raises `DataError`; see `videos`."""
+        """Return every frame of a split, by method, video and time. Raises `DataError`; see `videos`."""
         return [v.frame(i, split) for v in self.videos(split) for i in range(1 if v.length is None else v.length)]
 
     def sample(self, split: str, sampler: Sampler) -> list[Frame]:
-        """The frames that `sampler` picks from each video, told from the datasets' shapes alone."""
+        """Return the frames that `sampler` picks from each video; only the datasets' shapes are read."""
         return [
             video.frame(index, split)
             for video in self.videos(split)
@@ -110,30 +104,30 @@ class HDF5Adapter(Adapter):
         ]
 
     def videos(self, split: str) -> list[Video]:
-        """The listed videos, in the order of the methods and then by key.
+        """Return the listed videos, in the order of the methods and then by key.
 
-        Raises `DataError` for a list or file that is missing or damaged, for a file that has none of the
-        listed videos, for a dataset that is not uint8 frames x height x width x 3, and for one in another file.
+        Raises `DataError` for a list or file that is missing or damaged, for a file without any of the listed videos,
+        for a dataset that is not uint8 frames x height x width x 3, and for a dataset in another file.
         """
         pairs = self._pairs(split)
         real = sorted(key for pair in pairs for key in pair)
         fake = sorted(key for a, b in pairs for key in (f"{a}_{b}", f"{b}_{a}"))
         found: list[Video] = []
-        for method in self._settings.methods:
+        for method in self.options.methods:
             path = self._path(method, split)
             found += self._in_file(method, real if method == ORIGINAL else fake, path, split)
         return found
 
     def read(self, frame: Frame) -> Image:
-        """One frame, RGB uint8 [H, W, 3]; only its bytes (or its chunk's) are read."""
+        """Return one frame, RGB uint8 [H, W, 3]; only its bytes (or its chunk's) are read."""
         place = frame.locator
-        name = Path(place.path).name  # a row tells the file, not the folders of this machine
+        name = Path(place.path).name  # a stored row names the file, not the folders of this machine
         try:
             dataset = self._dataset(place.path, place.key or "")
             if dataset.shape[0] == 0:
                 raise FrameError(frame.id, f"video '{place.key}' in '{name}' has no frames")
             return read_frame(dataset, place.index, frame.id)
-        except NotThere as error:
+        except MissingVideo as error:
             raise FrameError(frame.id, f"video '{place.key}' {error}") from None
         except M2F2BenchError:
             raise
@@ -142,11 +136,11 @@ class HDF5Adapter(Adapter):
             raise FrameError(frame.id, f"cannot be read from '{name}': {first_line(error)}") from None
 
     def stamp(self, frame: Frame) -> str:
-        """The file's path, size and times with the video and the frame's number in it."""
-        return frame_stamp(frame.locator) if type(self).read is HDF5Adapter.read else ""
+        """Return a hash of the file's path, size and times, the video and the frame's number."""
+        return frame_stamp(frame.locator) if type(self).read is FFPPAdapter.read else ""
 
     def opened(self) -> dict[str, int]:
-        """Path to how often this process has opened the file so far."""
+        """Return how often this process has opened each file, by path."""
         return dict(self._here().opened)
 
     def close(self) -> None:
@@ -159,11 +153,11 @@ class HDF5Adapter(Adapter):
             here.datasets.clear()
 
     def _here(self) -> Handles:
-        """This process's open files."""
+        """Return this process's open files."""
         return self._handles.setdefault(os.getpid(), Handles())  # atomic: all threads get the same object
 
     def _dataset(self, path: str, key: str) -> Any:
-        """An open video. Opening one costs several times what reading a frame does, so many are kept."""
+        """Return an open video. Opening a video is several times slower than reading a frame, so many are kept."""
         here = self._here()
         dataset = here.datasets.get((path, key))
         if dataset is None:
@@ -171,28 +165,28 @@ class HDF5Adapter(Adapter):
             check_table(dataset, Path(path))
             with here.lock:
                 while len(here.datasets) >= MAX_DATASETS:
-                    del here.datasets[next(iter(here.datasets))]  # the one kept longest
+                    del here.datasets[next(iter(here.datasets))]  # the oldest
                 here.datasets[path, key] = dataset
         return dataset
 
     def _file(self, name: str) -> Any:
-        """The open file. Raises `DataError` if it is not there, cut short or no HDF5."""
+        """Return the open file. Raises `DataError` if it is missing, cut short or not HDF5."""
         here = self._here()
         file = here.files.get(name)
         if file is not None:
             return file
         with here.lock:
-            self._let_go_inherited()
+            self._close_inherited()
             if name not in here.files:
                 here.files[name] = open_file(Path(name))
                 here.opened[name] = here.opened.get(name, 0) + 1
             return here.files[name]
 
-    def _let_go_inherited(self) -> None:
-        """After a fork, close the parent's files before one is opened here.
+    def _close_inherited(self) -> None:
+        """Close the parent's files in a forked process, before a file is opened here.
 
-        Forgetting them is not enough: the library would take up the inherited file again, and with it a read
-        position that is shared with the parent.
+        Forgetting them is not enough: the library would use the inherited file again, with a read position that is
+        shared with the parent.
         """
         for pid in [pid for pid in self._handles if pid != os.getpid()]:
             for file in self._handles.pop(pid).files.values():
@@ -211,13 +205,13 @@ class HDF5Adapter(Adapter):
         for key in keys:
             try:
                 length = frame_count(open_video(file, path, key), path, key) if key in there else None
-            except NotThere:  # like one that is missing it is told when it is read
+            except MissingVideo:  # reported when it is read, like a missing video
                 length = None
             yield Video(method, key, path, length)
 
     def _path(self, method: str, split: str) -> Path:
-        """The method's file that is to be read for a split."""
-        root, options = self._root(), self._settings
+        """Return the method's file for a split. Raises `DataError` if it does not exist."""
+        root, options = self._root(), self.options
         full = root / f"FF++_{method}_{options.compression}.h5"
         part = full.with_name(f"{full.stem}_test_only.h5")
         if options.files == "test_only" and split != "test":
@@ -241,10 +235,9 @@ class HDF5Adapter(Adapter):
         return self.root
 
     def _pairs(self, split: str) -> list[tuple[str, str]]:
-        """The pairs of video numbers in the split's list."""
-        if split not in SPLITS:
-            raise DataError(f"no split '{split}'{near(split, SPLITS)}")
-        path = self._root() / self._settings.splits / f"{split}.json"
+        """Return the pairs of video numbers in the split's list."""
+        check_split("FaceForensics++", split, self.splits)
+        path = self._root() / self.options.splits / f"{split}.json"
         try:
             pairs = read_json(path)
         except Refused as error:

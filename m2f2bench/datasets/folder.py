@@ -1,4 +1,4 @@
-"""Anybody's images: a folder tree named by label, or a manifest that lists files."""
+"""Datasets of image files: a folder tree named by label, or a manifest that lists files."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from ..core.errors import DataError, near
+from ..core.errors import DataError
 from ..core.records import FAKE, REAL, SPLITS, Frame
 from .base import AdapterOptions
 from .entries import LABELS, Entry, natural, people
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
+from .listing import check_split
 from .manifest import ColumnName, read_manifest
 
 
 class FolderOptions(AdapterOptions):
-    """`manifest`: a list file in the root. `columns`: the manifest's own names for `manifest.COLUMNS`.
+    """Options: `manifest` is a list file in the root; `columns` are the manifest's names for `manifest.COLUMNS`.
 
-    `folders` names the levels between the label folder and the file, outermost first, without a manifest.
+    `folders` names the levels between the label folder and the file, outermost first, if there is no manifest.
     """
 
     manifest: str | None = None
@@ -32,42 +33,34 @@ class FolderOptions(AdapterOptions):
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("each level of folders can be named once only")
+            raise ValueError("a level of folders is named twice")
         return value
 
 
-class FolderAdapter(FileAdapter):
+class FolderAdapter(FileAdapter[FolderOptions]):
     """Images named by folders or by a manifest; `root` is a folder or the manifest itself.
 
-    Folders: `ROOT/{real,fake}/**` (all of it is the test split) or `ROOT/{train,val,test}/{real,fake}/**`,
-    names in any case. Unless `folders` says otherwise each image is a video of its own, and a fake's method
-    is the first folder under `fake`. Names of parent folders never group frames unasked: FaceForensics++ has
-    a `000_003` under every manipulation. With `folders`, a video is its method and all other levels, and real
-    images may lack the method's level. Hidden files, Thumbs.db and desktop.ini are passed over; other files
-    that are no images raise `DataError`.
+    Folders: `ROOT/{real,fake}/**` (all images are the test split) or `ROOT/{train,val,test}/{real,fake}/**`, names in
+    any case. Without `folders` each image is a video, and a fake's method is the first folder under `fake`. Names of
+    parent folders never group frames by themselves: FaceForensics++ has a `000_003` under every manipulation. With
+    `folders`, a video is its method and all other levels, and real images need no level for the method. Hidden files,
+    Thumbs.db and desktop.ini are skipped; other files that are not images raise `DataError`.
 
-    Manifest: `path` and `label` are needed; a path is absolute, or relative to the root (to the manifest's
-    folder where the root is the manifest). Labels are 0, 1, real, fake. A real image's method is `original`;
-    one that the manifest gives becomes part of the video's name. No split: test. No video: each image its
-    own. Several identities are joined by `+`. Several faces of one picture of a video have the same `picture`.
-    The order of the lines says nothing: a video's frames are ordered by `time` or `index` (numbers) where it has
-    them, else naturally by picture and path. A listed file that is not there stays, and fails when it is read.
+    Manifest: `path` and `label` are required; a path is absolute, or relative to the root (to the manifest's folder if
+    the root is the manifest). Labels are 0, 1, real, fake. A real image's method is `original`; a method in the
+    manifest becomes part of the video's name. Without a split: test. Without a video: each image is a video. Several
+    identities are joined by `+`. Several faces of one picture of a video have the same `picture`. The order of lines
+    does not matter: a video's frames are ordered by `time` or `index` (numbers) if given, else in natural order of
+    picture and path. A listed file that does not exist stays, and fails when it is read.
     """
-
-    Options: ClassVar[type[AdapterOptions]] = FolderOptions
-
-    @property
-    def _settings(self) -> FolderOptions:
-        return cast(FolderOptions, self.options)
 
     def frames(self, split: str) -> list[Frame]:
         """Return the split's frames: folders walked in natural order, a manifest's videos naturally by name.
 
-        Raises `DataError` for a split that is not there, and for anything in the tree or manifest that is not
+        Raises `DataError` for a split without images, and for anything in the tree or manifest that is not
         clear.
         """
-        if split not in SPLITS:
-            raise DataError(f"no split '{split}'{near(split, SPLITS)}")
+        check_split("a folder dataset", split, self.splits)
         entries, source = self._entries()
         videos: dict[str, list[Frame]] = {}
         for entry in entries:
@@ -82,30 +75,30 @@ class FolderAdapter(FileAdapter):
         return [frame for group in videos.values() for frame in group]
 
     def holds(self, split: str) -> bool:
-        """Whether the folder or the manifest has anything of a split. Raises `DataError` as `frames` does."""
+        """Return whether the folder or the manifest has images of a split. Raises `DataError` as `frames` does."""
         return any(entry.split == split for entry in self._entries()[0])
 
     def _entries(self) -> tuple[list[Entry], Path]:
-        """Everything that is listed, and where."""
-        root, manifest = self.root, self._settings.manifest
+        """Return all listed images, and the folder or manifest that lists them."""
+        root, manifest = self.root, self.options.manifest
         if root is None:
             raise DataError("a folder dataset needs a root: a folder with real and fake in it, or a manifest file")
         if not root.exists():
             raise DataError(f"'{root}' does not exist: give a folder with real and fake in it, or a manifest file")
         if manifest is None and root.is_dir():
-            if self._settings.columns:
-                raise DataError(f"'{root}': options.columns goes with a manifest; set options.manifest or take it out")
-            return list(_walk_root(root, self._settings.folders)), root
-        if self._settings.folders:
-            raise DataError(f"'{root}': options.folders goes without a manifest; the manifest has columns for that")
+            if self.options.columns:
+                raise DataError(f"'{root}': options.columns needs a manifest; set options.manifest or remove it")
+            return list(_walk_root(root, self.options.folders)), root
+        if self.options.folders:
+            raise DataError(f"'{root}': options.folders is not for a manifest, which has columns for that; remove it")
         if manifest is not None and not root.is_dir():
-            raise DataError(f"'{root}' is a file, so options.manifest has no folder to lie in; give one of the two")
+            raise DataError(f"'{root}' is a file, not the folder of options.manifest; give one of the two")
         path, base = (root, root.parent) if manifest is None else (root / manifest, root)
-        return read_manifest(path, base, self._settings.columns), path
+        return read_manifest(path, base, self.options.columns), path
 
 
 def _listing(folder: Path) -> list[Path]:
-    """What is in a folder but hidden and ignored names, in natural order. Raises `DataError`."""
+    """Return a folder's entries without hidden and ignored names, in natural order. Raises `DataError`."""
     try:
         paths = list(folder.iterdir())
     except OSError as error:
@@ -115,7 +108,7 @@ def _listing(folder: Path) -> list[Path]:
 
 
 def _named(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    """The subfolders that have one of the names, in any case; twice the same name raises `DataError`."""
+    """Return the subfolders with one of the names, in any case. Raises `DataError` for a repeated name."""
     found: dict[str, Path] = {}
     for path in _listing(folder):
         name = path.name.lower()
@@ -127,7 +120,7 @@ def _named(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _walk_root(root: Path, levels: tuple[str, ...]) -> Iterator[Entry]:
-    """All images of a tree with or without split folders."""
+    """Yield all images of a tree with or without split folders."""
     splits, labels = _named(root, SPLITS), _named(root, tuple(LABELS))
     if splits and labels:
         raise DataError(f"'{root}' has both split folders ({', '.join(splits)}) and {', '.join(labels)}; keep one kind")
@@ -135,14 +128,14 @@ def _walk_root(root: Path, levels: tuple[str, ...]) -> Iterator[Entry]:
         holds = ", ".join(path.name for path in _listing(root)[:6]) or "nothing"
         raise DataError(
             f"'{root}' has neither real and fake nor train, val, test in it, but {holds}; "
-            "arrange it so, or list its images in a manifest (path,label)"
+            "use these folders, or list its images in a manifest (path,label)"
         )
     _refuse_others(root, (splits or labels).values())
     for split, folder in (splits or {"test": root}).items():
         if splits:
             labels = _named(folder, tuple(LABELS))
             if not labels:
-                raise DataError(f"'{folder}' has neither a folder real nor a folder fake in it; arrange it so")
+                raise DataError(f"'{folder}' has neither a folder real nor a folder fake; put its images into these")
             _refuse_others(folder, labels.values())
         for name, top in labels.items():
             for path in _walk(top, set()):
@@ -150,19 +143,19 @@ def _walk_root(root: Path, levels: tuple[str, ...]) -> Iterator[Entry]:
 
 
 def _refuse_others(folder: Path, known: Any) -> None:
-    """Images and folders beside the known ones would be left out unseen."""
+    """Raise DataError for images and folders next to the known ones, which would be left out silently."""
     expected = set(known)
     for path in _listing(folder):
         if path not in expected and (path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES):
-            beside = ", ".join(sorted(p.name for p in expected))
-            raise DataError(f"'{path}' lies beside {beside} and would be left out; move it, or use a manifest")
+            siblings = ", ".join(sorted(p.name for p in expected))
+            raise DataError(f"'{path}' lies next to {siblings} and would be left out; move it, or use a manifest")
 
 
 def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
-    """The image files below a folder, links followed, in natural order."""
+    """Yield the image files below a folder, with links followed, in natural order."""
     here = os.path.realpath(folder)
     if here in above:
-        raise DataError(f"'{folder}' is a link to a folder that it lies in; remove it")
+        raise DataError(f"'{folder}' is a link to a folder above it; remove the link")
     for path in _listing(folder):
         if path.is_dir():
             yield from _walk(path, above | {here})
@@ -170,13 +163,13 @@ def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
             yield path
         else:
             raise DataError(
-                f"'{path}' is no image (by its ending): move it away, take frames out of a video first, "
+                f"'{path}' is not an image (by its ending): move it away, extract the frames of a video first, "
                 "or list the images in a manifest"
             )
 
 
 def _placed(root: Path, top: Path, path: Path, label: int, split: str, levels: tuple[str, ...]) -> Entry:
-    """An image with what its folders say of it."""
+    """Return an image's entry, with the names given by its folders."""
     above = path.relative_to(top).parts[:-1]
     name, where = path.relative_to(root).as_posix(), f"'{path}'"
     if not levels:

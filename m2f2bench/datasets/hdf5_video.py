@@ -1,4 +1,4 @@
-"""Videos in an HDF5 file: opened without a look into any other file, and read only where their frames were written."""
+"""Videos in an HDF5 file: no other file is opened, and frames that were never written are refused."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ MAX_LINKS = 16
 MAX_PIECES = 65_536
 """Chunks that one frame may lie in."""
 LEAST = 4
-"""Bytes of a checksum: a chunk that was packed has more."""
+"""Bytes of a checksum: a compressed chunk has more."""
 NEVER_WRITTEN = "it was never written: the file has only room for it (the fill value)"
 
 
-class NotThere(Exception):
-    """Why a video cannot be opened, to follow its name in a line ("is not in 'x.h5'")."""
+class MissingVideo(Exception):
+    """The reason why a video cannot be opened, to follow its name in a message ("is not in 'x.h5'")."""
 
 
 def open_file(path: Path) -> Any:
-    """Open for reading, without a lock file or lock where the library can: data often lie on read-only mounts.
+    """Open a file for reading, if possible without a lock: data often lie on read-only mounts.
 
-    Raises DataError for a file that is not there, cut short or no HDF5.
+    Raises DataError for a file that is missing, cut short or not HDF5.
     """
     import h5py
 
     if not path.is_file():
-        raise DataError(f"'{path}' is not there (any more)")
-    # no chunk cache: frames are drawn at random, and each of the many open videos would keep its own
+        raise DataError(f"'{path}' does not exist (any more)")
+    # no chunk cache: frames are read in random order, and each of the many open videos would have its own cache
     try:
         try:
             return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
         except (OSError, TypeError, ValueError):
-            # the library is too old to know the setting, or this process has the file open without it
+            # the library is too old for this setting, or this process has opened the file without it
             return h5py.File(path, "r", rdcc_nbytes=0)
     except Exception as error:  # of a damaged file the library raises OSError, RuntimeError, KeyError, ...
         refuse_machine_fault(error, f"'{path}'")
-        raise DataError(f"'{path}' is cut short or no HDF5 file: {first_line(error)}; fetch it again") from None
+        raise DataError(f"'{path}' is cut short or not an HDF5 file: {first_line(error)}; fetch it again") from None
 
 
 def video_names(file: Any, path: Path) -> set[str]:
-    """Return the names at the top of a file. Raises DataError where its table of them is damaged."""
+    """Return the names at the top of a file. Raises DataError if its table of names is damaged."""
     try:
         return set(file)
     except Exception as error:
@@ -62,19 +62,19 @@ def video_names(file: Any, path: Path) -> set[str]:
 
 
 def open_video(file: Any, path: Path, key: str) -> Any:
-    """Return what has the name `key` at the top of a file. Raises NotThere for none, and for a link to nothing.
+    """Return the object `key` at the top of a file. Raises MissingVideo if it does not exist or is a broken link.
 
-    Raises DataError for what lies in another file (an external link, external or virtual storage): a dataset is what
-    is named, not what its files point to.
+    Raises DataError for data in another file (an external link, external or virtual storage): only named files are
+    read, not those that they point to.
     """
     try:
         found = file[_target(file, path, key)]
         elsewhere = getattr(found, "external", None) or getattr(found, "is_virtual", False)
-    except (M2F2BenchError, NotThere):
+    except (M2F2BenchError, MissingVideo):
         raise
     except Exception as error:
         refuse_machine_fault(error, f"'{path}' video '{key}'")
-        raise NotThere(f"cannot be opened in '{path.name}': {first_line(error)}") from None
+        raise MissingVideo(f"cannot be opened in '{path.name}': {first_line(error)}") from None
     if elsewhere:
         raise _outside(path, key)
     return found
@@ -82,22 +82,22 @@ def open_video(file: Any, path: Path, key: str) -> Any:
 
 def _outside(path: Path, key: str) -> DataError:
     return DataError(
-        f"'{path}' video '{key}' lies in another file, and only what is in the file itself is read: copy it there "
-        f"(h5repack does)"
+        f"'{path}' video '{key}' lies in another file, and only data in the file itself are read: copy them into it "
+        f"(with h5repack)"
     )
 
 
 def _target(file: Any, path: Path, key: str) -> str:
-    """The place that a name stands for, its soft links followed; none of its parts lies in another file."""
+    """Return the place of a name, with soft links followed. Raises DataError if it lies in another file."""
     import h5py
 
     if "/" in key or not _has(file, key):
-        raise NotThere(f"is not in '{path.name}'")
+        raise MissingVideo(f"is not in '{path.name}'")
     left, done = [key], ""
     for _ in range(MAX_LINKS + 1):
         while left:
             if not _there(file, done, left[0]):
-                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
+                raise MissingVideo(f"is a link in '{path.name}' that leads nowhere")
             place = f"{done}/{left.pop(0)}"
             link = file.get(place, getlink=True)
             if isinstance(link, h5py.ExternalLink):
@@ -109,13 +109,13 @@ def _target(file: Any, path: Path, key: str) -> str:
             done = place
         else:
             if not done:
-                raise NotThere(f"is a link in '{path.name}' that leads nowhere")
+                raise MissingVideo(f"is a link in '{path.name}' that leads nowhere")
             return done
-    raise NotThere(f"is a link in '{path.name}' that leads back to itself")
+    raise MissingVideo(f"is a link in '{path.name}' that leads back to itself")
 
 
 def _there(file: Any, place: str, name: str) -> bool:
-    """Whether a place in the file is a group that has the name."""
+    """Return whether a place in the file is a group with this name in it."""
     group = file[place] if place else file
     return hasattr(group.id, "links") and _has(group, name)
 
@@ -125,7 +125,7 @@ def _has(group: Any, name: str) -> bool:
 
 
 def frame_count(dataset: Any, path: Path, key: str) -> int | None:
-    """The number of frames of a checked dataset, None for 0. Raises `DataError` where the form is wrong."""
+    """Return a dataset's number of frames, None for 0. Raises `DataError` if its shape or type is wrong."""
     shape, kind = getattr(dataset, "shape", None), getattr(dataset, "dtype", None)
     if shape is None or kind is None:
         found = f"a {type(dataset).__name__.lower()}"
@@ -139,19 +139,19 @@ def frame_count(dataset: Any, path: Path, key: str) -> int | None:
 
 
 def check_table(dataset: Any, path: Path) -> None:
-    """Raise NotThere for a video whose table has two chunks for one place.
+    """Raise MissingVideo for a video whose table has two chunks at one place.
 
-    The library finds the one and reads the other. Looked at once for a video, before its frames are read.
+    The library finds the one and reads the other. Checked once per video, before its frames are read.
     """
     if dataset.chunks is None:
         return
     places = [one.chunk_offset for one in _stored(dataset.id)]
     if len(set(places)) < len(places):
-        raise NotThere(f"is damaged in '{path.name}': two chunks of it have one place")
+        raise MissingVideo(f"is damaged in '{path.name}': two of its chunks have the same place")
 
 
 def _stored(handle: Any) -> list[Any]:
-    """What the table says of each chunk."""
+    """Return the table's entry of each chunk."""
     if hasattr(handle, "chunk_iter"):
         found: list[Any] = []
         handle.chunk_iter(found.append)
@@ -160,7 +160,7 @@ def _stored(handle: Any) -> list[Any]:
 
 
 def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
-    """One frame of a dataset, RGB uint8 [H, W, 3]. Raises FrameError for one over the limits or never written."""
+    """Return one frame, RGB uint8 [H, W, 3]. Raises FrameError if it is over the limits or was never written."""
     shape, chunks = dataset.shape, dataset.chunks
     if len(shape) != 4:
         raise ValueError(f"{len(shape)} dimensions")
@@ -178,18 +178,18 @@ def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:
 
 
 def _check_chunks(dataset: Any, index: int, frame_id: str) -> None:
-    """Raise FrameError unless all chunks of a frame are in the file, as large as they can be.
+    """Raise FrameError unless all chunks of a frame are in the file, with a possible size.
 
-    The library unpacks whatever a chunk comes to, and a damaged one of no bytes ends the process.
+    The library unpacks a chunk whatever its size, and a damaged chunk of 0 bytes ends the process.
     """
     shape, chunks = dataset.shape, dataset.chunks
     if not 0 <= index < shape[0]:
         raise IndexError(f"frame {index} of {shape[0]}")
     steps = [range(0, size, step) for size, step in zip(shape[1:], chunks[1:], strict=True)]
     if math.prod(map(len, steps)) > MAX_PIECES:
-        raise FrameError(frame_id, f"its file has it in more than {MAX_PIECES:,} pieces")
+        raise FrameError(frame_id, f"its file stores it in more than {MAX_PIECES:,} pieces")
     plain, filters = math.prod(chunks), dataset.id.get_create_plist().get_nfilters()
-    room = plain + plain // 8 + (1 << 16) if filters else plain  # what a filter cannot make smaller it makes larger
+    room = plain + plain // 8 + (1 << 16) if filters else plain  # a filter can also make a chunk larger
     length = dataset.file.id.get_filesize()
     for corner in itertools.product(*steps):
         found = dataset.id.get_chunk_info_by_coord((index - index % chunks[0], *corner))
@@ -201,11 +201,11 @@ def _check_chunks(dataset: Any, index: int, frame_id: str) -> None:
 
 
 def _written(dataset: Any, image: Image) -> bool:
-    """Whether a frame's pixels were written, as far as it can be told.
+    """Return whether a frame's pixels were probably written.
 
-    The library reads what was not as the fill value. A chunk takes room when it is written to, unless the file takes
-    all at once; of other storage, and of chunks of several frames, a frame of the fill value alone counts as not
-    written.
+    The library reads unwritten pixels as the fill value. A chunk takes space when it is written, unless the file
+    reserves all space at once; then, without chunks, and in chunks of several frames, a frame that is all fill value
+    counts as not written.
     """
     from h5py import h5d
 

@@ -1,8 +1,7 @@
-"""Image files to RGB arrays: the one place where pixels are decoded, and the base of adapters over image
-files.
+"""Strict decoding of image files to RGB arrays, and the base of adapters of image files.
 
-Strict on purpose. A file that is cut short, too large or no image raises `FrameError`, so that it becomes a
-row with a status; it is never a half-grey picture, and never a crash of the run.
+A file that is cut short, too large or not an image raises `FrameError`, so that it becomes a row with a status, never a
+half-grey picture and never a crash of the run.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from ..core.inputs import ABSENT, NoInput, read_input
 from ..core.memo import frame_stamp
 from ..core.records import Frame
 from . import jpeg, png
-from .base import Adapter
-from .jpeg import NotWhole
+from .base import Adapter, OptionsT
+from .jpeg import DamagedImage
 from .limits import DECODING, MAX_BYTES, check_size
 
 if TYPE_CHECKING:
@@ -37,31 +36,29 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 )
-"""File name endings (lower case) that are taken for images. What a file is, is told from its bytes."""
+"""File name endings (lower case) of images. A file's format is read from its bytes, not its name."""
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
-"""Files (lower case) that a file manager leaves in a folder; like hidden files they are no part of a dataset.
-"""
+"""Files (lower case) that a file manager leaves in a folder; they are skipped like hidden files."""
 _COLOURS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
 _DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _ORIENTATION = 0x0112
 _TURNED = range(2, 9)
-"""Values of the EXIF orientation that ask for a turn or a mirror."""
+"""Values of the EXIF orientation that turn or mirror the picture."""
 _BYTES_PER_PIXEL = 14
-"""Memory that decoding takes, at most: the decoder's picture (twice for some JPEG files), and it as an array."""
+"""Most memory that decoding takes: the decoder's picture (twice for some JPEG files), and the array."""
 _PPM_HEADER = 1 << 16
 _STRIP = 1 << 22
-"""Pixels that are turned into an array at a time, so that a large picture is not in memory once more."""
+"""Pixels that are copied to an array at a time, so that a large picture needs no second copy."""
 _TRUNCATED = threading.Lock()
 
 
 def read_image(source: Path | bytes, frame_id: str) -> Image:
     """Decode one image file (or its bytes) to RGB uint8 [H, W, 3].
 
-    The EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; 16-bit samples are
-    scaled (their high byte is kept); an alpha channel is dropped and the stored colours stay. Of an animation
-    the first picture is taken. Raises `FrameError` (status `unreadable`) for a file that is missing, empty,
-    cut short, not an image, over the limits of `limits`, or of a kind that does not hold 8- or 16-bit colours, and
-    MachineError where memory or the disk fails.
+    The EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; 16-bit samples are scaled (their
+    high byte is kept); an alpha channel is dropped and the stored colours stay. Of an animation the first picture is
+    taken. Raises `FrameError` (status `unreadable`) for a file that is missing, empty, cut short, not an image, over
+    the limits of `limits`, or without 8- or 16-bit colours, and MachineError if memory or the disk fails.
     """
     data = read_bytes(source, frame_id) if isinstance(source, Path) else source
     if not data:
@@ -75,17 +72,17 @@ def read_image(source: Path | bytes, frame_id: str) -> Image:
                 if image.format == "PNG":
                     png.check_pixels(data, image)
                 return _to_rgb(image, frame_id)
-    except NotWhole as error:
+    except DamagedImage as error:
         raise FrameError(frame_id, str(error)) from None
     except M2F2BenchError:
         raise
-    except Exception as error:  # the decoders raise whatever they meet: OSError, SyntaxError, struct.error, ...
+    except Exception as error:  # the decoders raise many types: OSError, SyntaxError, struct.error, ...
         refuse_machine_fault(error, f"frame '{frame_id}'")
         raise FrameError(frame_id, f"cannot be decoded: {first_line(error)}") from None
 
 
 def _load(image: ImageFile) -> None:
-    """Decode, and accept nothing that is cut short, whatever another library of this process has told the decoder."""
+    """Decode, and refuse a file that is cut short even if another library has set the decoder to accept it."""
     from PIL import ImageFile as setting
 
     if not setting.LOAD_TRUNCATED_IMAGES:
@@ -100,7 +97,7 @@ def _load(image: ImageFile) -> None:
 
 
 def read_bytes(path: Path, frame_id: str) -> bytes:
-    """All bytes of a regular file. Raises `FrameError` if there is none, or if it cannot be read."""
+    """Return all bytes of a regular file. Raises `FrameError` if it does not exist or cannot be read."""
     try:
         return read_input(path, MAX_BYTES)
     except NoInput as error:
@@ -110,20 +107,20 @@ def read_bytes(path: Path, frame_id: str) -> bytes:
 
 
 def digest_bytes(data: bytes) -> str:
-    """16 hex digits (BLAKE2b, 8 bytes) over a file's bytes; they stay when a decoder's rounding changes."""
+    """Return 16 hex digits (BLAKE2b, 8 bytes) over a file's bytes, which do not depend on a decoder's rounding."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def digest_file(path: Path, frame_id: str) -> str:
-    """`digest_bytes` of a file. Raises `FrameError` if it cannot be read."""
+    """Return `digest_bytes` of a file. Raises `FrameError` if it cannot be read."""
     return digest_bytes(read_bytes(path, frame_id))
 
 
-class FileAdapter(Adapter):
-    """Base of adapters whose frames are image files: `locator.path` is the file."""
+class FileAdapter(Adapter[OptionsT]):
+    """Base of adapters whose frames are image files; `locator.path` is the file."""
 
     def read(self, frame: Frame) -> Image:
-        """The decoded file, RGB uint8 [H, W, 3]; see `read_image`. Raises MachineError where the root is gone."""
+        """Return the decoded file, RGB uint8 [H, W, 3]; see `read_image`. Raises MachineError if the root is gone."""
         path = Path(frame.locator.path)
         try:
             data = read_bytes(path, frame.id)
@@ -131,18 +128,18 @@ class FileAdapter(Adapter):
         except FrameError as error:
             if self.root is not None and not self.root.exists():
                 raise MachineError(
-                    f"frame '{frame.id}': {error.reason}, and '{self.root}' is not there either: is its disk still "
-                    f"mounted? Nothing is stored of it; mend that and run the command again"
+                    f"frame '{frame.id}': {error.reason}, and '{self.root}' does not exist either: is its disk still "
+                    f"mounted? Nothing is stored; fix that and run the command again"
                 ) from None
             raise
         self._digests()[threading.get_ident()] = (path, digest_bytes(data))
         return image
 
     def digest(self, frame: Frame, image: Image) -> str:
-        """The hash of the file's bytes, so that it is the same under every version of the JPEG library.
+        """Return the hash of the file's bytes, which is the same under every version of the JPEG library.
 
-        Of those that `image` was decoded from, where this thread read it just now. In a subclass that reads pixels in a
-        way of its own it is of the pixels.
+        The bytes are those that `image` was decoded from, if this thread has just read it. In a subclass with its own
+        `read` it is the hash of the pixels.
         """
         if type(self).read is not FileAdapter.read:
             return super().digest(frame, image)
@@ -151,19 +148,19 @@ class FileAdapter(Adapter):
         return digest if read == path else digest_file(path, frame.id)
 
     def _digests(self) -> dict[int, tuple[Path | None, str]]:
-        """By thread the file that it read last, until it was asked for its digest; subclasses need not set it up."""
+        """Return the file that each thread read last, with its digest; subclasses need not call `__init__` for it."""
         found: dict[int, tuple[Path | None, str]] = self.__dict__.setdefault("_read_last", {})
         return found
 
     def stamp(self, frame: Frame) -> str:
-        """The file's path, size and times; empty in a subclass that reads pixels in a way of its own."""
+        """Return a hash of the file's path, size and times; empty in a subclass with its own `read`."""
         if type(self).read is not FileAdapter.read:
             return ""
         return frame_stamp(frame.locator)
 
 
 def _open(data: bytes, frame_id: str) -> ImageFile:
-    """Read the header with the decoder that the first bytes call for.
+    """Read the header with the decoder for the file's first bytes.
 
     The decoders are called by name and not through `PIL.Image.open`: its pixel limit and its warning are
     settings of the whole process, and it would also try formats that start other programs (EPS).
@@ -188,7 +185,7 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
         return BmpImagePlugin.BmpImageFile(file)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         if int.from_bytes(data[4:8], "little") + 8 > len(data):
-            raise NotWhole("cannot be decoded: the WebP file is cut short (its header promises more bytes)")
+            raise DamagedImage("cannot be decoded: the WebP file is cut short (its header promises more bytes)")
         return WebPImagePlugin.WebPImageFile(file)
     if data.startswith((b"II*\0", b"MM\0*")):
         return TiffImagePlugin.TiffImageFile(file)
@@ -204,21 +201,21 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
 
 
 def _check_ppm(data: bytes) -> None:
-    """Raise NotWhole for a header that does not end soon: the decoder reads comments letter by letter."""
+    """Raise DamagedImage for a header that is too long: the decoder reads comments byte by byte."""
     numbers = re.sub(rb"#[^\r\n]*", b" ", data[2:_PPM_HEADER]).split()
     if len(numbers) < (2 if data[1:2] in b"14" else 3):
-        raise NotWhole(f"cannot be decoded: the PPM file has no size in its first {_PPM_HEADER:,} bytes")
+        raise DamagedImage(f"cannot be decoded: the PPM file has no size in its first {_PPM_HEADER:,} bytes")
 
 
 @cache
 def _quieten() -> None:
-    """Keep the decoders from printing of damaged metadata: pixels are whole or refused, and that is told by a row."""
+    """Prevent warnings about damaged metadata: pixels are complete or refused, and a row says which."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _to_rgb(image: ImageFile, frame_id: str) -> Image:
-    """A loaded image of any mode, turned upright, as RGB uint8 [H, W, 3]."""
+    """Return a loaded image of any mode, turned upright, as RGB uint8 [H, W, 3]."""
     from PIL import ImageOps
 
     mode, kind = image.mode, image.format
@@ -226,7 +223,7 @@ def _to_rgb(image: ImageFile, frame_id: str) -> Image:
     try:
         if image.getexif().get(_ORIENTATION) in _TURNED:
             upright = ImageOps.exif_transpose(image)
-    except Exception:  # damaged metadata say nothing against the pixels; without them there is no orientation
+    except Exception:  # damaged metadata does not mean damaged pixels; without it there is no orientation
         upright = image
     if mode in _DEEP_GREY or (mode == "I" and kind in ("PNG", "PPM")):
         grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
@@ -241,7 +238,7 @@ def _to_rgb(image: ImageFile, frame_id: str) -> Image:
 
 
 def _array(image: PillowImage) -> Image:
-    """An RGB image as an array of its own, uint8 [H, W, 3], made strip by strip."""
+    """Return an RGB image as a new array, uint8 [H, W, 3], made strip by strip."""
     width, height = image.size
     if width * height <= _STRIP:
         return np.array(image, dtype=np.uint8)

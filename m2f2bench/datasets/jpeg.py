@@ -1,4 +1,4 @@
-"""JPEG files that are not whole, told apart from whole ones: the decoder itself fills what is missing with grey."""
+"""Detection of incomplete JPEG files, whose missing parts the decoder fills with grey."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)
-"""A marker: neither a stuffed 0xFF00 nor a restart (D0-D7), which stand inside the compressed data."""
+"""A marker: neither a stuffed 0xFF00 nor a restart (D0-D7), which occur inside the compressed data."""
 _RESTART = re.compile(rb"\xff+([\xd0-\xd7])", re.DOTALL)
 _END, _SCAN, _RESTART_INTERVAL, _WITHOUT_LENGTH = 0xD9, 0xDA, 0xDD, (0x01, 0xD8)
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 _ARITHMETIC = range(0xC9, 0xD0)
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _ONES = b"\xff\x00" * 7
-"""What follows a scan until the decoder has drawn it: it takes up to 7 bytes ahead, and no code is of 1 bits alone."""
+"""Filler after a scan until the decoder has drawn it: it reads up to 7 bytes ahead, and no code has only 1 bits."""
 _NOISE = bytes([0x9B, 0xD1, 0x6E, 0x35, 0xCA, 0x72, 0xE9, 0x1D] * 4)
 _SENTINELS = ((1, 254, 3, 252), (253, 2, 251, 4))
 
 
-class NotWhole(Exception):
-    """What is missing from a JPEG file, in one line."""
+class DamagedImage(Exception):
+    """The damage of an image file, in one line."""
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """One pass over some components (numbers): where its compressed data lie, and what of the coefficients it gives."""
+    """One pass over some components (numbers): the place of its compressed data, and its part of the coefficients."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class _Scan:
 
 @dataclass
 class _Layout:
-    """A file's frame header and scans. `factors` are a component's sampling, horizontal and vertical."""
+    """A file's frame header and scans. `factors` is each component's sampling, horizontal and vertical."""
 
     kind: int = -1
     width: int = 0
@@ -59,7 +59,7 @@ class _Layout:
     end: int = 0
 
     def units(self, scan: _Scan) -> int:
-        """How many minimum coded units a scan has (ITU-T T.81, A.2)."""
+        """Return the number of minimum coded units of a scan (ITU-T T.81, A.2)."""
         most = [max(sizes) for sizes in zip(*self.factors.values(), strict=True)]
         if len(scan.components) > 1:
             return _ceiling(self.width, 8 * most[0]) * _ceiling(self.height, 8 * most[1])
@@ -73,9 +73,9 @@ def _ceiling(a: int, b: int) -> int:
 
 
 def load_jpeg(data: bytes) -> ImageFile:
-    """Return the picture of a JPEG file, its header read; `load` then decodes it, and raises NotWhole where data lack.
+    """Return the picture of a JPEG file, with its header read; its `load` decodes it and raises DamagedImage.
 
-    Raises NotWhole for what the headers tell: no end, scans or restart markers that are missing.
+    Raises DamagedImage if the headers show damage: no end, missing scans or restart markers.
     """
     layout = _layout(data)
     _check_headers(data, layout)
@@ -87,12 +87,13 @@ def load_jpeg(data: bytes) -> ImageFile:
 
 
 class _Compared(JpegImagePlugin.JpegImageFile):
-    """A picture that is decoded twice, the second time with noise after each stretch of compressed data: a whole one is
-    the same, in another the noise is taken for what is missing.
+    """A picture that is decoded twice, the second time with noise after each part of compressed data.
+
+    A complete picture stays the same; in an incomplete one the noise is decoded in place of the missing data.
     """
 
     def __init__(self, data: bytes, layout: _Layout) -> None:
-        """`data` are all bytes of the file."""
+        """Open the picture; `data` are all bytes of the file."""
         self._data, self._layout = data, layout
         super().__init__(io.BytesIO(data[: layout.end]))
 
@@ -101,7 +102,7 @@ class _Compared(JpegImagePlugin.JpegImageFile):
         pending = bool(self.tile)
         loaded = super().load()
         if pending and not self._same():
-            raise NotWhole("the JPEG file is cut short or damaged (data of the picture are missing)")
+            raise DamagedImage("the JPEG file is cut short or damaged (data of the picture are missing)")
         return loaded
 
     def _same(self) -> bool:
@@ -111,17 +112,18 @@ class _Compared(JpegImagePlugin.JpegImageFile):
 
 
 class _Watched(_Compared):
-    """A picture of one scan. It is decoded in one pass: its last row is drawn once the last byte of the scan was given
-    and not before, and the end marker, for which the decoder would fill up the picture, is withheld until then.
+    """A picture of one scan, decoded once and watched.
 
-    The decoder takes up to 7 bytes ahead of its need, and so may not notice that as many are missing, a block or two in
-    the last corner. Encoders fill the last byte up with 1 bits; where it does not end so, the picture is decoded twice.
+    Its last row must be drawn after the last byte of the scan was given and not before; the end marker, at which the
+    decoder would fill up the picture, is withheld until then. The decoder reads up to 7 bytes ahead, and so may not
+    notice that these are missing (a block or two in the last corner). Encoders fill up the last byte with 1 bits; if it
+    does not end so, the picture is decoded twice.
     """
 
     def __init__(self, data: bytes, layout: _Layout) -> None:
-        """`data` are all bytes of the file, which has one scan."""
+        """Open the picture; `data` are all bytes of the file, which has one scan."""
         (scan,) = layout.scans
-        kept = len(data[scan.start : scan.end].rstrip(b"\x00\xff"))  # some encoders fill up to a multiple of bytes
+        kept = len(data[scan.start : scan.end].rstrip(b"\x00\xff"))  # some encoders pad to a multiple of bytes
         cut = scan.start + max(0, kept - 1)
         self._rest = [data[cut : scan.end] + _ONES, data[scan.end : layout.end]]
         self._early = False
@@ -130,13 +132,13 @@ class _Watched(_Compared):
         self.fp = io.BytesIO(data[:cut])
 
     def load_prepare(self) -> None:
-        """Colour the last row, so that it can be told whether it is drawn."""
+        """Colour the last row, so that it is visible whether it was drawn."""
         super().load_prepare()
         for at, colour in self._sentinels():
             self.im.putpixel(at, colour)
 
     def load_read(self, read_bytes: int) -> bytes:
-        """Give the next bytes; called again whenever the decoder cannot go on without more."""
+        """Return the next bytes; called again whenever the decoder needs more."""
         assert self.fp is not None
         piece: bytes = self.fp.read(read_bytes)
         if piece or not self._rest:
@@ -144,16 +146,16 @@ class _Watched(_Compared):
         drawn = any(self.im.getpixel(at) != colour for at, colour in self._sentinels())
         self._early = self._early or (drawn and len(self._rest) == 2)
         if not drawn and len(self._rest) == 1:
-            raise NotWhole("the JPEG file is cut short or damaged (data of the picture are missing)")
+            raise DamagedImage("the JPEG file is cut short or damaged (data of the picture are missing)")
         return self._rest.pop(0)
 
     def _same(self) -> bool:
         if len(self._rest) == 2 or self._early:
-            raise NotWhole("the JPEG file is damaged (data are left over when the picture is drawn)")
+            raise DamagedImage("the JPEG file is damaged (data are left over when the picture is drawn)")
         return not self._doubtful or super()._same()
 
     def _sentinels(self) -> Iterator[tuple[tuple[int, int], Any]]:
-        """Places in the last row with colours that no picture has side by side."""
+        """Yield places in the last row with colours that no picture has next to each other."""
         bands = len(self.getbands())
         for x in range(4):
             colour = _SENTINELS[x % len(_SENTINELS)]
@@ -161,7 +163,7 @@ class _Watched(_Compared):
 
 
 def _noisy(data: bytes, layout: _Layout) -> bytes:
-    """The file with noise at the end of each stretch of compressed data."""
+    """Return the file with noise at the end of each part of compressed data."""
     parts, at = [], 0
     for scan in layout.scans:
         cuts = [scan.start + found.start() for found in _RESTART.finditer(data[scan.start : scan.end])]
@@ -172,7 +174,7 @@ def _noisy(data: bytes, layout: _Layout) -> bytes:
 
 
 def _layout(data: bytes) -> _Layout:
-    """The chain of markers up to the end of the image. Raises NotWhole where it breaks off."""
+    """Read the chain of markers up to the end of the image. Raises DamagedImage if it has no end."""
     layout, interval = _Layout(), 0
     marker = _MARKER.search(data, 2)
     while marker is not None:
@@ -195,32 +197,34 @@ def _layout(data: bytes) -> _Layout:
             first, last, bits = body[1 + 2 * body[0] : 4 + 2 * body[0]]
             end = marker.start() if marker is not None else len(data)
             layout.scans.append(_Scan(begin, end, names, first, last, bits & 15, interval))
-    raise NotWhole("the JPEG file is cut short (it has no end-of-image marker)")
+    raise DamagedImage("the JPEG file is cut short (it has no end-of-image marker)")
 
 
 def _check_headers(data: bytes, layout: _Layout) -> None:
-    """Raise NotWhole for scans or restart markers that are not there, and for what cannot be checked."""
+    """Raise DamagedImage for missing scans or restart markers, and for files that cannot be checked."""
     if layout.kind in _ARITHMETIC:
-        raise NotWhole("a JPEG file with arithmetic coding: whether it is whole cannot be told; save it anew")
+        raise DamagedImage(
+            "a JPEG file with arithmetic coding, which cannot be checked for missing data; save it again"
+        )
     if len(layout.scans) > MAX_SCANS:
-        raise NotWhole(f"{len(layout.scans)} scans of a JPEG file are over the limit of {MAX_SCANS}")
+        raise DamagedImage(f"{len(layout.scans)} scans of a JPEG file are over the limit of {MAX_SCANS}")
     named = {name for scan in layout.scans for name in scan.components}
     if not layout.scans or not named.issubset(layout.factors):
-        raise NotWhole("the JPEG file is damaged (its scans are not those of its picture)")
+        raise DamagedImage("the JPEG file is damaged (its scans are not those of its picture)")
     if named != set(layout.factors) or (layout.kind in _PROGRESSIVE and not _refined(layout)):
-        raise NotWhole("the JPEG file is cut short (scans of the picture are missing)")
+        raise DamagedImage("the JPEG file is cut short (scans of the picture are missing)")
     for scan in layout.scans:
         if not scan.interval:
             continue
         found = [one[0] - 0xD0 for one in _RESTART.findall(data[scan.start : scan.end])]
         wanted = _ceiling(layout.units(scan), scan.interval) - 1
         if len(found) != wanted or any((a + 1) % 8 != b for a, b in pairwise([7, *found])):
-            told = f"{len(found)} restart markers where there should be {wanted}"
-            raise NotWhole(f"the JPEG file is damaged ({told}, or in another order)")
+            count = f"{len(found)} restart markers where there should be {wanted}"
+            raise DamagedImage(f"the JPEG file is damaged ({count}, or in another order)")
 
 
 def _refined(layout: _Layout) -> bool:
-    """Whether the scans give each component's coefficients, from 0, to the last bit."""
+    """Return whether the scans give all coefficients of each component to the last bit."""
     left = {(name, k): 16 for name in layout.factors for k in range(64)}
     for scan in layout.scans:
         for name in scan.components:

@@ -1,6 +1,6 @@
-"""Limits on what is read as pixels: the same for image files, frames of videos and HDF5 files, and masks.
+"""Limits on pixels that are read: the same for image files, frames of videos and HDF5 files, and masks.
 
-They are held against headers and shapes, before memory is taken for what these announce.
+Headers and shapes are checked against them before memory is taken.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from contextlib import contextmanager
 from ..core.errors import FrameError
 
 MAX_BYTES = 1 << 29
-"""Bytes of an image file, and of a chunk of an HDF5 file once it is decompressed: 50 million pixels of 16-bit RGB are
+"""Bytes of an image file, and of a decompressed chunk of an HDF5 file: 50 million pixels of 16-bit RGB are
 300 MB."""
 MAX_PIXELS = 50_000_000
 """Width times height of a picture or mask."""
 MIN_SIDE = 8
-"""Pixels that the shorter side of a picture must have at least to hold a face."""
+"""Least pixels of the shorter side of a picture with a face."""
 MAX_SCANS = 64
-"""Passes over a progressive JPEG file; encoders write about ten, and each takes as long as a decoding."""
+"""Passes over a progressive JPEG file; encoders write about ten, and each takes as long as a full decoding."""
 MAX_FRAMES = 1_000_000
 """Frames of one video in an HDF5 file: eleven hours at 25 a second."""
 VIDEO_BYTES = 1 << 30
 """Decoded frames of one video file that are judged together."""
 AHEAD_BYTES = 1 << 29
-"""Decoded pictures that are held in memory together: those that are judged, and those that are read ahead of them."""
+"""Bytes of decoded pictures in memory: those that are judged, and those that are read ahead."""
 BATCH_BYTES = AHEAD_BYTES // 2
-"""What a batch holds of them; it has fewer pictures than it was asked for where these are larger."""
+"""Bytes of decoded pictures in a batch; a batch of larger pictures has fewer of them."""
 DECODING_BYTES = 1 << 29
-"""What decoders use together while they work; a larger picture is decoded alone."""
+"""Bytes that all decoders use together; a larger picture is decoded alone."""
 
 
 def check_size(height: int, width: int, frame_id: str) -> None:
-    """Raise FrameError for a picture of too many pixels, or of too few a side."""
+    """Raise FrameError for a picture with too many pixels, or too few per side."""
     if height * width > MAX_PIXELS:
         raise FrameError(frame_id, f"{width}x{height} pixels are over the limit of {MAX_PIXELS // 1_000_000} million")
     if min(height, width) < MIN_SIDE:
@@ -42,16 +42,16 @@ def check_size(height: int, width: int, frame_id: str) -> None:
 
 
 class Gate:
-    """What may be done at the same time, in bytes of memory. What is larger than the limit is done alone."""
+    """Limit on memory that is used at the same time. Work that needs more than the limit is done alone."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` is in bytes, for one process."""
+        """Make a gate with a `limit` in bytes for each process."""
         self._limit = limit
-        self._here: dict[int, _Used] = {}  # a forked process begins with nothing under way
+        self._here: dict[int, _Used] = {}  # a forked process starts with nothing in use
 
     @contextmanager
     def taking(self, count: int) -> Iterator[None]:
-        """Wait until there is room for `count` bytes, and hold them while the block runs. Never within another."""
+        """Wait until `count` bytes are free, and hold them while the block runs. Must not be nested."""
         used = self._here.setdefault(os.getpid(), _Used())  # atomic: all threads get the same object
         with used.changed:
             used.changed.wait_for(lambda: used.bytes == 0 or used.bytes + count <= self._limit)

@@ -1,12 +1,12 @@
-"""What an adapter lists, asked for in one place: somebody's own adapter that raises is one line, not a traceback."""
+"""Checked calls of adapters: an error in a user's adapter becomes one line, not a traceback."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.errors import DataError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.errors import DataError, M2F2BenchError, first_line, near, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import Frame, Question
 
@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 OWN = "m2f2bench."
-"""How the names of this package's modules begin; their frames need no check."""
+"""Start of the names of this package's modules, whose frames need no check."""
 log = logging.getLogger("m2f2bench")
 
 
-def ask_adapter(adapter: Adapter, call: str, ask: Callable[[], R]) -> R:
-    """Return what `ask` gives; `call` is how it asks, as in `frames('test')`.
+def check_split(owner: str, split: str, splits: Sequence[str], use: str = "") -> None:
+    """Raise DataError unless `split` is one of the `splits` of `owner`; `use` says what it is for (", on which …")."""
+    if split not in splits:
+        raise DataError(f"{owner} has no split '{split}'{use}{near(split, splits)}")
 
-    Raises DataError that names adapter, call and error for whatever it raises; M2F2BenchErrors pass, and what is the
-    machine's fault becomes MachineError.
+
+def ask_adapter(adapter: Adapter, call: str, ask: Callable[[], R]) -> R:
+    """Return what `ask` returns; `call` describes it in messages, such as `frames('test')`.
+
+    Raises DataError, which names adapter, call and error, for any exception; M2F2BenchErrors pass, and a fault of the
+    machine becomes MachineError.
     """
     try:
         with bounded():
@@ -37,25 +43,25 @@ def ask_adapter(adapter: Adapter, call: str, ask: Callable[[], R]) -> R:
 
 
 def frames_of(adapter: Adapter, split: str) -> list[Frame]:
-    """Return all frames of a split. Raises DataError where the adapter fails, or gives what is no list of frames."""
+    """Return all frames of a split. Raises DataError if the adapter fails or does not return a list of frames."""
     call = f"frames('{split}')"
     return _checked(adapter, call, Frame, ask_adapter(adapter, call, lambda: adapter.frames(split)))
 
 
 def sampled_frames_of(adapter: Adapter, split: str, sampler: Sampler) -> list[Frame]:
-    """Return the frames that `sampler` picks from each video of a split. Raises as `frames_of`."""
+    """Return the frames that `sampler` picks from each video of a split. Raises DataError as `frames_of` does."""
     call = f"sample('{split}')"
     return _checked(adapter, call, Frame, ask_adapter(adapter, call, lambda: adapter.sample(split, sampler)))
 
 
 def questions_of(adapter: Adapter, split: str, kind: str) -> list[Question]:
-    """Return the questions of a split and kind. Raises as `frames_of`."""
+    """Return the questions of a split and kind. Raises DataError as `frames_of` does."""
     call = f"questions('{split}', '{kind}')"
     return _checked(adapter, call, Question, ask_adapter(adapter, call, lambda: adapter.questions(split, kind)))
 
 
 def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]]:
-    """Return the manipulated regions by frame id, as far as they are known. Raises DataError where that fails."""
+    """Return the known manipulated regions by frame id. Raises DataError if that fails."""
     call = f"altered_regions('{split}')"
     found: Any = ask_adapter(adapter, call, lambda: adapter.altered_regions(split))
     if not isinstance(found, dict):
@@ -64,7 +70,7 @@ def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]
 
 
 def stamp_of(adapter: Adapter, frame: Frame) -> str:
-    """Return the adapter's stamp of a frame. Raises DataError where that fails."""
+    """Return the adapter's stamp of a frame. Raises DataError if that fails."""
     call = f"stamp() of frame '{frame.id}'"
     found: Any = ask_adapter(adapter, call, lambda: adapter.stamp(frame))
     if not isinstance(found, str):
@@ -73,7 +79,7 @@ def stamp_of(adapter: Adapter, frame: Frame) -> str:
 
 
 def close_adapter(adapter: Adapter) -> None:
-    """Give back an adapter's open files. Where that fails, all was read already: a warning is enough."""
+    """Close an adapter's files. A failure is only a warning: everything was read before."""
     try:
         ask_adapter(adapter, "close()", adapter.close)
     except M2F2BenchError as error:
@@ -81,7 +87,7 @@ def close_adapter(adapter: Adapter) -> None:
 
 
 def _checked(adapter: Adapter, call: str, kind: type[R], found: Any) -> list[R]:
-    """What was listed, if it is a list of records of a kind."""
+    """Return a list of records of a kind. Raises DataError for anything else."""
     if not isinstance(found, (list, tuple)):
         raise _no_list(adapter, call, found, f"a list of m2f2bench.{kind.__name__}")
     odd = next((one for one in found if not isinstance(one, kind)), None)
@@ -94,7 +100,7 @@ def _checked(adapter: Adapter, call: str, kind: type[R], found: Any) -> list[R]:
 
 
 def _check_frame(adapter: Adapter, call: str, frame: Any) -> None:
-    """Raise DataError for a frame whose names are no texts."""
+    """Raise DataError for a frame whose names are not texts."""
     named = [(name, getattr(frame, name)) for name in ("id", "video", "method", "split", "picture")]
     people = frame.identities if isinstance(frame.identities, (tuple, list)) else [frame.identities]
     for name, value in [*named, *(("identities", one) for one in people)]:

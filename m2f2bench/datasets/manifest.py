@@ -1,4 +1,4 @@
-"""Manifests: lists of image files in CSV, TSV or JSON lines, a record an image."""
+"""Manifests: lists of image files in CSV, TSV or JSON lines, one record per image."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import DataError
+from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import SPLITS
-from ..core.texts import Refused, parse_json, read_text, told
+from ..core.text import quoted
 from .entries import LABELS, Entry, in_time, people
 
 MOST = 1 << 28
@@ -28,7 +29,7 @@ COLUMNS: tuple[ColumnName, ...] = (
     *("picture", "time", "index"),
 )
 TIMES: tuple[ColumnName, ...] = ("time", "index")
-"""The columns that say when in its video a frame is, the first counts most."""
+"""The columns of a frame's time in its video, the first counts most."""
 
 _BINARY = re.compile(r"([01])(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
@@ -38,8 +39,8 @@ def read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> lis
     """Return the images that a manifest file lists, each video's in the order of time; see `entries.in_time`.
 
     Relative paths start from `base`; `columns` are the file's own names for `COLUMNS`. There is an entry for each
-    record of the file, in an order that does not depend on the records' own. Raises `DataError` that names
-    file and line.
+    record of the file, in an order that does not depend on the order of records. Raises `DataError`, which names file
+    and line.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"'{path}' is neither a folder nor a manifest ({', '.join(SUFFIXES)})")
@@ -59,7 +60,7 @@ def read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> lis
         _check_columns(row, names, columns, where)
         with_split = names["split"].strip().lower() in row
         if entries and with_split != has_split:
-            raise DataError(f"{where}: either every row says its split or none; here they differ")
+            raise DataError(f"{where}: some rows have a split and some do not; give every row a split, or no row")
         has_split = with_split
         entry = _entry({name: row.get(column.strip().lower()) for name, column in names.items()}, base, where)
         place = os.path.normpath(here / entry.path)
@@ -75,7 +76,7 @@ def read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> lis
 def _check_columns(
     row: dict[str, Any], names: dict[ColumnName, str], mapped: dict[ColumnName, str], where: str
 ) -> None:
-    """`path`, `label` and everything that options.columns names must be there."""
+    """Raise DataError unless there are `path`, `label` and all columns that options.columns names."""
     for name, column in names.items():
         if column.strip().lower() not in row and (name in ("path", "label") or name in mapped):
             there = ", ".join(row) or "none"
@@ -85,7 +86,7 @@ def _check_columns(
 
 
 def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
-    """One row's values (None or "" where it has none) as an entry."""
+    """Return the entry of one row's values (None or "" if missing)."""
     texts = {name: _cell(value, name, where) for name, value in values.items()}
     if not texts["path"]:
         raise DataError(f"{where}: the path is empty")
@@ -93,11 +94,11 @@ def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
     if values["split"] is None:
         split = "test"
     elif split not in SPLITS:
-        raise DataError(f"{where}: split {told(texts['split'])} is not one of {', '.join(SPLITS)}")
+        raise DataError(f"{where}: split {quoted(texts['split'])} is not one of {', '.join(SPLITS)}")
     label = texts["label"].lower()
     binary = _BINARY.fullmatch(label)
     if label not in LABELS and not binary:
-        raise DataError(f"{where}: label {told(texts['label'])} is neither 0 or real nor 1 or fake")
+        raise DataError(f"{where}: label {quoted(texts['label'])} is neither 0 or real nor 1 or fake")
     name = _named(_written(texts["path"], base), base)
     return Entry(
         id=name,
@@ -114,7 +115,7 @@ def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
 
 
 def _written(path: str, base: Path) -> str:
-    """Return a path as this machine writes it: one from Windows with / for \\, where that is a file and it is not."""
+    """Return a path as this machine writes it: \\ becomes / if only the path with / is a file."""
     slashes = path.replace("\\", "/")
     with contextlib.suppress(OSError):  # a name that is too long
         if slashes != path and not (base / path).exists() and (base / slashes).is_file():
@@ -123,7 +124,7 @@ def _written(path: str, base: Path) -> str:
 
 
 def _named(path: str, base: Path) -> str:
-    """Return what a frame is called: its path as it is given, as seen from `base` where that holds it."""
+    """Return a frame's name: its path as given, relative to `base` if it lies there."""
     here = Path(os.path.normpath(Path.cwd() / base))
     inside = Path(path).is_absolute() and Path(os.path.normpath(path)).is_relative_to(here)
     return Path(os.path.normpath(path)).relative_to(here).as_posix() if inside else path
@@ -133,13 +134,13 @@ def _number(text: str, name: str, where: str) -> Decimal:
     """Return a number without rounding. Raises DataError for any other text."""
     if not _NUMBER.fullmatch(text):
         raise DataError(
-            f"{where}: {name} {told(text)} is not a number; give numbers that grow with time, or rename the column"
+            f"{where}: {name} {quoted(text)} is not a number; give numbers that grow with time, or rename the column"
         )
     return Decimal(text)
 
 
 def _cell(value: Any, name: str, where: str) -> str:
-    """A cell as text without surrounding spaces; a JSON row may have numbers, and a list of identities."""
+    """Return a cell as text without surrounding spaces; a JSON row may have numbers, and a list of identities."""
     if value is None:
         return ""
     if name == "identity" and isinstance(value, list) and all(isinstance(v, str) for v in value):
@@ -150,7 +151,7 @@ def _cell(value: Any, name: str, where: str) -> str:
 
 
 def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, lower-case column -> text) for each row that is not blank; comma, semicolon or tab."""
+    """Yield (line, lower-case column -> text) for each row that is not blank; comma, semicolon or tab."""
     header = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -163,7 +164,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if not names:
                 names = [cell.strip().lower() for cell in cells]
                 if twice := [name for name, count in Counter(names).items() if count > 1 and name]:
-                    raise DataError(f"{where}: column '{twice[0]}' is there twice; rename one")
+                    raise DataError(f"{where}: column '{twice[0]}' appears twice; rename one")
                 continue
             if len(cells) != len(names):
                 raise DataError(
@@ -175,7 +176,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, lower-case key -> value) for each line that is not blank."""
+    """Yield (line, lower-case key -> value) for each line that is not blank."""
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

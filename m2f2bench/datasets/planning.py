@@ -1,4 +1,4 @@
-"""Which frames are judged."""
+"""Selection of the frames that are judged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def pick(selection: FrameSelection, n: int) -> list[int]:
-    """The indices, ascending and distinct, of the frames judged in a video of `n` frames.
+    """Return the indices, ascending and distinct, of the frames judged in a video of `n` frames.
 
-    `uniform` takes the middles of `count` equal stretches of the whole video. A video shorter than `count` gives
-    each of its frames once: none is repeated to fill up.
+    `uniform` takes the middles of `count` equal parts of the video. A video shorter than `count` gives each of its
+    frames once; no frame is repeated.
     """
     count = selection.count
     if count is None or n <= count:
@@ -30,9 +30,9 @@ def pick(selection: FrameSelection, n: int) -> list[int]:
 
 
 def plan_frames(adapter: Adapter, split: str, selection: FrameSelection, limit: int | None = None) -> list[Frame]:
-    """The frames to be judged, in the adapter's order, with ids checked to be unique.
+    """Return the frames to be judged, in the adapter's order, with unique ids.
 
-    With `limit`, that many of them, spread evenly over each method's. Raises DataError for an empty split.
+    With `limit`, at most that many, spread evenly over each method's frames. Raises DataError for an empty split.
     """
     frames = list_frames(adapter, split, selection)
     if not frames:
@@ -42,14 +42,14 @@ def plan_frames(adapter: Adapter, split: str, selection: FrameSelection, limit: 
 
 
 def list_frames(adapter: Adapter, split: str, selection: FrameSelection) -> list[Frame]:
-    """The selected frames of a split; a long video's other frames are never listed."""
+    """Return the selected frames of a split; a long video's other frames are never listed."""
     if selection.count is None:
         return frames_of(adapter, split)
     return sampled_frames_of(adapter, split, lambda n: pick(selection, n))
 
 
 def check_unique(frames: Iterable[Frame]) -> None:
-    """Raise DataError where two frames share an id, or one video has both labels."""
+    """Raise DataError if two frames share an id, or one video has both labels."""
     ids: set[str] = set()
     labels: dict[str, int] = {}
     for frame in frames:
@@ -64,16 +64,16 @@ def check_unique(frames: Iterable[Frame]) -> None:
 
 
 def spread_by_method(frames: Sequence[Frame], limit: int | None) -> list[Frame]:
-    """At most `limit` frames, in order: of each method as large a share as of all, evenly spread over its frames.
+    """Return at most `limit` frames, in order: the same share of each method, evenly spread over its frames.
 
-    Spread over the whole list they would miss methods wherever its order repeats itself.
+    Evenly spread over the whole list, they could miss methods if its order repeats itself.
     """
     by_method = sorted(range(len(frames)), key=lambda i: (frames[i].label, frames[i].method))
     return [frames[i] for i in sorted(spread(by_method, limit))]
 
 
 def spread(items: Sequence[T], limit: int | None) -> list[T]:
-    """At most `limit` items, evenly spread over the sequence, in order."""
+    """Return at most `limit` items, evenly spread over the sequence, in order."""
     if limit is None or limit >= len(items):
         return list(items)
     if limit < 1:

@@ -1,7 +1,7 @@
-"""Frames read ahead of what is done with them: the one place that says what an unreadable frame is.
+"""Frames read ahead of their use: the one place that decides what an unreadable frame is.
 
-Threads read in order, no further ahead than a number of frames and `AHEAD_BYTES` of memory. A frame's own fault is told
-in its place; the machine's fault, and an error that is about the whole dataset, ends the work.
+Threads read in order, at most a given number of frames and `AHEAD_BYTES` of memory ahead. A fault of one frame becomes
+that frame's status; a fault of the machine, and an error that concerns the whole dataset, ends the work.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import STATUSES
-from .limits import AHEAD_BYTES, BATCH_BYTES, check_size
+from .limits import AHEAD_BYTES, BATCH_BYTES, DECODING, check_size
 from .listing import stamp_of
 
 if TYPE_CHECKING:
@@ -36,25 +37,28 @@ FAILED = tuple(status for status in STATUSES if status != OK)
 class Loaded:
     """A frame as it was read: `image` is RGB uint8 [H, W, 3]; None where `status` is not `ok`, and `reason` says why.
 
-    `digest` is the adapter's of the pixels, empty without any. `stamp` is the adapter's from before they were read.
+    `digest` is the adapter's digest of the pixels, empty if there are none. `stamp` is the adapter's stamp from before
+    they were read. `prepared` is what a detector made of the image, which is then not kept.
     """
 
     frame: Frame
     image: Image | None = None
+    prepared: Any = None
     digest: str = ""
     stamp: str = ""
     status: str = OK
     reason: str = ""
 
 
-def load_frame(adapter: Adapter, frame: Frame) -> Loaded:
-    """Read one frame with its digest and stamp; what is wrong with it is told in `status` and `reason`.
+def load_frame(adapter: Adapter, frame: Frame, prepare: Callable[[Image], Any] | None = None, who: str = "") -> Loaded:
+    """Read one frame with its digest and stamp, and prepare it for `who`; its faults go to `status` and `reason`.
 
-    Raises MachineError for what is the machine's fault, DataError for what is no image, and any other M2F2BenchError
-    that the adapter raises.
+    The status is `error` where `prepare` raises, unless it raises a FrameError with a status of its own. Raises
+    MachineError for a fault of the machine, DataError if the adapter gives something that is not an image, and any
+    other M2F2BenchError that the adapter or `prepare` raises.
     """
-    # The stamp is taken before the pixels: a file that is written in between is then read again. What is drawn by code
-    # has its file only once it was read.
+    # The stamp is taken before the pixels: a file that is written in between is then read again. A frame that is drawn
+    # by code has a file only after it was read.
     stamp = stamp_of(adapter, frame)
     loaded = Loaded(frame)
     try:
@@ -64,6 +68,13 @@ def load_frame(adapter: Adapter, frame: Frame) -> Loaded:
     except FrameError as error:
         loaded.status, loaded.reason = error.status, error.reason
     loaded.stamp = stamp or stamp_of(adapter, frame)
+    if prepare is not None and loaded.image is not None:
+        taken, loaded.image = loaded.image, None
+        try:
+            with DECODING.taking(taken.nbytes):
+                loaded.prepared = about_frame(partial(prepare, taken), frame, "error", who)
+        except FrameError as error:
+            loaded.status, loaded.reason = error.status, error.reason
     return loaded
 
 
@@ -77,7 +88,7 @@ def _digest(adapter: Adapter, frame: Frame, image: Image) -> str:
 def read_pixels(read: Callable[[Frame], Image], frame: Frame) -> Image:
     """Return a frame's pixels, RGB uint8 [H, W, 3], within the limits of `limits`.
 
-    Raises FrameError for a frame that cannot be read, whatever `read` raises about it, and otherwise as `load_frame`.
+    Raises FrameError for a frame that cannot be read, whatever `read` raises, and otherwise errors as `load_frame`.
     """
     image: Any = about_frame(lambda: read(frame), frame)
     if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != "uint8":
@@ -88,9 +99,9 @@ def read_pixels(read: Callable[[Frame], Image], frame: Frame) -> Image:
 
 
 def read_mask(adapter: Adapter, frame: Frame, image: Image) -> npt.NDArray[np.bool_] | None:
-    """Return a frame's mask, bool [H, W], as large as its `image`; None where there is none.
+    """Return a frame's mask, bool [H, W], as large as its `image`; None if there is no mask.
 
-    Raises FrameError where it cannot be read, and DataError for a mask of another size or kind.
+    Raises FrameError if it cannot be read, and DataError for a mask of another size or type.
     """
     mask: Any = about_frame(lambda: adapter.mask(frame), frame)
     if mask is None:
@@ -104,24 +115,28 @@ def read_mask(adapter: Adapter, frame: Frame, image: Image) -> npt.NDArray[np.bo
     return cast("npt.NDArray[np.bool_]", mask)
 
 
-def about_frame(ask: Callable[[], R], frame: Frame) -> R:
-    """Return what is asked of an adapter about a frame. Raises FrameError for whatever is wrong with that alone."""
+def about_frame(ask: Callable[[], R], frame: Frame, status: str = "unreadable", who: str = "") -> R:
+    """Return the answer of an adapter, or of another `who`, about a frame.
+
+    Raises FrameError for a fault of this frame alone, with `status` where the fault has no status of its own, and
+    MachineError for a fault of the machine.
+    """
     try:
         with bounded():
             return ask()
     except FrameError as error:
         if error.status in FAILED:
             raise
-        raise FrameError(frame.id, error.reason) from None  # somebody's own word for it
+        raise FrameError(frame.id, error.reason, status) from None  # a status that this package does not know
     except M2F2BenchError:
         raise
-    except Exception as error:  # an adapter of somebody's own: one bad frame does not end the work
-        refuse_machine_fault(error, f"frame '{frame.id}'")
-        raise FrameError(frame.id, first_line(error)) from None
+    except Exception as error:  # in a user's class: one bad frame does not end the work
+        refuse_machine_fault(error, f"{who} on frame '{frame.id}'" if who else f"frame '{frame.id}'")
+        raise FrameError(frame.id, first_line(error), status) from None
 
 
 def held_bytes(value: Any) -> int:
-    """Return the bytes that arrays and tensors take in a value, and in lists, tuples and dictionaries in it."""
+    """Return the bytes of the arrays and tensors in a value, also inside lists, tuples and dictionaries."""
     if isinstance(value, (list, tuple)):
         return sum(map(held_bytes, value))
     if isinstance(value, dict):
@@ -131,22 +146,22 @@ def held_bytes(value: Any) -> int:
 
 
 def thread_count(workers: int = 0) -> int:
-    """Return how many threads read; 0 stands for one per core, at most four."""
+    """Return the number of reading threads; 0 means one per core, at most four."""
     return workers or min(4, os.cpu_count() or 1)
 
 
 class ReadAhead(Generic[T, R]):
-    """Results of `work` on each item, in order, made by threads before they are asked for.
+    """Results of `work` on each item, in order, computed by threads ahead of their use.
 
-    At most `count` items are worked on or done before they are taken, and no further one is begun while what is held
-    and what is being made (each as large as the largest so far) is over `AHEAD_BYTES`; one is always under way.
-    `size` tells a result's bytes.
+    At most `count` items are in work or finished before they are used, and no item is started while the finished
+    results and those in work (each counted as large as the largest so far) take more than `AHEAD_BYTES`; one item is
+    always allowed. `size` returns a result's bytes.
     """
 
     def __init__(
         self, work: Callable[[T], R], items: Iterable[T], *, count: int, size: Callable[[R], int], threads: int = 0
     ) -> None:
-        """`threads` is at most that many; 0 stands for one per core, at most four."""
+        """Prepare to work on `items` with at most `threads` threads; 0 means one per core, at most four."""
         self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
         self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
         lock = threading.Lock()
@@ -156,7 +171,7 @@ class ReadAhead(Generic[T, R]):
         self._stopped = False
 
     def each(self) -> Generator[R, None, None]:
-        """Yield one result after the other; each is held until the next is asked for. Raises what `work` raised."""
+        """Yield one result after the other; each is kept until the next is requested. Raises what `work` raised."""
         with closing(self._sized()) as results:
             for result, size in results:
                 yield result
@@ -164,9 +179,9 @@ class ReadAhead(Generic[T, R]):
                 self._release(size)
 
     def batches(self, length: int) -> Generator[list[R], None, None]:
-        """Yield lists of at most `length` results, shorter where these take more than `BATCH_BYTES`.
+        """Yield lists of at most `length` results, shorter if these take more than `BATCH_BYTES`.
 
-        A list is emptied when the next is asked for. Where `work` raises, what was read before is yielded first.
+        A list is emptied when the next is requested. If `work` raises, results before it are yielded first.
         """
         batch: list[R] = []
         held = 0
@@ -198,7 +213,7 @@ class ReadAhead(Generic[T, R]):
         return 0
 
     def _sized(self) -> Generator[tuple[R, int], None, None]:
-        # Daemons: a generator that nobody closes must not keep the process alive.
+        # Daemons: a generator that is never closed must not keep the process alive.
         threads = [threading.Thread(target=self._loop, name=f"read-{i}", daemon=True) for i in range(self._threads)]
         for thread in threads:
             thread.start()
@@ -229,18 +244,18 @@ class ReadAhead(Generic[T, R]):
             self._wake()
 
     def _wake(self) -> None:
-        """Let a waiting thread go on where there is something for it; it wakes the next."""
+        """Wake a waiting thread if there is work; it wakes the next."""
         if self._ready():
             self._room.notify()
 
     def _ready(self) -> bool:
-        """Whether a thread may begin the next item, or has to end."""
+        """Return whether a thread may start the next item, or has to end."""
         if self._stopped or self._begun == len(self._items):
             return True
         if self._begun - self._taken >= self._count:
             return False
-        nothing_under_way = not self._running and not self._done
-        return nothing_under_way or self._held + (self._running + 1) * self._largest <= AHEAD_BYTES
+        idle = not self._running and not self._done
+        return idle or self._held + (self._running + 1) * self._largest <= AHEAD_BYTES
 
     def _loop(self) -> None:
         while True:
@@ -261,10 +276,10 @@ class ReadAhead(Generic[T, R]):
                 self._done[number] = outcome
                 if number == self._taken:
                     self._result.notify()
-            del outcome  # else it is kept for as long as this thread waits
+            del outcome  # otherwise it is kept while this thread waits
 
     def _made(self, number: int) -> tuple[R | None, BaseException | None, int]:
-        """The result of one item or what was raised, and the bytes of it."""
+        """Return the result of one item or what was raised, and the result's bytes."""
         try:
             result = self._work(self._items[number])
             return result, None, self._size(result)
@@ -272,12 +287,19 @@ class ReadAhead(Generic[T, R]):
             return None, error, 0
 
 
-def frames_ahead(adapter: Adapter, frames: Sequence[Frame], count: int, threads: int = 0) -> ReadAhead[Frame, Loaded]:
-    """Return a dataset's frames, read ahead with `load_frame`."""
+def frames_ahead(
+    adapter: Adapter,
+    frames: Sequence[Frame],
+    count: int,
+    threads: int = 0,
+    prepare: Callable[[Image], Any] | None = None,
+    who: str = "",
+) -> ReadAhead[Frame, Loaded]:
+    """Return a dataset's frames, read ahead and prepared by `load_frame`."""
     return ReadAhead(
-        lambda frame: load_frame(adapter, frame),
+        lambda frame: load_frame(adapter, frame, prepare, who),
         frames,
         count=count,
-        size=lambda loaded: held_bytes(loaded.image),
+        size=lambda loaded: held_bytes((loaded.image, loaded.prepared)),
         threads=threads,
     )

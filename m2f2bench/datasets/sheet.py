@@ -1,4 +1,4 @@
-"""A contact sheet of any dataset: rows are manipulations, columns are people or videos. Look before you measure."""
+"""Contact sheet of a dataset: rows are manipulations, columns are people or videos."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ OUTLINE = (255, 230, 0)
 
 
 def pick(frames: list[Frame], per_method: int) -> dict[str, list[Frame]]:
-    """The frames of a sheet, by method with the reals first: the middle frame of `per_method` videos each.
+    """Return the frames of a sheet by method, the reals first: the middle frame of `per_method` videos each.
 
-    Columns are people: each video of another first identity while there are any, in the same order for every method.
+    Columns are people: the videos have different first identities as long as possible, in the same order for every
+    method.
     """
     videos: dict[str, dict[str, list[Frame]]] = {}
     for frame in frames:
@@ -48,7 +49,7 @@ def pick(frames: list[Frame], per_method: int) -> dict[str, list[Frame]]:
 
 
 def outlined(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
-    """The image with the mask's inner rim, one pixel wide, drawn in yellow."""
+    """Return the image with the mask's inner rim, one pixel wide, drawn in yellow; the mask may have another size."""
     if mask.shape != image.shape[:2]:
         mask = np.asarray(Pillow.fromarray(mask).resize((image.shape[1], image.shape[0]), Pillow.Resampling.NEAREST))
     marked: Image = image.copy()
@@ -57,7 +58,7 @@ def outlined(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
 
 
 def _tile(adapter: Adapter, frame: Frame, side: int, masks: bool, failed: list[FrameError]) -> list[Pillow.Image]:
-    """A frame's picture and, with `masks`, the picture with its mask's outline; grey, and noted, if unreadable."""
+    """Return a frame's picture and, with `masks`, the picture with its mask's outline; grey if unreadable."""
     try:
         image = read_pixels(adapter.read, frame)
         mask = about_frame(lambda: adapter.mask(frame), frame) if masks else None
@@ -77,7 +78,7 @@ def contact_sheet(
 
     One row per method, the reals first; `per_method` columns of `side` pixels; with `masks` a second band under each
     row of forgeries with the masks' outlines. Frames that cannot be read are grey. Raises DataError for a split
-    without frames or a file name without a picture's ending, NothingJudged where no frame can be read.
+    without frames or a file name without a picture's ending, NothingJudged if no frame can be read.
     """
     path = Path(path)
     if path.suffix.lower() not in Pillow.registered_extensions():

@@ -1,4 +1,4 @@
-"""Frames of a video file, through PyAV: each is decoded once, turned upright as players show it, or missed aloud."""
+"""Frames of a video file, through PyAV: decoded once, turned upright as in players, with a remark on missing frames."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,flv,asf,ogg,gif,apng,yuv4mpegpipe"
-"""FFmpeg's names of the containers that are read: those that hold all of a video themselves."""
+"""FFmpeg's names of the containers that are read: those that contain a whole video."""
 MISSED = 50
-"""One frame in so many, and one at least, may be less than a container's length promises: it is rounded."""
+"""One frame in this many (at least one) may be missing without a remark: a container's length is rounded."""
 
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", re.ASCII)
 
@@ -31,8 +31,8 @@ _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", re.ASCII)
 class Video(Sequence["Image"]):
     """The picked frames of a video: RGB uint8 [H, W, 3], in order.
 
-    `numbers` say which they are, of the `readable` frames from 0. `promised` is how many the container says that there
-    are, None where it does not; `damaged` counts the pieces of the stream that could not be decoded.
+    `numbers` are their numbers among the `readable` frames, from 0. `promised` is the number of frames that the
+    container states, None if it states none; `damaged` counts the pieces of the stream that could not be decoded.
     """
 
     images: list[Image]
@@ -42,16 +42,16 @@ class Video(Sequence["Image"]):
     damaged: int
 
     def __getitem__(self, index: Any) -> Any:
-        """One picked frame, or a list of some."""
+        """Return one picked frame, or a list of several."""
         return self.images[index]
 
     def __len__(self) -> int:
-        """How many frames were picked."""
+        """Return the number of picked frames."""
         return len(self.images)
 
     @property
     def remark(self) -> str:
-        """What to know of a video that is cut short or damaged; empty for a whole one."""
+        """A remark on a video that is cut short or damaged; empty for a complete one."""
         if self.promised is None:
             return f"{self.damaged} pieces are damaged, {self.readable} frames could be read" if self.damaged else ""
         missing = self.promised - self.readable
@@ -63,13 +63,13 @@ class Video(Sequence["Image"]):
 def read_video(path: Path, sampler: Sampler) -> Video:
     """Return the frames that `sampler` picks from the video's length, which is counted without decoding.
 
-    Only picked frames are kept. Where fewer (or more) frames can be decoded than the file has pieces, it is decoded
-    again with the number that there are. What follows a damaged piece is left out up to the next whole picture. Raises
-    FrameError for a file that is not a video, has no pictures (sound alone), or none that can be decoded, for pictures
-    over the limits of `limits` and picked frames over `VIDEO_BYTES`, and MachineError for what is the machine's fault.
+    Only picked frames are kept. If fewer (or more) frames can be decoded than the file has pieces, it is decoded again
+    with the right number. After a damaged piece, frames are left out up to the next whole picture. Raises FrameError
+    for a file that is not a video, has no pictures (only sound), or no picture that can be decoded, for pictures over
+    the limits of `limits` and picked frames over `VIDEO_BYTES`, and MachineError for a fault of the machine.
     """
-    if not path.is_file():  # asked first: opening a pipe would wait for ever
-        raise FrameError(str(path), "is a folder" if path.is_dir() else "is no regular file, or not there")
+    if not path.is_file():  # checked first: opening a pipe would wait forever
+        raise FrameError(str(path), "is a folder" if path.is_dir() else "is not a regular file, or does not exist")
     try:
         n, promised = _length(path)
         while True:
@@ -80,7 +80,7 @@ def read_video(path: Path, sampler: Sampler) -> Video:
             n = readable
     except M2F2BenchError:
         raise
-    except Exception as error:  # FFmpegError and OSError, and whatever PyAV makes of odd headers
+    except Exception as error:  # FFmpegError, OSError, and other errors of PyAV for odd headers
         refuse_machine_fault(error, f"'{path}'")
         raise FrameError(str(path), f"not a readable video: {first_line(error)}") from None
     if not images:
@@ -89,15 +89,15 @@ def read_video(path: Path, sampler: Sampler) -> Video:
 
 
 def _open(path: Path) -> Any:
-    """Open a video file, by its content. A list of other files, or of addresses, is none, whatever it is called."""
+    """Open a video file by its content, not its name. A list of other files, or of addresses, is refused."""
     import av
 
-    # Without the scheme a name such as `http:x.mp4` would be an address.
+    # Without `file:`, a name such as `http:x.mp4` would be an address.
     return av.open(f"file:{path}", options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
 
 
 def _pictures(container: Any, path: Path) -> Any:
-    """The stream of moving pictures; a sound file's cover is none. Raises FrameError."""
+    """Return the stream of moving pictures, not a sound file's cover. Raises FrameError if there is no such stream."""
     import av
 
     for stream in container.streams.video:
@@ -109,7 +109,7 @@ def _pictures(container: Any, path: Path) -> Any:
 
 
 def _length(path: Path) -> tuple[int, int | None]:
-    """The number of packets of pictures, which are frames in most files, and of frames that the container promises."""
+    """Return the number of packets of pictures (frames, in most files) and of frames that the container states."""
 
     with _open(path) as container:
         stream = _pictures(container, path)
@@ -118,24 +118,24 @@ def _length(path: Path) -> tuple[int, int | None]:
             shown, hidden = shown + (not packet.is_discard), hidden + packet.is_discard
         seconds = _seconds(container, stream)
         rate = stream.average_rate
-        known = [stream.frames - hidden] if stream.frames else []  # a trimmed file counts what it does not show
+        known = [stream.frames - hidden] if stream.frames else []  # a trimmed file also counts hidden frames
         known += [round(seconds * rate)] if seconds and rate else []
     return shown, min(known, default=None)
 
 
 def _seconds(container: Any, stream: Any) -> Fraction | None:
-    """How long the pictures last, as the container says."""
+    """Return the length of the pictures in seconds, as the container states it."""
     import av
 
     if stream.duration:
         return Fraction(stream.duration * stream.time_base)
-    if told := _DURATION.match(stream.metadata.get("DURATION", "")):
-        return 3600 * int(told[1]) + 60 * int(told[2]) + Fraction(told[3])
+    if found := _DURATION.match(stream.metadata.get("DURATION", "")):
+        return 3600 * int(found[1]) + 60 * int(found[2]) + Fraction(found[3])
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets with something in them, up to the end or to where the file cannot be read on."""
+    """Yield the stream's packets that are not empty, up to the end or until the file cannot be read."""
     import av
 
     packets = container.demux(stream)
@@ -152,7 +152,7 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
-    """The wanted frames, how many there are, and how many packets are damaged."""
+    """Return the wanted frames, the number of all frames, and the number of damaged packets."""
 
     images: list[Image] = []
     readable = damaged = held = 0
@@ -174,10 +174,10 @@ def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
 
 
 def _set_up(context: Any, path: Path) -> None:
-    """Tell a decoder to refuse damaged pieces and not to conceal them, and what is over the limits."""
+    """Set a decoder to refuse damaged pieces, instead of concealing them, and pictures over the limits."""
     context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
     if context.name == "h264":
-        context.thread_count = 1  # with several its damaged pieces are not told
+        context.thread_count = 1  # with several threads damaged pieces are not reported
     if context.width and context.height:
         check_size(context.height, context.width, str(path))
 
@@ -192,13 +192,13 @@ def _refuse_frames(path: Path, frame: Any, wanted: int) -> NoReturn:
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """The decoded frames in the order in which they are shown; None for each packet that cannot be decoded."""
+    """Yield the decoded frames in the order in which they are shown; None for each packet that cannot be decoded."""
     import av
 
     whole = True
     for packet in _packets(container, stream):
         if not whole and not packet.is_keyframe:
-            continue  # it builds on what is lost
+            continue  # it depends on lost frames
         try:
             decoded = packet.decode()
             whole = True
@@ -210,13 +210,13 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         for frame in decoded:
             yield None if frame.is_corrupt else frame
     try:
-        yield from stream.decode(None)  # what the decoder still holds
+        yield from stream.decode(None)  # the rest in the decoder
     except av.error.FFmpegError:
         yield None
 
 
 def _upright(frame: Any) -> Image:
-    """A decoded frame as RGB uint8 [H, W, 3], turned and mirrored as its display matrix says, by right angles."""
+    """Return a decoded frame as RGB uint8 [H, W, 3], turned and mirrored by its display matrix, by right angles."""
     image: Image = frame.to_ndarray(format="rgb24")
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:

@@ -13,7 +13,7 @@ from ..cards.protocols import FrameSelection
 from ..core.errors import DataError, FrameError, NothingJudged
 from ..core.progress import progress_bar
 from ..core.records import REAL, Frame, Locator, Prediction
-from ..core.texts import in_utf8
+from ..core.text import in_utf8
 from ..datasets.base import Adapter
 from ..datasets.entries import natural
 from ..datasets.images import IMAGE_SUFFIXES, read_image

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..cards.models import card_folders, validate
 from ..core.errors import CardError
+from ..core.parsing import Refused, read_yaml
 from ..core.records import Score
-from ..core.texts import Refused, read_yaml, told
+from ..core.text import quoted
 from ..metrics.registry import known_metric
 from ..results.form import wrong
 
@@ -73,7 +74,7 @@ def load_published() -> list[Figure]:
                 metric = known_metric(figure.metric)
                 if metric and (why := wrong(metric, Score(figure.value, 0, 0))):
                     name = f"{figure.detector} on {figure.dataset}"
-                    raise CardError(f"published figures '{path}': {told(name)}: {figure.metric} {why}")
+                    raise CardError(f"published figures '{path}': {quoted(name)}: {figure.metric} {why}")
                 figures.append(figure)
     return list(dict.fromkeys(figures))
 

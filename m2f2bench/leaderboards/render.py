@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core import markdown
 from ..core.errors import M2F2BenchError, near
-from ..core.texts import visible
+from ..core.text import visible
 from ..metrics.registry import title
 from .board import Board
 from .latex import to_latex

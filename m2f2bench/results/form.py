@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, Validati
 from ..cards.models import DetectorCard, problem_of, protocol_model
 from ..cards.registry import is_file_reference
 from ..core.errors import M2F2BenchError
+from ..core.parsing import Refused
 from ..core.records import Score
-from ..core.texts import Refused, told
+from ..core.text import quoted
 from ..metrics.registry import Metric
 from .result import Result
 
@@ -188,7 +189,9 @@ def parse_result(data: Any) -> Result:
     if result.protocol_card:
         rules = _checked(protocol_model(result.protocol_card), result.protocol_card, "protocol_card")
         if files := [name for name in rules.metrics if is_file_reference(name)]:
-            raise Refused(f"protocol_card: {told(files[0])} is no metric's name: nothing that a result names is loaded")
+            raise Refused(
+                f"protocol_card: {quoted(files[0])} is no metric's name: nothing that a result names is loaded"
+            )
         # With what its keys are by default, where an older version wrote fewer of them.
         result = replace(result, protocol_card=rules.model_dump(mode="json"))
     for group, scores in groups(result):
@@ -219,7 +222,7 @@ def unsound(result: Result) -> Iterator[str]:
     """What cannot be of a result's numbers, a line each: beyond its metric's range, or not in its own interval; also
     that nothing was judged."""
     if not result.coverage or not result.statuses.get("ok"):
-        holes = ", ".join(f"{n:,} {told(status)}" for status, n in result.statuses.items())
+        holes = ", ".join(f"{n:,} {quoted(status)}" for status, n in result.statuses.items())
         yield f"nothing in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
         for name, score in scores.items():

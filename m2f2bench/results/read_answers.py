@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.errors import ScoreError, near
 from ..core.records import ANSWER_STATUSES, JUDGE, Answer, Question
-from ..core.texts import told
+from ..core.text import cut, quoted, without_surrogates
 from .read_rows import LONGEST_LINE, json_lines
 from .store import ANSWERS, USAGE, read_answers
 
@@ -48,7 +48,7 @@ def read_answer_files(
         for place, answer in _answers(path, judge, dict(columns or {})):
             if answer.question not in known:
                 raise ScoreError(
-                    f"{place}: '{_cut(answer.question)}' is no question that is asked{near(answer.question, known)}"
+                    f"{place}: '{cut(answer.question, 60)}' is no question that is asked{near(answer.question, known)}"
                 )
             if answer.question in found:
                 first = where[answer.question]
@@ -81,10 +81,6 @@ def looks_like_answers(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(first, dict) and "label" not in first and any(name in first for name in TEXTS)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> Iterator[tuple[str, Answer]]:
@@ -133,13 +129,13 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
     if "score" in columns and columns["score"] not in row:
         raise ScoreError(f"{where} has no '{columns['score']}' for score{near(columns['score'], row)}")
     if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
-        raise ScoreError(f"{where}: its score is {told(score)}, and P(fake) in [0, 1] is wanted")
+        raise ScoreError(f"{where}: its score is {quoted(score)}, and P(fake) in [0, 1] is wanted")
     if text is None:
         known = {name: value for name, value in known.items() if name != "status" or value != "ok"}
         return replace(Answer(identifier, "", "", MISSING, score), **known)
     if marked:
         text = _MARKS.sub("", text).strip()
-    return replace(Answer(identifier, "", _text(text), score=score), **known)
+    return replace(Answer(identifier, "", without_surrogates(text), score=score), **known)
 
 
 def _known(row: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -152,13 +148,8 @@ def _known(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
         good = {"score": True, "status": value in ANSWER_STATUSES, "message": isinstance(value, str)}
         if not good.get(name, number and name in USAGE):
-            raise ScoreError(f"{where}: its metadata hold {name} {told(value)}, which no export of ours writes")
-    return {name: _text(value) if isinstance(value, str) else value for name, value in found.items()}
-
-
-def _text(text: str) -> str:
-    """A text that can be written as UTF-8: half of a surrogate pair is none."""
-    return text.encode("utf-8", "replace").decode()
+            raise ScoreError(f"{where}: its metadata hold {name} {quoted(value)}, which no export of ours writes")
+    return {name: without_surrogates(value) if isinstance(value, str) else value for name, value in found.items()}
 
 
 def _identifier(

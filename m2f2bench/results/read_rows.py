@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from ..core.connected import factorize, first_rows
 from ..core.errors import ScoreError, first_line, near
+from ..core.parsing import Refused, unique_keys
 from ..core.probability import likely_cause
 from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
 from ..core.rows import Rows, Strings
 from ..core.tables import MOST_COLUMNS, read_table
-from ..core.texts import Refused, unique_keys
+from ..core.text import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +37,8 @@ SEPARATORS = r"[\x00\x1e\x1f]"
 LONGEST_HEADER, LONGEST_LINE = 1 << 20, 16 << 20
 """Bytes of a first line of column names, and of any line."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+SHOWN = 60
+"""Characters of a cell that a message shows."""
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -96,7 +99,7 @@ def _read_table(path: Path, wanted: Collection[str]) -> pa.Table:
 
 def _not_text(error: UnicodeError) -> str:
     if isinstance(error, UnicodeEncodeError):
-        return "a text in it is half of a surrogate pair: no UTF-8 can say it"
+        return "a text in it has half of a surrogate pair, which UTF-8 cannot hold"
     kind = ", but UTF-16" if isinstance(error, UnicodeDecodeError) and error.object[:2] in UTF_16 else ""
     return f"it is not UTF-8{kind}: save it as UTF-8"
 
@@ -202,11 +205,15 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
 
     ids = texts["id"]
     _first_bad(path, ids == "", lambda i: "has an empty id")
-    _first_bad(path, _repeated(ids), lambda i: f"repeats the id {_quoted(ids[i])}")
+    _first_bad(path, _repeated(ids), lambda i: f"repeats the id {quoted(str(ids[i]), SHOWN)}")
     label = _labels(path, texts["label"])
     status = text("status", np.full(n, "ok", dtype=object))
     known = np.array([word in STATUSES for word in status.tolist()], dtype=np.bool_)
-    _first_bad(path, ~known, lambda i: f"has the status {_quoted(status[i])}{near(str(status[i]), STATUSES)}")
+    _first_bad(
+        path,
+        ~known,
+        lambda i: f"has the status {quoted(str(status[i]), SHOWN)}{near(str(status[i]), STATUSES)}",
+    )
     score, status = _scores(path, found["score"], status)
     method = text("method", np.where(label == REAL, ORIGINAL, "fake").astype(object))
     if "video" in texts and "method" not in texts:
@@ -234,14 +241,15 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
         path,
         ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
         lambda i: (
-            f"has the score {_quoted(column[i].as_py())}: P(fake) in [0, 1] is wanted, or a status other than ok"
+            f"has the score {quoted(str(column[i].as_py()), SHOWN)}: P(fake) in [0, 1] is wanted, or a status other "
+            f"than ok"
             f"{_cause(score[i], score[ok & ~blank])}"
         ),
     )
     if missing.any() and not (ok & ~blank).any():
         first = int(np.flatnonzero(missing)[0])
-        told = _quoted(column[first].as_py())
-        raise ScoreError(f"'{path}' row {first + 1} has the score {told}, and none of {len(status)} rows has one")
+        shown = quoted(str(column[first].as_py()), SHOWN)
+        raise ScoreError(f"'{path}' row {first + 1} has the score {shown}, and none of {len(status)} rows has one")
     status = np.where(missing, "missing", status).astype(object)
     return np.where(ok & ~blank, score, np.nan), status
 
@@ -280,7 +288,7 @@ def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
     codes, words = factorize(texts)
     values = np.array([LABEL_WORDS.get(word.lower(), -1) for word in words], dtype=np.int64)
     label = np.asarray(values[codes], dtype=np.int64)
-    _first_bad(path, label < 0, lambda i: f"has the label {_quoted(texts[i])}: 0, 1, real or fake is wanted")
+    _first_bad(path, label < 0, lambda i: f"has the label {quoted(str(texts[i]), SHOWN)}: 0, 1, real or fake is wanted")
     return label
 
 
@@ -330,12 +338,6 @@ def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
                 f"one: give a column method if these are several"
             )
             return
-
-
-def _quoted(value: object) -> str:
-    """A value as it is shown in one line, cut where it is long."""
-    text = str(value)
-    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def _first_bad(path: Path, bad: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..core.errors import ScoreError
 from ..core.files import replacing
+from ..core.parsing import Refused
 from ..core.tables import read_table
-from ..core.texts import Refused
 from ..metrics.names import Group
 from .result import Result
 from .stored import Stored, beside

@@ -18,7 +18,7 @@ from ..cards.protocols import Bootstrap
 from ..core.answers import Answers
 from ..core.installed import installed_versions
 from ..core.rows import Rows
-from ..core.texts import in_utf8
+from ..core.text import in_utf8
 from ..version import ANSWERS, DETECTION, __version__
 
 MEASURE = (

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from ..core.errors import ScoreError, StoreError, Unanswered
 from ..core.files import cannot_write, replacing
 from ..core.locks import holding
+from ..core.parsing import Refused, parse_json
 from ..core.records import ANSWER_STATUSES, STATUSES, Answer, Prediction
 from ..core.tables import read_table
-from ..core.texts import Refused, in_utf8, parse_json, told
+from ..core.text import in_utf8, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -334,7 +335,7 @@ def _untyped(row: Prediction | Answer) -> bool:
 def _problem(row: Prediction | Answer) -> str:
     """What is wrong with a row's status or score; empty for a sound one."""
     if row.status not in (STATUSES if isinstance(row, Prediction) else ANSWER_STATUSES):
-        return f"has the unknown status {told(row.status)}"
+        return f"has the unknown status {quoted(row.status)}"
     if row.score is not None and not 0.0 <= row.score <= 1.0:
         return f"has the score {row.score:.9g}, and P(fake) in [0, 1] is wanted"
     lacks = isinstance(row, Prediction) and row.status == "ok" and row.score is None
@@ -369,5 +370,5 @@ def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[
     rows = [row(**one) for one in table.to_pylist()]
     for one in rows:
         if problem := _problem(one):
-            raise ScoreError(f"'{path}': {what} {told(getattr(one, what))} {problem}")
+            raise ScoreError(f"'{path}': {what} {quoted(getattr(one, what))} {problem}")
     return rows

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..cards.models import DETECTION, Card
 from ..core.errors import DataError, ScoreError, first_line
-from ..core.texts import Refused, read_json
+from ..core.parsing import Refused, read_json
 from .form import parse_result, unsound
 from .result import Result
 from .store import PREDICTIONS, RESULT

@@ -11,6 +11,7 @@ from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import guest
 from ..core.records import Answer, Frame, Question, Reply, question_digest
+from ..core.text import without_surrogates
 from ..datasets.base import Adapter
 from ..datasets.limits import BATCH_BYTES
 from ..datasets.read_ahead import frames_ahead, held_bytes
@@ -77,14 +78,14 @@ class ExplainerClient:
         tokens = [self._number(name, getattr(reply, name)) for name in ("tokens_in", "tokens_out")]
         read, written = (None if n is None else int(n) for n in tokens)
         return Reply(
-            text="" if reply.error else _text(reply.text),
-            message=_text(reply.message),
+            text="" if reply.error else without_surrogates(reply.text),
+            message=without_surrogates(reply.message),
             score=score,
             seconds=self._number("seconds", reply.seconds),
             tokens_in=read,
             tokens_out=written,
             cost=self._number("cost", reply.cost),
-            error=_text(reply.error),
+            error=without_surrogates(reply.error),
         )
 
     def _number(self, name: str, value: Any) -> float | None:
@@ -183,7 +184,7 @@ def _asked_together(
     for one in chunk:
         score = scores.get(one.frame.id)
         if one.image is None:
-            failed = Reply("", error=_text(one.why))
+            failed = Reply("", error=without_surrogates(one.why))
             yield [replace(_row(one, q, failed, score), status="unreadable") for q in one.questions]
             continue
         own = replies[one.number] if replies else _asked_alone(asker, one)
@@ -202,7 +203,7 @@ def _asked_alone(asker: ExplainerClient, one: _Waiting) -> list[Reply]:
             raise DetectorError(
                 f"detector '{asker.name}' failed on the first image asked about, '{one.frame.id}': {first_line(error)}"
             ) from error
-        return [Reply("", error=_text(first_line(error)))] * len(one.questions)
+        return [Reply("", error=without_surrogates(first_line(error)))] * len(one.questions)
 
 
 def _row(one: _Waiting, question: Question, reply: Reply, score: float | None) -> Answer:
@@ -222,8 +223,3 @@ def _row(one: _Waiting, question: Question, reply: Reply, score: float | None) -
         one.digest,
         one.stamp,
     )
-
-
-def _text(text: str) -> str:
-    """A text that can be written as UTF-8: half of a surrogate pair is none."""
-    return text.encode("utf-8", "replace").decode()

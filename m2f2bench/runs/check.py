@@ -12,7 +12,7 @@ from ..cards.models import DETECTION, ProtocolCard
 from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
 from ..core.records import Score
-from ..core.texts import told
+from ..core.text import quoted
 from ..loading import load_metrics, measured_dataset, registered
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences
@@ -150,7 +150,7 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
 def _class(result: Result) -> str:
     """The `file.py:Class` that a result's detector was, as something to give; empty for another one."""
     backend = str(result.detector_card.get("backend", ""))
-    return told(backend).strip("'") if is_file_reference(backend) else ""
+    return quoted(backend).strip("'") if is_file_reference(backend) else ""
 
 
 def _compare(stored: Stored, now: ScoredRows, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from ..core.errors import DetectorError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
-from ..core.guests import bounded
+from ..core.errors import DetectorError
 from ..core.records import Frame, Prediction
 from ..datasets.base import Adapter
-from ..datasets.limits import DECODING
-from ..datasets.read_ahead import ReadAhead, held_bytes, load_frame
+from ..datasets.read_ahead import OK, Loaded, frames_ahead
 from ..detectors.base import Detector
 from .judging import judge
-
-
-@dataclass(slots=True)
-class _Ready:
-    """A frame on its way to the model: `prepared` is what the detector's `prepare` gave, or `failure` says why not."""
-
-    frame: Frame
-    prepared: Any
-    digest: str
-    stamp: str
-    failure: tuple[str, str] | None  # status, message
 
 
 def predict(
@@ -37,12 +22,8 @@ def predict(
     fails on every frame of the first batch, and MachineError for what is the machine's fault. `workers` threads decode
     ahead (0: one per core, at most four), at most two batches and `AHEAD_BYTES`, so that memory stays flat.
     """
-    ahead = ReadAhead(
-        lambda frame: _load(detector, adapter, frame),
-        frames,
-        count=2 * batch_size,
-        size=lambda item: held_bytes(item.prepared),
-        threads=workers,
+    ahead = frames_ahead(
+        adapter, frames, count=2 * batch_size, threads=workers, prepare=detector.prepare, who=f"detector '{name}'"
     )
     succeeded = False
     for batch in ahead.batches(batch_size):
@@ -57,40 +38,18 @@ def predict(
         yield rows
 
 
-def _load(detector: Detector, adapter: Adapter, frame: Frame) -> _Ready:
-    loaded = load_frame(adapter, frame)
-    prepared, failure = None, None
-    if loaded.image is None:
-        failure = (loaded.status, loaded.reason)
-    else:
-        try:
-            with DECODING.taking(loaded.image.nbytes), bounded():
-                prepared = detector.prepare(loaded.image)
-        except FrameError as error:
-            failure = (error.status, error.reason)
-        except M2F2BenchError:
-            raise
-        except Exception as error:
-            refuse_machine_fault(error, f"detector '{detector.card.name}' on frame '{frame.id}'")
-            failure = ("error", first_line(error))
-    return _Ready(frame, prepared, loaded.digest, loaded.stamp, failure)
-
-
-def _judge(name: str, detector: Detector, batch: list[_Ready]) -> list[Prediction]:
-    ready = [item for item in batch if item.failure is None]
+def _judge(name: str, detector: Detector, batch: list[Loaded]) -> list[Prediction]:
+    """Return the rows of a batch, in order."""
+    ready = [item for item in batch if item.status == OK]
     scores = dict(zip((item.frame.id for item in ready), judge(name, detector, ready), strict=True))
-    rows = []
-    for item in batch:
-        outcome = scores.get(item.frame.id, item.failure)
-        if isinstance(outcome, float):
-            rows.append(_row(item, "ok", outcome, ""))
-        else:
-            assert outcome is not None
-            rows.append(_row(item, outcome[0], None, outcome[1]))
-    return rows
+    outcomes = [scores.get(item.frame.id, (item.status, item.reason)) for item in batch]
+    return [
+        _row(item, OK, outcome, "") if isinstance(outcome, float) else _row(item, outcome[0], None, outcome[1])
+        for item, outcome in zip(batch, outcomes, strict=True)
+    ]
 
 
-def _row(item: _Ready, status: str, score: float | None, message: str) -> Prediction:
+def _row(item: Loaded, status: str, score: float | None, message: str) -> Prediction:
     frame = item.frame
     return Prediction(
         frame=frame.id,

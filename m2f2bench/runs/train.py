@@ -19,10 +19,10 @@ from ..core.errors import DataError, DetectorError, near
 from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
 from ..core.locks import holding
+from ..core.parsing import Refused, read_json
 from ..core.places import moved, without_folders
 from ..core.records import Conversation, Frame
 from ..core.sources import Unidentified
-from ..core.texts import Refused, read_json
 from ..datasets.base import Adapter
 from ..datasets.dataset import Dataset
 from ..datasets.digests import frame_digests

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..cards.models import ExplanationCard, ProtocolCard, protocol_model
 from ..core.errors import DataError
-from ..core.texts import Refused
+from ..core.parsing import Refused
 from ..results.form import groups, known_in, unsound
 from ..results.result import Result
 from ..results.signature import (

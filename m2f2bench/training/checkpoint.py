@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import DetectorError, first_line
 from ..core.files import replacing, write_json
+from ..core.parsing import Refused, read_json
 from ..core.places import moved
 from ..core.tensors import read_tensors, write_tensors
-from ..core.texts import Refused, read_json
 from .job import FitReport, TrainingJob
 
 if TYPE_CHECKING:

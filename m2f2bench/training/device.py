@@ -11,7 +11,7 @@ import torch
 
 from ..cards.settings import DEVICES
 from ..core.errors import DetectorError, first_line
-from ..core.texts import told
+from ..core.text import quoted
 
 if TYPE_CHECKING:
     from .job import TrainingJob
@@ -26,7 +26,7 @@ def pick_device(device: str) -> torch.device:
     except RuntimeError:
         picked = None
     if picked is None or picked.type not in ("cpu", "cuda", "mps"):  # torch knows more, which nothing here was tried on
-        raise DetectorError(f"device {told(device)} is unknown: give one of {DEVICES}")
+        raise DetectorError(f"device {quoted(device)} is unknown: give one of {DEVICES}")
     if picked.type == "mps" and not torch.backends.mps.is_available():
         raise DetectorError("device 'mps' is not there (it is of Apple's machines): give auto or cpu")
     if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():

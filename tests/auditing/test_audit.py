@@ -203,7 +203,7 @@ def test_a_memo_that_somebody_edited_is_read_over(tmp_path: Path) -> None:
 
 
 def test_frames_in_containers_have_pixel_cues_only(tmp_path: Path) -> None:
-    from m2f2bench.datasets.ffpp import HDF5Adapter, HDF5Options
+    from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
 
     root = tmp_path / "ffpp"
     (root / "FFPP_split").mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_frames_in_containers_have_pixel_cues_only(tmp_path: Path) -> None:
                 for turn, key in enumerate((a, b) if method == "original" else (f"{a}_{b}", f"{b}_{a}")):
                     clip = [np.asarray(picture(2 * number + turn, int(method != "original"))) for _ in range(30)]
                     file[key] = np.stack(clip)
-    report = look_at(HDF5Adapter(root, HDF5Options(methods=("original", "FaceSwap"))))
+    report = look_at(FFPPAdapter(root, FFPPOptions(methods=("original", "FaceSwap"))))
     assert report.splits["test"]["frames"] == 16 * 8
     cells = report.details["shortcuts"]["auc"]["all fakes"]
     assert {name: cells[name]["state"] for name in ("type", "size", "quantisation")} == dict.fromkeys(

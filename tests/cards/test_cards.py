@@ -147,9 +147,9 @@ def test_a_detector_stands_on_its_base(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("constent", "its base 'constent' is no detector's card; did you mean 'constant'"),
+        ("constent", "its base 'constent' is not a detector card; did you mean 'constant'"),
         ("fitted", "is a trained detector: name an untrained one"),
-        ("over", "its bases go in a circle, over → over: take `base` out of one of them"),
+        ("over", "its bases form a circle, over → over: remove `base` from one of them"),
         ("torn", "line 2 is not YAML"),
     ],
 )
@@ -206,17 +206,17 @@ BAD_CARDS = {
     "bomb": (bomb(9), "more than 20,000 values"),
     "bomb in options": (GOOD + "options:\n  " + bomb(12).replace("\n", "\n  "), "more than 20,000 values"),
     "quadratic bomb": (f"a: &a {'x' * 1000}\nb: [{', '.join(['*a'] * 25_000)}]", "more than 20,000 values"),
-    "self-anchor": ("a: &a [*a]", "the alias 'a' stands for nothing that is whole"),
-    "self-anchor of a mapping": ("&a {name: *a}", "stands for nothing that is whole"),
-    "circle": ("a: &a {b: &b {c: *a}}", "stands for nothing that is whole"),
-    "unknown alias": ("a: *b", "the alias 'b' stands for nothing"),
+    "self-anchor": ("a: &a [*a]", "the alias 'a' has no complete anchor before it"),
+    "self-anchor of a mapping": ("&a {name: *a}", "has no complete anchor before it"),
+    "circle": ("a: &a {b: &b {c: *a}}", "has no complete anchor before it"),
+    "unknown alias": ("a: *b", "the alias 'b' has no complete anchor"),
     "deep list": ("a: " + "[" * 50_000, "nested deeper than 32"),
     "deep mapping": ("{a: " * 50_000, "nested deeper than 32"),
     "deep blocks": ("".join(f"{' ' * i}a:\n" for i in range(400)), "nested deeper than 32"),
     "long": (GOOD + "description: " + "x" * 300_000, "over the limit of 262,144"),
     "many keys": ("\n".join(f"k{i}: 1" for i in range(15_000)), "more than 20,000 values"),
-    "key twice": ("name: x\nname: y\nbackend: constant", "line 2: the key 'name' is there twice"),
-    "key twice inside": (GOOD + "options: {a: 1, a: 2}", "the key 'a' is there twice"),
+    "key twice": ("name: x\nname: y\nbackend: constant", "line 2: the key 'name' appears twice"),
+    "key twice inside": (GOOD + "options: {a: 1, a: 2}", "the key 'a' appears twice"),
     "not UTF-8": (b"name: \xff\xfe\xfa", "is not UTF-8"),
     "UTF-16": ("name: x".encode("utf-16"), "UTF-16"),
     "tab": ("name: x\nbackend:\n\toptions: 1", "is not YAML"),
@@ -225,7 +225,7 @@ BAD_CARDS = {
     "python tag": ("!!python/object/apply:os.system ['touch marker']", "could not determine a constructor"),
     "python name": ("name: !!python/name:os.system", "could not determine a constructor"),
     "own tag": ("name: !secret x", "could not determine a constructor"),
-    "huge number": (GOOD + "options: {value: " + "9" * 6000 + "}", "no number that can be read"),
+    "huge number": (GOOD + "options: {value: " + "9" * 6000 + "}", "a number in it cannot be read"),
     "long number": (GOOD + "options: {value: " + "9" * 40 + "}", "whole number"),
     "infinite": (GOOD + "options: {value: .inf}", "not finite"),
     "not a number": (GOOD + "options: {value: .nan}", "not finite"),
@@ -288,7 +288,7 @@ def test_e5_what_cards_may_say(tmp_path: Path) -> None:
 def test_e5_a_pipe_is_no_card(cli, one_line, tmp_path: Path) -> None:
     (tmp_path / "detectors").mkdir()
     os.mkfifo(tmp_path / "detectors" / "pipe.yaml")
-    assert "no regular file" in one_line(cli("run", "-d", "pipe", "-s", "synthetic", "--cards", tmp_path))
+    assert "not a regular file" in one_line(cli("run", "-d", "pipe", "-s", "synthetic", "--cards", tmp_path))
 
 
 def test_e5_published_figures_pass_the_same_gate(cli, one_line, tmp_path: Path) -> None:

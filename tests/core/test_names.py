@@ -17,7 +17,7 @@ import m2f2bench
 from m2f2bench.core import markdown
 from m2f2bench.core.errors import CardError
 from m2f2bench.core.records import Frame, Locator, Prediction
-from m2f2bench.core.texts import in_utf8, visible
+from m2f2bench.core.text import in_utf8, visible
 from m2f2bench.inference.predict import predict_paths
 from m2f2bench.leaderboards.board import build_board
 from m2f2bench.leaderboards.render import render

@@ -243,7 +243,7 @@ def test_b7_a_circle_is_one_line_that_names_it(tmp_path: Path, start: str, circl
     write_cards(tmp_path, a="base: b", b="base: c", c="base: a", x="base: a", own="base: own")
     with pytest.raises(CardError) as caught:
         read_card("detectors", tmp_path / f"{start}.yaml")
-    assert f"{start}.yaml': its bases go in a circle, {circle}: take `base` out" in str(caught.value)
+    assert f"{start}.yaml': its bases form a circle, {circle}: remove `base`" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -252,7 +252,7 @@ def test_b7_mistakes_further_down_are_named(tmp_path: Path) -> None:
     write_cards(tmp_path, f="backend: timm\noption: {}", g="base: f", h="base: g")
     for name, said in (
         ("c", "b.yaml': its base 'a' is a trained"),
-        ("e", "d.yaml': its base 'nothing' is no"),
+        ("e", "d.yaml': its base 'nothing' is not"),
         ("h", "f.yaml'"),
     ):
         with pytest.raises(CardError) as caught:

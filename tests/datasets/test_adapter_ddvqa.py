@@ -190,13 +190,13 @@ def test_hidden_files_are_passed_over(root: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("notes.txt", ["notes.txt", "no image"]),
+        ("notes.txt", ["notes.txt", "is not an image"]),
         ("4_001_002.jpg", ["unknown method digit 4", "4_001_002.jpg", "6 NeuralTextures"]),
-        ("portrait.jpg", ["'portrait' is not of the scheme"]),
+        ("portrait.jpg", ["'portrait' does not follow the scheme"]),
         ("5_001_002.jpg", ["5_001_002", "one video number"]),
         ("0_001.jpg", ["0_001", "two video numbers"]),
-        ("0_001_002_003.jpg", ["not of the scheme"]),
-        ("٣_001_002.jpg", ["not of the scheme"]),
+        ("0_001_002_003.jpg", ["does not follow the scheme"]),
+        ("٣_001_002.jpg", ["does not follow the scheme"]),
         ("5_056.png", ["same frame"]),
     ],
 )
@@ -208,11 +208,11 @@ def test_names_that_are_not_of_the_scheme(root: Path, name: str, words: list[str
 
 def test_a_folder_among_the_images(root: Path) -> None:
     (root / "DDVQA_images/c40/test/5_999.jpg").mkdir()
-    fails(root, "5_999.jpg", "no image")
+    fails(root, "5_999.jpg", "is not an image")
 
 
 def test_splits_that_are_not_there(root: Path, tmp_path: Path) -> None:
-    fails(root, "no val split", "carved from train", split="val")
+    fails(root, "no split 'val'; known: test, train", split="val")
     fails(root, "no split 'tset'", "did you mean 'test'", split="tset")
     for path in (root / "DDVQA_images/c40/test").iterdir():
         path.unlink()
@@ -254,9 +254,9 @@ def test_bad_released_test_files(root: Path, place: str, text: str, words: list[
         ({}, ["list of conversations"]),
         ([3], ["row 0", "mapping"]),
         ([{"image": "5_001.jpg", "conversations": []}], ["row 0", "'conversations'"]),
-        ([{"image": "5_001.jpg", "conversations": turns("only a question")}], ["row 0", "in turns"]),
-        ([{"image": "5_001.jpg", "conversations": [{"from": "gpt", "value": "x"}, 3]}], ["row 0", "in turns"]),
-        ([{"image": "me.jpg", "conversations": turns("q", "a")}], ["row 0", "'me' is not of the scheme"]),
+        ([{"image": "5_001.jpg", "conversations": turns("only a question")}], ["row 0", "must alternate"]),
+        ([{"image": "5_001.jpg", "conversations": [{"from": "gpt", "value": "x"}, 3]}], ["row 0", "must alternate"]),
+        ([{"image": "me.jpg", "conversations": turns("q", "a")}], ["row 0", "'me' does not follow the scheme"]),
     ],
 )
 def test_bad_training_conversations(root: Path, rows: object, words: list[str]) -> None:

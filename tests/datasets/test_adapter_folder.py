@@ -122,7 +122,7 @@ def test_what_would_be_left_out_is_told(tmp_path: Path) -> None:
     fails(split, "Deepfakes", "left out")
     film = tree(tmp_path / "f", "real/a.png")
     (film / "real/clip.mp4").touch()
-    fails(film, "clip.mp4", "take frames out of a video first")
+    fails(film, "clip.mp4", "extract the frames of a video first")
 
 
 def test_hidden_and_text_files_beside_the_labels(tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_links(tmp_path: Path) -> None:
 def test_options_that_do_not_go_together(tmp_path: Path) -> None:
     tree(tmp_path, "real/a.png")
     path = manifest(tmp_path, "path,label\nreal/a.png,0\n")
-    fails(tmp_path, "options.columns goes with a manifest", columns={"path": "p"})
-    fails(path, "options.folders goes without a manifest", folders=["video"])
+    fails(tmp_path, "options.columns needs a manifest", columns={"path": "p"})
+    fails(path, "options.folders is not for a manifest", folders=["video"])
     fails(path, "give one of the two", manifest="list.csv")
     for wrong in ({"folders": ["video", "video"]}, {"folders": ["actor"]}, {"columns": {"file": "p"}}, {"x": 1}):
         with pytest.raises(ValidationError):
@@ -264,7 +264,7 @@ def test_a_listed_file_that_is_not_there_stays(tmp_path: Path) -> None:
         ("\n\n", ["is empty"]),
         ("a.png,0\nb.png,1\n", ["line 2", "no column 'path'", "columns: a.png, 0"]),
         ("path,verdict\na,0\n", ["line 2", "no column 'label'"]),
-        ("path,label,path\na,0,b\n", ["line 1", "column 'path' is there twice"]),
+        ("path,label,path\na,0,b\n", ["line 1", "column 'path' appears twice"]),
         ("path,label\na.png\n", ["line 2", "1 cells under 2 columns"]),
         ("path,label\na,b.png,0\n", ["line 2", "3 cells under 2 columns", "quote"]),
         ("path,label\n,0\n", ["line 2", "path is empty"]),
@@ -307,7 +307,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ('{"path": "a.png", "label": null}', ["line 1", "label ''"]),
         (
             '{"path": "a", "label": 1, "split": "train"}\n{"path": "b", "label": 1}',
-            ["line 2", "every row says its split or none"],
+            ["line 2", "some rows have a split and some do not"],
         ),
     ],
 )

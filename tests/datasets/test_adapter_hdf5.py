@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets import ffpp as hdf5
-from m2f2bench.datasets.ffpp import METHODS, HDF5Adapter
+from m2f2bench.datasets.ffpp import METHODS, FFPPAdapter
 
 LISTS = Path(os.environ.get("M2F2BENCH_DATA", "/nowhere")) / "ffpp/FFPP_split"
 STORAGE: dict[str, dict[str, object]] = {
@@ -221,7 +221,7 @@ def test_a_fork_opens_its_own_files_once(root: Path) -> None:
 class Frames:
     """A map-style dataset: per item whether the pixels are right, and how this process opened the files."""
 
-    def __init__(self, data: HDF5Adapter, frames: list[Frame], root: Path) -> None:
+    def __init__(self, data: FFPPAdapter, frames: list[Frame], root: Path) -> None:
         self.data, self.frames, self.root = data, frames, root
 
     def __len__(self) -> int:

@@ -74,7 +74,7 @@ def test_files_that_are_cut_short_or_no_hdf5(root: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"a page that says 404\n" * 99):
         path.write_bytes(damaged)
-        fails(root, "FF++_original_c23.h5", "cut short or no HDF5 file", methods=["original"])
+        fails(root, "FF++_original_c23.h5", "cut short or not an HDF5 file", methods=["original"])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_file_that_went_away_after_listing(root: Path) -> None:
     frame = data.frames("test")[0]
     data.close()
     (root / "FF++_original_c23.h5").unlink()
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="does not exist"):
         data.read(frame)
 
 
@@ -304,7 +304,7 @@ def test_e8_links_that_lead_nowhere_are_frames_that_fail(root: Path, target: str
 
 def outside(root: Path) -> None:
     data = adapter(root)
-    with pytest.raises(DataError, match=r"'000_003' lies in another file, .*: copy it there"):
+    with pytest.raises(DataError, match=r"'000_003' lies in another file, .*: copy them into it"):
         data.frames("test")
     data.close()
 

@@ -14,10 +14,10 @@ import pytest
 from m2f2bench.core.errors import DataError, MachineError, StoreError
 from m2f2bench.core.files import make_folder, write_text
 from m2f2bench.core.inputs import NoInput, read_input
+from m2f2bench.core.parsing import Refused, read_text
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.core.texts import Refused, read_text
 from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.ffpp import HDF5Adapter
+from m2f2bench.datasets.ffpp import FFPPAdapter
 from m2f2bench.datasets.listing import altered_regions_of, frames_of, questions_of, sampled_frames_of, stamp_of
 from m2f2bench.training.reading import FrameReader
 
@@ -137,23 +137,23 @@ def test_e8_no_pipe_or_device_is_read_as_a_manifest(name: str, tmp_path: Path, c
     card = tmp_path / "card.yaml"
     card.write_text(f"name: x\nadapter: folder\nroot: {tmp_path}\noptions: {{manifest: {name}}}\n")
     told = one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
-    assert told.endswith(f"manifest '{tmp_path / name}' cannot be read: it is no regular file")
+    assert told.endswith(f"manifest '{tmp_path / name}' cannot be read: it is not a regular file")
     (tmp_path / name).unlink()
     (tmp_path / name).symlink_to("/dev/zero")
-    assert "it is no regular file" in one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
+    assert "it is not a regular file" in one_line(cli("run", "-d", "constant", "-s", card, "--out", tmp_path / "out"))
 
 
 @special
 def test_e8_no_pipe_is_read_as_a_split_list_or_hdf5(tmp_path: Path) -> None:
     (tmp_path / "FFPP_split").mkdir()
     os.mkfifo(tmp_path / "FFPP_split" / "test.json")
-    with pytest.raises(DataError, match=r"test.json'.* is no regular file"):
-        HDF5Adapter(tmp_path).frames("test")
+    with pytest.raises(DataError, match=r"test.json'.* is not a regular file"):
+        FFPPAdapter(tmp_path).frames("test")
     (tmp_path / "FFPP_split" / "test.json").unlink()
     (tmp_path / "FFPP_split" / "test.json").write_text(json.dumps([["000", "003"]]))
     os.mkfifo(tmp_path / "FF++_original_c23.h5")
     with pytest.raises(DataError, match="no FF"):
-        HDF5Adapter(tmp_path).frames("test")
+        FFPPAdapter(tmp_path).frames("test")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000])
@@ -161,7 +161,7 @@ def test_e8_json_that_is_too_deep_or_long_is_one_line(text: str, tmp_path: Path)
     (tmp_path / "FFPP_split").mkdir()
     (tmp_path / "FFPP_split" / "test.json").write_text(text)
     with pytest.raises(DataError, match=r"cannot be read|list of pairs"):
-        HDF5Adapter(tmp_path).frames("test")
+        FFPPAdapter(tmp_path).frames("test")
 
 
 def test_what_is_read_as_a_file(tmp_path: Path) -> None:
@@ -199,18 +199,18 @@ def test_e8_nothing_is_written_in_the_place_of_a_device(tmp_path: Path, cli: Any
     """By root a device's name could be taken by a file, and all other programs would write into that."""
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
-    with pytest.raises(StoreError, match="it is no regular file; give the name of a file"):
+    with pytest.raises(StoreError, match="it is not a regular file; give the name of a file"):
         write_text(pipe, "x")
     with pytest.raises(StoreError, match="it is a folder"):
         write_text(tmp_path, "x")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
-    with pytest.raises(StoreError, match="is there and is no folder"):
+    with pytest.raises(StoreError, match="exists and is not a folder"):
         make_folder(pipe)
-    assert "no regular file" in one_line(cli("sheet", "synthetic", "--per-method", "1", "--out", pipe))
+    assert "not a regular file" in one_line(cli("sheet", "synthetic", "--per-method", "1", "--out", pipe))
     before = Path("/dev/full").stat().st_rdev if Path("/dev/full").exists() else None
     for out in ("/dev/full", "/dev/null", pipe, pipe / "inside"):
         told = one_line(cli("run", "-d", "constant", "-s", own(tmp_path), "--out", out))
-        assert "is no folder" in told or "cannot write" in told
+        assert "is not a folder" in told or "cannot write" in told
     assert before is None or Path("/dev/full").stat().st_rdev == before
 
 

@@ -196,7 +196,7 @@ def test_files_that_are_not_there_or_no_files(tmp_path: Path) -> None:
     refused(tmp_path / "nul\0l.jpg", "cannot be read|does not exist")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.jpg")
-        refused(tmp_path / "pipe.jpg", "no regular file")
+        refused(tmp_path / "pipe.jpg", "not a regular file")
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_large_pictures_are_the_same_in_strips(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes and sockets in folders here")
 def test_e8_no_pipe_socket_or_device_is_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    refused(tmp_path / "pipe.png", "is no regular file")
+    refused(tmp_path / "pipe.png", "is not a regular file")
     place = socket.socket(socket.AF_UNIX)
     here = Path.cwd()
     try:
@@ -207,9 +207,9 @@ def test_e8_no_pipe_socket_or_device_is_opened(tmp_path: Path) -> None:
     finally:
         os.chdir(here)
         place.close()
-    refused(tmp_path / "s.png", "is no regular file")
+    refused(tmp_path / "s.png", "is not a regular file")
     for device in (Path("/dev/zero"), Path("/dev/full"), Path("/dev/null")):
-        refused(device, "is no regular file|does not exist")
+        refused(device, "is not a regular file|does not exist")
 
 
 def test_d2_a_path_of_windows_is_named_as_the_cause(tmp_path: Path) -> None:

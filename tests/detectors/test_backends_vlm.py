@@ -279,7 +279,7 @@ def test_options_that_do_not_fit(folders: dict[str, Path], tmp_path: Path) -> No
         load(folders["llava"], judge={"real": ["Real"], "fake": ["Fake", "Real"]})
     with pytest.raises(DetectorError, match="is empty"):
         load(folders["llava"], judge={"fake": [""]})
-    with pytest.raises(CardError, match="must stand in it as"):
+    with pytest.raises(CardError, match="must contain"):
         load(folders["llava"], question="Why?")
 
 

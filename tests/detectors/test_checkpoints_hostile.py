@@ -141,7 +141,7 @@ def test_d5_a_file_of_weights_as_a_detector_says_what_to_do(cli, one_line, squar
         file = squares.parent / f"my model{suffix}"
         file.write_bytes(plain.read_bytes())
         line = one_line(cli("run", "-d", file, "-s", squares, "--out", squares.parent / "o"))
-        assert "is a file of weights, not a detector's card: write a card beside it (name: my-model, backend:" in line
+        assert "is a file of weights, not a detector's card: write a card next to it (name: my-model, backend:" in line
 
 
 def _zip(path: Path, members: dict[str, bytes]) -> None:

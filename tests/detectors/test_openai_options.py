@@ -32,7 +32,7 @@ def test_options_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     for options, problem in [
         ({"base_url": "http://me:pw@host/v1"}, "must hold no password"),
         ({"base_url": "localhost:8000"}, "http:// or https://"),
-        ({"question": "Why?"}, "must stand in it as {question}"),
+        ({"question": "Why?"}, "must contain {question}"),
         ({"modle": "x"}, "did you mean 'model'"),
     ]:
         with pytest.raises(CardError, match=problem):

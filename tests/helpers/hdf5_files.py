@@ -11,7 +11,7 @@ import pytest
 
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame
-from m2f2bench.datasets.ffpp import METHODS, HDF5Adapter, HDF5Options
+from m2f2bench.datasets.ffpp import METHODS, FFPPAdapter, FFPPOptions
 
 SIDE, FRAMES = 16, 5
 
@@ -44,8 +44,8 @@ def lists(root: Path, **splits: list[tuple[str, str]]) -> None:
         (folder / f"{split}.json").write_text(json.dumps(pairs))
 
 
-def adapter(root: Path | None, **options: object) -> HDF5Adapter:
-    return HDF5Adapter(root, HDF5Options.model_validate(options))
+def adapter(root: Path | None, **options: object) -> FFPPAdapter:
+    return FFPPAdapter(root, FFPPOptions.model_validate(options))
 
 
 def fails(root: Path | None, *words: str, split: str = "test", **options: object) -> None:
@@ -56,6 +56,6 @@ def fails(root: Path | None, *words: str, split: str = "test", **options: object
     assert "\n" not in str(caught.value)
 
 
-def check(data: HDF5Adapter, frame: Frame) -> bool:
+def check(data: FFPPAdapter, frame: Frame) -> bool:
     key = str(frame.locator.key)
     return bool((data.read(frame) == clip(frame.method, key)[frame.locator.index]).all())

@@ -43,9 +43,9 @@ def read_film(path: Path) -> None:
 
 def read_hdf5(path: Path) -> None:
     from m2f2bench.core.errors import FrameError
-    from m2f2bench.datasets.ffpp import HDF5Adapter, HDF5Options
+    from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
 
-    data = HDF5Adapter(path.parent, HDF5Options(methods=("original",)))
+    data = FFPPAdapter(path.parent, FFPPOptions(methods=("original",)))
     failed = 0
     for frame in data.frames("test")[:20]:
         try:

@@ -19,8 +19,8 @@ from paths import ROOT
 
 import m2f2bench
 from m2f2bench.core.errors import M2F2BenchError, ScoreError, StoreError
+from m2f2bench.core.parsing import DEEPEST, MOST_JSON
 from m2f2bench.core.records import Prediction
-from m2f2bench.core.texts import DEEPEST, MOST_JSON
 from m2f2bench.leaderboards.board import build_board
 from m2f2bench.leaderboards.publish import describe_run
 from m2f2bench.leaderboards.render import FORMATS, render
@@ -120,8 +120,8 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "three-ended interval": (lambda d: auc(d, ci=[0.1, 0.5, 0.9]), "'metrics.auc.ci'"),
     "AUC 5": (lambda d: auc(d, value=5.0), "auc 5 is not in [0, 1]"),
     "AUC -1": (lambda d: auc(d, value=-1.0), "auc -1 is not in [0, 1]"),
-    "NaN": (lambda d: auc(d, value=float("nan")), "NaN is no number of JSON"),
-    "infinite": (lambda d: auc(d, value=float("inf")), "Infinity is no number of JSON"),
+    "NaN": (lambda d: auc(d, value=float("nan")), "NaN is not a JSON number"),
+    "infinite": (lambda d: auc(d, value=float("inf")), "Infinity is not a JSON number"),
     "interval reversed": (lambda d: auc(d, ci=[0.9, 0.1]), "the wrong way round"),
     "interval elsewhere": (lambda d: auc(d, ci=[0.8, 0.9], value=0.7), "auc 0.7 is not in its interval [0.8, 0.9]"),
     "interval beyond": (lambda d: auc(d, ci=[0.4, 1.5]), "auc 1.5 is not in [0, 1]"),
@@ -156,7 +156,7 @@ def test_e6_json_that_is_too_deep_too_long_or_no_text(cli, one_line, run: Path) 
     for text, told in (
         (b"[" * 100_000, "nested deeper"),
         (b'{"a":' * 500 + b"1" + b"}" * 500, "nested deeper"),
-        (b'{"a": 1, "a": 2}', "the key 'a' is there twice"),
+        (b'{"a": 1, "a": 2}', "the key 'a' appears twice"),
         (b'{"a": ' + b"9" * 5000 + b"}", "number is too long"),
         (b'{"a": 1e999}', "not finite"),
         (b"\xff\xfe{\x00}\x00", "UTF-16"),
@@ -177,7 +177,7 @@ def test_e6_json_that_is_too_deep_too_long_or_no_text(cli, one_line, run: Path) 
 
 
 def test_e6_depth_just_below_the_limit_passes() -> None:
-    from m2f2bench.core.texts import Refused, parse_json
+    from m2f2bench.core.parsing import Refused, parse_json
 
     assert parse_json("[" * DEEPEST + "]" * DEEPEST)
     with pytest.raises(Refused):

@@ -125,7 +125,7 @@ def test_e1_a_baselines_protocol_names_no_dataset_that_is_loaded(cli, one_line, 
     for name in ("evil.py:X", str(world / "evil.py:X"), "data.yaml"):
         card = data["protocol_card"] | {"threshold": {"how": "eer", "split": "val", "dataset": name}}
         changed(world, protocol_card=card)
-        assert "nothing that it names is loaded" in one_line(cli("check", world / "baseline"))
+        assert "files that a result names are not loaded" in one_line(cli("check", world / "baseline"))
         assert not (world / "marker").exists()
 
 
@@ -196,7 +196,7 @@ def test_e1_registered_names_are_those_of_cards_and_classes(world: Path) -> None
 
     assert registered("detectors", "constant", world) == "constant"
     for name in ("evil.py:X", "evil", "../faces", ".", "/", "~"):
-        with pytest.raises(CardError, match="nothing that it names is loaded"):
+        with pytest.raises(CardError, match="files that a result names are not loaded"):
             registered("detectors", name, world)
-        with pytest.raises(CardError, match="nothing that it names is loaded"):
+        with pytest.raises(CardError, match="files that a result names are not loaded"):
             measured_dataset(name, world / "baseline" / "result.json")

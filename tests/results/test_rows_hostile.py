@@ -146,7 +146,7 @@ def test_quoted_newlines_and_commas_belong_to_the_value(tmp_path: Path) -> None:
         ('{"id": "a", "label": 0, "score": Infinity}', "has the score 'inf'"),
         ('{"id": "a", "label": 0, "score": 1' + "0" * 400 + "}", "000...'"),
         ('{"id": "a", "label": 0, "score": 1' + "0" * 5000 + "}", "line 1"),
-        ('{"id": "a", "label": 0, "score": 0.1, "score": 0.9}', "line 1: the key 'score' is there twice"),
+        ('{"id": "a", "label": 0, "score": 0.1, "score": 0.9}', "line 1: the key 'score' appears twice"),
         ('{"id": null, "label": 0, "score": 0.1}', "has an empty id"),
         ('{"id": ["a"], "label": 0, "score": 0.1}', "column id is of type list"),
         ('{"id": "a", "label": 0, "score": [0.1]}', "has the score"),
@@ -345,7 +345,7 @@ def test_e6_parquet_that_is_small_and_comes_to_much(tmp_path: Path, monkeypatch:
     path = tmp_path / "rows.parquet"
     pq.write_table(table, path)
     assert path.stat().st_size < 1 << 20
-    assert "the texts of its column 'id' come to more than 1 GiB" in refusal(path)
+    assert "the texts of its column 'id' take more than 1 GiB" in refusal(path)
     pq.write_table(pa.table({"id": ["a"] * 9, "label": [0] * 9, "score": [0.5] * 9}), path)
     monkeypatch.setattr(tables, "MOST_ROWS", 8)
     assert "more than 8 rows" in refusal(path)

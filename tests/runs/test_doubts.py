@@ -141,8 +141,8 @@ def test_d1_a_map_that_is_scaled_to_its_own_maximum_says_so(tmp_path: Path) -> N
     [
         ("35 0.5 97", "divide it by 100: it looks like a percentage"),
         ("-0.6 0.2 1.7", "apply a sigmoid or softmax: it looks like a logit"),
-        ("0.2 3.1 4", "apply a sigmoid or softmax where it is a logit, or divide it by 100 where it is a percentage"),
-        ("0.2 0.9 1.00005", "rounding takes it there: clip it to [0, 1]"),
+        ("0.2 3.1 4", "apply a sigmoid or softmax if it is a logit, or divide it by 100 if it is a percentage"),
+        ("0.2 0.9 1.00005", "rounding moved it out of range: clip it to [0, 1]"),
         ("0.2 0.9 35%", "is wanted, or a status other than ok"),
     ],
 )

@@ -52,7 +52,7 @@ EXITS = {
     "assertion": ("assert False, 'one\\ntwo'", "AssertionError: one"),
     "no exception": (
         "raise type('Odd', (BaseException,), {})()",
-        "Ended: it raised Odd, which is no Exception",
+        "Ended: it raised Odd, which is not an Exception",
     ),
     "cancelled": ("import asyncio; raise asyncio.CancelledError", "Ended: it raised CancelledError"),
     "stops": ("raise StopIteration", "StopIteration"),
@@ -126,10 +126,10 @@ SCORES = {
     "[None] * len(images)": "failed on all of the first 32 frames",
     "[1e400] * len(images)": "failed on all of the first 32 frames",
     "[-0.1] * len(images)": "gave -0.1 for frame 'fake/00.png': a score is P(fake) in [0, 1]; apply a sigmoid or",
-    "[1.0000001] * len(images)": "gave 1.0000001 for frame 'fake/00.png': a score is P(fake) in [0, 1]; rounding takes",
+    "[1.0000001] * len(images)": "gave 1.0000001 for frame 'fake/00.png': a score is P(fake) in [0, 1]; rounding moved",
     "[50] * len(images)": "gave 50.0 for frame 'fake/00.png': a score is P(fake) in [0, 1]; divide it by 100",
     "[0.5] * (len(images) - 1) + [97.2]": "divide it by 100: it looks like a percentage",
-    "[0.1 * i for i in range(len(images))]": "where it is a logit, or divide it by 100 where it is a percentage",
+    "[0.1 * i for i in range(len(images))]": "if it is a logit, or divide it by 100 if it is a percentage",
     "[i - 9.0 for i in range(len(images))]": "apply a sigmoid or softmax: it looks like a logit",
     "[10 ** 400] * len(images)": "failed on all of the first 32 frames",
 }
@@ -172,7 +172,7 @@ def test_e8_nothing_that_it_changes_lasts(cli, squares: Path, tmp_path: Path, mo
     given = plugin(tmp_path, f"{change}; {GOOD}", top=change, init=change)
     outcome = cli("run", "-d", given, "-d", "constant", "-s", squares, "--out", "o", "--json")
     assert outcome.status == 0 and [one["coverage"] for one in json.loads(outcome.out)] == [1.0, 1.0]
-    assert "changed the working directory: it is" in outcome.err
+    assert "changed the working directory; it was set back to" in outcome.err
     assert (tmp_path / "o" / "leaderboard.md").exists()
     after = (Path.cwd(), locale.setlocale(locale.LC_ALL), np.geterr(), sum(f[0] == "error" for f in warnings.filters))
     assert before == after

@@ -1,17 +1,18 @@
-"""The dataset adapter over the drawn faces."""
+"""Dataset adapter of the synthetic faces."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.errors import DataError, FrameError, near
 from ...core.memo import frame_stamp
 from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from ..base import Adapter, AdapterOptions, judge_questions
+from ..base import Adapter, judge_questions
+from ..listing import check_split
 from .cache import Opened, cache_folder, open_split
 from .plan import SyntheticOptions, plan
 from .worker import FRAMES
@@ -22,42 +23,32 @@ if TYPE_CHECKING:
     from ...core.records import Image
 
 
-class SyntheticAdapter(Adapter):
+class SyntheticAdapter(Adapter[SyntheticOptions]):
     """Faces and forgeries drawn from a seed; needs no root. Pixels are drawn when the first frame is read.
 
     Options: see `SyntheticOptions`. Frames are named `<method>/<clip>/<number>`, e.g. `swap/t003_1/02`, and every
     forged video has the real one's clip name, so that `original/t003_1` is what `swap/t003_1` was made from.
     """
 
-    Options: ClassVar[type[AdapterOptions]] = SyntheticOptions
-
-    def __init__(self, root: Path | None = None, options: AdapterOptions | None = None) -> None:
-        """`root` is not used; `options` are `SyntheticOptions`."""
+    def __init__(self, root: Path | None = None, options: SyntheticOptions | None = None) -> None:
+        """Prepare an adapter; `root` is not used."""
         super().__init__(None, options)
-        if not isinstance(self.options, SyntheticOptions):
-            raise DataError("the synthetic adapter takes SyntheticOptions")
         self._lock = threading.Lock()
         self._opened: dict[str, Opened] = {}
 
-    @property
-    def settings(self) -> SyntheticOptions:
-        """The options by their own type."""
-        assert isinstance(self.options, SyntheticOptions)
-        return self.options
-
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open arrays and the lock: another process opens its own."""
+        """Return the state without the open arrays and the lock: another process opens its own."""
         return {"root": self.root, "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """As a new adapter with the same options."""
+        """Make a new adapter with the same options."""
         self.__init__(state["root"], state["options"])  # type: ignore[misc]
 
     def frames(self, split: str) -> list[Frame]:
-        """All frames of a split, from the options alone. Raises DataError for an unknown split."""
-        self._check(split)
-        path = str(cache_folder(self.settings) / split / FRAMES)
-        count = self.settings.frames_per_video
+        """Return all frames of a split, from the options alone. Raises DataError for an unknown split."""
+        check_split("the synthetic dataset", split, self.splits)
+        path = str(cache_folder(self.options) / split / FRAMES)
+        count = self.options.frames_per_video
         return [
             Frame(
                 id=f"{video.name}/{number:02d}",
@@ -68,32 +59,32 @@ class SyntheticAdapter(Adapter):
                 identities=video.identities,
                 locator=Locator(path, index=video.row + number),
             )
-            for video in plan(self.settings, split)
+            for video in plan(self.options, split)
             for number in range(count)
         ]
 
     def read(self, frame: Frame) -> Image:
-        """The frame's pixels after compression; the first call for a split draws it if the cache lacks it."""
+        """Return the frame's pixels after compression; the first call for a split draws it, unless it is cached."""
         return np.array(self._open(frame.split).frames[self._row(frame)])
 
     def stamp(self, frame: Frame) -> str:
-        """The drawn file's path, size and times; empty as long as nothing is drawn."""
+        """Return a hash of the drawn file's path, size and times; empty before it is drawn."""
         return frame_stamp(frame.locator) if type(self).read is SyntheticAdapter.read else ""
 
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_]:
-        """The pixels altered before noise and compression, bool [H, W]; all False for a real frame."""
-        size = self.settings.size
+        """Return the pixels altered before noise and compression, bool [H, W]; all False for a real frame."""
+        size = self.options.size
         bits = np.unpackbits(self._open(frame.split).masks[self._row(frame)], count=size * size)
         return bits.reshape(size, size).astype(np.bool_)
 
     def notes(self, video: str, split: str) -> dict[str, Any]:
-        """What is known of a forged video: `strength` in [0, 1] and `regions`, the share of each that is altered."""
+        """Return notes on a forged video: `strength` in [0, 1], and `regions`, the altered share of each region."""
         return dict(self._open(split).notes[video])
 
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
-        """DD-VQA-like questions about the middle frame of each video: see `questions.py`; of kind `judge` one each.
+        """Return DD-VQA-like questions about the middle frame of each video, see `questions.py`; one of kind `judge`.
 
-        Raises DataError for another kind.
+        Raises DataError for an unknown kind.
         """
         from .questions import KINDS, ask, asked_frame
 
@@ -101,11 +92,11 @@ class SyntheticAdapter(Adapter):
             raise DataError(f"the synthetic dataset has no questions of kind '{kind}'{near(kind, KINDS)}")
         frames = self.frames(split)
         if kind == "judge":
-            return judge_questions(f for f in frames if f.id == asked_frame(self.settings, f.video))
-        return ask(self.settings, split, kind, self._open(split).notes)
+            return judge_questions(f for f in frames if f.id == asked_frame(self.options, f.video))
+        return ask(self.options, split, kind, self._open(split).notes)
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
-        """The regions that a forgery touched, of every frame; `image` as a whole is not one of them."""
+        """Return the regions that a forgery touched, for every frame, without the region `image`."""
         from .regions import touched
 
         frames, notes = self.frames(split), self._open(split).notes
@@ -117,19 +108,15 @@ class SyntheticAdapter(Adapter):
         return {frame.id: by_video.get(frame.video, frozenset()) for frame in frames}
 
     def close(self) -> None:
-        """Let go of the open arrays."""
+        """Close the open arrays."""
         with self._lock:
             self._opened.clear()
 
-    def _check(self, split: str) -> None:
-        if split not in self.splits:
-            raise DataError(f"the synthetic dataset has no split '{split}'{near(split, self.splits)}")
-
     def _open(self, split: str) -> Opened:
-        self._check(split)
+        check_split("the synthetic dataset", split, self.splits)
         with self._lock:
             if split not in self._opened:
-                self._opened[split] = open_split(self.settings, split)
+                self._opened[split] = open_split(self.options, split)
             return self._opened[split]
 
     def _row(self, frame: Frame) -> int:

@@ -1,8 +1,8 @@
-"""Drawn splits on disk: made once, checked when opened, never half there.
+"""Cache of drawn splits on disk: made once, checked when opened, never incomplete.
 
-A split is drawn into a folder with a dot in front of its name and renamed into place when whole. Who draws holds an
-advisory lock, so that a second process waits and then finds the split made; where locks are not to be had both draw,
-and the second one's folder is discarded.
+A split is drawn into a folder with a dot in front of its name and renamed when it is complete. The drawing process
+holds an advisory lock, so that a second process waits and then finds the split; without locks both draw, and the second
+one's folder is discarded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MAKING = threading.Lock()
 
 @dataclass(frozen=True)
 class Opened:
-    """A split as it lies on disk: frames [N, H, W, 3] uint8, masks packed [N, H·W/8] uint8, notes by video name."""
+    """A split on disk: frames [N, H, W, 3] uint8, packed masks [N, H·W/8] uint8, notes by video name."""
 
     frames: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ class Opened:
 
 
 def cache_folder(options: SyntheticOptions) -> Path:
-    """Where a dataset's splits lie: its own folder, named by all that decides its pixels."""
+    """Return the folder of a dataset's splits, named by a hash of everything that decides its pixels."""
     base = Path(options.cache).expanduser() if options.cache else memo.cache_folder()
     decided = options.model_dump(mode="json", exclude=set(options.incidental))
     text = json.dumps([generator_version(), encoder_version(), np.__version__, decided], sort_keys=True)
@@ -60,7 +60,7 @@ def cache_folder(options: SyntheticOptions) -> Path:
 
 @lru_cache(maxsize=1)
 def generator_version() -> str:
-    """12 hex digits over the code that draws: whatever changes in it, the faces are drawn anew."""
+    """Return 12 hex digits over the code that draws: after any change of it, the faces are drawn again."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -68,7 +68,7 @@ def generator_version() -> str:
 
 
 def open_split(options: SyntheticOptions, split: str) -> Opened:
-    """The split from the cache, drawn first if it is not there or is damaged. Raises DataError."""
+    """Return the split from the cache; it is drawn first if it is missing or damaged. Raises DataError."""
     folder = cache_folder(options)
     opened = _read(folder / split, options, split)
     if opened is not None:
@@ -86,12 +86,12 @@ def open_split(options: SyntheticOptions, split: str) -> Opened:
         ) from None
     opened = _read(folder / split, options, split)
     if opened is None:
-        raise DataError(f"synthetic faces in '{folder / split}' are damaged as soon as written: check the disk")
+        raise DataError(f"synthetic faces in '{folder / split}' are damaged right after writing: check the disk")
     return opened
 
 
 def _checksum(path: Path) -> int:
-    """CRC-32 of a file."""
+    """Return the CRC-32 of a file."""
     value = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -100,13 +100,13 @@ def _checksum(path: Path) -> int:
 
 
 def _shapes(options: SyntheticOptions, split: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes of the split's frames and packed masks."""
+    """Return the shapes of the split's frames and packed masks."""
     count = len(plan(options, split)) * options.frames_per_video
     return (count, options.size, options.size, 3), (count, (options.size**2 + 7) // 8)
 
 
 def _read(folder: Path, options: SyntheticOptions, split: str) -> Opened | None:
-    """The split in this folder, or None where it is missing or not what was written."""
+    """Return the split in this folder, or None if it is missing or differs from what was written."""
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         for name in (FRAMES, MASKS):
@@ -124,7 +124,7 @@ def _read(folder: Path, options: SyntheticOptions, split: str) -> Opened | None:
 
 @contextlib.contextmanager
 def _lock(folder: Path, split: str) -> Iterator[None]:
-    """Hold the split's lock; it falls with the process that holds it, however that ends."""
+    """Hold the split's lock; it ends with its process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
@@ -138,7 +138,7 @@ def _lock(folder: Path, split: str) -> Iterator[None]:
 
 
 def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
-    """Draw a split beside its place and rename it into it."""
+    """Draw a split into a temporary folder and rename it."""
     for left in folder.glob(f".{split}.*"):
         shutil.rmtree(left, ignore_errors=True)
     temporary = folder / f".{split}.{uuid.uuid4().hex[:8]}"
@@ -167,7 +167,7 @@ def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
 
 
 def _draw(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict[str, Any]]:
-    """Let one or more processes fill the arrays in `folder`; returns the notes in the plan's order."""
+    """Let one or more processes fill the arrays in `folder`; return the notes in the plan's order."""
     videos = [video.name for video in plan(options, split)]
     workers = min(options.workers or min(2, os.cpu_count() or 1), getattr(options, split))
     notes: dict[str, dict[str, Any]] = {}
@@ -195,13 +195,13 @@ def _draw(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict
 
 
 def _command(folder: Path, options: SyntheticOptions, split: str, share: int, of: int) -> list[str]:
-    """The command line of a worker."""
+    """Return the command line of a worker."""
     module = f"{__package__}.worker"
     return [sys.executable, "-m", module, str(folder), options.model_dump_json(), split, str(share), str(of)]
 
 
 def _watch(command: list[str], note: Callable[[dict[str, Any]], None]) -> None:
-    """Run one worker and pass its lines on. Raises DataError with its last words where it fails."""
+    """Run one worker and pass its lines to `note`. Raises DataError with its last line of output if it fails."""
     paths = os.pathsep.join(path for path in sys.path if path) or None
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment |= {"PYTHONPATH": paths} if paths else {}

@@ -1,6 +1,6 @@
-"""What a face is painted on: coordinate maps of one frame, soft edges, layers of colour, textures.
+"""Canvas of one frame: coordinate maps, soft edges, layers of colour, textures.
 
-Coordinates: `u` to the right, `v` downwards, in half face widths from the middle of the face; the crop's half side is
+Coordinates: `u` to the right, `v` downwards, in half face widths from the centre of the face; the crop's half side is
 `FIELD` of them, so that the face fills it as a FaceForensics++ crop with a margin of 1.3 does.
 """
 
@@ -25,7 +25,7 @@ RIM = 1.6
 
 @dataclass
 class Canvas:
-    """What the painting steps share while one frame is being drawn."""
+    """State of the painting steps while one frame is drawn."""
 
     face: Face
     pose: Pose
@@ -41,7 +41,7 @@ class Canvas:
     picture: Array
 
     def window(self, left: float, right: float, top: float, bottom: float) -> Canvas:
-        """The part of the canvas around a rectangle in face coordinates, as views: painting it paints the whole."""
+        """Return the part around a rectangle in face coordinates, as views: painting it paints the whole canvas."""
         where = (self.u > left) & (self.u < right) & (self.v > top) & (self.v < bottom)
         rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
         cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else np.s_[:1, :1]
@@ -49,27 +49,27 @@ class Canvas:
         return replace(self, **maps)
 
     def edge(self, distance: Array, width: float = RIM) -> Array:
-        """1 inside (distance < 0), 0 outside, with a soft rim of `width` pixels; distance in half face widths."""
+        """Return 1 inside (distance < 0), 0 outside, with a soft rim of `width` pixels; distance in face units."""
         return np.asarray(np.clip(0.5 - distance * np.float32(self.pixels / width), 0, 1))
 
     def lit(self, share: float) -> Array:
-        """Light on something that faces the camera, [3]: the ambient and a share of the key light."""
+        """Return the light on a surface that faces the camera, [3]: the ambient and a share of the key light."""
         facing = min(1.3, max(0.12, self.light.direction[2] / 0.75))
         return np.asarray(self.light.ambient + self.light.key * np.float32(share * facing))
 
     def paint(self, alpha: Array, colour: Array) -> None:
-        """Lay `colour`, [3] or [H, W, 3], over the picture where `alpha` [H, W] is above 0."""
+        """Paint `colour`, [3] or [H, W, 3], over the picture where `alpha` [H, W] is above 0."""
         self.picture += alpha[..., None] * (colour - self.picture)
 
 
 def bump(x: Array, y: Array, cx: float, cy: float, sx: float, sy: float) -> Array:
-    """A Gaussian hill of height 1."""
+    """Return a Gaussian hill of height 1."""
     across, down = (x - np.float32(cx)) / np.float32(sx), (y - np.float32(cy)) / np.float32(sy)
     return np.asarray(np.exp(-np.square(across) - np.square(down)))
 
 
 def lookup(texture: Array, u: Array, v: Array, span: float = TEXTURE_SPAN) -> Array:
-    """A texture map at face coordinates, bilinear, wrapped around at its edges."""
+    """Return a texture map at face coordinates, bilinear, wrapped around at its edges."""
     scale = np.float32(TEXTURE / span)
     return np.asarray(
         ndimage.map_coordinates(
@@ -80,7 +80,7 @@ def lookup(texture: Array, u: Array, v: Array, span: float = TEXTURE_SPAN) -> Ar
 
 
 def make_canvas(face: Face, pose: Pose, scene: Scene) -> Canvas:
-    """The coordinate maps of a frame, on its background."""
+    """Return the coordinate maps of a frame, on its background."""
     size = scene.size
     grid = (np.arange(size, dtype=np.float32) + 0.5) / (size / 2) - 1
     x, y = np.meshgrid(grid * FIELD - pose.x, grid * FIELD - pose.y + 0.12)

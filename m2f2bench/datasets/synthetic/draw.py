@@ -1,4 +1,4 @@
-"""From the plan to pixels: each identity's clips and their forgeries are drawn, given noise, and compressed."""
+"""Drawing of the planned videos: each identity's clips and their forgeries, with noise and compression."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _face(seed: int, name: str) -> Face:
 
 
 def develop(image: Array, scene: Scene, seed: int, clip: str, frame: int) -> Image:
-    """Sensor noise and 8 bits. The noise depends on clip and frame alone: a fake has its real's."""
+    """Add sensor noise and round to 8 bits. The noise depends on clip and frame only: a fake has that of its real."""
     rng = stream(seed, clip, "noise", frame)
     grain = rng.standard_normal(image.shape, np.float32)
     shot = np.sqrt(0.35 + 0.65 * np.clip(1 - image, 0, 1))
@@ -53,7 +53,7 @@ def develop(image: Array, scene: Scene, seed: int, clip: str, frame: int) -> Ima
 def clean_frames(
     options: SyntheticOptions, video: Video, drawn: list[Rendering], scene: Scene
 ) -> tuple[list[Array], npt.NDArray[np.bool_], dict[str, Any]]:
-    """A video's frames before noise (float32 [H, W, 3]), its masks [T, H, W], and its notes."""
+    """Return a video's frames before noise (float32 [H, W, 3]), its masks [T, H, W], and its notes."""
     face = _face(options.seed, video.target)
     if video.method == ORIGINAL:
         masks = np.zeros((len(drawn), options.size, options.size), np.bool_)
@@ -71,7 +71,7 @@ def clean_frames(
 
 
 def draw_identities(options: SyntheticOptions, split: str, share: int = 0, of: int = 1) -> Iterator[Drawn]:
-    """Draw the videos of every `of`-th identity of a split, beginning with number `share`."""
+    """Yield the videos of every `of`-th identity of a split, starting with number `share`."""
     names = identity_names(options, split)[share::of]
     for clip, group in groupby(plan(options, split), key=lambda video: video.clip):
         videos = list(group)

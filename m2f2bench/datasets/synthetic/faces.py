@@ -1,4 +1,4 @@
-"""An identity: the parameters of one drawn face. Lengths are in half face widths, colours linear RGB in [0, 1]."""
+"""Identities: the parameters of a drawn face. Lengths are in half face widths, colours linear RGB in [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array: TypeAlias = npt.NDArray[np.floating[Any]]
-    """An array of float32 (numpy's own types are vaguer)."""
+    """An array of float32 (numpy's own types are less exact)."""
 
 TEXTURE = 288
 """Side of the square texture maps, texels."""
 TEXTURE_SPAN = 3.2
-"""Side of the square the skin map covers, half face widths; the face's centre is its centre."""
+"""Side of the square that the skin map covers, half face widths; it has the face's centre."""
 HAIR_STYLES = ("short", "short", "side", "long", "long", "bangs", "receding", "bald")
 SKIN_TONES = (
     (0.86, 0.66, 0.56),
@@ -37,19 +37,19 @@ IRIS_TONES = ((0.22, 0.13, 0.08), (0.32, 0.21, 0.12), (0.32, 0.35, 0.24), (0.30,
 
 
 def stream(*keys: object) -> np.random.Generator:
-    """A random generator of its own for these keys; the same keys always give the same draws."""
+    """Return a random generator for these keys; the same keys always give the same numbers."""
     digest = hashlib.blake2b("\x1f".join(map(str, keys)).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))
 
 
 def linear(colour: tuple[float, float, float]) -> Array:
-    """An sRGB colour in [0, 1] as linear light; the curve is taken as a square, its inverse as a square root."""
+    """Return an sRGB colour in [0, 1] as linear light; the curve is approximated by a square, its inverse by a root."""
     return np.square(np.asarray(colour, np.float32))
 
 
 @dataclass(frozen=True)
 class Face:
-    """One identity. Every number a renderer or a question needs; drawn by `draw_face`."""
+    """One identity: every number that a renderer or a question needs. Made by `draw_face`."""
 
     name: str
     top: float
@@ -101,7 +101,7 @@ class Face:
 
 
 def skin_tone(seed: int, name: str) -> int:
-    """The identity's place in `SKIN_TONES`, from a stream of its own: a forger looks at it before anything is drawn."""
+    """Return the identity's index in `SKIN_TONES`, from its own stream: the plan needs it before a face is drawn."""
     return int(stream(seed, name, "tone").integers(len(SKIN_TONES)))
 
 
@@ -150,7 +150,7 @@ def draw_face(seed: int, name: str) -> Face:
 
 
 def _features(between: Callable[[float, float], float]) -> dict[str, Any]:
-    """Places and sizes of eyes, brows, nose, mouth and cheeks."""
+    """Return places and sizes of eyes, brows, nose, mouth and cheeks."""
     return {
         "eye_x": between(0.39, 0.465),
         "eye_y": between(-0.2, -0.12),
@@ -177,13 +177,13 @@ def _features(between: Callable[[float, float], float]) -> dict[str, Any]:
 
 
 def _noise(rng: np.random.Generator, sigma: float | tuple[float, float], size: int = TEXTURE) -> Array:
-    """Smoothed white noise with unit deviation, [size, size]."""
+    """Return smoothed white noise with unit deviation, [size, size]."""
     field = ndimage.gaussian_filter(rng.standard_normal((size, size), np.float32), sigma, mode="wrap")
     return np.asarray(field / field.std(), np.float32)
 
 
 def _textures(seed: int, name: str, freckles: float) -> dict[str, Any]:
-    """The skin's brightness and pigment maps and the hair's strands."""
+    """Return the skin's brightness and pigment maps and the hair's strands."""
     rng = stream(seed, name, "texture")
     pores = (rng.random((TEXTURE, TEXTURE), np.float32) < 0.035).astype(np.float32)
     pores = ndimage.gaussian_filter(pores, 0.8, mode="wrap")

@@ -1,4 +1,4 @@
-"""The face itself: a relief lit by a lamp, with mouth, eyes and brows painted on. All lengths in half face widths."""
+"""Facial features: a lit relief, with mouth, eyes and brows painted on it. All lengths in half face widths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def mouth_curves(c: Canvas) -> tuple[Array, Array, Array, Array, Array]:
-    """Position across the mouth (±1 at its corners) and the heights of the four lip edges."""
+    """Return the position across the mouth (±1 at its corners) and the heights of the four lip edges."""
     face, pose = c.face, c.pose
     across = c.u / np.float32(face.mouth_w * (1 + 1.2 * pose.smile))
     arc = np.clip(1 - np.square(across), 0, 1)
@@ -28,7 +28,7 @@ def mouth_curves(c: Canvas) -> tuple[Array, Array, Array, Array, Array]:
 
 
 def _relief(c: Canvas, top: Array, low: Array) -> Array:
-    """Height of the face towards the camera, half face widths."""
+    """Return the height of the face towards the camera, half face widths."""
     f, u, v, side = c.face, c.u, c.v, c.side
     drop = c.pose.open * 0.45
     z = 0.95 * np.sqrt(np.clip(1.02 - np.square(c.radius), 0, 1))
@@ -56,7 +56,7 @@ def _relief(c: Canvas, top: Array, low: Array) -> Array:
 
 
 def _shade(c: Canvas, z: Array, grain: Array) -> tuple[Array, Array]:
-    """Light arriving on a relief with its `grain`, [H, W, 3], and the sheen of its skin, [H, W]."""
+    """Return the light on a relief with its `grain`, [H, W, 3], and the sheen of its skin, [H, W]."""
     z = z + grain
     dv, du = np.gradient(z)
     du, dv = du * np.float32(c.pixels), dv * np.float32(c.pixels)
@@ -72,7 +72,7 @@ def _shade(c: Canvas, z: Array, grain: Array) -> tuple[Array, Array]:
 
 
 def _skin(c: Canvas, top: Array, low: Array) -> None:
-    """The head: lit relief with pores, blush, freckles, stubble, and the hollows of the nostrils."""
+    """Paint the head: lit relief with pores, blush, freckles, stubble, and nostrils."""
     f = c.face
     texture = lookup(f.texture, c.u, c.v)
     z = _relief(c, top, low)
@@ -100,7 +100,7 @@ def _skin(c: Canvas, top: Array, low: Array) -> None:
 
 
 def _mouth(whole: Canvas) -> None:
-    """Lips with a cupid's bow and, where the mouth is open, teeth and dark."""
+    """Paint lips with a cupid's bow and, in an open mouth, teeth and darkness."""
     f = whole.face
     c = whole.window(-1.5 * f.mouth_w, 1.5 * f.mouth_w, f.mouth_y - 0.3, f.mouth_y + 0.45)
     v = c.v
@@ -126,7 +126,7 @@ def _mouth(whole: Canvas) -> None:
 
 
 def _eyes(whole: Canvas) -> None:
-    """Two eyes: white, iris with rim and rays, pupil, highlight, lids, lashes and crease."""
+    """Paint two eyes: white, iris with rim and rays, pupil, highlight, lids, lashes and crease."""
     f, pose = whole.face, whole.pose
     amount = whole.lit(0.62)
     for sign in (-1, 1):
@@ -162,7 +162,7 @@ def _eyes(whole: Canvas) -> None:
 
 
 def _brows(whole: Canvas) -> None:
-    """Two brows of slanted hairs."""
+    """Paint two brows of slanted hairs."""
     f = whole.face
     amount = whole.lit(0.6)
     for sign in (-1, 1):
@@ -179,7 +179,7 @@ def _brows(whole: Canvas) -> None:
 
 
 def paint_features(c: Canvas) -> None:
-    """The head with all that is painted on it."""
+    """Paint the head with all its features."""
     _, top, _, _, low = mouth_curves(c)
     _skin(c, top, low)
     _mouth(c)

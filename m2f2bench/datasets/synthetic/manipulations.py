@@ -1,7 +1,7 @@
-"""The seven forgeries. Each takes a drawn frame and gives the altered one and exactly which pixels it altered.
+"""The seven forgeries. Each takes a drawn frame and returns the altered frame and exactly the altered pixels.
 
-A forgery never sees noise or compression: both are applied afterwards, to reals and fakes alike. What it draws comes
-from a stream of its own (seed, video, method), so that nothing else changes with it.
+Noise and compression are applied afterwards, to reals and fakes alike. A forgery's random numbers come from its own
+stream (seed, video, method), so that nothing else changes with it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from .faces import Array
 
 LEAST = 0.02
-"""Blending weights below this are taken as 0, so that a mask ends where the eye sees it end."""
+"""Blending weights below this count as 0, so that a mask ends where the visible change ends."""
 OUTLINE = ("top", "chin", "jaw", "square", "hair", "style", "hairline", "volume", "part", "glasses", "strands")
-"""What a swapped face keeps of its target: the outline of the head, and the hair."""
+"""Parameters that a swapped face keeps from its target: the outline of the head, and the hair."""
 GEOMETRY = (
     *("eye_x", "eye_y", "eye_w", "eye_open", "eye_tilt", "socket", "brow_y", "brow_arch", "brow_tilt", "nose_tip"),
     *("nose_w", "nose_h", "bridge_w", "cheek", "mouth_y", "mouth_w", "lip_up", "lip_low", "smile"),
 )
-"""What has a place or a length in the face, so that two people's can be averaged."""
+"""Places and lengths in the face, which can be averaged over two people."""
 REDRAWN = ("lip_up", "lip_low", "nose_w", "eye_open")
-"""What a re-synthesis gets a little wrong."""
+"""Parameters that a re-synthesis gets slightly wrong."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One frame to be forged. `strength` in [0, 1] is the video's own: 0 is the hardest to see."""
+    """One frame to be forged. `strength` in [0, 1] belongs to the video: 0 is the hardest to see."""
 
     real: Rendering
     face: Face
@@ -52,37 +52,37 @@ class Case:
     frame: int
 
     def stream(self, method: str, frame: bool = False) -> np.random.Generator:
-        """The method's own random stream for this video, or with `frame` for this frame of it."""
+        """Return the method's random stream for this video, or with `frame` for this frame of it."""
         return stream(self.seed, self.video, method, *([self.frame] if frame else []))
 
     def between(self, easy_low: float, easy_high: float) -> float:
-        """A setting that goes from its hardest (first) to its easiest value (second) with the strength."""
+        """Return a setting between its hardest (first) and its easiest value (second), by the strength."""
         return easy_low + (easy_high - easy_low) * self.strength
 
 
 def _smooth(x: Array) -> Array:
-    """0 below 0, 1 above 1, smooth between."""
+    """Return 0 below 0, 1 above 1, and a smooth step between."""
     t = np.clip(x, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def hull(case: Case, feather: float, reach: float = 0.9, top: float = -0.7) -> Array:
-    """The blending weight of the inner face, [H, W]: brows to chin, with a soft boundary of `feather` face units."""
+    """Return the blending weight of the inner face, [H, W]: brows to chin, with a soft edge of `feather` face units."""
     d = case.real
     edge = np.minimum(reach - d.radius, d.v - np.float32(top) - 0.2 * np.square(d.u)) / np.float32(feather)
     return _smooth(edge) * d.skin
 
 
 def _resize(image: Array, height: int, width: int, kind: Pillow.Resampling) -> Array:
-    """A float image [H, W, 3] at another size."""
+    """Return a float image [H, W, 3] at another size."""
     bands = [Pillow.fromarray(np.ascontiguousarray(image[..., b])).resize((width, height), kind) for b in range(3)]
     return np.stack([np.asarray(band, np.float32) for band in bands], -1)
 
 
 def _match_colour(image: Array, target: Array, weight: Array, amount: float) -> Array:
-    """`image` with each channel's mean under `weight` drawn towards the target's by `amount`.
+    """Return `image` with each channel's mean under `weight` moved towards the target's by `amount`.
 
-    Darker by a factor, lighter by a power, which leaves white where it is: the white of an eye must not begin to glow.
+    Darker by a factor, lighter by a power, which does not change white: the white of an eye must not glow.
     """
     total = weight.sum() + 1e-6
     mean_i, mean_t = (np.clip((a * weight[..., None]).sum((0, 1)) / total, 0.02, 0.98) for a in (image, target))
@@ -92,19 +92,19 @@ def _match_colour(image: Array, target: Array, weight: Array, amount: float) -> 
 
 
 def _soften(image: Array, sigma: float) -> Array:
-    """A Gaussian blur, `sigma` in pixels: what a decoder or a renderer loses."""
+    """Blur an image, `sigma` in pixels, like the loss of detail in a decoder or a renderer."""
     return np.asarray(ndimage.gaussian_filter(image, (sigma, sigma, 0), truncate=3), np.float32)
 
 
 def _onto(source: Face, target: Face, geometry: float = 0.0) -> Face:
-    """The source's face in the target's head; `geometry` in [0, 1] draws its features to the target's places."""
+    """Return the source's face in the target's head; `geometry` in [0, 1] moves its features to the target's places."""
     kept = {name: getattr(target, name) for name in OUTLINE}
     mixed = {n: (1 - geometry) * getattr(source, n) + geometry * getattr(target, n) for n in GEOMETRY}
     return dataclasses.replace(source, **kept, **mixed)
 
 
 def swap(case: Case) -> tuple[Array, Array]:
-    """Whole-face swap (echoes Deepfakes, FaceSwap): another person's inner face, colour-matched and blended in."""
+    """Swap the whole face (like Deepfakes, FaceSwap): another person's inner face, colour-matched and blended in."""
     rng = case.stream("swap")
     weight = hull(case, case.between(0.22, 0.06), reach=float(rng.uniform(0.84, 0.94)))
     other = render_face(_onto(case.source, case.face, 0.4), case.scene, case.pose)
@@ -113,7 +113,7 @@ def swap(case: Case) -> tuple[Array, Array]:
 
 
 def lowres(case: Case) -> tuple[Array, Array]:
-    """Low-resolution decode: the inner face as a decoder of too few pixels gives it back."""
+    """Decode the inner face at a low resolution: it is reduced and enlarged again."""
     factor = case.between(1.5, 3.4)
     size = case.real.image.shape[0]
     small = max(8, round(size / factor))
@@ -123,7 +123,7 @@ def lowres(case: Case) -> tuple[Array, Array]:
 
 
 def expression(case: Case) -> tuple[Array, Array]:
-    """Expression warp (echoes Face2Face): mouth corners and, in some videos, brows are pulled elsewhere."""
+    """Warp the expression (like Face2Face): mouth corners and, in some videos, brows are moved."""
     rng = case.stream("expression")
     d, f = case.real, case.face
     size = case.between(2.0, 6.5) / d.pixels
@@ -145,7 +145,7 @@ def expression(case: Case) -> tuple[Array, Array]:
 
 
 def resynthesis(case: Case) -> tuple[Array, Array]:
-    """Region re-synthesis (echoes NeuralTextures): one region drawn anew, its texture not this skin's."""
+    """Draw one region again (like NeuralTextures), with a texture that is not this skin's."""
     rng = case.stream("resynthesis")
     d, f = case.real, case.face
     region = str(rng.choice(["mouth", "mouth", "nose", "eyes"]))
@@ -166,7 +166,7 @@ def resynthesis(case: Case) -> tuple[Array, Array]:
 
 
 def relight(case: Case) -> tuple[Array, Array]:
-    """Lighting and colour mismatch: the inner face under another lamp than neck, ears and hair."""
+    """Light the inner face with another lamp than neck, ears and hair."""
     rng = case.stream("relight")
     light = case.scene.light
     turn = case.between(0.4, 1.3) * rng.choice([-1.0, 1.0])
@@ -181,7 +181,7 @@ def relight(case: Case) -> tuple[Array, Array]:
 
 
 def morph(case: Case) -> tuple[Array, Array]:
-    """Two people's inner faces brought to one geometry and averaged. Not among the training manipulations."""
+    """Average two people's inner faces in one geometry. Not one of the training manipulations."""
     weight = hull(case, 0.22)
     other = render_face(_onto(case.source, case.face, 0.6), case.scene, case.pose)
     other = _match_colour(other, case.real.image, weight, 1.0)
@@ -190,7 +190,7 @@ def morph(case: Case) -> tuple[Array, Array]:
 
 
 def upsampling(case: Case) -> tuple[Array, Array]:
-    """Checkerboard of a generator's transposed convolutions. Not among the training manipulations."""
+    """Add the checkerboard of a generator's transposed convolutions. Not one of the training manipulations."""
     rng = case.stream("upsampling")
     size = case.real.image.shape[0]
     decoded = _resize(case.real.image, size // 2, size // 2, Pillow.Resampling.BOX)
@@ -216,14 +216,14 @@ TWO_PEOPLE = ("swap", "morph")
 
 
 def draw_strength(seed: int, video: str, method: str) -> float:
-    """How easily one forged video is seen, in [0, 1]; uniform, so that each method has easy and hard videos."""
+    """Draw how easily one forged video is seen, in [0, 1]; uniform: each method has easy and hard videos."""
     return float(stream(seed, video, method, "strength").uniform(0, 1))
 
 
 def forge(method: str, case: Case) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The altered frame, float32 [H, W, 3] in [0, 1], and the altered pixels, bool [H, W].
+    """Return the altered frame, float32 [H, W, 3] in [0, 1], and the altered pixels, bool [H, W].
 
-    The frame equals the real one, to the last bit, wherever the mask is False, and differs wherever it is True.
+    The frame equals the real one to the last bit where the mask is False, and differs where it is True.
     """
     real = case.real.image
     other, weight = METHODS[method](case)

@@ -1,4 +1,4 @@
-"""The options, and from them alone the list of videos and frames: nothing is drawn to list a split."""
+"""Options and plan of a synthetic dataset: videos and frames are listed from the options alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .faces import skin_tone
 from .manipulations import METHODS, TWO_PEOPLE
 
 PREFIX = {"train": "a", "val": "v", "test": "t"}
-"""First letter of the identities of a split, so that none can be in two."""
+"""First letter of the identities of a split, so that no identity is in two splits."""
 DEFAULT_METHODS = ("swap", "lowres", "expression", "resynthesis", "relight")
 
 
 class SyntheticOptions(AdapterOptions):
-    """What decides the pixels of a synthetic dataset; `cache` and `workers` only where and how fast."""
+    """Options that decide the pixels of a synthetic dataset; `cache` and `workers` decide only place and speed."""
 
     incidental: ClassVar[frozenset[str]] = frozenset({"cache", "workers"})
 
@@ -52,7 +52,7 @@ class SyntheticOptions(AdapterOptions):
 
 @dataclass(frozen=True)
 class Video:
-    """One video of the plan: `clip` is the real one it is or was made from, `rows` its first frame's row."""
+    """One video of the plan: `clip` is the real video that it is or was made from, `row` its first frame's row."""
 
     method: str
     clip: str
@@ -68,19 +68,19 @@ class Video:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """Whose face is in it: two people where faces are exchanged."""
+        """The people whose faces are in it: two if faces are exchanged."""
         return (self.target, self.source) if self.method in TWO_PEOPLE else (self.target,)
 
 
 def identity_names(options: SyntheticOptions, split: str) -> list[str]:
-    """The identities of a split, e.g. `t003`."""
+    """Return the identities of a split, such as `t003`."""
     return [f"{PREFIX[split]}{number:03d}" for number in range(getattr(options, split))]
 
 
 def plan(options: SyntheticOptions, split: str) -> list[Video]:
-    """All videos of a split in order: identity by identity, each real clip followed by its forgeries.
+    """Return all videos of a split in order: by identity, each real clip followed by its forgeries.
 
-    The source of a swap is one of the three other people of the split whose skin is nearest.
+    The source of a swap is one of the three other people of the split with the most similar skin.
     """
     names = identity_names(options, split)
     videos: list[Video] = []

@@ -1,7 +1,7 @@
 """DD-VQA-like questions about drawn faces, with reference answers that are true by construction.
 
-A region that the forgery touched is answered fake with a reason that fits the forgery; an untouched region of a forged
-face, and every region of a real one, is answered real with what that drawn face really has ("thick eyebrows").
+For a region that the forgery touched, the answer is fake, with a reason that fits the forgery; for an untouched region
+of a forged face, and every region of a real one, it is real, with a true trait of that face ("thick eyebrows").
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ VERBS = ("belong", "lack", "look", "mix", "show")
 
 
 def _subject(region: str) -> tuple[str, str, str]:
-    """A region as a subject with its verbs: (`The person's eyes`, `look`, `are`)."""
+    """Return a region as a subject with its verbs: (`The person's eyes`, `look`, `are`)."""
     name = "The image" if region == "image" else f"The person's {region}"
     return (name, "look", "are") if region in PLURAL else (name, "looks", "is")
 
 
 def traits(face: Face, region: str) -> list[str]:
-    """What is true of this drawn face in a region, two or three phrases that fit after "the person has"."""
+    """Return true traits of a drawn face in a region, two or three phrases that fit after "the person has"."""
     if region == "image":
         hair = {"long": "long hair", "bangs": "hair over the forehead", "bald": "a bald head"}
         hair |= {"receding": "a receding hairline"}
@@ -121,7 +121,7 @@ def traits(face: Face, region: str) -> list[str]:
 
 
 def reasons(method: str, region: str, named: bool = False) -> list[str]:
-    """Why a region touched by a forgery looks fake: the region's own reason first, then the forgery's common ones.
+    """Return the reasons why a touched region looks fake: the region's own reason first, then those of the forgery.
 
     With `named` the region is called by its name instead of `it` or `they`.
     """
@@ -136,7 +136,7 @@ def reasons(method: str, region: str, named: bool = False) -> list[str]:
 
 
 def _question(region: str, kind: str, fake: bool) -> str:
-    """The question's text: neutral, or stating the label as M2F2-Det's release does."""
+    """Return the question's text: neutral, or with the label as in M2F2-Det's release."""
     name, _, be = _subject(region)
     if kind == "blind":
         if region == "image":
@@ -150,7 +150,7 @@ def _question(region: str, kind: str, fake: bool) -> str:
 
 
 def _references(region: str, kind: str, clauses: list[str], fake: bool) -> tuple[str, ...]:
-    """Up to three answers from up to three clauses; the blind kind's begin with the verdict."""
+    """Return up to three answers from up to three clauses; those of kind `blind` begin with the verdict."""
     name, look, _ = _subject(region)
     if kind == "released":
         return tuple(f"{c[0].upper()}{c[1:]}." if fake else f"The person has {c}." for c in clauses[:3])
@@ -162,20 +162,20 @@ def _references(region: str, kind: str, clauses: list[str], fake: bool) -> tuple
 
 
 def _shuffled(rng: np.random.Generator, clauses: list[str]) -> list[str]:
-    """The clauses in an order of this question's own, so that not all answers about a forgery are alike."""
+    """Return the clauses in this question's own order, so that answers about a forgery differ."""
     return [clauses[i] for i in rng.permutation(len(clauses))]
 
 
 def asked_frame(options: SyntheticOptions, video: str) -> str:
-    """The id of the one frame of a video that questions are about: the middle one."""
+    """Return the id of the frame that a video's questions are about: the middle one."""
     return f"{video}/{options.frames_per_video // 2:02d}"
 
 
 def ask(options: SyntheticOptions, split: str, kind: str, notes: dict[str, dict[str, Any]]) -> list[Question]:
-    """All questions of a split: six for the middle frame of each video, with two or three references each.
+    """Return all questions of a split: six for the middle frame of each video, with two or three references each.
 
-    `kind` is `blind` or `released`; `notes` are the cache's, by video name. A question's `label` is what a right
-    answer says of its region: an untouched region of a forged face is 0.
+    `kind` is `blind` or `released`; `notes` are those of the cache, by video name. A question's `label` is what a right
+    answer says about its region: an untouched region of a forged face has 0.
     """
     faces: dict[str, Face] = {}
     questions = []

@@ -1,4 +1,4 @@
-"""The regions of a face as DD-VQA names them, where they lie on a drawn face, and which of them a forgery touched."""
+"""Regions of a drawn face, with DD-VQA's names: their places, and which of them a forgery touched."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from .render import Rendering
 
 REGIONS = ("image", "skin", "eyes", "eyebrows", "nose", "mouth")
-"""What DD-VQA asks about; `image` is the whole."""
+"""Subjects of DD-VQA's questions; `image` is the whole image."""
 PARTS = REGIONS[2:]
 TOUCHED = 0.35
 SKIN_TOUCHED = 0.1
-"""A region is touched where at least this share of its pixels is altered; of the skin a patch is enough."""
+"""A region is touched if at least this share of its pixels is altered; for the skin, a patch is enough."""
 
 
 def region_map(face: Face, drawn: Rendering, region: str) -> npt.NDArray[np.bool_]:
-    """Where a region other than `image` lies in a drawn frame, bool [H, W]; `skin` is the face without its parts."""
+    """Return the pixels of a region other than `image`, bool [H, W]; `skin` is the face without its parts."""
     u, v = drawn.u, drawn.v
     side = np.abs(u)
     if region == "eyes":
@@ -44,7 +44,7 @@ def region_map(face: Face, drawn: Rendering, region: str) -> npt.NDArray[np.bool
 
 
 def coverage(face: Face, drawn: Rendering, mask: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """The share of each region (without `image`) that a mask alters, in [0, 1]; 0 for a region that is hidden."""
+    """Return the share of each region (without `image`) that a mask alters, in [0, 1]; 0 for a hidden region."""
     shares = {}
     for region in REGIONS[1:]:
         where = region_map(face, drawn, region)
@@ -53,6 +53,6 @@ def coverage(face: Face, drawn: Rendering, mask: npt.NDArray[np.bool_]) -> dict[
 
 
 def touched(shares: dict[str, float]) -> tuple[str, ...]:
-    """The touched regions in the order of `REGIONS`; `image` always counts, since something was altered."""
+    """Return the touched regions in the order of `REGIONS`; `image` is always touched."""
     least = {region: SKIN_TOUCHED if region == "skin" else TOUCHED for region in REGIONS[1:]}
     return ("image", *(region for region, share in least.items() if shares.get(region, 0.0) >= share))

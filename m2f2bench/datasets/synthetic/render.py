@@ -1,4 +1,4 @@
-"""One frame of one person: background, neck, head with its face, hair and glasses, through a slightly soft lens."""
+"""Rendering of one frame: background, neck, head with face, hair and glasses, and a slightly soft lens."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Rendering:
     """A drawn frame. `image` is sRGB float32 [H, W, 3] in [0, 1] before noise; the rest are [H, W] maps.
 
-    `u`, `v` are the coordinates on the face, `radius` is below 1 inside the head's outline, `skin` is how much of
-    a pixel is the face itself and not hair, glasses or background, in [0, 1].
+    `u`, `v` are the coordinates on the face, `radius` is below 1 inside the head's outline, `skin` is the share of
+    a pixel that is the face itself and not hair, glasses or background, in [0, 1].
     """
 
     image: Array
@@ -35,7 +35,7 @@ class Rendering:
 
 
 def _hair_colour(c: Canvas) -> Array:
-    """Strands that run down from the parting, with a band of sheen, linear RGB [H, W, 3]."""
+    """Return the colour of strands that run down from the parting, with a band of sheen, linear RGB [H, W, 3]."""
     f = c.face
     angle = np.arctan2(c.u0 - np.float32(f.part), c.v0 + np.float32(f.top + 0.35)) * 1.1
     reach = np.hypot(c.u0 - np.float32(f.part), c.v0 + np.float32(f.top + 0.35))
@@ -48,7 +48,7 @@ def _hair_colour(c: Canvas) -> Array:
 
 
 def _hair_outline(c: Canvas) -> Array:
-    """Signed distance to the outer edge of the hair; below 0 inside."""
+    """Return the signed distance to the outer edge of the hair; below 0 inside."""
     f = c.face
     height = np.where(c.v0 < 0, -c.v0 / np.float32(f.top + f.volume), 0)
     wide = np.abs(c.u0) / np.float32(1.02 + 0.8 * f.volume)
@@ -59,7 +59,7 @@ def _hair_outline(c: Canvas) -> Array:
 
 
 def _body(c: Canvas, scene: Scene) -> None:
-    """Neck and shoulders below, ears at the sides."""
+    """Paint neck and shoulders below, ears at the sides."""
     f = c.face
     amount = c.light.ambient * 0.8 + c.light.key * np.float32(0.42)
     side = np.abs(c.u0)
@@ -77,7 +77,7 @@ def _body(c: Canvas, scene: Scene) -> None:
 
 
 def _front_hair(c: Canvas, outline: Array, colour: Array) -> Array:
-    """Paint the hair before the forehead and beside the cheeks; returns how much of each pixel it covers."""
+    """Paint the hair over forehead and cheeks; return the share of each pixel that it covers."""
     f = c.face
     if f.style == "bald":
         return np.zeros_like(c.u)
@@ -104,7 +104,7 @@ def _front_hair(c: Canvas, outline: Array, colour: Array) -> Array:
 
 
 def _glasses(c: Canvas) -> Array:
-    """Dark rims; returns how much of each pixel they cover."""
+    """Paint dark rims; return the share of each pixel that they cover."""
     f = c.face
     if not f.glasses:
         return np.zeros_like(c.u)
@@ -118,9 +118,9 @@ def _glasses(c: Canvas) -> Array:
 
 
 def render_face(face: Face, scene: Scene, pose: Pose, light: Light | None = None) -> Array:
-    """The face alone, without hair, neck or glasses, as a forger needs it: sRGB float32 [H, W, 3] before noise.
+    """Draw only the face, without hair, neck or glasses, for a forgery: sRGB float32 [H, W, 3] before noise.
 
-    `light` replaces the scene's where given.
+    `light`, if given, replaces the scene's light.
     """
     c = make_canvas(face, pose, scene)
     if light is not None:
@@ -130,7 +130,7 @@ def render_face(face: Face, scene: Scene, pose: Pose, light: Light | None = None
 
 
 def _photograph(c: Canvas, scene: Scene) -> Array:
-    """Linear light to sRGB through a lens that is a little soft."""
+    """Return linear light as sRGB, through a slightly soft lens."""
     image = np.sqrt(np.clip(c.picture, 0, 1))
     return np.asarray(ndimage.gaussian_filter(image, (scene.blur, scene.blur, 0), truncate=2), np.float32)
 

@@ -1,4 +1,4 @@
-"""A video: light, background, camera and how the face moves over its frames. None of it knows of forgeries."""
+"""Scene of a video: light, background, camera and motion of the face; the same for a real video and its forgeries."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that the frames of one video share. `background` is linear RGB [size, size, 3]."""
+    """The common parameters of one video's frames. `background` is linear RGB [size, size, 3]."""
 
     size: int
     light: Light
@@ -54,7 +54,7 @@ class Scene:
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """A key light from above, from either side, of some colour temperature, and its ambient light."""
+    """Draw a key light from above, from either side, of some colour temperature, and its ambient light."""
     side, height = rng.uniform(-0.9, 0.9), rng.uniform(-0.8, -0.25)
     direction = np.asarray([side, height, rng.uniform(0.6, 1.0)])
     direction /= np.linalg.norm(direction)
@@ -69,7 +69,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def _background(rng: np.random.Generator, size: int) -> Array:
-    """An out-of-focus room: a gradient, soft blobs, and now and then an upright or level edge."""
+    """Draw an out-of-focus room: a gradient, soft blobs, and sometimes a vertical or horizontal edge."""
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) / size
     first, second = rng.uniform(0.08, 0.85, 3), rng.uniform(0.08, 0.7, 3)
     first, second = (0.3 * c + 0.7 * c.mean() for c in (first, second))
@@ -90,7 +90,7 @@ def _background(rng: np.random.Generator, size: int) -> Array:
 
 
 def _poses(rng: np.random.Generator, count: int) -> tuple[Pose, ...]:
-    """A smooth path of the head over the frames, with gaze, blinks and a talking mouth."""
+    """Draw a smooth path of the head over the frames, with gaze, blinks and a talking mouth."""
     base = rng.normal(0, 1, 6) * [0.03, 0.03, 0.045, 0.05, 0.14, 0.05]
     speed = rng.normal(0, 1, 6) * [0.012, 0.012, 0.006, 0.012, 0.03, 0.02]
     talk, smile = rng.uniform(0.0, 0.12) * (rng.random() < 0.8), max(0.0, rng.normal(0.02, 0.035))
@@ -116,7 +116,7 @@ def _poses(rng: np.random.Generator, count: int) -> tuple[Pose, ...]:
 
 
 def draw_scene(seed: int, video: str, size: int, frames: int) -> Scene:
-    """Draw the real video of this name, e.g. `t003_1`; every forgery of it shares the scene."""
+    """Draw the scene of a real video, such as `t003_1`; all its forgeries share it."""
     rng = stream(seed, video, "scene")
     return Scene(
         size=size,

@@ -1,4 +1,4 @@
-"""H.264 through PyAV: frames in, a real bitstream, frames out. Reals and fakes go through the very same steps."""
+"""H.264 compression through PyAV; real and fake frames go through the same steps."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CRF = {"c23": 23, "c40": 40}
 
 
 def encoder_version() -> str:
-    """What encodes, for the cache's key: PyAV and the libavcodec it carries."""
+    """Return the encoder's version for the cache's key: PyAV and its libavcodec."""
     import av
 
     return f"av{av.__version__}-lavc{'.'.join(map(str, av.library_versions['libavcodec']))}"
 
 
 def encode(frames: Sequence[Image], crf: int) -> bytes:
-    """RGB uint8 frames [H, W, 3], H and W even, as an H.264 Annex B stream (yuv420p, one thread, constant `crf`)."""
+    """Encode RGB uint8 frames [H, W, 3], H and W even, as H.264 Annex B (yuv420p, one thread, constant `crf`)."""
     import av
 
     height, width = frames[0].shape[:2]
@@ -32,8 +32,8 @@ def encode(frames: Sequence[Image], crf: int) -> bytes:
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE, 1)
     encoder.thread_count = 1
-    # Without its assembly: with it the stream of 160-pixel frames depended on what the memory held before, and so
-    # differed from run to run (that of 128-pixel frames did not).
+    # Without its assembly: with it the stream of 160-pixel frames depended on the memory's old content, and so
+    # differed between runs (that of 128-pixel frames did not).
     encoder.options = {"crf": str(crf), "preset": "medium", "x264-params": "threads=1:lookahead-threads=1:asm=0"}
     stream = b""
     for number, pixels in enumerate(frames):
@@ -44,7 +44,7 @@ def encode(frames: Sequence[Image], crf: int) -> bytes:
 
 
 def decode(stream: bytes) -> list[Image]:
-    """The frames of an H.264 Annex B stream, RGB uint8 [H, W, 3], in the order they are shown."""
+    """Decode an H.264 Annex B stream to frames, RGB uint8 [H, W, 3], in the order in which they are shown."""
     import av
     from av.video.reformatter import VideoReformatter
 
@@ -57,7 +57,7 @@ def decode(stream: bytes) -> list[Image]:
 
 
 def compress(frames: Sequence[Image], compression: str) -> list[Image]:
-    """What is left of a video after `raw` (nothing is lost), `c23` or `c40`."""
+    """Return a video's frames after the compression `raw` (nothing is lost), `c23` or `c40`."""
     if compression == "raw":
         return list(frames)
     decoded = decode(encode(frames, CRF[compression]))

@@ -1,7 +1,7 @@
-"""A process that draws its share of a split into arrays that are already there, and reports each video on a line.
+"""Worker process that draws its share of a split into existing arrays, and reports each video in one line.
 
-A program of its own and not a pool's child: a pool would import the caller's main module again, which a notebook, a
-pipe or a script without a guard does not survive. It ends by itself when whoever reads its lines is gone.
+It is a program and not a child of a pool: a pool would import the caller's main module again, which fails in a
+notebook, a pipe or a script without a guard. It ends by itself when the reader of its lines is gone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FRAMES, MASKS = "frames.npy", "masks.npy"
 
 
 def work(folder: Path, options: SyntheticOptions, split: str, share: int, of: int) -> Iterator[dict[str, Any]]:
-    """Draw every `of`-th identity into `folder`'s arrays; yields `{"video": name, "notes": {...}}` for each video."""
+    """Draw every `of`-th identity into the arrays in `folder`; yield `{"video": name, "notes": {...}}` per video."""
     frames = np.load(folder / FRAMES, mmap_mode="r+")
     masks = np.load(folder / MASKS, mmap_mode="r+")
     for drawn in draw_identities(options, split, share, of):
@@ -34,7 +34,7 @@ def work(folder: Path, options: SyntheticOptions, split: str, share: int, of: in
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m ...worker FOLDER OPTIONS_JSON SPLIT SHARE OF`."""
+    """Run `python -m ...worker FOLDER OPTIONS_JSON SPLIT SHARE OF`."""
     folder, options, split, share, of = arguments
     try:
         for line in work(Path(folder), SyntheticOptions.model_validate_json(options), split, int(share), int(of)):

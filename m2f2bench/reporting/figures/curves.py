@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...cards.models import problem_of
 from ...core.errors import ScoreError, near
-from ...core.texts import Refused, read_json
+from ...core.parsing import Refused, read_json
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
 from .style import LEADING, WIDTHS, look
 

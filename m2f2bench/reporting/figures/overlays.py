@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import StoreError
 from ...core.files import replacing, write_json
 from ...core.locks import holding
-from ...core.texts import read_json
+from ...core.parsing import read_json
+from ...core.text import in_utf8
 from ...version import __version__
 from .overlay import SCALES, Panel, draw_overlays
 
@@ -58,7 +59,7 @@ class OverlayFolder:
         tags = {"Title": source.name, "Software": f"{MAKER} {__version__}", "Source": mark, "Detector": self.name}
         draw_overlays(panels, out, title=source.name, foot=what, scale=self.scale, tags=tags)
         self._keep(out.with_suffix(".npy"), panels, frames is not None)
-        entry: dict[str, Any] = {"path": _text(str(source)), "score": score, "map": out.with_suffix(".npy").name}
+        entry: dict[str, Any] = {"path": in_utf8(str(source)), "score": score, "map": out.with_suffix(".npy").name}
         entry |= {"shape": list(panels[0].heat.shape), "colours": self.scale, "seen": list(panels[0].seen)}
         self.entries[out.name] = entry | ({} if frames is None else {"frames": list(frames)})
         return out
@@ -114,14 +115,9 @@ class OverlayFolder:
             np.save(file, maps, allow_pickle=False)
 
 
-def _text(name: str) -> str:
-    """A name that can be written as UTF-8: bytes that are none stand as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def _short(name: str, most: int = 180) -> str:
     """At most so many bytes of a name: file systems allow 255, and a mark and an ending are still to come."""
-    return _text(name).encode()[:most].decode("utf-8", "ignore")
+    return in_utf8(name).encode()[:most].decode("utf-8", "ignore")
 
 
 def path_mark(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ....core.errors import DetectorError, first_line
-from ....core.texts import Refused, read_json
+from ....core.parsing import Refused, read_json
 from ...weights.checkpoints import PickledShard, Shard, open_weights
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")

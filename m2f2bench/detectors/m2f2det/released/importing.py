@@ -17,7 +17,7 @@ from ....core.arithmetic import exact_fp32
 from ....core.errors import DetectorError, near
 from ....core.files import sha256, write_json, write_text
 from ....core.locks import holding_vacant
-from ....core.texts import Refused, read_json
+from ....core.parsing import Refused, read_json
 from ....version import __version__
 from ...llm.generation_settings import GenerationSettings
 from ...llm.prompt import PromptSettings

@@ -13,7 +13,7 @@ import torch
 
 from ....core.errors import DetectorError, first_line
 from ....core.files import make_folder, replacing, write_json
-from ....core.texts import Refused, read_json
+from ....core.parsing import Refused, read_json
 from ...weights.load import check_shapes
 
 FOLDER = "llm"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ....cards.models import validate
 from ....core.errors import DetectorError, first_line
-from ....core.texts import Refused, read_json
+from ....core.parsing import Refused, read_json
 from ..clip import ACTIVATIONS, VisionSettings
 from .files import Tensors
 from .names import tower_names

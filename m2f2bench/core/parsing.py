@@ -1,21 +1,21 @@
-"""The gate of text from outside: files of JSON and YAML, read with limits before anything is built from them.
+"""Safe parsing of JSON and YAML files, with limits that are checked before anything is built.
 
-Cards, results, records and indexes are data that anybody may have written. What passes is plain (mappings, lists, texts
-that UTF-8 can say, finite numbers, truth values, null), no deeper than `DEEPEST`, and no key is there twice. What does
-not pass is told in one short line that never repeats what the file holds.
+Cards, results, records and indexes may come from anyone. Accepted are plain values (mappings, lists, valid UTF-8 texts,
+finite numbers, booleans, null), nested at most `DEEPEST` deep, without repeated keys. Anything else is refused in one
+short line that never repeats the file's content.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .inputs import NoInput, read_input
+from .text import LARGEST, is_text, quoted
 
 if TYPE_CHECKING:
     import yaml
@@ -23,27 +23,21 @@ if TYPE_CHECKING:
 MOST_JSON = 64 << 20
 """Bytes of a JSON file: a result of 10,000 manipulations and 15 metrics has 20 MiB."""
 MOST_PARTS = 2_000_000
-"""Commas and opening brackets of a JSON text, which tell what it comes to in memory: that result has 1.2 million."""
+"""Commas and opening brackets of a JSON text, a bound on its memory: that result has 1.2 million."""
 MOST_YAML = 256 << 10
-"""Bytes of a YAML file: the longest card that is known has 10 KiB."""
+"""Bytes of a YAML file: the longest known card has 10 KiB."""
 MOST_NODES = 20_000
-"""Keys, values and containers of a YAML file, where an alias counts as all that it stands for."""
+"""Keys, values and containers of a YAML file, after its aliases are expanded."""
 DEEPEST = 32
 """Mappings and lists within each other."""
-LARGEST = 2**63
-"""Whole numbers are smaller than this, whatever their sign."""
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""Characters that show nothing and change how what is around them is shown, and halves of surrogate pairs."""
-SHOWN = 40
-"""Characters of a text that a message shows."""
 
 
 class Refused(ValueError):
-    """What does not pass: the reason in one short line, without the file's name."""
+    """Refused content: the reason in one short line, without the file's name."""
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """A regular file's bytes. Raises Refused for more than `most`, and for a pipe or a device, which may never end."""
+    """Return a regular file's bytes. Raises Refused for more than `most` bytes, and for a pipe or a device."""
     try:
         return read_input(path, most)
     except NoInput as error:
@@ -51,7 +45,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_text(path: Path, most: int) -> str:
-    """A regular file's text: UTF-8, a byte order mark is dropped. Raises Refused."""
+    """Return a regular file's UTF-8 text, without a byte order mark. Raises Refused."""
     data = read_bytes(path, most)
     try:
         return data.decode("utf-8-sig")
@@ -61,12 +55,12 @@ def read_text(path: Path, most: int) -> str:
 
 
 def read_json(path: Path, most: int = MOST_JSON) -> Any:
-    """What a JSON file holds. Raises Refused."""
+    """Return the content of a JSON file. Raises Refused."""
     return parse_json(read_text(path, most))
 
 
 def parse_json(text: str) -> Any:
-    """What a JSON text holds. Raises Refused, also for NaN, Infinity and numbers beyond the range of floats."""
+    """Return the content of a JSON text. Raises Refused, also for NaN, Infinity and numbers too large for a float."""
     if sum(map(text.count, ",[{")) > MOST_PARTS:
         raise Refused(f"it has more than {MOST_PARTS:,} values")
     try:
@@ -84,7 +78,7 @@ def parse_json(text: str) -> Any:
 
 
 def read_yaml(path: Path, most: int = MOST_YAML) -> Any:
-    """What a YAML file holds. A date stays a text. Raises Refused, also for tags of types that YAML does not know."""
+    """Return the content of a YAML file; a date stays a text. Raises Refused, also for tags of unknown types."""
     import yaml
 
     text = read_text(path, most)
@@ -94,25 +88,25 @@ def read_yaml(path: Path, most: int = MOST_YAML) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
-        raise Refused(f"{f'line {mark.line + 1}' if mark else 'it'} is not YAML: {told(problem)}") from None
+        raise Refused(f"{f'line {mark.line + 1}' if mark else 'it'} is not YAML: {quoted(problem)}") from None
     except RecursionError:
         raise Refused(f"it is nested deeper than {DEEPEST}") from None
     except Refused:
         raise
     except (ValueError, OverflowError, TypeError):  # a number of thousands of digits, a month 13
-        raise Refused("a value in it is no number that can be read") from None
+        raise Refused("a number in it cannot be read") from None
     check_plain(data)
     return data
 
 
 def check_plain(data: Any) -> None:
-    """Raise Refused for what is nested too deep, a number that is not finite or too large, and half of a surrogate."""
+    """Raise Refused for content that is nested too deep, not finite, too large, or not valid UTF-8."""
     waiting: list[tuple[Any, int]] = [(data, 0)]
     while waiting:
         value, depth = waiting.pop()
         if isinstance(value, str):
             if not is_text(value):
-                raise Refused("a text in it is half of a surrogate pair: no UTF-8 can say it")
+                raise Refused("a text in it has half of a surrogate pair, which UTF-8 cannot hold")
         elif isinstance(value, (dict, list)):
             if depth >= DEEPEST:
                 raise Refused(f"it is nested deeper than {DEEPEST}")
@@ -125,64 +119,26 @@ def check_plain(data: Any) -> None:
             if abs(value) >= LARGEST:
                 raise Refused(f"a whole number in it has more than {len(str(LARGEST)) - 1} digits")
         elif value is not None:
-            raise Refused(f"a value in it is of the type {type(value).__name__}, which no card or record has")
-
-
-def is_text(text: str) -> bool:
-    """Whether UTF-8 can say a text: half of a surrogate pair it cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def in_utf8(text: str) -> str:
-    """A text that UTF-8 can say: bytes of a file's name that are none stand as escapes (`\\udcff`)."""
-    return text if text.isascii() or is_text(text) else text.encode("utf-8", "backslashreplace").decode()
-
-
-def visible(text: str, keep: str = "") -> str:
-    """A text without what a terminal or an editor takes for a command: such characters stand as escapes.
-
-    Those are control characters but for what is in `keep` (such as newlines), marks that turn the direction of
-    writing, line separators, and halves of surrogate pairs.
-    """
-
-    def escape(found: re.Match[str]) -> str:
-        code = ord(found[0])
-        return found[0] if found[0] in keep else f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-
-    return text if text.isascii() and text.isprintable() else UNSEEN.sub(escape, text)
-
-
-def told(value: Any) -> str:
-    """A value as a message shows it: short and in one line, and of a container only what it is."""
-    if isinstance(value, str):
-        return repr(value if len(value) <= SHOWN else value[: SHOWN - 3] + "...")
-    if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < LARGEST):
-        return repr(value)
-    kinds = {dict: "a mapping", list: "a list", tuple: "a list", int: "a very long number"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
+            raise Refused(f"a value in it has the type {type(value).__name__}, which is not allowed")
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object's pairs as a mapping. Raises Refused for a key that is there twice."""
+    """Return a JSON object's pairs as a mapping. Raises Refused for a repeated key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Refused(f"the key {told(twice)} is there twice")
+        raise Refused(f"the key {quoted(twice)} appears twice")
     return found
 
 
 def _no_number(name: str) -> Any:
-    raise Refused(f"{name} is no number of JSON")
+    raise Refused(f"{name} is not a JSON number")
 
 
 @cache
 def _loader() -> type[yaml.SafeLoader]:
-    """PyYAML's safe loader, which leaves dates as text; in C where that is there."""
+    """Return PyYAML's safe loader, which leaves dates as text; written in C if that is installed."""
     import yaml
 
     fast: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -195,7 +151,7 @@ def _loader() -> type[yaml.SafeLoader]:
 
 
 class _Open:
-    """A container that is being read: its anchor, how many nodes it holds, its keys if it is a mapping."""
+    """A container that is being read: its anchor, its number of nodes, its keys if it is a mapping."""
 
     def __init__(self, anchor: str | None, mapping: bool) -> None:
         self.anchor, self.mapping = anchor, mapping
@@ -204,8 +160,9 @@ class _Open:
 
 
 def _check_events(text: str) -> None:
-    """Read a YAML text's events, of which nothing is built. Raises Refused for what is too deep or too much, a key that
-    is there twice, and an alias of what is not whole yet.
+    """Read a YAML text's events, without building anything.
+
+    Raises Refused for content that is too deep or too large, a repeated key, and an alias before the end of its anchor.
     """
     import yaml
 
@@ -215,17 +172,17 @@ def _check_events(text: str) -> None:
         parent = open_nodes[-1]
         if parent.mapping and parent.children % 2 == 0 and key is not None and key != "<<":
             if key in parent.keys:
-                raise Refused(f"line {line}: the key {told(key)} is there twice")
+                raise Refused(f"line {line}: the key {quoted(key)} appears twice")
             parent.keys.add(key)
         parent.nodes, parent.children = parent.nodes + nodes, parent.children + 1
         if sum(one.nodes for one in open_nodes) > MOST_NODES:
-            raise Refused(f"line {line}: it has more than {MOST_NODES:,} values, with all that its aliases stand for")
+            raise Refused(f"line {line}: it has more than {MOST_NODES:,} values, its aliases expanded")
 
     for event in yaml.parse(text, Loader=_loader()):
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise Refused(f"line {line}: the alias {told(event.anchor)} stands for nothing that is whole before it")
+                raise Refused(f"line {line}: the alias {quoted(event.anchor)} has no complete anchor before it")
             add(sizes[event.anchor], None, line)
         elif isinstance(event, yaml.ScalarEvent):
             add(1, event.value, line)
@@ -234,7 +191,7 @@ def _check_events(text: str) -> None:
         elif isinstance(event, yaml.CollectionStartEvent):
             if len(open_nodes) > DEEPEST:
                 raise Refused(f"line {line}: it is nested deeper than {DEEPEST}")
-            sizes.pop(event.anchor or "", None)  # the anchor is taken anew, and not whole
+            sizes.pop(event.anchor or "", None)  # the anchor is reused, and not complete yet
             open_nodes.append(_Open(event.anchor, isinstance(event, yaml.MappingStartEvent)))
         elif isinstance(event, yaml.CollectionEndEvent):
             closed = open_nodes.pop()

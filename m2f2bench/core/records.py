@@ -172,8 +172,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    """A question about a frame with the answer to learn."""
+class Example:
+    """Question about a frame, with the answer to be learned."""
 
     frame: Frame
     question: str

@@ -234,7 +234,7 @@ def _reset_head(model: nn.Module) -> None:
 
 
 def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
-    from ..training.loop import Network, fit_network
+    from ..training.network import Network, fit_network
 
     settings = job.card.input
     with together(), own_draws():

@@ -1,4 +1,4 @@
-"""Training as a job: card and dataset in, a trained detector's card with its record out."""
+"""Training of a detector: from its card and a dataset to the trained detector's card and its record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..core.identity import UNKNOWN, identify
 from ..core.locks import holding
 from ..core.parsing import Refused, read_json
 from ..core.places import moved, without_folders
-from ..core.records import Conversation, Frame
+from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..datasets.base import Adapter
 from ..datasets.dataset import Dataset
@@ -32,7 +32,7 @@ from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..loading import detector_card, load_dataset
 from ..results.signature import versions
 from ..stats.delong import auc_or_none
-from ..training.job import FitReport, Talk, TrainingJob
+from ..training.job import FitReport, LanguageData, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
 from ..version import __version__, commit
 
@@ -53,14 +53,14 @@ def train(
 ) -> Path:
     """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
 
-    The folder `out` (default `runs/trained/<detector>--<dataset>`) gets the weights, `card.yaml`, which `run` takes
+    The folder `out` (default `runs/trained/<detector>--<dataset>`) gets the weights, `card.yaml`, which `run` accepts
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
-    dataset's `val` split, or is carved from `train` by identity; `test` is never looked at. With `resume` a training
-    that was cut off goes on to the very same weights, and a finished one is left as it is. `seed` overrides the
-    card's. A second training into a folder is refused while the first one goes on.
+    dataset's `val` split, or a part of `train` with other identities; `test` is never read. With `resume` an
+    interrupted training goes on to exactly the same weights, and a finished one is left unchanged. `seed` replaces the
+    card's. While a training goes on, a second one into its folder is refused.
 
-    The stages after `detector` learn from the dataset's questions and their answers, as the card's `stages` say, and
-    begin with what the stage before them trained: `start`, its folder; by default `detector` itself, where that is one.
+    The stages after `detector` learn from the dataset's questions and answers, as the card's `stages` say. They start
+    from the result of the stage before: `start` is its folder, by default `detector` itself if that is trained.
     Raises M2F2BenchError.
     """
     join(device)
@@ -77,7 +77,7 @@ def train(
         with together():
             if is_main_process():
                 held.enter_context(holding(job.out))
-            finished = _finished(job.out, job.identity, resume)  # by whoever held it until now
+            finished = _finished(job.out, job.identity, resume)  # by another process, until now
             planned.source.check(job.out)
         if not finished:
             report = planned.backend.fit(job)
@@ -90,7 +90,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Planned:
-    """A training that is to be carried out: the job, its data with their fingerprint, and the code that does it."""
+    """Training to carry out: the job, its data with their fingerprint, and the code that does it."""
 
     job: TrainingJob
     dataset: Dataset
@@ -109,37 +109,25 @@ def _planned(
     device: str,
     seed: int | None,
 ) -> _Planned:
-    """The training that `train` is asked for."""
+    """Return the training for the arguments of `train`."""
     card, cls = detector_card(detector)
     if not issubclass(cls, Trainable):
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
     if stage not in cls.stages:
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
-    settings = card.training or TrainingSettings()
     place = load_dataset(dataset)
-    talk, begun = None, None
-    if stage != "detector":
-        begun = _start(card, start, stage)
-        # The people held out are those of the detector's own training, so that it has not seen them either.
-        settings = begun.training or settings
-        training, validation = split_frames(place, settings.model_copy(update={"frames_per_video": None}))
-        talk = conversations(place, _stage_settings(card, stage, seed), training, validation)
-    else:
-        if start is not None:
-            raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
-        if seed is not None:
-            settings = settings.model_copy(update={"seed": seed})
-        training, validation = split_frames(place, settings)
+    settings, training, validation, language, begun = _data(card, place, stage, start, seed)
     fingerprint = data_fingerprint(place, training, validation)
     source = _Source.of(card, cls)
     if resume and source.code.startswith(UNKNOWN):
         raise DetectorError(
-            f"detector '{card.name}': whether its code is the same cannot be told ({source.code}): "
-            "train anew, without --resume"
+            f"detector '{card.name}': cannot check that its code is unchanged ({source.code}): "
+            "start again without --resume"
         )
-    more = [*_begun(talk, begun), *filter(None, [cls.identity(card, stage), source.code])]
+    more = [*_stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code])]
     identity = _identity(card, settings, place, stage, fingerprint, *more)
-    folder = Path(out) if out is not None else Path("runs/trained") / _folder_name(card.name, place.name, stage)
+    name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
+    folder = Path(out) if out is not None else Path("runs/trained") / name
     job = TrainingJob(
         card=card,
         settings=settings,
@@ -153,22 +141,37 @@ def _planned(
         device=device,
         stage=stage,
         start=begun,
-        talk=talk,
+        language=language,
     )
     return _Planned(job, place, cls, fingerprint, source)
 
 
-def _folder_name(detector: str, dataset: str, stage: str) -> str:
-    return f"{detector}--{dataset}" + ("" if stage == "detector" else f"--{stage}")
+def _data(
+    card: DetectorCard, dataset: Dataset, stage: str, start: str | Path | DetectorCard | None, seed: int | None
+) -> tuple[TrainingSettings, list[Frame], list[Frame], LanguageData | None, DetectorCard | None]:
+    """Return settings, training and validation frames, and for a later stage its examples and what it starts from."""
+    settings = card.training or TrainingSettings()
+    if stage == "detector":
+        if start is not None:
+            raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
+        if seed is not None:
+            settings = settings.model_copy(update={"seed": seed})
+        return settings, *split_frames(dataset, settings), None, None
+    begun = _start(card, start, stage)
+    # The same people are held out as in the detector's own training, so that it has not seen them either.
+    settings = begun.training or settings
+    training, validation = split_frames(dataset, settings.model_copy(update={"frames_per_video": None}))
+    language = language_data(dataset, _stage_settings(card, stage, seed), training, validation)
+    return settings, training, validation, language, begun
 
 
 def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:
-    """The trained detector that a later stage begins with. Raises DetectorError where there is none."""
+    """Return the trained detector that a later stage starts from. Raises DetectorError if there is none."""
     if start is None:
         if card.weights is None:
             raise DetectorError(
-                f"detector '{card.name}' is not trained, and stage `{stage}` begins with what the stage before it "
-                "trained: give its folder with --from"
+                f"detector '{card.name}' is not trained, and stage `{stage}` starts from the stage before it: "
+                "give its folder with --from"
             )
         return card
     return detector_card(str(start) if isinstance(start, Path) else start)[0]
@@ -179,16 +182,18 @@ def _stage_settings(card: DetectorCard, stage: str, seed: int | None) -> StageSe
     return settings if seed is None else settings.model_copy(update={"seed": seed})
 
 
-def conversations(dataset: Dataset, settings: StageSettings, training: list[Frame], validation: list[Frame]) -> Talk:
-    """The dataset's questions about these frames with their answers, an example for each answer.
+def language_data(
+    dataset: Dataset, settings: StageSettings, training: list[Frame], validation: list[Frame]
+) -> LanguageData:
+    """Return an example for each answer to the dataset's questions about these frames.
 
-    Raises DataError where there are none.
+    Raises DataError if there are none about the training frames.
     """
 
-    def listed(frames: list[Frame]) -> list[Conversation]:
+    def listed(frames: list[Frame]) -> list[Example]:
         there = {frame.id: frame for frame in frames}
         return [
-            Conversation(there[question.frame], question.text, answer)
+            Example(there[question.frame], question.text, answer)
             for split in dict.fromkeys(frame.split for frame in frames)
             for kind in settings.questions
             for question in questions_of(dataset.adapter, split, kind)
@@ -196,29 +201,29 @@ def conversations(dataset: Dataset, settings: StageSettings, training: list[Fram
             for answer in (question.references if settings.answers == "all" else question.references[:1])
         ]
 
-    found = Talk(settings, listed(training), listed(validation))
+    found = LanguageData(settings, listed(training), listed(validation))
     if not found.train:
         kinds = ", ".join(settings.questions)
         raise DataError(
-            f"dataset '{dataset.name}' has no questions of the kind {kinds} about its training images: mend "
-            "stages.questions on the detector's card, or take a dataset with questions (ddvqa-c40, synthetic)"
+            f"dataset '{dataset.name}' has no questions of the kind {kinds} about its training images: change "
+            "stages.questions on the detector's card, or use a dataset with questions (ddvqa-c40, synthetic)"
         )
     return found
 
 
-def _begun(talk: Talk | None, start: DetectorCard | None) -> list[Any]:
-    """What of a later stage decides its weights: what it begins with, its settings, all that is said."""
-    if talk is None or start is None:
+def _stage_identity(language: LanguageData | None, start: DetectorCard | None) -> list[Any]:
+    """Return what decides the weights of a later stage: settings, examples, and the weights that it starts from."""
+    if language is None or start is None:
         return []
     digest = hashlib.sha256()
-    for one in (*talk.train, *talk.val):
+    for one in (*language.train, *language.val):
         digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
     weights = trained_weights(start)
-    return [talk.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
+    return [language.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
 
 
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
-    """Training and validation frames; no identity is in both (DataError where the dataset's own splits share one)."""
+    """Return training and validation frames. Raises DataError if the dataset's own splits share an identity."""
     from ..training.split import carve_validation
 
     count = settings.frames_per_video
@@ -233,7 +238,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         return frames
 
     training = listed("train")
-    named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split of its card has to be there
+    named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split on its card must exist
     if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
         return carve_validation(training, settings.val_fraction, settings.seed)
     validation = listed("val")
@@ -245,14 +250,16 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
 
 
 def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[Frame]) -> str:
-    """16 hex digits over the list of all frames and their pixels' digests; of more than FINGERPRINT_FRAMES over the
-    digests of that many, spread evenly. An unreadable frame, which is the fit's to report, has none."""
+    """Return a hash, 16 hex digits, of the list of all frames and the digests of their pixels.
+
+    Of more than FINGERPRINT_FRAMES frames, that many are digested, spread evenly. An unreadable frame has no digest.
+    """
     digest = hashlib.sha256()
     frames = [*training, *validation]
     for frame in frames:
         digest.update(json.dumps([frame.id, frame.video, frame.label, frame.method, frame.identities]).encode())
     chosen = spread(frames, FINGERPRINT_FRAMES)
-    for split in dict.fromkeys(frame.split for frame in chosen):  # two splits may have frames of one id
+    for split in dict.fromkeys(frame.split for frame in chosen):  # two splits may use the same ids
         found = frame_digests(dataset, [frame for frame in chosen if frame.split == split])
         digest.update("\0".join([split, *found.values()]).encode())
     return digest.hexdigest()[:16]
@@ -261,14 +268,14 @@ def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[F
 def _identity(
     card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, fingerprint: str, *more: Any
 ) -> str:
-    """A hash of everything that decides the weights."""
+    """Return a hash of everything that decides the weights."""
     content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training", "stages"})
     parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__, *more]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _finished(folder: Path, identity: str, resume: bool) -> bool:
-    """Whether this very training is done already. Raises DetectorError where the folder holds something else."""
+    """Return whether this training is already finished. Raises DetectorError if the folder holds another one."""
     path = folder / RECORD
     if not path.is_file():
         return False
@@ -289,10 +296,10 @@ def _finished(folder: Path, identity: str, resume: bool) -> bool:
 
 @dataclass(frozen=True)
 class _Source:
-    """The Python file that a card names as its backend, as it was when training began; of others all is empty.
+    """Python file that a card names as its backend, as it was when training began; empty for other backends.
 
-    A copy goes beside the trained weights, so that their folder can be moved. `code` is a hash of all that is the
-    user's own in the detector's class, and of the files that the card names.
+    A copy is written beside the trained weights, so that their folder can be moved. `code` is a hash of the user's own
+    code in the detector's class, and of the files that the card names.
     """
 
     name: str = ""
@@ -311,17 +318,17 @@ class _Source:
         return cls(path.name, path.read_bytes(), code)
 
     def check(self, folder: Path) -> None:
-        """Raise DetectorError where the copy would take another file's place."""
+        """Raise DetectorError if the copy would replace another file."""
         place = folder / self.name
         if self.name and place.exists() and place.read_bytes() != self.content:
             raise DetectorError(f"'{folder}' holds another '{self.name}': give another --out, or remove it")
 
     def backend(self, card: DetectorCard) -> str:
-        """The backend as the trained card names it."""
+        """Return the backend for the trained card."""
         return f"{self.name}:{card.backend.rpartition(':')[2]}" if self.name else card.backend
 
     def write(self, folder: Path) -> None:
-        """Put the copy into the folder."""
+        """Write the copy into the folder."""
         if self.name:
             with replacing(folder / self.name) as temporary:
                 temporary.write_bytes(self.content)
@@ -331,13 +338,13 @@ def _write(planned: _Planned, report: FitReport) -> None:
     job, dataset, source = planned.job, planned.dataset, planned.source
     card, out = job.card, job.out
     before = [*([job.start] if job.start is not None else []), card]
-    seen = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
+    datasets = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
     sources = [*(name for one in before for name in one.training_sources), dataset.card.corpus]
     trained = card.model_copy(
         update={
             "backend": source.backend(card),
             "weights": report.weights.name,
-            "training_datasets": tuple(seen),
+            "training_datasets": tuple(datasets),
             "training_sources": tuple(dict.fromkeys(sources)),
             "training": job.settings,
             "options": moved({**card.options, **report.options}, [one.folder for one in before], out),
@@ -360,25 +367,25 @@ def _write(planned: _Planned, report: FitReport) -> None:
         "val_auc": report.val_auc,
         "curves": report.curves,
         "notes": report.notes,
-        **_talked(job),
+        **_stage_record(job),
         "versions": versions(),
         "commit": commit(),
     }
-    told = trained.model_dump(mode="json", exclude_defaults=True)
-    if report.input is not None:  # in full: what is left out would be asked of the network again
-        told["input"] = trained.input.model_dump(mode="json")
+    content = trained.model_dump(mode="json", exclude_defaults=True)
+    if report.input is not None:  # in full: the rest would be looked up in the network again
+        content["input"] = trained.input.model_dump(mode="json")
     source.write(out)
-    write_text(out / CARD, yaml.safe_dump(told, sort_keys=False, width=110))
+    write_text(out / CARD, yaml.safe_dump(content, sort_keys=False, width=110))
     write_json(out / RECORD, record)  # last: its presence means that the training is finished
 
 
-def _talked(job: TrainingJob) -> dict[str, Any]:
-    """What the record of a later stage says besides."""
-    if job.talk is None or job.start is None:
+def _stage_record(job: TrainingJob) -> dict[str, Any]:
+    """Return the additional entries in the record of a later stage."""
+    if job.language is None or job.start is None:
         return {}
     return {
-        "stage_settings": job.talk.settings.model_dump(mode="json"),
-        "n_conversations": {"train": len(job.talk.train), "val": len(job.talk.val)},
+        "stage_settings": job.language.settings.model_dump(mode="json"),
+        "n_conversations": {"train": len(job.language.train), "val": len(job.language.val)},
         "start": {"detector": job.start.name, "weights": file_fingerprint(trained_weights(job.start))},
     }
 

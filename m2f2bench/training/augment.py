@@ -1,4 +1,4 @@
-"""Training augmentation on decoded images. Every draw comes from the generator that is passed in."""
+"""Training augmentation of decoded images; all random numbers come from the generator that is passed in."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Resampling = PillowImage.Resampling
 
 
 def augment(image: Image, settings: AugmentationSettings, rng: np.random.Generator) -> Image:
-    """An augmented copy of an RGB uint8 image [H, W, 3]; RGB uint8, of the crop's size.
+    """Return an augmented copy of an RGB uint8 image [H, W, 3]: RGB uint8, with the size of the crop.
 
-    In this order: horizontal flip, random square-share crop, shrinking and enlarging again (lost resolution),
-    Gaussian blur, colour, JPEG. One uniform number per step decides whether it is applied; a step with
-    probability 0 still draws it, so that switching one step off changes no other.
+    The order is: horizontal flip, random crop, reduction of resolution, Gaussian blur, colour, JPEG. One uniform number
+    per step decides whether it is applied; it is drawn even if the probability is 0, so that switching one step off
+    does not change the others.
     """
     flip, rescale, blur, colour, jpeg = rng.random(5)
     picture = PillowImage.fromarray(image)
@@ -43,7 +43,7 @@ def augment(image: Image, settings: AugmentationSettings, rng: np.random.Generat
 
 
 def _crop(picture: Pillow, shares: tuple[float, float], rng: np.random.Generator) -> Pillow:
-    """A window with sides of a uniformly drawn share of the image's, anywhere in it; three draws."""
+    """Return a random window; its sides are a uniform random fraction of the image's. Takes three random numbers."""
     share, across, down = rng.uniform(*shares), rng.random(), rng.random()
     width, height = (max(1, round(side * share)) for side in picture.size)
     if (width, height) == picture.size:
@@ -53,7 +53,7 @@ def _crop(picture: Pillow, shares: tuple[float, float], rng: np.random.Generator
 
 
 def _rescale(picture: Pillow, side: int) -> Pillow:
-    """Shrink so that the longer side has `side` pixels, then back to the old size; a smaller image stays."""
+    """Return the picture after a resize to `side` pixels on the longer side and back; a smaller one is unchanged."""
     longest = max(picture.size)
     if side >= longest:
         return picture
@@ -62,7 +62,7 @@ def _rescale(picture: Pillow, side: int) -> Pillow:
 
 
 def _jpeg(picture: Pillow, quality: int) -> Pillow:
-    """The picture after JPEG compression (4:2:0) at `quality` 1..95 and more."""
+    """Return the picture after JPEG compression (4:2:0) with `quality` from 1 to 100."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return PillowImage.open(buffer).convert("RGB")

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: a folder per checkpoint, complete or not there, and tensors in safetensors."""
+"""Checkpoints of a training: a folder for each, which is complete or absent, with tensors in safetensors."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 FOLDER = "checkpoints"
 PREFIX = "step-"
 WEIGHTS = "model.safetensors"
-"""The file of a finished training's weights, in `TrainingJob.out`."""
+"""File of a finished training's weights, in `TrainingJob.out`."""
 REPORT = "fit.json"
-"""What a finished training gave back, in `TrainingJob.out`; it is written last."""
+"""File of a finished training's report, in `TrainingJob.out`; it is written last."""
 
 
 @dataclass
 class Checkpoint:
-    """What a training needs to go on: the tensors as they are, the best ones so far, optimiser and counters."""
+    """State of a training: the present tensors, the best ones so far, optimiser and counters."""
 
     tensors: Tensors
     best: Tensors | None
@@ -42,8 +42,8 @@ class Checkpoint:
 def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: bool) -> None:
     """Write the checkpoint after `step` steps and then remove the older ones.
 
-    The folder gets its name when all is in it, so a kill at any moment leaves the previous one. The best weights
-    are linked from the previous checkpoint unless `best_is_new`: then they are this one's own.
+    The folder gets its name when it is complete, so that a kill at any moment leaves the previous one. The best weights
+    are linked from the previous checkpoint; with `best_is_new` they are the present tensors.
     """
     import torch
 
@@ -58,7 +58,7 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: b
     elif previous is not None and (previous / "best.safetensors").exists():
         _link(previous / "best.safetensors", temporary / "best.safetensors")
     with replacing(temporary / "optimizer.pt") as place:
-        buffer = io.BytesIO()  # torch hides a full disk behind an error of its own
+        buffer = io.BytesIO()  # torch reports a full disk with an error of its own
         torch.save(checkpoint.optimizer, buffer)
         place.write_bytes(buffer.getbuffer())
     write_json(temporary / "state.json", checkpoint.state)
@@ -70,21 +70,21 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: b
 
 
 def latest_checkpoint(out: Path) -> Path | None:
-    """The newest complete checkpoint in a training's folder, or None."""
+    """Return the newest complete checkpoint in a training's folder, or None."""
     return max((out / FOLDER).glob(f"{PREFIX}*"), default=None)
 
 
 def load_checkpoint(path: Path, identity: str) -> Checkpoint:
-    """Read a checkpoint. Raises DetectorError when it belongs to another training or cannot be read."""
+    """Read a checkpoint. Raises DetectorError if it belongs to another training or cannot be read."""
     import torch
 
-    state = _read(path / "state.json", "remove its folder, or train anew")
+    state = _read(path / "state.json", "remove its folder, or start the training again")
     check_identity(path, state, identity)
     try:
         optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has many for a file that is damaged
+    except Exception as error:  # torch raises many kinds for a damaged file
         raise DetectorError(
-            f"checkpoint '{path}' cannot be read: {first_line(error)}; remove its folder, or train anew"
+            f"checkpoint '{path}' cannot be read: {first_line(error)}; remove its folder, or start the training again"
         ) from None
     best = path / "best.safetensors"
     return Checkpoint(
@@ -95,14 +95,14 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint:
     )
 
 
-def _read(path: Path, mend: str) -> dict[str, Any]:
-    """A JSON file's object. Raises DetectorError for a file that is none."""
+def _read(path: Path, advice: str) -> dict[str, Any]:
+    """Return the object in a JSON file. Raises DetectorError, with `advice`, for a file without one."""
     try:
         data = read_json(path)
     except Refused as error:
-        raise DetectorError(f"'{path}' cannot be read: {error}; {mend}") from None
+        raise DetectorError(f"'{path}' cannot be read: {error}; {advice}") from None
     if not isinstance(data, dict):
-        raise DetectorError(f"'{path}' cannot be read: it is no record of a training; {mend}")
+        raise DetectorError(f"'{path}' cannot be read: it is not the record of a training; {advice}")
     return data
 
 
@@ -111,12 +111,12 @@ def check_identity(path: Path, state: dict[str, Any], identity: str) -> None:
     if state.get("identity") != identity:
         raise DetectorError(
             f"'{path}' belongs to another training (identity {str(state.get('identity'))[:12]}, this one is "
-            f"{identity[:12]}): the settings, data or code differ; undo that or give another --out"
+            f"{identity[:12]}): the settings, data or code differ; restore them, or give another --out"
         )
 
 
 def _link(source: Path, target: Path) -> None:
-    """A hard link, a copy where the file system has none."""
+    """Make a hard link, or a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -124,19 +124,19 @@ def _link(source: Path, target: Path) -> None:
 
 
 def finished_report(job: TrainingJob) -> FitReport | None:
-    """The report of a training that `job.out` already holds, for `job.resume`; None where there is none to take.
+    """Return the report of a finished training in `job.out`, for `job.resume`; None if it is not finished.
 
-    Raises DetectorError when the folder holds a training, finished or not, and `job.resume` is off, or when it is
-    another one.
+    Raises DetectorError if the folder holds a training, finished or not, and `job.resume` is off, or if it is another
+    one.
     """
     path = job.out / REPORT
     if path.exists():
         if not job.resume:
             raise DetectorError(f"'{job.out}' already holds a finished training: use it, or give another --out")
-        data = _read(path, "remove the folder and train anew")
+        data = _read(path, "remove the folder and train again")
         check_identity(job.out, data, job.identity)
         if lacking := {"val_auc", "curves", "options", "notes"} - set(data):
-            raise DetectorError(f"'{path}' lacks '{min(lacking)}': remove the folder and train anew")
+            raise DetectorError(f"'{path}' lacks '{min(lacking)}': remove the folder and train again")
         return FitReport(
             weights=job.out / WEIGHTS,
             val_auc=data["val_auc"],
@@ -150,7 +150,7 @@ def finished_report(job: TrainingJob) -> FitReport | None:
 
 
 def write_report(job: TrainingJob, report: FitReport) -> None:
-    """Mark the training in `job.out` as finished; its checkpoints are then of no more use and are removed."""
+    """Mark the training in `job.out` as finished, and remove its checkpoints."""
     write_json(
         job.out / REPORT,
         {

@@ -1,4 +1,4 @@
-"""Which device a network is trained and run on."""
+"""Devices that a network is trained and run on."""
 
 from __future__ import annotations
 
@@ -18,61 +18,61 @@ if TYPE_CHECKING:
 
 
 def pick_device(device: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU. Raises DetectorError for a device that cannot be used."""
+    """Return a device; `auto` is CUDA if available, else the CPU. Raises DetectorError for an unusable device."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         picked = torch.device(device)
     except RuntimeError:
         picked = None
-    if picked is None or picked.type not in ("cpu", "cuda", "mps"):  # torch knows more, which nothing here was tried on
-        raise DetectorError(f"device {quoted(device)} is unknown: give one of {DEVICES}")
+    if picked is None or picked.type not in ("cpu", "cuda", "mps"):  # torch has more, which were never tried here
+        raise DetectorError(f"device {quoted(device)} is unknown: use one of {DEVICES}")
     if picked.type == "mps" and not torch.backends.mps.is_available():
-        raise DetectorError("device 'mps' is not there (it is of Apple's machines): give auto or cpu")
+        raise DetectorError("device 'mps' is not available (it needs an Apple machine): use auto or cpu")
     if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
         raise DetectorError(
-            f"device '{device}' is not there ({torch.cuda.device_count()} CUDA devices): give auto or cpu"
+            f"device '{device}' is not available ({torch.cuda.device_count()} CUDA devices): use auto or cpu"
         )
     return picked
 
 
 def process_device(device: str) -> torch.device:
-    """`pick_device`'s for a process that a launcher may have started beside others: `cuda` is one GPU for each.
+    """Return the device of this process; if a launcher has started several, `cuda` is a GPU for each.
 
-    Raises DetectorError for more processes on a machine than it has GPUs, and where all are told to take the same one.
+    Raises DetectorError for more processes than GPUs on a machine, and if `device` is a single GPU for all of them.
     """
     picked = pick_device(device)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
     if picked.type != "cuda" or here == 1:
         return picked
     if ":" in device:
-        raise DetectorError(f"device '{device}' is one GPU, and there are {here} processes here: give auto, or cpu")
+        raise DetectorError(f"device '{device}' is one GPU, and there are {here} processes here: use auto or cpu")
     if here > torch.cuda.device_count():
         raise DetectorError(
-            f"there are {here} processes here and {torch.cuda.device_count()} CUDA devices, and each takes one: start "
-            "fewer (torchrun --nproc_per_node), or give --device cpu"
+            f"there are {here} processes here and {torch.cuda.device_count()} CUDA devices, and each needs one: start "
+            "fewer processes (torchrun --nproc_per_node), or use --device cpu"
         )
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 @contextlib.contextmanager
 def own_draws() -> Iterator[None]:
-    """Leave the states of all of torch's generators as they were before the block."""
-    # Named one by one: else torch warns of several GPUs. Without CUDA in use there is nothing of it to restore.
+    """Restore the states of all of torch's random generators after the block."""
+    # torch warns about several GPUs if they are not listed. If CUDA is not in use, it has nothing to restore.
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if in_use else []):
         yield
 
 
 def make_accelerator(job: TrainingJob, precision: str) -> Any:
-    """An Accelerator for the job's device and a `precision` of fp32, bf16 or fp16 (mixed, by autocast).
+    """Return an Accelerator for the job's device and a `precision`: fp32, bf16 or fp16 (mixed, by autocast).
 
-    Raises DetectorError where they do not go together.
+    Raises DetectorError if the device does not support the precision.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
-    # These are singletons: without a reset a second training in this process would keep the first one's settings.
+    # Singletons: without a reset a second training in this process would have the settings of the first.
     alone = not PartialState._shared_state or PartialState().num_processes == 1
     AcceleratorState._reset_state(reset_partial_state=alone)
     device = process_device(job.device)

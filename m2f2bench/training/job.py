@@ -1,4 +1,4 @@
-"""What a training is given and what it gives back: the contract between `trainer` and the backends."""
+"""Training job and its report: what `runs.train` gives to a backend, and what it gets back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings, StageSettings, TrainingSettings
-from ..core.records import Conversation, Frame
+from ..core.records import Example, Frame
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainingJob:
-    """All that a backend needs to fit itself; it never sees the dataset's adapter.
+    """Everything a backend needs for a training; it never sees the dataset's adapter.
 
-    `read` gives a frame's pixels and may raise `FrameError`. `auc` is (labels, scores) → AUC or None. `out` is a
-    folder of the backend's own; with `resume` a training that was cut off there goes on. `identity` is the hash of
-    everything that decides the outcome; a checkpoint with another one is refused.
+    `read` returns a frame's pixels and may raise FrameError. `auc` maps labels and scores to the AUC, or None if it is
+    undefined. `out` is a folder for this training alone; with `resume` an interrupted training in it goes on.
+    `identity` is a hash of everything that decides the result; a checkpoint with another one is refused.
     """
 
     card: DetectorCard
@@ -37,28 +37,28 @@ class TrainingJob:
     stage: str = "detector"
     start: DetectorCard | None = None
     """The trained detector that a later stage starts from: the card in its folder."""
-    talk: Talk | None = None
-    """Of a later stage: what is talked about, and how that is learned."""
+    language: LanguageData | None = None
+    """Examples and settings of a language stage; None for stage `detector`."""
 
 
 @dataclass
-class Talk:
-    """The questions and answers of a stage that learns to answer, with its settings. Frames as in `TrainingJob`."""
+class LanguageData:
+    """Questions and answers of a language stage, with its settings. The frames are those of `TrainingJob`."""
 
     settings: StageSettings
-    train: list[Conversation]
-    val: list[Conversation]
+    train: list[Example]
+    val: list[Example]
 
 
 @dataclass
 class FitReport:
-    """What a fit gives back: the weights file (inside `TrainingJob.out`), the curves, and the best validation AUC."""
+    """Result of a training: the weights file (inside `TrainingJob.out`), the curves, and the best validation AUC."""
 
     weights: Path
     val_auc: float | None
     curves: list[dict[str, float]] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
-    """Options of the trained detector's card that differ from the untrained one's."""
+    """Options that the trained detector's card has in place of the untrained one's."""
     notes: list[str] = field(default_factory=list)
     input: InputSettings | None = None
-    """The trained detector's input, all of it, where the untrained one's card left some of it to the network."""
+    """Complete input of the trained detector, if the untrained one's card left a part of it to the network."""

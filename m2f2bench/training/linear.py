@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import DataError, FrameError
 from ..core.records import FAKE, REAL, Frame
 from .job import FitReport, TrainingJob
-from .reading import UNREADABLE_SHARE
+from .reading import check_unreadable
 from .split import components
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..core.records import Floats
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
-"""Values of C (inverse regularisation) that are tried, the most regularised first."""
+"""Candidate values of C (inverse regularisation), the most regularised first."""
 FOLDS = 5
 
 
@@ -36,11 +36,11 @@ class LinearModel:
     intercept: float
 
     def logits(self, features: Floats) -> Floats:
-        """Log odds of fake, float64 [B], for features [B, F]; each row is summed on its own, whatever the batch."""
+        """Return the log odds of fake, float64 [B], for features [B, F]; they do not depend on the batch."""
         return np.asarray((((features - self.mean) / self.scale) * self.coef).sum(axis=1) + self.intercept)
 
     def scores(self, features: Floats) -> Floats:
-        """P(fake), float64 [B], for features [B, F]."""
+        """Return P(fake), float64 [B], for features [B, F]."""
         from scipy.special import expit
 
         return np.asarray(expit(self.logits(features)), dtype=np.float64)
@@ -49,10 +49,10 @@ class LinearModel:
 def fit_linear(
     features: Floats, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int
 ) -> tuple[LinearModel, float, list[dict[str, float]]]:
-    """Fit on features [N, F], labels [N] (1 = fake) and groups [N]; classes weigh the same.
+    """Fit on features [N, F], labels [N] (1 = fake) and groups [N]; both classes have the same weight.
 
-    C is the value with the best mean AUC over stratified folds that share no group, the smaller on ties; 0.01 where
-    there are too few groups to fold. Returns the model, C, and (C, AUC) of every value tried.
+    C is the value with the best mean AUC over stratified folds that share no group, the smaller on ties; 0.01 if there
+    are too few groups for folds. Returns the model, C, and (C, AUC) of every candidate.
     """
     tried = _cross_validate(features, labels, groups, seed)
     best = max(tried, key=lambda row: (row["cv_auc"], -row["c"]))["c"] if tried else 0.01
@@ -107,8 +107,8 @@ def fit_on_features(
 ) -> tuple[LinearModel, FitReport]:
     """Fit a linear detector for a job, on features that `extract` computes.
 
-    `extract` gives the frames it could read and their features [N, F]. The report's weights path is where the
-    caller still has to write them. Raises DataError when a class is missing or too many frames are unreadable.
+    `extract` returns the readable frames and their features [N, F]. The caller must write the weights to the path in
+    the report. Raises DataError if a class is missing or too many frames are unreadable.
     """
     frames, features = extract(job.train)
     val_frames, val_features = extract(job.val)
@@ -133,28 +133,24 @@ def fit_on_features(
 
 
 def readable(frames: Sequence[Frame], compute: Callable[[Frame], Floats]) -> tuple[list[Frame], Floats]:
-    """The frames that `compute` gives features [F] for, and these [N, F]; FrameErrors are left out.
+    """Return the readable frames and their features [N, F]; `compute` returns those of one [F], or raises FrameError.
 
-    Raises DataError when more than UNREADABLE_SHARE of the frames fail.
+    Raises DataError if too many frames are unreadable.
     """
     kept: list[Frame] = []
     rows: list[Floats] = []
-    failed: list[FrameError] = []
+    unreadable: dict[str, str] = {}
     for frame in frames:
         try:
             rows.append(compute(frame))
             kept.append(frame)
         except FrameError as error:
-            failed.append(error)
-            if len(failed) > UNREADABLE_SHARE * len(frames):
-                raise DataError(
-                    f"more than {UNREADABLE_SHARE:.0%} of {len(frames)} frames cannot be read, first "
-                    f"'{failed[0].frame}': {failed[0].reason}; mend the dataset"
-                ) from None
+            unreadable[frame.id] = error.reason
+            check_unreadable(unreadable, len(frames))
     return kept, np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)
 
 
 def identity_groups(frames: Sequence[Frame]) -> npt.NDArray[np.int64]:
-    """For each frame the number of its component of shared identities and videos, int64 [N]."""
+    """Return for each frame the number of its component of shared identities and videos, int64 [N]."""
     group = {frame.id: number for number, part in enumerate(components(frames)) for frame in part.frames}
     return np.array([group[frame.id] for frame in frames], dtype=np.int64)

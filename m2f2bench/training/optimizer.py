@@ -1,4 +1,4 @@
-"""The optimiser of a training: which weights learn at which rate, and which are decayed."""
+"""Optimiser of a training: the learning rate and the decay of each weight."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def make_optimizer(model: nn.Module, settings: TrainingSettings, detector: str) -> torch.optim.Optimizer:
-    """The optimiser of the settings over all parameters that require a gradient.
+def make_optimizer(
+    model: nn.Module, settings: TrainingSettings, detector: str, device: torch.device | None = None
+) -> torch.optim.Optimizer:
+    """Return the optimiser of the settings for all parameters that require a gradient.
 
-    Its groups hold parameters of one learning rate (`settings.lr`, or what `settings.lr_of` says) and one decay
-    (`settings.decay`), in the order of `named_parameters()`; `initial_lr` of each is the rate that the schedule
-    multiplies. Raises DetectorError, naming `detector`, where nothing is trained or a pattern of `lr_of` does not fit.
+    Each group holds parameters of one learning rate (`settings.lr`, or the rate in `settings.lr_of`) and one decay
+    (`settings.decay`), in the order of `named_parameters()`; `initial_lr` is the rate that the schedule multiplies.
+    Raises DetectorError, with the name of the `detector`, if nothing is trained, if a pattern of `lr_of` does not fit,
+    or if a trained parameter has less than 32 bits: it would lose an update of a ten-thousandth to rounding.
     """
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     if not trained:
         raise DetectorError(f"detector '{detector}' has no weights to train: all of it is frozen")
+    for name, value in trained.items():
+        if value.dtype not in (torch.float32, torch.float64):
+            raise DetectorError(
+                f"detector '{detector}': '{name}' is to be trained and is {str(value.dtype).removeprefix('torch.')}: "
+                "small updates would be lost; trained weights must be float32"
+            )
     own = _own_rates(trained, settings.lr_of, detector)
     groups: list[dict[str, Any]] = []
     for lr in dict.fromkeys([settings.lr, *own.values()]):
@@ -35,14 +44,17 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings, detector: str) 
         groups.append({"params": matrices, "weight_decay": settings.weight_decay, "lr": lr, "initial_lr": lr})
         groups.append({"params": others, "weight_decay": 0.0, "lr": lr, "initial_lr": lr})
     groups = [group for group in groups if group["params"]]
+    # One parameter after the other on a CPU, where sums then have one order and every run has the same bits. On a GPU
+    # many at once, also under FSDP, where torch would not choose that by itself.
+    together = device is not None and device.type == "cuda"
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, foreach=together)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.lr)
+    return kind(groups, lr=settings.lr, foreach=together)
 
 
 def _own_rates(names: Iterable[str], lr_of: dict[str, float], detector: str) -> dict[str, float]:
-    """Name → learning rate of the parameters that a pattern names. Raises DetectorError (see `make_optimizer`)."""
+    """Return the learning rates of the parameters that a pattern matches. Raises DetectorError as `make_optimizer`."""
     own: dict[str, str] = {}
     for pattern in lr_of:
         found = [name for name in names if fnmatchcase(name, pattern)]
@@ -55,14 +67,14 @@ def _own_rates(names: Iterable[str], lr_of: dict[str, float], detector: str) -> 
             if name in own:
                 raise DetectorError(
                     f"detector '{detector}': `lr_of` patterns '{own[name]}' and '{pattern}' both match parameter "
-                    f"'{name}': make them name different ones"
+                    f"'{name}': make them match different ones"
                 )
             own[name] = pattern
     return {name: lr_of[pattern] for name, pattern in own.items()}
 
 
 def _nearest(pattern: str, names: Iterable[str]) -> str:
-    """What a pattern may have meant: names of which the whole or the end is like it, else some of all names."""
+    """Return a hint for a pattern: names that are similar to it, wholly or at their end, or else some of all names."""
     ends = {".".join(parts[i:]): name for name in names for parts in [name.split(".")] for i in range(len(parts))}
     close = difflib.get_close_matches(pattern.strip("*."), ends, n=2, cutoff=0.6)
     if close:

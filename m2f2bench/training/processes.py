@@ -1,4 +1,4 @@
-"""Processes that train together: what one of them meets all of them are told, so that none waits for another."""
+"""Processes that train together: an error in one is raised in all, so that none waits for another."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 
 def launched() -> int:
-    """How many processes a launcher (torchrun, accelerate launch) has started, this one included; 1 without one."""
+    """Return the number of processes that a launcher (torchrun, accelerate launch) has started; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
-    """Whether this process writes and speaks for all: under a launcher the first one, else the only one."""
+    """Return whether this process writes and prints for all: the first one, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def join(device: str) -> None:
-    """Begin to talk with the other processes of a launcher; alone nothing happens. Raises DetectorError where the
-    device cannot be used by so many."""
+    """Connect with the other processes of a launcher, if there are any.
+
+    Raises DetectorError if the device cannot be used by that many.
+    """
     if launched() == 1:
         return
     from accelerate import PartialState
@@ -38,9 +40,9 @@ def join(device: str) -> None:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Run a block in all processes and fail in all of them, with one and the same line, where one does.
+    """Run a block in all processes; if it fails in one, raise an error with the same line in all of them.
 
-    The others are waited for at its end. The block itself must not exchange anything.
+    Each process waits for the others at the end of the block, which must not exchange anything itself.
     """
     error: Exception | None = None
     try:
@@ -53,19 +55,19 @@ def together() -> Iterator[None]:
 
 
 def share(error: Exception | None) -> None:
-    """Tell all processes whether this one has failed, and raise the first one's error in all of them if one has."""
+    """Tell all processes whether this one has failed; if any has, raise the error of the first in all of them."""
     if _alone():
         if error is not None:
             raise error
         return
-    told = None if error is None else (type(error).__name__, _line(error))
-    for number, one in enumerate(gathered(told)):
+    own = None if error is None else (type(error).__name__, _line(error))
+    for number, one in enumerate(gathered(own)):
         if one is not None:
             _raise(error, number, *one)
 
 
 def summed(values: Sequence[float], device: torch.device, error: Exception | None = None) -> list[float]:
-    """Sums of every process's values, in float64; where one has met an error it is raised in all, as by `share`."""
+    """Return the sums of all processes' values, in float64. If one has an error, raise it in all, as `share` does."""
     if _alone():
         share(error)
         return list(values)
@@ -80,14 +82,16 @@ def summed(values: Sequence[float], device: torch.device, error: Exception | Non
 
 
 def agreed(value: Any, what: str) -> None:
-    """Raise DetectorError in all processes unless `value` (small, of plain types) is the same in all; `what` says of
-    what they have different ones, and how that is mended."""
+    """Raise DetectorError in all processes unless `value` (small, of plain types) is the same in all.
+
+    `what` says what is different, and how to repair it.
+    """
     if any(other != value for other in gathered(value)):
         raise DetectorError(f"the {launched()} processes have different {what}")
 
 
 def gathered(value: Any) -> list[Any]:
-    """Every process's value (small, of plain types), in the order of their ranks."""
+    """Return the values (small, of plain types) of all processes, in the order of their ranks."""
     if _alone():
         return [value]
     import torch
@@ -110,7 +114,7 @@ def _line(error: Exception) -> str:
 
 
 def _raise(own: Exception | None, number: int, kind: str, line: str) -> NoReturn:
-    """Raise the error of process `number`: itself there, one of its kind with its line elsewhere."""
+    """Raise the error of process `number`: in that process itself, elsewhere one of the same kind with its line."""
     import torch
 
     if own is not None and number == torch.distributed.get_rank():

@@ -1,8 +1,8 @@
-"""Reading training frames: decoded once where they fit into memory, and unreadable ones counted, not replaced."""
+"""Reader of training frames: decodes them once if they fit into memory, and counts unreadable ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from ..core.records import Image
 
 CACHE_BYTES = 1 << 30
-"""Decoded images held in memory, in all; what does not fit is decoded anew whenever it is needed."""
+"""Memory for decoded images; frames that do not fit are decoded each time they are needed."""
 UNREADABLE_SHARE = 0.05
-"""A training with a larger share of unreadable frames stops: something is wrong with the dataset."""
+"""Largest share of unreadable frames with which a training goes on."""
 
 
 class FrameReader:
-    """Reads frames for training, with a cache that is filled once, up front.
+    """Reads frames for training, with a cache that is filled once, before the first step.
 
-    Filling it also tells unreadable frames before the first step. It happens in the parent process, so that
-    forked workers share the images. Frames beyond the budget are tried when their turn comes.
+    Filling it also finds unreadable frames before the first step. It happens in the parent process, so that forked
+    workers share the images. Frames beyond the budget are read when they are needed.
     """
 
     def __init__(self, read: Callable[[Frame], Image], budget: int = CACHE_BYTES) -> None:
-        """`read` gives a frame's pixels or raises FrameError; `budget` is in bytes."""
+        """`read` returns a frame's pixels or raises FrameError; `budget` is in bytes."""
         self._read, self._budget = read, budget
         self._images: dict[str, Image] = {}
         self.unreadable: dict[str, str] = {}
         """Frame id to reason."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the images: workers that are not forked read for themselves."""
+        """Return the state without the images: workers that are not forked read for themselves."""
         return {**self.__dict__, "_images": {}}
 
     def fill(self, frames: Sequence[Frame]) -> None:
-        """Decode frames in order until the budget is spent (by up to four threads). Raises as `check` does."""
+        """Decode frames in order until the budget is spent (in up to four threads). Raises as `check`."""
         used = 0
         for start in range(0, len(frames), 64):
             chunk = frames[start : start + 64]
@@ -53,7 +53,7 @@ class FrameReader:
             self.check(len(frames))
 
     def get(self, frame: Frame) -> Image | None:
-        """The frame's pixels, RGB uint8 [H, W, 3]; None (and noted) if it cannot be read."""
+        """Return the frame's pixels, RGB uint8 [H, W, 3]; None, with an entry in `unreadable`, if it is unreadable."""
         image = self._images.get(frame.id)
         if image is not None or frame.id in self.unreadable:
             return image
@@ -64,18 +64,23 @@ class FrameReader:
         return None
 
     def check(self, total: int) -> None:
-        """Raise DataError when more than UNREADABLE_SHARE of `total` frames are unreadable."""
-        bad = len(self.unreadable)
-        if bad > UNREADABLE_SHARE * total:
-            frame, reason = min(self.unreadable.items())
-            raise DataError(
-                f"{bad} of {total} training and validation frames cannot be read, first '{frame}': {reason}; "
-                f"at most {UNREADABLE_SHARE:.0%} may be: mend the dataset"
-            )
+        """Raise DataError as `check_unreadable`."""
+        check_unreadable(self.unreadable, total)
 
-    def notes(self) -> list[str]:
-        """One line on the unreadable frames; none where there are none."""
-        if not self.unreadable:
-            return []
-        frame, reason = min(self.unreadable.items())
-        return [f"{len(self.unreadable)} unreadable frames left out of training, first '{frame}': {reason}"]
+
+def check_unreadable(unreadable: Mapping[str, str], total: int) -> None:
+    """Raise DataError if more than UNREADABLE_SHARE of `total` frames are `unreadable` (frame id to reason)."""
+    if len(unreadable) > UNREADABLE_SHARE * total:
+        frame, reason = min(unreadable.items())
+        raise DataError(
+            f"{len(unreadable)} of {total} training and validation frames cannot be read, first '{frame}': {reason}; "
+            f"at most {UNREADABLE_SHARE:.0%} may be: repair the dataset"
+        )
+
+
+def unreadable_notes(unreadable: Mapping[str, str]) -> list[str]:
+    """Return a note about unreadable frames (frame id to reason); empty if there are none."""
+    if not unreadable:
+        return []
+    frame, reason = min(unreadable.items())
+    return [f"{len(unreadable)} unreadable frames left out of training, first '{frame}': {reason}"]

@@ -1,59 +1,66 @@
-"""How processes share a network that is trained: each has a whole copy, or accelerate shards it (FSDP, DeepSpeed)."""
+"""Distribution of a trained network over processes: each has a whole copy, or accelerate shards it (FSDP)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed
 
-from ..core.errors import DetectorError, first_line
+from ..core.errors import DetectorError
+from .optimizer import make_optimizer
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .language_parts import Batch
-
-    Tensors = dict[str, torch.Tensor]
+    from .checkpoint import Tensors
+    from .objective import Objective
 
 BUCKET = 1 << 24
-"""Numbers that one exchange of gradients sends at most, unless a single parameter has more."""
+"""Largest number of values in one exchange of gradients, unless a single parameter has more."""
 
 
-def share_network(
-    accelerator: Any, module: nn.Module, optimizer: torch.optim.Optimizer, parts: int, clip: float
-) -> Any:
-    """`Whole`, `FullySharded` or `DeepSpeed`, by what accelerate was configured for.
-
-    `parts` is into how many a batch is cut for each process, `clip` the greatest norm of the gradient (0: any). Raises
-    DetectorError for another kind.
-    """
+def share_network(accelerator: Any, objective: Objective[Any]) -> Whole:
+    """Return the objective's network, distributed as accelerate is configured. Raises DetectorError for other ways."""
     kind = str(accelerator.distributed_type.value)
-    if kind == "FSDP":
-        return FullySharded(accelerator, module, optimizer, clip)
-    if kind == "DEEPSPEED":
-        return DeepSpeed(accelerator, module, optimizer, parts, clip)
-    if kind in ("NO", "MULTI_CPU", "MULTI_GPU"):
-        return Whole(accelerator, module, optimizer, clip)
-    raise DetectorError(f"accelerate is configured for {kind}: take one or more GPUs or CPUs, FSDP or DeepSpeed")
+    sharded = kind == "FSDP" and objective.shardable
+    if not sharded and kind not in ("NO", "MULTI_CPU", "MULTI_GPU"):
+        ways = "one or more GPUs or CPUs" + (", or FSDP" if objective.shardable else "")
+        raise DetectorError(f"accelerate is configured for {kind}: this training supports {ways}")
+    optimizer = make_optimizer(objective.module, objective.optimizing, objective.job.card.name, accelerator.device)
+    clip = objective.settings.clip_grad_norm or 0.0
+    if sharded:
+        return FullySharded(accelerator, objective.module, optimizer, clip)
+    return Whole(accelerator, objective.module, optimizer, clip, objective.tensors)
 
 
 class Whole:
-    """Every process has all of the network and works off its own share; at a step's end gradients are summed.
+    """Network of which every process has a whole copy; gradients are summed at the end of a step.
 
-    Between two steps nothing is exchanged, so that a process which runs out of memory keeps no other waiting.
+    Nothing is exchanged between two steps, so a process that runs out of memory does not keep the others waiting.
     """
 
     sharded = False
     """Whether every process must go through each pass of the network together with all others."""
-    keeps = True
-    """Whether its state can be had for a checkpoint."""
+    scale = 1.0
+    """Factor of the losses, for gradients that are sums over processes."""
 
-    def __init__(self, accelerator: Any, module: nn.Module, optimizer: torch.optim.Optimizer, clip: float) -> None:
-        """The module is put on the accelerator's device; trained weights are those of the first process."""
-        self.accelerator, self.module, self.clip = accelerator, module, clip
-        self._plain = module.forward  # before accelerate wraps it in autocast
+    def __init__(
+        self,
+        accelerator: Any,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        clip: float,
+        tensors: Callable[[], Tensors],
+    ) -> None:
+        """Put the module on the accelerator's device; trained weights are those of the first process.
+
+        `model` is the network in the training's precision, `judge` the network without autocast.
+        `clip` is the largest norm of the gradient (0: no limit); `tensors` returns what a checkpoint holds.
+        """
+        self.accelerator, self.clip, self._tensors = accelerator, clip, tensors
+        self.judge: Callable[..., torch.Tensor] = module.forward  # before accelerate wraps it in autocast
         self.optimizer = accelerator.prepare(optimizer)
         self.model = accelerator.prepare_model(module, evaluation_mode=True)
         self.trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
@@ -62,73 +69,58 @@ class Whole:
             for value in self.trained.values():
                 torch.distributed.broadcast(value.data, 0)
 
-    def loss(self, batch: Batch) -> torch.Tensor:
-        """Sum of losses and number of tokens, [2], in the training's precision."""
-        found: torch.Tensor = self.model(**self._placed(batch))
-        return found
-
-    def judged(self, batch: Batch) -> torch.Tensor:
-        """The same as without a training: no autocast, no gradient."""
-        with torch.no_grad():
-            found: torch.Tensor = self._plain(**self._placed(batch))
-        return found
-
-    def backward(self, loss: torch.Tensor, last: bool) -> None:
-        """Add the gradients of a loss; `last` is the last one of a step."""
-        self.accelerator.backward(loss)
-
-    def clear(self) -> None:
-        """Drop all gradients."""
-        self.optimizer.zero_grad(set_to_none=True)
-
     def update(self) -> tuple[float, bool]:
-        """Exchange gradients, clip them and take the step; the gradient's norm (0.0 without clipping) and whether
-        the step was skipped because fp16 gradients overflowed."""
-        for value in self.trained.values():
-            if value.grad is None:  # the same with any sharing out, whichever process had a use for it
-                value.grad = torch.zeros_like(value)
-        if self.accelerator.num_processes > 1:
-            for bucket in self._buckets():
-                flat = torch.cat([grad.reshape(-1) for grad in bucket])
-                torch.distributed.all_reduce(flat)
-                for grad, total in zip(bucket, torch.split(flat, [grad.numel() for grad in bucket]), strict=True):
-                    grad.copy_(total.view_as(grad))
+        """Exchange gradients, clip them and take the step.
+
+        Returns the norm of the gradient (0.0 without clipping), and whether the step was skipped because fp16
+        gradients overflowed.
+        """
+        if self.accelerator.num_processes > 1 and not self.sharded:  # FSDP has done it
+            self._exchange()
         return self._step()
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Trained tensors by name and the optimiser's state, whole, in the main process (others: anything)."""
-        scaler = self.accelerator.scaler
-        kept = {"optimizer": self.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler is not None else None}
-        return {name: value.detach() for name, value in self.trained.items()}, kept
+        """Return tensors and the optimiser's state for a checkpoint; they are whole in the main process."""
+        tensors = {name: value.detach() for name, value in self._tensors().items()}
+        return tensors, self._kept(self.optimizer.state_dict())
 
     def restore(self, tensors: Tensors, optimizer: dict[str, Any]) -> None:
-        """Take up what `state` gave. Raises DetectorError where it is of another network."""
-        self._check(tensors)
+        """Take up what `state` returned. Raises DetectorError if it belongs to another network."""
+        own = self._tensors()
+        _check(own, tensors)
         with torch.no_grad():
-            for name, value in self.trained.items():
+            for name, value in own.items():
                 value.copy_(tensors[name])
         self.optimizer.load_state_dict(optimizer["optimizer"])
+        self._restore_scaler(optimizer)
+
+    def weights(self) -> Tensors:
+        """Return the trained tensors by their names in the module, on the CPU; they are whole in the main process."""
+        return {name: value.detach().cpu() for name, value in self.trained.items()}
+
+    def _kept(self, optimizer: Any) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
+        return {"optimizer": optimizer, "scaler": scaler.state_dict() if scaler is not None else None}
+
+    def _restore_scaler(self, optimizer: dict[str, Any]) -> None:
         if self.accelerator.scaler is not None and optimizer["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(optimizer["scaler"])
 
-    def weights(self) -> Tensors:
-        """Trained tensors by their names in the module, on the CPU, whole in the main process."""
-        return {name: value.detach().cpu() for name, value in self.trained.items()}
-
-    def _placed(self, batch: Batch) -> Batch:
-        return {name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.items()}
-
-    def _buckets(self) -> Iterator[list[torch.Tensor]]:
-        """Gradients in their parameters' order, of one dtype, so many together as `BUCKET` allows."""
-        bucket: list[torch.Tensor] = []
-        for value in self.trained.values():
-            assert value.grad is not None
-            full = sum(grad.numel() for grad in bucket) + value.numel() > BUCKET
-            if bucket and (full or bucket[0].dtype != value.dtype):
-                yield bucket
-                bucket = []
-            bucket.append(value.grad)
-        yield bucket
+    def _exchange(self) -> None:
+        """Sum the gradients of all processes. A weight without a gradient in any process keeps none."""
+        parameters = list(self.trained.values())
+        given = [value.grad is not None for value in parameters]
+        used = torch.tensor(given, dtype=torch.float32, device=self.accelerator.device)
+        torch.distributed.all_reduce(used)
+        taking_part = [value for value, count in zip(parameters, used.tolist(), strict=True) if count]
+        for value in taking_part:
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
+        for bucket in _buckets(taking_part):
+            flat = torch.cat([grad.reshape(-1) for grad in bucket])
+            torch.distributed.all_reduce(flat)
+            for grad, total in zip(bucket, torch.split(flat, [grad.numel() for grad in bucket]), strict=True):
+                grad.copy_(total.view_as(grad))
 
     def _step(self) -> tuple[float, bool]:
         norm = 0.0
@@ -138,73 +130,72 @@ class Whole:
         skipped = bool(self.accelerator.optimizer_step_was_skipped)
         return (0.0 if skipped else norm), skipped
 
-    def _check(self, tensors: Tensors) -> None:
-        missing, unexpected = sorted(set(self.names) - set(tensors)), sorted(set(tensors) - set(self.names))
-        if missing or unexpected:
-            which = f"lacks '{missing[0]}'" if missing else f"has '{unexpected[0]}'"
-            raise DetectorError(
-                f"the checkpoint is of another network: it {which} ({len(missing)} tensors missing, "
-                f"{len(unexpected)} unexpected); train without --resume"
-            )
+
+def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[torch.Tensor]]:
+    """Yield gradients in the order of their parameters, as many of one dtype together as `BUCKET` allows."""
+    bucket: list[torch.Tensor] = []
+    for value in parameters:
+        assert value.grad is not None
+        full = sum(grad.numel() for grad in bucket) + value.numel() > BUCKET
+        if bucket and (full or bucket[0].dtype != value.dtype):
+            yield bucket
+            bucket = []
+        bucket.append(value.grad)
+    if bucket:
+        yield bucket
+
+
+def _check(own: Iterable[str], found: Iterable[str]) -> None:
+    """Raise DetectorError unless a checkpoint has the tensors of this network."""
+    missing, unexpected = sorted(set(own) - set(found)), sorted(set(found) - set(own))
+    if missing or unexpected:
+        which = f"lacks '{missing[0]}'" if missing else f"has '{unexpected[0]}'"
+        raise DetectorError(
+            f"the checkpoint is of another network: it {which} ({len(missing)} tensors missing, "
+            f"{len(unexpected)} unexpected); train without --resume"
+        )
 
 
 class FullySharded(Whole):
-    """FSDP by accelerate's own configuration: parameters, gradients and optimiser are spread over the processes.
+    """Network under FSDP, as accelerate is configured: each process has a share of weights, gradients and optimiser.
 
-    Checkpoints hold what is trained, gathered in the main process; hence they are as small as those of `Whole`.
+    Checkpoints hold the trained tensors, gathered in the main process; they are as small as those of `Whole`.
     """
 
     sharded = True
 
     def __init__(self, accelerator: Any, module: nn.Module, optimizer: torch.optim.Optimizer, clip: float) -> None:
         """The module is wrapped (FSDP 1) or changed in place (FSDP 2)."""
-        self.accelerator, self.module, self.clip = accelerator, module, clip
+        self.accelerator, self.clip = accelerator, clip
         self.names = [name for name, value in module.named_parameters() if value.requires_grad]
         self.model, self.optimizer = accelerator.prepare(module, optimizer)
-
-    def judged(self, batch: Batch) -> torch.Tensor:
-        """As `loss`, without a gradient: sharded weights are only there inside the wrapped pass."""
-        with torch.no_grad():
-            return self.loss(batch)
-
-    def backward(self, loss: torch.Tensor, last: bool) -> None:
-        """Add the gradients: they are averaged over processes, and the loss is of the sum."""
-        self.accelerator.backward(loss * self.accelerator.num_processes)
-
-    def update(self) -> tuple[float, bool]:
-        """Clip and take the step; gradients are exchanged already."""
-        return self._step()
+        self.judge = self.model  # sharded weights exist only inside the wrapped pass
+        self.scale = float(accelerator.num_processes)  # FSDP averages gradients
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """As `Whole.state`; all processes must call it."""
         from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
-        gathered = self._gathered()
-        kept = get_optimizer_state_dict(self.model, self._inner(), options=self._options())
-        scaler = self.accelerator.scaler
-        return gathered, {"optimizer": kept, "scaler": scaler.state_dict() if scaler is not None else None}
+        tensors = self.weights()
+        return tensors, self._kept(get_optimizer_state_dict(self.model, self._inner(), options=self._options()))
 
     def restore(self, tensors: Tensors, optimizer: dict[str, Any]) -> None:
         """As `Whole.restore`; every process has read the same checkpoint."""
         from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
 
-        self._check(tensors)
+        _check(self.names, tensors)
         options = self._options(strict=False)
         set_model_state_dict(self.model, dict(tensors), options=options)
         set_optimizer_state_dict(self.model, self._inner(), optimizer["optimizer"], options=options)
-        if self.accelerator.scaler is not None and optimizer["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(optimizer["scaler"])
+        self._restore_scaler(optimizer)
 
     def weights(self) -> Tensors:
         """As `Whole.weights`; all processes must call it."""
-        return self._gathered()
-
-    def _gathered(self) -> Tensors:
         from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
         for module in self.model.modules():
             reshard = getattr(module, "reshard", None)
-            if reshard is not None:  # after a pass without a backward one FSDP 2 keeps some weights whole
+            if reshard is not None:  # after a forward pass alone, FSDP 2 keeps some weights whole
                 reshard()
         gathered: Any = get_model_state_dict(self.model, options=self._options())
         return {name: gathered[name] for name in self.names} if self.accelerator.is_main_process else {}
@@ -217,56 +208,3 @@ class FullySharded(Whole):
     def _inner(self) -> torch.optim.Optimizer:
         inner: torch.optim.Optimizer = self.optimizer.optimizer
         return inner
-
-
-class DeepSpeed(Whole):
-    """DeepSpeed by accelerate's own configuration. It has no checkpoints here: a training that is cut off begins anew.
-
-    DeepSpeed casts the whole network to its precision, clips by itself, and takes the step with the last part of a
-    batch.
-    """
-
-    sharded, keeps = True, False
-
-    def __init__(
-        self, accelerator: Any, module: nn.Module, optimizer: torch.optim.Optimizer, parts: int, clip: float
-    ) -> None:
-        """Without a dataloader accelerate cannot know the batch: it is told here that a part is one micro-batch."""
-        self.accelerator, self.module, self.clip, self.parts = accelerator, module, clip, parts
-        config = accelerator.state.deepspeed_plugin.deepspeed_config
-        config["train_micro_batch_size_per_gpu"] = 1
-        config["gradient_accumulation_steps"] = parts
-        config["gradient_clipping"] = clip
-        self.names = [name for name, value in module.named_parameters() if value.requires_grad]
-        self.model, self.optimizer = accelerator.prepare(module, optimizer)
-
-    def judged(self, batch: Batch) -> torch.Tensor:
-        """As `loss`, without a gradient."""
-        with torch.no_grad():
-            return self.loss(batch)
-
-    def backward(self, loss: torch.Tensor, last: bool) -> None:
-        """Add the gradients, and with the `last` take the step; DeepSpeed averages over processes and parts."""
-        self.accelerator.gradient_state._set_sync_gradients(last)
-        self.accelerator.backward(loss * self.accelerator.num_processes * self.parts)
-
-    def clear(self) -> None:
-        """Nothing: DeepSpeed drops them after its step."""
-
-    def update(self) -> tuple[float, bool]:
-        """The norm alone: the step was taken with the last part's gradients."""
-        skipped = bool(self.accelerator.optimizer_step_was_skipped)
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip) if self.clip else None
-        return (0.0 if skipped or norm is None else float(norm)), skipped
-
-    def restore(self, tensors: Tensors, optimizer: dict[str, Any]) -> None:
-        """Raises DetectorError: what DeepSpeed has spread out cannot be taken up from a checkpoint here."""
-        raise DetectorError("a training cannot go on under DeepSpeed: train without --resume, or without DeepSpeed")
-
-    def weights(self) -> Tensors:
-        """As `Whole.weights`; all processes must call it. Raises DetectorError where ZeRO 3 may not gather them."""
-        try:
-            whole = self.accelerator.get_state_dict(self.model)
-        except ValueError as error:
-            raise DetectorError(f"DeepSpeed does not give its weights back: {first_line(error)}") from None
-        return {name: whole[name].float().cpu() for name in self.names} if self.accelerator.is_main_process else {}

@@ -1,4 +1,4 @@
-"""Validation carved from the training split, so that no person is on both sides."""
+"""Validation split taken from the training split, so that no person is on both sides."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Node = tuple[str, str]
 
 @dataclass(frozen=True)
 class Component:
-    """Frames that have to stay together: `key` is the least of their people and videos."""
+    """Frames that must stay together; `key` is the first of their people and videos in sorted order."""
 
     key: Node
     frames: tuple[Frame, ...]
 
     @property
     def labels(self) -> frozenset[int]:
-        """The labels among its frames."""
+        """Labels of its frames."""
         return frozenset(frame.label for frame in self.frames)
 
 
 def components(frames: Iterable[Frame]) -> list[Component]:
-    """The connected components of frames over shared identities and shared videos, ordered by key.
+    """Return the connected components of frames over shared identities and shared videos, ordered by key.
 
-    A fake made of A and B joins A with B. A frame without identities stands with the frames of its video
-    only: its video is then all that is known of who is in it. Videos of one name stay together, whatever their
-    manipulation: `000_003` may be the same two people each time, and to keep too much together leaks nothing.
+    A fake made of A and B joins A with B. A frame without identities joins only the frames of its video, which is then
+    all that is known about the person. Videos with the same name stay together, whatever their manipulation: `000_003`
+    may show the same two people each time, and keeping too much together leaks nothing.
     """
     ordered = sorted(frames, key=lambda frame: frame.id)
     codes = connected([frame.video for frame in ordered], [frame.identities for frame in ordered])
@@ -47,13 +47,12 @@ def _least(frame: Frame) -> Node:
 
 
 def carve_validation(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
-    """Part the training frames by identity into (train, val), each ordered by frame id.
+    """Split the training frames by identity into (train, val), each ordered by frame id.
 
-    The components (see `components`) are put in the order of a hash of seed and key, and taken for validation
-    while that brings its number of frames nearer to `fraction` (0 to 1, exclusive) of all. Both sides hold
-    both classes. The outcome depends on nothing but the frames, the fraction and the seed. Raises `DataError`
-    when it cannot be done: one class, one group of people, or groups that cannot give both classes to both
-    sides.
+    The components (see `components`) are sorted by a hash of seed and key, and added to the validation while that
+    brings its number of frames nearer to `fraction` (0 to 1, exclusive) of all. Both sides contain both classes. The
+    result depends only on the frames, the fraction and the seed. Raises DataError if there is no such split: a single
+    class, a single group of people, or groups that cannot give both classes to both sides.
     """
     if not 0.0 < fraction < 1.0:
         raise DataError(f"validation fraction {fraction:g} is not between 0 and 1: set training.val_fraction")
@@ -75,7 +74,7 @@ def carve_validation(frames: Sequence[Frame], fraction: float, seed: int) -> tup
 
 
 def _rank(key: Node, seed: int) -> bytes:
-    """A seeded shuffle's sort key; unlike a generator's draws it stays over versions and added data."""
+    """Return the sort key of a seeded shuffle; unlike random draws it does not change with versions and added data."""
     return hashlib.blake2b(f"{seed}\0{key[0]}\0{key[1]}".encode(), digest_size=16).digest()
 
 
@@ -84,7 +83,7 @@ def _labels(groups: Iterable[Component]) -> set[int]:
 
 
 def _choose(order: list[Component], target: float) -> list[Component]:
-    """The components for validation: about `target` frames, both classes taken and both left."""
+    """Return the components for validation: about `target` frames, with both classes on both sides."""
     both = {REAL, FAKE}
     supply = {label: sum(label in group.labels for group in order) for label in both}
     chosen: list[Component] = []

@@ -33,14 +33,14 @@ from toy_vlm import tiny_idefics
 
 from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.cards.settings import StageSettings
-from m2f2bench.core.records import Conversation
+from m2f2bench.core.records import Example
 from m2f2bench.detectors.llm.batch import Batch
 from m2f2bench.detectors.llm.generate import Generator
 from m2f2bench.detectors.llm.generation_settings import GenerationSettings
 from m2f2bench.detectors.llm.padding import with_keys
 from m2f2bench.detectors.llm.splice import (
     IGNORED,
-    Example,
+    TokenizedExample,
     answer_loss,
     embed,
     logits_at,
@@ -49,13 +49,13 @@ from m2f2bench.detectors.llm.splice import (
     spread_length,
 )
 from m2f2bench.loading import load_detector
-from m2f2bench.training.job import Talk
+from m2f2bench.training.job import LanguageData
 
 COUNTS = {IMAGE: 2, DEEPFAKE: 3}
 EXAMPLES = [
-    Example((7, IMAGE, 8, DEEPFAKE, 9), (20, 21, 1)),
-    Example((DEEPFAKE, 5), (22, 1)),
-    Example((0, 6, IMAGE, 30, 31, 32, 33), (40, 41, 42, 43, 44, 45, 46, 1)),
+    TokenizedExample((7, IMAGE, 8, DEEPFAKE, 9), (20, 21, 1)),
+    TokenizedExample((DEEPFAKE, 5), (22, 1)),
+    TokenizedExample((0, 6, IMAGE, 30, 31, 32, 33), (40, 41, 42, 43, 44, 45, 46, 1)),
 ]
 TOKENS = 0.35 * torch.randn(3, 5, WIDTH, generator=torch.Generator().manual_seed(0))
 
@@ -207,10 +207,8 @@ def test_b1_a_stage_gives_every_position_a_key(tmp_path: Path, monkeypatch: pyte
     job.card, job.stage = card, "align"
     job.start = read_card("detectors", detector_folder(tmp_path / "detector") / "card.yaml")
     settings = StageSettings(max_steps=2, batch_size=4, precision="bf16", val_examples=2)
-    said = [
-        Conversation(frame, "Why? " * (1 + n % 3), "Because " * (1 + n % 5)) for n, frame in enumerate(job.train[:8])
-    ]
-    job.talk = Talk(settings, said, said[:2])
+    said = [Example(frame, "Why? " * (1 + n % 3), "Because " * (1 + n % 5)) for n, frame in enumerate(job.train[:8])]
+    job.language = LanguageData(settings, said, said[:2])
     masks = spied(monkeypatch)
     report = fit_stage(job)
     assert np.isfinite([row["train_loss"] for row in report.curves if "train_loss" in row]).all()

@@ -14,8 +14,8 @@ from toy_llm import tiny_language, tiny_llm, tiny_tokenizer
 from m2f2bench.core.errors import DetectorError
 from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, Prompter, PromptSettings
 from m2f2bench.detectors.llm.source import LanguageSource, open_language
-from m2f2bench.detectors.llm.splice import Example, fitted, pad_right
-from m2f2bench.training.language_parts import IGNORED
+from m2f2bench.detectors.llm.splice import TokenizedExample, fitted, pad_right
+from m2f2bench.training.language_batches import IGNORED
 
 TOKENIZER = tiny_tokenizer()
 STYLES = ("chat", "vicuna_v1", "released")
@@ -91,7 +91,7 @@ def test_what_a_tokenizer_lacks_is_one_line() -> None:
 
 def test_labels_token_by_token() -> None:
     """Two examples of different lengths; every position of the batch is told what it is and whether it is learned."""
-    examples = [Example((7, IMAGE, 8, DEEPFAKE, 9), (20, 21, 1)), Example((DEEPFAKE, 5), (22, 1))]
+    examples = [TokenizedExample((7, IMAGE, 8, DEEPFAKE, 9), (20, 21, 1)), TokenizedExample((DEEPFAKE, 5), (22, 1))]
     batch = pad_right(examples, visual=2, forgery=3)
     assert batch["ids"].tolist() == [[7, 0, 0, 8, 0, 0, 0, 9, 20, 21, 1], [0, 0, 0, 5, 22, 1, 0, 0, 0, 0, 0]]
     places = [[-1, 0, 1, -1, 2, 3, 4, -1, -1, -1, -1], [2, 3, 4, -1, -1, -1, -1, -1, -1, -1, -1]]
@@ -106,7 +106,7 @@ def test_labels_token_by_token() -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_only_the_answer_and_its_end_are_learned(style: str) -> None:
     asked = prompter(style)
-    example = Example(*asked.example("Do the eyes look real/fake?", "The eyes look fake."))
+    example = TokenizedExample(*asked.example("Do the eyes look real/fake?", "The eyes look fake."))
     batch = pad_right([example], 4, 2)
     learned = [int(label) for label in batch["labels"][0] if label != IGNORED]
     assert TOKENIZER.decode(learned).strip() in ("The eyes look fake.</s>", "The eyes look fake.<|end|>")
@@ -115,9 +115,9 @@ def test_only_the_answer_and_its_end_are_learned(style: str) -> None:
 
 def test_an_answer_that_does_not_fit_is_cut() -> None:
     counts = {IMAGE: 4, DEEPFAKE: 2}
-    example = Example((IMAGE, 3, DEEPFAKE), (5, 6, 7, 1))  # 7 positions and 4
+    example = TokenizedExample((IMAGE, 3, DEEPFAKE), (5, 6, 7, 1))  # 7 positions and 4
     assert fitted(example, counts, 11) == example
-    assert fitted(example, counts, 9) == Example(example.prompt, (5, 6))
+    assert fitted(example, counts, 9) == TokenizedExample(example.prompt, (5, 6))
     assert fitted(example, counts, 7) is None
 
 

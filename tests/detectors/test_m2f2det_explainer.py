@@ -189,11 +189,11 @@ def test_a_stage_that_starts_from_the_wrong_thing_says_so(
     def begin(stage: str, start: Path | None, card: str = card) -> None:
         train(card, FACES, stage=stage, start=start, out=tmp_path / "x", device="cpu")
 
-    with pytest.raises(DetectorError, match="is not trained, and stage `align` begins with"):
+    with pytest.raises(DetectorError, match="is not trained, and stage `align` starts from"):
         begin("align", None)
-    with pytest.raises(DetectorError, match="holds stage `detector`, and stage `tune` starts from `align`"):
+    with pytest.raises(DetectorError, match="holds stage `detector`, but stage `tune` starts from `align`"):
         begin("tune", trained["detector"])
-    with pytest.raises(DetectorError, match="holds stage `tune`, and stage `align` starts from `detector`"):
+    with pytest.raises(DetectorError, match="holds stage `tune`, but stage `align` starts from `detector`"):
         begin("align", trained["tune"])
     with pytest.raises(DetectorError, match="holds stage `merged`"):
         begin("tune", folder)
@@ -202,10 +202,10 @@ def test_a_stage_that_starts_from_the_wrong_thing_says_so(
     with pytest.raises(DetectorError, match=r"no stage 'tun' .*did you mean|no stage 'tun'"):
         begin("tun", trained["align"])
     narrow = detector_folder(tmp_path / "narrow", head_width=8)
-    with pytest.raises(DetectorError, match="was trained with head_width 8, and 'toy' has 12"):
+    with pytest.raises(DetectorError, match="was trained with head_width 8, but 'toy' has 12"):
         begin("align", narrow)
     other = card_file(tmp_path / "pooled", visual_pool=2)
-    with pytest.raises(DetectorError, match="was aligned with visual_pool 1, and 'toy' has 2"):
+    with pytest.raises(DetectorError, match="was aligned with visual_pool 1, but 'toy' has 2"):
         begin("tune", trained["align"], str(other))
     tiny_llm(tmp_path / "changed" / "llm", seed=5)
     with pytest.raises(DetectorError, match="its projectors are for an LLM with fingerprint"):
@@ -352,20 +352,20 @@ def test_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch: 
     found = stages(tmp_path, FACES)
     card = str(tmp_path / "toy.yaml")
     again = tmp_path / "again"
-    from m2f2bench.training import language
+    from m2f2bench.training import loop
 
     step = {"n": 0}
-    save = language.save_checkpoint
+    save = loop.save_checkpoint
 
     def stop_after_one(*args: Any, **kwargs: Any) -> None:
         save(*args, **kwargs)
         step["n"] += 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(language, "save_checkpoint", stop_after_one)
+    monkeypatch.setattr(loop, "save_checkpoint", stop_after_one)
     with pytest.raises(KeyboardInterrupt):
         train(card, FACES, stage="tune", start=found["align"], out=again, device="cpu")
-    monkeypatch.setattr(language, "save_checkpoint", save)
+    monkeypatch.setattr(loop, "save_checkpoint", save)
     assert step["n"] == 1
     train(card, FACES, stage="tune", start=found["align"], out=again, resume=True, device="cpu")
     for name in ("model.safetensors", "adapter/adapter_model.safetensors"):

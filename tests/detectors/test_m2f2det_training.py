@@ -24,7 +24,7 @@ from m2f2bench.detectors.llm.source import LanguageSource
 from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.features import FeatureCache, clip_key, never_twice
 from m2f2bench.training.checkpoint import latest_checkpoint
-from m2f2bench.training.job import Talk
+from m2f2bench.training.job import LanguageData
 
 SCRIPT = HELPERS / "toy_m2f2det.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -152,7 +152,7 @@ def test_b2_every_process_learns_to_answer_on_its_own_gpu(tmp_path: Path, monkey
     from m2f2bench.detectors.m2f2det import stages as learning
 
     job, own = m2f2_job(tmp_path), SimpleNamespace(device=torch.device("cuda", 1))
-    job.talk = Talk(StageSettings(precision="bf16"), [], [])
+    job.language = LanguageData(StageSettings(precision="bf16"), [], [])
     asked: list[Any] = []
     monkeypatch.setattr(learning, "make_accelerator", lambda job, precision: asked.append(precision) or own)
     monkeypatch.setattr(learning, "_network", lambda job, device: device)

@@ -27,7 +27,7 @@ from m2f2bench.cli.main import main as command
 from m2f2bench.core.errors import DataError, FrameError, StoreError
 from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.runs import train as trainer
-from m2f2bench.training import language, loader, loop, sharing
+from m2f2bench.training import language, loader, loop, network, objective, sharing
 from m2f2bench.training.job import FitReport
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -85,7 +85,7 @@ def unreadable(split: str = "", after: int = 0) -> Callable[..., Any]:
 
 def uncached() -> Any:
     """Frames are read when their turn comes."""
-    return changed(loop.FrameReader, "fill", lambda own: lambda self, frames: None)
+    return changed(network.FrameReader, "fill", lambda own: lambda self, frames: None)
 
 
 def at_a_step(out: Path) -> None:
@@ -103,41 +103,41 @@ def in_validation(out: Path) -> None:
         detector(out, unreadable("val", after=2))
 
 
-def written(owner: Any, name: str, error: Exception = FULL, **settings: Any) -> Callable[[Path], Any]:
-    """Something that process 0 alone does and cannot."""
+def written(fit: Callable[..., Any], name: str, owner: Any = loop) -> Callable[[Path], Any]:
+    """A file that process 0 alone writes and cannot."""
 
     def way(out: Path) -> None:
-        with changed(owner, name, on(0, error)):
-            (detector if owner is loop else language_of)(out, **settings)
+        with changed(owner, name, on(0, FULL)):
+            fit(out)
 
     return way
 
 
-def resumed(owner: Any, fit: Callable[..., Any]) -> Callable[[Path], Any]:
+def resumed(fit: Callable[..., Any]) -> Callable[[Path], Any]:
     """A training that was cut off, whose checkpoint process 1 cannot read."""
 
     def way(out: Path) -> None:
-        cut_off(owner, fit, out)
-        with changed(owner, "load_checkpoint", on(1, DataError("bad block"))):
+        cut_off(fit, out)
+        with changed(loop, "load_checkpoint", on(1, DataError("bad block"))):
             fit(out, resume=True)
 
     return way
 
 
-def unseen(owner: Any, fit: Callable[..., Any]) -> Callable[[Path], Any]:
+def unseen(fit: Callable[..., Any]) -> Callable[[Path], Any]:
     """The same, and process 1 does not see the checkpoint."""
 
     def way(out: Path) -> None:
-        cut_off(owner, fit, out)
-        with changed(owner, "latest_checkpoint", lambda own: own if RANK == 0 else lambda out: None):
+        cut_off(fit, out)
+        with changed(loop, "latest_checkpoint", lambda own: own if RANK == 0 else lambda out: None):
             fit(out, resume=True)
 
     return way
 
 
-def cut_off(owner: Any, fit: Callable[..., Any], out: Path) -> None:
+def cut_off(fit: Callable[..., Any], out: Path) -> None:
     try:
-        with changed(owner, "write_report", on(0, FULL)):
+        with changed(loop, "write_report", on(0, FULL)):
             fit(out, checkpoint_steps=2)
     except StoreError:
         return
@@ -155,7 +155,7 @@ def collating(after: int, fsdp: bool = False) -> Callable[[Path], Any]:
     def way(out: Path) -> None:
         with ExitStack() as stack:
             if fsdp:
-                stack.enter_context(changed(language, "make_accelerator", lambda own: toy_language.accelerator_on_cpus))
+                stack.enter_context(changed(loop, "make_accelerator", lambda own: toy_language.accelerator_on_cpus))
             stack.enter_context(changed(toy_language.Collator, "__call__", on(1, DataError("bad block"), after)))
             language_of(out)
 
@@ -176,15 +176,15 @@ def no_memory(out: Path) -> None:
 def short_validation(out: Path) -> None:
     """No error: validation in parts when process 1 has no memory for the second batch of it."""
     calls: list[int] = []
-    own = sharing.Whole.judged
+    own = language._Answers.judge
 
-    def judged(self: Any, batch: Any) -> Any:
-        calls.append(len(batch["ids"]))
+    def judge(self: Any, batch: Any) -> Any:
+        calls.append(len(batch.get("ids", ())))
         if RANK == 1 and calls[-1] > 1 and len(calls) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
         return own(self, batch)
 
-    with patch.object(sharing.Whole, "judged", judged):
+    with patch.object(language._Answers, "judge", judge):
         report = language_of(out, val=16, batch_size=4)
     assert np.isfinite(report.curves[-1]["val_loss"])
     raise DataError(f"none: {report.curves[-1]['val_loss']:.3f}")
@@ -244,21 +244,21 @@ WAYS: dict[str, Callable[[Path], Any]] = {
     "frames at a step": at_a_step,
     "frames of the validation": in_validation,
     "an error of somebody's own": own_error,
-    "a checkpoint to write": written(loop, "save_checkpoint"),
-    "weights to write": written(loop, "write_tensors"),
-    "a report to write": written(loop, "write_report"),
-    "a checkpoint to read": resumed(loop, detector),
-    "a checkpoint that is not seen": unseen(loop, detector),
+    "a checkpoint to write": written(detector, "save_checkpoint"),
+    "weights to write": written(detector, "write_tensors", objective),
+    "a report to write": written(detector, "write_report"),
+    "a checkpoint to read": resumed(detector),
+    "a checkpoint that is not seen": unseen(detector),
     "a batch": collating(3),
     "a batch of the validation": collating(0),
     "frames left out": many_left_out,
     "memory for the optimiser": no_memory,
     "memory for the validation": short_validation,
-    "a language checkpoint to write": written(language, "save_checkpoint"),
-    "language weights to write": written(language, "write_tensors"),
-    "a language report to write": written(language, "write_report"),
-    "a language checkpoint to read": resumed(language, language_of),
-    "a language checkpoint that is not seen": unseen(language, language_of),
+    "a language checkpoint to write": written(language_of, "save_checkpoint"),
+    "language weights to write": written(language_of, "write_tensors", objective),
+    "a language report to write": written(language_of, "write_report"),
+    "a language checkpoint to read": resumed(language_of),
+    "a language checkpoint that is not seen": unseen(language_of),
     "a dataset to open": prepared,
     "a record to write": recorded,
     # What was told to accelerate for these stays so.

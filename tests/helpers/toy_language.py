@@ -22,10 +22,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.settings import StageSettings, TrainingSettings
-from m2f2bench.core.records import Conversation, Frame, Locator
+from m2f2bench.core.records import Example, Frame, Locator
 from m2f2bench.core.seeds import generator
-from m2f2bench.training import language
-from m2f2bench.training.job import FitReport, Talk, TrainingJob
+from m2f2bench.training import loop
+from m2f2bench.training.job import FitReport, LanguageData, TrainingJob
 from m2f2bench.training.language import LanguageNetwork, fit_language
 
 WORDS = 40
@@ -36,20 +36,20 @@ def frame(number: int, label: int, split: str = "train") -> Frame:
     return Frame(name, name, label, "toy" if label else "original", split, (name,), Locator(name))
 
 
-def talks(count: int, split: str = "train") -> list[Conversation]:
+def examples(count: int, split: str = "train") -> list[Example]:
     """Answers of 2 to 6 tokens: that of a real frame counts up from the question's, a fake one's down."""
     made = []
     for i in range(count):
         start, length = 10 + i % 7, 2 + i % 5
         step = 1 if i % 2 == 0 else -1
         answer = " ".join(str(start + step * place) for place in range(length))
-        made.append(Conversation(frame(i, i % 2, split), str(start), answer))
+        made.append(Example(frame(i, i % 2, split), str(start), answer))
     return made
 
 
-def elements(talk: Conversation) -> tuple[list[int], list[int]]:
+def elements(example: Example) -> tuple[list[int], list[int]]:
     """Token ids of the prompt (3, question) and of the answer (its words, 2 as the end)."""
-    return [3, int(talk.question)], [*map(int, talk.answer.split()), 2]
+    return [3, int(example.question)], [*map(int, example.answer.split()), 2]
 
 
 class Speaker(nn.Module):
@@ -91,17 +91,17 @@ class Collator:
         self.left_out: dict[str, str] = {}
         self.longest, self.broken = longest, broken
 
-    def __call__(self, some: Sequence[Conversation]) -> dict[str, torch.Tensor]:
+    def __call__(self, some: Sequence[Example]) -> dict[str, torch.Tensor]:
         rows, features = [], []
-        for talk in some:
-            if talk.frame.id.endswith(self.broken):
-                self.left_out[talk.frame.id] = "drawn broken"
+        for example in some:
+            if example.frame.id.endswith(self.broken):
+                self.left_out[example.frame.id] = "drawn broken"
                 continue
-            prompt, answer = elements(talk)
+            prompt, answer = elements(example)
             if len(answer) > self.longest:
-                self.left_out[f"{talk.frame.id}: {talk.question}"] = f"answer cut to {self.longest} tokens"
+                self.left_out[f"{example.frame.id}: {example.question}"] = f"answer cut to {self.longest} tokens"
             rows.append((prompt, answer[: self.longest]))
-            features.append(generator("feature", talk.frame.id).normal(size=4) + 2 * talk.frame.label)
+            features.append(generator("feature", example.frame.id).normal(size=4) + 2 * example.frame.label)
         if not rows:
             return {}
         length = max(len(prompt) + len(answer) for prompt, answer in rows)
@@ -147,16 +147,16 @@ def toy_job(
     out: Path, *, resume: bool = False, identity: str = "toy", count: int = 32, val: int = 9, **settings: Any
 ) -> TrainingJob:
     values = {"epochs": 2, "batch_size": 6, "lr": 3e-3, "precision": "fp32", "warmup": 0.2, **settings}
-    talk = Talk(StageSettings.model_validate(values), talks(count), talks(val, "val"))
+    data = LanguageData(StageSettings.model_validate(values), examples(count), examples(val, "val"))
     card = DetectorCard(name="toy", backend="m2f2det-explainer")
-    frames = [[one.frame for one in some] for some in (talk.train, talk.val)]
+    frames = [[one.frame for one in some] for some in (data.train, data.val)]
 
     def read(one: Frame) -> Any:
         raise AssertionError("the collator reads no pictures")
 
     return TrainingJob(
         card, TrainingSettings(), *frames, read, lambda labels, scores: None, out, identity, resume=resume,
-        device="cpu", stage="tune", talk=talk,
+        device="cpu", stage="tune", language=data,
     )  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def main(out: Path, trainings: dict[str, Any]) -> None:
     until that pass, and then on from the last checkpoint."""
     for name, values in trainings.items():
         if name.startswith("fsdp"):
-            language.make_accelerator = accelerator_on_cpus
+            loop.make_accelerator = accelerator_on_cpus
         made = values.pop("made", {})
         if "stop" in made:
             with contextlib.suppress(KeyboardInterrupt):

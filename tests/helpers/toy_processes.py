@@ -21,7 +21,7 @@ from toy_training import toy_job
 from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.training.batchnorm import SharedStatistics
 from m2f2bench.training.job import FitReport
-from m2f2bench.training.loop import Network, fit_network
+from m2f2bench.training.network import Network, fit_network
 
 SHARES = (3, 5)
 """Images of each process."""

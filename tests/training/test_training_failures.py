@@ -16,7 +16,7 @@ from m2f2bench.core.errors import DetectorError
 from m2f2bench.training.device import process_device
 from m2f2bench.training.processes import agreed, gathered, share, summed, together
 
-BLOCK = "cannot be read, first '.*': (bad block|drawn broken); at most 5% may be: mend the dataset$"
+BLOCK = "cannot be read, first '.*': (bad block|drawn broken); at most 5% may be: repair the dataset$"
 FULL = "^cannot write 'out': No space left on device$"
 UNSEEN = "^the 2 processes have different checkpoints in '.*': put --out on a disk that all of them see$"
 ENDS: dict[str, tuple[str, str]] = {

@@ -17,7 +17,7 @@ from m2f2bench.core.tensors import read_tensors
 from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint
 from m2f2bench.training.job import FitReport, TrainingJob
-from m2f2bench.training.loop import Network, fit_network
+from m2f2bench.training.network import Network, fit_network
 
 OPTIONS = {"clip": {"width": 8, "layers": [1, 2]}}
 

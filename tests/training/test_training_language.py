@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from paths import HELPERS
-from toy_language import Collator, elements, fit, network, talks, toy_job
+from paths import HELPERS, ROOT
+from toy_language import Collator, elements, examples, fit, network, toy_job
 
 from m2f2bench.cards.settings import StageSettings
 from m2f2bench.core.errors import DataError, DetectorError, NothingJudged
 from m2f2bench.core.tensors import read_tensors
 from m2f2bench.training.checkpoint import latest_checkpoint
 from m2f2bench.training.language import fit_language
-from m2f2bench.training.language_parts import Plan
+from m2f2bench.training.language_batches import Plan
 
 SCRIPT = HELPERS / "toy_language.py"
 LONG = {"epochs": 20, "checkpoint_steps": 7, "validate_steps": 50}
@@ -33,9 +33,9 @@ def by_hand(module: torch.nn.Module, some: list) -> tuple[float, int]:
     """Sum of -log p of the answers' tokens, one example after the other, and how many there are."""
     loss, tokens = 0.0, 0
     with torch.no_grad():
-        for talk in some:
-            prompt, answer = elements(talk)
-            feature = Collator(broken="never")([talk])["features"]
+        for example in some:
+            prompt, answer = elements(example)
+            feature = Collator(broken="never")([example])["features"]
             words = module.llm.get_input_embeddings()(torch.tensor([[*prompt, *answer]]))
             inputs = torch.cat([module.projectors(module.frozen(feature))[:, None], words], dim=1)
             logits = module.llm(inputs_embeds=inputs).logits[0]
@@ -47,15 +47,15 @@ def by_hand(module: torch.nn.Module, some: list) -> tuple[float, int]:
 
 def test_the_losses_are_those_computed_by_hand(tmp_path: Path) -> None:
     made = network(lora=None)
-    before = by_hand(made.module.eval(), talks(9, "val"))
-    first = by_hand(made.module, [one for one in talks(20) if not one.frame.id.endswith("013")])
+    before = by_hand(made.module.eval(), examples(9, "val"))
+    first = by_hand(made.module, [one for one in examples(20) if not one.frame.id.endswith("013")])
     job = toy_job(tmp_path, count=20, batch_size=20, max_steps=1, accumulation=3)
     report = fit_language(job, made)
     assert [row["step"] for row in report.curves] == [0, 1]
     assert report.curves[0]["val_loss"] == pytest.approx(before[0] / before[1], rel=1e-5)
     assert report.curves[1]["train_loss"] == pytest.approx(first[0] / first[1], rel=1e-5)
     assert report.curves[1]["tokens"] == first[1]
-    after = by_hand(made.module.eval(), talks(9, "val"))
+    after = by_hand(made.module.eval(), examples(9, "val"))
     assert report.curves[1]["val_loss"] == pytest.approx(after[0] / after[1], rel=1e-5)
     assert after[0] < before[0]
 
@@ -66,7 +66,7 @@ def test_killed_and_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> 
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HELPERS)]),
     }
     environment.pop("WORLD_SIZE", None)
     with subprocess.Popen([sys.executable, str(SCRIPT), str(out), json.dumps(LONG)], env=environment) as process:
@@ -187,8 +187,8 @@ def test_short_memory_halves_the_parts(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING, "m2f2bench"):
         short = fit(tmp_path / "short", {"most": 2}, val_examples=0, max_steps=4)
     assert [record.message.split("; ")[1] for record in caplog.records] == [
-        "from here on a batch is worked off in 2 parts",
-        "from here on a batch is worked off in 4 parts",
+        "from now on a batch is split into 2 parts",
+        "from now on a batch is split into 4 parts",
     ]
     assert any("batches in 4 parts, not 1" in note for note in short.notes)
     parts = fit(tmp_path / "parts", accumulation=4, val_examples=0, max_steps=4)
@@ -215,7 +215,7 @@ def test_memory_short_in_the_middle_and_a_resume(tmp_path: Path) -> None:
 def test_what_cannot_be_learned_from_is_counted(tmp_path: Path) -> None:
     report = fit(tmp_path / "one", {"longest": 5}, batch_size=1, epochs=1)  # a batch with nothing in it passes
     assert report.notes[1] == "1 unreadable frames left out of training, first 'train-fake-013': drawn broken"
-    there = [one for one in [*talks(32), *talks(9, "val")] if one.frame.id != "train-fake-013"]
+    there = [one for one in [*examples(32), *examples(9, "val")] if one.frame.id != "train-fake-013"]
     cut = sum(len(elements(one)[1]) > 5 for one in there)
     assert report.notes[2].startswith(f"{cut} questions left out or their answers cut, first 'train-")
     empty = [row for row in report.curves if row["step"] > 0 and "train_loss" not in row]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from paths import HELPERS
+from paths import HELPERS, ROOT
 from sklearn.metrics import roc_auc_score
 from toy_training import fit, frames, read, toy_job
 
@@ -26,7 +26,7 @@ SCRIPT = HELPERS / "toy_training.py"
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)]),
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(HELPERS)]),
 }
 LONG = {"epochs": 20, "checkpoint_steps": 3, "options": {"drop_rate": 0.2, "drop_path_rate": 0.1}}
 

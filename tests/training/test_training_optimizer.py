@@ -186,7 +186,7 @@ def test_it_stops_when_no_epoch_is_better(tmp_path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("m2f2bench.training.loop.write_tensors", cut)
+        patch.setattr("m2f2bench.training.objective.write_tensors", cut)
         fit(tmp_path, **values)
     report = fit(tmp_path, **values, resume=True)  # it was over: no further epoch is trained
     best = next(row["epoch"] for row in report.curves if row["val_auc"] == report.val_auc)

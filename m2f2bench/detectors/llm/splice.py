@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...training.language_parts import IGNORED
+from ...training.language_batches import IGNORED
 from .prompt import DEEPFAKE, IMAGE, Elements
 
 KEPT = 16
@@ -40,21 +40,21 @@ def embed(model: nn.Module, elements: Elements, slots: Mapping[int, torch.Tensor
 
 
 @dataclass(frozen=True)
-class Example:
+class TokenizedExample:
     """What is learned from: a prompt, and the answer's token ids with the one that ends it."""
 
     prompt: Elements
     answer: Elements
 
 
-def fitted(example: Example, counts: Mapping[int, int], longest: int) -> Example | None:
+def fitted(example: TokenizedExample, counts: Mapping[int, int], longest: int) -> TokenizedExample | None:
     """The example with its answer cut so that it takes at most `longest` positions; None where no answer is left."""
     room = longest - spread_length(example.prompt, counts)
-    return Example(example.prompt, example.answer[:room]) if room > 0 else None
+    return TokenizedExample(example.prompt, example.answer[:room]) if room > 0 else None
 
 
 def pad_right(
-    examples: Sequence[Example], visual: int, forgery: int, multiple: int = 1, longest: int | None = None
+    examples: Sequence[TokenizedExample], visual: int, forgery: int, multiple: int = 1, longest: int | None = None
 ) -> dict[str, torch.Tensor]:
     """A batch of examples, padded on the right: int64 tensors [B, L], L a multiple of `multiple`, at most `longest`.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ...core.records import Image
-    from ...training.loop import Network
+    from ...training.network import Network
 
 VARIANTS = ("paper", "released-detector", "released-explainer")
 
@@ -53,7 +53,7 @@ class M2F2Detector(NetworkDetector, Localizer):
     def fit(cls, job: TrainingJob) -> FitReport:
         """Stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
         from ...training.checkpoint import finished_report
-        from ...training.loop import fit_network
+        from ...training.network import fit_network
 
         variant = variant_of(job.card)
         if variant != "paper":
@@ -86,7 +86,7 @@ class M2F2Detector(NetworkDetector, Localizer):
 
 def _learning(job: TrainingJob) -> Network:
     """What is trained, from the card and the seed."""
-    from ...training.loop import Network
+    from ...training.network import Network
 
     options, settings = _options(job.card), job.card.input
     with own_draws():

@@ -1,4 +1,4 @@
-"""Stages `align` and `tune`: the detector is frozen, projectors (and LoRA adapters) learn to answer."""
+"""Language stages of M2F2-Det: `align` trains the projectors, `tune` the projectors and LoRA on the LLM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from ...cards.models import DetectorCard, validate
 from ...core.errors import DetectorError, FrameError
 from ...core.places import without_folders
-from ...core.records import Conversation, Frame
+from ...core.records import Example, Frame
 from ...core.tensors import write_tensors
 from ...datasets.read_ahead import read_pixels
 from ...training.checkpoint import finished_report
@@ -24,9 +24,9 @@ from ...training.processes import together
 from ..base import trained_weights
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.source import Language, language_fingerprint, open_language
-from ..llm.splice import Example, answer_loss, fitted, pad_right, splice
+from ..llm.splice import TokenizedExample, answer_loss, fitted, pad_right, splice
 from ..network import Normalise, resize
-from . import lora as adapters
+from . import lora
 from .detector import open_paper, variant_of
 from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
 from .explainer_parts import check_language, evidence, new_projectors, open_parts
@@ -35,45 +35,48 @@ from .paper import PaperNetwork
 from .projectors import PREFIX, Evidence, Projectors
 
 STARTS = {"align": "", "tune": "align"}
-"""What stage a stage starts from; "" is `detector`."""
+"""Stage that each stage starts from; "" is `detector`."""
 LENGTHS = 16
-"""Batches are padded to a multiple of this, or to the longest that an example may be: matrix libraries keep memory for
-every length that they have met."""
+"""Batches are padded to a multiple of this, or to the longest allowed example: matrix libraries keep memory for every
+length that occurs."""
 EVIDENCE_BYTES = 2 << 30
-"""Evidence of images held in memory, in all; what does not fit is computed anew whenever it is needed."""
+"""Memory for the detector's tokens; those that do not fit are computed each time they are needed."""
 
 
-class Speaker(nn.Module):
-    """Projectors and LLM as one network with a loss; the detector before them is frozen and has spoken already."""
+class ExplainerModule(nn.Module):
+    """Projectors and LLM as one network with a loss; the frozen detector's tokens are its input."""
 
     def __init__(self, llm: Any, projectors: Projectors) -> None:
-        """`llm` is a causal LM of transformers, with or without adapters."""
+        """`llm` is a causal LM of transformers, with or without LoRA."""
         super().__init__()
         self.llm, self.projectors = llm, projectors
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
-        """The sum of the answers' losses and the number of their tokens, fp32 [2]; see `pad_right` and `Evidence`."""
+        """Return the sum of the answers' losses and the number of their tokens, fp32 [2].
+
+        `batch` has the tensors of `pad_right` and of `Evidence`.
+        """
         visual, forgery = self.projectors(batch["probabilities"], batch["patches"], batch["cells"])
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
         return answer_loss(self.llm, inputs, batch)
 
     def train_mode(self) -> None:
-        """Projectors and adapters in train mode, the frozen LLM in eval mode: its dropout is never on."""
+        """Put projectors and LoRA in train mode and the frozen LLM in eval mode: its dropout is never on."""
         self.eval()
         self.projectors.train()
         for name, module in self.llm.named_modules():
             if "lora_" in name:
                 module.train()
             elif getattr(module, "gradient_checkpointing", False):
-                module.training = True  # else transformers does not checkpoint; the layers inside stay in eval mode
+                module.training = True  # transformers checkpoints only then; the layers inside stay in eval mode
 
 
-class Witness:
-    """The frozen detector's evidence of a training's images, computed once each as far as memory allows."""
+class FrozenDetector:
+    """Frozen detector whose tokens of a training's images are computed once, if they fit into memory."""
 
     def __init__(self, network: nn.Module, card: DetectorCard, options: ExplainerOptions, device: torch.device) -> None:
-        """`network` is put on `device`, frozen and in eval mode."""
+        """Put `network` on `device`, frozen and in eval mode."""
         self.network = network.eval().requires_grad_(False).to(device)
         self.settings, self.options, self.device = card.input, options, device
         self.normalise = Normalise(card.input)
@@ -81,9 +84,10 @@ class Witness:
         self._used = 0
 
     def __call__(self, frame: Frame, read: Callable[[Frame], Any]) -> Evidence:
-        """Evidence of one image, [1, ...] on the CPU: alone, so that it is the same in every batch. Raises FrameError.
+        """Return the tokens of one image, [1, ...] on the CPU. Raises FrameError.
 
-        On a GPU, too, an image is seen alone: the LLM behind it takes far longer.
+        Images go through the detector one by one, so that the batch cannot change the result. On a GPU this costs
+        little: the LLM takes far longer.
         """
         known = self._known.get(frame.id)
         if known is not None:
@@ -101,123 +105,128 @@ class Witness:
 
 
 class Collator:
-    """From conversations to a batch for `Speaker`; what cannot be learned from is left out and noted."""
+    """Makes batches for `ExplainerModule` from examples; notes what cannot be learned from and leaves it out."""
 
     def __init__(
-        self, witness: Witness, prompter: Prompter, read: Callable[[Frame], Any], counts: tuple[int, int], longest: int
+        self,
+        detector: FrozenDetector,
+        prompter: Prompter,
+        read: Callable[[Frame], Any],
+        counts: tuple[int, int],
+        longest: int,
     ) -> None:
-        """`counts` are the tokens of `<image>` and `<deepfake>`, `longest` the positions an example may take."""
-        self.witness, self.prompter, self.read = witness, prompter, read
+        """`counts` are the tokens of `<image>` and `<deepfake>`, `longest` the most positions of an example."""
+        self.detector, self.prompter, self.read = detector, prompter, read
         self.counts, self.longest = counts, longest
         self.left_out: dict[str, str] = {}
-        """What was left out, or whose answer was cut: `<frame>: <question>` to why."""
+        """What was left out or has a shortened answer: `<frame>: <question>`, or the frame's id, to the reason."""
 
-    def __call__(self, talks: Sequence[Conversation]) -> dict[str, torch.Tensor]:
-        """The batch; empty where nothing of it can be learned from."""
-        examples, seen = [], []
-        for talk in talks:
-            example = self._example(talk)
-            if example is None:
+    def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """Return the batch; it is empty if no example can be learned from."""
+        texts, found = [], []
+        for example in examples:
+            text = self._tokenized(example)
+            if text is None:
                 continue
             try:
-                seen.append(self.witness(talk.frame, self.read))
+                found.append(self.detector(example.frame, self.read))
             except FrameError as error:
-                self.left_out[talk.frame.id] = error.reason
+                self.left_out[example.frame.id] = error.reason
                 continue
-            examples.append(example)
-        if not examples:
+            texts.append(text)
+        if not texts:
             return {}
         return {
-            **pad_right(examples, *self.counts, multiple=LENGTHS, longest=self.longest),
-            "probabilities": torch.cat([one.probabilities for one in seen]),
-            "patches": torch.cat([one.patches for one in seen]),
-            "cells": torch.cat([one.cells for one in seen]),
+            **pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest),
+            "probabilities": torch.cat([one.probabilities for one in found]),
+            "patches": torch.cat([one.patches for one in found]),
+            "cells": torch.cat([one.cells for one in found]),
         }
 
-    def _example(self, talk: Conversation) -> Example | None:
-        whole = Example(*self.prompter.example(talk.question, talk.answer))
+    def _tokenized(self, example: Example) -> TokenizedExample | None:
+        whole = TokenizedExample(*self.prompter.example(example.question, example.answer))
         found = fitted(whole, {IMAGE: self.counts[0], DEEPFAKE: self.counts[1]}, self.longest)
         if found is None or len(found.answer) < len(whole.answer):
             what = "left out: no answer fits" if found is None else "answer cut to fit"
-            self.left_out[f"{talk.frame.id}: {talk.question}"] = f"{what} into {self.longest} positions"
+            self.left_out[f"{example.frame.id}: {example.question}"] = f"{what} into {self.longest} positions"
         return found
 
 
 def fit_stage(job: TrainingJob) -> FitReport:
-    """Train stage `align` or `tune` of a job and write weights, and for `tune` adapters, into its folder.
+    """Train stage `align` or `tune` of a job and write the weights, and for `tune` the LoRA weights, into its folder.
 
-    Raises DetectorError where what it starts from is not what it needs.
+    Raises DetectorError if the detector that it starts from does not fit.
     """
     done = finished_report(job)
     if done is not None:
         return done
-    assert job.talk is not None
-    accelerator = make_accelerator(job, job.talk.settings.precision)  # it knows which GPU is this process's
+    assert job.language is not None
+    accelerator = make_accelerator(job, job.language.settings.precision)  # knows this process's GPU
     with together():
         network = _network(job, accelerator.device)
     return fit_language(job, network, accelerator)
 
 
 def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
-    """What is trained, with what it reads, on a device. Raises DetectorError."""
-    assert job.talk is not None
+    """Return the network to train and its data, on a device. Raises DetectorError."""
+    assert job.language is not None
     start, options = checked_start(job)
-    settings = job.talk.settings
+    settings = job.language.settings
     with own_draws():
         torch.manual_seed(settings.seed)
         language = _language(job, options, settings.precision, device)
         network, projectors = _parts(job, start, options, language)
         if job.stage == "tune":
-            language.model = adapters.new_adapters(language.model, settings.lora, f"LLM '{language.name}'")
+            language.model = lora.new_adapters(language.model, settings.lora, f"LLM '{language.name}'")
     if settings.gradient_checkpointing:
         language.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         language.model.enable_input_require_grads()
     projectors.requires_grad_(True)
-    speaker = Speaker(language.model, projectors)
-    witness = Witness(network, job.card, options, device)
+    module = ExplainerModule(language.model, projectors)
+    detector = FrozenDetector(network, job.card, options, device)
     prompter = Prompter(language.tokenizer, options.prompt, f"LLM '{language.name}'")
     counts = token_counts(network, options)
     longest = min(settings.max_length or language.context, language.context)
-    collator = Collator(witness, prompter, job.read, counts, longest)
+    collator = Collator(detector, prompter, job.read, counts, longest)
     frozen = {name: value.detach().cpu() for name, value in network.state_dict().items()}
 
     def write(out: Path, tensors: dict[str, torch.Tensor]) -> None:
         if job.stage == "tune":
-            adapters.save(speaker.llm, {name.removeprefix("llm."): value for name, value in tensors.items()}, out)
+            lora.save(module.llm, {name.removeprefix("llm."): value for name, value in tensors.items()}, out)
         own = {name: value for name, value in tensors.items() if name.startswith(PREFIX)}
         write_tensors(out / "model.safetensors", {**frozen, **own}, {"stage": job.stage, "llm": language.fingerprint})
 
     plain = {key: value for key, value in start.options.items() if key != KEY}
     return LanguageNetwork(
-        module=speaker,
+        module=module,
         collate=collator,
-        train_mode=speaker.train_mode,
+        train_mode=module.train_mode,
         left_out=collator.left_out,
         write=write,
         projectors=PREFIX,
-        options={**plain, KEY: _learned(job, options, language)},
+        options={**plain, KEY: trained_options(job, options, language)},
         notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {without_folders(language.name)}"],
     )
 
 
-def _learned(job: TrainingJob, options: ExplainerOptions, language: Language) -> dict[str, Any]:
-    """The explainer's options on the card of what was trained."""
+def trained_options(job: TrainingJob, options: ExplainerOptions, language: Language) -> dict[str, Any]:
+    """Return the explainer's options for the card of the trained detector."""
     update = {
         "stage": job.stage,
         "llm": absolute(options.llm, job.card.folder),
         "learned_with": language.fingerprint,
-        "adapter": adapters.FOLDER if job.stage == "tune" else None,
+        "adapter": lora.FOLDER if job.stage == "tune" else None,
     }
     return options.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
 
 
 def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
-    """The card that the stage starts from and the options it goes by. Raises DetectorError where they do not fit."""
+    """Return the card that the stage starts from, and its own options. Raises DetectorError if they do not fit."""
     start, name = job.start, job.card.name
     assert start is not None
     if variant_of(without_explainer(start)) != "paper":
         raise DetectorError(
-            f"detector '{start.name}': stages are of the variant paper; published weights are as they are"
+            f"detector '{start.name}': only the variant `paper` can be trained in stages, not published weights"
         )
     options = explainer_options(job.card)
     held = explainer_options(start) if KEY in start.options else None
@@ -225,18 +234,18 @@ def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
     if stage != STARTS[job.stage]:
         wanted = STARTS[job.stage] or "detector"
         raise DetectorError(
-            f"'{start.folder}' holds stage `{stage or 'detector'}`, and stage `{job.stage}` starts from `{wanted}`: "
-            "give its folder with --from"
+            f"'{start.folder}' holds stage `{stage or 'detector'}`, but stage `{job.stage}` starts from `{wanted}`: "
+            "pass its folder with --from"
         )
     if start.input != job.card.input:
-        raise DetectorError(f"'{start.folder}' was trained with input {start.input}, and '{name}' has {job.card.input}")
+        raise DetectorError(f"'{start.folder}' was trained with input {start.input}, but '{name}' has {job.card.input}")
     _same_network(start, job.card)
     if job.stage == "tune" and held is not None:
         for key in ("prompt", "forgery_grid", "visual_pool"):
             if getattr(held, key) != getattr(options, key):
                 raise DetectorError(
-                    f"'{start.folder}' was aligned with {key} {getattr(held, key)}, and '{name}' has "
-                    f"{getattr(options, key)}: take the same, or align anew"
+                    f"'{start.folder}' was aligned with {key} {getattr(held, key)}, but '{name}' has "
+                    f"{getattr(options, key)}: use the same value, or train stage `align` again"
                 )
         found = language_fingerprint(options.llm, job.card.folder)
         check_language(held.model_copy(update={"llm": options.llm}), found, start)
@@ -244,43 +253,43 @@ def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
 
 
 def _same_network(start: DetectorCard, card: DetectorCard) -> None:
-    """Raise DetectorError where the card describes another detector than the one that was trained."""
+    """Raise DetectorError if the card describes another detector than the trained one."""
     where = f"options of detector '{card.name}'"
     own = validate(PaperOptions, without_explainer(card).options, where)
     held = validate(PaperOptions, without_explainer(start).options, f"options in '{start.folder}'")
     for key in type(own).model_fields:
         mine, other = getattr(own, key), getattr(held, key)
-        if key == "clip" and own.clip.name:  # training fills in the configuration of a named one
+        if key == "clip" and own.clip.name:  # training fills in its configuration
             mine, other = own.clip.name, held.clip.name
         if key != "cache_features" and mine != other:
-            raise DetectorError(f"'{start.folder}' was trained with {key} {other}, and '{card.name}' has {mine}")
+            raise DetectorError(f"'{start.folder}' was trained with {key} {other}, but '{card.name}' has {mine}")
 
 
 def _language(job: TrainingJob, options: ExplainerOptions, precision: str, device: torch.device) -> Language:
-    """The LLM in the training's precision. Raises DetectorError."""
+    """Open the LLM in the training's precision. Raises DetectorError."""
     return open_language(options.llm.model_copy(update={"dtype": precision}), job.card.folder, device)
 
 
 def _parts(
     job: TrainingJob, start: DetectorCard, options: ExplainerOptions, language: Language
 ) -> tuple[nn.Module, Projectors]:
-    """The trained detector, and the projectors that the stage starts with."""
+    """Return the trained detector, and the projectors that the stage starts with. Raises DetectorError."""
     path = trained_weights(start)
     if job.stage == "align":
-        assert job.talk is not None
+        assert job.language is not None
         network, _ = open_paper(without_explainer(start), path)
         projectors = new_projectors(network, options, language.width)
-        projectors.initialise(job.talk.settings.projector_std)
+        projectors.initialise(job.language.settings.projector_std)
         return network, projectors
     found, learned, _ = open_parts(start, options, path)
     assert isinstance(learned, Projectors)
     if learned.width != language.width:
-        raise DetectorError(f"'{start.folder}': its projectors are {learned.width} wide, the LLM {language.width}")
+        raise DetectorError(f"'{start.folder}': its projectors have width {learned.width}, the LLM {language.width}")
     return found, learned
 
 
 def token_counts(network: nn.Module, options: ExplainerOptions) -> tuple[int, int]:
-    """How many tokens stand for `<image>` and for `<deepfake>`."""
+    """Return the numbers of tokens for `<image>` and for `<deepfake>`."""
     assert isinstance(network, PaperNetwork)
     pooled = -(-network.clip.settings.vision_config.grid // options.visual_pool)
     return pooled * pooled, options.forgery_grid**2 + 1 if options.forgery_grid else 0

@@ -1,0 +1,246 @@
+"""Training of a detector's network: one logit an image, binary cross-entropy, the best epoch by validation AUC."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ..core.errors import NothingJudged
+from .batchnorm import SharedStatistics
+from .job import FitReport, TrainingJob
+from .loader import Part, Parts, part_loader, validation_part
+from .loop import fit
+from .objective import Objective, Progress
+from .reading import FrameReader, unreadable_notes
+from .sampling import epoch_batches, steps_per_epoch
+from .schedule import lr_factor, plateau_lr_factor
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..cards.settings import TrainingSettings
+    from ..core.records import Image
+    from .checkpoint import Tensors
+
+
+@dataclass
+class Network:
+    """What a backend gives to `fit_network`.
+
+    `model` maps the output of `normalise` to one logit an image, [B] or [B, 1], higher for fake. `prepare` turns an RGB
+    uint8 image [H, W, 3] into an array of a fixed shape (in workers); `normalise` turns a stacked batch of these, on
+    the device, into the model's input. Submodules named in `frozen` stay in eval mode, get no gradient and are in no
+    checkpoint, so a backend that resumes must give them the same weights again; the final weights contain them.
+    `metadata` goes into the weights file, `options` (JSON values) into the report and onto the trained detector's card,
+    `notes` into the report. `settle` is called once, before the weights are written: it may change their form, but not
+    what the model computes.
+    """
+
+    model: nn.Module
+    prepare: Callable[[Image], npt.NDArray[Any]]
+    normalise: Callable[[torch.Tensor], torch.Tensor]
+    frozen: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    settle: Callable[[], None] | None = None
+
+
+def fit_network(job: TrainingJob, network: Network) -> FitReport:
+    """Train a network for a job: class-balanced batches, BCE on the logit of fake = 1, best epoch by validation AUC.
+
+    Writes `model.safetensors` (the whole model) into `job.out`, and a checkpoint after each epoch and each
+    `checkpoint_steps`. An unreadable image adds nothing to its step's gradient, which is still divided by the planned
+    batch size. Curves hold, per epoch: epoch (from 1), train_loss, lr (the base rate of the last step), val_loss and
+    val_auc; undefined values are left out. Several processes share out each part of a batch and learn what one would
+    learn with as many parts: batch normalisation also takes its statistics over a part in all processes. Only dropout
+    differs, since each process draws its own masks. Raises as `loop.fit`, and DetectorError for an `lr_of` that does
+    not fit, DataError for a missing class.
+    """
+    return fit(job, job.settings.precision, partial(_Detection, job, network))
+
+
+class _Detection(Objective[Part]):
+    """Binary cross-entropy of real and fake images."""
+
+    seed_key = "step"
+    divisible = False  # batch statistics are taken over a part
+    shardable = False
+    validates_first = False
+    memory_advice = (
+        "a part of a batch: raise `accumulation` or lower `batch_size` in the card's training settings",
+        "the optimiser's state: train a smaller network",
+    )
+
+    settings: TrainingSettings
+    network: Network
+
+    def __init__(self, job: TrainingJob, network: Network, accelerator: Any) -> None:
+        """Freeze what `network` names. Raises DataError for a missing class."""
+        super().__init__(job, network.model.to(memory_format=torch.channels_last), accelerator)
+        self.settings, self.optimizing, self.network = job.settings, job.settings, network
+        self.labels = [frame.label for frame in job.train]
+        self.steps = steps_per_epoch(self.labels, job.settings.batch_size)
+        self.total = self.steps * job.settings.epochs
+        self.warmup = round(job.settings.warmup_epochs * self.steps)
+        self.reader = FrameReader(job.read)
+        self.left_out = self.reader.unreadable
+        self.frames = frozenset(frame.id for frame in (*job.train, *job.val))
+        self._loader: Iterator[Part] = iter(())
+        self._epoch, self._planned = -1, 0
+        """Of the loader: its epoch, and the images in each of its batches."""
+        for name in network.frozen:
+            self.module.get_submodule(name).requires_grad_(False)
+        self.reader.fill([*job.train, *job.val])
+
+    def tensors(self) -> Tensors:
+        prefixes = tuple(f"{name}." for name in self.network.frozen)
+        return {name: value for name, value in self.module.state_dict().items() if not name.startswith(prefixes)}
+
+    def close(self) -> None:
+        self._loader = iter(())
+
+    def train_mode(self) -> None:
+        self.module.train()
+        for name in self.network.frozen:
+            self.module.get_submodule(name).eval()
+
+    def lr_factor(self, progress: Progress) -> float:
+        settings, step = self.settings, progress.step
+        if settings.schedule == "cosine":
+            return lr_factor(step, self.total, self.warmup)
+        losses = [row.get("val_loss") for row in progress.curves]
+        return plateau_lr_factor(step, self.warmup, losses, settings.plateau_factor, settings.plateau_patience)
+
+    def batches(self, step: int, parts: int) -> list[Part]:
+        """Return the next parts from the loader of the step's epoch."""
+        epoch, first = divmod(step, self.steps)
+        if epoch != self._epoch:
+            settings = self.settings
+            planned = epoch_batches(self.labels, settings.batch_size, settings.seed, epoch)[first:]
+            dataset = Parts(self.job, self.reader, self.network.prepare, epoch, planned, self.rank, self.world)
+            loader = part_loader(dataset, pin_memory=self.device.type == "cuda")
+            self._epoch, self._loader = epoch, iter(loader)
+            self._planned = len(planned[0])
+        found = []
+        for part in islice(self._loader, parts):
+            self.left_out.update(part.unreadable)
+            self.check_unreadable()
+            found.append(part)
+        return found
+
+    def size(self, batch: Part) -> int:
+        return len(batch.labels)
+
+    def divisor(self, step: int, counts: list[int]) -> int:
+        return self._planned
+
+    def loss(self, batch: Part, count: int) -> torch.Tensor | None:
+        images, labels = batch.images, batch.labels
+        shared = self.world > 1 and count > 0
+        statistics = SharedStatistics(counted=images is not None) if shared else contextlib.nullcontext()
+        with statistics:
+            if images is None:
+                return self._blank(shared)
+            logits = self.shared.model(self.network.normalise(images.to(self.device, non_blocking=True)))
+            losses = binary_cross_entropy_with_logits(
+                logits.reshape(len(labels)).float(), labels.to(self.device), reduction="none"
+            )
+        total = losses.sum()
+        return torch.stack([total, total.new_tensor(float(len(labels)))])
+
+    def _blank(self, shared: bool) -> torch.Tensor:
+        """Return a zero that touches every weight, for a part without readable images: a blank image's logit times 0.
+
+        With `shared` every process must take part in each exchange of batch statistics, to which a blank adds nothing.
+        If no process has an image, the blank passes in eval mode and leaves the statistics alone.
+        """
+        blank = torch.from_numpy(self.network.prepare(np.zeros((64, 64, 3), dtype=np.uint8)))[None]
+        if not shared:
+            self.module.eval()
+        logits = self.shared.model(self.network.normalise(blank.to(self.device)))
+        self.train_mode()
+        nothing = logits.float().sum() * 0.0
+        return torch.stack([nothing, torch.zeros_like(nothing)])
+
+    def validation(self, parts: int) -> list[Callable[[], list[Part]]]:
+        size, prepare = self.settings.batch_size, self.network.prepare
+        own = range(self.rank, len(self.job.val), self.world)
+        chunks = [own[i * size : (i + 1) * size] for i in range(-(-len(self.job.val) // (self.world * size)))]
+        return [lambda chunk=chunk: [validation_part(self.job, self.reader, prepare, chunk)] for chunk in chunks]  # type: ignore[misc]
+
+    def judge(self, batch: Part) -> list[tuple[float, float]]:
+        """Return the numbers of validation frames and their logits."""
+        if batch.images is None:
+            return []
+        inputs = self.network.normalise(batch.images.to(self.device))
+        return list(zip(batch.numbers, self.shared.judge(inputs).reshape(len(batch.numbers)).tolist(), strict=True))
+
+    def validate(self, results: list[tuple[float, float]], progress: Progress) -> dict[str, float]:
+        """Return mean loss and AUC of the readable validation frames. Raises NothingJudged if none is readable."""
+        val = self.job.val
+        if not results:
+            if val:
+                first = (val[0].id, "unreadable", self.left_out.get(val[0].id, ""))
+                raise NothingJudged.of(f"validation of '{self.job.card.name}'", "frames", len(val), *first)
+            return {}
+        judged = sorted(results)
+        logits = np.array([logit for _, logit in judged])
+        labels = [val[int(number)].label for number, _ in judged]
+        loss = float(np.mean(np.logaddexp(0.0, logits) - np.array(labels) * logits))
+        if not math.isfinite(loss):
+            return {"val_loss": loss}
+        auc = self.job.auc(labels, (1.0 / (1.0 + np.exp(-np.clip(logits, -700, 700)))).tolist())
+        return {"val_loss": loss} | ({} if auc is None else {"val_auc": auc})
+
+    def due(self, step: int) -> tuple[bool, bool, bool]:
+        ends = step % self.steps == 0
+        every = self.settings.checkpoint_steps
+        return ends, ends, ends or (every is not None and step % every == 0)
+
+    def row(self, progress: Progress, lr: float, validation: dict[str, float]) -> dict[str, float]:
+        loss = progress.loss_sum / max(1, progress.count)
+        return {"epoch": float(len(progress.curves) + 1), "train_loss": loss, "lr": lr, **validation}
+
+    def improves(self, progress: Progress, validation: dict[str, float]) -> bool:
+        """Return whether the epoch has the best AUC so far; without AUC, the lowest loss; without both, always."""
+        auc, loss = validation.get("val_auc"), validation.get("val_loss")
+        if auc is not None:
+            better = progress.best_auc is None or auc > progress.best_auc
+        elif loss is not None:
+            better = progress.best_auc is None and (progress.best_loss is None or loss < progress.best_loss)
+        else:
+            better = True
+        if better:
+            progress.best_epoch, progress.best_auc, progress.best_loss = len(progress.curves), auc, loss
+        return better
+
+    def ends(self, progress: Progress) -> bool:
+        patience, between = self.settings.stop_after, progress.step % self.steps == 0
+        return patience is not None and between and len(progress.curves) - progress.best_epoch >= patience
+
+    def finish(self, progress: Progress, best: Tensors | None) -> Tensors:
+        assert best is not None  # the first epoch always is
+        self.module.load_state_dict(best, strict=False)
+        if self.network.settle is not None:
+            self.network.settle()
+        found: Tensors = self.module.state_dict()
+        return found
+
+    def notes(self, progress: Progress) -> list[str]:
+        how = "validation AUC" if progress.best_auc is not None else "validation loss"
+        chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
+        if progress.best_loss is None:
+            chosen = "last epoch taken: there are no validation frames"
+        stopped = f"ended after epoch {len(progress.curves)}: no better one in the last {self.settings.stop_after}"
+        return [chosen, *([stopped] if progress.step < self.total else []), *unreadable_notes(self.left_out)]

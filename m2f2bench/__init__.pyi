@@ -46,6 +46,6 @@ from .scoring.score import score as score
 from .scoring.validate import validate_result as validate_result
 from .training.job import FitReport as FitReport
 from .training.job import TrainingJob as TrainingJob
-from .training.loop import Network as Network
-from .training.loop import fit_network as fit_network
+from .training.network import Network as Network
+from .training.network import fit_network as fit_network
 from .version import __version__ as __version__

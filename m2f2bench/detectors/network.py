@@ -112,7 +112,7 @@ class NetworkDetector(Trainable):
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Train the network on all of its weights; see `fit_network`."""
-        from ..training.loop import Network, fit_network
+        from ..training.network import Network, fit_network
 
         settings = job.card.input
         with together(), own_draws():

@@ -103,11 +103,12 @@ def whole() -> tuple[float, int]:
     empty_cache()
     from m2f2bench.scoring.answers import load_answers
     from m2f2bench.scoring.score_answers import score_answers
+    from m2f2bench.scoring.source import Source
 
     folder = Path(os.environ["M2F2BENCH_DATA"]) / "ddvqa" / "outputs"
     start = time.perf_counter()
     files = (folder / "DDVQA_det_c40.jsonl", folder / "DDVQA_exp_c40.jsonl")
-    result = score_answers(load_answers(*files, protocol="explain-released", dataset="ddvqa-c40")).result
+    result = score_answers(load_answers(*files, source=Source("explain-released", "ddvqa-c40"))).result
     taken = time.perf_counter() - start
     return taken, sum(score.value is None for score in result.metrics.values())
 

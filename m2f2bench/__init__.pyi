@@ -29,8 +29,8 @@ from .heatmaps.localization_report import Localization as Localization
 from .heatmaps.localize import localize as localize
 from .loading import load_dataset as load_dataset
 from .loading import load_detector as load_detector
+from .metrics.metric import Metric as Metric
 from .metrics.regions.regions import read_regions as read_regions
-from .metrics.registry import Metric as Metric
 from .metrics.registry import register_metric as register_metric
 from .metrics.verdicts.verdict import read_verdict as read_verdict
 from .reporting.figures.plot import plot as plot

@@ -1,11 +1,11 @@
-"""The pytest plugin: a fixture that fails a test when a detector has become worse than its baseline.
+"""Pytest plugin: a fixture that fails a test if a detector has become worse than its baseline.
 
     def test_release(m2f2bench_check):
         m2f2bench_check("my_detector.py:Detector", baseline="baselines/ffpp-c40.json")
 
 Installed with m2f2bench (entry point `pytest11`). Tests that use it have the marker `m2f2bench`, so that
 `pytest -m "not m2f2bench"` leaves them out; the marker's own arguments (`metrics`, `chance`, `tolerance`, `dataset`,
-`device`) are defaults for the checks in the test that it stands on.
+`device`) are defaults for the checks in the marked test.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SETTINGS = ("metrics", "chance", "tolerance", "dataset", "device")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
         f"{MARKER}(metrics=(), chance=0.05, tolerance=0.0, dataset=None, device='auto'): a check of a detector against "
@@ -42,11 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., list[CheckReport]]:
-    """`m2f2bench_check(detector, baseline, **settings)`: run the detector as the baseline was run, and fail the test if
-    it is worse by more than noise. See `m2f2bench.check` for the settings.
+    """Return `m2f2bench_check(detector, baseline, **settings)`.
 
-    `detector` is a name, a card, a folder, `file.py:Class` or an object; `baseline` a result file or a run's folder.
-    Relative paths are looked for from the test's file, then from pytest's root folder. Returns the reports.
+    It runs the detector as the baseline was run, fails the test if the detector is worse by more than noise, and
+    returns the reports. See `m2f2bench.check` for the settings. `detector` is a name, a card, a folder,
+    `file.py:Class` or an object; `baseline` a result file or a run's folder. Relative paths are resolved from the
+    test's file, then from pytest's root folder.
     """
     marker = request.node.get_closest_marker(MARKER)
     defaults = dict(marker.kwargs) if marker is not None else {}
@@ -78,20 +79,19 @@ def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
 
 
 def _baseline(given: str | Path, places: Sequence[Path]) -> Path:
-    """The baseline's path: a relative one lies beside the test's file, or else in pytest's root folder."""
+    """Return the baseline's path: a relative one is in the folder of the test's file or in pytest's root folder."""
     from .core.errors import DataError
 
     path = Path(given).expanduser()
     found = next((place / path for place in places if (place / path).exists()), None)
     if found is None:
-        told = " nor in ".join(f"'{place}'" for place in dict.fromkeys(places))
-        looked = "" if path.is_absolute() else f" in {told}"
-        raise DataError(f"there is no baseline '{given}'{looked}")
+        listed = " or ".join(f"'{place}'" for place in dict.fromkeys(places))
+        raise DataError(f"there is no baseline '{given}'" + ("" if path.is_absolute() else f" in {listed}"))
     return found
 
 
 def _named(kind: str, given: Any, places: Sequence[Path]) -> Any:
-    """A detector or dataset, with the path in its name, if there is one, as `_baseline` finds it."""
+    """Return a detector or dataset; a relative path in its name is resolved as in `_baseline`."""
     from .cards.models import find_card
     from .cards.registry import ADAPTERS, BACKENDS
 

@@ -1,16 +1,16 @@
-"""The version, since which version numbers are what they are, and the commit."""
+"""The version, the versions that last changed numbers, and the commit."""
 
 from __future__ import annotations
 
 __version__ = "0.5.2"
 DETECTION = "0.5.1"
-"""The version that last moved a number of detection: the field `v` of its signatures."""
+"""The version that last changed a number of detection: the field `v` of its signatures."""
 ANSWERS = "0.5.2"
-"""The same of answers to questions."""
+"""The same for answers to questions."""
 
 
 def commit() -> str | None:
-    """The checkout's commit, `-dirty` where it has changes; None outside a checkout."""
+    """Return the checkout's commit, with `-dirty` if it has changes; None outside a checkout."""
     import subprocess
     from pathlib import Path
 

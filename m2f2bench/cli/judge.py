@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from .common import (
     say,
     settle,
 )
+
+if TYPE_CHECKING:
+    from ..scoring.source import Source
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: what --out ends in, else md.")
@@ -121,12 +124,13 @@ def score(
     from ..leaderboards.report import describe_result
     from ..leaderboards.table import build_table
     from ..scoring.score import score as score_file
+    from ..scoring.source import Source
     from ..scoring.tasks import task_at
 
     if task_at(file[0], protocol).name == EXPLANATION:
         _score_answers(
             [file] if together else [[path] for path in file],
-            {"protocol": protocol, "dataset": dataset, "split": split, "detector": name, "columns": mapping(column)},
+            Source(protocol, dataset, split, name, mapping(column)),
             out,
             not as_json if controls is None else controls,
             as_json,
@@ -155,9 +159,7 @@ def score(
     say("\n".join(describe_result(result) for result in results), nl=False)
 
 
-def _score_answers(
-    files: list[list[Path]], given: dict[str, Any], out: Path | None, controls: bool, as_json: bool
-) -> None:
+def _score_answers(files: list[list[Path]], source: Source, out: Path | None, controls: bool, as_json: bool) -> None:
     """Answers, a list of files an explainer, with the controls beside them."""
     from ..leaderboards.render import table_markdown
     from ..leaderboards.report import describe_result
@@ -165,7 +167,7 @@ def _score_answers(
     from ..runs.explainers import score_files
     from ..scoring.answers import load_answers
 
-    evidence = [load_answers(*own, **given) for own in files]
+    evidence = [load_answers(*own, source=source) for own in files]
     results = score_files(evidence, out, controls)
     if as_json:
         objects = [result.to_json() for result in results]

@@ -37,13 +37,12 @@ def report(
     from ..reporting.report import write_report
     from ..runs.explainers import score_files
     from ..scoring.answers import load_answers
+    from ..scoring.source import Source
 
     if cam and detector is None:
         raise ScoreError(f"--cam {cam} says how maps are made, not of which detector: give --detector too")
     maps = None if detector is None else HeatMapper(mapping_detector(detector, device, cam))
-    evidence = load_answers(
-        *file, protocol=protocol, dataset=dataset, split=split, detector=name, columns=mapping(column)
-    )
+    evidence = load_answers(*file, source=Source(protocol, dataset, split, name, mapping(column)))
     result, *others = score_files([evidence], controls=controls)
     write_report(evidence, result, out, others, maps, count)
     say(f"wrote {out}")

@@ -1,4 +1,4 @@
-"""What a detector is: P(fake) for a batch of images. Backends know records and cards and nothing of datasets."""
+"""Base classes of detectors: scores, training, heat maps and answers."""
 
 from __future__ import annotations
 
@@ -32,28 +32,26 @@ log = logging.getLogger("m2f2bench")
 
 
 class Detector(abc.ABC):
-    """A detector gives P(fake) in [0, 1] for each image; a score never depends on the rest of the batch.
+    """A detector: P(fake) in [0, 1] for each image, whatever else is in the batch.
 
-    A subclass implements `forward`, and `prepare` where one image's preprocessing can run ahead of the model in
-    other threads. What the signature says about a detector comes from `preprocessing`, `precision`, `seed` and
-    `fingerprint`.
+    A subclass implements `forward`, and `prepare` where one image's preprocessing can run ahead of the model in other
+    threads. What the signature says about a detector comes from `preprocessing`, `precision`, `seed` and `fingerprint`.
     """
 
     card: DetectorCard
-    """The card it was loaded from; set by `load_detector`."""
+    """The card that the detector was loaded from; set by `load_detector`."""
     preprocessing: str = "none"
     precision: str = "fp32"
-    """Products of float32 numbers are exact, whatever torch is set to, unless this names `tf32`: then torch's settings
-    are left as they are."""
+    """Float32 arithmetic is exact, whatever torch's settings, unless this names `tf32`: then torch's settings apply."""
     seed: int | None = None
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> Detector:
-        """Build the detector a card describes. Here: `options` are the constructor's keyword arguments."""
+        """Build the detector that a card describes. Here, `options` are the constructor's keyword arguments."""
         return cls(**check_options(cls, card))
 
     def prepare(self, image: Image) -> Any:
-        """One image (RGB uint8 [H, W, 3]) to what `forward` takes; called from several threads."""
+        """Return what `forward` takes for one image (RGB uint8 [H, W, 3]); called from several threads."""
         return image
 
     @abc.abstractmethod
@@ -66,10 +64,23 @@ class Detector(abc.ABC):
         with exact_fp32(self.precision):
             return self.forward([self.prepare(image) for image in images], names)
 
-    def fingerprint(self) -> str:
-        """A short hash (hex) of what decides the scores; `unknown` where nothing identifies it.
+    def unwrapped(self) -> Any:
+        """Return the object whose code and attributes decide the scores: here the detector itself."""
+        return self
 
-        Here of the class's code, of everything that the object holds, and of the files that it names; see `identity`.
+    # Not `explainer` and `localizer`: these are names that a user's own detector may give to its attributes.
+    def as_explainer(self) -> Explainer | None:
+        """Return what answers questions for this detector; None where nothing does."""
+        return explainer_of(self.unwrapped())
+
+    def as_localizer(self) -> Localizer | None:
+        """Return what draws heat maps for this detector; None where nothing does."""
+        return localizer_of(self.unwrapped())
+
+    def fingerprint(self) -> str:
+        """Return a short hash (hex) of what decides the scores; `unknown` if nothing identifies the detector.
+
+        Here, it covers the class's code, everything that the object holds, and the files that it names; see `identity`.
         """
         card: DetectorCard | None = getattr(self, "card", None)
         state = {name: value for name, value in vars(self).items() if name != "card"}
@@ -77,17 +88,17 @@ class Detector(abc.ABC):
 
 
 class PlainDetector(Detector):
-    """Wraps somebody's own object that only has `predict(images) -> scores`."""
+    """A user's own object that only has `predict(images) -> scores`, as a detector."""
 
     def __init__(self, plain: Any) -> None:
         """`plain` has `predict(list of RGB uint8 images) -> B scores`."""
         self.plain = plain
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Pass copies of the images on, and take the scores as floats. Raises DetectorError for what is none."""
+        """Pass copies of the images on and return the scores as floats. Raises DetectorError for other values."""
         import numpy as np
 
-        # Copies: what it does to its pictures shall not reach those who see them after it.
+        # Copies: changes that it makes to its images must not reach whatever reads them next.
         scores = self.plain.predict([image.copy() if hasattr(image, "copy") else image for image in batch])
         found = listed(scores, len(batch))
         if isinstance(found, str):
@@ -96,7 +107,7 @@ class PlainDetector(Detector):
         return np.array([math.nan if value is None else float(value) for value in found], dtype=np.float64)
 
     def fingerprint(self) -> str:
-        """A hash of the wrapped object's code and state; what its own `fingerprint()` returns stands for the state."""
+        """Return a hash of the wrapped object's code and state; its own `fingerprint()`, if any, replaces the state."""
         name = type(self.plain).__qualname__
         try:
             with guest(f"{name}.fingerprint()"):
@@ -108,53 +119,105 @@ class PlainDetector(Detector):
             raise DetectorError(f"{name}.fingerprint() failed: {first_line(error)}") from error
         return object_fingerprint(type(self.plain), state, getattr(self, "card", None))
 
+    def unwrapped(self) -> Any:
+        """Return the wrapped object."""
+        return self.plain
+
 
 class Trainable(Detector):
-    """A detector whose backend can fit it."""
+    """A detector that its backend can train."""
 
     stages: ClassVar[tuple[str, ...]] = ("detector",)
 
     @classmethod
     def identity(cls, card: DetectorCard, stage: str) -> str:
-        """What beside card, data and settings decides a stage's weights (another model's files): a hash, or empty."""
+        """Return a hash of what decides a stage's weights (another model's files) besides card, data and settings."""
         return ""
 
     @classmethod
     @abc.abstractmethod
     def fit(cls, job: TrainingJob) -> FitReport:
-        """Fit on `job.train`, choose by `job.val`, write safetensors, and return where they are."""
+        """Train on `job.train`, choose by `job.val`, write safetensors, and return where they are."""
 
 
 class Localizer(abc.ABC):
-    """A detector that also says where: a heat map per image."""
+    """A detector that also draws a heat map for each image."""
 
     @abc.abstractmethod
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """Float [B, h, w] in [0, 1], the higher the more manipulated; h and w as the model has them."""
+        """Return maps, float [B, h, w] in [0, 1], higher where more manipulated; h and w are the model's own."""
 
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The part of a picture of this many pixels that its map lies over: top, left, bottom, right, as shares of
-        height and width. Here all of it."""
+        """Return the part of a picture that its map covers: top, left, bottom, right, as fractions of height and width.
+
+        `height` and `width` are in pixels. Here, the whole picture.
+        """
         return 0.0, 0.0, 1.0, 1.0
 
 
 class Explainer(abc.ABC):
-    """A detector that also says why: an answer per question."""
+    """A detector that also answers questions about images."""
 
     questions_at_once: int = 0
-    """How many pairs `explain` is best given together; 0: those of one image. Pairs of one image always are."""
+    """Best number of (image, question) pairs for one call of `explain`; 0: those of one image, which are never
+    split."""
     errors_pass: bool = False
-    """Whether what failed may succeed when it is asked again (a server's errors): a repeated run then asks again."""
+    """Whether a failed question may succeed later (a server's errors): a repeated run then asks it again."""
     scores_with_answers: bool = False
-    """Whether its replies hold P(fake) (or it has none at all), so that it need not be asked for it separately."""
+    """Whether its replies hold P(fake), or it has no P(fake) at all: no separate call is needed for scores."""
 
     @abc.abstractmethod
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str] | list[Reply]:
-        """One answer for each (image, question) pair. Pairs of one image stand together and hold the same object."""
+        """Return one answer per (image, question) pair. Pairs of one image are consecutive and share one object."""
+
+
+class _ExplainerLike(Explainer):
+    """An object with a method `explain` that is not an Explainer; it may have some of an Explainer's settings."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+        self.questions_at_once = int(getattr(own, "questions_at_once", 0) or 0)
+        self.errors_pass = bool(getattr(own, "errors_pass", False))
+        self.scores_with_answers = bool(getattr(own, "scores_with_answers", False))
+
+    def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str] | list[Reply]:
+        answers: list[str] | list[Reply] = self.own.explain(images, questions)
+        return answers
+
+
+class _LocalizerLike(Localizer):
+    """An object with a method `heatmap` that is not a Localizer; it may have a method `seen`."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+
+    def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
+        import numpy as np
+
+        maps = self.own.heatmap(list(images))
+        return np.asarray(maps.detach().cpu() if hasattr(maps, "detach") else maps)
+
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        own: Any = getattr(self.own, "seen", None)
+        return own(height, width) if callable(own) else super().seen(height, width)
+
+
+def explainer_of(own: Any) -> Explainer | None:
+    """Return an object as an Explainer: itself, or wrapped if it only has a method `explain`; else None."""
+    if isinstance(own, Explainer):
+        return own
+    return _ExplainerLike(own) if callable(getattr(own, "explain", None)) else None
+
+
+def localizer_of(own: Any) -> Localizer | None:
+    """Return an object as a Localizer: itself, or wrapped if it only has a method `heatmap`; else None."""
+    if isinstance(own, Localizer):
+        return own
+    return _LocalizerLike(own) if callable(getattr(own, "heatmap", None)) else None
 
 
 def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]:
-    """The card's options, checked against a constructor's parameters. Raises DetectorError."""
+    """Return the card's options, checked against a constructor's parameters. Raises DetectorError."""
     try:
         inspect.signature(cls).bind(**card.options)
     except TypeError as error:
@@ -163,7 +226,7 @@ def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]
 
 
 def trained_weights(card: DetectorCard) -> Path:
-    """The file of a trainable detector's weights. Raises DetectorError for a card without or a file not there."""
+    """Return the weights file of a trained detector. Raises DetectorError if the card names none or it is missing."""
     path = card.weights_path()
     if path is None:
         raise DetectorError(
@@ -171,13 +234,14 @@ def trained_weights(card: DetectorCard) -> Path:
             "and give DIR as the detector"
         )
     if not path.exists():
-        raise DetectorError(f"detector '{card.name}': weights '{path}' are not there; mend `weights` on its card")
+        raise DetectorError(f"detector '{card.name}': weights '{path}' do not exist; correct `weights` on its card")
     recognise(path)
     return path
 
 
 def object_fingerprint(cls: type, state: Any, card: DetectorCard | None = None) -> str:
-    """16 hex digits over a class's code, an object's state and its card's options; UNKNOWN where they cannot be told.
+    """Return 16 hex digits over a class's code, an object's state and its card's options; UNKNOWN if they cannot be
+    hashed.
 
     The reason is logged once.
     """
@@ -187,27 +251,27 @@ def object_fingerprint(cls: type, state: Any, card: DetectorCard | None = None) 
     try:
         return identify(cls, state, options, weights, folders=folders)
     except Unidentified as error:
-        _tell_once(cls.__qualname__, str(error))
+        _log_unidentified(cls.__qualname__, str(error))
         return UNKNOWN
 
 
 @lru_cache(maxsize=256)
-def _tell_once(name: str, reason: str) -> None:
+def _log_unidentified(name: str, reason: str) -> None:
     log.warning(
-        "%s: nothing identifies it (%s): no other run takes up its rows; give the class a method fingerprint() that "
-        "returns a text which changes with its scores",
+        "%s cannot be identified (%s): no other run reuses its rows; give the class a method fingerprint() that "
+        "returns a text which changes whenever its scores do",
         name,
         reason,
     )
 
 
 def text_fingerprint(*texts: str) -> str:
-    """16 hex digits over texts: for a detector that its options alone describe."""
+    """Return 16 hex digits over texts, for a detector that its options fully describe."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def file_fingerprint(path: Path, *more: str) -> str:
-    """16 hex digits over a file's bytes and `more`."""
+    """Return 16 hex digits over a file's bytes and `more`."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while part := stream.read(1 << 22):

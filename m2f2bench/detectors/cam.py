@@ -1,8 +1,7 @@
-"""Class activation maps (Grad-CAM and its kin) of any detector made of one torch network, by the package `grad-cam`.
+"""Class activation maps (Grad-CAM and similar) of detectors made of one torch network, by the package `grad-cam`.
 
-The target is the network's one logit, the higher the more fake: a map says what speaks for a fake, whatever the
-verdict. Maps keep the layer's own grid; each is divided by its own highest value (nothing is subtracted), so that a map
-of zeros stays one.
+The target is the network's one logit, higher for fake: a map shows what speaks for a fake, whatever the verdict. Maps
+keep the layer's own grid; each is divided by its own maximum (nothing is subtracted), so that a map of zeros stays one.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import nn
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, first_line, near
 from .base import Detector, Localizer
-from .network import NetworkDetector, seen
+from .network import NetworkDetector, visible_region
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,11 +34,11 @@ METHODS = {
     "eigencam": "EigenCAM",  # Muhammad and Yeasin, IJCNN 2020
     "scorecam": "ScoreCAM",  # Wang et al., CVPR workshops 2020
 }
-"""What --cam takes, and the class of pytorch_grad_cam that computes it."""
+"""Values of --cam, and the class of pytorch_grad_cam that computes each."""
 AT_ONCE = 8
-"""Images that go through the network together at most: with gradients it keeps every layer's maps."""
+"""Most images in one pass: with gradients, the network keeps the maps of every layer in memory."""
 MASKED_AT_ONCE = 16
-"""Masked pictures that Score-CAM judges together."""
+"""Most masked pictures that Score-CAM scores in one pass."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,12 @@ class CamLocalizer(Localizer):
     """Class activation maps of a network's logit at one layer."""
 
     def __init__(self, detector: NetworkDetector, method: str = "gradcam", layer: str = "") -> None:
-        """`method` is one of METHODS; `layer` names a submodule of the network, empty for `last_map`.
+        """`method` is one of METHODS; `layer` names a submodule of the network, empty for the last one with a map.
 
-        Raises DetectorError for an unknown method or layer, a network without maps, and where `grad-cam` is not
-        installed.
+        Raises DetectorError for an unknown method or layer, a network without maps, and if `grad-cam` is not installed.
         """
         if method not in METHODS:
-            raise DetectorError(f"--cam '{method}' is not known{near(method, METHODS)}")
+            raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
         self.detector, self.method = detector, method
         self.cam_class = _library(method)
         self.layer = find_layer(detector, layer)
@@ -69,9 +67,9 @@ class CamLocalizer(Localizer):
         """Method and layer, for the signature."""
 
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """Float32 [B, h, w] in [0, 1] on the layer's grid; an image's highest value is 1, or all are 0.
+        """Return maps, float32 [B, h, w] in [0, 1] on the layer's grid; an image's maximum is 1, or all values are 0.
 
-        A map does not depend on the rest of the batch (up to rounding), the network is left as it was, without hooks.
+        A map does not depend on the rest of the batch (up to rounding). The network keeps no hooks.
         """
         maps = [self._maps(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
         heat = np.maximum(np.concatenate(maps), 0.0)
@@ -79,12 +77,12 @@ class CamLocalizer(Localizer):
         return np.asarray(np.divide(heat, highest, out=np.zeros_like(heat), where=highest > 0.0))
 
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The centre square of a picture, where the card's input cuts it out."""
-        return seen(height, width, self.detector.settings)
+        """Return the centre square of a picture, if the card's input crops to it; otherwise the whole."""
+        return visible_region(height, width, self.detector.settings)
 
     @exact_fp32()
     def _maps(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """Maps [B, h, w] before ReLU and scaling."""
+        """Return maps [B, h, w] before ReLU and scaling."""
         pixels = _pixels(self.detector, images)
         with torch.inference_mode(False), torch.enable_grad():
             pixels.requires_grad_(True)  # the weights take no gradient
@@ -101,23 +99,25 @@ class CamLocalizer(Localizer):
             if cam.uses_gradients and slopes is None:
                 raise DetectorError(
                     f"detector '{self.detector.card.name}': the score does not depend on layer '{self.layer.name}', "
-                    f"so it has no {self.method}: name another with --cam-layer"
+                    f"so {self.method} cannot be computed: choose another with --cam-layer"
                 )
             if self.method == "scorecam":
                 weights = _score_weights(self.detector, pixels.detach(), maps)
                 return np.asarray((weights[:, :, None, None] * maps).sum(axis=1), dtype=np.float32)
             targets = [_Logit()] * len(images)
             heat = cam.get_cam_image(pixels, self.layer.module, targets, maps, slopes, False)
-        if self.method == "eigencam":  # a principal component has no sign: the stronger side is up
+        if (
+            self.method == "eigencam"
+        ):  # the sign of a principal component is arbitrary: the larger side counts as positive
             heat = np.stack([-one if -one.min() > one.max() else one for one in heat])
         return np.asarray(heat, dtype=np.float32)
 
 
 class CamDetector(Detector, Localizer):
-    """A detector with its own scores, and class activation maps in the place of any maps of its own.
+    """A detector with its own scores, and class activation maps instead of any maps of its own.
 
-    Its name is the detector's with `+METHOD` after it (and `-LAYER` where one was named), so that maps of two kinds are
-    never taken for each other; weights, preprocessing and scores are the detector's.
+    Its name is the detector's followed by `+METHOD` (and `-LAYER` if one was named), so that maps of two kinds are
+    never confused; weights, preprocessing and scores are the detector's.
     """
 
     def __init__(self, detector: NetworkDetector, method: str = "gradcam", layer: str = "") -> None:
@@ -129,46 +129,56 @@ class CamDetector(Detector, Localizer):
         self.how = self.cam.how
 
     def prepare(self, image: Image) -> Any:
-        """As the detector does."""
+        """Prepare an image as the detector does."""
         return self.detector.prepare(image)
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """The detector's P(fake), to the bit."""
+        """Return the detector's P(fake), bit for bit."""
         return self.detector.forward(batch, ids)
 
     def fingerprint(self) -> str:
-        """The detector's."""
+        """Return the detector's fingerprint."""
         return self.detector.fingerprint()
 
+    def unwrapped(self) -> Any:
+        """Return the detector without its class activation maps."""
+        return self.detector.unwrapped()
+
+    def as_localizer(self) -> Localizer:
+        """Return this object: its maps replace any maps of the detector."""
+        return self
+
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """See `CamLocalizer.heatmap`."""
+        """Return class activation maps; see `CamLocalizer.heatmap`."""
         return self.cam.heatmap(images)
 
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """See `CamLocalizer.seen`."""
+        """Return the part that the maps cover; see `CamLocalizer.seen`."""
         return self.cam.seen(height, width)
 
 
 def with_cam(detector: Detector, method: str, layer: str = "") -> CamDetector:
-    """The detector with class activation maps. Raises DetectorError for one that is no torch network; see
-    CamLocalizer."""
+    """Return the detector with class activation maps. Raises DetectorError unless it is a NetworkDetector.
+
+    For other errors, see CamLocalizer.
+    """
     if not isinstance(detector, NetworkDetector):
         raise DetectorError(
-            f"detector '{detector.card.name}' is no torch network, so there is no --cam {method} of it: take one of "
-            f"the backends timm or m2f2det, or one whose class is a NetworkDetector"
+            f"detector '{detector.card.name}' is not a torch network, so --cam {method} cannot be computed: take one "
+            f"of the backends timm or m2f2det, or one whose class is a NetworkDetector"
         )
     return CamDetector(detector, method, layer)
 
 
 class _Logit:
-    """The target of a map: the one logit."""
+    """Target of a map: the one logit."""
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
         return output.sum()
 
 
 def _library(method: str) -> Any:
-    """The class that computes a method. Raises DetectorError where the package is not there or does not load."""
+    """Return the class that computes a method. Raises DetectorError if the package is missing or does not load."""
     try:
         return getattr(importlib.import_module("pytorch_grad_cam"), METHODS[method])
     except (ImportError, AttributeError, OSError) as error:
@@ -178,7 +188,7 @@ def _library(method: str) -> Any:
 
 
 def _pixels(detector: NetworkDetector, images: Sequence[Image]) -> torch.Tensor:
-    """The network's input, float32 [B, 3, S, S], in memory of its own that may take a gradient."""
+    """Return the network's input, float32 [B, 3, S, S], as a copy that may take a gradient."""
     with torch.inference_mode():  # as in `forward`: both write into one buffer
         prepared = torch.from_numpy(np.stack([detector.prepare(image) for image in images]))
         pixels = detector.normalise(prepared.to(detector.device))
@@ -189,8 +199,10 @@ def _pixels(detector: NetworkDetector, images: Sequence[Image]) -> torch.Tensor:
 def _score_weights(
     detector: NetworkDetector, pixels: torch.Tensor, maps: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Score-CAM's weight of each channel, [B, c]: the softmax over channels of the logit of the picture seen through
-    the channel's map scaled to [0, 1] (the baseline's logit cancels). A few at a time: the package holds all at once.
+    """Return Score-CAM's weight of each channel, [B, c].
+
+    That is the softmax over channels of the picture's logit when masked with the channel's map scaled to [0, 1]; the
+    baseline's logit cancels. A few masks at a time: the package holds all at once.
     """
     rows = []
     with torch.no_grad():
@@ -206,11 +218,12 @@ def _score_weights(
 
 
 def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
-    """The layer `name`, or the last one with a map.
+    """Return the layer `name`, or else the last one with a map.
 
-    That is, in a vision transformer of timm's (patch embedding, blocks), the first norm of the last block: after it
-    only the class token may count. Else it is the last submodule to run whose output is a map of more than one cell.
-    Raises DetectorError where there is none, or `name` is none.
+    In a vision transformer of timm (patch embedding, blocks), the last one is the first norm of the last block, because
+    after it only the class token may matter. In other networks, it is the last submodule to run whose output is a map
+    of more than one cell. Raises DetectorError if there is no such layer, or if the layer `name` does not exist or has
+    no map.
     """
     outputs = _outputs(detector)
     modules = dict(detector.model.named_modules())
@@ -221,8 +234,8 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
             raise DetectorError(f"detector '{own}' has no layer '{name}'{near(name, outputs)}")
         if not _is_map(outputs.get(name), to_map):
             raise DetectorError(
-                f"detector '{own}': layer '{name}' gives no map [B, c, h, w] of several cells, so there is no "
-                f"activation map of it: name another with --cam-layer"
+                f"detector '{own}': layer '{name}' does not give a map [B, c, h, w] of several cells: choose "
+                f"another with --cam-layer"
             )
         return Layer(name, modules[name], to_map)
     tower = _transformer(detector.model)
@@ -232,12 +245,12 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
             return Layer(name, modules[name], to_map)
     spatial = [one for one, output in outputs.items() if one and output.ndim == 4 and _is_map(output, to_map)]
     if not spatial:
-        raise DetectorError(f"detector '{own}' has no layer with a map that is found by itself: name one, --cam-layer")
+        raise DetectorError(f"detector '{own}' : no layer with a map was found: name one with --cam-layer")
     return Layer(spatial[-1], modules[spatial[-1]], to_map)
 
 
 def _outputs(detector: NetworkDetector) -> dict[str, torch.Tensor]:
-    """Each submodule's output for a grey picture, those that give one tensor, in the order in which they end."""
+    """Return all submodules' outputs for a grey picture that are one tensor, in the order in which they finish."""
     found: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -260,7 +273,7 @@ def _outputs(detector: NetworkDetector) -> dict[str, torch.Tensor]:
 
 
 def _transformer(model: nn.Module) -> str | None:
-    """The prefix of timm's vision transformer in a network (`` for the network itself), None where there is none."""
+    """Return the prefix of timm's vision transformer in a network ("" for the network itself); None without one."""
     for name, module in model.named_modules():
         if all(hasattr(module, part) for part in ("patch_embed", "blocks", "num_prefix_tokens")):
             return f"{name}." if name else ""
@@ -268,8 +281,11 @@ def _transformer(model: nn.Module) -> str | None:
 
 
 def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """From a layer's output to a map, float32 [B, c, h, w]: tokens [B, n, d] without the prefix tokens on the patches'
-    grid, maps [B, h, w, c] of a network that has its channels last turned."""
+    """Return the function from a layer's output to a map, float32 [B, c, h, w].
+
+    Of tokens [B, n, d], the prefix tokens are dropped and the others placed on the grid of patches; maps [B, h, w, c]
+    are transposed.
+    """
     tower = _transformer(model)
     owner = model if not tower else model.get_submodule(tower[:-1])
     prefix = int(getattr(owner, "num_prefix_tokens", 0))
@@ -286,7 +302,7 @@ def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _grid(owner: nn.Module, patches: int) -> tuple[int, int]:
-    """Rows and columns of so many patches: the patch embedding's, else a square."""
+    """Return the rows and columns of a number of patches: those of the patch embedding, else a square."""
     grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None)
     if grid is not None and grid[0] * grid[1] == patches:
         return int(grid[0]), int(grid[1])
@@ -295,10 +311,10 @@ def _grid(owner: nn.Module, patches: int) -> tuple[int, int]:
 
 
 def _is_map(output: torch.Tensor | None, to_map: Callable[[torch.Tensor], torch.Tensor]) -> bool:
-    """Whether an output can be brought to a map of more than one cell."""
+    """Return whether an output can be turned into a map of more than one cell."""
     if output is None or output.ndim not in (3, 4):
         return False
     try:
         return min(to_map(output).shape[1:]) > 0 and to_map(output)[0, 0].numel() > 1
-    except RuntimeError:  # so many tokens are no grid
+    except RuntimeError:  # this number of tokens does not fill a grid
         return False

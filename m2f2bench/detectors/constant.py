@@ -1,4 +1,4 @@
-"""The control that says the same of every image."""
+"""Constant detector: the control that gives every image the same score."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class ConstantDetector(Detector):
         return cls(validate(ConstantOptions, card.options, f"options of detector '{card.name}'").value)
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """The constant, float64 [B]."""
+        """Return the constant, float64 [B]."""
         import numpy as np
 
         return np.full(len(batch), self.value, dtype=np.float64)
 
     def fingerprint(self) -> str:
-        """A hash of the value."""
+        """Return a hash of the value."""
         return text_fingerprint("constant", repr(self.value))

@@ -1,4 +1,4 @@
-"""A detector without a network: spectrum and residual features into a logistic regression, trained in seconds."""
+"""Frequency detector: spectrum and residual features into a logistic regression, trained in seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class FrequencyOptions(Settings):
-    """Options of the `frequency` backend: which of the features are used."""
+    """Options of the `frequency` backend: which features are used."""
 
     features: Literal["all", "spectrum", "residuals"] = "all"
 
@@ -32,8 +32,8 @@ class FrequencyDetector(Trainable):
     """Radial power spectrum and high-pass residual statistics of the luminance, then a logistic regression.
 
     Durall et al., "Watch your up-convolution", CVPR 2020, for the spectrum; Fridrich & Kodovsky, "Rich models for
-    steganalysis", IEEE TIFS 2012, for the filters. Images are judged at their own resolution (see `spectrum`): the
-    card's `input` has no part in it.
+    steganalysis", IEEE TIFS 2012, for the filters. Images are scored at their own resolution (see `spectrum`): the
+    card's `input` is not used.
     """
 
     preprocessing = f"native-luminance-features{VERSION}"
@@ -51,24 +51,24 @@ class FrequencyDetector(Trainable):
         return cls(read_model(path, options), options, file_fingerprint(path, options.model_dump_json(), VERSION))
 
     def prepare(self, image: Image) -> Floats:
-        """The selected features, float64 [F]. Raises ValueError for an image under 16 pixels a side."""
+        """Return the selected features, float64 [F]. Raises ValueError for an image under 16 pixels a side."""
         return features(image)[self._columns]
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """P(fake), float64 [B]."""
+        """Return P(fake), float64 [B]."""
         if not batch:
             return np.zeros(0)
         return self.model.scores(np.stack(batch))
 
     def fingerprint(self) -> str:
-        """A hash of weights, options and the version of the features."""
+        """Return a hash of weights, options and the version of the features."""
         return self._fingerprint
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
-        """Fit on all training frames once, unaugmented; of the training settings only the seed is used.
+        """Fit on all training frames once, unaugmented; only the seed of the training settings is used.
 
-        Curves hold (C, cross-validated AUC). Raises DataError for a missing class or too many unreadable frames.
+        The curves hold (C, cross-validated AUC). Raises DataError for a missing class or too many unreadable frames.
         """
         from ..training.checkpoint import finished_report, write_report
         from ..training.linear import fit_on_features, readable
@@ -112,12 +112,12 @@ def write_model(path: Path, model: LinearModel, options: FrequencyOptions) -> No
     with replacing(path) as temporary:
         try:
             save_file(arrays, temporary, metadata={"features": f"{VERSION}/{options.features}"})
-        except SafetensorError as error:  # a full disk, told by the library in its own way
+        except SafetensorError as error:  # a full disk, reported by the library with its own error
             raise OSError(first_line(error)) from None
 
 
 def read_model(path: Path, options: FrequencyOptions) -> LinearModel:
-    """The inverse of `write_model`. Raises DetectorError for a file that is none or has other features."""
+    """Return the model that `write_model` wrote. Raises DetectorError for any other file, or one of other features."""
     from safetensors import SafetensorError, safe_open
 
     from ..training.linear import LinearModel
@@ -128,17 +128,17 @@ def read_model(path: Path, options: FrequencyOptions) -> LinearModel:
             arrays = {name: file.get_tensor(name) for name in ("mean", "scale", "coef", "intercept")}
         shapes = [arrays[name].shape for name in ("mean", "scale", "coef")]
         if shapes != [(shapes[0][0],)] * 3 or arrays["intercept"].shape != (1,):
-            raise ValueError(f"numbers of the shapes {shapes}")
+            raise ValueError(f"arrays of the wrong shapes {shapes}")
         if not all(array.dtype == np.float64 and np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("values that are no numbers in float64")
+            raise ValueError("values that are not finite float64 numbers")
     except (OSError, ValueError, TypeError, IndexError, SafetensorError) as error:
         raise DetectorError(
-            f"weights '{path}' are none of the frequency backend's: {first_line(error)}; train it anew"
+            f"weights '{path}' are not from the frequency backend: {first_line(error)}; train the detector again"
         ) from None
     found, wanted = metadata.get("features"), f"{VERSION}/{options.features}"
     if found != wanted:
         raise DetectorError(
-            f"weights '{path}' were fitted on features {found}, the card and this version have {wanted}: "
-            "train the detector anew"
+            f"weights '{path}' were fitted on features {found}, but the card and this version use {wanted}: "
+            "train the detector again"
         )
     return LinearModel(arrays["mean"], arrays["scale"], arrays["coef"], float(arrays["intercept"][0]))

@@ -1,7 +1,7 @@
-"""Keys of stored rows: everything that decides a detector's scores, and what they were made with.
+"""Keys of stored rows: everything that decides a detector's scores, and the environment they were made in.
 
-Rows on disk are taken up again only under the same key, and each of them only while its frame's pixels are the same
-(see `resuming`). What a row says of its frame (label, video, people) is always the dataset's present word.
+Rows on disk are reused only under the same key, and each of them only while its frame's pixels are the same (see
+`resuming`). Label, video and people of a frame always come from the dataset as it is now.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..core.installed import installed_versions
 from ..core.sources import Unidentified
 from ..results.signature import detector_fields
 from ..version import __version__
-from .base import Detector, PlainDetector
+from .base import Detector
 
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
 
 PREDICTING = 1
-"""Raised whenever this package's own decoding, preprocessing, backends or prompts give other scores or answers."""
+"""Increased whenever this package's own decoding, preprocessing, backends or prompts give other scores or answers."""
 DECIDING = (
     "numpy",
     "pillow",
@@ -40,14 +40,14 @@ DECIDING = (
     "transformers",
     "peft",
 )
-"""Packages whose versions can move a score."""
+"""Packages whose versions can change a score."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A detector with what identifies it, found once at the start of a run: what happens later cannot change that.
+    """A detector with its identity, found once at the start of a run, so that later changes cannot affect it.
 
-    `fields` are the signature's, `key` the parts of a stored row's key, `made` device and versions for the result.
+    `fields` are the signature's, `key` the parts of a stored row's key, `made` the device and versions for the result.
     """
 
     detector: Detector
@@ -62,7 +62,7 @@ class Judge:
 
 
 def identify_judge(detector: Detector) -> Judge:
-    """Find what identifies a detector that is loaded, and what it runs with."""
+    """Return a loaded detector with its identity and environment."""
     card, seed = detector.card, detector.seed
     if seed is None and card.weights is not None and card.training is not None:
         seed = card.training.seed
@@ -85,7 +85,7 @@ def identify_judge(detector: Detector) -> Judge:
 
 
 def row_key(judge: Judge, dataset: Dataset, **more: str) -> dict[str, str]:
-    """Return the parts of the key of a judge's rows about a dataset: names to short texts without any path."""
+    """Return the parts of the key of a detector's rows about a dataset: names to short texts without any path."""
     adapter, card = dataset.adapter, dataset.card
     options = adapter.options.model_dump(mode="json", exclude=set(adapter.options.incidental))
     root = "none" if adapter.root is None else _hash(str(adapter.root.expanduser().resolve()))
@@ -117,8 +117,8 @@ def environment(made: Mapping[str, Any]) -> str:
 
 
 def device_name(detector: Detector) -> str:
-    """Return `cpu`, or the kind of device and its model (`cuda: NVIDIA H100`), as far as the detector shows it."""
-    own = detector.plain if isinstance(detector, PlainDetector) else detector
+    """Return `cpu`, or the kind of device and its model (`cuda: NVIDIA H100`), if the detector reveals it."""
+    own = detector.unwrapped()
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "nn"):
         return "cpu"
@@ -136,10 +136,9 @@ def device_name(detector: Detector) -> str:
 
 
 def _code(detector: Detector) -> str:
-    """The code of a detector whose own `fingerprint` says nothing of it."""
-    own = detector.plain if isinstance(detector, PlainDetector) else detector
+    """Return a hash of the detector's code, which its own `fingerprint` may not cover."""
     try:
-        return code_digest(type(own)).hex()[:16]
+        return code_digest(type(detector.unwrapped())).hex()[:16]
     except Unidentified:
         return UNKNOWN
 

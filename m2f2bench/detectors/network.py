@@ -1,4 +1,4 @@
-"""What detectors made of one torch network share: pixels in, one logit out, P(fake) = its sigmoid."""
+"""Detectors made of one torch network: pixels in, one logit out, and P(fake) is its sigmoid."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ RESAMPLING = {
 
 
 def resize(image: Image, settings: InputSettings) -> Image:
-    """An RGB uint8 image [H, W, 3] as [size, size, 3], antialiased, squashed or cut as `settings.fit` and `crop` say;
-    itself where it has that size. The edges of a picture to be cut are rounded down, and so is the cut's corner.
+    """Return an RGB uint8 image [H, W, 3] as [size, size, 3], antialiased, squashed or cropped by `settings`.
+
+    An image that has this size is returned as it is. Before a crop, edge lengths are rounded down, and so is the crop's
+    corner.
     """
     size = settings.size
     height, width = image.shape[:2]
@@ -51,8 +53,8 @@ def resize(image: Image, settings: InputSettings) -> Image:
     return np.array(picture.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
-def seen(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
-    """The part of a picture that `resize` leaves in: top, left, bottom, right, as shares of its height and width."""
+def visible_region(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
+    """Return the part of a picture that `resize` keeps: top, left, bottom, right, as fractions of its edges."""
     kept = settings.size / math.floor(settings.size / settings.crop)
     shorter = (width, height) if settings.fit == "centre" else (height, width)
     down, across = (1 - kept * min(1.0, shorter[0] / height)) / 2, (1 - kept * min(1.0, shorter[1] / width)) / 2
@@ -60,15 +62,16 @@ def seen(height: int, width: int, settings: InputSettings) -> tuple[float, float
 
 
 class Normalise:
-    """(x / 255 - mean) / std, from uint8 RGB [B, S, S, 3] to float32 [B, 3, S, S] in channels-last memory order.
+    """Normalisation (x / 255 - mean) / std, from uint8 RGB [B, S, S, 3] to float32 [B, 3, S, S] in channels-last
+    memory.
 
-    As one multiplication and one addition per value over whole rows of pixels (three times as fast as over the three
+    It is one multiplication and one addition per value over whole rows of pixels (three times as fast as over three
     channels); the memory is never transposed.
     """
 
     def __init__(self, settings: InputSettings, reuse: bool = False) -> None:
-        """`settings` give size, mean and std, for values in [0, 1]. With `reuse` the outcome stands in one buffer that
-        the next batch overwrites: fresh memory for every batch costs as much again as the arithmetic.
+        """`settings` give size, mean and std, for values in [0, 1]. With `reuse`, the result is in a buffer that the
+        next batch overwrites: new memory for every batch would double the time.
         """
         mean, std = torch.tensor(settings.mean, dtype=torch.float64), torch.tensor(settings.std, dtype=torch.float64)
         self.scale = (1.0 / (255.0 * std)).float().repeat(settings.size)
@@ -77,7 +80,7 @@ class Normalise:
         self._buffer = torch.empty(0)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """The model's input on the device of `images`."""
+        """Return the model's input on the device of `images`."""
         scale, shift = self.scale.to(images.device), self.shift.to(images.device)
         rows = images.flatten(2)
         if self.reuse:
@@ -90,7 +93,7 @@ class Normalise:
 
 
 class NetworkDetector(Trainable):
-    """A detector whose `model` gives one logit per image, [B] or [B, 1]: the higher the more fake.
+    """A detector whose `model` gives one logit per image, [B] or [B, 1], higher for fake.
 
     A subclass implements `build`, and can then be trained, loaded and run. One whose training or loading needs more
     overrides `fit` or `from_card`.
@@ -130,12 +133,12 @@ class NetworkDetector(Trainable):
         self.preprocessing = str(settings)
 
     def prepare(self, image: Image) -> npt.NDArray[np.uint8]:
-        """The image resized to the network's input, uint8 [S, S, 3]."""
+        """Return the image resized to the network's input, uint8 [S, S, 3]."""
         return resize(image, self.settings)
 
     @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """P(fake) = sigmoid(logit), float64 [B], in fp32."""
+        """Return P(fake) = sigmoid(logit), float64 [B], computed in fp32."""
         if not batch:
             return np.zeros(0)
         with torch.inference_mode():
@@ -145,5 +148,5 @@ class NetworkDetector(Trainable):
         return scores
 
     def fingerprint(self) -> str:
-        """A hash of weights, options and input."""
+        """Return a hash of weights, options and input."""
         return self._fingerprint

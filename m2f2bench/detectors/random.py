@@ -1,4 +1,4 @@
-"""The control that guesses: a seeded, uniform P(fake) that depends on the frame's id and on nothing else."""
+"""Random detector: the control with a seeded, uniform P(fake) that depends only on the frame's id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RandomOptions(Settings):
 
 
 class RandomDetector(Detector):
-    """P(fake) uniform in [0, 1), a hash of (seed, frame id): the same in any batch, order, process or year."""
+    """P(fake) uniform in [0, 1), a hash of (seed, frame id): the same in any batch, order or process."""
 
     def __init__(self, seed: int = 0) -> None:
         """`seed` is any integer; another one gives an independent set of guesses."""
@@ -33,17 +33,17 @@ class RandomDetector(Detector):
         return cls(validate(RandomOptions, card.options, f"options of detector '{card.name}'").seed)
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """The guesses, float64 [B], from the ids alone."""
+        """Return the guesses, float64 [B], from the ids alone."""
         import numpy as np
 
         return np.array([uniform(self._seed, name) for name in ids], dtype=np.float64)
 
     def fingerprint(self) -> str:
-        """A hash of the seed."""
+        """Return a hash of the seed."""
         return text_fingerprint("random", repr(self._seed))
 
 
 def uniform(seed: int, name: str) -> float:
-    """A number in [0, 1) from the first 53 bits of BLAKE2b over `seed`, a zero byte and `name` (UTF-8)."""
+    """Return a number in [0, 1) from the first 53 bits of BLAKE2b over `seed`, a zero byte and `name` (UTF-8)."""
     digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) * 2.0**-53

@@ -1,4 +1,4 @@
-"""Scores as detectors give them: what are numbers, one for each frame."""
+"""Checks of the scores that a detector returns: one number for each frame."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def listed(given: Any, count: int) -> list[Any] | str:
-    """Scores as numbers (NaN and None among them are for single frames), or what is wrong, to follow "gave".
+    """Return scores as numbers (NaN and None stand for single frames), or what is wrong with them, to follow "gave".
 
-    Taken are sequences, arrays and tensors of `count` numbers, also of shape [count, 1].
+    Accepted are sequences, arrays and tensors of `count` numbers, also of shape [count, 1].
     """
     if hasattr(given, "detach"):
         given = given.detach().cpu()
@@ -32,7 +32,7 @@ def listed(given: Any, count: int) -> list[Any] | str:
 
 
 def _plain(value: Any) -> Any:
-    """A number taken out of an array or a tensor of one; whatever else it is, itself."""
+    """Return the number in an array or tensor of one element; any other value unchanged."""
     if isinstance(value, (list, tuple)) and len(value) == 1:
         return value[0]
     return value.item() if hasattr(value, "shape") and hasattr(value, "item") and math.prod(value.shape) == 1 else value

@@ -1,8 +1,8 @@
-"""Hand-made features that need no network: the power spectrum's radial profile and high-pass residual statistics.
+"""Hand-made features without a network: the power spectrum's radial profile and high-pass residual statistics.
 
-Everything is computed on the luminance at the image's own resolution. A forgery's traces are periodic upsampling
-artefacts and missing or foreign noise, both at the highest frequencies, and any resampling rewrites just those. The
-profile's bins are therefore in cycles per pixel (0 to 0.5, Nyquist), which means the same at any size.
+Everything is computed on the luminance at the image's own resolution. Traces of a forgery are periodic upsampling
+artefacts and missing or foreign noise, both at the highest frequencies, which any resampling changes. The profile's
+bins are therefore in cycles per pixel (0 to 0.5, Nyquist), which means the same at any size.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ..core.records import Floats, Image
 
 VERSION = "1"
-"""Of the features: weights fitted on another version are refused."""
+"""Version of the features: weights fitted on another version are refused."""
 BINS = 56
-"""Radial bins between 0 and 0.5 cycles per pixel: two per bin and cycle of a 224-pixel crop."""
+"""Radial bins between 0 and 0.5 cycles per pixel: two for each cycle of a 224-pixel crop."""
 MAX_SIDE = 1024
-"""A larger image is cut to its centre, so that one image costs a bounded time."""
+"""A larger image is cropped to its centre, to bound the time for one image."""
 MIN_SIDE = 16
 TRUNCATION = 2
-"""Quantised residuals are cut to -2..2, five values (Fridrich & Kodovsky 2012 use T = 2 as well)."""
+"""Quantised residuals are clipped to -2..2, five values (Fridrich & Kodovsky 2012 use T = 2 as well)."""
 
 Kernel = tuple[tuple[float, ...], ...]
 
@@ -48,7 +48,7 @@ images", IEEE TIFS 2012, section II)."""
 
 
 def luminance(image: Image) -> npt.NDArray[np.float32]:
-    """ITU-R BT.601 luma, float32 [H, W] in 0..255, of an RGB uint8 image [H, W, 3]; at most MAX_SIDE a side."""
+    """Return ITU-R BT.601 luma, float32 [H, W] in 0..255, of an RGB uint8 image [H, W, 3], at most MAX_SIDE a side."""
     height, width = image.shape[:2]
     top, left = max(0, height - MAX_SIDE) // 2, max(0, width - MAX_SIDE) // 2
     part = image[top : top + MAX_SIDE, left : left + MAX_SIDE]
@@ -58,10 +58,10 @@ def luminance(image: Image) -> npt.NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def radial_bins(height: int, width: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """For `rfft2` of [height, width]: the bin of each coefficient (BINS = none) and how often each counts.
+    """Return, for `rfft2` of [height, width], the bin of each coefficient (BINS: no bin) and its weight.
 
-    Coefficients of `rfft2` stand for their mirrored ones as well; the weight (1 or 2) makes the mean the full
-    spectrum's.
+    A coefficient of `rfft2` also stands for its mirror image; the weight (1 or 2) makes the mean that of the full
+    spectrum.
     """
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     radius = np.hypot(fy, fx)
@@ -76,10 +76,10 @@ def radial_bins(height: int, width: int) -> tuple[npt.NDArray[np.int64], npt.NDA
 
 
 def radial_profile(grey: npt.NDArray[np.float32]) -> Floats:
-    """Azimuthal mean of the power spectrum in decibel-like log10 units, float64 [BINS] (Durall et al., CVPR 2020).
+    """Return the azimuthal mean of the power spectrum as log10, float64 [BINS] (Durall et al., CVPR 2020).
 
-    `grey` is float [H, W]. A Hann window keeps the borders' jump out of the spectrum, the mean is taken off first
-    and the zero frequency is left out. Bins that a small image has no coefficient for are interpolated.
+    `grey` is float [H, W]. A Hann window removes the jump at the borders; the mean is subtracted first and the zero
+    frequency is left out. Bins without a coefficient (in a small image) are interpolated.
     """
     height, width = grey.shape
     window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[None, 1:-1]
@@ -97,7 +97,7 @@ def radial_profile(grey: npt.NDArray[np.float32]) -> Floats:
 
 
 def residual(grey: npt.NDArray[np.float32], kernel: Kernel, scale: float) -> npt.NDArray[np.float32]:
-    """`grey` filtered (correlation, valid part only) and divided by `scale`: float32 [H - kh + 1, W - kw + 1]."""
+    """Return `grey` filtered (correlation, valid part) and divided by `scale`: float32 [H - kh + 1, W - kw + 1]."""
     rows, columns = len(kernel), len(kernel[0])
     height, width = grey.shape[0] - rows + 1, grey.shape[1] - columns + 1
     out = np.zeros((height, width), dtype=np.float32)
@@ -109,11 +109,12 @@ def residual(grey: npt.NDArray[np.float32], kernel: Kernel, scale: float) -> npt
 
 
 def residual_statistics(values: npt.NDArray[np.float32]) -> Floats:
-    """Of one residual [h, w]: log mean magnitude, log deviation, tail weight, and two co-occurrence tables.
+    """Return statistics of one residual [h, w], float64 [3 + 2 * 9].
 
-    A table counts the pairs of neighbours (right, below) of the residual rounded and cut to ±TRUNCATION; opposite
-    signs and both orders are merged, as the statistics of natural images have these symmetries. Float64
-    [3 + 2 * 9]; the tables are shares, as square roots so that small ones count.
+    These are log mean magnitude, log deviation, tail weight, and two co-occurrence tables. A table counts the pairs of
+    neighbours (right, below) of the residual, rounded and clipped to ±TRUNCATION; opposite signs and both orders are
+    merged, because the statistics of natural images have these symmetries. Tables are square roots of relative
+    frequencies, so that small ones count.
     """
     magnitude = np.abs(values)
     mean = float(magnitude.mean(dtype=np.float64))
@@ -131,7 +132,7 @@ def residual_statistics(values: npt.NDArray[np.float32]) -> Floats:
 
 @lru_cache(maxsize=1)
 def _symmetry_classes() -> npt.NDArray[np.int64]:
-    """For each pair (a, b) of levels its class under (a, b) ~ (b, a) ~ (-a, -b)."""
+    """Return, for each pair (a, b) of levels, its class under (a, b) ~ (b, a) ~ (-a, -b)."""
     levels = 2 * TRUNCATION + 1
     smallest = [
         min((a, b), (b, a), (levels - 1 - a, levels - 1 - b), (levels - 1 - b, levels - 1 - a))
@@ -143,12 +144,12 @@ def _symmetry_classes() -> npt.NDArray[np.int64]:
 
 
 def merge_symmetric(table: Floats) -> Floats:
-    """A co-occurrence table, flat [25], summed over its symmetry classes: [9]."""
+    """Return a co-occurrence table, flat [25], summed over its symmetry classes: [9]."""
     return np.bincount(_symmetry_classes(), weights=table).astype(np.float64)
 
 
 def features(image: Image) -> Floats:
-    """All features of an RGB uint8 image [H, W, 3], float64 [BINS + len(KERNELS) * 21].
+    """Return all features of an RGB uint8 image [H, W, 3], float64 [BINS + len(KERNELS) * 21].
 
     Raises ValueError for an image smaller than MIN_SIDE pixels a side.
     """
@@ -161,5 +162,5 @@ def features(image: Image) -> Floats:
 
 
 def feature_slice(selected: str) -> slice:
-    """The columns of `features` that `all`, `spectrum` or `residuals` stands for."""
+    """Return the columns of `features` that `all`, `spectrum` or `residuals` selects."""
     return {"all": slice(None), "spectrum": slice(0, BINS), "residuals": slice(BINS, None)}[selected]

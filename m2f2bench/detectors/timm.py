@@ -36,7 +36,7 @@ class TimmSource(Settings):
     model: str
     """timm's name of the architecture, such as `tf_efficientnet_lite0`."""
     pretrained: str | None = None
-    """Where training starts: `offline` (an installed package), `hub`, a .safetensors or .pth file, null (random)."""
+    """Initial weights: `offline` (an installed package), `hub`, a .safetensors or .pth file, or null (random)."""
     drop_rate: Probability = 0.0
     drop_path_rate: Probability = 0.0
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -49,8 +49,8 @@ class TimmOptions(TimmSource):
     mode: Literal["finetune", "probe"] = "finetune"
     """`finetune`: all weights are trained; `probe`: a logistic regression on frozen features."""
     fake_class: Literal[0, 1] | None = None
-    """Of weights with two outputs, which one is fake: P(fake) is its softmax. Of weights with one, 0 says that it is
-    that of real, and turns it round. None: one output, that of fake."""
+    """For weights with two outputs, which one is fake: P(fake) is its softmax. For weights with one output, 0 means
+    that it is the logit of real, and its sign is changed. None: one output, the logit of fake."""
 
 
 class Probe(nn.Module):
@@ -69,7 +69,7 @@ class Probe(nn.Module):
         self.register_buffer("intercept", torch.zeros(1, dtype=torch.float64))
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Float64 [B, features]: per stage the channels' means, then their (population) standard deviations."""
+        """Return features, float64 [B, features]: each stage's channel means, then population standard deviations."""
         parts: list[torch.Tensor] = []
         for maps in self.backbone(inputs):
             flat = maps.flatten(2).double()
@@ -77,13 +77,13 @@ class Probe(nn.Module):
         return torch.cat(parts, dim=1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits of fake, float64 [B], for inputs float32 [B, 3, S, S]."""
+        """Return logits of fake, float64 [B], for inputs float32 [B, 3, S, S]."""
         standardised = (self.features(inputs) - self.mean) / self.scale
         logits: torch.Tensor = (standardised * self.coef).sum(1) + self.intercept
         return logits
 
     def set_linear(self, model: LinearModel) -> None:
-        """Take over a fitted logistic regression."""
+        """Take the weights of a fitted logistic regression."""
         for name in ("mean", "scale", "coef"):
             getattr(self, name).copy_(torch.from_numpy(getattr(model, name)))
         self.intercept.fill_(model.intercept)
@@ -94,13 +94,13 @@ class TimmDetector(NetworkDetector):
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> TimmDetector:
-        """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
+        """Load the card's weights. Raises DetectorError for an untrained card or weights that do not fit."""
         options = _options(card)
         path = trained_weights(card)
         model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
         outputs = () if options.mode == "probe" else _head(model)
         metadata = load_weights(model, path, outputs=outputs, fake=options.fake_class)
-        # Weights that were trained here say so, and their card means what it meant when it was written.
+        # Weights that were trained here record their input, so the card's meaning has not changed since.
         settings = card.input if "input" in metadata else own_input(card, options)
         identity = (_identity(options), str(settings))
         return cls(model, settings, device, file_fingerprint(path, *identity))
@@ -124,7 +124,7 @@ class TimmDetector(NetworkDetector):
 
 
 def _identity(options: TimmOptions) -> str:
-    """What of the options decides a trained detector's scores, with the keys in the order of its first fingerprints."""
+    """Return the options that decide a trained detector's scores, in the key order of the first fingerprints."""
     unset = {"fake_class"} if options.fake_class is None else set()
     content = options.model_dump(mode="json", exclude={"pretrained", *unset})
     return json.dumps({"model": content.pop("model"), "mode": content.pop("mode"), **content}, separators=(",", ":"))
@@ -135,10 +135,10 @@ def _options(card: DetectorCard) -> TimmOptions:
 
 
 def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
-    """The card's input, with what it does not set taken from the network's own configuration.
+    """Return the card's input, with unset values taken from the network's own configuration.
 
-    Fit and crop go with the size: they are taken only where the card sets none of the three. Raises DetectorError for a
-    network whose own input is not square.
+    Fit and crop depend on the size: they are taken only if the card sets none of the three. Raises DetectorError if the
+    network's own input is not square.
     """
     configured = {**_configuration(options), **options.model_kwargs.get("pretrained_cfg_overlay", {})}
     given = options.model_kwargs.get("img_size", configured["input_size"][1:])
@@ -151,7 +151,9 @@ def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
     }
     if not set_here & {"size", "fit", "crop"}:
         if len(sides) > 1:
-            raise DetectorError(f"detector '{card.name}': '{options.model}' takes pictures of {given}: set input.size")
+            raise DetectorError(
+                f"detector '{card.name}': '{options.model}' takes images of {given}, not square: set input.size"
+            )
         own |= {"size": sides.pop(), "crop": configured.get("crop_pct") or 1.0}
         own["fit"] = "centre" if configured.get("crop_mode") == "center" else "squash"
     return validate(
@@ -160,7 +162,7 @@ def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
 
 
 def _configuration(options: TimmOptions) -> dict[str, Any]:
-    """timm's configuration of the architecture; of one on the hub, that of the model made."""
+    """Return timm's configuration of the architecture; for one on the hub, that of the model created."""
     import timm
 
     try:
@@ -172,11 +174,11 @@ def _configuration(options: TimmOptions) -> dict[str, Any]:
 
 
 def _unmakeable(options: TimmSource, error: Exception) -> DetectorError:
-    return DetectorError(f"timm cannot make '{options.model}': {first_line(error)}; mend the card's options")
+    return DetectorError(f"timm cannot create '{options.model}': {first_line(error)}; correct the card's options")
 
 
 def _create(options: TimmSource, **more: Any) -> nn.Module:
-    """`timm.create_model` with errors in one line. Unless `pretrained` says so, nothing is downloaded."""
+    """Return the network from `timm.create_model`, with errors in one line. Downloads only if `pretrained` says so."""
     import timm
 
     base = options.model.split(".")[0]
@@ -192,18 +194,18 @@ def _create(options: TimmSource, **more: Any) -> nn.Module:
 
 
 def classifier(options: TimmSource, classes: int, pretrained: bool = False) -> nn.Module:
-    """The architecture with a head of so many classes; weights from the hub with `pretrained`, else random."""
+    """Return the architecture with a head of `classes`; weights from the hub with `pretrained`, else random."""
     return _create(options, num_classes=classes, pretrained=pretrained)
 
 
 def _probe(options: TimmOptions) -> Probe:
-    """The untrained probe; its number of features follows from the backbone's channels."""
+    """Return the untrained probe; its number of features follows from the backbone's channels."""
     backbone = _create(options, features_only=True, pretrained=False)
     return Probe(backbone, 2 * sum(backbone.feature_info.channels()))  # type: ignore[operator, union-attr]
 
 
 def pretrained_classifier(options: TimmSource, folder: Path) -> nn.Module:
-    """The architecture with one logit, its other weights from where `options.pretrained` says."""
+    """Return the architecture with one logit, other weights from the source that `options.pretrained` names."""
     source = options.pretrained
     if source == "hub":
         return classifier(options, classes=1, pretrained=True)
@@ -220,13 +222,13 @@ def pretrained_classifier(options: TimmSource, folder: Path) -> nn.Module:
 
 
 def _head(model: nn.Module) -> tuple[str, ...]:
-    """Prefixes of the classifier's tensors, which a pretrained file may have otherwise."""
+    """Return prefixes of the classifier's tensors, which may differ in a pretrained file."""
     names = model.pretrained_cfg["classifier"]  # type: ignore[index]
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
 
 
 def _reset_head(model: nn.Module) -> None:
-    """Start the one logit near zero: some of timm's initialisations scale with the number of classes and make a
+    """Draw the head's weights near zero: some of timm's initialisations scale with the number of classes and make a
     single output very large."""
     for name, value in model.named_parameters():
         if name.startswith(_head(model)):
@@ -253,14 +255,16 @@ def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
 
 
 def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
-    """Features of every frame once, then the logistic regression; backbone and regression go into one file."""
+    """Compute the features of every frame once, then fit the logistic regression; both go into one file."""
     from ..core.tensors import write_tensors
     from ..training.checkpoint import write_report
     from ..training.linear import fit_on_features
 
     device = process_device(job.device)
     if options.pretrained is None:
-        raise DetectorError(f"detector '{job.card.name}': a probe of random weights: set `pretrained` in its options")
+        raise DetectorError(
+            f"detector '{job.card.name}': a probe needs pretrained weights: set `pretrained` in its options"
+        )
     probe = _probe(options)
     tensors = pretrained_classifier(options, job.card.folder).state_dict()
     own = probe.backbone.state_dict()
@@ -277,7 +281,7 @@ def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
 def _probe_features(
     job: TrainingJob, probe: Probe, settings: InputSettings, frames: list[Frame]
 ) -> tuple[list[Frame], Floats]:
-    """The readable frames and their features, float64 [N, F]."""
+    """Return the readable frames and their features, float64 [N, F]."""
     from ..training.reading import FrameReader
 
     reader, normalise, size = FrameReader(job.read), Normalise(settings), job.settings.batch_size

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
-from ..detectors.base import Detector, Localizer, PlainDetector
+from ..detectors.base import Detector
 from ..loading import load_detector
-from ..metrics.heatmaps.localization import WHOLE, Box
+from ..metrics.heatmaps.localization import Box
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,21 +45,6 @@ def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str =
     return with_cam(judge, cam, layer)
 
 
-class _Plain(Localizer):
-    """Somebody's own object that has `heatmap(images)` without being a Localizer; `seen` where it has that too."""
-
-    def __init__(self, own: Any) -> None:
-        self.own = own
-
-    def heatmap(self, images: Sequence[Image]) -> Heat:
-        maps = self.own.heatmap(list(images))
-        return np.asarray(maps.detach().cpu() if hasattr(maps, "detach") else maps)
-
-    def seen(self, height: int, width: int) -> Box:
-        tell = getattr(self.own, "seen", None)
-        return tell(height, width) if callable(tell) else WHOLE
-
-
 class HeatMapper:
     """A detector's heat maps. Raises DetectorError for a detector that makes none."""
 
@@ -69,14 +54,12 @@ class HeatMapper:
         A grey picture is mapped first, so that a detector that makes no maps as it is set up says so at once.
         """
         self.name, self.precision = detector.card.name, detector.precision
-        own = detector.plain if isinstance(detector, PlainDetector) else detector
-        if not isinstance(own, Localizer):
-            if not callable(getattr(own, "heatmap", None)):
-                raise DetectorError(
-                    f"detector '{self.name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of "
-                    f"a torch network (backends timm, m2f2det) its class activation maps: --cam gradcam"
-                )
-            own = _Plain(own)
+        own = detector.as_localizer()
+        if own is None:
+            raise DetectorError(
+                f"detector '{self.name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of "
+                f"a torch network (backends timm, m2f2det) its class activation maps: --cam gradcam"
+            )
         self.localizer = own
         self.how = str(getattr(own, "how", ""))
         """How the maps are made where that is not the detector's own way: method and layer of --cam."""

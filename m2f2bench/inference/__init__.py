@@ -1,1 +1,1 @@
-"""Pictures and videos of one's own: scores, heat maps and answers outside any dataset."""
+"""Inference on single images and videos: scores, heat maps and answers without a dataset."""

@@ -1,5 +1,4 @@
-"""P(fake) for pictures and videos of one's own, outside any dataset; with heat maps and answers where the detector
-gives them."""
+"""P(fake) of single images and videos without a dataset, with heat maps and answers if the detector gives them."""
 
 from __future__ import annotations
 
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("m2f2bench")
 THRESHOLD = 0.5
 AT_ONCE = 8
-"""Pictures that are mapped together at most: they are whole in memory, and may be large."""
+"""At most this many images are mapped together: they are in memory at full size, and may be large."""
 DRAWN = 4
-"""Frames of a video whose heat maps are drawn: this many of the judged ones, evenly spread."""
+"""Number of a video's judged frames, evenly spread, whose heat maps are drawn."""
 
 
 class _Files(Adapter):
-    """Pictures as frames; a label is not known and is not looked at. `sizes` has height and width of those read."""
+    """Images as frames; labels are unknown and not used. `sizes` has height and width of the images read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +55,7 @@ class _Files(Adapter):
 
 
 class _Clip(_Files):
-    """The picked frames of one video, decoded already."""
+    """The picked frames of one video, already decoded."""
 
     def __init__(self, images: Sequence[Image]) -> None:
         super().__init__()
@@ -69,7 +68,7 @@ class _Clip(_Files):
 
 @dataclass
 class _Judged:
-    """One file's rows, its heat map's picture or why there is none, and answers about it (of a video about a frame)."""
+    """One file's rows, its overlay or why there is none, and the answers about it (for a video, about one frame)."""
 
     rows: list[Prediction]
     heatmap: str | None = None
@@ -80,8 +79,8 @@ class _Judged:
 
 
 @dataclass
-class _Shown:
-    """One file on its way to an overlay: its P(fake), and of each picture the pixels, P(fake), number in a video."""
+class _ToDraw:
+    """One file whose overlay is to be drawn: its P(fake), and each image's pixels, P(fake) and number in a video."""
 
     file: Path
     score: float
@@ -102,23 +101,23 @@ def predict_paths(
     explain: bool = False,
     questions: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Judge images, videos and folders of them; each is taken as a face crop, as it is.
+    """Judge images, videos and folders of them; each image is used as it is, as a face crop.
 
-    Returns for each file `path`, `score` (P(fake), for a video the mean of `frames` frames taken evenly over it; None
-    where it cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status`, `frames` (how many were
-    judged), `frames_readable` and `frames_promised` (of a video: how many can be decoded, and how many its container
-    says that it has; where some are missing `message` and a warning say so), `message`, and `heatmap`. Raises DataError
-    for a path that is not there or holds nothing to judge, NothingJudged where none of the files can be judged.
+    Returns for each file `path`, `score` (P(fake), for a video the mean of `frames` frames evenly spread over it; None
+    if it cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status`, `frames` (how many were judged),
+    `frames_readable` and `frames_promised` (of a video: how many can be decoded, and how many its container declares;
+    if some are missing, `message` and a warning say so), `message`, and `heatmap`. Raises DataError if a path does not
+    exist or has nothing to judge, NothingJudged if none of the files can be judged.
 
-    With `heatmaps` an overlay is drawn for each judged file into that folder (see `overlays`; of a video DRAWN of the
-    judged frames) and `heatmap` is its path, None where there is none. `heatmap_scale` is `fixed` (colours from 0 to 1)
-    or `image` (stretched to the file's own values). Raises DetectorError for a detector that makes no heat maps, and
-    StoreError for a folder that holds another's, before anything is judged.
+    With `heatmaps` an overlay is drawn for each judged file into that folder (see `overlays`; for a video of DRAWN
+    judged frames), and `heatmap` is its path, or None. `heatmap_scale` is `fixed` (colours from 0 to 1) or `image`
+    (stretched to the file's own values). Raises DetectorError if the detector makes no heat maps, and StoreError if
+    the folder holds another detector's, before anything is judged.
 
-    With `explain`, or `questions` of one's own (else `interviewer.QUESTIONS`), the detector is asked about each
-    picture, of a video about the middle one of the judged frames. `answers` are then its answers, see
-    `QuestionSet.told`, none of a video that cannot be read, and `asked_frame` is that frame's number in the video, None
-    for a picture. Raises DetectorError for a detector that answers no questions, before anything is judged.
+    With `explain`, or with `questions` (default: `questions.QUESTIONS`), the detector is asked about each image, for a
+    video about the middle one of the judged frames. `answers` are then its answers, see `QuestionSet.as_json`, empty
+    for a video that cannot be read, and `asked_frame` is that frame's number in the video, None for an image. Raises
+    DetectorError if the detector answers no questions, before anything is judged.
     """
     files = [file for path in paths for file in _files(Path(path).expanduser())]
     asks = explain or bool(questions)
@@ -127,74 +126,74 @@ def predict_paths(
 
         require_explainer_early(detector)
     loaded = load_detector(detector, device)
-    interviewer = QuestionSet(loaded, questions) if asks else None
+    question_set = QuestionSet(loaded, questions) if asks else None
     overlays = _Overlays.of(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
-    job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, interviewer)
+    job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, question_set)
     try:
-        found = _judge(files, job)
+        by_file = _judge(files, job)
     finally:
         if overlays:
             overlays.folder.close()
-    _refuse_nothing(loaded.card.name, found)
+    _refuse_nothing(loaded.card.name, by_file)
     sizes = {str(file): job.pictures.sizes[str(file)] for file in files if str(file) in job.pictures.sizes}
     log.info("%s", crop_note(loaded.card.training_datasets))
     if scenes := scene_note(sizes):
         log.warning("%s", scenes)
-    return [_summary(str(file), found[_key(file)], interviewer) for file in files]
+    return [_summary(str(file), by_file[_key(file)], question_set) for file in files]
 
 
-def _refuse_nothing(detector: str, found: Mapping[str, _Judged]) -> None:
-    """Raise NothingJudged where no file has a score, nor an answer."""
-    rows = [row for judged in found.values() for row in (*judged.rows, *(judged.answers or ()))]
+def _refuse_nothing(detector: str, by_file: Mapping[str, _Judged]) -> None:
+    """Raise NothingJudged if no file has a score or an answer."""
+    rows = [row for judged in by_file.values() for row in (*judged.rows, *(judged.answers or ()))]
     if not any(row.status == "ok" for row in rows):
         first = next(row for row in rows if row.status != "ok")
-        raise NothingJudged.of(detector, "files", len(found), first.frame, first.status, first.message)
+        raise NothingJudged.of(detector, "files", len(by_file), first.frame, first.status, first.message)
 
 
 @dataclass
 class _Job:
-    """What is done with every file: judged, mapped with `overlays`, asked about with an `interviewer`."""
+    """What to do with every file: judge it, draw its heat map with `overlays`, ask the `questions` about it."""
 
     detector: Detector
     selection: FrameSelection
     batch_size: int
     overlays: _Overlays | None
-    interviewer: QuestionSet | None
+    questions: QuestionSet | None
     pictures: _Files = field(default_factory=_Files)
 
     def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
-        """The rows of all frames."""
+        """Return the rows of all frames."""
         batches = local.predict(self.detector.card.name, self.detector, adapter, frames, self.batch_size)
         return [row for batch in batches for row in batch]
 
 
 def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
-    """Every file's rows by its path, pictures first, its overlay and its answers."""
+    """Judge every file, images first; return rows, overlays and answers by path."""
     if len({_key(file) for file in files}) < len(set(files)):
-        raise DataError("two files have one name once it is written in UTF-8: rename one of them")
+        raise DataError("two files have the same name when written in UTF-8: rename one of them")
     images = [file for file in dict.fromkeys(files) if file.suffix.lower() not in VIDEO_SUFFIXES]
-    found = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
+    by_file = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
     if job.overlays:
-        job.overlays.images(images, found, job.batch_size)
+        job.overlays.images(images, by_file, job.batch_size)
     for file in dict.fromkeys(files):
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            found[_key(file)] = _judge_video(file, job)
-    return found
+            by_file[_key(file)] = _judge_video(file, job)
+    return by_file
 
 
 def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
-    """Pictures' rows and answers; scores that come with the answers are not asked for beside them."""
-    if job.interviewer is not None and job.interviewer.scored:
+    """Judge images and ask about them; if scores come with the answers, the detector is not called a second time."""
+    if job.questions is not None and job.questions.scored:
         from .questions import judgement
 
-        replies = job.interviewer.ask(job.pictures, frames)
+        replies = job.questions.ask(job.pictures, frames)
         return {name: _Judged([judgement(rows)], answers=rows) for name, rows in replies.items()}
-    found = {row.frame: _Judged([row]) for row in job.predict(job.pictures, frames)}
-    if job.interviewer is not None:
-        scores = {name: judged.rows[0].score for name, judged in found.items()}
-        for name, rows in job.interviewer.ask(job.pictures, frames, scores).items():
-            found[name].answers = rows
-    return found
+    by_file = {row.frame: _Judged([row]) for row in job.predict(job.pictures, frames)}
+    if job.questions is not None:
+        scores = {name: judged.rows[0].score for name, judged in by_file.items()}
+        for name, rows in job.questions.ask(job.pictures, frames, scores).items():
+            by_file[name].answers = rows
+    return by_file
 
 
 class _Overlays:
@@ -205,30 +204,30 @@ class _Overlays:
 
     @classmethod
     def of(cls, detector: Detector, folder: Path, scale: str) -> _Overlays:
-        """Imported here, so that judging alone needs neither."""
+        """Create one; imports are here because judging alone needs neither."""
         from ..heatmaps.mapper import HeatMapper
         from ..reporting.figures.overlays import OverlayFolder
 
         return cls(HeatMapper(detector), OverlayFolder(folder, detector, scale))
 
-    def images(self, files: Sequence[Path], found: dict[str, _Judged], batch_size: int) -> None:
-        """One overlay for each picture that has a score; read again, so that memory stays flat."""
-        scored = [(file, found[_key(file)].rows[0].score) for file in files]
+    def images(self, files: Sequence[Path], by_file: dict[str, _Judged], batch_size: int) -> None:
+        """Draw an overlay for each image that has a score; images are read again to save memory."""
+        scored = [(file, by_file[_key(file)].rows[0].score) for file in files]
         wanted = {_key(file): (file, score) for file, score in scored if score is not None}
         frames = [_frame(name, Locator(str(file))) for name, (file, _) in wanted.items()]
         with progress_bar("heat maps", len(wanted)) as advance:
             for batch in frames_ahead(_Files(), frames, count=1).batches(min(batch_size, AT_ONCE)):
-                shown = []
+                to_draw = []
                 for loaded in batch:
                     file, score = wanted[loaded.frame.id]
-                    if loaded.image is None:  # it could be read a moment ago
-                        found[loaded.frame.id].trouble = f"no heat map: {loaded.reason}"
+                    if loaded.image is None:  # it has changed since it was judged
+                        by_file[loaded.frame.id].trouble = f"no heat map: {loaded.reason}"
                         continue
-                    shown.append(_Shown(file, score, [loaded.image], [score]))
-                self.draw(shown, found)
+                    to_draw.append(_ToDraw(file, score, [loaded.image], [score]))
+                self.draw(to_draw, by_file)
                 advance(len(batch))
 
-    def draw(self, batch: Sequence[_Shown], found: dict[str, _Judged]) -> None:
+    def draw(self, batch: Sequence[_ToDraw], by_file: dict[str, _Judged]) -> None:
         """Map all pictures of some files at once and write an overlay for each file."""
         from ..reporting.figures.overlay import Panel
 
@@ -239,14 +238,14 @@ class _Overlays:
             for i, (image, score) in enumerate(zip(one.images, one.scores, strict=True)):
                 heat, number = next(maps), one.numbers[i] if one.numbers is not None else 0
                 if isinstance(heat, str):
-                    found[_key(one.file)].trouble = heat
+                    by_file[_key(one.file)].trouble = heat
                     continue
                 label = f"frame {number}" if one.numbers is not None else ""
                 panels.append(Panel(image, heat, self.mapper.seen(image), score, label))
                 numbers.append(number)
             if panels:
-                told = numbers if one.numbers is not None else None
-                found[_key(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, told))
+                of_video = numbers if one.numbers is not None else None
+                by_file[_key(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, of_video))
 
 
 def _judge_video(file: Path, job: _Job) -> _Judged:
@@ -267,30 +266,30 @@ def _judge_video(file: Path, job: _Job) -> _Judged:
     if job.overlays and scored:
         few = spread(scored, DRAWN)
         mean = sum(score for _, score in scored) / len(scored)
-        shown = _Shown(file, mean, [images[i] for i, _ in few], [s for _, s in few], [picked[i] for i, _ in few])
-        job.overlays.draw([shown], {_key(file): judged})
+        drawn = _ToDraw(file, mean, [images[i] for i, _ in few], [s for _, s in few], [picked[i] for i, _ in few])
+        job.overlays.draw([drawn], {_key(file): judged})
     return judged
 
 
 def _judge_clip(clip: _Clip, frames: Sequence[Frame], job: _Job) -> _Judged:
-    """The rows of a video's picked frames, and the answers about the middle one."""
-    if job.interviewer is None:
+    """Judge a video's picked frames and ask about the middle one."""
+    if job.questions is None:
         return _Judged(job.predict(clip, frames))
     middle = frames[len(frames) // 2]
-    if job.interviewer.scored:
+    if job.questions.scored:
         from .questions import judgement
 
-        answers = job.interviewer.ask(clip, [middle])[middle.id]
-        if answers[0].score is None:  # it has no scores at all, for no frame
+        answers = job.questions.ask(clip, [middle])[middle.id]
+        if answers[0].score is None:  # the explainer gives no scores
             return _Judged([judgement(answers)], answers=answers)
         return _Judged(job.predict(clip, frames), answers=answers)
     rows = job.predict(clip, frames)
     scores = {row.frame: row.score for row in rows}
-    return _Judged(rows, answers=job.interviewer.ask(clip, [middle], scores)[middle.id])
+    return _Judged(rows, answers=job.questions.ask(clip, [middle], scores)[middle.id])
 
 
 def _key(file: Path) -> str:
-    """The id that a file's frame has."""
+    """Return the id of a file's frame."""
     return in_utf8(str(file))
 
 
@@ -298,14 +297,14 @@ def _frame(name: str, locator: Locator) -> Frame:
     return Frame(name, name, REAL, "unknown", "none", (), locator)
 
 
-def _summary(path: str, judged: _Judged, interviewer: QuestionSet | None) -> dict[str, Any]:
+def _summary(path: str, judged: _Judged, questions: QuestionSet | None) -> dict[str, Any]:
     rows = judged.rows
     scores = [row.score for row in rows if row.score is not None]
     failed = next((row for row in rows if row.status != "ok"), None)
     score = sum(scores) / len(scores) if scores else None
     video = judged.video
     remarks = [judged.trouble, video.remark if video is not None else ""]
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "path": path,
         "score": score,
         "verdict": None if score is None else "fake" if score >= THRESHOLD else "real",
@@ -316,10 +315,10 @@ def _summary(path: str, judged: _Judged, interviewer: QuestionSet | None) -> dic
         "message": failed.message if failed else "; ".join(filter(None, remarks)),
         "heatmap": judged.heatmap,
     }
-    if interviewer is not None:
-        told["answers"] = interviewer.told(judged.answers) if judged.answers is not None else []
-        told["asked_frame"] = judged.asked_frame
-    return told
+    if questions is not None:
+        summary["answers"] = questions.as_json(judged.answers) if judged.answers is not None else []
+        summary["asked_frame"] = judged.asked_frame
+    return summary
 
 
 def _files(path: Path) -> Iterator[Path]:

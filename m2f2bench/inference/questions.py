@@ -1,4 +1,4 @@
-"""Asking an explainer about pictures of one's own: the same questions about each, outside any dataset."""
+"""Questions to an explainer about single images without a dataset: the same questions about each image."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..core.records import JUDGE_QUESTION, REAL, Answer, Frame, Prediction, Ques
 from ..datasets.base import Adapter
 from ..detectors.base import Detector
 from ..loading import detector_card
+from ..results.store import USAGE
 from ..runs.ask import ExplainerClient, answer, require_explainer
 
 QUESTIONS = (
@@ -23,8 +24,7 @@ QUESTIONS = (
     "Does the person's nose look real/fake?",
     "Does the person's mouth look real/fake?",
 )
-"""Asked where no question is given: the verdict, then DD-VQA's neutral questions, letter for letter as explainers
-learned them."""
+"""Asked if no question is given: the verdict, then DD-VQA's neutral questions, exactly as explainers learned them."""
 
 
 def require_explainer_early(detector: Any) -> None:
@@ -35,26 +35,25 @@ def require_explainer_early(detector: Any) -> None:
 
 
 class QuestionSet:
-    """Puts the same questions about every picture to one explainer. Raises DetectorError for one that answers none."""
+    """The same questions about every image to one explainer. Raises DetectorError if it answers no questions."""
 
     def __init__(self, detector: Detector, questions: Sequence[str] = ()) -> None:
-        """`questions` default to QUESTIONS; DataError for an empty one."""
+        """Take questions, by default QUESTIONS. Raises DataError for an empty one."""
         self.questions = tuple(questions) or QUESTIONS
         if not all(text.strip() for text in self.questions):
             raise DataError("a question is empty: write one, or leave --question out")
-        inner = getattr(detector, "detector", None)  # of one with class activation maps, which has no answers itself
-        self.asker = ExplainerClient(inner if isinstance(inner, Detector) else detector)
-        self.scored = self.asker.scored
-        """Whether P(fake) comes with the answers, if at all."""
+        self.client = ExplainerClient(detector)
+        self.scored = self.client.scored
+        """Whether P(fake) can only come with the answers."""
 
     def ask(
         self, adapter: Adapter, frames: Sequence[Frame], scores: Mapping[str, float | None] | None = None
     ) -> dict[str, list[Answer]]:
-        """The answers about each picture by its frame's id, in the order of the questions; `scores` where known."""
+        """Return the answers about each image by its frame's id, in the order of the questions; `scores` if known."""
         asked = [(frame, [self._question(frame, i) for i in range(len(self.questions))]) for frame in frames]
         found = {}
         with progress_bar("answers", len(asked)) as advance:
-            for rows in answer(self.asker, adapter, asked, scores or {}):
+            for rows in answer(self.client, adapter, asked, scores or {}):
                 found[rows[0].frame] = rows
                 advance(1)
         return found
@@ -62,25 +61,15 @@ class QuestionSet:
     def _question(self, frame: Frame, number: int) -> Question:
         return Question(f"{frame.id}\0{number}", frame.id, self.questions[number], (), "image", REAL)
 
-    def told(self, rows: Sequence[Answer]) -> list[dict[str, Any]]:
-        """Answers to all questions as JSON objects: `question`, `text`, `status`, `message`, and what they took."""
-        return [
-            {
-                "question": text,
-                "text": row.text,
-                "status": row.status,
-                "message": row.message,
-                "seconds": row.seconds,
-                "tokens_in": row.tokens_in,
-                "tokens_out": row.tokens_out,
-                "cost": row.cost,
-            }
-            for text, row in zip(self.questions, rows, strict=True)
-        ]
+    def as_json(self, rows: Sequence[Answer]) -> list[dict[str, Any]]:
+        """Return the answers as JSON objects: `question`, `text`, `status`, `message`, seconds, tokens and cost."""
+        fields = ("text", "status", "message", *USAGE)
+        pairs = zip(self.questions, rows, strict=True)
+        return [{"question": text} | {name: getattr(row, name) for name in fields} for text, row in pairs]
 
 
 def judgement(rows: Sequence[Answer]) -> Prediction:
-    """The judgement of a picture that came with the answers about it: `ok` also where the explainer gives no score."""
+    """Return the judgement that came with the answers about an image: `ok` also if the explainer gives no score."""
     first = rows[0]
     good = any(row.status == "ok" for row in rows) or first.score is not None
     status, message = ("ok", "") if good else (first.status, first.message)
@@ -88,7 +77,7 @@ def judgement(rows: Sequence[Answer]) -> Prediction:
 
 
 def transcript(item: Mapping[str, Any]) -> str:
-    """What was asked about a file and answered, to be read below its verdict; `item` is one of `predict_paths`."""
+    """Return the questions about a file and the answers, as text; `item` is one of `predict_paths`."""
     lines = []
     if item["heatmap"] is not None:
         lines.append(f"heat map: {item['heatmap']}")
@@ -102,5 +91,5 @@ def transcript(item: Mapping[str, Any]) -> str:
 
 
 def _line(text: str) -> str:
-    """A text on one line, without what a terminal would take for a command."""
+    """Return a text on one line, without characters that a terminal would obey."""
     return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

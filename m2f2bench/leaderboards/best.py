@@ -8,7 +8,8 @@ from dataclasses import replace
 from ..core.errors import ScoreError
 from ..metrics.detection.paired import Judged, Paired
 from ..metrics.detection.tails import differences
-from ..metrics.registry import Metric, known_metric
+from ..metrics.metric import Metric
+from ..metrics.registry import known_metric
 from ..results.resamples import ResampledResult
 from ..results.stored import Stored
 from ..scoring.compare_answers import DrawnPair

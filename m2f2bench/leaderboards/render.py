@@ -24,8 +24,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet calculates."""
 DROPS = re.compile(r"\|missing:[^|]*drop")
 DROP_NOTE = (
-    "Coverage below 1 where the protocol leaves out what has no score (`missing: drop`): "
-    "who is silent where it would be wrong gains by it."
+    "Coverage below 1 under a protocol that leaves out missing scores (`missing: drop`) "
+    "favours a detector that gives none where it would be wrong."
 )
 CSV_COLUMNS = (
     *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),

@@ -9,9 +9,10 @@ from typing import Literal
 
 from ..cards.models import Column, LeaderboardCard, corpus_of
 from ..core.records import Score
+from ..metrics.metric import Metric
 from ..metrics.names import AT_HALF, AVERAGE
 from ..metrics.reader_errors import error_note
-from ..metrics.registry import Metric, at_threshold, metric_of, title
+from ..metrics.registry import at_threshold, metric_of, title
 from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import DETECTOR, differing, measure_signature, place_of, short

@@ -1,4 +1,4 @@
-"""Phrases that all results share when they are told as text."""
+"""Phrases for results as text, shared by all tasks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .table import Cell
 
 
 def heading(result: Result) -> str:
-    """Who was measured on what and how, as a heading's line."""
+    """Return a heading: the detector, the dataset and the protocol."""
     place = place_of(result.dataset, result.split)
     return markdown.escaped(markdown.name(f"{result.detector} on {place}, {result.protocol}"))
 
 
 def shown(score: Score) -> str:
-    """`value [low, high]` to three decimals; `null` without a value."""
+    """Return `value [low, high]` to three decimals; `null` without a value."""
     if score.value is None:
         return "null"
     return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
 
 
 def coverage(result: Result) -> str:
-    """The share of units that counts, that of frames where it is another, and what became of the rest."""
+    """Return the coverage of units, that of frames if it differs, and the statuses of the rest."""
     holes = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
     frames = result.frame_coverage
     apart = "" if frames is None or frames in (1.0, result.coverage) else f", of the frames {share(frames)}"
@@ -33,7 +33,7 @@ def coverage(result: Result) -> str:
 
 
 def cell_coverage(cell: Cell) -> str:
-    """What a cell says of its coverage, of units and of frames; empty where both are whole or the latter not told."""
+    """Return a cell's coverage of units and of frames; empty if both are complete or unknown."""
 
     def short(value: float) -> str:
         return f"{min(value, 0.999):.3f}"  # never rounded up to one
@@ -45,34 +45,34 @@ def cell_coverage(cell: Cell) -> str:
 
 
 FEW = 0.5
-"""Below this share of frames or questions a warning stands above the numbers."""
+"""Below this share of frames or questions there is a warning above the numbers."""
 
 
 def few_line(result: Result, units: str, what: str) -> str:
-    """A warning, to stand above the numbers, where less than half has a score or an answer; empty elsewhere."""
+    """Return a warning, to go above the numbers, if less than half has a score or an answer; else empty."""
     n, ok = sum(result.statuses.values()), result.statuses.get("ok", 0)
     if ok >= FEW * n:
         return ""
     rule = str(result.measured.get("missing"))
-    rest = "of these few alone" if "drop" in rule else f"mostly of the rest (the protocol's missing: {rule})"
-    told = f"only {ok:,} of {n:,} {units} have {what} (coverage {share(ok / n)})"
-    return f"**Warning: {told}: the numbers tell {rest}.**\n\n"
+    rest = "only these" if "drop" in rule else f"mostly the others (the protocol's missing: {rule})"
+    few = f"only {ok:,} of {n:,} {units} have {what} (coverage {share(ok / n)})"
+    return f"**Warning: {few}: the numbers describe {rest}.**\n\n"
 
 
 def holes_line(result: Result, units: str, what: str) -> list[str]:
-    """What has no score or answer counts as, and a warning where that lets silence pay; empty where all have one."""
+    """Return how missing scores or answers count, and whom that favours; empty if none are missing."""
     n = sum(count for status, count in result.statuses.items() if status != "ok")
     if not n:
         return []
     rule = str(result.measured.get("missing"))
     line = f"{n:,} of {sum(result.statuses.values()):,} {units} have no {what} (the protocol's missing: {rule})"
     if "drop" in rule:
-        line += ": they are left out, so that who is silent where it would be wrong gains by it"
+        line += ": they are left out, which favours a detector that gives none where it would be wrong"
     return [line]
 
 
 def clusters_line(result: Result, unit: str) -> list[str]:
-    """How intervals were found, and a warning where the clusters are few; empty without intervals."""
+    """Return how intervals were computed, and a warning if the clusters are few; empty without intervals."""
     boot = result.protocol_card.get("bootstrap", {})
     if not boot.get("resamples") or not result.clusters:
         return []
@@ -83,12 +83,12 @@ def clusters_line(result: Result, unit: str) -> list[str]:
     note = result.clusters.get("note")
     lines = [line + delong + (f" ({note})" if note and by != "frame" else "")]
     if 1 < n < FEW_CLUSTERS:
-        lines.append(f"{n} are few: resampling them makes intervals too narrow")
+        lines.append(f"only {n} clusters: the intervals are probably too narrow")
     return lines
 
 
 def reasons(groups: dict[str, dict[str, Score]]) -> list[str]:
-    """Why values or intervals are missing, each reason once with where it holds."""
+    """Return why values or intervals are missing: each reason once, with its metrics and groups."""
     places: dict[str, list[str]] = {}
     for group, scores in groups.items():
         for name, score in scores.items():

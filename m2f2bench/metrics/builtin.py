@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .detection import curve as curves
-from .detection import values
-from .registry import DELONG, MCNEMAR, Metric
+from .detection import tally
+from .metric import DELONG, MCNEMAR, Metric
 
 NO_REFERENCE = "no question that was answered has a reference"
 
@@ -47,7 +47,7 @@ DETECTION = (
         "eer", title="EER", better="lower", chance=0.5, fast=lambda t: curves.equal_error(t.curve).rate, trials="pairs"
     ),
     Metric(
-        "accuracy", better="higher", needs="any", decision=True, fast=values.accuracy, trials="clusters", test=MCNEMAR
+        "accuracy", better="higher", needs="any", decision=True, fast=tally.accuracy, trials="clusters", test=MCNEMAR
     ),
     Metric(
         "balanced_accuracy",
@@ -55,20 +55,20 @@ DETECTION = (
         better="higher",
         chance=0.5,
         decision=True,
-        fast=values.balanced_accuracy,
+        fast=tally.balanced_accuracy,
         trials="halves",
     ),
-    Metric("f1", title="F1", better="higher", headline=False, decision=True, fast=values.f1, trials="pairs"),
+    Metric("f1", title="F1", better="higher", headline=False, decision=True, fast=tally.f1, trials="pairs"),
     Metric(
         "precision",
         better="higher",
         headline=False,
         decision=True,
-        fast=values.precision,
+        fast=tally.precision,
         trials="called",
         undefined="no unit is called fake",
     ),
-    Metric("recall", better="higher", needs="fake", headline=False, decision=True, fast=values.recall, trials="fakes"),
+    Metric("recall", better="higher", needs="fake", headline=False, decision=True, fast=tally.recall, trials="fakes"),
     Metric(
         "mcc",
         title="MCC",
@@ -77,7 +77,7 @@ DETECTION = (
         chance=0.0,
         headline=False,
         decision=True,
-        fast=values.mcc,
+        fast=tally.mcc,
         trials="pairs",
     ),
     Metric(
@@ -87,7 +87,7 @@ DETECTION = (
         range=(0.0, float("inf")),
         needs="any",
         headline=False,
-        fast=lambda t: values.mean_loss("log_loss", t),
+        fast=lambda t: tally.mean_loss("log_loss", t),
         trials="pairs",
     ),
     Metric(
@@ -96,7 +96,7 @@ DETECTION = (
         better="lower",
         needs="any",
         headline=False,
-        fast=lambda t: values.mean_loss("brier", t),
+        fast=lambda t: tally.mean_loss("brier", t),
         trials="clusters",
     ),
     Metric(
@@ -105,7 +105,7 @@ DETECTION = (
         better="lower",
         needs="any",
         headline=False,
-        fast=values.expected_calibration_error,
+        fast=tally.expected_calibration_error,
         biased=True,
         trials="pairs",
     ),

@@ -1,4 +1,4 @@
-"""Whether an explainer says in words what its own detector says by its score."""
+"""Consistency of an explainer's verdict in words with the score of its own detector."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ THRESHOLD = 0.5
 
 
 def consistency(verdicts: Sequence[str], scores: Floats, asked: Bools) -> Statistic:
-    """The share of answers whose verdict is the explainer's own detection: fake where P(fake) ≥ .5, else real.
+    """Return the share of answers whose verdict is the explainer's own detection: fake where P(fake) ≥ .5, else real.
 
     `verdicts` [N] are `real`, `fake` or any other word for neither; `scores` float64 [N] are P(fake) in [0, 1], NaN
-    where there is none. Items not `asked` (bool [N]) add nothing. Neither is not consistent, nor is any verdict
-    without a score, so that to be silent never pays; without any score at all nothing is measured. The control to hold
-    it against is one answer for every image: it agrees as often as the detector makes its commoner call, so that a
-    detector that calls everything fake is explained perfectly by "fake".
+    without a score. Items not `asked` (bool [N]) are ignored. A verdict for neither is inconsistent, and so is any
+    verdict without a score, so that silence never pays; without any score, nothing is measured. The control is one
+    answer for every image: it agrees as often as the detector makes its more frequent decision, so that "fake"
+    perfectly explains a detector that calls everything fake.
     """
     said = np.array(verdicts, dtype=object)
     own = np.where(scores >= THRESHOLD, "fake", "real").astype(object)

@@ -1,7 +1,7 @@
-"""How often the readers of verdicts and of regions err, on answers that were not used to write them.
+"""Error rates of the readers of verdicts and of regions, on answers that were not used to write them.
 
 `tests/metrics/test_heldout.py` counts again on `tests/heldout` (answers in five languages, by people who had not seen
-the readers); a difference from what stands here fails.
+the readers); it fails if the counts differ from those here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from .registry import known_metric
 
 VERDICT, REGION = "verdict", "region"
 HELD_OUT = {VERDICT: {"wrong": 16, "answers": 479}, REGION: {"wrong": 14, "answers": 240}}
-"""Held-out answers that are read wrong, of all of them, by what is read: plain ones, as people and models give them."""
+"""Held-out answers that are read wrong, and all of them, for each reader: plain answers, as people and models give."""
 IDIOMS = {VERDICT: {"wrong": 27, "answers": 239}, REGION: {"wrong": 23, "answers": 119}}
-"""The same of a list whose lines are all in unlike turns of speech, harder than answers are."""
+"""The same for a list in which every line is a different idiom, harder than answers are."""
 
 
 def error_note(metric: str, readers: Mapping[str, Any]) -> str:
-    """What stands beside a metric that rests on a reader: `reader errs in 7.1%`; empty for any other metric.
+    """Return the note for a metric that depends on a reader: `reader errs in 7.1%`; "" for any other metric.
 
     `readers` is a result's `details["readers"]`, in the form of `HELD_OUT`; results of older versions have none.
     """
@@ -29,6 +29,6 @@ def error_note(metric: str, readers: Mapping[str, Any]) -> str:
 
 
 def errors_line(readers: Mapping[str, Any]) -> str:
-    """The readers' errors in one line; empty without any."""
+    """Return the readers' errors in one line; "" without any."""
     parts = [f"{what}s: {held['wrong']} of {held['answers']:,}" for what, held in readers.items()]
     return f"answers held out that the readers read wrong: {', '.join(parts)}" if parts else ""

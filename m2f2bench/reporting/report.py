@@ -60,11 +60,11 @@ def own_maps(detector: Detector) -> HeatMapper | None:
 
 
 def _image(evidence: ScoredAnswers, name: str) -> Image | None:
-    frame = evidence.asked.frames.get(name)
+    frame = evidence.plan.frames.get(name)
     if frame is None:
         return None
     try:
-        return read_pixels(evidence.asked.dataset.adapter.read, frame)
+        return read_pixels(evidence.plan.dataset.adapter.read, frame)
     except FrameError:
         return None
 

@@ -1,1 +1,1 @@
-"""Rows, answers and results: as columns, on disk, and the signature that says how they were measured."""
+"""Results and stored rows: their file formats, their units, and the signature that says how they were measured."""

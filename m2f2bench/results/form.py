@@ -1,7 +1,7 @@
-"""The form of a result: what type each of its values has, and in which range its numbers are.
+"""The form of a result file: the types of its values and the ranges of its numbers.
 
-A result is data that anybody may have written. `parse_result` is the one way from JSON to a `Result`: what has passed
-it can be shown, ranked, compared and scored without a further look. `unsound` says which of its numbers cannot be.
+A result file may come from anywhere. `parse_result` is the only way from JSON to a `Result`: a result that passes it
+can be shown, ranked, compared and scored without further checks. `unsound` lists numbers that are impossible.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from ..core.errors import M2F2BenchError
 from ..core.parsing import Refused
 from ..core.records import Score
 from ..core.text import quoted
-from ..metrics.registry import Metric
+from ..metrics.metric import Metric
 from .result import Result
 
 M = TypeVar("M", bound=BaseModel)
 CLOSE = 1e-9
-"""Numbers may lie this far beyond their range or their interval, and differ by it when they are made again: another
-machine sums in another order."""
+"""Tolerance for ranges, for intervals and for recomputed numbers: another machine sums in another order."""
 Text = Annotated[str, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Whole = Annotated[int, Strict()]
@@ -41,7 +40,7 @@ class _Form(BaseModel):
 
 
 class _Open(BaseModel):
-    """What may have more keys than are known here: they are told as they are."""
+    """A form that may have further keys, which are kept as they are."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -117,7 +116,7 @@ class _Kept(_Form):
 
 
 class _Dependence(_Open):
-    """How much of each metric another image's answers keep; a `reason` where there is none."""
+    """The share of each metric that another image's answers keep; a `reason` if there is no value."""
 
     n: Count
     reason: Text = ""
@@ -176,9 +175,9 @@ class _Result(_Form):
 
 
 def parse_result(data: Any) -> Result:
-    """A result from what its JSON file holds. Raises Refused in one line: which key, and what is wrong with it.
+    """Return the result that a JSON file holds. Raises Refused in one line: the key, and what is wrong with it.
 
-    Its types are right, its cards are cards, its groups have the protocol's metrics. Of its numbers see `unsound`.
+    Checks types, cards, and that every group has the protocol's metrics. For the numbers see `unsound`.
     """
     _checked(_Result, data, "")
     result = Result.from_json(data)
@@ -189,15 +188,13 @@ def parse_result(data: Any) -> Result:
     if result.protocol_card:
         rules = _checked(protocol_model(result.protocol_card), result.protocol_card, "protocol_card")
         if files := [name for name in rules.metrics if is_file_reference(name)]:
-            raise Refused(
-                f"protocol_card: {quoted(files[0])} is no metric's name: nothing that a result names is loaded"
-            )
-        # With what its keys are by default, where an older version wrote fewer of them.
+            raise Refused(f"protocol_card: {quoted(files[0])} is not a metric's name: a result never loads code")
+        # An older version wrote fewer keys: fill in the defaults.
         result = replace(result, protocol_card=rules.model_dump(mode="json"))
     for group, scores in groups(result):
         lacking = set(result.metrics) - set(scores)
-        if lacking and (scores or group != "average"):  # of one manipulation there is no average
-            raise Refused(f"{group} lacks the metric '{min(lacking)}', which all units have")
+        if lacking and (scores or group != "average"):  # one manipulation has no average
+            raise Refused(f"{group} lacks the metric '{min(lacking)}', which `metrics` has")
     return result
 
 
@@ -205,12 +202,12 @@ def _checked(model: type[M], data: Any, where: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        told = problem_of(model, error)
-        raise Refused(f"{where}: {told}" if where else told) from None
+        problem = problem_of(model, error)
+        raise Refused(f"{where}: {problem}" if where else problem) from None
 
 
 def groups(result: Result) -> Iterator[tuple[str, Mapping[str, Score]]]:
-    """Every group's scores with what it is called in a message."""
+    """Yield every group's name in messages, and its scores."""
     yield "metrics", result.metrics
     yield "average", result.average
     for field in ("methods", "labels", "regions"):
@@ -219,11 +216,11 @@ def groups(result: Result) -> Iterator[tuple[str, Mapping[str, Score]]]:
 
 
 def unsound(result: Result) -> Iterator[str]:
-    """What cannot be of a result's numbers, a line each: beyond its metric's range, or not in its own interval; also
-    that nothing was judged."""
+    """Yield a line for each impossible number: outside its metric's range, or outside its own interval; also if nothing
+    was judged."""
     if not result.coverage or not result.statuses.get("ok"):
         holes = ", ".join(f"{n:,} {quoted(status)}" for status, n in result.statuses.items())
-        yield f"nothing in it was judged ({holes or 'no frames'})"
+        yield f"no frame or question in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
         for name, score in scores.items():
             metric = known_in(result, name)
@@ -232,7 +229,7 @@ def unsound(result: Result) -> Iterator[str]:
 
 
 def known_in(result: Result, name: str) -> Metric | None:
-    """A result's metric; None for one that is neither known nor described in it."""
+    """Return a result's metric; None if it is neither known nor described in the result."""
     try:
         return result.about(name)
     except M2F2BenchError:
@@ -240,7 +237,7 @@ def known_in(result: Result, name: str) -> Metric | None:
 
 
 def wrong(metric: Metric, score: Score) -> str:
-    """What cannot be of one metric's value; empty for a sound one."""
+    """Return what is impossible about one metric's value; empty for a sound one."""
     if score.value is None:
         return ""
     low, high = metric.range
@@ -248,7 +245,7 @@ def wrong(metric: Metric, score: Score) -> str:
         if not math.isfinite(value) or not low - CLOSE <= value <= high + CLOSE:
             return f"{value:.6g} is not in [{low:g}, {high:g}]"
     if score.ci and score.ci[0] > score.ci[1]:
-        return f"has an interval [{score.ci[0]:.6g}, {score.ci[1]:.6g}] the wrong way round"
+        return f"has an interval [{score.ci[0]:.6g}, {score.ci[1]:.6g}] whose ends are swapped"
     if score.ci and not score.ci[0] - CLOSE <= score.value <= score.ci[1] + CLOSE:
         return f"{score.value:.6g} is not in its interval [{score.ci[0]:.6g}, {score.ci[1]:.6g}]"
     return ""

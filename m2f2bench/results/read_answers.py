@@ -1,4 +1,4 @@
-"""Anybody's answers: a run's folder, M2F2-Det's output files, or JSON lines of question id and text."""
+"""Answers from files: a run's folder, M2F2-Det's output files, or JSON lines of question id and text."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ COLUMNS = ("id", "text", "score")
 MISSING = "missing"
 """The status of an answer whose text is null."""
 OWN = "m2f2bench"
-"""Key of an output file's `metadata` below which our own export says more."""
+"""Key in an output file's `metadata` under which our own export adds the fields of `Answer`."""
 _MARKS = re.compile(r"^\s*<s>|</s>\s*$")
 
 
 def read_answer_files(
     paths: Sequence[Path], questions: Sequence[Question], columns: Mapping[str, str] | None = None
 ) -> dict[str, Answer]:
-    """The answers of one explainer, by question id, from one file or several that complete each other.
+    """Read the answers of one explainer, by question id, from one file or several that complete each other.
 
     A file is a run's folder or its `answers.parquet`, or JSON lines with `id` (or `question`, `question_id`, `key`) and
-    `text` (or `answer`), and perhaps `score` (P(fake) of the frame); `columns` maps our names to the file's. In
-    M2F2-Det's files (`key`, `image`, `prompt`, `text`, `metadata`) the `<s>` marks are taken off, a line without a key
-    answers the `judge` question about its image (a frame's id, or a file that is called so), and `metadata` may hold
-    what `run --export` knows of the answer. A text that is null is a `missing` answer; an empty one is an answer.
-    Raises ScoreError in one line that names file and line for an id that is not asked, one that is answered twice, and
-    a text that is none; also for a file in which every text is null.
+    `text` (or `answer`), and optionally `score` (P(fake) of the frame); `columns` maps our names to the file's. In
+    M2F2-Det's files (`key`, `image`, `prompt`, `text`, `metadata`) the `<s>` marks are removed, a line without a key
+    answers the `judge` question about its image (a frame's id, or the file of that name), and `metadata` may hold
+    the further fields that `run --export` writes. A null text is a `missing` answer; an empty text is an answer.
+    Raises ScoreError in one line that names file and line for an id that is not asked, an id that is answered twice,
+    and a text that is not a string; also for a file in which every text is null.
     """
     known = {question.id: question for question in questions}
     judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
-    found: dict[str, Answer] = {}
+    answers: dict[str, Answer] = {}
     where: dict[str, str] = {}
     scores: dict[str, float | None] = {}
     for path in paths:
@@ -50,28 +50,28 @@ def read_answer_files(
                 raise ScoreError(
                     f"{place}: '{cut(answer.question, 60)}' is no question that is asked{near(answer.question, known)}"
                 )
-            if answer.question in found:
+            if answer.question in answers:
                 first = where[answer.question]
-                raise ScoreError(f"{place}: question '{answer.question}' is answered already in {first}; remove one")
-            found[answer.question] = replace(answer, frame=known[answer.question].frame)
+                raise ScoreError(f"{place}: question '{answer.question}' already has an answer in {first}; remove one")
+            answers[answer.question] = replace(answer, frame=known[answer.question].frame)
             where[answer.question] = place
             frame = known[answer.question].frame
             _refuse_two_scores(scores.get(frame), answer, place)
             scores[frame] = answer.score if scores.get(frame) is None else scores[frame]
-    return found
+    return answers
 
 
 def _refuse_two_scores(first: float | None, answer: Answer, place: str) -> None:
-    """Raise ScoreError where two answers about one image come with different scores."""
+    """Raise ScoreError if two answers about one image have different scores."""
     if first is not None and answer.score is not None and first != answer.score:
         raise ScoreError(
-            f"{place}: question '{answer.question}' has the score {answer.score!r} and another one about its image "
-            f"{first!r}: a score is P(fake) of the image"
+            f"{place}: question '{answer.question}' has the score {answer.score!r}, but another question about the "
+            f"same image has {first!r}: a score is P(fake) of the image"
         )
 
 
 def looks_like_answers(path: Path) -> bool:
-    """Whether a file of JSON lines begins with a text and without a label: answers, not rows of P(fake)."""
+    """Return whether the first object of a file of JSON lines has a text and no label: answers, not rows of P(fake)."""
     if path.suffix != ".jsonl" or not path.is_file():
         return False
     try:
@@ -89,8 +89,8 @@ def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> I
         raise ScoreError(f"there is no file of answers '{place}'")
     if place.suffix == ".parquet":
         for number, answer in enumerate(read_answers(place), 1):
-            lacks = answer.text is None  # by the file's type it may be
-            yield f"'{place}' row {number}", replace(answer, text="", status=MISSING) if lacks else answer
+            empty = answer.text is None  # the column may have nulls
+            yield f"'{place}' row {number}", replace(answer, text="", status=MISSING) if empty else answer
         return
     if place.suffix != ".jsonl":
         raise ScoreError(f"'{place}' must end in .jsonl (question id and text) or be a run's folder")
@@ -106,21 +106,21 @@ def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> I
     given = False
     for number, row in enumerate(rows, 1):
         where = f"'{place}' answer {number}"
-        answer = _row(row, where, judge, columns)
+        answer = _answer(row, where, judge, columns)
         given = given or answer.status != MISSING
         yield where, answer
     if not given:
         raise ScoreError(f"'{place}' has no text in any of its {len(rows)} answers")
 
 
-def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str]) -> Answer:
-    """One line's answer; `frame` is filled in by the question's."""
+def _answer(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str]) -> Answer:
+    """Return one line's answer; its `frame` is filled in later, from the question."""
     text_key = columns.get("text") or next((name for name in TEXTS if name in row), None)
     if text_key is None or text_key not in row:
         raise ScoreError(f"{where} has no '{text_key or 'text'}'{near('text', row)} (map it with --column text=NAME)")
     text = row[text_key]
     if text is not None and not isinstance(text, str):
-        raise ScoreError(f"{where}: its '{text_key}' is {type(text).__name__}, not a text")
+        raise ScoreError(f"{where}: its '{text_key}' is {type(text).__name__}, not a string")
     published = "prompt" in row and "image" in row
     identifier = _identifier(row, where, judge, columns, published)
     known = _known(row, where) if published else {}
@@ -139,7 +139,7 @@ def _row(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Map
 
 
 def _known(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What our own export says of an answer beside its text: the fields of `Answer` below `metadata`."""
+    """Return the fields of `Answer` that our own export writes in `metadata`, in addition to the text."""
     metadata = row.get("metadata")
     found = metadata.get(OWN) if isinstance(metadata, dict) else None
     if not isinstance(found, dict):
@@ -165,8 +165,8 @@ def _identifier(
         frame = image if image in judge else PurePosixPath(image.replace("\\", "/")).stem
         if not judge:
             raise ScoreError(
-                f"{where} has no 'key': it judges an image, and the protocol asks no question of kind judge; "
-                f"take one that does, such as m2f2-released or judge"
+                f"{where} has no 'key', so it judges an image, but the protocol has no question of kind judge; "
+                f"use one that has, such as m2f2-released or judge"
             )
         return judge.get(frame, f"{frame}_judge")
     raise ScoreError(f"{where} has no '{key or 'id'}'{near('id', row)} (map it with --column id=NAME)")

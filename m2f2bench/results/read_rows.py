@@ -1,4 +1,4 @@
-"""Anybody's rows: CSV, JSON lines or Parquet of `id,label,score`, read to the last bit or refused in one line."""
+"""Rows from files: CSV, JSON lines or Parquet of `id,label,score`, read exactly or refused in one line."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ REQUIRED = ("id", "label", "score")
 OPTIONAL = ("video", "method", "identity", "status", "digest", "picture")
 LABEL_WORDS = {"0": REAL, "1": FAKE, "real": REAL, "fake": FAKE, "0.0": REAL, "1.0": FAKE}
 NO_SCORE = frozenset({"", "nan", "na", "n/a", "null", "none"})
-"""What stands in a score's cell, in any case, where there is no score."""
+"""Texts, in upper or lower case, of a cell without a score."""
 WARNED = 50_000
-"""So many rows, evenly spread, are looked at for what is worth a warning."""
+"""At most this many rows, evenly spread, are checked for what is worth a warning."""
 SEPARATORS = r"[\x00\x1e\x1f]"
-"""What parts texts from each other inside: no text of a row may hold it."""
+"""Separators of texts in hashes: no text of a row may hold one."""
 LONGEST_HEADER, LONGEST_LINE = 1 << 20, 16 << 20
 """Bytes of a first line of column names, and of any line."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -43,12 +43,12 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
-    """Rows with `id`, `label` (0/1/real/fake), `score` (P(fake)) from CSV, TSV, JSON lines or Parquet.
+    """Read rows of `id`, `label` (0/1/real/fake) and `score` (P(fake)) from CSV, TSV, JSON lines or Parquet.
 
-    Optional: `video` (else each row, or each picture, is its own), `method`, `identity` (several joined by `+`),
-    `status`, `digest`, `picture`. `columns` maps our names to the file's; our own `frame` counts as `id`. There is a
-    row for each record of the file; one without a score (see NO_SCORE) has the status `missing`. Raises ScoreError in
-    one line that names the file and the row, also where no row at all has a score.
+    Optional columns: `video` (default: each row, or each picture, is its own video), `method`, `identity` (several
+    joined by `+`), `status`, `digest`, `picture`. `columns` maps our names to the file's; our own `frame` counts as
+    `id`. Each record of the file is a row; one without a score (see NO_SCORE) has the status `missing`. Raises
+    ScoreError in one line that names the file and the row, also if no row has a score.
     """
     mapping = dict(columns or {})
     table = _read_table(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
@@ -73,7 +73,7 @@ def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
 
 
 def _read_table(path: Path, wanted: Collection[str]) -> pa.Table:
-    """The file's table; of columns that are not `wanted` it may have the names alone. Raises ScoreError."""
+    """Return the file's table; columns that are not `wanted` may be empty. Raises ScoreError."""
     import pyarrow as pa
 
     readers: dict[str, Callable[[Path], pa.Table]] = {
@@ -105,7 +105,7 @@ def _not_text(error: UnicodeError) -> str:
 
 
 def _delimited(path: Path) -> pa.Table:
-    """All columns as text, so that no reader guesses types, and empty cells are empty."""
+    """Read all columns as text, so that no reader guesses types and empty cells stay empty."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -124,14 +124,14 @@ def _delimited(path: Path) -> pa.Table:
     with path.open("rb") as file, csv.open_csv(file, parse_options=parse) as reader:
         names = reader.schema.names
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    with path.open("rb") as file:  # by its name pyarrow finds none that is not UTF-8
+    with path.open("rb") as file:  # pyarrow cannot open a name that is not UTF-8
         table = csv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
     _refuse_swallowed(path, table, delimiter)
     return table
 
 
 def _refuse_swallowed(path: Path, table: pa.Table, delimiter: str) -> None:
-    """Raise ValueError where a quotation mark that is never closed has made one value of several records."""
+    """Raise ValueError if an unclosed quotation mark has joined several records into one value."""
     import csv
 
     import pyarrow.compute as pc
@@ -145,12 +145,12 @@ def _refuse_swallowed(path: Path, table: pa.Table, delimiter: str) -> None:
         except csv.Error as error:
             raise ValueError(f"line {records.line_num}: {error}; is a quotation mark left open?") from None
     if n != table.num_rows:
-        raise ValueError(f"it has {n} records, of which {table.num_rows} can be told apart; are its quotes right?")
+        raise ValueError(f"it has {n} records, but only {table.num_rows} could be separated; are its quotes right?")
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines. Raises ValueError, naming the line, for anything else, a repeated key, and a
-    line that is longer than LONGEST_LINE.
+    """Return the objects of a file of JSON lines. Raises ValueError, naming the line, for anything else, for a repeated
+    key, and for a line longer than LONGEST_LINE.
     """
     # Other JSON readers round floats or refuse tiny ones.
     rows: list[dict[str, Any]] = []
@@ -170,7 +170,7 @@ def _json_row(line: str, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line, object_pairs_hook=unique_keys)
     except RecursionError:
-        raise Refused(f"line {number}: it is nested too deep") from None
+        raise Refused(f"line {number} is nested too deeply") from None
     except ValueError as error:
         raise Refused(f"line {number}: {first_line(error).partition(': ')[2]}") from None
     if not isinstance(row, dict):
@@ -185,9 +185,9 @@ def _as_table(rows: list[dict[str, Any]], wanted: Collection[str]) -> pa.Table:
         if name not in wanted:
             return pa.nulls(len(rows))
         values = [row.get(name) for row in rows]
-        if any(isinstance(v, (list, dict)) for v in values):  # refused by its type, should it be asked for
+        if any(isinstance(v, (list, dict)) for v in values):  # refused by its type if it is needed
             return pa.nulls(len(values), pa.list_(pa.null()))
-        # Numbers go through repr and come back bit by bit.
+        # repr keeps every bit of a number.
         return pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in values], pa.string())
 
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -233,7 +233,7 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
 
 
 def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.NDArray[np.float64], Strings]:
-    """The scores, NaN where the status is not ok, and the statuses, `missing` where an ok row has no score."""
+    """Return the scores, NaN unless the status is ok, and the statuses, `missing` if an ok row has no score."""
     score, blank = _floats(column)
     ok = status == "ok"
     missing = ok & blank
@@ -255,13 +255,13 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
 
 
 def _cause(score: float, scores: npt.NDArray[np.float64]) -> str:
-    """What a score that is a number outside [0, 1] may be, from all of them; empty for one that is no number."""
+    """Return what a score outside [0, 1] may be, judging by all scores; empty if it is not a number."""
     known = scores[np.isfinite(scores)]
     return f"; {likely_cause(known.tolist())}" if np.isfinite(score) else ""
 
 
 def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
-    """A column as stripped strings, empty where there is nothing."""
+    """Return a column as stripped strings, empty for nulls."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -273,7 +273,7 @@ def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
     marks = pc.match_substring_regex(stripped, SEPARATORS)
     if pc.any(marks).as_py():
         row = marks.to_pylist().index(True) + 1
-        raise ScoreError(f"'{path}' row {row} has a control character (0, 30 or 31) in its {name}: take it out")
+        raise ScoreError(f"'{path}' row {row} has a control character (0, 30 or 31) in its {name}: remove it")
     return np.asarray(stripped.to_numpy(zero_copy_only=False), dtype=object)
 
 
@@ -293,9 +293,9 @@ def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
 
 
 def _floats(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Exact floats, NaN for what is none, and where there is nothing (see NO_SCORE), bool.
+    """Return exact floats, NaN for what is not a number, and bool for empty cells (see NO_SCORE).
 
-    Text is rounded to the nearest float; a truth value is no number, and neither it nor a list is nothing.
+    Text is rounded to the nearest float. A truth value or a list is neither a number nor empty.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -324,7 +324,7 @@ def _float(text: str | None) -> float:
 
 
 def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
-    """Say where ids tell of several videos of one name, as in FaceForensics++, and no column `method` parts them."""
+    """Warn if ids show several videos of one name, as in FaceForensics++, that no column `method` separates."""
     folders: dict[str, str] = {}
     step = -(-len(ids) // WARNED)
     for name, video in zip(ids[::step].tolist(), videos[::step].tolist(), strict=True):
@@ -334,8 +334,8 @@ def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
         folder = before.rpartition("/")[0]
         if found and video and folders.setdefault(video, folder) != folder:
             log.warning(
-                f"'{path}': video '{video}' is in '{folders[video]}' and in '{folder}' by its rows' ids, and counts as "
-                f"one: give a column method if these are several"
+                f"'{path}': by the ids, video '{video}' is in '{folders[video]}' and in '{folder}', but it counts as "
+                f"one: add a column method if these are several"
             )
             return
 

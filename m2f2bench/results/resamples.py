@@ -1,7 +1,7 @@
-"""A result's metrics in each resample, on disk beside it: enough for paired tests without a text or a dataset.
+"""A result's metrics in each resample, stored next to the result: paired tests need no texts and no dataset.
 
-Everything that was scored by one protocol on the same questions has the same resamples, so that the difference of two
-explainers in each of them is a subtraction.
+All results of one protocol on the same questions have the same resamples, so the difference of two explainers in a
+resample is a subtraction.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..core.parsing import Refused
 from ..core.tables import read_table
 from ..metrics.names import Group
 from .result import Result
-from .stored import Stored, beside
+from .stored import Stored, sidecar
 
 if TYPE_CHECKING:
     from ..core.records import Floats
 
 DRAWS = "resamples.parquet"
 FIELDS = ("metrics", "labels")
-"""Groups that are kept: all questions, and real and fake apart."""
+"""Groups that are stored: all questions, and the real and the fake ones separately."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,9 @@ class ResampledResult:
     draws: Mapping[Group, Mapping[str, Floats]]
 
 
-def resampled_beside(stored: Stored) -> ResampledResult | None:
-    """Return a stored result with the resamples beside it; None where there are none."""
-    path = beside(stored.path, DRAWS, "resamples")
+def stored_resamples(stored: Stored) -> ResampledResult | None:
+    """Return a stored result with the resamples next to its file; None if there are no resamples."""
+    path = sidecar(stored.path, DRAWS, "resamples")
     return None if path is None else ResampledResult(stored.result, read_draws(path))
 
 
@@ -59,7 +59,7 @@ def write_draws(path: Path, drawn: Mapping[Group, Mapping[str, Floats]]) -> None
 
 
 def read_draws(path: Path) -> dict[Group, dict[str, Floats]]:
-    """What `write_draws` wrote. Raises ScoreError in one line."""
+    """Read what `write_draws` wrote. Raises ScoreError in one line."""
     try:
         table = read_table(path)
     except Refused as error:
@@ -68,11 +68,11 @@ def read_draws(path: Path) -> dict[Group, dict[str, Floats]]:
     for column in table.column_names:
         group, bar, name = column.partition("|")
         if not bar:
-            raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not named GROUP|METRIC")
+            raise ScoreError(f"'{path}' does not hold resamples: its column '{column}' is not named GROUP|METRIC")
         field, _, title = group.partition(" ")
         try:
             own = found.setdefault(Group(field, title), {})
             own[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
         except (TypeError, ValueError):
-            raise ScoreError(f"'{path}' holds no resamples: its column '{column}' is not of numbers") from None
+            raise ScoreError(f"'{path}' does not hold resamples: its column '{column}' is not numeric") from None
     return found

@@ -1,35 +1,39 @@
-"""A result: what one detector reached on one dataset under one protocol."""
+"""Results: the numbers of one detector on one dataset under one protocol."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..cards.models import DETECTION
+from ..cards.models import DETECTION, ExplanationCard, ProtocolCard, protocol_model
 from ..cards.protocols import MetricNote
 from ..core.records import Score
+from ..metrics.metric import Metric, from_note
 from ..metrics.names import AT_HALF
-from ..metrics.registry import Metric, from_note, metric_of
+from ..metrics.registry import metric_of
+
+OMITTED = ("labels", "regions", "details", "frame_coverage", "warnings")
+"""Fields that a result file leaves out if they are empty."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one detector reached on one dataset under one protocol.
+    """The numbers of one detector on one dataset under one protocol, with everything that says how they were measured.
 
-    `coverage` is the share of planned units (frames or videos) that got a score, `frame_coverage` the share of planned
-    frames, None where it is not told (results of older versions, and of answers). `statuses` counts the planned
-    frames by status. `signature` is the short form of `measured`, which holds every field that says how the
-    numbers came about. `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods.
-    `source` is the corpus that the dataset's people and videos come from, empty where that is not known.
-    `threshold` has the policy, the value, whether it is an `oracle` (picked on the very scores), and `from` which
-    validation scores. `clusters` says what the bootstrap draws as one (`by`) and how many there are (`n`).
-    `reliability` has the bins of the expected calibration error. `warnings` say in a line each what makes the numbers
-    doubtful: scores that look turned round, or depend on the batch.
+    `coverage` is the share of planned units (frames or videos) that have a score, `frame_coverage` the share of planned
+    frames, None if it is not known (results of older versions, and of answers). `statuses` counts the planned frames
+    by status. `signature` is the short form of `measured`, whose fields say how the numbers were measured.
+    `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods. `source` is the
+    corpus that the dataset's people and videos come from, empty if unknown. `threshold` has the policy, the value,
+    whether it is an `oracle` (picked on the same scores), and in `from` the validation scores it was picked on.
+    `clusters` has the unit that the bootstrap resamples (`by`) and the number of them (`n`). `reliability` has the
+    bins of the expected calibration error. `warnings` are lines about what makes the numbers doubtful: scores that
+    look inverted, or that depend on the batch.
 
-    Of answers to questions (a protocol with `task: explanation`): units are questions, `methods` hold each
-    manipulation's own questions, `labels` those whose right answer is real or fake apart, `regions` those about each
-    region, and `details` what is told beside the metrics (verdicts, diversity, image dependence).
+    For answers to questions (a protocol with `task: explanation`) units are questions. `methods` has each
+    manipulation's own questions, `labels` the questions whose right answer is real and those whose right answer is
+    fake, `regions` the questions about each region, and `details` further findings (verdicts, diversity, image
+    dependence).
     """
 
     detector: str
@@ -46,7 +50,7 @@ class Result:
     threshold: dict[str, Any] = field(default_factory=dict)
     clusters: dict[str, Any] = field(default_factory=dict)
     predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions of what made the predictions; empty for somebody else's rows."""
+    """Device and versions that made the predictions; empty for rows from elsewhere."""
     reliability: list[Any] = field(default_factory=list)
     labels: dict[str, dict[str, Score]] = field(default_factory=dict)
     regions: dict[str, dict[str, Score]] = field(default_factory=dict)
@@ -65,6 +69,17 @@ class Result:
         """The task's name: `detection` unless the protocol names another."""
         return str(self.protocol_card.get("task", DETECTION))
 
+    @property
+    def rules(self) -> ProtocolCard | ExplanationCard:
+        """The protocol, from `protocol_card`. Raises ValidationError."""
+        return protocol_model(self.protocol_card).model_validate(self.protocol_card)
+
+    @property
+    def limit(self) -> int | None:
+        """The limit on frames or images that the run was given; None without one."""
+        limit = self.measured.get("limit")
+        return limit if isinstance(limit, int) else None
+
     def about(self, metric: str) -> Metric:
         """Return one of its metrics, which may end in `@0.5`; a user's as the result describes it, without its code.
 
@@ -75,27 +90,13 @@ class Result:
         return metric_of(name) if note is None else from_note(name, MetricNote.model_validate(note))
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON-ready dictionary, in the order of the fields."""
-        out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        for name in ("metrics", "average"):
-            out[name] = {k: s.to_json() for k, s in getattr(self, name).items()}
-        for name in ("methods", "labels", "regions"):
-            groups = getattr(self, name)
-            out[name] = {group: {k: s.to_json() for k, s in scores.items()} for group, scores in groups.items()}
-        for name in ("labels", "regions", "details"):  # of answers to questions alone
-            if not out[name]:
-                del out[name]
-        if out["frame_coverage"] is None:
-            del out["frame_coverage"]
-        out["training_datasets"] = list(self.training_datasets)
-        out["warnings"] = list(self.warnings)
-        if not self.warnings:
-            del out["warnings"]
-        return out
+        """Return the result as a JSON-ready dictionary, in the order of the fields."""
+        out = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {name: value for name, value in out.items() if value or name not in OMITTED}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
-        """The inverse of `to_json`; an unknown or missing field raises TypeError or KeyError."""
+        """Return the inverse of `to_json`. Raises TypeError or KeyError for an unknown or missing field."""
         values = dict(data)
         for name in ("metrics", "average"):
             values[name] = {k: Score.from_json(s) for k, s in data.get(name, {}).items()}
@@ -105,3 +106,11 @@ class Result:
         values["training_datasets"] = tuple(data.get("training_datasets", ()))
         values["warnings"] = tuple(data.get("warnings", ()))
         return cls(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Score):
+        return value.to_json()
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -1,7 +1,7 @@
-"""The line that says how a number was measured.
+"""Signatures: one line that says how a number was measured.
 
-The fields of `MEASURE` say what was measured on what; those of `DETECTOR` say by what. Two numbers are comparable
-only when they agree on all of `MEASURE`.
+The fields of `MEASURE` describe the data and the protocol, those of `DETECTOR` the detector. Two numbers are comparable
+only if they agree on all fields of `MEASURE`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..version import ANSWERS, DETECTION, __version__
 
 MEASURE = (
     *("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr"),
-    # Of answers to questions, instead of the five before:
+    # For answers to questions, instead of the five before:
     *("ask", "refs", "tok", "cider", "bert", "verdict", "altered"),
     "own",  # where a protocol has metrics of the user's
     *("missing", "ci", "limit", "v"),
@@ -42,10 +42,10 @@ def measure_fields(
     drawn: str = "",
     pictures: str = "",
 ) -> dict[str, Any]:
-    """The fields that must agree between comparable numbers.
+    """Return the fields that must agree between comparable numbers.
 
-    `n` counts the planned frames, `validation` is the hash of the data whose scores the threshold was picked on,
-    `drawn` what the bootstrap really draws as one and `pictures` the hash of which faces share one; see `group_hash`.
+    `n` counts the planned frames. `validation` is the hash of the data that the threshold was picked on, `drawn` the
+    unit that the bootstrap really resamples (see `drawn_field`), and `pictures` the `group_hash` of faces by picture.
     """
     threshold = str(protocol.threshold)
     return {
@@ -76,8 +76,8 @@ def answer_fields(
     drawn: str = "",
     altered: str = "none",
 ) -> dict[str, Any]:
-    """The same of answers to `n` questions. `bert` identifies BERTScore's network and `altered` the regions that are
-    manipulated, where the protocol asks for them."""
+    """Return the same for answers to `n` questions. `bert` identifies BERTScore's network and `altered` the manipulated
+    regions, if the protocol needs them."""
     return {
         "data": dataset,
         "split": split,
@@ -98,20 +98,20 @@ def answer_fields(
 
 
 def _own_metrics(protocol: ProtocolCard | ExplanationCard) -> dict[str, str]:
-    """The field `own`: each metric of the user's with its code's identity; nothing where there is none."""
-    told = [f"{name}@{note.code}" for name, note in sorted(protocol.described.items())]
-    return {"own": "+".join(told)} if told else {}
+    """Return the field `own`: each of the user's metrics with its code's identity; empty if there are none."""
+    named = [f"{name}@{note.code}" for name, note in sorted(protocol.described.items())]
+    return {"own": "+".join(named)} if named else {}
 
 
 def bootstrap_field(bootstrap: Bootstrap, drawn: str = "") -> str:
-    """The bootstrap as the signature has it: with `drawn`, what is really drawn as one instead of what is wanted."""
+    """Return the bootstrap as the signature names it; `drawn` is the resampled unit, else the protocol's is named."""
     if bootstrap.resamples == 0 or not drawn:
         return str(bootstrap)
     return f"{100 * bootstrap.level:g}%-{drawn}-{bootstrap.resamples}-seed{bootstrap.seed}"
 
 
 def drawn_field(by: str, cluster: Iterable[int]) -> str:
-    """What the bootstrap draws as one: `identity@<hash of who belongs together>`, `video@…`, or `frame`.
+    """Return the unit that the bootstrap resamples: `identity@<hash of the groups>`, `video@…`, or `frame`.
 
     `cluster` has a code for each row, in the order of the rows' ids.
     """
@@ -119,7 +119,7 @@ def drawn_field(by: str, cluster: Iterable[int]) -> str:
 
 
 def group_hash(codes: Iterable[int]) -> str:
-    """6 hex digits over a partition: which of the rows (in the order of their ids) belong together."""
+    """Return 6 hex digits of a partition: which rows (in the order of their ids) belong together."""
     first: dict[int, int] = {}
     named = [first.setdefault(code, len(first)) for code in codes]
     return hashlib.sha256(np.array(named, dtype="<i8").tobytes()).hexdigest()[:6]
@@ -133,7 +133,7 @@ def detector_fields(
     seed: int | None = None,
     environment: str = "none",
 ) -> dict[str, Any]:
-    """The fields that say by what a number was reached. `environment` is of device and versions, see `keys`."""
+    """Return the fields that describe the detector. `environment` identifies device and versions, see `keys`."""
     return {
         "det": in_utf8(name),
         "weights": weights,
@@ -145,40 +145,40 @@ def detector_fields(
 
 
 def coverage_text(frames: float, units: float) -> str:
-    """The field `cov`: the shares of planned frames and of planned units that have a score, as `0.125/1`."""
+    """Return the field `cov`: the shares of planned frames and of planned units that have a score, as `0.125/1`."""
     return "/".join(share(one) for one in (frames, units))
 
 
 def share(value: float) -> str:
-    """A share in [0, 1] to four digits; one below 1 is never rounded up to it."""
+    """Return a share in [0, 1] with four digits; a share below 1 is never rounded up to 1."""
     text = f"{value:.4g}"
     return "0.9999" if text == "1" and value < 1.0 else text
 
 
 def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR)) -> str:
-    """`key:value|key:value…` in the fixed order, for the keys that are there."""
+    """Return `key:value|key:value…` in the fixed order, for the keys that are present."""
     return "|".join(f"{key}:{fields[key]}" for key in keys if key in fields)
 
 
 def measure_signature(fields: Mapping[str, Any]) -> str:
-    """The short form without the detector: equal for numbers that may stand in one column."""
+    """Return the short form without the detector: equal for numbers that may share a column."""
     return short(fields, MEASURE)
 
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """The keys of `MEASURE` on which two results differ; empty where they are comparable."""
+    """Return the keys of `MEASURE` on which two results differ; empty if they are comparable."""
     return [key for key in MEASURE if first.get(key) != second.get(key)]
 
 
 def place_of(dataset: str, split: str) -> str:
-    """A dataset's name as it is printed, with its split where that is not the test split."""
+    """Return a dataset's name as it is printed, with its split unless that is the test split."""
     return dataset if split in ("test", "none") else f"{dataset}@{split}"
 
 
 def data_hash(rows: Rows) -> str:
-    """12 hex digits over what was judged: each frame's id, video, method, label and pixel digest, in id order.
+    """Return 12 hex digits of the judged data: each frame's id, video, method, label and pixel digest, in id order.
 
-    A frame that could not be decoded has no digest; its id is in the hash all the same.
+    A frame that could not be decoded has no digest; the hash still includes its id.
     """
     rows = rows.ordered()
     digest = hashlib.sha256(rows.label.astype("<i8").tobytes())
@@ -188,8 +188,8 @@ def data_hash(rows: Rows) -> str:
 
 
 def question_hash(answers: Answers, pixels: Mapping[str, str]) -> str:
-    """12 hex digits over what was asked: each question's id, frame, method, label, kind, region, text, references, and
-    the frame's pixel digest, `pixels` by frame id."""
+    """Return 12 hex digits of the questions: id, frame, method, label, kind, region, text, references, and the frame's
+    pixel digest (`pixels` by frame id)."""
     digest = hashlib.sha256()
     for i in np.argsort(answers.question, kind="stable"):
         parts = [getattr(answers, name)[i] for name in ("question", "frame", "method", "kind", "region", "asked")]
@@ -199,13 +199,13 @@ def question_hash(answers: Answers, pixels: Mapping[str, str]) -> str:
 
 
 def altered_hash(altered: Mapping[str, Iterable[str]], frames: Iterable[str]) -> str:
-    """12 hex digits over which regions of these frames are known to be manipulated."""
+    """Return 12 hex digits of the known manipulated regions of these frames."""
     known = {frame: sorted(altered[frame]) for frame in frames if frame in altered}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def answers_hash(answers: Answers) -> str:
-    """64 hex digits over the answers themselves, in the order of their questions' ids: ids, statuses, texts, scores."""
+    """Return 64 hex digits of the answers, in the order of their questions' ids: ids, statuses, texts, scores."""
     digest = hashlib.sha256()
     for i in np.argsort(answers.question, kind="stable"):
         parts = [answers.question[i], answers.status[i], answers.text[i], repr(float(answers.score[i]))]
@@ -214,7 +214,7 @@ def answers_hash(answers: Answers) -> str:
 
 
 def rows_hash(rows: Rows) -> str:
-    """64 hex digits over the predictions themselves, in id order: ids, labels, statuses, scores and groups."""
+    """Return 64 hex digits of the predictions, in id order: ids, labels, statuses, scores and groups."""
     rows = rows.ordered()
     digest = hashlib.sha256(rows.label.astype("<i8").tobytes())
     digest.update(np.where(rows.status == "ok", rows.score, -1.0).astype("<f8").tobytes())
@@ -224,7 +224,7 @@ def rows_hash(rows: Rows) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes, for the result file; what is not installed is left out."""
+    """Return the versions of the libraries that compute, for the result file, without those that are not installed."""
     import platform
 
     names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "torchvision", "timm")

@@ -1,8 +1,8 @@
-"""Predictions and answers on disk: appended as they come, resumed after a kill, finished atomically.
+"""Predictions and answers on disk: appended batch by batch, resumed after a kill, finished atomically.
 
-While a run goes on, rows stand in `predictions.partial.jsonl`: a header line with the run's key, then one line a
-row, written batch by batch. At the end they become `predictions.parquet` in one rename. A line cut off by a kill or
-a full disk is dropped on resume; all lines before it are kept. Answers are stored likewise.
+During a run, rows are in `predictions.partial.jsonl`: a header line with the run's key, then one line per row. At the
+end they become `predictions.parquet` in one rename. A line cut off by a kill or a full disk is dropped on resume; all
+lines before it are kept. Answers are stored in the same way.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NUMBERS = {
     "tokens_out": "int64",
     "cost": "double",
 }
-"""Types of the columns that are no text."""
+"""Types of the columns that are not text."""
 NULLS = ("score", "seconds", "tokens_in", "tokens_out", "cost")
 """Columns that may be empty."""
 USAGE = ("seconds", "tokens_in", "tokens_out", "cost")
@@ -60,31 +60,31 @@ KEY_PARTS = {
     "device": "device",
     "predicting": "version of m2f2bench's predictions",
     "questions": "kinds of questions",
-    "call": "call (nothing identifies this detector, so that no other run may take up its rows)",
+    "call": "call (nothing identifies this detector, so no other run may reuse its rows)",
 }
-"""The parts of a key in words; versions of packages are named as they are."""
-GOES_ON = "; what was judged before is kept, and the same command goes on from there"
+"""The parts of a key in words; versions of packages have the package's name."""
+GOES_ON = "; finished rows are kept, and the same command continues from there"
 R = TypeVar("R", Prediction, Answer)
 
 
 class RowStore(Generic[R]):
     """The rows of one run in one folder.
 
-    `key` names what decides a row, as parts (see `keys`); a folder holding rows of another key is refused. Use as a
-    context manager: it holds a lock against a second process writing the same run.
+    `key` has everything that decides a row, in parts (see `keys`); a folder that holds rows of another key is refused.
+    Use as a context manager: it locks the folder, so that no second process writes the same run.
     """
 
     row: ClassVar[type[Prediction] | type[Answer]]
-    """What a row is."""
+    """The class of a row."""
     name: ClassVar[str]
     """The name of the finished file."""
 
     def __init__(self, folder: Path, key: Mapping[str, str]) -> None:
-        """`folder` is created if need be."""
+        """Create a store; entering it creates `folder` if it does not exist."""
         self.folder, self.key = folder, dict(key)
         self._partial: FileIO | None = None
         self._held = contextlib.ExitStack()
-        self._pending = 0  # rows that stand in the partial file only
+        self._pending = 0  # rows that are in the partial file only
         self._rows: dict[str, R] = {}
         self.partial = folder / self.name.replace(".parquet", ".partial.jsonl")
 
@@ -96,7 +96,7 @@ class RowStore(Generic[R]):
                 self._check_key(read_key(finished), finished)
                 self._rows = {self.of(row): row for row in self.read(finished)}
             try:
-                # Unbuffered: a row that was appended is with the operating system, and closing never writes.
+                # Unbuffered: an appended row is with the operating system, and closing never writes.
                 self._partial = held.enter_context(self.partial.open("ab+", buffering=0))
             except OSError as error:
                 raise cannot_write(self.partial, error) from None
@@ -111,17 +111,17 @@ class RowStore(Generic[R]):
 
     @staticmethod
     def of(row: R) -> str:
-        """What a row is about: the id that it is found by."""
+        """Return the id of what a row is about."""
         raise NotImplementedError
 
     @staticmethod
     def read(path: Path) -> list[R]:
-        """The rows of a finished file. Raises ScoreError in one line."""
+        """Return the rows of a finished file. Raises ScoreError in one line."""
         raise NotImplementedError
 
     @property
     def rows(self) -> Mapping[str, R]:
-        """All rows so far, by what they are about."""
+        """All rows so far, by the id of what they are about."""
         return self._rows
 
     def append(self, rows: Sequence[R]) -> None:
@@ -136,16 +136,16 @@ class RowStore(Generic[R]):
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Say of a service that stops answering meanwhile that the rows so far are kept; they are."""
+        """Add to the error of a service that stops answering that the rows so far are kept."""
         try:
             yield
         except Unanswered as error:
             raise Unanswered(f"{error}{GOES_ON}" if self._rows else str(error)) from None
 
     def siblings(self, name: str) -> dict[str, R]:
-        """Rows of the same key that other runs beside this one, whose folders begin with `name`, have finished.
+        """Return rows of the same key from finished runs next to this one, whose folders begin with `name`.
 
-        Where several have a row of one thing, any of them holds: the key is the same.
+        If several have a row about the same thing, any of them is right: the key is the same.
         """
         known = {}
         for path in sorted(self.folder.parent.glob(f"{name}--*/{self.name}")):
@@ -154,7 +154,7 @@ class RowStore(Generic[R]):
         return known
 
     def finish(self, order: Iterable[str]) -> list[R]:
-        """Write the finished file with the rows of these ids in this order, and drop the partial file."""
+        """Write the finished file with the rows of these ids in this order, and return them."""
         rows = [self._rows[name] for name in order]
         path = self.folder / self.name
         write_parquet(path, rows, self.key, self.row)
@@ -169,13 +169,13 @@ class RowStore(Generic[R]):
             while left:
                 left = left[self._partial.write(left) :]
         except OSError as error:
-            # What a full disk took of the last batch is cut off again, so that only whole lines stay.
+            # Cut off the part of the last batch that a full disk accepted, so that only whole lines stay.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._partial.fileno(), start)
             raise StoreError(f"{cannot_write(self.partial, error)}{GOES_ON}") from None
 
     def _recover(self) -> None:
-        """Read the partial file's whole lines, cut off what comes after them, write the header if there is none."""
+        """Read the partial file's whole lines, cut off the rest, and write the header if it is missing."""
         path = self.partial
         good = 0
         with path.open("rb") as lines:
@@ -206,10 +206,8 @@ class RowStore(Generic[R]):
             return
         known = found if isinstance(found, dict) else {}
         differing = describe_difference(known, self.key)
-        told = f"differing in {differing}" if differing else "written by another version of m2f2bench"
-        raise StoreError(
-            f"'{path}' holds rows that are not this run's, {told}: give another --out, or remove '{path.parent}'"
-        )
+        reason = f"differing in {differing}" if differing else "written by another version of m2f2bench"
+        raise StoreError(f"'{path}' holds rows of another run, {reason}: give another --out, or remove '{path.parent}'")
 
 
 class PredictionStore(RowStore[Prediction]):
@@ -220,7 +218,7 @@ class PredictionStore(RowStore[Prediction]):
 
     @staticmethod
     def of(row: Prediction) -> str:
-        """The frame's id."""
+        """Return the frame's id."""
         return row.frame
 
     @staticmethod
@@ -237,7 +235,7 @@ class AnswerStore(RowStore[Answer]):
 
     @staticmethod
     def of(row: Answer) -> str:
-        """The question's id."""
+        """Return the question's id."""
         return row.question
 
     @staticmethod
@@ -247,19 +245,19 @@ class AnswerStore(RowStore[Answer]):
 
 
 def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Say in which parts two keys differ, `name (there / now)`; empty where nothing is known of the held one."""
+    """Return the parts in which two keys differ, as `name (there / now)`; empty if the stored key is empty."""
     parts = [name for name in {**held, **wanted} if held.get(name) != wanted.get(name)] if held else []
     hidden = ("root", "options", "call", "code")  # hashes that say nothing to a reader
-    told = [
+    described = [
         KEY_PARTS.get(name, name)
         + ("" if name in hidden else f" ({held.get(name, 'none')} / {wanted.get(name, 'none')})")
         for name in parts
     ]
-    return ", ".join(told)
+    return ", ".join(described)
 
 
 def _written(row: R) -> tuple[R, bytes]:
-    """A row with its line; texts that UTF-8 cannot say, as messages about files may be, stand as escapes in both."""
+    """Return a row with its line; text that UTF-8 cannot hold (a file's name in a message) becomes escapes in both."""
     try:
         return row, _line(row)
     except UnicodeEncodeError:
@@ -281,7 +279,7 @@ def write_parquet(
     key: Mapping[str, str] | None = None,
     row: type[Prediction] | type[Answer] = Prediction,
 ) -> None:
-    """Write rows as Parquet with the run's key in its metadata, atomically; `row` says what they are."""
+    """Write rows as Parquet with the run's key in its metadata, atomically; `row` is their class."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -296,7 +294,7 @@ def write_parquet(
 
 
 def read_key(path: Path) -> dict[str, str]:
-    """The run's key in a Parquet file of ours; empty for somebody else's and for those of version 0.5 and before."""
+    """Return the run's key in a Parquet file of ours; empty for other files and for those of version 0.5 and before."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -313,17 +311,17 @@ def read_key(path: Path) -> dict[str, str]:
 
 
 def read_parquet(path: Path) -> list[Prediction]:
-    """The rows of one of our own `predictions.parquet` files. Raises ScoreError in one line."""
+    """Return the rows of one of our own `predictions.parquet` files. Raises ScoreError in one line."""
     return _read(path, Prediction, optional=("picture", "stamp"), what="frame")  # added by 0.2, 0.6
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """The rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
+    """Return the rows of one of our own `answers.parquet` files. Raises ScoreError in one line."""
     return _read(path, Answer, optional=(*USAGE, *ASKED), what="question")
 
 
 def _untyped(row: Prediction | Answer) -> bool:
-    """Whether a row of JSON has something else than a text or a number where one belongs."""
+    """Return whether a value in a row from JSON is not of its column's type."""
     for field in dataclasses.fields(row):
         value, kind = getattr(row, field.name), NUMBERS.get(field.name, "string")
         wanted: tuple[type, ...] = (str,) if kind == "string" else (int, float) if kind == "double" else (int,)
@@ -333,17 +331,17 @@ def _untyped(row: Prediction | Answer) -> bool:
 
 
 def _problem(row: Prediction | Answer) -> str:
-    """What is wrong with a row's status or score; empty for a sound one."""
+    """Return what is wrong with a row's status or score; empty if nothing is."""
     if row.status not in (STATUSES if isinstance(row, Prediction) else ANSWER_STATUSES):
         return f"has the unknown status {quoted(row.status)}"
     if row.score is not None and not 0.0 <= row.score <= 1.0:
         return f"has the score {row.score:.9g}, and P(fake) in [0, 1] is wanted"
     lacks = isinstance(row, Prediction) and row.status == "ok" and row.score is None
-    return "is ok and has no score" if lacks else ""
+    return "has the status ok but no score" if lacks else ""
 
 
 def _typed(table: pa.Table, path: Path, nulls: Sequence[str]) -> pa.Table:
-    """The table with its columns as `write_parquet` writes them. Raises ScoreError for what is of another type."""
+    """Return the table with the column types of `write_parquet`. Raises ScoreError for a column of another type."""
     import pyarrow as pa
 
     for i, name in enumerate(table.column_names):
@@ -365,7 +363,7 @@ def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[
         raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
     missing = [name for name in columns if name not in table.column_names and name not in optional]
     if missing:
-        raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not {what}s' rows of m2f2bench")
+        raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not a file of {what}s from m2f2bench")
     table = _typed(table.select([c for c in columns if c in table.column_names]), path, (*NULLS, "text"))
     rows = [row(**one) for one in table.to_pylist()]
     for one in rows:

@@ -1,8 +1,8 @@
-"""Results on disk, and the rows they were made of.
+"""Results on disk, and the rows they were computed from.
 
-A run's folder holds `result.json` and `predictions.parquet`. Anywhere else `NAME.json` has its rows in `NAME.parquet`
-beside it, or, on a board, `results/NAME.json` in `predictions/NAME.parquet`. Rows that a threshold was picked on have
-the same name with `--val`.
+A run's folder holds `result.json` and `predictions.parquet`. Elsewhere the rows of `NAME.json` are in `NAME.parquet` in
+the same folder, or on a board those of `results/NAME.json` in `predictions/NAME.parquet`. Rows that a threshold was
+picked on have the same name with `--val`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROWS_FOLDER = "predictions"
 
 @dataclass(frozen=True)
 class Stored:
-    """A result with its file, its rows and the rows of its threshold, as far as they are there."""
+    """A result with its file, its rows and the rows of its threshold; None for rows that are not there."""
 
     result: Result
     path: Path
@@ -34,24 +34,25 @@ class Stored:
     validation: Path | None
 
 
-TURNED = "the scores look turned round"
-"""How the warning begins that comes of the rows alone; all others are of the detector that made them."""
+INVERTED = "the scores look inverted"
+"""The start of the one warning that comes from the rows; all others are about the detector."""
+_INVERTED_OLD = "the scores look turned round"  # in results before 0.6
 
 
 def of_detector(warnings: Sequence[str]) -> tuple[str, ...]:
-    """Those warnings of a result that hold for its rows under any protocol."""
-    return tuple(one for one in warnings if not one.startswith(TURNED))
+    """Return those warnings of a result that hold for its rows under any protocol."""
+    return tuple(one for one in warnings if not one.startswith((INVERTED, _INVERTED_OLD)))
 
 
 def run_name(detector: str, dataset: str, protocol: str, split: str, limit: int | None) -> str:
-    """What a run's folder is called, and its result on a board without the ending."""
+    """Return the name of a run's folder, which is also its result's file name on a board, without the ending."""
     suffix = "" if split == "test" else f"--{split}"
     suffix += "" if limit is None else f"--limit{limit}"
     return f"{detector}--{dataset}--{protocol}{suffix}"
 
 
 def read_stored(places: Iterable[Path]) -> list[Stored]:
-    """The results in files, run folders, and folders of either, in the order of their paths. Raises DataError."""
+    """Read the results in files, run folders, and folders of either, in the order of their paths. Raises DataError."""
     stored = []
     for place in places:
         if not place.exists():
@@ -66,19 +67,19 @@ def read_stored(places: Iterable[Path]) -> list[Stored]:
 
 
 def read_results(places: Iterable[Path]) -> list[Result]:
-    """The results alone; see `read_stored`."""
+    """Read the results without their rows; see `read_stored`."""
     return [stored.result for stored in read_stored(places)]
 
 
 def stored_at(place: Path) -> Stored | None:
-    """The one result that a run's folder or a result file holds; None for anything else."""
+    """Return the result in a run's folder or a result file; None for anything else."""
     if (place / RESULT).is_file():
         return _read(place / RESULT)
     return _read(place) if place.suffix == ".json" and place.is_file() else None
 
 
 def stored_card(model: type[C], data: dict[str, Any], path: Path) -> C:
-    """A card that a result holds. Raises ScoreError, naming the result, for one that is none."""
+    """Return a card that a result holds. Raises ScoreError, naming the result, if it is not a valid card."""
     try:
         return model.model_validate(data)
     except ValueError as error:
@@ -86,12 +87,12 @@ def stored_card(model: type[C], data: dict[str, Any], path: Path) -> C:
 
 
 def rows_file(place: Path) -> Path:
-    """The rows of a run's folder; a file is taken as it is."""
+    """Return the file of rows in a run's folder; a file is returned as it is."""
     return place / PREDICTIONS if (place / PREDICTIONS).is_file() else place
 
 
 def read_result(path: Path) -> Result:
-    """The result in a file, of the right form; see `resultform`. Raises Refused."""
+    """Read the result in a file; see `form.parse_result`. Raises Refused."""
     return parse_result(read_json(path))
 
 
@@ -102,21 +103,21 @@ def _read(path: Path) -> Stored:
     except Refused as error:
         raise DataError(f"'{path}' is not a result file: {error}") from None
     if problem:
-        raise DataError(f"'{path}' is not a sound result: {problem} (m2f2bench validate says what else)")
+        raise DataError(f"'{path}' cannot be used: {problem} (m2f2bench validate lists all problems)")
     return with_rows(result, path)
 
 
 def with_rows(result: Result, path: Path) -> Stored:
-    """A result that was read from `path`, with the rows that lie beside it."""
-    if result.task != DETECTION:  # what lies beside it are resamples
+    """Return a result that was read from `path`, with the rows next to it."""
+    if result.task != DETECTION:  # answers have resamples next to them instead
         return Stored(result, path, None, None)
-    return Stored(result, path, beside(path), beside(path, suffix=VALIDATION_SUFFIX))
+    return Stored(result, path, sidecar(path), sidecar(path, suffix=VALIDATION_SUFFIX))
 
 
-def beside(path: Path, file: str = PREDICTIONS, folder: str = ROWS_FOLDER, suffix: str = "") -> Path | None:
-    """What goes with a result file: `file` in a run's folder, on a board `folder`/NAME.parquet.
+def sidecar(path: Path, file: str = PREDICTIONS, folder: str = ROWS_FOLDER, suffix: str = "") -> Path | None:
+    """Find the file that belongs to a result file: `file` in a run's folder, on a board `folder`/NAME.parquet.
 
-    With a suffix it is that of the run of its name and the suffix, as rows that a threshold was picked on are.
+    With a suffix it belongs to the run of that name with the suffix, such as the rows that a threshold was picked on.
     """
     if path.name == RESULT:
         places = [path.parent.with_name(path.parent.name + suffix) / file]

@@ -1,4 +1,4 @@
-"""From planned frames' rows to the units (frames or videos) that a protocol scores, and what is drawn as one."""
+"""Units (frames or videos) that a protocol scores, made from planned frames' rows, and the clusters to resample."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..metrics.names import AVERAGE
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 FEWEST_CLUSTERS = 10
-"""With fewer groups of people, or with one of them holding more than half of the frames, videos are drawn instead."""
+"""With fewer groups of people, or one group with more than half of the frames, videos are resampled instead."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Frames or videos on the way to units, all [N]; `score` counts where `has` is true; `own`: a detector gave it."""
+    """Frames or videos before they become units, all [N]; `score` is valid if `has`; `own`: a detector gave it."""
 
     label: npt.NDArray[np.int64]
     method: Strings
@@ -37,15 +37,14 @@ class _Part:
 
 
 def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None = None) -> Units:
-    """The units that a protocol scores, from planned frames' rows.
+    """Return the units that a protocol scores, from planned frames' rows.
 
-    Faces of one picture become one score where the protocol says so, then a video's frames one score at video level. A
-    video is its name together with its manipulation, a picture what is called so in one video: names may come again.
-    What has no score follows the protocol's `missing`: left out, 0.5, or on the wrong side (within a video the worst
-    score, 1 for a real and 0 for a fake; as a unit of its own ±infinity). `coverage` is the share of planned units
-    that have a score of a detector's, `frame_coverage` that of planned frames. `drawn` is what `clusters` found, where
-    that is known already. Raises ScoreError for a video or picture
-    of one name with both labels.
+    If the protocol says so, the faces of one picture become one score, and at video level a video's frames do. A video
+    is identified by its name and its manipulation, a picture by its name within the video. Frames and videos without a
+    score follow the protocol's `missing`: left out, 0.5, or wrong (a frame of a video gets the worst score, 1 for a
+    real and 0 for a fake; a unit gets ±infinity). `coverage` is the share of planned units that have a detector's
+    score, `frame_coverage` that of planned frames. `drawn` is the output of `clusters`, if it is known already. Raises
+    ScoreError if a video or a picture has both labels.
     """
     cluster, by = drawn or clusters(rows, protocol.bootstrap.cluster)
     scored = rows.status == "ok"
@@ -75,10 +74,11 @@ def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None
 
 
 def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
-    """What is drawn as one in the bootstrap: a code per row, and whether `identity`, `video` or `frame` decides it.
+    """Return the clusters that the bootstrap resamples: a code per row, and their unit: `identity`, `video` or `frame`.
 
-    Identities decide where they are wanted and known, unless they join almost everything (see FEWEST_CLUSTERS). Videos
-    of one name under several manipulations are several: that `0001` stands twice says nothing of who is in it.
+    Clusters are groups of people if that is wanted and they are known, unless they join almost all rows (see
+    FEWEST_CLUSTERS). A video name under several manipulations means several videos: two videos called `0001` may show
+    different people.
     """
     if wanted == "frame":
         return np.arange(len(rows)), "frame"
@@ -93,7 +93,7 @@ def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
 
 
 def _codes(*names: Strings) -> Codes:
-    """A code per row, the same where all of its names are: from 0 in the order of first occurrence."""
+    """Return a code per row, equal for rows with equal names, from 0 in the order of first occurrence."""
     codes = np.zeros(len(names[0]), dtype=np.int64)
     for column in names:
         own, distinct = factorize(column)
@@ -102,22 +102,22 @@ def _codes(*names: Strings) -> Codes:
 
 
 def _refuse_two_labels(names: Strings, label: npt.NDArray[np.int64], noun: str) -> None:
-    """Raise ScoreError where one name [N] stands for a real and for a fake one, by `label` [N].
+    """Raise ScoreError if a name [N] has both labels, by `label` [N].
 
-    It may be a real video and a fake made of it, or one video that is partly fake: nobody can tell by the rows.
+    It may be a real video and a fake made from it, or one video that is partly fake: the rows cannot tell.
     """
     group = _codes(names)
     clash = label[first_rows(group)][group] != label
     if clash.any():
         name = names[clash][0]
         raise ScoreError(
-            f"{noun} '{name}' has real and fake rows: a {noun}'s name must be unique with its manipulation; call "
-            f"different ones differently, as in 'original/{name}'"
+            f"{noun} '{name}' has real and fake rows: the names of {noun}s must be unique within a manipulation; "
+            f"use different names, as in 'original/{name}'"
         )
 
 
 def _merged(part: _Part, group: Codes, how: Aggregation) -> _Part:
-    """One entry a group: its score from those that have one, everything else from its first."""
+    """Return one entry a group: the score from members that have one, everything else from the first member."""
     first = first_rows(group)
     n = len(first)
     score, has = aggregate(part.score[part.has], group[part.has], n, how)
@@ -135,9 +135,10 @@ def _merged(part: _Part, group: Codes, how: Aggregation) -> _Part:
 
 
 def aggregate(scores: Floats, group: Codes, n: int, how: Aggregation) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """The score of each of `n` groups, float64 [n] (0 where there is none), and whether there is one, bool [n].
+    """Return the score of each of `n` groups, float64 [n] (0 if it has none), and whether it has one, bool [n].
 
-    All ways are the mean of some of the ordered scores; summed in that order, they do not depend on the rows' order.
+    Every aggregation is a mean of some of the sorted scores; summed in that order, it does not depend on the rows'
+    order.
     """
     order = np.lexsort((scores, group))
     counts = np.bincount(group, minlength=n)
@@ -157,7 +158,7 @@ def aggregate(scores: Floats, group: Codes, n: int, how: Aggregation) -> tuple[F
 
 
 def _filled(part: _Part, rule: MissingRule, worst: tuple[float, float]) -> _Part:
-    """What has no score gets the rule's: none, 0.5, or `worst` (of a real, of a fake)."""
+    """Give entries without a score the score of the rule: none, 0.5, or `worst` (of a real, of a fake)."""
     if rule == "drop":
         return part
     made = np.full(len(part.score), 0.5) if rule == "half" else np.where(part.label == REAL, *worst)

@@ -1,4 +1,4 @@
-"""Answer jobs: questions that a protocol asks explainers, with the controls' answers to the same questions."""
+"""Answer jobs: a protocol's questions to explainers, with the controls' answers to the same questions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("m2f2bench")
 
 
 class AnswersJob(Job[Answer]):
-    """Questions to be answered; `question_plan` has them."""
+    """Questions to be answered, in `question_plan`."""
 
     store = AnswerStore
     items, lacking = "questions", "have no answer"
@@ -48,13 +48,13 @@ class AnswersJob(Job[Answer]):
         return run_controls(self.question_plan, out, export=settings.export)
 
     def run(
-        self, judge: Judge, out: Path, settings: Settings, beside: Sequence[Result] = ()
+        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
     ) -> list[tuple[Result, Path]]:
-        """Ask, score and write one explainer's run and those of the controls that go by its verdicts.
+        """Run and score one explainer, and the controls that use its verdicts.
 
-        `beside` are the other controls' results, for the page to read (`report.html`).
+        `controls` are the other controls' results, for the page to read (`report.html`).
         """
-        ExplainerClient(judge.detector)  # refuses a detector that answers no questions
+        ExplainerClient(judge.detector)  # raises for a detector that answers no questions
         folder = out / self.folder_name(judge.name)
         rows, _ = self.collect(judge, folder, settings)
         given = {row.question: row for row in rows}
@@ -62,7 +62,7 @@ class AnswersJob(Job[Answer]):
         results = [(write_run(answers, folder, settings.export), folder)]
         if verdicts := verdicts_of(answers):
             results += run_controls(self.question_plan, out, answers.detector, verdicts, settings.export)
-        controls = [*beside, *(result for result, _ in results[1:])]
+        controls = [*controls, *(result for result, _ in results[1:])]
         write_report(answers, results[0][0], folder / REPORT, controls, own_maps(judge.detector))
         return results
 
@@ -92,7 +92,7 @@ class AnswersJob(Job[Answer]):
             if question.id in missing:
                 wanted.setdefault(question.frame, []).append(question)
         pairs = [(self.question_plan.frames[frame], questions) for frame, questions in wanted.items()]
-        # A frame has one score, also where a run was cut off between two questions about it.
+        # A frame has one score, even if a run was stopped between two questions about it.
         scores: dict[str, float | None] = {row.frame: row.score for row in held if row.score is not None}
         if not client.scored:
             unknown = [frame for frame, _ in pairs if frame.id not in scores]
@@ -109,7 +109,7 @@ class AnswersJob(Job[Answer]):
             log.info("%s: %d of %d answers have remarks, first '%s' (%s)", *found)
 
     def _scores(self, detector: Detector, frames: Sequence[Frame], settings: Settings) -> dict[str, float | None]:
-        """Return the detector's own P(fake) of each frame, None where it gives none."""
+        """Return the detector's own P(fake) of each frame, None if it gives no score."""
         name, adapter = detector.card.name, self.dataset.adapter
         found: dict[str, float | None] = {}
         with progress_bar(f"{name}: P(fake)", len(frames)) as advance:

@@ -1,4 +1,4 @@
-"""Asking on this machine: an image is decoded once for all questions about it, answers come back image by image."""
+"""Questions to an explainer: an image is decoded once for all its questions, and answers come image by image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.text import without_surrogates
 from ..datasets.base import Adapter
 from ..datasets.limits import BATCH_BYTES
 from ..datasets.read_ahead import frames_ahead, held_bytes
-from ..detectors.base import Detector, PlainDetector
+from ..detectors.base import Detector
 
 AHEAD = 4
 """Images that are decoded ahead."""
@@ -25,43 +25,43 @@ def require_explainer(name: str, own: object) -> None:
     """Raise DetectorError unless a detector, or its class, has a method `explain`."""
     if not callable(getattr(own, "explain", None)):
         raise DetectorError(
-            f"detector '{name}' answers no questions: take one whose class is a m2f2bench.Explainer, or a protocol "
+            f"detector '{name}' answers no questions: use one whose class is a m2f2bench.Explainer, or a protocol "
             f"about P(fake)"
         )
 
 
 class ExplainerClient:
-    """A detector's answers, checked. Raises DetectorError for a detector that gives none."""
+    """A detector that answers questions; its answers are checked. Raises DetectorError for any other detector."""
 
     def __init__(self, detector: Detector) -> None:
-        """`detector` is an Explainer, or wraps an object that has a method `explain(images, questions)`."""
+        """Take an Explainer, or a detector around one or around an object with `explain(images, questions)`."""
         self.name, self.precision = detector.card.name, detector.precision
-        own = detector.plain if isinstance(detector, PlainDetector) else detector
+        own = detector.as_explainer()
         require_explainer(self.name, own)
         self.own: Any = own
         self.at_once = int(getattr(own, "questions_at_once", 0) or 0)
-        """How many questions are given together, of several images where need be; 0: those of one image."""
+        """Number of questions asked together, of several images if necessary; 0: the questions of one image."""
         self.scored = bool(getattr(own, "scores_with_answers", False))
-        """Whether P(fake) comes with the answers, if at all: see `Explainer.scores_with_answers`."""
+        """Whether P(fake) can only come with the answers: see `Explainer.scores_with_answers`."""
         self.errors_pass = bool(getattr(own, "errors_pass", False))
-        """Whether a question that failed is asked again when the run is repeated: see `Explainer.errors_pass`."""
+        """Whether a failed question is asked again if the run is repeated: see `Explainer.errors_pass`."""
         self.worked = False
-        """Whether it has answered anything yet."""
+        """Whether it has answered a question yet."""
 
     def answers(self, asked: Sequence[tuple[Any, Sequence[str]]]) -> list[list[Reply]]:
-        """For each image the replies to its questions; all are given together, the pairs of one image side by side.
+        """Return for each image the replies to its questions; all are asked in one call.
 
-        The explainer is given images and the questions' texts alone: no label, no reference. Raises DetectorError for
-        another number of answers, for what is no answer, and for two scores of one image; what else it raises passes.
+        The explainer gets only the images and the questions' texts: no label, no reference. Raises DetectorError for a
+        wrong number of answers, for an invalid answer, and for two scores of one image; its own errors pass through.
         """
-        # One copy for all questions about an image: what is done to it shall not reach those who see it after.
+        # One copy for all questions about an image: changes that the explainer makes must not reach later readers.
         images = [image for picture, texts in asked for image in [picture.copy()] * len(texts)]
         with exact_fp32(self.precision), guest(f"detector '{self.name}'"):
             found = list(self.own.explain(images, [text for _, texts in asked for text in texts]))
         if len(found) != len(images) or not all(isinstance(one, (str, Reply)) for one in found):
             raise DetectorError(
-                f"detector '{self.name}' gave {len(found)} answers to {len(images)} questions, or some that are no "
-                f"texts: explain(images, questions) gives one text or m2f2bench.Reply for each pair"
+                f"detector '{self.name}' gave {len(found)} answers to {len(images)} questions, or some are not texts: "
+                f"explain(images, questions) must return one text or m2f2bench.Reply for each pair"
             )
         replies = iter([self._checked(Reply(one) if isinstance(one, str) else one) for one in found])
         shared = [[next(replies) for _ in texts] for _, texts in asked]
@@ -69,9 +69,9 @@ class ExplainerClient:
         return [self._of_one_image(own) for own in shared]
 
     def _checked(self, reply: Reply) -> Reply:
-        """A reply whose texts can be written and whose numbers are some; no text beside an error."""
+        """Return a reply with valid texts and numbers, and with no text if it has an error."""
         if not all(isinstance(text, str) for text in (reply.text, reply.message, reply.error)):
-            raise DetectorError(f"detector '{self.name}' gave a reply whose text, message or error is no text")
+            raise DetectorError(f"detector '{self.name}' gave a reply whose text, message or error is not a string")
         score = self._number("score", reply.score)
         if score is not None and score > 1.0:
             raise DetectorError(f"detector '{self.name}' gave a reply with the score {score:g}: P(fake) is in [0, 1]")
@@ -97,12 +97,12 @@ class ExplainerClient:
             number = math.nan
         if not (math.isfinite(number) and number >= 0.0):
             raise DetectorError(
-                f"detector '{self.name}' gave a reply whose {name} is {value!r}: a number from 0 on, or None"
+                f"detector '{self.name}' gave a reply whose {name} is {value!r}: it must be a number from 0 on, or None"
             )
         return number
 
     def _of_one_image(self, replies: Sequence[Reply]) -> list[Reply]:
-        """The replies about one image, each with its score where the replies hold scores."""
+        """Return the replies about one image, each with the image's score if scores come with the replies."""
         scores = {reply.score for reply in replies if reply.score is not None} if self.scored else set()
         if len(scores) > 1:
             low, high = min(scores), max(scores)
@@ -116,7 +116,7 @@ class ExplainerClient:
 
 @dataclass(slots=True)
 class _Waiting:
-    """One image with its questions on their way: `why` says what there is in the place of pixels."""
+    """One image with its questions, waiting to be asked; `why` says why there are no pixels."""
 
     number: int
     frame: Frame
@@ -128,19 +128,18 @@ class _Waiting:
 
 
 def answer(
-    asker: ExplainerClient,
+    client: ExplainerClient,
     adapter: Adapter,
     asked: Sequence[tuple[Frame, Sequence[Question]]],
     scores: Mapping[str, float | None],
 ) -> Iterator[list[Answer]]:
-    """The answers about one image after the other, in the order given. `scores` are P(fake) by frame id, as far as
-    they are known; the others come with the replies, where the explainer gives them there.
+    """Yield the answers about one image after the other, in the order given.
 
-    Images that follow each other are asked about together until `ExplainerClient.at_once` questions or `BATCH_BYTES`
-    are reached; no more of them are in memory at a time, and AHEAD beyond them. An image that cannot be read, or on
-    which the explainer raises, gives rows with a status; where it raises on several together it is asked about each of
-    them alone. Raises DetectorError where it fails on the first image that it is ever asked about, and MachineError for
-    what is the machine's fault.
+    `scores` has the known P(fake) by frame id; others come with the replies, if the explainer gives them. Consecutive
+    images are asked about together until `ExplainerClient.at_once` questions or `BATCH_BYTES` are reached; only these
+    and AHEAD further images are in memory. An image that cannot be read, or on which the explainer raises, gives rows
+    with a status; if it raises on several images, it is asked about each of them alone. Raises DetectorError if it
+    fails on the very first image, and MachineError for errors of the machine.
     """
     chunk: list[_Waiting] = []
     waiting = _decoded(adapter, asked)
@@ -149,65 +148,65 @@ def answer(
             chunk.append(next(waiting))
         except StopIteration:
             break
-        except Exception:  # what was read before is answered first
-            yield from _asked_together(asker, chunk, scores)
+        except Exception:  # ask about the images read so far first
+            yield from _asked_together(client, chunk, scores)
             raise
         pictured = [one for one in chunk if one.image is not None]
-        enough = sum(len(one.questions) for one in pictured) >= max(1, asker.at_once)
+        enough = sum(len(one.questions) for one in pictured) >= max(1, client.at_once)
         if enough or sum(held_bytes(one.image) for one in pictured) >= BATCH_BYTES:
-            yield from _asked_together(asker, chunk, scores)
+            yield from _asked_together(client, chunk, scores)
             chunk = []
-    yield from _asked_together(asker, chunk, scores)
+    yield from _asked_together(client, chunk, scores)
 
 
 def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]]) -> Iterator[_Waiting]:
-    """The images in order, decoded in threads, AHEAD before they are taken."""
+    """Yield the images in order, decoded ahead in threads."""
     ahead = frames_ahead(adapter, [frame for frame, _ in asked], count=AHEAD, threads=2)
     for number, (loaded, (frame, questions)) in enumerate(zip(ahead.each(), asked, strict=True)):
         yield _Waiting(number, frame, questions, loaded.image, loaded.reason, loaded.digest, loaded.stamp)
 
 
 def _asked_together(
-    asker: ExplainerClient, chunk: Sequence[_Waiting], scores: Mapping[str, float | None]
+    client: ExplainerClient, chunk: Sequence[_Waiting], scores: Mapping[str, float | None]
 ) -> Iterator[list[Answer]]:
-    """The rows about each image of a chunk, in order."""
+    """Yield the rows about each image of a chunk, in order."""
     readable = [one for one in chunk if one.image is not None]
     replies: dict[int, list[Reply]] = {}
     if len(readable) > 1:
         try:
-            found = asker.answers([(one.image, [q.text for q in one.questions]) for one in readable])
+            found = client.answers([(one.image, [q.text for q in one.questions]) for one in readable])
             replies = {one.number: own for one, own in zip(readable, found, strict=True)}
         except M2F2BenchError:
             raise
-        except (Exception, SystemExit):  # one image's fault: which one shows when each is asked about alone
+        except (Exception, SystemExit):  # asking about each image alone shows which one is to blame
             replies = {}
     for one in chunk:
         score = scores.get(one.frame.id)
         if one.image is None:
             failed = Reply("", error=without_surrogates(one.why))
-            yield [replace(_row(one, q, failed, score), status="unreadable") for q in one.questions]
+            yield [replace(_answer_row(one, q, failed, score), status="unreadable") for q in one.questions]
             continue
-        own = replies[one.number] if replies else _asked_alone(asker, one)
-        yield [_row(one, q, reply, score) for q, reply in zip(one.questions, own, strict=True)]
+        own = replies[one.number] if replies else _asked_alone(client, one)
+        yield [_answer_row(one, q, reply, score) for q, reply in zip(one.questions, own, strict=True)]
 
 
-def _asked_alone(asker: ExplainerClient, one: _Waiting) -> list[Reply]:
-    """The replies about one image; where the explainer raises, replies with that as their error."""
+def _asked_alone(client: ExplainerClient, one: _Waiting) -> list[Reply]:
+    """Return the replies about one image; if the explainer raises, replies with that error."""
     try:
-        return asker.answers([(one.image, [q.text for q in one.questions])])[0]
+        return client.answers([(one.image, [q.text for q in one.questions])])[0]
     except M2F2BenchError:
         raise
     except (Exception, SystemExit) as error:
-        refuse_machine_fault(error, f"detector '{asker.name}' on frame '{one.frame.id}'")
-        if one.number == 0 and not asker.worked:
+        refuse_machine_fault(error, f"detector '{client.name}' on frame '{one.frame.id}'")
+        if one.number == 0 and not client.worked:
             raise DetectorError(
-                f"detector '{asker.name}' failed on the first image asked about, '{one.frame.id}': {first_line(error)}"
+                f"detector '{client.name}' failed on the first image asked about, '{one.frame.id}': {first_line(error)}"
             ) from error
         return [Reply("", error=without_surrogates(first_line(error)))] * len(one.questions)
 
 
-def _row(one: _Waiting, question: Question, reply: Reply, score: float | None) -> Answer:
-    """What is stored of a reply; a `score` that is known already goes before its own."""
+def _answer_row(one: _Waiting, question: Question, reply: Reply, score: float | None) -> Answer:
+    """Return the row of a reply; a known `score` replaces the reply's own."""
     return Answer(
         question.id,
         question.frame,

@@ -1,4 +1,4 @@
-"""Has a detector become worse than it was? Against a stored result, by more than its own noise."""
+"""Regression checks: whether a detector has become worse than a stored result by more than noise."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from ..scoring.score_detection import score_rows
 from ..stats.bootstrap import resampling
 from .run import run
 
-CHANCE = 0.05
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One metric then and now. `p` is one-sided, of being no worse, Holm-corrected over the metrics checked.
+    """One metric then and now. `p` is one-sided (null: no worse), with Holm's correction over the checked metrics.
 
-    `bound`: p is at most that. `tested`: whether anything can be said of how much it is by chance.
+    `bound`: p is an upper bound. `tested`: whether a test or an interval was possible.
     """
 
     metric: str
     then: float | None
     now: float | None
     ci: tuple[float, float] | None
-    """Of the difference now - then where the rows of then are there, else the interval of then."""
+    """Of the difference now - then if the old rows exist, else the old value's interval."""
     p: float | None
     failed: bool
     how: str
@@ -52,7 +52,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """A check's outcome. `problems` say what failed, one line each; `notes` what else has changed."""
+    """The outcome of a check. `problems` are the failures, one line each; `notes` are other changes."""
 
     detector: str
     baseline: str
@@ -68,11 +68,11 @@ class CheckReport:
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON-ready dictionary."""
+        """Return a JSON-ready dictionary."""
         return {"passed": self.passed, **asdict(self)}
 
     def text(self) -> str:
-        """As lines of plain text: the verdict, a line per metric, the notes."""
+        """Return plain text: the verdict, the problems, a line per metric, the notes."""
         verdict = "passed" if self.passed else "FAILED"
         lines = [f"{verdict}: {self.detector} on {self.dataset}, {self.protocol}, against {self.baseline}"]
         lines += [f"  {problem}" for problem in self.problems]
@@ -94,25 +94,25 @@ def check(
     dataset: Any = None,
     out: str | Path | None = None,
     metrics: Sequence[str] = (),
-    chance: float = CHANCE,
+    chance: float = ALPHA,
     tolerance: float = 0.0,
     device: str = "auto",
 ) -> list[CheckReport]:
-    """Judge again what a stored result judged, and say for each metric whether it fell by more than noise.
+    """Judge again what a stored result judged, and test each metric for a fall by more than noise.
 
-    `baseline` is a result file, a run's folder, or a folder of either (a report for each). The detector (by default the
-    one that the result names) is run under the baseline's own protocol, dataset, split and limit, or `run_folder` is
-    taken as that run. With the baseline's rows beside it a metric fails where the paired test says that it fell: a
-    detector that is as good as it was fails in at most `chance` of all checks (all metrics together, Holm). Without
-    rows it fails below the baseline's interval. A fall of at most `tolerance` never fails. Lost coverage, of units or
-    of frames, fails, and so does a check of metrics none of which can be tested. Where data or protocol differ nothing
-    can be compared, and that is what the problem says. Raises M2F2BenchError.
+    `baseline` is a result file, a run's folder, or a folder of either (a report for each). The detector (default: the
+    one that the result names) is run under the baseline's protocol, dataset, split and limit, or `run_folder` is used
+    as that run. If the baseline's rows are next to it, a metric fails if a paired test finds that it fell: a detector
+    that is unchanged fails in at most `chance` of all checks (all metrics together, Holm). Without rows a metric fails
+    below the baseline's interval. A fall of at most `tolerance` never fails. Lower coverage, of units or of frames,
+    fails, and so does a check in which no metric can be tested. If data or protocol differ, nothing can be compared,
+    which is reported as a problem. Raises M2F2BenchError.
     """
     stored = read_stored([Path(baseline).expanduser()])
     if len(stored) > 1 and (run_folder is not None or detector is not None):
-        raise DataError(f"'{baseline}' holds {len(stored)} results: name one to check a detector or a run against it")
+        raise DataError(f"'{baseline}' holds {len(stored)} results: give only one to check a detector or a run against")
     if not 0.0 < chance < 1.0 or tolerance < 0.0:
-        raise ScoreError(f"chance {chance} must lie between 0 and 1, and tolerance {tolerance} not below 0")
+        raise ScoreError(f"chance {chance} must be between 0 and 1, and tolerance {tolerance} must not be negative")
     reports = []
     for one in stored:
         with tempfile.TemporaryDirectory(prefix="m2f2bench-check-") as scratch:
@@ -128,8 +128,7 @@ def check(
 def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
     result = stored.result
     if result.task != DETECTION:
-        raise ScoreError(f"'{stored.path}' holds answers to questions: check gates P(fake) of frames")
-    limit = result.measured.get("limit")
+        raise ScoreError(f"'{stored.path}' holds answers to questions: check works on P(fake) of frames")
     protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
     if protocol.threshold.dataset is not None:
         registered("datasets", protocol.threshold.dataset, stored.path)
@@ -140,7 +139,7 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
         datasets=[dataset if dataset is not None else measured_dataset(result.dataset, stored.path)],
         protocols=[protocol],
         split=result.split,
-        limit=limit if isinstance(limit, int) else None,
+        limit=result.limit,
         out=out,
         device=device,
     )
@@ -148,7 +147,7 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
 
 
 def _class(result: Result) -> str:
-    """The `file.py:Class` that a result's detector was, as something to give; empty for another one."""
+    """Return the `file.py:Class` of a result's detector as it was given; empty for other detectors."""
     backend = str(result.detector_card.get("backend", ""))
     return quoted(backend).strip("'") if is_file_reference(backend) else ""
 
@@ -165,7 +164,7 @@ def _compare(stored: Stored, now: ScoredRows, metrics: Sequence[str], chance: fl
         for key in (*DETECTOR, "v")
         if then.measured.get(key) != now.measured.get(key) and (key != "cov" or key in then.measured)
     ]
-    # Rows of then are scored by this version, so that another version's arithmetic is no difference.
+    # This version scores the old rows too, so that a new version's arithmetic makes no difference.
     changed = [key for key in differing(then.measured, now.measured) if key != "v"]
     checked: list[Checked] = []
     problems = [
@@ -181,13 +180,13 @@ def _compare(stored: Stored, now: ScoredRows, metrics: Sequence[str], chance: fl
             try:
                 pair = _aligned(before, now, notes)
                 checked = _paired(*pair, wanted, chance, tolerance, notes)
-            except ScoreError as error:  # the rows are others than the signature tells
+            except ScoreError as error:  # the rows do not match the signature
                 problems.append(str(error))
         else:
-            notes.append(f"no rows beside '{stored.path}': held against its intervals, which is less sharp")
+            notes.append(f"no rows next to '{stored.path}': compared with its intervals, which is less sensitive")
             found = score_rows(now).metrics
             checked = [_against_interval(m, then.metrics[m], found[m], tolerance) for m in wanted]
-    problems += [_told(one) for one in checked if one.failed]
+    problems += [_failure(one) for one in checked if one.failed]
     if checked and not any(one.tested or one.failed for one in checked):
         problems.append(f"none of {', '.join(wanted)} can be tested: {checked[0].how}")
     return CheckReport(
@@ -196,7 +195,7 @@ def _compare(stored: Stored, now: ScoredRows, metrics: Sequence[str], chance: fl
 
 
 def _lost(then: Result, now: ScoredRows) -> list[str]:
-    """What coverage fell, of units or of frames, in a line. Results of older versions tell the latter by statuses."""
+    """Return a line if the coverage of units or frames fell. Older results have the latter only in statuses."""
     before = then.frame_coverage
     if before is None:
         before = then.statuses.get("ok", 0) / max(sum(then.statuses.values()), 1)
@@ -209,21 +208,21 @@ def _lost(then: Result, now: ScoredRows) -> list[str]:
     return [f"{', '.join(fell)}: {holes}"] if fell else []
 
 
-def _told(one: Checked) -> str:
+def _failure(one: Checked) -> str:
     then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
     word = "rose" if lower_is_better(one.metric) else "fell"
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
 
 
 def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[ScoredRows, ScoredRows]:
-    """Both on the frames that have a score in both, where others are left out. Raises ScoreError if units differ."""
+    """Restrict both to frames with a score in both, if others are dropped. Raises ScoreError if units differ."""
     rule = now.protocol.missing
     before, after = (one.rows.status == "ok" for one in (then, now))
     if (before != after).any() and "drop" in (rule.frames, rule.videos):
         lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
         notes.append(
-            f"compared on the {int((before & after).sum())} frames that have a score then and now: {lost} have one "
-            f"then alone, {gained} now alone"
+            f"compared on the {int((before & after).sum())} frames with a score then and now: {lost} have one only "
+            f"then, {gained} only now"
         )
         then, now = (replace(one, rows=one.rows.without(~(before & after))) for one in (then, now))
     refuse_incomparable("then", then, "now", now)
@@ -241,14 +240,14 @@ def _paired(
         lost = d.second is not None and d.first is None
         failed = lost or (d.holm is not None and d.holm < chance and fall > tolerance)
         if d.holm_bound and not failed and fall > tolerance:
-            notes.append(f"{d.metric}: {d.draws} resamples cannot tell whether p is below {chance:g}: take more")
+            notes.append(f"{d.metric}: {d.draws} resamples are too few to tell whether p is below {chance:g}")
         how = d.test or d.reason or ("no resamples" if d.difference is not None else "not defined")
         out.append(Checked(d.metric, d.second, d.first, d.ci, d.holm, failed, how, d.holm_bound, d.p is not None))
     return out
 
 
 def _one_sided(d: Difference) -> Difference:
-    """The difference now - then with the p of being no worse; of what got better a bound says nothing: 1."""
+    """Return the difference now - then with its one-sided p (null: no worse); 1 for a bound on an improvement."""
     if d.p is None:
         return d
     if d.difference is not None and d.difference * worse(d.metric) > 0:
@@ -267,10 +266,10 @@ def _against_interval(metric: str, then: Score, now: Score, tolerance: float) ->
     fall = (now.value - then.value) * sign
     end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]
     beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)
-    how = "beyond the interval of then" if beyond else "within the interval of then"
-    return Checked(metric, then.value, now.value, then.ci, None, beyond, how if then.ci else "then without an interval")
+    how = "beyond the old interval" if beyond else "within the old interval"
+    return Checked(metric, then.value, now.value, then.ci, None, beyond, how if then.ci else "no old interval")
 
 
 def describe(reports: Sequence[CheckReport]) -> str:
-    """All reports as text."""
+    """Return all reports as text."""
     return "\n".join(report.text() for report in reports)

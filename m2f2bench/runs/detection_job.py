@@ -48,21 +48,21 @@ class DetectionJob(Job[Prediction]):
         dataset.check_split(
             split, f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
         )
-        self.protocol, self.validation = protocol, validation
+        self.validation = validation
         self.frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
 
     @classmethod
     def plan(
         cls, opened: Callable[[Any], Dataset], place: Any, protocol: ProtocolCard, split: str, limit: int | None
     ) -> DetectionJob:
-        """See `Job.plan`; with the frames that the threshold is picked on, where the protocol picks one."""
+        """See `Job.plan`; includes the frames that the threshold is picked on, if the protocol picks one."""
         validation = None
         if protocol.threshold.split == "val":
             validation = cls(opened(protocol.threshold.dataset or place), protocol, "val", limit)
         return cls(opened(place), protocol, split, limit, validation)
 
     def run(
-        self, judge: Judge, out: Path, settings: Settings, beside: Sequence[Result] = ()
+        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
     ) -> list[tuple[Result, Path]]:
         """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
         folder = out / self.folder_name(judge.name)
@@ -81,7 +81,7 @@ class DetectionJob(Job[Prediction]):
     def score(self, judge: Judge, rows: Rows, validation: Rows | None = None, warnings: tuple[str, ...] = ()) -> Result:
         """Return the result of a finished run's rows.
 
-        `validation` are the rows that its threshold is picked on, `warnings` what is doubtful about the detector.
+        `validation` are the rows that its threshold is picked on, `warnings` lines about doubts on the detector.
         """
         card, corpus = judge.detector.card, self.dataset.card.corpus
         origin = Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus, warnings)
@@ -110,19 +110,20 @@ class DetectionJob(Job[Prediction]):
     def _warnings(
         self, judge: Judge, folder: Path, rows: Sequence[Prediction], judged: int, batch_size: int
     ) -> tuple[str, ...]:
-        """Return what is doubtful about the detector.
+        """Return lines on what is doubtful about the detector.
 
-        It is found out where the detector judged anything now (`judged` frames); else the last result of this run, or
-        of one that its rows were taken from, says it. A detector whose errors pass (an endpoint) is not asked twice.
+        They are found by judging some frames again if the detector judged any now (`judged` frames); else they are
+        copied from the last result of this run, or of a run that its rows come from. A detector with passing errors
+        (an endpoint) is not asked twice.
         """
         places = [folder, *sorted(folder.parent.glob(f"{judge.name}--{self.dataset.name}--*"))]
         for place in places if judged == 0 else ():
-            with contextlib.suppress(DataError):  # it is written again in any case
+            with contextlib.suppress(DataError):  # the result is written again in any case
                 known = stored_at(place)
                 if known is not None:
                     return of_detector(known.result.warnings)
         if self.errors_pass(judge.detector):
             return ()
         scores = {row.frame: row.score for row in rows if row.score is not None}
-        found = unsteady(judge.name, judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
-        return (found,) if found else ()
+        doubt = unsteady(judge.name, judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
+        return (doubt,) if doubt else ()

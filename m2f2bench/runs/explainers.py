@@ -1,4 +1,4 @@
-"""Explainers' answers and those of controls, scored and written as runs."""
+"""Answers of explainers and of controls, scored and written as runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ..core.files import make_folder, write_json
 from ..core.progress import progress_bar
 from ..core.records import FAKE, JUDGE, REAL, Answer
-from ..metrics.explanation import compared_references, text_settings
+from ..metrics.answer_metrics import compared_references, text_settings
 from ..metrics.verdicts.verdict import NO_VERDICT
 from ..reporting.report import REPORT, write_report
 from ..results.resamples import DRAWS, write_draws
@@ -19,7 +19,6 @@ from ..results.result import Result
 from ..results.signature import detector_fields, measure_signature
 from ..results.store import ANSWERS as FILE
 from ..results.store import RESULT, USAGE, write_parquet
-from ..results.stored import run_name
 from ..scoring.answers import AnswerPlan, ScoredAnswers, gather_answers
 from ..scoring.controls import CONTROLS, PREFIX, control_answers
 from ..scoring.score_answers import score_answers
@@ -28,49 +27,42 @@ from .export import write_export
 log = logging.getLogger("m2f2bench")
 
 
-def folder_name(detector: str, asked: AnswerPlan) -> str:
-    """The name of a run's folder."""
-    return run_name(detector, asked.dataset.name, asked.protocol.name, asked.split, asked.limit)
-
-
 def run_controls(
-    asked: AnswerPlan,
+    plan: AnswerPlan,
     out: Path,
     judge: str = "",
     verdicts: Mapping[str, int] | None = None,
     export: str | None = None,
 ) -> list[tuple[Result, Path]]:
-    """Controls' answers, scored and written like a run's; see `control_evidence`."""
-    found = control_evidence(asked, judge, verdicts)
-    match_together(found)
-    places = [(one, out / folder_name(one.detector, asked)) for one in found]
+    """Score and write controls like runs; see `control_runs`. Return their results and folders."""
+    controls = control_runs(plan, judge, verdicts)
+    match_together(controls)
+    places = [(one, out / one.run_name) for one in controls]
     return [(write_run(one, place, export), place) for one, place in places]
 
 
-def control_evidence(
-    asked: AnswerPlan, judge: str = "", verdicts: Mapping[str, int] | None = None
-) -> list[ScoredAnswers]:
-    """The controls' answers: of those that need no verdict, or of those that go by a detector's.
+def control_runs(plan: AnswerPlan, judge: str = "", verdicts: Mapping[str, int] | None = None) -> list[ScoredAnswers]:
+    """Return the answers of the controls that need no verdict or, with `verdicts`, of those that need one.
 
-    `verdicts` are 0 or 1 by frame of the detector `judge`; such controls are called `control-NAME@DETECTOR`.
+    `verdicts` are 0 or 1 by frame, from the detector `judge`; such controls are named `control-NAME@DETECTOR`.
     """
-    found, seed = [], asked.protocol.bootstrap.seed
+    controls, seed = [], plan.protocol.bootstrap.seed
     for name, control in CONTROLS.items():
         if (control.needs == "verdict") != bool(verdicts):
             continue
-        answers = control_answers(name, asked.questions, asked.training, verdicts=verdicts, seed=seed)
+        answers = control_answers(name, plan.questions, plan.training, verdicts=verdicts, seed=seed)
         if all(one.status != "ok" for one in answers):
-            log.info("control %s is left out: %s", name, answers[0].message if answers else "nothing is asked")
+            log.info("control %s is left out: %s", name, answers[0].message if answers else "there are no questions")
             continue
         by = detector_fields(f"{PREFIX}{name}" + (f"@{judge}" if judge else ""), "none", seed=seed)
-        found.append(gather_answers({one.question: one for one in answers}, asked, by))
-    return found
+        controls.append(gather_answers({one.question: one for one in answers}, plan, by))
+    return controls
 
 
 def match_together(evidence: Sequence[ScoredAnswers]) -> None:
-    """Let METEOR see the answers of several explainers at once: a start of its program takes longer than they do.
+    """Give METEOR the answers of several explainers at once, because each start of its program takes long.
 
-    What it finds is kept in the cache, from which each one's scoring takes it. Nothing but the time changes.
+    The values go to the cache, where the scoring of each explainer finds them. Only the time changes.
     """
     if len(evidence) < 2 or any("meteor" not in one.protocol.metrics for one in evidence):
         return
@@ -85,49 +77,50 @@ def match_together(evidence: Sequence[ScoredAnswers]) -> None:
 
 
 def score_files(evidence: Sequence[ScoredAnswers], out: Path | None = None, controls: bool = True) -> list[Result]:
-    """The results of explainers' answers, and behind them the controls' on the same questions.
+    """Return the results of explainers' answers, followed by those of the controls on the same questions.
 
-    All answers have to be to one set of questions, else the controls are left out. With `out` each is written there
-    like a run, and a page to read beside each explainer's (`report.html`).
+    All answers must be to the same questions, else the controls are left out. With `out` each is written there like a
+    run, and each explainer's folder also has a page to read (`report.html`).
     """
     everything = list(evidence)
     alike = len({measure_signature(one.measured) for one in evidence}) == 1
     if controls and not alike:
-        log.warning("no controls: the files answer different questions, score them one by one")
+        log.warning("no controls: the files answer different questions; score them one by one")
     if controls and alike:
-        everything += control_evidence(evidence[0].asked)
+        everything += control_runs(evidence[0].plan)
         for one in evidence:
-            everything += control_evidence(one.asked, one.detector, found) if (found := verdicts_of(one)) else []
+            if verdicts := verdicts_of(one):
+                everything += control_runs(one.plan, one.detector, verdicts)
     results = []
     match_together(everything)
     with progress_bar("scoring", len(everything)) as advance:
         for one in everything:
-            place = None if out is None else out / folder_name(one.detector, one.asked)
+            place = None if out is None else out / one.run_name
             results.append(score_answers(one).result if place is None else write_run(one, place))
             advance(1)
     for one, result in zip(evidence, results[: len(evidence) if out else 0], strict=False):
         assert out is not None
         own = [r for r in results[len(evidence) :] if r.detector.partition("@")[2] in ("", one.detector)]
-        write_report(one, result, out / folder_name(one.detector, one.asked) / REPORT, own)
+        write_report(one, result, out / one.run_name / REPORT, own)
     return results
 
 
 def verdicts_of(evidence: ScoredAnswers) -> dict[str, int]:
-    """An explainer's own 0 or 1 by frame: its P(fake) at 0.5, else what its judgements say; no entry for neither."""
+    """Return an explainer's verdicts, 0 or 1 by frame: its P(fake) at 0.5, else its judgement, if it gave either."""
     answers = evidence.answers
-    found: dict[str, int] = {}
+    verdicts: dict[str, int] = {}
     for frame, score in zip(answers.frame.tolist(), answers.score.tolist(), strict=True):
         if score == score:  # not NaN
-            found[frame] = FAKE if score >= 0.5 else REAL
+            verdicts[frame] = FAKE if score >= 0.5 else REAL
     explained = evidence.explained
     for i in explained.judged.nonzero()[0]:
         if answers.region[i] == "image" and answers.status[i] == "ok" and explained.verdicts[i] not in NO_VERDICT:
-            found.setdefault(answers.frame[i], FAKE if explained.verdicts[i] == "fake" else REAL)
-    return found
+            verdicts.setdefault(answers.frame[i], FAKE if explained.verdicts[i] == "fake" else REAL)
+    return verdicts
 
 
 def write_run(evidence: ScoredAnswers, folder: Path, export: str | None = None) -> Result:
-    """Score, and write a run's folder: the answers, where they are not there yet, also as `export`; and the result."""
+    """Score answers and write a run's folder: the result, and the answers unless they are there, also as `export`."""
     scored = score_answers(evidence)
     make_folder(folder)
     if not (folder / FILE).exists() or evidence.card is None:
@@ -140,11 +133,11 @@ def write_run(evidence: ScoredAnswers, folder: Path, export: str | None = None) 
 
 
 def rows(evidence: ScoredAnswers) -> list[Answer]:
-    """The answers as rows; what nobody answered has none."""
+    """Return the answers as rows; a question without an answer has no row."""
     answers = evidence.answers
     columns: dict[str, list[Any]] = {f.name: getattr(answers, f.name).tolist() for f in dataclasses.fields(Answer)}
     for name in ("score", *USAGE):
         kind = int if name.startswith("tokens") else float
-        columns[name] = [None if value != value else kind(value) for value in columns[name]]  # NaN is what is not known
+        columns[name] = [None if value != value else kind(value) for value in columns[name]]  # NaN: unknown
     listed = [Answer(*values) for values in zip(*columns.values(), strict=True)]
     return [row for row in listed if row.status != "missing"]

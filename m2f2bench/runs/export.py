@@ -1,4 +1,4 @@
-"""Answers in the forms that other programs read."""
+"""Export of answers to the formats of other programs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ JUDGEMENTS, EXPLANATIONS = "m2f2_det.jsonl", "m2f2_exp.jsonl"
 
 
 def check_export(form: str | None, answers: bool) -> None:
-    """Raise CardError for a form that is not known, and where no protocol of a run asks questions (`answers`)."""
+    """Raise CardError for an unknown form, and if no protocol of a run asks questions (`answers`)."""
     if form is None:
         return
     if form not in FORMS:
         raise CardError(f"cannot export to '{form}'{near(form, FORMS)}")
     if not answers:
         raise CardError(
-            f"--export {form} is for answers to questions, and no protocol of this run asks any: give --protocol "
+            f"--export {form} is for answers to questions, but no protocol of this run asks any: give --protocol "
             f"explain-blind, m2f2-released, …"
         )
 
@@ -39,10 +39,10 @@ def write_export(evidence: ScoredAnswers, folder: Path, form: str) -> list[Path]
 
     `m2f2`: JSON lines `{"key", "image", "prompt", "text", "metadata"}` as M2F2-Det's scripts write them
     (arXiv 2503.20188): EXPLANATIONS with the question's id as `key` and the image's file name, JUDGEMENTS without a
-    key, with the image's path. `prompt` is the question, `text` the bare answer, empty where there is none. What more
-    is known of it, as in `records.Answer`, stands in `metadata` below `m2f2bench`. The image of a frame that is no file
-    of its own name is the frame's id. `score` comes to the numbers of a whole run (of one with a limit it counts all
-    other questions as unanswered). Raises CardError.
+    key, with the image's path. `prompt` is the question, `text` the plain answer, empty if there is none. The other
+    fields of `records.Answer` are in `metadata` under `m2f2bench`. If a frame has no file of its name, its image is
+    the frame's id. `score` computes the same numbers from these files as the run did (if the run had a limit, it
+    counts all other questions as unanswered). Raises CardError.
     """
     check_export(form, answers=True)
     texts: dict[str, list[str]] = {JUDGEMENTS: [], EXPLANATIONS: []}
@@ -55,22 +55,22 @@ def write_export(evidence: ScoredAnswers, folder: Path, form: str) -> list[Path]
             write_text(path, "".join(lines))
             written.append(path)
         else:
-            path.unlink(missing_ok=True)  # of an earlier run that had some
+            path.unlink(missing_ok=True)  # from an earlier run
     return written
 
 
 def _lines(evidence: ScoredAnswers) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each answer's line with the name of its file, in the order of the questions; none for what was never asked."""
-    answers, asked = evidence.answers, evidence.asked
+    """Yield the name of the file and the line of each answer, in the order of the questions, without missing ones."""
+    answers, plan = evidence.answers, evidence.plan
     judged = Counter(answers.frame[answers.kind == JUDGE].tolist())
     for i in (answers.status != "missing").nonzero()[0]:
-        frame = asked.frames[answers.frame[i]]
+        frame = plan.frames[answers.frame[i]]
         judges = answers.kind[i] == JUDGE
-        # A line without a key is found by its image, which two questions about one image cannot be.
+        # A line without a key is identified by its image, so only one question about an image can lack a key.
         key = {} if judges and judged[frame.id] == 1 else {"key": str(answers.question[i])}
         known = _known(answers, i)
         row = {
-            "image": image_name(frame, asked.dataset.adapter.root, whole=judges),
+            "image": image_name(frame, plan.dataset.adapter.root, whole=judges),
             "prompt": str(answers.asked[i]),
             "text": str(answers.text[i]),
             "metadata": {OWN: known} if known else {},
@@ -79,19 +79,19 @@ def _lines(evidence: ScoredAnswers) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _known(answers: Answers, i: int) -> dict[str, Any]:
-    """What is known of an answer beside its text: only what says something."""
-    told: dict[str, Any] = {"status": str(answers.status[i]), "message": str(answers.message[i])}
+    """Return the further fields of an answer that are not empty."""
+    fields: dict[str, Any] = {"status": str(answers.status[i]), "message": str(answers.message[i])}
     for name in ("score", *USAGE):
         value = float(getattr(answers, name)[i])
-        told[name] = int(value) if name.startswith("tokens") and value == value else value
+        fields[name] = int(value) if name.startswith("tokens") and value == value else value
     silent = {"status": "ok", "message": ""}
-    return {name: value for name, value in told.items() if value == value and silent.get(name) != value}
+    return {name: value for name, value in fields.items() if value == value and silent.get(name) != value}
 
 
 def image_name(frame: Frame, root: Path | None, whole: bool = False) -> str:
-    """An image's file name, or with `whole` its path below the dataset's `root` (`./…`).
+    """Return an image's file name, or with `whole` its path below the dataset's `root` (`./…`).
 
-    The frame's id where no file is called so.
+    It is the frame's id if no file has that name.
     """
     path = Path(frame.locator.path)
     if path.stem != frame.id or frame.locator.key is not None or frame.locator.index is not None:

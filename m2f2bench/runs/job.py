@@ -1,4 +1,4 @@
-"""Jobs: one dataset under one protocol, planned, then carried out for each detector and kept in a folder."""
+"""Jobs: one dataset under one protocol, planned once, then run for each detector and stored in a folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ R = TypeVar("R", Prediction, Answer)
 
 @dataclass(frozen=True)
 class Settings:
-    """How jobs are carried out: frames in a batch, decoding threads (0: one per core), and a form to export to."""
+    """How jobs are run: frames per batch, decoding threads (0: one per core), and a form to export to."""
 
     batch_size: int = 32
     workers: int = 0
@@ -37,47 +37,48 @@ class Settings:
 
 
 class Job(abc.ABC, Generic[R]):
-    """What is judged on one split of a dataset under one protocol. A subclass for each task."""
+    """Work on one split of a dataset under one protocol, with a subclass for each task."""
 
     store: ClassVar[type[RowStore]]  # type: ignore[type-arg]
-    """Where its rows are kept."""
+    """Where its rows are stored."""
     items: ClassVar[str] = "frames"
-    """What has a row, as messages name it."""
+    """What a row is about, in messages."""
     lacking: ClassVar[str] = "have no score"
     needs_detector: ClassVar[bool] = True
-    """Whether nothing can be done without a detector."""
+    """Whether a detector is required."""
 
     def __init__(
         self, dataset: Dataset, protocol: ProtocolCard | ExplanationCard, split: str, limit: int | None
     ) -> None:
-        """Hold what is judged; subclasses list it, so that missing data is found before a model is loaded."""
-        self.dataset, self.rules, self.split, self.limit = dataset, protocol, split, limit
+        """Subclasses also list what is judged, so that missing data is found before a model is loaded."""
+        self.dataset, self.split, self.limit = dataset, split, limit
+        self.protocol: Any = protocol
 
     @classmethod
     def plan(cls, opened: Callable[[Any], Dataset], place: Any, protocol: Any, split: str, limit: int | None) -> Self:
-        """Return the job on a dataset that a user named as `place`; `opened` loads each dataset once."""
+        """Return the job for a dataset that a user named as `place`; `opened` loads each dataset once."""
         return cls(opened(place), protocol, split, limit)
 
     def folder_name(self, detector: str) -> str:
         """Return the name of a detector's folder."""
-        return run_name(detector, self.dataset.name, self.rules.name, self.split, self.limit)
+        return run_name(detector, self.dataset.name, self.protocol.name, self.split, self.limit)
 
     def check(self, name: str, cls: type) -> None:
         """Raise DetectorError for a detector that cannot do this, before any work is done."""
 
     def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
-        """Return the results and folders of what needs no detector; nothing by default."""
+        """Run what needs no detector, by default nothing; return results and folders."""
         return []
 
     @abc.abstractmethod
     def run(
-        self, judge: Judge, out: Path, settings: Settings, beside: Sequence[Result] = ()
+        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
     ) -> list[tuple[Result, Path]]:
-        """Judge, score and write one detector's folders below `out`; `beside` are the results of `prepare`."""
+        """Judge, score and write one detector's folders below `out`; `controls` are the results of `prepare`."""
 
     @abc.abstractmethod
     def key(self, judge: Judge) -> Mapping[str, str]:
-        """Return what decides the rows of a detector, as parts."""
+        """Return everything that decides a detector's rows, in parts."""
 
     @abc.abstractmethod
     def planned(self) -> list[str]:
@@ -85,21 +86,20 @@ class Job(abc.ABC, Generic[R]):
 
     @abc.abstractmethod
     def current(self, known: Mapping[str, R], workers: int) -> list[R]:
-        """Return those known rows whose frames (and questions) are what they were, as they are now."""
+        """Return those known rows whose frames (and questions) are unchanged, updated with the dataset's labels."""
 
     def errors_pass(self, detector: Detector) -> bool:
-        """Return whether a repeated run asks again for rows with errors; see `errors_pass` of detectors."""
+        """Return whether a repeated run tries rows with errors again; see `errors_pass` of detectors."""
         return bool(getattr(detector, "errors_pass", False))
 
     @abc.abstractmethod
     def ask(self, detector: Detector, missing: set[str], held: Sequence[R], settings: Settings) -> Iterator[list[R]]:
-        """Yield the rows of what is missing as they come; `held` are those that are there."""
+        """Yield the missing rows as they come; `held` are the rows that exist already."""
 
     def collect(self, judge: Judge, folder: Path, settings: Settings) -> tuple[list[R], int]:
         """Return all rows in the order of the plan, and how many were made now.
 
-        Rows are taken from disk where they are there and what they are about is unchanged. Raises NothingJudged where
-        no row is sound.
+        Rows are taken from disk if what they are about is unchanged. Raises NothingJudged if no row has the status ok.
         """
         ids = self.planned()
         passing = self.errors_pass(judge.detector)
@@ -122,7 +122,7 @@ class Job(abc.ABC, Generic[R]):
         return finished, len(missing)
 
     def report(self, name: str, rows: Sequence[R]) -> None:
-        """Log how many rows are not sound. Raises NothingJudged where none is."""
+        """Log how many rows do not have the status ok. Raises NothingJudged if no row has it."""
         failed = [row for row in rows if row.status != "ok"]
         if not failed:
             return

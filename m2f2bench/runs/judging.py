@@ -1,4 +1,4 @@
-"""One batch through a detector: its scores are checked here, and nowhere else."""
+"""Judging one batch with a detector; the only place where its scores are checked."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Item(Protocol):
 
 
 def judge(name: str, detector: Detector, items: Sequence[Item]) -> list[Outcome]:
-    """P(fake) in [0, 1] of each item, or (status, message). A batch that raises is judged again frame by frame.
+    """Return P(fake) in [0, 1] of each item, or (status, message). A batch that raises is judged again frame by frame.
 
-    Raises DetectorError for another number of scores than items, for what is no number, and for one outside [0, 1], and
-    MachineError for what is the machine's fault and not a frame's.
+    Raises DetectorError if the number of scores differs from that of items, if a score is not a number or not in
+    [0, 1], and MachineError for errors of the machine, not of a frame.
     """
     if not items:
         return []

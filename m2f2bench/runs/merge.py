@@ -1,4 +1,4 @@
-"""Merging as a job: the folder of a trained explainer in, one folder that needs no other out."""
+"""Merging: turns the folder of a trained explainer into a folder that needs no other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ DTYPES = ("fp32", "bf16", "fp16")
 def merge(detector: str | Path | DetectorCard, out: str | Path, dtype: str = "fp32") -> Path:
     """Fold an explainer's LoRA adapters into its LLM; `run`, `predict` and others take `out` as a detector.
 
-    `dtype` is what the LLM is kept in. Gives the card's path. Raises DetectorError for what cannot be merged.
+    `dtype` is the type in which the LLM is stored. Returns the card's path. Raises DetectorError if the detector cannot
+    be merged.
     """
     card, cls = detector_card(str(detector) if isinstance(detector, Path) else detector)
     if dtype not in DTYPES:

@@ -1,4 +1,4 @@
-"""Stored rows held against the dataset as it is now: one counts only while its frame has the same pixels."""
+"""Reuse of stored rows: a row is reused only if its frame still has the same pixels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..datasets.listing import stamp_of
 def unchanged(
     dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, tuple[str, str]], workers: int = 0
 ) -> dict[str, str]:
-    """Return the frames whose pixels are those that were judged: id to the present stamp.
+    """Return the frames whose pixels are still those that were judged: id to the present stamp.
 
-    `known` holds digest and stamp by frame id. A frame whose stamp is as it was is not read; any other is, and its
-    digest has to be the same. One that could not be read then (no digest) is not among them once its stamp has changed.
+    `known` holds digest and stamp by frame id. A frame with the same stamp is not read; any other is read, and its
+    digest must be the same. A frame that could not be read before (no digest) is left out if its stamp has changed.
     """
-    found: dict[str, str] = {}
+    stamps: dict[str, str] = {}
     doubtful: list[Frame] = []
     for frame in frames:
         if frame.id not in known:
@@ -27,28 +27,28 @@ def unchanged(
         digest, stamp = known[frame.id]
         now = stamp_of(dataset.adapter, frame)
         if now and now == stamp:
-            found[frame.id] = now
+            stamps[frame.id] = now
         elif digest:
             doubtful.append(frame)
     if doubtful:
         digests = frame_digests(dataset, doubtful, workers)
         for frame in doubtful:
             if digests[frame.id] == known[frame.id][0]:
-                found[frame.id] = stamp_of(dataset.adapter, frame)
-    return found
+                stamps[frame.id] = stamp_of(dataset.adapter, frame)
+    return stamps
 
 
 def current_rows(
     dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, Prediction], workers: int = 0
 ) -> list[Prediction]:
-    """Return the known rows that still hold, in the order of `frames`, with label, video and people as they are now."""
+    """Return the known rows that are still valid, in the order of `frames`, with present label, video and people."""
     held = {name: (row.digest, row.stamp) for name, row in known.items()}
     same = unchanged(dataset, frames, held, workers)
     return [as_now(known[frame.id], frame, same[frame.id]) for frame in frames if frame.id in same]
 
 
 def as_now(row: Prediction, frame: Frame, stamp: str) -> Prediction:
-    """Return a row with what its frame is now; the very row where nothing is otherwise."""
+    """Return a row with its frame's present facts; the same object if nothing has changed."""
     people = "+".join(frame.identities)
     facts = (frame.video, frame.method, people, frame.label, frame.picture, stamp)
     if facts == (row.video, row.method, row.identity, row.label, row.picture, row.stamp):
@@ -64,9 +64,9 @@ def current_answers(
     known: Mapping[str, Answer],
     workers: int = 0,
 ) -> list[Answer]:
-    """Return the known answers, by question id, that still hold: same text of the question, same pixels of its frame.
+    """Return the known answers that are still valid, in the order of `questions`: same question text, same pixels.
 
-    `frames` are by id. In the order of `questions`.
+    `frames` are by id, `known` by question id.
     """
     rows = [
         known[q.id]

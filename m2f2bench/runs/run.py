@@ -1,4 +1,4 @@
-"""Plan → predict → score: the main job. (Not named `run`, so that `m2f2bench.run` can be the function.)"""
+"""Running: plan, predict and score detectors on datasets under protocols."""
 
 from __future__ import annotations
 
@@ -42,30 +42,30 @@ class Results(list[Result]):
     """A list of results that shows itself as a leaderboard in a notebook."""
 
     def __init__(self, results: Iterable[Result] = (), card: LeaderboardCard | None = None) -> None:
-        """`card` orders the table's columns; without one there is a column per dataset and protocol."""
+        """Take results; `card` orders the table's columns, else there is a column per dataset and protocol."""
         super().__init__(results)
         self.card = card
         self.folders: list[Path] = []
         """Where each result and its rows were written."""
 
     def add(self, result: Result, folder: Path) -> None:
-        """One more result with its folder."""
+        """Add a result with its folder."""
         self.append(result)
         self.folders.append(folder)
 
     def add_all(self, pairs: Iterable[tuple[Result, Path]]) -> None:
-        """More results with their folders."""
+        """Add results with their folders."""
         for result, folder in pairs:
             self.add(result, folder)
 
     def board(self) -> Board:
-        """The leaderboard, with what the rows of these runs say of it."""
+        """Return the leaderboard, computed with the rows of these runs."""
         from ..leaderboards.board import build_board
 
         return build_board(read_stored(self.folders), self.card)
 
     def table(self, format: str = "md") -> str:
-        """The leaderboard as `md`, `csv`, `tex`, `html` or `json` text."""
+        """Return the leaderboard as `md`, `csv`, `tex`, `html` or `json` text."""
         from ..leaderboards.render import render
 
         return render(self.board(), format)
@@ -75,7 +75,7 @@ class Results(list[Result]):
 
 
 JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob}
-"""What carries out each task, in the order in which a detector is asked."""
+"""The job of each task, in the order in which a detector runs them."""
 
 
 def run(
@@ -96,10 +96,10 @@ def run(
 
     Each of `detectors`, `datasets`, `protocols` is a name, a path, `file.py:Class`, a card, an object, or a list of
     them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
-    with nothing named it is `quickstart`. Under an explanation protocol the detectors are asked its questions, and the
-    controls' answers stand beside theirs. A run that was cut off goes on where it stopped: what is on disk is not
-    predicted again. With `export` answers are written in another form too, see `exporter.FORMS`. Raises M2F2BenchError,
-    NothingJudged for a run in which nothing could be judged, once all others are written.
+    it is `quickstart` if nothing is named. Under an explanation protocol the detectors are asked its questions, and
+    results of the controls are added. An interrupted run continues where it stopped: rows on disk are not predicted
+    again. With `export` answers are also written in another form, see `export.FORMS`. Raises M2F2BenchError; for a run
+    in which nothing could be judged NothingJudged, after all other runs are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     if suite is None and not chosen and not places:
@@ -113,20 +113,20 @@ def run(
         wanted = [(place, rule, split) for place in places for rule in rules or ["frame"]]
         if not places or (not chosen and _needs_detectors(wanted)):
             missing = "--dataset" if chosen else "--detector"
-            raise CardError(f"nothing to run: give {missing} as well, or the name of a suite")
+            raise CardError(f"nothing to run: also give {missing}, or the name of a suite")
     cards = [detector_card(reference) for reference in chosen if isinstance(reference, (str, DetectorCard))]
     jobs = _plan(wanted, limit)
     for job in jobs:
         for named, cls in cards:
             job.check(named.name, cls)
-    check_export(export, any(job.rules.kind == EXPLANATION for job in jobs))
+    check_export(export, any(job.protocol.kind == EXPLANATION for job in jobs))
     make_folder(folder)
     trained = _train_first(card, chosen, folder, device) if card else {}
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
     settings = Settings(batch_size, workers, export)
     results = Results(card=card)
-    beside = [job.prepare(folder, settings) for job in jobs]
+    prepared = [job.prepare(folder, settings) for job in jobs]
     names: set[str] = set()
     failed: list[NothingJudged] = []
     for reference in chosen:
@@ -135,12 +135,12 @@ def run(
             raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
         names.add(detector.card.name)
         judge = identify_judge(detector)
-        for job, known in zip(jobs, beside, strict=True):
+        for job, known in zip(jobs, prepared, strict=True):
             try:
                 results.add_all(job.run(judge, folder, settings, [result for result, _ in known]))
             except NothingJudged as error:
                 failed.append(error)
-    for known in beside:
+    for known in prepared:
         results.add_all(known)
     for job in jobs:
         close_adapter(job.dataset.adapter)
@@ -149,9 +149,9 @@ def run(
 
 
 def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Path) -> None:
-    """Raise the first run's error that judged nothing, once all others are written."""
+    """Raise the error of the first run that judged nothing, after all others are written."""
     if failed:
-        more = f" (and {len(failed) - 1} more such runs)" if len(failed) > 1 else ""
+        more = f" (and {len(failed) - 1} more runs)" if len(failed) > 1 else ""
         kept = f"; the other results are in '{folder}'" if results else ""
         raise NothingJudged(f"{failed[0]}{more}{kept}")
 
@@ -165,7 +165,7 @@ def _as_list(given: Any) -> list[Any]:
 def _suite(
     card: LeaderboardCard, chosen: list[Any], places: list[Any], rules: list[Any]
 ) -> tuple[list[Any], list[tuple[Any, Any, str]]]:
-    """A suite's detectors and (dataset, protocol, split) triples, narrowed by what was also named."""
+    """Return a suite's detectors and (dataset, protocol, split) triples, limited to those that were also named."""
     wanted: list[tuple[Any, Any, str]] = []
     for column in card.columns:
         triple = (column.dataset, column.protocol, column.split)
@@ -183,7 +183,7 @@ def _suite(
 
 
 def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
-    """Return whether nothing can be done without one: under explanation protocols the controls answer."""
+    """Return whether a detector is required: under explanation protocols the controls answer without one."""
     return any(JOBS[any_protocol(rule).kind].needs_detector for _, rule, _ in wanted)
 
 
@@ -209,29 +209,29 @@ def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any
         if name not in done:
             done.add(name)
             jobs.append(JOBS[protocol.kind].plan(opened, place, protocol, split, limit))
-    return sorted(jobs, key=lambda job: list(JOBS).index(job.rules.kind))
+    return sorted(jobs, key=lambda job: list(JOBS).index(job.protocol.kind))
 
 
 def _refuse_namesake(datasets: dict[str, Dataset], key: str) -> None:
-    """Raise CardError where a dataset has the name of another one that was opened before; both are named."""
+    """Raise CardError, naming both, if a dataset has the name of another one that was opened before."""
     new = datasets[key]
     for other, known in datasets.items():
         if other != key and known.name == new.name and _place(known) != _place(new):
             raise CardError(
-                f"two datasets are named '{new.name}': {_told(other, known)} and {_told(key, new)}; give one of them "
+                f"two datasets are named '{new.name}': {_label(other, known)} and {_label(key, new)}; give one of them "
                 f"another name (a card with `name` and `root`), or run them apart with another --out"
             )
 
 
 def _place(dataset: Dataset) -> tuple[Any, ...]:
-    """What tells a dataset from another of its name."""
+    """Return what distinguishes a dataset from another of its name."""
     adapter = dataset.adapter
     root = None if adapter.root is None else adapter.root.expanduser().resolve()
     return dataset.card, type(adapter), root, adapter.options
 
 
-def _told(key: str, dataset: Dataset) -> str:
-    """A dataset by what the user named and where it lies."""
+def _label(key: str, dataset: Dataset) -> str:
+    """Return a dataset as the user named it, with its folder."""
     root, adapter = dataset.adapter.root, type(dataset.adapter).__qualname__
     named = key if not key.isdigit() else f"an object of {adapter}"
     return f"'{named}'" + (f" in '{root}'" if root is not None and str(root) not in named else "")
@@ -244,7 +244,7 @@ def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device:
         if step.detector not in chosen:
             continue
         place = folder / "trained" / step.detector
-        log.info("%s: training %s on %s, or taking what is trained already", card.name, step.detector, step.dataset)
+        log.info("%s: training %s on %s, unless it is already trained", card.name, step.detector, step.dataset)
         train(step.detector, step.dataset, out=place, resume=True, device=device)
         trained[step.detector] = str(place)
     return trained

@@ -1,4 +1,4 @@
-"""Whether a score is the frame's alone: some frames are judged again, in another batch, and held against their rows."""
+"""Steadiness of scores: some frames are judged again in another batch and compared with their rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from . import predict as local
 AGAIN = 4
 """Frames that are judged again."""
 FEWEST = 5 * AGAIN
-"""Frames with a score from which on it is done: it shall not cost more than a fifth of a run."""
+"""The check needs this many frames with a score, so that it costs at most a fifth of a run."""
 EXACT, COARSE = 2e-3, 0.05
-"""Differences that rounding explains: in fp32, where another batch sums in another order (1e-4, with TF32 1e-3), and in
-16 bits or where the arithmetic is not known."""
+"""Differences that rounding explains: in fp32, because another batch sums in another order (1e-4, with TF32 1e-3), and
+in 16 bits or in unknown arithmetic."""
 
 
 def unsteady(
@@ -28,12 +28,12 @@ def unsteady(
     scores: Mapping[str, float],
     batch_size: int,
 ) -> str:
-    """One line where scores depend on the batch or on chance; empty where they do not, or it cannot be told.
+    """Return one line if scores depend on the batch or on chance; empty if they do not, or if there are too few.
 
-    `scores` are those of the rows, by frame; AGAIN of them are judged again, each alone, or together where a batch was
-    of one. Changes nothing.
+    `scores` are those of the rows, by frame; AGAIN of them are judged again, each alone, or together if the batch size
+    was one. Changes nothing.
     """
-    constant = batch_size > 1 and len(set(scores.values())) < 2  # it has nothing to hide
+    constant = batch_size > 1 and len(set(scores.values())) < 2
     if len(scores) < FEWEST or constant:
         return ""
     chosen = spread([frame for frame in frames if frame.id in scores], AGAIN)
@@ -49,12 +49,12 @@ def unsteady(
         chance = max(abs(again[one] - twice[one]) for one in again if one in twice) if set(again) & set(twice) else 0.0
     except M2F2BenchError as error:
         return f"some frames were judged again in a batch of {size}, and that failed: {error}"
-    told = f"P(fake) of frame '{worst}' was {scores[worst]:.4g} {where[0]} and then {again[worst]:.4g} {where[1]}"
+    scored = f"P(fake) of frame '{worst}' was {scores[worst]:.4g} {where[0]} and then {again[worst]:.4g} {where[1]}"
     if chance > tolerance:
-        return f"the scores are not repeatable: {told}; is there dropout, or a draw without a seed?"
+        return f"the scores are not repeatable: {scored}; is there dropout, or a random number without a seed?"
     return (
-        f"the scores depend on what else is in the batch, and so on --batch-size: {told}; is a network in training "
-        f"mode (call eval()), or are scores scaled over the batch?"
+        f"the scores depend on the other frames of the batch, and so on --batch-size: {scored}; is a network in "
+        f"training mode (call eval()), or are scores normalised over the batch?"
     )
 
 
@@ -64,7 +64,7 @@ def _judged(name: str, detector: Detector, adapter: Adapter, frames: Sequence[Fr
 
 
 def _worst(frames: Sequence[Frame], scores: Mapping[str, float], again: Mapping[str, float]) -> tuple[str, float]:
-    """The frame whose score differs most, and by how much; 0 where none was judged twice."""
-    found = {frame.id: abs(scores[frame.id] - again[frame.id]) for frame in frames if frame.id in again}
-    worst = max(found, key=lambda frame: found[frame], default="")
-    return worst, found.get(worst, 0.0)
+    """Return the frame whose score differs most, and by how much; 0 if no frame was judged twice."""
+    differences = {frame.id: abs(scores[frame.id] - again[frame.id]) for frame in frames if frame.id in again}
+    worst = max(differences, key=lambda frame: differences[frame], default="")
+    return worst, differences.get(worst, 0.0)

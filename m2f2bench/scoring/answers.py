@@ -1,4 +1,4 @@
-"""What numbers about answers rest on: every question of a protocol with its answer, its truth, and the signature."""
+"""Answers ready for scoring: every question of a protocol with its answer, its truth, and the signature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..datasets.digests import frame_digests
 from ..datasets.listing import altered_regions_of
 from ..datasets.planning import spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
-from ..metrics.explanation import Explained, explain, text_settings
+from ..metrics.answer_metrics import AnswerMetrics, answer_metrics, text_settings
 from ..results.read_answers import read_answer_files
 from ..results.result import Result
 from ..results.signature import (
@@ -33,19 +33,19 @@ from ..results.signature import (
     question_hash,
     short,
 )
-from ..results.stored import stored_at, stored_card
+from ..results.stored import run_name, stored_at, stored_card
 from ..results.units import clusters
 from ..stats.statistic import Codes
+from .source import OWN, Source
 
 log = logging.getLogger("m2f2bench")
 
 
 @dataclass(frozen=True, eq=False)
 class AnswerPlan:
-    """The questions of a protocol on a dataset's split, with all that scoring and controls need to know of them.
+    """The questions of a protocol on a dataset's split, with everything that scoring and controls need.
 
-    `altered` are the manipulated regions by frame id, as far as they are known. `training` are the training split's
-    questions of the same kinds with their references, as controls take them.
+    `altered` are the manipulated regions by frame id, for the frames where they are known.
     """
 
     dataset: Dataset
@@ -62,13 +62,13 @@ class AnswerPlan:
 
     @cached_property
     def pixels(self) -> dict[str, str]:
-        """The digest of the image behind each question, by frame id; empty for one that cannot be read."""
+        """The digest of each question's image, by frame id; empty for an image that cannot be read."""
         about = dict.fromkeys(question.frame for question in self.questions)
         return frame_digests(self.dataset, [self.frames[name] for name in about])
 
     @cached_property
     def training(self) -> list[Question]:
-        """The training split's questions; empty where there is no training split or it has none."""
+        """The training split's questions of the same kinds; empty if there are none."""
         from .controls import training_pool
 
         if "train" not in self.dataset.splits:
@@ -81,11 +81,11 @@ class ScoredAnswers:
     """One explainer's answers to all questions of a protocol. `measured` has the fields of the signature."""
 
     answers: Answers
-    asked: AnswerPlan
+    plan: AnswerPlan
     measured: dict[str, Any]
     card: DetectorCard | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions of what answered, as far as that is known."""
+    """Device and versions that made the answers; empty if unknown."""
 
     @property
     def detector(self) -> str:
@@ -94,29 +94,35 @@ class ScoredAnswers:
 
     @property
     def protocol(self) -> ExplanationCard:
-        """The protocol they are scored by."""
-        return self.asked.protocol
+        """The protocol that scores them."""
+        return self.plan.protocol
 
     @property
     def signature(self) -> str:
         """The short form."""
         return short(self.measured)
 
+    @property
+    def run_name(self) -> str:
+        """The name of the run's folder."""
+        plan = self.plan
+        return run_name(self.detector, plan.dataset.name, plan.protocol.name, plan.split, plan.limit)
+
     @cached_property
-    def explained(self) -> Explained:
+    def explained(self) -> AnswerMetrics:
         """The protocol's metrics, ready to be resampled."""
-        return explain(self.answers, self.protocol, self.asked.altered)
+        return answer_metrics(self.answers, self.protocol, self.plan.altered)
 
     @cached_property
     def clusters(self) -> tuple[Codes, int, str]:
-        """What is drawn as one: a code per question, how many there are, and what decides it."""
+        """The clusters to resample: a code per question, their number, and their unit."""
         return question_clusters(self.answers, self.protocol.bootstrap.cluster)
 
 
 def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
-    """A code per question, so that all questions about images that are drawn together have one; see `units.clusters`.
+    """Return a code per question, the number of clusters, and their unit; see `units.clusters`.
 
-    With `frame` the questions of an image are drawn together.
+    All questions about an image have the same code.
     """
     frame, _ = factorize(answers.frame)
     once = np.zeros(len(answers), dtype=bool)
@@ -131,9 +137,9 @@ def plan_questions(
     split: str = "test",
     limit: int | None = None,
 ) -> AnswerPlan:
-    """The questions of a protocol on a dataset. `limit` takes that many images, evenly spread.
+    """List the questions of a protocol on a dataset. `limit` takes that many images, evenly spread.
 
-    Raises DataError for a dataset without such questions.
+    Raises DataError if the dataset has no such questions.
     """
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     card = load_explanation(protocol)
@@ -142,7 +148,7 @@ def plan_questions(
     for kind in card.questions:
         found = loaded.questions(split, kind)
         if not found:
-            raise DataError(f"dataset '{loaded.name}' has no {kind} questions, which protocol '{card.name}' asks")
+            raise DataError(f"dataset '{loaded.name}' has no {kind} questions, which protocol '{card.name}' needs")
         questions += found
     _check_unique(questions)
     if limit is not None:
@@ -157,7 +163,7 @@ def _altered(dataset: Dataset, split: str) -> dict[str, frozenset[str]]:
     try:
         return altered_regions_of(dataset.adapter, split)
     except DataError as error:
-        log.warning("%s: which regions are manipulated is not known: %s", dataset.name, error)
+        log.warning("%s: the manipulated regions are unknown: %s", dataset.name, error)
         return {}
 
 
@@ -165,116 +171,102 @@ def _check_unique(questions: Sequence[Question]) -> None:
     seen: dict[str, Question] = {}
     for question in questions:
         if question.id in seen:
-            raise DataError(f"question id '{question.id}' stands for two questions: ids must be unique in a dataset")
+            raise DataError(f"question id '{question.id}' is used for two questions: ids must be unique in a dataset")
         seen[question.id] = question
 
 
 def gather_answers(
     answers: Mapping[str, Answer],
-    asked: AnswerPlan,
+    plan: AnswerPlan,
     by: Mapping[str, Any],
     card: DetectorCard | None = None,
     predicted: Mapping[str, Any] | None = None,
 ) -> ScoredAnswers:
-    """ScoredRows from answers by question id; `by` are the explainer's fields of the signature.
+    """Return answers ready for scoring, from answers by question id; `by` has the explainer's fields of the signature.
 
-    Raises NothingJudged where no question has an answer.
+    Raises NothingJudged if no question has an answer.
     """
-    columns = joined(asked.questions, asked.frames, answers)
+    columns = joined(plan.questions, plan.frames, answers)
     if not (columns.status == "ok").any():
-        who = f"{by['det']} on {asked.dataset.name}"
+        who = f"{by['det']} on {plan.dataset.name}"
         first = [str(getattr(columns, name)[0]) for name in ("question", "status", "message")]
         raise NothingJudged.of(who, "questions", len(columns), *first)
     bert = "none"
-    if "bertscore_f1" in asked.protocol.metrics:
+    if "bertscore_f1" in plan.protocol.metrics:
         from ..metrics.text.metrics import bert_identity
 
-        bert = bert_identity(text_settings(asked.protocol))
-    n = len(asked.questions)
-    altered = altered_hash(asked.altered, asked.pixels) if "region_f1" in asked.protocol.metrics else "none"
-    codes, _, by_what = question_clusters(columns, asked.protocol.bootstrap.cluster)
+        bert = bert_identity(text_settings(plan.protocol))
+    n = len(plan.questions)
+    altered = altered_hash(plan.altered, plan.pixels) if "region_f1" in plan.protocol.metrics else "none"
+    codes, _, by_what = question_clusters(columns, plan.protocol.bootstrap.cluster)
     drawn = drawn_field(by_what, codes[np.argsort(columns.question, kind="stable")].tolist())
     fields = answer_fields(
-        asked.dataset.name,
-        asked.split,
-        question_hash(columns, asked.pixels),
+        plan.dataset.name,
+        plan.split,
+        question_hash(columns, plan.pixels),
         n,
-        asked.protocol,
-        asked.limit,
+        plan.protocol,
+        plan.limit,
         bert,
         drawn,
         altered,
     )
-    return ScoredAnswers(columns, asked, fields | dict(by), card, dict(predicted or {}))
+    return ScoredAnswers(columns, plan, fields | dict(by), card, dict(predicted or {}))
 
 
-def load_answers(
-    *paths: str | Path,
-    protocol: str | ProtocolCard | ExplanationCard | None = None,
-    dataset: str | DatasetCard | Dataset | None = None,
-    split: str = "test",
-    detector: str | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> ScoredAnswers:
-    """ScoredRows from one explainer's answers: a run's folder, or files that complete each other.
+def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:
+    """Load one explainer's answers from a run's folder, or from files that complete each other, ready for scoring.
 
-    See `read_answer_files` for what a file may be. Protocol, dataset and split default to the run's own; files need
-    both. Raises ScoreError or DataError in one line.
+    See `read_answer_files` for the file formats. Protocol, dataset and split default to the run's own; for other files
+    protocol and dataset are required. Raises ScoreError or DataError in one line.
     """
     places = [Path(path).expanduser() for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 else None
     result = stored.result if stored is not None and stored.result.task == EXPLANATION else None
-    asked = _asked_of(result, places[0], protocol, dataset, split)
+    plan = _plan_of(result, places[0], source)
     files = [place.parent if place.suffix == ".json" else place for place in places]
-    found = read_answer_files(files, asked.questions, columns)
+    found = read_answer_files(files, plan.questions, source.columns)
     if result is not None:
         by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
         card = stored_card(DetectorCard, result.detector_card, places[0]) if result.detector_card else None
     else:
-        name = detector or "+".join(p.stem for p in places)
+        name = source.detector or "+".join(p.stem for p in places)
         by, card = detector_fields(name, "unknown", "unknown", "unknown", environment="unknown"), None
-    if detector is not None:
+    if (detector := source.detector) is not None:
         if "/" in detector or "\\" in detector or detector.startswith("."):
-            raise ScoreError(f"'{detector}' is no explainer's name: leave out slashes and a leading point")
+            raise ScoreError(f"'{detector}' is not a valid name of an explainer: leave out slashes and a leading dot")
         by = by | {"det": detector}
-    _refuse_stale(found, asked, places[0])
-    return gather_answers(found, asked, by, card, result.predicted if result is not None else None)
+    _refuse_stale(found, plan, places[0])
+    return gather_answers(found, plan, by, card, result.predicted if result is not None else None)
 
 
-def _refuse_stale(answers: Mapping[str, Answer], asked: AnswerPlan, place: Path) -> None:
-    """Raise ScoreError for an answer to another question, or about other pixels, than the dataset has now."""
-    questions = {question.id: question for question in asked.questions}
+def _refuse_stale(answers: Mapping[str, Answer], plan: AnswerPlan, place: Path) -> None:
+    """Raise ScoreError for an answer to a question, or about pixels, that have changed in the dataset."""
+    questions = {question.id: question for question in plan.questions}
     for name, answer in answers.items():
         question = questions[name]
         if answer.wording and answer.wording != question_digest(question):
             raise ScoreError(
-                f"'{place}': question '{name}' had another text when it was answered than '{asked.dataset.name}' has "
-                f"now; ask again"
+                f"'{place}': the text of question '{name}' has changed in '{plan.dataset.name}' since it was "
+                f"answered; ask again"
             )
-        now = asked.pixels[question.frame]
+        now = plan.pixels[question.frame]
         if answer.digest and answer.digest != now:
             raise ScoreError(
-                f"'{place}': question '{name}' was answered about other pixels of '{question.frame}' than "
-                f"'{asked.dataset.name}' has now; ask again"
+                f"'{place}': the pixels of '{question.frame}' have changed in '{plan.dataset.name}' since question "
+                f"'{name}' was answered; ask again"
             )
 
 
-def _asked_of(
-    result: Result | None,
-    place: Path,
-    protocol: str | ProtocolCard | ExplanationCard | None,
-    dataset: str | DatasetCard | Dataset | None,
-    split: str,
-) -> AnswerPlan:
-    limit = None
+def _plan_of(result: Result | None, place: Path, source: Source) -> AnswerPlan:
+    protocol, dataset, split, limit = source.protocol, source.dataset, source.split, None
     if result is not None:
         protocol = protocol or stored_card(ExplanationCard, result.protocol_card, place)
         if dataset is None:
             dataset, split = measured_dataset(result.dataset, place), result.split
-        told = result.measured.get("limit")
-        limit = told if isinstance(told, int) else None
+        limit = result.limit
     if protocol is None:
-        raise CardError(f"'{place}' holds answers: say which questions they are to (--protocol explain-blind, …)")
+        raise CardError(f"'{place}' holds answers: name the protocol of their questions (--protocol explain-blind, …)")
     if dataset is None:
-        raise ScoreError(f"answers are held against a dataset's references: give --dataset with '{place}'")
+        raise ScoreError(f"answers are scored against a dataset's references: give --dataset with '{place}'")
     return plan_questions(dataset, protocol, split, limit)

@@ -1,4 +1,4 @@
-"""Paired tests between stored runs or files: which detector is better, and by more than noise."""
+"""Paired tests between stored runs or files: which detector is better by more than noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ..loading import load_metrics
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
 from .comparison import Comparison
-from .tasks import TASKS, Source, task_at
+from .source import Source
+from .tasks import TASKS, task_at
 
 
 def compare(
@@ -25,19 +26,19 @@ def compare(
 ) -> Comparison:
     """Compare runs (folders that `run` wrote) or files of rows in pairs, all on the same frames (or questions).
 
-    AUC: DeLong where units are independent, else the cluster bootstrap, as for all other metrics, in the same
-    resamples for all detectors. Accuracy: McNemar. With more than two detectors Holm's correction goes over the pairs,
-    for each metric apart. Raises ScoreError, naming the first field that differs, where protocol, data or coverage
-    are not the same.
+    AUC: DeLong if units are independent, else the cluster bootstrap, as for all other metrics, with the same
+    resamples for all detectors. Accuracy: McNemar. With more than two detectors, Holm's correction over the pairs,
+    separately for each metric. Raises ScoreError, naming the fields that differ, if protocol, data or coverage are not
+    the same.
     """
     if len(places) < 2:
-        raise ScoreError("a comparison takes two runs or files of rows at least")
+        raise ScoreError("a comparison needs at least two runs or files of rows")
     source = Source(protocol, dataset, split, columns=columns)
     return task_at(places[0], protocol).compare(places, source, load_metrics(metrics), against)
 
 
 def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> list[Comparison]:
-    """Every set of comparable runs of two detectors or more in a folder that `run` wrote with --out."""
+    """Compare each set of two or more comparable runs in a folder that `run` wrote with --out."""
     root, metrics = Path(folder).expanduser(), load_metrics(metrics)
     groups: dict[str, list[Path]] = {}
     for stored in read_stored([root]):
@@ -46,5 +47,5 @@ def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str
             groups.setdefault(key, []).append(stored.path)
     several = [group for group in groups.values() if len(group) > 1]
     if not several:
-        raise ScoreError(f"'{root}' holds no two runs on the same frames under the same protocol: nothing to compare")
+        raise ScoreError(f"no two runs in '{root}' have the same frames and protocol: nothing to compare")
     return [compare(*group, metrics=metrics, against=against) for group in several]

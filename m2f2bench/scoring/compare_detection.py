@@ -7,27 +7,24 @@ from itertools import combinations
 
 import numpy as np
 
-from ..core.errors import ScoreError, near
+from ..core.errors import ScoreError
 from ..metrics.detection.paired import Judged, Paired, unlike
 from ..metrics.detection.tails import differences
 from ..metrics.detection.values import all_metrics
 from ..results.signature import DETECTOR, measure_signature, share, short
 from ..stats.bootstrap import resampling
-from .comparison import Comparison, Pair, corrected, pairs_of, refuse_differing
+from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
 from .detection import ScoredRows
 
 
 def compare_rows(evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = (), against: str = "") -> Comparison:
-    """The same from evidence by name; see `compare`."""
+    """Compare rows by the detector's name; see `compare`."""
     for (one, first), (other, second) in combinations(evidence.items(), 2):
         refuse_incomparable(one, first, other, second)
     any_one = next(iter(evidence.values()))
     rules = resampling(any_one.protocol)
     shared = [m for m in any_one.protocol.metrics if all(m in e.protocol.metrics for e in evidence.values())]
-    unknown = [m for m in metrics if m not in shared]
-    if unknown:
-        raise ScoreError(f"metric '{unknown[0]}' is not one of the protocol's{near(unknown[0], shared)}")
-    names = all_metrics(list(metrics) or shared, any_one.cut)
+    names = all_metrics(chosen_metrics(metrics, shared), any_one.cut)
     judged = {name: Judged(own.units, own.cut, names, rules) for name, own in evidence.items()}
     chosen = pairs_of(list(judged), against)
     tested = differences([Paired(judged[a], judged[b]) for a, b in chosen])
@@ -48,7 +45,7 @@ def compare_rows(evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = ()
 
 
 def refuse_incomparable(one: str, first: ScoredRows, other: str, second: ScoredRows) -> None:
-    """Raise ScoreError unless both judged the same frames by the same rules, and these come to the same units."""
+    """Raise ScoreError unless both judged the same frames under the same protocol, and their units are the same."""
     try:
         refuse_differing(one, first.measured, other, second.measured)
     except ScoreError as error:
@@ -59,17 +56,17 @@ def refuse_incomparable(one: str, first: ScoredRows, other: str, second: ScoredR
         only, lacking = int((scored & ~also).sum()), int((also & ~scored).sum())
         frame = first.rows.frame[scored != also][0]
         raise ScoreError(
-            f"'{one}' and '{other}' cannot be compared, their coverage differs ({share(first.units.frame_coverage)} / "
+            f"'{one}' and '{other}' cannot be compared: their coverage differs ({share(first.units.frame_coverage)} / "
             f"{share(second.units.frame_coverage)}): '{one}' alone has a score for {only} frames, '{other}' alone for "
-            f"{lacking}, first '{frame}'; take a protocol that says what a missing frame counts (missing: half or "
-            f"wrong)"
+            f"{lacking}, first '{frame}'; use a protocol that scores missing frames (missing: half or wrong)"
         )
-    if told := unlike(first.units, second.units):
-        raise ScoreError(f"'{one}' and '{other}' cannot be compared, they differ in {told}{_column(first, second)}")
+    if difference := unlike(first.units, second.units):
+        hint = _column(first, second)
+        raise ScoreError(f"'{one}' and '{other}' cannot be compared: they differ in {difference}{hint}")
 
 
 def _column(first: ScoredRows, second: ScoredRows) -> str:
-    """Which column of the same frames' rows is another one, and what mends it; empty where none is."""
+    """Return which column of the same frames' rows differs, and how to fix it; empty if none does."""
     if not np.array_equal(first.rows.frame, second.rows.frame):
         return ""
     for name in ("identity", "picture"):
@@ -77,7 +74,7 @@ def _column(first: ScoredRows, second: ScoredRows) -> str:
         if len(differ := np.flatnonzero(mine != theirs)):
             at = differ[0]
             return (
-                f"; column {name} is not the same in {len(differ)} of {len(mine)} frames, first "
+                f"; column {name} differs in {len(differ)} of {len(mine)} frames, first "
                 f"'{first.rows.frame[at]}' ({str(mine[at])!r} / {str(theirs[at])!r}); give the same {name} in both"
                 f", or in neither"
             )

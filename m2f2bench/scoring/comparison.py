@@ -1,4 +1,4 @@
-"""What a comparison of several detectors comes to, whatever they were measured by."""
+"""Comparisons of several detectors, for every task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS = {
     "cider": "CIDEr's document frequencies",
     "bert": "BERTScore's network",
     "verdict": "how verdicts are read",
-    "own": "code of metrics of your own",
+    "own": "code of your own metrics",
     "missing": "what a missing frame does",
     "ci": "bootstrap",
     "limit": "limit",
@@ -64,9 +64,9 @@ class Comparison:
     pairs: tuple[Pair, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON-ready dictionary; differences are flat, each with its pair's names.
+        """Return a JSON-ready dictionary; differences are flat, each with its pair's names.
 
-        Where `p_is_bound` p is at most that: no resample of `resamples` brings the difference to zero.
+        If `p_is_bound`, p is an upper bound: none of the `resamples` has a difference of zero or of the other sign.
         """
         flat = [
             {"first": pair.first, "second": pair.second, **_flat(d)} for pair in self.pairs for d in pair.differences
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def _flat(d: Difference) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    flat: dict[str, Any] = {
         "metric": d.metric,
         "group": d.group or None,
         "values": [d.first, d.second],
@@ -88,23 +88,30 @@ def _flat(d: Difference) -> dict[str, Any]:
         "test": d.test or None,
     }
     more = {"resamples": d.draws, "counts": d.counts, "reason": d.reason}
-    return told | {key: value for key, value in more.items() if value}
+    return flat | {key: value for key, value in more.items() if value}
 
 
 def pairs_of(names: Sequence[str], against: str = "") -> list[tuple[str, str]]:
-    """The pairs that are tested: all, or only those of one with every other. Raises ScoreError for an unknown name."""
+    """Return the pairs to test: all, or only those of one with every other. Raises ScoreError for an unknown name."""
     if not against:
         return list(combinations(names, 2))
     if against not in names:
-        raise ScoreError(f"'{against}' is none of those that are compared{near(against, names)}")
+        raise ScoreError(f"no detector named '{against}' in this comparison{near(against, names)}")
     return [(against, name) for name in names if name != against]
 
 
+def chosen_metrics(metrics: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the metrics to compare, by default all known ones. Raises ScoreError for an unknown one."""
+    if unknown := [name for name in metrics if name not in known]:
+        raise ScoreError(f"metric '{unknown[0]}' is not one of the protocol's{near(unknown[0], known)}")
+    return list(metrics or known)
+
+
 def distinct_names(names: Sequence[str], places: Sequence[str | Path]) -> list[str]:
-    """Each one's name; where two share one, their places."""
+    """Return each detector's name; if two share a name, their places instead."""
     named = [str(place) if names.count(name) > 1 else name for name, place in zip(names, places, strict=True)]
     if len(set(named)) < len(named):
-        raise ScoreError(f"'{next(n for n in named if named.count(n) > 1)}' is given twice: name each run once")
+        raise ScoreError(f"'{next(n for n in named if named.count(n) > 1)}' is given twice: give each run once")
     return named
 
 
@@ -112,15 +119,15 @@ def refuse_differing(one: str, first: Mapping[str, Any], other: str, second: Map
     """Raise ScoreError, naming the fields, unless two signatures' fields agree on all but the detector."""
     fields = differing(first, second)
     if fields:
-        told = [f"{FIELDS[k]} ({k}: {first.get(k)} / {second.get(k)})" for k in fields]
+        listed = ", ".join(f"{FIELDS[k]} ({k}: {first.get(k)} / {second.get(k)})" for k in fields)
         raise ScoreError(
-            f"'{one}' and '{other}' cannot be compared, they differ in {', '.join(told)}: "
-            f"judge both under one protocol on the same data"
+            f"'{one}' and '{other}' cannot be compared: they differ in {listed}; judge both under one protocol on the "
+            f"same data"
         )
 
 
 def corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    """With Holm's correction over the pairs, for each metric and group apart."""
+    """Apply Holm's correction over the pairs, separately for each metric and group."""
     families: dict[tuple[str, str], list[Difference]] = {}
     for pair in pairs:
         for d in pair.differences:

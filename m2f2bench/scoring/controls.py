@@ -1,7 +1,7 @@
-"""Explainers that never look at an image: what an answer is worth that anyone could have given without it.
+"""Image-blind baselines for explanations: answers made without looking at an image.
 
-They know more than a question's text (its region, the training answers, some even the label), which no real explainer
-may; so they are no `Explainer` but a function from questions to answers.
+They know more than a question's text (its region, the training answers, some even the label), which a real explainer
+may not; so they are not an `Explainer` but a function from questions to answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Choice = Callable[[Counter[str]], str]
 WHOLE = "image"
 """The group of questions about the whole image, the face, or several regions."""
 PREFIX = "control-"
-"""What the names of controls begin with in tables and folders."""
+"""The start of every control's name in tables and folders."""
 VERDICTS = {REAL: "The image is real.", FAKE: "The image is fake."}
 ACCUSED = "The image looks fake. The skin, the eyes, the eyebrows, the nose and the mouth look fake."
 
@@ -41,8 +41,8 @@ _BECAUSE = re.compile(r"the person's \w+ looks? (?:very |a bit )?(?:real|fake) b
 
 @dataclass(frozen=True)
 class Control:
-    """What a control answers, and what it needs to know beside the question: nothing more, the true label (a cheat by
-    design), or a detector's verdict on the frame."""
+    """What a control answers, and what it needs besides the question: nothing, the true label (a cheat by design), or a
+    detector's verdict on the frame."""
 
     description: str
     needs: Needs
@@ -59,51 +59,51 @@ CONTROLS: dict[str, Control] = {
     "accuse": Control("that it is fake, image and every region alike", "nothing"),
     "shuffled": Control("a reference of another image's question about the same region", "nothing"),
 }
-"""The controls by name. `shuffled` knows the references of what is asked, though not whose they are."""
+"""The controls by name. `shuffled` knows the references of the questions, but not which question each belongs to."""
 
 
 def control_answers(
     name: str,
-    asked: Sequence[Question],
+    questions: Sequence[Question],
     training: Sequence[Question],
     *,
     verdicts: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> list[Answer]:
-    """A control's answers to the questions `asked`, in their order.
+    """Return a control's answers to the questions, in their order.
 
-    Answers are taken from `training` (see `training_pool`), from questions of the same kind and region; a question
-    about several regions, or the face, is one about the image. Where a region has none with the label, the image's are
-    taken; where there are none at all, the status is `missing` and the message says why. A question of kind `judge` is
-    answered "The image is fake." or "The image is real.": without label or verdict as most training frames are.
-    `verdicts` are a detector's, frame id → 0 or 1; a frame without one is `missing`. `seed` is for `shuffled` alone.
-    Raises ScoreError for an unknown name, or where verdicts are needed and there are none.
+    Answers come from `training` (see `training_pool`), from questions of the same kind and region; a question about
+    several regions, or about the face, counts as one about the image. If a region has no answer with the label, the
+    image's answers are used; if there are none either, the status is `missing` and the message says why. A question of
+    kind `judge` is answered "The image is fake." or "The image is real."; without label or verdict, by the label of
+    most training frames. `verdicts` are a detector's, frame id → 0 or 1; a frame without one is `missing`. Only
+    `shuffled` uses `seed`. Raises ScoreError for an unknown name, and if verdicts are needed and not given.
     """
     if name not in CONTROLS:
         raise ScoreError(f"unknown control '{name}'{near(name, CONTROLS)}")
     if CONTROLS[name].needs == "verdict" and verdicts is None:
         raise ScoreError(f"control '{name}' needs a detector's verdict on each frame: give a run with P(fake)")
     if name == "example":
-        return [_said(q, example(q.text), "the question holds no example") for q in asked]
+        return [_said(q, example(q.text), "the question has no example") for q in questions]
     if name == "accuse":
-        return [_said(question, _accusation(question), "") for question in asked]
+        return [_said(question, _accusation(question), "") for question in questions]
     if name == "shuffled":
-        return _shuffled(asked, seed)
+        return _shuffled(questions, seed)
     knows = {
         "nothing": lambda question: None,
         "label": lambda question: question.label,
         "verdict": lambda question: (verdicts or {}).get(question.frame),
     }[CONTROLS[name].needs]
     pick = frequent if name.startswith("frequent") else medoid
-    return _from_training(asked, training, pick, knows, CONTROLS[name].needs)
+    return _from_training(questions, training, pick, knows, CONTROLS[name].needs)
 
 
 def training_pool(dataset: Dataset, kind: str) -> list[Question]:
-    """The training questions of a kind, with the answers that the controls draw on.
+    """Return the training questions of a kind, with the answers that the controls use.
 
-    They are the dataset's own. Where its label-stating ones (kind `released`) are not about regions, as in DD-VQA,
-    whose released training explanations are not to be had, the blind ones take their place, in the released manner.
-    Raises DataError for a dataset without a training split.
+    They are the dataset's own. If its questions that state the label (kind `released`) are not about regions, the blind
+    ones replace them, worded as released: DD-VQA's released training explanations are not available. Raises DataError
+    if the dataset has no training split.
     """
     own = dataset.questions("train", kind)
     if kind != "released" or any(question.region != WHOLE for question in own):
@@ -113,11 +113,11 @@ def training_pool(dataset: Dataset, kind: str) -> list[Question]:
 
 
 def released_manner(reference: str) -> str:
-    """An original DD-VQA annotation as M2F2-Det's release words it.
+    """Return an original DD-VQA annotation in the words of M2F2-Det's release.
 
-    The sentence that gives the verdict is dropped, "The person's nose looks very fake because" too, and "stains/flaws"
-    is spelt out. Of the 1,070 references of the released test set 1,066 are, to the letter, original test annotations
-    of their frame and region treated so. What would leave nothing is left as it is.
+    The sentence with the verdict is dropped, as is "The person's nose looks very fake because", and "stains/flaws" is
+    spelt out. Of the 1,070 references of the released test set, 1,066 are exactly the original test annotations of
+    their frame and region after these changes. An annotation that would become empty is not changed.
     """
     whole = reference.lower().startswith("the image")
     text = _BECAUSE.sub("", _VERDICT.sub("", reference, count=1) if _VERDICT.match(reference) else reference)
@@ -128,10 +128,10 @@ def released_manner(reference: str) -> str:
 
 
 def example(question: str) -> str:
-    """The sentence that a question gives as an example of an answer; empty where it gives none.
+    """Return the sentence that a question gives as an example of an answer; empty if it gives none.
 
-    Sentences stand in double quotes. What is not to be said is passed over, and of a format with a gap ("The person has
-    naturally …… skin.") the words around the gap are taken where there is no whole sentence.
+    Examples are in double quotes. Examples of what not to say are skipped. If there is no whole sentence, the words
+    around the gap of a format ("The person has naturally …… skin.") are taken.
     """
     quoted = [match[2].strip() for match in _QUOTED.finditer(question) if not match[1] and match[2].strip()]
     whole = [text for text in quoted if not _GAP.search(text)]
@@ -142,15 +142,15 @@ def example(question: str) -> str:
 
 
 def frequent(texts: Counter[str]) -> str:
-    """The text with the highest count; of several the first in sorted order."""
+    """Return the text with the highest count; of several the first in sorted order."""
     return min(texts, key=lambda text: (-texts[text], text))
 
 
 def medoid(texts: Counter[str]) -> str:
-    """The text with the highest mean token F1 to all texts, weighted by their counts; of several the first in order.
+    """Return the text with the highest mean token F1 to all texts, weighted by count; of several the first in order.
 
-    Token F1 of two texts is twice the number of white-space tokens they share, with multiplicity, over the number they
-    have. Time grows with the square of the number of different texts (1,100 of 40 tokens: under a second).
+    Token F1 of two texts is twice the number of white-space tokens they share, with multiplicity, over the number of
+    tokens of both. Time grows with the square of the number of different texts (1,100 of 40 tokens: under a second).
     """
     from scipy import sparse
 
@@ -175,12 +175,12 @@ def medoid(texts: Counter[str]) -> str:
 
 
 def _group(question: Question) -> str:
-    """The region a question's training answers are kept under."""
+    """Return the region that a question's training answers are grouped by."""
     return WHOLE if "+" in question.region or question.region == "face" else question.region
 
 
 def _accusation(question: Question) -> str:
-    """That what a question is about is fake."""
+    """Return the answer that what a question is about is fake."""
     if question.kind == JUDGE:
         return VERDICTS[FAKE]
     region = _group(question)
@@ -188,13 +188,13 @@ def _accusation(question: Question) -> str:
 
 
 def _from_training(
-    asked: Sequence[Question],
+    questions: Sequence[Question],
     training: Sequence[Question],
     pick: Choice,
     knows: Callable[[Question], int | None],
     needs: Needs,
 ) -> list[Answer]:
-    """The picked training answer for each question, by what is known of its label."""
+    """Return the picked training answer for each question, by what `knows` says about its label."""
     groups: dict[Key, Counter[str]] = {}
     for question in training:
         if question.kind != JUDGE:
@@ -218,11 +218,11 @@ def _from_training(
         return _said(question, picked[key], "")
 
     commoner = _commoner_label(training) if needs == "nothing" else None
-    return [answer(question) for question in asked]
+    return [answer(question) for question in questions]
 
 
 def _commoner_label(training: Sequence[Question]) -> int | None:
-    """What most training frames are; fake if any of their questions has that label, and fake if as many are."""
+    """Return the label of most training frames, fake for a tie; a frame is fake if any of its questions is."""
     frames: dict[str, int] = {}
     for question in training:
         frames[question.frame] = max(frames.get(question.frame, REAL), question.label)
@@ -231,14 +231,13 @@ def _commoner_label(training: Sequence[Question]) -> int | None:
     return FAKE if 2 * sum(label == FAKE for label in frames.values()) >= len(frames) else REAL
 
 
-def _shuffled(asked: Sequence[Question], seed: int) -> list[Answer]:
-    """For each question a reference of another frame's, of the same kind and group, evenly over those questions.
+def _shuffled(questions: Sequence[Question], seed: int) -> list[Answer]:
+    """Return for each question a reference of another frame's question, drawn uniformly from the same kind and group.
 
-    What is drawn depends on the seed, the question's id and the questions of its group; not on their order, nor on any
-    label.
+    The draw depends on the seed, the question's id and the questions of its group, not on their order or labels.
     """
     groups: dict[tuple[str, str], list[Question]] = {}
-    for question in sorted(asked, key=lambda question: question.id):
+    for question in sorted(questions, key=lambda question: question.id):
         if question.references:
             groups.setdefault((question.kind, _group(question)), []).append(question)
 
@@ -253,11 +252,11 @@ def _shuffled(asked: Sequence[Question], seed: int) -> list[Answer]:
             if other.frame != question.frame:
                 return _said(question, other.references[int(rng.integers(len(other.references)))], "")
 
-    return [answer(question) for question in asked]
+    return [answer(question) for question in questions]
 
 
 def _said(question: Question, text: str, otherwise: str) -> Answer:
-    """An answer, or one that is missing for the reason `otherwise`."""
+    """Return an answer; without a text one that is `missing`, for the reason `otherwise`."""
     if text:
         return Answer(question.id, question.frame, text)
     return Answer(question.id, question.frame, "", "missing", message=otherwise or "the training answer is empty")

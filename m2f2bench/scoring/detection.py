@@ -1,8 +1,7 @@
-"""What a number rests on: rows with their protocol, threshold and signature, from a run's folder or anybody's file."""
+"""Predictions ready for scoring, with their protocol, threshold and signature, from a run's folder or a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import DETECTION, DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
+from ..cards.models import DETECTION, DetectorCard, ProtocolCard
 from ..core.errors import NothingJudged, ScoreError, near
 from ..core.records import FAKE, REAL, Frame
 from ..core.rows import Rows, Strings, Units
@@ -35,14 +34,15 @@ from ..results.signature import (
 from ..results.store import PREDICTIONS
 from ..results.stored import Stored, of_detector, rows_file, stored_at, stored_card
 from ..results.units import Codes, clusters, to_units
+from .source import OWN, Source
 
 
 @dataclass(frozen=True)
 class ScoredRows:
     """Rows to be scored, in id order, with everything that says how.
 
-    `measured` has the fields of the signature; `threshold` the policy, the value where it is fixed before the rows are
-    looked at, and where it comes from.
+    `measured` has the fields of the signature; `threshold` the policy, whether it is an oracle, and the validation
+    scores that it was picked on, if any.
     """
 
     rows: Rows
@@ -52,12 +52,12 @@ class ScoredRows:
     threshold: dict[str, Any]
     card: DetectorCard | None = None
     predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions of what made the rows, as far as that is known."""
+    """Device and versions that made the rows; empty if unknown."""
     source: str = ""
     warnings: tuple[str, ...] = ()
-    """What the run found doubtful about the detector, a line each."""
+    """What the run found doubtful about the detector, one line each."""
     drawn: tuple[Codes, str] | None = None
-    """What `units.clusters` found for these rows, so that people are joined once."""
+    """The output of `units.clusters` for these rows, so that people are joined only once."""
 
     @property
     def detector(self) -> str:
@@ -77,9 +77,9 @@ class ScoredRows:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows come from, as the signature names it: dataset, split, limit; `by` the detector's fields.
+    """Where rows come from, as the signature names it: dataset, split, limit; `by` has the detector's fields.
 
-    `source` is the dataset's corpus, empty where it is not known.
+    `source` is the dataset's corpus, empty if unknown.
     """
 
     data: str
@@ -93,9 +93,9 @@ class Origin:
 
 
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> ScoredRows:
-    """ScoredRows from rows; `validation` are those that the threshold is picked on, where the protocol picks it there.
+    """Return rows ready for scoring; `validation` are the rows that the threshold is picked on, if it is.
 
-    Raises ScoreError where they are needed and missing, or without a class; NothingJudged where no row has a score.
+    Raises ScoreError if `validation` is needed and missing or lacks a class, NothingJudged if no row has a score.
     """
     rows = rows.ordered()
     if not (rows.status == "ok").any():
@@ -117,23 +117,23 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     )
     fields |= origin.by
     known = (origin.card, origin.predicted, origin.source, origin.warnings)
-    found = ScoredRows(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
-    found.measured["cov"] = coverage_text(found.units.frame_coverage, found.units.coverage)
-    return found
+    scored = ScoredRows(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
+    scored.measured["cov"] = coverage_text(scored.units.frame_coverage, scored.units.coverage)
+    return scored
 
 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
     rule = protocol.threshold
-    told: dict[str, Any] = {"policy": str(rule), "oracle": rule.oracle}
+    threshold: dict[str, Any] = {"policy": str(rule), "oracle": rule.oracle}
     if rule.value is not None:
-        return Cut("fixed", rule.value), told, ""
+        return Cut("fixed", rule.value), threshold, ""
     wanted = Cut(rule.how, maximise=rule.maximise or "balanced_accuracy")
     if rule.split == "test":
-        return wanted, told, ""
+        return wanted, threshold, ""
     if validation is None:
         raise ScoreError(
-            f"protocol '{protocol.name}' picks its threshold on validation scores, and there are none: "
-            f"give the rows of the validation split (--validation FILE), or take another protocol"
+            f"protocol '{protocol.name}' picks its threshold on validation scores, but none were given: "
+            f"give the rows of the validation split (--validation FILE), or use another protocol"
         )
     units = to_units(validation.ordered(), protocol)
     value = pick_threshold(units, wanted)
@@ -142,72 +142,59 @@ def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str
         raise ScoreError(f"no threshold can be picked: no {missing} unit of the validation rows has a score")
     hashed = data_hash(validation)
     n_real, n_fake = int((units.label == REAL).sum()), int((units.label == FAKE).sum())
-    told["from"] = {"split": "val", "hash": hashed, "n_real": n_real, "n_fake": n_fake}
-    return Cut("fixed", value, picked=True), told, hashed
+    threshold["from"] = {"split": "val", "hash": hashed, "n_real": n_real, "n_fake": n_fake}
+    return Cut("fixed", value, picked=True), threshold, hashed
 
 
-def load_rows(
-    path: str | Path,
-    *,
-    protocol: str | ProtocolCard | ExplanationCard | None = None,
-    dataset: str | DatasetCard | None = None,
-    split: str = "test",
-    detector: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    validation: str | Path | None = None,
-) -> ScoredRows:
-    """ScoredRows from a run's folder or a file of `id,label,score` rows (CSV, TSV, JSONL, Parquet).
+def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
+    """Load rows from a run's folder or a file of `id,label,score` (CSV, TSV, JSONL, Parquet), ready for scoring.
 
-    `protocol` defaults to the run's own, else `frame`. With `dataset` the rows are held against the frames that the
-    protocol plans there: an id the dataset does not have or a label that differs is an error, a row of a frame that is
-    not planned is passed over, and a planned frame without a row is `missing` and lowers the coverage. Without it the
-    file is taken as the plan. `validation` holds the rows a threshold is picked on. Raises ScoreError or DataError in
-    one line.
+    The protocol defaults to the run's own, else `frame`. With a dataset the rows are matched with the frames that the
+    protocol plans there: an unknown id or a different label is an error, a row of a frame that is not planned is
+    ignored, and a planned frame without a row is `missing` and lowers the coverage. Without a dataset the file's
+    rows are the plan. Raises ScoreError or DataError in one line.
     """
     place = Path(path).expanduser()
     stored = stored_at(place)
     if stored is not None and stored.result.task != DETECTION:
-        raise ScoreError(f"'{place}' holds answers to questions: this takes P(fake) of frames (m2f2bench run -p frame)")
+        raise ScoreError(f"'{place}' holds answers to questions, not P(fake) of frames (m2f2bench run -p frame)")
     if stored is not None and stored.rows is None:
-        raise ScoreError(f"'{place}' has no rows beside it ({PREDICTIONS}): nothing to score")
-    if protocol is None and stored is not None:
+        raise ScoreError(f"there are no rows ({PREDICTIONS}) next to '{place}': nothing to score")
+    if source.protocol is None and stored is not None:
         card = with_metrics(stored_card(ProtocolCard, stored.result.protocol_card, stored.path))
     else:
-        card = load_protocol(protocol or "frame")
-    rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), columns)
+        card = load_protocol(source.protocol or "frame")
+    rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), source.columns)
     if stored is not None and rows_hash(rows) != stored.result.predictions:
-        raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was scored from: run it again")
-    origin = _origin(place, stored, detector)
-    if dataset is not None:
-        loaded = load_dataset(dataset)
-        rows = against(rows, loaded, split, card, place)
-        origin = replace(origin, data=loaded.name, split=split, limit=None, source=loaded.card.corpus)
+        raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was computed from: run it again")
+    origin = _origin(place, stored, source.detector)
+    if source.dataset is not None:
+        loaded = source.dataset if isinstance(source.dataset, Dataset) else load_dataset(source.dataset)
+        rows = against(rows, loaded, source.split, card, place)
+        origin = replace(origin, data=loaded.name, split=source.split, limit=None, source=loaded.card.corpus)
     else:
         _refuse_picking(rows, card, stored, place)
     picked = None
     if card.threshold.split == "val":
-        beside = stored.validation if stored is not None else None
-        own = rows_file(Path(validation).expanduser()) if validation is not None else beside
-        picked = None if own is None else read_rows(own, columns)
+        file = rows_file(Path(source.validation).expanduser()) if source.validation else stored and stored.validation
+        picked = read_rows(file, source.columns) if file else None
     return gather(rows, card, origin, picked)
 
 
 def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     if stored is None:
-        # A file's name says who judged; what was judged only its rows say.
+        # The file's name is the detector's; the data are known only by the rows.
         by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
         return Origin("rows", "none", None, by)
     result = stored.result
-    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # `env` is not told before 0.5.1
-    limit = result.measured.get("limit")
+    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # results before 0.5.1 lack `env`
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
-    limit = limit if isinstance(limit, int) else None
     warnings = of_detector(result.warnings)
-    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source, warnings)
+    return Origin(result.dataset, result.split, result.limit, by, card, result.predicted, result.source, warnings)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
-    """Without the dataset nobody can tell which rows are the frames that a protocol picks, unless it picks them all."""
+    """Raise ScoreError if a video has more rows than the protocol picks: only the dataset knows which to pick."""
     count = protocol.frames.count
     if count is None or (stored is not None and stored.result.measured.get("frames") == str(protocol.frames)):
         return
@@ -217,30 +204,30 @@ def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, p
     most = max(pictures, key=lambda video: len(pictures[video]))
     if len(pictures[most]) > count:
         raise ScoreError(
-            f"protocol '{protocol.name}' picks {count} frames of each video, '{most[0]}' in '{place}' has "
-            f"{len(pictures[most])}, and which are picked only the dataset can tell: give --dataset"
+            f"protocol '{protocol.name}' picks {count} frames of each video, but '{most[0]}' in '{place}' has "
+            f"{len(pictures[most])}; only the dataset can tell which are picked: give --dataset"
         )
 
 
 def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
-    """Rows held against the frames that a protocol plans in a dataset; see `load_rows`."""
+    """Match rows with the frames that a protocol plans in a dataset; see `load_rows`."""
     dataset.check_split(split)
     planned = plan_frames(dataset.adapter, split, protocol.frames)
     _refuse_foreign(rows, planned, dataset, split, path)
     matched = match(rows, planned, path, dataset.name)
     digests = frame_digests(dataset, planned)
     now = [digests[frame.id] for frame in planned]
-    changed = [i for i, told in enumerate(matched.digest.tolist()) if told and told != now[i]]
+    changed = [i for i, digest in enumerate(matched.digest.tolist()) if digest and digest != now[i]]
     if changed:
         raise ScoreError(
-            f"'{path}' was made from other pixels than '{dataset.name}' has now: {len(changed)} of {len(planned)} "
+            f"'{path}' was computed from other pixels than '{dataset.name}' has now: {len(changed)} of {len(planned)} "
             f"frames differ, first '{planned[changed[0]].id}'; judge the dataset again"
         )
     return replace(matched, digest=np.array(now, dtype=object))
 
 
 def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path) -> None:
-    """Raise ScoreError for a row whose frame the dataset has not; one that the protocol does not pick is let pass."""
+    """Raise ScoreError for a row whose frame is not in the dataset; frames that are not picked are allowed."""
     beyond = set(rows.frame.tolist()) - {frame.id for frame in planned}
     if beyond:
         beyond -= {frame.id for frame in dataset.frames(split)}
@@ -251,7 +238,7 @@ def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: s
 
 
 def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
-    """The rows of the planned frames, in the plan's order, with the dataset's own videos, methods and identities."""
+    """Return the rows of the planned frames, in that order, with the dataset's videos, methods and identities."""
     where = {name: i for i, name in enumerate(rows.frame.tolist())}
     taken = np.array([where.get(frame.id, -1) for frame in frames])
     has = taken >= 0
@@ -261,7 +248,7 @@ def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
         frame = frames[int(np.flatnonzero(wrong)[0])]
         raise ScoreError(
             f"'{path}': id '{frame.id}' is labelled {1 - frame.label}, but in '{dataset}' it is {frame.label} "
-            f"(0 real, 1 fake); is the file's polarity the other way round?"
+            f"(0 real, 1 fake); are the file's labels inverted?"
         )
 
     def strings(values: list[str]) -> Strings:

@@ -1,4 +1,4 @@
-"""Numbers of a stored result, made again from what lies beside it."""
+"""Recomputation of a stored result's numbers from the files next to it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import protocol_model
 from ..core.errors import M2F2BenchError
 from ..core.records import Score
 from ..metrics.names import Group
 from ..results.form import CLOSE
-from ..results.resamples import resampled_beside
+from ..results.resamples import stored_resamples
 from ..results.result import Result
 from ..results.signature import differing
 from ..results.stored import Stored
@@ -21,7 +20,7 @@ from .score_detection import score_rows
 
 
 def recheck_rows(stored: Stored) -> list[str]:
-    """Every number from the rows again."""
+    """Recompute every number from the rows; return what differs, one line each."""
     result = stored.result
     try:
         again = score_rows(load_rows(stored.path))
@@ -30,26 +29,26 @@ def recheck_rows(stored: Stored) -> list[str]:
     problems = []
     for key in differing(again.measured, result.measured):
         if key != "v":
-            problems.append(f"rows: by them {key} is {again.measured.get(key)}, not {result.measured.get(key)}")
-    if result.frame_coverage is None:  # older results do not tell it
+            problems.append(f"rows: {key} is {again.measured.get(key)} in them, not {result.measured.get(key)}")
+    if result.frame_coverage is None:  # older results lack it
         again = replace(again, frame_coverage=None)
     mine, theirs = _flat(again), _flat(result)
     if set(mine) != set(theirs):
-        return [*problems, f"rows: '{min(set(mine) ^ set(theirs))}' is not what they give"]
+        return [*problems, f"rows: '{min(set(mine) ^ set(theirs))}' is not among the numbers that they give"]
     for key, value in mine.items():
         other = theirs[key]
         same = value == other if value is None or other is None else abs(value - other) <= CLOSE
         if not same:
-            return [*problems, f"rows: {key} is {value} by them, not {other}"]
+            return [*problems, f"rows: {key} is {value} if computed from them, not {other}"]
     return problems
 
 
 def recheck_resamples(stored: Stored) -> list[str]:
-    """Every interval over all questions from the resamples again, where they are there: the answers may not be."""
-    drawn = resampled_beside(stored)
+    """Recompute every interval over all questions from the resamples, if there are any; return what differs."""
+    drawn = stored_resamples(stored)
     if drawn is None:
         return []
-    level = protocol_model(stored.result.protocol_card).model_validate(stored.result.protocol_card).bootstrap.level
+    level = stored.result.rules.bootstrap.level
     for name, score in stored.result.metrics.items():
         values = drawn.draws.get(Group(), {}).get(name)
         if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:
@@ -58,9 +57,9 @@ def recheck_resamples(stored: Stored) -> list[str]:
             return [f"resamples: they lack '{name}'"]
         ends = np.nanquantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
         again = (min(float(ends[0]), score.value), max(float(ends[1]), score.value))
-        exact = np.ptp(values[~np.isnan(values)]) < CLOSE  # all agree: the interval is another one
+        exact = np.ptp(values[~np.isnan(values)]) < CLOSE  # all agree: the interval is not a percentile interval
         if not exact and max(abs(a - b) for a, b in zip(again, score.ci, strict=True)) > CLOSE:
-            return [f"resamples: the interval of {name} is {list(again)} by them, not {list(score.ci)}"]
+            return [f"resamples: they give {name} the interval {list(again)}, not {list(score.ci)}"]
     return []
 
 

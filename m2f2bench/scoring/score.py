@@ -1,4 +1,4 @@
-"""Scores of stored rows: a run that has just ended and a file from elsewhere are scored in the same way."""
+"""Scoring of stored rows: a finished run and a file from elsewhere are scored in the same way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
 from ..results.result import Result
-from .tasks import Source, task_at
+from .source import Source
+from .tasks import task_at
 
 
 def score(
@@ -20,11 +21,11 @@ def score(
     columns: Mapping[str, str] | None = None,
     validation: str | Path | None = None,
 ) -> Result:
-    """Compute every metric of a protocol over a file of rows, or over a run's folder.
+    """Compute every metric of a protocol for a file of rows or a run's folder.
 
-    For detection a file has `id,label,score` (CSV, TSV, JSONL, Parquet), see `scoring.detection.load_rows` for what the
-    arguments do. Under a protocol about answers to questions it has answers, see `scoring.answers.load_answers`;
-    several files are then one explainer's answers that complete each other. Raises ScoreError or DataError in one line.
+    For detection a file has `id,label,score` (CSV, TSV, JSONL, Parquet); see `scoring.detection.load_rows` for the
+    arguments. Under a protocol about answers to questions it has answers, see `scoring.answers.load_answers`; several
+    files are then one explainer's answers that complete each other. Raises ScoreError or DataError in one line.
     """
     places = [path] if isinstance(path, (str, Path)) else list(path)
     return task_at(places[0], protocol).score(places, Source(protocol, dataset, split, detector, columns, validation))

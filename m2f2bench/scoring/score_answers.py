@@ -1,4 +1,4 @@
-"""From answers to a result, with what stands beside the metrics: verdicts, diversity, how much the image matters."""
+"""Explanation results: the metrics of answers, with verdicts, diversity, and dependence on the image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 from ..cards.models import ExplanationCard
 from ..core.places import without_folders
 from ..core.records import FAKE, REAL, Score
+from ..metrics.answer_metrics import OVERALL, answer_metrics, groups, text_settings, with_reasons
 from ..metrics.dependence import swaps
 from ..metrics.diversity import diversity
-from ..metrics.explanation import OVERALL, explain, groups, text_settings, with_reasons
 from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
 from ..metrics.registry import metric_of
@@ -35,40 +35,40 @@ if TYPE_CHECKING:
     from ..core.records import Floats
 
 ROUNDS = 3
-"""Shuffles of the images that image dependence is averaged over."""
+"""Number of shuffles of the images that image dependence averages over."""
 COUNTED = "counted"
-"""The key of a result's `details` that says by PARTS which questions count; results of older versions lack it."""
+"""Key of a result's `details` with the questions that count, by PARTS; results of older versions lack it."""
 PARTS = ("texts", "verdicts", "regions")
 REMARKS = 5
-"""Different remarks on answers that a result names."""
+"""At most this many different remarks on answers are named in a result."""
 
 
 def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> ResampledResult:
-    """The result that one explainer's answers come to under their protocol.
+    """Compute the result of one explainer's answers under their protocol.
 
-    Every metric overall (`metrics`), where a right answer says real or fake (`labels`), of each region (`regions`) and
-    manipulation (`methods`, the questions about its own frames alone), with percentile intervals from resampled
-    clusters of images. `details` hold the verdicts, the diversity of the answers and, with `dependence`, how much of
-    the metrics is left when the answers are those to the same questions about other images.
+    It has every metric overall (`metrics`), by whether the right answer is real or fake (`labels`), by region
+    (`regions`) and by manipulation (`methods`, only the questions about its own frames), with percentile intervals
+    from resampled clusters of images. `details` has the verdicts, the diversity of the answers and, with `dependence`,
+    the share of the metrics that remains if answers are exchanged with those about other images.
     """
     answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
     cluster, n_clusters, by = evidence.clusters
     masks = groups(answers)
     found = estimate(explained.statistics, masks, answers.label, cluster, n_clusters, resampling(protocol))
-    told: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
+    scored: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
     for group in masks:
         scores = with_reasons(found.scores.get(group, {}), explained.missing, protocol.metrics)
-        told[group.field][group.name] = scores
+        scored[group.field][group.name] = scores
     card = evidence.card
     result = Result(
         detector=evidence.detector,
         dataset=str(evidence.measured["data"]),
         split=str(evidence.measured["split"]),
         protocol=protocol.name,
-        metrics=told["metrics"][OVERALL],
-        methods=told["methods"],
-        labels=told["labels"],
-        regions=told["regions"] if len(told["regions"]) > 1 else {},
+        metrics=scored["metrics"][OVERALL],
+        methods=scored["methods"],
+        labels=scored["labels"],
+        regions=scored["regions"] if len(scored["regions"]) > 1 else {},
         coverage=float((answers.status == "ok").mean()) if len(answers) else 0.0,
         statuses=answers.statuses(),
         signature=evidence.signature,
@@ -76,7 +76,7 @@ def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> Resampled
         clusters={"by": by, "n": n_clusters, "independent": n_clusters == len(answers)},
         details=_details(evidence) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
         training_datasets=card.training_datasets if card else (),
-        source=evidence.asked.dataset.card.corpus,
+        source=evidence.plan.dataset.card.corpus,
         predictions=answers_hash(answers),
         protocol_card=protocol.model_dump(mode="json"),
         detector_card=without_folders(card.model_dump(mode="json")) if card else {},
@@ -87,7 +87,7 @@ def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> Resampled
 
 
 def _java(protocol: ExplanationCard) -> dict[str, str]:
-    """The version of Java, where the protocol's tokens or metrics come from one of its programs."""
+    """Return the version of Java if the protocol's tokens or metrics need it."""
     if protocol.tokenizer != "ptb" and "meteor" not in protocol.metrics:
         return {}
     try:
@@ -98,7 +98,7 @@ def _java(protocol: ExplanationCard) -> dict[str, str]:
 
 def _details(evidence: ScoredAnswers) -> dict[str, Any]:
     answers, explained = evidence.answers, evidence.explained
-    told: dict[str, Any] = {
+    details: dict[str, Any] = {
         "questions": {
             kind: {
                 "asked": int((answers.kind == kind).sum()),
@@ -110,10 +110,10 @@ def _details(evidence: ScoredAnswers) -> dict[str, Any]:
     }
     without = sum(not refs for refs in answers.references[explained.compared].tolist())
     if without:
-        told["questions_without_reference"] = without
+        details["questions_without_reference"] = without
     if explained.judged.any():
         verdicts = np.array(explained.verdicts, dtype=object)
-        told["verdicts"] = {
+        details["verdicts"] = {
             word: {
                 verdict: int((explained.judged & (answers.label == label) & (verdicts == verdict)).sum())
                 for verdict in (*VERDICTS, UNANSWERED)
@@ -121,82 +121,82 @@ def _details(evidence: ScoredAnswers) -> dict[str, Any]:
             for word, label in (("real", REAL), ("fake", FAKE))
         }
     if readers := _readers(evidence):
-        told["readers"] = readers
+        details["readers"] = readers
     lacking = np.isnan(answers.score)
     if lacking.any() and not lacking.all():
-        told["images_without_score"] = len(set(answers.frame[lacking].tolist()))
+        details["images_without_score"] = len(set(answers.frame[lacking].tolist()))
     if explained.grounded.any():
-        told["region_f1_of_references"] = _reference_grounding(evidence)
+        details["region_f1_of_references"] = _reference_grounding(evidence)
     texts = answers.text[explained.compared & (answers.status == "ok")].tolist()
     if texts:
-        training = {ref for question in evidence.asked.training for ref in question.references}
-        told["diversity"] = {k: v for k, v in diversity(texts, training or None).items() if k != "commonest"}
-    return told | _remarks(answers) | _usage(answers)
+        training = {ref for question in evidence.plan.training for ref in question.references}
+        details["diversity"] = {k: v for k, v in diversity(texts, training or None).items() if k != "commonest"}
+    return details | _remarks(answers) | _usage(answers)
 
 
 def _counted(evidence: ScoredAnswers) -> dict[str, str]:
-    """12 hex digits over which questions' texts, verdicts and regions count, by PARTS: their ids in order.
+    """Return 12 hex digits by PARTS of the ids, in order, of the questions whose texts, verdicts and regions count.
 
-    Metrics of a part with the same are measured on the same questions. With `missing: drop` those without an answer do
-    not count, and where nobody answered any of a part none of it does.
+    Metrics of a part with the same digits are measured on the same questions. With `missing: drop` questions without
+    an answer do not count, and if no question of a part is answered none of them counts.
     """
     answers, explained = evidence.answers, evidence.explained
     masks = (explained.compared, explained.judged, explained.grounded)
-    found = {}
+    digests = {}
     for part, mask in zip(PARTS, masks, strict=True):
         ids = "\x1f".join(sorted(answers.question[mask].tolist()))
-        found[part] = hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return found
+        digests[part] = hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return digests
 
 
 def _readers(evidence: ScoredAnswers) -> dict[str, Any]:
-    """How often the readers that the result rests on err; the rule `substring` has never been measured."""
+    """Return the error rates of the readers that the result uses; the rule `substring` was never measured."""
     explained = evidence.explained
     used = {VERDICT: explained.judged.any() and evidence.protocol.verdict == "words", REGION: explained.grounded.any()}
     return {what: HELD_OUT[what] for what, uses in used.items() if uses}
 
 
 def _remarks(answers: Answers) -> dict[str, Any]:
-    """How many answers came with a remark (that they were cut off), and of each of the commonest remarks how many."""
-    found = Counter(text for text in answers.message[answers.status == "ok"].tolist() if text)
-    if not found:
+    """Return how many answers have a remark (that they were cut off), and how many have each of the commonest."""
+    remarks = Counter(text for text in answers.message[answers.status == "ok"].tolist() if text)
+    if not remarks:
         return {}
-    shown = {text: {"answers": n} for text, n in found.most_common(REMARKS)}
-    return {"answers_remarked": found.total(), "remarks": shown}
+    commonest = {text: {"answers": n} for text, n in remarks.most_common(REMARKS)}
+    return {"answers_remarked": remarks.total(), "remarks": commonest}
 
 
 def _usage(answers: Answers) -> dict[str, Any]:
-    """What the answers took, as far as it is known: the total, and of how many questions that is."""
-    told: dict[str, Any] = {}
+    """Return the time, tokens and cost of the answers: the total, and the number of questions that it is known for."""
+    usage: dict[str, Any] = {}
     for name in USAGE:
         known = [value for value in getattr(answers, name).tolist() if value == value]  # not NaN
         if known:
             total = math.fsum(known)
-            told[name] = {"total": int(total) if name.startswith("tokens") else total, "questions": len(known)}
-    return {"usage": told} if told else {}
+            usage[name] = {"total": int(total) if name.startswith("tokens") else total, "questions": len(known)}
+    return {"usage": usage} if usage else {}
 
 
 def _reference_grounding(evidence: ScoredAnswers) -> float | None:
-    """The region F1 that the first reference of each question reaches as an answer: more is hardly to be had."""
+    """Return the region F1 of each question's first reference as an answer, which is hardly surpassed."""
     answers, grounded = evidence.answers, evidence.explained.grounded
     own = answers.only(grounded)
     called = [read_regions(refs[0]) if refs else frozenset[str]() for refs in own.references.tolist()]
     everything = np.ones(len(own), dtype=bool)
-    truth = [evidence.asked.altered.get(frame) for frame in own.frame.tolist()]
+    truth = [evidence.plan.altered.get(frame) for frame in own.frame.tolist()]
     of = region_statistics(called, truth, everything)["region_f1"].over(everything, np.zeros(len(own), np.int64), 1)
     value = float(of(np.ones((1, 1)))[0])
     return None if np.isnan(value) else value
 
 
 def image_dependence(evidence: ScoredAnswers) -> dict[str, Any]:
-    """How much of a metric is left when each answer is the one to the same question about another image.
+    """Compute the share of a metric that remains if each answer is replaced by that about another image.
 
-    An explainer that is deterministic answers a question's text and an image, so the answer to the same text about
-    another image is at hand wherever that was asked of both. `within` takes an image of the same label, `across` one of
-    the other label; ROUNDS seeded shuffles. For each metric: `true` and `shuffled`, both over those `n` of its
-    questions that have such a partner, and `kept`, the one over the other, with its interval over the same resampled
-    clusters. An explainer that does not look at the image keeps all of it (1). Where every question states the label,
-    or no text is asked twice, it is not defined and says so.
+    A deterministic explainer answers a pair of question text and image, so the answer to the same text about another
+    image is known if the text was asked about both. `within` exchanges images of the same label, `across` images of
+    different labels, in ROUNDS seeded shuffles. For each metric: `true` and `shuffled`, both over those `n` of its
+    questions that have such a partner, and `kept`, the ratio of shuffled to true, with its interval over the same
+    resampled clusters. An explainer that ignores the image keeps everything (1). If every question states the label,
+    or no text is asked twice, it is not defined, with a `reason`.
     """
     answers, protocol = evidence.answers, evidence.protocol
     ok = np.flatnonzero(answers.status == "ok")
@@ -215,7 +215,7 @@ def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str
     answers, protocol = evidence.answers, evidence.protocol
     usable = (taken >= 0).all(axis=0)
     if not usable.any():
-        return {"n": 0, "reason": "no question's text is asked of another such image"}
+        return {"n": 0, "reason": "no question's text is also asked about another image of this kind"}
     own, orders = answers.only(usable), [np.flatnonzero(usable), *(row[usable] for row in taken)]
     textual: list[str] = [name for name in names if metric_of(name).part == "texts"]
     others: list[str] = [name for name in names if name not in textual]
@@ -226,16 +226,14 @@ def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str
     for whole, some in parts:
         for i, order in enumerate(orders if some else ()):
             shuffled = replace(whole.only(usable), text=whole.text[order])
-            found = explain(shuffled, plain, evidence.asked.altered, some, evidence.explained.readings)
+            found = answer_metrics(shuffled, plain, evidence.plan.altered, some, evidence.explained.readings)
             statistics |= {f"{i} {name}": one for name, one in found.statistics.items()}
     cluster, n_clusters, _ = evidence.clusters
     rules = resampling(protocol)
     everything = {OVERALL: np.ones(len(own), dtype=bool)}
     made = estimate(statistics, everything, own.label, cluster[usable], n_clusters, rules)
-    told: dict[str, Any] = {"n": int(usable.sum())}
-    for name in names:
-        told[name] = _share_kept(made.scores[OVERALL], made.drawn.get(OVERALL, {}), name, rules.level)
-    return told
+    scores, resamples = made.scores[OVERALL], made.drawn.get(OVERALL, {})
+    return {"n": int(usable.sum())} | {name: _share_kept(scores, resamples, name, rules.level) for name in names}
 
 
 def _share_kept(
@@ -257,7 +255,7 @@ def _share_kept(
 
 
 def _tokenized(answers: Answers, protocol: Any) -> Answers:
-    """Answers and references as the protocol's tokenizer leaves them, so that it runs once for all shuffles."""
+    """Return answers and references after the protocol's tokenizer, so that it runs only once for all shuffles."""
     if text_settings(protocol).tokenizer == "none":
         return answers
     from ..metrics.text.tokens import tokenize

@@ -1,4 +1,4 @@
-"""Results of detection: metrics of rows under their protocol."""
+"""Detection results: the metrics of rows under their protocol."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ..core.records import Score
 from ..metrics.detection.intervals import score_units
 from ..results.result import Result
 from ..results.signature import rows_hash, versions
-from ..results.stored import TURNED
+from ..results.stored import INVERTED
 from ..stats.bootstrap import resampling
 from .detection import ScoredRows
 
 CLEARLY_BELOW = 0.45
-"""An AUC above it is no sign of turned scores, however sure it is: detectors on foreign data fall a little below .5."""
+"""Only an AUC up to this is a sign of inverted scores: on foreign data good detectors fall a little below .5."""
 
 
 def score_rows(evidence: ScoredRows) -> Result:
-    """The result that rows come to under their protocol, with a warning where they look turned round."""
+    """Compute the result of rows under their protocol, with a warning if their scores look inverted."""
     protocol, units, card = evidence.protocol, evidence.units, evidence.card
     scored = score_units(units, protocol.metrics, evidence.cut, resampling(protocol))
     return Result(
@@ -49,25 +49,25 @@ def score_rows(evidence: ScoredRows) -> Result:
 
 
 def polarity(auc: Score | None) -> list[str]:
-    """One line where an AUC is so far below chance that the scores are likely P(real); else none."""
+    """Return one line if an AUC is so far below chance that the scores are probably P(real); else an empty list."""
     if auc is None or auc.value is None or auc.ci is None or auc.ci[1] >= 0.5 or auc.value > CLEARLY_BELOW:
         return []
     low, high = auc.ci
     return [
-        f"{TURNED}: AUC {auc.value:.3f} [{low:.3f}, {high:.3f}] is below chance; where they are P(real), give "
-        f"1 - score (on a card of backend timm: `fake_class: 0`); where the labels are, 0 is real and 1 is fake"
+        f"{INVERTED}: AUC {auc.value:.3f} [{low:.3f}, {high:.3f}] is below chance; if they are P(real), give "
+        f"1 - score (on a card of backend timm: `fake_class: 0`); if the labels are, 0 is real and 1 is fake"
     ]
 
 
 def _clusters(evidence: ScoredRows) -> dict[str, Any]:
-    """What is drawn as one, how many there are, and what to know of it."""
+    """Return the resampled unit, the number of clusters, and a note if they are not groups of people as wanted."""
     units = evidence.units
-    told: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
+    found: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
     if evidence.protocol.bootstrap.cluster == "identity" and units.clustered_by != "identity":
         known = bool((evidence.rows.identity != "").any())
-        told["note"] = (
-            "people are joined into too few groups to draw from: videos are drawn, which makes intervals too narrow"
+        found["note"] = (
+            "too few groups of people: videos are resampled instead, which makes intervals too narrow"
             if known
             else "people are not known"
         )
-    return told
+    return found

@@ -61,7 +61,7 @@ def percentile_interval(
     if resampling.resamples == 0:
         return None, None
     if drawn is None or groups < 2:
-        return None, "no interval: all that is scored is of one cluster"
+        return None, "no interval: all scored items are in one cluster"
     defined = drawn[~np.isnan(drawn)]
     if len(defined) < FEWEST_DEFINED * len(drawn):
         return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"

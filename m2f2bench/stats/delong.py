@@ -1,7 +1,7 @@
 """DeLong's variance of the AUC and of the difference of two AUCs, exact with ties, in O(n log n).
 
 DeLong, DeLong & Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating characteristic
-curves: a nonparametric approach", Biometrics 44 (1988). Units (frames, videos) have to be independent of each other.
+curves: a nonparametric approach", Biometrics 44 (1988). Units (frames, videos) must be independent of each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Placements(NamedTuple):
-    """Each unit's place among the units of the other class; the mean of either is the AUC.
+    """Each unit's placement among the units of the other class; the mean of either array is the AUC.
 
     `fake` float64 [m]: the share of reals that score below this fake, ties counting half (V10). `real` float64 [n]:
     the share of fakes that score above this real (V01).
@@ -31,13 +31,13 @@ class Placements(NamedTuple):
 
 
 def placements(real: Floats, fake: Floats) -> Placements:
-    """Placements of scores [n] of reals and [m] of fakes, in the order given; both of at least one unit."""
+    """Return the placements of scores [n] of reals and [m] of fakes, in the order given; n and m at least 1."""
     return Placements(_share_below(fake, real), 1.0 - _share_below(real, fake))
 
 
 def _share_below(of: Floats, among: Floats) -> Floats:
     order = np.argsort(of)
-    ordered, others = of[order], np.sort(among)  # sorted keys make the search run through memory once
+    ordered, others = of[order], np.sort(among)  # sorted keys: the search reads memory in order
     twice = np.searchsorted(others, ordered, "left") + np.searchsorted(others, ordered, "right")
     out = np.empty(len(of))
     out[order] = twice / (2.0 * len(others))
@@ -45,12 +45,12 @@ def _share_below(of: Floats, among: Floats) -> Floats:
 
 
 def auc_variance(places: Placements) -> float:
-    """Variance of one AUC; NaN where a class has fewer than two units."""
+    """Return the variance of one AUC; NaN if a class has fewer than two units."""
     return auc_covariance(places, places)
 
 
 def auc_covariance(first: Placements, second: Placements) -> float:
-    """Covariance of two AUCs over the same units; NaN where a class has fewer than two."""
+    """Return the covariance of two AUCs over the same units; NaN if a class has fewer than two."""
     m, n = len(first.fake), len(first.real)
     if min(m, n) < 2:
         return math.nan
@@ -62,13 +62,13 @@ def _covariance(x: Floats, y: Floats) -> float:
 
 
 def wald(value: float, variance: float, level: float, low: float = 0.0, high: float = 1.0) -> tuple[float, float]:
-    """The normal interval of that level, e.g. 0.95, cut off at what is possible."""
+    """Return the normal interval of that level, e.g. 0.95, clipped to [low, high]."""
     reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(max(variance, 0.0))
     return max(low, value - reach), min(high, value + reach)
 
 
 def logit_wald(value: float, variance: float, level: float) -> tuple[float, float]:
-    """The normal interval of log(value / (1 - value)), mapped back; `value` strictly between 0 and 1.
+    """Return the normal interval of log(value / (1 - value)), mapped back; `value` strictly between 0 and 1.
 
     It covers where `wald` is too short. Of 2,000 simulated 95% intervals with 100 reals and 100 fakes, at a true AUC of
     .8 / .9 / .95 / .99: 95 / 95 / 95 / 94% against 94 / 94 / 92 / 87%; with 50 and 50: 94 / 95 / 95 / 93% against
@@ -82,7 +82,7 @@ def logit_wald(value: float, variance: float, level: float) -> tuple[float, floa
 
 
 def auc_or_none(labels: Sequence[int], scores: Sequence[float]) -> float | None:
-    """AUC of plain sequences; None where a class is missing or a score is not a number."""
+    """Return the AUC of plain sequences; None if a class is missing or a score is not finite."""
     y, s = np.asarray(labels, dtype=np.int64), np.asarray(scores, dtype=np.float64)
     if len(set(y.tolist())) != 2 or not bool(np.isfinite(s).all()):
         return None

@@ -70,7 +70,7 @@ def test_d2_the_other_runs_go_on(cli, broken: Path, tmp_path: Path) -> None:
     assert f"the other results are in '{tmp_path / 'o'}'" in line
     assert "whole" in cli("leaderboard", tmp_path / "o").out
     line = cli("run", "-d", "constant", "-d", "random", *words).err.strip().splitlines()[-1]
-    assert "(and 1 more such runs)" in line
+    assert "(and 1 more runs)" in line
 
 
 def test_d2_rows_without_a_score(cli, one_line, tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_d2_a_result_of_nothing_is_on_no_board(cli, one_line, tmp_path: Path) ->
     for change in ({"coverage": 0.0}, {"statuses": {"unreadable": 144}}, {"statuses": {}}):
         file.write_text(json.dumps(data | change))
         for words in (["leaderboard"], ["plot", "ranks", "--out", tmp_path / "a.png"], ["check"]):
-            assert "nothing in it was judged" in one_line(cli(*words, file))
-        assert "nothing in it was judged" in cli("validate", file).out
+            assert "no frame or question in it was judged" in one_line(cli(*words, file))
+        assert "no frame or question in it was judged" in cli("validate", file).out
 
 
 def test_d7_a_leaderboard_without_a_row_is_an_error(cli, one_line, squares: Path, tmp_path: Path) -> None:

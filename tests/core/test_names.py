@@ -87,7 +87,7 @@ def test_e7_json_output_has_the_names_exactly(cli, odd: Path) -> None:
 def test_e7_two_files_of_one_name_in_utf_8(cli, one_line, tmp_path: Path) -> None:
     for name in (b"\xff.png", b"\\udcff.png"):
         Image.fromarray(np.full((16, 16, 3), 60, np.uint8)).save(tmp_path / os.fsdecode(name))
-    assert "two files have one name" in one_line(cli("predict", tmp_path, "-d", "constant"))
+    assert "two files have the same name" in one_line(cli("predict", tmp_path, "-d", "constant"))
 
 
 def test_e7_frames_have_names_that_utf_8_can_say() -> None:

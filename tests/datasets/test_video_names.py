@@ -182,7 +182,7 @@ def test_a6_rows_without_a_method_are_told_of(tmp_path: Path, caplog: pytest.Log
     merged = m2f2bench.score(path, protocol="video")
     assert merged.metrics["auc"].n_fake == 2, "nothing in the rows tells the methods apart but their ids"
     assert "video '000_003' is in 'Deepfakes/000_003'" not in caplog.text
-    assert "video '000_003' is in 'Deepfakes' and in 'Face2Face' by its rows' ids" in caplog.text
+    assert "by the ids, video '000_003' is in 'Deepfakes' and in 'Face2Face'" in caplog.text
     caplog.clear()
     path.write_text("\n".join(plain[:5] + plain[-4:]) + "\n")
     m2f2bench.score(path, protocol="video")

@@ -135,7 +135,7 @@ def test_no_server(serve: Callable[..., Endpoint]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    with pytest.raises(DetectorError, match=r"no connection to .* start the server, or mend") as caught:
+    with pytest.raises(DetectorError, match=r"no connection to .* start the server, or check") as caught:
         client(url).explain([FACE] * 3, list("abc"))
     assert "\n" not in str(caught.value)
 
@@ -145,8 +145,8 @@ def test_no_server(serve: Callable[..., Endpoint]) -> None:
     [
         (401, "set the environment variable TOY_KEY to a key"),
         (403, "set the environment variable TOY_KEY to a key"),
-        (404, "mend `model` or `base_url`"),
-        (400, "mend the options"),
+        (404, "check `model` or `base_url`"),
+        (400, "check the options"),
     ],
 )
 def test_a_first_request_that_is_refused_ends_the_run(

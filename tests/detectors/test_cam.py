@@ -210,15 +210,15 @@ def test_a_layer_by_name(pictures) -> None:
     with pytest.raises(DetectorError, match=r"has no layer 'layer9'; did you mean"):
         find_layer(detector, "layer9")
     for flat in ("global_pool", "fc"):
-        with pytest.raises(DetectorError, match=f"layer '{flat}' gives no map"):
+        with pytest.raises(DetectorError, match=f"layer '{flat}' does not give a map"):
             find_layer(detector, flat)
-    with pytest.raises(DetectorError, match=r"--cam 'gradcan' is not known; did you mean 'gradcam'"):
+    with pytest.raises(DetectorError, match=r"unknown method --cam 'gradcan'; did you mean 'gradcam'"):
         with_cam(detector, "gradcan")
-    with pytest.raises(DetectorError, match=r"'plain' is no torch network"):
+    with pytest.raises(DetectorError, match=r"'plain' is not a torch network"):
         plain = RandomDetector()
         plain.card = DetectorCard(name="plain", backend="random")
         with_cam(plain, "gradcam")
-    with pytest.raises(DetectorError, match=r"has no layer with a map"):
+    with pytest.raises(DetectorError, match=r"no layer with a map was found"):
         with_cam(network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1))), "gradcam")
 
 
@@ -233,7 +233,7 @@ def test_a_layer_that_the_score_does_not_rest_on(pictures) -> None:
             self.aside(pixels)
             return score
 
-    with pytest.raises(DetectorError, match=r"does not depend on layer 'aside', so it has no gradcam"):
+    with pytest.raises(DetectorError, match=r"does not depend on layer 'aside', so gradcam cannot be computed"):
         with_cam(network(Aside()), "gradcam").heatmap(pictures[:1])
     assert with_cam(network(Aside()), "gradcam", "act").heatmap(pictures[:1]).shape == (1, 8, 8)
 
@@ -279,7 +279,7 @@ def test_predict_draws_them(cli, one_line, trained: Path, tmp_path: Path) -> Non
     assert "give --heatmap DIR too" in one_line(cli(*words, "--cam", "gradcam"))
     assert "give --cam too" in one_line(cli(*words, "--heatmap", tmp_path / "m", "--cam-layer", "layer3"))
     line = one_line(cli("predict", tmp_path / "a.png", "-d", "random", "--heatmap", tmp_path / "m", "--cam", "gradcam"))
-    assert "'random' is no torch network" in line and "timm or m2f2det" in line
+    assert "'random' is not a torch network" in line and "timm or m2f2det" in line
     assert "--cam gradcam" in one_line(cli(*words, "--heatmap", tmp_path / "m")), "who has no map is told of it"
 
 

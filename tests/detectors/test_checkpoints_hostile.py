@@ -107,14 +107,14 @@ def test_d5_safetensors_are_unwrapped_alike(tmp_path: Path, plain: Path, prefix:
 
 def test_d5_a_prefix_that_is_not_known_is_named(tmp_path: Path) -> None:
     torch.save(prefixed("student."), tmp_path / "x.pth")
-    with pytest.raises(DetectorError, match=r"another model\? All its names begin with 'student\.': save what lies"):
+    with pytest.raises(DetectorError, match=r"another model\? All its names begin with 'student\.': save only"):
         scores(tmp_path / "x.pth")
 
 
 def test_d5_two_outputs_are_one_once_it_is_said_which_is_fake(tmp_path: Path) -> None:
     model, path = network(classes=2), tmp_path / "x.pth"
     torch.save(model.state_dict(), path)
-    with pytest.raises(DetectorError, match="two outputs, and which of them is fake is not said: set `fake_class: 1`"):
+    with pytest.raises(DetectorError, match="two outputs, and it is unknown which is fake: set `fake_class: 1`"):
         scores(path)
     one = scores(path, fake_class=1)
     assert scores(path, fake_class=0) == pytest.approx(1 - one, abs=1e-6)
@@ -124,7 +124,7 @@ def test_d5_two_outputs_are_one_once_it_is_said_which_is_fake(tmp_path: Path) ->
         expected = model(pixels).double().softmax(1)[:, 1].numpy()
     assert one == pytest.approx(expected, abs=1e-6) and np.ptp(one) > 1e-4
     torch.save(network(classes=10).state_dict(), path)
-    with pytest.raises(DetectorError, match="have 10 outputs, and a detector one or two"):
+    with pytest.raises(DetectorError, match="have 10 outputs, but a detector has one or two"):
         scores(path, fake_class=1)
 
 
@@ -247,15 +247,15 @@ def test_d5_what_is_no_weights_is_one_line(tmp_path: Path, kind: str, suffix: st
 def test_d5_the_cause_is_named(tmp_path: Path) -> None:
     for kind, told in {
         "a folder": "it is a folder",
-        "a fifo": "it is no regular file",
+        "a fifo": "it is not a regular file",
         "a pointer": "a Git LFS pointer, not the file itself: run `git lfs pull`",
         "a web page": "a web page",
         "empty": "an empty file",
         "script": "a TorchScript program",
-        "a whole model": r"a whole object \(timm\..*\), whose code is not run: save its numbers alone",
+        "a whole model": r"a whole object \(timm\..*\), whose code is not run: save only its weights",
         "sparse": "of type torch._utils._rebuild_sparse_tensor, not a plain tensor",
-        "integers": "is int8, and the network's float32: are they quantised",
-        "nan": "'fc.bias' has values that are no numbers",
+        "integers": "is int8, but the network's is float32: are the weights quantised",
+        "nan": "'fc.bias' has values that are not finite numbers",
         "a bomb": "is compressed, which torch.save never does",
     }.items():
         path = tmp_path / kind.replace(" ", "")

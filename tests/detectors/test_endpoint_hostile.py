@@ -107,7 +107,7 @@ def test_e2_an_answer_is_asked_for_as_it_is_and_unpacked_all_the_same(serve: Cal
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "rubbish"])
 def test_e2_what_is_packed_otherwise_is_named(serve: Callable[..., Raw], name: str) -> None:
-    assert "packed" in _ask(serve(answer(b"\xff\x00" * 50, f"Content-Encoding: {name}")))[1]
+    assert "content encoding" in _ask(serve(answer(b"\xff\x00" * 50, f"Content-Encoding: {name}")))[1]
 
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "", "br"]))
@@ -118,7 +118,7 @@ def test_e2_any_packed_bytes_are_unpacked_or_named(data: bytes, name: str) -> No
     if len(data) > 1:
         with pytest.raises(TooLarge):
             unpack(gzip.compress(data), "gzip", len(data) - 1)
-        with pytest.raises(Unreadable, match="cut off"):
+        with pytest.raises(Unreadable, match="incomplete"):
             unpack(gzip.compress(data)[:-9], "gzip", 300)
     try:
         assert len(unpack(data, name, 300)) <= 300
@@ -163,7 +163,7 @@ def test_e2_a_dripping_server_has_no_more_than_the_time(serve: Callable[..., Raw
 def test_e2_a_redirect_is_not_followed_with_the_picture_and_the_key(serve: Callable[..., Raw], status: int) -> None:
     other = serve(answer(GOOD))
     server = serve(answer(b"", f"Location: {other.url}/chat/completions", status=f"{status} Moved"))
-    with pytest.raises(DetectorError, match=f"status {status}: it redirects to '{other.url}.* make it the `base_url`"):
+    with pytest.raises(DetectorError, match=f"status {status}: it redirects to '{other.url}.* set it as `base_url`"):
         _ask(server)
     assert len(server.heads) == 1 and not other.heads
 
@@ -189,17 +189,17 @@ def test_e2_a_redirect_to_itself_ends(serve: Callable[..., Raw]) -> None:
         (b"\x00" * 4000, "broke"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 2_000_000 + b"\r\n\r\n", "broke"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 400_000 + b"\r\n", "broke"),
-        (answer(b"<html>Sign in</html>", "Content-Type: text/html"), "no JSON but '<html>"),
+        (answer(b"<html>Sign in</html>", "Content-Type: text/html"), "not JSON but '<html>"),
         (answer(b"<html/>", "Content-Type: text/html; charset=zlib_codec", status="500 No"), "status 500: <html/>"),
-        (answer(b"\xff\xfe{\x00}\x00"), "no JSON"),
-        (answer(b"\x00" * 100), "no JSON"),
-        (answer(b""), "no JSON"),
-        (answer(b"9" * 10_000), "no JSON"),
-        (answer(b"NaN"), "no chat completion"),
+        (answer(b"\xff\xfe{\x00}\x00"), "not JSON"),
+        (answer(b"\x00" * 100), "not JSON"),
+        (answer(b""), "not JSON"),
+        (answer(b"9" * 10_000), "not JSON"),
+        (answer(b"NaN"), "not a chat completion"),
         (answer(b"[" * 100_000), "nested 100000 deep"),
-        (answer(b'{"a":' * 2_000 + b"1" + b"}" * 2_000), f"nested 2000 deep: {DEPTH} at most"),
+        (answer(b'{"a":' * 2_000 + b"1" + b"}" * 2_000), f"nested 2000 deep, more than {DEPTH}"),
         (answer(b'{"error":' + b"[" * 900 + b"]" * 900 + b"}", status="500 No"), "status 500: {"),
-        (answer(b'{"choices":[' + b"{}," * 1_000_000 + b"{}]}"), "no chat completion"),
+        (answer(b'{"choices":[' + b"{}," * 1_000_000 + b"{}]}"), "not a chat completion"),
         (answer(GOOD, "Retry-After: 1000000000", status="429 Slow"), "the server asks to wait 1000000000 s"),
         (answer(b"", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT", status="503 Slow"), "the server asks to wait"),
         (answer(b"", "Retry-After: \xff\xfe99", status="503 Slow"), "status 503: Service Unavailable"),
@@ -343,6 +343,6 @@ def test_e2_an_interrupt_does_not_wait_for_the_answer(serve: Callable[..., Raw])
 @pytest.mark.parametrize("key", ["sk two", "sk\nX-Evil: 1", "schlüssel"])
 def test_e2_a_key_that_no_header_can_hold_is_named_without_it(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("TOY_KEY", key)
-    with pytest.raises(DetectorError, match="TOY_KEY holds no key") as caught:
+    with pytest.raises(DetectorError, match="TOY_KEY is not a key") as caught:
         client("http://localhost:1/v1")
     assert key not in str(caught.value)

@@ -154,7 +154,7 @@ def test_less_at_once_where_memory_is_short(
         device.seen.clear()
         assert generator.answer(asked, slots_of) == wanted
     assert max(device.seen) == 2  # it keeps to it
-    assert caplog.messages == [f"LLM 'llama': out of memory: from here on {n} at a time" for n in (8, 4, 2)]
+    assert caplog.messages == [f"LLM 'llama': out of memory: from now on {n} at a time" for n in (8, 4, 2)]
 
 
 def test_one_answer_too_many_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,11 +162,13 @@ def test_one_answer_too_many_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> 
     plain = own.model.forward
     monkeypatch.setattr(own.model, "forward", Small(plain, 4, positions=3))
     generator = Generator(own, GenerationSettings(batch_size=4), frozenset({END}))
-    with pytest.raises(DetectorError, match="'llama': the device's memory does not hold one answer to a prompt of 14 "):
+    with pytest.raises(
+        DetectorError, match="'llama': the device's memory is too small for one answer to a prompt of 1"
+    ):
         generator.answer(questions(1), slots_of)
     monkeypatch.setattr(own.model, "forward", Small(plain, 0))
     generator = Generator(own, GenerationSettings(batch_size=4), frozenset({END}))
-    with pytest.raises(DetectorError, match="'llama': the device's memory does not hold a pass over one token: take"):
+    with pytest.raises(DetectorError, match="'llama': the device's memory is too small for a pass over one token"):
         generator.answer(questions(1), slots_of)
 
 
@@ -178,7 +180,7 @@ def test_logits_that_are_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         return {slot: tokens * float("nan") for slot, tokens in slots_of(images).items()}
 
     generator = Generator(own, GenerationSettings(), frozenset({END}))
-    with pytest.raises(DetectorError, match="its logits are no numbers: set its dtype to bf16 or fp32"):
+    with pytest.raises(DetectorError, match="its logits are not finite: set its dtype to bf16 or fp32"):
         generator.answer(requests, broken)
 
 
@@ -187,7 +189,7 @@ def test_an_llm_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
     model = t.MambaForCausalLM(t.MambaConfig(vocab_size=400, hidden_size=WIDTH, num_hidden_layers=1)).eval()
     own = Language(model, tiny_tokenizer(), "mamba", "0" * 16, WIDTH, CONTEXT)
-    with pytest.raises(DetectorError, match="LLM 'mamba' keeps no keys and values"):
+    with pytest.raises(DetectorError, match="LLM 'mamba' has no key-value cache"):
         generate(own, questions(1))
 
 

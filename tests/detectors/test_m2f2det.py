@@ -143,8 +143,8 @@ def test_the_logits_are_the_papers_formula(options: dict[str, Any]) -> None:
         logits = torch.cat(parts, dim=1) @ network.head.weight.T + network.head.bias
         torch.testing.assert_close(judged.logits, logits, atol=1e-4, rtol=0)
         torch.testing.assert_close(network(images), logits[:, 1] - logits[:, 0], atol=1e-4, rtol=0)
-        told, patches = network.tell(images)
-        assert torch.equal(told.logits, judged.logits) and torch.equal(patches, seen.penultimate)
+        again, patches = network.judge_with_patches(images)
+        assert torch.equal(again.logits, judged.logits) and torch.equal(patches, seen.penultimate)
 
 
 def test_the_head_starts_near_nothing_and_the_scale_at_one() -> None:
@@ -157,7 +157,7 @@ def test_the_head_starts_near_nothing_and_the_scale_at_one() -> None:
 
 
 def test_as_many_depths_of_both_networks() -> None:
-    with pytest.raises(DetectorError, match=r"^2 CLIP depths and 3 of the CNN: give as many of each$"):
+    with pytest.raises(DetectorError, match=r"^2 CLIP depths but 3 of the CNN: give as many of each$"):
         toy_network(clip_depths=[1, 2])
 
 
@@ -202,8 +202,8 @@ def test_a13_weights_of_050_give_the_numbers_they_gave(tmp_path: Path) -> None:
             cosines = torch.nn.functional.cosine_similarity(seen.patches, text[:, None], dim=2)
             expected = torch.exp(scale * (cosines - cosines.max(dim=1, keepdim=True).values)).view(3, 4, 4)
         np.testing.assert_allclose(detector.heatmap(images), expected.numpy(), atol=1e-6)
-    none = "'map.map_scale' has values that are no numbers"
-    below = "temperature of the forgery map, is -1, .* train it anew$"
+    none = "'map.map_scale' has values that are not finite numbers"
+    below = "temperature of the forgery map, is -1, .* train it again$"
     for scale, told in ((-1.0, below), (float("nan"), none), (float("inf"), none)):
         write_tensors(report.weights, {**tensors, "map.map_scale": torch.tensor(scale)}, about)
         with pytest.raises(DetectorError, match=told) as caught:
@@ -272,12 +272,12 @@ def test_a_card_of_wrong_parts_is_told_in_one_line(tmp_path: Path) -> None:
         ({"clip": {"words": [0, 99, 3]}}, "token ids below vocab_size 12"),
         ({"cnn": {"depths": ["blocks.1", "blocks.2", "block.3"]}}, "no layer 'block.3'; did you mean"),
         ({"cnn": {"depths": ["blocks.1", "blocks.2"]}}, "give as many of each"),
-        ({"cnn": {"depths": ["blocks.1", "blocks.2", "global_pool"]}}, "'global_pool' plays no part"),
+        ({"cnn": {"depths": ["blocks.1", "blocks.2", "global_pool"]}}, "'global_pool' does not contribute"),
         ({"clip_depths": [1, 2, 9]}, "must be layers from 1 on"),
         ({"general_tokens": 40}, "more tokens than the text tower's 20"),
         ({"bridge_width": 18}, "multiple of bridge_heads"),
         ({"train_vision": True, "cache_features": 1}, "frozen image tower"),
-        ({"clip": {"config": {"vision_config": {"image_size": 64}}}}, "32 pixels and its CLIP is for 64"),
+        ({"clip": {"config": {"vision_config": {"image_size": 64}}}}, "32 pixels but its CLIP needs 64"),
         ({"brigde": False}, "unknown key 'brigde'; did you mean 'bridge'"),
         ({"variant": "papre"}, "unknown variant 'papre'; did you mean 'paper'"),
     ]

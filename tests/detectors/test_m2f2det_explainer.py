@@ -128,8 +128,8 @@ def test_many_at_once_say_what_one_alone_says(folder: Path) -> None:
 def test_an_image_is_encoded_once_for_all_its_questions(folder: Path) -> None:
     one = explainer(folder)
     seen: list[int] = []
-    tell = one.model.tell
-    one.model.tell = lambda pixels: (seen.append(len(pixels)), tell(pixels))[1]  # type: ignore[assignment, operator]
+    judge = one.model.judge_with_patches
+    one.model.judge_with_patches = lambda pixels: (seen.append(len(pixels)), judge(pixels))[1]  # type: ignore[assignment, operator]
     one.explain(*pairs(pictures(3)))
     assert seen == [3]
 
@@ -251,10 +251,10 @@ def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_p
     with pytest.raises(DetectorError, match="tensor 'more' unexpected"):
         explainer(copied).language()
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(DetectorError, match="do not go on this LLM: SafetensorError"):
+    with pytest.raises(DetectorError, match="do not fit this LLM: SafetensorError"):
         explainer(copied).language()
     file.unlink()
-    with pytest.raises(DetectorError, match=r"adapter_model\.safetensors' is not there"):
+    with pytest.raises(DetectorError, match=r"adapter_model\.safetensors' does not exist"):
         explainer(copied).language()
 
 
@@ -267,12 +267,12 @@ def test_an_adapter_on_tied_weights_is_refused(tmp_path: Path, monkeypatch: pyte
     start = detector_folder(tmp_path / "detector")
     train(str(card), FACES, stage="align", start=start, out=tmp_path / "align", device="cpu")
     with pytest.raises(
-        DetectorError, match=r"shares its weights with the embeddings.*take lm_head out of lora\.targets"
+        DetectorError, match=r"shares its weights with the embeddings.*remove lm_head from lora\.targets"
     ):
         train(str(card), FACES, stage="tune", start=tmp_path / "align", out=tmp_path / "tune", device="cpu")
     monkeypatch.setattr(adapters, "refuse_tied", lambda *given: None)
     train(str(card), FACES, stage="tune", start=tmp_path / "align", out=tmp_path / "tuned", device="cpu")
-    with pytest.raises(DetectorError, match=r"folding its adapters moves the LLM's logits by .*lora\.targets"):
+    with pytest.raises(DetectorError, match=r"merging its adapters moves the LLM's logits by .*lora\.targets"):
         m2f2bench.merge(tmp_path / "tuned", tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
 
@@ -296,7 +296,7 @@ def test_after_stage_detector_it_judges_and_the_next_stage_begins_with_it(tmp_pa
     one = explainer(done)
     assert one.precision == "fp32"
     assert 0.0 <= one.forward([one.prepare(pictures(1)[0])], ["a"])[0] <= 1.0
-    with pytest.raises(DetectorError, match=f"does not answer yet.*m2f2bench train {done} --stage align"):
+    with pytest.raises(DetectorError, match=f"cannot answer yet.*m2f2bench train {done} --stage align"):
         one.explain(pictures(1), ["Is it?"])
     # The LLM's relative folder is not lost on the way.
     align = train(str(done), FACES, stage="align", out=tmp_path / "align", device="cpu").parent
@@ -304,7 +304,7 @@ def test_after_stage_detector_it_judges_and_the_next_stage_begins_with_it(tmp_pa
 
 
 def test_what_cannot_be_merged_is_one_line(trained: dict[str, Path], folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DetectorError, match="is merged already"):
+    with pytest.raises(DetectorError, match="is already merged"):
         m2f2bench.merge(folder, tmp_path / "again")
     with pytest.raises(DetectorError, match="is not an empty folder"):
         m2f2bench.merge(trained["tune"], folder)

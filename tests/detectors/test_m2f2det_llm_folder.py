@@ -71,12 +71,12 @@ def test_mistakes_in_the_folder_of_the_7b_model(tmp_path: Path) -> None:
     folder = llm_folder(tmp_path / "a", tensors, "safetensors", **{"model.odd.weight": torch.ones(1)})
     refused(folder, r"tensor 'model\.odd\.weight' unexpected")
     (folder / "model-00003-of-00003.safetensors").unlink()
-    refused(folder, r"weights '.*model-00003-of-00003\.safetensors' are not there")
+    refused(folder, r"weights '.*model-00003-of-00003\.safetensors' do not exist")
     index = folder / "model.safetensors.index.json"
     content = json.loads(index.read_text())
     content["weight_map"]["deepfake_encoder.output.bias"] = "../secret.safetensors"
     index.write_text(json.dumps(content))
-    refused(folder, "must give the name of a file beside it")
+    refused(folder, "must name a file in the same folder")
     index.write_text("{")
     refused(folder, r"index '.*' cannot be read")
     index.unlink()

@@ -186,7 +186,7 @@ def test_a_tower_from_elsewhere(tmp_path: Path, tensors: Tensors, imported: Path
     """LLaVA's folders often lack CLIP's tower: it comes from a file, or from a CLIP's folder."""
     bare = {name: value for name, value in tensors.items() if not name.startswith(TOWER)}
     folder = write_folder(tmp_path / "in", bare)
-    with pytest.raises(DetectorError, match=r"none of CLIP's image tower: .*--vision-tower.*openai/clip-vit-large"):
+    with pytest.raises(DetectorError, match=r"lack CLIP's image tower: .*--vision-tower.*openai/clip-vit-large"):
         import_weights(folder, KIND, tmp_path / "out")
     file = tmp_path / "vision_tower.pth"
     torch.save({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith(TOWER)}, file)
@@ -204,7 +204,7 @@ def test_what_only_a_clips_configuration_tells(tmp_path: Path, tensors: Tensors)
     assert (vision["num_attention_heads"], vision["layer_norm_eps"]) == (4, 1e-3)
     config = clip / "config.json"
     for key, value, pattern in (
-        ("num_hidden_layers", 9, "says num_hidden_layers 9, and its weights are of 4"),
+        ("num_hidden_layers", 9, "says num_hidden_layers 9, but its weights have 4"),
         ("hidden_act", "relu", "activation 'relu'"),
     ):
         content = json.loads(config.read_text())
@@ -214,7 +214,7 @@ def test_what_only_a_clips_configuration_tells(tmp_path: Path, tensors: Tensors)
         with pytest.raises(DetectorError, match=pattern):
             import_weights(folder, KIND, tmp_path / "no", other)
     (clip / "config.json").write_text('{"model_type": "siglip"}')
-    with pytest.raises(DetectorError, match="is of a 'siglip': give the folder of a CLIP"):
+    with pytest.raises(DetectorError, match="is for a 'siglip': give the folder of a CLIP"):
         import_weights(folder, KIND, tmp_path / "no", clip)
 
 
@@ -242,7 +242,7 @@ def test_a_tower_from_the_hubs_cache(
 
 def test_a_hub_that_is_not_reached(tmp_path: Path, tensors: Tensors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DetectorError, match="CLIP 'nobody/clip' cannot be fetched: ") as error:
+    with pytest.raises(DetectorError, match="CLIP 'nobody/clip' cannot be downloaded: ") as error:
         import_weights(write_folder(tmp_path / "in", tensors), KIND, tmp_path / "out", "nobody/clip")
     assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
 

@@ -29,7 +29,7 @@ WRONG_TENSORS: list[tuple[dict[str, torch.Tensor | None], str]] = [
     ),
     ({"lm_head.weight": torch.ones(3, WIDTH)}, r"'lm_head\.weight' of another shape \(\[3, 32\], not"),
     ({"lm_head.weight": None}, r"'lm_head\.weight' missing"),
-    ({"model.layers.2.mlp.up_proj.weight": torch.ones(2)}, r"have 3 layers of the LLM and its config\.json says 2"),
+    ({"model.layers.2.mlp.up_proj.weight": torch.ones(2)}, r"have 3 layers of the LLM but its config\.json says 2"),
     ({"module.lm_head.weight": torch.ones(2)}, r"have tensor 'lm_head\.weight' twice"),
     ({"model.mm_projector.2.bias": None}, r"tensor 'mm_projector\.2\.bias' missing"),
     ({"deepfake_projector.0.weight": torch.ones(WIDTH, 3)}, r"'deepfake_projector\.0\.weight' of another shape"),
@@ -54,13 +54,13 @@ def test_tensors_that_do_not_fit(
 
 
 WRONG_CONFIGS: list[tuple[dict[str, Any], str]] = [
-    ({"num_hidden_layers": 3}, r"have 2 layers of the LLM and its config\.json says 3"),
+    ({"num_hidden_layers": 3}, r"have 2 layers of the LLM but its config\.json says 3"),
     ({"hidden_size": 64}, "of another shape"),
     ({"num_key_value_heads": 4}, r"k_proj\.weight' .*of another shape"),
     ({"rms_norm_eps": None}, "rms_norm_eps must be a number above 0, not None"),
     ({"vocab_size": "many"}, "vocab_size must be a number above 0"),
-    ({"num_attention_heads": 5}, "no configuration of a Llama|of another shape"),
-    ({"model_type": "mpt", "architectures": ["LlavaMPTForCausalLM"]}, "is of a 'mpt', not of LLaVA on a Llama"),
+    ({"num_attention_heads": 5}, "not a Llama's configuration|of another shape"),
+    ({"model_type": "mpt", "architectures": ["LlavaMPTForCausalLM"]}, "is for a 'mpt', not for LLaVA on a Llama"),
     ({"mm_vision_select_layer": -1}, "mm_vision_select_layer is -1"),
 ]
 
@@ -72,11 +72,11 @@ def test_configurations_that_do_not_fit(tmp_path: Path, tensors: Tensors) -> Non
     for values, pattern in WRONG_CONFIGS:
         config.write_text(json.dumps({**whole, **values}))
         refused(folder, tmp_path / "out", pattern)
-    for text, pattern in (("[]", "holds no configuration"), ("{", "cannot be read"), ("[" * 100_000, "cannot be read")):
+    for text, pattern in (("[]", "is not a configuration"), ("{", "cannot be read"), ("[" * 100_000, "cannot be read")):
         config.write_text(text)
         refused(folder, tmp_path / "out", pattern)
     config.unlink()
-    refused(folder, tmp_path / "out", r"has no config\.json: fetch that file")
+    refused(folder, tmp_path / "out", r"has no config\.json: download that file")
 
 
 def test_tokenizers_that_do_not_fit(tmp_path: Path, tensors: Tensors) -> None:
@@ -85,7 +85,7 @@ def test_tokenizers_that_do_not_fit(tmp_path: Path, tensors: Tensors) -> None:
     content = json.loads(file.read_text())
     content["added_tokens"].append({**content["added_tokens"][0], "id": WORDS, "content": "<more>"})
     file.write_text(json.dumps(content))
-    refused(folder, tmp_path / "out", rf"has {WORDS + 1} tokens and the LLM {WORDS}: they are not of one model")
+    refused(folder, tmp_path / "out", rf"has {WORDS + 1} tokens but the LLM {WORDS}: they do not belong to one model")
     file.write_text("{")
     refused(
         folder, tmp_path / "out", r"the tokenizer in .* cannot be loaded: .*put the tokenizer\.json of the same LLM"
@@ -94,14 +94,14 @@ def test_tokenizers_that_do_not_fit(tmp_path: Path, tensors: Tensors) -> None:
     (folder / "tokenizer.model").write_bytes(b"not one of sentencepiece's")
     refused(folder, tmp_path / "out", r"cannot be loaded: .*pip install 'm2f2bench\[llama\]'")
     (folder / "tokenizer.model").unlink()
-    refused(folder, tmp_path / "out", r"has no tokenizer: fetch its tokenizer\.model or tokenizer\.json")
+    refused(folder, tmp_path / "out", r"has no tokenizer: download its tokenizer\.model or tokenizer\.json")
 
 
 def test_an_import_that_fails_leaves_no_card(tmp_path: Path, tensors: Tensors) -> None:
     """Values are looked at while they are written: what is there then is no detector, and is not taken for one."""
     bad = {**tensors, LAYER: tensors[LAYER].clone().fill_(float("nan"))}
     folder = write_folder(tmp_path / "in", bad)
-    with pytest.raises(DetectorError, match=rf"tensor '{LAYER}' .* has values that are no numbers"):
+    with pytest.raises(DetectorError, match=rf"tensor '{LAYER}' .* has values that are not finite"):
         import_weights(folder, KIND, tmp_path / "out")
     assert not (tmp_path / "out/card.yaml").exists() and not (tmp_path / "out/llm/config.json").exists()
     with pytest.raises(DetectorError, match="give another --out or remove it"):

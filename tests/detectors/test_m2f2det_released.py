@@ -257,7 +257,7 @@ MISTAKES: list[tuple[dict[str, torch.Tensor | None], str]] = [
     ({"vision_proj__0__weight": torch.ones(3)}, r"'vision_proj\.0\.weight' of another shape"),
     ({"output__bias": torch.tensor([0.0, torch.nan])}, r"tensor 'module\.output\.bias' \(torch\.float32\) has values"),
     ({f"{VISION.replace('vision_model.', '')}post_layernorm.bias": torch.ones(128)}, r"post_layernorm\.bias' twice: '"),
-    ({f"{VISION}embeddings.position_embedding.weight": torch.ones(8, 128)}, "7 patches is not one of square images"),
+    ({f"{VISION}embeddings.position_embedding.weight": torch.ones(8, 128)}, "7 patches is not for square images"),
 ]
 
 
@@ -296,7 +296,7 @@ def test_the_other_variants_file_is_named(tmp_path: Path, kind: str) -> None:
             {"a": torch.ones(1), "b": re.compile("x")},
             r"'b' in its state dict is of type re\._compile, not a plain tensor",
         ),
-        ({"a": torch.ones(1), 5: torch.ones(1)}, "5 in its state dict is not named by a text"),
+        ({"a": torch.ones(1), 5: torch.ones(1)}, "the key 5 in its state dict is not a text"),
         ({"a": torch.ones(1)}, "have no CNN of either variant"),
     ],
 )
@@ -319,7 +319,7 @@ def test_command_line(
     assert (out / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     assert "is not an empty folder: give another --out" in one_line(cli(*words))
     assert "unknown kind of weights" in one_line(cli(*words[:3], "m2f2det", "--out", tmp_path / "b"))
-    assert "there is no" in one_line(cli("import-weights", tmp_path / "no", *words[2:-1], tmp_path / "b"))
+    assert "does not exist" in one_line(cli("import-weights", tmp_path / "no", *words[2:-1], tmp_path / "b"))
     (tmp_path / "text.pth").write_text("hello")
     assert "cannot be read" in one_line(cli("import-weights", tmp_path / "text.pth", *words[2:-1], tmp_path / "b"))
 

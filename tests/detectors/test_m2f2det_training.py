@@ -144,7 +144,7 @@ def test_b2_a_cache_that_cannot_be_written_ends_no_training(
         torch.testing.assert_close(cache(pixels(3)).patches, network.features(pixels(3)).patches, atol=1e-5, rtol=0)
     assert cache.misses == 6 and not list(tmp_path.glob("*/*.safetensors"))
     (line,) = caplog.messages
-    assert line.startswith(f"no more CLIP features are kept in '{tmp_path}': StoreError: cannot write ")
+    assert line.startswith(f"no more CLIP features are cached in '{tmp_path}': StoreError: cannot write ")
 
 
 def test_b2_every_process_learns_to_answer_on_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_training_with_kept_features_ends_like_one_without(tmp_path: Path) -> 
 def test_where_every_image_is_new_nothing_is_kept_and_it_says_so(tmp_path: Path) -> None:
     cropped = AugmentationSettings(crop=(0.8, 1.0))
     report, job = fit(tmp_path / "out", {"cache_features": 1.0}, epochs=1, augmentation=cropped)
-    assert any("crop makes every training image a new one" in note for note in report.notes)
+    assert any("crop makes every training image different" in note for note in report.notes)
     assert not (tmp_path / "cache" / "clip-features").exists()
     job.resume = True
     assert M2F2Detector.fit(job).notes == report.notes  # and says so again where it is taken up

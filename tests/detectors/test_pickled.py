@@ -202,7 +202,7 @@ def test_a_tensor_past_the_end_of_its_values_is_refused(tmp_path: Path) -> None:
     name = next(name for name in members if name.endswith("data.pkl"))
     assert members[name].count(b"K\x04\x85") == 1  # the shape (4,)
     write_zip(path, {**members, name: members[name].replace(b"K\x04\x85", b"K\x09\x85")})
-    with pytest.raises(DetectorError, match=r"a tensor of shape \[9\] lies out of its storage's 4 values"):
+    with pytest.raises(DetectorError, match=r"a tensor of shape \[9\] is outside its storage of 4 values"):
         open_pickled(path).data["a"].read()
     data = next(name for name in members if name.endswith("data/0"))
     write_zip(path, {**members, data: members[data][:-1]})

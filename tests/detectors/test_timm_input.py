@@ -23,7 +23,7 @@ from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.errors import DetectorError
 from m2f2bench.core.seeds import generator
 from m2f2bench.core.tensors import write_tensors
-from m2f2bench.detectors.network import Normalise, resize, seen
+from m2f2bench.detectors.network import Normalise, resize, visible_region
 from m2f2bench.detectors.timm import TimmDetector, TimmOptions, own_input
 
 CARDS = ROOT / "detectors"
@@ -68,11 +68,11 @@ def test_a11_what_the_card_says_wins() -> None:
     assert resolved("test_resnet", {"interpolation": "lanczos"}).interpolation == "lanczos"
     assert resolved("vit_tiny_patch16_224", model_kwargs={"img_size": 160}).size == 160
     assert resolved("resnet50", model_kwargs={"pretrained_cfg_overlay": {"input_size": (3, 96, 96)}}).size == 96
-    with pytest.raises(DetectorError, match=r"takes pictures of \(160, 96\): set input\.size"):
+    with pytest.raises(DetectorError, match=r"takes images of \(160, 96\), not square: set input\.size"):
         resolved("vit_tiny_patch16_224", model_kwargs={"img_size": (160, 96)})
     with pytest.raises(DetectorError, match="timm has no model 'xceptoin41'"):
         resolved("xceptoin41")
-    with pytest.raises(DetectorError, match=r"timm cannot make 'xception41\.no': RuntimeError"):
+    with pytest.raises(DetectorError, match=r"timm cannot create 'xception41\.no': RuntimeError"):
         resolved("xception41.no")
 
 
@@ -97,7 +97,7 @@ def test_what_is_cut_out_is_what_is_said_to_be_seen(height: int, width: int, siz
     image = np.stack([rows * 255 / (height - 1), columns * 255 / (width - 1), 0 * rows], axis=-1).astype(np.uint8)
     out = resize(image, settings)
     assert out.shape == (size, size, 3) and out.dtype == np.uint8
-    top, left, bottom, right = seen(height, width, settings)
+    top, left, bottom, right = visible_region(height, width, settings)
     assert 0 <= top < bottom <= 1 and 0 <= left < right <= 1
     middle = out[size // 2, size // 2].astype(float)
     step = 255 / min(size, height, width) * 1.5 + 3  # a pixel and a half, and rounding

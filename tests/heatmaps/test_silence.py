@@ -23,9 +23,9 @@ from m2f2bench.heatmaps.faithfulness_report import MEASURES as FAITHFUL
 from m2f2bench.heatmaps.faithfulness_report import Faithfulness
 from m2f2bench.heatmaps.localization_report import Localization
 from m2f2bench.heatmaps.localize import localize
+from m2f2bench.metrics.answer_metrics import answer_metrics
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.metrics.explanation import explain
 from m2f2bench.metrics.heatmaps.localization import MEASURES, SILENT, measured, measured_curve, truth_on_grid
 from m2f2bench.metrics.registry import at_threshold, known_metric, metric_of, worse
 from m2f2bench.results.units import to_units
@@ -315,7 +315,7 @@ def values_of(answers: Answers, missing: str) -> dict[str, Score]:
         {"task": "explanation", "questions": KINDS, "tokenizer": "none", "metrics": METRICS, "missing": missing}
     )
     altered = {f: frozenset({"mouth"} if label else ()) for f, label in zip(answers.frame, answers.label, strict=True)}
-    found = explain(answers, rules, altered)
+    found = answer_metrics(answers, rules, altered)
     n = len(answers)
     out = {}
     for name, one in found.statistics.items():

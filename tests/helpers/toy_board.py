@@ -13,7 +13,7 @@ from m2f2bench.leaderboards.table import Cell, Row, Table, TableColumn
 SCRIPT_NAME = "<script>alert(1)</script>"
 IMAGE_NAME = '"><img src=x onerror=alert(1)>'
 NO_REAL = "no real unit has a score"
-NO_FALSE_POSITIVE = "72 real units allow no false positive at this rate: taken at none"
+NO_FALSE_POSITIVE = "no interval: 72 real units are too few for this rate; measured at zero false positives"
 
 
 def measure(dataset: str, level: str = "frame", thr: str = "0.5") -> str:

@@ -1,4 +1,4 @@
-"""`predict --explain`: questions about pictures and videos of one's own."""
+"""`predict --explain`: questions about single images and videos."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def plug(tmp_path: Path) -> str:
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Pictures of brightness 50, 100, 200 and one that is none, among other files."""
+    """Images of brightness 50, 100, 200 and one broken image, among other files."""
     root = tmp_path / "faces"
     root.mkdir()
     for value in (50, 100, 200):
@@ -83,7 +83,7 @@ def faces(tmp_path: Path) -> Path:
 
 
 def video(path: Path, values: list[int]) -> Path:
-    """A clip whose frames have these brightnesses, coded without loss."""
+    """A losslessly coded clip whose frames have these brightnesses."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=10)
         stream.width = stream.height = 32
@@ -159,7 +159,7 @@ def test_with_heat_maps(cli, plug: str, faces: Path, tmp_path: Path) -> None:
 
 
 def test_of_a_video_the_middle_frame_is_asked_about(cli, plug: str, tmp_path: Path) -> None:
-    """Of ten frames four are judged, 1 3 6 8; the middle one of them is 6, and the score that of all four."""
+    """Four of ten frames are judged, 1 3 6 8; the middle one is 6, and the score is the mean of all four."""
     clip = video(tmp_path / "a.mkv", [10 * i for i in range(10)])
     for name in ("Plain", "Scored"):
         (row,) = predict_paths([clip], f"{plug}:{name}", frames=4, questions=["Why?"])
@@ -184,7 +184,7 @@ def test_who_has_no_score_answers_all_the_same(cli, plug: str, faces: Path, tmp_
 
 
 def test_a_picture_that_it_fails_on(plug: str, faces: Path, tmp_path: Path) -> None:
-    """It has its score, and says why there is no answer; also a video after pictures that went well."""
+    """It has a score and says why there is no answer; also a video after images that succeeded."""
     Image.fromarray(np.full((32, 32, 3), 250, np.uint8)).save(faces / "x.png")
     clip = video(tmp_path / "a.mkv", [250, 250, 250])
     rows = predict_paths([faces, clip], f"{plug}:Fussy", questions=["Why?"])

@@ -213,7 +213,7 @@ def test_notes_coverage_and_reasons_are_told(opened: Browser) -> None:
     assert "coverage 0.999" in opened.one("#tip").text and "70+71" in opened.one("#tip").text
     opened.press(ESCAPE)
     opened.hover("#board tr.row td[data-note]")
-    assert "allow no false positive" in opened.one("#tip").text
+    assert "are too few for this rate" in opened.one("#tip").text
     opened.press(ESCAPE)
     opened.hover("#board td.null")
     assert "no real unit has a score" in opened.one("#tip").text

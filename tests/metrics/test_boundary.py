@@ -30,15 +30,17 @@ def test_a16_no_test_of_a_rate_finer_than_the_reals_allow(reals: int, there: boo
     (d,) = differences([Paired(*(judged(u, ["tpr_at_fpr1"]) for u in units))], [("", "tpr_at_fpr1")])[0]
     score = score_units(units[0], ["tpr_at_fpr1"], Cut(), FEW).overall["tpr_at_fpr1"]
     assert d.difference is not None and (d.p is not None) == (d.ci is not None) == (score.ci is not None) == there
-    assert d.reason == (score.reason or "") and ("allow no false positive at this rate" in d.reason) != there
+    assert d.reason == (score.reason or "") and ("are too few for this rate" in d.reason) != there
 
 
 def test_a16_compare_tells_why_there_is_no_test(cli, tmp_path: Path) -> None:
     paths = [rows(tmp_path / f"{i}.csv", videos(60, 2, np.random.default_rng(i), 1.0)) for i in range(2)]
     text = cli("compare", *paths, "-m", "tpr_at_fpr1").out
-    assert "TPR at 1% FPR: 60 real units allow no false positive at this rate: taken at none, no interval" in text
+    assert (
+        "TPR at 1% FPR: no interval: 60 real units are too few for this rate; measured at zero false positives" in text
+    )
     found = json.loads(cli("compare", *paths, "-m", "tpr_at_fpr1", "--json").out)["differences"][0]
-    assert found["p"] is None and found["ci"] is None and "allow no false positive" in found["reason"]
+    assert found["p"] is None and found["ci"] is None and "are too few for this rate" in found["reason"]
 
 
 @pytest.mark.parametrize("with_rows", [True, False])
@@ -57,17 +59,17 @@ def test_a16_check_does_not_test_what_cannot_be_told(cli, tmp_path: Path, with_r
         (tmp_path / "then" / "predictions.parquet").unlink()
     words = ["check", tmp_path / "then", "--run", tmp_path / "now", "-m", "tpr_at_fpr1"]
     outcome = cli(*words, "-m", "auc", "--tolerance", "0.01")
-    assert outcome.status == 0 and "60 real units allow no false positive at this rate" in outcome.out, outcome
+    assert outcome.status == 0 and "60 real units are too few for this rate" in outcome.out, outcome
     assert "  ?    tpr_at_fpr1" in outcome.out and "  ok   auc" in outcome.out
     alone = cli(*words)
-    assert alone.status == 1 and "none of tpr_at_fpr1 can be tested: 60 real units" in alone.err, "it would never fail"
+    assert alone.status == 1 and "none of tpr_at_fpr1 can be tested: no interval: 60 real units" in alone.err
 
 
 def test_a16_one_cluster_of_a_class_is_refused_by_both() -> None:
     units = [make_units([0, 0, 1, 1, 1], s, clusters=[0, 0, 1, 2, 3]) for s in ([0.1, 0.6, 0.4, 0.9, 0.3], [0.2] * 5)]
     (d,) = differences([Paired(*(judged(u, ["ap"]) for u in units))], [("", "ap")])[0]
     score = score_units(units[0], ["ap"], Cut(), FEW).overall["ap"]
-    assert d.p is None and d.ci is None and d.reason == score.reason == "no interval: all real units are of one cluster"
+    assert d.p is None and d.ci is None and d.reason == score.reason == "no interval: all real units are in one cluster"
 
 
 def test_a16_copies_under_many_names_are_not_ranked(cli, one_line, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from paths import TESTS
@@ -12,6 +14,7 @@ from m2f2bench.leaderboards.explained import read_title
 from m2f2bench.leaderboards.table import build_table
 from m2f2bench.metrics.reader_errors import HELD_OUT, IDIOMS, REGION, VERDICT, errors_line
 from m2f2bench.metrics.regions.regions import read_regions
+from m2f2bench.metrics.registry import metric_of
 from m2f2bench.metrics.verdicts.verdict import VERDICTS, read_verdict
 from m2f2bench.results.stored import read_stored
 
@@ -72,12 +75,13 @@ def test_no_sentence_is_both_held_out_and_to_develop_with() -> None:
 
 @pytest.mark.parametrize("what", [VERDICT, REGION])
 def test_the_rate_stands_beside_what_rests_on_the_reader(what: str) -> None:
-    details = {"readers": HELD_OUT}
+    result: Any = SimpleNamespace(details={"readers": HELD_OUT}, about=metric_of)
+    without: Any = SimpleNamespace(details={}, about=metric_of)
     held = HELD_OUT[what]
-    assert read_title(f"{what}_f1", details).endswith(f"(reader errs in {100 * held['wrong'] / held['answers']:.1f}%)")
+    assert read_title(f"{what}_f1", result).endswith(f"(reader errs in {100 * held['wrong'] / held['answers']:.1f}%)")
     assert f"{what}s: {held['wrong']} of {held['answers']}" in errors_line(HELD_OUT)
-    assert "errs" not in read_title("bleu", details)
-    assert "errs" not in read_title(f"{what}_f1", {}) and errors_line({}) == ""
+    assert "errs" not in read_title("bleu", result)
+    assert "errs" not in read_title(f"{what}_f1", without) and errors_line({}) == ""
 
 
 def test_boards_tell_the_rate_in_their_heads() -> None:

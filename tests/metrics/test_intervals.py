@@ -54,13 +54,13 @@ def test_one_cluster_has_values_and_no_intervals() -> None:
 def test_one_cluster_of_a_class_has_no_interval() -> None:
     units = make_units([0, 0, 1, 1, 1], [0.1, 0.6, 0.4, 0.9, 0.3], clusters=[0, 0, 1, 2, 3])
     score = score_all(units, resampling=FEW).overall["auc"]
-    assert score.ci is None and score.reason == "no interval: all real units are of one cluster"
+    assert score.ci is None and score.reason == "no interval: all real units are in one cluster"
 
 
 def test_independent_units_one_of_a_class() -> None:
     score = score_all(make_units([0, 1, 1], [0.2, 0.1, 0.9]), resampling=FEW).overall["auc"]
     assert score.value == 0.5 and score.ci is None
-    assert score.reason == "no interval: it takes two real and two fake units"
+    assert score.reason == "no interval: at least two real and two fake units are needed"
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -97,7 +97,7 @@ def test_rates_finer_than_the_reals_allow_have_no_interval() -> None:
     for reals, there in ((99, False), (100, True)):
         units = make_units([0] * reals + [1] * 50, rng.uniform(size=reals + 50))
         found = score_all(units, resampling=FEW).overall["tpr_at_fpr1"]
-        assert (found.ci is not None) == there and ("no false positive" in str(found.reason)) != there
+        assert (found.ci is not None) == there and ("zero false positives" in str(found.reason)) != there
 
 
 # The ends of the range
@@ -193,7 +193,7 @@ def test_f4_percentile_intervals_by_hand() -> None:
     assert percentile_interval(0.1, drawn, 5, Resampling(202, level=0.9))[0] == pytest.approx((0.1, 0.58))
     few = np.append(drawn, np.nan)
     assert percentile_interval(0.4, few, 5, FEW) == (None, "no interval: defined in 101 of 203 resamples")
-    one = (None, "no interval: all that is scored is of one cluster")
+    one = (None, "no interval: all scored items are in one cluster")
     assert percentile_interval(0.4, drawn, 1, FEW) == percentile_interval(0.4, None, 5, FEW) == one
     assert percentile_interval(0.4, drawn, 2, FEW)[0] is not None
     assert percentile_interval(0.4, None, 0, Resampling(0)) == (None, None)

@@ -80,7 +80,7 @@ def test_a2_identities_in_one_file_only(cli, one_line, tmp_path: Path) -> None:
     bare = rows(tmp_path / "bare.csv", videos(40, 2, np.random.default_rng(1), 1.0))
     line = one_line(cli("compare", known, bare))
     assert "'known' and 'bare' cannot be compared" in line, line
-    assert "column identity is not the same in 80 of 80 frames, first 'f00000' ('p0' / '')" in line, line
+    assert "column identity differs in 80 of 80 frames, first 'f00000' ('p0' / '')" in line, line
     assert "give the same identity in both, or in neither" in line
     both = rows(
         tmp_path / "both.csv",
@@ -99,15 +99,15 @@ def test_a2_other_pictures(cli, one_line, tmp_path: Path) -> None:
     card.write_text("name: faces\nlevel: frame\nfaces: max\nmetrics: [auc]\n")
     line = one_line(cli("compare", paired, apart, "-p", card))
     assert "cannot be compared" in line, line
-    assert "column picture is not the same in 79 of 80 frames, first 'f00001' ('c0' / 'c1')" in line, line
+    assert "column picture differs in 79 of 80 frames, first 'f00001' ('c0' / 'c1')" in line, line
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"cluster": np.arange(8) % 2}, "which units are drawn as one (4 / 4 clusters)"),
-        ({"n_clusters": 5}, "which units are drawn as one (4 / 5 clusters)"),
-        ({"clustered_by": "identity"}, "what is drawn as one (frame / identity)"),
+        ({"cluster": np.arange(8) % 2}, "the clusters of units (4 / 4 clusters)"),
+        ({"n_clusters": 5}, "the clusters of units (4 / 5 clusters)"),
+        ({"clustered_by": "identity"}, "the resampled unit (frame / identity)"),
         ({"label": np.array([1, 0] * 4)}, "the units' labels"),
         ({"method": np.array(["original", "x"] * 4, dtype=object)}, "the units' methods"),
         ({"video": np.array(["w"] * 8, dtype=object)}, "the units' videos"),
@@ -119,7 +119,7 @@ def test_a2_a_pair_of_other_units_cannot_be_made(change: dict[str, object], word
     assert unlike(units, units) == ""
     other = replace(units, **change)
     assert unlike(units, other) == words
-    with pytest.raises(ScoreError, match="no difference can be taken, they differ in"):
+    with pytest.raises(ScoreError, match="cannot compare: they differ in"):
         Paired(judged(units, ["auc"]), judged(other, ["auc"]))
     shorter = make_units([0, 1] * 3, np.linspace(0, 1, 6))
     assert unlike(units, shorter) == "the number of units that have a score (8 / 6)"
@@ -128,7 +128,7 @@ def test_a2_a_pair_of_other_units_cannot_be_made(change: dict[str, object], word
 @pytest.mark.parametrize("rules", [Resampling(201), Resampling(200, 1), Resampling(200, 0, 0.9)])
 def test_a2_resamples_of_other_rules_are_not_subtracted(rules: Resampling) -> None:
     units = make_units([0, 1] * 4, np.linspace(0, 1, 8))
-    with pytest.raises(ScoreError, match="how intervals are found"):
+    with pytest.raises(ScoreError, match="how intervals are computed"):
         Paired(judged(units, ["auc"]), judged(units, ["auc"], rules))
 
 
@@ -238,7 +238,7 @@ def test_mcnemar_by_hand_at_its_edges() -> None:
     assert d.p == 1.0 and d.counts == {"only_first_right": 1, "only_second_right": 1}, "within a cluster they cancel"
     alone = [replace(u, cluster=np.zeros(8, dtype=np.int64), n_clusters=1) for u in balanced]
     (d,) = differences([Paired(*(judged(u, ["accuracy"]) for u in alone))], [("", "accuracy")])[0]
-    assert d.p is None and "of one cluster" in d.reason, "one cluster has no spread"
+    assert d.p is None and "in one cluster" in d.reason, "one cluster has no spread"
 
 
 def test_f4_the_ends_of_a_difference() -> None:

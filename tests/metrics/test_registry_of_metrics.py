@@ -27,10 +27,12 @@ from m2f2bench.metrics import registry
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.sample import plain, resampled
 from m2f2bench.metrics.detection.values import Cut, evaluate
+from m2f2bench.metrics.metric import Metric
 from m2f2bench.metrics.names import OVERALL
-from m2f2bench.metrics.registry import Metric, metric_of, register_metric
+from m2f2bench.metrics.registry import metric_of, register_metric
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.score_answers import score_answers
+from m2f2bench.scoring.source import Source
 from m2f2bench.stats.bootstrap import Resampling
 
 SOURCE = """
@@ -182,7 +184,7 @@ def test_two_metrics_of_one_name_are_never_in_one_column(mine: Path, cli: Callab
     assert len({column["signature"] for column in table["columns"]}) == 2
     assert cli("compare", old, new, "--metric", "cost").status == 0, "rows are scored again, both by the present code"
     refused = cli("check", old, "--run", new, "--metric", "cost")
-    assert refused.status == 1 and "code of metrics of your own (own) was" in refused.err
+    assert refused.status == 1 and "code of your own metrics (own) was" in refused.err
     told = cli("plot", "ranks", out, mine / "again", "--metric", "cost", "--out", mine / "r.svg")
     assert told.status == 2 and "different metrics of the name 'cost'" in told.err
     assert "own is cost@" in cli("validate", old).out
@@ -426,7 +428,7 @@ def test_a_metric_of_answers_is_the_mean_over_what_is_compared(tmp_path: Path, c
     files = {}
     for name, text in (("short", "It looks fake."), ("long", "The image looks fake to me, I think.")):
         files[name] = answer_lines(tmp_path / f"{name}.jsonl", {q.id: text for q in asked.questions})
-    result = score_answers(load_answers(files["short"], protocol=str(rules), dataset=FACES, detector="short"), False)
+    result = score_answers(load_answers(files["short"], source=Source(str(rules), FACES, detector="short")), False)
     found = result.result.metrics["brevity"]
     assert found.value == 3.0 and found.n_real > 0 and found.ci is not None
     assert "own:brevity@" in result.result.signature

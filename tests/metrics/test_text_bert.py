@@ -85,10 +85,10 @@ def test_rescaling_is_bert_scores_own() -> None:
         (TextSettings(bert_model="roberta-large", bert_layer=99, bert_rescale=True), "no baseline for 'roberta-large'"),
         (TextSettings(bert_layer=9), "'offline' cannot be loaded"),
         (TextSettings(bert_model="/nowhere"), "there is no folder '/nowhere'"),
-        (TextSettings(bert_model="no such model"), "neither a folder nor a hub's name"),
+        (TextSettings(bert_model="no such model"), "neither a folder nor a name on a hub"),
         (TextSettings(bert_model="scibert-scivocab-uncased"), "use allenai/scibert_scivocab_uncased"),
         (TextSettings(bert_model="my/model", bert_layer=None), "set bertscore.layer"),
-        (TextSettings(bert_model=str(Path(__file__).parent)), "holds no config.json"),
+        (TextSettings(bert_model=str(Path(__file__).parent)), "has no config.json"),
     ],
 )
 def test_what_cannot_be_had_is_one_line(folder: str, settings: TextSettings, words: str) -> None:
@@ -105,7 +105,7 @@ def test_a_hub_that_is_not_there_is_told_at_once(tmp_path: Path, offline: bool) 
     done = subprocess.run(words, env={**os.environ, **own}, capture_output=True, text=True, timeout=60)
     why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
     assert done.returncode == 1
-    assert f"'roberta-large' is no folder and not in the cache, and {why}" in done.stderr.splitlines()[-1]
+    assert f"'roberta-large' is neither a folder nor in the cache, and {why}" in done.stderr.splitlines()[-1]
 
 
 def test_identity_tells_networks_apart(folder: str, tiny: Path) -> None:

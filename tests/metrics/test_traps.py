@@ -327,7 +327,7 @@ def test_trap_13_polarity(cli: Callable, one_line: Callable, squares: Path, tmp_
     assert results[0] == pytest.approx(roc_auc_score(label, score)) and results[0] > 0.6
     assert results[1] == pytest.approx(1 - results[0])
     line = one_line(cli("score", tmp_path / "rows1.csv", "-s", squares))
-    assert "is labelled 0, but in 'squares' it is 1" in line and "polarity" in line
+    assert "is labelled 0, but in 'squares' it is 1" in line and "labels inverted" in line
 
 
 # Statistics

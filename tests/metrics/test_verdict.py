@@ -266,7 +266,7 @@ def test_c1_turns_of_german_and_french_and_tables_are_read(text: str, verdict: s
 
 
 def test_an_unknown_verdict_is_refused() -> None:
-    with pytest.raises(ValueError, match="'unsure' is none of real, fake, undetermined, refused, unreadable, none"):
+    with pytest.raises(ValueError, match="'unsure': not one of real, fake, undetermined, refused, unreadable, none"):
         verdict_statistics(["unsure"], np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
 
 

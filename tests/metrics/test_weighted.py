@@ -13,7 +13,8 @@ from m2f2bench.cards.protocols import DETECTION_METRICS
 from m2f2bench.metrics.detection import curve as curves
 from m2f2bench.metrics.detection import sample as samples
 from m2f2bench.metrics.detection.sample import make_levels, plain, resampled
-from m2f2bench.metrics.detection.values import Cut, Tally, evaluate
+from m2f2bench.metrics.detection.tally import Tally
+from m2f2bench.metrics.detection.values import Cut, evaluate
 from m2f2bench.metrics.names import OVERALL
 from m2f2bench.metrics.registry import builtin, metric_of
 from m2f2bench.stats.bootstrap import cluster_draws

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,32 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
         yield from ((node.lineno, parts[1]) for parts in found if parts[0] == "m2f2bench" and len(parts) > 1)
 
 
+def modules() -> dict[str, Path]:
+    """Each module of the package by its dotted name."""
+    names = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = ("m2f2bench", *path.relative_to(PACKAGE).with_suffix("").parts)
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def needed(name: str, known: dict[str, Path]) -> set[str]:
+    """The modules of the package that a module imports, anywhere but for type checkers alone."""
+    path = known[name]
+    place = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    checking = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    left_out = {id(inner) for node in checking for inner in ast.walk(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in left_out:
+            base = ".".join([*place[: len(place) - node.level + 1], *(node.module.split(".") if node.module else [])])
+            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names}
+    return found & set(known) - {name}
+
+
 def upward(room: str, path: Path) -> list[str]:
     """Each import of a file that goes up, as `room imports room (file:line)`."""
     allowed = {*ROOMS[: ROOMS.index(room) + 1], *OUTSIDE}
@@ -69,6 +96,12 @@ def test_a_room_imports_only_rooms_below_it(room: str) -> None:
     files = sorted((PACKAGE / room).rglob("*.py")) if room != "loading" else [PACKAGE / "loading.py"]
     assert files
     assert [line for path in files for line in upward(room, path)] == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = modules()
+    sorter = TopologicalSorter({name: needed(name, known) for name in known})
+    sorter.prepare()  # raises CycleError, which names the circle
 
 
 def test_an_import_upward_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

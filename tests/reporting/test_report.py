@@ -42,7 +42,7 @@ def test_independent_frames_have_delong(cli, tmp_path: Path) -> None:
     path.write_text("id,label,score\n" + "".join(f"f{i},{i % 2},{(i * 37 % 50) / 50}\n" for i in range(50)))
     text = cli("score", path).out
     assert "1,000 resamples of 50 frames, seed 0; AUC: DeLong" in text
-    assert "TPR at 1% FPR, TPR at 0.1% FPR: 25 real units allow no false positive at this rate" in text
+    assert "TPR at 1% FPR, TPR at 0.1% FPR: no interval: 25 real units are too few for this rate" in text
 
 
 def test_no_intervals_where_none_are_wanted(cli, rows: Path, tmp_path: Path) -> None:

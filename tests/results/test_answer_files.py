@@ -1,4 +1,4 @@
-"""Anybody's answers: the published files, mistakes of use, hostile texts, missing answers."""
+"""Files of answers: the published files, user mistakes, hostile texts, missing answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLISHED = ("DDVQA_det_c40.jsonl", "DDVQA_exp_c40.jsonl")
 
 
 def test_the_published_figures(cli, real_data: Path) -> None:
-    """To the last digit that is published, from the published answers, under the protocol that is named for it."""
+    """The published answers give the published numbers, to the last digit, under the protocol named for it."""
     files = [real_data / "ddvqa" / "outputs" / name for name in PUBLISHED]
     outcome = cli("score", *files, "--together", "-p", "m2f2-released", "-s", "ddvqa-c40", "--json")
     assert outcome.status == 0, outcome.err
@@ -33,7 +33,7 @@ def test_the_published_figures(cli, real_data: Path) -> None:
 
 
 def test_each_published_file_alone(cli, real_data: Path) -> None:
-    """What a file does not answer at all is not measured, and is counted."""
+    """A kind of questions without any answer is not measured, and is counted."""
     judged, explained = (real_data / "ddvqa" / "outputs" / name for name in PUBLISHED)
     found = json.loads(cli("score", judged, "-p", "m2f2-released", "-s", "ddvqa-c40", "--json").out)
     assert found["metrics"]["verdict_accuracy"]["value"] == 136 / 144
@@ -53,7 +53,7 @@ def test_each_published_file_alone(cli, real_data: Path) -> None:
             '{"id": "test00_eye", "text": "x"}\n',
             ["answer 1", "'test00_eye' is no question", "mean 'test00_eyes'"],
         ),
-        ('{"id": "test00_eyes", "text": "x"}\n' * 2, ["answer 2", "answered already", "answer 1"]),
+        ('{"id": "test00_eyes", "text": "x"}\n' * 2, ["answer 2", "already has an answer", "answer 1"]),
         ('{"id": "test00_eyes", "text": 3}\n', ["'text' is int"]),
         ('{"id": "test00_eyes"}\n', ["has no 'text'"]),
         ('{"text": "x"}\n', ["has no 'id'", "--column id=NAME"]),
@@ -75,7 +75,7 @@ def test_files_that_are_wrong(cli, one_line, rules: Path, tmp_path: Path, lines:
 def test_what_has_to_be_said(cli, one_line, rules: Path, tmp_path: Path) -> None:
     path = answer_lines(tmp_path / "answers.jsonl", {"test00_eyes": "real"})
     assert "give --dataset" in one_line(cli("score", path, "-p", rules))
-    assert "say which questions they are to" in one_line(cli("score", path))
+    assert "name the protocol of their questions" in one_line(cli("score", path))
     with_none = tmp_path / "faces"
     for label in ("real", "fake"):
         (with_none / label).mkdir(parents=True)
@@ -100,7 +100,7 @@ HOSTILE = {
 
 
 def test_hostile_texts(rules: Path, tmp_path: Path) -> None:
-    """Every one is an answer, nothing is dropped, and what is missing counts as wrong."""
+    """Every text is an answer, nothing is dropped, and missing answers count as wrong."""
     path = answer_lines(tmp_path / "answers.jsonl", HOSTILE)
     found = m2f2bench.score(path, protocol=str(rules), dataset=FACES)
     assert found.statuses == {"ok": 8, "missing": 64} and found.coverage == 8 / 72
@@ -112,7 +112,7 @@ def test_hostile_texts(rules: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("java")
 def test_hostile_texts_through_java(tmp_path: Path) -> None:
-    """The same through the Treebank tokenizer and METEOR, which speak in lines."""
+    """The same with the Treebank tokenizer and METEOR, which read line by line."""
     card = tmp_path / "toy.yaml"
     card.write_text(RULES.replace("tokenizer: none", "tokenizer: ptb").replace("[bleu,", "[bleu, meteor,"))
     short = {key: text[:2_000] for key, text in HOSTILE.items()}
@@ -125,7 +125,7 @@ def test_hostile_texts_through_java(tmp_path: Path) -> None:
 
 
 def test_consistency_is_of_the_whole_image(tmp_path: Path, rules: Path) -> None:
-    """P(fake) says nothing of one region, and an answer left out does not take its image's score along."""
+    """P(fake) says nothing about one region, and the score of an image remains if one of its answers is left out."""
     words = ("real", "fake")
     names = [(f"test{i:02d}_{region}", region, i % 2) for i in range(24) for region in ("image", "eyes")]
     texts = {name: f"The {region} looks {words[label]}." for name, region, label in names}
@@ -142,7 +142,7 @@ def test_consistency_is_of_the_whole_image(tmp_path: Path, rules: Path) -> None:
     less = scored({name: text for name, text in texts.items() if name != "test03_image"})
     assert less.metrics["consistency"].value == 23 / 24, "the score is known from the other answer"
     path.write_text(path.read_text().replace('"score": 0.0', '"score": 0.25', 1))
-    with pytest.raises(m2f2bench.M2F2BenchError, match="another one about its image"):
+    with pytest.raises(m2f2bench.M2F2BenchError, match="but another question about the same image has"):
         m2f2bench.score(path, protocol=str(rules), dataset=FACES)
 
 
@@ -165,7 +165,7 @@ def test_the_controls_of_each_file_are_its_own(cli, rules: Path, tmp_path: Path)
 
 
 def test_no_answer_is_no_verdict_by_any_rule(tmp_path: Path) -> None:
-    """The letters "real" are missing from a missing answer too: that makes it no right "fake"."""
+    """A missing answer does not contain "real": it must not count as a correct "fake"."""
     card = tmp_path / "toy.yaml"
     card.write_text(RULES.replace("tokenizer: none", "tokenizer: none\nverdict: substring"))
     path = answer_lines(tmp_path / "answers.jsonl", {f"test{i:02d}_image": "It is real." for i in range(0, 24, 2)})

@@ -1,4 +1,4 @@
-"""Coverage of frames apart from coverage of videos: in units, results, signatures, boards, and in `check`."""
+"""Coverage of frames, next to coverage of videos: in units, results, signatures, boards, and in `check`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class OneFrame(Sees):
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """The dataset and its detectors in a file, with the run of one as the baseline."""
+    """A dataset, detectors in a file, and one detector's run as the baseline."""
     (tmp_path / "mine.py").write_text(VIDEOS)
     m2f2bench.run(
         detectors=f"{tmp_path}/mine.py:Sees",
@@ -101,7 +101,7 @@ def videos(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("rows", [True, False])
 def test_a4_check_tells_coverage_of_frames_and_of_videos(cli, videos: Path, rows: bool) -> None:
-    """A video with one scored frame of eight is a covered video, and seven eighths of its frames are lost."""
+    """A video with one scored frame of eight is covered, although seven eighths of its frames are lost."""
     baseline = videos / "baseline"
     if not rows:
         (baseline / PREDICTIONS).unlink()
@@ -119,7 +119,7 @@ def test_a4_check_tells_coverage_of_frames_and_of_videos(cli, videos: Path, rows
     assert one.status == 1 and "coverage of frames fell from 1 to 0.9969: 1 error" in one.err
     equal = check("Equal")
     assert equal.status == 0 and equal.out.startswith("passed"), equal
-    assert ("held against its intervals" in equal.out) != rows
+    assert ("compared with its intervals" in equal.out) != rows
     found = json.loads(check("Equal", "--json").out)[0]
     assert all(not one["failed"] for one in found["checked"]) and found["problems"] == []
 
@@ -188,7 +188,7 @@ def test_a4_boards_say_frame_coverage_in_every_form(cli, videos: Path, tmp_path:
 
 
 def test_one_detector_stays_one_row_whatever_it_covered(tmp_path: Path) -> None:
-    """Its coverage differs from dataset to dataset: that makes it no other detector."""
+    """The coverage differs between datasets: it is still the same detector."""
     results = []
     for name, holes in (("a", 0), ("b", 5)):
         table = pd.DataFrame({"id": range(40), "label": [0, 1] * 20, "score": np.linspace(0, 1, 40)})
@@ -219,7 +219,7 @@ def test_f4_coverage_of_nothing_is_zero() -> None:
 
 @pytest.mark.parametrize("missing", ["drop", "half", "wrong"])
 def test_frame_coverage_by_hand(missing: str) -> None:
-    """Two of five frames have a score; of three videos one has none: whatever holes count as."""
+    """Two of five frames and two of three videos have a score, under every missing rule."""
     rows = make_rows(
         ("a", "m", 1, 0.9),
         ("a", "m", 1, None),
@@ -237,7 +237,7 @@ def test_frame_coverage_by_hand(missing: str) -> None:
 
 
 def test_check_compares_all_frames_where_holes_count_as_wrong(cli, videos: Path, tmp_path: Path) -> None:
-    """The baseline failed on other frames, as many: under `wrong` both keep their own holes, and what is lost shows."""
+    """The baseline failed on as many, but other frames: under `wrong` each keeps its own, and the loss shows."""
     card = tmp_path / "wrong.yaml"
     card.write_text("name: wrong\nlevel: frame\nmissing: wrong\nmetrics: [auc, accuracy]\n")
     n = 200
@@ -260,7 +260,7 @@ def test_check_compares_all_frames_where_holes_count_as_wrong(cli, videos: Path,
 
 
 def test_f4_what_is_drawn_is_named_by_what_it_is() -> None:
-    """One video of two frames among single ones is enough to draw videos; nothing at all is drawn as frames."""
+    """One video with two frames is enough to resample videos; an empty list is resampled by frame."""
     frame = ProtocolCard(name="f", level="frame")
     lines = [("a", "m", 1, 0.9), ("a", "m", 1, 0.8), ("b", "original", 0, 0.1), ("c", "original", 0, 0.2)]
     assert (to_units(make_rows(*lines), frame).clustered_by, to_units(make_rows(*lines), frame).n_clusters) == (
@@ -286,14 +286,14 @@ def run_folder(folder: Path, score: np.ndarray, status: np.ndarray | None = None
 
 
 def test_f4_check_compares_what_has_a_score_then_and_now(cli, tmp_path: Path) -> None:
-    """As many frames failed as then, but others: on the 160 in common the two are the same; the note counts them."""
+    """As many frames failed as before, but others: on the common 160 both are equal; the note counts them."""
     score = np.random.default_rng(0).uniform(size=200)
     status = {name: np.array(["ok"] * 200, dtype=object) for name in ("then", "now")}
     status["then"][:20], status["now"][20:40] = "error", "no_face"
     folders = [run_folder(tmp_path / name, score, status[name]) for name in ("then", "now")]
     outcome = cli("check", folders[0], "--run", folders[1])
     assert outcome.status == 0, outcome
-    note = "compared on the 160 frames that have a score then and now: 20 have one then alone, 20 now alone"
+    note = "compared on the 160 frames with a score then and now: 20 have one only then, 20 only now"
     assert note in outcome.out
     auc = roc_auc_score(np.arange(40, 200) % 2, score[40:])
     assert f"auc                {auc:.4f} -> {auc:.4f}, +0.0000" in outcome.out

@@ -1,4 +1,4 @@
-"""Rows and answers without a score or a text: counted, said, and left to the protocol; and no record is ever lost."""
+"""Rows and answers without a score or a text: counted, reported, handled by the protocol; no record is ever lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def write(path: Path) -> Path:
-    """The rows in the form that the file's name asks for, each hole by another word where it is text."""
+    """Write the rows in the format of the file's name, with a different word for each missing score in text formats."""
     found = rows()
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(found), path)
@@ -94,7 +94,7 @@ def test_d6_what_missing_counts_as_is_the_protocols_to_say(cli, tmp_path: Path) 
         assert (score.value, score.n_real + score.n_fake, found.coverage) == (accuracy, n, 0.5)
         text = cli("score", path, "-p", card).out
         assert f"2 of 4 frames have no score (the protocol's missing: {rule})" in text
-        assert ("gains by it" in text) == (rule == "drop")
+        assert ("favours a detector" in text) == (rule == "drop")
 
 
 def test_d6_a_row_with_a_status_keeps_it(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_d6_a_row_with_a_status_keeps_it(tmp_path: Path) -> None:
 
 
 def test_d6_the_cases(one_line, cli, tmp_path: Path) -> None:
-    """Case 04: what is no score at all stays an error in one line."""
+    """Case 04: a value that cannot be a score stays an error in one line."""
     for bad in ("67.3", "3.2", "-1.7", "True", "False", "50%", "0.5 0.6", "[0.5]", "tensor(0.5)", "-", "?", "inf"):
         path = tmp_path / "rows.csv"
         path.write_text(f"id,label,score\na,0,0.5\nb,1,{bad}\n")
@@ -145,7 +145,7 @@ def distinct(drawn: list[tuple[str, str]]) -> list[dict[str, str]]:
 def test_n_records_in_n_rows_out(
     tmp_path: Path, drawn: list, mark: str, end: str, encoding: str, quoting: int, order: list[str]
 ) -> None:
-    """CSV in every dress, JSON lines and Parquet: all records in order, or a refusal where none has a score."""
+    """Every style of CSV, JSON lines and Parquet: all records in order, or an error if none has a score."""
     records = distinct(drawn)
     if any(set(note) & set("\r\n") for _, note in drawn):
         quoting = csv.QUOTE_ALL  # Python's writer leaves a line break of another kind bare: not a record any more
@@ -174,7 +174,7 @@ def test_n_records_in_n_rows_out(
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(CELL, NOTE), min_size=2, max_size=8), st.data())
 def test_a_quotation_mark_too_many_loses_no_record(tmp_path: Path, drawn: list, data: st.DataObject) -> None:
-    """Records written without any quoting but one mark somewhere: as many rows as lines, or a refusal."""
+    """Records without quoting, except for one quotation mark somewhere: one row per line, or an error."""
     lines = [f"f{i},{i % 2},{score},{note}" for i, (score, note) in enumerate(drawn)]
     lines = [line for line in lines if not set(line) & set('"\r\n') and line.count(",") == 3]
     if not lines:
@@ -209,10 +209,10 @@ def test_a_table_says_where_silence_can_pay(cli, tmp_path: Path) -> None:
     whole, holes = tmp_path / "whole.csv", tmp_path / "holes.csv"
     whole.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,0.3\nd,0,0.4\n")
     holes.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,\nd,0,\n")
-    said = "who is silent where it would be wrong gains by it"
+    said = "favours a detector that gives none where it would be wrong"
     text = cli("score", whole, holes).out
     table = text[: text.index("## holes on")] if "## holes on" in text else text
-    assert "1.000" in table and "(coverage 0.500)" in table and f"(`missing: drop`): {said}" in table
+    assert "1.000" in table and "(coverage 0.500)" in table and f"(`missing: drop`) {said}" in table
     assert said not in cli("score", whole).out
     card = tmp_path / "wrong.yaml"
     card.write_text("name: wrong\nlevel: frame\nmissing: wrong\nmetrics: [auc]\n")

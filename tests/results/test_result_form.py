@@ -1,4 +1,4 @@
-"""Result files that are not what they say they are: one line from everything that reads them, never a traceback."""
+"""Invalid result files: every command that reads them gives one line, never a traceback."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ READERS = ("score", "leaderboard", "plot", "check", "compare", "report", "valida
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run's folder, made of a committed result and its rows."""
+    """Make a run's folder from a committed result and its rows."""
     folder = tmp_path / "run"
     folder.mkdir()
     shutil.copy(DETECTION, folder / "result.json")
@@ -56,7 +56,7 @@ def call(cli: Any, reader: str, run: Path) -> Any:
 
 
 def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a JSON value."""
+    """Yield every path in a JSON value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inside:
         yield (*above, key)
@@ -76,7 +76,7 @@ def mutated(data: Any, place: tuple[Any, ...], odd: object) -> Any:
 
 
 def everything_shown(stored: list[Stored], run: Path) -> list[Callable[[], object]]:
-    """What shows results as text or as a figure."""
+    """The commands that show results as text or as a figure."""
     board = build_board(stored)
     texts: list[Callable[[], object]] = [partial(render, board, format) for format in FORMATS]
     texts += [partial(describe_run, board, [stored[0].result], run, []), partial(draw, "ranks", run)]
@@ -122,7 +122,7 @@ BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "AUC -1": (lambda d: auc(d, value=-1.0), "auc -1 is not in [0, 1]"),
     "NaN": (lambda d: auc(d, value=float("nan")), "NaN is not a JSON number"),
     "infinite": (lambda d: auc(d, value=float("inf")), "Infinity is not a JSON number"),
-    "interval reversed": (lambda d: auc(d, ci=[0.9, 0.1]), "the wrong way round"),
+    "interval reversed": (lambda d: auc(d, ci=[0.9, 0.1]), "whose ends are swapped"),
     "interval elsewhere": (lambda d: auc(d, ci=[0.8, 0.9], value=0.7), "auc 0.7 is not in its interval [0.8, 0.9]"),
     "interval beyond": (lambda d: auc(d, ci=[0.4, 1.5]), "auc 1.5 is not in [0, 1]"),
     "null measured": (lambda d: d | {"measured": None}, "key 'measured'"),
@@ -215,7 +215,7 @@ def test_e6_rows_of_our_own_with_other_types(tmp_path: Path) -> None:
         ({"frame": None}, "column frame has 1 empty"),
         ({"score": 7.0}, "has the score 7"),
         ({"score": float("nan")}, "has the score nan"),
-        ({"score": None}, "is ok and has no score"),
+        ({"score": None}, "has the status ok but no score"),
         ({"label": 1000}, "column label"),
     ):
         with pytest.raises(ScoreError, match=told):

@@ -1,4 +1,4 @@
-"""Nothing that a baseline, a result or another data file names is imported: a canary writes a marker if it is."""
+"""Data files (baselines, results, …) never cause an import: a canary writes a marker if it is imported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class X(Adapter):
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with a canary as a file, a module, a pickle and in cards; faces; and a baseline."""
+    """Make a current folder with a canary as a file, a module, a pickle and in cards; with faces and a baseline."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     marker = tmp_path / "marker"

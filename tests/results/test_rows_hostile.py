@@ -1,4 +1,4 @@
-"""Files that are not what they should be: read exactly or refused in one line, never a traceback or a silent number."""
+"""Damaged or unusual files: read exactly or refused in one line, never a traceback or a wrong number."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def put(folder: Path, content: str | bytes | pa.Table, suffix: str = ".csv") -> 
 
 
 def refusal(path: Path) -> str:
-    """The one line that names the file."""
+    """Return the one line that names the file."""
     with pytest.raises(ScoreError) as caught:
         read_rows(path)
     text = str(caught.value)
@@ -217,7 +217,7 @@ def test_a_score_without_the_status_ok_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_a_million_ties(tmp_path: Path) -> None:
-    """A file of a million rows, all of one score but two."""
+    """A file of a million rows that have the same score, except two."""
     lines = [f"f{i},{i % 2},0.5\n" for i in range(999_998)]
     path = put(tmp_path, HEAD + "".join(lines) + "first,0,0.25\nlast,1,0.75\n")
     result = m2f2bench.score(path)
@@ -309,7 +309,7 @@ LONG = {
         ".jsonl",
         "more than 10,000 different keys",
     ),
-    "JSON 10^5 deep": (lambda f: f.write(b'{"id": ' + b"[" * 100_000), ".jsonl", "line 1: it is nested too deep"),
+    "JSON 10^5 deep": (lambda f: f.write(b'{"id": ' + b"[" * 100_000), ".jsonl", "line 1 is nested too deeply"),
     "half a surrogate": (lambda f: f.write(b'{"id": "\\ud800", "label": 1, "score": 1}'), ".jsonl", "surrogate"),
     "UTF-16": (lambda f: f.write((HEAD + "a,0,0.5\n").encode("utf-16")), ".csv", "UTF-16"),
     "UTF-16 lines": (lambda f: f.write('{"id": "a"}'.encode("utf-16")), ".jsonl", "UTF-16"),

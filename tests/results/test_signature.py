@@ -1,4 +1,4 @@
-"""The line beside a number: every field that decides one is in it, and the same measurement has the same line."""
+"""Signatures: every field that decides a number is in them, and the same measurement has the same signature."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_one_changed_pixel_and_one_renamed_frame_change_the_hash(squares: Path, 
 
 
 def test_rows_held_against_a_dataset_stand_beside_a_run(squares: Path, tmp_path: Path, monkeypatch) -> None:
-    """Somebody's CSV has no pixels; the dataset's own digests, once read, come from the cache."""
+    """A CSV has no pixels; the dataset's own digests come from the cache after the first reading."""
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache"))
     run = m2f2bench.run(detectors="random", datasets=str(squares), out=tmp_path / "o")[0]
     table = pd.read_parquet(tmp_path / "o" / "random--squares--frame" / "predictions.parquet")

@@ -1,4 +1,4 @@
-"""Fault A2: whatever decides a number is in the signature beside it. One thing at a time is changed."""
+"""Fault A2: everything that decides a number is in its signature. One thing at a time is changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options(AdapterOptions):
 
 
 class Changed(Faces):
-    """The toy faces with masks and pictures, and with one thing changed."""
+    """The toy faces with masks and pictures, with one thing changed."""
 
     Options = Options
 
@@ -75,7 +75,7 @@ class Changed(Faces):
 
 
 class Mapper(Looker):
-    """Bright pictures are fake; its map is even but for a corner."""
+    """A detector that calls bright pictures fake; its map is uniform except for a corner."""
 
     def __init__(self, state: int = 0) -> None:
         self.state = state
@@ -123,7 +123,7 @@ def test_a2_one_change_changes_the_signature(work: Any, what: str, tmp_path: Pat
 
 
 def test_a2_what_is_really_drawn_is_signed(tmp_path: Path) -> None:
-    """Where people are not known videos are drawn, and the signature says so, not what was wanted."""
+    """If people are unknown, videos are resampled, and the signature says so."""
 
     class Nameless(Changed):
         def frames(self, split: str) -> list[Frame]:
@@ -136,7 +136,7 @@ def test_a2_what_is_really_drawn_is_signed(tmp_path: Path) -> None:
 
 
 def test_a2_every_field_of_a_signature_is_looked_at() -> None:
-    """Two results are told apart by any one field of MEASURE."""
+    """Two results differ if any one field of MEASURE differs."""
     fields = dict.fromkeys(MEASURE, "same")
     assert len({measure_signature(fields | {name: "other"}) for name in MEASURE}) == len(MEASURE)
 

@@ -1,4 +1,4 @@
-"""Predictions on disk: resume after a cut, other runs' rows, a second writer, a full disk."""
+"""Predictions on disk: resuming, other runs' rows, a second writer, a full disk."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_somebody_elses_parquet(tmp_path: Path) -> None:
 
 
 def test_the_last_row_of_a_thing_counts(tmp_path: Path) -> None:
-    """A row that was judged again, since its frame had changed, takes the place of the finished one."""
+    """A row that was judged again because its frame had changed replaces the finished one."""
     with PredictionStore(tmp_path, KEY) as store:
         store.append([row(0, 0.1), row(1, 0.2)])
         store.finish(["f0", "f1"])
@@ -209,7 +209,7 @@ def test_what_two_keys_differ_in_is_said() -> None:
 
 
 def test_rows_of_an_older_version_are_refused(tmp_path: Path) -> None:
-    """Version 0.5 wrote a key without parts: what its rows rest on is not known."""
+    """Version 0.5 wrote a key without parts: it is unknown what decided its rows."""
     with PredictionStore(tmp_path, KEY) as store:
         store.append([row(0)])
         store.finish(["f0"])
@@ -234,7 +234,7 @@ def test_f4_columns_that_were_added_later_may_lack_and_no_others(tmp_path: Path)
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_f4_as_many_rows_again_as_were_recovered_are_kept(tmp_path: Path, n: int) -> None:
-    """The file of what is not finished goes only where there is nothing in it."""
+    """The partial file is removed only if it is empty."""
     for start in (0, n, 2 * n):
         with PredictionStore(tmp_path, KEY) as store:
             assert len(store.rows) == start

@@ -1,4 +1,4 @@
-"""From rows to units: videos, faces of one picture, holes, and what the bootstrap draws as one."""
+"""Units from rows: videos, faces of one picture, missing scores, and the clusters of the bootstrap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking several pictures at once: who gets what, what fails alone, what is stored of a reply, what a result says."""
+"""Asking about several pictures at once: assignment, failures of single pictures, stored replies, and the result."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_failing_on_the_first_picture_ends_it() -> None:
 
 
 def test_memory_stays_bounded() -> None:
-    """At a call there are decoded no more than the chunk's pictures and AHEAD beyond them."""
+    """At each call only the chunk's pictures and AHEAD further ones are decoded."""
     lock = threading.Lock()
     done: list[int] = []
 
@@ -163,8 +163,8 @@ def test_memory_stays_bounded() -> None:
         (Reply("x", score=float("nan")), "whose score is nan"),
         (Reply("x", tokens_in=-1), "whose tokens_in is -1"),
         (Reply("x", cost="free"), "whose cost is 'free'"),  # type: ignore[arg-type]
-        (Reply(None), "no text"),  # type: ignore[arg-type]
-        (None, "some that are no texts"),
+        (Reply(None), "is not a string"),  # type: ignore[arg-type]
+        (None, "some are not texts"),
     ],
 )
 def test_what_is_no_reply_is_refused_in_one_line(reply: Any, told: str) -> None:
@@ -290,7 +290,7 @@ def test_a_killed_run_with_chunks_ends_with_the_same_rows(rules: Path, tmp_path:
 
 
 def test_a_score_that_is_known_stays(rules: Path, tmp_path: Path) -> None:
-    """A picture cut in two by a kill has one score, though the explainer's last digits may differ by then."""
+    """A picture whose questions were interrupted by a kill has one score, even if a later score differs slightly."""
     _, place = run(rules, tmp_path / "out", "Together")
     held = read_answers(place / ANSWERS)
     key = read_key(place / ANSWERS)

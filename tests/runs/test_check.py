@@ -1,4 +1,4 @@
-"""The gate: what passes, what fails, how often; the command, the plugin in a project of its own, the validator."""
+"""Regression checks: what passes, what fails, how often; the command, the plugin in another project, the validator."""
 
 from __future__ import annotations
 
@@ -104,16 +104,16 @@ def test_a_baseline_of_two_files(cli, faces: Path) -> None:
     outcome = cli(*words)
     assert outcome.status == 1 and "(DeLong)" in outcome.out, "the rows were found"
     (faces / "baselines" / "mine.parquet").unlink()
-    assert "held against its intervals" in cli(*words).out
+    assert "compared with its intervals" in cli(*words).out
 
 
 def test_without_rows_the_interval_decides(cli, faces: Path) -> None:
     (faces / "baseline" / PREDICTIONS).unlink()
     same = cli(*judge(faces, "Bright"))
-    assert same.status == 0 and "held against its intervals, which is less sharp" in same.out
+    assert same.status == 0 and "compared with its intervals, which is less sensitive" in same.out
     assert cli(*judge(faces, "Slightly")).status == 0
     worse = cli(*judge(faces, "Worse"))
-    assert worse.status == 1 and "beyond the interval of then" in worse.out
+    assert worse.status == 1 and "beyond the old interval" in worse.out
 
 
 def test_other_data_and_other_rules_are_said_to_be_that(cli, faces: Path) -> None:
@@ -148,11 +148,11 @@ def test_mistakes_are_one_line(cli, one_line, faces: Path) -> None:
 
 
 def test_f4_a_detector_is_held_against_one_baseline(cli, one_line, faces: Path) -> None:
-    """Of a folder of two neither is taken for it; each is checked with the detector that it names itself."""
+    """A folder of two results needs no choice: each is checked with the detector that it names."""
     m2f2bench.run(detectors=["constant", "random"], datasets=str(faces / "faces"), out=faces / "two")
     for given in (["-d", "constant"], ["--run", faces / "baseline"]):
         told = one_line(cli("check", faces / "two", *given))
-        assert "holds 2 results: name one to check a detector or a run against it" in told
+        assert "holds 2 results: give only one to check a detector or a run against" in told
     outcome = cli("check", faces / "two", "-s", faces / "faces", "--json", "-m", "accuracy")
     assert [one["detector"] for one in json.loads(outcome.out)] == ["constant", "random"]
 
@@ -245,7 +245,7 @@ def test_nothing_to_do_with_it():
 
 
 def test_the_plugin_in_a_project_of_its_own(faces: Path) -> None:
-    """The installed entry point, in a process of its own outside this repository."""
+    """The installed entry point, in a separate process outside this repository."""
     (faces / "tests").mkdir()
     (faces / "tests" / "test_release.py").write_text(PROJECT)
     (faces / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
@@ -285,7 +285,7 @@ def test_validate(cli, faces: Path) -> None:
     assert "is not in its interval" in changed(metrics={**better, "auc": {**better["auc"], "ci": [0.1, 0.2]}})
     assert "is not in [0, 1]" in changed(metrics={**better, "auc": {**better["auc"], "value": 1.2}})
     assert "null without a reason" in changed(metrics={**better, "auc": {**better["auc"], "value": None, "ci": None}})
-    assert "its short form is not that of its fields" in changed(signature=good["signature"] + "|x:1")
+    assert "the short form does not match the fields" in changed(signature=good["signature"] + "|x:1")
     assert "thr is 0.4, but protocol" in changed(measured={**good["measured"], "thr": "0.4"})
     assert "schema: not a result file: unknown key 'extra'" in changed(extra=1)
     assert "key 'coverage': Input should be a valid number, not 'whole'" in changed(coverage="whole")
@@ -295,7 +295,7 @@ def test_validate(cli, faces: Path) -> None:
     assert "key 'metrics'" in changed(metrics={})
     assert "does not hold the rows" in changed(predictions="0" * 64)
     assert "64 hexadecimal digits" in changed(predictions="abc")
-    assert "whether it is an oracle" in changed(threshold={**good["threshold"], "oracle": True})
+    assert "`oracle` is not what the protocol says" in changed(threshold={**good["threshold"], "oracle": True})
     file.write_text(json.dumps(good))
     (file.parent / "other.json").write_text(json.dumps(good))
     assert "must be called mine.Bright--faces--frame.json" in cli("validate", file.parent / "other.json").out

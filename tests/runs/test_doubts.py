@@ -1,4 +1,4 @@
-"""D4, D1: what makes a run's numbers doubtful is said, in words and in the result."""
+"""D4, D1: doubts about a run's numbers are printed, and stored in the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import m2f2bench
 from m2f2bench.core.records import Score
 from m2f2bench.inference.crops import scene_note
 from m2f2bench.results.result import Result
-from m2f2bench.results.stored import TURNED
+from m2f2bench.results.stored import INVERTED
 from m2f2bench.scoring.score_detection import polarity
 
 FLIP = """m = np.mean([i.mean() for i in images])
@@ -33,7 +33,7 @@ def result(place: Path) -> dict:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (FLIP, "the scores depend on what else is in the batch, and so on --batch-size: P(fake) of frame"),
+        (FLIP, "the scores depend on the other frames of the batch, and so on --batch-size: P(fake) of frame"),
         (DRAWN, "the scores are not repeatable: P(fake) of frame"),
         (GOOD, ""),
         (NOISY, ""),
@@ -76,9 +76,9 @@ def test_d4_nothing_is_judged_again_that_is_on_disk(cli, squares: Path, tmp_path
 def test_d4_scores_that_look_turned_round_are_said(cli, squares: Path, tmp_path: Path) -> None:
     turned = "return [1 - float(image.mean()) / 255 for image in images]"
     outcome = cli("run", "-d", plugin(tmp_path, turned), "-s", squares, "--out", tmp_path / "o")
-    (line,) = [line for line in outcome.err.splitlines() if TURNED in line]
-    assert "is below chance; where they are P(real), give 1 - score" in line
-    assert TURNED in result(tmp_path / "o")["warnings"][0]
+    (line,) = [line for line in outcome.err.splitlines() if INVERTED in line]
+    assert "is below chance; if they are P(real), give 1 - score" in line
+    assert INVERTED in result(tmp_path / "o")["warnings"][0]
     rows = tmp_path / "rows.csv"
     draw = np.random.default_rng(0)
     labels = np.arange(200) % 2
@@ -86,12 +86,12 @@ def test_d4_scores_that_look_turned_round_are_said(cli, squares: Path, tmp_path:
     rows.write_text(
         "id,label,score\n" + "".join(f"{i},{y},{s}\n" for i, (y, s) in enumerate(zip(labels, scores, strict=True)))
     )
-    assert TURNED in cli("score", rows).out
-    assert TURNED in json.loads(cli("score", rows, "--json").out)["warnings"][0]
+    assert INVERTED in cli("score", rows).out
+    assert INVERTED in json.loads(cli("score", rows, "--json").out)["warnings"][0]
     rows.write_text(
         "id,label,score\n" + "".join(f"{i},{y},{1 - s}\n" for i, (y, s) in enumerate(zip(labels, scores, strict=True)))
     )
-    assert TURNED not in cli("score", rows).out
+    assert INVERTED not in cli("score", rows).out
 
 
 def test_d4_an_auc_that_is_a_little_or_not_surely_below_chance_is_no_sign() -> None:
@@ -117,8 +117,11 @@ def test_d1_predict_says_that_no_face_was_looked_for(cli, tmp_path: Path) -> Non
     outcome = cli("predict", tmp_path, "-d", "constant", "--json")
     assert len(json.loads(outcome.out)) == 3
     note, scenes = outcome.err.strip().splitlines()
-    assert "does not find faces: a score means something only where the picture is the crop of one face" in note
-    assert "2 of 3 files are hardly crops of one face by their size, first" in scenes and "(1100×1200 pixels)" in scenes
+    assert "does not find faces: a score is meaningless unless the image is the crop of one face" in note
+    assert (
+        "2 of 3 files are probably not crops of one face, judging by size: first" in scenes
+        and "(1100×1200 pixels)" in scenes
+    )
     one = cli("predict", tmp_path / "crop.png", "-d", "constant")
     assert len(one.err.strip().splitlines()) == 1
     assert scene_note({}) == ""

@@ -1,4 +1,4 @@
-"""`run --export m2f2`: the published form, letter for letter, and the same numbers when it is scored."""
+"""`run --export m2f2`: exactly the published format, and the same numbers when it is scored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def judged(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("data", [FACES, f"{ASKING}:Judged"])
 def test_scored_again_the_numbers_are_the_same(cli, judged: Path, tmp_path: Path, data: str) -> None:
-    """Also of frames whose ids are no file names, and of questions without an answer."""
+    """Also for frames whose ids are not file names, and for questions without an answer."""
     found = m2f2bench.run(
         detectors=f"{ASKING}:Together", datasets=data, protocols=str(judged), out=tmp_path / "out", export="m2f2"
     )

@@ -1,4 +1,4 @@
-"""E8, D4: detectors of somebody's own that print, exit, change things, or give what is no probability."""
+"""E8, D4: users' detectors that print, exit, change things, or return values that are not probabilities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from toy_launch import ON_THE_CPU
 
 import m2f2bench
-from m2f2bench.cards.registry import BACKENDS, _entry_points
+from m2f2bench.cards.registry import BACKENDS, entry_points
 from m2f2bench.core.errors import DetectorError, M2F2BenchError
 from m2f2bench.core.guests import Ended, guest
 from m2f2bench.loading import load_detector
@@ -75,7 +75,7 @@ def test_e8_code_that_ends_is_one_line(cli, one_line, squares: Path, tmp_path: P
 
 
 def test_e8_code_that_ends_on_one_frame_harms_no_other(cli, squares: Path, tmp_path: Path) -> None:
-    """Each row is what it is without that frame."""
+    """Each other row is as it would be without that frame."""
     bad = "return [sys.exit(1) if image[0, 0, 0] == first else float(image.mean()) / 255 for image in images]"
     pixels = np.asarray(m2f2bench.load_dataset(str(squares)).frames("test")[5].locator.path, dtype=str)
     from PIL import Image
@@ -179,7 +179,7 @@ def test_e8_nothing_that_it_changes_lasts(cli, squares: Path, tmp_path: Path, mo
 
 
 def test_e8_a_picture_that_is_changed_is_its_own_copy(cli, squares: Path, tmp_path: Path) -> None:
-    """It paints all pictures black and then fails; each alone is judged as it was."""
+    """It paints all pictures black and then fails; then each is judged alone, unchanged."""
     paint = "\n        for image in images: image[:] = 0\n        "
     first = "scores = [float(image.mean()) / 255 for image in images]"
     bad = f"{first}{paint}if len(images) > 1: raise ValueError\n        return scores"
@@ -229,7 +229,7 @@ def test_e8_entry_points_of_packages(
     plugin(site, top="print('HELLO')", name="oddprints")
     plugin(site, top="x = 3", name="oddquiet")
     monkeypatch.syspath_prepend(str(site))
-    _entry_points.cache_clear()
+    entry_points.cache_clear()
     try:
         assert {*points} <= {*BACKENDS.names()}
         words = ("-s", squares, "--out", tmp_path / "o", "--json")
@@ -238,7 +238,7 @@ def test_e8_entry_points_of_packages(
         assert "is not a class but int" in one_line(cli("run", "-d", "number", *words))
         assert json.loads(cli("run", "-d", "prints", *words).out)[0]["coverage"] == 1.0
     finally:
-        _entry_points.cache_clear()
+        entry_points.cache_clear()
 
 
 def test_e8_ctrl_c_stays_what_it_is() -> None:

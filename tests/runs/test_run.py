@@ -21,7 +21,7 @@ from m2f2bench.runs.steadiness import AGAIN
 
 
 def detector(folder: Path, body: str) -> str:
-    """A plugin file with one class whose `score(image, i)` is given."""
+    """Write a plugin file with one class that has the given `score(image, i)`."""
     path = folder / f"plug{abs(hash(body)) % 10**8}.py"
     path.write_text(f"import numpy as np\nclass D:\n    def predict(self, images):\n        {body}\n")
     return f"{path}:D"
@@ -257,7 +257,7 @@ def test_e9_the_same_command_goes_on_only_where_it_does(
     words = ["run", "-d", "random", "-s", squares, "--out", disk / "o"]
     outcome = cli(*words)
     if "partial.jsonl" in outcome.err:
-        assert "what was judged before is kept, and the same command goes on from there" in outcome.err
+        assert "finished rows are kept, and the same command continues from there" in outcome.err
     (disk / "filler").unlink()
 
 
@@ -271,5 +271,5 @@ def test_e9_a_service_that_stops_is_said_to_go_on_where_rows_are_kept(tmp_path: 
             raise Unanswered("gone")
         assert str(told.value) == "gone"
         store.append([Prediction("a", "a", "m", "", 1, "ok", 0.5)])
-        with pytest.raises(Unanswered, match="gone; what was judged before is kept"), store.kept():
+        with pytest.raises(Unanswered, match="gone; finished rows are kept"), store.kept():
             raise Unanswered("gone")

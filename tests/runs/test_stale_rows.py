@@ -1,4 +1,4 @@
-"""Fault A1: no repeated run shows a number that a fresh folder would not, whatever was changed behind its back."""
+"""Fault A1: a repeated run gives the numbers of a fresh folder, whatever was changed in between."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def write_manifest(path: Path, flip: int = -1, backwards: bool = False, videos: 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A manifest with its images: two sizes of everything the same."""
+    """A manifest with its images, whose files have equal sizes."""
     folder = tmp_path / "data" / "faces"
     draw(folder, 0)
     write_manifest(folder / "faces.csv")
@@ -74,7 +74,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def no_stale_number(outcome: dict[str, Any]) -> None:
-    """Every flow is refused, or gives what a fresh folder gives."""
+    """Every flow is refused, or gives the numbers of a fresh folder."""
     for flow in ("run", "killed"):
         assert outcome[flow] == outcome["fresh"] or str(outcome[flow]).startswith("refused: "), (flow, outcome)
     assert outcome["video"] == outcome["fresh video"] or str(outcome["video"]).startswith("refused: "), outcome
@@ -158,7 +158,7 @@ def other_root(data: Path) -> Path:
 
 
 def other_pixels(data: Path) -> Path:
-    """One image is drawn anew, in a file of the same size and time of modification."""
+    """One image is replaced by a file of the same size and modification time."""
     place = data.parent / "v0" / "0.png"
     held = place.stat()
     with Image.open(place) as image:
@@ -270,7 +270,7 @@ def test_a1_what_nothing_identifies_is_never_taken_up(
 
     result = m2f2bench.run(detectors=[Opaque()], datasets=str(data), protocols=["frame", "video"], out=tmp_path / "o")
     assert result[0].measured["weights"] == "unknown" and "weights:unknown" in result[0].signature
-    assert "nothing identifies it (Opaque.session is a builtins.generator" in caplog.text
+    assert "cannot be identified (Opaque.session is a builtins.generator" in caplog.text
     with pytest.raises(StoreError, match="nothing identifies this detector"):
         m2f2bench.run(detectors=[Opaque()], datasets=str(data), out=tmp_path / "o")
 
@@ -283,7 +283,7 @@ def test_a1_what_nothing_identifies_is_never_taken_up(
 
 
 def test_resuming_stays_cheap(tmp_path: Path) -> None:
-    """Known frames are looked at by size and times alone: benchmarks/resume.py measures it, here none is read."""
+    """Known frames are checked by size and times only: benchmarks/resume.py measures it, here none is read."""
     from m2f2bench.loading import load_dataset
     from m2f2bench.runs.resuming import unchanged
 

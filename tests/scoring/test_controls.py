@@ -1,4 +1,4 @@
-"""Explainers that never look at an image: what they answer, what they may know, and trap 15 on the published test."""
+"""Image-blind baselines: their answers, what they may know, and trap 15 on the published test."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def crops(real_data: Path) -> Dataset:
 
 
 def scores(asked: Sequence[Question], answers: Sequence[str]) -> tuple[float, float, float]:
-    """Mean of BLEU-1 to -4, ROUGE-L and CIDEr of white-space tokens, by the field's own implementation."""
+    """Compute BLEU-1 to -4, ROUGE-L and CIDEr of white-space tokens with the field's own implementation."""
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
@@ -270,7 +270,7 @@ def test_training_pool_of_the_crops(crops: Dataset) -> None:
 
 
 def as_it_was(pool: Sequence[Question]) -> list[Question]:
-    """The pool with "stains/flaws" as annotated, which is what the published table of controls was made of."""
+    """The pool with "stains/flaws" as annotated, which the published table of controls used."""
     return [
         replace(q, references=tuple(t.replace("stains or flaws", "stains/flaws") for t in q.references)) for q in pool
     ]
@@ -338,7 +338,7 @@ def test_trap_15(crops: Dataset, real_data: Path) -> None:
 
 
 def test_accusing_all_regions_is_what_region_grounding_has_to_beat() -> None:
-    """Perfect recall whatever the picture; its precision is how many regions are altered, and no more."""
+    """Perfect recall for every picture; its precision is just the share of altered regions."""
     from m2f2bench.metrics.regions.regions import read_regions, region_statistics
     from m2f2bench.metrics.verdicts.verdict import read_verdict
 

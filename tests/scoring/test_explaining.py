@@ -1,4 +1,4 @@
-"""Answers to questions from end to end: asked, stored, resumed, scored, compared, on boards."""
+"""Answers to questions from end to end: asking, storing, resuming, scoring, comparing, boards."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 from m2f2bench.metrics.reader_errors import HELD_OUT
 from m2f2bench.results.store import ANSWERS, read_answers
 from m2f2bench.scoring.answers import load_answers, plan_questions, question_clusters
+from m2f2bench.scoring.source import Source
 
 
 def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_is_killed_and_goes_on(rules: Path, tmp_path: Path) -> None:
-    """SIGKILL between two images; what was answered is not asked again, and the end is the same."""
+    """SIGKILL between two images: finished answers are not asked again, and the result is the same."""
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import sys, time\n"
@@ -115,7 +116,7 @@ def test_a_run_scored_again_is_the_same(cli, rules: Path, tmp_path: Path) -> Non
     wanted["metrics"]["bleu"]["ci"][1] += 0.01
     (folder / "result.json").write_text(json.dumps(wanted))
     bad = cli("validate", folder)
-    assert bad.status == 1 and "the interval of bleu" in bad.out + bad.err
+    assert bad.status == 1 and "they give bleu the interval" in bad.out + bad.err
 
 
 def test_compare(cli, one_line, rules: Path, tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_compare(cli, one_line, rules: Path, tmp_path: Path) -> None:
     line = one_line(cli("compare", looker, looker.with_name(looker.name.removesuffix("toy") + "other")))
     assert "references (refs: all / first)" in line
     line = one_line(cli("compare", looker, parrot, "--against", "Lookre"))
-    assert "'Lookre' is none of those" in line
+    assert "no detector named 'Lookre' in this comparison" in line
 
 
 def test_a_board_of_explanations(cli, rules: Path, tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_board_of_explanations(cli, rules: Path, tmp_path: Path) -> None:
 
 
 def test_questions_without_reference(rules: Path, tmp_path: Path) -> None:
-    """They count among the verdicts and in no text metric, and the result says how many there are."""
+    """They count for verdicts but for no text metric, and the result says how many there are."""
     source = tmp_path / "bare.py"
     source.write_text(
         f"import sys; sys.path.insert(0, {str(TOY.parent)!r})\n"
@@ -166,22 +167,22 @@ def test_questions_without_reference(rules: Path, tmp_path: Path) -> None:
 
 
 def test_questions_of_one_image_are_drawn_together(rules: Path) -> None:
-    asked = plan_questions(FACES, str(rules))
-    evidence = load_answers(_whole(asked, rules), protocol=str(rules), dataset=FACES)
+    plan = plan_questions(FACES, str(rules))
+    evidence = load_answers(_whole(plan, rules), source=Source(str(rules), FACES))
     for wanted in ("identity", "video", "frame"):
         codes, n, by = question_clusters(evidence.answers, wanted)
         assert n == 24 and by in (wanted, "frame")
         assert all(len(set(codes[evidence.answers.frame == frame])) == 1 for frame in set(evidence.answers.frame))
 
 
-def _whole(asked: Any, rules: Path) -> Path:
+def _whole(plan: Any, rules: Path) -> Path:
     return answer_lines(
-        rules.with_name("whole.jsonl"), {question.id: "The image looks fake." for question in asked.questions}
+        rules.with_name("whole.jsonl"), {question.id: "The image looks fake." for question in plan.questions}
     )
 
 
 def test_image_level_questions_alone_have_the_same_interval(rules: Path) -> None:
-    """Questions of one image copied ten times over tell no more: the interval stays as wide."""
+    """Ten copies of an image's questions add no information: the interval stays as wide."""
     from m2f2bench.stats.bootstrap import Resampling
     from m2f2bench.stats.statistic import estimate, mean_of
 
@@ -205,7 +206,7 @@ def test_odd_characters_of_an_explainer_are_stored(rules: Path, tmp_path: Path) 
 
 @pytest.mark.usefixtures("no_java")
 def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
-    """Treebank tokens and METEOR are not to be had; verdicts, consistency, regions and image dependence are."""
+    """Treebank tokens and METEOR are missing; verdicts, consistency, regions and image dependence are not."""
     card = tmp_path / "toy.yaml"
     card.write_text(RULES.replace("tokenizer: none", "tokenizer: ptb").replace("[bleu,", "[bleu, meteor,"))
     command = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{TOY}:Looker", "-s", FACES, "-p", str(card)]
@@ -223,6 +224,6 @@ def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [6, 8, 12, 24, 48])
 def test_a_limit_keeps_both_classes(limit: int) -> None:
-    asked = plan_questions("synthetic", "judge", limit=limit)
-    share = sum(question.label for question in asked.questions) / len(asked.questions)
-    assert len(asked.questions) == limit and 0.75 <= share <= 0.9  # five of six are fake
+    plan = plan_questions("synthetic", "judge", limit=limit)
+    share = sum(question.label for question in plan.questions) / len(plan.questions)
+    assert len(plan.questions) == limit and 0.75 <= share <= 0.9  # five of six are fake

@@ -1,4 +1,4 @@
-"""Anybody's rows: the same numbers from CSV, JSON lines, Parquet and our own files; what is wrong, in one line."""
+"""Scoring of files: the same numbers from CSV, JSON lines, Parquet and our own files; errors in one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_golden_in_every_format(cli, tmp_path: Path, suffix: str) -> None:
     outcome = cli("score", write(tmp_path, suffix), "--json")
     assert outcome.status == 0, outcome.err
     found = json.loads(outcome.out)
-    reason = "no interval: all real units are of one cluster"
+    reason = "no interval: all real units are in one cluster"
     assert found["metrics"]["auc"] == {"value": 0.75, "ci": None, "n_real": 2, "n_fake": 2, "reason": reason}
     assert found["metrics"]["accuracy"]["value"] == 0.5
     assert found["methods"]["swap"]["auc"]["value"] == 0.5 and found["methods"]["warp"]["auc"]["value"] == 1.0
@@ -54,7 +54,7 @@ def test_the_three_formats_have_one_fingerprint(tmp_path: Path) -> None:
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
 @settings(deadline=None, max_examples=30)
 def test_scores_are_read_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
-    """Trap 9: a score that is rounded on the way makes ties."""
+    """Trap 9: rounding a score makes ties."""
     folder = tmp_path_factory.mktemp("bits")
     rows = [{"id": str(i), "label": i % 2, "score": value} for i, value in enumerate(values)]
     lines = [f"{row['id']},{row['label']},{row['score']!r}\n" for row in rows]
@@ -138,7 +138,7 @@ def test_a_protocol_that_picks_frames_needs_the_dataset_or_nothing_to_pick(cli, 
     assert json.loads(cli("score", path, "-p", "video", "--json").out)["coverage"] == 1.0, "no video has more than 32"
     many = [{"id": f"x{i:02d}", "label": 1, "score": 0.5, "video": "v9"} for i in range(33)]
     line = one_line(cli("score", write(tmp_path, ".csv", [*ROWS, *many]), "-p", "video"))
-    assert "picks 32 frames of each video, 'v9'" in line and "has 33" in line and "give --dataset" in line
+    assert "picks 32 frames of each video, but 'v9'" in line and "has 33" in line and "give --dataset" in line
 
 
 def test_rows_are_held_against_a_dataset(cli, one_line, squares: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_rows_are_held_against_a_dataset(cli, one_line, squares: Path, tmp_path:
     assert found["statuses"] == {"ok": 36, "missing": 12}
     flipped = [dict(row, label=1 - int(str(row["label"]))) for row in rows]
     line = one_line(cli("score", write(tmp_path, ".csv", flipped), "-s", squares))
-    assert "is labelled 0, but in 'squares' it is 1" in line and "polarity" in line
+    assert "is labelled 0, but in 'squares' it is 1" in line and "labels inverted" in line
     foreign = [*rows, {"id": "fake/99.png", "label": 1, "score": 0.5}]
     line = one_line(cli("score", write(tmp_path, ".csv", foreign), "-s", squares))
     assert "'fake/99.png' is not a planned frame" in line

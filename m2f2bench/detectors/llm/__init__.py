@@ -1,1 +1,1 @@
-"""What explainers built on a causal language model share: the LLM, prompts, splicing, generation."""
+"""Parts of explainers that are built on a causal language model: the LLM, prompts, splicing, generation."""

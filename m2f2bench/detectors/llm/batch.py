@@ -1,4 +1,4 @@
-"""Rows that an LLM writes together: what each has so far, and where they stand in the cache."""
+"""Batched decoding state: tokens so far and cache positions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .cache import Part, join, select
 
 @dataclass(frozen=True)
 class Request:
-    """A question about an image: the image's number, the prompt's elements (token ids and slots), the draws' seed."""
+    """A question about an image: the image's number, the prompt's elements (token ids and slots), the sampling seed."""
 
     image: int
     prompt: tuple[int, ...]
@@ -21,7 +21,7 @@ class Request:
 
 @dataclass
 class Row:
-    """An answer while it grows: at most `limit` tokens behind a prompt of `length` positions."""
+    """An answer while it is written: at most `limit` tokens after a prompt of `length` positions."""
 
     number: int
     request: Request
@@ -31,10 +31,10 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     done: bool = False
     stopped: bool = False
-    """It has ended by itself."""
+    """Whether it ended with an end token or a stop text."""
 
     def restart(self) -> None:
-        """Forget what was written."""
+        """Discard the tokens written so far."""
         self.tokens.clear()
         if self.draws is not None:
             self.draws.manual_seed(self.request.seed)
@@ -42,49 +42,49 @@ class Row:
 
 @dataclass
 class Batch:
-    """Rows that are written together.
+    """Rows that are decoded together.
 
-    Their cache holds `seen` positions: `common` that all begin with, then padding, then each row's own, the end of
-    which is the same for all. `mask`, int64 [B, seen and those to come], is 0 for padding; None where there is none.
+    Their cache holds `length` positions: `common` shared by all rows, then padding, then each row's own, which end at
+    the same position for all. `mask`, int64 [B, length and positions to come], is 0 for padding; None without padding.
     """
 
     rows: list[Row]
     cache: Any
     mask: torch.Tensor | None
-    seen: int
+    length: int
     common: int
 
     def alive(self) -> list[int]:
-        """The places of the rows that have not ended."""
+        """Return the places of the rows that have not ended."""
         return [place for place, row in enumerate(self.rows) if not row.done]
 
     def keep(self, places: list[int]) -> None:
-        """Let the other rows go."""
+        """Drop all other rows."""
         select(self.cache, places)
         self.rows = [self.rows[place] for place in places]
         self.mask = None if self.mask is None else self.mask[places]
 
     def join(self, places: list[int], other: Batch) -> None:
-        """Let all rows but these go, and take in those of another batch."""
-        own = None if self.mask is None else self.mask[places, self.common : self.seen]
+        """Drop all rows except `places`, and add those of another batch."""
+        own = None if self.mask is None else self.mask[places, self.common : self.length]
         trimmed = 0 if own is None else int((own.cumsum(1) == 0).sum(1).min())
-        parts = Part(self.seen, self.seen - self.common - trimmed), Part(other.seen, other.seen - self.common)
+        parts = Part(self.length, self.length - self.common - trimmed), Part(other.length, other.length - self.common)
         kept = [self.rows[place] for place in places]
         room = max(row.limit - len(row.tokens) for row in (*kept, *other.rows))
         join(self.cache, places, other.cache, parts, self.common, room)
-        seen = self.common + max(part.own for part in parts)
+        length = self.common + max(part.own for part in parts)
         device = self.cache.layers[0].keys.device
-        mask = torch.ones((len(kept) + len(other.rows), seen + room), dtype=torch.long, device=device)
+        mask = torch.ones((len(kept) + len(other.rows), length + room), dtype=torch.long, device=device)
         masks = (None if own is None else own[:, trimmed:]), other.own_mask()
         start = 0
         for rows, part, before in zip((kept, other.rows), parts, masks, strict=True):
             block = mask[start : start + len(rows)]
-            block[:, self.common : seen - part.own] = 0
+            block[:, self.common : length - part.own] = 0
             if before is not None:
-                block[:, seen - part.own : seen] = before
+                block[:, length - part.own : length] = before
             start += len(rows)
-        self.rows, self.mask, self.seen = kept + other.rows, mask, seen
+        self.rows, self.mask, self.length = kept + other.rows, mask, length
 
     def own_mask(self) -> torch.Tensor | None:
-        """The mask of what has been seen behind the common positions, [B, seen - common]."""
-        return None if self.mask is None else self.mask[:, self.common : self.seen]
+        """Return the mask of the positions after the common ones, [B, length - common]."""
+        return None if self.mask is None else self.mask[:, self.common : self.length]

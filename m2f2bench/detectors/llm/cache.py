@@ -1,4 +1,4 @@
-"""What an LLM keeps of a prompt (keys and values), spread over the questions that begin with it."""
+"""Key-value cache of an LLM, shared by questions that begin with the same prompt."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from transformers import cache_utils
 
 from ...core.errors import DetectorError
 
-# Older releases of transformers have no layers; what they return is used as it is.
+# Older releases of transformers have no layers; their caches are used unchanged.
 _Layer: Any = getattr(cache_utils, "DynamicLayer", object)
 _Sliding: Any = getattr(cache_utils, "DynamicSlidingWindowLayer", object)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a cache that have been read up to position `seen`, the last `own` of which are their own."""
+    """Rows of a cache of `length` positions, the last `own` of which are not shared."""
 
-    seen: int
+    length: int
     own: int
 
 
 @dataclass(frozen=True)
 class Ways:
-    """What can be done with an LLM's cache without changing its answers.
+    """Operations that an LLM's cache allows without changing its answers.
 
-    `shares`: the cache of a prompt's beginning can be used for several rows. `joins`: rows can be put beside others
-    that have been read further. `positions`: its forward pass takes position ids, without which there is no padding.
-    `window`: the most positions of a row, padding and new tokens included, that no sliding window leaves out. `stable`:
-    rows longer than this are generated alone, since the rotary embedding changes with the longest row. `last`:
-    arguments that make the forward pass compute the last position's logits alone.
+    `shares`: the cache of a prompt's beginning can be used for several rows. `joins`: rows can be added to others that
+    are longer. `positions`: the forward pass takes position ids, without which there is no padding. `window`: the most
+    positions of a row, including padding and new tokens, that fit in every sliding window. `stable`: rows longer than
+    this are generated alone, since the rotary embedding changes with the longest row. `last`: arguments that make the
+    forward pass compute only the last position's logits.
     """
 
     shares: bool
@@ -46,12 +46,12 @@ class Ways:
     last: dict[str, int]
 
     def pads(self, length: int) -> bool:
-        """Whether a batch of so many positions may hold padding: a sliding window would count it."""
+        """Return whether a batch of `length` positions may hold padding, which a sliding window would count."""
         return self.positions and length <= self.window
 
 
 def study(model: Any, where: str) -> Ways:
-    """Find out what an LLM's cache allows, from its forward pass over one token. Raises DetectorError without one."""
+    """Return what an LLM's cache allows, from its forward pass over one token. Raises DetectorError without a cache."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft's wrapper
     takes = inspect.signature(inner.forward).parameters
     device = model.get_input_embeddings().weight.device
@@ -59,7 +59,7 @@ def study(model: Any, where: str) -> Ways:
         found = model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device), use_cache=True)
     cache = getattr(found, "past_key_values", None)
     if cache is None:
-        raise DetectorError(f"{where} keeps no keys and values of what it has read: take an LLM with attention")
+        raise DetectorError(f"{where} has no key-value cache: take an LLM with attention")
     config = inner.config.get_text_config()
     windows = list(_windows(cache, config))
     attends = all(window is not None for window in windows) and hasattr(cache, "batch_select_indices")
@@ -75,7 +75,7 @@ def study(model: Any, where: str) -> Ways:
 
 
 def _windows(cache: Any, config: Any) -> Iterator[int | None]:
-    """Each layer's window; None for a layer that is no attention (a recurrent state takes padding for words)."""
+    """Yield each layer's window; None for a layer without attention (a recurrent state would read padding as words)."""
     layers = getattr(cache, "layers", None)
     if layers is None:
         yield int(getattr(config, "sliding_window", None) or sys.maxsize)
@@ -89,7 +89,7 @@ def _windows(cache: Any, config: Any) -> Iterator[int | None]:
 
 
 def _stable(config: Any) -> int:
-    """The positions up to which rotary embeddings do not depend on how long the row is."""
+    """Return the number of positions up to which rotary embeddings do not depend on the row's length."""
     names, found = {"dynamic", "longrope", "su"}, []
 
     def look(part: Any) -> None:
@@ -106,11 +106,11 @@ def _stable(config: Any) -> int:
 
 
 def spread(cache: Any, rows: list[int] | None, room: int, whole: bool) -> Any:
-    """A cache whose row i is row `rows[i]` of another's, which stays as it is; None: its own rows.
+    """Return a cache whose row i is row `rows[i]` of another one, which is not changed; None: the same rows.
 
-    With `whole` it gets room for so many more positions and is written in place from here on: to lengthen it by
-    copying, as transformers does, takes as long as the LLM's arithmetic. It must then hold all that was read: no
-    sliding window has left out anything yet, nor will.
+    With `whole`, it gets room for `room` more positions and is written in place from here on: to extend it by copying,
+    as transformers does, takes as long as the LLM's arithmetic. It must then hold all positions: no sliding window has
+    dropped any yet, nor will.
     """
     layers = getattr(cache, "layers", None)
     if whole and layers and all(type(layer) in (_Layer, _Sliding) for layer in layers):
@@ -132,9 +132,9 @@ def select(cache: Any, rows: list[int]) -> None:
 
 
 def join(cache: Any, rows: list[int], other: Any, parts: tuple[Part, Part], common: int, room: int) -> None:
-    """Put another cache's rows below the rows `rows` of this one; both were made by `spread`, the other is used up.
+    """Append another cache's rows to the rows `rows` of this one; both come from `spread`, and the other is used up.
 
-    All begin with `common` positions; what each part has behind them is moved to end at the same place.
+    All rows begin with `common` positions; the rest of each part is moved so that both end at the same position.
     """
     for layer, more in zip(cache.layers, other.layers, strict=True):
         layer.join(rows, more, parts, common, room)
@@ -147,10 +147,10 @@ def _device(cache: Any) -> torch.device:
 
 
 class RoomyLayer(_Layer):  # type: ignore[misc]
-    """A layer's keys and values [rows, heads, positions, width]: the first positions of a larger buffer."""
+    """Keys and values of one layer, [rows, heads, positions, width]: the first positions of a larger buffer."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, rows: list[int] | None, room: int) -> None:
-        """The rows `rows` (None: all) of keys and values, with room for so many more positions."""
+        """Copy the rows `rows` (None: all) of keys and values, with room for `room` more positions."""
         super().__init__()
         self.lazy_initialization(keys, values)
         self.length = keys.shape[2]
@@ -164,7 +164,7 @@ class RoomyLayer(_Layer):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write new positions behind the others; all positions up to and with them."""
+        """Append new positions; return all positions including them."""
         start, self.length = self.length, self.length + key_states.shape[2]
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[:, :, start : self.length] = states
@@ -172,7 +172,7 @@ class RoomyLayer(_Layer):  # type: ignore[misc]
         return self.keys, self.values
 
     def join(self, rows: list[int], other: RoomyLayer, parts: tuple[Part, Part], common: int, room: int) -> None:
-        """Keep the rows `rows` and put another layer's below them, which gives up its own."""
+        """Keep the rows `rows` and append another layer's, which loses its own."""
         index = torch.tensor(rows, device=self.buffers[0].device)
         for place in range(len(self.buffers)):
             self.buffers[place] = _joined([self.buffers[place][index], other.buffers[place]], parts, common, room)
@@ -187,15 +187,15 @@ class RoomyLayer(_Layer):  # type: ignore[misc]
 
 
 def _joined(sources: list[torch.Tensor], parts: tuple[Part, Part], common: int, room: int) -> torch.Tensor:
-    """The buffers of two parts in one, [rows, heads, positions, width]: beginning, gap, what is the rows' own, room."""
+    """Return the buffers of two parts as one, [rows, heads, positions, width]: beginning, gap, own positions, room."""
     length, first = common + max(part.own for part in parts), sources[0]
     shape = (sum(len(one) for one in sources), first.shape[1], length + room, first.shape[3])
     buffer, start = first.new_empty(shape), 0
     for source, part in zip(sources, parts, strict=True):
         rows = buffer[start : start + len(source)]
         rows[:, :, :common] = source[:, :, :common]
-        rows[:, :, common : length - part.own] = 0.0  # is masked, but must be numbers
-        rows[:, :, length - part.own : length] = source[:, :, part.seen - part.own : part.seen]
+        rows[:, :, common : length - part.own] = 0.0  # masked, but must be finite
+        rows[:, :, length - part.own : length] = source[:, :, part.length - part.own : part.length]
         start += len(source)
     return buffer
 

@@ -1,8 +1,9 @@
-"""Answers from an LLM at speed: what prompts about one image have in common is read once, answers are written together.
+"""Fast generation of answers: the common beginning of prompts about an image is read once, answers are decoded
+together.
 
 Prompts begin alike (system text, the image's tokens) and differ in the question. The common beginning goes through the
-LLM once per image; its keys and values are copied for each question; the questions' rest follows, padded between
-beginning and rest; then all rows grow token by token. Rows that have ended leave, and others take their places.
+LLM once per image; its keys and values are copied for each question; the rests of the prompts follow, padded on their
+left; then all rows grow token by token. Rows that have ended leave, and others take their places.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ OutOfMemory: Any = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryErro
 
 @dataclass(frozen=True)
 class Generated:
-    """An answer. `tokens_in`: the prompt's positions, an image's tokens counted one by one. `tokens_out`: tokens that
-    were generated, with the one that ended it. `cut`: it had not ended; `message` then says why, and why there is none.
+    """An answer.
+
+    `tokens_in` counts the prompt's positions, including each of an image's tokens; `tokens_out` the generated tokens,
+    including the end token. `cut`: the answer did not end; `message` then says why, or why there is no answer.
     """
 
     text: str
@@ -47,7 +50,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class _Read:
-    """What the images of a group have been read to: `count` elements, `length` positions, the cache of each image."""
+    """Common beginning that was read for a group of images: `count` elements, `length` positions, the images' cache."""
 
     count: int
     length: int
@@ -61,12 +64,12 @@ class _Read:
 
 
 class Generator:
-    """Writes an LLM's answers to prompts with image tokens.
+    """Generates an LLM's answers to prompts with image tokens.
 
-    Only what transformers publishes of a causal LM is used. Where its layers allow no padding (sliding windows that the
-    rows outgrow, a forward pass without position ids) rows of equal length are written together; where they allow no
-    sharing either (recurrent states, rotary embeddings that change with the longest row), one at a time. So an answer
-    does not depend on the others but by the rounding of sums, which in bf16 and fp16 can turn a close decision.
+    Only the public interface of transformers' causal LMs is used. If the LLM's layers allow no padding (sliding windows
+    shorter than the rows, a forward pass without position ids), rows of equal length are decoded together; if they
+    allow no sharing either (recurrent states, rotary embeddings that change with the longest row), rows are decoded one
+    at a time. So an answer depends on the others only by rounding, which in bf16 and fp16 can change a close decision.
     """
 
     def __init__(
@@ -76,24 +79,24 @@ class Generator:
         ends: frozenset[int],
         stops: tuple[str, ...] = (),
     ) -> None:
-        """`ends` are token ids that end an answer, `stops` texts that do, beside the settings'."""
+        """`ends` are token ids that end an answer, `stops` texts that do, in addition to the settings' own."""
         self.language, self.settings, self.ends = language, settings, ends
         self.stops = tuple(dict.fromkeys((*stops, *settings.stop)))
         self.rows = settings.batch_size
-        """Answers written together at most; halved when the device's memory does not hold them."""
+        """Most answers decoded together; halved when the device runs out of memory."""
         self._ways: Ways | None = None
 
     @property
     def where(self) -> str:
-        """What errors call the LLM."""
+        """The LLM's name in errors."""
         return f"LLM '{self.language.name}'"
 
     def answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
-        """An answer to each request.
+        """Return an answer to each request.
 
         `slots(numbers)` gives for each slot the tokens of these images [m, n, D]; n is the same for all images and may
-        be 0. A prompt that the LLM's context does not hold gets an empty text with a message, and 0 tokens out. Raises
-        DetectorError where the device's memory does not hold one answer, and for logits that are no numbers.
+        be 0. A prompt that does not fit in the LLM's context gets an empty text with a message, and 0 tokens out.
+        Raises DetectorError if the device's memory is too small for one answer, and for logits that are not finite.
         """
         if not requests:
             return []
@@ -101,13 +104,13 @@ class Generator:
             return self._answer(requests, _Latest(slots))
 
     def ways(self) -> Ways:
-        """What the LLM's cache allows; found out the first time. Raises DetectorError."""
+        """Return what the LLM's cache allows, found on the first call. Raises DetectorError."""
         if self._ways is None:
             try:
                 self._ways = study(self.language.model, self.where)
             except OutOfMemory:
                 raise DetectorError(
-                    f"{self.where}: the device's memory does not hold a pass over one token: take a smaller LLM, "
+                    f"{self.where}: the device's memory is too small for a pass over one token: take a smaller LLM, "
                     "bf16 or 4-bit weights"
                 ) from None
         return self._ways
@@ -116,7 +119,7 @@ class Generator:
         ways = self.ways()
         images = list(dict.fromkeys(request.image for request in requests))
         counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
-        rows = [self._row(number, request, counts) for number, request in enumerate(requests)]
+        rows = [self._new_row(number, request, counts) for number, request in enumerate(requests)]
         waiting = [row for row in rows if row.limit > 0]
         together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
         count = _common([row.request.prompt for row in together], counts)
@@ -128,21 +131,21 @@ class Generator:
             alone = [row for row in alone if not row.done]
         return [self._finished(row) for row in rows]
 
-    def _row(self, number: int, request: Request, counts: Mapping[int, int]) -> Row:
-        """An answer that has not begun; its limit is 0 where the prompt cannot be read."""
+    def _new_row(self, number: int, request: Request, counts: Mapping[int, int]) -> Row:
+        """Return an answer that has not begun; its limit is 0 if the prompt is empty or too long."""
         length = spread_length(request.prompt, counts)
         limit = min(self.settings.max_new_tokens, self.language.context - length) if length else 0
         draws = torch.Generator().manual_seed(request.seed) if self.settings.temperature else None
         return Row(number, request, length, max(0, limit), draws)
 
     def _some(self, rows: list[Row], count: int, slots: _Latest) -> list[Row]:
-        """Write the answers about as many images as are held at once; the rows that are left."""
+        """Write answers about as many images as fit in memory; return the remaining rows."""
         images = list(dict.fromkeys(row.request.image for row in rows))[: self.rows]
         try:
             self._group([row for row in rows if row.request.image in images], images, count, slots)
             return [row for row in rows if not row.done]
         except OutOfMemory:
-            pass  # outside of this block nothing holds the failed pass's tensors any more
+            pass  # outside this block, nothing holds the failed pass's tensors
         left = [row for row in rows if not row.done]
         self._halve(left)
         return left
@@ -154,14 +157,14 @@ class Generator:
             torch.cuda.empty_cache()
         if self.rows == 1:
             raise DetectorError(
-                f"{self.where}: the device's memory does not hold one answer to a prompt of {rows[0].length} "
+                f"{self.where}: the device's memory is too small for one answer to a prompt of {rows[0].length} "
                 "positions: take a smaller LLM, fewer image tokens, bf16 or 4-bit weights"
             )
         self.rows //= 2
-        log.warning("%s: out of memory: from here on %d at a time", self.where, self.rows)
+        log.warning("%s: out of memory: from now on %d at a time", self.where, self.rows)
 
     def _group(self, rows: list[Row], images: list[int], count: int, slots: _Latest) -> None:
-        """Write the answers about images whose prompts' first `count` elements are read first."""
+        """Write the answers about images; the prompts' first `count` elements are read once per image."""
         given = slots(images)
         places = {image: place for place, image in enumerate(images)}
         read = _Read(0, 0, None, places, given)
@@ -180,10 +183,10 @@ class Generator:
             rows = rows[len(batch) :]
 
     def _batch(self, rows: list[Row], read: _Read) -> list[Row]:
-        """The first rows that are written together; batches are of about one size. `rows` are sorted by length.
+        """Return the first rows to be decoded together; batches have about the same size. `rows` are sorted by length.
 
-        Where nothing has been read before them they are of one length: padding at the very beginning would see no
-        position at all, and what comes out of attention without a key is not defined.
+        Without a common beginning, the rows of a batch have one length: padding at the very start would attend to no
+        position, and attention without a key is undefined.
         """
         wanted = math.ceil(len(rows) / math.ceil(len(rows) / self.rows))
         batch = rows[:wanted]
@@ -192,7 +195,7 @@ class Generator:
         return batch
 
     def _write(self, rows: list[Row], waiting: list[Row], read: _Read) -> None:
-        """Write the answers of a batch to the end, and those of rows that take the places of finished ones."""
+        """Write the answers of a batch to the end; waiting rows take the places of finished ones."""
         batch = self._begin(rows, read)
         while True:
             left = batch.alive()
@@ -211,7 +214,7 @@ class Generator:
             self._step(batch)
 
     def _begin(self, rows: list[Row], read: _Read) -> Batch:
-        """Read the rest of the rows' prompts, and write each one's first token."""
+        """Read the rest of the rows' prompts, and write each row's first token."""
         ways = self.ways()
         longest, most = max(row.length for row in rows), max(row.limit for row in rows)
         whole, room = longest + most <= ways.window, longest - read.length + most
@@ -219,11 +222,11 @@ class Generator:
         if cache is not None:
             cache = spread(cache, [read.places[row.request.image] for row in rows], room, whole)
         inputs, mask = self._rest(rows, read, most)
-        seen = positions = None
+        visible = positions = None
         if mask is not None:
-            seen = mask[:, :longest]
-            positions = (seen.cumsum(1) - 1).clamp(min=0)[:, read.length :]  # padding gets any
-        logits, cache = self._forward(cache, seen, positions, inputs_embeds=inputs)
+            visible = mask[:, :longest]
+            positions = (visible.cumsum(1) - 1).clamp(min=0)[:, read.length :]  # arbitrary for padding
+        logits, cache = self._forward(cache, visible, positions, inputs_embeds=inputs)
         if read.cache is None:
             cache = spread(cache, None, most, whole and ways.shares)
         self._take(rows, logits)
@@ -231,11 +234,11 @@ class Generator:
 
     def _step(self, batch: Batch) -> None:
         """Write one more token of each row."""
-        batch.seen += 1
+        batch.length += 1
         mask = positions = None
         if batch.mask is not None:
-            mask = batch.mask[:, : batch.seen]
-            # A row that has ended goes on unseen until it leaves; not beyond the last position.
+            mask = batch.mask[:, : batch.length]
+            # A row that has ended stays in the batch until it leaves, but not beyond the last position.
             positions = (mask.sum(1, keepdim=True) - 1).clamp(max=self.language.context - 1)
         table = self.language.model.get_input_embeddings().weight
         words = torch.tensor([row.tokens[-1:] for row in batch.rows], device=table.device)
@@ -243,8 +246,10 @@ class Generator:
         self._take(batch.rows, logits)
 
     def _rest(self, rows: list[Row], read: _Read, most: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The embeddings [B, T, D] of what follows the common beginning, padded on the left, and the mask of all
-        positions, those to come included, int64 [B, L + T + most]; None where nothing is padded."""
+        """Return the embeddings [B, T, D] of what follows the common beginning, padded on the left, and their mask.
+
+        The mask covers all positions, including those to come, int64 [B, L + T + most]; None without padding.
+        """
         model = self.language.model
         rests = [embed(model, row.request.prompt[read.count :], read.slots_of(row.request.image)) for row in rows]
         longest = max(len(rest) for rest in rests)
@@ -262,34 +267,35 @@ class Generator:
         positions: torch.Tensor | None = None,
         **inputs: torch.Tensor,
     ) -> tuple[torch.Tensor, Any]:
-        """The last position's logits [B, V] and the cache."""
+        """Return the last position's logits [B, V] and the cache."""
         given: dict[str, Any] = {"past_key_values": cache, "attention_mask": mask, "position_ids": positions}
         present = {name: value for name, value in given.items() if value is not None}
         found = self.language.model(**inputs, **present, **self.ways().last, use_cache=True)
         return found.logits[:, -1], found.past_key_values
 
     def _take(self, rows: list[Row], logits: torch.Tensor) -> None:
-        """Put a token behind each row that has not ended, and see which have. Raises DetectorError for no number."""
+        """Append a token to each row that has not ended, and mark rows that end. Raises DetectorError for bad
+        logits."""
         draws = [row.draws for row in rows]
         chosen = next_tokens(logits, draws, self.settings.temperature, self.settings.top_p)
         for row, token in zip(rows, chosen, strict=True):
             if row.done:
                 continue
             if token < 0:
-                raise DetectorError(f"{self.where}: its logits are no numbers: set its dtype to bf16 or fp32")
+                raise DetectorError(f"{self.where}: its logits are not finite: set its dtype to bf16 or fp32")
             row.tokens.append(token)
             row.stopped = token in self.ends or self._stopped(row.tokens)
             row.done = row.stopped or len(row.tokens) >= row.limit
 
     def _stopped(self, tokens: list[int]) -> bool:
-        """Whether the last token has completed a stop text."""
+        """Return whether the last token has completed a stop text."""
         if not self.stops:
             return False
         reach = 4 * max(len(stop) for stop in self.stops) + 4  # a token is a byte of a character, or more
         return self._cut(self._text(tokens[-reach:])) is not None and self._cut(self._text(tokens)) is not None
 
     def _cut(self, text: str) -> str | None:
-        """The text before the first stop text; None where there is none."""
+        """Return the text before the first stop text; None if there is no stop text."""
         places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
         return text[: min(places)] if places else None
 
@@ -298,7 +304,7 @@ class Generator:
         return text
 
     def _finished(self, row: Row) -> Generated:
-        """A row as an answer."""
+        """Return a row as an answer."""
         context = self.language.context
         if row.limit == 0:
             why = f"the prompt's {row.length} positions leave no room in the LLM's context of {context}"
@@ -315,7 +321,7 @@ class Generator:
 
 
 class _Latest:
-    """Asks for images' tokens, and keeps the last answer: the first group's are asked for twice."""
+    """Cache of the last images' tokens: those of the first group are needed twice."""
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
@@ -329,7 +335,7 @@ class _Latest:
 
 
 def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:
-    """The elements that all prompts begin with; what is left of each has at least one position."""
+    """Return the number of elements that all prompts begin with, leaving at least one position of each."""
     if not prompts:
         return 0
     shortest, count = min(len(prompt) for prompt in prompts), 0

@@ -1,4 +1,4 @@
-"""Keys for padding: no position of a batch attends to nothing at all."""
+"""Attention keys for padding: every position of a batch attends to at least one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import nn
 def give_keys(model: nn.Module) -> None:
     """Let padding before a prompt attend to itself, in all attention layers of a model of transformers.
 
-    In a batch that is padded on the left such positions would have no key, and what attention gives then is not
-    defined: zeros, or no numbers, by the kernel. Nobody attends to them, so nothing else changes.
+    In a batch that is padded on the left, such positions would have no key, and the result of attention would be
+    undefined: zeros or NaN, depending on the kernel. No other position attends to them, so nothing else changes.
     """
     fixed = _Fixed()
     for module in model.modules():
-        if hasattr(module, "is_causal"):  # what transformers marks attention with
+        if hasattr(module, "is_causal"):  # transformers' mark of attention layers
             module.register_forward_pre_hook(fixed, with_kwargs=True)
 
 
 class _Fixed:
-    """The mask that a layer is given with a key in every row; the layers of a pass share one."""
+    """The mask of a layer with a key in every row; the layers of a pass share one."""
 
     def __init__(self) -> None:
         self._last: tuple[torch.Tensor | None, torch.Tensor | None] = None, None
@@ -36,8 +36,10 @@ class _Fixed:
 
 
 def with_keys(mask: torch.Tensor) -> torch.Tensor:
-    """A mask [B, heads or 1, L, K] of the last L of K positions, in which a row without a key sees its own position; of
-    bools (True: seen) or of numbers that are added to scores."""
+    """Return a mask [B, heads or 1, L, K] of the last L of K positions, in which a row without a key sees itself.
+
+    The mask is of bools (True: visible) or of numbers that are added to scores.
+    """
     rows, columns = mask.shape[2:]
     hidden = ~mask if mask.dtype == torch.bool else mask <= torch.finfo(mask.dtype).min
     alone = hidden.all(3, keepdim=True)

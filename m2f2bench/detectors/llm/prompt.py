@@ -1,4 +1,4 @@
-"""From a question to what the LLM reads: token ids, with slots where the image's tokens go."""
+"""Prompts for an LLM: token ids, with slots for the image's tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...core.errors import DetectorError, first_line
 from ...core.records import JUDGE_QUESTION
 
 IMAGE, DEEPFAKE = -1, -2
-"""Slots in the places of `<image>` and `<deepfake>`; all other elements of a prompt are token ids."""
+"""Slots in place of `<image>` and `<deepfake>`; all other elements of a prompt are token ids."""
 SLOTS = {"<image>": IMAGE, "<deepfake>": DEEPFAKE}
 VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
@@ -26,7 +26,7 @@ Elements = tuple[int, ...]
 
 
 class PromptSettings(Settings):
-    """How a question is put to the LLM.
+    """Settings of the prompt.
 
     `vicuna_v1` is M2F2-Det's training prompt, `released` that of its published scripts, `chat` the LLM's own chat
     template.
@@ -34,14 +34,14 @@ class PromptSettings(Settings):
 
     style: Literal["vicuna_v1", "released", "chat"] = "vicuna_v1"
     system: str | None = None
-    """Words before the conversation in the place of the style's own; of `chat` the system message."""
+    """Text before the conversation, in place of the style's own; for `chat`, the system message."""
 
 
 class Prompter:
-    """Writes questions, and examples to learn from, as elements: token ids and slots.
+    """Turns questions, and training examples, into elements: token ids and slots.
 
-    The question stands behind `<image>` and `<deepfake>`, unless it holds one of them itself: then they stand where it
-    has them. Text between slots is tokenized piece by piece, as LLaVA does.
+    The question follows `<image>` and `<deepfake>`, unless it contains one of them itself: then they stay where they
+    are. Text between slots is tokenized piece by piece, as in LLaVA.
     """
 
     def __init__(self, tokenizer: Any, settings: PromptSettings, where: str) -> None:
@@ -49,8 +49,8 @@ class Prompter:
         self.tokenizer, self.settings, self.where = tokenizer, settings, where
         if settings.style == "chat" and not getattr(tokenizer, "chat_template", None):
             raise DetectorError(
-                f"{where} has no chat template: set explainer.prompt.style to vicuna_v1, or give an LLM that was made "
-                "for chats"
+                f"{where} has no chat template: set explainer.prompt.style to vicuna_v1, or give an LLM "
+                "that was trained for chats"
             )
         if tokenizer.eos_token_id is None:
             raise DetectorError(f"{where} has no end-of-sequence token: set eos_token in its tokenizer_config.json")
@@ -61,22 +61,23 @@ class Prompter:
         """Texts that end one."""
 
     def question(self, text: str) -> Elements:
-        """The prompt up to where the answer begins."""
+        """Return the prompt up to where the answer begins."""
         return self._elements(self._prompt(text))
 
     def example(self, question: str, answer: str) -> tuple[Elements, Elements]:
-        """The prompt, and the token ids of an answer with the token that ends it."""
+        """Return the prompt, and the token ids of an answer including its end token."""
         prompt, whole = self._prompt(question), self._whole(question, answer)
         elements = self._elements(prompt)
         rest = whole[len(prompt) :] if whole.startswith(prompt) else f" {answer}{self.tokenizer.eos_token}"
-        # Behind the prompt's last piece the answer may be tokenized otherwise than alone (a blank is joined to a word).
+        # After the prompt's last piece, the answer may be tokenized differently (a blank is joined to a word).
         piece = _SLOTS.split(prompt)[-1]
         together, alone = self._ids(piece + rest), self._ids(piece)
         ids = together[len(alone) :] if together[: len(alone)] == alone else self._ids(rest)
         return elements, self._ended(ids)
 
     def _ended(self, ids: list[int]) -> Elements:
-        """The answer's ids up to the first special token behind it, which ends it; with the end of sequence if none."""
+        """Return the answer's ids up to and including the first special token after it, else with an end of
+        sequence."""
         special = {*self.tokenizer.all_special_ids, self.tokenizer.eos_token_id}
         for place, token in enumerate(ids):
             if token in special:
@@ -93,7 +94,7 @@ class Prompter:
         return f"<image>\n<deepfake>\n{question}"
 
     def _prompt(self, question: str) -> str:
-        """The text of the prompt, slots as `<image>` and `<deepfake>`."""
+        """Return the text of the prompt, with slots as `<image>` and `<deepfake>`."""
         content, system = self._content(question), self.settings.system
         if self.settings.style == "vicuna_v1":
             return f"{VICUNA if system is None else system} USER: {content} ASSISTANT:"
@@ -101,11 +102,11 @@ class Prompter:
             return f"{RELEASED if system is None else system}###Human: {content}###Assistant:"
         text = self._chat(self._messages(content), add_generation_prompt=True)
         if len(_SLOTS.findall(text)) != len(_SLOTS.findall(content)):
-            raise DetectorError(f"{self.where}: its chat template loses <image> or <deepfake>: set prompt.style")
+            raise DetectorError(f"{self.where}: its chat template drops <image> or <deepfake>: set prompt.style")
         return text
 
     def _whole(self, question: str, answer: str) -> str:
-        """The prompt with its answer and what ends it."""
+        """Return the prompt with its answer and the end."""
         if self.settings.style == "chat":
             turns = [*self._messages(self._content(question)), {"role": "assistant", "content": answer}]
             return self._chat(turns, add_generation_prompt=False)
@@ -120,12 +121,12 @@ class Prompter:
             text = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=add_generation_prompt
             )
-        except Exception as error:  # whatever a template raises: most have one for roles they do not know
+        except Exception as error:  # templates raise errors of any kind, most of them for unknown roles
             raise DetectorError(f"{self.where}: its chat template fails: {first_line(error)}") from None
         return str(text)
 
     def _elements(self, text: str) -> Elements:
-        """A prompt's text as elements. A style that is no template of the tokenizer's own starts with its BOS."""
+        """Return a prompt's text as elements. Except with the tokenizer's own template, it starts with BOS."""
         bos = self.tokenizer.bos_token_id
         found: list[int] = [] if self.settings.style == "chat" or bos is None else [int(bos)]
         for piece in _SLOTS.split(text):

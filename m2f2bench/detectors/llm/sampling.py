@@ -1,4 +1,4 @@
-"""The next token of each row: the most probable one, or drawn with a generator of the row's own."""
+"""The next token of each row: the most probable one, or one drawn with the row's own generator."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 def answer_seed(seed: int, image: Image, question: str) -> int:
-    """The seed of one sampled answer, below 2^56: of what it is about alone (an image [H, W, 3] and a text), never of
-    its batch."""
+    """Return the seed of one sampled answer, below 2^56.
+
+    It depends only on the image [H, W, 3] and the question, never on the batch.
+    """
     about = f"{seed}\0{image.shape}\0{question}\0".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(about + image.tobytes(), digest_size=7).digest(), "big")
 
@@ -22,10 +24,10 @@ def answer_seed(seed: int, image: Image, question: str) -> int:
 def next_tokens(
     logits: torch.Tensor, draws: Sequence[torch.Generator | None], temperature: float, top_p: float
 ) -> list[int]:
-    """A token id for each row of logits [B, V]; -1 for a row whose logits are no numbers.
+    """Return a token id for each row of logits [B, V]; -1 for a row whose logits are not finite.
 
-    With temperature 0 it is the most probable one. Else it is drawn, by one uniform number from the row's generator
-    (on the CPU; None takes 0.5), so that neither the other rows nor the device has a part in it.
+    With temperature 0, it is the most probable token. Otherwise it is drawn with one uniform number from the row's
+    generator (on the CPU; None takes 0.5), so that it depends neither on the other rows nor on the device.
     """
     top, best = logits.max(dim=-1)
     bad = top.isnan() | top.isinf()
@@ -40,9 +42,9 @@ def next_tokens(
 
 
 def draw(logits: torch.Tensor, uniform: float, temperature: float, top_p: float) -> int:
-    """The token id at the quantile `uniform` in [0, 1) of the nucleus of softmax(logits [V] / temperature).
+    """Return the token id at the quantile `uniform` in [0, 1) of the nucleus of softmax(logits [V] / temperature).
 
-    The nucleus are the most probable tokens up to and with the one at which their sum reaches `top_p`.
+    The nucleus contains the most probable tokens, up to and including the one at which their sum reaches `top_p`.
     """
     probabilities, ids = torch.softmax(logits.double() / temperature, dim=-1).sort(descending=True, stable=True)
     summed = probabilities.cumsum(-1)

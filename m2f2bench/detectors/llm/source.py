@@ -1,4 +1,4 @@
-"""Where an LLM comes from: a hub, a local folder, a .gguf file, or an installed package."""
+"""Sources of an LLM: a hub, a local folder, a .gguf file, or an installed package."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf", ".json", ".model", ".jinja",
 
 
 class LanguageSource(Settings):
-    """Which causal LLM, in which arithmetic."""
+    """Which causal LLM, in which precision."""
 
     name: str
-    """On the Hugging Face hub, a local folder (relative ones lie beside the card), a .gguf file, or
+    """A name on the Hugging Face hub, a local folder (relative to the card), a .gguf file, or
     `offline:smollm2-135m-instruct`, which comes as a Python package."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 on a GPU, fp32 on a CPU."""
     quantise: Literal["4bit"] | None = None
-    """The frozen weights in NF4 (Dettmers et al. 2023, arXiv 2305.14314), on a GPU; needs the extra `4bit`."""
+    """Quantise the frozen weights to NF4 (Dettmers et al. 2023, arXiv 2305.14314), on a GPU; needs the extra `4bit`."""
 
 
 @dataclass
 class Language:
     """A causal LLM, frozen and in eval mode, with its tokenizer.
 
-    `fingerprint` (16 hex digits) is of its weights and tokenizer, `width` D of its embeddings, `context` how many
-    positions it reads at most.
+    `fingerprint` (16 hex digits) covers weights and tokenizer, `width` is D of its embeddings, `context` the most
+    positions it reads.
     """
 
     model: Any
@@ -51,7 +51,7 @@ class Language:
 
 
 def open_language(source: LanguageSource, folder: Path, device: torch.device | str = "cpu") -> Language:
-    """The LLM that a card names, on a device. `folder` is the card's. Raises DetectorError in one line."""
+    """Return the LLM that a card names, on a device. `folder` is the card's. Raises DetectorError in one line."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     device = torch.device(device)
@@ -67,7 +67,7 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
         raise DetectorError(f"{where} cannot be loaded: '{pointer}' is {POINTER}")
     try:
         with quiet():
-            # Code that a folder brings with it is not run, and nobody is asked whether it shall be.
+            # Code in a folder is never run, and the user is not asked about it.
             tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
             model, report = AutoModelForCausalLM.from_pretrained(
                 place,
@@ -96,14 +96,14 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
     table = model.get_input_embeddings().weight
     if len(tokenizer) > len(table):
         raise DetectorError(
-            f"{where}: its tokenizer has {len(tokenizer)} tokens and its embeddings {len(table)}: they are not of one "
-            "model"
+            f"{where}: its tokenizer has {len(tokenizer)} tokens but there are {len(table)} embeddings: they do not "
+            "belong to one model"
         )
     return Language(model, tokenizer, source.name, language_fingerprint(source, folder), table.shape[1], context)
 
 
 def language_fingerprint(source: LanguageSource, folder: Path) -> str:
-    """16 hex digits over the files of an LLM (read once, then known from a cache), or its commit on the hub."""
+    """Return 16 hex digits over the files of an LLM (read once, then cached), or over its commit on the hub."""
     place, arguments = _place(source.name, folder)
     base = Path(place)
     if not base.is_dir():
@@ -123,7 +123,7 @@ def language_fingerprint(source: LanguageSource, folder: Path) -> str:
 
 
 def _commit(name: str) -> str:
-    """The commit of a hub's model as it lies in the local cache."""
+    """Return the commit of a hub's model in the local cache."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(name, "config.json")
@@ -131,7 +131,7 @@ def _commit(name: str) -> str:
 
 
 def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
-    """What transformers is to load: folder or hub name, and for a .gguf file its name in the folder."""
+    """Return the folder or hub name that transformers loads, and for a .gguf file its name in the folder."""
     if name.startswith(OFFLINE):
         file = offline_llm(name.removeprefix(OFFLINE))
         return str(file.parent), {"gguf_file": file.name}
@@ -141,24 +141,24 @@ def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
             raise DetectorError(f"LLM '{name}': there is no file '{local}'")
         return str(local.parent), {"gguf_file": local.name}
     if not local.is_dir() and name.startswith(("/", ".", "~")):
-        raise DetectorError(f"LLM '{name}': there is no folder '{local}': put it there, or mend its name on the card")
+        raise DetectorError(f"LLM '{name}': there is no folder '{local}': create it, or correct the name on the card")
     return (str(local), {}) if local.is_dir() else (name, {})
 
 
 def _pointer(folder: Path, arguments: dict[str, str]) -> Path | None:
-    """The first file to be loaded that is but a pointer of Git LFS."""
+    """Return the first file to be loaded that is only a pointer of Git LFS."""
     named = [folder / arguments["gguf_file"]] if arguments else sorted(folder.iterdir())
     return next((file for file in named if file.suffix in WEIGHT_SUFFIXES and is_pointer(file)), None)
 
 
 def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:
-    """Arguments for 4-bit weights. Raises DetectorError without a GPU or without bitsandbytes."""
+    """Return arguments for 4-bit weights. Raises DetectorError without a GPU or without bitsandbytes."""
     if source.quantise is None:
         return {}
     import importlib.util
 
     if device.type != "cuda":
-        raise DetectorError(f"LLM '{source.name}': 4-bit weights need a GPU, this is {device.type}: take out quantise")
+        raise DetectorError(f"LLM '{source.name}': 4-bit weights need a GPU, not {device.type}: remove `quantise`")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise DetectorError(f"LLM '{source.name}': 4-bit weights need bitsandbytes: pip install 'm2f2bench[4bit]'")
     from transformers import BitsAndBytesConfig
@@ -173,9 +173,9 @@ def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:
 
 
 def _unpacked(model: Any, where: str) -> None:
-    """Make a plain model of one whose weights came from a .gguf file and were unpacked: else it could not be saved."""
+    """Turn a model from a .gguf file, whose weights were unpacked, into a plain one that can be saved."""
     if not all(value.is_floating_point() for value in model.parameters()):
-        raise DetectorError(f"{where}: transformers keeps its weights packed: convert the .gguf file to a folder")
+        raise DetectorError(f"{where}: transformers does not unpack its weights: convert the .gguf file to a folder")
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -1,4 +1,4 @@
-"""Putting the image's tokens between the words: embeddings of a prompt, and batches of examples to learn from."""
+"""Image tokens between words: embeddings of a prompt, and batches of training examples."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ...training.language_batches import IGNORED
 from .prompt import DEEPFAKE, IMAGE, Elements
 
 KEPT = 16
-"""Logits are computed at a multiple of this many positions, so that few shapes come up."""
+"""Logits are computed at a multiple of this many positions, so that few different shapes occur."""
 
 
 def spread_length(elements: Elements, counts: Mapping[int, int]) -> int:
-    """The positions that a prompt takes; a slot takes `counts[slot]` of them."""
+    """Return the number of positions that a prompt takes; a slot takes `counts[slot]` of them."""
     return sum(counts[one] if one < 0 else 1 for one in elements)
 
 
 def embed(model: nn.Module, elements: Elements, slots: Mapping[int, torch.Tensor]) -> torch.Tensor:
-    """A prompt's embeddings [L, D] for an LLM; `slots` gives a slot's own, [n, D]."""
+    """Return a prompt's embeddings [L, D] for an LLM; `slots` gives those of each slot, [n, D]."""
     table = model.get_input_embeddings()  # type: ignore[operator]
     weight: torch.Tensor = table.weight
     parts: list[torch.Tensor] = []
@@ -41,14 +41,14 @@ def embed(model: nn.Module, elements: Elements, slots: Mapping[int, torch.Tensor
 
 @dataclass(frozen=True)
 class TokenizedExample:
-    """What is learned from: a prompt, and the answer's token ids with the one that ends it."""
+    """A training example: a prompt, and the answer's token ids including the end token."""
 
     prompt: Elements
     answer: Elements
 
 
 def fitted(example: TokenizedExample, counts: Mapping[int, int], longest: int) -> TokenizedExample | None:
-    """The example with its answer cut so that it takes at most `longest` positions; None where no answer is left."""
+    """Return the example with its answer cut to at most `longest` positions in all; None if no answer is left."""
     room = longest - spread_length(example.prompt, counts)
     return TokenizedExample(example.prompt, example.answer[:room]) if room > 0 else None
 
@@ -56,11 +56,11 @@ def fitted(example: TokenizedExample, counts: Mapping[int, int], longest: int) -
 def pad_right(
     examples: Sequence[TokenizedExample], visual: int, forgery: int, multiple: int = 1, longest: int | None = None
 ) -> dict[str, torch.Tensor]:
-    """A batch of examples, padded on the right: int64 tensors [B, L], L a multiple of `multiple`, at most `longest`.
+    """Return a batch of examples, padded on the right: int64 [B, L], L a multiple of `multiple`, at most `longest`.
 
-    `ids`: token ids, 0 elsewhere. `places`: which of the image's `visual` + `forgery` tokens (H_V, then H_F) stands
-    there, -1 elsewhere. `labels`: the answer's token ids, IGNORED elsewhere, so that the loss is on the answer alone.
-    Padding behind an example is never seen by it: a causal LLM needs no mask, and every position has a key.
+    `ids`: token ids, 0 elsewhere. `places`: index of the image's token (of `visual` + `forgery`, H_V then H_F) at each
+    position, -1 elsewhere. `labels`: the answer's token ids, IGNORED elsewhere, so that the loss covers only the
+    answer. An example never attends to the padding after it: a causal LLM needs no mask, and every position has a key.
     """
     starts = {IMAGE: range(visual), DEEPFAKE: range(visual, visual + forgery)}
     rows = []
@@ -81,12 +81,12 @@ def pad_right(
 
 
 def _positions(element: int, starts: Mapping[int, range]) -> list[tuple[int, int]]:
-    """(token id, place among the image's tokens) of each position that an element takes."""
+    """Return (token id, index of the image token) of each position that an element takes."""
     return [(element, -1)] if element >= 0 else [(0, place) for place in starts[element]]
 
 
 def splice(words: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Embeddings [B, L, D]: of words, and in `places` (int64 [B, L], -1 for a word) of the image's tokens [B, n, D]."""
+    """Return embeddings [B, L, D]: words, and image tokens [B, n, D] at `places` (int64 [B, L], -1 for a word)."""
     if tokens.shape[1] == 0:
         return words
     index = places.clamp(min=0)[..., None].expand(-1, -1, tokens.shape[2])
@@ -94,10 +94,10 @@ def splice(words: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> t
 
 
 def answer_loss(model: nn.Module, inputs: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the cross-entropies over the answers' tokens, and their number: fp32 [2].
+    """Return the sum of the cross-entropies over the answers' tokens, and their number: fp32 [2].
 
-    `inputs` are the spliced embeddings [B, L, D] of a batch that `pad_right` made. Logits are computed for the
-    positions before a token of an answer alone.
+    `inputs` are the spliced embeddings [B, L, D] of a batch that `pad_right` made. Logits are computed only at the
+    positions before a token of an answer.
     """
     labels = batch["labels"]
     rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)  # the logits at a position are for the next token
@@ -110,10 +110,10 @@ def answer_loss(model: nn.Module, inputs: torch.Tensor, batch: Mapping[str, torc
 
 
 def logits_at(model: nn.Module, inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """A causal LLM's logits [n, V] at n of the B · L positions (row by row) of embeddings [B, L, D].
+    """Return a causal LLM's logits [n, V] at n of the B · L positions (row by row) of embeddings [B, L, D].
 
-    The output layer gets these positions alone: at all of them logits take far more memory than the rest. An LLM whose
-    output layer is not to be had, or that goes on with its outcome in another shape, computes all logits.
+    The output layer gets only these positions: at all of them, logits take far more memory than the rest. If an LLM's
+    output layer is not accessible, or its result is reshaped afterwards, all logits are computed.
     """
     picked: list[torch.Tensor] = []
 

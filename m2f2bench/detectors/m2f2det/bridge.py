@@ -1,4 +1,4 @@
-"""The bridge adapter: the CNN's and CLIP's middle layers attend to each other within one image."""
+"""Bridge adapter: the CNN's and CLIP's middle layers attend to each other within one image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .clip import Layer, TowerSettings, projection
 
 
 class BridgeAdapter(nn.Module):
-    """x_i = block_i([x_(i-1); W_i E_i; V_i H_i]) within one image, read at x_(i-1)'s places; at H_1's for i = 1.
+    """x_i = block_i([x_(i-1); W_i E_i; V_i H_i]) within one image, read at the places of x_(i-1); of H_1 for i = 1.
 
-    E_i is the CNN's i-th map as tokens, H_i CLIP's patch tokens at the i-th depth, both projected to one width. What
-    comes out lies on CLIP's grid of patches.
+    E_i is the CNN's i-th map as tokens, H_i CLIP's patch tokens at the i-th depth, both projected to one width. The
+    output lies on CLIP's grid of patches.
     """
 
     def __init__(self, cnn_channels: Sequence[int], clip_width: int, width: int, heads: int) -> None:
-        """One block a depth; `cnn_channels` are those of the CNN's maps."""
+        """Build one block per depth; `cnn_channels` are those of the CNN's maps."""
         super().__init__()
         self.width = width
 
@@ -35,7 +35,7 @@ class BridgeAdapter(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, maps: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """[B, width, n, n] for the CNN's maps [B, c_i, h_i, w_i] and CLIP's patch tokens [B, n², d] of each depth."""
+        """Return [B, width, n, n] for the CNN's maps [B, c_i, h_i, w_i] and CLIP's patches [B, n², d] of each depth."""
         tokens: torch.Tensor | None = None
         count = states[0].shape[1]
         side = round(count**0.5)
@@ -51,10 +51,10 @@ class BridgeAdapter(nn.Module):
 
 
 def positions(height: int, width: int, channels: int, device: torch.device) -> torch.Tensor:
-    """Sine-cosine positions, float32 [height · width, channels], of the cells' centres on the unit square.
+    """Return sine-cosine positions, float32 [height · width, channels], of the cells' centres on the unit square.
 
-    Maps of different sizes over the same picture get like codes in like places. Channels past the last multiple of
-    four are 0.
+    Maps of different sizes over the same picture get similar codes at similar places. Channels after the last multiple
+    of four are 0.
     """
     count = channels // 4
     frequencies = torch.pi * 2.0 ** torch.linspace(0.0, 4.0, count, device=device)

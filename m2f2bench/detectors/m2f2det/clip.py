@@ -1,7 +1,7 @@
 """CLIP's two towers, layer by layer (Radford et al., "Learning Transferable Visual Models", ICML 2021).
 
-Written out because every variant of M2F2-Det reaches inside: tokens of a middle layer, own tokens before each text
-layer, only the CLS row of a late layer. Tensors are named as transformers 4.37 names those of its CLIPModel.
+Written out because every variant of M2F2-Det needs internal parts: tokens of a middle layer, additional tokens before
+each text layer, only the CLS row of a late layer. Tensors have the names of CLIPModel in transformers 4.37.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...cards.settings import Settings
 
 
 class TowerSettings(Settings):
-    """Widths and depths of one tower, in the names of transformers' CLIP configurations."""
+    """Widths and depths of one tower, with the names of transformers' CLIP configurations."""
 
     hidden_size: int = Field(ge=1)
     intermediate_size: int = Field(ge=1)
@@ -48,7 +48,7 @@ class TextSettings(TowerSettings):
 
 
 class ClipSettings(Settings):
-    """Both towers and the width of the space that they share."""
+    """Both towers and the width of their joint space."""
 
     vision_config: VisionSettings
     text_config: TextSettings
@@ -56,7 +56,7 @@ class ClipSettings(Settings):
 
 
 def quick_gelu(x: torch.Tensor) -> torch.Tensor:
-    """x σ(1.702 x), OpenAI's approximation."""
+    """Return x σ(1.702 x), OpenAI's approximation."""
     return x * torch.sigmoid(1.702 * x)
 
 
@@ -64,11 +64,13 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"quick_gelu": 
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`; without gradients, in fp32 on an x86 CPU, through oneDNN's matrix product, about twice as fast
-    there as the default one (rounding differs in the last bits)."""
+    """`nn.Linear`, about twice as fast in fp32 on an x86 CPU without gradients.
+
+    There it uses oneDNN's matrix product (rounding differs in the last bits).
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., in_features] to [..., out_features]."""
+        """Map [..., in_features] to [..., out_features]."""
         if x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_grad_enabled() and _onednn():
             product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
             return product
@@ -76,20 +78,23 @@ class Linear(nn.Linear):
 
 
 def projection(inputs: int, outputs: int) -> nn.Sequential:
-    """[..., inputs] to [..., outputs]: a linear layer and a LayerNorm."""
+    """Return a linear layer and a LayerNorm, from [..., inputs] to [..., outputs]."""
     return nn.Sequential(Linear(inputs, outputs), nn.LayerNorm(outputs))
 
 
 def _onednn() -> bool:
-    """Whether oneDNN's product can be asked for (it is no public name of torch's), and pays: not under autocast."""
+    """Return whether oneDNN's product is available (it is not public in torch) and worth it: not under autocast."""
     usable: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     usable = usable and platform.machine() in ("x86_64", "AMD64")
     return usable and hasattr(torch.ops.mkldnn, "_linear_pointwise") and not torch.is_autocast_enabled("cpu")
 
 
 def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """softmax(query keyᵀ / √d) value, [B, heads, T, d] each, image by image: for bf16 on a CPU, where torch's own takes
-    more than twice as long. The softmax is computed in fp32, its input and outcome are bf16."""
+    """Return softmax(query keyᵀ / √d) value, [B, heads, T, d] each, image by image.
+
+    This is for bf16 on a CPU, where torch's own function takes more than twice as long. The softmax is computed in
+    fp32, its input and output are bf16.
+    """
     out = torch.empty_like(query)
     for q, k, v, place in zip(query * query.shape[-1] ** -0.5, key, value, out, strict=True):
         torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(-1), v, out=place)
@@ -100,7 +105,7 @@ class Attention(nn.Module):
     """Multi-head self-attention over the tokens of one image or text."""
 
     def __init__(self, settings: TowerSettings, key_bias: bool = True) -> None:
-        """Four projections of the tower's width. The keys' bias changes nothing (softmax takes it out again)."""
+        """Build four projections of the tower's width. A bias of the keys has no effect (softmax cancels it)."""
         super().__init__()
         width = settings.hidden_size
         self.heads = settings.num_attention_heads
@@ -108,7 +113,7 @@ class Attention(nn.Module):
         self.q_proj, self.out_proj = Linear(width, width), Linear(width, width)
 
     def forward(self, x: torch.Tensor, rows: int | None, causal: bool) -> torch.Tensor:
-        """[B, T, d] to [B, rows, d]: the first `rows` tokens (None: all) attend to all."""
+        """Map [B, T, d] to [B, rows, d]: the first `rows` tokens (None: all) attend to all."""
 
         def split(tokens: torch.Tensor) -> torch.Tensor:
             return tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
@@ -124,24 +129,24 @@ class Attention(nn.Module):
 
 
 TOKENS = 1154
-"""Tokens whose wide middle is in memory at once: two images of 577. Memory of more than 32 MB the C library takes from
-the system anew each time, which costs more than the arithmetic done on it."""
+"""Tokens whose wide middle layer is in memory at once: two images of 577. For memory of more than 32 MB, the C library
+asks the system again each time, which costs more than the arithmetic."""
 ROWS = 64
-"""Tokens that go through the activation together: they stay in a core's cache between its steps."""
+"""Tokens that go through the activation together, so that they stay in a core's cache."""
 
 
 class FeedForward(nn.Module):
     """Two linear layers with the tower's activation between them."""
 
     def __init__(self, settings: TowerSettings) -> None:
-        """From the tower's width to `intermediate_size` and back."""
+        """Build layers from the tower's width to `intermediate_size` and back."""
         super().__init__()
         self.fc1 = Linear(settings.hidden_size, settings.intermediate_size)
         self.fc2 = Linear(settings.intermediate_size, settings.hidden_size)
         self.act = ACTIVATIONS[settings.hidden_act]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., d] to [..., d]. On a CPU without gradients the wide middle is made for some tokens at a time."""
+        """Map [..., d] to [..., d]. On a CPU without gradients, the middle is computed for some tokens at a time."""
         if torch.is_grad_enabled() or x.device.type != "cpu":
             whole: torch.Tensor = self.fc2(self.act(self.fc1(x)))
             return whole
@@ -160,14 +165,14 @@ class Layer(nn.Module):
     """One pre-norm transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x))."""
 
     def __init__(self, settings: TowerSettings, key_bias: bool = True) -> None:
-        """A layer of the tower's width."""
+        """Build a layer of the tower's width."""
         super().__init__()
         self.self_attn, self.mlp = Attention(settings, key_bias), FeedForward(settings)
         self.layer_norm1 = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
         self.layer_norm2 = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
 
     def forward(self, x: torch.Tensor, rows: int | None = None, causal: bool = False) -> torch.Tensor:
-        """[B, T, d] to the first `rows` tokens' outcome, [B, rows, d]; None: all."""
+        """Return the output for the first `rows` tokens of [B, T, d], [B, rows, d]; None: all."""
         kept = x if rows is None else x[:, :rows]
         kept = kept + self.self_attn(self.layer_norm1(x), rows, causal)
         out: torch.Tensor = kept + self.mlp(self.layer_norm2(kept))
@@ -178,16 +183,16 @@ class Encoder(nn.Module):
     """A stack of layers."""
 
     def __init__(self, settings: TowerSettings) -> None:
-        """As many as the tower has."""
+        """Build as many layers as the tower has."""
         super().__init__()
         self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.num_hidden_layers))
 
 
 class VisionEmbeddings(nn.Module):
-    """Patches as tokens behind a CLS token, with positions."""
+    """Embeddings of a CLS token and of patches, with positions."""
 
     def __init__(self, settings: VisionSettings) -> None:
-        """A convolution whose stride is its size."""
+        """Build a convolution whose stride is its size."""
         super().__init__()
         width, size = settings.hidden_size, settings.patch_size
         self.class_embedding = nn.Parameter(torch.zeros(width))
@@ -195,30 +200,30 @@ class VisionEmbeddings(nn.Module):
         self.position_embedding = nn.Embedding(settings.grid**2 + 1, width)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised images [B, 3, S, S] to tokens [B, 1 + N, d], CLS first."""
+        """Map normalised images [B, 3, S, S] to tokens [B, 1 + N, d], CLS first."""
         patches = self.patch_embedding(pixels.to(self.patch_embedding.weight.dtype)).flatten(2).transpose(1, 2)
         first = self.class_embedding.to(patches.dtype).expand(len(pixels), 1, -1)
         return torch.cat([first, patches], dim=1) + self.position_embedding.weight
 
 
 class VisionTower(nn.Module):
-    """E_I: a vision transformer."""
+    """Image encoder E_I: a vision transformer."""
 
     def __init__(self, settings: VisionSettings) -> None:
-        """Built with zeros and torch's own initialisation; see `initialise`."""
+        """Build with zeros and torch's own initialisation; see `initialise`."""
         super().__init__()
         self.settings = settings
         self.embeddings = VisionEmbeddings(settings)
-        # The misspelt name is the original's, and so stands in every file of weights.
+        # The misspelt name is in the original code, and so in every file of weights.
         self.pre_layrnorm = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
         self.encoder = Encoder(settings)
         self.post_layernorm = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
 
     def forward(self, pixels: torch.Tensor, depths: Sequence[int], cls_last: bool = False) -> list[torch.Tensor]:
-        """The hidden states [B, 1 + N, d] after so many layers each (0: before the first), before `post_layernorm`.
+        """Return the hidden states [B, 1 + N, d] after each number of layers in `depths`, before `post_layernorm`.
 
-        Layers past the deepest of `depths` are not computed. With `cls_last` the deepest state is its CLS row alone,
-        [B, 1, d]: its layer then costs one query instead of 1 + N.
+        Depth 0 is before the first layer. Layers after the deepest are not computed. With `cls_last`, the deepest state
+        is only its CLS row, [B, 1, d]: its layer then costs one query instead of 1 + N.
         """
         x = self.pre_layrnorm(self.embeddings(pixels))
         deepest = max(depths)
@@ -234,17 +239,17 @@ class TextEmbeddings(nn.Module):
     """Word and position embeddings."""
 
     def __init__(self, settings: TextSettings) -> None:
-        """One vector a word and one a position."""
+        """Build one vector per word and one per position."""
         super().__init__()
         self.token_embedding = nn.Embedding(settings.vocab_size, settings.hidden_size)
         self.position_embedding = nn.Embedding(settings.max_position_embeddings, settings.hidden_size)
 
 
 class TextTower(nn.Module):
-    """E_T: a causal transformer."""
+    """Text encoder E_T: a causal transformer."""
 
     def __init__(self, settings: TextSettings) -> None:
-        """Built with torch's own initialisation; see `initialise`."""
+        """Build with torch's own initialisation; see `initialise`."""
         super().__init__()
         self.settings = settings
         self.embeddings = TextEmbeddings(settings)
@@ -252,15 +257,15 @@ class TextTower(nn.Module):
         self.final_layer_norm = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
 
     def words(self, ids: Sequence[int]) -> torch.Tensor:
-        """Word embeddings [T, d] of token ids, without positions."""
+        """Return word embeddings [T, d] of token ids, without positions."""
         table = self.embeddings.token_embedding.weight
         return table[torch.tensor(list(ids), dtype=torch.long, device=table.device)]
 
     def forward(self, tokens: torch.Tensor, layer_tokens: torch.Tensor | None = None) -> torch.Tensor:
-        """The last token of [B, T, d], after all layers and the final LayerNorm: [B, d].
+        """Return the last token of [B, T, d], after all layers and the final LayerNorm: [B, d].
 
-        Positions 0 to T - 1 are added here. `layer_tokens` [L, k, d] stand behind the first token, without a position:
-        those of layer l replace what came out of layer l - 1 in their places (deep prompts, Jia et al., ECCV 2022).
+        Positions 0 to T - 1 are added here. `layer_tokens` [L, k, d] follow the first token, without a position: before
+        layer l, its own replace those of layer l - 1 (deep prompts, Jia et al., ECCV 2022).
         """
         x = tokens + self.embeddings.position_embedding.weight[: tokens.shape[1]]
         for number, layer in enumerate(self.encoder.layers):
@@ -277,7 +282,7 @@ class Clip(nn.Module):
     """Both towers and their projections into the joint space."""
 
     def __init__(self, settings: ClipSettings) -> None:
-        """An untrained CLIP; `initialise` draws its weights as the original does."""
+        """Build an untrained CLIP; `initialise` draws its weights as the original does."""
         super().__init__()
         self.settings = settings
         self.vision_model, self.text_model = VisionTower(settings.vision_config), TextTower(settings.text_config)
@@ -292,7 +297,7 @@ def initialise(clip: Clip) -> None:
         width, layers = tower.settings.hidden_size, tower.settings.num_hidden_layers
         for name, value in tower.named_parameters():
             if value.ndim < 2 and "class_embedding" not in name:
-                continue  # norms and biases start as torch starts them
+                continue  # norms and biases keep torch's initial values
             if "layers" not in name:
                 std = 0.02 if tower is clip.text_model else width**-0.5
             elif name.endswith("fc1.weight"):

@@ -1,4 +1,4 @@
-"""Where a CLIP comes from: a hub name or a local folder, or a configuration alone."""
+"""Sources of a CLIP: a hub name or a local folder, or only a configuration."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ClipSource(Settings):
     name: str | None = None
     """A name on the Hugging Face hub, or a local folder: weights and tokenizer of a CLIPModel."""
     config: ClipSettings | None = None
-    """Widths and depths. Beside `name` it is filled in by training, so that a trained detector needs no hub; alone it
-    means random weights."""
+    """Widths and depths. Together with `name`, it is filled in by training, so that a trained detector needs no hub;
+    alone, it means random weights."""
     words: tuple[int, ...] = Field(default=(), max_length=32)
     """Token ids of the prompt: BOS, the words "forged face", EOS. Empty: from the tokenizer of `name`."""
 
@@ -35,14 +35,14 @@ class ClipSource(Settings):
         if self.config is not None:
             vocabulary = self.config.text_config.vocab_size
             if len(self.words) < 3:
-                raise ValueError("with `config` give `words`: the token ids of BOS, the prompt's words and EOS")
+                raise ValueError("`config` needs `words`: the token ids of BOS, the prompt's words and EOS")
             if not all(0 <= word < vocabulary for word in self.words):
                 raise ValueError(f"`words` {self.words} must be token ids below vocab_size {vocabulary}")
         return self
 
 
 def open_clip(source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
-    """The CLIP with its weights, and the source with `config` and `words` filled in.
+    """Return the CLIP with its weights, and the source with `config` and `words` filled in.
 
     Random weights are drawn from torch's generator. A relative folder is relative to `folder`, the card's. Raises
     DetectorError in one line.
@@ -56,9 +56,9 @@ def open_clip(source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
 
 
 def empty_clip(source: ClipSource, where: str) -> Clip:
-    """The CLIP's modules without weights, for a trained detector's own to be loaded into. Raises DetectorError."""
+    """Return the CLIP's modules without weights, to load a trained detector's own into. Raises DetectorError."""
     if source.config is None:
-        raise DetectorError(f"{where}: its card has weights but no options.clip.config: train it anew")
+        raise DetectorError(f"{where}: its card has weights but no options.clip.config: train it again")
     with torch.device("meta"):
         clip = Clip(source.config)
     return clip.to_empty(device="cpu")
@@ -86,14 +86,14 @@ def _pretrained(name: str, source: ClipSource, folder: Path) -> tuple[Clip, Clip
 
 
 def _token_ids(place: str) -> tuple[int, ...]:
-    """BOS, "forged face" and EOS as the tokenizer of a CLIP writes them."""
+    """Return BOS, "forged face" and EOS as token ids of a CLIP's tokenizer."""
     from transformers import CLIPTokenizer
 
     return tuple(CLIPTokenizer.from_pretrained(place)(WORDS)["input_ids"])
 
 
 def clip_settings(config: dict[str, Any], where: str) -> ClipSettings:
-    """A transformers CLIP configuration without what does not shape the network. Raises DetectorError."""
+    """Return the parts of a transformers CLIP configuration that shape the network. Raises DetectorError."""
 
     def tower(kind: str) -> dict[str, Any]:
         known = ClipSettings.model_fields[kind].annotation.model_fields  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""E_D, the deepfake encoder: any timm CNN, its last map and its maps at three depths."""
+"""Deepfake encoder E_D: any timm CNN, its last map and its maps at three depths."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ DEPTHS = 3
 
 
 class CnnSettings(TimmSource):
-    """Which timm network, where its training starts, and which of its layers the bridge reads."""
+    """Which timm network, its initial weights, and which of its layers the bridge reads."""
 
     depths: tuple[str, ...] = Field(default=(), max_length=8)
-    """Names of submodules that give maps, such as `blocks.3`, from shallow to deep. Empty: the last three of timm's own
+    """Names of submodules with maps, such as `blocks.3`, from shallow to deep. Empty: the last three of timm's own
     feature layers."""
 
 
@@ -28,8 +28,9 @@ class DeepfakeEncoder(nn.Module):
     """A timm network without its classifier."""
 
     def __init__(self, net: nn.Module, settings: CnnSettings, size: int) -> None:
-        """`net` is a timm classifier with any head; `size` is the side of its images in pixels. Raises DetectorError
-        for a network without maps at the depths asked for.
+        """`net` is a timm classifier with any head; `size` is the side of its images in pixels.
+
+        Raises DetectorError for a network without maps at the given depths.
         """
         super().__init__()
         net.reset_classifier(0, "")  # type: ignore[operator]
@@ -54,11 +55,13 @@ class DeepfakeEncoder(nn.Module):
         self.out_channels = last.shape[1]
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The last map [B, c, h, w] and the maps at the depths, for normalised images [B, 3, S, S]."""
+        """Return the last map [B, c, h, w] and the maps at the depths, for normalised images [B, 3, S, S]."""
         last: torch.Tensor = self.net.forward_features(pixels)  # type: ignore[operator]
         if len(self._maps) != len(set(self.depths)):
             unused = next(name for name in self.depths if name not in self._maps)
-            raise DetectorError(f"the CNN's layer '{unused}' plays no part in its features: name another in `depths`")
+            raise DetectorError(
+                f"the CNN's layer '{unused}' does not contribute to its features: name another in `depths`"
+            )
         maps = [self._maps[name] for name in self.depths]
         self._maps.clear()
         return last, maps
@@ -74,6 +77,6 @@ def _default_depths(net: nn.Module, model: str) -> tuple[str, ...]:
     found = [layer["module"] for layer in getattr(net, "feature_info", [])]
     if len(found) < DEPTHS:
         raise DetectorError(
-            f"timm's '{model}' names {len(found)} feature layers, not {DEPTHS}: set `depths` on the card"
+            f"timm's '{model}' names {len(found)} feature layers, fewer than {DEPTHS}: set `depths` on the card"
         )
     return tuple(found[-DEPTHS:])

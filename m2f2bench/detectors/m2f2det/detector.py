@@ -1,4 +1,4 @@
-"""The backend `m2f2det`: M2F2-Det in its three variants, as a detector with heat maps."""
+"""Backend `m2f2det`: M2F2-Det in its three variants, as a detector with heat maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
 from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
-from ..network import NetworkDetector, Normalise, resize, seen
+from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights
 from .clip import Clip
@@ -38,7 +38,7 @@ VARIANTS = ("paper", "released-detector", "released-explainer")
 
 
 class M2F2Detector(NetworkDetector, Localizer):
-    """M2F2-Det (arXiv 2503.20188): `paper`, trained here, or imported `released-detector` and `released-explainer`."""
+    """M2F2-Det (arXiv 2503.20188): variant `paper`, trained here, or the imported variants `released-*`."""
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Detector:
@@ -51,14 +51,14 @@ class M2F2Detector(NetworkDetector, Localizer):
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
-        """Stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
+        """Train stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
         from ...training.checkpoint import finished_report
         from ...training.network import fit_network
 
         variant = variant_of(job.card)
         if variant != "paper":
             raise DetectorError(
-                f"detector '{job.card.name}': variant {variant} is for weights that are there: train `paper`"
+                f"detector '{job.card.name}': variant {variant} cannot be trained, only imported: train `paper`"
             )
         done = finished_report(job)
         if done is not None:
@@ -69,23 +69,23 @@ class M2F2Detector(NetworkDetector, Localizer):
 
     @exact_fp32()
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """The forgery attention map M_b, float32 [B, n, n]. Raises DetectorError where the network has none."""
+        """Return the forgery attention map M_b, float32 [B, n, n]. Raises DetectorError if the network has no map."""
         prepared = torch.from_numpy(np.stack([self.prepare(image) for image in images]))
-        draw = getattr(self.model, "heatmap", None)  # released-detector has no map at all
+        draw = getattr(self.model, "heatmap", None)  # released-detector has no map
         with torch.inference_mode():  # as in `forward`: both write into one buffer
             found = None if draw is None else draw(self.normalise(prepared.to(self.device)))
         if found is None:
-            raise DetectorError(f"detector '{self.card.name}' has no heat map: its network has no map weighting")
+            raise DetectorError(f"detector '{self.card.name}' has no heat maps: its network has no map weighting")
         maps: npt.NDArray[np.float32] = found.float().cpu().numpy()
         return maps
 
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The centre square of a picture, where the card's input cuts it out."""
-        return seen(height, width, self.settings)
+        """Return the centre square of a picture, if the card's input crops to it; otherwise the whole."""
+        return visible_region(height, width, self.settings)
 
 
 def _learning(job: TrainingJob) -> Network:
-    """What is trained, from the card and the seed."""
+    """Return the network to be trained, from the card and the seed."""
     from ...training.network import Network
 
     options, settings = _options(job.card), job.card.input
@@ -111,9 +111,9 @@ def _learning(job: TrainingJob) -> Network:
 def open_paper(
     card: DetectorCard, path: Path, tensors: dict[str, torch.Tensor] | None = None
 ) -> tuple[PaperNetwork, str]:
-    """The trained network of the variant `paper`, and what beside its weights decides its scores.
+    """Return the trained network of the variant `paper`, and the options that also decide its scores.
 
-    `tensors` are its weights where `path` has more than those.
+    `tensors` are its weights if `path` has more than those.
     """
     options = _options(card)
     encoder = DeepfakeEncoder(classifier(options.cnn, classes=1), options.cnn, card.input.size)
@@ -132,7 +132,7 @@ def open_paper(
 
 
 def _released(card: DetectorCard) -> tuple[nn.Module, str]:
-    """The same of the released variants."""
+    """Return the same for the released variants."""
     from .released.network import load_released
 
     model, options = load_released(card)
@@ -140,7 +140,7 @@ def _released(card: DetectorCard) -> tuple[nn.Module, str]:
 
 
 def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, PaperOptions]:
-    """The untrained network, and the options with the CLIP's configuration filled in."""
+    """Return the untrained network, and the options with the CLIP's configuration filled in."""
     clip, source = open_clip(options.clip, card.folder)
     options = validate(PaperOptions, {**options.model_dump(), "clip": source.model_dump()}, f"detector '{card.name}'")
     _check_input(card, clip)
@@ -151,7 +151,7 @@ def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, Pape
         clip.vision_model.requires_grad_(True)
         clip.visual_projection.requires_grad_(True)
         for name, value in clip.vision_model.named_parameters():
-            if name.endswith("k_proj.bias"):  # softmax takes it out again: it has no gradient
+            if name.endswith("k_proj.bias"):  # softmax cancels it: it has no gradient
                 value.requires_grad_(False)
     if options.clip_precision == "bf16":
         clip.vision_model.bfloat16()
@@ -159,12 +159,12 @@ def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, Pape
 
 
 def frozen_parts(options: PaperOptions) -> tuple[str, ...]:
-    """The submodules that stay as they are and in eval mode."""
+    """Return the submodules that stay unchanged and in eval mode."""
     return ("clip.text_model", "clip.text_projection") if options.train_vision else ("clip",)
 
 
 def variant_of(card: DetectorCard) -> str:
-    """Which of VARIANTS a card is about. Raises DetectorError for none of them."""
+    """Return which of VARIANTS a card describes. Raises DetectorError for an unknown one."""
     variant = str(card.options.get("variant", "paper"))
     if variant not in VARIANTS:
         raise DetectorError(f"detector '{card.name}': unknown variant '{variant}'{near(variant, VARIANTS)}")
@@ -176,20 +176,22 @@ def _options(card: DetectorCard) -> PaperOptions:
 
 
 def _check_temperature(model: PaperNetwork, path: Path) -> None:
-    """Raise DetectorError for a map's temperature below 0, which trainings up to 0.5.0 allowed: such a map leaves
-    [0, 1], and what was learned with it is not what is computed here."""
+    """Raise DetectorError if a map's temperature is below 0, which trainings up to 0.5.0 allowed.
+
+    Such a map leaves [0, 1], and the trained network is not the one computed here.
+    """
     temperature = 0.0 if model.map is None else float(model.map.map_scale.detach())
     if not 0.0 <= temperature < float("inf"):
         raise DetectorError(
-            f"weights '{path}': tensor 'map.map_scale', the temperature of the forgery map, is {temperature:g}, and it "
-            "must be 0 or more for a map in [0, 1] (m2f2bench up to 0.5.0 could train another): train it anew"
+            f"weights '{path}': tensor 'map.map_scale', the temperature of the forgery map, is {temperature:g}, but it "
+            "must be 0 or more for a map in [0, 1] (m2f2bench up to 0.5.0 allowed other values): train it again"
         )
 
 
 def _check_input(card: DetectorCard, clip: Clip) -> None:
-    """Raise DetectorError unless the card's images have the size that CLIP's positions are for."""
+    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
     size = clip.settings.vision_config.image_size
     if card.input.size != size:
         raise DetectorError(
-            f"detector '{card.name}': its input has {card.input.size} pixels and its CLIP is for {size}: set input.size"
+            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs {size}: set input.size"
         )

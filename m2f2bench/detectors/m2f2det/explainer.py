@@ -1,4 +1,4 @@
-"""The backend `m2f2det-explainer`: M2F2-Det with its LLM, which says why."""
+"""Backend `m2f2det-explainer`: M2F2-Det with its LLM, which answers questions."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from ..llm.source import Language, language_fingerprint, open_language
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector
 from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import adapters_hash, check_language, evidence, open_parts
-from .projectors import Encoded, Evidence
+from .explainer_parts import adapters_hash, check_language, detector_tokens, open_parts
+from .projectors import DetectorTokens, Encoded
 
 if TYPE_CHECKING:
     from ...core.records import Image
 
 ENCODED_TOGETHER = 16
-"""Images that the detector sees at once while it explains."""
+"""Images that the detector encodes at once."""
 
 
 class M2F2Explainer(M2F2Detector, Explainer):
     """M2F2-Det with projectors and an LLM: P(fake), a heat map, and answers (arXiv 2503.20188, section 3.4).
 
-    The LLM is loaded when the first question comes, so that a run about P(fake) alone does without it.
+    The LLM is loaded with the first question, so that a run only for P(fake) does not need it.
     """
 
     stages: ClassVar[tuple[str, ...]] = ("detector", "align", "tune")
@@ -46,24 +46,26 @@ class M2F2Explainer(M2F2Detector, Explainer):
     explainer: ExplainerOptions
     projectors: nn.Module
     place: Path
-    """The card's folder, which the LLM's and the adapters' folders are relative to."""
+    """The card's folder, to which the LLM's and the adapters' folders are relative."""
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Explainer:
-        """Load detector and projectors; after stage `detector` alone it has P(fake) and no answers. Raises
-        DetectorError for a card without weights and weights that do not fit."""
+        """Load detector and projectors; after stage `detector`, there is P(fake) but no answers.
+
+        Raises DetectorError for a card without weights and weights that do not fit.
+        """
         options, path = explainer_options(card), trained_weights(card)
         if options.stage == "":
-            mute = super().from_card(without_explainer(card), device)
-            assert isinstance(mute, M2F2Explainer)
-            mute.explainer, mute.place = options, card.folder
-            return mute
+            detector_only = super().from_card(without_explainer(card), device)
+            assert isinstance(detector_only, M2F2Explainer)
+            detector_only.explainer, detector_only.place = options, card.folder
+            return detector_only
         network, projectors, identity = open_parts(card, options, path)
         learned = language_fingerprint(options.llm, card.folder)
         check_language(options, learned, card)
         adapters = [adapters_hash(card.folder / options.adapter)] if options.adapter else []
-        told = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
-        fingerprint = file_fingerprint(path, identity, str(card.input), told, learned, *adapters)
+        options_json = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
+        fingerprint = file_fingerprint(path, identity, str(card.input), options_json, learned, *adapters)
         explainer = cls(network, card.input, device, fingerprint)
         explainer.explainer, explainer.place = options, card.folder
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
@@ -75,44 +77,48 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
-        """Stage `detector` as the detector's, `align` and `tune` on questions and answers."""
+        """Train stage `detector` as the detector does, `align` and `tune` on questions and answers."""
         if job.stage == "detector":
             plain, options = job.card, explainer_options(job.card)
-            placed = options.model_copy(update={"llm": absolute(options.llm, plain.folder)})  # its card lies elsewhere
-            told = placed.model_dump(mode="json", exclude_unset=True)
+            placed = options.model_copy(
+                update={"llm": absolute(options.llm, plain.folder)}
+            )  # its card is in another folder
+            options_dump = placed.model_dump(mode="json", exclude_unset=True)
             job.card = without_explainer(plain)
             try:
                 report = super().fit(job)
             finally:
                 job.card = plain
-            return replace(report, options={**report.options, KEY: told})
+            return replace(report, options={**report.options, KEY: options_dump})
         from .stages import fit_stage
 
         return fit_stage(job)
 
     @classmethod
     def identity(cls, card: DetectorCard, stage: str) -> str:
-        """The LLM's fingerprint, for the stages that it takes part in."""
+        """Return the LLM's fingerprint, for stages that use it."""
         return "" if stage == "detector" else language_fingerprint(explainer_options(card).llm, card.folder)
 
     @classmethod
     def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:
-        """See `merging.merge_adapters`."""
+        """Merge adapters into the LLM; see `merging.merge_adapters`."""
         from .merging import merge_adapters
 
         return merge_adapters(card, out, dtype)
 
     @property
     def questions_at_once(self) -> int:  # type: ignore[override]
-        """Enough that answers of like length can be written together."""
+        """Enough questions to decode answers of similar length together."""
         return 4 * self.explainer.generation.batch_size
 
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
-        """A reply for each pair; each image is encoded once. Raises DetectorError for an LLM that cannot be used, and
-        for one of stage `detector`."""
+        """Return a reply for each pair; each image is encoded once.
+
+        Raises DetectorError for an LLM that cannot be used, and if only stage `detector` is trained.
+        """
         if self.explainer.stage == "":
             raise DetectorError(
-                f"detector '{self.card.name}' does not answer yet, only stage `detector` is trained: run `m2f2bench "
+                f"detector '{self.card.name}' cannot answer yet, only stage `detector` is trained: run `m2f2bench "
                 f"train {self.place} --stage align --dataset S --out DIR`"
             )
         generator, prompter = self.generator()
@@ -144,19 +150,19 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
     @exact_fp32()
     def encode(self, images: Sequence[Image]) -> Encoded:
-        """What the LLM is told of RGB uint8 images [H, W, 3], on the device."""
+        """Return scores and the LLM's image tokens for RGB uint8 images [H, W, 3], on the device."""
         parts = []
         with torch.inference_mode():
             for start in range(0, len(images), ENCODED_TOGETHER):
                 batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
                 pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))
-                seen = evidence(self.model, pixels, self.explainer)
-                parts.append((seen.probabilities[:, 1].double(), *self.projectors(*_parts(seen))))
+                tokens = detector_tokens(self.model, pixels, self.explainer)
+                parts.append((tokens.probabilities[:, 1].double(), *self.projectors(*_parts(tokens))))
         scores, visual, forgery = (torch.cat(part) for part in zip(*parts, strict=True))
         return Encoded(scores, visual, forgery)
 
     def generator(self) -> tuple[Generator, Prompter]:
-        """What writes answers; loads the LLM the first time."""
+        """Return what generates answers; loads the LLM the first time."""
         with self._lock:
             if self._generator is None:
                 language = self.language()
@@ -167,13 +173,13 @@ class M2F2Explainer(M2F2Detector, Explainer):
             return self._generator
 
     def language(self) -> Language:
-        """The LLM, with its adapters where they are not merged. Raises DetectorError."""
+        """Return the LLM, with its adapters if they are not merged. Raises DetectorError."""
         language = open_language(self.explainer.llm, self.place, self.device)
         width = getattr(self.projectors, "width", language.width)
         if width != language.width:
             raise DetectorError(
-                f"detector '{self.card.name}': its projectors are for an LLM {width} wide, and '{language.name}' has "
-                f"{language.width}"
+                f"detector '{self.card.name}': its projectors are for an LLM of width {width}, but "
+                f"'{language.name}' has {language.width}"
             )
         if self.explainer.adapter:
             from .lora import with_adapters
@@ -185,5 +191,5 @@ class M2F2Explainer(M2F2Detector, Explainer):
     _generator: tuple[Generator, Prompter] | None
 
 
-def _parts(seen: Evidence) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return seen.probabilities, seen.patches, seen.cells
+def _parts(tokens: DetectorTokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return tokens.probabilities, tokens.patches, tokens.cells

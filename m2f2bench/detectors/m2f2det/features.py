@@ -1,4 +1,4 @@
-"""A frozen CLIP's features kept on disk: an image that comes up again is not encoded again."""
+"""Disk cache of a frozen CLIP's features: a repeated image is not encoded again."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ log = logging.getLogger("m2f2bench")
 
 GIGABYTE = 10**9
 RANDOM = ("rescale_p", "blur_p", "colour_p", "jpeg_p")
-"""Augmentation steps that give an image that (almost) never comes up again."""
+"""Augmentation steps after which an image is (almost) never repeated."""
 
 
 class FeatureCache:
-    """Stands in for `PaperNetwork.features`: the same features, read where these very pixels were encoded before.
+    """Replacement for `PaperNetwork.features` that reads the features of known pixels from disk.
 
-    An entry is keyed by the pixels that CLIP sees, so an augmentation that leaves an image alone, or only mirrors it,
-    finds it again, and one that does not cannot be served another's. On a CPU misses are encoded one by one: what is
-    kept must not depend on the batch it came up in, or a resumed training would end with other bits.
+    An entry's key is the pixels that CLIP reads: it is found again after an augmentation that leaves an image
+    unchanged, or only mirrors it, and never after another one. On a CPU, missing features are computed one image at a
+    time: what is kept must not depend on the batch, or a resumed training would end with other bits.
     """
 
     def __init__(self, network: PaperNetwork, folder: Path, limit: int, at_once: bool = True) -> None:
-        """Entries go to `folder`, up to `limit` bytes in all of it. Without `at_once` an image is kept when it comes up
-        for the second time: where some are altered at random, most of those never come up again.
+        """Entries go to `folder`, up to `limit` bytes in total. Without `at_once`, an image is kept on its second use:
+        if some are altered at random, most of those are never repeated.
         """
         self.network, self.folder, self.limit, self.at_once = network, folder, limit, at_once
         self.once: set[str] = set()
@@ -47,17 +47,17 @@ class FeatureCache:
 
     @classmethod
     def for_training(cls, network: PaperNetwork, job: TrainingJob) -> tuple[FeatureCache | None, list[str]]:
-        """The cache for a training, in the user's cache folder, and notes; None where every image is a new one."""
+        """Return the cache for a training, in the user's cache folder, and notes; None if no image is ever repeated."""
         augmentation = job.settings.augmentation
         reason = never_twice(augmentation)
         if reason:
-            return None, [f"CLIP features are not kept: {reason} makes every training image a new one"]
+            return None, [f"CLIP features are not cached: {reason} makes every training image different"]
         folder = cache_folder() / "clip-features" / clip_key(network)
         at_once = not any(getattr(augmentation, name) for name in RANDOM)
         return cls(network, folder, int(network.options.cache_features * GIGABYTE), at_once), []
 
     def __call__(self, pixels: torch.Tensor) -> Features:
-        """As `PaperNetwork.features`."""
+        """Return features, as `PaperNetwork.features` does."""
         keys = [_digest(image) for image in pixels]
         found = {key: self._read(key) for key in dict.fromkeys(keys)}
         missing = [key for key, value in found.items() if value is None]
@@ -82,7 +82,7 @@ class FeatureCache:
 
         try:
             tensors = load_file(self._place(key))
-        except (OSError, SafetensorError):  # not there, or damaged: encoded anew and written over
+        except (OSError, SafetensorError):  # missing or damaged: encoded again and overwritten
             return None
         return [tensors[name] for name in sorted(tensors)]
 
@@ -95,8 +95,8 @@ class FeatureCache:
             return
         try:
             self._put(key, parts)
-        except (OSError, SafetensorError, StoreError) as error:  # the training goes on without it
-            log.warning("no more CLIP features are kept in '%s': %s", self.folder, first_line(error))
+        except (OSError, SafetensorError, StoreError) as error:  # the training continues without it
+            log.warning("no more CLIP features are cached in '%s': %s", self.folder, first_line(error))
             self.limit = 0
             return
         self.size += size
@@ -111,7 +111,7 @@ class FeatureCache:
 
 
 def never_twice(augmentation: AugmentationSettings) -> str:
-    """Which setting, if any, makes (almost) every training image one that never comes up again; else empty."""
+    """Return the setting, if any, that makes (almost) every training image different; else ""."""
     if augmentation.crop != (1.0, 1.0):
         return "crop"
     for name in RANDOM:
@@ -121,8 +121,10 @@ def never_twice(augmentation: AugmentationSettings) -> str:
 
 
 def clip_key(network: PaperNetwork) -> str:
-    """A hash of all that decides the features: the image tower's weights, its precision, the depths read, torch's
-    version and the kind of device."""
+    """Return a hash of all that decides the features.
+
+    That is the image tower's weights and precision, the depths read, torch's version and the kind of device.
+    """
     digest = hashlib.blake2b(digest_size=12)
     tower = {**network.clip.vision_model.state_dict(), **network.clip.visual_projection.state_dict()}
     for name, value in tower.items():

@@ -1,4 +1,4 @@
-"""Forgery prompt learning: a text that describes forgery, learned, and where in the image it fits."""
+"""Forgery prompt learning: a learned text that describes forgery, and where in the image it fits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ForgeryPrompt(nn.Module):
     """S = BOS [v^G_1]…[v^G_m] [v^S_1]…[v^S_u] [forged][face] EOS, read by CLIP's frozen text tower.
 
     General tokens v^G [m, d] are learned; specific tokens v^S come from the image's CLS feature g^I through an MLP;
-    layer-wise tokens [L, k, d] stand behind BOS, new ones before every layer. Each number may be 0.
+    layer-wise tokens [L, k, d] follow BOS, new ones before every layer. Each number may be 0.
     """
 
     def __init__(self, clip: Clip, words: Sequence[int], general: int, specific: int, layer: int) -> None:
-        """`words` are BOS, the prompt's words and EOS; new tokens are drawn with the words' own spread."""
+        """`words` are BOS, the prompt's words and EOS; new tokens are drawn with the words' standard deviation."""
         super().__init__()
         text = clip.settings.text_config
         width, joint = text.hidden_size, clip.settings.projection_dim
@@ -35,9 +35,9 @@ class ForgeryPrompt(nn.Module):
             self.specific = nn.Sequential(Linear(joint, joint), nn.GELU(), last)
 
     def forward(self, clip: Clip, image: torch.Tensor) -> torch.Tensor:
-        """g^T: [B, p] for CLS features g^I [B, p]; [1, p], the same for all images, where there are no specific tokens.
+        """Return g^T, [B, p] for CLS features g^I [B, p]; [1, p], the same for all images, without specific tokens.
 
-        The last token, EOS, after the final LayerNorm and the text projection.
+        It is the last token, EOS, after the final LayerNorm and the text projection.
         """
         rows = len(image) if self.specific is not None else 1
         known = clip.text_model.words(self.words)
@@ -52,20 +52,20 @@ class ForgeryPrompt(nn.Module):
 
 
 class ForgeryMap(nn.Module):
-    """The forgery attention map M_b = exp(τ (c - max c)), c = cos(g^T, F_I) by patch, with a learned temperature τ ≥ 0.
+    """Forgery attention map M_b = exp(τ (c - max c)), c = cos(g^T, F_I) by patch, with a learned temperature τ ≥ 0.
 
-    The patch that fits the text best has 1 in every image, a real one too: the map says where, the score whether. (A
-    sigmoid of τ c can be shut for all patches at once, and in training from binary labels that is what became of it.)
-    τ is the learned number's absolute value: with τ < 0 the patch that fits worst would have more than 1.
+    The patch that fits the text best has 1 in every image, also in a real one: the map says where, the score whether.
+    (A sigmoid of τ c can be near 0 for all patches at once, and training with binary labels led to this.) τ is the
+    absolute value of the learned number: with τ < 0, the patch that fits worst would have more than 1.
     """
 
     def __init__(self, temperature: float) -> None:
-        """`temperature`: where τ starts."""
+        """`temperature`: initial value of τ."""
         super().__init__()
         self.map_scale = nn.Parameter(torch.tensor(temperature))
 
     def forward(self, text: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
-        """[B, 1, n, n] in [0, 1] for g^T [B or 1, p] and patch features F_I [B, n², p] in the joint space."""
+        """Return M_b, [B, 1, n, n] in [0, 1], for g^T [B or 1, p] and patches F_I [B, n², p] in the joint space."""
         cosines = (F.normalize(patches.float(), dim=2) * F.normalize(text.float(), dim=1)[:, None]).sum(2)
         side = round(cosines.shape[1] ** 0.5)
         heat = torch.exp(self.map_scale.abs() * (cosines - cosines.amax(1, keepdim=True)))
@@ -73,5 +73,5 @@ class ForgeryMap(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Put τ itself in the place of the learned number, which makes the same map: so a file of weights holds τ."""
+        """Replace the learned number by τ, which gives the same map, so that a file of weights holds τ."""
         self.map_scale.abs_()

@@ -1,4 +1,4 @@
-"""LoRA adapters on an LLM, by peft: made, saved, loaded, merged."""
+"""LoRA adapters on an LLM, by peft: created, saved, loaded, merged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER, WEIGHTS = "adapter", "adapter_model.safetensors"
 
 
 def new_adapters(model: Any, settings: LoraSettings, where: str) -> Any:
-    """The LLM with fresh adapters, drawn from torch's generator. Raises DetectorError for layers it does not have."""
+    """Return the LLM with new adapters, drawn from torch's generator. Raises DetectorError for unknown layers."""
     from peft import LoraConfig, get_peft_model
 
     refuse_tied(model, settings, where)
@@ -34,28 +34,31 @@ def new_adapters(model: Any, settings: LoraSettings, where: str) -> Any:
         with _no_deprecations():
             return get_peft_model(model, config)
     except ValueError as error:
-        raise DetectorError(f"{where}: no adapters can be put on it ({first_line(error)}); mend lora.targets") from None
+        raise DetectorError(f"{where}: adapters cannot be added ({first_line(error)}); check lora.targets") from None
 
 
 def refuse_tied(model: Any, settings: LoraSettings, where: str) -> None:
-    """Raise DetectorError for an adapter on an output layer that is the table of embeddings as well."""
+    """Raise DetectorError for an adapter on an output layer that shares its weights with the embeddings."""
     if "lm_head" in settings.targets and getattr(model.config, "tie_word_embeddings", False):
         raise DetectorError(
             f"{where}: its output layer shares its weights with the embeddings, so an adapter on it cannot be merged: "
-            "take lm_head out of lora.targets"
+            "remove lm_head from lora.targets"
         )
 
 
 def with_adapters(model: Any, folder: Path) -> Any:
-    """The LLM with the adapters of a folder. Raises DetectorError for those of another base, for none, and for missing
-    or unexpected tensors, which peft passes over: an adapter that lacks one changes nothing."""
+    """Return the LLM with the adapters of a folder.
+
+    Raises DetectorError if the adapters were trained on another base model, are absent, or do not match: peft ignores
+    missing and unexpected tensors, and an adapter without one changes nothing.
+    """
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import SafetensorError, safe_open
 
     weights = folder / WEIGHTS
     for file in (folder / "adapter_config.json", weights):
         if not file.is_file():  # peft would look for it on the hub
-            raise DetectorError(f"the adapters' file '{file}' is not there: fetch the folder whole, or train it anew")
+            raise DetectorError(f"the adapters' file '{file}' does not exist: copy the whole folder, or train again")
     try:
         with safe_open(weights, framework="pt") as opened:
             held = set(opened.keys())
@@ -63,30 +66,30 @@ def with_adapters(model: Any, folder: Path) -> Any:
             made = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise DetectorError(
-            f"the adapters in '{folder}' do not go on this LLM: {first_line(error)}; give the LLM they were trained on"
+            f"the adapters in '{folder}' do not fit this LLM: {first_line(error)}; give the LLM they were trained on"
         ) from None
     wanted = set(get_peft_model_state_dict(made, save_embedding_layers=False))
     for what, names in (("missing", wanted - held), ("unexpected", held - wanted)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise DetectorError(f"adapters '{weights}': tensor '{min(names)}'{more} {what}: fetch it anew")
+            raise DetectorError(f"adapters '{weights}': tensor '{min(names)}'{more} {what}: copy the file again")
     return made
 
 
 def merged(model: Any) -> Any:
-    """The LLM with its adapters folded into its weights: W + α/r B A."""
+    """Return the LLM with its adapters merged into its weights: W + α/r B A."""
     return model.merge_and_unload(safe_merge=True)
 
 
 def save(model: Any, tensors: dict[str, torch.Tensor], out: Path) -> None:
-    """Write the adapters alone, as peft does, into a folder `adapter` of `out`; `tensors` are theirs by name."""
+    """Write only the adapters, as peft does, into a folder `adapter` of `out`; `tensors` are theirs by name."""
     kept = {name: value for name, value in tensors.items() if "lora_" in name}
     model.save_pretrained(str(out / FOLDER), state_dict=kept, save_embedding_layers=False)
 
 
 @contextlib.contextmanager
 def _no_deprecations() -> Iterator[None]:
-    """peft asks transformers for what it is about to call otherwise."""
+    """Silence warnings about what peft calls in transformers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error follows

@@ -1,4 +1,4 @@
-"""Merging: LoRA adapters folded into the LLM, and all that an explainer needs in one folder."""
+"""Merging: LoRA adapters merged into the LLM, and a whole explainer in one folder."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from .lora import merged, with_adapters
 FOLDER, CARD, RECORD = "llm", "card.yaml", "merge.json"
 PROBES, PROBE_LENGTH = 4, 24
 FOLDED = 1e-2
-"""The largest change of a logit that folding may bring in fp32, as a share of the largest logit."""
+"""Largest change of a logit that merging may cause in fp32, relative to the largest logit."""
 
 
 def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"] = "fp32") -> Path:
-    """Write the explainer of stage `tune` (or `align`) as one folder that needs no other, and give its card's path.
+    """Write the explainer of stage `tune` (or `align`) as one self-contained folder, and return its card's path.
 
-    `out` gets `model.safetensors` (detector and projectors), `llm/` (config, safetensors, tokenizer), `merge.json`
-    and, last, `card.yaml`. Folding is done in fp32; `dtype` is what the LLM is kept in. `merge.json` says by how much
-    its logits moved on random tokens. Raises DetectorError for an explainer without adapters to fold (stage `detector`,
-    already merged), for adapters of another LLM or that cannot be folded, and for an `out` that is not empty.
+    `out` gets `model.safetensors` (detector and projectors), `llm/` (config, safetensors, tokenizer), `merge.json` and,
+    last, `card.yaml`. Merging is done in fp32; `dtype` is that of the saved LLM. `merge.json` says by how much its
+    logits moved on random tokens. Raises DetectorError for an explainer without adapters to merge (stage `detector`,
+    already merged), for adapters of another LLM or that cannot be merged, and for an `out` that is not empty.
     """
     options = explainer_options(card)
     if options.stage not in ("align", "tune"):
-        what = "is merged already" if options.stage == "merged" else "is of stage `detector` and has no projectors"
+        what = "is already merged" if options.stage == "merged" else "is of stage `detector` and has no projectors"
         raise DetectorError(f"detector '{card.name}' {what}: merge what stage `tune` (or `align`) trained")
     with holding_vacant(out):
         return _merge(card, options, out, dtype)
 
 
 def _merge(card: DetectorCard, options: ExplainerOptions, out: Path, dtype: str) -> Path:
-    """See `merge_adapters`; `out` is an empty folder."""
+    """Merge into an empty folder `out`; see `merge_adapters`."""
     path = trained_weights(card)
     check_language(options, language_fingerprint(options.llm, card.folder), card)
     language = open_language(options.llm.model_copy(update={"dtype": "fp32", "quantise": None}), card.folder)
@@ -87,7 +87,7 @@ def _plain(options: ExplainerOptions) -> dict[str, Any]:
 
 
 def _probe(vocabulary: int) -> torch.Tensor:
-    """Random token ids [PROBES, PROBE_LENGTH]."""
+    """Return random token ids [PROBES, PROBE_LENGTH]."""
     return torch.randint(vocabulary, (PROBES, PROBE_LENGTH), generator=torch.Generator().manual_seed(0))
 
 
@@ -98,18 +98,18 @@ def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
 
 
 def _check_folded(card: DetectorCard, before: torch.Tensor, after: torch.Tensor) -> None:
-    """Raise DetectorError where folding changed the LLM by more than rounding does, both in fp32."""
+    """Raise DetectorError if merging changed the LLM by more than rounding in fp32."""
     moved, largest = float((after - before).abs().max()), float(before.abs().max())
     if not moved <= FOLDED * max(1.0, largest):
         raise DetectorError(
-            f"detector '{card.name}': folding its adapters moves the LLM's logits by {moved:.2g}: one is on a layer "
+            f"detector '{card.name}': merging its adapters moves the LLM's logits by {moved:.2g}: one is on a layer "
             "that shares its weights with another (an output layer tied to the embeddings); train without it in "
             "lora.targets"
         )
 
 
 def _record(card: DetectorCard, options: ExplainerOptions, dtype: str, moved: float, learned: str) -> dict[str, Any]:
-    """What `merge.json` says."""
+    """Return the content of `merge.json`."""
     return {
         "detector": card.name,
         "stage": options.stage,

@@ -1,4 +1,4 @@
-"""What the card of an `m2f2det` detector of the variant `paper` can say."""
+"""Options on the card of an `m2f2det` detector of the variant `paper`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from .cnn import CnnSettings
 
 
 class PaperOptions(Settings):
-    """The architecture as the paper describes it. The ablations of its table are the switches here: a number of tokens
-    set to 0, `bridge` and `map_weighting` set to false.
+    """The architecture as the paper describes it.
+
+    The ablations of its table are: a number of tokens set to 0, `bridge` or `map_weighting` set to false.
     """
 
     variant: Literal["paper"] = "paper"
@@ -22,7 +23,7 @@ class PaperOptions(Settings):
     train_vision: bool = False
     """Whether CLIP's image tower and its projection are trained: only for a CLIP without pretrained weights."""
     clip_precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of a frozen image tower, in training and judging alike."""
+    """Precision of a frozen image tower, in training and scoring alike."""
     clip_depths: tuple[int, ...] = ()
     """CLIP layers that the bridge reads, counted from 1. Empty: 1/4, 5/12 and 7/12 of all (6, 10, 14 of 24)."""
     general_tokens: int = Field(default=8, ge=0, le=64)
@@ -31,15 +32,15 @@ class PaperOptions(Settings):
     """Layer-wise forgery tokens before each layer of the text tower."""
     bridge: bool = True
     map_weighting: bool = True
-    """Off, the CNN's and the bridge's features are pooled evenly: there is no prompt then, and no heat map."""
+    """If false, the CNN's and the bridge's features are averaged evenly: there is no prompt then, and no heat map."""
     bridge_width: int = Field(default=64, ge=4)
     bridge_heads: int = Field(default=4, ge=1)
     head_width: int = Field(default=128, ge=1)
-    """Width of each of the three parts that the head reads."""
+    """Width of each of the head's three inputs."""
     temperature: float = Field(default=5.0, gt=0.0)
-    """Where the forgery map's learned temperature starts."""
+    """Initial value of the forgery map's learned temperature."""
     cache_features: float = Field(default=0.0, ge=0.0)
-    """Gigabytes of disk for a frozen image tower's features in training; 0: computed anew each time."""
+    """Gigabytes of disk for a frozen image tower's features in training; 0: no cache."""
 
     @model_validator(mode="after")
     def _fits(self) -> PaperOptions:
@@ -59,7 +60,7 @@ class PaperOptions(Settings):
         return self
 
     def depths(self, layers: int) -> tuple[int, ...]:
-        """The CLIP layers that the bridge reads, of an image tower of `layers`; different ones, as far as there are."""
+        """Return the CLIP layers that the bridge reads, of an image tower of `layers`; distinct ones if possible."""
         if self.clip_depths:
             return self.clip_depths
         first = max(1, int(layers * 3 / 12 + 0.5))

@@ -1,4 +1,4 @@
-"""The variant `paper`: M2F2-Det as the paper describes it (arXiv 2503.20188, section 3)."""
+"""Variant `paper`: M2F2-Det as the paper describes it (arXiv 2503.20188, section 3)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .options import PaperOptions
 
 @dataclass
 class Features:
-    """What CLIP's image tower says of a batch, in fp32.
+    """Outputs of CLIP's image tower for a batch, in fp32.
 
     `image` g^I [B, p] and `patches` F_I [B, n², p] in the joint space; `states`, patch tokens [B, n², d] of each depth;
-    `penultimate`, those after all layers but the last, where they were asked for.
+    `penultimate`, those after all layers but the last, if requested.
     """
 
     image: torch.Tensor
@@ -34,10 +34,10 @@ class Features:
 
 @dataclass
 class Judgement:
-    """What the network makes of a batch.
+    """Outputs of the network for a batch.
 
-    `logits` [B, 2] (0 real, 1 fake); `map`, M_b [B, 1, n, n] in [0, 1], None without map weighting; `forged`,
-    F^0 ⊙ M_b [B, c, n, n], of which forgery tokens are made.
+    `logits` [B, 2] (0 real, 1 fake); `map`, M_b [B, 1, n, n] in [0, 1], None without map weighting; `forged`, F^0 ⊙ M_b
+    [B, c, n, n], from which forgery tokens are made.
     """
 
     logits: torch.Tensor
@@ -48,12 +48,12 @@ class Judgement:
 class PaperNetwork(nn.Module):
     """CLIP, the deepfake encoder, forgery prompt learning, bridge adapter, map-weighted pooling and head.
 
-    f^0 = avgpool(conv(F^0 ⊙ M_b)) over F^0 [B, c, n, n], the bridge's outcome joined with E_D's last map; the head is
+    f^0 = avgpool(conv(F^0 ⊙ M_b)) over F^0 [B, c, n, n], the bridge's output joined with E_D's last map; the head is
     linear over [projected CLS; f^0; projected pooled E_D], each brought to one scale by a LayerNorm.
     """
 
     def __init__(self, clip: Clip, encoder: DeepfakeEncoder, options: PaperOptions) -> None:
-        """New weights are drawn from torch's generator. Raises DetectorError for parts that do not fit."""
+        """Draw new weights from torch's generator. Raises DetectorError for parts that do not fit."""
         super().__init__()
         vision, width = clip.settings.vision_config, options.head_width
         self.clip, self.encoder, self.options = clip, encoder, options
@@ -62,7 +62,7 @@ class PaperNetwork(nn.Module):
         if options.bridge:
             if len(self.depths) != len(encoder.channels):
                 raise DetectorError(
-                    f"{len(self.depths)} CLIP depths and {len(encoder.channels)} of the CNN: give as many of each"
+                    f"{len(self.depths)} CLIP depths but {len(encoder.channels)} of the CNN: give as many of each"
                 )
             self.bridge = BridgeAdapter(
                 encoder.channels, vision.hidden_size, options.bridge_width, options.bridge_heads
@@ -75,22 +75,22 @@ class PaperNetwork(nn.Module):
             self.map = ForgeryMap(options.temperature)
         channels = encoder.out_channels + (options.bridge_width if options.bridge else 0)
         self.conv = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
-        # With it only where M_b is high counts, not how high it is everywhere: it cannot serve as a mere gain.
+        # Normalised, only the position of high values of M_b counts, not their overall level: M_b cannot act as a gain.
         self.pooled_norm = nn.LayerNorm(width)
         self.project_image = projection(clip.settings.projection_dim, width)
         self.project_cnn = projection(encoder.out_channels, width)
         self.vision_scale = nn.Parameter(torch.tensor(1.0))
         self.head = Linear(3 * width, 2)
-        # Near zero: a random head would have the other parts mend its weights before they carry anything.
+        # Near zero: the other parts would first learn to correct a random head.
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
         self.look: Callable[[torch.Tensor], Features] = self.features
-        """How images become CLIP features; a feature cache stands here in training."""
+        """Function from images to CLIP features; in training, it can be a feature cache."""
         self.text: torch.Tensor | None = None
-        """g^T where it is the same for all images and `fold_prompt` has computed it."""
+        """g^T, if it is the same for all images and `fold_prompt` has computed it."""
 
     def features(self, pixels: torch.Tensor, penultimate: bool = False) -> Features:
-        """CLIP's view of normalised images [B, 3, S, S]; a frozen tower has its own precision, never autocast's."""
+        """Return CLIP features of normalised images [B, 3, S, S]; autocast does not affect a frozen tower."""
         if not self.options.train_vision:
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
                 return self._features(pixels, penultimate)
@@ -109,54 +109,56 @@ class PaperNetwork(nn.Module):
         )
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
-        """All that is made of normalised images [B, 3, S, S]."""
+        """Return all outputs for normalised images [B, 3, S, S]."""
         return self._judge(pixels, self.look(pixels))
 
-    def tell(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
-        """The same, and CLIP's patches after all layers but the last [B, n², d], which an explainer also reads."""
-        seen = self.features(pixels, penultimate=True)
-        assert seen.penultimate is not None
-        return self._judge(pixels, seen), seen.penultimate
+    def judge_with_patches(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
+        """Return all outputs, and CLIP's patches after all layers but the last [B, n², d], for an explainer."""
+        features = self.features(pixels, penultimate=True)
+        assert features.penultimate is not None
+        return self._judge(pixels, features), features.penultimate
 
-    def _judge(self, pixels: torch.Tensor, seen: Features) -> Judgement:
+    def _judge(self, pixels: torch.Tensor, features: Features) -> Judgement:
         last, maps = self.encoder(pixels)
-        side = round(seen.patches.shape[1] ** 0.5)
+        side = round(features.patches.shape[1] ** 0.5)
         forged = F.interpolate(last, size=(side, side), mode="bilinear", align_corners=False)
         if self.bridge is not None:
-            forged = torch.cat([self.bridge(maps, seen.states).to(forged.dtype), forged], dim=1)
-        weights = self._map(seen)
+            forged = torch.cat([self.bridge(maps, features.states).to(forged.dtype), forged], dim=1)
+        weights = self._map(features)
         if weights is not None:
             forged = forged * weights
         pooled = self.pooled_norm(self.conv(forged).mean((2, 3)))
-        image = self.vision_scale * self.project_image(seen.image)
+        image = self.vision_scale * self.project_image(features.image)
         whole = self.project_cnn(last.mean((2, 3)))
         return Judgement(self.head(torch.cat([image, pooled, whole], dim=1)), weights, forged)
 
     def heatmap(self, pixels: torch.Tensor) -> torch.Tensor | None:
-        """M_b, [B, n, n] in [0, 1]; None without map weighting. The CNN has no part in it and is not computed."""
+        """Return M_b, [B, n, n] in [0, 1]; None without map weighting. The CNN is not needed and not computed."""
         heat = None if self.map is None else self._map(self.look(pixels))
         return None if heat is None else heat[:, 0]
 
     def fold_prompt(self) -> None:
-        """Compute g^T once, where no token of the prompt comes from the image. The weights must not change after it."""
+        """Compute g^T once, if no token of the prompt depends on the image. The weights must not change afterwards."""
         if self.prompt is not None and self.prompt.specific is None:
             with exact_fp32(), torch.no_grad():
                 self.text = self.prompt(self.clip, torch.empty(0))
 
     def settle(self) -> None:
-        """Bring the weights to the form in which they are written; nothing that is computed from them changes."""
+        """Convert the weights to the form in which they are saved; no output changes."""
         if self.map is not None:
             self.map.settle()
 
-    def _map(self, seen: Features) -> torch.Tensor | None:
+    def _map(self, features: Features) -> torch.Tensor | None:
         if self.prompt is None or self.map is None:
             return None
-        text = self.prompt(self.clip, seen.image) if self.text is None else self.text.to(seen.image.device)
-        heat: torch.Tensor = self.map(text, seen.patches)
+        text = self.prompt(self.clip, features.image) if self.text is None else self.text.to(features.image.device)
+        heat: torch.Tensor = self.map(text, features.patches)
         return heat
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The difference of the logits, fake minus real, [B]: its sigmoid is softmax(logits)[1], and the binary
-        cross-entropy of it is the cross-entropy of the two."""
+        """Return the difference of the logits, fake minus real, [B].
+
+        Its sigmoid is softmax(logits)[1], and its binary cross-entropy is the cross-entropy of the two logits.
+        """
         logits = self.judge(pixels).logits
         return logits[:, 1] - logits[:, 0]

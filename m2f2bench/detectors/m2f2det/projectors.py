@@ -1,4 +1,4 @@
-"""From what the detector sees to what the LLM reads: visual tokens H_V and forgery tokens H_F."""
+"""Projectors from the detector's outputs to the LLM's inputs: visual tokens H_V and forgery tokens H_F."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import nn
 from torch.nn import functional as F
 
 PREFIX = "projectors."
-"""Before the projectors' names in a file of weights; all others are the detector's."""
+"""Prefix of the projectors' names in a file of weights; all others are the detector's."""
 
 
 @dataclass
-class Evidence:
-    """What a detector's network tells the projectors about a batch of images, fp32.
+class DetectorTokens:
+    """A detector's outputs for the projectors, for a batch of images, fp32.
 
-    `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: CLIP's patches after all layers but the last;
-    `cells` [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 where there are none.
+    `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: CLIP's patches after all layers but the last; `cells`
+    [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 without cells.
     """
 
     probabilities: torch.Tensor
@@ -27,7 +27,7 @@ class Evidence:
 
 @dataclass
 class Encoded:
-    """What is made of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + 1, D]."""
+    """Encodings of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + 1, D]."""
 
     scores: torch.Tensor
     visual: torch.Tensor
@@ -35,14 +35,14 @@ class Encoded:
 
 
 def mlp(inputs: int, width: int) -> nn.Sequential:
-    """Two layers with a GELU between them."""
+    """Return two layers with a GELU between them."""
     return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
 
 
 class Projectors(nn.Module):
     """The projectors of the variant `paper` (arXiv 2503.20188, section 3.4).
 
-    Patches and cells come from networks of any scale; a LayerNorm without weights brings each to one scale first.
+    Patches and cells have any scale; a LayerNorm without weights normalises each first.
     """
 
     def __init__(self, patch_width: int, cell_width: int, width: int, forgery: bool = True) -> None:
@@ -63,7 +63,7 @@ class Projectors(nn.Module):
     def forward(
         self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """H_V [B, N, D] and H_F [B, k + 1, D] (the verdict's token last); [B, 0, D] without forgery tokens."""
+        """Return H_V [B, N, D] and H_F [B, k + 1, D] (the verdict's token last); [B, 0, D] without forgery tokens."""
         visual = self.visual(F.layer_norm(patches, patches.shape[-1:]))
         if self.cells is None or self.verdict is None:
             return visual, visual[:, :0]
@@ -72,7 +72,7 @@ class Projectors(nn.Module):
 
 
 def pooled_patches(patches: torch.Tensor, pool: int) -> torch.Tensor:
-    """Patches [B, n², d] averaged over squares of `pool` × `pool`: [B, m², d], m = ceil(n / pool)."""
+    """Return patches [B, n², d] averaged over squares of `pool` × `pool`: [B, m², d], m = ceil(n / pool)."""
     if pool == 1:
         return patches
     side = round(patches.shape[1] ** 0.5)
@@ -81,7 +81,7 @@ def pooled_patches(patches: torch.Tensor, pool: int) -> torch.Tensor:
 
 
 def pooled_cells(forged: torch.Tensor, grid: int) -> torch.Tensor:
-    """F^0 ⊙ M_b [B, c, n, n] averaged over `grid` × `grid` cells: [B, grid², c]."""
+    """Return F^0 ⊙ M_b [B, c, n, n] averaged over `grid` × `grid` cells: [B, grid², c]."""
     if grid == 0:
         return forged.new_zeros((len(forged), 0, forged.shape[1]))
     return F.adaptive_avg_pool2d(forged, grid).flatten(2).transpose(1, 2)

@@ -29,10 +29,10 @@ from ..network import Normalise, resize
 from . import lora
 from .detector import open_paper, variant_of
 from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import check_language, evidence, new_projectors, open_parts
+from .explainer_parts import check_language, detector_tokens, new_projectors, open_parts
 from .options import PaperOptions
 from .paper import PaperNetwork
-from .projectors import PREFIX, Evidence, Projectors
+from .projectors import PREFIX, DetectorTokens, Projectors
 
 STARTS = {"align": "", "tune": "align"}
 """Stage that each stage starts from; "" is `detector`."""
@@ -54,7 +54,7 @@ class ExplainerModule(nn.Module):
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Return the sum of the answers' losses and the number of their tokens, fp32 [2].
 
-        `batch` has the tensors of `pad_right` and of `Evidence`.
+        `batch` has the tensors of `pad_right` and of `DetectorTokens`.
         """
         visual, forgery = self.projectors(batch["probabilities"], batch["patches"], batch["cells"])
         words = self.llm.get_input_embeddings()(batch["ids"])
@@ -80,10 +80,10 @@ class FrozenDetector:
         self.network = network.eval().requires_grad_(False).to(device)
         self.settings, self.options, self.device = card.input, options, device
         self.normalise = Normalise(card.input)
-        self._known: dict[str, Evidence] = {}
+        self._known: dict[str, DetectorTokens] = {}
         self._used = 0
 
-    def __call__(self, frame: Frame, read: Callable[[Frame], Any]) -> Evidence:
+    def __call__(self, frame: Frame, read: Callable[[Frame], Any]) -> DetectorTokens:
         """Return the tokens of one image, [1, ...] on the CPU. Raises FrameError.
 
         Images go through the detector one by one, so that the batch cannot change the result. On a GPU this costs
@@ -95,8 +95,8 @@ class FrozenDetector:
         image = resize(read_pixels(read, frame), self.settings)
         with torch.no_grad():
             pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
-            seen = evidence(self.network, pixels, self.options)
-        found = Evidence(seen.probabilities.cpu(), seen.patches.cpu(), seen.cells.cpu())
+            seen = detector_tokens(self.network, pixels, self.options)
+        found = DetectorTokens(seen.probabilities.cpu(), seen.patches.cpu(), seen.cells.cpu())
         size = sum(part.numel() * 4 for part in (found.probabilities, found.patches, found.cells))
         if self._used + size <= EVIDENCE_BYTES:
             self._used += size

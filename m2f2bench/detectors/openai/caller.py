@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible endpoint through the package `openai`, from several threads, with patience."""
+"""Requests to an OpenAI-compatible endpoint through the package `openai`, from several threads, with retries."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from .endpoint import LONGEST_WAIT, Completion, Pace, backoff, read_completion, 
 from .exchange import Ended, Exchange, TooLarge, Unreadable
 
 IN_A_ROW = 20
-"""Requests that fail one after the other before a run is stopped."""
+"""Number of consecutive failures that stops a run."""
 PASSING = (408, 409, 425, 429)
-"""Statuses that may pass, beside all from 500 on."""
+"""Statuses that may be temporary, in addition to all from 500 on."""
 WITHHELD = ("content_filter", "content_policy_violation", "moderation_blocked")
-"""Error codes that concern what was asked, not the endpoint."""
+"""Error codes that concern the question, not the endpoint."""
 KEY_VARIABLE = "OPENAI_API_KEY"
 MESSAGE = 200
-"""Characters of a server's message that are passed on."""
+"""Most characters of a server's message that are passed on."""
 STOPPED = "not asked: the run was stopped"
 UNREACHED = ("ConnectError", "ConnectTimeout", "ProxyError")
-"""Names of httpx's errors for a connection that never stood."""
+"""Names of httpx's errors for a connection that was never established."""
 
 
 class Failed(Exception):
-    """One request that got no answer: why, in one line."""
+    """A request without an answer: the reason, in one line."""
 
 
 class Withheld(Failed):
-    """A request that the server understood and would not answer: no fault of the endpoint's."""
+    """A request that the server understood but refused to answer; the endpoint works."""
 
 
 class Stopped(Failed):
-    """A request given up because the run is being ended."""
+    """A request that was cancelled because the run is ending."""
 
 
 class Caller:
-    """Sends requests, waits and tries again, and tells one question's failure from the endpoint's.
+    """Sends requests, waits and retries, and distinguishes a failure of one question from one of the endpoint.
 
     Retried are time-outs, failed and broken connections, statuses 408, 409, 425, 429 and from 500 on, and bodies that
-    are no chat completion. No connection after all tries is nobody's question: it ends the run. Thread-safe. The key is
-    in no message: wherever a server repeats it, `[key]` stands.
+    are not chat completions. If no connection can be made after all tries, the run ends, since no question is at fault.
+    Thread-safe. No message contains the key: `[key]` replaces it wherever a server repeats it.
     """
 
     def __init__(
@@ -57,13 +57,15 @@ class Caller:
         backoff_s: float,
         per_minute: float | None,
     ) -> None:
-        """`name` is the detector's, `key` the secret and `key_variable` where it came from, for messages. Raises
-        DetectorError where `openai` is not installed or takes no such `base_url`."""
+        """`name` is the detector's, `key` the secret and `key_variable` its source, for messages.
+
+        Raises DetectorError if `openai` is not installed or rejects `base_url`.
+        """
         self._library = _library()
         self.name, self._key, self._key_variable = name, key, key_variable
         self.retries, self.backoff_s = retries, backoff_s
         try:
-            # The client wants some key even where the server wants none.
+            # The client requires a key even if the server does not.
             self._exchange = Exchange(self._library, base_url, key or "none", timeout_s, max_bytes)
         except Exception as error:
             raise DetectorError(self.clean(f"detector '{name}': base_url '{base_url}': {first_line(error)}")) from None
@@ -75,9 +77,9 @@ class Caller:
         self._failures = 0
 
     def ask(self, request: dict[str, Any], key: str) -> tuple[Completion, float]:
-        """The answer to a request and the seconds that its own sending took. `key` seeds the waiting.
+        """Return the answer to a request and the seconds that sending it took. `key` seeds the waiting.
 
-        Raises Failed where this request gets none, and DetectorError where no other would either: a first request that
+        Raises Failed if this request gets no answer, and DetectorError if no other would either: a first request that
         is refused or finds no server, no credit, and IN_A_ROW failures without an answer between them.
         """
         try:
@@ -88,14 +90,14 @@ class Caller:
             self.stop.set()
             raise
         except Failed as error:
-            self._count(str(error))
+            self._count_failure(str(error))
             raise
         with self._lock:
             self._served, self._failures = True, 0
         return found
 
     def clean(self, text: str) -> str:
-        """A text in one line, without the key."""
+        """Return a text in one line, without the key."""
         return self._masked(" ".join(text.split()))
 
     def _masked(self, text: str) -> str:
@@ -136,11 +138,11 @@ class Caller:
         raise Failed(f"{reason}{tries}")
 
     def _status(self, error: Any) -> str:
-        """Why a status may pass. Raises Withheld, Failed or DetectorError for one that does not."""
+        """Return why a status may be temporary. Raises Withheld, Failed or DetectorError otherwise."""
         status, code = error.status_code, str(error.code or "")
         place = self.clean(error.response.headers.get("location", ""))[:MESSAGE] if 300 <= status < 400 else ""
-        told = f"it redirects to '{place}', which is not followed" if place else self._told(error)
-        reason = f"status {status}: {told}"
+        message = f"it redirects to '{place}', which is not followed" if place else self._server_message(error)
+        reason = f"status {status}: {message}"
         if code == "insufficient_quota":
             raise Unanswered(f"detector '{self.name}': {self.url} has no credit left for this key ({reason})")
         if code in WITHHELD:
@@ -149,41 +151,41 @@ class Caller:
             return reason
         if self._served:
             raise Failed(reason)
-        raise DetectorError(f"detector '{self.name}': {self.url} refuses: {reason}; {self._mend(status)}")
+        raise DetectorError(f"detector '{self.name}': {self.url} refuses: {reason}; {self._remedy(status)}")
 
-    def _mend(self, status: int) -> str:
+    def _remedy(self, status: int) -> str:
         if 300 <= status < 400:
-            return "if that address is meant, make it the `base_url` on its card"
+            return "if that address is right, set it as `base_url` on the card"
         if status in (401, 403):
             if self._key_variable is None:
                 return "set `api_key_env` on the card to the name of the environment variable that holds a key"
             return f"set the environment variable {self._key_variable} to a key that may use this model"
         if status == 404:
-            return "mend `model` or `base_url` (most end in /v1) on its card"
-        return "mend the options on its card"
+            return "check `model` or `base_url` (most end in /v1) on the card"
+        return "check the options on the card"
 
     def _broken(self, error: Any, connected: bool) -> str:
-        """Why a connection failed. Raises DetectorError where there has never been one."""
+        """Return why a connection failed. Raises DetectorError if there has never been one."""
         cause = error.__cause__ or error
         what = f"the connection to {self.url} broke" if connected else f"no connection to {self.url}"
         reason = self.clean(f"{what} ({first_line(cause)})")
         if not self._reached:
             raise DetectorError(
-                f"detector '{self.name}': {reason}: start the server, or mend `base_url` on its card"
+                f"detector '{self.name}': {reason}: start the server, or check `base_url` on the card"
             ) from None
         return reason
 
-    def _told(self, error: Any) -> str:
-        """What the server says of an error, in one line."""
+    def _server_message(self, error: Any) -> str:
+        """Return what the server says about an error, in one line."""
         return self.clean(read_error(error.response.text) or error.response.reason_phrase)[:MESSAGE]
 
-    def _count(self, reason: str) -> None:
+    def _count_failure(self, reason: str) -> None:
         """Count a failure. Raises DetectorError at the last of IN_A_ROW."""
         with self._lock:
             self._failures += 1
             if self._failures < IN_A_ROW:
                 return
-            self._failures = 0  # whoever catches this and goes on gets as many again
+            self._failures = 0  # a caller that catches this and continues gets the same number again
         self.stop.set()
         raise Unanswered(
             f"detector '{self.name}': {IN_A_ROW} questions in a row without an answer from {self.url}, the last with "
@@ -196,7 +198,7 @@ class Caller:
 
 
 def _unreached(error: Any) -> bool:
-    """Whether a connection never stood: the machine's, the net's or the whole endpoint's matter."""
+    """Return whether a connection was never established: a fault of the machine, the network or the whole endpoint."""
     return any(cls.__name__ in UNREACHED for cls in type(error.__cause__).__mro__)
 
 

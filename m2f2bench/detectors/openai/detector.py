@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible HTTP endpoint as an explainer: a hosted one, or a local server's."""
+"""A model behind an OpenAI-compatible HTTP endpoint as an explainer: hosted, or on a local server."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ log = logging.getLogger("m2f2bench")
 T = TypeVar("T")
 U = TypeVar("U")
 CACHED = "from the cache"
-"""What a reply's message says that no request was sent for in this run."""
+"""Message of a reply for which this run sent no request."""
 FIRST_TOKENS = 20
-"""Likeliest first tokens that are asked for to read P(fake): the most that endpoints give."""
+"""Number of most probable first tokens requested to compute P(fake): the most that endpoints give."""
 
 
 class OpenAIOptions(Settings):
@@ -43,39 +43,40 @@ class OpenAIOptions(Settings):
     base_url: str | None = None
     """Such as `http://localhost:8000/v1`; None: the client's own (OPENAI_BASE_URL, else OpenAI's)."""
     api_key_env: str | None = None
-    """Name of the environment variable with the key; None: OPENAI_API_KEY where there is no `base_url`, else no key."""
+    """Name of the environment variable with the key; None: OPENAI_API_KEY without a `base_url`, else no key."""
     system: str | None = None
     question: QuestionTemplate = SLOT
-    """What is asked; `{question}` stands for the dataset's question. An instruction can follow it."""
+    """The prompt's text; `{question}` stands for the dataset's question. An instruction can follow it."""
     max_tokens: int = Field(default=256, ge=1)
     max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """What the endpoint calls that limit; newer models of OpenAI take the second alone."""
+    """The endpoint's name of that limit; newer models of OpenAI accept only the second."""
     temperature: float | None = Field(default=0.0, ge=0.0, le=2.0)
-    """None: not sent, for models that take none."""
+    """None: not sent, for models that do not accept it."""
     top_p: Probability | None = None
     seed: int | None = 0
     """Sent with each request; few servers promise the same answer for the same seed."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """Further keys of the request's body, as a server of one's own may know them."""
+    """Further keys of the request's body that a particular server supports."""
     image: PictureSettings = PictureSettings()
     judge: bool = False
     """P(fake) from the log-probabilities of the first token of the answer to `judge_question`."""
     judge_question: str = "Is this image real or fake? Answer with one word: real or fake."
     timeout_s: float = Field(default=60.0, gt=0.0, le=86_400.0)
-    """Seconds for one try, all of it: from looking up the address to the last byte of the answer."""
+    """Seconds for one whole try, from looking up the address to the last byte of the answer."""
     max_answer_bytes: int = Field(default=4_000_000, ge=1_000, le=1_000_000_000)
-    """Bytes of an answer's body, as sent and unpacked; a longer one is not read on, and the question has no answer."""
+    """Most bytes of an answer's body, as sent and unpacked; reading of a longer one stops, and the question has no
+    answer."""
     retries: int = Field(default=5, ge=0, le=20)
     backoff_s: float = Field(default=1.0, ge=0.0, le=60.0)
-    """Seconds before the first retry; twice as many before each further one, up to a minute, give or take a half."""
+    """Seconds before the first retry, doubled for each further one, up to a minute, ± 50%."""
     requests_per_minute: float | None = Field(default=None, gt=0.0)
     concurrency: int = Field(default=4, ge=1, le=256)
-    """Requests on their way at once."""
+    """Most requests in progress at once."""
     price_in: float | None = Field(default=None, ge=0.0)
-    """US dollars per million tokens read; None, here or for those written: the cost is not known."""
+    """US dollars per million tokens read; if it or `price_out` is None, the cost is unknown."""
     price_out: float | None = Field(default=None, ge=0.0)
     cache: bool = True
-    """Keep answers on disk, and do not ask for them again."""
+    """Keep answers on disk, and do not request them again."""
 
     @field_validator("base_url")
     @classmethod
@@ -88,14 +89,14 @@ class OpenAIOptions(Settings):
         return value
 
     def deciding(self) -> dict[str, Any]:
-        """What of the options decides an answer or a score."""
+        """Return the options that decide an answer or a score."""
         how = {"api_key_env", "timeout_s", "max_answer_bytes", "retries", "backoff_s", "requests_per_minute"}
         return self.model_dump(mode="json", exclude={*how, "concurrency", "cache", "price_in", "price_out"})
 
 
 @dataclass(frozen=True)
 class _Answered:
-    """What came of one request; `completion` is None where it failed, which `failure` tells."""
+    """The result of one request; `completion` is None if it failed, and `failure` says why."""
 
     completion: Completion | None
     seconds: float = 0.0
@@ -104,12 +105,12 @@ class _Answered:
 
 
 class OpenAIEndpoint(Detector, Explainer):
-    """Asks `/v1/chat/completions` one question about one picture at a time, several requests at once.
+    """Explainer that sends `/v1/chat/completions` one question about one picture per request, several at once.
 
     It has no P(fake), unless `judge` is set: then it is p(fake) / (p(real) + p(fake)) of the first token of the answer
-    to `judge_question`. A failed request is one question without an answer. Answers are cached on disk by all that
-    decides them; a cached one keeps the seconds, tokens and cost of its asking, and says so in its message, so that a
-    run paid for the others alone.
+    to `judge_question`. If a request fails, one question has no answer. Answers are cached on disk under all that
+    decides them; a cached one keeps the seconds, tokens and cost of its request, and its message says so: the run did
+    not pay for it.
     """
 
     precision = "unknown"
@@ -140,16 +141,18 @@ class OpenAIEndpoint(Detector, Explainer):
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> OpenAIEndpoint:
-        """The endpoint a card describes; `device` is the server's business."""
+        """Return the endpoint that a card describes; `device` is ignored."""
         return cls(validate(OpenAIOptions, card.options, f"options of detector '{card.name}'"), card.name)
 
     def fingerprint(self) -> str:
-        """A hash of the endpoint's address and of the options that decide an answer. What lies behind an address can
-        change all the same."""
+        """Return a hash of the endpoint's address and of the options that decide an answer.
+
+        The model behind an address can still change.
+        """
         return text_fingerprint(self.caller.url, json.dumps(self.options.deciding(), sort_keys=True))
 
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
-        """A reply for each pair, in order. Raises DetectorError where the endpoint as a whole does not answer."""
+        """Return a reply for each pair, in order. Raises DetectorError if the endpoint as a whole does not answer."""
         urls = self._urls(images)
         sampling = self._sampling(self.options.max_tokens)
         asked = [
@@ -159,16 +162,16 @@ class OpenAIEndpoint(Detector, Explainer):
         return [self._reply(one) for one in self._answers(asked, lambda found: not self._trouble(found))]
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """P(fake), float64 [B]; NaN where a request failed or its answer begins with neither word, which is logged.
+        """Return P(fake), float64 [B]; NaN if a request failed or its answer begins with neither word, which is logged.
 
-        Raises DetectorError where the card does not ask for P(fake), or the server gives no log-probabilities.
+        Raises DetectorError if the card does not ask for P(fake), or if the server gives no log-probabilities.
         """
         import numpy as np
 
         if not self.options.judge:
             raise DetectorError(
                 f"detector '{self.name}' gives no P(fake): take an explanation protocol (such as explain-blind), or "
-                f"set `judge: true` on its card where the endpoint gives log-probabilities"
+                f"set `judge: true` on the card if the endpoint gives log-probabilities"
             )
         sampling = {**self._sampling(1), "logprobs": True, "top_logprobs": FIRST_TOKENS}
         asked = [self._request(url, self.options.judge_question, sampling) for url in self._urls(batch)]
@@ -177,20 +180,20 @@ class OpenAIEndpoint(Detector, Explainer):
 
     def _score(self, answered: _Answered, id_: str) -> float:
         if answered.completion is None:
-            log.warning("%s: no P(fake) of '%s': %s", self.name, id_, answered.failure)
+            log.warning("%s: no P(fake) for '%s': %s", self.name, id_, answered.failure)
             return math.nan
         first = answered.completion.first
         if first is None:
             raise DetectorError(
-                f"detector '{self.name}': {self.caller.url} gives no log-probabilities: set `judge: false` on its card"
+                f"detector '{self.name}': {self.caller.url} gives no log-probabilities: set `judge: false` on the card"
             )
         score = two_way(first, ("real",), ("fake",))
         if math.isnan(score):
-            log.warning("%s: no P(fake) of '%s': the answer begins with neither real nor fake", self.name, id_)
+            log.warning("%s: no P(fake) for '%s': the answer begins with neither real nor fake", self.name, id_)
         return score
 
     def _urls(self, images: Sequence[Any]) -> list[str]:
-        """The pictures as data URLs; one that stands beside itself is encoded once."""
+        """Return the pictures as data URLs; consecutive equal objects are encoded once."""
         urls: list[str] = []
         for i, image in enumerate(images):
             same = i > 0 and images[i - 1] is image
@@ -198,7 +201,7 @@ class OpenAIEndpoint(Detector, Explainer):
         return urls
 
     def _sampling(self, tokens: int) -> dict[str, Any]:
-        """The request's keys beside model and messages."""
+        """Return the request's keys other than model and messages."""
         options = self.options
         keys = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
         found: dict[str, Any] = {key: value for key, value in keys.items() if value is not None}
@@ -212,7 +215,7 @@ class OpenAIEndpoint(Detector, Explainer):
         return {"model": self.options.model, "messages": messages, **sampling}
 
     def _answers(self, requests: Sequence[dict[str, Any]], worth: Callable[[Completion], bool]) -> list[_Answered]:
-        """What came of each request, in order; one that stands there twice is sent once where answers are cached.
+        """Return the result of each request, in order; with a cache, repeated requests are sent once.
 
         `worth` says whether an answer is kept.
         """
@@ -221,15 +224,15 @@ class OpenAIEndpoint(Detector, Explainer):
             return self._together(lambda pair: self._ask(*pair, worth), list(zip(requests, keys, strict=True)))
         alone = dict(zip(keys, requests, strict=True))
         found = self._together(lambda key: self._ask(alone[key], key, worth), list(alone))
-        known, seen, answered = dict(zip(alone, found, strict=True)), set[str](), []
+        known, repeated, answered = dict(zip(alone, found, strict=True)), set[str](), []
         for key in keys:
             one = known[key]
-            answered.append(_Answered(one.completion, one.seconds, one.cached or key in seen, one.failure))
-            seen.add(key)
+            answered.append(_Answered(one.completion, one.seconds, one.cached or key in repeated, one.failure))
+            repeated.add(key)
         return answered
 
     def _together(self, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
-        """`work` on each item, `concurrency` at once; an error or an interrupt ends the waiting of all."""
+        """Run `work` on each item, `concurrency` at once; an error or an interrupt stops the waiting of all."""
         self.caller.stop.clear()
         with ThreadPoolExecutor(self.options.concurrency, thread_name_prefix="openai") as pool:
             futures = [pool.submit(work, item) for item in items]
@@ -254,12 +257,12 @@ class OpenAIEndpoint(Detector, Explainer):
         model = self.caller.clean(completion.model)[:MESSAGE]
         if model not in ("", self._served_by):
             if self._served_by:
-                log.warning("%s: answered by '%s', before by '%s'", self.name, model, self._served_by)
+                log.warning("%s: answered by '%s', previously by '%s'", self.name, model, self._served_by)
             self._served_by = model
         return _Answered(completion, seconds)
 
     def _trouble(self, completion: Completion) -> str:
-        """Why a completion is no answer; empty where it is one."""
+        """Return why a completion is not an answer; "" if it is one."""
         if completion.refusal:
             return self.caller.clean(f"the model refused: {completion.refusal}")
         if completion.finish == "content_filter":
@@ -290,7 +293,7 @@ class OpenAIEndpoint(Detector, Explainer):
         )
 
     def _cost(self, completion: Completion) -> float | None:
-        """US dollars, where prices and tokens are known."""
+        """Return the cost in US dollars, if prices and tokens are known."""
         prices = (self.options.price_in, self.options.price_out)
         counts = (completion.tokens_in, completion.tokens_out)
         parts = [p * n for p, n in zip(prices, counts, strict=True) if p is not None and n is not None]
@@ -298,20 +301,22 @@ class OpenAIEndpoint(Detector, Explainer):
 
 
 def _key(variable: str | None, name: str) -> str | None:
-    """The secret, from the environment alone."""
+    """Return the secret, only ever from the environment."""
     if variable is None:
         return None
     key = os.environ.get(variable, "").strip()
     if not key:
         raise DetectorError(
             f"detector '{name}' needs a key: set the environment variable {variable}, or name another as `api_key_env` "
-            f"(a local server is named as `base_url` and needs none)"
+            f"(a local server needs none: set its address as `base_url`)"
         )
     if not (key.isascii() and key.isprintable() and " " not in key):
-        raise DetectorError(f"detector '{name}': {variable} holds no key: blanks, line breaks or letters beyond ASCII")
+        raise DetectorError(
+            f"detector '{name}': {variable} is not a key: it has blanks, line breaks or non-ASCII letters"
+        )
     return key
 
 
 def _digest(url: str, request: dict[str, Any]) -> str:
-    """A hash of all that decides an answer: address, model, messages with their pictures, sampling."""
+    """Return a hash of all that decides an answer: address, model, messages with their pictures, sampling."""
     return hashlib.sha256(json.dumps([url, request], sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""What asking a chat endpoint over HTTP needs, apart from the client: pictures in a request, waiting, and replies.
+"""Parts of chat requests over HTTP other than the client: pictures in a request, waiting, and replies.
 
-The shapes are those of `/v1/chat/completions`, which many servers speak.
+The format is that of `/v1/chat/completions`, which many servers support.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from ...core.records import Image
 
 LONGEST_WAIT = 300.0
-"""Seconds that a server may ask to be waited for; one that asks for more has failed."""
+"""Most seconds that a server may ask to wait; if it asks for more, the request has failed."""
 LONGEST_BACKOFF = 60.0
 DEPTH = 50
-"""How deep an answer's JSON may be nested."""
+"""Deepest nesting of an answer's JSON."""
 STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-"""JSON's strings: brackets in them do not count."""
+"""Strings of JSON, in which brackets do not count."""
 OPENING, CLOSING = list(b"[{"), list(b"]}")
 MOST = 10_000
-"""Parts of a text, and likeliest first tokens, that are read."""
+"""Most parts of a text, and most first tokens, that are read."""
 
 
 class PictureSettings(Settings):
-    """How a picture travels in a request."""
+    """Format of a picture in a request."""
 
     format: Literal["png", "jpeg"] = "png"
-    """PNG leaves every pixel as it is; JPEG is smaller and wipes out fine traces."""
+    """PNG keeps every pixel; JPEG is smaller and destroys fine traces."""
     quality: int = Field(default=95, ge=1, le=100)
-    """Of JPEG; its colours are not subsampled."""
+    """Quality of JPEG; its colours are not subsampled."""
     longest: int | None = Field(default=None, ge=16)
-    """A picture whose longer edge has more pixels is shrunk to this many (Lanczos)."""
+    """A picture with a longer edge than this many pixels is shrunk to it (Lanczos)."""
     detail: Literal["auto", "low", "high"] | None = None
-    """What the server is told about how closely to look; None: nothing."""
+    """Level of detail requested from the server; None: not sent."""
 
     def __str__(self) -> str:
         how = "png" if self.format == "png" else f"jpeg{self.quality}"
@@ -56,7 +56,7 @@ class PictureSettings(Settings):
 
 
 def data_url(image: Image, settings: PictureSettings) -> str:
-    """An RGB uint8 image [H, W, 3] as `data:image/png;base64,…`."""
+    """Return an RGB uint8 image [H, W, 3] as `data:image/png;base64,…`."""
     from PIL import Image as PillowImage
 
     picture = PillowImage.fromarray(image)
@@ -73,13 +73,13 @@ def data_url(image: Image, settings: PictureSettings) -> str:
 
 
 def image_part(url: str, settings: PictureSettings) -> dict[str, Any]:
-    """The entry of a message's content that holds a picture."""
+    """Return the entry of a message's content for a picture."""
     detail = {"detail": settings.detail} if settings.detail else {}
     return {"type": "image_url", "image_url": {"url": url, **detail}}
 
 
 class Pace:
-    """At most so many requests in any minute, whatever thread they come from: evenly spaced, none saved up."""
+    """Rate limit for requests from all threads: evenly spaced, and unused time is not saved up."""
 
     def __init__(self, per_minute: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         """`per_minute` None: no limit. `clock` gives seconds."""
@@ -88,7 +88,7 @@ class Pace:
         self._free = -math.inf
 
     def reserve(self) -> float:
-        """Take the next place in the row; seconds from now until it."""
+        """Reserve the next time slot; return the seconds until it."""
         with self._lock:
             now = self._clock()
             start = max(now, self._free)
@@ -97,18 +97,19 @@ class Pace:
 
 
 def backoff(key: str, attempt: int, base: float) -> float:
-    """Seconds before attempt `attempt` + 1: `base` · 2^attempt, at most a minute, times a factor in [0.5, 1.5).
+    """Return seconds before attempt `attempt` + 1: `base` · 2^attempt, at most a minute, times a factor in [0.5, 1.5).
 
-    The factor is drawn from `key` and the attempt, so that requests do not come back all at once and a repeated run
-    waits alike.
+    The factor is drawn from `key` and the attempt, so that requests do not return all at once and a repeated run waits
+    equally long.
     """
     factor = 0.5 + random.Random(f"{key}:{attempt}").random()
     return min(LONGEST_BACKOFF, base * 2.0 ** min(attempt, 30)) * factor
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a server asks to be waited for (`retry-after-ms`, or `Retry-After` as seconds or a date, RFC 9110);
-    None where it asks for nothing that can be read. `now` is in seconds since 1970.
+    """Return the seconds that a server asks to wait; None if there is no readable request.
+
+    It is in `retry-after-ms`, or in `Retry-After` as seconds or a date (RFC 9110). `now` is in seconds since 1970.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -166,10 +167,10 @@ class _Body(BaseModel):
 
 @dataclass(frozen=True)
 class Completion:
-    """What a server answered.
+    """A server's answer.
 
-    `finish` is why it stopped (`stop`, `length`, `content_filter`, …), `model` what it calls itself. `first` holds the
-    log-probabilities of the likeliest first tokens, None where the server gave none.
+    `finish` is why it stopped (`stop`, `length`, `content_filter`, …), `model` the server's name of the model. `first`
+    holds the log-probabilities of the most probable first tokens, None if the server gave none.
     """
 
     text: str
@@ -182,7 +183,7 @@ class Completion:
 
 
 def read_completion(body: str) -> Completion:
-    """A response's text. Raises ValueError, in one line, for what is no chat completion."""
+    """Return a response as a Completion. Raises ValueError, in one line, if it is not a chat completion."""
     try:
         data = _Body.model_validate(_json(body))
         choice = _Choice.model_validate(data.choices[0])
@@ -191,12 +192,12 @@ def read_completion(body: str) -> Completion:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"no chat completion: {where or 'body'}: {problem['msg']}") from None
+        raise ValueError(f"not a chat completion: {where or 'body'}: {problem['msg']}") from None
     content, usage = choice.message.content, data.usage or _Usage()
     if isinstance(content, list):
         texts = [part.text for part in content if part.type == "text"]
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("no chat completion: choices.0.message.content: a part of type 'text' without a text")
+            raise ValueError("not a chat completion: choices.0.message.content: a part of type 'text' without a text")
         content = "".join(texts)
     first: dict[str, float] | None = {} if likely else None
     for one in likely:
@@ -214,7 +215,7 @@ def read_completion(body: str) -> Completion:
 
 
 def read_error(body: str) -> str:
-    """What an error's body says: its message, where it has one, else all of it."""
+    """Return the message in an error's body; the whole body if it has none."""
     try:
         found = _json(body)
     except ValueError:
@@ -225,25 +226,25 @@ def read_error(body: str) -> str:
 
 
 def _json(body: str) -> Any:
-    """The value of a JSON text that is nested at most DEPTH deep. Raises ValueError in one line."""
+    """Return the value of a JSON text that is nested at most DEPTH deep. Raises ValueError in one line."""
     import numpy as np
 
     letters = np.frombuffer(STRINGS.sub("", body).encode("utf-8", "replace"), dtype=np.uint8)
     steps = np.isin(letters, OPENING).astype(np.int32) - np.isin(letters, CLOSING)
     deepest = int(steps.cumsum().max(initial=0))
     if deepest > DEPTH:
-        raise ValueError(f"the answer's JSON is nested {deepest} deep: {DEPTH} at most")
+        raise ValueError(f"the answer's JSON is nested {deepest} deep, more than {DEPTH}")
     try:
         return json.loads(body)
     except ValueError:  # a page of a proxy, or half of an answer
-        raise ValueError(f"no JSON but {body.strip()[:60]!r}") from None
+        raise ValueError(f"not JSON but {body.strip()[:60]!r}") from None
 
 
 def two_way(first: Mapping[str, float], real: Sequence[str], fake: Sequence[str]) -> float:
-    """P(fake) = p(fake) / (p(real) + p(fake)) from log-probabilities of tokens; NaN where neither is among them.
+    """Return P(fake) = p(fake) / (p(real) + p(fake)) from log-probabilities of tokens; NaN if neither is among them.
 
-    Tokens are compared with the words without blanks and in lower case; those that agree are added up. A token that
-    only one side's words begin with counts as well: many tokenizers write Fake as F and ake.
+    Tokens are compared with the words without blanks and in lower case; the probabilities of matching tokens are added
+    up. A token that begins the words of only one side counts too: many tokenizers split Fake into F and ake.
     """
 
     def begun(words: Sequence[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""HTTP exchanges under limits: an answer of so many bytes within so many seconds, from the address named alone."""
+"""HTTP exchanges under limits: a bounded answer within a bounded time, only from the given address."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ import zlib
 from typing import Any
 
 LONGEST_CONNECTING = 30.0
-"""Seconds that a connection may take to stand, where `timeout_s` is not below twice as many."""
+"""Most seconds for connecting; half of `timeout_s` if that is less."""
 PATIENCE = 0.2
-"""Seconds between two looks at whether the run is being ended."""
+"""Seconds between two checks whether the run is ending."""
 KEPT = (b"retry-after", b"retry-after-ms", b"location")
-"""Headers of an answer that anything is read from."""
+"""Headers of an answer that are used."""
 GZIP_OR_ZLIB = 47
-"""`zlib`'s window bits for both of them, told apart by their first bytes."""
+"""`zlib`'s window bits for either format, detected by the first bytes."""
 
 
 class Unreadable(Exception):
-    """An answer that cannot be taken: why, in one line."""
+    """An answer that cannot be used: the reason, in one line."""
 
 
 class TooLarge(Unreadable):
-    """An answer of more bytes than are taken, as sent or unpacked."""
+    """An answer with too many bytes, as sent or unpacked."""
 
 
 class TooSlow(Unreadable):
-    """An answer that was not whole in time."""
+    """An answer that was not complete in time."""
 
 
 class Ended(Exception):
-    """An exchange given up because the run is being ended."""
+    """An exchange that was cancelled because the run is ending."""
 
 
 class Exchange:
     """Posts chat requests with the client of the package `openai`, from any thread, several at once.
 
-    Redirects are not followed. The client runs in an event loop, in a thread of its own from the first request on, so
-    that an exchange can be cut off at any point: while the address is looked up, between two bytes of a header.
+    Redirects are not followed. The client runs in an event loop, in its own thread from the first request on, so that
+    an exchange can be cancelled at any point: while the address is looked up, or between two bytes of a header.
     """
 
     def __init__(self, library: Any, base_url: str | None, key: str, timeout_s: float, max_bytes: int) -> None:
-        """`library` is the package. Nothing is sent yet. Raises what the package does for a `base_url` it cannot take.
+        """`library` is the package. Nothing is sent yet. Raises the package's error for an invalid `base_url`.
 
-        `timeout_s` is for all of an exchange, from looking up the address to the last byte; `max_bytes` for an answer's
+        `timeout_s` is for a whole exchange, from looking up the address to the last byte; `max_bytes` for an answer's
         body, both as sent and unpacked.
         """
         self.timeout_s, self.max_bytes = timeout_s, max_bytes
@@ -63,10 +63,10 @@ class Exchange:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def post(self, request: dict[str, Any], stop: threading.Event) -> str:
-        """The body of the answer to a chat request, at most `max_bytes`; no UTF-8 in it is replaced by U+FFFD.
+        """Return the body of the answer to a chat request, at most `max_bytes`; invalid UTF-8 is replaced by U+FFFD.
 
-        Raises TooLarge, TooSlow or Unreadable, Ended once `stop` is set, and the package's errors for a status that is
-        no success and for a connection that fails.
+        Raises TooLarge, TooSlow or Unreadable, Ended once `stop` is set, and the package's errors for a status other
+        than success and for a connection that fails.
         """
         future = asyncio.run_coroutine_threadsafe(self._post(request), self._running())
         while True:
@@ -91,7 +91,7 @@ class Exchange:
         return str(answer.http_response.content.decode("utf-8-sig", "replace"))
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        """The event loop, started where it is not; it ends with this object."""
+        """Return the event loop, started if necessary; it ends with this object."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -117,12 +117,12 @@ def _end(loop: asyncio.AbstractEventLoop, client: Any) -> None:
 
 
 def _gate(library: Any, max_bytes: int) -> Any:
-    """A client of httpx whose answers are read whole, within `max_bytes`, before anything else sees them."""
+    """Return a client of httpx that reads answers completely, within `max_bytes`, before anything else sees them."""
     base: Any = library.DefaultAsyncHttpxClient
 
     class Gate(base):  # type: ignore[misc]
         async def send(self, request: Any, **how: Any) -> Any:
-            """What the server says, unpacked, with the headers in KEPT. Raises TooLarge or Unreadable."""
+            """Return the server's answer, unpacked, with the headers in KEPT. Raises TooLarge or Unreadable."""
             response = await super().send(request, **{**how, "stream": True, "follow_redirects": False})
             headers = [(name, value) for name, value in response.headers.raw if name.lower() in KEPT]
             try:
@@ -130,7 +130,7 @@ def _gate(library: Any, max_bytes: int) -> Any:
             except Unreadable as error:
                 if response.status_code < 300:
                     raise
-                body = json.dumps({"error": str(error)}).encode()  # its status is worth more
+                body = json.dumps({"error": str(error)}).encode()  # the status matters more than the body
             finally:
                 await response.aclose()
             return type(response)(response.status_code, headers=headers, content=body, request=request)
@@ -148,7 +148,7 @@ async def _body(response: Any, max_bytes: int) -> bytes:
 
 
 def unpack(sent: bytes, encoding: str, max_bytes: int) -> bytes:
-    """A body without its content encoding, of which `identity`, `gzip` and `deflate` are taken.
+    """Return a body without its content encoding: `identity`, `gzip` or `deflate`.
 
     No more than `max_bytes` + 1 are unpacked. Raises TooLarge for more than `max_bytes`, and Unreadable.
     """
@@ -156,15 +156,15 @@ def unpack(sent: bytes, encoding: str, max_bytes: int) -> bytes:
     if name in ("", "identity"):
         return sent
     if name not in ("gzip", "x-gzip", "deflate"):
-        raise Unreadable(f"the answer is packed as {encoding[:40]!r}, which was not asked for")
+        raise Unreadable(f"the answer has the content encoding {encoding[:40]!r}, which was not requested")
     raw = name == "deflate" and not (len(sent) > 1 and sent[0] & 15 == 8 and (sent[0] << 8 | sent[1]) % 31 == 0)
     unpacking = zlib.decompressobj(-zlib.MAX_WBITS if raw else GZIP_OR_ZLIB)
     try:
         body = unpacking.decompress(sent, max_bytes + 1)
     except zlib.error as error:
-        raise Unreadable(f"the answer is not packed as {name}, as it says ({error})") from None
+        raise Unreadable(f"the answer cannot be read in its content encoding {name} ({error})") from None
     if len(body) > max_bytes:
         raise TooLarge(f"the answer unpacks to more than `max_answer_bytes` ({max_bytes:,})")
     if not unpacking.eof:
-        raise Unreadable(f"the answer, packed as {name}, is cut off")
+        raise Unreadable(f"the answer in the content encoding {name} is incomplete")
     return body

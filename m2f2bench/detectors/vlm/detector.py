@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class JudgeSettings(Settings):
-    """The question that P(fake) is read from, and the answers whose probabilities are compared."""
+    """The question from which P(fake) is computed, and the answers whose probabilities are compared."""
 
     question: str = "Is this image real or fake? Answer with one word, Real or Fake."
     real: tuple[str, ...] = Field(default=("Real",), min_length=1)
@@ -45,25 +45,25 @@ class VLMOptions(VisionLanguageSource):
 
     system: str | None = None
     question: QuestionTemplate = SLOT
-    """What is asked; `{question}` stands for the dataset's question. An instruction can follow it."""
+    """The prompt's text; `{question}` stands for the dataset's question. An instruction can follow it."""
     generation: SamplingSettings = SamplingSettings()
-    """What the model's own generation config says of it is not used."""
+    """The model's own generation config is not used."""
     judge: JudgeSettings = JudgeSettings()
     batch_size: int = Field(default=8, ge=1)
-    """Pairs of picture and question that go through the model together at most."""
+    """Most pairs of picture and question that go through the model together."""
 
 
 class VisionLanguageModel(Detector, Explainer):
-    """A chat model that reads a picture and a question (LLaVA, SmolVLM, Qwen-VL, …), untrained for the task.
+    """A chat model that reads a picture and a question (LLaVA, SmolVLM, Qwen-VL, …), not trained for the task.
 
     P(fake) = p(fake) / (p(real) + p(fake)), where p of an answer is the product of its tokens' probabilities after the
     prompt with `judge.question`. Prompts are padded on the left. In fp32 neither answers nor scores depend on the
-    batch, up to rounding; in bf16 and fp16 rounding is coarse enough that a likeliest token can change with it.
+    batch, up to rounding; in bf16 and fp16, rounding can change the most probable token.
     """
 
     def __init__(self, opened: Opened, options: VLMOptions, name: str = "vlm") -> None:
-        """`name` is used in messages. Raises DetectorError where the chat template takes no such prompt, and for
-        answers to the judge question that cannot be told apart."""
+        """`name` is used in messages. Raises DetectorError if the chat template does not accept such a prompt, or if
+        the answers to the judge question cannot be told apart."""
         self.options, self.name, self.opened = options, name, opened
         self.model, self.processor = opened.model, opened.processor
         self.tokenizer = self.processor.tokenizer
@@ -76,24 +76,29 @@ class VisionLanguageModel(Detector, Explainer):
         self._prompt(options.judge.question)
         self.verdicts = [self._token_ids(answers) for answers in (options.judge.real, options.judge.fake)]
         if shared := self.verdicts[0] & self.verdicts[1]:
-            told = ", ".join(repr(self.tokenizer.decode(list(ids))) for ids in sorted(shared))
-            raise DetectorError(f"detector '{name}': judge.real and judge.fake share the answer {told}: part them")
+            answers = ", ".join(repr(self.tokenizer.decode(list(ids))) for ids in sorted(shared))
+            raise DetectorError(
+                f"detector '{name}': judge.real and judge.fake share the answer {answers}: choose different answers"
+            )
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> VisionLanguageModel:
-        """Load the model a card names; a relative folder lies beside the card. Raises DetectorError in one line."""
+        """Load the model a card names; a local folder is relative to the card. Raises DetectorError in one line."""
         options = validate(VLMOptions, card.options, f"options of detector '{card.name}'")
         return cls(open_vlm(options, card.folder, pick_device(device)), options, card.name)
 
     def fingerprint(self) -> str:
-        """A hash of the weights and of the options but `batch_size`; a local folder's path does not count."""
+        """Return a hash of the weights and of all options except `batch_size`, without a local folder's path."""
         content = self.options.model_dump(mode="json", exclude={"batch_size", "model", "dtype", "revision"})
         return text_fingerprint(self.opened.fingerprint, json.dumps(content, sort_keys=True))
 
     @exact_fp32()
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[Reply]:
-        """A reply for each pair. `seconds` is a pair's share of its batch's time; a text that reached `max_new_tokens`
-        says so in its message. A question that holds the model's own sign for a picture has an error."""
+        """Return a reply for each pair.
+
+        `seconds` is a pair's share of its batch's time; the message of a text that reached `max_new_tokens` says so. A
+        question that contains the model's own image token gets an error.
+        """
         pairs = list(zip(images, (self.options.question.replace(SLOT, q) for q in questions), strict=True))
         sign = self.opened.image_token
         asked = [i for i, (_, text) in enumerate(pairs) if not sign or sign not in text]
@@ -109,12 +114,12 @@ class VisionLanguageModel(Detector, Explainer):
 
     @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """P(fake), float64 [B], from the odds of the two answers to the judge question."""
+        """Return P(fake), float64 [B], from the odds of the two answers to the judge question."""
         pairs = [(image, self.options.judge.question) for image in batch]
         return np.asarray(self._batched(self._odds, pairs), dtype=np.float64)
 
     def _batched(self, work: Callable[[list[tuple[Any, str]]], list[T]], pairs: Sequence[tuple[Any, str]]) -> list[T]:
-        """`work` on batches. Where the GPU's memory does not do, batches are half as large from then on."""
+        """Run `work` on batches. If the GPU's memory is too small, batches are halved from then on."""
         found: list[T] = []
         while len(found) < len(pairs):
             some = list(pairs[len(found) : len(found) + self.batch_size])
@@ -124,13 +129,15 @@ class VisionLanguageModel(Detector, Explainer):
             except torch.cuda.OutOfMemoryError:
                 if len(some) == 1:
                     raise
-            self.batch_size = max(1, len(some) // 2)  # outside of `except`, which keeps the failed batch's tensors
+            self.batch_size = max(1, len(some) // 2)  # outside `except`, which holds the failed batch's tensors
             torch.cuda.empty_cache()
-            log.warning("%s: out of GPU memory with %d pairs, on with %d", self.name, len(some), self.batch_size)
+            log.warning(
+                "%s: out of GPU memory with %d pairs, continuing with %d", self.name, len(some), self.batch_size
+            )
         return found
 
     def _prompt(self, question: str) -> str:
-        """The chat template's text up to where the answer begins."""
+        """Return the chat template's text up to where the answer begins."""
         system = [{"role": "system", "content": [{"type": "text", "text": self.options.system}]}]
         user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
         messages = [*(system if self.options.system else []), user]
@@ -138,20 +145,20 @@ class VisionLanguageModel(Detector, Explainer):
             text: str = self.processor.apply_chat_template(messages, add_generation_prompt=True)
         except Exception as error:
             raise DetectorError(
-                f"detector '{self.name}': the chat template of '{self.options.model}' takes no "
+                f"detector '{self.name}': the chat template of '{self.options.model}' accepts no "
                 f"{'system prompt' if self.options.system else 'question with a picture'} "
                 f"({' '.join(str(error).split())[:160]})"
             ) from None
         return text
 
     def _inputs(self, pairs: Sequence[tuple[Any, str]]) -> dict[str, torch.Tensor]:
-        """What the model takes: token ids [B, L], padded on the left, their mask, and the pictures' tensors."""
+        """Return the model's inputs: token ids [B, L], padded on the left, their mask, and the pictures' tensors."""
         from PIL import Image as PillowImage
 
         texts = [self._prompt(question) for _, question in pairs]
         pictures = [[PillowImage.fromarray(image)] for image, _ in pairs]
         bos = self.tokenizer.bos_token
-        # Some templates write the first token themselves; the tokenizer would put it there again.
+        # Some templates write the first token themselves; the tokenizer would add it again.
         more = {"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}
         inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt", **more)
         dtype = self.model.dtype
@@ -159,7 +166,7 @@ class VisionLanguageModel(Detector, Explainer):
         return {key: value.to(dtype) if value.is_floating_point() else value for key, value in moved.items()}
 
     def _greedy(self) -> Any:
-        """Generation settings in the place of the model's own, which would be mixed into those of a call."""
+        """Return generation settings that replace the model's own, which would be mixed into those of a call."""
         from transformers import GenerationConfig
 
         pad = self.tokenizer.pad_token_id
@@ -184,7 +191,7 @@ class VisionLanguageModel(Detector, Explainer):
         return [self._reply(row, n, seconds) for row, n in zip(tokens, read, strict=True)]
 
     def _reply(self, tokens: list[int], read: int, seconds: float) -> Reply:
-        """One row of new tokens, which the end token and padding may follow, as a reply."""
+        """Return one row of new tokens, possibly followed by the end token and padding, as a reply."""
         end = next((i for i, token in enumerate(tokens) if token in self.ends), None)
         written = len(tokens) if end is None else end + 1
         text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True).strip()
@@ -192,14 +199,14 @@ class VisionLanguageModel(Detector, Explainer):
         return Reply(text, message, seconds=seconds, tokens_in=read, tokens_out=written)
 
     def _sampled(self, image: Image, question: str) -> Reply:
-        """One answer with draws of its own: they are made from the seed, the picture and the question."""
+        """Return one sampled answer; its seed comes from the card's seed, the picture and the question."""
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(answer_seed(self.options.generation.seed, image, question))
             return self._answers([(image, question)])[0]
 
     def _odds(self, pairs: list[tuple[Any, str]]) -> list[float]:
-        """P(fake) of each pair's picture."""
+        """Return P(fake) of each pair's picture."""
         starts = sorted({ids[:i] for answers in self.verdicts for ids in answers for i in range(len(ids))})
         with torch.inference_mode():
             inputs = self._inputs(pairs)
@@ -212,11 +219,11 @@ class VisionLanguageModel(Detector, Explainer):
         return scores
 
     def _next(self, inputs: dict[str, torch.Tensor], start: tuple[int, ...]) -> torch.Tensor:
-        """Log-probabilities of the token after the prompts and the beginning of an answer, float64 [B, V]."""
+        """Return log-probabilities of the token after the prompts and the beginning of an answer, float64 [B, V]."""
         shape = inputs["input_ids"].shape
         longer = dict(inputs)
         for key, value in inputs.items():
-            # The mask and whatever else there is for each token: what holds for the last one holds for these.
+            # The mask and other inputs per token: the last token's value holds for the new ones.
             if start and value.shape[:2] == shape and not value.is_floating_point():
                 longer[key] = torch.cat([value, *[value[:, -1:]] * len(start)], dim=1)
         if start:
@@ -226,7 +233,7 @@ class VisionLanguageModel(Detector, Explainer):
         return logits.double().log_softmax(dim=-1)
 
     def _token_ids(self, answers: Sequence[str]) -> set[tuple[int, ...]]:
-        """The answers as token ids; those that are written alike count once. Raises DetectorError for an empty one."""
+        """Return the answers as token ids; equal ids count once. Raises DetectorError for an empty answer."""
         found = {tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in answers}
         if () in found:
             raise DetectorError(f"detector '{self.name}': an answer of `judge` is empty: give its first word")
@@ -234,7 +241,7 @@ class VisionLanguageModel(Detector, Explainer):
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end an answer: those the model's own generation settings name, and the tokenizer's."""
+    """Return the tokens that end an answer: those of the model's own generation settings, and the tokenizer's."""
     named = getattr(model.generation_config, "eos_token_id", None)
     listed = named if isinstance(named, (list, tuple)) else [named]
     return frozenset(int(token) for token in (*listed, tokenizer.eos_token_id) if token is not None)

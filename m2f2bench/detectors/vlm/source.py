@@ -1,4 +1,4 @@
-"""Where a vision-language model comes from: a hub, or a folder as transformers writes it."""
+"""Sources of a vision-language model: a hub, or a folder in the format of transformers."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from ..weights.weight_files import POINTER, is_pointer
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 COMPUTED = ("position_ids", "rotary_emb.inv_freq")
-"""Ends of the names of buffers that older checkpoints hold and that are computed, not learned."""
+"""Suffixes of buffers that older checkpoints hold and that are computed, not learned."""
 
 
 class VisionLanguageSource(Settings):
-    """Which vision-language model, in which arithmetic."""
+    """Which vision-language model, in which precision."""
 
     model: str = Field(min_length=1)
-    """On the Hugging Face hub, or a local folder (a relative one lies beside the card) with weights, processor and chat
+    """A name on the Hugging Face hub, or a local folder (relative to the card) with weights, processor and chat
     template."""
     revision: str | None = None
     """Branch, tag or commit on the hub; None: its main branch."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 on a GPU, fp32 on a CPU."""
     processor: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the model's processor in the place of its own, such as `max_pixels` of Qwen-VL's."""
+    """Settings that replace those of the model's processor, such as `max_pixels` of Qwen-VL's."""
 
 
 @dataclass
 class Opened:
     """A model in eval mode, frozen, on its device, with its processor.
 
-    `fingerprint` (16 hex digits) is of weights, processor and chat template; `preprocessing` names the image processor
-    and a hash of its settings. `image_token` is how a picture stands in a prompt, empty where that is not known.
+    `fingerprint` (16 hex digits) covers weights, processor and chat template; `preprocessing` names the image processor
+    and a hash of its settings. `image_token` represents a picture in a prompt; empty if unknown.
     """
 
     model: Any
@@ -54,20 +54,22 @@ class Opened:
 
 
 def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -> Opened:
-    """The model that a card in `folder` names. Raises DetectorError in one line, also for tensors that are missing,
-    unexpected or of another shape."""
+    """Return the model that a card in `folder` names.
+
+    Raises DetectorError in one line, also for tensors that are missing, unexpected or of another shape.
+    """
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
     where, local = f"vision-language model '{source.model}'", _local(source, folder)
     place = source.model if local is None else str(local)
-    # Code that a folder brings with it is not run, and nobody is asked whether it shall be.
+    # Code in a folder is never run, and the user is not asked about it.
     how: dict[str, Any] = {"trust_remote_code": False}
     if source.revision:
         how["revision"] = source.revision
     precision = resolved(source.dtype, device)
     try:
         with quiet():
-            AutoConfig.from_pretrained(place, **how)  # a hub that is not reached says so at the first small file
+            AutoConfig.from_pretrained(place, **how)  # an unreachable hub fails at this first small file
             processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
             _check_processor(processor, source, where)
             model, report = AutoModelForImageTextToText.from_pretrained(
@@ -94,14 +96,14 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
 
 
 def _local(source: VisionLanguageSource, folder: Path) -> Path | None:
-    """The folder that `model` names, None for a name on the hub. Raises DetectorError for one that lacks files."""
+    """Return the folder that `model` names, None for a name on the hub. Raises DetectorError if files are missing."""
     path, where = folder / Path(source.model).expanduser(), f"vision-language model '{source.model}'"
     if not path.is_dir():
         if source.model.startswith(("/", ".", "~")):
             raise DetectorError(f"{where}: there is no folder '{path}'")
         return None
     if source.revision is not None:
-        raise DetectorError(f"{where} is a local folder: take `revision` out, it is of the hub")
+        raise DetectorError(f"{where} is a local folder: remove `revision`, which is only for the hub")
     for wanted in (("config.json",), PROCESSOR_FILES):
         if not any((path / name).is_file() for name in wanted):
             raise DetectorError(f"{where}: '{path}' has no {' or '.join(wanted)}: download the whole model into it")
@@ -114,9 +116,9 @@ def _local(source: VisionLanguageSource, folder: Path) -> Path | None:
 
 
 def _check_processor(processor: Any, source: VisionLanguageSource, where: str) -> None:
-    """Raise DetectorError for a processor without a part that is needed, and for settings it would pass over."""
+    """Raise DetectorError for a processor without a part that is needed, and for settings it would ignore."""
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
-        raise DetectorError(f"{where} has a {type(processor).__name__}, no processor of both pictures and texts")
+        raise DetectorError(f"{where} has a {type(processor).__name__}, not a processor for both pictures and texts")
     if not getattr(processor, "chat_template", None):
         raise DetectorError(f"{where} has no chat template: take an instruction-tuned one, or add chat_template.jinja")
     own = processor.image_processor
@@ -127,7 +129,7 @@ def _check_processor(processor: Any, source: VisionLanguageSource, where: str) -
 
 
 def _fingerprint(local: Path | None, source: VisionLanguageSource, model: Any) -> str:
-    """Of a folder's files, or of the commit on the hub."""
+    """Return a hash of a folder's files, or of the commit on the hub."""
     if local is not None:
         return language_fingerprint(LanguageSource(name=str(local)), local)
     commit = getattr(model.config, "_commit_hash", None) or source.revision or "unknown"

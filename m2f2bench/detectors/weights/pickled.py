@@ -1,10 +1,10 @@
-"""Reading torch checkpoints (.pth, .pt, .bin) as data: nothing that a file names is imported or called.
+"""Torch checkpoints (.pth, .pt, .bin) read as data: nothing that a file names is imported or called.
 
-A checkpoint is a pickle, and a pickle is a program that may call anything. Here the one thing that it can have built
-is a place of a tensor in the file; whatever else it names becomes an inert stub. Both of torch's formats are read: the
-zip archive (since 1.6) and the older row of pickles. Not by `torch.load` with an unpickler of ours, since that also
-hands some archives to TorchScript, unpacks tar files, and reads optimiser states that nobody asked for. Nor by pickle's
-unpickler in C, which sets aside as much memory as five bytes of a file ask for, and hashes whatever is a key.
+A checkpoint is a pickle, and a pickle is a program that may call anything. Here, the only object that it can build is
+the place of a tensor in the file; everything else becomes an inert stub. Both formats of torch are read: the zip
+archive (since 1.6) and the older sequence of pickles. `torch.load` with a custom unpickler is not used, since it also
+passes some archives to TorchScript, unpacks tar files, and reads optimiser states. Nor is pickle's unpickler in C,
+which reserves as much memory as five bytes of a file ask for, and hashes every key.
 """
 
 from __future__ import annotations
@@ -39,44 +39,44 @@ DTYPES = {
 
 
 LARGEST_PICKLE = 8 << 20
-"""Bytes of a checkpoint's pickle that are read: names, shapes and places; a network of 10,000 tensors has 2 MB."""
+"""Most bytes of a checkpoint's pickle that are read: names, shapes and places; a network of 10,000 tensors has 2 MB."""
 LARGEST_DIRECTORY = 16 << 20
-"""Bytes of a zip archive's directory: that of 100,000 tensors."""
+"""Most bytes of a zip archive's directory: that of 100,000 tensors."""
 FLAT = (str, bytes, int, float, bool, type(None))
 
 
 class Stub:
-    """What stands for everything else that a checkpoint names: as class, function or object it does nothing."""
+    """Stand-in for everything else that a checkpoint names: as class, function or object it does nothing."""
 
     __slots__ = ()
     named: ClassVar[str] = "nothing known"
-    """What the file calls it."""
+    """The name in the file."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Stub:
-        """Made from anything."""
+        """Accept any arguments."""
         return object.__new__(cls)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        """Takes anything."""
+        """Accept any arguments."""
 
     def __call__(self, *args: object, **kwargs: object) -> Stub:
-        """Called with anything, it is itself."""
+        """Return itself for any arguments."""
         return self
 
     def __setstate__(self, state: object = None) -> None:
-        """Takes no state."""
+        """Ignore a state."""
 
     def __setitem__(self, key: object = None, value: object = None) -> None:
-        """Keeps no item."""
+        """Ignore an item."""
 
     def append(self, item: object = None) -> None:
-        """Keeps no item."""
+        """Ignore an item."""
 
     def extend(self, items: object = None) -> None:
-        """Keeps no items."""
+        """Ignore items."""
 
     def add(self, item: object = None) -> None:
-        """Keeps no item."""
+        """Ignore an item."""
 
 
 class _Fixed:
@@ -87,8 +87,11 @@ class _Fixed:
 
 
 class _Dict(dict[Any, Any]):
-    """Read in the place of any dict; the attributes that a state dict carries are not, nor items whose keys nest: a
-    hash of what nests a million deep ends the process."""
+    """Replacement for any dict.
+
+    The attributes of a state dict are ignored, and so are items with nested keys: hashing a key that is nested a
+    million deep would end the process.
+    """
 
     def __init__(self, items: object = ()) -> None:
         super().__init__()
@@ -106,14 +109,14 @@ class _Dict(dict[Any, Any]):
 
 @dataclass(frozen=True)
 class _Kind(_Fixed):
-    """A storage's class: its dtype."""
+    """The dtype of a storage's class."""
 
     dtype: torch.dtype
 
 
 @dataclass(frozen=True)
 class _Storage(_Fixed):
-    """A run of `count` values in the file."""
+    """A sequence of `count` values in the file."""
 
     file: PickledFile
     key: str
@@ -123,7 +126,7 @@ class _Storage(_Fixed):
 
 @dataclass(frozen=True)
 class StoredTensor(_Fixed):
-    """A tensor that lies in the file; `read` fetches it."""
+    """A tensor in the file; `read` loads it."""
 
     storage: _Storage
     offset: int
@@ -131,7 +134,7 @@ class StoredTensor(_Fixed):
     stride: tuple[int, ...]
 
     def read(self) -> torch.Tensor:
-        """The tensor, on the CPU. Raises DetectorError where the file does not hold all of it."""
+        """Return the tensor, on the CPU. Raises DetectorError if the file does not hold all of it."""
         values = self.storage.file.values(self.storage, self.offset, self.span)
         try:
             return values.as_strided(self.shape, self.stride, 0)
@@ -140,7 +143,7 @@ class StoredTensor(_Fixed):
 
     @property
     def span(self) -> int:
-        """How many values of the storage it lies over."""
+        """Number of values of the storage that it spans."""
         if 0 in self.shape:
             return 0
         return 1 + sum((length - 1) * step for length, step in zip(self.shape, self.stride, strict=True))
@@ -157,20 +160,20 @@ class _Call(_Fixed):
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor | Stub:
-    """In the place of torch's `_rebuild_tensor` and `_rebuild_tensor_v2`."""
+    """Replace torch's `_rebuild_tensor` and `_rebuild_tensor_v2`."""
     if not isinstance(storage, _Storage):
         return Stub()
     numbers = (offset, *shape, *stride)
     if len(shape) != len(stride) or not all(type(number) is int and 0 <= number < 1 << 48 for number in numbers):
-        raise ValueError("a tensor whose shape, strides or offset are none")
+        raise ValueError("a tensor with an invalid shape, stride or offset")
     found = StoredTensor(storage, offset, tuple(shape), tuple(stride))
     if offset + found.span > storage.count:
-        raise ValueError(f"a tensor of shape {list(shape)} lies out of its storage's {storage.count} values")
+        raise ValueError(f"a tensor of shape {list(shape)} is outside its storage of {storage.count} values")
     return found
 
 
 def _parameter(data: Any, *_: Any) -> Any:
-    """In the place of torch's `_rebuild_parameter` and `_rebuild_parameter_with_state`."""
+    """Replace torch's `_rebuild_parameter` and `_rebuild_parameter_with_state`."""
     return data
 
 
@@ -184,40 +187,40 @@ CALLS: dict[tuple[str, str], Any] = {
 
 
 IN_PYTHON: Any = vars(pickle)["_Unpickler"]
-"""The standard library's unpickler that is written in Python."""
+"""The standard library's unpickler written in Python."""
 
 
 class _Unpickler(IN_PYTHON):  # type: ignore[misc]
-    """Builds lists, dicts and places of tensors, and stubs for all other names and for sets."""
+    """Unpickler that builds lists, dicts and places of tensors, and stubs for sets and all other names."""
 
     def __init__(self, stream: io.BytesIO, file: PickledFile) -> None:
         super().__init__(stream)
         self.file = file
 
     def push_dict(self) -> None:
-        """An empty dict."""
+        """Push an empty dict."""
         self.append(_Dict())
 
     def push_full_dict(self) -> None:
-        """A dict of the items since the last mark."""
+        """Push a dict of the items since the last mark."""
         items = self.pop_mark()
         self.append(_Dict(list(zip(items[::2], items[1::2], strict=True))))
 
     def push_set(self) -> None:
-        """An empty set."""
+        """Push a stub for an empty set."""
         self.append(Stub())
 
     def push_full_set(self) -> None:
-        """A set of the items since the last mark."""
+        """Push a stub for a set of the items since the last mark."""
         self.pop_mark()
         self.append(Stub())
 
     def push_bytes(self) -> None:
-        """A bytearray, no longer than the file."""
+        """Push a bytearray, no longer than the file."""
         self.append(bytearray(self.read(struct.unpack("<Q", self.read(8))[0])))
 
     def refuse(self) -> None:
-        """What torch.save never writes: numbers for registered classes, buffers beside the pickle."""
+        """Raise ValueError for opcodes that torch.save never writes: registered classes, out-of-band buffers."""
         raise ValueError("a pickle that torch.save does not write")
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -232,7 +235,7 @@ class _Unpickler(IN_PYTHON):  # type: ignore[misc]
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name in the file stands for. Nothing is imported."""
+        """Return the stand-in for a name in the file. Nothing is imported."""
         if module in ("torch", "torch.cuda", "torch.storage") and name in DTYPES:
             return _Kind(DTYPES[name])
         if (module, name) in CALLS:
@@ -241,7 +244,7 @@ class _Unpickler(IN_PYTHON):  # type: ignore[misc]
         return type("Named", (Stub,), {"__slots__": (), "named": f"{module}.{name}"})
 
     def persistent_load(self, identifier: Any) -> Any:
-        """A storage: ("storage", kind, key, device, count), and a view of it in files older than torch 0.4."""
+        """Return a storage: ("storage", kind, key, device, count), with a view in files older than torch 0.4."""
         match identifier:
             case (("storage" | b"storage"), _Kind(dtype), str(key), _, int(count), *view) if view in ([], [None]):
                 storage = _Storage(self.file, key, dtype, count)
@@ -251,7 +254,7 @@ class _Unpickler(IN_PYTHON):  # type: ignore[misc]
 
 @dataclass
 class PickledFile:
-    """An open checkpoint: `data` is what was pickled, with a `StoredTensor` for every tensor."""
+    """An open checkpoint: `data` is the unpickled object, with a `StoredTensor` for every tensor."""
 
     path: Path
     data: Any = None
@@ -262,7 +265,7 @@ class PickledFile:
     """Where a storage's bytes start, and how many there are."""
 
     def values(self, storage: _Storage, first: int, count: int) -> torch.Tensor:
-        """So many values of a storage from `first` on, [count]. Raises DetectorError."""
+        """Return `count` values of a storage from `first` on, [count]. Raises DetectorError."""
         start, size = self._places.get(storage.key, (0, -1))
         if size != storage.count * storage.dtype.itemsize:
             raise DetectorError(f"checkpoint '{self.path}' does not hold the values of storage '{storage.key}'")
@@ -273,13 +276,13 @@ class PickledFile:
                 place = stream.seek(start + first * storage.dtype.itemsize)
                 data = bytearray(wanted if place + wanted <= end else 0)
                 if stream.readinto(data) != wanted:
-                    raise DetectorError(f"checkpoint '{self.path}' cannot be read: it is cut off; fetch it anew")
+                    raise DetectorError(f"checkpoint '{self.path}' cannot be read: it is incomplete; download it again")
         except OSError as error:
             raise _unreadable(self.path, error) from None
         return torch.frombuffer(data, dtype=storage.dtype) if wanted else torch.empty(0, dtype=storage.dtype)
 
     def read_zip(self, stream: BinaryIO) -> None:
-        """Read the archive's directory and its pickle; tensors stay where they are."""
+        """Read the archive's directory and its pickle; tensors are not read."""
         _check_directory(stream)
         with zipfile.ZipFile(stream) as archive:
             members = {member.filename: member for member in archive.infolist()}
@@ -291,9 +294,11 @@ class PickledFile:
                 raise ValueError("a zip file, but not one that torch.save wrote")
             top = pickles[0].split("/")[0]
             if any(name.startswith(f"{top}/code/") for name in members):
-                raise ValueError("a TorchScript program (torch.jit.save), which is code and not weights alone")
+                raise ValueError("a TorchScript program (torch.jit.save), which is code and not only weights")
             if members[pickles[0]].file_size > LARGEST_PICKLE:
-                raise ValueError(f"its pickle has {members[pickles[0]].file_size:,} bytes: {LARGEST_PICKLE:,} at most")
+                raise ValueError(
+                    f"its pickle has {members[pickles[0]].file_size:,} bytes, more than {LARGEST_PICKLE:,}"
+                )
             order = members.get(f"{top}/byteorder")
             if order is not None and (order.file_size != 6 or archive.read(order) != b"little"):
                 raise ValueError("written on a big-endian machine")
@@ -303,7 +308,7 @@ class PickledFile:
             self.data = _Unpickler(io.BytesIO(archive.read(pickles[0])), self).load()
 
     def read_legacy(self, stream: BinaryIO) -> None:
-        """Read the row of pickles; the storages lie behind them, each with its count before it."""
+        """Read the sequence of pickles; the storages follow them, each after its count."""
         row = io.BytesIO(stream.read(LARGEST_PICKLE))
 
         def following() -> Any:
@@ -318,7 +323,7 @@ class PickledFile:
         for key in keys:
             storage = self.storages.get(key) if isinstance(key, str) else None
             if storage is None:
-                raise ValueError("it has a storage of a kind that is not known here")
+                raise ValueError("it has a storage of an unknown kind")
             (count,) = struct.unpack("<q", stream.read(8))
             size = storage.count * storage.dtype.itemsize
             if count != storage.count:
@@ -328,22 +333,22 @@ class PickledFile:
 
 
 def _check_directory(stream: BinaryIO) -> None:
-    """Raise ValueError for a zip archive whose directory is larger than LARGEST_DIRECTORY: all of it is read."""
+    """Raise ValueError if a zip archive's directory, which is read whole, is larger than LARGEST_DIRECTORY."""
     end = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, end - (1 << 16) - 22))
     tail = stream.read()
     place = tail.rfind(b"PK\x05\x06")
     (size,) = struct.unpack_from("<L", tail, place + 12)
-    if tail[place - 20 : place - 16] == b"PK\x06\x07":  # there is another record, for archives of 4 GB and more
+    if tail[place - 20 : place - 16] == b"PK\x06\x07":  # a second record, for archives of 4 GB and more
         stream.seek(struct.unpack_from("<Q", tail, place - 12)[0])
         record = stream.read(56)
         size = struct.unpack_from("<Q", record, 40)[0] if record[:4] == b"PK\x06\x06" else size
     if size > LARGEST_DIRECTORY:
-        raise ValueError(f"its directory has {size:,} bytes: {LARGEST_DIRECTORY:,} at most")
+        raise ValueError(f"its directory has {size:,} bytes, more than {LARGEST_DIRECTORY:,}")
 
 
 def _member_place(stream: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:
-    """Where a stored member's bytes start (behind its own header, whose length differs from the directory's)."""
+    """Return where a stored member's bytes start (after its own header, whose length differs from the directory's)."""
     stream.seek(member.header_offset)
     header = stream.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
@@ -362,7 +367,7 @@ def open_pickled(path: Path) -> PickledFile:
             else:
                 stream.seek(0)
                 file.read_legacy(stream)
-    except Exception as error:  # what a broken or hostile pickle raises is anything
+    except Exception as error:  # a broken or hostile pickle can raise anything
         raise _unreadable(path, error) from None
     return file
 

@@ -1,4 +1,4 @@
-"""What loading a model by transformers needs, whichever kind it is: silence, arithmetic, a check of its tensors."""
+"""Helpers for models of transformers: quiet loading, precision, a check of the tensors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolved(dtype: str, device: torch.device) -> str:
-    """A key of DTYPES; `auto` is bf16 on a GPU and fp32 on a CPU."""
+    """Return a key of DTYPES; `auto` is bf16 on a GPU and fp32 on a CPU."""
     return ("bf16" if device.type == "cuda" else "fp32") if dtype == "auto" else dtype
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the libraries' progress bars and warnings; the error that follows a warning says it all."""
+    """Hide the libraries' progress bars and warnings; the error that follows a warning explains it."""
     from transformers.utils import logging as own
 
     shown = own.is_progress_bar_enabled()
@@ -32,7 +32,7 @@ def quiet() -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     own.disable_progress_bar()
     try:
-        # Reading a .gguf file draws a bar that cannot be switched off otherwise.
+        # Reading a .gguf file draws a bar that cannot be switched off in another way.
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
@@ -43,10 +43,10 @@ def quiet() -> Iterator[None]:
 
 
 def check_report(report: Mapping[str, Iterable[Any]], where: str, computed: tuple[str, ...] = ()) -> None:
-    """Raise DetectorError where a folder's tensors and its config do not go together.
+    """Raise DetectorError if a folder's tensors and its config do not match.
 
-    `report` is transformers' own; what is missing it would draw at random. Unexpected tensors whose names end in one of
-    `computed` are no matter.
+    `report` is transformers' own; transformers would draw missing tensors at random. Unexpected tensors whose names end
+    in one of `computed` are allowed.
     """
     problems = {
         "missing": report.get("missing_keys", ()),
@@ -57,4 +57,4 @@ def check_report(report: Mapping[str, Iterable[Any]], where: str, computed: tupl
         names = sorted(str(key) for key in keys)
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise DetectorError(f"{where}: tensor '{names[0]}'{more} {what}: its weights do not go with its config")
+            raise DetectorError(f"{where}: tensor '{names[0]}'{more} {what}: its weights do not match its config")

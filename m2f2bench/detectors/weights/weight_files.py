@@ -1,4 +1,4 @@
-"""What a file given as weights is, told by its content before anything reads it."""
+"""Kinds of weight files, recognised by their content before anything reads them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from ...core.errors import DetectorError, first_line
 LARGEST_HEADER = 16 << 20
 """Bytes of a safetensors header: that of 100,000 tensors."""
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".onnx", ".h5", ".gguf", ".tar", ".npz", ".pkl")
-"""Endings of files that hold weights, in whatever form."""
+"""File name endings of weights, in any format."""
 LFS = b"version https://git-lfs.github.com/"
-POINTER = "a Git LFS pointer, not the file itself: run `git lfs pull` where it lies, or download it"
-PAGE = (
-    "a web page (HTML): the download gave a page (of a login, a licence or a quota) instead of the file; fetch it anew"
-)
-PACKED = "packed: unpack it and give the file in it"
+POINTER = "a Git LFS pointer, not the file itself: run `git lfs pull` in its folder, or download it"
+PAGE = "a web page (HTML), such as one for a login, a licence or a quota, instead of the file; download it again"
+PACKED = "an archive: unpack it and give the file inside"
 MARKS = {
     LFS: POINTER,
-    b"GGUF": "a GGUF file, which holds an LLM: name it as the `llm` of an explainer's card",
+    b"GGUF": "a GGUF file, which holds an LLM: name it as `llm` on an explainer's card",
     b"\x89HDF\r\n": "an HDF5 file, as Keras writes: convert it to .safetensors",
     b"\x1f\x8b": PACKED,
     b"BZh": PACKED,
@@ -29,18 +27,18 @@ MARKS = {
     b"7z\xbc\xaf": PACKED,
     b"Rar!": PACKED,
 }
-"""How files begin that are no weights for a network of torch, and what is said of them."""
+"""First bytes of files that are not weights for a torch network, and how an error describes them."""
 
 
 def recognise(path: Path) -> Literal["safetensors", "checkpoint"]:
-    """Which kind of weights a file holds: safetensors, or else what may be a checkpoint of `torch.save`.
+    """Return the kind of a weights file: safetensors, or otherwise a possible checkpoint of `torch.save`.
 
-    Raises DetectorError, which says what it is, for one that is not there, no regular file, empty, or neither.
+    Raises DetectorError for a file that is missing, not a regular file, empty, or of another kind; it says which.
     """
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise DetectorError(
                 f"weights '{path}' cannot be read: it is {what}; give a .safetensors file, or one of torch.save"
             )
@@ -54,19 +52,21 @@ def recognise(path: Path) -> Literal["safetensors", "checkpoint"]:
     length = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{":
         if 8 + length > found.st_size:
-            raise DetectorError(f"weights '{path}' cannot be read: it is cut off; fetch it anew")
+            raise DetectorError(f"weights '{path}' cannot be read: it is incomplete; download it again")
         if length > LARGEST_HEADER:
             raise DetectorError(
                 f"weights '{path}' cannot be read: its header has {length:,} bytes, {LARGEST_HEADER:,} at most"
             )
         return "safetensors"
     if path.suffix == ".safetensors" and not head.startswith((b"PK", b"\x80")):
-        raise DetectorError(f"weights '{path}' cannot be read: it is no safetensors file (damaged?); fetch it anew")
+        raise DetectorError(
+            f"weights '{path}' cannot be read: it is not a safetensors file (damaged?); download it again"
+        )
     return "checkpoint"
 
 
 def is_pointer(path: Path) -> bool:
-    """Whether a file is what git keeps in the place of one in Git LFS."""
+    """Return whether a file is a pointer that git keeps in place of a file in Git LFS."""
     try:
         if not path.is_file() or os.stat(path).st_size > 1024:  # noqa: PTH116 - beside is_file
             return False
@@ -77,9 +77,9 @@ def is_pointer(path: Path) -> bool:
 
 
 def _stranger(head: bytes) -> str:
-    """What a file is that begins so, and what to do; empty where it may hold weights."""
+    """Return a description of a file of another kind, by its first bytes, and what to do; "" if it may hold weights."""
     if not head:
-        return "an empty file: fetch it anew"
+        return "an empty file: download it again"
     for mark, what in MARKS.items():
         if head.startswith(mark):
             return what

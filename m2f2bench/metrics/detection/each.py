@@ -10,11 +10,11 @@ import numpy as np
 from ...core.errors import ScoreError, first_line
 from ...core.guests import bounded
 from ...core.records import FAKE, REAL
-from ..registry import Metric
+from ..metric import Metric
 
 if TYPE_CHECKING:
     from ...core.records import Floats
-    from .values import Tally
+    from .tally import Tally
 
 SLOW = 100_000
 """What one call costs, in scores of one resample that a metric of this package gets through in that time."""

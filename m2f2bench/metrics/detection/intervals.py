@@ -14,8 +14,9 @@ from ...core.records import FAKE, REAL, Score
 from ...core.rows import Units
 from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
 from ...stats.delong import auc_variance, logit_wald, placements
+from ..metric import DELONG
 from ..names import AT_HALF, AVERAGE, OVERALL
-from ..registry import DELONG, at_threshold, metric_of
+from ..registry import at_threshold, metric_of
 from . import values as detection
 from .sample import Sample, plain, resampled
 from .values import Cut, Values
@@ -159,7 +160,7 @@ def refused(name: str, m: Members, drawn: Floats | None) -> str:
         word for word, n, k in (("real", m.n_real, m.clusters_real), ("fake", m.n_fake, m.clusters_fake)) if n and k < 2
     ]
     if drawn is None or alone:
-        return f"no interval: all {' and all '.join(alone) or 'scored'} units are of one cluster"
+        return f"no interval: all {' and all '.join(alone) or 'scored'} units are in one cluster"
     defined = int((~np.isnan(drawn)).sum())
     return (
         f"no interval: defined in {defined} of {len(drawn)} resamples" if defined < FEWEST_DEFINED * len(drawn) else ""
@@ -170,7 +171,7 @@ def too_fine(name: str, m: Members) -> str:
     """Why a metric at a low false positive rate estimates another rate than it names; empty where it does not."""
     if m.n_real >= metric_of(name).fewest_reals:
         return ""
-    return f"{m.n_real} real units allow no false positive at this rate: taken at none, no interval"
+    return f"no interval: {m.n_real} real units are too few for this rate; measured at zero false positives"
 
 
 def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
@@ -252,7 +253,7 @@ class _Judge:
 
     def _delong(self, value: float) -> tuple[tuple[float, float] | None, str]:
         if min(self.members.n_real, self.members.n_fake) < 2:
-            return None, "no interval: it takes two real and two fake units"
+            return None, "no interval: at least two real and two fake units are needed"
         if value in (0.0, 1.0):
             return boundary(value, self.members.pairs, self.resampling.level), ""
         fake = self.units.fakes("" if self.group == AVERAGE else self.group)

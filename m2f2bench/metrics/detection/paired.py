@@ -15,8 +15,9 @@ from ...core.records import FAKE, REAL
 from ...core.rows import Units
 from ...stats.bootstrap import Resampling
 from ...stats.delong import Placements, auc_covariance, placements, wald
+from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, AVERAGE, OVERALL
-from ..registry import DELONG, MCNEMAR, at_threshold, metric_of
+from ..registry import at_threshold, metric_of
 from . import values as detection
 from .intervals import NO_SPREAD, Members, members, pick_threshold, refused, resample, too_fine, trials
 from .sample import plain
@@ -101,9 +102,9 @@ def unlike(first: Units, second: Units) -> str:
         if (getattr(first, name) != getattr(second, name)).any():
             return f"the units' {name}s"
     if first.clustered_by != second.clustered_by:
-        return f"what is drawn as one ({first.clustered_by} / {second.clustered_by})"
+        return f"the resampled unit ({first.clustered_by} / {second.clustered_by})"
     if first.n_clusters != second.n_clusters or (first.cluster != second.cluster).any():
-        return f"which units are drawn as one ({first.n_clusters} / {second.n_clusters} clusters)"
+        return f"the clusters of units ({first.n_clusters} / {second.n_clusters} clusters)"
     return "" if first.methods == second.methods else "the planned methods"
 
 
@@ -112,11 +113,11 @@ class Paired:
 
     def __init__(self, first: Judged, second: Judged) -> None:
         """Raise ScoreError unless units, clusters and resamples are the same."""
-        told = unlike(first.units, second.units)
-        if not told and first.resampling != second.resampling:
-            told = f"how intervals are found ({first.resampling} / {second.resampling})"
-        if told:
-            raise ScoreError(f"no difference can be taken, they differ in {told}: judge both on the same rows")
+        difference = unlike(first.units, second.units)
+        if not difference and first.resampling != second.resampling:
+            difference = f"how intervals are computed ({first.resampling} / {second.resampling})"
+        if difference:
+            raise ScoreError(f"cannot compare: they differ in {difference}; judge both on the same rows")
         self.first, self.second = first, second
 
     @property

@@ -1,1 +1,1 @@
-"""Other languages in answers, put into English for the readers of verdicts and regions."""
+"""Translation of answers in other languages, word by word, for the readers of verdicts and regions."""

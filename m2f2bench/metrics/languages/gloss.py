@@ -1,4 +1,4 @@
-"""Answers in German, French, Spanish and Chinese, put word by word into the English that the readers know."""
+"""Word-by-word translation of German, French, Spanish and Chinese answers into English that the readers know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .gloss_turns import put_turns
 from .gloss_words import WORDS, held, spelling, unaccented
 
 TRADITIONAL = Path(__file__).with_name("traditional.txt")
-"""Lines of traditional characters and the simplified ones for them."""
+"""Lines of traditional characters and their simplified ones."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _SPACES = re.compile(r"[^\S\n]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -19,7 +19,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 @dataclass(frozen=True)
 class Language:
-    """The words of one language: those that tell it, and all with their English."""
+    """The words of one language: those that identify it, and all with their English."""
 
     known: frozenset[str]
     pattern: re.Pattern[str]
@@ -28,16 +28,16 @@ class Language:
     open: tuple[tuple[str, str], ...]
     """Beginnings of words with their English, the longest first."""
     turns: str
-    """The language whose turns are put into English before the words; empty: none."""
+    """The language whose idioms are translated before the words; "" for none."""
 
     def put(self, text: str) -> str:
-        """The text with every known turn and word in English; the others stay."""
+        """Return the text with every known idiom and word in English; the others stay."""
         if self.turns:
             text = put_turns(self.turns, _SPACES.sub(" ", text))
         return self.pattern.sub(lambda found: f" {self._english(found.group())} ", text)
 
     def knows(self, word: str) -> bool:
-        """Whether a word is one of the language's."""
+        """Return whether a word is one of the language's."""
         return word in self.known or self.starts.match(word) is not None
 
     def _english(self, found: str) -> str:
@@ -49,7 +49,7 @@ class Language:
 
 @lru_cache(maxsize=4)
 def languages(more: Path | None = None) -> dict[str, Language]:
-    """The languages of `gloss.yaml`, read once, with the words of the file `more` before its own."""
+    """Return the languages of `gloss.yaml`, read once, with the words of the file `more` before its own."""
     known = {name: words for name, words in held(WORDS).items() if name != "en"}
     for name, listed in (held(more) if more else {}).items():
         spelt = {word for words in listed.values() for word in words}
@@ -60,7 +60,7 @@ def languages(more: Path | None = None) -> dict[str, Language]:
 
 @lru_cache(maxsize=1)
 def _simplified() -> dict[int, str]:
-    """Chinese characters and marks by what they are read as."""
+    """Return the replacements of Chinese characters and marks."""
     plain = {"。": ". ", "、": ", ", "「": '"', "」": '"', "『": '"', "』": '"', "【": "[", "】": "] "}
     for line in TRADITIONAL.read_text(encoding="utf-8").split("\n"):
         plain |= dict(zip(*line.split(), strict=True)) if line else {}
@@ -98,14 +98,14 @@ def _language(name: str, words: dict[str, list[str]], turns: str) -> Language:
 
 
 def in_english(text: str, more: Path | None = None) -> str:
-    """A lower-case text with the known words of its language in English; an English text as it is.
+    """Return a lower-case text with the known words of its language in English; an English text is unchanged.
 
-    The language is that which knows most of the words, where it knows more than English does; Chinese is told by its
-    letters. Words of the file `more` go before those of `gloss.yaml`.
+    The language is the one that knows most of the words, if it knows more than English does; Chinese is recognised by
+    its characters. Words of the file `more` go before those of `gloss.yaml`.
     """
     if _HAN.search(text):
         return languages(more)["zh"].put(text.translate(_simplified()))
-    words = [word for word in _LETTERS.findall(text)[:2000] if len(word) > 1]  # "y" may be a "yes" in short
+    words = [word for word in _LETTERS.findall(text)[:2000] if len(word) > 1]  # "y" may be short for "yes"
     if not words:
         return text
     best, most = "", sum(word in _english() for word in words)

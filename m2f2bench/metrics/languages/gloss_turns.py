@@ -1,9 +1,9 @@
-"""Turns of another language whose words, one by one, do not say what the turn says, put into English before its words.
+"""Idioms of another language, translated as a whole before its words, because their words mislead one by one.
 
-`turns/` has a file for each language, used for verdicts only: regions are read by words. Turns are regular expressions
-over lower-case text whose spaces are single, put in their order. `{name}` is one of `parts`, which may hold others;
-`{real}` and `{fake}` are, where `parts` does not say them, any word of `gloss.yaml` of such a meaning. A turn with
-`{x}` stands for two, with a word for fake and with one for real; `says: so` is put as that verdict, `says: not` as the
+`turns/` has a file for each language, used only for verdicts: regions are read by words. Idioms are regular expressions
+over lower-case text with single spaces, applied in order. `{name}` is one of `parts`, which may contain others;
+`{real}` and `{fake}`, unless `parts` defines them, are any word of `gloss.yaml` with such a meaning. An idiom with
+`{x}` stands for two, with a word for fake and with one for real; `says: so` becomes that verdict, `says: not` the
 other.
 """
 
@@ -25,25 +25,25 @@ _MEANINGS = {
     "real": ("real", "genuine", "unaltered", "untouched", "real person"),
     "fake": ("fake", "deepfake", "manipulated", "computergenerated", "synthetic", "faceswap", "edited"),
 }
-"""Parts of turns by the English of the words that they stand for."""
+"""Parts of idioms by the English meanings of the words that they stand for."""
 _CHUNK = re.compile(r"(?<=[.!])(?=\s)|(?<=[^?]\n)")
-"""Where a text is cut for the turns, none of which goes beyond a sentence, but for a question and its answer."""
+"""Boundaries of chunks: no idiom extends beyond a sentence, except for a question and its answer."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn as an expression, and what is put for it."""
+    """An idiom as a regular expression, and its replacement."""
 
     pattern: re.Pattern[str]
     english: str
 
     def put(self, text: str) -> str:
-        """The text with the turn in English."""
+        """Return the text with the idiom in English."""
         return self.pattern.sub(self.english, text)
 
 
 def put_turns(language: str, text: str) -> str:
-    """A text in lower case with the turns of a language in English; the rest stays."""
+    """Return a lower-case text with the idioms of a language in English; the rest is unchanged."""
     return "".join(_chunk(language, chunk) for chunk in _CHUNK.split(text))
 
 
@@ -56,7 +56,7 @@ def _chunk(language: str, text: str) -> str:
 
 @lru_cache(maxsize=8)
 def turns(language: str) -> tuple[Turn, ...]:
-    """The turns of a language, in order; one that `says` so of `{x}`, or not, is two: for real and for fake."""
+    """Return the idioms of a language, in order; one that `says` something of `{x}` gives two (real, fake)."""
     import yaml
 
     own: dict[str, Any] = yaml.safe_load((TURNS / f"{language}.yaml").read_text(encoding="utf-8"))
@@ -85,5 +85,5 @@ def _turn(spelt: str, parts: dict[str, str], english: str) -> Turn:
 
 
 def _group(part: str) -> str:
-    """A part as a group; a set of signs stays as it is, so that a count may follow it."""
+    """Return a part as a group; a set of characters is unchanged, so that a count may follow it."""
     return part if part.startswith("[") else f"(?:{part})"

@@ -1,4 +1,4 @@
-"""Words of other languages by the English ones, from a file, and words as expressions."""
+"""Words of other languages by their English, from a file, and words as regular expressions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 WORDS = Path(__file__).with_name("gloss.yaml")
-"""The words of each language by the English ones."""
+"""The words of each language by their English."""
 
 
 @lru_cache(maxsize=4)
 def held(path: Path) -> dict[str, dict[str, list[str]]]:
-    """The words of a file, by language and by English."""
+    """Return the words of a file, by language and by English."""
     import yaml
 
     words: dict[str, dict[str, list[str]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -21,7 +21,10 @@ def held(path: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def spelling(word: str, bounded: bool) -> str:
-    """A word or turn as an expression; a `*` at its end is any rest of the word, `bounded` words stand alone."""
+    """Return a word or phrase as a regular expression.
+
+    A `*` at its end is any rest of the word; with `bounded`, it matches only whole words.
+    """
     rest = r"[^\W\d_]*" if word.endswith("*") else ""
     plain = r"[^\S\n]+".join(re.escape(part) for part in word.removesuffix("*").split())
     if not bounded:
@@ -31,5 +34,5 @@ def spelling(word: str, bounded: bool) -> str:
 
 
 def unaccented(text: str) -> str:
-    """A text with its letters' accents left out: "montée" is "montee"."""
+    """Return a text without accents: "montée" is "montee"."""
     return "".join(sign for sign in unicodedata.normalize("NFD", text) if not unicodedata.combining(sign))

@@ -1,4 +1,4 @@
-"""What a clause says of regions: which it is about, which it accuses and which it clears."""
+"""Claims of a clause about regions: its subject, the regions it accuses and those it clears."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ _MARK = re.compile(
     r"rash|pimple|burn|wound|dirt|crumbs?|makeup|tan|"
     r"piercing|reflection|wrinkles?|dimple|strands?|sunburn|lipstick|stubble|acne)$"
 )
-"""A mark that is none of editing: "the dark patch is a birthmark"."""
+"""A mark that is not from editing: "the dark patch is a birthmark"."""
 
 
 @dataclass
 class Reading:
-    """What a clause says: of its subject, the regions it accuses and clears, and for the next clause its last claim."""
+    """What a clause says: its subject, the regions it accuses and clears, and its last claim for the next clause."""
 
     subject: tuple[str, ...] | None = None
-    """The regions it is about; empty: about something that is none; None: it names nothing."""
+    """Its regions; empty: its subject is not a region; None: it has no subject."""
     mentioned: tuple[str, ...] = ()
     """The regions that it named last."""
     accused: set[str] = field(default_factory=set)
     cleared: set[str] = field(default_factory=set)
     vouched: set[str] = field(default_factory=set)
-    """Those that it calls real outright."""
+    """Regions that it plainly calls real."""
     faulted: bool = False
-    """A claim that accuses, whatever of."""
+    """Whether there is a claim that accuses anything."""
     praised: bool = False
-    """A claim that clears, whatever of."""
+    """Whether there is a claim that clears anything."""
     sign: int = 0
-    """The last claim: 1 a fault, -1 a merit, 0 none."""
+    """The last claim: 1 a fault, -1 a merit, 0 no claim."""
     denied: bool = False
     """Whether the last claim was denied."""
     bare: bool = False
-    """Nothing but regions, small words and auxiliaries: what was said before goes for these, too."""
+    """Whether it has only regions, function words and auxiliaries: then the last statement applies to these too."""
     supposed: bool = False
-    """Part of it is only supposed: "the skin would show a seam"."""
+    """Whether part of it is only hypothetical: "the skin would show a seam"."""
     outright: bool = False
     listing: bool = False
 
 
 def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[str]) -> Reading:
-    """Reads one clause; `about` are the regions that the one before was about, `praised` those called real outright."""
+    """Return what one clause says; `about` are the last clause's regions, `praised` those plainly called real."""
     words = _stated(clause.words)
     named = groups(words)
     goes_on = bool(about) and (_continues(clause, words) or _they_do(words))
     primary = None if goes_on else _primary(words, named)
-    told = primary.start if primary else -1 if about and not named else len(words)
-    made = claims(words, told, named) if words else []
+    subject_from = primary.start if primary else -1 if about and not named else len(words)
+    made = claims(words, subject_from, named) if words else []
     found = Reading(mentioned=named[-1].regions if named else (), supposed=len(words) < len(clause.words))
     if primary:
         found.subject = primary.regions
@@ -96,7 +96,7 @@ def _soft(word: Word) -> bool:
 
 
 def _stated(words: Sequence[Word]) -> tuple[Word, ...]:
-    """The words up to what is only supposed: "pores one would expect"."""
+    """Return the words up to the hypothetical part: "pores one would expect"."""
     for place, word in enumerate(words):
         near = {one.text for one in words[max(0, place - 1) : place + 3]}
         behind = words[place + 2 : place + 3] if "be" in near else ()
@@ -107,7 +107,7 @@ def _stated(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def _of_something_else(words: Sequence[Word], opener: str) -> bool:
-    """Whether a clause that names no region is about something that is none."""
+    """Return whether a clause without regions has another subject."""
     first = next((one for one in words if one.roles & _NOUNS or one.text in grammar.PERSONAL), None)
     return first is not None and "elsewhere" in first.roles and not (opener == "whose" and "cast" in first.roles)
 
@@ -116,7 +116,7 @@ _NOUNS = frozenset(("elsewhere", "parts", "deeds", "carriers"))
 
 
 def _continues(clause: Clause, words: Sequence[Word]) -> bool:
-    """Whether a clause begins with its verb or predicate, so that it goes on about what the one before was about."""
+    """Return whether a clause begins with its verb or predicate, and so continues with the last subject."""
     start = next((place for place, one in enumerate(words) if one.text not in grammar.LINKS), None)
     if start is None:
         return False
@@ -128,12 +128,12 @@ def _continues(clause: Clause, words: Sequence[Word]) -> bool:
 
 
 def _they_do(words: Sequence[Word]) -> bool:
-    """Whether a clause says of "they" what is a fault in itself: "they hover above the skin"."""
+    """Return whether a clause says about "they" something that is a fault in itself: "they hover above the skin"."""
     return len(words) > 1 and words[0].text == "they" and words[1].verb and words[1].fault
 
 
 def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
-    """The group that a clause is about; None where that is nothing or no region ("mismatched beard")."""
+    """Return the group that is a clause's subject; None if it has none or it is not a region ("mismatched beard")."""
     plain = [group for group in named if group.kind in ("", "likewise") and not _beyond(words, group)]
     if len(plain) > 1 and _placed(words, plain):
         plain = plain[1:]
@@ -148,22 +148,22 @@ def _primary(words: Sequence[Word], named: Sequence[Group]) -> Group | None:
 
 
 def _placed(words: Sequence[Word], plain: Sequence[Group]) -> bool:
-    """Whether the first group only tells where the second is: "between the eyes the skin is doubled"."""
+    """Return whether the first group only says where the second is: "between the eyes the skin is doubled"."""
     first, second = plain[0], plain[1]
     between = [one.text for one in words[first.end : second.start] if one.text != ","]
     hung = words[0].text in grammar.PREPOSITIONS and first.start < 4 and bool(between)
-    told = any(one.verb or one.claim for one in words[: second.start])
-    return hung and not told and set(between) <= grammar.DETERMINERS | {"left", "right", "upper", "lower"}
+    stated = any(one.verb or one.claim for one in words[: second.start])
+    return hung and not stated and set(between) <= grammar.DETERMINERS | {"left", "right", "upper", "lower"}
 
 
 def _beyond(words: Sequence[Word], group: Group) -> bool:
-    """Whether a clause begins with what lies beyond a region: "above the nose it is blurred"."""
+    """Return whether a clause begins with something next to a region: "above the nose it is blurred"."""
     before = [one.text for one in words[: group.start] if one.text not in grammar.DETERMINERS]
     return len(before) == 1 and before[0] in grammar.BEYOND
 
 
 def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
-    """Whether a noun that is no region leads on to the group: "the hair of the brows", "glasses and eyes"."""
+    """Return whether a noun that is no region is joined to the group: "the hair of the brows", "glasses and eyes"."""
     between = [one.text for one in words[place + 1 : group.start]]
     if not between or between[0] == "of":
         return True
@@ -177,7 +177,7 @@ def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
 
 @dataclass
 class _Placing:
-    """Gives the claims of a clause to the regions that they are made of."""
+    """Assigns the claims of a clause to its regions."""
 
     words: Sequence[Word]
     named: Sequence[Group]
@@ -186,7 +186,7 @@ class _Placing:
     praised: frozenset[str] | set[str]
 
     def place(self, claim: Claim) -> None:
-        """Gives one claim to the noun behind it, or to the subject."""
+        """Assign one claim to the noun after it, or to the subject."""
         found, word = self.found, self.words[claim.place]
         found.faulted |= claim.accuses
         found.praised |= not claim.accuses
@@ -205,7 +205,7 @@ class _Placing:
             found.accused |= {region for one in others for region in one.regions}
 
     def _noun_behind(self, place: int) -> Group | None:
-        """The group right behind an adjective: "blurry nose", "mismatched left pupil"."""
+        """Return the group right after an adjective: "blurry nose", "mismatched left pupil"."""
         if self.words[place].verb and self.words[place].fault and self.words[place].text.endswith("s"):
             return None
         if self.words[place].text.endswith("ly") or self.words[place].roles & {"fitting", "lacks"}:
@@ -219,7 +219,7 @@ class _Placing:
         return group if plain or joined else None
 
     def own_faults(self) -> None:
-        """Adds the faults of single regions: a curved nose."""
+        """Add the faults of single regions: a curved nose."""
         for region in self.subject:
             at = next((place for place in range(len(self.words)) if self._own_fault(place, region)), None)
             if at is not None and region not in self.praised and not any(one.negator for one in self.words[:at]):
@@ -228,7 +228,7 @@ class _Placing:
                 self.found.sign, self.found.denied = 1, False
 
     def _own_fault(self, place: int, region: str) -> bool:
-        """Whether a word is a fault of one region and no mere epithet ("crooked teeth")."""
+        """Return whether a word is a fault of one region and not only an epithet ("crooked teeth")."""
         word = self.words[place]
         epithet = word.text in grammar.EPITHETS and any(one.region for one in self.words[place + 1 : place + 3])
         return word.fault_of(region) and not epithet
@@ -242,22 +242,22 @@ _CUTS = grammar.PREPOSITIONS | grammar.BREAKS | frozenset(grammar.MARKERS) | {"a
 
 
 def _surface(words: Sequence[Word], made: Sequence[Claim]) -> bool | None:
-    """Whether stains of the face, or of areas of nothing named, are said (True) or denied (False); None without any."""
+    """Return whether stains of the face or of unnamed areas are asserted (True) or denied (False), or None."""
     if not any("carriers" in one.roles for one in words):
         return None
-    told = [one for one in made if "surface" in words[one.place].roles]
-    return any(one.accuses for one in told) if told else None
+    stains = [one for one in made if "surface" in words[one.place].roles]
+    return any(one.accuses for one in stains) if stains else None
 
 
 def _caused(words: Sequence[Word]) -> bool:
-    """Whether a harmless cause is named: "caused by motion"."""
+    """Return whether a harmless cause is named: "caused by motion"."""
     text = " ".join(one.text for one in words)
     cause = _EXPLAINS.search(text)
     return cause is not None and any("causes" in one.roles for one in words[text.count(" ", 0, cause.start()) :])
 
 
 def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
-    """Whether a clause explains its fault: "the blur is caused by motion", "the asymmetry is perfectly normal"."""
+    """Return whether a clause explains its fault: "the blur is caused by motion", "the asymmetry is normal"."""
     faults = [one for one in made if one.accuses and one.sign > 0]
     if not faults:
         return False
@@ -279,13 +279,13 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
 
 
 def _believable(words: Sequence[Word], place: int) -> bool:
-    """Whether a fault is joined to what makes it none: "uneven and believable"."""
+    """Return whether a fault is joined to an excuse: "uneven and believable"."""
     behind = [one.text for one in words[place + 1 : place + 4] if not one.text.endswith("ly")]
     return len(behind) > 1 and behind[0] in ("and", "but") and behind[1] in grammar.NATURAL
 
 
 def explains(clause: Clause) -> bool:
-    """Whether a clause makes what was said harmless: "but they are simply chapped", "and that is due to the flash"."""
+    """Return whether a clause excuses what was said: "but they are simply chapped", "and that is due to the flash"."""
     words = clause.words
     if _caused(words):
         return True

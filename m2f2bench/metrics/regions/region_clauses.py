@@ -1,4 +1,4 @@
-"""Clauses of a sentence, cut where a new statement begins."""
+"""Clauses of a sentence, separated where a new statement begins."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Clause:
 
     @property
     def negated(self) -> bool:
-        """Whether a word of it denies."""
+        """Whether one of its words denies."""
         return any(word.negator for word in self.words)
 
 
 def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
-    """A sentence cut at conjunctions, at brackets and where a new subject with its verb begins; examples left out."""
+    """Return a sentence split at conjunctions, brackets and new subjects with verbs; examples are left out."""
     sentence = _plainly(sentence)
     held: list[Word] = []
     opener = ""
@@ -59,7 +59,7 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
 
 
 def _owned(sentence: Sequence[Word], place: int) -> bool:
-    """Whether a new statement about somebody begins, which ends an example, too: "the person's mouth looks fake"."""
+    """Return whether a statement about somebody begins, which also ends an example: "the person's mouth looks fake"."""
     return sentence[place].text == "the" and any(one.text in _OWNERS for one in sentence[place + 1 : place + 2])
 
 
@@ -67,7 +67,7 @@ _OWNERS = frozenset(("person", "man", "woman"))
 
 
 def _plainly(sentence: Sequence[Word]) -> list[Word]:
-    """A sentence without the "however" that stands behind its subject ("the mouth, however, is blurry")."""
+    """Return a sentence without the "however" after its subject ("the mouth, however, is blurry")."""
     kept: list[Word] = []
     skip = False
     for place, word in enumerate(sentence):
@@ -89,7 +89,7 @@ def _plainly(sentence: Sequence[Word]) -> list[Word]:
 
 
 def _inside(kept: Sequence[Word], before: Word, after: Word) -> bool:
-    """Whether a "but" stands between a subject and its verb, or a verb and its predicate."""
+    """Return whether a "but" is between a subject and its verb, or a verb and its predicate."""
     if before.verb:
         return after.claim and before.text in COPULAS
     if not (before.region or before.roles & NOUNS):
@@ -105,14 +105,20 @@ _NEW = grammar.PRONOUNS | grammar.DETERMINERS | grammar.PREPOSITIONS
 
 
 def _begins(sentence: Sequence[Word], place: int, held: Sequence[Word], opener: str) -> bool:
-    """Whether a new statement begins at a word, or behind it where it is a comma or "and"."""
+    """Return whether a new statement begins at a word, or after it if it is a comma or "and"."""
     word = sentence[place]
     if word.text in (",", "and", "or"):
         start = place + 1
         while start < min(len(sentence), place + 4) and sentence[start].text in _AGAIN:
             start += 1
         return start < len(sentence) and _goes_on(sentence, place, start, held, opener)
-    if word.region and held[-1].claim and place + 1 < len(sentence) and sentence[place + 1].claim and _told(held, ""):
+    if (
+        word.region
+        and held[-1].claim
+        and place + 1 < len(sentence)
+        and sentence[place + 1].claim
+        and _is_whole(held, "")
+    ):
         return True  # "eyes good nose good"
     return _runs_on(sentence, place, held)
 
@@ -121,7 +127,7 @@ _AGAIN = frozenset(("and", ",", "also", "then", "in", "turn", "too"))
 
 
 def _runs_on(sentence: Sequence[Word], place: int, held: Sequence[Word]) -> bool:
-    """Whether a new subject with its verb begins without a mark before it: "they are blurry the nose is bent"."""
+    """Return whether a new subject and verb follow without a mark: "they are blurry the nose is bent"."""
     word, before = sentence[place], sentence[place - 1]
     if word.text not in grammar.STARTS and word.text != "there":
         return False
@@ -136,19 +142,19 @@ def _runs_on(sentence: Sequence[Word], place: int, held: Sequence[Word]) -> bool
 
 
 def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Word], opener: str) -> bool:
-    """Whether a new statement begins at `start`, behind the comma, "and" or "or" at `place`."""
+    """Return whether a new statement begins at `start`, after the comma, "and" or "or" at `place`."""
     mark, first = sentence[place].text, sentence[start]
     comma, verb = mark == ",", any(one.verb for one in held)
     if opener in grammar.CONDITIONS and comma:
         return verb or first.text in grammar.SPEAKERS
-    told = verb or _told(held, opener) or (comma and (held[0].text in grammar.PREPOSITIONS or opener == "despite"))
+    whole = verb or _is_whole(held, opener) or (comma and (held[0].text in grammar.PREPOSITIONS or opener == "despite"))
     if first.verb and (comma or not held[-1].verb) and mark != "or":
-        return told or (comma and opener in grammar.ASIDE)
+        return whole or (comma and opener in grammar.ASIDE)
     if first.text in grammar.BREAKS or first.text in grammar.PREPOSITIONS:
         return False
     if comma and _lists(first, held):
         return any(one.region for one in sentence[start + 1 : start + 5])
-    if not told:
+    if not whole:
         return False
     if first.claim and start + 2 < len(sentence) and sentence[start + 1].verb:
         return any(one.region for one in sentence[start + 2 : start + 4])  # "what is wrong is the mouth"
@@ -174,20 +180,20 @@ _SUBJECTS = grammar.PRONOUNS - (grammar.DETERMINERS - {"this", "it"})
 
 
 def _lists(first: Word, held: Sequence[Word]) -> bool:
-    """Whether a fault that is named again begins the next item: "artifacts in the mouth, artifacts in the skin"."""
+    """Return whether a repeated fault begins the next item: "artifacts in the mouth, artifacts in the skin"."""
     whole = any(one.region for one in held) and any(one.claim for one in held)
     return "deeds" in first.roles and whole and not any(one.negator for one in held)
 
 
 def _embedded(held: Sequence[Word]) -> bool:
-    """Whether a clause ends with a subject whose verb is to come: "I do not believe that the nose"."""
+    """Return whether a clause ends with a subject whose verb follows: "I do not believe that the nose"."""
     within = grammar.FILL | grammar.JOINS
     back = next((one for one in reversed(held) if not (one.region or one.text in within)), None)
     return back is not None and back.text in grammar.EMBEDS and held[-1].region != ""
 
 
-def _told(held: Sequence[Word], opener: str) -> bool:
-    """Whether a verbless clause is whole: a region with a claim, "teeth fine"."""
+def _is_whole(held: Sequence[Word], opener: str) -> bool:
+    """Return whether a clause without a verb is complete: a region with a claim, "teeth fine"."""
     named = next((place for place, one in enumerate(held) if one.region), None)
     if named is None:
         return bool(opener) and any(one.claim for one in held)

@@ -14,9 +14,9 @@ from .region_clauses import clauses
 from .region_words import GLOSS, PICTURED, regions_in, sentences
 
 DEEPEST = 8
-"""Levels of a JSON value that are read."""
+"""Most levels of a JSON value that are read."""
 LONGEST_HEADING = 8
-"""Words of the longest heading."""
+"""Most words of a heading."""
 
 _YES, _NO = "✅✓✔", "❌✗✘✖"
 _TICKS = re.compile(
@@ -29,10 +29,10 @@ _STATES = re.compile(
 )
 _NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–(-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
 _OUT_OF = re.compile(r"[ \t]*/[ \t]*(5|10|100)\b")
-"""Marks out of ten, of which few are bad where nothing else is said."""
+"""Marks out of ten; low marks are bad unless the text says otherwise."""
 _TONES = re.compile(r"\b([a-z]+)[ \t]*[—–:=-][ \t]*([a-z]+(?: [a-z]+)?)(?=[ \t]*(?:[,;.|\n]|$))")
 _SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
-"""A scale of scores, with what its top means."""
+"""A scale of scores, with the meaning of its top."""
 _FLIPPED = re.compile(
     r"10{0,2}\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
 )
@@ -61,7 +61,7 @@ _UNANSWERED = re.compile(r"\W*")
 
 
 def listed(text: str) -> frozenset[str] | None:
-    """The regions that an answer calls by a form; None where it has none that tells of regions."""
+    """Return the regions that a form calls manipulated; None if no form is about regions."""
     plain = in_english(unicodedata.normalize("NFKC", text).lower().translate(PICTURED), GLOSS)
     found: dict[str, bool] = {}
     for value in objects(plain):
@@ -76,7 +76,7 @@ def listed(text: str) -> frozenset[str] | None:
 
 
 def _tells_none(value: Any) -> bool:
-    """Whether a JSON object has an empty list of manipulated regions."""
+    """Return whether a JSON object has an empty list of manipulated regions."""
     if isinstance(value, dict):
         return any(
             (one in ([], {}, None, "none") and _lists(str(key))) or _tells_none(one)
@@ -91,7 +91,7 @@ def _lists(key: str) -> bool:
 
 
 def _meaning(key: str) -> bool | None:
-    """Whether what a key says "yes" to is manipulated (True) or real (False); None where it does not tell."""
+    """Return whether "yes" to a key means manipulated (True) or real (False); None if unknown."""
     plain = key.replace("_", " ")
     if plain.startswith("least ") and (most := _meaning(plain.removeprefix("least "))) is not None:
         return not most
@@ -101,7 +101,7 @@ def _meaning(key: str) -> bool | None:
 
 
 def _of_value(value: Any, meaning: bool | None, depth: int) -> Iterator[tuple[str, bool]]:
-    """Each region that a parsed value tells of, and whether it is called manipulated; `meaning` as its key has it."""
+    """Yield each region in a parsed value, and whether it is called manipulated; `meaning` is that of its key."""
     if depth > DEEPEST:
         return
     if isinstance(value, list):
@@ -110,8 +110,8 @@ def _of_value(value: Any, meaning: bool | None, depth: int) -> Iterator[tuple[st
                 yield from ((region, meaning) for region in regions_in(one))
             elif isinstance(one, dict) and (names := _named(one)):
                 rest = {key: state for key, state in one.items() if not _NAMES.search(str(key))}
-                told = [bad for key, state in rest.items() if (bad := _state(state, _meaning(str(key)))) is not None]
-                yield from ((name, any(told) if told else bool(meaning)) for name in names)
+                states = [bad for key, state in rest.items() if (bad := _state(state, _meaning(str(key)))) is not None]
+                yield from ((name, any(states) if states else bool(meaning)) for name in names)
             else:
                 yield from _of_value(one, meaning, depth + 1)
     elif isinstance(value, dict):
@@ -124,10 +124,10 @@ def _of_pair(key: str, value: Any, meaning: bool | None, depth: int) -> Iterator
     if regions:
         own = _meaning(key)
         states = value.items() if isinstance(value, dict) else [("", value)]
-        told = [
+        called = [
             _state(one, _meaning(str(name)) if name else own if own is not None else meaning) for name, one in states
         ]
-        yield from ((region, any(told)) for region in regions)
+        yield from ((region, any(called)) for region in regions)
         return
     inner = _meaning(key)
     if isinstance(value, str):
@@ -140,7 +140,7 @@ def _of_pair(key: str, value: Any, meaning: bool | None, depth: int) -> Iterator
 
 
 def _named(item: dict[str, Any]) -> set[str]:
-    """The regions that an item of a list is about."""
+    """Return the regions of an item of a list."""
     return {
         region
         for key, one in item.items()
@@ -150,7 +150,7 @@ def _named(item: dict[str, Any]) -> set[str]:
 
 
 def _state(value: Any, meaning: bool | None) -> bool | None:
-    """Whether a value calls its region manipulated; None where it says nothing of it."""
+    """Return whether a value calls its region manipulated; None if it says nothing about it."""
     if isinstance(value, bool):
         return value == (meaning is not False)
     if isinstance(value, (int, float)):
@@ -170,7 +170,7 @@ def _state(value: Any, meaning: bool | None) -> bool | None:
 
 
 def tone(text: str) -> bool | None:
-    """Whether a few words speak against what they are said of ("warped", "not natural"); None where for nor against."""
+    """Return whether a few words are negative ("warped", "not natural"); None if they are neutral."""
     read_ = [read(clause, ("skin",), frozenset()) for sentence, _ in sentences(text) for clause in clauses(sentence)]
     if any(one.faulted for one in read_):
         return True
@@ -178,7 +178,7 @@ def tone(text: str) -> bool | None:
 
 
 def _tables(plain: str) -> dict[str, bool]:
-    """The rows of a table whose first cell names a region; a column's heading says what its "yes" means."""
+    """Read the rows of a table whose first cell names a region; a column's heading says what its "yes" means."""
     found: dict[str, bool] = {}
     heads: list[str] = []
     for line in plain.splitlines():
@@ -189,14 +189,14 @@ def _tables(plain: str) -> dict[str, bool]:
         if not regions:
             heads = cells if any(cell.strip("-: ") for cell in cells) else heads
             continue
-        told = [_state(cell, _meaning(heads[at]) if at < len(heads) else None) for at, cell in enumerate(cells) if at]
+        states = [_state(cell, _meaning(heads[at]) if at < len(heads) else None) for at, cell in enumerate(cells) if at]
         for region in regions:
-            found[region] = found.get(region, False) or any(told)
+            found[region] = found.get(region, False) or any(states)
     return found
 
 
 def _ticks(plain: str) -> dict[str, bool]:
-    """Regions with a tick or a cross, by line or by sentence."""
+    """Read regions with a tick or a cross, by line or by sentence."""
     found: dict[str, bool] = {}
     for line in re.split(r"\n|(?<=[a-z])[.;] ", plain):
         marks = [mark for mark in line if mark in _YES + _NO]
@@ -209,7 +209,7 @@ def _ticks(plain: str) -> dict[str, bool]:
 
 
 def _boxes(plain: str) -> dict[str, bool]:
-    """Boxes of which those of the manipulated regions are ticked: "[x] mouth", "☑ nose"."""
+    """Read boxes of which those of the manipulated regions are ticked: "[x] mouth", "☑ nose"."""
     found: dict[str, bool] = {}
     for box, name in _BOXES.findall(plain):
         found |= dict.fromkeys(regions_in(name), box not in ("☐", "□", "[ ]", "[]", "( )", "()"))
@@ -217,7 +217,7 @@ def _boxes(plain: str) -> dict[str, bool]:
 
 
 def _arrays(plain: str) -> dict[str, bool]:
-    """Zeros and ones in a row for regions that are named in their order."""
+    """Read zeros and ones in a list for regions in a given order."""
     row = _ARRAY.search(plain)
     named = [next(iter(one)) for name in re.findall(r"[^\W\d_]+", plain) if (one := regions_in(name))]
     values = re.findall(r"[01]|true|false", row[1]) if row else []
@@ -228,38 +228,38 @@ def _arrays(plain: str) -> dict[str, bool]:
 
 
 def _states(plain: str) -> dict[str, bool]:
-    """Numbers, or yes and no, behind two regions or more: "eyes=0, nose=1"."""
+    """Read numbers, or yes and no, after two regions or more: "eyes=0, nose=1"."""
     marks = _OUT_OF.search(plain)
     plain = _OUT_OF.sub("", plain)
-    told = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
-    told = [one for one in told if one[0]]
-    if len(told) < 2:
-        told = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
-    if len(told) < 2:
+    pairs = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
+    pairs = [one for one in pairs if one[0]]
+    if len(pairs) < 2:
+        pairs = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
+    if len(pairs) < 2:
         return _tones(plain)
     scale = _SCALE.search(plain)
     flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
     if marks and not scale:
         scale, flipped = marks, flipped or not _ACCUSED.search(plain)
-    numbers = [float(state) for _, state in told if state[0].isdigit()]
+    numbers = [float(state) for _, state in pairs if state[0].isdigit()]
     middle = float(scale[1]) / 2 if scale else 0.5 if max(numbers, default=0) <= 1 else 50
     found: dict[str, bool] = {}
-    for named, state in told:
+    for named, state in pairs:
         bad = float(state) >= middle if state[0].isdigit() else state in ("yes", "true")
         found |= dict.fromkeys(named, bad != flipped)
     return found if len(found) > 1 else {}
 
 
 def _tones(plain: str) -> dict[str, bool]:
-    """A word or two behind each of several regions: "eyes - fine, nose - distorted"."""
-    told = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
-    if len(told) < 2 or any(bad is None for _, bad in told) or regions_in(_TONES.sub(" ", plain)):
+    """Read a word or two after each of several regions: "eyes - fine, nose - distorted"."""
+    pairs = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
+    if len(pairs) < 2 or any(bad is None for _, bad in pairs) or regions_in(_TONES.sub(" ", plain)):
         return {}
-    return {region: bool(bad) for named, bad in told for region in named}
+    return {region: bool(bad) for named, bad in pairs for region in named}
 
 
 def _heads(plain: str) -> dict[str, bool]:
-    """The regions of lists under a heading: "Manipulated regions: nose, mouth", or line by line below it."""
+    """Read lists of regions under a heading: "Manipulated regions: nose, mouth", or line by line below it."""
     found: dict[str, bool] = {}
     meaning: bool | None = None
     for line in re.split(r"\n|(?<=[a-z)])[.;] (?=[^\n.;:]{3,60}:)", plain):
@@ -270,8 +270,8 @@ def _heads(plain: str) -> dict[str, bool]:
             row = match[2] or ""
             if not row.strip():
                 meaning = _heading(match[1])
-            elif _items(row) and not _BUT.search(row) and (told := _heading(match[1])) is not None:
-                found |= dict.fromkeys(regions_in(row), told)
+            elif _items(row) and not _BUT.search(row) and (accuses := _heading(match[1])) is not None:
+                found |= dict.fromkeys(regions_in(row), accuses)
                 meaning = None
             else:
                 meaning = None
@@ -281,26 +281,26 @@ def _heads(plain: str) -> dict[str, bool]:
 
 
 def _heading(text: str) -> bool | None:
-    """What a heading says of what stands under it: True for manipulated; a mere "Regions:" does, too."""
+    """Return what a heading says about its list: True for manipulated, also for a plain "Regions:"."""
     if len(text.split()) > LONGEST_HEADING:
         return None
-    told = _meaning(text)
-    return True if told is None and _LISTS.search(text) else told
+    meaning = _meaning(text)
+    return True if meaning is None and _LISTS.search(text) else meaning
 
 
 def _items(row: str) -> bool:
-    """Whether a row is a list of regions and not a sentence."""
+    """Return whether a row is a list of regions and not a sentence."""
     return bool(regions_in(row)) and tone(row) is None and len(row.split()) <= 4 * len(regions_in(row)) + 2
 
 
 def _first_region(line: str) -> set[str]:
-    """The regions that an item of a list begins with, where it does not clear them."""
+    """Return the regions at the start of a list item, unless it clears them."""
     head = re.split(r"[(:—]|\.\.| - ", line)[0]
     return regions_in(head) if not _CLEARS.search(line) else set()
 
 
 def _tags(plain: str) -> dict[str, bool]:
-    """Regions as tags with a state ("<nose>1</nose>") or in tags ("<region>nose</region>")."""
+    """Read regions as tags with a state ("<nose>1</nose>") or in tags ("<region>nose</region>")."""
     found: dict[str, bool] = {}
     for tag, inner in _TAGGED.findall(plain):
         meaning = _meaning(tag)

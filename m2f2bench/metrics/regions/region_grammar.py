@@ -1,4 +1,4 @@
-"""Small words by which the reader of regions tells clauses and their parts; all others are in `regions.yaml`."""
+"""Function words by which the reader of regions recognises clauses; all other words are in `regions.yaml`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ BREAKS = wordset(
 """Words and marks at which a new clause begins."""
 CONDITIONS = wordset("if unless whether hearsay")
 ASIDE = CONDITIONS | wordset("which who whose when although though despite because while whereas since")
-"""Openers of clauses behind whose comma the sentence goes on as before."""
+"""First words of clauses after whose comma the sentence continues as before."""
 ADVERBS = wordset("however but though nevertheless nonetheless instead yet although")
-"""Breaks that may stand within a clause: "the mouth, however, is blurry"."""
+"""Words of BREAKS that may also be within a clause: "the mouth, however, is blurry"."""
 DETERMINERS = wordset(
     "the his her their this both its my these those each a an one another either neither our your any some every"
 )
@@ -32,7 +32,7 @@ PRONOUNS = wordset(
 OBJECTS = wordset("it them him her us")
 SPEAKERS = wordset("i you we one it they there")
 WHOLE = wordset("nothing none everything restofit")
-"""Subjects of their own, whatever follows."""
+"""Words that are a subject by themselves."""
 JOINS = wordset("and or nor neither , / & both plus")
 LINKS = wordset(", and or that not also")
 SIDES = wordset(", and the left right upper lower both")
@@ -40,7 +40,7 @@ EMBEDS = wordset(
     "that think believe say says suggest suggests suspect claim find found see sees know means mean make makes "
     "made doubt doubts feel consider considered show shows"
 )
-"""Behind these a subject is not a new one: "I think the nose is fake"."""
+"""After these, a subject is not a new one: "I think the nose is fake"."""
 FILL = (
     DETERMINERS
     | PREPOSITIONS
@@ -52,15 +52,15 @@ FILL = (
 )
 """Words within a list of regions."""
 MARKERS = {"unlike": "unlike", "than": "than", "except": "except", "insteadof": "not", "likewise": "likewise"}
-"""Words that bring in regions of which something else is said, to the kind of the group."""
+"""Words that introduce regions with another claim, with the kind of the group."""
 
 NEITHER = wordset("nor notany neither")
-"""Behind another negation these do not turn it back."""
+"""After another negation, these do not reverse it."""
 SPARES = wordset("spare spares spared sparing nowhere")
 DOUBTS = wordset("i doubt doubts doubted doubtful")
-"""Ends of a sentence that doubts what it began with: "that the eyes are real, I doubt"."""
+"""Ends of a sentence that doubt its beginning: "that the eyes are real, I doubt"."""
 EPITHETS = wordset("narrow crooked curved lean")
-"""Faults of one region that are traits before its name."""
+"""Faults of one region that are only traits before its name."""
 COMPARED = wordset(
     "larger bigger smaller higher lower wider narrower darker brighter lighter longer shorter thicker thinner "
     "redder paler blurrier softer rounder sharper smoother"
@@ -72,11 +72,11 @@ PLAINLY = wordset(
     "know think say call judge see give have believe want need mean cause deserve look looks appear appears "
     "seem seems feel understand"
 )
-"""Verbs that a region may lack without fault: "the eyes do not attract attention"."""
+"""Verbs whose negation is no fault: "the eyes do not attract attention"."""
 SUPPOSES = wordset("would should")
 EXPECTS = wordset("expect expected suppose imagine")
 SAYING = wordset("flag single blame name list pick suspect question i say guess call point suspicious like")
-"""Beside "would" these suppose nothing: "I would flag the nose"."""
+"""With "would", these are not hypothetical: "I would flag the nose"."""
 SMALL = (
     wordset("do does did is are was were has have can could")
     | DETERMINERS
@@ -89,17 +89,17 @@ SMALL = (
         "region regions them answer think believe guess i we probably likely perhaps possibly least even again yes"
     )
 )
-"""Words that claim nothing: a clause of these and regions shares the claim of another."""
+"""Words without a claim: a clause of only these and regions has the claim of another one."""
 MERELY = wordset("just merely simply only really actually probably surely obviously perfectly quite entirely")
 IS = wordset("is are was were looks look seems appears")
 THESE = wordset("this that which it both they these")
 USUAL = wordset("normal natural common expected typical usual harmless ordinary fine unremarkable")
 NATURAL = wordset("natural believable realistic normal plausible credible lifelike human")
 SAYS_REAL = wordset("real authentic genuine legitimate unaltered untouched original")
-"""Merits that leave no room for weaker faults."""
+"""Merits that exclude weaker faults."""
 
 CARRIED = wordset("it its they their them these those both each one ones neither either this that which all")
-"""Pronouns by which a clause goes on about the regions of the one before."""
+"""Pronouns with which a clause continues about the last one's regions."""
 PERSONAL = wordset("it its they their them both")
 SINGULAR = wordset("is was seems looks makes suggests")
 UNIVERSAL = wordset("everything nothing restofit anything everywhere nowhere")

@@ -1,4 +1,4 @@
-"""Noun phrases of a clause, and the groups of regions that it names together."""
+"""Noun phrases of a clause, and groups of regions that it names together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from . import region_grammar as grammar
 from .region_words import Word
 
 WIDEST = 9
-"""Words of the longest noun phrase that is looked for."""
+"""Most words of a noun phrase."""
 NOUNS = frozenset(("elsewhere", "owners", "parts", "deeds"))
-"""Roles of nouns that are no region."""
+"""Roles of nouns that are not regions."""
 FARTHEST = 7
-"""Words between two regions that are joined."""
+"""Most words between two joined regions."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Regions named together, from the place of the first to behind the last, and how they are brought in.
+    """Regions named together, from the place of the first to after the last, and how they are introduced.
 
     `kind`: "" plainly, else `not`, `unlike`, `than`, `except`, `likewise`.
     """
@@ -28,11 +28,11 @@ class Group:
     end: int
     kind: str = ""
     apart: bool = False
-    """Its kind stands behind a comma: "natural, not the mouth"."""
+    """Whether its kind follows a comma: "natural, not the mouth"."""
 
 
 def groups(words: Sequence[Word]) -> list[Group]:
-    """The regions that a clause names, those joined ("the nose and the mouth") together."""
+    """Return the regions that a clause names, with joined ones ("the nose and the mouth") together."""
     found: list[Group] = []
     place, kind, since = 0, "", 0
     while place < len(words):
@@ -53,7 +53,7 @@ def groups(words: Sequence[Word]) -> list[Group]:
 
 
 def _kind(words: Sequence[Word], place: int) -> str:
-    """The kind of group that a word brings in; "" for none."""
+    """Return the kind of group that a word introduces; "" for none."""
     text = words[place].text
     if text == "not" or text in grammar.MARKERS:
         return grammar.MARKERS.get(text, "not")
@@ -65,7 +65,7 @@ def _kind(words: Sequence[Word], place: int) -> str:
 
 
 def _group(words: Sequence[Word], start: int, kind: str, apart: bool) -> Group:
-    """The group that begins with the region at `start`."""
+    """Return the group that begins with the region at `start`."""
     named, end, place = [words[start].region], start + 1, start + 1
     joined = strange = False
     hung = any(one.claim or one.text in grammar.PREPOSITIONS for one in words[max(0, start - 3) : start])
@@ -87,13 +87,13 @@ def _group(words: Sequence[Word], start: int, kind: str, apart: bool) -> Group:
 
 
 def _within(word: Word, joined: bool) -> bool:
-    """Whether a word may stand between two regions of a group; behind "and" also an adjective or another noun."""
+    """Return whether a word may be between two regions of a group; after "and", also an adjective or another noun."""
     plain = adjective(word) and not word.claim and word.text not in grammar.MARKERS
     return word.text in grammar.FILL or (joined and ("elsewhere" in word.roles or plain))
 
 
 def subject_end(words: Sequence[Word], start: int) -> int:
-    """Where the noun phrase that begins at `start` ends, with what hangs on it by prepositions; -1 where none does."""
+    """Return where the noun phrase at `start` ends, including its prepositional phrases; -1 if there is none."""
     place, stop = start, min(len(words), start + WIDEST)
     head = False
     while place < stop:
@@ -114,7 +114,7 @@ def subject_end(words: Sequence[Word], start: int) -> int:
 
 
 def subjects_end(words: Sequence[Word], start: int) -> int:
-    """Where noun phrases that are joined end: "both the nose and the mouth"."""
+    """Return where joined noun phrases end: "both the nose and the mouth"."""
     end = subject_end(words, start)
     for _ in range(3):
         if not 0 < end < len(words) - 1 or words[end].text not in ("and", ","):
@@ -127,13 +127,13 @@ def subjects_end(words: Sequence[Word], start: int) -> int:
 
 
 def predicated(words: Sequence[Word], start: int) -> bool:
-    """Whether a noun phrase with something said of it begins at `start`."""
+    """Return whether a noun phrase with a predicate begins at `start`."""
     end = subject_end(words, start)
     return 0 < end < len(words) and words[end].predicate
 
 
 def adjective(word: Word) -> bool:
-    """Whether a word may stand before a noun: a determiner, or one of no other known class."""
+    """Return whether a word may be before a noun: a determiner, or a word of no other known class."""
     if word.text in grammar.DETERMINERS:
         return True
     return word.text.isalpha() and not (word.verb or word.negator or word.text in _OTHERS)

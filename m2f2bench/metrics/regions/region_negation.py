@@ -1,4 +1,4 @@
-"""Faults and merits of a clause, each said or denied."""
+"""Faults and merits of a clause, each asserted or denied."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .region_groups import Group
 from .region_words import Word
 
 AHEAD = 12
-"""Words among which the verb of what follows "and" is looked for."""
+"""Number of words after "and" in which its verb is searched for."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A fault (`sign` 1) or merit (-1) at a place, said or `denied`."""
+    """A fault (`sign` 1) or merit (-1) at a place, asserted or `denied`."""
 
     place: int
     sign: int
@@ -23,25 +23,25 @@ class Claim:
 
     @property
     def accuses(self) -> bool:
-        """Whether it speaks against what it is said of."""
+        """Whether it speaks against its subject."""
         return (self.sign > 0) != self.denied
 
 
-def claims(words: Sequence[Word], told: int, named: Sequence[Group]) -> list[Claim]:
-    """All claims of a clause in order; `told`: from which place on it is known what the clause is about."""
-    return _Scopes(words, told, named).read()
+def claims(words: Sequence[Word], subject_from: int, named: Sequence[Group]) -> list[Claim]:
+    """Return all claims of a clause in order; `subject_from` is the place from which its subject is known."""
+    return _Scopes(words, subject_from, named).read()
 
 
 @dataclass
 class _Scopes:
-    """Goes through a clause once, with the claims under the negation at hand.
+    """Reads a clause once, with the claims under the current negation.
 
-    Where a fault is denied, the merits beside it are not ("no clear artifacts"). Something that lacks is a fault unless
-    it is one itself. "The brows, not the mouth" denies nothing of the brows.
+    If a fault is denied, the merits next to it are not ("no clear artifacts"). Something that is lacking is a fault
+    unless it is one itself. "The brows, not the mouth" denies nothing about the brows.
     """
 
     words: Sequence[Word]
-    told: int
+    subject_from: int
     named: Sequence[Group]
     made: list[Claim] = field(default_factory=list)
     scope: list[Claim] = field(default_factory=list)
@@ -51,7 +51,7 @@ class _Scopes:
     """The place of the last negation."""
 
     def read(self) -> list[Claim]:
-        """The claims in order."""
+        """Return the claims in order."""
         words = self.words
         doubted = self.denied = words[0].text == "that" and words[-1].text in grammar.DOUBTS
         checked = False
@@ -86,7 +86,7 @@ class _Scopes:
         after = self.words[place + 1] if place + 1 < len(self.words) else None
         if word.text == "no" and after is not None and after.text == ",":
             return
-        if word.text == "not" and self.told < len(self.words) and self._of_another(place):
+        if word.text == "not" and self.subject_from < len(self.words) and self._of_another(place):
             return
         absent = lacks and place > 0 and self._deed_before(place)
         self.last = place
@@ -97,10 +97,10 @@ class _Scopes:
             self._deny_faults()
             return
         self.denied = turned or word.text == "notany"
-        self.lacking = lacks or (place > self.told and (self._helped(place) or self._without_part(place)))
+        self.lacking = lacks or (place > self.subject_from and (self._helped(place) or self._without_part(place)))
 
     def _of_another(self, place: int) -> bool:
-        """Whether "not" only leaves out regions that are named behind it."""
+        """Return whether "not" only excludes regions that are named after it."""
         return any(group.kind == "not" and place < group.start <= place + 5 for group in self.named)
 
     def _close(self) -> None:
@@ -110,7 +110,7 @@ class _Scopes:
         self.scope, self.lacking = [], False
 
     def _settled(self) -> list[Claim]:
-        """The claims under one negation."""
+        """Return the claims under one negation."""
         scope = self.scope
         if not self.denied or not any(one.sign > 0 for one in scope):
             return scope
@@ -122,7 +122,7 @@ class _Scopes:
         self.made = [replace(one, denied=True) if one.sign > 0 else one for one in self.made]
 
     def _ends(self, place: int, word: Word) -> bool:
-        """Whether a negation does not reach over a word: "not sharp and looks odd", "not ok, asymmetrical"."""
+        """Return whether a negation stops before a word: "not sharp and looks odd", "not ok, asymmetrical"."""
         if word.text in ("just", "merely"):
             return True
         if word.text not in ("and", ",") or not self.scope:
@@ -147,7 +147,7 @@ class _Scopes:
         return 1 if word.fault else -1 if word.merit else 0
 
     def _deed_before(self, place: int) -> bool:
-        """Whether what is denied is a fault that the clause is about: "artifacts are not visible around the eyes"."""
+        """Return whether the denied thing is a fault as subject: "artifacts are not visible around the eyes"."""
         word = self.words[place]
         if not (word.text in grammar.SPARES or "lacks" in word.roles or self.words[place - 1].verb):
             return False
@@ -156,14 +156,14 @@ class _Scopes:
         return first is not None and "deeds" in first.roles
 
     def _helped(self, place: int) -> bool:
-        """Whether "not" denies a verb that a region should have: "the lids do not shut"."""
+        """Return whether "not" denies a verb that is right for a region: "the lids do not shut"."""
         if self.words[place].text != "not" or not place or self.words[place - 1].text not in grammar.HELPERS:
             return False
         after = self.words[place + 1].text if place + 1 < len(self.words) else ""
         return after.isalpha() and after not in grammar.PLAINLY and not after.endswith("ly")
 
     def _without_part(self, place: int) -> bool:
-        """Whether "no" denies a region its part: "the nose has no bridge"."""
+        """Return whether "no" denies a region its part: "the nose has no bridge"."""
         if self.words[place].text not in ("no", "without"):
             return False
         ahead = self.words[place + 1 : place + 3]

@@ -17,12 +17,12 @@ from .region_words import Word, lexicon, sentences
 
 
 def known_regions() -> tuple[str, ...]:
-    """The regions that can be called: skin, eyes, eyebrows, nose, mouth."""
+    """Return the regions that can be called manipulated: skin, eyes, eyebrows, nose, mouth."""
     return tuple(dict.fromkeys(lexicon().region.values()))
 
 
 def called_in_prose(text: str) -> frozenset[str]:
-    """The regions that a text's sentences call manipulated."""
+    """Return the regions that a text's sentences call manipulated."""
     said = list(sentences(text))
     real = verdicts_by_subject(text).get(PICTURE) == "real" and not _called_fake(said)
     reader = _Reader(set(known_regions()) if real else set())
@@ -32,7 +32,7 @@ def called_in_prose(text: str) -> frozenset[str]:
 
 
 def _called_fake(said: Sequence[tuple[list[Word], bool]]) -> bool:
-    """Whether a clause calls the picture fake outright, which "no manipulation of the nose" does not undo."""
+    """Return whether a clause plainly calls the picture fake, which "no manipulation of the nose" does not undo."""
     for sentence, question in said:
         for clause in clauses(sentence):
             if (
@@ -50,7 +50,7 @@ def _called_fake(said: Sequence[tuple[list[Word], bool]]) -> bool:
 
 @dataclass
 class _Reader:
-    """Goes through the sentences of an answer with what the earlier ones leave to the next."""
+    """Reads the sentences of an answer, and keeps what the earlier ones mean for the next."""
 
     praised: set[str]
     """Regions that the answer calls real outright: only what calls them fake outright accuses them."""
@@ -81,7 +81,7 @@ class _Reader:
     condition: int = -9
     """The last sentence with a condition."""
     hearsay: int = -9
-    """The last sentence that told what others say."""
+    """The last sentence about what others say."""
     spared: set[str] = field(default_factory=set)
     """Regions to which alone a merit was given, or a fault denied: the others are accused where none is by name."""
     frame: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class _Reader:
     """Whether the last claim accused."""
 
     def result(self) -> frozenset[str]:
-        """The regions accused."""
+        """Return the regions accused."""
         if not self.called and self.names is not None:
             return frozenset(self.names)
         if not self.called and self.spared:
@@ -100,7 +100,7 @@ class _Reader:
         return frozenset(self.called)
 
     def sentence(self, sentence: list[Word], question: bool) -> None:
-        """Reads one sentence."""
+        """Read one sentence."""
         self.number += 1
         texts = [word.text for word in sentence]
         if REFUSES.search(" ".join(texts)):
@@ -134,7 +134,7 @@ class _Reader:
             self.gathered = named
 
     def _former(self, sentence: list[Word]) -> list[Word]:
-        """A sentence with the regions that "the former" and "the latter" stand for."""
+        """Return a sentence with the regions that "the former" and "the latter" stand for."""
         named: list[str] = []
         put: list[Word] = []
         for word in sentence:
@@ -156,7 +156,7 @@ class _Reader:
             self.identity = self.asked.bare and (short or any(one.text == "it" for one in sentence[1:2]))
 
     def _replies(self, texts: Sequence[str]) -> bool:
-        """Whether a sentence begins with a yes or no to the question before it; takes it as said."""
+        """Return whether a sentence begins with a yes or no to the question before it; applies it."""
         if self.asked is None or not texts:
             return False
         if turns.refuses_to_think_so(texts):
@@ -209,13 +209,13 @@ class _Reader:
         self._keep(found, about)
 
     def _retract(self, regions: Sequence[str], found: Reading) -> None:
-        """Takes back whatever was said against regions."""
+        """Withdraw everything that was said against regions."""
         self.names = None
         self._take_back(regions, 0)
         self._keep(Reading(tuple(regions), found.mentioned), tuple(regions))
 
     def _suppose(self, clause: Clause) -> None:
-        """Takes from a condition, or from what is said of pictures in general, only what it is about."""
+        """Read only the subject of a condition, or of a statement about pictures in general."""
         named = groups(clause.words)
         supposed = clause.opener in grammar.CONDITIONS
         self.names = None
@@ -232,7 +232,7 @@ class _Reader:
                 self._accuse(found.subject or self.about)  # "if it had not been edited"
 
     def _borrowed(self, clause: Clause, found: Reading, first: bool) -> bool:
-        """Gives the regions of a clause the claim of its heading, or of the clause before; whether it shares one."""
+        """Return whether a clause's regions share the claim of its heading, or of the clause before; applies it."""
         listed = self.heading is not None and found.subject and not found.praised
         if self.heading and listed and clause.words[0].text not in CONCEDES and turns.begins_with_region(clause):
             if self.heading.faulted:
@@ -246,7 +246,7 @@ class _Reader:
         return False
 
     def _relent(self, clause: Clause, found: Reading, about: tuple[str, ...]) -> None:
-        """Takes back what a clause explains or denies."""
+        """Withdraw what a clause explains or denies."""
         if turns.harmless(clause, found) and not self.before.outright:
             self._take_back(self.before.subject or about, self.number)
         elif explains(clause) and not found.accused:
@@ -255,7 +255,7 @@ class _Reader:
             self._take_back(about, self.number)
 
     def _elliptic(self, clause: Clause, first: bool, texts: set[str]) -> bool:
-        """Whether a clause without a claim leaves it to the one before."""
+        """Return whether a clause without a claim leaves it to the one before."""
         if clause.closer in (":", "—") and clause.opener != "but":
             return False
         if first and self.before.outright and self.before.subject is None and len(clause.words) <= turns.FRAGMENT:
@@ -263,7 +263,7 @@ class _Reader:
         return not first or bool(texts & (grammar.SAME | grammar.AUXILIARY | {"not"}))
 
     def _keep(self, found: Reading, about: tuple[str, ...]) -> None:
-        """Keeps what a clause says, and what the next may go on about."""
+        """Keep what a clause says, and what the next may refer to."""
         self._accuse(found.accused)
         self.cleared |= found.cleared - found.accused
         self.vouched |= found.vouched
@@ -278,7 +278,7 @@ class _Reader:
             self.before = found
 
     def _carried(self, clause: Clause, first: bool) -> tuple[str, ...]:
-        """The regions that a clause which names none is about."""
+        """Return the regions of a clause that names none."""
         if clause.opener in grammar.RELATIVE:
             single = clause.words[0].text in grammar.SINGULAR
             whole = clause.opener == "which" and single and set(self.mentioned) <= {"eyes", "eyebrows"}
@@ -312,7 +312,7 @@ class _Reader:
         return self.about if self.fresh == self.number and not first else ()
 
     def _like_before(self, clause: Clause, found: Reading) -> None:
-        """Gives the regions of a clause without a claim the last one: "the mouth does not", "nor the nose"."""
+        """Apply the last claim to the regions of a clause without one: "the mouth does not", "nor the nose"."""
         texts = set(clause.texts)
         sign = self.before.sign or 1
         negated = any(word.negator and word.text not in grammar.SAME for word in clause.words)
@@ -328,7 +328,7 @@ class _Reader:
         found.faulted = bool(found.accused)
 
     def _affirm(self, clause: Clause, about: tuple[str, ...], found: Reading) -> None:
-        """Says or denies what was supposed or said before: "… would be round. They are not"."""
+        """Confirm or deny the last hypothesis or statement: "… would be round. They are not"."""
         found.sign = self.before.sign
         found.denied = clause.negated
         found.faulted = (found.sign > 0) != found.denied
@@ -336,7 +336,7 @@ class _Reader:
             found.accused |= set(about)
 
     def _exceptions(self, clause: Clause, found: Reading, texts: set[str], about: tuple[str, ...]) -> None:
-        """What "except", "only", "the rest", "all regions" and "the exception" make of a clause's claims."""
+        """Apply "except", "only", "the rest", "all regions" and "the exception" to a clause's claims."""
         named = groups(clause.words)
         excepted = tuple(one for group in named if group.kind == "except" for one in group.regions) or self.excepted
         if excepted:

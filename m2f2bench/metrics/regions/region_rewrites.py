@@ -1,4 +1,4 @@
-"""Sentences put more plainly: the two halves of a pair that differ, and how much of a fault each region has."""
+"""Rewrites of sentences: the two halves of a pair that differ, and how much of a fault each region has."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXCUSED = re.compile(
     r"do|natural\w*|real|"
     r"realistic|sharp|fine|normal|clear|good|ok|okay|perfect|genuine|intact|authentic|flawless|untouched)\b"
 )
-"""What two eyes may differ in, or no difference at all."""
+"""Harmless differences between two eyes, or no difference at all."""
 
 _LIT = re.compile(r"\b(?:light|sun|lamp|flash|window)\b")
 _FAULTS = (
@@ -57,12 +57,12 @@ _SENTENCE = re.compile(r"[^.?!\n]+")
 
 
 def plainer(text: str) -> str:
-    """A normalised text with what its pairs and quantities say put as plain faults."""
+    """Return a normalised text with its pairs and quantities rewritten as plain faults."""
     return _SENTENCE.sub(lambda found: _quantities(_pairs(found.group())), text)
 
 
 def _pairs(sentence: str) -> str:
-    """A sentence in which "one eye looks up, the other down" is followed by "the eye is mismatched"."""
+    """Return a sentence in which "one eye looks up, the other down" is followed by "the eye is mismatched"."""
     return _PAIR.sub(_differing, sentence)
 
 
@@ -78,17 +78,17 @@ def _differing(found: re.Match[str]) -> str:
 
 
 def _content(predicate: str) -> set[str]:
-    """The words of a predicate that tell something."""
+    """Return the content words of a predicate."""
     return {word for word in re.findall(r"\w+", predicate) if not _EMPTY.fullmatch(word)}
 
 
 def _quantities(sentence: str) -> str:
-    """A sentence about faults with "some on the lids" as "; there are artifacts on the lids"."""
+    """Return a sentence about faults with "some on the lids" as "; there are artifacts on the lids"."""
     fault = re.search(rf"\b{_FAULTS}\b", sentence)
     if fault is None:
         return sentence
-    head, told = sentence[: fault.end()], sentence[fault.end() :]
-    told = _SOME_HELD.sub(r"\g<part> artifacts", told)
-    told = _NONE_THERE.sub(lambda one: one.group().replace("none", "; there is no artifact", 1), told)
-    told = _SOME_THERE.sub(r" ; there are artifacts \g<where>", told)
-    return head + told
+    head, counts = sentence[: fault.end()], sentence[fault.end() :]
+    counts = _SOME_HELD.sub(r"\g<part> artifacts", counts)
+    counts = _NONE_THERE.sub(lambda one: one.group().replace("none", "; there is no artifact", 1), counts)
+    counts = _SOME_THERE.sub(r" ; there are artifacts \g<where>", counts)
+    return head + counts

@@ -1,4 +1,4 @@
-"""Turns by which a clause refers to another: answers, ellipses, pronouns for several regions."""
+"""Idioms with which a clause refers to another: answers, ellipses, pronouns for several regions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .region_words import Word
 PAIRED = ("former", "latter", "firstofpair", "secondofpair")
 """Words for one of a pair of regions."""
 FRAGMENT = 3
-"""A sentence of so few words without a subject ("Geometrically impossible.") goes on about the one before."""
+"""A sentence of at most this many words without a subject ("Geometrically impossible.") continues the one before."""
 
 
 def denies(clause: Clause, found: Reading) -> bool:
-    """Whether what stands behind a colon takes back what stands before it: "activation over the eyes: negligible"."""
+    """Return whether the text after a colon withdraws the text before it: "activation over the eyes: negligible"."""
     short = len(clause.words) <= FRAGMENT + 1
     return (short and found.praised and not found.faulted) or set(clause.texts) <= grammar.NONE
 
 
 def names_it(clause: Clause) -> bool:
-    """Whether a clause says which region it is: "I think it is the mouth"."""
+    """Return whether a clause says which region it is: "I think it is the mouth"."""
     texts = clause.texts
     if "it" not in texts or clause.negated:
         return False
@@ -32,13 +32,14 @@ def names_it(clause: Clause) -> bool:
 
 
 def answers(clause: Clause) -> bool:
-    """Whether a clause is only a pronoun with an auxiliary: "they are not", "it does"."""
+    """Return whether a clause is only a pronoun with an auxiliary: "they are not", "it does"."""
     texts = [text for text in clause.texts if text != ","]
     return 1 < len(texts) <= FRAGMENT and texts[1] in grammar.AUXILIARY and texts[-1] in {"not", texts[1]}
 
 
 def several(start: Sequence[Word]) -> bool:
-    """Whether a sentence is about all that the one before named: "all above the threshold", "both are blurry"."""
+    """Return whether a sentence is about all regions of the one before: "all above the threshold", "both are
+    blurry"."""
     after = start[1] if len(start) > 1 else None
     if start[0].text in ("both", "each"):
         return after is not None and (after.verb or after.text == "of")
@@ -46,7 +47,7 @@ def several(start: Sequence[Word]) -> bool:
 
 
 def whole(clause: Clause) -> bool:
-    """Whether a clause speaks of all regions."""
+    """Return whether a clause is about all regions."""
     for place, word in enumerate(clause.words):
         if word.text in grammar.ALL:
             return any(one.text in grammar.FEATURES for one in clause.words[place + 1 : place + 5])
@@ -54,18 +55,18 @@ def whole(clause: Clause) -> bool:
 
 
 def generic(clause: Clause) -> bool:
-    """Whether a clause speaks of pictures in general: "since they are often smeared", "generators tend to …"."""
+    """Return whether a clause is about pictures in general: "since they are often smeared", "generators tend to …"."""
     return any("generic" in word.roles for word in clause.words)
 
 
 def begins_with_region(clause: Clause) -> bool:
-    """Whether a clause begins with a region, as an item of a list does."""
+    """Return whether a clause begins with a region, as an item of a list does."""
     start = next((word for word in clause.words if word.text not in grammar.SIDES), None)
     return start is not None and start.region != ""
 
 
 def harmless(clause: Clause, found: Reading) -> bool:
-    """Whether a clause gives a harmless reason: "because he was talking"."""
+    """Return whether a clause gives a harmless reason: "because he was talking"."""
     return clause.opener == "because" and not found.faulted and any("causes" in one.roles for one in clause.words)
 
 
@@ -86,22 +87,22 @@ _CONTRADICTS = re.compile(
 
 
 def retracts(texts: Sequence[str]) -> bool:
-    """Whether a clause takes an accusation back: "the suspicion proved groundless", "that is a false alarm"."""
+    """Return whether a clause withdraws an accusation: "the suspicion proved groundless", "that is a false alarm"."""
     return _RETRACTS.search(" ".join(texts)) is not None
 
 
 def contradicts(texts: Sequence[str]) -> bool:
-    """Whether a clause calls wrong what others say: "they are wrong"."""
+    """Return whether a clause contradicts others: "they are wrong"."""
     return _CONTRADICTS.fullmatch(" ".join(texts)) is not None
 
 
 def only_one(texts: Sequence[str]) -> bool:
-    """Whether of a pair only one is spoken of: "only the latter"."""
+    """Return whether only one of a pair is meant: "only the latter"."""
     return any(one.startswith(PAIRED) and before == "only" for before, one in zip(texts, texts[2:], strict=False))
 
 
 def presupposes(texts: Sequence[str]) -> bool:
-    """Whether a question takes what it asks about for true: "why does the skin shimmer?"."""
+    """Return whether a question assumes what it asks about: "why does the skin shimmer?"."""
     return (texts[:1] == ["why"] and texts[1:2] not in (["should"], ["would"], ["not"])) or texts[:2] in (
         ["how", "did"],
         ["suspicious", "is"],
@@ -109,11 +110,11 @@ def presupposes(texts: Sequence[str]) -> bool:
 
 
 def affirms(texts: Sequence[str]) -> bool:
-    """Whether a sentence is a yes in other words: "I believe it has", "I think so"."""
+    """Return whether a sentence is a yes in other words: "I believe it has", "I think so"."""
     said = texts[:1] == ["i"] and "not" not in texts and 2 < len(texts) <= 5
     return said and texts[1] in grammar.EMBEDS | {"fear", "am"} and texts[-1] in grammar.AUXILIARY | {"so"}
 
 
 def refuses_to_think_so(texts: Sequence[str]) -> bool:
-    """Whether a sentence begins with a no in other words: "I doubt it", "I don't think so"."""
+    """Return whether a sentence begins with a no in other words: "I doubt it", "I don't think so"."""
     return texts[:1] == ["i"] and ("doubt" in texts[:3] or texts[1:5] == ["do", "not", "think", "so"])

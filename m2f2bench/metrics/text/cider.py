@@ -1,15 +1,15 @@
-"""CIDEr with document frequencies that are fixed, or found anew for every group and every resample.
+"""CIDEr with document frequencies that are fixed, or computed again for every group and every resample.
 
-With h and r how often an n-gram stands in an answer and in a reference, and idf = log N - log max(1, df) for N items of
-which df have it in a reference, an answer and a reference are alike by
+With h and r the counts of an n-gram in an answer and in a reference, and idf = log N - log max(1, df) for N items of
+which df have it in a reference, the similarity of an answer and a reference is
 
     sum over n of  Σ min(h, r) r idf² / (√Σ h² idf² √Σ r² idf²)
 
 since idf is never negative (Vedantam et al., CVPR 2015, with pycocoevalcap's clipping). Each of the three sums is a
 sparse matrix times idf², so that any number of resamples are a few matrix products.
 
-Where every n-gram of the references is in all N of them, as for one item or for items whose references are all alike,
-every idf is 0 and no answer can have more than 0, not even the reference itself: CIDEr is not defined there.
+If every n-gram of the references is in all N of them, as for one item or for items with equal references, every idf is
+0 and no answer can have more than 0, not even the reference itself: CIDEr is not defined then.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 LONGEST = 4
 """Words of the longest n-gram."""
 SIGMA = 6.0
-"""Standard deviation of the penalty for a difference in length, in words less one."""
+"""Standard deviation of the length penalty, in words less one."""
 SCALE = 10.0
 ENDS = (0.0, SCALE)
 UNDEFINED = (
     "CIDEr is not defined where all references have the same words, as of one question: every idf = log N - log df is 0"
 )
 MEMORY = 128 << 20
-"""Bytes that one thread's arrays may take in all."""
+"""Most bytes of one thread's arrays in total."""
 Grams = Mapping[tuple[str, ...], int]
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The n-grams of distinct pairs of an answer and one reference, P of them, and of distinct tuples of references, R.
+    """N-grams of distinct pairs of an answer and one reference, P of them, and of distinct tuples of references, R.
 
     Sparse: `common` [4P, V], Σ min(h, r) r of a pair by order; `answer` and `reference` [4P, V], its squared counts;
-    `documents` [R, V], 1 where any of the references has the n-gram. `penalty` [P] is that for a difference in length.
-    `shares` [N, P] is 1 / (number of references) for each of an item's pairs, `sets` [N, R] its tuple of references;
-    an item without references has zeros.
+    `documents` [R, V], 1 if any of the references has the n-gram. `penalty` [P] is the length penalty. `shares` [N, P]
+    is 1 / (number of references) for each of an item's pairs, `sets` [N, R] its tuple of references; an item without
+    references has zeros.
     """
 
     common: Any
@@ -61,7 +61,7 @@ class Table:
     sets: Any
 
     def restricted(self, used: Bools) -> Table:
-        """The same with the items where `used` [N] alone, and nothing that none of them needs."""
+        """Return the table of only the items where `used` [N], without what none of them needs."""
         shares, sets = self.shares[used], self.sets[used]
         pairs = np.flatnonzero(shares.sum(axis=0))
         rows = (LONGEST * pairs[:, None] + np.arange(LONGEST)).ravel()
@@ -81,9 +81,9 @@ class Table:
         )
 
     def likeness(self, frequency: Floats, size: Floats) -> Floats:
-        """Each pair's CIDEr, [P, B], with document frequencies [V, B] among `size` items [B] (all ≥ 1).
+        """Return each pair's CIDEr, [P, B], with document frequencies [V, B] among `size` items [B] (all ≥ 1).
 
-        NaN where it is not defined: every n-gram that is in a reference at all is in the references of all items.
+        NaN where it is not defined: every n-gram that is in any reference is in the references of all items.
         """
         defined = ((frequency > 0.0) & (frequency < size)).any(axis=0)
         idf2 = np.log(np.maximum(frequency, 1.0, out=frequency), out=frequency)
@@ -98,7 +98,7 @@ class Table:
 
 
 def make_table(items: Items) -> Table:
-    """Count all n-grams once, by pycocoevalcap's own function."""
+    """Count all n-grams once, with pycocoevalcap's own function."""
     precook = java.counting("cider.cider_scorer").precook
     numbers: dict[tuple[str, ...], int] = {}
     texts: dict[str, Grams] = {}
@@ -136,12 +136,12 @@ def make_table(items: Items) -> Table:
 
 
 def _length(grams: Grams) -> int:
-    """What pycocoevalcap takes for a text's length: its number of bigrams."""
+    """Return a text's length as pycocoevalcap defines it: its number of bigrams."""
     return sum(count for gram, count in grams.items() if len(gram) == 2)
 
 
 def _orders(rows: list[dict[tuple[str, ...], int]], numbers: Mapping[tuple[str, ...], int]) -> Any:
-    """Counts by n-gram as a sparse matrix with a row for each order of each row."""
+    """Return counts by n-gram as a sparse matrix with a row for each order of each row."""
     apart: list[dict[int, float]] = []
     for row in rows:
         parts: list[dict[int, float]] = [{} for _ in range(LONGEST)]
@@ -161,8 +161,10 @@ def _sparse(rows: list[dict[int, float]], width: int) -> Any:
 
 
 def cider_values(table: Table) -> Floats:
-    """Each item's CIDEr, [N] ≥ 0, with the document frequencies of all items' references; NaN without references, and
-    for all items where it is not defined."""
+    """Return each item's CIDEr, [N] ≥ 0, with the document frequencies of all items' references.
+
+    NaN without references, and for all items if it is not defined.
+    """
     has = _has_references(table)
     if not has.any():
         return np.full(len(has), np.nan)
@@ -172,17 +174,17 @@ def cider_values(table: Table) -> Floats:
 
 
 def fixed_cider(table: Table, values: Floats) -> Statistic:
-    """The mean of the items' CIDEr (see `cider_values`), whatever the group or the resample."""
+    """Return the mean of the items' CIDEr (see `cider_values`), for any group or resample."""
     return replace(mean_of(values, ENDS), has=_has_references(table), undefined=UNDEFINED)
 
 
 def _has_references(table: Table) -> Bools:
-    """Whether each item has references, bool [N]."""
+    """Return whether each item has references, bool [N]."""
     return np.asarray(np.diff(table.sets.indptr) > 0)
 
 
 class RecomputedCider(Statistic):
-    """CIDEr of any group and resample as pycocoevalcap computes it on those very items, repeated ones included."""
+    """CIDEr of any group and resample as pycocoevalcap computes it on exactly these items, including repetitions."""
 
     ends = ENDS
     undefined = UNDEFINED
@@ -192,7 +194,7 @@ class RecomputedCider(Statistic):
         self.has = _has_references(table)
 
     def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
-        """See `Statistic.over`. Resamples are taken in pieces, so that memory is bounded."""
+        """Return the function of weights; see `Statistic.over`. Resamples are computed in parts, to bound memory."""
         from scipy.sparse import csr_array
 
         used = kept & self.has

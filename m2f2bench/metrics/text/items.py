@@ -1,4 +1,4 @@
-"""Answers with their references, each distinct pair of them once: answers repeat a lot."""
+"""Answers with their references, each distinct pair once: answers repeat often."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ Pair = tuple[str, tuple[str, ...]]
 
 
 LONGEST = 1000
-"""Words of a text that METEOR and SPICE are given: what they need grows with the square of it, and at 24,000 words 2 GB
-do not do, for all other texts neither."""
+"""Most words of a text for METEOR and SPICE. Their memory grows with the square of it, and with 24,000 words 2 GB are
+too little, which fails for all texts."""
 
 
 def shortened(text: str) -> tuple[str, float]:
-    """A text's first LONGEST words, and how many times as long all of it is: 1 for one that is not longer."""
+    """Return a text's first LONGEST words, and the ratio of its length to that: 1 for a text that is not longer."""
     words = text.split()
     return (" ".join(words[:LONGEST]), len(words) / LONGEST) if len(words) > LONGEST else (text, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """N answers with references. `pairs` are the U distinct ones; `which`, int64 [N], is each item's, -1 for an item
-    without references."""
+    """N answers with references.
+
+    `pairs` are the U distinct ones; `which`, int64 [N], is each item's, -1 for an item without references.
+    """
 
     pairs: tuple[Pair, ...]
     which: Codes
@@ -42,13 +44,13 @@ class Items:
         return self.which >= 0
 
     def spread(self, values: Floats) -> Floats:
-        """From a value of each pair, [U] or [U, K], to one of each item, [N] or [N, K]; NaN where it has none."""
+        """Expand a value per pair, [U] or [U, K], to one per item, [N] or [N, K]; NaN for items without references."""
         padded = np.concatenate([values, np.full((1, *values.shape[1:]), np.nan)])
         return np.asarray(padded[self.which])
 
 
 def make_items(texts: Sequence[str], references: Sequence[tuple[str, ...]]) -> Items:
-    """The items of texts [N] with their references [N], each a tuple that may be empty."""
+    """Return the items of texts [N] with their references [N], each a tuple that may be empty."""
     found: dict[Pair, int] = {}
     which = [
         found.setdefault((text, tuple(own)), len(found)) if own else -1

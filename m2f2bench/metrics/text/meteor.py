@@ -1,7 +1,7 @@
-"""METEOR 1.5: matched by its own Java program, and added up here as that program does.
+"""METEOR 1.5: alignment by its own Java program, sums and scores as in that program.
 
-Alignment is the program's work; what each item's alignment comes to are 23 counts, and the score of any set of items is
-a formula of their sums (Denkowski & Lavie, WMT 2014).
+The program aligns each item, which gives 23 counts, and the score of any set of items is a formula of their sums
+(Denkowski & Lavie, WMT 2014).
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ JAR = "meteor-1.5.jar"
 MEMO = "meteor.jsonl"
 OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
 MEMORY = ("-Xmx2G", "-XX:+UseParallelGC")
-"""What Java may take. Reading the paraphrases is all but the whole time, and a fifth less with this collector."""
+"""Java's memory and collector. Almost all time is for reading the paraphrases; this collector saves a fifth."""
 COUNTS = 23
 ANSWERED = (0, 2)
-"""Which of the counts are the answer's words, and the function words among them."""
+"""Indices of the counts of the answer's words and of its function words."""
 MODULES = np.array([1.0, 0.6, 0.8, 0.6])
-"""What a match is worth by how it was made: same word, same stem, synonym, paraphrase."""
+"""Weight of a match by kind: same word, same stem, synonym, paraphrase."""
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
-"""The English ranking task's parameters: of recall, the penalty's power and weight, and of content words."""
+"""Parameters of the English ranking task: recall's weight, the penalty's exponent and weight, content words' weight."""
 
 
 def meteor_counts(items: Items) -> Floats:
-    """METEOR's counts of each item against the reference it is most like, float64 [N, 23], NaN without references.
+    """Return METEOR's counts of each item against its most similar reference, float64 [N, 23], NaN without references.
 
     In order: words of the answer and of the reference, function words of either; for each of the four modules matched
     content words of either and matched function words of either; chunks, and matched words of either. One chunk that is
-    all of both texts counts as none, as in the program's own sums. Of a text of more than LONGEST words the first ones
-    are matched, and of an answer all are counted; a warning says so. Takes one start of Java, which is most of the
-    time; what was matched once comes from a cache. Raises `Unavailable` where it does not run, or dies.
+    all of both texts counts as 0, as in the program's own sums. Of a text of more than LONGEST words, only the first
+    ones are matched, but all words of an answer are counted; a warning says so. Takes one start of Java, which is most
+    of the time; earlier matches come from a cache. Raises `Unavailable` if it does not run, or fails.
     """
     if not items.pairs:
         return np.full((len(items.which), COUNTS), np.nan)
     shorter = [(shortened(text), [shortened(one)[0] for one in references]) for text, references in items.pairs]
     asked = [" ||| ".join(["SCORE", *map(_field, references), _field(text)]) for (text, _), references in shorter]
     keys = [hashlib.blake2b(line.encode(), digest_size=16).hexdigest() for line in asked]
-    stamp = " ".join([JAR, *OPTIONS, java.java_version()])  # all that decides the counts beside the texts
+    stamp = " ".join([JAR, *OPTIONS, java.java_version()])  # all that decides the counts other than the texts
     with Memo(cache_folder() / MEMO) as memo:
         known = {key: memo.get(key, stamp) for key in keys}
         unknown = {key: line for key, line in zip(keys, asked, strict=True) if known[key] is None}
@@ -66,7 +66,7 @@ def meteor_counts(items: Items) -> Floats:
     rows[:, ANSWERED] *= times[:, None]
     if (cut := int((times > 1.0).sum())) > 0:
         log.warning(
-            "METEOR: %d of %d answers have more than %d words: what is beyond counts as words that match nothing",
+            "METEOR: %d of %d answers have more than %d words: the words after that count as unmatched",
             cut,
             len(times),
             LONGEST,
@@ -75,10 +75,10 @@ def meteor_counts(items: Items) -> Floats:
 
 
 def _matched(asked: list[str]) -> list[list[float]]:
-    """What the program tells of each line that it is asked."""
+    """Return the program's counts for each line of input."""
     program = java.jar("meteor", JAR)
-    told = java.run([*MEMORY, "-jar", program, *OPTIONS], "".join(f"{line}\n" for line in asked), program.parent)
-    lines = [line.split() for line in told.splitlines()]
+    output = java.run([*MEMORY, "-jar", program, *OPTIONS], "".join(f"{line}\n" for line in asked), program.parent)
+    lines = [line.split() for line in output.splitlines()]
     if len(lines) != len(asked) or any(len(line) != COUNTS for line in lines):
         odd = next((" ".join(line) for line in lines if len(line) != COUNTS), f"{len(lines)} lines")
         raise Unavailable(f"its Java program gave '{odd[:80]}', not {COUNTS} counts for each answer")
@@ -86,15 +86,15 @@ def _matched(asked: list[str]) -> list[list[float]]:
 
 
 def _field(text: str) -> str:
-    """A text that the program takes for one field: no line break, and no bars, which part fields."""
+    """Return a text as one field of the program: without line breaks, and without bars, which separate fields."""
     return one_line(text).replace("|||", "").replace("  ", " ")
 
 
 def meteor_values(sums: Floats) -> Floats:
-    """METEOR, [B] in [0, 1], from sums of counts [23, B].
+    """Return METEOR, [B] in [0, 1], from sums of counts [23, B].
 
-    Precision and recall weigh content words DELTA and function words 1 - DELTA, and matches by MODULES. F is
-    P R / (ALPHA P + (1 - ALPHA) R), lowered by the share GAMMA (chunks / matched words) ^ BETA of it.
+    Precision and recall weigh content words DELTA and function words 1 - DELTA, and matches by MODULES. F is P R /
+    (ALPHA P + (1 - ALPHA) R), reduced by the share GAMMA (chunks / matched words) ^ BETA of it.
     """
     modules = sums[4:20].reshape(len(MODULES), 4, -1)
     matched = np.einsum("m,mkb->kb", MODULES, modules)
@@ -115,10 +115,10 @@ def _over(above: Floats, below: Floats) -> Floats:
 
 
 def meteor_statistic(counts: Floats) -> Statistic:
-    """METEOR of all items at hand together, from their counts [N, 23]."""
+    """Return METEOR of a set of items, from their counts [N, 23]."""
     return Sums(counts, meteor_values, ~np.isnan(counts[:, 0]))
 
 
 def sentence_meteor(counts: Floats) -> Floats:
-    """Each item's own METEOR, [N] in [0, 1]; NaN for an item without references."""
+    """Return each item's own METEOR, [N] in [0, 1]; NaN for an item without references."""
     return np.where(np.isnan(counts[:, 0]), np.nan, meteor_values(counts.T))

@@ -1,4 +1,4 @@
-"""All text metrics of a set of answers in one go, each as far as it can be had."""
+"""All text metrics of a set of answers in one call, as far as their programs are available."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BERT = "bertscore_f1"
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How texts are compared; see `rules.ExplanationRules` and `rules.BertScoreRules`."""
+    """Settings of text comparison; see `protocols.ExplanationRules` and `protocols.BertScoreRules`."""
 
     tokenizer: Literal["ptb", "none"] = "ptb"
     cider_df: Literal["fixed", "recomputed"] = "fixed"
@@ -41,14 +41,16 @@ class TextSettings:
 
     @property
     def bert(self) -> BertSettings:
-        """The settings of BERTScore alone."""
+        """The settings of BERTScore."""
         return BertSettings(self.bert_model, self.bert_layer, self.bert_rescale)
 
 
 @dataclass(frozen=True)
 class TextStatistics:
-    """Metrics over N answers: `statistics` by name; for those that cannot be had, `missing`, a line each that says why
-    and what mends it; and `items`, each answer's own value, float64 [N], NaN for one without references.
+    """Metrics over N answers.
+
+    `statistics` are by name; `missing` gives, for metrics that cannot be computed, a line that says why and how to fix
+    it; `items` are each answer's own values, float64 [N], NaN for one without references.
 
     An answer's own values are `bleu` (the mean of its sentence BLEU-1 to 4), `rouge_l`, `cider` (always with the
     document frequencies of all answers' references), `meteor`, `spice` and `bertscore_f1`.
@@ -60,29 +62,29 @@ class TextStatistics:
 
 
 def bert_identity(settings: TextSettings) -> str:
-    """What a signature says of BERTScore's network; see `bert.bert_identity`."""
+    """Return the signature's text for BERTScore's network; see `bert.bert_identity`."""
     return _identity(settings.bert)
 
 
 def text_statistics(
     names: Sequence[str], texts: Sequence[str], references: Sequence[tuple[str, ...]], settings: TextSettings
 ) -> TextStatistics:
-    """The text metrics `names` of `texts` [N] against `references` [N], each a tuple of texts.
+    """Return the text metrics `names` of `texts` [N] against `references` [N], each a tuple of texts.
 
-    An answer without references (an empty tuple) has no value in any metric. An empty answer is an answer, and scores
-    what pycocoevalcap gives "". All but BERTScore compare the words that the tokenizer finds; BERTScore has its own
-    tokenizer and takes the texts as they are. Statistics are in the order of `names`. Raises ScoreError for an unknown
-    name; what cannot be had here is in `missing`.
+    An answer without references (an empty tuple) has no value in any metric. An empty answer is an answer, with the
+    score that pycocoevalcap gives "". All except BERTScore compare the words of the tokenizer; BERTScore has its own
+    tokenizer and uses the texts unchanged. Statistics are in the order of `names`. Raises ScoreError for an unknown
+    name; metrics that are not available here are in `missing`.
     """
     known = metrics_of("texts")
     for name in names:
         if name not in known:
-            raise ScoreError(f"'{name}' is no text metric{near(name, known)}")
+            raise ScoreError(f"unknown text metric '{name}'{near(name, known)}")
     raw = make_items(texts, references)
     found = TextStatistics()
     wanted: list[str] = [name for name in known if name in names]
     by_words = [name for name in wanted if name != BERT]
-    words = _had(found, by_words, lambda: _words(raw, settings.tokenizer)) if by_words else None
+    words = _computed(found, by_words, lambda: _words(raw, settings.tokenizer)) if by_words else None
     with ThreadPoolExecutor(1, thread_name_prefix="meteor") as pool:
         matching = pool.submit(meteor_counts, words) if words is not None and "meteor" in wanted else None
         if words is not None:
@@ -90,16 +92,16 @@ def text_statistics(
             if "spice" in wanted:
                 _add_means(found, "spice", lambda: spice_values(words))
         if BERT in wanted:
-            ends = None if settings.bert_rescale else (0.0, 1.0)  # what is rescaled has no least value
+            ends = None if settings.bert_rescale else (0.0, 1.0)  # rescaled values have no minimum
             _add_means(found, BERT, lambda: bert_values(raw, settings.bert), ends)
-        if matching is not None and (counts := _had(found, ["meteor"], matching.result)) is not None:
+        if matching is not None and (counts := _computed(found, ["meteor"], matching.result)) is not None:
             found.statistics["meteor"], found.items["meteor"] = meteor_statistic(counts), sentence_meteor(counts)
     ordered = {name: found.statistics[name] for name in dict.fromkeys(names) if name in found.statistics}
     return TextStatistics(ordered, found.missing, found.items)
 
 
 def _words(raw: Items, tokenizer: str) -> Items:
-    """The same items in words."""
+    """Return the same items, tokenized."""
     words = tokenize([one for text, own in raw.pairs for one in (text, *own)], tokenizer)
     pairs = [(words[text], tuple(words[one] for one in own)) for text, own in raw.pairs]
     joined = make_items([text for text, _ in pairs], [own for _, own in pairs])
@@ -107,16 +109,16 @@ def _words(raw: Items, tokenizer: str) -> Items:
 
 
 def _add_overlap(found: TextStatistics, wanted: list[str], words: Items, settings: TextSettings) -> None:
-    """BLEU, ROUGE-L and CIDEr."""
+    """Add BLEU, ROUGE-L and CIDEr."""
     if (bleu := [name for name in wanted if name in BLEU]) and (
-        counts := _had(found, bleu, lambda: overlap.bleu_counts(words))
+        counts := _computed(found, bleu, lambda: overlap.bleu_counts(words))
     ) is not None:
         all_orders = overlap.bleu_statistics(counts)
         found.statistics.update({name: all_orders[name] for name in bleu})
         found.items["bleu"] = overlap.sentence_bleu(counts)
     if "rouge_l" in wanted:
         _add_means(found, "rouge_l", lambda: overlap.rouge_values(words))
-    if "cider" in wanted and (table := _had(found, ["cider"], lambda: cider.make_table(words))) is not None:
+    if "cider" in wanted and (table := _computed(found, ["cider"], lambda: cider.make_table(words))) is not None:
         values = found.items["cider"] = cider.cider_values(table)
         recomputed = settings.cider_df == "recomputed"
         found.statistics["cider"] = cider.RecomputedCider(table) if recomputed else cider.fixed_cider(table, values)
@@ -125,14 +127,14 @@ def _add_overlap(found: TextStatistics, wanted: list[str], words: Items, setting
 def _add_means(
     found: TextStatistics, name: str, compute: Callable[[], Floats], ends: tuple[float, float] | None = (0.0, 1.0)
 ) -> None:
-    """A metric that is the mean of items' own values."""
-    values = _had(found, [name], compute)
+    """Add a metric that is the mean of items' own values."""
+    values = _computed(found, [name], compute)
     if values is not None:
         found.statistics[name], found.items[name] = mean_of(values, ends), values
 
 
-def _had(found: TextStatistics, names: list[str], compute: Callable[[], T]) -> T | None:
-    """What is computed; None where it cannot be had, and then the metrics `names` are missing for that reason."""
+def _computed(found: TextStatistics, names: list[str], compute: Callable[[], T]) -> T | None:
+    """Return the result of `compute`; None if it is unavailable, and then `names` are missing for that reason."""
     try:
         return compute()
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""BLEU, counted by pycocoevalcap's own functions, and ROUGE-L, equal to its."""
+"""BLEU, counted by pycocoevalcap's own functions, and ROUGE-L, equal to pycocoevalcap's."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TINY, SMALL = 1e-15, 1e-9
 
 
 def bleu_counts(items: Items) -> Floats:
-    """What each item adds to BLEU, float64 [N, 10]: matches and n-grams of order 1 to 4, the answer's words, and the
-    words of the reference that is closest in length (of two the shorter). Rows without references are NaN.
+    """Return each item's counts for BLEU, float64 [N, 10]; rows without references are NaN.
 
-    Matches are clipped by the most in any one reference (Papineni et al., ACL 2002).
+    They are matches and n-grams of order 1 to 4, the answer's words, and the words of the reference that is closest in
+    length (the shorter of two). Matches are clipped by the most in any one reference (Papineni et al., ACL 2002).
     """
     bleu = java.counting("bleu.bleu_scorer")
     cooked = {references: bleu.cook_refs(references, n=LONGEST) for _, references in items.pairs}
@@ -36,7 +36,7 @@ def bleu_counts(items: Items) -> Floats:
 
 
 def bleu_values(sums: Floats) -> Floats:
-    """BLEU-1 to 4, [4, B] in [0, 1], from sums of counts [10, B]; of one item's counts its sentence BLEU."""
+    """Return BLEU-1 to 4, [4, B] in [0, 1], from sums of counts [10, B]; of one item's counts, its sentence BLEU."""
     correct, guess = sums[:LONGEST] + TINY, sums[LONGEST : 2 * LONGEST] + SMALL
     order = np.arange(1, LONGEST + 1)[:, None]
     precision = np.cumprod(correct / guess, axis=0) ** (1.0 / order)
@@ -45,7 +45,7 @@ def bleu_values(sums: Floats) -> Floats:
 
 
 def bleu_statistics(counts: Floats) -> dict[str, Statistic]:
-    """`bleu1` to `bleu4` and `bleu`, the mean of the four, from items' counts [N, 10]."""
+    """Return `bleu1` to `bleu4` and `bleu`, the mean of the four, from items' counts [N, 10]."""
     has = ~np.isnan(counts[:, 0])
     found: dict[str, Statistic] = {"bleu": Sums(counts, lambda sums: np.asarray(bleu_values(sums).mean(axis=0)), has)}
     for k in range(LONGEST):
@@ -58,13 +58,15 @@ def bleu_statistics(counts: Floats) -> dict[str, Statistic]:
 
 
 def sentence_bleu(counts: Floats) -> Floats:
-    """The mean of each item's own BLEU-1 to 4, [N] in [0, 1]; NaN for an item without references."""
+    """Return the mean of each item's own BLEU-1 to 4, [N] in [0, 1]; NaN for an item without references."""
     return np.asarray(bleu_values(counts.T).mean(axis=0))
 
 
 def rouge_values(items: Items) -> Floats:
-    """ROUGE-L of each item, [N] in [0, 1]: F with beta 1.2 of the highest precision and the highest recall of any
-    reference (Lin, 2004). NaN for an item without references."""
+    """Return ROUGE-L of each item, [N] in [0, 1]; NaN for an item without references.
+
+    It is F with beta 1.2 of the highest precision and the highest recall of any reference (Lin, 2004).
+    """
     beta = float(java.counting("rouge.rouge").Rouge().beta) ** 2
     values = []
     for text, references in items.pairs:
@@ -78,10 +80,9 @@ def rouge_values(items: Items) -> Floats:
 
 
 def common_words(first: Sequence[str], other: Sequence[str]) -> int:
-    """The length of the longest common subsequence of two lists of words.
+    """Return the length of the longest common subsequence of two lists of words.
 
-    By whole numbers whose bits are the other's words (Hyyrö, Information Processing Letters 2004): an answer of
-    100,000 words takes a moment.
+    Words are bits of integers (Hyyrö, Information Processing Letters 2004), so that it is fast for 100,000 words.
     """
     places: dict[str, int] = {}
     for place, word in enumerate(other):

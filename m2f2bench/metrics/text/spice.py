@@ -1,4 +1,4 @@
-"""SPICE: scene graphs compared by its own Java program, where the parser it needs is there."""
+"""SPICE: scene graphs compared by its own Java program, if the parser it needs is installed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ARCHIVE = "stanford-corenlp-full-2015-12-09.zip"
 
 
 def lacking(place: str = "") -> str:
-    """What SPICE's parser lacks and where it goes; empty where it is there. Raises `Unavailable` without SPICE.
+    """Return what SPICE's parser lacks and where to put it; "" if it is complete. Raises `Unavailable` without SPICE.
 
-    `place` is what its folder is called, for a result that others read; by default its path.
+    `place` is the name of its folder in a result that others read; by default its path.
     """
     folder = java.jar("spice", JAR).parent / "lib"
     absent = [name for name in PARSER if not (folder / name).is_file()]
@@ -37,10 +37,10 @@ def lacking(place: str = "") -> str:
 
 
 def spice_values(items: Items) -> Floats:
-    """SPICE's F of each item over all parts of the scene graph, [N] in [0, 1], NaN without references.
+    """Return SPICE's F of each item over all parts of the scene graph, [N] in [0, 1], NaN without references.
 
-    Anderson et al., ECCV 2016. Nothing is downloaded and nothing is written into the package: where the parser's two
-    jars are not in its folder, or the program fails, this raises `Unavailable`.
+    Anderson et al., ECCV 2016. Nothing is downloaded and nothing is written into the package. Raises `Unavailable` if
+    the parser's two jars are not in its folder, or the program fails.
     """
     if why := lacking("pycocoevalcap/spice/lib"):
         raise Unavailable(why)
@@ -53,11 +53,11 @@ def spice_values(items: Items) -> Floats:
         for number, (text, references) in enumerate(items.pairs)
     ]
     with tempfile.TemporaryDirectory(prefix="m2f2bench-spice-") as place:
-        asked, told = Path(place) / "asked.json", Path(place) / "told.json"
+        asked, scored = Path(place) / "asked.json", Path(place) / "told.json"
         asked.write_text(json.dumps(rows), encoding="utf-8")
-        java.run(["-Xmx8G", "-jar", program, asked, "-out", told, "-silent"], folder=Path(place))
+        java.run(["-Xmx8G", "-jar", program, asked, "-out", scored, "-silent"], folder=Path(place))
         try:
-            found = {row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(told.read_text("utf-8"))}
+            found = {row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(scored.read_text("utf-8"))}
             values = np.array([found[number] for number in range(len(rows))], dtype=np.float64)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"its Java program left no F for each answer ({error})") from None
@@ -65,5 +65,5 @@ def spice_values(items: Items) -> Floats:
 
 
 def _field(text: str) -> str:
-    """A text as the program is given it: one line, and of a very long one its beginning."""
+    """Return a text as the program's input: one line, and only the beginning of a very long one."""
     return shortened(one_line(text))[0]

@@ -1,4 +1,4 @@
-"""Texts as words: white space alone, or the Penn Treebank's tokens as captioning's evaluation takes them."""
+"""Texts as words: split at white space, or Penn Treebank tokens as in captioning's evaluation."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from .java import Unavailable
 
 JAR = "stanford-corenlp-3.4.1.jar"
 OPTIONS = ("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
-"""What pycocoevalcap calls the tokenizer with."""
+"""pycocoevalcap's arguments for the tokenizer."""
 BETWEEN = "zqzqzq"
 """A line between two texts. The tokenizer looks past the end of a line (`No.` before a number keeps its point), and no
-text's words may depend on which text comes next."""
+text's words may depend on the next text."""
 _BREAKS = re.compile("[\x00\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-"""What Python, Java or the tokenizer takes for the end of a line or of a text."""
+"""Characters that end a line or a text for Python, Java or the tokenizer."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def one_line(text: str) -> str:
-    """The text without anything that ends a line, and with U+FFFD for each half of a character that UTF-8 has not."""
+    """Return the text without line breaks, and with U+FFFD for each surrogate, which UTF-8 cannot encode."""
     return _SURROGATES.sub("\ufffd", _BREAKS.sub(" ", text))
 
 
 def tokenize(texts: Sequence[str], tokenizer: str) -> dict[str, str]:
-    """Each distinct text to its words joined by single spaces, `tokenizer` being `ptb` or `none`.
+    """Return each distinct text with its words joined by single spaces; `tokenizer` is `ptb` or `none`.
 
-    `none` splits at white space and changes nothing else. `ptb` is Stanford's Penn Treebank tokenizer as pycocoevalcap
-    calls it: lower case, its punctuation left out (brackets stay, as -lrb- and -rrb-: its list has them in upper case);
-    each text as if it were the only one. Java is started once for all. Raises `Unavailable` where it cannot be.
+    `none` splits at white space and changes nothing else. `ptb` is Stanford's Penn Treebank tokenizer with
+    pycocoevalcap's options: lower case, its punctuation left out (brackets stay, as -lrb- and -rrb-: its list has them
+    in upper case); each text as if it were the only one. Java is started once for all. Raises `Unavailable` if it
+    cannot be started.
     """
     unique = list(dict.fromkeys(texts))
     if tokenizer == "none":
@@ -43,15 +44,15 @@ def tokenize(texts: Sequence[str], tokenizer: str) -> dict[str, str]:
     return dict(zip(unique, words, strict=True))
 
 
-def _treebank(lines: list[str]) -> list[str]:
-    """The tokens of each line, as one line each."""
-    if not lines:
+def _treebank(texts: list[str]) -> list[str]:
+    """Return the tokens of each line, as one line each."""
+    if not texts:
         return []
-    text = f"\n{BETWEEN}\n".join(lines)
-    told = java.run(["-cp", java.jar("tokenizer", JAR), *OPTIONS], text).split("\n")
-    if len(told) == 2 * len(lines) - 1 and all(line.strip() == BETWEEN for line in told[1::2]):
-        return told[::2]
-    if len(lines) == 1:  # a line break that is none to us: one text all the same
-        return [" ".join(told)]
-    middle = len(lines) // 2  # some line has gone or come: each half by itself finds which
-    return _treebank(lines[:middle]) + _treebank(lines[middle:])
+    text = f"\n{BETWEEN}\n".join(texts)
+    lines = java.run(["-cp", java.jar("tokenizer", JAR), *OPTIONS], text).split("\n")
+    if len(lines) == 2 * len(texts) - 1 and all(line.strip() == BETWEEN for line in lines[1::2]):
+        return lines[::2]
+    if len(texts) == 1:  # a line break that is not one here: still one text
+        return [" ".join(lines)]
+    middle = len(texts) // 2  # a line is missing or extra: each half alone finds which
+    return _treebank(texts[:middle]) + _treebank(texts[middle:])

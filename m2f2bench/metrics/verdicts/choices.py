@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 Read = Callable[[str], str]
-"""Reads the words of one choice: `real`, `fake`, `undetermined` or "" for neither."""
+"""Function that reads the words of one choice: `real`, `fake`, `undetermined` or "" for neither."""
 _TICK_NAMES = {
     "real": "real|authentic|genuine|original|pristine|unaltered|untouched|unedited|unmanipulated|undoctored|legit",
     "fake": "fake|face[ -]?swap(?:ped)?|manipulation|"
@@ -20,7 +20,7 @@ _TICKED = re.compile(
     "|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _TICK_NAMES.items())
     + r"|(?P<yes>[✅✓✔☑☒]|[\[(]\s?x\s?[\])])|(?P<no>[❌✗✘☐]|[\[(]\s{0,3}[\])])"
 )
-"""Names of a verdict, and the marks of boxes that are ticked or not."""
+"""Names of a verdict, and marks of boxes that are ticked or not."""
 _LEGEND = re.compile(
     r"\b([0-9a-d])\s*(?:=|means|stands for|:|->|→)\s*\"?([a-z][a-z -]{2,30}?)"
     r"(?=[\s\"]*(?:[,;)\n/]|[-=]>|→|$|\band\b|\bor\b))"
@@ -39,14 +39,14 @@ _ORDINAL = re.compile(
     r"is (?:right|correct|true)|of (?:the two|these|those|them))\b|(?=\s*(?:[.!\n]|$))))"
 )
 _LONE = re.compile(r"(?<![\d.\w])([0-9](?![\d.]*\d|\s*=|\w)|[a-d](?!['\w])(?=\W*(?:$|\n)|[).:]))")
-"""The number or letter that stands for itself."""
+"""A number or letter on its own."""
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ANY = rf"\d+(?:\.\d+)?|{'|'.join(_NUMBERS)}"
 _SCALE = re.compile(
     rf"\bscale\b.{{0,20}}?\b(?P<low>{_ANY})\s*[(=]\s*(?P<first>[^()=,\n]+?)[,)]?\s*(?:to|-|–|and|,)\s*(?P<high>{_ANY})\s*[(=]"
-    rf"\s*(?P<last>[^()=,:\n]+?)\s*[),:].{{0,60}}?\b(?P<told>{_ANY})\b"
+    rf"\s*(?P<last>[^()=,:\n]+?)\s*[),:].{{0,60}}?\b(?P<given>{_ANY})\b"
 )
-"""A scale whose two ends are named, and the number given on it."""
+"""A scale with names for both ends, and the number given on it."""
 _OPTION = re.compile(
     r"\(?\b([a-d1-4])\s*[).:]\)?\s*([a-z][a-z -]{2,40}?)(?=\s*(?:\(?\b[a-d1-4]\s*[).:]|[.,;\n?]|[-=]>|→|$))"
 )
@@ -58,7 +58,7 @@ _CHOSEN = re.compile(
 
 
 def from_ticks(text: str) -> str:
-    """Of "real ✅ / fake ❌" or "[x] fake" the one that is ticked; marks stand all before or all behind their names."""
+    """Return the ticked one of "real ✅ / fake ❌" or "[x] fake"; all marks are before their names, or all after."""
     found = [str(match.lastgroup) for match in _TICKED.finditer(text)]
     if not {"yes", "no"} & set(found):
         return ""
@@ -69,7 +69,7 @@ def from_ticks(text: str) -> str:
 
 
 def from_legend(text: str, read: Read) -> str:
-    """Of "Label: 0 (0 = pristine, 1 = manipulated)" the word of the number."""
+    """Return the word for the number in "Label: 0 (0 = pristine, 1 = manipulated)"."""
     legend = {number: found for number, word in _LEGEND.findall(text) if (found := read(word)) in ("real", "fake")}
     if set(legend.values()) != {"real", "fake"}:
         return ""
@@ -79,15 +79,15 @@ def from_legend(text: str, read: Read) -> str:
 
 
 def from_scale(text: str, read: Read) -> str:
-    """Of "on a scale from 0 (certainly real) to 100 (certainly fake): 3" the nearer end."""
+    """Return the nearer end for "on a scale from 0 (certainly real) to 100 (certainly fake): 3"."""
     scale = _SCALE.search(text)
     if scale is None:
         return ""
-    low, high, told = (_number(scale.group(name)) for name in ("low", "high", "told"))
+    low, high, given = (_number(scale.group(name)) for name in ("low", "high", "given"))
     ends = read(scale.group("first")), read(scale.group("last"))
-    if set(ends) != {"real", "fake"} or not low <= told <= high:
+    if set(ends) != {"real", "fake"} or not low <= given <= high:
         return ""
-    return "undetermined" if 2 * told == low + high else ends[2 * told > low + high]
+    return "undetermined" if 2 * given == low + high else ends[2 * given > low + high]
 
 
 def _number(word: str) -> float:
@@ -95,7 +95,7 @@ def _number(word: str) -> float:
 
 
 def from_options(text: str, read: Read) -> str:
-    """Of "(A) real (B) fake … I choose A" the option that is chosen."""
+    """Return the chosen option of "(A) real (B) fake … I choose A"."""
     options = {letter: found for letter, words in _OPTION.findall(text) if (found := read(words))}
     if not {"real", "fake"} <= set(options.values()):
         return ""
@@ -104,7 +104,7 @@ def from_options(text: str, read: Read) -> str:
 
 
 def from_order(text: str, read: Read) -> str:
-    """Of "real or manipulated … the latter" the alternative that is meant."""
+    """Return the chosen alternative of "real or manipulated … the latter"."""
     named = _ALTERNATIVES.search(text)
     if named is None:
         return ""

@@ -1,4 +1,4 @@
-"""JSON objects in a text, also with single quotes and Python's words."""
+"""JSON objects in a text, including those with single quotes and Python's constants."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 _FENCE = re.compile(r"```(?:json)?")
 LONGEST_OBJECT = 20_000
-"""Letters of the longest JSON object that is read."""
+"""Most characters of a JSON object that is read."""
 MOST_OBJECTS = 20
 
 
 def objects(text: str) -> Iterator[Any]:
-    """The JSON objects and lists in a text, from the outermost; also with single quotes and Python's words."""
-    place, seen = 0, 0
-    while seen < MOST_OBJECTS:
+    """Yield the JSON objects and lists in a text, outermost first, also with single quotes and Python's constants."""
+    place, tried = 0, 0
+    while tried < MOST_OBJECTS:
         starts = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
         if not starts:
             return
@@ -25,7 +25,7 @@ def objects(text: str) -> Iterator[Any]:
         end = _closed(text, start)
         if end < 0:
             place = start + 1
-            seen += 1
+            tried += 1
             continue
         value = _parsed(text[start:end])
         if value is None:
@@ -33,11 +33,11 @@ def objects(text: str) -> Iterator[Any]:
         else:
             place = end
             yield value
-        seen += 1
+        tried += 1
 
 
 def is_object(text: str) -> bool:
-    """Whether a text is one JSON object and nothing else, but for marks of a code block."""
+    """Return whether a text is one JSON object and nothing else, apart from code block marks."""
     plain = _FENCE.sub("", text).strip()
     return plain.startswith("{") and plain.endswith("}") and _parsed(plain) is not None
 

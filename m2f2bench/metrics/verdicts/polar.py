@@ -1,4 +1,4 @@
-"""Keys that ask for real or for fake ("is_fake", "P(real)"), with yes, no, nothing, a number or a list."""
+"""Keys that ask for real or for fake ("is_fake", "P(real)"), with yes, no, null, a number or a list as values."""
 
 from __future__ import annotations
 
@@ -42,38 +42,42 @@ COUNT = re.compile(
     r"\b(?:number|count|amount|total|how many|regions|areas|parts|faces|artifacts|artefacts|traces|"
     r"signs|spots|features)\b"
 )
-"""A key that asks how many there are."""
+"""A key that asks for a number of things."""
 _SORT = re.compile(r"\b(?:type|method|kind|technique|class)\b")
-"""A key that asks which manipulation it is: any that is named is one."""
+"""A key that asks for the kind of manipulation: any named kind means yes."""
 _PLACES = re.compile(r"\b(?:regions?|areas?|parts?|features?)\b")
 _FLAGS = ("detected", "present", "found", "exists", "value", "flag", "flagged", "result", "answer", "is present")
 
 
+def turned(verdict: str) -> str:
+    """Return the opposite of `real` or `fake`; any other verdict unchanged."""
+    return {"real": "fake", "fake": "real"}.get(verdict, verdict)
+
+
 def polarity(key: str) -> str:
-    """Whether a key asks for `real` or for `fake`; "" for neither, or for both ("real or fake")."""
+    """Return whether a key asks for `real` or for `fake`; "" for neither, or for both ("real or fake")."""
     fake, real = bool(_FAKE_KEY.search(key)), bool(_REAL_KEY.search(key))
     if fake == real:
         return ""
     name = "fake" if fake else "real"
-    return {"fake": "real", "real": "fake"}[name] if _NEGATED_KEY.search(key) else name
+    return turned(name) if _NEGATED_KEY.search(key) else name
 
 
 def flag(value: Any) -> Any:
-    """Of {"detected": false, "type": null} the flag; anything else as it is."""
+    """Return the flag of {"detected": false, "type": null}; any other value unchanged."""
     if not isinstance(value, Mapping):
         return value
     return next((one for key, one in value.items() if plain_key(str(key)) in _FLAGS and truth(one)), None)
 
 
 def verdict_of(pairs: list[tuple[str, Any]]) -> str:
-    """The verdict of keys that ask for real or fake, with yes, no, nothing, a number or a list."""
+    """Return the verdict of keys that ask for real or fake, with yes, no, null, a number or a list as values."""
     scores: dict[str, float] = {}
     whole: list[str] = []
     parts: list[str] = []
     accused = False
     for key, value in pairs:
         asks = polarity(key)
-        other = {"fake": "real", "real": "fake"}[asks] if asks else ""
         if not asks:
             continue
         if COUNT.search(key) and (count := re.fullmatch(r"\s*(\d+)\s*", str(value))):
@@ -87,7 +91,7 @@ def verdict_of(pairs: list[tuple[str, Any]]) -> str:
             said = "yes"
         if said is None or (asks == "real" and _PLACES.search(key)):
             continue
-        found = said if said == "undetermined" else asks if said == "yes" else other
+        found = said if said == "undetermined" else asks if said == "yes" else turned(asks)
         accused = accused or (asks == "fake" and said == "yes" and not PART_KEY.search(key))
         (parts if PART_KEY.search(key) or isinstance(value, (list, tuple)) else whole).append(found)
     if whole:
@@ -102,7 +106,7 @@ def verdict_of(pairs: list[tuple[str, Any]]) -> str:
 
 
 def truth(value: Any) -> str | None:
-    """`yes`, `no` or `undetermined` for a value of JSON or in words; None for anything else."""
+    """Return `yes`, `no` or `undetermined` for a value of JSON or in words; None for anything else."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -118,7 +122,7 @@ def truth(value: Any) -> str | None:
 
 
 def probability(value: Any) -> float | None:
-    """A probability, from a number from 0 to 1, or one per cent or of ten; None for anything else."""
+    """Return a probability for a number from 0 to 1, a percentage, or a number out of ten; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
@@ -132,7 +136,7 @@ def probability(value: Any) -> float | None:
 
 
 def plain_key(key: str) -> str:
-    """A key in lower-case words: `isFake` and `is_fake` are "is fake"."""
+    """Return a key in lower-case words: `isFake` and `is_fake` become "is fake"."""
     return " ".join(re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()).split()).replace(
         "judgement", "judgment"
     )

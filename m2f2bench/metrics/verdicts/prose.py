@@ -1,4 +1,4 @@
-"""Verdicts that an answer gives in prose: sentence by sentence, by words, what they are said of, and negation."""
+"""Verdicts of an answer in prose: sentence by sentence, by words, their subjects, and negation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from ..languages.gloss import in_english
 from . import verdict_words as words
-from .sentence import PERSON, PICTURE, REST, Said, SentenceReader, general, turned
+from .polar import turned
+from .sentence import PERSON, PICTURE, REST, Said, SentenceReader, general
 
 _TAG = re.compile(r"<[^<>\n]{0,40}>")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -19,39 +20,39 @@ _QUOTES = str.maketrans(_PLAIN)
 _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/|—']")
 _ENDS = frozenset(".?!\n")
 SHORTEST = 3
-"""A first sentence of so few words ("Likely fake.") is a conclusion."""
+"""A first sentence of at most this many words ("Likely fake.") is a conclusion."""
 PLAIN = 6
-"""A sentence of so few words about the picture ("the image is fake") is one, too."""
+"""A sentence of at most this many words about the picture ("the image is fake") is also a conclusion."""
 
 
 def read_prose(text: str) -> str:
-    """`real`, `fake` or `undetermined` as a text's sentences say, or "" where they say none; by words and negation.
+    """Return the verdict of a text's sentences, `real`, `fake` or `undetermined`, or "" if there is none.
 
-    Words such as *genuine* and *manipulated* count whatever they are said of; *realistic*, *natural* and their
-    opposites only where the whole picture is said to be or look so. A negation turns what follows it in its clause.
-    No verdict are questions, alternatives ("real or fake"), conditions ("whether", "if it were"), comparisons
-    ("unlike a real face"), what is said of pictures in general ("deepfakes often …"), and a mere yes or no that
-    answers no question of the text. A verdict on the picture goes before those on the person, and these before those
-    on parts of the face; of several on the picture the last one counts, a conclusion ("overall", "so") before others,
-    and those that are only conceded ("although it looks real") or possible ("might be") last; a picture is fake all the
-    same where a part is called fake behind ("looks real, but the mouth was generated"). Of parts alone, and of
-    a part and the rest, the answer is fake where one is called fake. Reads each word once: time is linear in the text.
+    Words such as *genuine* and *manipulated* count for any subject; *realistic*, *natural* and their opposites only if
+    the whole picture is said to be or look so. A negation reverses what follows it in its clause. No verdicts are:
+    questions, alternatives ("real or fake"), conditions ("whether", "if it were"), comparisons ("unlike a real face"),
+    statements about pictures in general ("deepfakes often …"), and a yes or no that answers no question of the text. A
+    verdict on the picture precedes those on the person, and these precede those on parts of the face. Of several
+    verdicts on the picture, the last one counts, conclusions ("overall", "so") first, and those that are only conceded
+    ("although it looks real") or possible ("might be") last. But a picture is fake if a part is called fake afterwards
+    ("looks real, but the mouth was generated"). Of only parts, or of a part and the rest, the answer is fake if one is
+    called fake. Each word is read once: time is linear in the text.
     """
     found = _said(text)
     main = [said for said in found if not said.conceded and not said.possible]
     whole = [said for said in main if said.about == PICTURE and said.strong]
     if whole:
-        told = next((said for said in reversed(whole) if said.final), whole[-1])
-        return "fake" if told.verdict == "real" and _taken_back(main[main.index(told) + 1 :]) else told.verdict
+        chosen = next((said for said in reversed(whole) if said.final), whole[-1])
+        return "fake" if chosen.verdict == "real" and _taken_back(main[main.index(chosen) + 1 :]) else chosen.verdict
     parts = {said.about: said.verdict for said in main if said.strong and said.about not in (PICTURE, PERSON)}
     person = [said.verdict for said in main if said.about == PERSON and said.strong]
     if person:
         return "fake" if "fake" in (person[-1], *parts.values()) else "real"
     last = {said.about: said.verdict for said in main if said.verdict != "undetermined"}
-    if len(last) < len({said.about for said in main}) and not last:
-        return "undetermined"
     if last:
         return "fake" if "fake" in last.values() else "real"
+    if main:
+        return "undetermined"
     possible = {said.verdict for said in found if said.possible and not said.conceded}
     if len(possible) > 1:
         return "undetermined"
@@ -59,12 +60,12 @@ def read_prose(text: str) -> str:
 
 
 def _taken_back(behind: list[Said]) -> bool:
-    """Whether a part is called fake behind a real picture: "the photo looks real, but the mouth was generated"."""
+    """Return whether a part is called fake after a real picture: "it looks real, but the mouth was generated"."""
     return any(said.strong and said.verdict == said.raw == "fake" and said.about != PERSON for said in behind)
 
 
 def verdicts_by_subject(text: str) -> dict[str, str]:
-    """The last verdict, `real` or `fake` in a strong word, on each thing: `picture`, or a part by the answer's word."""
+    """Return the last verdict in a strong word, `real` or `fake`, for each subject: `picture`, or a part's word."""
     return {said.about: said.verdict for said in _said(text) if said.strong and not said.conceded}
 
 
@@ -114,7 +115,7 @@ _EXCEPTABLE = (words.PARTS - {"rest"}) | {"face", "faces", "head"}
 
 
 def _with_exception(said: list[Said], sentence: list[str], excepted: int) -> list[Said]:
-    """What "except" makes of a sentence's verdicts: the picture's are the rest's, and a part left out has the other."""
+    """Apply "except" to a sentence's verdicts: the picture's become the rest's; the excepted part gets the opposite."""
     if excepted < 0:
         return said
     part = next((word for word in sentence[excepted + 1 :] if word in _EXCEPTABLE), "")
@@ -128,10 +129,10 @@ def _with_exception(said: list[Said], sentence: list[str], excepted: int) -> lis
 
 
 def _replied(whole: str, said: list[Said], pending: str, asked: str) -> list[Said]:
-    """What a sentence adds by answering, denying or leaving open what it or the text before it raised.
+    """Return verdicts that a sentence adds by answering, denying or leaving open what was raised before.
 
-    `whole` is the sentence, `said` its own verdicts, `pending` the verdict that stands to be answered, `asked` that of
-    a condition of the sentence itself.
+    `whole` is the sentence, `said` its own verdicts, `pending` the verdict waiting for an answer, `asked` that of a
+    condition of the sentence itself.
     """
     added: list[Said] = []
     if asked and (reply := words.AFTER_ALL.search(whole)):
@@ -157,12 +158,12 @@ def _replied(whole: str, said: list[Said], pending: str, asked: str) -> list[Sai
 
 
 def _opens(sentence: list[str]) -> bool:
-    """Whether a sentence begins with its verdict: "Fake, I would say"."""
+    """Return whether a sentence begins with its verdict: "Fake, I would say"."""
     return sentence[0] in words.SAYS_REAL | words.SAYS_FAKE and sentence[1] in (",", "—", ":", "because", "since")
 
 
 def _turns(sentence: list[str], start: int, stop: int) -> bool:
-    """Whether what was left open is decided after all between two words: "hard to say, but I think it is fake"."""
+    """Return whether an open question is decided between two words: "hard to say, but I think it is fake"."""
     return any(word in words.BUT or word in words.OPINIONS for word in sentence[start:stop])
 
 
@@ -172,7 +173,7 @@ def _denies(reply: re.Match[str]) -> bool:
 
 
 def normalised(text: str) -> str:
-    """Lower case, without markup, plain quotes, and with the turns of `verdict_words.PATTERNS` made plainer."""
+    """Return a text in lower case, without markup, with plain quotes and the rewrites of `verdict_words.PATTERNS`."""
     plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
     plain = _SPACES.sub(" ", plain)
     for pattern, put in words.PATTERNS:
@@ -182,12 +183,12 @@ def normalised(text: str) -> str:
 
 
 def sentences(text: str) -> Iterator[list[str]]:
-    """The words and marks of each sentence that is no question."""
+    """Return the words and marks of each sentence that is not a question."""
     return (sentence for sentence, question in _sentences(text) if not question)
 
 
 def _sentences(text: str) -> Iterator[tuple[list[str], bool]]:
-    """The words and marks of each sentence, and whether it is a question."""
+    """Yield the words and marks of each sentence, and whether it is a question."""
     sentence: list[str] = []
     for token in _TOKEN.findall(normalised(text)):
         if token not in _ENDS:

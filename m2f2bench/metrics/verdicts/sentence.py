@@ -1,24 +1,25 @@
-"""Verdicts of one sentence: words, what they are said of, negation, conditions and concessions."""
+"""Verdicts of one sentence: words, their subjects, negation, conditions and concessions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from . import verdict_words as words
+from .polar import turned
 
 PICTURE = "picture"
 PERSON = "person"
 REST = "rest"
 AHEAD = 4
-"""Words that are looked at before and behind the one at hand."""
+"""Number of words examined before and after the current one."""
 APART = 8
-"""Two alternatives ("a real photo or has it been manipulated") stand at most so many words apart."""
+"""Most words between two alternatives ("a real photo or has it been manipulated")."""
 COMPARED = 6
-"""A comparison ("unlike a real photo") reaches so many words."""
+"""Number of words that a comparison ("unlike a real photo") covers."""
 
 
 def general(sentence: list[str]) -> bool:
-    """Whether a sentence begins with pictures in general: "modern deepfakes can …", "real images usually …"."""
+    """Return whether a sentence begins with pictures in general: "modern deepfakes can …", "real images usually …"."""
     for place, word in enumerate(sentence[:12]):
         if word in words.PLURALS or word in words.GENERAL_NOUNS:
             return not {"this", "these", "here"} & set(sentence[place + 1 : place + 4])
@@ -29,14 +30,9 @@ def general(sentence: list[str]) -> bool:
     return False
 
 
-def turned(verdict: str) -> str:
-    """The other of `real` and `fake`; anything else as it is."""
-    return {"real": "fake", "fake": "real"}.get(verdict, verdict)
-
-
 @dataclass(frozen=True)
 class Said:
-    """One verdict: of the `picture`, the `person` or a part, in a strong word or a weak one; see `read_prose`."""
+    """One verdict: about the `picture`, the `person` or a part, in a strong word or a weak one; see `read_prose`."""
 
     verdict: str
     about: str
@@ -50,23 +46,24 @@ class Said:
 
 @dataclass
 class SentenceReader:
-    """Goes through one sentence once, with what is known so far of the clause."""
+    """Reads one sentence once, with the state of the current clause."""
 
     tokens: list[str]
     excepted: int = -1
-    """Where "except" stands last."""
+    """Place of the last "except"."""
     general: bool = False
-    """Speaks of pictures in general: says nothing of this one."""
+    """Whether it is about pictures in general, and so says nothing about this one."""
     negated: bool = False
     possible: bool = False
     final: bool = False
     asked: str = ""
-    """The last verdict in a condition ("whether it is fake"), to which "it is not" may reply."""
+    """The last verdict in a condition ("whether it is fake"), which "it is not" may answer."""
     condition: bool = False
     conceded: bool = False
     too: bool = False
     comma: bool = False
-    """A comma was seen, after which a new clause may begin; `held` is the negation before it, kept till then."""
+    """Whether a comma came before, after which a new clause may begin; until then, `held` keeps the negation before
+    it."""
     held: bool = False
     linked: bool = False
     compared: int = 0
@@ -76,7 +73,7 @@ class SentenceReader:
     said: list[Said] = field(default_factory=list)
 
     def read(self) -> list[Said]:
-        """All verdicts of the sentence, in order."""
+        """Return all verdicts of the sentence, in order."""
         for place, token in enumerate(self.tokens):
             self._clause(place, token)
             self._noun(place, token)
@@ -93,7 +90,7 @@ class SentenceReader:
         return self.tokens[place] if 0 <= place < len(self.tokens) else ""
 
     def _clause(self, place: int, token: str) -> None:
-        """What a word does to negation, condition and concession."""
+        """Update negation, condition and concession for a word."""
         before, after = self._at(place - 1), self._at(place + 1)
         if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
@@ -138,12 +135,12 @@ class SentenceReader:
         self.joined = self.joined or token in words.ALTERNATIVES
 
     def _opposed(self, token: str) -> bool:
-        """Whether a word says the opposite of the last verdict's: "not swapped, genuine"."""
+        """Return whether a word says the opposite of the last verdict's: "not swapped, genuine"."""
         wanted = words.SAYS_REAL if self.said[-1].raw == "fake" else words.SAYS_FAKE
         return token in wanted
 
     def _noun(self, place: int, token: str) -> None:
-        """What the clause is about from here on."""
+        """Update the subject of the clause for a word."""
         if token in words.PARTS or token == "they":
             self.subject = token if token != "they" or self.subject == PICTURE else self.subject
         elif token in words.ELSEWHERE:
@@ -160,12 +157,12 @@ class SentenceReader:
             self.subject = PICTURE
 
     def _unknown(self, token: str) -> bool:
-        """Whether a noun is none that the reader knows: "the podium is real"."""
+        """Return whether a noun is unknown to the reader: "the podium is real"."""
         known = (words.PICTURE, words.PERSONS, words.DEEDS, words.SAYS_REAL, words.SAYS_FAKE, words.FILLERS)
         return token.isalpha() and len(token) > 2 and not any(token in held for held in known)
 
     def _word(self, place: int, token: str, raw: str) -> None:
-        """One word that may be a verdict."""
+        """Read one word that may be a verdict."""
         strong = token in words.SAYS_REAL or token in words.SAYS_FAKE
         about = self._about(place, token)
         if about == PICTURE and place < self.excepted:
@@ -186,7 +183,7 @@ class SentenceReader:
         self.said.append(Said(verdict, about, strong, conceded, self.possible, self.final, raw, place))
 
     def _denied_behind(self, place: int, token: str) -> bool:
-        """Whether a noun is denied by what follows: "manipulation is not evident", "signs of forgery are absent"."""
+        """Return whether a noun is denied afterwards: "manipulation is not evident", "signs of forgery are absent"."""
         if token not in words.DEEDS:
             return False
         for ahead in range(place + 1, min(place + 9, len(self.tokens))):
@@ -201,7 +198,7 @@ class SentenceReader:
         return False
 
     def _about(self, place: int, token: str) -> str:
-        """The noun that follows ("fake eyes") where there is one, else what the clause is about; empty: nothing."""
+        """Return the noun that follows ("fake eyes") if there is one, else the clause's subject; "" for neither."""
         for ahead in range(place + 1, place + AHEAD):
             word = self._at(ahead)
             if word in words.BESIDE and ahead == place + 1:
@@ -232,7 +229,7 @@ class SentenceReader:
         return self.subject
 
     def _says_nothing(self, place: int, about: str) -> bool:
-        """Whether the word stands in a condition, a comparison or a turn that says nothing of this picture."""
+        """Return whether the word is in a condition, a comparison or an idiom that says nothing about this picture."""
         if not about or self.general or self.condition or self.compared > 0:
             return True
         if self._at(place) in words.DEEDS and self._at(place + 1) in words.USUALLY - words.MAYBE - {"would"}:
@@ -257,7 +254,7 @@ class SentenceReader:
         return imagined or (any(word in _LIKE for word in before) and any(word in _WOULD for word in behind))
 
     def _predicate(self, place: int, about: str) -> bool:
-        """Whether a weak word is what the whole picture is said to be or look."""
+        """Return whether a weak word says how the whole picture is or looks."""
         after = self._at(place + 1)
         ends = not after.isalpha() or after in _FUNCTION
         between = self.tokens[self.copula + 1 : place] if self.copula >= place - AHEAD else ["?"]

@@ -1,4 +1,4 @@
-"""Verdicts that an answer states in a form: JSON, tags, keys with values, chosen options. Prose is `prose`'s."""
+"""Verdicts that an answer states in a form: JSON, tags, keys with values, chosen options. For prose, see `prose`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..languages.gloss_words import unaccented
 from .choices import Read, from_legend, from_options, from_order, from_scale, from_ticks
 from .objects import MOST_OBJECTS, objects
-from .polar import COUNT, OPEN, PART_KEY, UNKNOWN, flag, plain_key, polarity, truth, verdict_of
+from .polar import COUNT, OPEN, PART_KEY, UNKNOWN, flag, plain_key, polarity, truth, turned, verdict_of
 from .tabular import from_table
 
 DEEPEST = 6
@@ -28,11 +28,11 @@ _AROUND = re.compile(
 _COMMA = re.compile(r"(?<=\b[01]),(?=\d)")
 """The comma of a decimal: "0,97"."""
 _ELEMENT = re.compile(r"<([a-z][a-z0-9_ -]{1,40})>([^<>]{0,400})</\1>")
-"""An element that holds text alone: "<authentic>no</authentic>"."""
+"""An element that contains only text: "<authentic>no</authentic>"."""
 _TAG = re.compile(r"<[a-z][^<>]{0,400}>")
 _ATTRIBUTE = re.compile(r"([a-z_-]{2,40})\s*=\s*[\"']([^\"'<>]{0,200})[\"']")
 _CODED = re.compile(r"\d\s*(?:[:=,-]|->|→)?\s*\(?\s*([a-z][a-z -]{2,30}?)\s*\)?")
-"""A class by its number and its name: "0 (pristine)"."""
+"""A class with its number and its name: "0 (pristine)"."""
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}")
 _KEYS = (
     "final verdict|final answer|final decision|final judge?ment|final conclusion|final label|final classification|"
@@ -46,7 +46,7 @@ _KEYS = (
     "status|outcome|ruling|final|overall|source|origin|provenance|my vote|vote|choice|my guess|my pick"
 )
 _KEY_WORD = re.compile(r"(?:^|\n)\s*(?:final\s+)?(?:verdict|answer|label|prediction|class|conclusion)\s+([a-z]+)\b")
-"""A key and its value without a mark between: "verdict fake reason teeth"."""
+"""A key and its value without a mark between them: "verdict fake reason teeth"."""
 _KEY_VALUE = re.compile(
     rf"(?:^|[\n.!?;|•(\[>]|\s-)[\s*_#>-]*(?:q?\d\d?[.):]?\s+)?(?:my|the|image|overall)?\s*({_KEYS})[\s*_]*(?:[:=|]|->|→|—|-)[\s*_]*([^\n|]*)"
 )
@@ -65,17 +65,17 @@ _WORDS = dict.fromkeys(
     ],
     "real",
 ) | dict.fromkeys(["spoof", "ai", "attack", "aigc", "gan", "synthetic-media", "df"], "fake")
-"""Words that are a verdict where they are all of a value."""
+"""Words that are a verdict if they are the whole value."""
 _SCALED = re.compile(
     r"(?:\(|,?\s*on a scale (?:of|from)\s)\s*(\d+)\s*(?:-|–|—|to|=[^,;()\n]*[,;])\s*(\d+)[^()\n:]*\)?\s*[:=]\s*"
     r"(\d+(?:\.\d+)?)(?![\d%]|\s*(?:/|out of))"
 )
-"""A number on a scale that is told: "genuineness (1-10): 2"."""
+"""A number on a given scale: "genuineness (1-10): 2"."""
 _HEADING = re.compile(r"(?m)^(\s*#+\s*[^\n:#?]{3,40}?)[\s*_]*$")
 _BOX = re.compile(
     r"(?:[☐❌]|\[\s?\])\s*(?:yes|no)(?=\s*(?:$|[☐❌☑☒✅✓✔\[\n,;|./]))|(?:[☑☒✅✓✔]|\[\s?x\s?\])\s*(yes|no)(?=\s*(?:$|[☐❌☑☒✅✓✔\[\n,;|./]))"
 )
-"""A box before a yes or a no; the group is that of one that is ticked."""
+"""A box before a yes or a no; the group is that of a ticked one."""
 _CLAIMS = ("claim", "statement", "allegation", "hypothesis", "assertion")
 _RATINGS = ("rating", "verdict", "truth", "finding", "conclusion", "result", "evaluation", "assessment", "status")
 _CLAIM_LINES = re.compile(rf"\b({'|'.join(_CLAIMS)})\W*:\s*([^\n]+)\n\W*({'|'.join(_RATINGS)})\W*:\s*([^\n]+)")
@@ -93,17 +93,17 @@ _RATED = re.compile(
     r"[01](?=\s*(?:[,;})\n]|$)))"
 )
 _SHARE = re.compile(r"[\s*_-]*[a-z][a-z ]{2,20}[\s*_]*[:=]\s*[\d.]+")
-"""A value that is a key with a number itself."""
+"""A value that is itself a key with a number."""
 _SENTENCE = re.compile(r"(?!(?:is|are|was|does|do|has|have|did)\b).*\b(?:is|are|was|were|looks?|appears?|seems?)\b")
-"""A key that says something itself ("the image is authentic: no seams")."""
+"""A key that is itself a statement ("the image is authentic: no seams")."""
 _COUNTED = re.compile(r"([a-z][a-z '()/_-]{0,60}?)[\s*_\"']*[:=][\s*_\"']*(\d{1,4})(?=\s*(?:[,;})\n/|]|\.(?!\d)|$))")
 _NAMED = re.compile(r"\b(real|genuine|authentic|fake|manipulated)\s{0,3}(\d{1,3})(?=\s*(?:[,，;/|)]|$))")
-"""A share without a mark before it: "real 9, fake 1"."""
+"""A percentage without a mark before it: "real 9, fake 1"."""
 _CHANCE = re.compile(r"\b(?:p|prob|probability|likelihood|chance|chances|odds|score|confidence|certainty|rating)\b")
 
 
 def without_thought(text: str) -> str:
-    """An answer without what was thought before it (`<think>…</think>`)."""
+    """Return an answer without the thoughts before it (`<think>…</think>`)."""
     for tag in ("think", "thinking", "reasoning", "thought", "analysis"):
         head, closed, tail = text.rpartition(f"</{tag}>")
         if not closed:
@@ -114,7 +114,7 @@ def without_thought(text: str) -> str:
 
 
 def tagged(text: str) -> str | None:
-    """What stands in the last tag or box that holds an answer; None where there is none."""
+    """Return the content of the last tag or box that holds an answer; None if there is none."""
     if (alone := _ALONE.fullmatch(text.strip())) or (alone := _AROUND.match(text.strip())):
         return alone.group(1)
     found = [inner for _, inner in _ANSWER.findall(text)] + _BOXED.findall(text)
@@ -122,7 +122,7 @@ def tagged(text: str) -> str | None:
 
 
 def stated(text: str, read: Read) -> str:
-    """The verdict that a lower-case text states in a form, or "". `read` reads the words of a value."""
+    """Return the verdict that a lower-case text states in a form, or "". `read` reads the words of a value."""
     text = _SCALED.sub(_share, _COMMA.sub(".", _HEADING.sub(r"\1:", text)))
     text = _BOX.sub(lambda box: box.group(1) or "", text)
     value = partial(_value, read=read)
@@ -141,7 +141,7 @@ def stated(text: str, read: Read) -> str:
 
 
 def _share(scaled: re.Match[str]) -> str:
-    """A number on a scale as one per cent."""
+    """Return a number on a scale as a percentage."""
     low, high, value = (float(number) for number in scaled.groups())
     return f": {100 * (value - low) / (high - low):.1f}%" if low <= value <= high and low < high else scaled.group()
 
@@ -156,7 +156,7 @@ def _from_json(text: str, read: Read) -> str:
 
 
 def _judge(value: Any, read: Read, depth: int) -> str:
-    """The verdict of a parsed value."""
+    """Return the verdict of a parsed value."""
     if depth > DEEPEST:
         return ""
     if isinstance(value, str):
@@ -192,7 +192,7 @@ def _judge(value: Any, read: Read, depth: int) -> str:
 
 
 def _from_choices(items: Mapping[str, Any], read: Read) -> str:
-    """The verdict of an option by its letter or place: {"ans": "f", "opts": {"r": "real", "f": "fake"}}."""
+    """Return the verdict of an option by its letter or place: {"ans": "f", "opts": {"r": "real", "f": "fake"}}."""
     for options in items.values():
         if isinstance(options, list) and len(options) > 1 and all(isinstance(one, str) for one in options):
             places = [one for one in items.values() if type(one) is int and 0 <= one < len(options)]
@@ -207,17 +207,17 @@ def _from_choices(items: Mapping[str, Any], read: Read) -> str:
 
 
 def _from_question(items: Mapping[str, Any], read: Read) -> str:
-    """The verdict of a question and its answer: {"question": "is this a deepfake?", "answer": "no"}."""
+    """Return the verdict of a question and its answer: {"question": "is this a deepfake?", "answer": "no"}."""
     asked = next((str(items[key]) for key in ("question", "query", "prompt") if isinstance(items.get(key), str)), None)
     said = next((truth(items[key]) for key in ("answer", "response", "reply") if key in items), None)
     raised = read(asked.replace("?", " ")) if asked and said in ("yes", "no") else ""
     if raised not in ("real", "fake"):
         return ""
-    return raised if said == "yes" else {"fake": "real", "real": "fake"}[raised]
+    return raised if said == "yes" else turned(raised)
 
 
 def _from_claim(items: Mapping[str, Any], read: Read) -> str:
-    """The verdict of a claim and its rating: {"claim": "the photo is a deepfake", "rating": "false"}."""
+    """Return the verdict of a claim and its rating: {"claim": "the photo is a deepfake", "rating": "false"}."""
     claim = next((items[key] for key in _CLAIMS if isinstance(items.get(key), str)), None)
     rating = next((str(items[key]).lower() for key in _RATINGS if isinstance(items.get(key), (str, bool))), None)
     if claim is None or rating is None or (claimed := read(claim)) not in ("real", "fake"):
@@ -225,7 +225,7 @@ def _from_claim(items: Mapping[str, Any], read: Read) -> str:
     if re.match(
         r"(?:mostly |partly |completely )?(?:false|untrue|incorrect|wrong|debunked|refuted|misleading|no\b)", rating
     ):
-        return "real" if claimed == "fake" else "fake"
+        return turned(claimed)
     if re.match(r"(?:mostly )?(?:true|correct|right|accurate|confirmed|yes\b)", rating):
         return claimed
     return (
@@ -234,7 +234,7 @@ def _from_claim(items: Mapping[str, Any], read: Read) -> str:
 
 
 def _from_lines(text: str, read: Read) -> str:
-    """The verdict of a claim and its rating in two lines."""
+    """Return the verdict of a claim and its rating in two lines."""
     found = _CLAIM_LINES.search(text)
     return _from_claim({found.group(1): found.group(2), found.group(3): found.group(4)}, read) if found else ""
 
@@ -250,7 +250,7 @@ def _of_key(key: str, one: Any, read: Read, depth: int) -> str:
 
 
 def _best_of(values: list[Any], read: Read, depth: int) -> str:
-    """Of a classifier's list of labels with scores the label of the highest; else the last verdict of all."""
+    """Return the label with the highest score of a classifier's list; else the last verdict of all."""
     scored = [v for v in values if isinstance(v, Mapping) and "label" in v and isinstance(v.get("score"), (int, float))]
     if len(scored) > 1:
         return _judge(max(scored, key=lambda v: float(v["score"])), read, depth + 1)
@@ -261,7 +261,7 @@ def _best_of(values: list[Any], read: Read, depth: int) -> str:
 
 
 def _value(text: str, read: Read) -> str:
-    """The verdict of a value in words: ticks, an unknown, a word, or a sentence."""
+    """Return the verdict of a value in words: ticks, an unknown, a word, or a sentence."""
     text = text.strip(" \t\n*_\"'`.()[]")
     if text in _WORDS:
         return _WORDS[text]
@@ -281,7 +281,7 @@ def _value(text: str, read: Read) -> str:
 
 
 def _from_keys(text: str, read: Read) -> str:
-    """The last "Verdict: …" line whose value is a verdict."""
+    """Return the last value of a "Verdict: …" line that is a verdict."""
     found = ""
     for match in _KEY_VALUE.finditer(text):
         value = match.group(2)
@@ -301,8 +301,8 @@ def _from_keys(text: str, read: Read) -> str:
 
 
 def _from_pairs(text: str) -> str:
-    """Of "Manipulated: yes", "P(fake) = 0.02", "Real: 20%, Fake: 80%"."""
-    text = unaccented(text)  # keys are of plain letters
+    """Return the verdict of "Manipulated: yes", "P(fake) = 0.02", "Real: 20%, Fake: 80%"."""
+    text = unaccented(text)  # keys have plain letters
     said = [(plain_key(key), value) for key, value in _SAID.findall(text)]
     if found := verdict_of([(key, value) for key, value in said if polarity(key) and not _SENTENCE.match(key)]):
         return found

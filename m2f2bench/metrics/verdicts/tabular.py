@@ -1,4 +1,4 @@
-"""Verdicts of tables: a column asks for real or fake ("Edited?"), a row stands for a part or for the whole."""
+"""Verdicts in tables: a column asks for real or fake ("Edited?"), a row is a part or the whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WHOLE = re.compile(r"\b(?:whole|overall|image|photo|picture|total|all|verdict|c
 
 
 def from_table(text: str) -> str:
-    """The verdict of a lower-case text's first table with such a column: of the whole's row, else fake where any is."""
+    """Return the verdict of the first table with such a column: of the whole's row, else fake if any row is fake."""
     rows = [[cell.strip(" *_`") for cell in row.split("|")] for row in _ROW.findall(text) if not _RULE.fullmatch(row)]
     if len(rows) < 2:
         return ""

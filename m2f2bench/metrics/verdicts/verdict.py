@@ -1,4 +1,4 @@
-"""Verdicts: what an answer says of an image, and how often that is right."""
+"""Verdicts: what an answer says about an image, and how often that is right."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ if TYPE_CHECKING:
     from ...core.records import Floats
 
 LONGEST = 40_000
-"""Letters of an answer that are read, from its end: what is longer was not written to be read."""
+"""Most characters of an answer that are read, from its end."""
 VERDICTS = ("real", "fake", "undetermined", "refused", "unreadable")
 UNANSWERED = "none"
-"""Where there is no answer to read."""
+"""The verdict of a missing answer."""
 NO_VERDICT = (*VERDICTS[2:], UNANSWERED)
-"""What commits to neither; each is wrong in the accuracies."""
+"""Verdicts for neither real nor fake; each is wrong in the accuracies."""
 
 
 def substring_verdict(text: str) -> str:
-    """`real` where the lower-cased text contains "real", else `fake`: the rule of M2F2-Det's evaluation.
+    """Return `real` if the lower-cased text contains "real", else `fake`: the rule of M2F2-Det's evaluation.
 
-    It takes "unrealistic" for real and anything without either word for fake. Kept to compare with.
+    "Unrealistic" counts as real, and a text with neither word as fake. Kept for comparison.
     """
     return "real" if "real" in text.lower() else "fake"
 
 
 def read_verdict(text: str) -> str:
-    """What an answer says of the image: `real`, `fake`, `undetermined`, `refused` or `unreadable`.
+    """Return what an answer says about the image: `real`, `fake`, `undetermined`, `refused` or `unreadable`.
 
-    Thoughts before the answer (`<think>`) are left out. A verdict that is stated in a form goes first: a tag, JSON,
+    Thoughts before the answer (`<think>`) are ignored. A verdict that is stated in a form comes first: a tag, JSON,
     "Verdict: …", a key with yes, no or a probability, a chosen option (see `stated`); then prose (see `read_prose`).
-    Without one, an answer that declines the task is `refused`, one that weighs and does not decide `undetermined`, and
-    any other `unreadable`. English, German, French, Spanish and Chinese.
+    Without a verdict, an answer that declines the task is `refused`, one that does not decide is `undetermined`, and
+    any other is `unreadable`. English, German, French, Spanish and Chinese are read.
     """
-    from .verdict_reader import read  # its words are many: they are compiled when the first answer is read
+    from .verdict_reader import read  # it compiles many words: only when the first answer is read
 
-    return read(text)
+    return read(text[-LONGEST:])
 
 
 VERDICT_RULES: dict[str, Callable[[str], str]] = {"words": read_verdict, "substring": substring_verdict}
-"""A protocol's `verdict` to the rule."""
+"""Rules by their names in a protocol's `verdict`."""
 
 
 def verdict_statistics(verdicts: Sequence[str], labels: Codes, asked: Bools) -> dict[str, Statistic]:
-    """`verdict_accuracy`, `verdict_balanced_accuracy`, `verdict_f1` and `verdict_none_rate` of verdicts [N].
+    """Return `verdict_accuracy`, `verdict_balanced_accuracy`, `verdict_f1` and `verdict_none_rate` of verdicts [N].
 
-    `labels` int64 [N] are 0 (real) or 1 (fake); items that were not `asked` for a verdict, bool [N], add nothing. An
-    answer without a verdict (`NO_VERDICT`) is never left out: it is wrong in the accuracies, of which the balanced one
-    is the mean of the shares of reals and of fakes that are right, NaN where one of the two is absent. In F1, with
-    fake as the positive class, 2 tp / (2 tp + fp + fn), a fake without a verdict is a miss (fn), and a real without
-    one is no false alarm (fp): nobody called it fake; without any fake F1 is NaN. Raises ValueError for a verdict that
-    is none of these.
+    `labels` int64 [N] are 0 (real) or 1 (fake); items that were not `asked` for a verdict, bool [N], are ignored. An
+    answer without a verdict (`NO_VERDICT`) always counts: it is wrong in the accuracies, of which the balanced one is
+    the mean of the shares of reals and of fakes that are right, NaN if one of the two is absent. In F1, with fake as
+    the positive class, 2 tp / (2 tp + fp + fn), a fake without a verdict is a miss (fn), but a real without one is not
+    a false alarm (fp), since nobody called it fake; without any fake, F1 is NaN. Raises ValueError for an unknown
+    verdict.
     """
     if odd := sorted(set(verdicts) - {*VERDICTS, UNANSWERED}):
-        raise ValueError(f"verdict {odd[0]!r} is none of {', '.join((*VERDICTS, UNANSWERED))}")
+        raise ValueError(f"unknown verdict {odd[0]!r}: not one of {', '.join((*VERDICTS, UNANSWERED))}")
     said = np.array(verdicts, dtype=object)
     real, fake = labels == REAL, labels == FAKE
     right = (real & (said == "real")) | (fake & (said == "fake"))
@@ -79,9 +79,9 @@ def _balanced(sums: Floats) -> Floats:
 
 
 def f1_of(sums: Floats) -> Floats:
-    """F1 from true positives, false positives and false negatives, [3, B] → [B].
+    """Return F1 from true positives, false positives and false negatives, [3, B] → [B].
 
-    NaN where there is nothing to find (no true positive, no false negative), as on real images alone.
+    NaN if there is nothing to find (no true positive, no false negative), as for only real images.
     """
     found = ratio(2.0 * sums[0], 2.0 * sums[0] + sums[1] + sums[2])
     return np.asarray(np.where(sums[0] + sums[2] > 0.0, found, np.nan))

@@ -1,4 +1,4 @@
-"""The reader of verdicts: what an answer states in a form, then its prose, then why it says neither."""
+"""Reader of verdicts: first the stated form of an answer, then its prose, then why it says neither."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from .objects import is_object
 from .polar import OPEN
 from .prose import read_prose
 from .stated import stated, tagged, without_thought
-from .verdict import LONGEST
 
 _MARKUP = str.maketrans(dict.fromkeys('*_#"“”`', " "))
 _TAGS = re.compile(r"<[^<>\n]{0,40}>|[^\w\s.']")
 _UNTICKED = re.compile(r"(?:☐|\[\s?\])[^\n☐☑☒✅✓✔\[]*")
-"""A box that is not ticked, and its words: they are not what is said."""
+"""A box that is not ticked, with its words, which are not the verdict."""
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 
 
 def read(text: str) -> str:
-    """See `verdict.read_verdict`."""
-    plain = without_thought(unicodedata.normalize("NFKC", text[-LONGEST:]).replace("’", "'").lower())
+    """Return the verdict of an answer of limited length; see `verdict.read_verdict`."""
+    plain = without_thought(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
     inner = tagged(in_english(plain)) or tagged(plain)
     if inner is not None and (found := _read(inner)) in ("real", "fake"):
         return found
@@ -40,6 +39,6 @@ def read(text: str) -> str:
 
 
 def _read(text: str) -> str:
-    """`real`, `fake` or `undetermined`, stated or in prose; "" for none."""
+    """Return `real`, `fake` or `undetermined`, from a form or prose; "" without a verdict."""
     found = stated(in_english(text), read_prose)
     return found if found or is_object(text) else read_prose(_UNTICKED.sub(" ", text))

@@ -1,4 +1,4 @@
-"""The words and turns a verdict is read by, from `verdict.yaml` and the files beside it; see `prose`."""
+"""Words and idioms for reading verdicts, from `verdict.yaml` and the files next to it; see `prose`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PART = re.compile(r"\{([a-z_]+)\}")
 
 
 def wordset(text: str) -> frozenset[str]:
-    """Words between spaces as a set."""
+    """Return words separated by spaces as a set."""
     return frozenset(text.split())
 
 
@@ -27,7 +27,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _turns(spelt: list[str]) -> re.Pattern[str]:
-    """Turns in the spelling that `verdict.yaml` tells as one expression."""
+    """Return idioms in the spelling that `verdict.yaml` explains, as one regular expression."""
     whole = _PART.sub(lambda found: str(_HELD["parts"][found.group(1)]), "|".join(spelt))
     return re.compile(whole.replace(" ", r"\s"))
 
@@ -69,7 +69,7 @@ BEFORE_GENERAL = _words("before_general")
 FILLERS = _words("fillers")
 _REWRITES: list[dict[str, Any]] = [*_file("verdict_idioms"), *_file("verdict_turns")]
 PATTERNS = tuple((_turns([turn]), str(rewrite["to"])) for rewrite in _REWRITES for turn in rewrite["from"])
-"""What is put for a turn, in order."""
+"""Idioms and their replacements, in order."""
 STUCK, REFUSES, UNDECIDED = _turns(_HELD["stuck"]), _turns(_HELD["refuses"]), _turns(_HELD["undecided"])
 RESTATED = _turns(_HELD["restated"])
 REPLY = _turns(_HELD["reply"])

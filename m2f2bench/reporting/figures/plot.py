@@ -21,13 +21,14 @@ from ...results.stored import Stored, read_results, read_stored
 from ...scoring.compare_detection import refuse_incomparable
 from ...scoring.comparison import FIELDS, distinct_names
 from ...scoring.detection import ScoredRows, load_rows
+from ...scoring.source import Source
 from ...stats.bootstrap import resampling
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ...leaderboards.table import Row, Table
-    from ...metrics.registry import Metric
+    from ...metrics.metric import Metric
     from .series import Series
     from .sheet import Page
 
@@ -178,7 +179,7 @@ def collect(
         if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
             found += [(run, load_rows(run)) for run in _runs(place, protocol, dataset, split)]
         else:
-            own = load_rows(place, protocol=protocol, dataset=dataset, split=split or "test", columns=columns)
+            own = load_rows(place, Source(protocol, dataset, split or "test", columns=columns))
             found.append((place, own))
     evidence = [own for _, own in found]
     names = distinct_names([own.detector for own in evidence], [place for place, _ in found])

@@ -14,7 +14,8 @@ from ...core.rows import Units
 from ...metrics.detection.curve import Curve, curve
 from ...metrics.detection.intervals import Scored, score_units
 from ...metrics.detection.sample import EDGES, Sample, plain, resampled
-from ...metrics.detection.values import Cut, Tally, all_fakes, reliability
+from ...metrics.detection.tally import Tally, reliability
+from ...metrics.detection.values import Cut, all_fakes
 from ...metrics.names import AVERAGE, OVERALL
 from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
 

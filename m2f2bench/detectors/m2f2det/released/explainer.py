@@ -1,4 +1,4 @@
-"""What the published 7B model tells its LLM of an image: one `<deepfake>` token, and a token for every patch."""
+"""Image tokens of the published 7B model for its LLM: one `<deepfake>` token, and one token per patch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..projectors import mlp
 from .network import ReleasedExplainerDetector, load_released
 
 WIDTH = "mm_projector.0.bias"
-"""The projectors' tensor that tells the LLM's width."""
+"""The projectors' tensor that has the LLM's width."""
 
 
 class ReleasedProjectors(nn.Module):
@@ -28,20 +28,22 @@ class ReleasedProjectors(nn.Module):
     def forward(
         self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of P(real), P(fake) [B, 2]; `cells` are not read."""
+        """Return H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of probabilities [B, 2]; `cells` are ignored."""
         return self.mm_projector(patches), self.deepfake_projector(probabilities)[:, None]
 
 
 def open_released(
     card: DetectorCard, path: Path, own: dict[str, torch.Tensor], rest: dict[str, torch.Tensor]
 ) -> tuple[ReleasedExplainerDetector, ReleasedProjectors, str]:
-    """The network with its weights `own`, projectors as large as `rest` says, not filled yet, and what beside weights
-    decides a score. `path` is where they lie, for messages. Raises M2F2BenchError."""
+    """Return the network with its weights `own`, empty projectors sized by `rest`, and the options that decide a score.
+
+    `path` is the file of the weights, for messages. Raises M2F2BenchError.
+    """
     network, options = load_released(card, tensors=own)
     if not isinstance(network, ReleasedExplainerDetector):
         raise DetectorError(f"detector '{card.name}': variant {options.variant} has no LLM: set backend to m2f2det")
     if WIDTH not in rest or rest[WIDTH].dim() != 1:
-        raise DetectorError(f"weights '{path}' have no projectors: import the 7B folder anew")
+        raise DetectorError(f"weights '{path}' have no projectors: import the 7B folder again")
     with torch.device("meta"):
         projectors = ReleasedProjectors(options.vision.hidden_size, len(rest[WIDTH]))
     return network, projectors.to_empty(device="cpu"), options.model_dump_json()

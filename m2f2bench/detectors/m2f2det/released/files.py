@@ -16,26 +16,26 @@ WHOLES = ("model.safetensors", "pytorch_model.bin")
 
 
 class Tensors:
-    """The tensors of a file, or of the shards of a folder of which only those are opened that are asked for."""
+    """The tensors of a file, or of a folder's shards; a shard is opened only when needed."""
 
     def __init__(self, path: Path) -> None:
-        """A .pth, .pt, .bin or .safetensors file, or a folder with one or with an index. Raises DetectorError."""
+        """`path` is a .pth, .pt, .bin or .safetensors file, or a folder with one or an index. Raises DetectorError."""
         self.path = path
         self._shards: dict[Path, Shard] = {}
         if not path.exists():
-            raise DetectorError(f"there is no '{path}'")
+            raise DetectorError(f"'{path}' does not exist")
         self._places = self._index() if path.is_dir() else dict.fromkeys(self._shard(path).names(), path)
 
     def names(self) -> list[str]:
-        """Names of all tensors, in the file's order."""
+        """Return the names of all tensors, in the file's order."""
         return list(self._places)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape. Raises DetectorError where the index names a file that does not have it."""
+        """Return a tensor's shape. Raises DetectorError if the index names a file that does not have it."""
         return self._of(name).shape(name)
 
     def read(self, name: str) -> torch.Tensor:
-        """A tensor, on the CPU."""
+        """Return a tensor, on the CPU."""
         return self._of(name).read(name)
 
     @property
@@ -45,7 +45,7 @@ class Tensors:
 
     @property
     def stubbed(self) -> list[str]:
-        """What the opened checkpoints name that was not built."""
+        """Names in the opened checkpoints that were not built."""
         found = (shard.file.stubbed for shard in self._shards.values() if isinstance(shard, PickledShard))
         return sorted(set().union(*found))
 
@@ -53,20 +53,18 @@ class Tensors:
         path = self._places[name]
         shard = self._shard(path)
         if name not in shard.names():
-            raise DetectorError(
-                f"weights '{path}' lack tensor '{name}', which the index says they have; fetch them anew"
-            )
+            raise DetectorError(f"weights '{path}' lack tensor '{name}', which is in the index; download them again")
         return shard
 
     def _shard(self, path: Path) -> Shard:
         if path not in self._shards:
             if not path.is_file():
-                raise DetectorError(f"weights '{path}' are not there: fetch that part of the folder too")
+                raise DetectorError(f"weights '{path}' do not exist: download that part of the folder too")
             self._shards[path] = open_weights(path)
         return self._shards[path]
 
     def _index(self) -> dict[str, Path]:
-        """Which file of the folder has which tensor."""
+        """Return which file of the folder has which tensor."""
         index = next((self.path / name for name in INDEXES if (self.path / name).is_file()), None)
         if index is None:
             whole = next((self.path / name for name in WHOLES if (self.path / name).is_file()), None)
@@ -76,13 +74,11 @@ class Tensors:
         try:
             places = read_json(index)["weight_map"]
         except Refused as error:
-            raise DetectorError(f"index '{index}' cannot be read: {error}; fetch it anew") from None
+            raise DetectorError(f"index '{index}' cannot be read: {error}; download it again") from None
         except (KeyError, TypeError) as error:
-            raise DetectorError(f"index '{index}' cannot be read: {first_line(error)}; fetch it anew") from None
+            raise DetectorError(f"index '{index}' cannot be read: {first_line(error)}; download it again") from None
         if not isinstance(places, Mapping) or not all(_is_name(place) for place in places.values()):
-            raise DetectorError(
-                f"index '{index}': its weight_map must give the name of a file beside it for each tensor"
-            )
+            raise DetectorError(f"index '{index}': its weight_map must name a file in the same folder for each tensor")
         return {name: self.path / place for name, place in places.items()}
 
 

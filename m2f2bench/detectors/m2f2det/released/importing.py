@@ -1,4 +1,4 @@
-"""Importing published weights: from the authors' file to a folder that `run` and `predict` take as a detector."""
+"""Import of published weights: from the authors' file to a folder that `run` and `predict` accept as a detector."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KINDS: dict[str, Variant] = {
 CARD, RECORD, WEIGHTS = "card.yaml", "import.json", "model.safetensors"
 EXPLAINS = "M2F2-Det as published: its 7B explainer, detector (CLIP ViT and DenseNet-121) and LLM"
 MAX_NEW_TOKENS = 512
-"""Of an answer, in the published scripts."""
+"""Of an answer, as in the published scripts."""
 DESCRIPTIONS: dict[Variant, str] = {
     "released-detector": "M2F2-Det as published: the detector of its first stage (CLIP ViT and EfficientNet-B4)",
     "released-explainer": "M2F2-Det as published: the detector inside its 7B explainer (CLIP ViT and DenseNet-121)",
@@ -52,8 +52,10 @@ class Published:
     """The tensors of a published file by this package's names, all of them checked."""
 
     def __init__(self, path: Path, kind: str, vision_tower: str | Path | None, detector_only: bool = False) -> None:
-        """Open `path`, with CLIP's image tower from elsewhere where that is given, and with the LLM where it has one
-        and not `detector_only`. Raises DetectorError."""
+        """Open `path`, optionally with CLIP's image tower from elsewhere, and with the LLM if there is one.
+
+        With `detector_only`, the LLM is not opened. Raises DetectorError.
+        """
         self.path, self.variant = path, KINDS[kind]
         main = Tensors(path)
         self.sources = [main]
@@ -79,7 +81,7 @@ class Published:
         self.language = None if detector_only or not self.names.explaining else self._language(main)
 
     def _language(self, main: Tensors) -> PublishedLanguage:
-        """The LLM; the projectors become tensors of this one's."""
+        """Return the LLM; the projectors are added to the tensors."""
         folder = self.path if self.path.is_dir() else self.path.parent
         language = PublishedLanguage(folder, main, self.names.language)
         found = {name: main.shape(own) for name, own in self.names.projectors.items()}
@@ -88,12 +90,12 @@ class Published:
         return language
 
     def _no_tower(self) -> DetectorError:
-        """The error for a file without CLIP's image tower; it says which one the folder's configuration names."""
+        """Return the error for a file without CLIP's image tower; it names the one in the folder's configuration."""
         named = named_tower(self.path)
         which = f"`{named}`, which its config.json names" if named else "such as `openai/clip-vit-large-patch14-336`"
         return DetectorError(
-            f"weights '{self.path}' have none of CLIP's image tower: give it with --vision-tower, a file "
-            f"(vision_tower.pth), a CLIP's folder or a name on the hub, {which}"
+            f"weights '{self.path}' lack CLIP's image tower: give it with --vision-tower, a file "
+            f"(vision_tower.pth), the folder of a CLIP, or a name on the hub, {which}"
         )
 
     def _check_variant(self, kind: str) -> None:
@@ -105,23 +107,23 @@ class Published:
             raise DetectorError(f"weights '{self.path}' are not those of {kind}: they have no CNN of either variant")
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """A tensor, in fp32 where it is not a counter. Raises DetectorError for values that are none."""
+        """Return a tensor, in fp32 unless it is a counter. Raises DetectorError for values that are not finite."""
         source, own = self.places[name]
         tensor = source.read(own)
         if name.endswith("num_batches_tracked"):
             return tensor.long()
         if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
             raise DetectorError(
-                f"weights '{self.path}': tensor '{own}' ({tensor.dtype}) has values that are no numbers"
+                f"weights '{self.path}': tensor '{own}' ({tensor.dtype}) has values that are not finite"
             )
         return tensor.float()
 
     def under(self, *prefixes: str) -> list[str]:
-        """Names of the expected tensors that start with one of the prefixes."""
+        """Return the names of the expected tensors that start with one of the prefixes."""
         return [name for name in self.expected if name.startswith(prefixes)]
 
     def options(self) -> ReleasedOptions:
-        """The options of the card to be written."""
+        """Return the options of the card to be written."""
         detector = self.variant == "released-detector"
         width = self.expected["vision_proj.0.bias"][0]
         return ReleasedOptions(
@@ -140,11 +142,11 @@ def import_weights(
 
     `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of the 7B model; nothing in it is executed.
     `kind` is one of `KINDS`. `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower.
-    Where `file` has an LLM, it becomes a plain Llama's folder and the detector one that answers; with `detector_only`
-    it is not read. What is the same for every image is folded into a constant; `import.json` tells what was folded,
-    what had no effect and what was left out. The card is written last. Gives its path. Raises M2F2BenchError for a file
-    that lacks a tensor, has one too many or one of another shape, for another variant's file, for an LLM without its
-    configuration or tokenizer, and for an `out` that is not empty.
+    If `file` has an LLM, it is written as a plain Llama folder and the detector answers questions; with
+    `detector_only`, the LLM is not read. What is the same for every image is folded into a constant; `import.json`
+    lists what was folded, what had no effect and what was left out. The card is written last. Returns its path. Raises
+    M2F2BenchError for a file that lacks a tensor, has one too many or one of another shape, for another variant's file,
+    for an LLM without its configuration or tokenizer, and for an `out` that is not empty.
     """
     if kind not in KINDS:
         raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
@@ -161,7 +163,7 @@ def import_weights(
 
 
 def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]:
-    """Write detector and projectors; gives what `import.json` says."""
+    """Write detector and projectors; return the content of `import.json`."""
     from ....core.tensors import write_tensors
 
     network = empty(published.options())
@@ -175,7 +177,7 @@ def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]
 
 
 def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The network's tensors, constants folded, and the file's that they are taken from as they are."""
+    """Return the network's tensors, with constants folded, and the names of the file's tensors used unchanged."""
     renamed = {"vision_alpha": "clip_vision_alpha", "text_alpha": "clip_text_alpha"}
     tensors: dict[str, torch.Tensor] = {}
     used: list[str] = []
@@ -197,10 +199,10 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, Sequence[int]]:
 
 
 def fold_bridge(published: Published) -> torch.Tensor:
-    """The 128 values that the first stage's bridge gives for any image.
+    """Return the 128 values that the first stage's bridge gives for any image.
 
-    Its first half ends in a LayerNorm over one element, which gives its bias whatever it is given; so its second half
-    gets that number for every token. Computed in fp64, given in fp32.
+    Its first half ends in a LayerNorm over one element, which always returns its bias; so its second half gets that
+    number for every token. Computed in fp64, returned in fp32.
     """
     bias = published[f"{BRIDGE}proj.2.bias"].double()
     weight, norm = published[f"{BRIDGE}reduction.0.weight"].double(), f"{BRIDGE}reduction.1"
@@ -212,12 +214,12 @@ def fold_bridge(published: Published) -> torch.Tensor:
 
 
 def fold_text(published: Published) -> torch.Tensor:
-    """The text feature of the 7B model's detector: its learned prompt through CLIP's text tower and `text_proj`.
+    """Return the text feature of the 7B model's detector: its learned prompt through CLIP's text tower and `text_proj`.
 
-    The prompt stands at the positions from 0 on, without begin or end; the last token's outcome is taken.
+    The prompt has the positions from 0 on, without begin or end; the output of the last token is taken.
     """
     settings = published.text
-    # No word is ever looked up, so the table of words is left out.
+    # No word is looked up, so the table of words is left out.
     with torch.device("meta"):
         tower = TextTower(settings.model_copy(update={"vocab_size": 1}))
     tower = tower.to_empty(device="cpu").eval()
@@ -233,7 +235,7 @@ def fold_text(published: Published) -> torch.Tensor:
 
 
 def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
-    """What `import.json` says."""
+    """Return the content of `import.json`."""
     folded = published.under(f"{BRIDGE}proj.2.bias", f"{BRIDGE}reduction", "clip_text_alpha")
     if published.variant == "released-explainer":
         words = f"{TEXT}embeddings.token_embedding"
@@ -271,13 +273,13 @@ def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
 
 
 def _part(name: str) -> str:
-    """A tensor's part of the LLM: `model.layers.3.mlp...` is `model.layers`."""
+    """Return a tensor's part of the LLM: `model.layers.3.mlp...` is `model.layers`."""
     parts = name.split(".")
     return ".".join(parts[: 2 if parts[0] == "model" else 1])
 
 
 def _card(kind: str, options: ReleasedOptions) -> dict[str, Any]:
-    """The content of the detector's card. What the weights were trained on is not in the file, and not made up."""
+    """Return the content of the detector's card. The training data is unknown: it is not in the file."""
     size = options.vision.image_size
     inputs = {"size": size, "fit": "centre", "interpolation": "bicubic", "mean": [*CLIP_MEAN], "std": [*CLIP_STD]}
     return {
@@ -293,7 +295,7 @@ def _card(kind: str, options: ReleasedOptions) -> dict[str, Any]:
 
 
 def _explaining(card: dict[str, Any], out: Path) -> dict[str, Any]:
-    """The card of one that answers; its LLM lies in `out` already."""
+    """Return the card of a detector that answers; its LLM is already in `out`."""
     source = LanguageSource(name=FOLDER)
     explainer = ExplainerOptions(
         llm=source,
@@ -307,7 +309,7 @@ def _explaining(card: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def named_tower(path: Path) -> str:
-    """CLIP's name in the configuration of the 7B folder; empty where there is none."""
+    """Return CLIP's name in the configuration of the 7B folder; "" if there is none."""
     try:
         found = read_json(path / "config.json")
     except Refused:

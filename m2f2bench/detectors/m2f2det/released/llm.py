@@ -1,4 +1,4 @@
-"""The LLM inside the published 7B folder: from LLaVA's naming to a plain Llama folder of transformers."""
+"""LLM of the published 7B folder: from LLaVA's naming to a plain Llama folder of transformers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ...weights.load import check_shapes
 FOLDER = "llm"
 CONFIG, GENERATION, INDEX = "config.json", "generation_config.json", "model.safetensors.index.json"
 SHARD_BYTES = 1 << 30
-"""Of a file of weights at most, and so of what is in memory at once; a larger tensor has a file of its own."""
+"""Most bytes of a file of weights, and so of what is in memory at once; a larger tensor has its own file."""
 NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
           "max_position_embeddings", "rms_norm_eps")  # fmt: skip
 KEPT = (*NEEDED, "num_key_value_heads", "head_dim", "hidden_act", "rope_theta", "rope_scaling", "rope_parameters",
         "attention_bias", "mlp_bias", "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id",
         "tie_word_embeddings")  # fmt: skip
-"""What a Llama's configuration says; all else in the file is LLaVA's and of no effect on the LLM."""
+"""Keys of a Llama's configuration; all others in the file are LLaVA's and have no effect on the LLM."""
 TOKENIZERS = ("tokenizer.model", "tokenizer.json")
 TOKENIZER_FILES = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
                    "chat_template.jinja")  # fmt: skip
@@ -34,24 +34,24 @@ _LLAMA = re.compile(r"llava|llava_llama|llama")
 
 
 class Source(Protocol):
-    """Where tensors lie, by name; `released_files.Tensors` is one."""
+    """Tensors by name; `released_files.Tensors` is one."""
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape, without reading it."""
+        """Return a tensor's shape, without reading it."""
 
     def read(self, name: str) -> torch.Tensor:
-        """A tensor, on the CPU."""
+        """Return a tensor, on the CPU."""
 
 
 class PublishedLanguage:
-    """The LLM of a published folder, all of it checked but for the tensors' values.
+    """The LLM of a published folder, checked except for the tensors' values.
 
     `width` is D of its embeddings, `config` the plain Llama's, `dropped` the keys of the folder's configuration that
     are not in it, `tokenizer` the files that are copied.
     """
 
     def __init__(self, folder: Path, source: Source, names: Mapping[str, str]) -> None:
-        """`names` map a LlamaForCausalLM's names to the source's. Raises DetectorError."""
+        """`names` maps a LlamaForCausalLM's names to the source's. Raises DetectorError."""
         self.folder, self.source, self.names = folder, source, dict(names)
         found = read_config(folder)
         self.config = {key: found[key] for key in KEPT if found.get(key) is not None}
@@ -59,7 +59,7 @@ class PublishedLanguage:
             del self.config["pad_token_id"]
         self.dropped = sorted(key for key in found if key not in self.config)
         self._check_layers()
-        # A file that has both tables has them as they are, tied or not.
+        # If a file has both tables, they are kept separate, tied or not.
         tied = bool(self.config.get("tie_word_embeddings")) and "lm_head.weight" not in self.names
         self.config["tie_word_embeddings"] = tied
         expected = llama_shapes(self.config, folder / CONFIG)
@@ -77,8 +77,8 @@ class PublishedLanguage:
         count = self.config["num_hidden_layers"]
         if layers != set(range(count)):
             raise DetectorError(
-                f"weights '{self.folder}' have {len(layers)} layers of the LLM and its {CONFIG} says {count}: "
-                "they are not of one model, or a part of the folder was not fetched"
+                f"weights '{self.folder}' have {len(layers)} layers of the LLM but its {CONFIG} says {count}: "
+                "they do not belong to one model, or a part of the folder is missing"
             )
 
     def _check_tokenizer(self) -> None:
@@ -94,7 +94,7 @@ class PublishedLanguage:
             try:
                 with quiet():
                     tokens = len(AutoTokenizer.from_pretrained(place, trust_remote_code=False))
-            except Exception as error:  # whatever the libraries raise for files that are broken, or not theirs
+            except Exception as error:  # the libraries raise errors of any kind for broken or foreign files
                 needs = "" if (self.folder / TOKENIZERS[1]).is_file() else "`pip install 'm2f2bench[llama]'`, or "
                 raise DetectorError(
                     f"the tokenizer in '{self.folder}' cannot be loaded: {first_line(error)}; {needs}"
@@ -102,15 +102,15 @@ class PublishedLanguage:
                 ) from None
         if tokens > self.config["vocab_size"]:
             raise DetectorError(
-                f"the tokenizer in '{self.folder}' has {tokens} tokens and the LLM {self.config['vocab_size']}: they "
-                "are not of one model"
+                f"the tokenizer in '{self.folder}' has {tokens} tokens but the LLM {self.config['vocab_size']}: they "
+                "do not belong to one model"
             )
 
     def write(self, out: Path, shard_bytes: int = SHARD_BYTES) -> None:
         """Write the folder: shards and their index, configuration and tokenizer; the configuration last.
 
-        Tensors keep their dtype, and no more of them than one file's are in memory. Raises DetectorError for values
-        that are no numbers.
+        Tensors keep their dtype, and at most one file's are in memory. Raises DetectorError for values that are not
+        finite.
         """
         make_folder(out)
         for file in self.tokenizer:
@@ -124,7 +124,7 @@ class PublishedLanguage:
         write_json(out / CONFIG, self._config(dtype))
 
     def _write_shards(self, out: Path, shard_bytes: int) -> str:
-        """The files of weights and their index; the name of the dtype of the embeddings."""
+        """Write the files of weights and their index; return the name of the embeddings' dtype."""
         sizes: dict[str, int] = {}
         places: dict[str, int] = {}
         held: dict[str, torch.Tensor] = {}
@@ -155,7 +155,7 @@ class PublishedLanguage:
         tensor = self.source.read(own)
         if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
             raise DetectorError(
-                f"weights '{self.folder}': tensor '{own}' ({tensor.dtype}) has values that are no numbers"
+                f"weights '{self.folder}': tensor '{own}' ({tensor.dtype}) has values that are not finite"
             )
         return tensor
 
@@ -164,47 +164,49 @@ class PublishedLanguage:
 
 
 def _write_shard(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """One file as transformers reads it, atomically; tensors are not copied."""
+    """Write one file as transformers reads it, atomically; tensors are not copied."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
         try:
             save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, {"format": "pt"})
-        except SafetensorError as error:  # a full disk, told by the library in its own way
+        except SafetensorError as error:  # a full disk, reported by the library with its own error
             raise OSError(first_line(error)) from None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration beside the weights, as it stands. Raises DetectorError unless it is of LLaVA on a Llama."""
+    """Return the configuration of the folder, unchanged. Raises DetectorError unless it is of LLaVA on a Llama."""
     path = folder / CONFIG
     if not path.is_file():
         raise DetectorError(
-            f"folder '{folder}' has no {CONFIG}: fetch that file of the 7B model too, or give --detector-only"
+            f"folder '{folder}' has no {CONFIG}: download that file of the 7B model too, or give --detector-only"
         )
     try:
         found = read_json(path)
     except Refused as error:
-        raise DetectorError(f"'{path}' cannot be read: {error}; fetch it anew") from None
+        raise DetectorError(f"'{path}' cannot be read: {error}; download it again") from None
     if not isinstance(found, dict):
-        raise DetectorError(f"'{path}' holds no configuration: it must be a mapping; fetch it anew")
+        raise DetectorError(f"'{path}' is not a configuration: it must be a mapping; download it again")
     kinds = [str(one) for one in found.get("architectures") or ()]
     kind = str(found.get("model_type", ""))
     if not _LLAMA.fullmatch(kind) and not any("Llama" in one for one in kinds):
-        raise DetectorError(f"'{path}' is of a '{kind}', not of LLaVA on a Llama: is this the folder of another model?")
+        raise DetectorError(
+            f"'{path}' is for a '{kind}', not for LLaVA on a Llama: is this the folder of another model?"
+        )
     for key in NEEDED:
         value = found.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise DetectorError(f"'{path}': {key} must be a number above 0, not {value!r}; fetch it anew")
+            raise DetectorError(f"'{path}': {key} must be a number above 0, not {value!r}; download it again")
     if found.get("mm_vision_select_layer", -2) != -2:
         raise DetectorError(
-            f"'{path}': mm_vision_select_layer is {found['mm_vision_select_layer']}, and M2F2-Det reads hidden state -2"
+            f"'{path}': mm_vision_select_layer is {found['mm_vision_select_layer']}, but M2F2-Det reads hidden state -2"
         )
     return found
 
 
 def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[int]]:
-    """Names and shapes of transformers' LlamaForCausalLM of a configuration. Raises DetectorError for a wrong one."""
+    """Return names and shapes of transformers' LlamaForCausalLM for a configuration. Raises DetectorError."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from ...weights.pretrained import quiet
@@ -213,23 +215,25 @@ def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[in
         with quiet(), torch.device("meta"):
             model = LlamaForCausalLM(LlamaConfig(**config))
     except Exception as error:
-        raise DetectorError(f"'{path}' is no configuration of a Llama: {first_line(error)}; fetch it anew") from None
+        raise DetectorError(
+            f"'{path}' is not a Llama's configuration: {first_line(error)}; download it again"
+        ) from None
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The tokenizer's files in a folder. Raises DetectorError where there is no tokenizer."""
+    """Return the tokenizer's files in a folder. Raises DetectorError if there is no tokenizer."""
     found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if not any(file.name in TOKENIZERS for file in found):
         raise DetectorError(
-            f"folder '{folder}' has no tokenizer: fetch its {TOKENIZERS[0]} or {TOKENIZERS[1]} too, or give "
+            f"folder '{folder}' has no tokenizer: download its {TOKENIZERS[0]} or {TOKENIZERS[1]} too, or give "
             "--detector-only"
         )
     return found
 
 
 def _place(name: str) -> tuple[int, int, str]:
-    """The order that tensors are written in: embeddings, layers, and what comes behind them."""
+    """Return the order of a tensor in the files: embeddings, layers, then the rest."""
     layer = _LAYER.match(name)
     if layer:
         return 1, int(layer[1]), name

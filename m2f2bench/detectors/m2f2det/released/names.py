@@ -20,9 +20,9 @@ TEXT, VISION = "clip_text_encoder.model.text_model.", "clip_vision_encoder.model
 CNN = "deepfake_encoder."
 LLM_TOWER = "model.vision_tower.vision_tower."
 LANGUAGE = ("model.layers.", "model.embed_tokens.", "model.norm.", "lm_head.")
-"""What of the 7B model is its LLM, in the names of transformers' LlamaForCausalLM."""
+"""Prefixes of the 7B model's LLM, in the names of transformers' LlamaForCausalLM."""
 PROJECTORS = ("model.mm_projector.", "deepfake_projector.")
-"""What of it brings the image's tokens to the LLM's width."""
+"""Prefixes of the projectors from the image's tokens to the LLM's width."""
 BUFFERS = (".position_ids", ".rotary_emb.inv_freq")
 BRIDGE = "bridge_adapter_proj.bridge_adapter_"
 BRIDGE_MAPS = (112, 160, 272)
@@ -34,7 +34,7 @@ HEAD_WIDTH = 64
 
 @dataclass
 class Names:
-    """A file's tensors by the names that the rest of this package knows them by.
+    """A file's tensors by the names that this package uses.
 
     `own` maps such a name of the detector's to the file's, `language` those of the LLM, `projectors` those of the two
     projectors (`mm_projector.0.weight`); `buffers` are the old position counters and the rotary embedding's
@@ -48,13 +48,16 @@ class Names:
 
     @property
     def explaining(self) -> list[str]:
-        """The file's names that a detector alone has no use for."""
+        """The file's names that only an explainer needs."""
         return [*self.language.values(), *self.projectors.values()]
 
 
 def sort_names(names: Iterable[str], path: Path) -> Names:
-    """Sort a file's names: `module.` in front taken off, those of today's transformers and of the 7B model brought to
-    those of the first stage as transformers 4.37 wrote them. Raises DetectorError where two become one."""
+    """Return a file's names, sorted, in the naming of transformers 4.37 for the first stage.
+
+    A prefix `module.` is removed; names of newer transformers and of the 7B model are converted. Raises DetectorError
+    if two names become one.
+    """
     listed = list(names)
     llm = any(name.startswith((LLM_TOWER, f"{CNN}{CNN}", f"{CNN}clip_")) for name in listed)
     found = Names()
@@ -80,15 +83,15 @@ def sort_names(names: Iterable[str], path: Path) -> Names:
 
 
 def _with_level(name: str, prefix: str) -> str:
-    """A CLIP name with the level `text_model.` or `vision_model.` that later transformers dropped."""
+    """Return a CLIP name with the level `text_model.` or `vision_model.` that later transformers removed."""
     short = prefix[: prefix.index(".model.") + len(".model.")]
     return prefix + name.removeprefix(short) if name.startswith(short) and not name.startswith(prefix) else name
 
 
 def tower_names(names: Iterable[str], path: Path) -> dict[str, str]:
-    """The tensors of a file that holds CLIP's image tower alone, by this package's names.
+    """Return the tensors of a file with only CLIP's image tower, by this package's names.
 
-    What stands before them may be anything that ends in `vision_model.`, or nothing. Raises DetectorError.
+    Their prefix may be anything that ends in `vision_model.`, or empty. Raises DetectorError.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -102,20 +105,20 @@ def tower_names(names: Iterable[str], path: Path) -> dict[str, str]:
 
 
 def variant_of(names: Iterable[str]) -> Variant | None:
-    """Which of the two a file is, by its CNN; None where it is neither."""
+    """Return which of the two variants a file is, by its CNN; None if neither."""
     listed = set(names)
     return next((variant for variant, first in FIRST_OF_CNN.items() if first in listed), None)
 
 
 class Reader:
-    """Sizes read off the shapes of the tensors that decide them. Raises DetectorError for one that is not there."""
+    """Reads sizes from the shapes of the tensors that decide them. Raises DetectorError if one is missing."""
 
     def __init__(self, shapes: Mapping[str, Shape], path: Path) -> None:
-        """The shapes by name, and the file for messages."""
+        """`shapes` are by name; `path` is the file, for messages."""
         self.shapes, self.path = shapes, path
 
     def size(self, name: str, axis: int, dims: int) -> int:
-        """The size along an axis of a tensor that must have `dims` axes."""
+        """Return the size along an axis of a tensor that must have `dims` axes."""
         shape = self.shapes.get(name)
         if shape is None or len(shape) != dims or not all(shape):
             state = "missing" if shape is None else f"of another shape ({list(shape)}, not {dims} axes)"
@@ -126,12 +129,14 @@ class Reader:
         return shape[axis]
 
     def tower(self, prefix: str, width: int) -> TowerSettings:
-        """Depth and widths of a CLIP tower. The number of heads is not in a file: one for every 64 values."""
+        """Return depth and widths of a CLIP tower. The number of heads is not in a file: one for every 64 values."""
         pattern = re.compile(rf"{re.escape(prefix)}encoder\.layers\.(\d{{1,4}})\.")
         layers = {int(match[1]) for match in map(pattern.match, self.shapes) if match}
         inner = self.size(f"{prefix}encoder.layers.0.mlp.fc1.weight", 0, 2)
         if width > HEAD_WIDTH and width % HEAD_WIDTH:
-            raise DetectorError(f"weights '{self.path}': a CLIP of width {width} has no whole heads of {HEAD_WIDTH}")
+            raise DetectorError(
+                f"weights '{self.path}': a CLIP of width {width} cannot be split into heads of {HEAD_WIDTH}"
+            )
         return TowerSettings(
             hidden_size=width,
             intermediate_size=inner,
@@ -140,18 +145,18 @@ class Reader:
         )
 
     def vision(self) -> VisionSettings:
-        """The image tower's settings."""
+        """Return the image tower's settings."""
         width = self.size(f"{VISION}embeddings.class_embedding", 0, 1)
         patch = self.size(f"{VISION}embeddings.patch_embedding.weight", 3, 4)
         patches = self.size(f"{VISION}embeddings.position_embedding.weight", 0, 2) - 1
         side = round(patches**0.5)
         if side < 1 or side * side != patches:
-            raise DetectorError(f"weights '{self.path}': a CLIP of {patches} patches is not one of square images")
+            raise DetectorError(f"weights '{self.path}': a CLIP of {patches} patches is not for square images")
         tower = self.tower(VISION, width).model_dump()
         return VisionSettings(**tower, image_size=side * patch, patch_size=patch)
 
     def text(self) -> TextSettings:
-        """The text tower's settings."""
+        """Return the text tower's settings."""
         vocabulary, width = (self.size(f"{TEXT}embeddings.token_embedding.weight", axis, 2) for axis in (0, 1))
         positions = self.size(f"{TEXT}embeddings.position_embedding.weight", 0, 2)
         prompt = self.size("clip_text_encoder.prompt_tokens", 1, 3)
@@ -162,7 +167,7 @@ class Reader:
 
 
 def expected_shapes(variant: Variant, reader: Reader, vision: VisionSettings, text: TextSettings) -> Shapes:
-    """Every tensor that the authors' file of this variant has, those without effect among them, and its shape."""
+    """Return every tensor in the authors' file of this variant, also those without effect, and its shape."""
     with torch.device("meta"):
         parts = ((VISION, VisionTower(vision)), (TEXT, TextTower(text)), (CNN, cnn(variant)))
         shapes = {
@@ -184,13 +189,13 @@ def expected_shapes(variant: Variant, reader: Reader, vision: VisionSettings, te
 
 
 def projector_shapes(visual: int, width: int) -> Shapes:
-    """The two projectors of the 7B model: from the image tower's width, and from two values, to the LLM's."""
+    """Return the two projectors of the 7B model: from the image tower's width, and from two values, to the LLM's."""
     first = _linear("mm_projector.0", visual, width) | _linear("mm_projector.2", width, width)
     return first | _linear("deepfake_projector.0", 2, width) | _linear("deepfake_projector.2", width, width)
 
 
 def _bridge(reader: Reader, width: int) -> Shapes:
-    """What the first stage's bridge has."""
+    """Return the tensors of the first stage's bridge."""
     narrow = reader.size("linear_1.weight", 0, 2)
     values, tokens = (reader.size(f"{BRIDGE}reduction.0.weight", axis, 2) for axis in (0, 1))
     shapes = _linear("clip_reduction", width, narrow)

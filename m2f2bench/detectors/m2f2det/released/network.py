@@ -1,8 +1,8 @@
-"""What the weights that the authors of M2F2-Det published compute, and nothing that has no effect on it.
+"""Networks of the weights that the authors of M2F2-Det published, without parts that have no effect.
 
-Two networks carry the name: the detector of the first training stage (EfficientNet-B4) and the detector inside the 7B
-explaining model (DenseNet-121). Both read CLIP's hidden state -2, after all layers but the last, without the tower's
-final LayerNorm. What in either is the same for every image is folded into a constant when weights are imported.
+There are two: the detector of the first training stage (EfficientNet-B4) and the detector inside the 7B explaining
+model (DenseNet-121). Both read CLIP's hidden state -2, after all layers but the last, without the tower's final
+LayerNorm. What is the same for every image is folded into a constant when weights are imported.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ CNN_CHANNELS: dict[Variant, int] = {"released-detector": 1792, "released-explain
 
 
 class ReleasedOptions(Settings):
-    """What the card of an imported detector says."""
+    """Options on the card of an imported detector."""
 
     variant: Variant
     vision: VisionSettings
-    """CLIP's image tower as it was, with the last layer that is not needed here."""
+    """CLIP's image tower as published, including the last layer, which is not needed here."""
     width: int = Field(ge=1)
-    """Of the projected CLS token, and of the projected tokens."""
+    """Width of the projected CLS token, and of the projected tokens."""
     cnn_width: int = Field(ge=1)
-    """Of the CNN's projected features."""
+    """Width of the CNN's projected features."""
     constant: int = Field(ge=1)
-    """Values of the folded constant: the bridge's outcome, or the text feature."""
+    """Values of the folded constant: the bridge's output, or the text feature."""
     clip_precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the image tower. CNN, projections and head are fp32 always: the CNN in bf16 moves logits by half a
+    """Precision of the image tower. CNN, projections and head are always fp32: the CNN in bf16 moves logits by half a
     standard deviation."""
 
 
 @dataclass
 class Judgement:
-    """What a network makes of a batch: `logits` [B, 2] (0 real, 1 fake); `map` [B, 1, n, n] in [0, 1], or None."""
+    """Outputs of a network for a batch: `logits` [B, 2] (0 real, 1 fake); `map` [B, 1, n, n] in [0, 1], or None."""
 
     logits: torch.Tensor
     map: torch.Tensor | None
 
 
 class Released(nn.Module, abc.ABC):
-    """What the two have in common: towers, projections and a linear head."""
+    """Common parts of the two networks: towers, projections and a linear head."""
 
     def __init__(self, options: ReleasedOptions) -> None:
-        """Untrained; `options.variant` is the subclass's."""
+        """Build untrained; `options.variant` is the subclass's."""
         super().__init__()
         self.options = options
         settings = options.vision
@@ -70,36 +70,36 @@ class Released(nn.Module, abc.ABC):
         self.register_buffer("vision_alpha", torch.ones(()))
 
     def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The CNN's features of images [B, 3, S, S], averaged over the map and projected: [B, cnn_width]."""
+        """Return the CNN's features of images [B, 3, S, S], averaged over the map and projected: [B, cnn_width]."""
         features: torch.Tensor = self.deepfake_proj(self.cnn(pixels).mean((2, 3)))
         return features
 
     @abc.abstractmethod
     def judge(self, pixels: torch.Tensor) -> Judgement:
-        """Logits and heat map of normalised images [B, 3, S, S]."""
+        """Return logits and heat map of normalised images [B, 3, S, S]."""
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Logits [B, 2], 0 real and 1 fake, of normalised images [B, 3, S, S]."""
+        """Return logits [B, 2], 0 real and 1 fake, of normalised images [B, 3, S, S]."""
         return self.judge(pixels).logits
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The difference of the logits, fake minus real, [B]: its sigmoid is softmax(logits)[1]."""
+        """Return the difference of the logits, fake minus real, [B]: its sigmoid is softmax(logits)[1]."""
         logits = self.logits(pixels)
         return logits[:, 1] - logits[:, 0]
 
 
 class ReleasedDetector(Released):
-    """The first stage's detector: CLS and CNN features beside a bridge that is a constant of the weights."""
+    """First stage's detector: CLS and CNN features, and a bridge that is constant for given weights."""
 
     def __init__(self, options: ReleasedOptions) -> None:
-        """Untrained."""
+        """Build untrained."""
         super().__init__(options)
         self.bridge: torch.Tensor
         self.register_buffer("bridge", torch.zeros(options.constant))
         self.output = Linear(options.width + options.constant + options.cnn_width, 2)
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
-        """Logits of normalised images [B, 3, S, S]; there is no map. Of CLIP's deepest layer only CLS is computed."""
+        """Return logits of normalised images [B, 3, S, S]; no map. CLIP's deepest layer is computed only for CLS."""
         (state,) = self.vision(pixels, [self.depth], cls_last=True)
         first = self.vision_proj(state[:, 0].float()) * self.vision_alpha
         bridge = self.bridge.expand(len(pixels), -1)
@@ -107,10 +107,10 @@ class ReleasedDetector(Released):
 
 
 class ReleasedExplainerDetector(Released):
-    """The 7B model's detector: how well each patch fits the text, CLS, and CNN features."""
+    """Detector of the 7B model: similarity of each patch to the text, CLS, and CNN features."""
 
     def __init__(self, options: ReleasedOptions) -> None:
-        """Untrained. The text feature, `options.constant` values, is as wide as the projected tokens."""
+        """Build untrained. The text feature, `options.constant` values, is as wide as the projected tokens."""
         super().__init__(options)
         self.text: torch.Tensor
         self.text_alpha: torch.Tensor
@@ -119,11 +119,11 @@ class ReleasedExplainerDetector(Released):
         self.output = Linear(options.vision.grid**2 + options.width + options.cnn_width, 2)
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
-        """Logits of normalised images [B, 3, S, S]. The map is σ(cosine of patch and text × the text scale)."""
-        return self.tell(pixels)[0]
+        """Return logits of normalised images [B, 3, S, S]. The map is σ(cosine of patch and text × the text scale)."""
+        return self.judge_with_patches(pixels)[0]
 
-    def tell(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
-        """The same, and the patches of hidden state -2, [B, n², d] in fp32, which the 7B model's LLM reads too."""
+    def judge_with_patches(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
+        """Return all outputs, and the patches of hidden state -2, [B, n², d] in fp32, for the 7B model's LLM."""
         (state,) = self.vision(pixels, [self.depth])
         state = state.float()
         return self._judge(pixels, state), state[:, 1:]
@@ -136,7 +136,7 @@ class ReleasedExplainerDetector(Released):
         return Judgement(self.output(torch.cat(parts, dim=1)), torch.sigmoid(fit).view(-1, 1, side, side))
 
     def heatmap(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The map alone, [B, n, n] in [0, 1]."""
+        """Return only the map, [B, n, n] in [0, 1]."""
         found = self.judge(pixels).map
         assert found is not None
         return found[:, 0]
@@ -149,7 +149,7 @@ NETWORKS: dict[Variant, type[ReleasedDetector] | type[ReleasedExplainerDetector]
 
 
 def cnn(variant: Variant) -> nn.Module:
-    """The CNN without its head, untrained; for DenseNet also without the ReLU that its own forward pass ends in."""
+    """Return the CNN without its head, untrained; for DenseNet also without the final ReLU of its forward pass."""
     from torchvision import models
 
     net: nn.Module = models.efficientnet_b4() if variant == "released-detector" else models.densenet121()
@@ -159,7 +159,7 @@ def cnn(variant: Variant) -> nn.Module:
 
 
 def empty(options: ReleasedOptions) -> ReleasedDetector | ReleasedExplainerDetector:
-    """The network of a variant, in eval mode, its memory not filled yet. Raises DetectorError for one layer."""
+    """Return the network of a variant, in eval mode, without weights. Raises DetectorError for one layer."""
     if options.vision.num_hidden_layers < 2:
         raise DetectorError("CLIP's image tower has one layer: hidden state -2 needs at least 2")
     with torch.device("meta"):
@@ -170,16 +170,16 @@ def empty(options: ReleasedOptions) -> ReleasedDetector | ReleasedExplainerDetec
 def load_released(
     card: DetectorCard, device: str | torch.device = "cpu", tensors: dict[str, torch.Tensor] | None = None
 ) -> tuple[ReleasedDetector | ReleasedExplainerDetector, ReleasedOptions]:
-    """The network that `import-weights` wrote, in eval mode, and its options.
+    """Return the network that `import-weights` wrote, in eval mode, and its options.
 
     `network(pixels)` gives [B], the logit of fake; `.logits` both logits; `.judge(pixels).map` the heat map. `tensors`
-    are its weights where the card's file has more than those. Raises M2F2BenchError for options or weights that do not
+    are its weights if the card's file has more than those. Raises M2F2BenchError for options or weights that do not
     fit.
     """
     options = validate(ReleasedOptions, card.options, f"options of detector '{card.name}'")
     if card.input.size != options.vision.image_size:
         raise DetectorError(
-            f"detector '{card.name}': its input has {card.input.size} pixels and its CLIP is for "
+            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
             f"{options.vision.image_size}: set input.size"
         )
     path = trained_weights(card)

@@ -1,4 +1,4 @@
-"""CLIP's image tower from elsewhere than the published file: a file, the folder of a CLIP, or a hub."""
+"""CLIP's image tower from another source than the published file: a file, the folder of a CLIP, or a hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Tower:
-    """An image tower: `names` are those of this package to the source's, `source` has the tensors."""
+    """An image tower: `names` maps this package's names to the source's, `source` has the tensors."""
 
     def __init__(self, place: str | Path) -> None:
         """`place` is a file, the folder of a CLIP as transformers writes it, or its name on a hub.
@@ -38,9 +38,9 @@ class Tower:
         self.names = tower_names(names, path)
 
     def settings(self, read: VisionSettings) -> VisionSettings:
-        """What was read off the shapes, with what only a configuration tells: heads, activation and epsilon.
+        """Return the settings read from the shapes, with those that only a configuration has.
 
-        Raises DetectorError for a configuration that contradicts the shapes.
+        These are heads, activation and epsilon. Raises DetectorError for a configuration that contradicts the shapes.
         """
         known = {key: self.config[key] for key in VisionSettings.model_fields if key in self.config}
         found = validate(VisionSettings, {**read.model_dump(), **known}, f"'{self.path / CONFIG}'")
@@ -48,36 +48,36 @@ class Tower:
         for key in shaped:
             if getattr(found, key) != getattr(read, key):
                 raise DetectorError(
-                    f"'{self.path / CONFIG}' says {key} {getattr(found, key)}, and its weights are of "
-                    f"{getattr(read, key)}: they are not of one model"
+                    f"'{self.path / CONFIG}' says {key} {getattr(found, key)}, but its weights have "
+                    f"{getattr(read, key)}: they do not belong to one model"
                 )
         if found.hidden_act not in ACTIVATIONS or found.hidden_size % found.num_attention_heads:
             raise DetectorError(
-                f"'{self.path / CONFIG}': activation '{found.hidden_act}' with {found.num_attention_heads} heads is no "
-                f"CLIP that is known here (activations: {', '.join(ACTIVATIONS)})"
+                f"'{self.path / CONFIG}': activation '{found.hidden_act}' with {found.num_attention_heads} heads is "
+                f"not a supported CLIP (activations: {', '.join(ACTIVATIONS)})"
             )
         return found
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """The image tower's part of a CLIP's configuration; empty where the folder has none. Raises DetectorError."""
+    """Return the image tower's part of a CLIP's configuration; empty without one. Raises DetectorError."""
     path = folder / CONFIG
     if not path.is_file():
         return {}
     try:
         found = read_json(path)
     except Refused as error:
-        raise DetectorError(f"'{path}' cannot be read: {error}; fetch it anew") from None
+        raise DetectorError(f"'{path}' cannot be read: {error}; download it again") from None
     kind = found.get("model_type") if isinstance(found, dict) else None
     if kind not in ("clip", "clip_vision_model"):
-        raise DetectorError(f"'{path}' is of a '{kind}': give the folder of a CLIP as --vision-tower")
+        raise DetectorError(f"'{path}' is for a '{kind}': give the folder of a CLIP as --vision-tower")
     vision = found.get("vision_config", {}) if kind == "clip" else found
-    # What OpenAI's files leave out is what transformers takes by default.
+    # OpenAI's files leave out transformers' defaults.
     return {**({"num_attention_heads": 12} if "num_attention_heads" not in vision else {}), **vision}
 
 
 def _fetched(name: str) -> Path:
-    """The folder that the hub's files of a CLIP were fetched into. Raises DetectorError."""
+    """Return the folder with a CLIP's files downloaded from the hub. Raises DetectorError."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -92,7 +92,7 @@ def _fetched(name: str) -> Path:
                 hf_hub_download(name, HUB_WEIGHTS[1])
     except Exception as error:
         raise DetectorError(
-            f"CLIP '{name}' cannot be fetched: {first_line(error)}; give --vision-tower a file or the folder of a "
+            f"CLIP '{name}' cannot be downloaded: {first_line(error)}; give --vision-tower a file or the folder of a "
             "CLIP, or a name on a hub that this machine reaches"
         ) from None
     return config.parent

@@ -1,8 +1,8 @@
-"""What answers to questions come to under a protocol: texts against references, verdicts, consistency, grounding.
+"""Metrics for answers: text overlap, verdicts, consistency, grounding.
 
-The texts of all questions but those of kind `judge` are compared with references; verdicts are read from the answers to
-all but those of kind `released`, whose questions state the label. Which regions an answer calls manipulated, and
-whether its verdict agrees with the explainer's own P(fake), is read where a question is about the whole image.
+The texts of all questions except those of kind `judge` are compared with references. Verdicts are read from the answers
+to all questions except those of kind `released`, which state the label. For questions about the whole image, it is also
+read which regions an answer calls manipulated, and whether its verdict agrees with the explainer's own P(fake).
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, REAL, Score
 from ..stats.statistic import Bools, Statistic, mean_of
 from .consistency import consistency
+from .metric import Metric
 from .names import OVERALL as OVERALL
 from .names import Group
 from .regions.regions import read_regions, region_statistics
-from .registry import Metric, builtin, metric_of, metrics_of
+from .registry import builtin, metric_of, metrics_of
 from .verdicts.verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ WHOLE = "image"
 
 
 class Readings:
-    """What texts say, each read once: the verdict by a protocol's rule, and the regions called manipulated."""
+    """Texts read so far, each once: the verdict by a protocol's rule, and the regions called manipulated."""
 
     def __init__(self, rule: str) -> None:
         self._rule = VERDICT_RULES[rule]
@@ -43,25 +44,26 @@ class Readings:
         self._called: dict[str, frozenset[str]] = {}
 
     def verdict(self, text: str) -> str:
-        """`real`, `fake` or `none`."""
+        """Return `real`, `fake`, or one of the other verdicts."""
         if text not in self._verdicts:
             self._verdicts[text] = self._rule(text)
         return self._verdicts[text]
 
     def called(self, text: str) -> frozenset[str]:
-        """See `regions.read_regions`."""
+        """Return the regions called manipulated; see `regions.read_regions`."""
         if text not in self._called:
             self._called[text] = read_regions(text)
         return self._called[text]
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
-    """A protocol's metrics over N questions, ready to be resampled.
+class AnswerMetrics:
+    """A protocol's metrics over N questions, ready for resampling.
 
-    `missing` says of each metric that cannot be had why. `items` are questions' own values by metric, float64 [N], NaN
-    where there is none. `verdicts` [N] are `real`, `fake` or `none`, and `called` [N] the regions called manipulated.
-    `compared`, `judged`, `grounded` (bool [N]) are the questions whose texts, verdicts and regions count.
+    `missing` gives a reason for each metric that cannot be computed. `items` are each question's own values by metric,
+    float64 [N], NaN without a value. `verdicts` [N] are as `read_verdict` gives them, or `none`, and `called` [N] the
+    regions called manipulated. `compared`, `judged`, `grounded` (bool [N]) select the questions whose texts, verdicts
+    and regions count.
     """
 
     statistics: dict[str, Statistic]
@@ -76,15 +78,15 @@ class Explained:
 
 
 def region_group(region: str) -> str:
-    """The region that a question's number is told under: its own, or `image` where it is about several or the face."""
+    """Return the region under which a question is reported: its own, or `image` for several regions or the face."""
     return WHOLE if "+" in region or region == "face" else region
 
 
 def groups(answers: Answers) -> dict[Group, Bools]:
-    """Which questions belong to what is told apart, bool [N]: all, each label, each region, each manipulation.
+    """Return which questions belong to each group, bool [N]: all, each label, each region, each manipulation.
 
-    Keys are (`metrics`, ""), (`labels`, `real`), (`regions`, `eyes`), (`methods`, `Deepfakes`) and so on. A method's
-    questions are those of its own frames, without any real one.
+    Keys are (`metrics`, ""), (`labels`, `real`), (`regions`, `eyes`), (`methods`, `Deepfakes`) and so on. A
+    manipulation's questions are those of its own frames, without any real one.
     """
     found = {Group(): np.ones(len(answers), dtype=bool)}
     found |= {Group("labels", name): answers.label == value for name, value in (("real", REAL), ("fake", FAKE))}
@@ -95,18 +97,18 @@ def groups(answers: Answers) -> dict[Group, Bools]:
     return found
 
 
-def explain(
+def answer_metrics(
     answers: Answers,
     rules: ExplanationRules,
     altered: Mapping[str, frozenset[str]],
     metrics: Sequence[str] = (),
     readings: Readings | None = None,
-) -> Explained:
-    """The protocol's metrics (or only `metrics`) of answers; `readings` are what is known already of their texts.
+) -> AnswerMetrics:
+    """Return the protocol's metrics (or only `metrics`) of answers; `readings` hold texts that were already read.
 
-    `altered` are the regions that are manipulated, by frame id; a frame that is not in it has no region metrics. What
-    is missing counts as empty where the protocol says so, but where nothing at all was answered of what a metric is
-    measured on: it was not asked, and has no value. A whole kind of questions that is left out beside others counts.
+    `altered` has the manipulated regions by frame id; a frame that is not in it has no region metrics. A missing answer
+    counts as empty if the protocol says so. But if none of a metric's questions was answered, the metric was not asked
+    for and has no value. If only one kind of questions is unanswered, it counts.
     """
     names = list(metrics or rules.metrics)
     parts = {metric_of(name).part for name in names if name in builtin()}
@@ -119,16 +121,16 @@ def explain(
     readings = readings or Readings(rules.verdict)
     verdicts, called = [UNANSWERED] * len(answers), [frozenset[str]()] * len(answers)
     if not metrics or parts - {"texts"}:
-        # Looking for letters finds a verdict in nothing, too; who gives no answer gives none.
+        # The rule `substring` finds a verdict even in an empty text; a missing answer must have none.
         for i in np.flatnonzero(ok):
             verdicts[i], called[i] = readings.verdict(answers.text[i]), readings.called(answers.text[i])
-    found = Explained({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
+    found = AnswerMetrics({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
     _add_texts(found, names, answers, rules)
     made: dict[str, Statistic] = {}
     if set(names) & set(metrics_of("verdicts")) - {"consistency"}:
         made |= verdict_statistics(verdicts, answers.label, judged)
     if "consistency" in names:
-        made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is of the whole image
+        made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is for the whole image
     if "regions" in parts:
         made |= region_statistics(called, truth, grounded)
     for name in names:
@@ -139,7 +141,7 @@ def explain(
     return replace(found, statistics=ordered, missing=found.missing | _unasked(found, ordered))
 
 
-def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:
+def _add_texts(found: AnswerMetrics, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:
     wanted = [name for name in names if name in metrics_of("texts")]
     if not wanted:
         return
@@ -153,9 +155,9 @@ def _add_texts(found: Explained, names: Sequence[str], answers: Answers, rules: 
 
 
 def _own_statistic(metric: Metric, answers: Answers, counted: Bools) -> Statistic:
-    """A user's metric: the mean of its values over the answers that count, bool [N]. Raises ScoreError in one line."""
+    """Return a user's metric: the mean over the answers that count, bool [N]. Raises ScoreError in one line."""
     if metric.of != "answers" or (metric.fast is None and metric.compute is None):
-        raise ScoreError(f"metric '{metric.name}' is not of answers, or its code is not here: it cannot be computed")
+        raise ScoreError(f"metric '{metric.name}' cannot be computed: it is not for answers, or its code is missing")
     given = {"text": answers.text, "references": answers.references, "label": answers.label}
     given |= {"region": answers.region, "method": answers.method}
     values = np.full(len(answers), np.nan)
@@ -180,7 +182,7 @@ def _own_statistic(metric: Metric, answers: Answers, counted: Bools) -> Statisti
 
 
 def text_settings(rules: ExplanationRules) -> TextSettings:
-    """What the text metrics need to know of a protocol."""
+    """Return the settings of the text metrics under a protocol."""
     from .text.metrics import TextSettings
 
     bert = rules.bertscore
@@ -188,15 +190,15 @@ def text_settings(rules: ExplanationRules) -> TextSettings:
 
 
 def compared_references(answers: Answers, rules: ExplanationRules, compared: Bools) -> list[tuple[str, ...]]:
-    """The references that each answer is compared with; none where `compared` [N] is false."""
+    """Return the references that each answer is compared with; empty where `compared` [N] is false."""
     return [
         (refs if rules.references == "all" else refs[:1]) if kept else ()
         for refs, kept in zip(answers.references.tolist(), compared.tolist(), strict=True)
     ]
 
 
-def _unasked(found: Explained, statistics: Mapping[str, Statistic]) -> dict[str, str]:
-    """Why metrics that stand on no question at all do so."""
+def _unasked(found: AnswerMetrics, statistics: Mapping[str, Statistic]) -> dict[str, str]:
+    """Return the reasons of metrics without any question."""
     why = {}
     for name, one in statistics.items():
         if one.has.any():
@@ -204,12 +206,12 @@ def _unasked(found: Explained, statistics: Mapping[str, Statistic]) -> dict[str,
         metric = metric_of(name)
         asked = {"texts": found.compared, "verdicts": found.judged, "regions": found.grounded}[metric.part]
         what = metric.undefined
-        why[name] = what if what and asked.any() else "no question of a kind that this is measured on was answered"
+        why[name] = what if what and asked.any() else "no question of the kinds that this metric uses was answered"
     return why
 
 
 def with_reasons(scores: dict[str, Score], missing: Mapping[str, str], names: Sequence[str]) -> dict[str, Score]:
-    """A group's scores in the order of `names`, with a null and the reason for each metric that cannot be had."""
+    """Return a group's scores in the order of `names`; a metric that cannot be computed has None and the reason."""
     out = {}
     for name in names:
         score = scores.get(name, Score(None, 0, 0))

@@ -1,4 +1,4 @@
-"""`list`, `describe`, `doctor`: what there is. Nothing heavy is imported unless it is asked for."""
+"""The commands `list`, `describe` and `doctor`: what is available. Large packages are imported only if needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LISTED = (*KINDS, *REGISTRIES, "controls")
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Argument(help=f"{', '.join(LISTED)}. Default: all of them.")] = None,
+    kind: Annotated[str | None, typer.Argument(help=f"{', '.join(LISTED)}. Default: all.")] = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,11 +43,11 @@ def list_names(
 
 
 def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
-    """All of a kind with name and description; cards that cannot be read are added to `broken`."""
+    """Return name and description of all of a kind; errors of cards that cannot be read are added to `broken`."""
     if kind == "controls":
         from ..scoring.controls import CONTROLS
 
-        given = {"nothing": "", "label": "; is given the label", "verdict": "; is given a detector's verdict"}
+        given = {"nothing": "", "label": "; gets the label", "verdict": "; gets a detector's verdict"}
         return [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
     if kind in REGISTRIES:
         registry = REGISTRIES[kind]
@@ -74,7 +74,7 @@ def describe(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print all that is known of a name: every card, backend or adapter that bears it."""
+    """Print all that is known about a name: every card, backend and adapter with this name."""
     settle(cards, data)
     from ..loading import resolve_card
 
@@ -94,7 +94,7 @@ def describe(
                 continue
             found.append({"kind": kind, "path": str(card.path), **card.model_dump(mode="json")})
             if kind == "datasets" and frames:
-                found[-1]["frames"] = _count(name)
+                found[-1]["frames"] = _frame_counts(name)
     for kind, registry in REGISTRIES.items():
         known += registry.names()
         if name in registry.names():
@@ -106,7 +106,7 @@ def describe(
     if not found and refused and Path(name).is_file():
         raise refused[_kind_of_card(Path(name))]
     if not found:
-        raise CardError(f"nothing is named '{name}'{near(name, known)}")
+        raise CardError(f"unknown name '{name}'{near(name, known)}")
     if as_json:
         echo_json(found)
         return
@@ -125,7 +125,7 @@ def _kind_of_card(path: Path) -> str:
 
 
 def _described_class(reference: str) -> dict[str, Any]:
-    """What is known of a `file.py:Class`: what it can be given as, the first line of its docstring, its options."""
+    """Return what is known about a `file.py:Class`: how to give it, the first line of its docstring, its options."""
     import inspect
 
     from ..datasets.base import Adapter
@@ -134,15 +134,15 @@ def _described_class(reference: str) -> dict[str, Any]:
     dataset = issubclass(cls, Adapter)
     doc = (cls.__doc__ or "").strip().splitlines()
     can = [name for name in ("predict", "heatmap", "explain", "fit") if callable(getattr(cls, name, None))]
-    told: dict[str, Any] = {"kind": "datasets" if dataset else "detectors", "class": reference}
-    told |= {"doc": doc[0] if doc else "", "use": f"{'-s' if dataset else '-d'} {reference}"}
+    facts: dict[str, Any] = {"kind": "datasets" if dataset else "detectors", "class": reference}
+    facts |= {"doc": doc[0] if doc else "", "use": f"{'-s' if dataset else '-d'} {reference}"}
     if not dataset:
-        told |= {"methods": can, "options": list(inspect.signature(cls).parameters)}
-    return told
+        facts |= {"methods": can, "options": list(inspect.signature(cls).parameters)}
+    return facts
 
 
-def _count(name: str) -> dict[str, dict[str, int]]:
-    """Frames by split and method."""
+def _frame_counts(name: str) -> dict[str, dict[str, int]]:
+    """Return the number of frames by split and method."""
     from ..loading import load_dataset
 
     dataset = load_dataset(name)
@@ -155,7 +155,7 @@ def _count(name: str) -> dict[str, dict[str, int]]:
 
 
 def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Say what works here: versions, devices, offline weights, data, cards."""
+    """Check this machine: versions, devices, offline weights, data, cards."""
     settle(cards, data)
     from .doctor import examine
 

@@ -1,4 +1,4 @@
-"""What `doctor` looks at."""
+"""Checks of the command `doctor`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ EXTRAS = (
     ("4-bit LLMs", "bitsandbytes", "bitsandbytes", "4bit"),
     ("sentencepiece LLMs", "sentencepiece", "sentencepiece", "llama"),
 )
-"""What optional parts need: (part, module, package, extra)."""
+"""Optional parts: (part, module, package, extra)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `ok` is None for what is absent but not needed."""
+    """One line of the report. `ok` is None for an optional part that is absent."""
 
     what: str
     ok: bool | None
@@ -39,7 +39,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything; nothing raises."""
+    """Return all findings; a failed check does not raise."""
     return [*_software(), *_weights(), *_cards(), *_data(), _disk()]
 
 
@@ -59,7 +59,7 @@ def _software() -> Iterator[Finding]:
         from ..metrics.text.spice import lacking
 
         absent = lacking()
-        yield Finding("SPICE", None if absent else True, absent or "its parser is there")
+        yield Finding("SPICE", None if absent else True, absent or "its parser is available")
     except M2F2BenchError as error:
         yield Finding("SPICE", False, str(error))
     for what, module, package, extra in EXTRAS:
@@ -84,7 +84,7 @@ def _weights() -> Iterator[Finding]:
 
 def _cards() -> Iterator[Finding]:
     own = os.environ.get(CARDS_VARIABLE)
-    yield Finding(CARDS_VARIABLE, True if own else None, own or "unset: only the cards that come along")
+    yield Finding(CARDS_VARIABLE, True if own else None, own or "unset: only the cards of this package")
     for kind in KINDS:
         try:
             cards = [read_card(kind, path).name for path in iter_cards(kind)]
@@ -95,7 +95,7 @@ def _cards() -> Iterator[Finding]:
 
 def _data() -> Iterator[Finding]:
     base = os.environ.get(DATA_VARIABLE)
-    yield Finding(DATA_VARIABLE, Path(base).is_dir() if base else None, base or "unset: only datasets drawn by code")
+    yield Finding(DATA_VARIABLE, Path(base).is_dir() if base else None, base or "unset: only generated datasets")
     if not base:
         return
     from ..loading import load_dataset
@@ -118,4 +118,4 @@ def _disk() -> Finding:
             free = shutil.disk_usage(".").free / 2**30
         return Finding("working folder", True, f"writable, {free:.1f} GiB free")
     except OSError as error:
-        return Finding("working folder", False, f"cannot be written: {error.strerror}")
+        return Finding("working folder", False, f"not writable: {error.strerror}")

@@ -1,4 +1,4 @@
-"""The command line's entry: subcommands, and errors as one line without a traceback."""
+"""Entry of the command line: the commands, and errors as one line without a traceback."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import typer
 
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
-from . import audit, catalogue, gate, judge, lab, new, plot, report
+from . import audit, catalogue, check, heatmaps, new, plot, report, run, score, train
 from .common import one_line
 
 app = typer.Typer(
     name="m2f2bench",
-    help="Benchmark for face-forgery detectors: a detector judges a dataset under a protocol, and a leaderboard "
-    "keeps the score. `m2f2bench run` alone runs the quickstart.",
+    help="Benchmark for face-forgery detectors: a detector is run on a dataset under a protocol, and a leaderboard "
+    "compares the results. `m2f2bench run` without options runs the quickstart.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(judge.run)
-app.command("train")(lab.train)
-app.command("score")(judge.score)
-app.command("compare")(judge.compare)
-app.command("leaderboard")(judge.leaderboard)
+app.command("run")(run.run)
+app.command("train")(train.train)
+app.command("score")(score.score)
+app.command("compare")(score.compare)
+app.command("leaderboard")(score.leaderboard)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
-app.command("check")(gate.check)
-app.command("validate")(gate.validate)
-app.command("import-weights")(lab.import_weights)
-app.command()(lab.merge)
-app.command("predict")(lab.predict)
-app.command("localize")(lab.localize)
+app.command("check")(check.check)
+app.command("validate")(check.validate)
+app.command("import-weights")(train.import_weights)
+app.command()(train.merge)
+app.command("predict")(run.predict)
+app.command("localize")(heatmaps.localize)
 app.command("list")(catalogue.list_names)
 app.command("describe")(catalogue.describe)
 app.command("audit")(audit.audit)
-app.command("sheet")(lab.sheet)
+app.command("sheet")(audit.sheet)
 app.command("doctor")(catalogue.doctor)
 app.command("new")(new.new)
 
@@ -57,18 +57,18 @@ def _root(
     pass
 
 
-def _tell(error: M2F2BenchError) -> int:
+def _print_error(error: M2F2BenchError) -> int:
     """Print an error as one line, and return the exit status."""
     print(f"m2f2bench: {one_line(str(error))}", file=sys.stderr)
     try:
         sys.stdout.flush()
-    except OSError:  # what could not be printed is not tried again when Python ends
+    except OSError:  # Python must not try to print the rest when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return error.exit_status
 
 
 class _Formatter(logging.Formatter):
-    """Messages in one line each, without what a terminal would take for a command."""
+    """Messages as one line each, without what a terminal would take for a command."""
 
     def format(self, record: logging.LogRecord) -> str:
         return one_line(super().format(record))
@@ -76,7 +76,7 @@ class _Formatter(logging.Formatter):
 
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal may know less than the names that it is to show
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters of a name
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     messages = logging.StreamHandler(sys.stderr)
@@ -88,20 +88,22 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, where a full disk can still be told
+            sys.stdout.flush()  # here, where the error of a full disk can still be printed
     except M2F2BenchError as error:
-        sys.exit(_tell(error))
-    except BrokenPipeError:  # the reader of a pipe (head, less) has gone
+        sys.exit(_print_error(error))
+    except BrokenPipeError:  # the reader of a pipe (head, less) has ended
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
         try:
             refuse_machine_fault(error, "the command stopped")
         except MachineError as fault:
-            sys.exit(_tell(fault))
-        if isinstance(error, OSError):  # a name that is too long, a folder that may not be read, a link to itself
+            sys.exit(_print_error(fault))
+        if isinstance(
+            error, OSError
+        ):  # for example a name that is too long, a folder without permission, a link to itself
             where = f"'{error.filename}': " if error.filename is not None else ""
-            sys.exit(_tell(M2F2BenchError(f"{where}{error.strerror or error}")))
+            sys.exit(_print_error(M2F2BenchError(f"{where}{error.strerror or error}")))
         raise
     finally:
         logger.removeHandler(messages)

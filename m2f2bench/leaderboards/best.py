@@ -1,4 +1,4 @@
-"""Which number of a column is marked as the best: only one that paired tests tell from every other."""
+"""Best number of a column: marked only if paired tests show that it is better than every other."""
 
 from __future__ import annotations
 
@@ -19,20 +19,18 @@ from ..scoring.tasks import TASKS
 from ..stats.bootstrap import resampling
 from .table import Cell, Table, TableColumn
 
-CHANCE = 0.05
-"""Error of the first kind of "better than every other", which is an intersection-union test (Berger 1982): it is wrong
-only where the best is not better than one of them at least, so that each test at this level is enough."""
-
+ALPHA = 0.05
+"""Level of each test. "Better than every other" is an intersection-union test (Berger 1982): it is wrong only if the
+best is not better than at least one other, so the whole test has this level too."""
 
 Grounds = Mapping[tuple[str, str], ScoredRows | ResampledResult]
-"""What results rest on, by (signature, protocol): rows of P(fake), or the metrics of answers in each resample."""
+"""What paired tests take, by (signature, protocol): rows of P(fake), or the metrics of answers in each resample."""
 
 
 def mark_best(table: Table, evidence: Grounds) -> Table:
-    """The table with `best` set in the cells that are better than every other of their column by a paired test.
+    """Return the table with `best` set in cells that are better than every other of their column by a paired test.
 
-    `evidence` has what results rest on. Without that of all numbers of a column, or where they
-    do not cover the same frames, or would be drawn as other clusters, nothing is marked in it: nobody knows.
+    No cell is marked in a column if `evidence` lacks one of its results, or if their frames or clusters differ.
     """
     tests = _Tests(table, evidence)
     rows = [list(row.cells) for row in table.rows]
@@ -47,7 +45,7 @@ def mark_best(table: Table, evidence: Grounds) -> Table:
 
 
 class _Tests:
-    """Paired tests between a table's cells; what is computed of a detector is computed once."""
+    """Paired tests between a table's cells; values of a detector are computed once."""
 
     def __init__(self, table: Table, evidence: Grounds) -> None:
         self._evidence = evidence
@@ -61,14 +59,14 @@ class _Tests:
                 names.append(column.metric)
 
     def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
-        """The row of the column's best, if it is that beyond chance."""
+        """Return the row of the column's best cell, if it is significantly better than every other."""
         if len(cells) < 2 or any((cell.signature, column.protocol) not in self._evidence for cell in cells.values()):
             return None
         sign = column.about.worse
         best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
         for other in others:
             p = self._p(column, cells[best], cells[other])
-            if p is None or p > CHANCE:
+            if p is None or p > ALPHA:
                 return None
         return best
 
@@ -84,7 +82,7 @@ class _Tests:
             pair = Paired(self._judge(column, first), self._judge(column, second))
         except ScoreError:
             return None
-        return differences([pair], [(column.method, column.metric)], alpha=CHANCE)[0][0].p
+        return differences([pair], [(column.method, column.metric)], alpha=ALPHA)[0][0].p
 
     def _judge(self, column: TableColumn, cell: Cell) -> Judged:
         key = (cell.signature, column.protocol)
@@ -96,12 +94,12 @@ class _Tests:
 
 
 def _computed_here(described: Metric) -> bool:
-    """Whether a user's metric is registered here with the very code that results describe."""
+    """Return whether a user's metric is registered here with the code that results describe."""
     known = known_metric(described.name)
     return known is not None and known.identity == described.identity
 
 
 def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], ScoredRows | ResampledResult]:
-    """Return what paired tests between those results take, by (signature, protocol), where it lies beside them."""
+    """Return what paired tests between these results take, by (signature, protocol), if it is stored with them."""
     found = {(one.result.signature, one.result.protocol): TASKS[one.result.task].evidence(one) for one in stored}
     return {key: own for key, own in found.items() if own is not None}

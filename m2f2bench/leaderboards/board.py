@@ -1,4 +1,4 @@
-"""All that a leaderboard shows: the table, the methods, the ROC curves, and others' published figures."""
+"""Content of a leaderboard: the table, tables by manipulation, ROC curves, and published figures of others."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from .published import Figure
 from .table import Table, build_table, method_table
 
 POINTS = 200
-"""A drawn ROC curve has at most this many points."""
+"""Largest number of points in a ROC curve of a board."""
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """One detector's ROC curve on one dataset under one protocol, thinned to what can be seen.
+    """One detector's ROC curve on one dataset under one protocol, with at most POINTS points.
 
-    `fpr` and `tpr` ascend from (0, 0) to (1, 1). `signature` is the measure part: curves of one signature may stand in
-    one chart.
+    `fpr` and `tpr` ascend from (0, 0) to (1, 1). `signature` is its measure part: a chart has curves of one signature.
     """
 
     dataset: str
@@ -54,7 +53,7 @@ class Board:
 def build_board(
     stored: Sequence[Stored], card: LeaderboardCard | None = None, published: Sequence[Figure] = ()
 ) -> Board:
-    """The board of results; those whose rows are there are tested against each other and have curves."""
+    """Return the board of results; those with stored rows have curves and are tested against each other."""
     evidence = read_evidence(stored)
     results = [one.result for one in stored]
     methods: dict[tuple[str, str, str], list[Result]] = {}
@@ -85,7 +84,7 @@ def _curves(results: Sequence[Result], evidence: Grounds) -> list[RocCurve]:
 
 
 def _thinned(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
-    """Indices of at most POINTS points, evenly along the curve, both ends among them."""
+    """Return indices of at most POINTS points, evenly along the curve and with both ends."""
     if len(fpr) <= POINTS:
         return np.arange(len(fpr))
     along = fpr + tpr

@@ -1,4 +1,4 @@
-"""One result about answers to questions, as text: every metric, real and fake apart, by region and manipulation."""
+"""Results of answers to questions as text: every metric, for real and fake, by region and by manipulation."""
 
 from __future__ import annotations
 
@@ -11,47 +11,49 @@ from ..metrics.reader_errors import error_note, errors_line
 from ..metrics.registry import builtin, title
 from ..results.form import known_in
 from ..results.result import Result
-from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
+from .text import clusters_line, coverage, few_line, format_score, heading, holes_line, question_counts, reasons
 
 
 def describe_explanation(result: Result) -> str:
-    """Markdown: a row per metric for all, real and fake; the main ones by region and by manipulation; notes."""
+    """Return Markdown: a row per metric for all, real and fake; the main metrics by region and manipulation; notes."""
     groups = {"all": result.metrics, **result.labels}
-    heads = ["metric", *(f"{name} ({_count(scores)})" for name, scores in groups.items())]
-    rows = [[read_title(name, result), *(shown(scores[name]) for scores in groups.values())] for name in result.metrics]
+    heads = ["metric", *(f"{name} ({question_counts(scores)})" for name, scores in groups.items())]
+    rows = [
+        [read_title(name, result), *(format_score(scores[name]) for scores in groups.values())]
+        for name in result.metrics
+    ]
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'questions', 'an answer')}{markdown.table([heads, *rows])}\n"
-    for what, found in (("region", result.regions), ("manipulation", result.methods)):
-        names = [name for name in headlines(result) if any(_has(scores, name) for scores in found.values())]
-        if len(found) < 2 or not names:
-            continue
+    for what, found, names in headline_groups(result):
         lines = [[what, "questions", *(title(name, known_in(result, name)) for name in names)]]
-        lines += [[markdown.name(key), _count(s), *(shown(s[name]) for name in names)] for key, s in found.items()]
+        lines += [
+            [markdown.name(key), question_counts(s), *(format_score(s[name]) for name in names)]
+            for key, s in found.items()
+        ]
         text += f"{markdown.table(lines)}\n"
     notes = [*_notes(result), *reasons(groups), f"{markdown.code(result.signature)}"]
     return text + "".join(f"- {line}\n" for line in notes)
 
 
-def headlines(result: Result) -> list[str]:
-    """A result's main metrics, this package's in their own order and then the user's."""
-    known = {name: metric for name in result.metrics if (metric := known_in(result, name)) and metric.headline}
-    return [*(name for name in builtin() if name in known), *(name for name in known if name not in builtin())]
+def headline_groups(result: Result) -> list[tuple[str, Mapping[str, dict[str, Score]], list[str]]]:
+    """Return (`region` or `manipulation`, scores by group, main metrics with a value) if there are several groups.
+
+    The main metrics are this package's in their own order, then the user's.
+    """
+    known = {name for name in result.metrics if (metric := known_in(result, name)) and metric.headline}
+    main = [name for name in dict.fromkeys([*builtin(), *result.metrics]) if name in known]
+    groups: list[tuple[str, Mapping[str, dict[str, Score]], list[str]]] = []
+    for what, found in (("region", result.regions), ("manipulation", result.methods)):
+        names = [name for name in main if any(name in s and s[name].value is not None for s in found.values())]
+        if len(found) > 1 and names:
+            groups.append((what, found, names))
+    return groups
 
 
 def read_title(metric: str, result: Result) -> str:
-    """A metric's title, and how often its reader errs where it has one: `verdict F1 (reader errs in 7.1%)`."""
+    """Return a metric's title, with the error rate of its reader if it has one: `verdict F1 (reader errs in 7.1%)`."""
     note, named = error_note(metric, result.details.get("readers", {})), title(metric, known_in(result, metric))
     return f"{named} ({note})" if note else named
-
-
-def _has(scores: dict[str, Score], name: str) -> bool:
-    return name in scores and scores[name].value is not None
-
-
-def _count(scores: dict[str, Score]) -> str:
-    """Real and fake questions of the metric that stands on the most."""
-    most = max(scores.values(), key=lambda score: score.n_real + score.n_fake)
-    return f"{most.n_real}+{most.n_fake}"
 
 
 def _notes(result: Result) -> list[str]:
@@ -63,12 +65,12 @@ def _notes(result: Result) -> list[str]:
     if verdicts:
         parts = [f"of {word}: {_listed(counts)}" for word, counts in verdicts.items()]
         lines.append(f"verdicts read ({result.protocol_card['verdict']}): {'; '.join(parts)}")
-    told = (errors_line(result.details.get("readers", {})), remarks(result.details), usage(result.details))
-    lines += [text for text in told if text]
+    found_lines = (errors_line(result.details.get("readers", {})), remarks(result.details), usage(result.details))
+    lines += [text for text in found_lines if text]
     if "questions_without_reference" in result.details:
-        lines.append(f"{result.details['questions_without_reference']} questions have no reference: no text metric")
+        lines.append(f"{result.details['questions_without_reference']} questions have no reference and no text metric")
     if "images_without_score" in result.details:
-        lines.append(f"{result.details['images_without_score']} images have no score: not consistent")
+        lines.append(f"{result.details['images_without_score']} images have no score and count as not consistent")
     if (ceiling := result.details.get("region_f1_of_references")) is not None:
         lines.append(f"region F1 of the references themselves: {ceiling:.3f}")
     if found := result.details.get("diversity"):
@@ -79,7 +81,7 @@ def _notes(result: Result) -> list[str]:
 
 
 def remarks(details: Mapping[str, Any]) -> str:
-    """What a result's details say of remarks on answers, in one line; empty where there are none."""
+    """Return the remarks on answers in a result's details as one line; empty without remarks."""
     named = {text: one["answers"] for text, one in details.get("remarks", {}).items()}
     if not named:
         return ""
@@ -89,7 +91,7 @@ def remarks(details: Mapping[str, Any]) -> str:
 
 
 def usage(details: Mapping[str, Any]) -> str:
-    """What a result's details say of tokens, time and cost, in one line; empty where nothing is known."""
+    """Return tokens, time and cost in a result's details as one line; empty if unknown."""
     forms: dict[str, Callable[[float], str]] = {
         "seconds": lambda n: f"{n:,.1f} s",
         "tokens_in": lambda n: f"{n:,} tokens read",
@@ -98,7 +100,7 @@ def usage(details: Mapping[str, Any]) -> str:
     }
     found = {name: details["usage"][name] for name in forms if name in details.get("usage", {})}
     parts = [f"{forms[name](one['total'])} ({one['questions']:,})" for name, one in found.items()]
-    return f"used (over so many questions): {', '.join(parts)}" if parts else ""
+    return f"used (number of questions): {', '.join(parts)}" if parts else ""
 
 
 def _listed(counts: dict[str, int]) -> str:
@@ -107,7 +109,7 @@ def _listed(counts: dict[str, int]) -> str:
 
 def _diversity(found: dict[str, Any]) -> str:
     text = f"{found['distinct']:,} distinct of {found['n']:,}, {found['entropy_bits']:.2f} bits, "
-    text += f"the commonest {100 * found['commonest_share']:.1f}%"
+    text += f"the most common {100 * found['commonest_share']:.1f}%"
     copies = found.get("training_copies")
     return text + ("" if copies is None else f", exact copies of training answers {100 * copies:.1f}%")
 
@@ -124,4 +126,4 @@ def _dependence(kept: dict[str, Any]) -> str:
         if isinstance(one, dict) and one["kept"] is not None:
             ends = f" [{one['ci'][0]:.2f}, {one['ci'][1]:.2f}]" if one["ci"] else ""
             parts.append(f"{title(name)} {one['kept']:.2f}{ends} ({one['n']})")
-    return f"kept (of so many questions) {', '.join(parts)}" if parts else "no metric is defined"
+    return f"share kept (number of questions): {', '.join(parts)}" if parts else "no metric is defined"

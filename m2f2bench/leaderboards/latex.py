@@ -1,4 +1,4 @@
-"""A leaderboard's table for a paper: LaTeX with booktabs, nothing else needed."""
+"""Leaderboard table for a paper: LaTeX with booktabs."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ SPECIAL = {
 
 
 FIT = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\box0}\else\box0\fi"
-"""The table, made smaller where it is wider than the page."""
+"""Make the table smaller if it is wider than the page."""
 WIDE = 32
-"""Letters of a name that stand in one line."""
+"""Characters of a name in one line at most."""
 
 
 def escaped(text: str) -> str:
-    """Any text as LaTeX that shows it; a letter that no standard font has is shown by its number."""
+    """Return any text as LaTeX; a letter that standard fonts lack becomes its number."""
     return "".join(SPECIAL.get(c, c) if c in SPECIAL or " " <= c <= "~" else _other(c) for c in text)
 
 
@@ -61,14 +61,13 @@ def _other(character: str) -> str:
 
 
 def to_latex(board: Board) -> str:
-    r"""The table as a `table*` environment; needs \usepackage{booktabs,graphicx,textcomp}.
+    r"""Return the table as a `table*` environment; needs \usepackage{booktabs,graphicx,textcomp}.
 
-    Datasets head the columns; a value has its interval beneath it, so that a table stays narrow. The signatures stand
-    below, numbered like the columns and rows.
+    Datasets are above the columns, intervals below the values to keep the table narrow. The signatures follow, with
+    the numbers of the columns and the letters of the rows.
     """
     table = board.table
-    measures = list(dict.fromkeys(column.signature for column in table.columns))
-    ranked = any(row.rank is not None for row in table.rows)
+    measures, ranked = table.signatures, table.ranked
     left = "r" * ranked + "l"
     lines = [
         r"% needs \usepackage{booktabs,graphicx,textcomp}",
@@ -99,7 +98,7 @@ def to_latex(board: Board) -> str:
 
 
 def _name(detector: str) -> str:
-    """A detector's name; a long one is broken into lines."""
+    """Return a detector's name; a long one is broken into lines."""
     if len(detector) <= WIDE:
         return escaped(detector)
     pieces = (escaped(piece) for piece in re.split(r"(?<=[-_. /])", detector))
@@ -107,11 +106,10 @@ def _name(detector: str) -> str:
 
 
 def _legend(table: Table) -> str:
-    cells = [cell for row in table.rows for cell in row.cells if cell]
     levels = {found[1] for column in table.columns if (found := re.search(r"\|ci:([\d.]+)%", column.signature))}
     share = rf"{levels.pop()}\% " if len(levels) == 1 else ""
-    parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in cells) else "Values"]
-    if any(cell.best for cell in cells):
+    parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in table.cells) else "Values"]
+    if any(cell.best for cell in table.cells):
         parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
     short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
     parts += [short[mark] for mark in legends(table)]
@@ -119,7 +117,7 @@ def _legend(table: Table) -> str:
 
 
 def _heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> list[str]:
-    """Two lines of headings with a rule under each dataset."""
+    """Return two lines of headings with a rule under each dataset."""
     groups = [(place, len(list(own))) for place, own in groupby(columns, key=lambda column: column.place)]
     first = "".join([" & " * (left - 1)] + [rf" & \multicolumn{{{n}}}{{c}}{{{escaped(place)}}}" for place, n in groups])
     rules, at = [], left + 1
@@ -156,12 +154,12 @@ def _interval(cell: Cell | None) -> str:
     if cell.score.ci:
         low, high = (f"{end:.3f}".replace("-", "$-$") for end in cell.score.ci)
         parts.append(f"[{low}, {high}]")
-    if told := cell_coverage(cell):
-        parts.append(told)
+    if covered := cell_coverage(cell):
+        parts.append(covered)
     return rf"{{\scriptsize {'; '.join(parts)}}}" if parts else ""
 
 
 def _signature(text: str) -> str:
-    """In typewriter, with a place to break the line after each field."""
+    """Return a signature in typewriter type; a line may break after each field."""
     fields = [escaped(field) for field in (text or "no result").split("|")]
     return r"\texttt{" + r"\textbar{}\allowbreak{}".join(fields) + "}"

@@ -1,4 +1,4 @@
-"""Where boards are gathered from and written to."""
+"""Boards made from folders of results, and written to files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .text import coverage
 
 BOARD = "leaderboard"
 HOMES = ("results", "explanations")
-"""Where results lie beside the leaderboard cards."""
+"""Folders of results in the folders of leaderboard cards."""
 
 
 def gather(places: Sequence[str], published: bool = False) -> Board:
-    """The board of one leaderboard card, of folders with results, or of a card over given folders.
+    """Return the board of a leaderboard card, of folders with results, or of a card with such folders.
 
-    A card by itself is filled from the folders beside the leaderboard cards (`results/` and `explanations/`), with what
-    its columns ask for. `published`: with others' figures.
+    Without folders, a card takes the results of its columns from HOMES. `published`: with published figures of others.
+    Raises DataError if there is nothing to show.
     """
     card: LeaderboardCard | None = None
     folders: list[Path] = []
@@ -36,7 +36,7 @@ def gather(places: Sequence[str], published: bool = False) -> Board:
         elif card is None:
             card = load_leaderboard(place)
         else:
-            raise DataError(f"'{place}' is a second leaderboard: give one, and folders of results")
+            raise DataError(f"'{place}' is a second leaderboard: give one leaderboard, and folders of results")
     if not folders:
         homes = [f / name for f in card_folders("leaderboards") for name in HOMES]
         folders = [place for place in homes if any(place.glob("*.json"))]
@@ -49,18 +49,18 @@ def gather(places: Sequence[str], published: bool = False) -> Board:
         stored = [one for one in stored if (one.result.dataset, one.result.protocol) in wanted]
     board = build_board(stored, card, load_published() if published else ())
     if card is not None and not board.table.rows:
-        raise DataError(_none_fits(card, folders))
+        raise DataError(_no_result(card, folders))
     return board
 
 
-def _none_fits(card: LeaderboardCard, folders: Sequence[Path]) -> str:
-    """What to say where no result has a place in a leaderboard."""
+def _no_result(card: LeaderboardCard, folders: Sequence[Path]) -> str:
+    """Return the error message for a leaderboard without any result."""
     places = ", ".join(f"'{folder}'" for folder in folders)
-    asked = ", ".join(dict.fromkeys(f"{column.dataset} ({column.protocol})" for column in card.columns))
+    columns = ", ".join(dict.fromkeys(f"{column.dataset} ({column.protocol})" for column in card.columns))
     where = places or "the folders beside the leaderboard cards"
     return (
-        f"leaderboard '{card.name}' has no row: no result in {where} is on {asked}; give a folder that run wrote with "
-        f"--out as well"
+        f"leaderboard '{card.name}' has no row: no result in {where} is on {columns}; also give a folder that run "
+        f"wrote with --out"
     )
 
 
@@ -75,9 +75,9 @@ def write_board(board: Board, folder: Path) -> list[Path]:
 
 
 def describe_run(board: Board, results: Sequence[Result], folder: Path, files: Sequence[Path]) -> str:
-    """What `run` prints: the table, AUC by manipulation, coverage where it is not whole, and where things are."""
+    """Return what `run` prints: the table, AUC by manipulation, coverage below 1, and the files."""
     parts = [table_markdown(board.table), *(table_markdown(table) for table in board.methods[:1])]
     for result in [one for one in results if min(one.coverage, one.frame_coverage or one.coverage) < 1.0]:
         parts.append(f"{result.detector} on {result.dataset} ({result.protocol}): coverage {coverage(result)}")
-    parts.append(f"written to {folder}: {', '.join(path.name for path in files)}, and a folder per run")
+    parts.append(f"written to {folder}: {', '.join(path.name for path in files)}, and a folder for each run")
     return "\n".join(parts)

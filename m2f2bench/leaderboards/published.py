@@ -1,8 +1,9 @@
-"""Figures that others have published: shown beside our own in a section of their own, never ranked with them."""
+"""Published figures of others: in a separate section of a board, never ranked with its results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,7 +20,7 @@ PUBLISHED = "published.yaml"
 
 
 class Source(BaseModel):
-    """One place where figures stand: what all of them have in common, and where it can be looked up."""
+    """One source of figures: what all of them have in common, and a reference."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +29,7 @@ class Source(BaseModel):
     level: Literal["frame", "video", "question", "not stated"]
     trained_on: str
     selection: str
-    """How the checkpoint was picked, as far as it is said."""
+    """How the checkpoint was chosen, if the source says so."""
     note: str = ""
     metric: str = "auc"
     figures: dict[str, dict[str, float]]
@@ -36,7 +37,7 @@ class Source(BaseModel):
 
 
 class Figure(BaseModel):
-    """One published number with everything that says what it is."""
+    """One published number with its conditions and source."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +60,7 @@ class _File(BaseModel):
 
 
 def load_published() -> list[Figure]:
-    """All figures of the `published.yaml` files beside the leaderboard cards, first folder first."""
+    """Return all figures of the `published.yaml` files in the folders of leaderboard cards. Raises CardError."""
     figures = []
     for folder in card_folders("leaderboards"):
         path = folder / PUBLISHED
@@ -79,32 +80,43 @@ def load_published() -> list[Figure]:
     return list(dict.fromkeys(figures))
 
 
-def by_source(figures: Sequence[Figure]) -> list[list[Figure]]:
-    """Figures in groups that share all but detector, dataset, metric and value, in the order of their first."""
+@dataclass(frozen=True)
+class FigureTable:
+    """Figures of one source and one way of measuring, as `first` has it: (dataset, metric) by detector.
+
+    `rows` have for each column all values that the source gives, mostly one or none.
+    """
+
+    first: Figure
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, tuple[tuple[float, ...], ...]], ...]
+
+
+def figure_tables(figures: Sequence[Figure]) -> list[FigureTable]:
+    """Return figures in tables that share all but detector, dataset, metric and value, in the order of their first."""
     groups: dict[tuple[str, ...], list[Figure]] = {}
     for figure in figures:
         key = (figure.source, figure.where, figure.level, figure.trained_on, figure.selection, figure.note)
         groups.setdefault(key, []).append(figure)
-    return list(groups.values())
+    return [_figure_table(group) for group in groups.values()]
+
+
+def _figure_table(group: Sequence[Figure]) -> FigureTable:
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for figure in group:
+        values.setdefault((figure.detector, figure.dataset, figure.metric), []).append(figure.value)
+    columns = tuple(dict.fromkeys((figure.dataset, figure.metric) for figure in group))
+    detectors = dict.fromkeys(figure.detector for figure in group)
+    rows = tuple((name, tuple(tuple(values.get((name, *column), ())) for column in columns)) for name in detectors)
+    return FigureTable(group[0], columns, rows)
 
 
 def _figures(source: Source) -> list[Figure]:
+    shared = source.model_dump(include={"level", "trained_on", "selection", "where", "note"}) | {"source": source.name}
     found = []
     for detector, columns in source.figures.items():
         for column, value in columns.items():
             dataset, _, metric = column.partition(": ")
-            found.append(
-                Figure(
-                    detector=detector,
-                    dataset=dataset,
-                    metric=metric or source.metric,
-                    value=value,
-                    level=source.level,
-                    trained_on=source.trained_on,
-                    selection=source.selection,
-                    source=source.name,
-                    where=source.where,
-                    note=source.note,
-                )
-            )
+            own = {"detector": detector, "dataset": dataset, "metric": metric or source.metric, "value": value}
+            found.append(Figure(**own, **shared))
     return found

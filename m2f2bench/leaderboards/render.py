@@ -1,4 +1,4 @@
-"""From a board to text: md, csv, json; and the other formats by name."""
+"""Boards as text: md, csv and json; tex and html by name."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..core.text import visible
 from ..metrics.registry import title
 from .board import Board
 from .latex import to_latex
-from .published import Figure, by_source
+from .published import Figure, figure_tables
 from .table import Cell, Table, legends
 from .text import cell_coverage
 
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet calculates."""
+"""First characters of a cell that a spreadsheet takes for a formula."""
 DROPS = re.compile(r"\|missing:[^|]*drop")
 DROP_NOTE = (
-    "Coverage below 1 under a protocol that leaves out missing scores (`missing: drop`) "
-    "favours a detector that gives none where it would be wrong."
+    "Coverage below 1, and the protocol leaves out what has no score (`missing: drop`): "
+    "a detector gains if it gives no output where it would be wrong."
 )
 CSV_COLUMNS = (
     *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
@@ -35,21 +35,20 @@ CSV_COLUMNS = (
 
 
 def render(board: Board, format: str) -> str:
-    """The board as `md`, `csv`, `tex`, `html` or `json` text, ending in a newline. Raises M2F2BenchError."""
+    """Return the board as `md`, `csv`, `tex`, `html` or `json` text, which ends in a newline. Raises M2F2BenchError."""
     if format not in FORMATS:
         raise M2F2BenchError(f"unknown format '{format}'{near(format, FORMATS)}")
     return FORMATS[format](board)
 
 
 def to_markdown(board: Board) -> str:
-    """The leaderboard's table, readable as plain text too, and the published figures where there are any."""
+    """Return the leaderboard's table, readable as plain text too, and the published figures if it has any."""
     return table_markdown(board.table) + published_markdown(board.published)
 
 
 def table_markdown(table: Table) -> str:
-    """A Markdown table; the signatures of its columns and rows stand below it."""
-    measures = list(dict.fromkeys(column.signature for column in table.columns))
-    ranked = any(row.rank is not None for row in table.rows)
+    """Return a Markdown table, with the signatures of its columns and rows below."""
+    measures, ranked = table.signatures, table.ranked
     heads = [*(["#"] if ranked else []), "detector", "trained on"]
     heads += [f"{markdown.name(column.title)} [{measures.index(column.signature) + 1}]" for column in table.columns]
     lines = [heads]
@@ -57,14 +56,13 @@ def table_markdown(table: Table) -> str:
         rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
         name = f"{markdown.name(row.detector)} [{markdown.letter(number)}]"
         trained = markdown.name(", ".join(row.trained_on)) or "–"
-        lines.append([*rank, name, trained, *(_shown(cell) for cell in row.cells)])
+        lines.append([*rank, name, trained, *(_cell_text(cell) for cell in row.cells)])
     text = f"## {markdown.escaped(table.title)}\n\n{markdown.table(lines, 2 + ranked)}\n"
-    cells = [cell for row in table.rows for cell in row.cells if cell]
     for mark, what in legends(table).items():
         text += f"{mark} {what}\n\n"
-    if any(cell.best for cell in cells):
+    if any(cell.best for cell in table.cells):
         text += f"{BEST_NOTE}\n\n"
-    if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in cells):
+    if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in table.cells):
         text += f"{DROP_NOTE}\n\n"
     text += "".join(f"- [{i}] {markdown.code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
     return text + "".join(
@@ -73,25 +71,19 @@ def table_markdown(table: Table) -> str:
 
 
 def published_markdown(figures: Sequence[Figure]) -> str:
-    """Others' figures, a table for each source and level; empty without any."""
-    text = (
-        "\n## Published figures\n\nNot measured here, and not to be ranked with the table above.\n" if figures else ""
-    )
-    for group in by_source(figures):
-        first = group[0]
-        columns = list(dict.fromkeys((figure.dataset, figure.metric) for figure in group))
-        values = {(figure.detector, figure.dataset, figure.metric): figure.value for figure in group}
-        lines = [["detector", *(f"{dataset} · {title(metric)}" for dataset, metric in columns)]]
-        for detector in dict.fromkeys(figure.detector for figure in group):
-            found = [values.get((detector, *column)) for column in columns]
-            lines.append([detector, *("–" if value is None else f"{value:.4g}" for value in found)])
+    """Return published figures, a table for each source and level; empty without any."""
+    text = "\n## Published figures\n\nNot measured here; do not rank them with the table above.\n" if figures else ""
+    for table in figure_tables(figures):
+        first = table.first
+        lines = [["detector", *(f"{dataset} · {title(metric)}" for dataset, metric in table.columns)]]
+        lines += [[name, *(f"{found[-1]:.4g}" if found else "–" for found in values)] for name, values in table.rows]
         text += f"\n### {markdown.escaped(first.source)}\n\n{markdown.table(lines)}\n"
-        told = f"level: {first.level}; trained on: {first.trained_on}; checkpoint: {first.selection}; {first.where}"
-        text += f"{visible(told)}\n" + (f"({visible(first.note)})\n" if first.note else "")
+        source = f"level: {first.level}; trained on: {first.trained_on}; checkpoint: {first.selection}; {first.where}"
+        text += f"{visible(source)}\n" + (f"({visible(first.note)})\n" if first.note else "")
     return text
 
 
-def _shown(cell: Cell | None) -> str:
+def _cell_text(cell: Cell | None) -> str:
     if cell is None:
         return "–"
     if cell.score.value is None:
@@ -100,12 +92,12 @@ def _shown(cell: Cell | None) -> str:
     text = (f"**{text}**" if cell.best else text) + cell.mark
     if cell.score.ci:
         text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
-    told = cell_coverage(cell)
-    return text + (f" ({told})" if told else "")
+    covered = cell_coverage(cell)
+    return text + (f" ({covered})" if covered else "")
 
 
 def to_csv(board: Board) -> str:
-    """One line a cell, so that nothing is lost: value, interval, counts, coverage, signature. Without the published."""
+    """Return one line for each cell: value, interval, counts, coverage, signature. Published figures are left out."""
     table = board.table
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -126,16 +118,16 @@ def to_csv(board: Board) -> str:
 
 
 def _cells(values: Sequence[Any]) -> list[Any]:
-    """Values as a spreadsheet shall show them: a text that it would take for a formula stands behind an apostrophe.
+    """Return values for a spreadsheet, with an apostrophe before a text that it would take for a formula.
 
-    Such a file is for people; the same board as JSON has every name as it is.
+    The csv file is for people; the same board as JSON has the original names.
     """
     texts = [visible(value) if isinstance(value, str) else value for value in values]
     return [f"'{one}" if isinstance(one, str) and one.startswith(FORMULA) else one for one in texts]
 
 
 def to_json(board: Board) -> str:
-    """The whole board but its curves as one JSON object."""
+    """Return the board without its curves as one JSON object."""
     data = _table_json(board.table) | {
         "methods": [_table_json(table) for table in board.methods],
         "published": [figure.model_dump() for figure in board.published],
@@ -149,10 +141,7 @@ def _table_json(table: Table) -> dict[str, Any]:
         "title": table.title,
         "columns": [
             {
-                "dataset": c.dataset,
-                "split": c.split,
-                "protocol": c.protocol,
-                "metric": c.metric,
+                **{key: getattr(c, key) for key in ("dataset", "split", "protocol", "metric")},
                 "method": c.method or None,
                 "signature": c.signature,
             }
@@ -174,19 +163,13 @@ def _table_json(table: Table) -> dict[str, Any]:
 def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    return cell.score.to_json() | {
-        "best": cell.best,
-        "coverage": cell.coverage,
-        "frame_coverage": cell.frame_coverage,
-        "in_domain": cell.in_domain,
-        "domain": cell.domain,
-        "signature": cell.signature,
-    }
+    names = ("best", "coverage", "frame_coverage", "in_domain", "domain", "signature")
+    return cell.score.to_json() | {name: getattr(cell, name) for name in names}
 
 
 def to_html(board: Board) -> str:
-    """The board as one self-contained page."""
-    from .html.page import to_html as page  # brings the template engine
+    """Return the board as one html page."""
+    from .html.page import to_html as page  # imports the template engine
 
     return page(board)
 

@@ -1,4 +1,4 @@
-"""One result, or one comparison, as text: every metric with its interval, and below it how it was measured."""
+"""Results and comparisons as text: every metric with its interval, then how it was measured."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..results.result import Result
 from ..results.signature import place_of
 from ..scoring.comparison import Comparison
 from .explained import describe_explanation
-from .text import clusters_line, coverage, few_line, heading, holes_line, reasons, shown
+from .text import by_reason, clusters_line, coverage, few_line, format_score, heading, holes_line, reasons
 
 ORACLE = "oracle threshold"
 
 
 def describe_result(result: Result) -> str:
-    """Return one result as Markdown, as its task shows it."""
+    """Return one result as Markdown, in the form of its task."""
     return DESCRIBE[result.task](result)
 
 
@@ -30,13 +30,13 @@ def describe_detection(result: Result) -> str:
     groups: dict[str, dict[str, Score]] = {"all": result.metrics}
     if len(result.methods) > 1:
         groups |= ({AVERAGE: result.average} if result.average else {}) | result.methods
-    heads = ["metric", *(f"{markdown.name(name)} ({_count(scores)})" for name, scores in groups.items())]
+    heads = ["metric", *(f"{markdown.name(name)} ({_unit_counts(scores)})" for name, scores in groups.items())]
     oracle = bool(result.threshold.get("oracle"))
     lines = [heads]
     for name in result.metrics:
         about = known_in(result, name)
         flag = f" ({ORACLE})" if oracle and at_threshold(name, about) else ""
-        lines.append([title(name, about) + flag, *(shown(scores[name]) for scores in groups.values())])
+        lines.append([title(name, about) + flag, *(format_score(scores[name]) for scores in groups.values())])
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'frames', 'a score')}{markdown.table(lines)}\n"
     return text + "".join(
@@ -44,7 +44,7 @@ def describe_detection(result: Result) -> str:
     )
 
 
-def _count(scores: dict[str, Score]) -> str:
+def _unit_counts(scores: dict[str, Score]) -> str:
     first = next(iter(scores.values()))
     return f"{first.n_real}+{first.n_fake}"
 
@@ -57,16 +57,18 @@ def _how(result: Result) -> list[str]:
     if policy is not None and value is not None:
         at = f"threshold {value:.6g} ({policy})" if f"{value:g}" != policy else f"threshold {policy}"
         if result.threshold.get("oracle"):
-            at += f": an oracle, picked on the very scores it judges; the honest decisions are those at {AT_HALF[1:]}"
+            at += (
+                f": an oracle, chosen on the scores that it is applied to; honest decisions are those at {AT_HALF[1:]}"
+            )
         lines.append(at)
     return lines + clusters_line(result, f"{unit}s")
 
 
 def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods: bool = False) -> str:
-    """A Markdown table with a row per pair and metric; of more than two detectors the first metric unless told."""
+    """Return a Markdown table with a row for each pair and metric; for more than one pair, one metric by default."""
     wanted = list(metrics) or list(found.metrics if len(found.pairs) == 1 else found.metrics[:1])
-    shown = [(p, d) for p in found.pairs for d in p.differences if d.metric in wanted and (methods or not d.group)]
-    rows = [[pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)] for pair, d in shown]
+    chosen = [(p, d) for p in found.pairs for d in p.differences if d.metric in wanted and (methods or not d.group)]
+    rows = [[pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)] for pair, d in chosen]
     heads = ["A", "B", "metric", "A", "B", "A - B", f"{100 * found.level:g}% interval", "p", "p (Holm)", "test"]
     if len(found.pairs) == 1:
         pair = found.pairs[0]
@@ -79,15 +81,16 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
     head = markdown.name(f"{names}, on {place_of(found.dataset, found.split)}, {found.protocol}")
     text = f"## {markdown.escaped(head)}\n\n"
     text += f"{markdown.table([heads, *rows], left)}\n"
-    unit = "independent of each other" if found.clusters["independent"] else f"drawn by {found.clusters['by']}"
+    unit = "units are independent" if found.clusters["independent"] else f"resampled by {found.clusters['by']}"
     notes = [
-        f"{found.clusters['n']} clusters; units are {unit}; the same resamples for all",
+        f"{found.clusters['n']} clusters; {unit}; the same resamples for all detectors",
         markdown.code(found.signature),
     ]
     if found.oracle:
-        notes.insert(0, f"decisions at an {ORACLE}, picked on the very scores: see those at {AT_HALF[1:]}")
-    told = [d for _, d in shown]
-    notes = [*_reasons(told), *_bounds(told), *notes]
+        notes.insert(0, f"decisions at an {ORACLE}, chosen on the same scores: see those at {AT_HALF[1:]}")
+    differences = [d for _, d in chosen]
+    named = ((d.reason, " ".join(part for part in (title(d.metric), d.group) if part)) for d in differences)
+    notes = [*by_reason(named), *_bounds(differences), *notes]
     return text + "".join(f"- {note}\n" for note in [*notes, *(markdown.code(s) for s in found.detectors.values())])
 
 
@@ -108,31 +111,21 @@ def _numbers(d: Difference) -> list[str]:
 
 
 def _p(p: float | None, bound: bool) -> str:
-    """As a cell: `.0123`, `<.0001`, `≤.0020`."""
+    """Return a p-value for a cell: `.0123`, `<.0001`, `≤.0020`."""
     if p is None:
         return "–"
     text = p_text(p, bound).removeprefix("= ").replace(" ", "")
     return text.replace("0.", ".", 1).replace("1.0000", "1")
 
 
-def _bounds(shown: Sequence[Difference]) -> list[str]:
-    """What `≤` means, where it stands."""
-    draws = sorted({d.draws for d in shown if (d.bound or d.holm_bound) and d.draws})
-    if not any(d.bound or d.holm_bound for d in shown):
+def _bounds(differences: Sequence[Difference]) -> list[str]:
+    """Return what `≤` means, if a p-value has it."""
+    draws = sorted({d.draws for d in differences if (d.bound or d.holm_bound) and d.draws})
+    if not any(d.bound or d.holm_bound for d in differences):
         return []
     times = f"{draws[0]:,}" if len(draws) == 1 else f"{draws[0]:,} to {draws[-1]:,}" if draws else "the"
-    return [f"≤: p is at most that; in none of {times} resamples does the difference reach zero"]
+    return [f"≤: p is at most this; in all of {times} resamples the difference has the same sign"]
 
 
 DESCRIBE: dict[str, Callable[[Result], str]] = {DETECTION: describe_detection, EXPLANATION: describe_explanation}
-"""How a result of each task is shown."""
-
-
-def _reasons(shown: Sequence[Difference]) -> list[str]:
-    """Why there is no interval or no test, each reason once with where it holds."""
-    places: dict[str, list[str]] = {}
-    for d in shown:
-        if d.reason:
-            places.setdefault(d.reason, []).append(" ".join(part for part in (title(d.metric), d.group) if part))
-    names = {reason: list(dict.fromkeys(found)) for reason, found in places.items()}
-    return [f"{', '.join(found[:4])}{', …' if len(found) > 4 else ''}: {why}" for why, found in names.items()]
+"""The description of a result by its task."""

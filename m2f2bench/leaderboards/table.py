@@ -1,4 +1,4 @@
-"""From results to a table: which column a number stands in, in which order the rows come."""
+"""Table of a leaderboard: the columns of results, and the order of its rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..results.result import Result
 from ..results.signature import DETECTOR, differing, measure_signature, place_of, short
 
 BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
-"""What makes results those of one detector: neither the machine it ran on nor how much of a dataset it covered."""
+"""Fields that results of one detector share: all but the machine that it ran on and its coverage of a dataset."""
 
 
 @dataclass(frozen=True)
@@ -32,35 +32,35 @@ class TableColumn:
     signature: str
     method: str = ""
     note: str = ""
-    """Where two columns differ in the signature alone: in which fields."""
+    """The fields that differ, if another column differs only in its signature."""
     reader: str = ""
-    """How often what reads the answers errs, where the metric rests on it; of the first result."""
+    """Error rate of the reader of answers that the metric needs, if any; of the first result."""
     described: Metric | None = field(default=None, compare=False)
-    """The metric as the results describe it; None where it is this package's, or there is no result."""
+    """The metric as the results describe it; None for one of this package, and without results."""
 
     @property
     def place(self) -> str:
-        """The dataset, with its split where that is not the test split."""
+        """The dataset, with its split if that is not the test split."""
         return place_of(self.dataset, self.split)
 
     @property
     def about(self) -> Metric:
-        """The metric. Raises ScoreError for one that is neither known nor described by a result."""
+        """The metric. Raises ScoreError if it is neither known nor described by a result."""
         return self.described or metric_of(self.metric)
 
     @property
     def metric_title(self) -> str:
-        """The metric as it is printed."""
+        """Title of the metric."""
         return title(self.metric, self.described)
 
     @property
     def oracle(self) -> bool:
-        """Whether its decisions are at a threshold that was picked on the very scores."""
+        """Whether its decisions are at a threshold that was chosen on the same scores."""
         return "ORACLE" in self.signature and at_threshold(self.metric, self.described)
 
     @property
     def title(self) -> str:
-        """As a heading."""
+        """The heading."""
         metric = f"{self.metric_title} ({self.reader})" if self.reader else self.metric_title
         what = [self.method] if self.method else [self.protocol, metric]
         oracle = "oracle threshold" if self.oracle else ""
@@ -77,11 +77,11 @@ LEGENDS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One number with what it rests on.
+    """One number and how it was measured.
 
-    `coverage` is of units, `frame_coverage` of frames (None where a result does not tell it). `domain` is `dataset`
-    where the detector was trained on that dataset, `corpus` where it was trained on another of the same people and
-    videos, empty where on neither. `best` where paired tests say that it is better than every other of its column.
+    `coverage` is of units, `frame_coverage` of frames (None if the result does not have it). `domain` is `dataset` if
+    the detector was trained on this dataset, `corpus` if it was trained on another of the same people and videos, else
+    empty. `best`: paired tests show that it is better than every other of its column.
     """
 
     score: Score
@@ -98,13 +98,13 @@ class Cell:
 
     @property
     def mark(self) -> str:
-        """What stands behind the number to say so."""
+        """The mark for `domain` after the number."""
         return MARKS[self.domain]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One detector; `rank` from 1, None where a column is missing or undefined, so that it cannot be ranked."""
+    """One detector; `rank` from 1, or None without a rank because a column is missing or undefined."""
 
     detector: str
     trained_on: tuple[str, ...]
@@ -122,12 +122,27 @@ class Table:
     columns: tuple[TableColumn, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells with a result."""
+        return [cell for row in self.rows for cell in row.cells if cell]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether any row has a rank."""
+        return any(row.rank is not None for row in self.rows)
+
+    @property
+    def signatures(self) -> list[str]:
+        """The signatures of the columns, each once."""
+        return list(dict.fromkeys(column.signature for column in self.columns))
+
 
 def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) -> Table:
-    """The table of a card's columns, or without a card one of everything there is.
+    """Return the table of a card's columns, or without a card of all results.
 
-    Results with different signatures never share a column: the column is split and says in which fields they
-    differ. Rows are ordered by the card's `rank_by` column, the best first, incomplete ones last and unranked.
+    Results with different signatures never share a column: it is split, and the new columns name the fields that
+    differ. Rows are sorted by the card's `rank_by` column, the best first, incomplete ones last and without a rank.
     """
     wanted = list(card.columns) if card else _all_columns(results)
     columns = [column for spec in wanted for column in _split(spec, results)]
@@ -138,20 +153,13 @@ def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) 
 
 
 def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
-    """One metric per manipulation (each method's fakes against all reals), and its mean over them."""
+    """Return a table of one metric by manipulation (each method's fakes against all reals), with the mean."""
     columns = []
     for result in results:
         described = _described(result, metric)
         for method in [*([AVERAGE] if len(result.methods) > 1 and result.average else []), *result.methods]:
-            column = TableColumn(
-                result.dataset,
-                result.split,
-                result.protocol,
-                metric,
-                measure_signature(result.measured),
-                method,
-                described=described,
-            )
+            place = (result.dataset, result.split, result.protocol, metric, measure_signature(result.measured))
+            column = TableColumn(*place, method, described=described)
             if column not in columns:
                 columns.append(column)
     rows = _rows(results, columns, None)
@@ -160,20 +168,20 @@ def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
 
 
 def _all_columns(results: Sequence[Result]) -> list[Column]:
-    """The headlines where there is one dataset and protocol, else AUC (or a protocol's first metric) for each."""
+    """Return the main metrics of a single dataset and protocol, or of several the first of each."""
     places = list(dict.fromkeys((r.dataset, r.protocol, r.split) for r in results))
     first = {(r.dataset, r.protocol, r.split): r for r in results}
     columns = []
     for dataset, protocol, split in places:
         result = first[dataset, protocol, split]
-        shown = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(result.metrics)
-        for metric in shown if len(places) == 1 else shown[:1]:
+        main = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(result.metrics)
+        for metric in main if len(places) == 1 else main[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns
 
 
 def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
-    """A wanted column as one column for each signature among its results; one empty column where there are none."""
+    """Return a column of a card as one column for each signature of its results, or as one empty column."""
     fitting = [r for r in results if (r.dataset, r.protocol, r.split) == (spec.dataset, spec.protocol, spec.split)]
     unique = {measure_signature(r.measured): r.measured for r in fitting} or {"": {}}
     readers = {measure_signature(r.measured): r.details.get("readers", {}) for r in reversed(fitting)}
@@ -190,7 +198,7 @@ def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
 
 
 def _described(result: Result, metric: str) -> Metric | None:
-    """A user's metric as a result describes it; None for one of this package."""
+    """Return a user's metric as a result describes it; None for one of this package."""
     described = metric.removesuffix(AT_HALF) in result.protocol_card.get("described", {})
     return result.about(metric) if described else None
 
@@ -202,7 +210,7 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     rows = []
     corpus = cache(corpus_of)
     for (detector, signature), own in grouped.items():
-        whole = {short(result.measured, DETECTOR) for result in own}  # they may differ in coverage and environment
+        whole = {short(result.measured, DETECTOR) for result in own}  # coverage and environment may differ
         signature = whole.pop() if len(whole) == 1 else signature
         cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):
@@ -211,22 +219,22 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
 
 
 def legends(table: Table) -> dict[str, str]:
-    """The marks of in-domain numbers that a table has, with what they mean."""
-    found = {cell.domain for row in table.rows for cell in row.cells if cell}
+    """Return the marks of in-domain numbers in a table, with their meaning."""
+    found = {cell.domain for cell in table.cells}
     return {MARKS[domain]: text for domain, text in LEGENDS.items() if domain in found}
 
 
 def domain_of(result: Result, corpus: Callable[[str], str] = corpus_of) -> Literal["", "dataset", "corpus"]:
-    """Whether a result's detector was trained on its dataset, on another of the same corpus, or on neither.
+    """Return whether a result's detector was trained on its dataset, on another of the same corpus, or on neither.
 
-    Corpora are those that result and detector's card name; older ones name datasets alone, whose corpus is that of
-    `corpus`, a card's by default. Upper and lower case are one.
+    The result and the detector's card name the corpora. Older ones only name datasets: `corpus` returns the corpus of
+    one, by default from its card. Case is ignored.
     """
     if result.dataset in result.training_datasets:
         return "dataset"
     named = result.detector_card.get("training_sources") or ()
-    seen = {str(name).casefold() for name in (*named, *map(corpus, result.training_datasets))}
-    return "corpus" if (result.source or corpus(result.dataset)).casefold() in seen else ""
+    corpora = {str(name).casefold() for name in (*named, *map(corpus, result.training_datasets))}
+    return "corpus" if (result.source or corpus(result.dataset)).casefold() in corpora else ""
 
 
 def _cell(column: TableColumn, results: Sequence[Result], corpus: Callable[[str], str]) -> Cell | None:

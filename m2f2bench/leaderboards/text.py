@@ -1,6 +1,8 @@
-"""Phrases for results as text, shared by all tasks."""
+"""Sentences and numbers that several descriptions of results have in common."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 from ..core import markdown
 from ..core.records import Score
@@ -12,20 +14,26 @@ from .table import Cell
 
 
 def heading(result: Result) -> str:
-    """Return a heading: the detector, the dataset and the protocol."""
+    """Return detector, dataset and protocol as one line for a heading."""
     place = place_of(result.dataset, result.split)
     return markdown.escaped(markdown.name(f"{result.detector} on {place}, {result.protocol}"))
 
 
-def shown(score: Score) -> str:
-    """Return `value [low, high]` to three decimals; `null` without a value."""
+def format_score(score: Score) -> str:
+    """Return `value [low, high]` with three decimals, or `null` without a value."""
     if score.value is None:
         return "null"
     return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
 
 
+def question_counts(scores: Mapping[str, Score], suffix: str = "") -> str:
+    """Return `real+fake`, the questions of the metric with the most of them, and `suffix`; empty without metrics."""
+    most = max(scores.values(), key=lambda score: score.n_real + score.n_fake, default=None)
+    return f"{most.n_real}+{most.n_fake}{suffix}" if most else ""
+
+
 def coverage(result: Result) -> str:
-    """Return the coverage of units, that of frames if it differs, and the statuses of the rest."""
+    """Return the share of units with a score, the share of frames if it differs, and the status of the others."""
     holes = ", ".join(f"{n} {status}" for status, n in result.statuses.items() if status != "ok")
     frames = result.frame_coverage
     apart = "" if frames is None or frames in (1.0, result.coverage) else f", of the frames {share(frames)}"
@@ -33,10 +41,10 @@ def coverage(result: Result) -> str:
 
 
 def cell_coverage(cell: Cell) -> str:
-    """Return a cell's coverage of units and of frames; empty if both are complete or unknown."""
+    """Return the coverage of a cell, of units and of frames; empty if both are 1, or 1 and unknown."""
 
     def short(value: float) -> str:
-        return f"{min(value, 0.999):.3f}"  # never rounded up to one
+        return f"{min(value, 0.999):.3f}"  # never rounded up to 1
 
     frames = cell.frame_coverage
     if frames is None or frames in (1.0, cell.coverage):
@@ -45,34 +53,34 @@ def cell_coverage(cell: Cell) -> str:
 
 
 FEW = 0.5
-"""Below this share of frames or questions there is a warning above the numbers."""
+"""Below this share of frames or questions, there is a warning above the numbers."""
 
 
 def few_line(result: Result, units: str, what: str) -> str:
-    """Return a warning, to go above the numbers, if less than half has a score or an answer; else empty."""
+    """Return a warning for above the numbers if fewer than half have a score or an answer; else empty."""
     n, ok = sum(result.statuses.values()), result.statuses.get("ok", 0)
     if ok >= FEW * n:
         return ""
     rule = str(result.measured.get("missing"))
     rest = "only these" if "drop" in rule else f"mostly the others (the protocol's missing: {rule})"
-    few = f"only {ok:,} of {n:,} {units} have {what} (coverage {share(ok / n)})"
-    return f"**Warning: {few}: the numbers describe {rest}.**\n\n"
+    summary = f"only {ok:,} of {n:,} {units} have {what} (coverage {share(ok / n)})"
+    return f"**Warning: {summary}. The numbers describe {rest}.**\n\n"
 
 
 def holes_line(result: Result, units: str, what: str) -> list[str]:
-    """Return how missing scores or answers count, and whom that favours; empty if none are missing."""
+    """Return a line on units without a score or answer, with a warning if they are left out; empty without any."""
     n = sum(count for status, count in result.statuses.items() if status != "ok")
     if not n:
         return []
     rule = str(result.measured.get("missing"))
     line = f"{n:,} of {sum(result.statuses.values()):,} {units} have no {what} (the protocol's missing: {rule})"
     if "drop" in rule:
-        line += ": they are left out, which favours a detector that gives none where it would be wrong"
+        line += ": they are left out, so a detector gains if it gives no output where it would be wrong"
     return [line]
 
 
 def clusters_line(result: Result, unit: str) -> list[str]:
-    """Return how intervals were computed, and a warning if the clusters are few; empty without intervals."""
+    """Return how intervals were computed, and a warning if there are few clusters; empty without intervals."""
     boot = result.protocol_card.get("bootstrap", {})
     if not boot.get("resamples") or not result.clusters:
         return []
@@ -88,10 +96,18 @@ def clusters_line(result: Result, unit: str) -> list[str]:
 
 
 def reasons(groups: dict[str, dict[str, Score]]) -> list[str]:
-    """Return why values or intervals are missing: each reason once, with its metrics and groups."""
-    places: dict[str, list[str]] = {}
-    for group, scores in groups.items():
-        for name, score in scores.items():
-            if score.reason:
-                places.setdefault(score.reason, []).append(title(name) if group == "all" else f"{title(name)} {group}")
-    return [f"{', '.join(names[:4])}{', …' if len(names) > 4 else ''}: {reason}" for reason, names in places.items()]
+    """Return why values or intervals are missing: each reason once, with the metrics and groups that it holds for."""
+    return by_reason(
+        (score.reason, title(name) if group == "all" else f"{title(name)} {group}")
+        for group, scores in groups.items()
+        for name, score in scores.items()
+    )
+
+
+def by_reason(found: Iterable[tuple[str | None, str]]) -> list[str]:
+    """Return `name, name: reason` for each reason of (reason, name) pairs, with at most four names."""
+    places: dict[str, dict[str, None]] = {}
+    for reason, name in found:
+        if reason:
+            places.setdefault(reason, {})[name] = None
+    return [f"{', '.join([*names][:4])}{', …' if len(names) > 4 else ''}: {why}" for why, names in places.items()]

@@ -1,4 +1,4 @@
-"""The page to read beside a run: its numbers, and single questions with image, heat map, answer and references."""
+"""Report page of a run: its numbers, and single questions with image, heat map, answer and references."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 CARDS = 24
-"""Questions shown of the worst, and as many of the best."""
+"""Number of the worst answers on the page, and of the best."""
 
 
 def write_report(
@@ -32,7 +32,7 @@ def write_report(
     mapper: HeatMapper | None = None,
     count: int = CARDS,
 ) -> None:
-    """Write one self-contained page about a run; `mapper` makes its heat maps."""
+    """Write one page about a run, without files beside it; `mapper` makes its heat maps."""
     from .pages.explanation import explanation_page
 
     explained = evidence.explained
@@ -50,7 +50,7 @@ def write_report(
 
 
 def own_maps(detector: Detector) -> HeatMapper | None:
-    """An explainer's heat maps; None for one that makes none."""
+    """Return the maker of an explainer's heat maps; None if it makes no heat maps."""
     from ..heatmaps.mapper import HeatMapper
 
     try:

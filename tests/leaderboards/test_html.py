@@ -174,7 +174,7 @@ def test_cells(text: str) -> None:
 
 
 def test_unranked_rows_stand_last_and_are_said_to_be_so(text: str) -> None:
-    assert text.index('data-v="beta"') < text.index("Not ranked: without a value") < text.index('data-v="gamma"')
+    assert text.index('data-v="beta"') < text.index("Not ranked: no value") < text.index('data-v="gamma"')
     whole = replace(toy_board(), table=replace(toy_table(), rows=toy_table().rows[:4]))
     assert "Not ranked" not in to_html(whole)
 
@@ -201,7 +201,7 @@ def test_headings_say_dataset_protocol_and_which_way_is_better() -> None:
 
 def test_counts_stand_above_where_all_columns_share_them_and_in_a_cell_that_differs() -> None:
     view = Viewer(toy_board()).table
-    assert [(c.told, c.counts, c.measure) for c in view.columns] == [
+    assert [(c.in_group, c.counts, c.measure) for c in view.columns] == [
         ((True, True), "72+72", "m1"),
         ((True, True), "72+72", "m1"),
         ((True, False), "72+72", "m2"),
@@ -321,7 +321,7 @@ def test_detectors_keep_their_looks_and_all_look_different() -> None:
 
 def test_more_detectors_than_charts_can_bear_are_counted() -> None:
     text = to_html(big_board(45, 4))
-    assert "Drawn are the first 40 detectors of the table; 5 more are in the tables only." in text
+    assert "The charts have the first 40 detectors of the table; 5 more are only in the tables." in text
     assert text.count('class="row"') == 90, "all rows of both tables"
 
 

@@ -83,7 +83,7 @@ def test_a16_copies_under_many_names_are_not_ranked(cli, one_line, tmp_path: Pat
         path.write_text(json.dumps(data))
         files.append(path)
     line = one_line(cli("plot", "ranks", *files, "--out", tmp_path / "r.svg"))
-    assert "'copy2' and 'copy3' are the same predictions on 'd0'" in line and "leave one of them out" in line
+    assert "'copy2' and 'copy3' have the same predictions on 'd0'" in line and "leave one of them out" in line
     assert cli("plot", "ranks", *files[:9], "--out", tmp_path / "r.svg").status == 0, "three that are not copies"
 
 

@@ -20,7 +20,7 @@ from toy_units import make_units
 
 import m2f2bench
 from m2f2bench.cards.models import ProtocolCard, read_card
-from m2f2bench.cards.protocols import DETECTION_METRICS
+from m2f2bench.cards.protocols import DETECTION_METRICS, METRIC_NAME
 from m2f2bench.core.errors import CardError, M2F2BenchError, RegistryError, ScoreError
 from m2f2bench.loading import any_protocol
 from m2f2bench.metrics import registry
@@ -393,7 +393,7 @@ def test_the_slow_form_gives_what_the_fast_one_gives(drawn: list, data: st.DataO
 
 
 @settings(max_examples=60)
-@given(st.from_regex(registry.METRIC_NAME, fullmatch=True), st.floats(-5, 5), st.floats(0.1, 9), st.booleans())
+@given(st.from_regex(METRIC_NAME, fullmatch=True), st.floats(-5, 5), st.floats(0.1, 9), st.booleans())
 def test_what_a_result_says_of_a_metric_is_enough_to_rank_and_draw_it(
     name: str, low: float, width: float, lower: bool
 ) -> None:

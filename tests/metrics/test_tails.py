@@ -50,7 +50,7 @@ def test_a3_one_of_36_is_told_from_all_others_by_compare(tmp_path: Path, monkeyp
         assert 630 * 2 / 1001 > 1.0
     text = describe_comparison(found)
     assert "≤" not in text.split("\n- ")[0] or "≤." in text
-    assert "≤: p is at most that; in none of" in text
+    assert "≤: p is at most this; in all of" in text
     data = [d for d in found.to_json()["differences"] if d["metric"] == "auc" and d["group"] is None]
     assert {d["p_is_bound"] for d in data} == {True, False} and max(d["resamples"] for d in data) >= 25_200
     small = [d for pair in found.pairs for d in pair.differences if abs(d.difference or 0) < 0.01]
@@ -78,7 +78,7 @@ def test_a3_two_detectors_that_no_resample_brings_together(cli, tmp_path: Path) 
     paths = [rows(tmp_path / f"{name}.csv", units) for name, units in (("a", a), ("b", b))]
     text = cli("compare", *paths, "-m", "auc").out
     assert (
-        "≤.0020" in text and "≤: p is at most that; in none of 1,000 resamples does the difference reach zero" in text
+        "≤.0020" in text and "≤: p is at most this; in all of 1,000 resamples the difference has the same sign" in text
     )
     (found,) = [
         d for d in json.loads(cli("compare", *paths, "-m", "auc", "--json").out)["differences"] if not d["group"]

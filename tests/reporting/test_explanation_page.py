@@ -83,7 +83,7 @@ def test_hostile_text_is_text() -> None:
 
 def test_long_answers_are_cut_and_say_so() -> None:
     page = toy_page()
-    assert "100,000 words in all: more of it" in page and "Cut here" in page
+    assert "100,000 words: show more" in page and "The text is cut here" in page
     assert len(page) < 3_000_000 and page.count("word word word") < LONG.count("word word word")
 
 
@@ -176,12 +176,12 @@ def test_without_anything() -> None:
     none = answers.only(np.zeros(len(answers), dtype=bool))
     page = explanation_page(toy_result(), none, {}, [], lambda _: None, lambda _: None)
     Tags(page)
-    assert "Shown are 0 of 0 questions" in page and "Controls</h2>" not in page
+    assert "This page shows 0 of 0 questions" in page and "Controls</h2>" not in page
 
 
 def test_lengths_that_differ_are_refused() -> None:
     answers, items, verdicts = toy_answers()
-    with pytest.raises(ScoreError, match="differ in number"):
+    with pytest.raises(ScoreError, match="the numbers differ"):
         explanation_page(toy_result(), answers, items, verdicts[1:], toy_images, toy_heat)
 
 

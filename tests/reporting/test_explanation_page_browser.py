@@ -39,6 +39,7 @@ class Reader:
         for log in ("browser", "performance"):
             self.driver.get_log(log)
         self.driver.get(self.path.as_uri())
+        self.js("localStorage.clear(); delete document.documentElement.dataset.theme")
 
     def one(self, selector: str) -> Any:
         return self.driver.find_element("css selector", selector)
@@ -134,13 +135,13 @@ def test_filters(reader: Reader) -> None:
     assert sorted(reader.cards("order")) == sorted(missing)
     assert {card.text for card in reader.driver.find_elements("css selector", ".gone") if card.is_displayed()} == {
         "No answer.",
-        "The explainer failed on it.",
+        "The explainer failed on this question.",
     }
     reader.reset()
     reader.one("#f-text").send_keys("ANSWER 5 ABOUT THE EYES")
     assert reader.cards("order") == ["22"]
     reader.one("#f-text").send_keys("zzz")
-    assert reader.cards("order") == [] and "nothing fits" in reader.one("#status").text
+    assert reader.cards("order") == [] and "no answer fits" in reader.one("#status").text
     reader.reset()
     assert len(reader.cards("order")) == everything
 
@@ -179,11 +180,19 @@ def test_hostile_text_is_text(reader: Reader) -> None:
 def test_a_long_answer_unfolds(reader: Reader) -> None:
     reader.open()
     long, _ = [s for s in reader.driver.find_elements("css selector", "details.rest summary") if "100,000" in s.text]
-    assert "more of it" in long.text
+    assert "show more" in long.text
     height = reader.js("return arguments[0].closest('.card').offsetHeight", long)
     assert height < 700
     long.click()
     assert height < reader.js("return arguments[0].closest('.card').offsetHeight", long) < height + 600
+
+
+def test_the_choice_of_dark_or_light_is_kept(reader: Reader) -> None:
+    reader.open(scheme="light")
+    reader.one("#theme").click()
+    reader.driver.refresh()
+    assert reader.one("#theme").get_attribute("aria-pressed") == "true"
+    assert max(reader.colour("body", "backgroundColor")) < 60
 
 
 def test_no_request_and_no_error(reader: Reader) -> None:

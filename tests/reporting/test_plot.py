@@ -190,7 +190,7 @@ def test_runs_of_a_folder(cli, one_line, squares: Path, tmp_path: Path) -> None:
     assert [line.get_gid() for line in drawing.figure.axes[0].lines][1:] == ["curve-0", "curve-1"]
     foot = " ".join(text for text, _ in boxes(drawing.figure))
     assert "squares · protocol frame · 24 real + 24 fake frames" in foot and "data " in foot
-    with pytest.raises(ScoreError, match="no run of the protocol 'video'"):
+    with pytest.raises(ScoreError, match="no result of the protocol 'video'"):
         plotter.draw("roc", runs, protocol="video")
     pair = runs / "constant--squares--frame", runs / "random--squares--frame-oracle"
     with pytest.raises(ScoreError, match=r"differ in threshold \(thr: 0.5 / best-accuracy@test-ORACLE\)"):
@@ -211,15 +211,15 @@ def test_refusals(place, tmp_path: Path) -> None:
 
     assert "did you mean 'roc'" in line("rocs", rows)
     assert ".png, .pdf or .svg" in line("roc", rows, out=tmp_path / "x.jpg")
-    assert "takes one place at least" in line("roc")
+    assert "needs at least one place" in line("roc")
     assert "there is no file or folder" in line("roc", tmp_path / "none.csv")
     (tmp_path / "empty").mkdir()
     assert "has no result.json in it" in line("roc", tmp_path / "empty")
     assert "not a result file" in line("ranks", rows)
-    assert "--log-x does not go with pr" in line("pr", rows, log_x=True)
-    assert "--metric does not go with roc" in line("roc", rows, metric="ap")
-    assert "--group does not go with methods" in line("methods", rows, group="average")
-    assert "--no-bands does not go with ranks" in line("ranks", rows, bands=False)
+    assert "--log-x has no effect on pr" in line("pr", rows, log_x=True)
+    assert "--metric has no effect on roc" in line("roc", rows, metric="ap")
+    assert "--group has no effect on methods" in line("methods", rows, group="average")
+    assert "--no-bands has no effect on ranks" in line("ranks", rows, bands=False)
     assert "did you mean 'FaceSwap'" in line("roc", rows, group="FaceSwop")
     assert "no mean over methods" in line("reliability", rows, group="average")
     assert "did you mean 'accuracy'" in line("methods", rows, metric="acuracy")
@@ -227,8 +227,8 @@ def test_refusals(place, tmp_path: Path) -> None:
     assert "given twice" in line("roc", rows, rows)
     reals = tmp_path / "reals.csv"
     reals.write_text("id,label,score\na,0,0.1\nb,0,0.2\n")
-    assert "'reals' has no AUC, and so no curve: no fake unit has a score" in line("roc", reals)
-    assert "there is no AUC to be drawn" in line("methods", reals)
+    assert "'reals' has no AUC and therefore no curve: no fake unit has a score" in line("roc", reals)
+    assert "no detector has a value of AUC" in line("methods", reals)
     assert not out.exists()
 
 
@@ -264,10 +264,10 @@ def test_one_class_has_a_histogram_and_a_reliability_diagram(tmp_path: Path) -> 
 
 def test_ranks_refuse_and_leave_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     few = write_results(tmp_path / "few", {"a": [0.5, 0.6, 0.7], "b": [0.6, 0.7, 0.8]})
-    with pytest.raises(ScoreError, match=r"3 detectors and 3 datasets at least, and there are 2 .* on 3 datasets"):
+    with pytest.raises(ScoreError, match="3 detectors and 3 datasets; here 2 detectors have a value on all 3 datasets"):
         plotter.draw("ranks", few)
     short = write_results(tmp_path / "short", {name: [0.5, 0.6] for name in "abc"})
-    with pytest.raises(ScoreError, match="3 complete detectors on 2 datasets"):
+    with pytest.raises(ScoreError, match="here 3 detectors have a value on all 2 datasets"):
         plotter.draw("ranks", short)
     table: dict[str, list[float | None]] = {name: [0.1 * i, 0.2, 0.3 + 0.01 * i] for i, name in enumerate("abc")}
     holes = write_results(tmp_path / "holes", table | {"gap": [0.5, None, 0.6]})
@@ -276,7 +276,7 @@ def test_ranks_refuse_and_leave_out_aloud(tmp_path: Path, caplog: pytest.LogCapt
     told = "left out: 'gap', which has no value on d01"
     assert told in words and told in caplog.text
     write_result(holes / "other.json", "d", "d01", 0.5, hash="another")
-    with pytest.raises(ScoreError, match=r"'d01' cannot be ranked together, they differ in data .* \(hash: "):
+    with pytest.raises(ScoreError, match=r"'d01' cannot be ranked together because they differ in data .* \(hash: "):
         plotter.draw("ranks", holes)
     (holes / "other.json").unlink()
     write_result(holes / "video.json", "a", "d01", 0.5, protocol="video")

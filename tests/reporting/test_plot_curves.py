@@ -87,15 +87,15 @@ def test_refusals_and_command(cli, one_line, tmp_path: Path) -> None:
     done = cli("plot", "curves", place, "--out", out)
     assert done.status == 0 and done.out == f"wrote {out}\n" and "training loss" in out.read_text()
     words = ("plot", "curves", place, "--out", tmp_path / "no.png")
-    assert "noted by epoch and 'late' by step" in one_line(cli(*words, steps))
+    assert "recorded by epoch and 'late' by step" in one_line(cli(*words, steps))
     assert "did you mean 'val_loss'" in one_line(cli(*words, "--metric", "valid_loss"))
-    assert "do not go with curves" in one_line(cli(*words, "-p", "frame"))
-    assert "--log-x does not go with curves" in one_line(cli(*words, "--log-x"))
+    assert "have no meaning for curves" in one_line(cli(*words, "-p", "frame"))
+    assert "--log-x has no effect on curves" in one_line(cli(*words, "--log-x"))
     (tmp_path / "x.json").write_text('{"curves": 3}')
-    assert "is no training record" in one_line(cli(*words, tmp_path / "x.json"))
+    assert "is not a training record" in one_line(cli(*words, tmp_path / "x.json"))
     for odd in ({"versions": [1]}, {"versions": "x"}, {"detector": 3}, {"curves": 1}, {"seed": "x"}):
         (tmp_path / "y.json").write_text(json.dumps({"curves": [{"epoch": 1, "train_loss": 1.0}]} | odd))
-        assert f"is no training record: key '{next(iter(odd))}" in one_line(cli(*words, tmp_path / "y.json"))
+        assert f"is not a training record: key '{next(iter(odd))}" in one_line(cli(*words, tmp_path / "y.json"))
     (tmp_path / "x.json").write_text('{"curves": [{"c": 1.0, "cv_auc": 0.5}]}')
     assert "no curves by step or epoch" in one_line(cli(*words, tmp_path / "x.json"))
     (tmp_path / "x.json").write_text("{")
@@ -105,12 +105,10 @@ def test_refusals_and_command(cli, one_line, tmp_path: Path) -> None:
     assert not (tmp_path / "no.png").exists()
 
 
-def test_a_quantity_that_nobody_noted(tmp_path: Path) -> None:
+def test_a_quantity_that_no_training_recorded(tmp_path: Path) -> None:
     place = write_training(tmp_path / "a", "toy", [])
     record = json.loads((place / "training.json").read_text())
     record["curves"] = [{"epoch": 1, "lr": 0.1}]
     (place / "training.json").write_text(json.dumps(record))
-    with pytest.raises(
-        ScoreError, match=r"no train_loss or val_loss or val_auc to be drawn: pick one with --metric; k"
-    ):
+    with pytest.raises(ScoreError, match=r"no train_loss or val_loss or val_auc: choose a quantity with --metric; k"):
         plotter.draw("curves", place)

@@ -193,4 +193,4 @@ def test_a_result_whose_card_is_none_is_told_in_one_line(cli, one_line, rules: P
 def test_what_is_for_answers_is_not_passed_over_for_rows(cli, one_line, tmp_path: Path, word: str) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,label,score\na,0,.1\nb,1,.9\n")
-    assert "are for answers to questions" in one_line(cli("score", path, word))
+    assert "are only for answers to questions" in one_line(cli("score", path, word))

@@ -94,7 +94,7 @@ def test_d6_what_missing_counts_as_is_the_protocols_to_say(cli, tmp_path: Path) 
         assert (score.value, score.n_real + score.n_fake, found.coverage) == (accuracy, n, 0.5)
         text = cli("score", path, "-p", card).out
         assert f"2 of 4 frames have no score (the protocol's missing: {rule})" in text
-        assert ("favours a detector" in text) == (rule == "drop")
+        assert ("a detector gains" in text) == (rule == "drop")
 
 
 def test_d6_a_row_with_a_status_keeps_it(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_table_says_where_silence_can_pay(cli, tmp_path: Path) -> None:
     whole, holes = tmp_path / "whole.csv", tmp_path / "holes.csv"
     whole.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,0.3\nd,0,0.4\n")
     holes.write_text("id,label,score\na,1,0.9\nb,0,0.2\nc,1,\nd,0,\n")
-    said = "favours a detector that gives none where it would be wrong"
+    said = "a detector gains if it gives no output where it would be wrong"
     text = cli("score", whole, holes).out
     table = text[: text.index("## holes on")] if "## holes on" in text else text
     assert "1.000" in table and "(coverage 0.500)" in table and f"(`missing: drop`) {said}" in table

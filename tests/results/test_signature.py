@@ -179,7 +179,7 @@ def test_an_oracle_is_flagged_wherever_it_is_printed(cli, squares: Path, tmp_pat
     run = out / "random--squares--frame-oracle"
     text = cli("score", run).out
     assert re.search(r"\| accuracy \(oracle threshold\) +\| 0\.", text) and "| accuracy at 0.5 " in text
-    assert "an oracle, picked on the very scores" in text
+    assert "an oracle, chosen on the scores" in text
     result = json.loads((run / "result.json").read_text())
     assert result["threshold"]["oracle"] and "ORACLE" in result["signature"]
     assert "oracle threshold" in (out / "leaderboard.md").read_text()

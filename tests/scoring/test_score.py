@@ -128,7 +128,7 @@ def test_other_files(cli, one_line, tmp_path: Path) -> None:
     assert "must end in .csv, .tsv, .jsonl or .parquet" in one_line(cli("score", tmp_path))
     (tmp_path / "x.jsonl").write_text("{not json\n")
     assert "cannot be read as jsonl" in one_line(cli("score", tmp_path / "x.jsonl"))
-    assert "write it as OURS=THEIRS" in one_line(cli("score", tmp_path / "x.csv", "--column", "id"))
+    assert "write OURS=THEIRS" in one_line(cli("score", tmp_path / "x.csv", "--column", "id"))
     path = write(tmp_path, ".csv")
     assert "cannot map 'idd'; did you mean 'id'?" in one_line(cli("score", path, "--column", "idd=x"))
 

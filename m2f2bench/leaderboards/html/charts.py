@@ -1,4 +1,4 @@
-"""Geometry of the page's charts: dots with whiskers by manipulation, and ROC curves. Lengths are SVG user units."""
+"""Geometry of the page's charts: dots with intervals by manipulation, and ROC curves. Lengths are SVG user units."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from ...core.records import Score
 from ...results.signature import place_of
 from ..board import Board, RocCurve
 from ..table import Cell, Table
-from .views import ColumnView, TableView, Viewer, number
+from .views import ColumnView, TableView, Viewer, interval, number
 
 CHARTED = 40
-"""Charts show so many detectors at most, in the table's order; the page says how many there are."""
+"""Largest number of detectors in charts, in the table's order; the page says how many are left out."""
 COLOURS, SHAPES, DASHES = 7, 8, 5
-"""Numbers of colours, markers and line styles in the style sheet; coprime, so that 56 detectors look different."""
+"""Numbers of colours, markers and line styles in the style sheet; coprime, so that 56 detectors differ."""
 DOT_WIDTH, DOT_LEFT, DOT_RIGHT, DOT_TOP, DOT_STEP = 360.0, 132.0, 348.0, 24.0, 20.0
 ROC_SIZE, ROC_LEFT, ROC_TOP = 300.0, 44.0, 10.0
 MOST_DECADES = 4
 MARKERS = 4
-"""Markers along a ROC curve."""
+"""Number of markers along a ROC curve."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One detector's looks, the same in every chart."""
+    """Style of one detector, the same in every chart."""
 
     number: int
     name: str
 
     @property
     def classes(self) -> str:
-        """Of the style sheet: colour and line."""
+        """The classes of its colour and line in the style sheet."""
         return f"c{self.number % COLOURS} l{self.number % DASHES}"
 
     @property
@@ -43,7 +44,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Tick:
-    """A place on an axis with its label."""
+    """A position on an axis with its label."""
 
     at: float
     label: str
@@ -51,7 +52,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Dot:
-    """One detector's value; without one `x` is None and `text` says why. `low`, `high` are the interval's ends."""
+    """One detector's value; without a value `x` is None and `text` says why. `low`, `high`: ends of its interval."""
 
     series: Series
     label: str
@@ -64,7 +65,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class DotChart:
-    """One manipulation of one dataset under one protocol: a row a detector."""
+    """One manipulation of one dataset under one protocol, with a row for each detector."""
 
     dataset: str
     label: str
@@ -76,7 +77,7 @@ class DotChart:
 
 @dataclass(frozen=True)
 class DotFigure:
-    """All charts of one table, which stands below them."""
+    """All charts of one table; the page has the table below them."""
 
     table: TableView
     charts: tuple[DotChart, ...]
@@ -84,7 +85,7 @@ class DotFigure:
 
 @dataclass(frozen=True)
 class Line:
-    """One ROC curve: `points` as SVG wants them, and (x, y) of its markers."""
+    """One ROC curve: `points` in SVG's format, and (x, y) of its markers."""
 
     series: Series
     points: str
@@ -107,15 +108,14 @@ class RocFigure:
 
 
 class Charts:
-    """All charts of a board, and the legend they share. `left_out` names detectors beyond CHARTED."""
+    """All charts of a board and their legend. `left_out` is the number of detectors beyond CHARTED."""
 
     def __init__(self, board: Board, viewer: Viewer) -> None:
         tables = (board.table, *board.methods)
         names = [row.detector for table in tables for row in table.rows] + [curve.detector for curve in board.curves]
-        charted = list(dict.fromkeys([row.detector for table in board.methods for row in table.rows]
-                                     + [curve.detector for curve in board.curves]))  # fmt: skip
-        order = [name for name in dict.fromkeys(names) if name in set(charted)]
-        self.left_out = len(order) - CHARTED if len(order) > CHARTED else 0
+        charted = set(names[len(board.table.rows) :])
+        order = [name for name in dict.fromkeys(names) if name in charted]
+        self.left_out = max(len(order) - CHARTED, 0)
         self.series = {name: Series(i, name) for i, name in enumerate(order[:CHARTED])}
         pairs = zip(board.methods, viewer.methods, strict=True)
         self.dots = tuple(DotFigure(view, self._dot_charts(table, view)) for table, view in pairs)
@@ -155,7 +155,7 @@ class Charts:
 
 
 def nice(values: Sequence[float]) -> list[float]:
-    """Round axis steps, 2 to 7 of them, from below the least of `values` to above the greatest."""
+    """Return 2 to 7 round axis steps, from at most the lowest of `values` to at least the highest."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     span = max(high - low, 1e-3)
     power = 10.0 ** math.floor(math.log10(span))
@@ -181,33 +181,32 @@ def _dot_chart(
         else:
             low, high = cell.score.ci or (None, None)
             ends = (None, None) if low is None or high is None else (x(low), x(high))
-            dots.append(Dot(series, label, y, told(cell.score.value, cell.score.ci), x(cell.score.value), *ends))
+            dots.append(Dot(series, label, y, with_interval(cell.score), x(cell.score.value), *ends))
     digits = max(len(f"{s:g}".partition(".")[2]) for s in steps)
     ticks = tuple(Tick(x(s), f"{s:.{digits}f}".replace("-", "−")) for s in steps)
     height = DOT_TOP + DOT_STEP * len(dots) + 4.0
     return DotChart(column.dataset, column.label, height, ticks, None if chance is None else x(chance), tuple(dots))
 
 
-def told(value: float, ci: tuple[float, float] | None) -> str:
-    """`value [low, high]`."""
-    return number(value) + (f" [{number(ci[0])}, {number(ci[1])}]" if ci else "")
+def with_interval(score: Score) -> str:
+    """Return `value [low, high]`, or `null`."""
+    return "null" if score.value is None else f"{number(score.value)} {interval(score.ci)}".rstrip()
 
 
 def _line(curve: RocCurve, series: Series) -> Line:
     rates = list(zip(curve.fpr, curve.tpr, strict=True))
     places = [(ROC_LEFT + ROC_SIZE * f, ROC_TOP + ROC_SIZE * (1.0 - t)) for f, t in rates]
     points = " ".join(f"{round(x, 2):g},{round(y, 1):g}" for x, y in corners(places))
-    # Staggered, so that markers of curves that run together do not cover each other.
+    # Shifted by detector, so that markers of similar curves do not cover each other.
     shift = (series.number * 0.37) % 1.0
     along = [f + t for f, t in rates]
     wanted = [along[-1] * (i + 0.15 + 0.7 * shift) / MARKERS for i in range(MARKERS)]
     markers = tuple(_at(places, along, w) for w in wanted)
-    value = "null" if curve.auc.value is None else told(curve.auc.value, curve.auc.ci)
-    return Line(series, points, markers, f"AUC {value}")
+    return Line(series, points, markers, f"AUC {with_interval(curve.auc)}")
 
 
 def corners(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A polyline without the points that lie on the straight line between their neighbours."""
+    """Return a polyline without points on the straight line between their neighbours."""
     kept = list(places[:1])
     for here, after in pairwise(places[1:]):
         (x0, y0), (x1, y1), (x2, y2) = kept[-1], here, after
@@ -217,7 +216,7 @@ def corners(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _at(places: Sequence[tuple[float, float]], along: Sequence[float], wanted: float) -> tuple[float, float]:
-    """The point of a polyline at `wanted`, where its corners are at `along`."""
+    """Return the point of a polyline at `wanted`, if its corners are at `along`."""
     i = next((i for i, a in enumerate(along) if a >= wanted and i > 0), len(along) - 1)
     width = along[i] - along[i - 1]
     part = (wanted - along[i - 1]) / width if width > 0 else 1.0
@@ -226,7 +225,7 @@ def _at(places: Sequence[tuple[float, float]], along: Sequence[float], wanted: f
 
 
 def _decades(n_real: int) -> int:
-    """Decades of a logarithmic FPR axis: about as far as one false positive of `n_real` reals."""
+    """Return the decades of a logarithmic FPR axis: down to about one false positive among `n_real` reals."""
     return min(max(math.ceil(math.log10(max(n_real, 1))), 1), MOST_DECADES)
 
 

@@ -1,25 +1,9 @@
-"use strict";
 (() => {
   const root = document.documentElement;
   const one = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const byId = (id) => document.getElementById(id);
-  for (const id of ["theme", "filters", "hint", "chart-tools"]) if (byId(id)) byId(id).hidden = false;
-
-  // Dark and light: the system's choice until a person makes another. Some browsers keep nothing for files.
-  const kept = { get: () => { try { return localStorage.getItem("m2f2bench-theme"); } catch { return null; } },
-    set: (name) => { try { localStorage.setItem("m2f2bench-theme", name); } catch { /* lasts for this page */ } } };
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const showTheme = () => byId("theme").setAttribute("aria-pressed", String(dark()));
-  if (["dark", "light"].includes(kept.get())) root.dataset.theme = kept.get();
-  system.addEventListener("change", showTheme);
-  byId("theme").addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    kept.set(root.dataset.theme);
-    showTheme();
-  });
-  showTheme();
+  for (const id of ["filters", "hint", "chart-tools"]) if (byId(id)) byId(id).hidden = false;
 
   const MOST_CELLS = 1000;
 
@@ -36,7 +20,7 @@
       groups: all("th.group", top), body: element.tBodies[0], sep: one("tr.sep", element) };
   });
 
-  // Shows, in order, the rows that pass the filter, up to the table's limit: thousands of cells are laid out slowly.
+  // Shows the rows that pass the filter, in order, up to the table's limit: the layout of thousands of cells is slow.
   const unroll = (table) => {
     const passing = table.order.filter((row) => !row.off);
     const count = passing.length;
@@ -73,7 +57,7 @@
     const at = table.heads.indexOf(head);
     const sign = direction === "ascending" ? 1 : -1;
     const keyed = table.rows.map((row) => [key(row.cells[at], kind), row]);
-    // What is missing comes last in both directions; equals stay in the board's order.
+    // Missing values come last in both directions; equal ones keep the board's order.
     keyed.sort(([a, p], [b, q]) => (a === null || b === null ? (a === null) - (b === null)
       : sign * (a < b ? -1 : Number(a > b))) || p.place - q.place);
     for (const other of table.heads) other.removeAttribute("aria-sort");
@@ -100,7 +84,7 @@
 
   const fits = (row, name, trained) => row.name.includes(name)
     && (!trained || (trained === "-" ? !row.trained.length : row.trained.includes(trained.slice(1))));
-  // Hides the cells of other columns, blanks those of the other domain; how many numbers are left of the row.
+  // Hides cells of other columns and empties those of the other domain; returns how many numbers remain in the row.
   const mask = (cells, columns, domain) => {
     let left = 0;
     cells.forEach((cell, i) => {
@@ -129,7 +113,7 @@
         if (changed) row.left = mask(row.cells, columns, domain);
         row.off = !fits(row, name, trained) || (Boolean(domain) && !row.left);
       }
-      // What the filter takes out of a column counts as missing there.
+      // Numbers that the filter removes from a column count as missing there.
       if (domain !== table.domain && table.sorted) sort(table, ...table.sorted);
       else unroll(table);
       Object.assign(table, { dataset, domain });
@@ -149,7 +133,7 @@
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("reset", () => setTimeout(filter));
 
-  // The signature of a number, beside it.
+  // The signature of a number, in a box next to it.
   const tip = byId("tip");
   let cellOf = null;
   let pinned = false;
@@ -178,7 +162,7 @@
     const [wide, high] = [tip.offsetWidth, tip.offsetHeight];
     const clamp = (at, size, room) => Math.max(edge, Math.min(at, room - edge - size));
     const put = (x, y) => { tip.style.left = `${x}px`; tip.style.top = `${clamp(y, high, height)}px`; };
-    // Beside the number, so that the numbers above and below it can still be reached; else below or above it.
+    // Next to the number, so that the numbers above and below it stay visible; else below or above it.
     if (box.right + gap + wide <= width - edge) { put(box.right + gap, box.top); return; }
     if (box.left - gap - wide >= edge) { put(box.left - gap - wide, box.top); return; }
     const [above, below] = [box.top - gap - edge, height - edge - box.bottom - gap];
@@ -239,7 +223,7 @@
   document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   addEventListener("resize", place);
 
-  // One number of each table is in the order of tabs; arrows lead to the others.
+  // Tab reaches one number of each table; the arrow keys lead to the others.
   const go = (cell) => {
     const others = all("td[tabindex]", cell.closest("table")).filter((other) => other !== cell);
     for (const other of others) other.removeAttribute("tabindex");
@@ -310,7 +294,7 @@
       const points = linear.get(line).split(" ").map((point) => point.split(",").map(Number));
       const bent = [];
       points.forEach(([x, y], i) => {
-        // A straight piece of the curve is none on this axis: it is drawn in steps of at most 4 units.
+        // A straight line of the curve is bent on this axis: it is drawn in steps of at most 4 units.
         const [x0, y0] = points[Math.max(i - 1, 0)];
         const steps = Math.max(1, Math.ceil((to(x) - to(x0)) / 4));
         for (let k = 1; k < steps; k++) {
@@ -333,7 +317,7 @@
     for (const svg of all("svg.roc")) bend(svg, event.target.checked);
   });
 
-  // A link to a signature opens it; on paper all are open.
+  // A link to a signature opens it; in print all are open.
   const open = () => {
     const target = byId(location.hash.slice(1));
     if (target?.tagName === "DETAILS") target.open = true;

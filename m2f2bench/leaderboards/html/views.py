@@ -1,4 +1,4 @@
-"""What the page's tables show: every cell, heading and signature as the text that stands in it."""
+"""Text of the page's tables: every cell, heading and signature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..table import Cell, Row, Table, TableColumn
 from ..text import cell_coverage
 
 WORDS = FIELDS | {
-    "ci": "intervals (level, drawn by, resamples)",
+    "ci": "intervals (level, resampled by, resamples)",
     "det": "detector",
     "weights": "hash of the weights",
     "prep": "preprocessing",
@@ -24,14 +24,14 @@ WORDS = FIELDS | {
     "seed": "seed",
     "cov": "coverage (share of frames / of units with a score)",
 }
-"""The signature's fields in words."""
+"""Fields of the signature in words."""
 MEAN = "mean of the manipulations"
 _KEY = re.compile(rf"(?:^|\|)({'|'.join((*MEASURE, *DETECTOR))}):")
 
 
 @dataclass(frozen=True)
 class SignatureView:
-    """A signature, or the part that a column or a row has of it: its short form and (key, words, value) a field."""
+    """A signature, or a column's or row's part of it: its short form, and (key, words, value) for each field."""
 
     id: str
     titles: tuple[str, ...]
@@ -41,7 +41,7 @@ class SignatureView:
 
 @dataclass(frozen=True)
 class CellView:
-    """One cell's text. `kind` is `value`, `null` or `missing`; `sort` the full value; empty text is not shown."""
+    """Text of one cell. `kind` is `value`, `null` or `missing`; `sort` the full value; empty text is not printed."""
 
     kind: str
     text: str = ""
@@ -55,14 +55,14 @@ class CellView:
     mark: str = ""
     best: bool = False
     signature: str = ""
-    """The id of the cell's own signature, where it is not its column's and its row's put together."""
+    """The id of the cell's signature, if it is not that of its column joined with that of its row."""
 
 
 @dataclass(frozen=True)
 class ColumnView:
-    """One column's heading. `counts` are what most of its cells rest on; `measure` the id of its signature.
+    """Heading of one column. `counts` are the units of most of its cells; `measure` is the id of its signature.
 
-    `first`: it begins a group. `told`: whether its group's heading has the counts, and the measure, of all of them.
+    `first`: it begins a group. `in_group`: whether the group's heading has the counts, and the measure.
     """
 
     label: str
@@ -74,12 +74,12 @@ class ColumnView:
     lower: bool
     measure: str
     first: bool = False
-    told: tuple[bool, bool] = (False, False)
+    in_group: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
 class GroupView:
-    """A heading over neighbouring columns; `counts` and `measure` where they are the same for all of them, else ''."""
+    """A heading over neighbouring columns; `counts` and `measure` if all of them have the same, else ''."""
 
     place: str
     dataset: str
@@ -90,7 +90,7 @@ class GroupView:
 
 @dataclass(frozen=True)
 class RowView:
-    """One detector's row; `by` is the id of its signature, `also` what tells it from others of the same name."""
+    """One detector's row; `by` is the id of its signature, `also` how it differs from others of the same name."""
 
     detector: str
     also: str
@@ -113,41 +113,36 @@ class TableView:
 
     @property
     def unranked(self) -> int:
-        """How many rows have no rank in a table that has ranks."""
+        """Number of rows without a rank in a table with ranks."""
         return sum(row.rank is None for row in self.rows) if self.ranked else 0
 
 
 class _Register:
-    """Signatures or parts of them, each once, numbered as they come, with the titles of what has them."""
+    """Signatures or parts of them, each once, in order of appearance, with the titles of their columns or rows."""
 
     def __init__(self, letter: str) -> None:
         self._letter = letter
-        self._numbers: dict[str, int] = {}
-        self._titles: list[list[str]] = []
+        self._found: dict[str, tuple[str, dict[str, None]]] = {}
 
     def id(self, signature: str, titled: str) -> str:
-        """The id under which a signature is explained; '' for none."""
+        """Return the id of a signature's explanation; '' for an empty one."""
         if not signature:
             return ""
-        number = self._numbers.setdefault(signature, len(self._numbers) + 1)
-        if number > len(self._titles):
-            self._titles.append([])
-        if titled not in self._titles[number - 1]:
-            self._titles[number - 1].append(titled)
-        return f"{self._letter}{number}"
+        id, titles = self._found.setdefault(signature, (f"{self._letter}{len(self._found) + 1}", {}))
+        titles[titled] = None
+        return id
 
     @property
     def views(self) -> tuple[SignatureView, ...]:
-        """All of them."""
-        every = zip(self._numbers.items(), self._titles, strict=True)
-        return tuple(SignatureView(f"{self._letter}{i}", tuple(titles), s, fields(s)) for (s, i), titles in every)
+        """All signatures."""
+        return tuple(SignatureView(id, tuple(titles), s, fields(s)) for s, (id, titles) in self._found.items())
 
 
 class Viewer:
-    """Makes views, and gathers on the way each signature and each note once.
+    """Views of a board's tables, and each signature and note once.
 
-    `measures` is what columns and curves have of signatures, `detectors` what rows have, `odd` the whole signatures of
-    cells that are not their column's and their row's put together. `notes` has the number of each note, from 1.
+    `measures` has the signatures of columns and curves, `detectors` those of rows, and `odd` the whole signatures of
+    cells that differ from column and row. `notes` has the number of each note, from 1.
     """
 
     def __init__(self, board: Board) -> None:
@@ -161,7 +156,7 @@ class Viewer:
         groups, columns = _grouped(plain)
         also = distinguish(table.rows)
         rows = tuple(self._row(table, row, note, columns) for row, note in zip(table.rows, also, strict=True))
-        return TableView(id, table.title, any(row.rank is not None for row in rows), groups, columns, rows)
+        return TableView(id, table.title, table.ranked, groups, columns, rows)
 
     def _column(self, column: TableColumn, cells: Sequence[Cell | None]) -> ColumnView:
         place = column.place
@@ -211,32 +206,32 @@ class Viewer:
             kind="value",
             text=number(score.value),
             sort=repr(float(score.value)),
-            ci=f"[{number(score.ci[0])}, {number(score.ci[1])}]" if score.ci else "",
+            ci=interval(score.ci),
             note=self.notes.setdefault(score.reason, len(self.notes) + 1) if score.reason else 0,
             best=cell.best,
         )
 
 
 def _grouped(columns: Sequence[ColumnView]) -> tuple[tuple[GroupView, ...], tuple[ColumnView, ...]]:
-    """Headings over neighbours of one place, and the columns, which know what is said above them."""
+    """Return headings over neighbours of one place, and the columns with what these headings already have."""
     groups, out = [], []
     for (place, dataset), run in groupby(columns, lambda column: (column.place, column.dataset)):
         own = list(run)
         counts = own[0].counts if len({c.counts for c in own}) == 1 else ""
         shared = own[0].measure if len({c.measure for c in own}) == 1 else ""
         groups.append(GroupView(place, dataset, len(own), counts, shared))
-        out += [replace(c, first=i == 0, told=(bool(counts), bool(shared))) for i, c in enumerate(own)]
+        out += [replace(c, first=i == 0, in_group=(bool(counts), bool(shared))) for i, c in enumerate(own)]
     return tuple(groups), tuple(out)
 
 
 def fields(signature: str) -> tuple[tuple[str, str, str], ...]:
-    """A signature's fields as (key, words, value), in its order; a value may hold `|` and `:`."""
+    """Return a signature's fields as (key, words, value) in its order; a value may contain `|` and `:`."""
     parts = _KEY.split(signature)[1:]
     return tuple((key, WORDS.get(key, key), value) for key, value in zip(parts[::2], parts[1::2], strict=True))
 
 
 def distinguish(rows: Sequence[Row]) -> list[str]:
-    """What tells rows of one detector's name apart: the fields of their signatures that differ; else ''."""
+    """Return, for rows with the same detector's name, the fields of their signatures that differ; else ''."""
     own = [{key: value for key, _, value in fields(row.signature)} for row in rows]
     names: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
@@ -250,9 +245,14 @@ def distinguish(rows: Sequence[Row]) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Three decimals, with a true minus sign; what rounds to zero has none."""
+    """Return a value with three decimals and a true minus sign; -0.000 has no sign."""
     text = f"{value:.3f}"
     return text.replace("-", "" if float(text) == 0.0 else "−")
+
+
+def interval(ci: tuple[float, float] | None) -> str:
+    """Return `[low, high]`; empty without an interval."""
+    return f"[{number(ci[0])}, {number(ci[1])}]" if ci else ""
 
 
 def _counts(cell: Cell) -> str:
@@ -260,6 +260,6 @@ def _counts(cell: Cell) -> str:
 
 
 def _usual_counts(cells: Sequence[Cell | None]) -> str:
-    """What most of a column's cells rest on; ''  for a column without any."""
+    """Return the units of most of a column's cells; '' for a column without results."""
     counted = Counter(_counts(cell) for cell in cells if cell is not None)
     return counted.most_common(1)[0][0] if counted else ""

@@ -1,4 +1,4 @@
-"""Reliability diagrams, and histograms of the scores by method."""
+"""Reliability diagrams, and histograms of the scores by manipulation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy.typing as npt
 from ...core.errors import ScoreError
 from ...core.records import FAKE, REAL
 from ...core.rows import Units
-from ...leaderboards.text import shown
+from ...leaderboards.text import format_score
 from ...metrics.detection.sample import EDGES
 from .series import Series
 from .sheet import EDGE, GAP, Page, Sheet
-from .style import FAKE_COLOUR, GREY, LEADING, REAL_COLOUR, WIDTHS, look
+from .style import FAKE_COLOUR, GREY, LEADING, REAL_COLOUR, REFERENCE, WIDTHS, look
 from .text import fit, fit_all, width
 
 if TYPE_CHECKING:
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 LEFT, BOTTOM = 0.46, 0.34
 """Inches left of and below a block of axes, for their labels."""
 BETWEEN, APART = 0.16, 0.34
-"""Inches between columns without and with numbers at their left."""
+"""Inches between columns without and with numbers on the left."""
 STRIP = 0.5
 """Inches of a reliability diagram's histogram."""
 ROW, LOWEST_ROW = 0.62, 0.45
-"""Inches of one method's histogram with its name above, where there is room, and at least."""
+"""Inches of one method's histogram with its name above: preferred, and at least."""
 SCORE_BINS = 30
-"""Equal bins of [0, 1] of the score histogram; a bin holds its lower edge, as what is at a threshold is called fake."""
+"""Equal bins of [0, 1] in the score histogram. A bin has its lower edge, as a score at the threshold counts as fake."""
 TALLEST = 9.5
-"""Inches of a printed page; histograms are not made higher."""
+"""Inches of a printed page: the height of histograms at most."""
 
 
 class Histogram(NamedTuple):
-    """Reals and a method's fakes by bin, int64 [SCORE_BINS]; `apart`: reals and fakes without a score of their own."""
+    """Reals and a method's fakes by bin, int64 [SCORE_BINS]; `apart`: reals and fakes without a finite score."""
 
     real: npt.NDArray[np.int64]
     fake: npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ class Histogram(NamedTuple):
 
 
 def histogram(units: Units, method: str) -> Histogram:
-    """Counts of the reals and of a method's fakes; all of them are in a bin or in `apart`."""
+    """Count the reals and a method's fakes; every unit is in a bin or in `apart`."""
     counts, apart = [], []
     for kept in (units.label == REAL, (units.label == FAKE) & (units.method == method)):
         score = units.score[kept]
@@ -58,9 +58,9 @@ def histogram(units: Units, method: str) -> Histogram:
 
 
 def draw_reliability(series: Sequence[Series], page: Page) -> Figure:
-    """For each detector the share of fakes against the mean score by bin, with intervals; below, the units by bin.
+    """Draw the share of fakes against the mean score by bin, with intervals, and below it the number of units by bin.
 
-    The bins are those of the ECE, which stands above with its interval. Raises ScoreError without any unit.
+    The bins are those of the ECE, which is printed above with its interval. Raises ScoreError if there is no unit.
     """
     columns, side = _columns(len(series), page, 2.6, LEFT, APART)
     aside = (page.room - LEFT - columns * side - APART * (columns - 1)) / 2.0
@@ -75,7 +75,7 @@ def draw_reliability(series: Sequence[Series], page: Page) -> Figure:
             raise ScoreError(f"'{one.name}' has no reliability diagram: {score.reason}")
         row, column = divmod(i, columns)
         left, top = EDGE + LEFT + aside + column * (side + APART), row * block
-        _head(sheet, left + side / 2, top + head - 0.05, [*names[i], f"ECE {shown(score)}"])
+        _head(sheet, left + side / 2, top + head - 0.05, [*names[i], f"ECE {format_score(score)}"])
         axes = sheet.axes(left, top + head, side, side)
         strip = sheet.axes(left, top + head + side + 0.06, side, STRIP)
         _diagram(axes, strip, one, i, side, first=column == 0)
@@ -83,7 +83,7 @@ def draw_reliability(series: Sequence[Series], page: Page) -> Figure:
 
 
 def _columns(n: int, page: Page, largest: float, left: float, between: float) -> tuple[int, float]:
-    """How many panels stand side by side, and their side in inches."""
+    """Return the number of panels in a row, and the width of one in inches."""
     most = 2 if page.width <= WIDTHS["single"] else 4
     columns = min(n, most)
     return columns, min(largest, (page.room - left - 0.05 - between * (columns - 1)) / columns)
@@ -97,7 +97,7 @@ def _head(sheet: Sheet, middle: float, bottom: float, rows: Sequence[str]) -> No
 def _diagram(axes: Axes, strip: Axes, one: Series, index: int, side: float, first: bool) -> None:
     own, bins = look(index), one.bins()
     kept = bins.n > 0
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), label="_ideal", zorder=1)
+    axes.plot([0, 1], [0, 1], label="_ideal", **REFERENCE)
     axes.vlines(bins.score[kept], bins.low[kept], bins.high[kept], color=own.colour, linewidth=0.8, zorder=2)
     how: dict[str, Any] = {"color": own.colour, "marker": own.marker, "markersize": 3.2, "linewidth": 0.8, "zorder": 3}
     axes.plot(bins.score[kept], bins.fake[kept], linestyle=own.dash, gid="bins", clip_on=False, **how)
@@ -114,14 +114,14 @@ def _diagram(axes: Axes, strip: Axes, one: Series, index: int, side: float, firs
 
 
 def _short(n: int) -> str:
-    """A count in at most four characters or so."""
+    """Return a count in about four characters."""
     return f"{n:,}" if n < 10_000 else f"{n / 1000:.3g}k" if n < 1_000_000 else f"{n / 1e6:.3g}M"
 
 
 def draw_histogram(series: Sequence[Series], page: Page) -> Figure:
-    """For each detector and method the scores of its fakes upwards and of the reals downwards, as shares of each.
+    """Draw the scores of each detector by method: fakes upwards, reals downwards, as shares of each.
 
-    A line marks the decision threshold. Units that count as wrong for want of a score are told in words.
+    A line marks the decision threshold. The heading gives the number of units that have no score.
     """
     columns, wide = _columns(len(series), page, page.room, 0.05, BETWEEN)
     methods = series[0].units.methods or ("",)
@@ -145,7 +145,7 @@ def draw_histogram(series: Sequence[Series], page: Page) -> Figure:
         highest = max(max(_shares(h.real).max(), _shares(h.fake).max()) for h in found)
         for j, (method, counts) in enumerate(zip(methods, found, strict=True)):
             place = top + head + j * high
-            sheet.text(left, place, fit(_told(method, counts), wide, 1)[0])
+            sheet.text(left, place, fit(_panel_heading(method, counts), wide, 1)[0])
             axes = sheet.axes(left, place + LEADING, wide, high - LEADING - 0.04)
             _mirror(axes, counts, one.threshold[1], highest)
             _furnish(axes, last=j == len(methods) - 1)
@@ -174,15 +174,15 @@ def _mirror(axes: Axes, counts: Histogram, threshold: float | None, highest: flo
     axes.set(xlim=(-0.01, 1.01), ylim=(-1.08 * highest, 1.08 * highest))
 
 
-def _told(method: str, counts: Histogram) -> str:
-    """A panel's heading: the method, how many fakes it has, and how many units have no score of their own."""
+def _panel_heading(method: str, counts: Histogram) -> str:
+    """Return a panel's heading: the method, its number of fakes, and how many units have no finite score."""
     without = sum(counts.apart)
     words = f"{method or 'no fakes'} ({int(counts.fake.sum()):,})"
     return words + (f"; {without:,} without a score" if without else "")
 
 
 def _furnish(axes: Axes, last: bool) -> None:
-    """Ticks where they are not repeated."""
+    """Set ticks, with labels only below the last panel."""
     axes.spines["bottom"].set_visible(last)
     axes.tick_params(axis="x", length=2.5 if last else 0)
     axes.set(xticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"] if last else [], yticks=[])
@@ -192,10 +192,10 @@ def _furnish(axes: Axes, last: bool) -> None:
 
 
 def _classes(sheet: Sheet, top: float, n_real: int) -> None:
-    """What the two colours mean, under the panels."""
+    """Print the meaning of the two colours below the panels."""
     x = EDGE
-    told = ((FAKE_COLOUR, "fakes (number), upwards"), (REAL_COLOUR, f"the {n_real:,} reals, downwards"))
-    for colour, words in told:
+    meanings = ((FAKE_COLOUR, "fakes (number), upwards"), (REAL_COLOUR, f"the {n_real:,} reals, downwards"))
+    for colour, words in meanings:
         sheet.line([x, x + 0.15], [top + LEADING / 2] * 2, color=colour, linewidth=5.0, solid_capstyle="butt")
         sheet.text(x + 0.15 + GAP, top, words)
         x += 0.15 + 2.5 * GAP + width(words)

@@ -1,4 +1,4 @@
-"""How trainings went: losses and the like over epochs or steps, read from training records."""
+"""Training curves: losses and other quantities by epoch or step, read from training records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("m2f2bench")
 RECORD = "training.json"
 PANELS = ("train_loss", "val_loss", "val_auc")
-"""What is drawn where nothing is asked for, as far as it is there."""
+"""What is drawn by default, if the record has it."""
 TITLES = {
     "train_loss": "training loss",
     "val_loss": "validation loss",
@@ -38,12 +38,12 @@ LOSSES = ("train_loss", "val_loss")
 LEFT, BOTTOM, TOP, HIGH = 0.5, 0.33, 0.06, 1.5
 """Inches left of, below and above a panel's axes, and of the axes themselves."""
 MARKED = 20
-"""Up to so many points of a line are marked: one alone would not be seen."""
+"""A line of at most this many points gets markers: a single point would be invisible without."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training as its record tells of it: rows by `epoch` or `step` (`unit`), and what decided it (`record`)."""
+    """A training: its rows by `epoch` or `step` (`unit`), and its whole record with settings and hashes."""
 
     name: str
     unit: str
@@ -52,27 +52,26 @@ class Training:
 
     @property
     def known(self) -> list[str]:
-        """The quantities that its rows have, in their order."""
+        """The quantities in its rows, in their order."""
         names = dict.fromkeys(name for row in self.rows for name in row)
         return [name for name in names if name not in ("epoch", "step")]
 
     def line(self, name: str) -> tuple[Floats, Floats]:
-        """Where a quantity was measured and what it was, float64 [P]; rows without it are passed over."""
+        """Return the positions and values of a quantity, both float64 [P]; rows without it are skipped."""
         points = [(row[self.unit], row[name]) for row in self.rows if name in row and math.isfinite(row[name])]
         x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
         return x, y
 
     @property
     def signature(self) -> str:
-        """What decided the training, in one line."""
-        told = self.record
-        parts = {"det": self.name, "stage": told.get("stage"), "data": told.get("dataset")}
-        parts |= {"hash": told.get("data_fingerprint"), "seed": told.get("seed"), "training": told.get("identity")}
+        """The settings and data of the training in one line."""
+        keys = {"stage": "stage", "data": "dataset", "hash": "data_fingerprint", "seed": "seed", "training": "identity"}
+        parts = {"det": self.name, **{short: self.record.get(key) for short, key in keys.items()}}
         return "|".join(f"{key}:{value}" for key, value in parts.items() if value is not None)
 
 
 class _Record(BaseModel):
-    """What is drawn, or told, of a training's record; it has more."""
+    """The keys of a training's record that a figure needs; other keys are ignored."""
 
     detector: str | None = None
     dataset: str | None = None
@@ -85,9 +84,9 @@ class _Record(BaseModel):
 
 
 def read_trainings(places: Sequence[Path]) -> list[Training]:
-    """Trainings from their folders, from record files, and from folders of either; ScoreError for what is none.
+    """Read trainings from their folders, from record files, and from folders of either. Raises ScoreError for others.
 
-    In a folder of several, those without curves are left out and told of.
+    In a folder of several, those without curves are left out, with a log message.
     """
     found = []
     for place in places:
@@ -102,7 +101,7 @@ def read_trainings(places: Sequence[Path]) -> list[Training]:
     units = {one.unit: one.name for one in found}
     if len(units) > 1:
         (unit, first), (other, second), *_ = units.items()
-        raise ScoreError(f"'{first}' was noted by {unit} and '{second}' by {other}: draw them in figures of their own")
+        raise ScoreError(f"'{first}' was recorded by {unit} and '{second}' by {other}: draw them in separate figures")
     return found
 
 
@@ -119,7 +118,7 @@ def _trainings_below(folder: Path) -> list[Training]:
 
 
 def read_training(path: Path) -> Training:
-    """One training from its record. Raises ScoreError for another file and for one without curves."""
+    """Read one training from its record. Raises ScoreError for another kind of file and without curves."""
     try:
         record = read_json(path)
     except Refused as error:
@@ -127,10 +126,10 @@ def read_training(path: Path) -> Training:
     try:
         rows = _Record.model_validate(record).curves
     except ValidationError as error:
-        raise ScoreError(f"'{path}' is no training record: {problem_of(_Record, error)}") from None
+        raise ScoreError(f"'{path}' is not a training record: {problem_of(_Record, error)}") from None
     unit = next((unit for unit in ("step", "epoch") if rows and all(_number(row.get(unit)) for row in rows)), None)
     if unit is None:
-        raise ScoreError(f"'{path}' has no curves by step or epoch: the training was not one of gradient steps")
+        raise ScoreError(f"'{path}' has no curves by step or epoch: this training did not use gradient steps")
     kept = tuple({name: float(value) for name, value in row.items() if _number(value)} for row in rows)
     return Training(str(record.get("detector") or path.parent.name), unit, kept, record)
 
@@ -140,10 +139,10 @@ def _number(value: object) -> bool:
 
 
 def draw_curves(trainings: Sequence[Training], names: Sequence[str], page: Page, wanted: str | None = None) -> Figure:
-    """A panel for each of PANELS that was measured, or for `wanted` alone, with a line for each training.
+    """Draw a panel for each of PANELS that was recorded, or only for `wanted`, with a line for each training.
 
-    `names` are the trainings' in the key. Panels of losses have one scale; where there is a validation loss, its lowest
-    stands in the key. Raises ScoreError for a quantity that no training has.
+    `names` are those of the trainings in the key, which also has the lowest validation loss if there is one. Panels of
+    losses have the same scale. Raises ScoreError for a quantity that no training has recorded.
     """
     panels = _panels(trainings, wanted)
     entries = [
@@ -174,16 +173,18 @@ def _panels(trainings: Sequence[Training], wanted: str | None) -> list[str]:
     known = list(dict.fromkeys(name for one in trainings for name in one.known))
     if wanted is not None:
         if wanted not in known:
-            raise ScoreError(f"no training has noted '{wanted}'{near(wanted, known)}")
+            raise ScoreError(f"no training has recorded '{wanted}'{near(wanted, known)}")
         return [wanted]
     panels = [name for name in PANELS if name in known]
     if not panels:
-        raise ScoreError(f"there is no {' or '.join(PANELS)} to be drawn: pick one with --metric{near('', known)}")
+        raise ScoreError(
+            f"the trainings have no {' or '.join(PANELS)}: choose a quantity with --metric{near('', known)}"
+        )
     return panels
 
 
 def _best(one: Training) -> str:
-    """A training's lowest validation loss, empty where there is none."""
+    """Return a training's lowest validation loss as text; empty if there is none."""
     _, losses = one.line("val_loss") if "val_loss" in one.known else ((), ())
     return f"{min(losses):.4g}" if len(losses) else ""
 
@@ -191,11 +192,11 @@ def _best(one: Training) -> str:
 def _line(axes: Axes, x: Floats, y: Floats, index: int) -> None:
     own = look(index)
     marks: dict[str, Any] = {"marker": own.marker, "markersize": 2.5} if len(x) <= MARKED else {}
-    axes.plot(x, y, color=own.colour, linestyle=own.dash, zorder=3, gid=f"curve-{index}", **marks)
+    axes.plot(x, y, zorder=3, gid=f"curve-{index}", **own.line, **marks)
 
 
 def _furnish(axes: Axes) -> None:
-    """Few ticks, in plain figures; whole epochs and steps."""
+    """Set few ticks with plain numbers, at whole epochs and steps."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
@@ -205,7 +206,7 @@ def _furnish(axes: Axes) -> None:
 
 
 def _share(axes: Sequence[Axes]) -> None:
-    """One scale for panels of the same unit."""
+    """Set one scale for panels of the same unit."""
     ends = [one.get_ylim() for one in axes]
     for one in axes:
         one.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))

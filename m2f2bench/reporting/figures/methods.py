@@ -1,4 +1,4 @@
-"""A metric of each manipulation with its interval, several detectors side by side."""
+"""A metric with its interval by manipulation, for one or several detectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...metrics.names import AT_HALF, AVERAGE, OVERALL
 from ...metrics.registry import at_threshold, metric_of, title
 from .series import Series
 from .sheet import EDGE, Entry, Key, Page, Sheet
-from .style import GREY, LEADING, PALE, WIDTHS, look
+from .style import GREY, LEADING, PALE, REFERENCE, WIDTHS, look
 from .text import fit_all, width
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 DOT = 0.085
-"""Inches from one detector's mark to the next within a row."""
+"""Inches from one detector's marker to the next in a row."""
 LABELS = {"single": 1.1, "double": 2.2}
 
 
 def draw_methods(series: Sequence[Series], page: Page, metric: str) -> Figure:
-    """`metric` by manipulation, each method's fakes against all reals; above, all fakes together and the methods' mean.
+    """Draw a metric by manipulation (each method's fakes against all reals); on top, all fakes and the mean.
 
-    Raises ScoreError where no detector has a value.
+    Raises ScoreError if no detector has a value.
     """
     found = [_groups(one, metric) for one in series]
     groups = list(found[0])
     if all(scores[group].value is None for scores in found for group in groups):
-        raise ScoreError(f"there is no {title(metric)} to be drawn: {found[0][groups[0]].reason}")
+        raise ScoreError(f"no detector has a value of {title(metric)}: {found[0][groups[0]].reason}")
     labels = _labels(groups, found[0], LABELS["double" if page.width > WIDTHS["single"] else "single"])
     row = max(LEADING * (max(map(len, labels)) + 0.6), DOT * (len(series) + 1.2))
     left = EDGE + max(width(line) for lines in labels for line in lines) + 0.12
@@ -53,9 +53,9 @@ def draw_methods(series: Sequence[Series], page: Page, metric: str) -> Figure:
 
 
 def _labels(groups: Sequence[str], scores: Mapping[str, Score], most: float) -> list[list[str]]:
-    """Each group's name, wrapped, with its number of fakes."""
-    told = {OVERALL: "all fakes", AVERAGE: "mean of methods"}
-    labels = fit_all([told.get(group, group) for group in groups], most)
+    """Return each group's name in lines, with its number of fakes."""
+    names = {OVERALL: "all fakes", AVERAGE: "mean of methods"}
+    labels = fit_all([names.get(group, group) for group in groups], most)
     for rows, group in zip(labels, groups, strict=True):
         count = f"({scores[group].n_fake:,})"
         if group == AVERAGE:
@@ -68,7 +68,7 @@ def _labels(groups: Sequence[str], scores: Mapping[str, Score], most: float) -> 
 
 
 def _groups(one: Series, metric: str) -> dict[str, Score]:
-    """Scores by group: all fakes and the mean first where there are several methods, else the one method."""
+    """Return scores by group: all fakes, their mean and each method; only the method if there is just one."""
     scored = one.scored([metric.removesuffix(AT_HALF)])
     methods = {name: scores[metric] for name, scores in scored.methods.items()}
     if len(methods) == 1:
@@ -99,7 +99,7 @@ def _marks(
 
 
 def _furnish(axes: Axes, groups: Sequence[str], metric: str, found: Sequence[Mapping[str, Score]]) -> None:
-    """Rules between the rows, the line of chance, limits that show every interval whole."""
+    """Draw lines between the rows and the line of chance; set limits that include every interval."""
     for y in range(len(groups) - 1):
         last_sum = groups[y] in (OVERALL, AVERAGE) and groups[y + 1] not in (OVERALL, AVERAGE)
         axes.axhline(y + 0.5, color=GREY if last_sum else PALE, linewidth=0.6 if last_sum else 0.4, zorder=0)
@@ -108,7 +108,7 @@ def _furnish(axes: Axes, groups: Sequence[str], metric: str, found: Sequence[Map
     chance = about.chance
     if chance is not None:
         values.append(chance)
-        axes.axvline(chance, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=1)
+        axes.axvline(chance, **REFERENCE)
     low, high = min(values), max(values)
     margin = 0.04 * max(high - low, 0.1)
     axes.set_xlim(max(low - margin, about.low - margin / 2), min(high + margin, about.high + margin / 2))

@@ -1,8 +1,8 @@
-"""A folder of heat maps: for each file judged an overlay to look at, the map's numbers, and a line in an index.
+"""Folder of heat maps: an overlay, the map's numbers and an index entry for each file.
 
-`NAME-HASH.png` is the overlay, `NAME-HASH.npy` the map as the detector gave it (float32 [h, w]; of a video [n, h, w]
-for the frames drawn), `heatmaps.json` says of each which file it came from and how. HASH is of the file's whole path,
-so that two files of one name have two maps, and the same file always has the same.
+`NAME-HASH.png` is the overlay, `NAME-HASH.npy` the detector's map (float32 [h, w]; for a video [n, h, w], the drawn
+frames), and `heatmaps.json` has the source of each and how it was made. HASH is of the file's whole path: two files of
+the same name have two maps, and a file always has the same name here.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ MAKER = "m2f2bench"
 
 
 class OverlayFolder:
-    """Writes overlays into a folder that holds those of one detector.
+    """A folder with overlays of one detector, locked until `close`.
 
-    What is there is only replaced by the map of the same file by the same detector; anything else is left alone and is
-    an error. So a repeated command renews its pictures, and a second detector takes a folder of its own. It is
-    held until `close`.
+    A map is only replaced by one of the same file and detector; any other file in its place is an error. So a repeated
+    command renews its pictures, and each detector needs its own folder.
     """
 
     def __init__(self, folder: Path, detector: Detector, scale: str = "fixed") -> None:
-        """Raises StoreError for an unknown scale, a folder that cannot be written or holds another detector's maps."""
+        """Open the folder. Raises StoreError for an unknown scale, or if the folder has another detector's maps."""
         known = next((one for one in SCALES if one == scale), None)
         if known is None:
             raise StoreError(f"heat map scale '{scale}' is not known: give {' or '.join(SCALES)}")
@@ -50,22 +49,22 @@ class OverlayFolder:
             self._held = held.pop_all()
 
     def write(self, source: Path, panels: Sequence[Panel], score: float, frames: Sequence[int] | None = None) -> Path:
-        """Draw one file's panels and keep their maps; the overlay's path. `frames`: the numbers of a video's frames."""
+        """Write one file's overlay and maps; return the overlay's path. `frames`: the frame numbers in a video."""
         mark = path_mark(source)
         out = self.folder / f"{_short(source.name)}-{mark}.png"
         self._refuse_foreign(out, mark)
-        what = [f"detector {self.name}"]
-        what += [f"whole video: P(fake) {score:.4f}"] if frames is not None else []
+        foot = [f"detector {self.name}"]
+        foot += [f"whole video: P(fake) {score:.4f}"] if frames is not None else []
         tags = {"Title": source.name, "Software": f"{MAKER} {__version__}", "Source": mark, "Detector": self.name}
-        draw_overlays(panels, out, title=source.name, foot=what, scale=self.scale, tags=tags)
+        draw_overlays(panels, out, title=source.name, foot=foot, scale=self.scale, tags=tags)
         self._keep(out.with_suffix(".npy"), panels, frames is not None)
         entry: dict[str, Any] = {"path": in_utf8(str(source)), "score": score, "map": out.with_suffix(".npy").name}
-        entry |= {"shape": list(panels[0].heat.shape), "colours": self.scale, "seen": list(panels[0].seen)}
+        entry |= {"shape": list(panels[0].heat.shape), "colours": self.scale, "seen": list(panels[0].visible)}
         self.entries[out.name] = entry | ({} if frames is None else {"frames": list(frames)})
         return out
 
     def close(self) -> None:
-        """Write the index, and give the folder back."""
+        """Write the index and unlock the folder."""
         try:
             self._write_index()
         finally:
@@ -76,7 +75,7 @@ class OverlayFolder:
         write_json(self.folder / INDEX, {"made_by": MAKER, "version": __version__, **self.by, "maps": maps})
 
     def _known(self) -> dict[str, Any]:
-        """The index's lines that are there already."""
+        """Return the entries of an existing index."""
         path = self.folder / INDEX
         if not path.exists():
             return {}
@@ -85,14 +84,14 @@ class OverlayFolder:
             known = dict(found["maps"])
             by = {key: found[key] for key in self.by}
         except (ValueError, KeyError, TypeError):
-            raise StoreError(f"'{path}' is not an index of heat maps: give another folder, or move it away") from None
+            raise StoreError(f"'{path}' is not an index of heat maps: give another folder, or move that file") from None
         if by != self.by:
             other = "with other weights" if by["detector"] == self.name else f"of detector '{by['detector']}'"
-            raise StoreError(f"'{self.folder}' holds heat maps {other}: give '{self.name}' a folder of its own")
+            raise StoreError(f"'{self.folder}' holds heat maps {other}: give another folder for '{self.name}'")
         return known
 
     def _refuse_foreign(self, out: Path, mark: str) -> None:
-        """Raise StoreError where there is something else than our picture of the same file."""
+        """Raise StoreError if another file is in the place of this file's overlay."""
         from PIL import Image as Pillow
 
         if not out.exists():
@@ -103,9 +102,7 @@ class OverlayFolder:
         except OSError:
             info = {}
         if info.get("Source") != mark or not str(info.get("Software", "")).startswith(MAKER):
-            raise StoreError(
-                f"'{out}' is there and is no heat map of ours of this file: give another folder, or move it away"
-            )
+            raise StoreError(f"'{out}' exists and is not a heat map of this file: give another folder, or move it")
 
     def _keep(self, out: Path, panels: Sequence[Panel], several: bool) -> None:
         import numpy as np
@@ -116,10 +113,10 @@ class OverlayFolder:
 
 
 def _short(name: str, most: int = 180) -> str:
-    """At most so many bytes of a name: file systems allow 255, and a mark and an ending are still to come."""
+    """Return at most `most` bytes of a name: file systems allow 255, and HASH and the ending follow."""
     return in_utf8(name).encode()[:most].decode("utf-8", "ignore")
 
 
 def path_mark(path: Path) -> str:
-    """10 hex digits of a file's whole path, links resolved."""
+    """Return 10 hex digits that identify a file's whole path, with links resolved."""
     return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:10]

@@ -1,4 +1,4 @@
-"""Figures for papers, from saved rows alone: what is loaded, whether it may share a figure, what stands at the foot."""
+"""Figures for papers from stored rows: loading, checks that detectors are comparable, and the line at the foot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...metrics.names import AVERAGE, OVERALL
 from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
 from ...results.store import PREDICTIONS, RESULT
-from ...results.stored import Stored, read_results, read_stored
+from ...results.stored import read_results, read_stored
 from ...scoring.compare_detection import refuse_incomparable
 from ...scoring.comparison import FIELDS, distinct_names
 from ...scoring.detection import ScoredRows, load_rows
@@ -36,13 +36,13 @@ log = logging.getLogger("m2f2bench")
 KINDS = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
 HEADINGS = {"roc": "ROC curves", "pr": "precision-recall curves", "ranks": "mean ranks"}
 MOST_NAMED = 8
-"""Datasets named at the foot of `ranks`; all are in the file's description."""
+"""Largest number of datasets named at the foot of `ranks`; the file's description has all."""
 GROUPED = ("roc", "pr", "reliability")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a figure shows beside its detectors: see `plot`."""
+    """Options of a figure; see `plot`."""
 
     group: str = OVERALL
     log_x: bool = False
@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and what its file says about it: a title, and the signatures of all that is drawn."""
+    """A figure, and the metadata of its file: a title, and the signatures of all results in it."""
 
     figure: Figure
     title: str
@@ -76,14 +76,14 @@ def plot(
     width: str = "single",
     title: str = "",
 ) -> Path:
-    """Draw a figure from rows that are on disk and write it to `out` (.png, .pdf or .svg); the path written.
+    """Draw a figure from stored rows, write it to `out` (.png, .pdf or .svg), and return the path.
 
     `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `ranks` or `curves`. A place is a run's folder, a
     folder of runs, or a file of rows; for `ranks` a result file or a folder of them; for `curves` a training's folder,
-    its `training.json`, or a folder of them. `protocol`, `dataset`, `split` and `columns` say how rows are read, as in
-    `score`; of a folder of runs they pick the runs. `group` draws one manipulation's fakes against all reals, or
-    `average`; `metric` is for `methods`, `ranks` and `curves` (there a quantity, such as `lr`); `width` is `single`
-    (3.4 inches) or `double` (7). The same rows give the same bytes. Raises ScoreError, StoreError or DataError.
+    its `training.json`, or a folder of them. `protocol`, `dataset`, `split` and `columns` are those of `score`; from a
+    folder of runs they select runs. `group` draws one manipulation's fakes against all reals, or `average`. `metric` is
+    for `methods`, `ranks` and `curves` (there a quantity such as `lr`). `width` is `single` (3.4 inches) or `double`
+    (7). The same rows give the same bytes. Raises ScoreError, StoreError or DataError.
     """
     from .sheet import save
 
@@ -104,7 +104,7 @@ def draw(
     columns: Mapping[str, str] | None = None,
     options: Options | None = None,
 ) -> Drawing:
-    """The same without writing it: a matplotlib figure that belongs to nobody (no pyplot)."""
+    """Draw the figure of `plot` without writing it; pyplot does not know this figure."""
     from .style import styled
 
     wanted = options or Options()
@@ -112,16 +112,20 @@ def draw(
         wanted = replace(wanted, metric=load_metrics([wanted.metric])[0])
     _refuse_options(kind, wanted)
     if not places:
-        raise ScoreError("a figure takes one place at least: a folder of a run, of runs or of a training, or a file")
+        raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
     paths = [Path(place).expanduser() for place in places]
     with styled():
         if kind == "curves":
             if protocol is not None or dataset is not None or split is not None or columns:
-                raise ScoreError("--protocol, --dataset, --split and --column do not go with curves: they are of rows")
+                raise ScoreError(
+                    "--protocol, --dataset, --split and --column have no meaning for curves: leave them out"
+                )
             return _curves(_existing(paths), wanted)
         if kind == "ranks":
             if dataset is not None or columns:
-                raise ScoreError("--dataset and --column do not go with ranks: give the results of several datasets")
+                raise ScoreError(
+                    "--dataset and --column have no meaning for ranks: give the results of several datasets"
+                )
             results = read_results(_existing(paths))
             return _ranks(results, wanted, protocol, split)
         evidence = collect(paths, protocol, dataset, split, columns)
@@ -136,24 +140,24 @@ def _refuse_suffix(out: Path) -> None:
 
 
 def _refuse_options(kind: str, options: Options) -> None:
-    """Raise ScoreError for what is unknown, or would have no effect."""
+    """Raise ScoreError for an unknown option, and for one without effect."""
     from .style import WIDTHS
 
     if kind not in KINDS:
         raise ScoreError(f"cannot plot '{kind}'{near(kind, KINDS)}")
     if options.width not in WIDTHS:
-        raise ScoreError(f"--width {options.width}: it is single (3.4 inches) or double (7)")
-    idle = {
+        raise ScoreError(f"--width {options.width}: give single (3.4 inches) or double (7)")
+    limited = {
         "--group": (options.group != OVERALL, GROUPED),
         "--log-x": (options.log_x, ("roc",)),
         "--no-bands": (not options.bands, ("roc", "pr")),
         "--metric": (options.metric is not None, ("methods", "ranks", "curves")),
     }
-    for option, (given, kinds) in idle.items():
+    for option, (given, kinds) in limited.items():
         if given and kind not in kinds:
-            raise ScoreError(f"{option} does not go with {kind}, only with {' and '.join(kinds)}")
+            raise ScoreError(f"{option} has no effect on {kind}, only on {' and '.join(kinds)}: leave it out")
     if kind == "reliability" and options.group == AVERAGE:
-        raise ScoreError("a reliability diagram has no mean over methods: give --group METHOD, or leave it out")
+        raise ScoreError("a reliability diagram has no mean over methods: give --group METHOD, or leave --group out")
 
 
 def _existing(paths: Sequence[Path]) -> Sequence[Path]:
@@ -170,9 +174,9 @@ def collect(
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> dict[str, ScoredRows]:
-    """ScoredRows by detector's name, all comparable; a folder of runs counts as all its runs.
+    """Return comparable rows by detector's name; a folder of runs stands for all its runs.
 
-    Raises ScoreError where they do not share one figure, naming the fields that differ.
+    Raises ScoreError, with the fields that differ, if they are not comparable.
     """
     found: list[tuple[Path, ScoredRows]] = []
     for place in _existing(places):
@@ -200,22 +204,13 @@ def _runs(
     dataset: str | DatasetCard | None,
     split: str | None,
 ) -> list[Path]:
-    """A folder's results with rows, of that protocol, dataset and split; ScoreError unless they are of one each."""
+    """Return a folder's results with rows of one dataset, protocol and split; ScoreError if there are several."""
     known = [stored for stored in read_stored([folder]) if stored.rows is not None]
     if not known:
         raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
-
-    def value(stored: Stored, key: str) -> str:
-        return str(getattr(stored.result, key))
-
     for key, name in (("dataset", _name(dataset)), ("protocol", _name(protocol)), ("split", split)):
-        names = sorted({value(stored, key) for stored in known})
-        if name is not None:
-            known = [stored for stored in known if value(stored, key) == name]
-            if not known:
-                raise ScoreError(f"'{folder}' holds no run of the {key} '{name}'{near(name, names)}")
-        elif len(names) > 1:
-            raise ScoreError(f"'{folder}' holds runs of several {key}s, {', '.join(names)}: give --{key}")
+        kept = _narrowed([stored.result for stored in known], key, name, f"'{folder}'")
+        known = [stored for stored in known if stored.result in kept]
     return [stored.path for stored in known]
 
 
@@ -251,8 +246,10 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
     else:
         figure = methods.draw_methods(series, page, _metric(options.metric, first))
     group = f", {options.group}" if options.group else ""
-    told = [measure_signature(first.measured), *(short(own.measured, DETECTOR) for own in evidence.values())]
-    return Drawing(figure, options.title or f"{HEADINGS.get(kind, kind)} on {_place(first)}{group}", "\n".join(told))
+    signatures = [measure_signature(first.measured), *(short(own.measured, DETECTOR) for own in evidence.values())]
+    return Drawing(
+        figure, options.title or f"{HEADINGS.get(kind, kind)} on {_place(first)}{group}", "\n".join(signatures)
+    )
 
 
 def _page(options: Options, foot: Sequence[str]) -> Page:
@@ -263,7 +260,7 @@ def _page(options: Options, foot: Sequence[str]) -> Page:
 
 
 def _metric(wanted: str | None, evidence: ScoredRows) -> str:
-    """The metric asked for, else AUC, else the protocol's first."""
+    """Return the wanted metric, else AUC, else the first of the protocol."""
     known = all_metrics(evidence.protocol.metrics, evidence.cut)
     if wanted is not None and wanted not in known:
         raise ScoreError(f"metric '{wanted}' is not one of the protocol's{near(wanted, known)}")
@@ -275,7 +272,7 @@ def _place(evidence: ScoredRows) -> str:
 
 
 def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: bool) -> list[str]:
-    """Dataset, protocol, units, clusters, how bands came about, hash and version, in the order they are printed."""
+    """Return the parts of the foot in order: dataset, protocol, units, clusters, bands, hash, version."""
     own, one = next(iter(evidence.values())), series[0]
     n_real, n_fake = one.n_units
     by = {"identity": "groups of people", "video": "videos", "frame": f"{own.protocol.level}s"}[one.units.clustered_by]
@@ -283,7 +280,7 @@ def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: 
     if one.group == AVERAGE:
         parts.append(f"mean over {len(one.units.methods)} methods")
     elif one.group:
-        parts.append(f"fakes of {one.group} alone")
+        parts.append(f"only fakes of {one.group}")
     parts.append(f"{n_real:,} real + {n_fake:,} fake {own.protocol.level}s")
     units, frames = (sorted({getattr(e.units, k) for e in evidence.values()}) for k in ("coverage", "frame_coverage"))
     for what, found in (("coverage", units), ("coverage of frames", [] if frames == units else frames)):
@@ -327,16 +324,16 @@ def _ranks(
     foot = [f"protocol {chosen[0].protocol}", f"{len(data)} datasets", *data[:MOST_NAMED], *more]
     foot.append(f"m2f2bench {versions}")
     figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric, about), notes)
-    told = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
-    return Drawing(figure, options.title or f"mean ranks by {title(metric, about)}", "\n".join(told))
+    signatures = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
+    return Drawing(figure, options.title or f"mean ranks by {title(metric, about)}", "\n".join(signatures))
 
 
 def _about(results: Sequence[Result], metric: str) -> Metric:
-    """The metric of all results. Raises ScoreError for one of the user's that is not the same code in all."""
+    """Return the metric of all results. Raises ScoreError for a user's metric if its code is not the same."""
     first, *others = (result.about(metric) for result in results if metric in result.metrics)
     codes = sorted({one.code for one in (first, *others)})
     if len(codes) > 1:
-        raise ScoreError(f"the results hold different metrics of the name '{metric}' ({', '.join(codes)}): score again")
+        raise ScoreError(f"the results have different metrics of the name '{metric}' ({', '.join(codes)}): score again")
     return first
 
 
@@ -344,61 +341,61 @@ def _curves(places: Sequence[Path], options: Options) -> Drawing:
     from .curves import draw_curves, read_trainings
 
     trainings = read_trainings(places)
-    told = [{key: str(one.record.get(key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
-    apart = [key for key in ("stage", "dataset") if len({one[key] for one in told}) > 1]
-    names = [" · ".join([one.name, *(own[key] for key in apart)]) for one, own in zip(trainings, told, strict=True)]
+    facts = [{key: str(one.record.get(key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
+    apart = [key for key in ("stage", "dataset") if len({one[key] for one in facts}) > 1]
+    names = [" · ".join([one.name, *(own[key] for key in apart)]) for one, own in zip(trainings, facts, strict=True)]
     twice = {name for name in names if names.count(name) > 1}
     labels = [
         f"{name} ({str(one.record.get('identity'))[:8]})" if name in twice else name
         for name, one in zip(names, trainings, strict=True)
     ]
-    foot = [f"{key} {told[0][key]}" for key in ("dataset", "stage") if key not in apart]
-    hashes = sorted({one["data_fingerprint"] for one in told})
+    foot = [f"{key} {facts[0][key]}" for key in ("dataset", "stage") if key not in apart]
+    hashes = sorted({one["data_fingerprint"] for one in facts})
     versions = sorted({str(dict(one.record.get("versions") or {}).get("m2f2bench")) for one in trainings})
     foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
     figure = draw_curves(trainings, labels, _page(options, foot), options.metric)
     return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))
 
 
-def _narrowed(results: Sequence[Result], key: str, wanted: str | None) -> list[Result]:
-    """The results of one protocol or split; ScoreError where there are several and none is asked for."""
+def _narrowed(results: Sequence[Result], key: str, wanted: str | None, source: str = "the results") -> list[Result]:
+    """Return the results of one dataset, protocol or split. Raises ScoreError if there are several, or none."""
     names = sorted({str(getattr(result, key)) for result in results})
     if wanted is None and len(names) > 1:
-        raise ScoreError(f"the results are of several {key}s, {', '.join(names)}: give --{key}")
+        raise ScoreError(f"{source}: several {key}s, {', '.join(names)}: give --{key}")
     if wanted is not None and wanted not in names:
-        raise ScoreError(f"there are no results of the {key} '{wanted}'{near(wanted, names)}")
+        raise ScoreError(f"{source}: no result of the {key} '{wanted}'{near(wanted, names)}")
     return [result for result in results if wanted is None or getattr(result, key) == wanted]
 
 
 def _refuse_split(table: Table, results: Sequence[Result]) -> None:
-    """Raise ScoreError where a dataset's results do not stand in one column, naming the fields."""
+    """Raise ScoreError, with the fields that differ, if a dataset's results are not in one column."""
     clash = next((column for column in table.columns if column.note), None)
     if clash is not None:
         fields = [part.split(":")[0] for part in clash.note.split(", ")]
-        told = {k: sorted({str(r.measured.get(k)) for r in results if r.dataset == clash.dataset}) for k in fields}
-        words = ", ".join(f"{FIELDS.get(k, k)} ({k}: {' / '.join(v)})" for k, v in told.items())
+        values = {k: sorted({str(r.measured.get(k)) for r in results if r.dataset == clash.dataset}) for k in fields}
+        words = ", ".join(f"{FIELDS.get(k, k)} ({k}: {' / '.join(v)})" for k, v in values.items())
         raise ScoreError(
-            f"results on '{clash.dataset}' cannot be ranked together, they differ in {words}: "
-            f"judge all under one protocol on the same data"
+            f"results on '{clash.dataset}' cannot be ranked together because they differ in {words}: "
+            f"judge all detectors under one protocol on the same data"
         )
 
 
 def _refuse_copies(results: Sequence[Result]) -> None:
-    """Raise ScoreError where two detectors' results are the same predictions: ranks count each as one of its own."""
-    seen: dict[tuple[str, str, str], Result] = {}
+    """Raise ScoreError if two detectors have the same predictions: ranks need different detectors."""
+    known: dict[tuple[str, str, str], Result] = {}
     for result in results:
         if not result.predictions:
             continue
-        first = seen.setdefault((result.dataset, result.split, result.predictions), result)
+        first = known.setdefault((result.dataset, result.split, result.predictions), result)
         if short(first.measured, DETECTOR) != short(result.measured, DETECTOR):
             raise ScoreError(
-                f"'{first.detector}' and '{result.detector}' are the same predictions on '{result.dataset}': "
-                f"ranks take each detector once, leave one of them out"
+                f"'{first.detector}' and '{result.detector}' have the same predictions on '{result.dataset}': "
+                f"leave one of them out"
             )
 
 
 def _complete(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tuple[str, list[float]]], list[str]]:
-    """Detectors with a value on every dataset, by name; a note for each of the others."""
+    """Return detectors with a value on every dataset, by name, and a note for each of the others."""
     kept: list[tuple[str, list[float]]] = []
     notes: list[str] = []
     names = [row.detector for row in rows]

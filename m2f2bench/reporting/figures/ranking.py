@@ -1,4 +1,4 @@
-"""Many detectors over many datasets: mean ranks, Friedman's test, Nemenyi's critical difference.
+"""Ranking of detectors over many datasets: mean ranks, Friedman's test, Nemenyi's critical difference.
 
 Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006), section 3.2.
 """
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from ...core.records import Floats
 
 FEWEST = 3
-"""Detectors, and datasets, that the test takes at least."""
+"""The smallest number of detectors, and of datasets, for the test."""
 ALPHA = 0.05
+"""Level of significance."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Mean ranks float64 [k] (1 is best, ties share theirs) over `n` datasets; Friedman's chi-squared with its p.
+    """Mean ranks float64 [k] (1 is best, ties get the mean rank) over `n` datasets; Friedman's chi-squared and its p.
 
-    Two detectors differ where their mean ranks are further apart than `difference`, provided that p < `alpha`.
+    Two detectors differ if p < `alpha` and their mean ranks differ by more than `difference`.
     """
 
     ranks: Floats
@@ -38,11 +39,11 @@ class Ranking:
 
     @property
     def differ(self) -> bool:
-        """Whether the detectors differ at all."""
+        """Whether Friedman's test finds any difference."""
         return self.p < self.alpha
 
     def alike(self) -> list[tuple[int, int]]:
-        """Places (first, last) in the order of ranks of the largest groups that are not told apart."""
+        """Return (first, last) in the order of ranks for each largest group without a significant difference."""
         ordered = np.sort(self.ranks)
         if not self.differ:
             return [(0, len(ordered) - 1)]
@@ -55,7 +56,7 @@ class Ranking:
 
 
 def critical_difference(k: int, n: int, alpha: float = ALPHA) -> float:
-    """Nemenyi's: q sqrt(k (k + 1) / 6 n) for k detectors on n datasets, q the studentized range over sqrt(2)."""
+    """Return Nemenyi's q sqrt(k (k + 1) / 6 n) for k detectors on n datasets; q: studentized range over sqrt(2)."""
     from scipy.stats import studentized_range
 
     q = float(studentized_range.ppf(1.0 - alpha, k, np.inf)) / math.sqrt(2.0)
@@ -63,7 +64,7 @@ def critical_difference(k: int, n: int, alpha: float = ALPHA) -> float:
 
 
 def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False, alpha: float = ALPHA) -> Ranking:
-    """The ranking of detectors (rows) by their values on datasets (columns), float [k, n].
+    """Rank detectors (rows) by their values on datasets (columns), float [k, n].
 
     Friedman's statistic is corrected for ties. Raises ScoreError with fewer than three of either.
     """
@@ -73,8 +74,8 @@ def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False, alpha
     k, n = table.shape if table.ndim == 2 else (0, 0)
     if min(k, n) < FEWEST:
         raise ScoreError(
-            f"ranks take {FEWEST} detectors and {FEWEST} datasets at least, and there are {k} complete detectors "
-            f"on {n} datasets: give more results, or use methods or compare"
+            f"ranks need at least {FEWEST} detectors and {FEWEST} datasets; here {k} detectors have a value on all "
+            f"{n} datasets: give more results, or use methods or compare"
         )
     ranks = rankdata(table if lower_is_better else -table, axis=0).mean(axis=1)
     if (table == table[0]).all():  # the statistic is 0 / 0

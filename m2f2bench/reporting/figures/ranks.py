@@ -1,4 +1,4 @@
-"""The critical-difference diagram: mean ranks on a line, those that are not told apart joined by a bar."""
+"""Critical-difference diagram: mean ranks on a line; a bar joins detectors that do not differ significantly."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABELS = {"single": 0.9, "double": 2.2}
-"""Inches that a name may take at most, on either side."""
+"""Inches of a name at most, on either side."""
 BAR = 0.07
-"""Inches from one bar of the not told apart to the next."""
+"""Inches from one bar to the next."""
 SCALE = 0.62
-"""Inches from the body's top down to the line of ranks."""
+"""Inches from the top of the body to the line of ranks."""
 NEAREST = 0.06
-"""Inches of line between a label and the place of its rank, at least."""
+"""Inches of line between a label and the position of its rank, at least."""
 
 
 @dataclass(frozen=True)
 class _Item:
-    """One detector: mean rank, its name's lines, its rank in figures, and whether it stands at the left."""
+    """One detector: mean rank, the lines of its name, its rank as text, and whether it is printed on the left."""
 
     rank: float
     rows: list[str]
@@ -37,18 +37,18 @@ class _Item:
 
     @property
     def name(self) -> float:
-        """Inches of the name."""
+        """Width of the name in inches."""
         return max(map(width, self.rows))
 
     @property
     def need(self) -> float:
-        """Inches from the page's edge to where its line may bend."""
+        """Inches from the page's edge to the first place where its line may bend."""
         return EDGE + self.name + GAP + width(self.value) + GAP / 2 + NEAREST
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """Where ranks lie, in inches from the page's left."""
+    """Positions of ranks, in inches from the left of the page."""
 
     start: float
     step: float
@@ -58,7 +58,7 @@ class _Axis:
 
 
 def draw_ranks(names: Sequence[str], found: Ranking, page: Page, what: str, notes: Sequence[str] = ()) -> Figure:
-    """Demsar's diagram (2006, figure 1), the best at the left; `what` was ranked. `notes` are printed below."""
+    """Draw Demsar's diagram (2006, figure 1) of ranks by the metric `what`, best on the left, with `notes` below."""
     order = np.argsort(found.ranks, kind="stable")
     labels = fit_all([names[i] for i in order], LABELS["double" if page.width > WIDTHS["single"] else "single"])
     half = (len(order) + 1) // 2
@@ -66,7 +66,7 @@ def draw_ranks(names: Sequence[str], found: Ranking, page: Page, what: str, note
     items = [_Item(ranks[i], rows, f"{ranks[i]:.2f}", i < half) for i, rows in enumerate(labels)]
     axis = _fitted(items, page.width)
     bars = found.alike()
-    words = [row for told in [*_tests(found), *notes] for row in paragraph([told], page.room)]
+    words = [row for note in [*_tests(found), *notes] for row in paragraph([note], page.room)]
     first = SCALE + 0.1 + BAR * len(bars) + 0.04
     step = LEADING * max(map(len, labels)) + 0.04
     sheet = Sheet(page, first + half * step + GAP + len(words) * LEADING)
@@ -85,7 +85,7 @@ def draw_ranks(names: Sequence[str], found: Ranking, page: Page, what: str, note
 
 
 def _fitted(items: Sequence[_Item], wide: float) -> _Axis:
-    """The longest axis on which every label ends before its own place; the lines of the others pass below or above."""
+    """Return the longest axis on which every label ends before the position of its own rank."""
     left = [(1.0, 2 * EDGE), *((item.rank, item.need) for item in items if item.at_left)]
     right = [(float(len(items)), wide - 2 * EDGE), *((i.rank, wide - i.need) for i in items if not i.at_left)]
 
@@ -93,7 +93,7 @@ def _fitted(items: Sequence[_Item], wide: float) -> _Axis:
         return max(x - step * rank for rank, x in left), min(x - step * rank for rank, x in right)
 
     low, high = 0.0, wide
-    for _ in range(60):  # bisection: room for the start shrinks as the step grows
+    for _ in range(60):  # bisection: a longer step leaves less space for the start
         middle = (low + high) / 2.0
         least, greatest = start(middle)
         low, high = (middle, high) if least <= greatest else (low, middle)
@@ -101,7 +101,7 @@ def _fitted(items: Sequence[_Item], wide: float) -> _Axis:
 
 
 def _label(sheet: Sheet, place: float, item: _Item, y: float) -> None:
-    """Name and rank at the page's edge, and the line from there to the rank's place on the axis."""
+    """Print name and rank at the page's edge, and draw a line from there to the rank's position on the axis."""
     wide, sign, side = sheet.page.width, (1.0 if item.at_left else -1.0), ("left" if item.at_left else "right")
     edge = EDGE if item.at_left else wide - EDGE
     for i, row in enumerate(item.rows):
@@ -115,7 +115,7 @@ def _label(sheet: Sheet, place: float, item: _Item, y: float) -> None:
 def _tests(found: Ranking) -> list[str]:
     p = f"p = {found.p:.3f}" if found.p >= 0.001 else "p < 0.001"
     share = f"{100 * found.alpha:g}%"
-    verdict = "" if found.differ else f": no two detectors are told apart at {share}"
+    verdict = "" if found.differ else f": no two detectors differ significantly at {share}"
     return [
         f"Friedman's test over {found.n} datasets: χ² = {found.chi2:.2f} ({len(found.ranks) - 1} df), {p}{verdict}",
         f"Nemenyi's critical difference at {share}: CD = {found.difference:.2f}",
@@ -123,7 +123,7 @@ def _tests(found: Ranking) -> list[str]:
 
 
 def _scale(sheet: Sheet, axis: _Axis, k: int) -> None:
-    """The line of ranks with its numbers above; of many ranks not every number is printed."""
+    """Draw the line of ranks with numbers above; of many ranks, only some numbers are printed."""
     sheet.line([axis(1), axis(k)], [SCALE, SCALE], color="black", linewidth=0.7)
     room = width(f"{k}") + GAP
     every = max(1, int(np.ceil(room / max(axis.step, 1e-6))))
@@ -134,7 +134,7 @@ def _scale(sheet: Sheet, axis: _Axis, k: int) -> None:
 
 
 def _difference(sheet: Sheet, axis: _Axis, found: Ranking) -> None:
-    """The length of the critical difference, above the scale; open at its end where it is longer than that."""
+    """Draw the critical difference as a line above the scale, without an end if it is longer than the scale."""
     y, longest = SCALE - 0.06 - LEADING - 0.08, len(found.ranks) - 1.0
     end = 1.0 + min(found.difference, longest)
     sheet.line([axis(1), axis(end)], [y, y], color="black", linewidth=1.0, gid="cd")

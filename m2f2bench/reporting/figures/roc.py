@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves with pointwise bands, the area and its interval in the key."""
+"""ROC and precision-recall curves with pointwise bands; the key has the area and its interval."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import ScoreError
-from ...leaderboards.text import shown
+from ...leaderboards.text import format_score
+from ...metrics.names import AVERAGE
 from ...metrics.registry import title
 from .series import Band, Series
 from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
-from .style import GREY, WIDTHS, look
+from .style import REFERENCE, WIDTHS, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,21 +32,21 @@ BAND_POINTS = 201
 
 
 def draw_roc(series: Sequence[Series], page: Page, log_x: bool = False, bands: bool = True) -> Figure:
-    """ROC curves, FPR against TPR, with the AUC; with `log_x` from the first power of ten below one real in all.
+    """Draw ROC curves, FPR against TPR, with the AUC. With `log_x` the axis begins at a power of ten below 1 / reals.
 
-    The area under a drawn curve (trapezoids) is the AUC of the key. Raises ScoreError where a class is missing.
+    The area under a drawn curve (trapezoids) is the AUC of the key. Raises ScoreError if a class is missing.
     """
     start = _first_fpr(max(one.n_units[0] for one in series)) if log_x else 0.0
     axes, figure, values = _sheet(series, page, "auc")
     grid = np.geomspace(start, 1.0, BAND_POINTS) if log_x else np.linspace(0.0, 1.0, BAND_POINTS)
     chance = np.geomspace(start, 1.0, 100) if log_x else np.array([0.0, 1.0])
-    axes.plot(chance, chance, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), label="_chance", zorder=1)
+    axes.plot(chance, chance, label="_chance", **REFERENCE)
     for i, (one, has_interval) in enumerate(zip(series, values, strict=True)):
         x, y = one.roc()
         _band(axes, one.roc_band(grid) if bands and has_interval else None, i)
         if log_x:
             x, y = from_fpr(x, y, start)
-        _line(axes, x, y, i)
+        axes.plot(x, y, zorder=3, gid=f"curve-{i}", **look(i).line)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", ylim=(-0.01, 1.01))
     if log_x:
         axes.set_xscale("log")
@@ -58,27 +59,27 @@ def draw_roc(series: Sequence[Series], page: Page, log_x: bool = False, bands: b
 
 
 def draw_pr(series: Sequence[Series], page: Page, bands: bool = True) -> Figure:
-    """Precision-recall curves, fake the positive class, as the steps whose area is the average precision of the key.
+    """Draw precision-recall curves, fake the positive class, as steps; their area is the average precision in the key.
 
-    The thin line is the precision of calling everything fake. Raises ScoreError where a class is missing.
+    The dotted line is the precision of a detector that calls every face fake. Raises ScoreError if a class is missing.
     """
     axes, figure, values = _sheet(series, page, "ap")
     grid = np.linspace(0.0, 1.0, BAND_POINTS)[1:]
     n_real, n_fake = series[0].n_units
-    if series[0].group != "average":  # whose methods each have a chance of their own
+    if series[0].group != AVERAGE:  # the chance level is not the same for all methods
         share = n_fake / (n_real + n_fake)
-        axes.plot([0, 1], [share, share], color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), label="_chance", zorder=1)
+        axes.plot([0, 1], [share, share], label="_chance", **REFERENCE)
     for i, (one, has_interval) in enumerate(zip(series, values, strict=True)):
         recall, precision = one.precision_recall()
         _band(axes, one.precision_band(grid) if bands and has_interval else None, i)
         x = np.repeat(np.concatenate([[0.0], recall]), 2)[1:-1]
-        _line(axes, x, np.repeat(precision, 2), i)
+        axes.plot(x, np.repeat(precision, 2), zorder=3, gid=f"curve-{i}", **look(i).line)
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     return figure
 
 
 def from_fpr(x: Floats, y: Floats, start: float) -> tuple[Floats, Floats]:
-    """A ROC curve [P] from the rate `start` on, with points added where a straight line bends on a logarithmic axis."""
+    """Return a ROC curve [P] from the rate `start` on, with more points where a logarithmic axis bends a line."""
     kept = x >= start
     first = float(np.interp(start, x, y))
     x, y = np.concatenate([[start], x[kept]]), np.concatenate([[first], y[kept]])
@@ -93,40 +94,35 @@ def from_fpr(x: Floats, y: Floats, start: float) -> tuple[Floats, Floats]:
 
 
 def _first_fpr(n_real: int) -> float:
-    """Where a logarithmic axis begins: at the power of ten that is one false positive or less, at most 0.1."""
+    """Return the start of a logarithmic axis: the power of ten that is one false positive or less, at most 0.1."""
     return min(0.1, max(LEAST_FPR, float(10.0 ** math.floor(math.log10(1.0 / max(n_real, 1)) + 1e-9))))
 
 
 def _sheet(series: Sequence[Series], page: Page, metric: str) -> tuple[Axes, Figure, list[bool]]:
-    """Square axes with the key below, or beside them on a wide page; and whether each value has an interval."""
+    """Return square axes, with the key below or (wide page) to the right, and whether each value has an interval."""
     entries, has_interval = [], []
     for i, one in enumerate(series):
         score = one.score(metric)
         if score.value is None:
-            raise ScoreError(f"'{one.name}' has no {title(metric)}, and so no curve: {score.reason}")
-        entries.append(Entry(one.name, shown(score), look(i)))
+            raise ScoreError(f"'{one.name}' has no {title(metric)} and therefore no curve: {score.reason}")
+        entries.append(Entry(one.name, format_score(score), look(i)))
         has_interval.append(score.ci is not None)
         if score.reason:
             log.info("'%s', %s: %s", one.name, title(metric), score.reason)
     level = f" [{100 * series[0].rules.level:g}% interval]" if any(has_interval) else ""
-    beside = page.width > WIDTHS["single"]
-    side = SIDE_OF_DOUBLE if beside else page.room - LEFT - 0.06
+    wide = page.width > WIDTHS["single"]
+    side = SIDE_OF_DOUBLE if wide else page.room - LEFT - 0.06
     left = EDGE + LEFT + side + 3 * GAP
-    key = Key(entries, page.width - EDGE - left if beside else page.room, title(metric) + level)
+    key = Key(entries, page.width - EDGE - left if wide else page.room, title(metric) + level)
     body = TOP + side + BOTTOM
-    sheet = Sheet(page, max(body, key.height + TOP) if beside else body, None if beside else key)
-    if beside:
+    sheet = Sheet(page, max(body, key.height + TOP) if wide else body, None if wide else key)
+    if wide:
         sheet.key(key, left, TOP)
     return sheet.axes(EDGE + LEFT, TOP, side, side), sheet.figure, has_interval
 
 
-def _line(axes: Axes, x: Floats, y: Floats, index: int) -> None:
-    own = look(index)
-    axes.plot(x, y, color=own.colour, linestyle=own.dash, zorder=3, clip_on=True, gid=f"curve-{index}")
-
-
 def _band(axes: Axes, band: Band | None, index: int) -> None:
     if band is not None:
-        # Fainter where there are many, which would else cover each other.
+        # Transparent, as bands may cover each other.
         own = look(index)
         axes.fill_between(*band, color=own.colour, alpha=0.16, linewidth=0, zorder=2, gid=f"band-{index}")

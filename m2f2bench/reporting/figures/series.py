@@ -1,4 +1,4 @@
-"""What is drawn of one detector: curves, bands and bins, from its units alone."""
+"""Curves, bands and bins of one detector, computed from its units."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Band(NamedTuple):
-    """Pointwise interval of a curve: ends float64 [G] at the places float64 [G] of its x-axis."""
+    """Pointwise interval of a curve: its ends, float64 [G], at positions of the x-axis, float64 [G]."""
 
     at: Floats
     low: Floats
@@ -34,7 +34,7 @@ class Band(NamedTuple):
 class Bins(NamedTuple):
     """Reliability bins, all float64 [BINS]: units, mean score, share of fakes with its interval.
 
-    NaN in an empty bin; the interval is NaN also where it cannot be had.
+    NaN in an empty bin. The interval is also NaN if it is not defined.
     """
 
     n: Floats
@@ -46,10 +46,10 @@ class Bins(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """One detector's units with all that says how they are drawn.
+    """One detector's units, and how they are drawn.
 
     `group` is empty for all fakes, a method, or `average` (mean over the methods). `threshold` has `policy`, `value`
-    (None where there is none) and `oracle`.
+    (None if the policy gives no threshold) and `oracle`.
     """
 
     name: str
@@ -61,17 +61,16 @@ class Series:
 
     @cached_property
     def own(self) -> Units:
-        """The units that are drawn: the reals and the group's fakes, under one method unless it is the mean over all.
+        """The units that are drawn: the reals and the group's fakes, as one method unless the mean over all is drawn.
 
-        Clusters stay as they are, and so do the resamples; what is left out would only cost time.
+        Clusters, and therefore resamples, do not change; the other units would only cost time.
         """
         if self.group == AVERAGE:
             return self.units
         if self.group != OVERALL:
             kept = (self.units.label == REAL) | (self.units.method == self.group)
-            columns = {
-                name: getattr(self.units, name)[kept] for name in ("label", "score", "method", "video", "cluster")
-            }
+            names = ("label", "score", "method", "video", "cluster")
+            columns = {name: getattr(self.units, name)[kept] for name in names}
             return replace(self.units, **columns, methods=(self.group,))
         method = np.where(self.units.label == FAKE, "fake", ORIGINAL).astype(object)
         return replace(self.units, method=method, methods=("fake",) if self.units.methods else ())
@@ -86,64 +85,64 @@ class Series:
         return plain(self.own)
 
     def scored(self, metrics: Sequence[str]) -> Scored:
-        """Metrics of all groups with their intervals, as `score` gives them."""
+        """Return metrics of all groups with intervals, as `score` does."""
         return score_units(self.units, metrics, self.cut, self.rules)
 
     def score(self, metric: str) -> Score:
-        """One metric of the group that is drawn, of those that do not depend on a threshold."""
+        """Return one metric of the group that is drawn; it must not depend on a threshold."""
         found = score_units(self.own, [metric], self.cut, self.rules)
         return (found.average if self.group == AVERAGE else found.overall)[metric]
 
     def _curves(self, sample: Sample, weights: Floats) -> list[Curve]:
-        """The group's curve, or for `average` each method's; they share the levels, and so the false positives."""
+        """Return the group's curve, or each method's for `average`; all share score levels and false positives."""
         real, fakes = sample.counts(weights)
         return [curve(real, fake) for fake in fakes] if self.group == AVERAGE else [all_fakes(real, fakes)]
 
     def roc(self) -> tuple[Floats, Floats]:
-        """False and true positive rates [P], from (0, 0) to (1, 1), one point for each distinct score.
+        """Return false and true positive rates [P], from (0, 0) to (1, 1), with a point for each distinct score.
 
-        The mean over methods is taken at each threshold, which is at each false positive rate: the reals are the same.
+        The mean over methods is taken at each threshold, that is, at each false positive rate: all have the same reals.
         """
         x, y = _rates(self._curves(self._plain, np.ones((1, 1))))
         return _corners(x[:, 0], y[:, 0])
 
     def roc_band(self, at: Floats) -> Band | None:
-        """Interval of the true positive rate at each false positive rate `at` [G], over resampled clusters.
+        """Return the interval of the true positive rate at each false positive rate `at` [G], over resampled clusters.
 
-        On a vertical piece of a curve its upper end counts. Straight lines join the points, as in the AUC.
+        Points are joined by straight lines, as in the AUC; of a vertical line the upper end counts.
         """
 
         def rise(curves: list[Curve]) -> Floats:
             x, y = _rates(curves)
             return np.stack([np.interp(at, x[:, b], y[:, b]) for b in range(x.shape[1])], axis=1)
 
-        return self._band(at, rise, np.interp(at, *_rates_of(self._curves(self._plain, np.ones((1, 1))))))
+        x, y = _rates(self._curves(self._plain, np.ones((1, 1))))
+        return self._band(at, rise, np.interp(at, x[:, 0], y[:, 0]))
 
     def precision_recall(self) -> tuple[Floats, Floats]:
-        """Recall and precision [P], rising recall: on (recall before, recall] the precision holds.
+        """Return recall (ascending) and precision, both [P]; a precision holds from the recall before it to its own.
 
-        The area under these steps is the average precision; tied scores are one step, whatever their order. The mean
-        over methods is taken at each recall.
+        The area under these steps is the average precision. Tied scores are one step. The mean over methods is taken at
+        each recall.
         """
         curves = self._curves(self._plain, np.ones((1, 1)))
         steps = [_steps(c, 0) for c in curves]
         at = np.unique(np.concatenate([recall for recall, _ in steps]))
-        return at, np.mean([_held(recall, precision, at) for recall, precision in steps], axis=0)
+        return at, np.mean([_precision_at(recall, precision, at) for recall, precision in steps], axis=0)
 
     def precision_band(self, at: Floats) -> Band | None:
-        """Interval of the precision at each recall `at` [G] in (0, 1], over resampled clusters."""
+        """Return the interval of the precision at each recall `at` [G] in (0, 1], over resampled clusters."""
 
-        def held(curves: list[Curve]) -> Floats:
+        def precision(curves: list[Curve]) -> Floats:
             columns = range(curves[0].tp.shape[1])
             return np.stack(
-                [np.mean([_held(*_steps(c, b), at) for c in curves], axis=0) for b in columns],
-                axis=1,
+                [np.mean([_precision_at(*_steps(c, b), at) for c in curves], axis=0) for b in columns], axis=1
             )
 
-        return self._band(at, held, _held(*self.precision_recall(), at))
+        return self._band(at, precision, _precision_at(*self.precision_recall(), at))
 
     def bins(self) -> Bins:
-        """The reliability diagram of the group, which is not `average`."""
+        """Return the reliability bins of the group, which must not be `average`."""
 
         def diagram(sample: Sample, weights: Floats) -> tuple[Floats, Floats, Floats]:
             (c,) = self._curves(sample, weights)
@@ -161,7 +160,7 @@ class Series:
         return Bins(n, score, fake, low, high)
 
     def _share(self, value: float, drawn: Floats, clusters: int) -> tuple[float, float] | None:
-        """Interval of a bin's share of fakes from its resamples; one of Clopper and Pearson's where all agree."""
+        """Return the interval of a bin's share of fakes: percentiles, or Clopper and Pearson's at a share of 0 or 1."""
         defined = drawn[~np.isnan(drawn)]
         if clusters < 2 or len(defined) < FEWEST_DEFINED * len(drawn):
             return None
@@ -175,7 +174,7 @@ class Series:
         return [(1.0 - self.rules.level) / 2.0, (1.0 + self.rules.level) / 2.0]
 
     def _resampled(self, values: Callable[[Sample, Floats], Floats]) -> Floats | None:
-        """`values` [G, B] of each piece of the resamples, joined; the same draws as the metrics' intervals have."""
+        """Return `values` [G, B] of all resamples, joined; the draws are those of the metrics' intervals."""
         if self.rules.resamples == 0 or self.own.n_clusters < 2:
             return None
         sample = resampled(self.own, (0.5,), self.rules.seed)
@@ -190,12 +189,12 @@ class Series:
         if defined.shape[1] < FEWEST_DEFINED * drawn.shape[1]:
             return None
         low, high = np.quantile(defined, self._tails, axis=1)
-        # As with the intervals of numbers: with few units the value can lie outside its own percentiles.
+        # With few units the value can be outside its own percentiles, as in the intervals of metrics.
         return Band(at, np.minimum(low, own), np.maximum(high, own))
 
 
 def _rates(curves: list[Curve]) -> tuple[Floats, Floats]:
-    """FPR and TPR [T + 1, B] of curves with the same reals, TPR being their mean; NaN where a class is empty."""
+    """Return FPR and mean TPR, both [T + 1, B], of curves with the same reals; NaN if a class is empty."""
     with np.errstate(invalid="ignore"):
         x = curves[0].fp / curves[0].n_real
         y = np.mean([c.tp / c.n_fake for c in curves], axis=0)
@@ -203,13 +202,8 @@ def _rates(curves: list[Curve]) -> tuple[Floats, Floats]:
     return np.concatenate([start, x]), np.concatenate([start, y])
 
 
-def _rates_of(curves: list[Curve]) -> tuple[Floats, Floats]:
-    x, y = _rates(curves)
-    return x[:, 0], y[:, 0]
-
-
 def _corners(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """The curve without the points that lie on the straight line between their neighbours."""
+    """Return the curve without points on the straight line between their neighbours."""
     moves = np.concatenate([[True], (np.diff(x) != 0) | (np.diff(y) != 0)])
     x, y = x[moves], y[moves]
     dx, dy = np.diff(x), np.diff(y)
@@ -219,7 +213,7 @@ def _corners(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _steps(c: Curve, column: int) -> tuple[Floats, Floats]:
-    """Recall and precision [P] where recall rises; none without a real, where precision says nothing."""
+    """Return recall and precision [P] where recall rises; empty without reals, where precision has no meaning."""
     tp, fp = c.tp[:, column], c.fp[:, column]
     rises = np.diff(tp, prepend=0.0) > 0
     if c.n_real[column] == 0:
@@ -227,8 +221,8 @@ def _steps(c: Curve, column: int) -> tuple[Floats, Floats]:
     return tp[rises] / c.n_fake[column], tp[rises] / (tp[rises] + fp[rises])
 
 
-def _held(recall: Floats, precision: Floats, at: Floats) -> Floats:
-    """The precision that holds at each recall; NaN where there are no steps."""
+def _precision_at(recall: Floats, precision: Floats, at: Floats) -> Floats:
+    """Return the precision that holds at each recall; NaN if there are no steps."""
     if len(recall) == 0:
         return np.full(len(at), np.nan)
     step = np.searchsorted(recall, at - 1e-12, side="left")

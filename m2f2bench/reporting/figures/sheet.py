@@ -1,4 +1,4 @@
-"""The sheet a figure is drawn on: title, body, key and foot one below the other, so that nothing can overlap."""
+"""Sheet of a figure: title, body, key and foot below each other, so that nothing can overlap."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".pdf", ".svg")
 EDGE = 0.06
-"""Inches kept free at all four edges."""
+"""Inches of margin at all four edges."""
 GAP = 0.08
 BASELINE = 0.72 * LEADING
 HANDLE = 0.3
-"""Inches of a line's sample in the key."""
+"""Inches of the sample line in the key."""
 TAGS = {
     ".png": ("Title", "Description", "Software"),
     ".pdf": ("Title", "Subject", "Creator"),
     ".svg": ("Title", "Description", "Creator"),
 }
-"""What a file's format calls its title, its description and its maker."""
+"""Names of the title, the description and the software in each file format."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What stands around every figure: width in inches, title, and the parts of the line at its foot."""
+    """The frame of every figure: width in inches, title, and the parts of the line at its foot."""
 
     width: float
     title: str = ""
@@ -47,7 +47,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a key: whose it is, with which value, and how it is drawn (`line`, `marker` or `patch`)."""
+    """One line of a key: name, value, and how its sample is drawn (`line` or `marker`)."""
 
     name: str
     value: str
@@ -56,10 +56,10 @@ class Entry:
 
 
 class Key:
-    """A key laid out in a given width: `height` inches, drawn by `Sheet.key`."""
+    """A key that is laid out for a width; `height` is in inches. `Sheet.key` draws it."""
 
     def __init__(self, entries: Sequence[Entry], room: float, heading: str = "") -> None:
-        """`heading` stands above the values. Names get what room the values leave, on two lines at most."""
+        """Lay out the key; `heading` is above the values, names get the remaining width and at most two lines."""
         self.entries, self.room, self.heading = entries, room, heading
         self.values = max((width(text) for text in [heading, *(e.value for e in entries)]), default=0.0)
         self.names = fit_all([e.name for e in entries], room - HANDLE - self.values - 2.5 * GAP)
@@ -67,10 +67,10 @@ class Key:
 
 
 class Sheet:
-    """A matplotlib figure whose places are given in inches: from the left, and downwards from the body's top."""
+    """A matplotlib figure with positions in inches: from the left, and down from the top of the body."""
 
     def __init__(self, page: Page, body: float, key: Key | None = None) -> None:
-        """`body` is its height in inches; a `key` given here is drawn below it."""
+        """Make a figure with a body of `body` inches; `key` is drawn below it."""
         from matplotlib.figure import Figure
 
         title = [row for line in page.title.splitlines() for row in fit(line, page.room, 3)]
@@ -87,25 +87,25 @@ class Sheet:
             self.text(EDGE, self.height - EDGE - (len(foot) - i) * LEADING - self.top, row, color=GREY)
 
     def axes(self, left: float, top: float, wide: float, high: float) -> Axes:
-        """Axes in that rectangle of the body."""
+        """Return axes in this rectangle of the body."""
         bottom = self.height - self.top - top - high
         box = (left / self.page.width, bottom / self.height, wide / self.page.width, high / self.height)
         return self.figure.add_axes(box)
 
     def text(self, x: float, y: float, text: str, **how: Any) -> None:
-        """One line of text, LEADING high, whose top is at `y`."""
-        told: dict[str, Any] = {"va": "baseline", "ha": "left", "transform": self.figure.dpi_scale_trans} | how
-        self.figure.text(x, self.height - self.top - y - BASELINE, text, **told)
+        """Print one line of text, LEADING high, with its top at `y`."""
+        options: dict[str, Any] = {"va": "baseline", "ha": "left", "transform": self.figure.dpi_scale_trans} | how
+        self.figure.text(x, self.height - self.top - y - BASELINE, text, **options)
 
     def line(self, x: Sequence[float], y: Sequence[float], **how: Any) -> None:
-        """A line through places of the body."""
+        """Draw a line through points of the body."""
         from matplotlib.lines import Line2D
 
         up = [self.height - self.top - value for value in y]
         self.figure.add_artist(Line2D(list(x), up, transform=self.figure.dpi_scale_trans, **how))
 
     def key(self, key: Key, left: float, top: float) -> None:
-        """Draw a key with its upper left corner there."""
+        """Draw a key; its upper left corner is at `left`, `top`."""
         right, y = left + key.room, top
         if key.heading:
             self.text(right, y, key.heading, ha="right", color=GREY)
@@ -121,19 +121,17 @@ class Sheet:
         look = entry.look
         ends, middle = [left, left + HANDLE], [left + HANDLE / 2.0]
         if entry.kind == "line":
-            self.line(ends, [y, y], color=look.colour, linestyle=look.dash, linewidth=1.1)
-        elif entry.kind == "marker":
+            self.line(ends, [y, y], linewidth=1.1, **look.line)
+        else:
             self.line(ends, [y, y], color=look.colour, linewidth=0.8)
             self.line(middle, [y], color=look.colour, marker=look.marker, markersize=3.5, linestyle="none")
-        else:
-            self.line(ends, [y, y], color=look.colour, linewidth=5.0, solid_capstyle="butt")
 
 
 def save(figure: Figure, out: Path, description: str, title: str) -> None:
-    """Write a figure by its name's ending, atomically, the same bytes for the same figure; no date is in it."""
+    """Write a figure, atomically, in the format of its ending; the same figure gives the same bytes, without a date."""
     suffix = out.suffix.lower()
-    told = "\n".join(map(printable, description.split("\n")))  # XML has no place for control characters
-    tags = dict(zip(TAGS[suffix], (printable(title), told, f"m2f2bench {__version__}"), strict=True))
+    lines = "\n".join(map(printable, description.split("\n")))  # XML cannot hold control characters
+    tags = dict(zip(TAGS[suffix], (printable(title), lines, f"m2f2bench {__version__}"), strict=True))
     undated: Mapping[str, Any] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix, {})
     with styled(), replacing(out) as temporary:
         figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata={**tags, **undated})

@@ -1,4 +1,4 @@
-"""The look of all figures: sizes, colours, line styles, markers; told apart without colour too."""
+"""Style of all figures: sizes, colours, line styles and markers that differ without colour too."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any, cast
 WIDTHS = {"single": 3.4, "double": 7.0}
 """Inches: one column and both columns of a two-column page."""
 FAMILY = "DejaVu Sans"
-"""Comes with matplotlib, so that a figure is the same everywhere."""
+"""A font that comes with matplotlib, so that a figure is the same on every machine."""
 SIZE = 7.0
-"""Points, of all text."""
+"""Size of all text in points."""
 LEADING = 1.3 * SIZE / 72.0
 """Inches from one line of text to the next."""
 DPI = 300
 GREY, PALE = "#555555", "#d9d9d9"
 REAL_COLOUR, FAKE_COLOUR = "#0072B2", "#D55E00"
+REFERENCE: dict[str, Any] = {"color": GREY, "linewidth": 0.5, "linestyle": (0, (1, 2)), "zorder": 1}
+"""The dotted line of chance, or of a perfect detector."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7F7F7F")
 """Okabe and Ito's colour-blind-safe palette ("Color Universal Design", 2008), grey for its yellow."""
@@ -42,9 +44,14 @@ class Look:
     dash: Any
     marker: str
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """Its line, as arguments of matplotlib."""
+        return {"color": self.colour, "linestyle": self.dash}
+
 
 def look(index: int) -> Look:
-    """The look of the detector of that number, from 0; 64 differ. Beyond 8 a colour comes with another pattern."""
+    """Return the look of detector number `index`, from 0. 64 looks differ: after 8 a colour gets another pattern."""
     turn, place = divmod(index, len(COLOURS))
     other = (place + turn) % len(COLOURS)
     return Look(COLOURS[place], DASHES[other], MARKERS[other])
@@ -86,7 +93,7 @@ SETTINGS: dict[str, Any] = {
 
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
-    """matplotlib's own defaults with ours on top, whatever the user's settings are; given back at the end."""
+    """Use matplotlib's defaults with SETTINGS on top in place of the user's settings, which are restored at the end."""
     import matplotlib
 
     with matplotlib.rc_context():

@@ -1,4 +1,4 @@
-"""Text of known width: measured, wrapped, elided; names of any kind made fit to print."""
+"""Text in figures: measured, wrapped and shortened, with an escape for each character that the font lacks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .style import FAMILY, SIZE
 ELLIPSIS = "…"
 BREAK_AFTER = frozenset("-_/. +:·")
 LONGEST = 400
-"""Characters looked at, at most, of a name that has to be elided anyway."""
+"""Characters of a name that are considered at most; a longer one is shortened anyway."""
 
 
 @functools.lru_cache(maxsize=4096)
 def width(text: str, size: float = SIZE) -> float:
-    """Width in inches of one line of text at a size in points."""
+    """Return the width in inches of one line of text; `size` is in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -26,7 +26,7 @@ def width(text: str, size: float = SIZE) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """Text of one line with what cannot be printed, or the font lacks, as its escape (`\\n`, `\\u4e2d`)."""
+    """Return one line of text; an escape replaces what cannot be printed or the font lacks (`\\n`, `\\u4e2d`)."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties(family=FAMILY)))
@@ -35,7 +35,7 @@ def clean(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of one line with everything that is not printed as its escape (`\\n`, `\\x1b`)."""
+    """Return one line of text with an escape for each character that cannot be printed (`\\n`, `\\x1b`)."""
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
@@ -44,26 +44,26 @@ def _escape(character: str) -> str:
 
 
 def fit(text: str, room: float, lines: int = 2) -> list[str]:
-    """At most `lines` lines that are each no wider than `room` inches; what is too much is left out in the middle."""
+    """Return at most `lines` lines, each at most `room` inches wide; longer text loses its middle."""
     text = clean(text)
     rows = _wrapped(text, room) if len(text) <= LONGEST else []
     if 0 < len(rows) <= lines:
         return rows
     few, many = 2, min(len(text), LONGEST)
-    while many - few > 1:  # few always fits, or nothing does
+    while many - few > 1:  # `few` always fits, or no length does
         kept = (few + many) // 2
         few, many = (kept, many) if len(_wrapped(_elided(text, kept), room)) <= lines else (few, kept)
     return _wrapped(_elided(text, few), room)
 
 
 def _elided(text: str, kept: int) -> str:
-    """Text with only `kept` characters of it, most of them from its beginning."""
+    """Return text with only `kept` of its characters, most of them from its beginning."""
     head = -(-kept * 3 // 5)
     return f"{text[:head]}{ELLIPSIS}{text[len(text) - (kept - head) :]}"
 
 
 def fit_all(names: Sequence[str], room: float, lines: int = 2) -> list[list[str]]:
-    """`fit` for names that must stay apart: those that come out the same, though they differ, are numbered."""
+    """Return `fit` of each name; different names that would be printed alike get a number."""
     fitted = [fit(name, room, lines) for name in names]
     for rows in list(fitted):
         if fitted.count(rows) > 1:
@@ -74,7 +74,7 @@ def fit_all(names: Sequence[str], room: float, lines: int = 2) -> list[list[str]
 
 
 def _wrapped(text: str, room: float) -> list[str]:
-    """Text in lines no wider than `room`, broken after a hyphen or the like where there is one late in the line."""
+    """Return text in lines of at most `room` inches, broken after a hyphen or similar if one is late in the line."""
     rows = []
     while text:
         end = len(text)
@@ -90,7 +90,7 @@ def _wrapped(text: str, room: float) -> list[str]:
 
 
 def paragraph(parts: Sequence[str], room: float, separator: str = " · ") -> list[str]:
-    """Parts joined by a separator, in lines no wider than `room` inches; a part is broken only if it is wider alone."""
+    """Return parts joined by a separator in lines of at most `room` inches; only a part that is wider is broken."""
     rows: list[str] = []
     for part in map(clean, parts):
         joined = f"{rows[-1]}{separator}{part}" if rows else part

@@ -1,19 +1,6 @@
-"use strict";
 (() => {
-  const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
-  for (const id of ["theme", "filters"]) byId(id).hidden = false;
-
-  // Dark and light: the system's choice until a person makes another.
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const showTheme = () => byId("theme").setAttribute("aria-pressed", String(dark()));
-  system.addEventListener("change", showTheme);
-  byId("theme").addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    showTheme();
-  });
-  showTheme();
+  byId("filters").hidden = false;
 
   const place = byId("cards");
   const cards = [...place.children].map((element) => ({
@@ -32,7 +19,7 @@
     return card.text.includes(chosen("f-text").trim().toLowerCase());
   };
 
-  // What has no value, or no answer, comes last in either order of a metric.
+  // Cards without a value or an answer come last in both orders of a metric.
   const value = (card, metric) => (card.missing === "yes" || !card.values[metric] ? NaN : Number(card.values[metric]));
   const before = (order, metric) => (a, b) => {
     const plan = a.order - b.order;
@@ -49,7 +36,7 @@
     for (const card of cards) card.element.hidden = !kept.has(card);
     place.append(...shown.map((card) => card.element));
     const n = shown.length;
-    byId("status").textContent = `${n} of ${cards.length} shown${n ? "" : ": nothing fits; Reset shows all"}`;
+    byId("status").textContent = `${n} of ${cards.length} shown${n ? "" : ": no answer fits the filter; Reset shows all"}`;
   };
   byId("filters").addEventListener("input", draw);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());

@@ -1,26 +1,22 @@
-"""One explainer's result with its answers to read, as one html file: no request leaves it, and it reads without
-scripts too."""
+"""Page of one explainer's result with its answers: one html file without requests, readable without scripts too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.errors import ScoreError
 from ...core.records import FAKE, Score
-from ...leaderboards.explained import headlines, read_title, remarks, usage
-from ...leaderboards.html import page as board
-from ...leaderboards.html.parts import compact, policy, templates
-from ...leaderboards.text import clusters_line, coverage, reasons, shown
+from ...leaderboards.explained import headline_groups, read_title, remarks, usage
+from ...leaderboards.html.parts import render_page
+from ...leaderboards.text import clusters_line, coverage, format_score, question_counts, reasons
 from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.controls import CONTROLS
-from ...version import __version__
 from .pictures import data_uri, overlay
 from .selection import main_metric, selected, verdict_word
 from .words import Passage, clean, details, passage
@@ -32,18 +28,16 @@ if TYPE_CHECKING:
 
     Heat = tuple[Floats, Box]
 
-UNTOLD = (None, "no answer has a value", "undefined")
-"""Reasons that say no more than that there is no value."""
+EMPTY_REASONS = (None, "no answer has a value", "undefined")
+"""Reasons that only say that there is no value."""
 PARTS_OF_BLEU = ("bleu1", "bleu2", "bleu3", "bleu4")
-STYLE, SCRIPT, TEMPLATE = "explanation.css", "explanation.js", "explanation.html.j2"
 Picture = tuple[str, int, int]
 """A data URI with its width and height in pixels."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One number of a table: as text, why there is none, and whether a control does as well as the explainer or
-    better (`beats`)."""
+class NumberCell:
+    """One number as text, the reason if there is no number, and whether a control scores at least as well (`beats`)."""
 
     text: str
     reason: str = ""
@@ -51,17 +45,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Numbers with headings: one row per metric, group or explainer; `note` stands below a row's name."""
+class NumberTable:
+    """Numbers with headings: one row (name, note, cells) for each metric, group or explainer."""
 
     caption: str
     heads: tuple[str, ...]
-    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, str, tuple[NumberCell, ...]], ...]
 
 
 @dataclass(frozen=True)
 class AnswerCard:
-    """One question with everything that is shown of it; `values` are its own by metric, '' where there is none."""
+    """One question on the page; `values` are those of its answer by metric, empty if not defined."""
 
     order: int
     id: str
@@ -77,7 +71,7 @@ class AnswerCard:
     references: tuple[Passage, ...]
     score: str
     verdict: str
-    said: str
+    answered: str
     groups: tuple[str, ...]
     values: tuple[tuple[str, str], ...]
     picture: Picture | None
@@ -94,32 +88,33 @@ def explanation_page(
     controls: Sequence[tuple[str, Result]] = (),
     count: int = 24,
 ) -> str:
-    """A page with a result's metrics beside those of controls, its details, and questions with their answers.
+    """Return a page with a result's metrics and those of controls, its details, and questions with their answers.
 
-    `answers`, `items` (questions' own values by metric, float64 [N], NaN where there is none) and `verdicts` (`real`,
-    `fake` or `none`, [N]) are in one order. `images` gives a frame's pixels by its id, RGB uint8 or None; `heatmaps`
-    its map [h, w] in [0, 1] with the part of the image that it lies over, or None; each is called once for a frame that
-    is shown. `controls` are names with results on the same questions. At most `count` questions each of the worst and
-    the best by ROUGE-L (else the first metric with values), of wrong verdicts and of missing answers are shown.
-
-    All text is escaped, and the page's content security policy lets nothing run or load but its own style, script and
-    pictures. The same input gives the same page. Raises ScoreError where lengths do not agree.
+    `answers`, `items` (values of each question by metric, float64 [N], NaN if not defined) and `verdicts` (`real`,
+    `fake` or `none`, [N]) have the same order. `images` returns a frame's pixels by its id, RGB uint8 or None;
+    `heatmaps` its map [h, w] in [0, 1] with the region of the image that it covers, or None; each is called once for
+    a frame on the page. `controls` are names with results on the same questions. The page has at most `count` questions
+    each of the worst and the best (see `main_metric`), of wrong verdicts and of missing answers. See `render_page` for
+    what the page may do. Raises ScoreError if the lengths differ.
     """
     lengths = {len(answers), len(verdicts), *(len(values) for values in items.values())}
     if len(lengths) != 1:
         raise ScoreError(
-            f"a report's answers, verdicts and values differ in number ({sorted(lengths)}): pass one of each"
+            f"a report needs as many verdicts and values as answers, but the numbers differ: {sorted(lengths)}"
         )
     cards = _cards(answers, items, verdicts, images, heatmaps, count)
     kept = list(dict.fromkeys(name for card in cards for name, value in card.values if value))
-    return _render(
+    return render_page(
+        __package__,
+        "explanation",
+        {"named": lambda metric: clean(title(metric)), "clean": clean},
         result=result,
         place=place_of(result.dataset, result.split),
         metric=main_metric(items),
         sortable=kept,
         tables=_tables(result),
         compared=len(_compared(result)),
-        beside=_controls(result, controls),
+        controls=_controls(result, controls),
         beaten=_beaten(result, controls),
         coverage=coverage(result),
         notes=[
@@ -137,53 +132,31 @@ def explanation_page(
     )
 
 
-def _render(**values: Any) -> str:
-    """The page of these values, ending in a newline."""
-    from markupsafe import Markup
-
-    # The board's looks, and on top what a board does not have.
-    shared = resources.files(board.__package__ or "").joinpath(board.STYLE).read_text("utf-8")
-    own, script = (resources.files(__package__).joinpath(name).read_text("utf-8") for name in (STYLE, SCRIPT))
-    style, script = compact(shared + own), compact(script)
-    environment = templates(__package__)
-    environment.filters["named"] = lambda metric: clean(title(metric))
-    environment.filters["clean"] = clean
-    page = environment.get_template(TEMPLATE).render(
-        style=Markup(style), script=Markup(script), policy=policy(style, script), version=__version__, **values
-    )
-    return page.rstrip() + "\n"
+def _cell(score: Score | None) -> NumberCell:
+    if score is None or (score.value is None and score.n_real + score.n_fake == 0 and score.reason in EMPTY_REASONS):
+        return NumberCell("–")
+    return NumberCell(format_score(score), clean(score.reason or "") if score.value is None else "")
 
 
-def _cell(score: Score | None) -> Cell:
-    if score is None or (score.value is None and score.n_real + score.n_fake == 0 and score.reason in UNTOLD):
-        return Cell("–")
-    return Cell(shown(score), clean(score.reason or "") if score.value is None else "")
-
-
-def _count(scores: Mapping[str, Score]) -> str:
-    """Real and fake questions of the metric that stands on the most."""
-    most = max(scores.values(), key=lambda score: score.n_real + score.n_fake, default=None)
-    return f"{most.n_real}+{most.n_fake} questions" if most else ""
-
-
-def _tables(result: Result) -> list[Table]:
-    """Every metric of all, of real and of fake questions; the main ones by region and by manipulation."""
+def _tables(result: Result) -> list[NumberTable]:
+    """Return every metric of all, real and fake questions, and the main metrics by region and by manipulation."""
     groups = {"all": result.metrics, **result.labels}
     rows = tuple(
         (read_title(n, result), "", tuple(_cell(scores.get(n)) for scores in groups.values())) for n in result.metrics
     )
-    heads = tuple(f"{name}, {_count(scores)}" for name, scores in groups.items())
-    tables = [Table("Metric", heads, rows)]
-    for what, found in (("Region", result.regions), ("Manipulation", result.methods)):
-        names = [n for n in headlines(result) if any(n in s and s[n].value is not None for s in found.values())]
-        rows = tuple((clean(key), _count(s), tuple(_cell(s.get(name)) for name in names)) for key, s in found.items())
-        if len(found) > 1 and names:
-            tables.append(Table(what, tuple(map(title, names)), rows))
+    heads = tuple(f"{name}, {question_counts(scores, ' questions')}" for name, scores in groups.items())
+    tables = [NumberTable("Metric", heads, rows)]
+    for what, found, names in headline_groups(result):
+        rows = tuple(
+            (clean(key), question_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
+            for key, s in found.items()
+        )
+        tables.append(NumberTable(what.capitalize(), tuple(map(title, names)), rows))
     return tables
 
 
 def reaches(control: Score | None, own: Score | None, metric: str, result: Result | None = None) -> bool:
-    """Whether a control's value is as good as the explainer's own or better; not where either has none.
+    """Return whether a control's value is at least as good as the explainer's; False if either has no value.
 
     `result` describes a metric of the user's.
     """
@@ -194,10 +167,10 @@ def reaches(control: Score | None, own: Score | None, metric: str, result: Resul
 
 
 def earned(control: str, metric: str, group: str = "all") -> bool:
-    """Whether a control's value says something.
+    """Return whether a control's value can be compared with the explainer's.
 
-    Its verdicts do not where the control is given the label or a verdict, nor on real or fake questions alone, where
-    one word for all is always right; the rate of answers without a verdict never does.
+    Not for verdicts of a control that is given the label or a verdict; not for verdicts on only real or only fake
+    questions, where always the same word is right; never for the rate of answers without a verdict.
     """
     if metric not in metrics_of("verdicts"):
         return True
@@ -206,20 +179,20 @@ def earned(control: str, metric: str, group: str = "all") -> bool:
 
 
 def _compared(result: Result) -> list[str]:
-    """The metrics that controls are held against: those with a value, BLEU-1 to -4 only where their mean is not one."""
+    """Return the metrics to compare with controls: those with a value; BLEU-1 to BLEU-4 only without their mean."""
     found = [name for name, score in result.metrics.items() if score.value is not None]
     return [name for name in found if "bleu" not in found or name not in PARTS_OF_BLEU]
 
 
-def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Table]:
-    """The explainer's values and below them each control's, for all questions and for real and fake apart."""
+def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[NumberTable]:
+    """Return the explainer's values and each control's, for all questions and for real and fake ones."""
     names = _compared(result)
     tables = []
     for group in ("all", *result.labels) if controls and names else ():
-        own = _of(result, group)
+        own = _scores(result, group)
         rows = [(clean(result.detector), "this explainer", tuple(_cell(own.get(name)) for name in names))]
         for control, other in controls:
-            theirs = _of(other, group)
+            theirs = _scores(other, group)
             cells = tuple(
                 replace(
                     _cell(theirs.get(n)),
@@ -227,23 +200,18 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Ta
                 )
                 for n in names
             )
-            rows.append((clean(control), _told(control), cells))
-        tables.append(Table(f"{group} questions", tuple(map(title, names)), tuple(rows)))
+            described = CONTROLS[control].description if control in CONTROLS else ""
+            rows.append((clean(control), described, cells))
+        tables.append(NumberTable(f"{group} questions", tuple(map(title, names)), tuple(rows)))
     return tables
 
 
-def _of(result: Result, group: str) -> Mapping[str, Score]:
+def _scores(result: Result, group: str) -> Mapping[str, Score]:
     return result.metrics if group == "all" else result.labels.get(group, {})
 
 
-def _told(control: str) -> str:
-    """What a control answers, where it is one of `controls.CONTROLS`."""
-    return CONTROLS[control].description if control in CONTROLS else ""
-
-
 def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tuple[str, str, list[str]]]:
-    """Controls that do as well as the explainer or better over all questions: what each is given, and in which
-    metrics."""
+    """Return the controls that score at least as well over all questions: name, what it is given, metrics."""
     given = {"label": "given the true label", "verdict": "given a detector’s verdict"}
     found = []
     for name, other in controls:
@@ -267,7 +235,7 @@ def _cards(
 ) -> list[AnswerCard]:
     pictures: dict[str, tuple[Picture | None, Picture | None]] = {}
 
-    def seen(frame: str) -> tuple[Picture | None, Picture | None]:
+    def pictures_of(frame: str) -> tuple[Picture | None, Picture | None]:
         if frame not in pictures:
             image = images(frame)
             heat = None if image is None else heatmaps(frame)
@@ -277,7 +245,7 @@ def _cards(
 
     cards = []
     for i, groups in selected(answers, items, verdicts, count).items():
-        picture, heat = seen(answers.frame[i])
+        picture, heat = pictures_of(answers.frame[i])
         values = tuple((name, "" if np.isnan(own[i]) else f"{own[i]:.3f}") for name, own in items.items())
         cards.append(
             AnswerCard(
@@ -295,7 +263,7 @@ def _cards(
                 references=tuple(map(passage, answers.references[i])),
                 score="" if np.isnan(answers.score[i]) else f"{answers.score[i]:.3f}",
                 verdict=verdict_word(answers, verdicts, i),
-                said=verdicts[i],
+                answered=verdicts[i],
                 groups=tuple(groups),
                 values=values,
                 picture=picture,

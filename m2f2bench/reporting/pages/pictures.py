@@ -1,4 +1,4 @@
-"""Small pictures inside a page: JPEG as data URIs."""
+"""Small pictures inside a page: JPEG files as data URIs."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
     from ...core.records import Floats, Image
 
 SIDE = 224
-"""Pixels of a picture's longer side at most; a smaller one is not enlarged."""
+"""Largest number of pixels of a picture's longer side; a smaller picture is not enlarged."""
 QUALITY = 80
 Box = tuple[float, float, float, float]
-"""The part of a picture that a map lies over: top, left, bottom, right as shares."""
+"""The region of a picture that a map covers: top, left, bottom, right as shares."""
 
 
 def data_uri(image: Image) -> tuple[str, int, int]:
-    """An RGB uint8 picture [H, W, 3] as a JPEG data URI, with the width and height in pixels it is stored at."""
+    """Return an RGB uint8 picture [H, W, 3] as a JPEG data URI, with its width and height in pixels there."""
     from PIL import Image as Pillow
 
     rows, columns = fitted(*image.shape[:2])
     picture = Pillow.fromarray(np.ascontiguousarray(image))
     if (rows, columns) != image.shape[:2]:
         picture = picture.resize((columns, rows), Pillow.Resampling.LANCZOS)
-    held = io.BytesIO()
-    picture.save(held, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(held.getvalue()).decode()}", columns, rows
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", columns, rows
 
 
-def overlay(image: Image, heat: npt.NDArray[np.float32] | Floats, seen: Box) -> Image:
-    """A map [h, w] in [0, 1] over its picture, RGB uint8, in the colours of `plotting.overlay`, always from 0 to 1."""
+def overlay(image: Image, heat: npt.NDArray[np.float32] | Floats, visible: Box) -> Image:
+    """Return a map [h, w] in [0, 1] over its picture, RGB uint8; its colours go from 0 to 1, see `blend`."""
     from ..figures.overlay import Panel, blend
 
     rows, columns = fitted(*image.shape[:2])
-    return blend(Panel(image, np.asarray(heat, dtype=np.float32), seen, 0.0), rows, columns)
+    return blend(Panel(image, np.asarray(heat, dtype=np.float32), visible, 0.0), rows, columns)
 
 
 def fitted(rows: int, columns: int) -> tuple[int, int]:
-    """A picture's rows and columns when its longer side is at most SIDE."""
+    """Return a picture's rows and columns, reduced such that its longer side is at most SIDE."""
     shrink = min(1.0, SIDE / max(rows, columns, 1))
     return max(1, round(rows * shrink)), max(1, round(columns * shrink))

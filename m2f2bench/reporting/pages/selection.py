@@ -1,4 +1,4 @@
-"""Which questions a page shows: the worst and the best answers, wrong verdicts, answers that are missing."""
+"""Questions to show on a page: the worst and the best answers, wrong verdicts, missing answers."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ WORST, BEST, WRONG, MISSING = "worst", "best", "wrong verdict", "missing"
 GROUPS = (WORST, BEST, WRONG, MISSING)
 PREFERRED = ("rouge_l", "cider")
 STATED = "released"
-"""The kind of question that states the label: what such an answer says of it is no verdict."""
+"""The kind of question that states the label; an answer to it has no verdict of its own."""
 
 
 def main_metric(items: Mapping[str, Floats]) -> str | None:
-    """The metric that decides which answers are worst and best: ROUGE-L, else CIDEr, else the first with values."""
+    """Return the metric that sorts answers: ROUGE-L, else CIDEr, else the first with values."""
     found = [name for name in (*PREFERRED, *items) if name in items and not np.isnan(items[name]).all()]
     return found[0] if found else None
 
 
 def verdict_word(answers: Answers, verdicts: Sequence[str], i: int) -> str:
-    """What became of the verdict of question `i`: `right`, `wrong`, `none`, or empty where none was asked for."""
+    """Return whether the verdict of question `i` is `right`, `wrong` or `none`; empty if it asked for no verdict."""
     if answers.kind[i] == STATED or answers.status[i] != "ok":
         return ""
     if verdicts[i] in NO_VERDICT:
@@ -43,12 +43,12 @@ def verdict_word(answers: Answers, verdicts: Sequence[str], i: int) -> str:
 def selected(
     answers: Answers, items: Mapping[str, Floats], verdicts: Sequence[str], count: int
 ) -> dict[int, list[str]]:
-    """Indices of the questions to show, in the order of the plan, each with the groups it is in.
+    """Return the indices of the questions to show, in the order of the plan, each with its groups.
 
-    At most `count` of each of GROUPS. Worst and best are by the main metric, of questions with an answer; of equally
-    good ones each image's first come first, in the order of the plan. Where more verdicts are wrong, or more answers
-    missing, than `count`, those shown are spread evenly. Where there are less than `count` in all of them, the first
-    questions of the plan fill up.
+    At most `count` of each of GROUPS. Worst and best are by the main metric, of questions with an answer; of equal ones
+    the first of each image comes first, in the order of the plan. Of more than `count` wrong verdicts, or missing
+    answers, evenly spread ones are taken. If all groups together have fewer than `count`, the first questions of the
+    plan are added.
     """
     ok = answers.status == "ok"
     groups: dict[str, Sequence[int]] = {}
@@ -73,18 +73,18 @@ def selected(
 
 
 def _lowest(values: Floats, rows: npt.NDArray[np.int64], frame: Strings, count: int) -> list[int]:
-    """The `count` rows with the lowest values; of equal ones an image's second after all images' first."""
-    seen: Counter[tuple[float, str]] = Counter()
+    """Return the `count` rows with the lowest values; of equal ones, all images' first before any image's second."""
+    earlier: Counter[tuple[float, str]] = Counter()
     keys = []
     for i in rows.tolist():
         value = float(values[i])
-        keys.append((value, seen[value, frame[i]], i))
-        seen[value, frame[i]] += 1
+        keys.append((value, earlier[value, frame[i]], i))
+        earlier[value, frame[i]] += 1
     return [i for _, _, i in sorted(keys)[:count]]
 
 
 def _spread(rows: list[int], count: int) -> list[int]:
-    """At most `count` of the rows, evenly spread."""
+    """Return at most `count` of the rows, evenly spread."""
     if len(rows) <= count:
         return rows
     return [rows[i * len(rows) // count] for i in range(count)]

@@ -1,4 +1,4 @@
-"""Anybody's text made fit for a page: characters that would break it, length, and what words it is told in."""
+"""Text for a page: characters that would break it, its length, and words for the keys of a result's details."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 from ...metrics.registry import title
 
 SHOWN_WORDS, SHOWN_CHARACTERS = 90, 900
-"""How much of a text stands open on the page."""
+"""Length of a text that is visible at once."""
 KEPT_CHARACTERS = 20_000
-"""How much of a text is in the page at all."""
+"""Length of a text that is kept in the page."""
 NAMES = {
     "ci": "interval",
     "n": "number",
-    "verdicts": "verdicts (rows: what it is, columns: what is said)",
+    "verdicts": "verdicts (rows: the truth, columns: the answer)",
     "within": "another image of the same label",
     "across": "another image of the other label",
 }
-"""Keys of a result's details in words, where the key alone would not do."""
+"""Words for keys of a result's details that are not clear."""
 _WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A text as it is shown: what stands open (`head`), what unfolds (`whole`, empty where that is all), its number of
-    words, and whether even what unfolds is cut."""
+    """A text on the page: its visible part (`head`), the text to unfold (`whole`, empty if `head` is all of it), its
+    number of words, and whether `whole` is cut as well."""
 
     head: str
     whole: str = ""
@@ -37,7 +37,7 @@ class Passage:
 
 
 def passage(text: str) -> Passage:
-    """A text of any length as a passage of bounded length; see `clean`."""
+    """Return a text of any length as a passage of bounded length; see `clean`."""
     kept = clean(text[:KEPT_CHARACTERS])
     words = sum(1 for _ in _WORD.finditer(text))
     ends = [match.end() for _, match in zip(range(SHOWN_WORDS), _WORD.finditer(kept), strict=False)]
@@ -48,13 +48,13 @@ def passage(text: str) -> Passage:
 
 
 def clean(text: str) -> str:
-    """A text without what no page can hold: control characters and lone surrogates become U+FFFD."""
+    """Return a text in which U+FFFD replaces what a page cannot hold: control characters and lone surrogates."""
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text)
 
 
 @dataclass(frozen=True)
 class Details:
-    """Nested mappings as a page can show them: plain facts first, then tables, then whole parts with a heading."""
+    """Nested mappings for a page: first single facts, then a table, then parts with a heading."""
 
     facts: tuple[tuple[str, str], ...]
     heads: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Details:
 
 
 def details(values: Mapping[str, Any]) -> Details:
-    """Any JSON object, for reading: objects of plain values become the rows of one table, others parts of their own."""
+    """Return any JSON object for a page: objects of short values become rows of one table, others become parts."""
     nested = {key: value for key, value in values.items() if isinstance(value, Mapping)}
     facts = tuple((named(key), plain(value)) for key, value in values.items() if key not in nested)
     flat = {k: v for k, v in nested.items() if v and all(map(_narrow, v.values()))}
@@ -76,17 +76,17 @@ def details(values: Mapping[str, Any]) -> Details:
 
 
 def _narrow(value: Any) -> bool:
-    """Whether a value fits a cell of a table."""
+    """Return whether a value fits in a cell of a table."""
     return not isinstance(value, Mapping) and len(plain(value)) <= 40
 
 
 def named(key: str) -> str:
-    """A key in words: a metric's title, or the key without underscores."""
+    """Return a key in words: a metric's title, or the key without underscores."""
     return clean(NAMES.get(key) or title(key).replace("_", " "))
 
 
 def plain(value: Any) -> str:
-    """A plain value of JSON in few characters: numbers to three decimals, lists in brackets."""
+    """Return a JSON value in few characters: numbers with three decimals, lists in brackets."""
     if value is None:
         return "–"
     if isinstance(value, bool):

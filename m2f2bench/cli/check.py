@@ -1,4 +1,4 @@
-"""`check` and `validate`: what has to pass before a model, or a result, goes on."""
+"""The commands `check` and `validate`: exit status 1 for a worse detector or an unsound result."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ def check(
     baseline: Annotated[
         Path, typer.Argument(help="A result file, a run's folder, or a folder of either. Default: ./baselines.")
     ] = Path("baselines"),
-    detector: Annotated[
-        str | None, typer.Option("--detector", "-d", help="Default: the one that the baseline names.")
-    ] = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Take this run's folder instead of running again.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-s", help="Default: the baseline's.")] = None,
+    detector: Annotated[str | None, typer.Option("--detector", "-d", help="Default: that of the baseline.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Use the folder of a run instead of a new run.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-s", help="Default: that of the baseline.")] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Repeatable. Default: the main ones."),
+        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Repeatable. Default: the main metrics."),
     ] = None,
     chance: Annotated[
-        float, typer.Option("--chance", help="How often an equally good detector may fail, all metrics together.")
+        float, typer.Option("--chance", help="Probability that an equally good detector fails, over all metrics.")
     ] = 0.05,
-    tolerance: Annotated[float, typer.Option("--tolerance", help="A fall of at most this never fails.")] = 0.0,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="A decrease of at most this never fails.")] = 0.0,
     out: Annotated[Path | None, typer.Option("--out", help="Keep the new run here.")] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fail (exit status 1) when a detector has become worse than a stored result by more than noise."""
+    """Fail (exit status 1) if a detector is worse than a stored result by more than noise."""
     settle(cards, data)
     from ..core.errors import CheckFailed
     from ..runs.check import check as look
@@ -65,7 +63,7 @@ def validate(
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether result files are sound: schema, signature, numbers, and the rows where they are beside them."""
+    """Check result files: schema, signature, numbers, and the rows if they are stored with them."""
     settle(cards)
     load_own(metric)
     from ..core.errors import CheckFailed

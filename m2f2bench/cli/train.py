@@ -1,0 +1,88 @@
+"""The commands `train`, `merge` and `import-weights`: where a detector's weights come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import CardsOption, DataOption, DeviceOption, say, settle
+
+
+def train(
+    detector: Annotated[str, typer.Argument(help="A trainable detector: name, card or file.py:Class.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-s", help="Its train split is used, never test.")],
+    stage: Annotated[
+        str,
+        typer.Option("--stage", help="detector (P(fake)), align (projectors to the LLM) or tune (LoRA on the LLM)."),
+    ] = "detector",
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="The result of the previous stage. Default: DETECTOR."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: runs/trained/DETECTOR--DATASET.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="Default: that of the card.")] = None,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Train a detector; write its weights, its card and its training record."""
+    settle(cards, data)
+    from ..runs.train import RECORD
+    from ..runs.train import train as fit
+    from ..training.processes import is_main_process
+
+    card = fit(detector, dataset, stage=stage, start=start, out=out, resume=resume, seed=seed, device=device)
+    if not is_main_process():
+        return
+    record = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))
+    auc, stage = record["val_auc"], record["stage"]
+    what = f"trained {record['detector']} on {record['dataset']}" + ("" if stage == "detector" else f", stage {stage}")
+    say(what + ("" if auc is None else f": validation AUC {auc:.4f}"))
+    for note in record["notes"]:
+        say(f"note: {note}")
+    say(f"written to {card.parent}; run it with: m2f2bench run --detector {card.parent} --dataset ...")
+
+
+def merge(
+    detector: Annotated[str, typer.Argument(help="The result of stage tune (or align): its folder or card.")],
+    out: Annotated[Path, typer.Option("--out", help="The new folder; it must not exist, or be empty.")],
+    dtype: Annotated[str, typer.Option("--dtype", help="Precision of the LLM: fp32, bf16 or fp16.")] = "fp32",
+    cards: CardsOption = None,
+) -> None:
+    """Merge an explainer's LoRA adapters into its LLM, and write all it needs into one folder."""
+    settle(cards)
+    from ..detectors.m2f2det.merging import RECORD
+    from ..runs.merge import merge as fold
+
+    card = fold(detector, out, dtype)
+    moved = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["largest_change_of_a_logit"]
+    say(f"merged; the LLM's logits changed by at most {moved:.1e} on random tokens ({dtype})")
+    say(f"written to {card.parent}; ask it with: m2f2bench run --detector {card.parent} -p explain-blind ...")
+
+
+def import_weights(
+    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="Published weights, or the 7B model's folder.")],
+    kind: Annotated[str, typer.Option("--as", help="m2f2det-released-detector or m2f2det-released-explainer.")],
+    out: Annotated[Path, typer.Option("--out", help="The detector's folder; it must not exist, or be empty.")],
+    vision_tower: Annotated[
+        str | None,
+        typer.Option(
+            "--vision-tower",
+            metavar="FILE|DIR|NAME",
+            help="CLIP's image tower instead of the one in FILE: a file, a folder of a CLIP, or its name on the hub.",
+        ),
+    ] = None,
+    detector_only: Annotated[bool, typer.Option("--detector-only", help="Without the LLM of the 7B model.")] = False,
+) -> None:
+    """Make a detector from published weights; no code in their file is run."""
+    from ..detectors.m2f2det.released.importing import RECORD
+    from ..detectors.m2f2det.released.importing import import_weights as fetch
+
+    card = fetch(file, kind, out, vision_tower, detector_only)
+    for note in json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"]:
+        say(f"note: {note}")
+    say(f"written to {card.parent}; run it with: m2f2bench run --detector {card.parent} --dataset ...")

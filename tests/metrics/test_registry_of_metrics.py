@@ -27,7 +27,7 @@ from m2f2bench.metrics import registry
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.sample import plain, resampled
 from m2f2bench.metrics.detection.values import Cut, evaluate
-from m2f2bench.metrics.metric import Metric
+from m2f2bench.metrics.metric import Metric, from_note
 from m2f2bench.metrics.names import OVERALL
 from m2f2bench.metrics.registry import metric_of, register_metric
 from m2f2bench.scoring.answers import load_answers, plan_questions
@@ -399,7 +399,7 @@ def test_what_a_result_says_of_a_metric_is_enough_to_rank_and_draw_it(
 ) -> None:
     range = (low, low + width if width < 8 else float("inf"))
     metric = Metric(name, better="lower" if lower else "higher", range=range, compute=lambda label, score: low)
-    again = registry.from_note(name, type(metric.note).model_validate_json(metric.note.model_dump_json()))
+    again = from_note(name, type(metric.note).model_validate_json(metric.note.model_dump_json()))
     for field in ("name", "title", "better", "range", "chance", "decision", "headline", "identity", "best", "worse"):
         assert getattr(again, field) == getattr(metric, field)
 

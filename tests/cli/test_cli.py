@@ -200,7 +200,7 @@ def test_d7_a_device_that_is_not_there(cli, device: str) -> None:
     from m2f2bench.core.errors import DetectorError
     from m2f2bench.training.device import pick_device
 
-    with pytest.raises(DetectorError, match=f"device '{device}' is (unknown|not there)") as found:
+    with pytest.raises(DetectorError, match=f"device '{device}' is (unknown|not available)") as found:
         pick_device(device)
     if "unknown" in str(found.value):
         assert DEVICES in str(found.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +11,12 @@ import typer
 from ..cards.models import KINDS, iter_cards, read_card
 from ..cards.registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
 from ..core.errors import CardError, M2F2BenchError, near
+from ..core.parsing import Refused, read_yaml
 from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, say, settle
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
+KEYS = {"backend": "detectors", "base": "detectors", "adapter": "datasets", "columns": "leaderboards"}
+"""Keys of cards by which their kind is told; a protocol's card has none of them."""
 LISTED = (*KINDS, *REGISTRIES, "controls")
 
 
@@ -76,15 +80,17 @@ def describe(
 
     found: list[dict[str, Any]] = []
     known: list[str] = []
+    refused: dict[str, CardError] = {}
     for kind in KINDS:
         names = [path.stem for path in iter_cards(kind)]
         known += names
         if name in names or ("/" in name or name.endswith((".yaml", ".yml"))):
             try:
                 card = resolve_card(kind, name)
-            except CardError:
+            except CardError as error:
                 if name in names:
                     raise
+                refused[kind] = error
                 continue
             found.append({"kind": kind, "path": str(card.path), **card.model_dump(mode="json")})
             if kind == "datasets" and frames:
@@ -97,6 +103,8 @@ def describe(
             found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": doc[0] if doc else ""})
     if is_file_reference(name):
         found.append(_described_class(name))
+    if not found and refused and Path(name).is_file():
+        raise refused[_kind_of_card(Path(name))]
     if not found:
         raise CardError(f"unknown name '{name}'{near(name, known)}")
     if as_json:
@@ -105,6 +113,15 @@ def describe(
     import yaml
 
     say(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
+
+
+def _kind_of_card(path: Path) -> str:
+    """The kind of a card that has mistakes, by the key that every card of the kind has."""
+    try:
+        keys = read_yaml(path)
+    except Refused:
+        keys = None
+    return next((kind for key, kind in KEYS.items() if isinstance(keys, dict) and key in keys), "metrics")
 
 
 def _described_class(reference: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
-from . import audit, catalogue, check, heatmaps, plot, report, run, score, train
+from . import audit, catalogue, check, heatmaps, new, plot, report, run, score, train
 from .common import one_line
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command("describe")(catalogue.describe)
 app.command("audit")(audit.audit)
 app.command("sheet")(audit.sheet)
 app.command("doctor")(catalogue.doctor)
+app.command("new")(new.new)
 
 
 def _version(wanted: bool) -> None:

@@ -153,8 +153,10 @@ def compare(
     settle(cards, data)
     from ..core.errors import ScoreError
     from ..leaderboards.report import describe_comparison
+    from ..loading import load_metrics
     from ..scoring import compare as comparer
 
+    metrics = load_metrics(metric or ())
     if len(runs) > 1:
         found = [
             comparer.compare(
@@ -163,19 +165,19 @@ def compare(
                 dataset=dataset,
                 split=split,
                 columns=mapping(column),
-                metrics=metric or (),
+                metrics=metrics,
                 against=against,
             )
         ]
     elif protocol or dataset or column:
         raise ScoreError("--protocol, --dataset and --column need two or more runs: name each of them")
     else:
-        found = comparer.compare_folder(runs[0], metric or (), against)
+        found = comparer.compare_folder(runs[0], metrics, against)
     if as_json:
         objects = [comparison.to_json() for comparison in found]
         echo_json(objects[0] if len(runs) > 1 else objects)
         return
-    say("\n".join(describe_comparison(one, metric or (), methods) for one in found), nl=False)
+    say("\n".join(describe_comparison(one, metrics, methods) for one in found), nl=False)
 
 
 def leaderboard(

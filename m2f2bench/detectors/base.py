@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -216,7 +216,7 @@ def localizer_of(own: Any) -> Localizer | None:
     return _LocalizerLike(own) if callable(getattr(own, "heatmap", None)) else None
 
 
-def check_options(cls: type, card: DetectorCard) -> dict[str, Any]:
+def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]:
     """Return the card's options, checked against a constructor's parameters. Raises DetectorError."""
     try:
         inspect.signature(cls).bind(**card.options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,15 @@ import torch
 from PIL import Image as PillowImage
 from torch import nn
 
+from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings
 from ..core.arithmetic import exact_fp32
-from ..training.device import pick_device
-from .base import Trainable
+from ..core.errors import DetectorError
+from ..training.device import own_draws, pick_device
+from ..training.job import FitReport, TrainingJob
+from ..training.processes import together
+from .base import Trainable, check_options, object_fingerprint, trained_weights
+from .weights.load import load_weights
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,7 +93,36 @@ class Normalise:
 
 
 class NetworkDetector(Trainable):
-    """A detector whose `model` gives one logit per image, [B] or [B, 1], higher for fake."""
+    """A detector whose `model` gives one logit per image, [B] or [B, 1], higher for fake.
+
+    A subclass implements `build`, and can then be trained, loaded and run. One whose training or loading needs more
+    overrides `fit` or `from_card`.
+    """
+
+    @classmethod
+    def build(cls, *args: Any, **options: Any) -> nn.Module:
+        """Return the network before training; its parameters are the options of the detector's card."""
+        raise DetectorError(f"{cls.__qualname__} has no classmethod build(...) that returns its network: write one")
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> NetworkDetector:
+        """Load the card's trained weights. Raises DetectorError for an untrained card and weights that do not fit."""
+        path = trained_weights(card)
+        model = cls.build(**check_options(cls.build, card))
+        load_weights(model, path)
+        return cls(model, card.input, device, object_fingerprint(cls, str(card.input), card))
+
+    @classmethod
+    def fit(cls, job: TrainingJob) -> FitReport:
+        """Train the network on all of its weights; see `fit_network`."""
+        from ..training.network import Network, fit_network
+
+        settings = job.card.input
+        with together(), own_draws():
+            torch.manual_seed(job.settings.seed)
+            model = cls.build(**check_options(cls.build, job.card))
+        prepare = partial(resize, settings=settings)
+        return fit_network(job, Network(model, prepare, Normalise(settings), metadata={"input": str(settings)}))
 
     def __init__(self, model: nn.Module, settings: InputSettings, device: str, fingerprint: str) -> None:
         """`model` is put into eval mode, on `device`; `fingerprint` identifies weights and options."""

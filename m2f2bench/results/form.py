@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError, model_validator
 
 from ..cards.models import HEATMAPS, DetectorCard, problem_of, protocol_model
 from ..cards.registry import is_file_reference
@@ -115,14 +115,20 @@ class _Kept(_Form):
     ci: Interval | None
 
 
-class _Dependence(BaseModel):
+class _Dependence(_Open):
     """The share of each metric that another image's answers keep; a `reason` if there is no value."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    __pydantic_extra__: dict[str, _Kept]
     n: Count
     reason: Text = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_metric(cls, data: Any) -> Any:
+        """Check every other key as a metric's: a type for `__pydantic_extra__` is too much for pydantic 2.6."""
+        if isinstance(data, dict):
+            others = {name: value for name, value in data.items() if name not in cls.model_fields}
+            TypeAdapter(dict[str, _Kept]).validate_python(others)
+        return data
 
 
 class _HeatMaps(_Open):

@@ -104,7 +104,7 @@ def test_list_shows_the_good_cards_beside_a_broken_one(cli, tmp_path: Path) -> N
         (["describe", "frequensy"], "unknown name 'frequensy'; did you mean 'frequency'?"),
         (["list", "detector"], "cannot list 'detector'; did you mean 'detectors'"),
         (["train", "constant", "-s", "synthetic"], "has nothing to train"),
-        (["run", "-d", "constant"], "give --dataset as well"),
+        (["run", "-d", "constant"], "also give --dataset"),
         (["run", "-d", "no/such.yaml", "-s", "synthetic"], "there is no detector card at 'no/such.yaml'"),
     ],
 )

@@ -69,6 +69,26 @@ def test_describe_shows_all_that_bear_a_name(cli) -> None:
     assert "backend: frequency" in cli("describe", "frequency").out
 
 
+@pytest.mark.parametrize(
+    ("card", "why"),
+    [
+        ("backend: constant\nbogus: 1", "detector card 'mine.yaml': unknown key 'bogus'"),
+        ("adapter: folder\nbogus: 1", "dataset card 'mine.yaml': unknown key 'bogus'"),
+        ("level: frame\nmetrics: [auc]\nbogus: 1", "protocol card 'mine.yaml': unknown key 'bogus'"),
+        ("columns: []", "leaderboard card 'mine.yaml': key 'columns'"),
+        ("{", "card 'mine.yaml' cannot be read"),
+        ("- 1", "card 'mine.yaml' must be a mapping"),
+    ],
+)
+def test_describe_says_what_is_wrong_with_a_card(
+    card: str, why: str, cli, one_line, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    head = "" if card.startswith(("{", "-")) else "name: mine\n"
+    (tmp_path / "mine.yaml").write_text(head + card)
+    assert why in one_line(cli("describe", "mine.yaml"))
+
+
 def test_describe_counts_frames(cli, real_data: Path) -> None:
     found = json.loads(cli("describe", "ddvqa-c40", "--frames", "--json").out)
     counts = found[0]["frames"]
@@ -180,7 +200,7 @@ def test_d7_a_device_that_is_not_there(cli, device: str) -> None:
     from m2f2bench.core.errors import DetectorError
     from m2f2bench.training.device import pick_device
 
-    with pytest.raises(DetectorError, match=f"device '{device}' is (unknown|not there)") as found:
+    with pytest.raises(DetectorError, match=f"device '{device}' is (unknown|not available)") as found:
         pick_device(device)
     if "unknown" in str(found.value):
         assert DEVICES in str(found.value)

@@ -102,6 +102,8 @@ def test_a_users_metric_of_which_lower_is_better_end_to_end(mine: Path, cli: Cal
     compared = json.loads(cli("compare", *places, "--metric", f"{mine}/mine.py:cost", "--json").out)["differences"][0]
     assert compared["metric"] == "cost" and compared["difference"] < 0 and compared["p"] < 0.05
     assert compared["ci"][1] < 0
+    printed = cli("compare", *places, "--metric", f"{mine}/mine.py:cost").out
+    assert "\n| cost of errors |" in printed and "AUC" not in printed
 
     # The board orders by the metric: the lower value first, and says that it is the best by a paired test.
     (mine / "cards" / "leaderboards").mkdir(parents=True)

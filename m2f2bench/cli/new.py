@@ -1,0 +1,104 @@
+"""`new`: working skeletons of what a user may add, from the files in `templates/`."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..cards.models import find_card
+from ..core.errors import M2F2BenchError, near
+from ..core.files import make_folder, write_text
+from .common import CardsOption, say, settle
+
+TEMPLATES = Path(__file__).with_name("templates")
+KINDS = {"detector": "detectors", "dataset": "datasets", "metric": "metrics"}
+"""What can be made, with its folder of cards."""
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
+FIRST_TRY = {
+    "detector": "m2f2bench run -d {card} -s synthetic",
+    "dataset": "m2f2bench sheet {card} --data DIR --out sheet.png",
+    "metric": "m2f2bench run -d random -s synthetic -p {card}",
+}
+
+
+def new(
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}.")],
+    name: Annotated[str, typer.Argument(help="Its name: a letter, then letters, digits, `-` and `_`.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write here.")] = Path(),
+    cards: CardsOption = None,
+) -> None:
+    """Write a working skeleton of a detector, a dataset or a metric: its code, its card and its test."""
+    settle(cards)
+    if kind not in KINDS:
+        raise M2F2BenchError(f"cannot make a new '{kind}'{near(kind, KINDS)}")
+    _check_name(kind, name)
+    texts = skeleton(kind, name)
+    taken = [file for file in texts if (out / file).exists()]
+    if taken:
+        raise M2F2BenchError(f"'{out / taken[0]}' exists and is not overwritten: give another name, or another --out")
+    make_folder(out)
+    for file, text in texts.items():
+        write_text(out / file, text)
+    card, test = (out / next(file for file in texts if pick(file)) for pick in (_is_card, _is_test))
+    say(f"wrote {', '.join(str(out / file) for file in texts)}")
+    say(f"use it:  {FIRST_TRY[kind].format(card=card)}\ntest it: python -m pytest {test}")
+
+
+def skeleton(kind: str, name: str) -> dict[str, str]:
+    """Return the files of a skeleton, file name → text: the module, its card and its test.
+
+    The card is called `name`; module and test are called so too, with `_` in the place of `-`.
+    """
+    module = name.replace("-", "_")
+    words = {"Skeleton": _class_name(name), "test_skeleton": f"test_{module}", "skeleton.py": f"{module}.py"}
+
+    def renamed(text: str) -> str:
+        return re.sub(r"Skeleton|test_skeleton|skeleton\.py|skeleton", lambda found: words.get(found[0], name), text)
+
+    files = sorted((TEMPLATES / kind).glob("*skeleton.*"))
+    return {renamed(path.name): renamed(path.read_text(encoding="utf-8")) for path in files}
+
+
+def _is_card(file: str) -> bool:
+    return file.endswith(".yaml")
+
+
+def _is_test(file: str) -> bool:
+    return file.startswith("test_")
+
+
+def _class_name(name: str) -> str:
+    """A class's name for a card's: `my-net_2` becomes `MyNet2`."""
+    return "".join(part[:1].upper() + part[1:] for part in re.split("[-_]", name))
+
+
+def _check_name(kind: str, name: str) -> None:
+    """Raise M2F2BenchError for a name that files, classes or cards cannot have, or that is taken."""
+    module = name.replace("-", "_")
+    if not NAME.fullmatch(name):
+        raise M2F2BenchError(f"'{name}' cannot be a name: take a letter, then letters, digits, - and _, 60 at most")
+    if keyword.iskeyword(module) or keyword.iskeyword(_class_name(name)):
+        raise M2F2BenchError(f"'{name}' is a word of Python's own: take another name")
+    if kind == "metric":
+        _check_metric(name)
+    card = find_card(KINDS[kind], name)
+    if card is not None:
+        raise M2F2BenchError(f"there is a card '{name}' already ({card}): take another name")
+    found = importlib.util.find_spec(module)
+    if found is not None and not Path(found.origin or "").resolve().is_relative_to(Path.cwd()):
+        raise M2F2BenchError(f"a file {module}.py would hide the Python module '{module}': take another name")
+
+
+def _check_metric(name: str) -> None:
+    """Raise M2F2BenchError for a name that a metric cannot have, or that is another metric's."""
+    from ..metrics.registry import metric_names
+
+    if "-" in name:
+        raise M2F2BenchError(f"the name of a metric has no -: take '{name.replace('-', '_')}'")
+    if name in metric_names():
+        raise M2F2BenchError(f"there is a metric '{name}' already: take another name")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__version__ = "0.5.2"
+__version__ = "0.6.0"
 DETECTION = "0.5.1"
 """The version that last changed a number of detection: the field `v` of its signatures."""
 ANSWERS = "0.5.2"

@@ -233,7 +233,7 @@ def test_what_cannot_be_of_a_metric_is_one_clear_line() -> None:
 
     for fields, why in (
         ({"compute": other}, "compute takes 'y_true'; it can only take, by name: label, score, weight, threshold"),
-        ({"compute": none, "range": (1, 0)}, "is not a pair"),
+        ({"compute": none, "range": (1, 0)}, "must be a pair"),
         ({"compute": none, "range": (0, 1), "chance": 2}, "chance level"),
         ({"compute": none, "title": "<b>"}, "its title"),
         ({"compute": none, "needs": "real"}, "needs is 'both' or 'fake' or 'any'"),

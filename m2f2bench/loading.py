@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from .cards.models import (
+    DETECTION,
+    EXPLANATION,
+    HEATMAPS,
     LONGEST_NAME,
+    AnyProtocol,
     Card,
     DatasetCard,
     DetectorCard,
     ExplanationCard,
+    HeatMapCard,
     LeaderboardCard,
     ProtocolCard,
     find_card,
@@ -33,6 +38,17 @@ from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
+P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
+ABOUT: dict[type[AnyProtocol], str] = {
+    ProtocolCard: "P(fake)",
+    ExplanationCard: "answers to questions",
+    HeatMapCard: "heat maps",
+}
+"""What protocols are about, by their card."""
+MEASURED = {DETECTION: "scores", EXPLANATION: "answers", HEATMAPS: "maps"}
+"""What a task's metrics are of, see `metrics.registry.Metric`."""
+Q = TypeVar("Q", ProtocolCard, ExplanationCard, HeatMapCard, AnyProtocol)
+ABOUT_TASK = {card.kind: what for card, what in ABOUT.items()}
 
 
 def resolve_card(kind: str, reference: str) -> Card:
@@ -100,27 +116,24 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
     return registered("datasets", name, place)
 
 
-def any_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard | ExplanationCard:
-    """Return the protocol of a name or a path, for detection or for answers to questions."""
-    if isinstance(reference, (ProtocolCard, ExplanationCard)):
-        return with_metrics(reference)
-    return with_metrics(cast("ProtocolCard | ExplanationCard", resolve_card("metrics", reference)))
+def any_protocol(reference: str | AnyProtocol) -> AnyProtocol:
+    """Return the protocol card of a name or a path, whatever its task."""
+    if isinstance(reference, str):
+        return with_metrics(cast(AnyProtocol, resolve_card("metrics", reference)))
+    return with_metrics(reference)
 
 
-P = TypeVar("P", ProtocolCard, ExplanationCard, "ProtocolCard | ExplanationCard")
-
-
-def with_metrics(card: P) -> P:
+def with_metrics(card: Q) -> Q:
     """Return a protocol whose metrics of the form `file.py:NAME` are loaded and called by their names.
 
     All metrics of the user's are described as they are registered now. Raises RegistryError or CardError.
     """
     names = tuple(load_metric(one, card.folder).name if is_file_reference(one) else one for one in card.metrics)
     described = {name: note for name, note in card.described.items() if name in names} | notes(names)
-    wanted = "answers" if isinstance(card, ExplanationCard) else "scores"
     for name in described:
         known = known_metric(name)
-        if known is not None and known.of != wanted:
+        if known is not None and known.of != MEASURED[card.kind]:
+            wanted = MEASURED[card.kind]
             raise CardError(f"protocol '{card.name}': metric '{name}' is of {known.of}, and the protocol of {wanted}")
     return card.model_copy(update={"metrics": names, "described": described})
 
@@ -130,22 +143,26 @@ def load_metrics(references: Sequence[str]) -> list[str]:
     return [load_metric(one).name if is_file_reference(one) else one for one in references]
 
 
-def load_protocol(reference: str | ProtocolCard | ExplanationCard) -> ProtocolCard:
-    """Return the detection protocol of a name or a path. Raises CardError for a protocol about answers."""
-    card = any_protocol(reference)
-    if isinstance(card, ExplanationCard):
-        raise CardError(
-            f"protocol '{card.name}' is about answers to questions, not about P(fake): use another one here"
-        )
-    return card
+def load_protocol(reference: str | AnyProtocol) -> ProtocolCard:
+    """Return the detection protocol of a name or a path. Raises CardError for one of another task."""
+    return _of_task(reference, ProtocolCard)
 
 
-def load_explanation(reference: str | ProtocolCard | ExplanationCard) -> ExplanationCard:
-    """Return the protocol about answers of a name or a path. Raises CardError for a detection protocol."""
+def load_explanation(reference: str | AnyProtocol) -> ExplanationCard:
+    """Return the protocol of a name or a path that is about answers to questions. Raises CardError for any other."""
+    return _of_task(reference, ExplanationCard)
+
+
+def load_heat_maps(reference: str | AnyProtocol) -> HeatMapCard:
+    """Return the protocol of a name or a path that is about heat maps. Raises CardError for any other."""
+    return _of_task(reference, HeatMapCard)
+
+
+def _of_task(reference: str | AnyProtocol, wanted: type[P]) -> P:
     card = any_protocol(reference)
-    if isinstance(card, ProtocolCard):
+    if not isinstance(card, wanted):
         raise CardError(
-            f"protocol '{card.name}' is about P(fake), not about answers to questions: use another one here"
+            f"protocol '{card.name}' is about {ABOUT[type(card)]}, not about {ABOUT[wanted]}: use another one here"
         )
     return card
 

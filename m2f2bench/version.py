@@ -7,6 +7,8 @@ DETECTION = "0.5.1"
 """The version that last changed a number of detection: the field `v` of its signatures."""
 ANSWERS = "0.5.2"
 """The same for answers to questions."""
+HEATMAPS = "0.6.0"
+"""The same for runs of heat maps."""
 
 
 def commit() -> str | None:

@@ -17,7 +17,7 @@ from ..core.errors import CardError, near
 from ..core.parsing import Refused, read_yaml
 from ..core.places import moved, moved_reference
 from ..core.text import quoted
-from .protocols import DETECTION_METRICS, ExplanationRules, ProtocolRules
+from .protocols import DETECTION_METRICS, ExplanationRules, HeatMapRules, ProtocolRules
 from .registry import is_file_reference
 from .settings import InputSettings, StageSettings, TrainingSettings
 
@@ -31,7 +31,7 @@ LONGEST_NAME = 150
 """Characters of a card's name: file systems allow 255 for a run's folder, which has three names in it."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
 
-DETECTION, EXPLANATION = "detection", "explanation"
+DETECTION, EXPLANATION, HEATMAPS = "detection", "explanation", "heatmaps"
 """Names of tasks."""
 
 
@@ -135,6 +135,15 @@ class ExplanationCard(Card, ExplanationRules):
     kind: ClassVar[str] = EXPLANATION
 
 
+class HeatMapCard(Card, HeatMapRules):
+    """Protocol for heat maps: `task: heatmaps`. Its keys are in `cards.protocols`."""
+
+    kind: ClassVar[str] = HEATMAPS
+
+
+AnyProtocol = ProtocolCard | ExplanationCard | HeatMapCard
+
+
 class Column(BaseModel):
     """One column of a leaderboard: dataset × protocol × metric."""
 
@@ -181,9 +190,11 @@ MODELS: dict[str, type[Card]] = {
 }
 
 
-def protocol_model(data: Mapping[str, Any]) -> type[ProtocolCard] | type[ExplanationCard]:
+def protocol_model(data: Mapping[str, Any]) -> type[AnyProtocol]:
     """Return the model of a protocol's data, by its key `task`; a card of detection has no such key."""
-    return ExplanationCard if "task" in data else ProtocolCard
+    if "task" not in data:
+        return ProtocolCard
+    return HeatMapCard if data["task"] == HEATMAPS else ExplanationCard
 
 
 def card_folders(kind: str) -> list[Path]:

@@ -1,5 +1,6 @@
 """What a protocol's card may say: of detection, which frames, how they become a video's score, thresholds, holes; of
-explanation, which questions and references, how texts are compared and verdicts read; and of both the resampling."""
+explanation, which questions and references, how texts are compared and verdicts read; of heat maps, what they are held
+against; and of all the resampling."""
 
 from __future__ import annotations
 
@@ -27,6 +28,14 @@ DETECTION_METRICS = (
     *("log_loss", "brier", "ece"),
 )
 """The metrics of a protocol that is made in code and names none. A metric that is registered never joins them."""
+MASK_METRICS = (
+    *("energy_in_mask", "energy_difference", "energy_ratio", "energy_above_area"),
+    *("pointing", "iou", "iou_best", "pixel_auc"),
+)
+FAITHFULNESS_METRICS = ("deletion_blur", "deletion_mean", "insertion_blur", "insertion_mean", "drop")
+"""The metrics of heat maps, against masks and against the detector's own scores."""
+Fill = Literal["blur", "mean"]
+FILLS: tuple[Fill, ...] = ("blur", "mean")
 METRIC_NAME = r"[A-Za-z][A-Za-z0-9_]{0,59}"
 METRIC_TITLE = r"[\w .,%()/+≤≥–-]{1,60}"
 MissingRule = Literal["drop", "half", "wrong"]
@@ -113,6 +122,10 @@ def _of_scores(name: str, info: ValidationInfo) -> str:
 
 def _of_answers(name: str, info: ValidationInfo) -> str:
     return _known(name, info, "answers")
+
+
+def _of_maps(name: str, info: ValidationInfo) -> str:
+    return _known(name, info, "maps")
 
 
 class FrameSelection(Rules):
@@ -282,3 +295,41 @@ class ExplanationRules(Measured):
     """A question without an answer counts as an empty answer, or is left out. The coverage is always reported."""
     metrics: tuple[Annotated[str, AfterValidator(_of_answers)], ...] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()
+
+
+class HeatMapRules(Measured):
+    """All that decides a number about a detector's heat maps, given the maps.
+
+    `measure: masks` holds them against the dataset's true masks, fakes alone. `measure: faithfulness` replaces pixels
+    in the order of each map and follows the score: in `steps` equal steps by each of `fills` (the picture blurred, its
+    mean colour), and the top `area`, a share, at once for `drop`; these three keys go with it alone.
+    """
+
+    task: Literal["heatmaps"]
+    measure: Literal["masks", "faithfulness"]
+    frames: FrameSelection = FrameSelection()
+    steps: int | None = Field(default=None, ge=2)
+    area: float | None = Field(default=None, gt=0.0, lt=1.0)
+    fills: tuple[Fill, ...] | None = Field(default=None, min_length=1)
+    metrics: tuple[Annotated[str, AfterValidator(_of_maps)], ...] = Field(min_length=1)
+    bootstrap: Bootstrap = Bootstrap()
+
+    @model_validator(mode="after")
+    def _keys_go_with_measure(self) -> HeatMapRules:
+        given = [key for key in ("steps", "area", "fills") if getattr(self, key) is not None]
+        if self.measure == "masks" and given:
+            raise ValueError(f"{given[0]} goes with measure: faithfulness alone")
+        if self.measure == "faithfulness" and len(given) < 3:
+            raise ValueError("measure: faithfulness goes with steps, area and fills")
+        if self.fills is not None and len(set(self.fills)) < len(self.fills):
+            raise ValueError("fills: each is named once")
+        known = MASK_METRICS if self.measure == "masks" else self.faithfulness_metrics
+        for metric in self.metrics:
+            if metric not in known:
+                raise ValueError(f"metric {metric} is not measured here: take from {', '.join(known)}")
+        return self
+
+    @property
+    def faithfulness_metrics(self) -> tuple[str, ...]:
+        """The areas under curves that the fills have, and the drop."""
+        return tuple(name for name in FAITHFULNESS_METRICS if name == "drop" or name.endswith(self.fills or ()))

@@ -25,6 +25,8 @@ def run(
         str | None,
         typer.Option("--export", metavar="m2f2", help="Also write answers in the format of M2F2-Det's output files."),
     ] = None,
+    cam: CamOption = "",
+    cam_layer: CamLayerOption = "",
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,
@@ -51,6 +53,8 @@ def run(
         workers=workers,
         device=device,
         export=export,
+        cam=cam,
+        cam_layer=cam_layer,
     )
     board = results.board()
     files = write_board(board, folder)

@@ -43,6 +43,18 @@ CACHES = (
         ("all that decides predictions", "kinds of questions", "text of the question"),
     ),
     Cache(
+        "heat maps",
+        "RUN/maps.parquet",
+        "runs.heatmaps_job.HeatMapsJob.key, runs.heatmaps_job.current_maps",
+        (
+            "all that decides predictions",
+            "method and layer of class activation maps, version of grad-cam",
+            "what they are held against: masks; steps, area, fills",
+            "seed of the controls, version of m2f2bench's measures of heat maps",
+            "pixels of the true mask",
+        ),
+    ),
+    Cache(
         "trainings",
         "OUT/training.json and checkpoints",
         "runs.train._identity",

@@ -36,6 +36,10 @@ def read_table(path: Path, wanted: Collection[str] | None = None) -> pa.Table:
             file = pq.ParquetFile(opened)
             if file.metadata.num_rows > MOST_ROWS or file.metadata.num_columns > MOST_COLUMNS:
                 raise Refused(f"it has more than {MOST_ROWS:,} rows or {MOST_COLUMNS:,} columns")
+            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+            columns = range(file.metadata.num_columns)
+            if any(sum(group.column(j).num_values for group in groups) > MOST_ROWS for j in columns):  # of lists
+                raise Refused(f"a column of it has more than {MOST_ROWS:,} values")
             names = file.schema_arrow.names
             kept = [name for name in dict.fromkeys(names) if wanted is None or name in wanted]
             texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
@@ -45,10 +49,10 @@ def read_table(path: Path, wanted: Collection[str] | None = None) -> pa.Table:
         raise Refused(first_line(error)) from None
     except (pa.ArrowException, ValueError) as error:
         raise error if isinstance(error, Refused) else Refused(first_line(error)) from None
-    columns: dict[str, Any] = {name: table.column(i) for i, name in enumerate(table.column_names)}
-    if len(columns) < len(table.column_names):
+    held: dict[str, Any] = {name: table.column(i) for i, name in enumerate(table.column_names)}
+    if len(held) < len(table.column_names):
         return table  # two columns of one name: refused where the column is used
-    found = [_plain(name, columns[name]) if name in columns else pa.nulls(table.num_rows) for name in names]
+    found = [_plain(name, held[name]) if name in held else pa.nulls(table.num_rows) for name in names]
     return pa.Table.from_arrays(found, names=names)
 
 

@@ -33,7 +33,7 @@ TRIAL = (224, 224)
 def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "") -> Detector:
     """The detector that is named, with class activation maps in the place of its own where `cam` is a method.
 
-    Raises DetectorError for what `backends.cam.with_cam` refuses, and for a layer without a method.
+    Raises DetectorError for what `detectors.cam.with_cam` refuses, and for a layer without a method.
     """
     if layer and not cam:
         raise DetectorError(f"--cam-layer {layer} says where, not how: give --cam too, such as --cam gradcam")
@@ -43,6 +43,20 @@ def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str =
     from ..detectors.cam import with_cam
 
     return with_cam(judge, cam, layer)
+
+
+def no_localizer(name: str) -> DetectorError:
+    """Return the error for a detector that makes no heat maps."""
+    return DetectorError(
+        f"detector '{name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of a torch network "
+        f"(backends timm, m2f2det) its class activation maps: --cam gradcam"
+    )
+
+
+def require_localizer(name: str, own: object) -> None:
+    """Raise DetectorError unless a detector, or its class, has a method `heatmap`."""
+    if not callable(getattr(own, "heatmap", None)):
+        raise no_localizer(name)
 
 
 class HeatMapper:
@@ -56,10 +70,7 @@ class HeatMapper:
         self.name, self.precision = detector.card.name, detector.precision
         own = detector.as_localizer()
         if own is None:
-            raise DetectorError(
-                f"detector '{self.name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of "
-                f"a torch network (backends timm, m2f2det) its class activation maps: --cam gradcam"
-            )
+            raise no_localizer(self.name)
         self.localizer = own
         self.how = str(getattr(own, "how", ""))
         """How the maps are made where that is not the detector's own way: method and layer of --cam."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,26 +13,24 @@ from ..core.errors import FrameError
 from ..core.records import FAKE
 from ..datasets.base import Adapter
 from ..datasets.read_ahead import ReadAhead, held_bytes, load_frame, read_mask
-from .localization_report import MappedFrame
+from .frames import MappedFrame
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..core.records import Image
 
-Row = TypeVar("Row", bound=MappedFrame)
-
 
 @dataclass
-class Decoded(Generic[Row]):
+class Decoded:
     """A frame's row, its pixels and its mask; where it cannot be read the row says why and there are none."""
 
-    row: Row
+    row: MappedFrame
     image: Image | None = None
     mask: npt.NDArray[np.bool_] | None = None
 
 
-def read_batches(adapter: Adapter, rows: Sequence[Row], size: int, masks: bool) -> Iterator[list[Decoded[Row]]]:
+def read_batches(adapter: Adapter, rows: Sequence[MappedFrame], size: int, masks: bool) -> Iterator[list[Decoded]]:
     """Frames in batches of `size` at most, read in threads, the next batch while the one before is worked on.
 
     With `masks` fakes have theirs, bool [H, W], where the dataset has one. Raises DataError for a mask of another size
@@ -48,8 +46,9 @@ def read_batches(adapter: Adapter, rows: Sequence[Row], size: int, masks: bool) 
     return ahead.batches(size)
 
 
-def _read(adapter: Adapter, row: Row, masks: bool) -> Decoded[Row]:
+def _read(adapter: Adapter, row: MappedFrame, masks: bool) -> Decoded:
     loaded = load_frame(adapter, row.frame)
+    row.stamp = loaded.stamp
     try:
         if loaded.image is None:
             raise FrameError(row.frame.id, loaded.reason)
@@ -57,8 +56,13 @@ def _read(adapter: Adapter, row: Row, masks: bool) -> Decoded[Row]:
     except FrameError as error:
         row.outcome, row.message = "unreadable", error.reason
         return Decoded(row)
-    row.digest = loaded.digest
-    if mask is not None:
-        bits = np.packbits(mask).tobytes()
-        row.mask_digest = hashlib.blake2b(repr(mask.shape).encode() + bits, digest_size=8).hexdigest()
+    row.digest, row.mask_digest = loaded.digest, mask_digest(mask)
     return Decoded(row, loaded.image, mask)
+
+
+def mask_digest(mask: npt.NDArray[np.bool_] | None) -> str:
+    """Return 16 hex digits over a mask, bool [H, W]; empty where there is none."""
+    if mask is None:
+        return ""
+    bits = np.packbits(mask).tobytes()
+    return hashlib.blake2b(repr(mask.shape).encode() + bits, digest_size=8).hexdigest()

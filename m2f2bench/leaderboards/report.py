@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..cards.models import DETECTION, EXPLANATION
+from ..cards.models import DETECTION, EXPLANATION, HEATMAPS
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.detection.paired import Difference, p_text
@@ -15,6 +15,7 @@ from ..results.result import Result
 from ..results.signature import place_of
 from ..scoring.comparison import Comparison
 from .explained import describe_explanation
+from .mapped import describe_heat_maps
 from .text import by_reason, clusters_line, coverage, few_line, format_score, heading, holes_line, reasons
 
 ORACLE = "oracle threshold"
@@ -127,5 +128,9 @@ def _bounds(differences: Sequence[Difference]) -> list[str]:
     return [f"≤: p is at most this; in all of {times} resamples the difference has the same sign"]
 
 
-DESCRIBE: dict[str, Callable[[Result], str]] = {DETECTION: describe_detection, EXPLANATION: describe_explanation}
+DESCRIBE: dict[str, Callable[[Result], str]] = {
+    DETECTION: describe_detection,
+    EXPLANATION: describe_explanation,
+    HEATMAPS: describe_heat_maps,
+}
 """The description of a result by its task."""

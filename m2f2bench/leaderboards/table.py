@@ -15,7 +15,7 @@ from ..metrics.reader_errors import error_note
 from ..metrics.registry import at_threshold, metric_of, title
 from ..results.form import known_in
 from ..results.result import Result
-from ..results.signature import DETECTOR, differing, measure_signature, place_of, short
+from ..results.signature import DETECTOR, MAP, differing, measure_signature, place_of, short
 
 BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
 """Fields that results of one detector share: all but the machine that it ran on and its coverage of a dataset."""
@@ -210,7 +210,8 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     rows = []
     corpus = cache(corpus_of)
     for (detector, signature), own in grouped.items():
-        whole = {short(result.measured, DETECTOR) for result in own}  # coverage and environment may differ
+        # Coverage, environment and heat maps may differ.
+        whole = {short(result.measured, (*DETECTOR, MAP)) for result in own}
         signature = whole.pop() if len(whole) == 1 else signature
         cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError, model_validator
 
-from ..cards.models import DetectorCard, problem_of, protocol_model
+from ..cards.models import HEATMAPS, DetectorCard, problem_of, protocol_model
 from ..cards.registry import is_file_reference
 from ..core.errors import M2F2BenchError
 from ..core.parsing import Refused
@@ -131,7 +131,20 @@ class _Dependence(_Open):
         return data
 
 
-class _Details(_Open):
+class _HeatMaps(_Open):
+    """Of heat maps: the controls' and further scores, the maps' levels, outcomes, sizes, and mean curves."""
+
+    controls: dict[Text, Scores] = {}
+    more: Scores = {}
+    level: Scores = {}
+    outcomes: dict[Text, dict[Text, Count]] = {}
+    shapes: list[tuple[Count, Count]] = []
+    faithful: dict[Text, dict[Text, list[Text]]] = {}
+    curves: dict[Text, dict[Text, dict[Text, list[Number]]]] = {}
+    groups: dict[Text, Count] = {}
+
+
+class _Details(_HeatMaps):
     questions: dict[Text, _Asked] = {}
     counted: dict[Text, Text] = {}
     verdicts: dict[Text, dict[Text, Count]] | None = None
@@ -218,7 +231,7 @@ def groups(result: Result) -> Iterator[tuple[str, Mapping[str, Score]]]:
 def unsound(result: Result) -> Iterator[str]:
     """Yield a line for each impossible number: outside its metric's range, or outside its own interval; also if nothing
     was judged."""
-    if not result.coverage or not result.statuses.get("ok"):
+    if not _judged(result):
         holes = ", ".join(f"{n:,} {quoted(status)}" for status, n in result.statuses.items())
         yield f"no frame or question in it was judged ({holes or 'no frames'})"
     for group, scores in groups(result):
@@ -226,6 +239,13 @@ def unsound(result: Result) -> Iterator[str]:
             metric = known_in(result, name)
             if why := wrong(metric, score) if metric else "":
                 yield f"{group}: {name} {why}"
+
+
+def _judged(result: Result) -> bool:
+    """Whether anything was judged: a heat map that is zero everywhere was, though it says nothing."""
+    if result.task == HEATMAPS:
+        return any(n for outcome, n in result.statuses.items() if outcome not in ("unreadable", "error"))
+    return bool(result.coverage and result.statuses.get("ok"))
 
 
 def known_in(result: Result, name: str) -> Metric | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class ResampledResult:
 
     result: Result
     draws: Mapping[Group, Mapping[str, Floats]]
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The fields of the signature."""
+        return self.result.measured
 
 
 def stored_resamples(stored: Stored) -> ResampledResult | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..cards.models import DETECTION, ExplanationCard, ProtocolCard, protocol_model
+from ..cards.models import DETECTION, AnyProtocol, protocol_model
 from ..cards.protocols import MetricNote
 from ..core.records import Score
 from ..metrics.metric import Metric, from_note
@@ -34,6 +34,10 @@ class Result:
     manipulation's own questions, `labels` the questions whose right answer is real and those whose right answer is
     fake, `regions` the questions about each region, and `details` further findings (verdicts, diversity, image
     dependence).
+
+    For heat maps (`task: heatmaps`) `statuses` counts the planned frames by outcome. Against masks units are fakes, and
+    `methods` has each manipulation's; against scores `labels` has fakes and reals, and those called so, apart.
+    `details` has the scores of the controls and further findings (see `scoring.heatmaps.score_maps`).
     """
 
     detector: str
@@ -70,7 +74,7 @@ class Result:
         return str(self.protocol_card.get("task", DETECTION))
 
     @property
-    def rules(self) -> ProtocolCard | ExplanationCard:
+    def rules(self) -> AnyProtocol:
         """The protocol, from `protocol_card`. Raises ValidationError."""
         return protocol_model(self.protocol_card).model_validate(self.protocol_card)
 

@@ -13,22 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import ExplanationCard, ProtocolCard
+from ..cards.models import ExplanationCard, HeatMapCard, ProtocolCard
 from ..cards.protocols import Bootstrap
 from ..core.answers import Answers
 from ..core.installed import installed_versions
 from ..core.rows import Rows
 from ..core.text import in_utf8
-from ..version import ANSWERS, DETECTION, __version__
+from ..metrics.heatmaps.faithfulness import BLUR
+from ..version import ANSWERS, DETECTION, HEATMAPS, __version__
 
 MEASURE = (
     *("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr"),
     # For answers to questions, instead of the five before:
     *("ask", "refs", "tok", "cider", "bert", "verdict", "altered"),
+    # Of heat maps:
+    *("maps", "masks", "steps", "area", "blur", "fills"),
     "own",  # where a protocol has metrics of the user's
     *("missing", "ci", "limit", "v"),
 )
 DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
+MAP = "map"
+"""The field of a heat map's size and of how it is made; like `cov` it is the detector's, and of heat maps alone."""
 
 
 def measure_fields(
@@ -103,6 +108,37 @@ def _own_metrics(protocol: ProtocolCard | ExplanationCard) -> dict[str, str]:
     return {"own": "+".join(named)} if named else {}
 
 
+def heat_map_fields(
+    dataset: str,
+    split: str,
+    data_hash: str,
+    n: int,
+    protocol: HeatMapCard,
+    limit: int | None,
+    drawn: str = "",
+    masks: str = "",
+) -> dict[str, Any]:
+    """Return the same of heat maps of `n` planned frames; `masks` is the hash of the true masks."""
+    fields: dict[str, Any] = {
+        "data": dataset,
+        "split": split,
+        "hash": data_hash,
+        "n": n,
+        "frames": str(protocol.frames),
+        "maps": protocol.measure,
+    }
+    if protocol.fills is None:
+        fields["masks"] = masks
+    else:
+        fills = "+".join(sorted(protocol.fills))
+        fields |= {"steps": protocol.steps, "area": protocol.area, "blur": BLUR, "fills": fills}
+    return fields | {
+        "ci": bootstrap_field(protocol.bootstrap, drawn),
+        "limit": limit if limit is not None else "none",
+        "v": HEATMAPS,
+    }
+
+
 def bootstrap_field(bootstrap: Bootstrap, drawn: str = "") -> str:
     """Return the bootstrap as the signature names it; `drawn` is the resampled unit, else the protocol's is named."""
     if bootstrap.resamples == 0 or not drawn:
@@ -155,7 +191,7 @@ def share(value: float) -> str:
     return "0.9999" if text == "1" and value < 1.0 else text
 
 
-def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR)) -> str:
+def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR, MAP)) -> str:
     """Return `key:value|key:value…` in the fixed order, for the keys that are present."""
     return "|".join(f"{key}:{fields[key]}" for key in keys if key in fields)
 

@@ -11,11 +11,11 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ..core.errors import ScoreError, StoreError, Unanswered
 from ..core.files import cannot_write, replacing
@@ -33,6 +33,7 @@ PREDICTIONS = "predictions.parquet"
 RESULT = "result.json"
 KEY = b"m2f2bench.key"
 ANSWERS = "answers.parquet"
+MAPS = "maps.parquet"
 NUMBERS = {
     "label": "int8",
     "score": "double",
@@ -60,11 +61,15 @@ KEY_PARTS = {
     "device": "device",
     "predicting": "version of m2f2bench's predictions",
     "questions": "kinds of questions",
+    "maps": "how heat maps are made",
+    "measure": "what heat maps are compared with",
+    "mapping": "version of m2f2bench's measures of heat maps",
     "call": "call (nothing identifies this detector, so no other run may reuse its rows)",
 }
 """The parts of a key in words; versions of packages have the package's name."""
 GOES_ON = "; finished rows are kept, and the same command continues from there"
-R = TypeVar("R", Prediction, Answer)
+R = TypeVar("R")
+RowT = TypeVar("RowT", Prediction, Answer)
 
 
 class RowStore(Generic[R]):
@@ -74,8 +79,8 @@ class RowStore(Generic[R]):
     Use as a context manager: it locks the folder, so that no second process writes the same run.
     """
 
-    row: ClassVar[type[Prediction] | type[Answer]]
-    """The class of a row."""
+    row: ClassVar[type[Any]]
+    """The class of a row: a dataclass of texts and numbers, unless a store says otherwise."""
     name: ClassVar[str]
     """The name of the finished file."""
 
@@ -119,6 +124,22 @@ class RowStore(Generic[R]):
         """Return the rows of a finished file. Raises ScoreError in one line."""
         raise NotImplementedError
 
+    def flat(self, row: R) -> dict[str, Any]:
+        """What is written of a row, by column."""
+        fields = dataclasses.fields(row)  # type: ignore[arg-type]
+        return {f.name: getattr(row, f.name) for f in fields}
+
+    def made(self, flat: dict[str, Any]) -> R:
+        """The row of what was written. Raises ValueError, TypeError or KeyError for what is none."""
+        row = self.row(**flat)
+        if _untyped(row) or _problem(row):
+            raise ValueError
+        return cast(R, row)
+
+    def write(self, rows: Sequence[R]) -> None:
+        """Write the finished file."""
+        write_parquet(self.folder / self.name, cast("Sequence[Prediction | Answer]", rows), self.key, self.row)
+
     @property
     def rows(self) -> Mapping[str, R]:
         """All rows so far, by the id of what they are about."""
@@ -129,7 +150,7 @@ class RowStore(Generic[R]):
         if not rows:
             return
         assert self._partial is not None, "the store is used inside a with block"
-        rows, lines = zip(*map(_written, rows), strict=True)
+        rows, lines = zip(*map(self._written, rows), strict=True)
         self._write(b"".join(lines))
         self._pending += len(rows)
         self._rows.update((self.of(row), row) for row in rows)
@@ -156,10 +177,18 @@ class RowStore(Generic[R]):
     def finish(self, order: Iterable[str]) -> list[R]:
         """Write the finished file with the rows of these ids in this order, and return them."""
         rows = [self._rows[name] for name in order]
-        path = self.folder / self.name
-        write_parquet(path, rows, self.key, self.row)
+        self.write(rows)
         self._pending = 0
         return rows
+
+    def _written(self, row: R) -> tuple[R, bytes]:
+        """A row with its line; texts that UTF-8 cannot say, as messages about files may be, are escaped in both."""
+        flat = self.flat(row)
+        try:
+            return row, _line(flat)
+        except UnicodeEncodeError:
+            clean = {name: in_utf8(value) if isinstance(value, str) else value for name, value in flat.items()}
+            return self.made(clean), _line(clean)
 
     def _write(self, data: bytes) -> None:
         assert self._partial is not None
@@ -187,10 +216,8 @@ class RowStore(Generic[R]):
                     if number == 0:
                         self._check_key(data["key"], path)
                     else:
-                        row = self.row(**data)
-                        if _untyped(row) or _problem(row):
-                            break
-                        self._rows[self.of(row)] = row  # type: ignore[arg-type, assignment]
+                        row = self.made(data)
+                        self._rows[self.of(row)] = row
                         self._pending += 1
                 except (ValueError, TypeError, KeyError, RecursionError):
                     if number == 0:
@@ -256,21 +283,8 @@ def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> s
     return ", ".join(described)
 
 
-def _written(row: R) -> tuple[R, bytes]:
-    """Return a row with its line; text that UTF-8 cannot hold (a file's name in a message) becomes escapes in both."""
-    try:
-        return row, _line(row)
-    except UnicodeEncodeError:
-        held: dict[str, Any] = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
-        clean: dict[str, Any] = {
-            name: in_utf8(value) if isinstance(value, str) else value for name, value in held.items()
-        }
-        row = dataclasses.replace(row, **clean)
-        return row, _line(row)
-
-
-def _line(row: Prediction | Answer) -> bytes:
-    return json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+def _line(flat: Mapping[str, Any]) -> bytes:
+    return json.dumps(flat, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def write_parquet(
@@ -280,17 +294,32 @@ def write_parquet(
     row: type[Prediction] | type[Answer] = Prediction,
 ) -> None:
     """Write rows as Parquet with the run's key in its metadata, atomically; `row` is their class."""
+    listed = list(rows)
+    names = [f.name for f in dataclasses.fields(row)]
+    types = {name: NUMBERS.get(name, "string") for name in names}
+    write_columns(path, {name: [getattr(one, name) for one in listed] for name in names}, types, key)
+
+
+def write_columns(
+    path: Path, columns: Mapping[str, Sequence[Any]], types: Mapping[str, str], key: Mapping[str, str] | None = None
+) -> None:
+    """Write columns as Parquet with the run's key in its metadata, atomically; `types` as `arrow_type` takes them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [f.name for f in dataclasses.fields(row)]
-    types = {name: pa.type_for_alias(NUMBERS.get(name, "string")) for name in names}
-    listed = list(rows)
-    columns = [pa.array([getattr(one, name) for one in listed], types[name]) for name in names]
+    kinds = {name: arrow_type(types[name]) for name in columns}
+    arrays = [pa.array(values, kinds[name]) for name, values in columns.items()]
     metadata = {KEY: json.dumps(dict(key or {}), sort_keys=True).encode()}
-    table = pa.Table.from_arrays(columns, schema=pa.schema(list(types.items()), metadata=metadata))
+    table = pa.Table.from_arrays(arrays, schema=pa.schema(list(kinds.items()), metadata=metadata))
     with replacing(path) as temporary, temporary.open("wb") as file:
         pq.write_table(table, file)
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """Return a column's type: a name of pyarrow's, or `doubles` for lists of them."""
+    import pyarrow as pa
+
+    return pa.list_(pa.float64()) if name == "doubles" else pa.type_for_alias(name)
 
 
 def read_key(path: Path) -> dict[str, str]:
@@ -340,23 +369,29 @@ def _problem(row: Prediction | Answer) -> str:
     return "has the status ok but no score" if lacks else ""
 
 
-def _typed(table: pa.Table, path: Path, nulls: Sequence[str]) -> pa.Table:
-    """Return the table with the column types of `write_parquet`. Raises ScoreError for a column of another type."""
+def typed(table: pa.Table, path: Path, types: Mapping[str, str], nulls: Collection[str]) -> pa.Table:
+    """Return the table with its columns in their types (see `arrow_type`); `nulls` may have empty cells.
+
+    Raises ScoreError for a column of another type.
+    """
     import pyarrow as pa
 
     for i, name in enumerate(table.column_names):
-        column, kind = table.column(name), NUMBERS.get(name, "string")
+        column = table.column(name)
         try:
-            table = table.set_column(i, name, column.cast(pa.type_for_alias(kind)))
+            table = table.set_column(i, name, column.cast(arrow_type(types[name])))
         except pa.ArrowException:
-            raise ScoreError(f"'{path}': its column {name} is of type {column.type}, not {kind}") from None
+            raise ScoreError(f"'{path}': its column {name} is of type {column.type}, not {types[name]}") from None
         if column.null_count and name not in nulls:
             raise ScoreError(f"'{path}': its column {name} has {column.null_count} empty cells")
     return table
 
 
-def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[R]:
-    columns = [f.name for f in dataclasses.fields(row)]
+def read_columns(path: Path, columns: Sequence[str], optional: Collection[str], what: str) -> pa.Table:
+    """Return the named columns of a Parquet file of ours; those that are `optional` may be missing.
+
+    Raises ScoreError in one line; `what` its rows are about.
+    """
     try:
         table = read_table(path, columns)
     except Refused as error:
@@ -364,7 +399,13 @@ def _read(path: Path, row: type[R], optional: Sequence[str], what: str) -> list[
     missing = [name for name in columns if name not in table.column_names and name not in optional]
     if missing:
         raise ScoreError(f"'{path}' lacks the column '{missing[0]}': it is not a file of {what}s from m2f2bench")
-    table = _typed(table.select([c for c in columns if c in table.column_names]), path, (*NULLS, "text"))
+    return table.select([name for name in columns if name in table.column_names])
+
+
+def _read(path: Path, row: type[RowT], optional: Sequence[str], what: str) -> list[RowT]:
+    columns = [f.name for f in dataclasses.fields(row)]
+    table = read_columns(path, columns, optional, what)
+    table = typed(table, path, {name: NUMBERS.get(name, "string") for name in columns}, (*NULLS, "text"))
     rows = [row(**one) for one in table.to_pylist()]
     for one in rows:
         if problem := _problem(one):

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..cards.models import DETECTION, Card
+from ..cards.models import DETECTION, HEATMAPS, Card
 from ..core.errors import DataError, ScoreError, first_line
 from ..core.parsing import Refused, read_json
 from .form import parse_result, unsound
 from .result import Result
-from .store import PREDICTIONS, RESULT
+from .store import MAPS, PREDICTIONS, RESULT
 
 C = TypeVar("C", bound=Card)
 VALIDATION_SUFFIX = "--val"
@@ -109,6 +109,8 @@ def _read(path: Path) -> Stored:
 
 def with_rows(result: Result, path: Path) -> Stored:
     """Return a result that was read from `path`, with the rows next to it."""
+    if result.task == HEATMAPS:
+        return Stored(result, path, sidecar(path, MAPS), None)
     if result.task != DETECTION:  # answers have resamples next to them instead
         return Stored(result, path, None, None)
     return Stored(result, path, sidecar(path), sidecar(path, suffix=VALIDATION_SUFFIX))

@@ -39,9 +39,9 @@ class AnswersJob(Job[Answer]):
         super().__init__(dataset, protocol, split, limit)
         self.question_plan = plan_questions(dataset, protocol, split, limit)
 
-    def check(self, name: str, cls: type) -> None:
+    def check(self, name: str, own: object) -> None:
         """Raise DetectorError for a detector that answers no questions."""
-        require_explainer(name, cls)
+        require_explainer(name, own)
 
     def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
         """Score and write the controls that need no verdict."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..cards.models import DETECTION, ProtocolCard
+from ..cards.models import EXPLANATION, HEATMAPS, HeatMapCard, ProtocolCard
 from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
 from ..core.records import Score
@@ -18,12 +18,15 @@ from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_
 from ..metrics.detection.tails import differences
 from ..metrics.names import AT_HALF, OVERALL
 from ..metrics.registry import lower_is_better, worse
+from ..results.resamples import ResampledResult
 from ..results.result import Result
-from ..results.signature import DETECTOR, differing, share
+from ..results.signature import DETECTOR, MAP, differing, share
 from ..results.stored import Stored, read_stored, stored_card
+from ..scoring.compare_answers import DrawnPair
 from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.comparison import FIELDS
 from ..scoring.detection import ScoredRows, load_rows
+from ..scoring.heatmaps import load_maps, resampled_maps
 from ..scoring.score_detection import score_rows
 from ..stats.bootstrap import resampling
 from .run import run
@@ -121,27 +124,36 @@ def check(
                 if run_folder is not None
                 else _run_again(one, detector, dataset, out or scratch, device)
             )
-            reports.append(_compare(one, load_rows(folder), metrics, chance, tolerance))
+            maps = one.result.task == HEATMAPS
+            now = resampled_maps(load_maps(folder)) if maps else load_rows(folder)
+            reports.append(_compare(one, now, metrics, chance, tolerance))
     return reports
 
 
 def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
     result = stored.result
-    if result.task != DETECTION:
-        raise ScoreError(f"'{stored.path}' holds answers to questions: check works on P(fake) of frames")
-    protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
-    if protocol.threshold.dataset is not None:
-        registered("datasets", protocol.threshold.dataset, stored.path)
+    if result.task == EXPLANATION:
+        raise ScoreError(f"'{stored.path}' holds answers to questions: check works on P(fake) of frames and heat maps")
+    name, cam, layer = result.detector, "", ""
+    protocol: ProtocolCard | HeatMapCard
+    if result.task == HEATMAPS:
+        protocol = stored_card(HeatMapCard, result.protocol_card, stored.path)
+        cam = str(result.measured.get(MAP, "")).partition("-")[2].partition("-")[0]
+        name, _, layer = name.partition(f"+{cam}") if cam else (name, "", "")
+    else:
+        protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
+        if protocol.threshold.dataset is not None:
+            registered("datasets", protocol.threshold.dataset, stored.path)
     results = run(
-        detectors=[
-            detector if detector is not None else registered("detectors", result.detector, stored.path, _class(result))
-        ],
+        detectors=[detector if detector is not None else registered("detectors", name, stored.path, _class(result))],
         datasets=[dataset if dataset is not None else measured_dataset(result.dataset, stored.path)],
         protocols=[protocol],
         split=result.split,
         limit=result.limit,
         out=out,
         device=device,
+        cam=cam,
+        cam_layer=layer.removeprefix("-"),
     )
     return results.folders[0]
 
@@ -152,59 +164,75 @@ def _class(result: Result) -> str:
     return quoted(backend).strip("'") if is_file_reference(backend) else ""
 
 
-def _compare(stored: Stored, now: ScoredRows, metrics: Sequence[str], chance: float, tolerance: float) -> CheckReport:
-    then = stored.result
+def _compare(
+    stored: Stored, now: ScoredRows | ResampledResult, metrics: Sequence[str], chance: float, tolerance: float
+) -> CheckReport:
+    then, measured = stored.result, now.measured
     main = [name for name in then.metrics if not name.endswith(AT_HALF) and then.about(name).headline]
     wanted = load_metrics(metrics) or main or list(then.metrics)
     unknown = [m for m in wanted if m not in then.metrics]
     if unknown:
         raise ScoreError(f"'{stored.path}' has no metric '{unknown[0]}'{near(unknown[0], then.metrics)}")
     notes = [
-        f"{key} was {then.measured.get(key)}, is {now.measured.get(key)}"
-        for key in (*DETECTOR, "v")
-        if then.measured.get(key) != now.measured.get(key) and (key != "cov" or key in then.measured)
+        f"{key} was {then.measured.get(key)}, is {measured.get(key)}"
+        for key in (*DETECTOR, MAP, "v")
+        if then.measured.get(key) != measured.get(key) and (key != "cov" or key in then.measured)
     ]
     # This version scores the old rows too, so that a new version's arithmetic makes no difference.
-    changed = [key for key in differing(then.measured, now.measured) if key != "v"]
+    changed = [key for key in differing(then.measured, measured) if key != "v"]
     checked: list[Checked] = []
     problems = [
         f"the signature has changed, so the numbers cannot be compared: {FIELDS[key]} ({key}) was "
-        f"{then.measured.get(key)}, is {now.measured.get(key)}"
+        f"{then.measured.get(key)}, is {measured.get(key)}"
         for key in changed
     ]
     if not changed:
         problems += _lost(then, now)
     if not problems:
         if stored.rows is not None:
-            before = load_rows(stored.path)
             try:
-                pair = _aligned(before, now, notes)
-                checked = _paired(*pair, wanted, chance, tolerance, notes)
+                if isinstance(now, ResampledResult):
+                    found = _resampled(resampled_maps(load_maps(stored.path)), now, wanted)
+                else:
+                    found = _paired(*_aligned(load_rows(stored.path), now, notes), wanted, chance)
+                checked = _checked(found, chance, tolerance, notes)
             except ScoreError as error:  # the rows do not match the signature
                 problems.append(str(error))
         else:
             notes.append(f"no rows next to '{stored.path}': compared with its intervals, which is less sensitive")
-            found = score_rows(now).metrics
-            checked = [_against_interval(m, then.metrics[m], found[m], tolerance) for m in wanted]
+            scores = (now.result if isinstance(now, ResampledResult) else score_rows(now)).metrics
+            checked = [_against_interval(m, then.metrics[m], scores[m], tolerance) for m in wanted]
     problems += [_failure(one) for one in checked if one.failed]
     if checked and not any(one.tested or one.failed for one in checked):
         problems.append(f"none of {', '.join(wanted)} can be tested: {checked[0].how}")
     return CheckReport(
-        now.detector, str(stored.path), then.dataset, then.protocol, tuple(checked), tuple(problems), tuple(notes)
+        str(measured["det"]),
+        str(stored.path),
+        then.dataset,
+        then.protocol,
+        tuple(checked),
+        tuple(problems),
+        tuple(notes),
     )
 
 
-def _lost(then: Result, now: ScoredRows) -> list[str]:
+def _lost(then: Result, now: ScoredRows | ResampledResult) -> list[str]:
     """Return a line if the coverage of units or frames fell. Older results have the latter only in statuses."""
     before = then.frame_coverage
     if before is None:
         before = then.statuses.get("ok", 0) / max(sum(then.statuses.values()), 1)
-    level, faces = now.protocol.level, now.protocol.faces
-    unit = "videos" if level == "video" else "frames" if faces == "apart" else "pictures"
-    shares = {f"coverage of {unit}": (then.coverage, now.units.coverage)}
-    shares["coverage of frames"] = (before, now.units.frame_coverage)
+    if isinstance(now, ResampledResult):
+        shares = {"coverage": (then.coverage, now.result.coverage)}
+        shares["coverage of frames with a map"] = (before, now.result.frame_coverage or 0.0)
+        statuses = now.result.statuses
+    else:
+        level, faces = now.protocol.level, now.protocol.faces
+        unit = "videos" if level == "video" else "frames" if faces == "apart" else "pictures"
+        shares = {f"coverage of {unit}": (then.coverage, now.units.coverage)}
+        shares["coverage of frames"] = (before, now.units.frame_coverage)
+        statuses = now.rows.statuses()
     fell = [f"{k} fell from {share(a)} to {share(b)}" for k, (a, b) in shares.items() if b < a]
-    holes = ", ".join(f"{n} {status}" for status, n in now.rows.statuses().items() if status != "ok")
+    holes = ", ".join(f"{n} {status}" for status, n in statuses.items() if status != "ok")
     return [f"{', '.join(fell)}: {holes}"] if fell else []
 
 
@@ -229,11 +257,20 @@ def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[Score
     return then, now
 
 
-def _paired(
-    then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float, tolerance: float, notes: list[str]
-) -> list[Checked]:
+def _paired(then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float) -> Sequence[Difference]:
     judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
     (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
+    return found
+
+
+def _resampled(then: ResampledResult, now: ResampledResult, metrics: Sequence[str]) -> Sequence[Difference]:
+    level = HeatMapCard.model_validate(now.result.protocol_card).bootstrap.level
+    pair = DrawnPair(now, then, ("now", "then"))
+    return [pair.difference(metric, level=level) for metric in metrics]
+
+
+def _checked(found: Sequence[Difference], chance: float, tolerance: float, notes: list[str]) -> list[Checked]:
+    """What the differences now - then say of each metric."""
     out = []
     for d in corrected([_one_sided(d) for d in found]):
         fall = (d.difference or 0.0) * worse(d.metric)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from ..cards.models import ExplanationCard, ProtocolCard
+from ..cards.models import AnyProtocol
 from ..core.errors import NothingJudged
 from ..core.progress import progress_bar
 from ..core.records import Answer, Prediction
 from ..datasets.dataset import Dataset
 from ..detectors.base import Detector
 from ..detectors.keys import Judge
+from ..heatmaps.frames import MappedFrame
 from ..results.result import Result
 from ..results.store import RowStore
 from ..results.stored import run_name
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 log = logging.getLogger("m2f2bench")
-R = TypeVar("R", Prediction, Answer)
+R = TypeVar("R", Prediction, Answer, MappedFrame)
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ class Job(abc.ABC, Generic[R]):
     needs_detector: ClassVar[bool] = True
     """Whether a detector is required."""
 
-    def __init__(
-        self, dataset: Dataset, protocol: ProtocolCard | ExplanationCard, split: str, limit: int | None
-    ) -> None:
+    def __init__(self, dataset: Dataset, protocol: AnyProtocol, split: str, limit: int | None) -> None:
         """Subclasses also list what is judged, so that missing data is found before a model is loaded."""
         self.dataset, self.split, self.limit = dataset, split, limit
         self.protocol: Any = protocol
@@ -63,8 +62,8 @@ class Job(abc.ABC, Generic[R]):
         """Return the name of a detector's folder."""
         return run_name(detector, self.dataset.name, self.protocol.name, self.split, self.limit)
 
-    def check(self, name: str, cls: type) -> None:
-        """Raise DetectorError for a detector that cannot do this, before any work is done."""
+    def check(self, name: str, own: object) -> None:
+        """Raise DetectorError for a detector, or its class, that cannot do this, before any work is done."""
 
     def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
         """Run what needs no detector, by default nothing; return results and folders."""
@@ -79,6 +78,10 @@ class Job(abc.ABC, Generic[R]):
     @abc.abstractmethod
     def key(self, judge: Judge) -> Mapping[str, str]:
         """Return everything that decides a detector's rows, in parts."""
+
+    def open_store(self, folder: Path, key: Mapping[str, str]) -> RowStore[R]:
+        """Return the store of a detector's rows in its folder."""
+        return self.store(folder, key)
 
     @abc.abstractmethod
     def planned(self) -> list[str]:
@@ -103,7 +106,7 @@ class Job(abc.ABC, Generic[R]):
         """
         ids = self.planned()
         passing = self.errors_pass(judge.detector)
-        with self.store(folder, self.key(judge)) as store:
+        with self.open_store(folder, self.key(judge)) as store:
             known = dict(store.rows)
             if any(name not in known for name in ids):
                 known = {**store.siblings(f"{judge.name}--{self.dataset.name}"), **known}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ..cards.models import (
     DETECTION,
     EXPLANATION,
+    HEATMAPS,
+    AnyProtocol,
     DatasetCard,
     DetectorCard,
-    ExplanationCard,
     LeaderboardCard,
-    ProtocolCard,
 )
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
@@ -22,12 +22,14 @@ from ..datasets.base import Adapter
 from ..datasets.dataset import Dataset
 from ..datasets.listing import close_adapter
 from ..detectors.keys import identify_judge
-from ..loading import any_protocol, detector_card, load_dataset, load_detector, load_leaderboard
+from ..heatmaps.mapper import mapping_detector
+from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result
 from ..results.stored import read_stored
 from .answers_job import AnswersJob
 from .detection_job import DetectionJob
 from .export import check_export
+from .heatmaps_job import HeatMapsJob
 from .job import Job, Settings
 from .train import train
 
@@ -74,7 +76,7 @@ class Results(list[Result]):
         return self.table("md")
 
 
-JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob}
+JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob, HEATMAPS: HeatMapsJob}
 """The job of each task, in the order in which a detector runs them."""
 
 
@@ -83,7 +85,7 @@ def run(
     *,
     detectors: Sequence[str | DetectorCard | Any] | str = (),
     datasets: Sequence[str | DatasetCard | Adapter] | str = (),
-    protocols: Sequence[str | ProtocolCard | ExplanationCard] | str = (),
+    protocols: Sequence[str | AnyProtocol] | str = (),
     split: str = "test",
     limit: int | None = None,
     out: str | Path | None = None,
@@ -91,15 +93,19 @@ def run(
     workers: int = 0,
     device: str = "auto",
     export: str | None = None,
+    cam: str = "",
+    cam_layer: str = "",
 ) -> Results:
     """Judge datasets with detectors under protocols and write one folder a run under `out`.
 
     Each of `detectors`, `datasets`, `protocols` is a name, a path, `file.py:Class`, a card, an object, or a list of
     them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
     it is `quickstart` if nothing is named. Under an explanation protocol the detectors are asked its questions, and
-    results of the controls are added. An interrupted run continues where it stopped: rows on disk are not predicted
-    again. With `export` answers are also written in another form, see `export.FORMS`. Raises M2F2BenchError; for a run
-    in which nothing could be judged NothingJudged, after all other runs are written.
+    results of the controls are added. Under a heat-map protocol their maps are measured; `cam` replaces these by class
+    activation maps (`gradcam`, …; see `detectors.cam`) at `cam_layer`, and is added to the detectors' names. An
+    interrupted run continues where it stopped: rows on disk are not predicted again. With `export` answers are also
+    written in another form, see `export.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
+    NothingJudged, after all other runs are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     if suite is None and not chosen and not places:
@@ -114,11 +120,12 @@ def run(
         if not places or (not chosen and _needs_detectors(wanted)):
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: also give {missing}, or the name of a suite")
-    cards = [detector_card(reference) for reference in chosen if isinstance(reference, (str, DetectorCard))]
+    named = [_named(one) for one in chosen]  # unknown names first
     jobs = _plan(wanted, limit)
-    for job in jobs:
-        for named, cls in cards:
-            job.check(named.name, cls)
+    _check_cam(cam, cam_layer, jobs)
+    for job in jobs if not cam else [job for job in jobs if job.protocol.kind != HEATMAPS]:
+        for name, own in named:
+            job.check(name, own)
     check_export(export, any(job.protocol.kind == EXPLANATION for job in jobs))
     make_folder(folder)
     trained = _train_first(card, chosen, folder, device) if card else {}
@@ -130,7 +137,7 @@ def run(
     names: set[str] = set()
     failed: list[NothingJudged] = []
     for reference in chosen:
-        detector = load_detector(trained.get(str(reference), reference), device)
+        detector = mapping_detector(trained.get(str(reference), reference), device, cam, cam_layer)
         if detector.card.name in names:
             raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
         names.add(detector.card.name)
@@ -187,6 +194,23 @@ def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
     return any(JOBS[any_protocol(rule).kind].needs_detector for _, rule, _ in wanted)
 
 
+def _named(reference: Any) -> tuple[str, object]:
+    """A detector's name, and the class or object that can do what is asked of it."""
+    if isinstance(reference, (str, DetectorCard)):
+        card, cls = detector_card(reference)
+        return card.name, cls
+    return type(reference).__qualname__, reference
+
+
+def _check_cam(cam: str, layer: str, jobs: Sequence[Job[Any]]) -> None:
+    """Raise CardError for class activation maps where no protocol is about heat maps."""
+    if (cam or layer) and not any(job.protocol.kind == HEATMAPS for job in jobs):
+        raise CardError(
+            f"--cam{' ' + cam if cam else '-layer ' + layer} says how heat maps are made, and no protocol of this run "
+            f"is about them: give --protocol localization, faithfulness, …"
+        )
+
+
 def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any]]:
     """List the frames and questions of every run before a model is loaded: missing data is found at once."""
     datasets: dict[str, Dataset] = {}
@@ -199,7 +223,7 @@ def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any
         return datasets[key]
 
     jobs: list[Job[Any]] = []
-    rules: dict[str, ProtocolCard | ExplanationCard] = {}
+    rules: dict[str, AnyProtocol] = {}
     done: set[tuple[str, str, str]] = set()
     for place, rule, split in wanted:
         protocol = any_protocol(rule)

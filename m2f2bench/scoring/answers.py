@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import EXPLANATION, DatasetCard, DetectorCard, ExplanationCard, ProtocolCard
+from ..cards.models import EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, ExplanationCard
 from ..core.answers import Answers, joined
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
@@ -133,7 +133,7 @@ def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
 
 def plan_questions(
     dataset: str | DatasetCard | Dataset,
-    protocol: str | ProtocolCard | ExplanationCard,
+    protocol: str | AnyProtocol,
     split: str = "test",
     limit: int | None = None,
 ) -> AnswerPlan:
@@ -222,6 +222,8 @@ def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:
     """
     places = [Path(path).expanduser() for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 else None
+    if stored is not None and stored.result.task == HEATMAPS:
+        raise ScoreError(f"'{places[0]}' holds heat maps: this takes answers to questions")
     result = stored.result if stored is not None and stored.result.task == EXPLANATION else None
     plan = _plan_of(result, places[0], source)
     files = [place.parent if place.suffix == ".json" else place for place in places]

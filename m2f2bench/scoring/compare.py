@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
+from ..cards.models import AnyProtocol, DatasetCard
 from ..core.errors import ScoreError
 from ..loading import load_metrics
 from ..results.signature import measure_signature
@@ -17,7 +17,7 @@ from .tasks import TASKS, task_at
 
 def compare(
     *places: str | Path,
-    protocol: str | ProtocolCard | ExplanationCard | None = None,
+    protocol: str | AnyProtocol | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
     columns: Mapping[str, str] | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..cards.models import ExplanationCard
+from ..cards.models import EXPLANATION, HEATMAPS
 from ..core.errors import ScoreError
 from ..core.records import JUDGE, Score
 from ..metrics.answer_metrics import RELEASED
@@ -13,7 +13,7 @@ from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.names import Group
 from ..results.resamples import DRAWS, ResampledResult, stored_resamples
 from ..results.result import Result
-from ..results.signature import DETECTOR, measure_signature, share, short
+from ..results.signature import DETECTOR, MAP, measure_signature, share, short
 from ..results.stored import stored_at
 from ..stats.bootstrap import resampling
 from .answers import load_answers
@@ -51,10 +51,11 @@ def compare_resampled(
     pairs = pairs_of(list(drawn), against)
     tested = [DrawnPair(drawn[one], drawn[other], (one, other)) for one, other in pairs]
     first = next(iter(drawn.values())).result
-    protocol = ExplanationCard.model_validate(first.protocol_card)
+    protocol = first.rules
     names = chosen_metrics(metrics, protocol.metrics)
     level = resampling(protocol).level
-    asked = [(group, name) for group in (Group(), Group("labels", "real"), Group("labels", "fake")) for name in names]
+    labels = [Group("labels", name) for name in ("real", "fake") if first.task == EXPLANATION or name in first.labels]
+    asked = [(group, name) for group in (Group(), *labels) for name in names]
     found = [
         Pair(*pair, tuple(both.difference(name, group, level) for group, name in asked))
         for pair, both in zip(pairs, tested, strict=True)
@@ -66,7 +67,7 @@ def compare_resampled(
         split=first.split,
         protocol=first.protocol,
         signature=measure_signature(first.measured),
-        detectors={name: short(own.result.measured, DETECTOR) for name, own in drawn.items()},
+        detectors={name: short(own.result.measured, (*DETECTOR, MAP)) for name, own in drawn.items()},
         metrics=tuple(names),
         level=level,
         oracle=False,
@@ -116,6 +117,8 @@ class DrawnPair:
 
 def _apart(first: Result, second: Result, name: str) -> str:
     """Return why a metric of two results is not measured on the same questions; empty if it is."""
+    if first.task == HEATMAPS:
+        return _apart_frames(first, second)
     part = first.about(name).part
     counted = [own.details.get(COUNTED, {}).get(part) for own in (first, second)]
     if counted[0] == counted[1] and counted[0] is not None:
@@ -126,6 +129,13 @@ def _apart(first: Result, second: Result, name: str) -> str:
     if all(_all_count(own, part) for own in (first, second)):
         return ""
     return f"measured on questions that the results do not name {holes}; score the answers again"
+
+
+def _apart_frames(first: Result, second: Result) -> str:
+    """Why two results about heat maps do not rest on the same frames; empty where they do."""
+    if first.details.get(COUNTED) == second.details.get(COUNTED):
+        return ""
+    return f"measured on different frames (coverage {share(first.coverage)} / {share(second.coverage)})"
 
 
 def _all_count(result: Result, part: str) -> bool:

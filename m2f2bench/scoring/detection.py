@@ -16,7 +16,7 @@ from ..core.rows import Rows, Strings, Units
 from ..datasets.dataset import Dataset
 from ..datasets.digests import frame_digests
 from ..datasets.planning import plan_frames
-from ..loading import load_dataset, load_protocol, with_metrics
+from ..loading import ABOUT_TASK, load_dataset, load_protocol, with_metrics
 from ..metrics.detection.intervals import pick_threshold
 from ..metrics.detection.values import Cut
 from ..results.read_rows import read_rows
@@ -157,7 +157,8 @@ def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
     place = Path(path).expanduser()
     stored = stored_at(place)
     if stored is not None and stored.result.task != DETECTION:
-        raise ScoreError(f"'{place}' holds answers to questions, not P(fake) of frames (m2f2bench run -p frame)")
+        what = ABOUT_TASK[stored.result.task]
+        raise ScoreError(f"'{place}' holds {what}, not P(fake) of frames (m2f2bench run -p frame)")
     if stored is not None and stored.rows is None:
         raise ScoreError(f"there are no rows ({PREDICTIONS}) next to '{place}': nothing to score")
     if source.protocol is None and stored is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,21 +14,20 @@ from ..metrics.names import Group
 from ..results.form import CLOSE
 from ..results.resamples import stored_resamples
 from ..results.result import Result
-from ..results.signature import differing
+from ..results.signature import MAP, differing
 from ..results.stored import Stored
-from .detection import load_rows
-from .score_detection import score_rows
 
 
-def recheck_rows(stored: Stored) -> list[str]:
-    """Recompute every number from the rows; return what differs, one line each."""
+def recheck_result(stored: Stored, score: Callable[[], Result]) -> list[str]:
+    """Recompute every number from the rows by `score`; return what differs, one line each."""
     result = stored.result
     try:
-        again = score_rows(load_rows(stored.path))
+        again = score()
     except M2F2BenchError as error:
         return [f"rows: {error}"]
     problems = []
-    for key in differing(again.measured, result.measured):
+    maps = [MAP] if again.measured.get(MAP) != result.measured.get(MAP) else []
+    for key in [*differing(again.measured, result.measured), *maps]:
         if key != "v":
             problems.append(f"rows: {key} is {again.measured.get(key)} in them, not {result.measured.get(key)}")
     if result.frame_coverage is None:  # older results lack it
@@ -65,10 +65,21 @@ def recheck_resamples(stored: Stored) -> list[str]:
 
 def _flat(result: Result) -> dict[str, float | None]:
     groups: dict[str, dict[str, Score]] = {"metrics": result.metrics, "average": result.average, **result.methods}
+    groups |= {f"labels {name}": scores for name, scores in result.labels.items()}
     flat: dict[str, Any] = {"coverage": result.coverage, "frame_coverage": result.frame_coverage}
     for group, scores in groups.items():
         for name, score in scores.items():
             flat[f"{group}.{name}"] = score.value
             for i, end in enumerate(score.ci or ()):
                 flat[f"{group}.{name}.ci{i}"] = end
-    return flat
+    return flat | dict(_numbers(result.details, "details"))
+
+
+def _numbers(value: Any, name: str) -> Iterator[tuple[str, float | None]]:
+    """Every number in what a result tells beside its metrics, by its place."""
+    if isinstance(value, (dict, list)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in items:
+            yield from _numbers(one, f"{name}.{key}")
+    elif value is None or isinstance(value, (int, float)):
+        yield name, value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
+from ..cards.models import AnyProtocol, DatasetCard
 from ..results.result import Result
 from .source import Source
 from .tasks import task_at
@@ -14,7 +14,7 @@ from .tasks import task_at
 def score(
     path: str | Path | Sequence[str | Path],
     *,
-    protocol: str | ProtocolCard | ExplanationCard | None = None,
+    protocol: str | AnyProtocol | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
     detector: str | None = None,

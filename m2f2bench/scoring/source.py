@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cards.models import DatasetCard, ExplanationCard, ProtocolCard
+from ..cards.models import AnyProtocol, DatasetCard
 from ..datasets.dataset import Dataset
-
-Protocol = ProtocolCard | ExplanationCard
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Source:
     `columns` maps our names to the file's. `validation` holds the rows that a threshold is picked on.
     """
 
-    protocol: Protocol | str | None = None
+    protocol: AnyProtocol | str | None = None
     dataset: str | DatasetCard | Dataset | None = None
     split: str = "test"
     detector: str | None = None

@@ -7,23 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..cards.models import DETECTION, EXPLANATION, ExplanationCard, ProtocolCard
+from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
-from ..loading import any_protocol
+from ..loading import any_protocol, load_heat_maps
 from ..results.read_answers import looks_like_answers
 from ..results.resamples import ResampledResult, stored_resamples
 from ..results.result import Result
-from ..results.signature import answer_fields, measure_fields
+from ..results.signature import MAP, answer_fields, heat_map_fields, measure_fields
+from ..results.store import MAPS
 from ..results.stored import Stored, stored_at
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
 from .compare_detection import compare_rows
 from .comparison import Comparison, distinct_names
 from .detection import ScoredRows, load_rows
-from .recheck import recheck_resamples, recheck_rows
+from .heatmaps import ScoredMaps, load_maps, resampled_maps, score_maps
+from .recheck import recheck_resamples, recheck_result
 from .score_answers import score_answers
 from .score_detection import score_rows
-from .source import Protocol, Source
+from .source import Source
 
 Place = str | Path
 
@@ -89,7 +91,7 @@ class Detection(Task):
 
     def recheck(self, stored: Stored) -> list[str]:
         """See `Task.recheck`."""
-        return recheck_rows(stored) if stored.rows is not None else []
+        return recheck_result(stored, lambda: score_rows(load_rows(stored.path))) if stored.rows is not None else []
 
     def comparable(self, stored: Stored) -> bool:
         """See `Task.comparable`."""
@@ -129,11 +131,52 @@ class Explanation(Task):
         return True
 
 
-TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation())}
+class HeatMaps(Task):
+    """Heat maps, held against true masks or against the detector's own scores."""
+
+    name, items = HEATMAPS, "frames"
+
+    def score(self, places: Sequence[Place], source: Source) -> Result:
+        """See `Task.score`; they are scored from a run's rows alone."""
+        if len(places) > 1:
+            raise ScoreError("several folders make several results: score them one by one")
+        return score_maps(self._load(places[0], source))
+
+    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
+        """See `Task.compare`."""
+        drawn = [resampled_maps(self._load(place, source)) for place in places]
+        names = distinct_names([one.result.detector for one in drawn], places)
+        return compare_resampled(dict(zip(names, drawn, strict=True)), metrics, against)
+
+    def evidence(self, stored: Stored) -> ResampledResult | None:
+        """See `Task.evidence`."""
+        return resampled_maps(load_maps(stored.path)) if stored.rows is not None else None
+
+    def fields(self, result: Result, card: HeatMapCard) -> dict[str, Any]:
+        """See `Task.fields`."""
+        masks = str(result.measured.get("masks", ""))
+        fields = heat_map_fields(result.dataset, result.split, *_data(result), card, result.limit, masks=masks)
+        return fields | {MAP: result.measured.get(MAP)}
+
+    def recheck(self, stored: Stored) -> list[str]:
+        """See `Task.recheck`."""
+        return recheck_result(stored, lambda: score_maps(load_maps(stored.path))) if stored.rows is not None else []
+
+    def comparable(self, stored: Stored) -> bool:
+        """See `Task.comparable`."""
+        return stored.rows is not None
+
+    def _load(self, place: Place, source: Source) -> ScoredMaps:
+        if source.dataset is not None or source.columns or source.validation is not None:
+            raise ScoreError("heat maps are scored from a run's rows alone: leave out dataset, columns and validation")
+        return load_maps(place, None if source.protocol is None else load_heat_maps(source.protocol))
+
+
+TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation(), HeatMaps())}
 """The tasks by name."""
 
 
-def task_at(place: Place, protocol: Protocol | str | None = None) -> Task:
+def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
     """Return the task of a protocol; without a protocol, that of a run's folder, a result file or a file of rows."""
     if protocol is not None:
         return TASKS[any_protocol(protocol).kind]
@@ -141,6 +184,8 @@ def task_at(place: Place, protocol: Protocol | str | None = None) -> Task:
     stored = stored_at(path)
     if stored is not None:
         return TASKS[stored.result.task]
+    if path.name == MAPS:
+        return TASKS[HEATMAPS]
     return TASKS[EXPLANATION if looks_like_answers(path) else DETECTION]
 
 

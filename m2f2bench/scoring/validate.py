@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..cards.models import ExplanationCard, ProtocolCard
+from ..cards.models import AnyProtocol, ProtocolCard
 from ..core.errors import DataError
 from ..core.parsing import Refused
 from ..results.form import groups, known_in, unsound
 from ..results.result import Result
 from ..results.signature import (
     DETECTOR,
+    MAP,
     bootstrap_field,
     coverage_text,
     short,
@@ -23,6 +24,8 @@ from .tasks import TASKS
 
 CLUSTERS = "identity@[0-9a-f]{6}|video@[0-9a-f]{6}|frame"
 """Units that the bootstrap may resample, as `signature.drawn_field` writes them."""
+SIZES = r"(none|\d+x\d+(\+\d+x\d+)*)(-.+)?"
+"""Sizes of heat maps, and how they are made."""
 
 
 def validate_result(path: str | Path) -> list[str]:
@@ -85,15 +88,17 @@ def _signature(result: Result) -> list[str]:
     return problems
 
 
-def _agrees(key: str, found: Any, wanted: Any, card: ProtocolCard | ExplanationCard) -> bool:
+def _agrees(key: str, found: Any, wanted: Any, card: AnyProtocol) -> bool:
     """Return whether a field is as its protocol says. Hashes of rows or data are only checked for their form."""
     if key == "ci" and card.bootstrap.resamples:
         drawn = re.search(rf"-({CLUSTERS})-", str(found))
         return drawn is not None and found == bootstrap_field(card.bootstrap, drawn[1])
     if key == "faces" and wanted != "apart":
         return re.fullmatch(rf"{wanted}@[0-9a-f]{{6}}", str(found)) is not None
-    if key == "altered" and "region_f1" in card.metrics:
+    if key == "masks" or (key == "altered" and "region_f1" in card.metrics):
         return re.fullmatch("[0-9a-f]{12}", str(found)) is not None
+    if key == MAP:
+        return re.fullmatch(SIZES, str(found)) is not None
     return bool(found == wanted)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..cards.models import ExplanationCard, ProtocolCard
+from ..cards.models import AnyProtocol
 
 if TYPE_CHECKING:
     from ..core.records import Floats
@@ -102,6 +102,6 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, sk
         yield np.stack(drawn, axis=1).astype(np.float64)
 
 
-def resampling(protocol: ProtocolCard | ExplanationCard) -> Resampling:
+def resampling(protocol: AnyProtocol) -> Resampling:
     """Return the protocol's bootstrap settings in the form that the statistics use."""
     return Resampling(protocol.bootstrap.resamples, protocol.bootstrap.seed, protocol.bootstrap.level)

@@ -35,6 +35,14 @@ class Statistic(abc.ABC):
     undefined: str = ALONE
     """Why there is no value where there are items, as a result says it."""
 
+    def n_held(self, kept: Bools, cluster: Codes) -> int:
+        """Return how many clusters have a value among the items `kept` [N]."""
+        return len(np.unique(cluster[kept & self.has]))
+
+    def corrected(self, drawn: Floats, value: float) -> Floats:
+        """Return the values in the resamples, float64 [resamples], without a bias that is known of them: here as is."""
+        return drawn
+
     @abc.abstractmethod
     def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
         """The metric of the items `kept` [N] as a function of the clusters' weights, [C, B] → [B].
@@ -96,12 +104,14 @@ def estimate(
     cluster: Codes,
     n_clusters: int,
     resampling: Resampling,
+    nothing: str = "no answer has a value",
 ) -> Estimate[G]:
-    """Every metric of every group of items with its percentile interval.
+    """Return every metric of every group of items with its percentile interval.
 
     `groups` are masks [N]; `label` [N] (0 real, 1 fake) only counts; `cluster` [N] is in 0 … `n_clusters` - 1. Clusters
     are drawn with replacement, as many as there are; the draws depend on their number and the seed alone: all groups,
-    metrics and explainers on the same questions get the same ones, so that differences are paired.
+    metrics and explainers on the same questions get the same ones, so that differences are paired. `nothing` is the
+    reason of a value that rests on no item.
     """
     made = {
         (group, name): one.over(kept, cluster, n_clusters)
@@ -120,11 +130,11 @@ def estimate(
         used = groups[group] & one.has
         n_real, n_fake = int((used & (label == REAL)).sum()), int((used & (label == FAKE)).sum())
         if np.isnan(value):
-            score = Score(
-                None, n_real, n_fake, reason="no answer has a value" if n_real + n_fake == 0 else one.undefined
-            )
+            score = Score(None, n_real, n_fake, reason=nothing if n_real + n_fake == 0 else one.undefined)
         else:
-            held = len(np.unique(cluster[used]))
+            if (group, name) in drawn:
+                drawn[group, name] = one.corrected(drawn[group, name], value)
+            held = one.n_held(groups[group], cluster)
             ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)
             score = Score(value, n_real, n_fake, ci, why)
         scores.setdefault(group, {})[name] = score

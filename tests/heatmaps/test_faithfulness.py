@@ -17,7 +17,8 @@ from m2f2bench.core.errors import DataError, DetectorError, FrameError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.detectors.base import Detector, Localizer
-from m2f2bench.heatmaps.faithfulness import BLUR, Settings, blurred, faithfulness, make_scene, mean_colour
+from m2f2bench.heatmaps.faithfulness import faithfulness
+from m2f2bench.heatmaps.pixels import BLUR, Settings, blurred, make_scene, mean_colour
 from m2f2bench.metrics.heatmaps.faithfulness import area_under, counts, proven, ranked, replaced
 from m2f2bench.metrics.heatmaps.localization import centred_map
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_means import estimated
 
 from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import DataError, DetectorError, FrameError
-from m2f2bench.core.records import Frame, Locator
+from m2f2bench.core.records import Frame, Locator, Score
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.detectors.base import Detector, Localizer
 from m2f2bench.heatmaps.localize import localize
-from m2f2bench.metrics.heatmaps.localization import Formula, estimate
 from m2f2bench.stats.bootstrap import Resampling
+from m2f2bench.stats.means import Columns
 
 FEW = Bootstrap(resamples=200)
 PEOPLE = 12
@@ -81,12 +82,9 @@ def test_intervals_are_those_of_an_independent_bootstrap() -> None:
     a, b = rng.random(200), rng.random(200) + 0.1
     a[:20] = np.nan
     real = np.arange(200) < 5
-    formulas = {
-        "mean": Formula.mean("a"),
-        "difference": Formula.difference("a", "b"),
-        "ratio": Formula.ratio("a", "b"),
-    }
-    found = estimate({"a": a, "b": b}, real, cluster, 30, formulas, Resampling(500, 4, 0.9))
+    table = Columns({"a": a, "b": b})
+    formulas = {"mean": table.mean("a"), "difference": table.difference("a", "b"), "ratio": table.ratio("a", "b")}
+    found = estimated(formulas, real, cluster, 30, Resampling(500, 4, 0.9))
     drawn: dict[str, list[float]] = {name: [] for name in formulas}
     source = np.random.default_rng(4)
     for _ in range(500):
@@ -109,22 +107,23 @@ def test_intervals_hold_the_truth() -> None:
         cluster = np.repeat(np.arange(40), rng.integers(1, 6, 40))
         person = rng.normal(0.0, 0.1, 40)[cluster]
         columns = {"a": 0.5 + person + rng.normal(0.0, 0.05, len(cluster)), "b": np.full(len(cluster), 0.4)}
-        formulas = {"d": Formula.difference("a", "b")}
-        ci = estimate(columns, columns["a"] < 0, cluster, 40, formulas, Resampling(200, world))["d"].ci
+        formulas = {"d": Columns(columns).difference("a", "b")}
+        ci = estimated(formulas, columns["a"] < 0, cluster, 40, Resampling(200, world))["d"].ci
         assert ci is not None
         held += ci[0] <= 0.1 <= ci[1]
     assert 0.90 <= held / 300 <= 0.99
 
 
 def test_no_interval_where_there_is_no_spread_to_resample() -> None:
-    one = {"a": np.array([0.2, 0.4, np.nan])}
-    cluster, real = np.array([0, 0, 1]), np.zeros(3, bool)
-    formulas = {"a": Formula.mean("a")}
-    alone = estimate(one, real, cluster, 2, formulas, Resampling())["a"]
+    def mean(values: np.ndarray, cluster: np.ndarray, n_clusters: int) -> Score:
+        of = {"a": Columns({"a": values}).mean("a")}
+        return estimated(of, np.zeros(len(values), bool), cluster, n_clusters, Resampling())["a"]
+
+    alone = mean(np.array([0.2, 0.4, np.nan]), np.array([0, 0, 1]), 2)
     assert alone.value == pytest.approx(0.3) and alone.ci is None and "one cluster" in str(alone.reason)
-    none = estimate({"a": np.full(3, np.nan)}, real, cluster, 2, formulas, Resampling())["a"]
+    none = mean(np.full(3, np.nan), np.array([0, 0, 1]), 2)
     assert none.value is None and none.reason == "no frame has a value" and none.n_fake == 0
-    sure = estimate({"a": np.ones(20)}, np.zeros(20, bool), np.arange(20), 20, formulas, Resampling())["a"]
+    sure = mean(np.ones(20), np.arange(20), 20)
     assert sure.ci == (pytest.approx(0.025 ** (1 / 20)), 1.0), "20 of 20: Clopper and Pearson's bound"
 
 

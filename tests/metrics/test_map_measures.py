@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
+from toy_means import estimated
 
+from m2f2bench.core.records import Score
 from m2f2bench.metrics.heatmaps.localization import (
     GRID,
     MEASURES,
-    Formula,
     Truth,
-    estimate,
     iou,
     iou_curve,
     pixel_auc,
@@ -22,6 +22,7 @@ from m2f2bench.metrics.heatmaps.localization import (
     truth_on_grid,
 )
 from m2f2bench.stats.bootstrap import Resampling
+from m2f2bench.stats.means import Columns
 
 
 def truth_of(share: list[list[float]]) -> Truth:
@@ -118,8 +119,12 @@ def test_the_best_threshold_is_one_for_all_and_picked_again_in_each_resample() -
     table[7] = np.nan
     columns = {f"at{i}": table[:, i] for i in range(3)}
     places = np.array([0.0, 0.5, 1.0])
-    formulas = {"best": Formula.best(tuple(columns)), "at": Formula.best_at(tuple(columns), places)}
-    found = estimate(columns, np.zeros(60, bool), cluster, 15, formulas, Resampling(400, 9, 0.9))
+
+    def best(table: Columns) -> dict[str, Score]:
+        statistics = {"best": table.best(tuple(columns)), "at": table.best_at(tuple(columns), places)}
+        return estimated(statistics, np.zeros(60, bool), cluster, 15, Resampling(400, 9, 0.9))
+
+    found = best(Columns(columns))
     means = np.nanmean(table, axis=0)
     assert found["best"].value == pytest.approx(means.max()) and found["at"].value == places[means.argmax()]
     drawn, picked = [], []
@@ -134,14 +139,14 @@ def test_the_best_threshold_is_one_for_all_and_picked_again_in_each_resample() -
     low, high = np.quantile(moved, [0.05, 0.95])
     assert found["best"].ci == pytest.approx((min(low, means.max()), max(high, means.max())), abs=1e-12)
     assert found["at"].ci == (min(picked), max(picked)) and found["best"].n_fake == 59
-    none = estimate({k: np.full(60, np.nan) for k in columns}, np.zeros(60, bool), cluster, 15, formulas, Resampling())
+    none = best(Columns({name: np.full(60, np.nan) for name in columns}))
     assert none["best"].value is None and none["at"].value is None
 
 
 def test_every_measure_is_reported() -> None:
-    from m2f2bench.heatmaps.localization_report import CONTROL_TABLE, FORMULAS, TABLES
+    from m2f2bench.heatmaps.localization_report import CONTROL_TABLE, REPORTED, TABLES
 
     assert set(MEASURES) == {"energy_in_mask", "mask_area", "energy_above_area", "pointing", "iou", "pixel_auc"}
     shown = {name for table in TABLES for name in table}
-    assert set(MEASURES) <= set(FORMULAS) and set(FORMULAS) <= shown
+    assert set(MEASURES) <= set(REPORTED) and set(REPORTED) <= shown
     assert {"iou", "pixel_auc", "pixel_auc_less_control"} <= set(CONTROL_TABLE)

@@ -236,7 +236,7 @@ def test_what_cannot_be_of_a_metric_is_one_clear_line() -> None:
         ({"compute": none, "range": (1, 0)}, "must be a pair"),
         ({"compute": none, "range": (0, 1), "chance": 2}, "chance level"),
         ({"compute": none, "title": "<b>"}, "its title"),
-        ({"compute": none, "needs": "real"}, "needs is 'both' or 'fake' or 'any'"),
+        ({"compute": none, "needs": "real"}, "needs must be 'both' or 'fake' or 'any'"),
         ({}, "has no computation"),
     ):
         with pytest.raises(RegistryError, match=re.escape(why)):

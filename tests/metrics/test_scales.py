@@ -29,7 +29,7 @@ def test_a9_every_metric_of_this_package_is_described_once() -> None:
     by = {of: [name for name, metric in builtin().items() if metric.of == of] for of in ("scores", "answers", "maps")}
     assert tuple(by["scores"]) == DETECTION_METRICS and len(by["answers"]) == 18
     assert {name for name, metric in builtin().items() if metric.lower_is_better} == LOWER
-    reported = set(localization.FORMULAS) | {"iou_best"} | set(perturbation.MEASURES)
+    reported = set(localization.REPORTED) | {"iou_best"} | set(perturbation.MEASURES)
     assert set(by["maps"]) == reported - {"mask_area"}, "a mask's area is the data's: nothing of it is better"
     assert all(metric.fast for metric in builtin().values() if metric.of == "scores")
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ...core.records import Floats, Image
 
+BLUR = 0.05
+"""Standard deviation of the Gaussian that blurs a picture away, as a share of its shorter side."""
 Ranks = npt.NDArray[np.int32]
 """Each pixel's place in the order, int32 [H, W]: 0 for the first."""
 

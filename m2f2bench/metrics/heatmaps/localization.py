@@ -7,15 +7,12 @@ counts as is in `SILENT`; adding one to both is enough for it to be reported wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
-from ...core.records import Score
-from ...stats.bootstrap import Resampling, cluster_draws, over_draws, percentile_interval
 
 if TYPE_CHECKING:
     from ...core.records import Floats
@@ -197,114 +194,3 @@ def centred_map(shape: tuple[int, int]) -> Floats:
 def random_map(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
     """The control by chance: uniform in [0, 1), float64 [h, w]."""
     return np.asarray(rng.random(shape))
-
-
-Means = Mapping[str, "Floats"]
-"""A column's name to its mean in each resample, float64 [B]; NaN where no frame that was drawn has a value."""
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A number made of columns' means: `of` computes it, `needs` are the columns it stands on.
-
-    A `share` is in [0, 1] and gets an interval at the end of its range too. What is `picked` is the best of several
-    columns: the best is picked again in each resample, and the bias of that, the resamples' mean less the value, is
-    taken off the interval twice (once for the value, once for the resamples), as for thresholds picked on scores.
-    """
-
-    of: Callable[[Means], Floats]
-    needs: tuple[str, ...]
-    share: bool = False
-    picked: bool = False
-
-    @classmethod
-    def mean(cls, column: str) -> Formula:
-        """A column's mean, in [0, 1]."""
-        return cls(lambda means: means[column], (column,), True)
-
-    @classmethod
-    def difference(cls, first: str, second: str) -> Formula:
-        """The mean of the first less the mean of the second."""
-        return cls(lambda means: means[first] - means[second], (first, second))
-
-    @classmethod
-    def ratio(cls, first: str, second: str) -> Formula:
-        """The mean of the first over the mean of the second (not the mean of ratios)."""
-
-        def of(means: Means) -> Floats:
-            below = means[second]
-            return np.divide(means[first], below, out=np.full_like(below, np.nan), where=below > 0.0)
-
-        return cls(of, (first, second))
-
-    @classmethod
-    def best(cls, columns: Sequence[str]) -> Formula:
-        """The highest of the columns' means: an oracle, picked over the whole set of frames."""
-        return cls(lambda means: np.stack([means[name] for name in columns]).max(axis=0), tuple(columns), True, True)
-
-    @classmethod
-    def best_at(cls, columns: Sequence[str], places: Floats) -> Formula:
-        """The place in [0, 1] of the column with the highest mean, the first of equal ones; `places` float64 [T]."""
-
-        def of(means: Means) -> Floats:
-            stacked = np.stack([means[name] for name in columns])
-            return np.where(np.isnan(stacked).any(axis=0), np.nan, places[stacked.argmax(axis=0)])
-
-        return cls(of, tuple(columns))
-
-
-def estimate(
-    columns: Mapping[str, Floats],
-    real: npt.NDArray[np.bool_],
-    cluster: npt.NDArray[np.int64],
-    n_clusters: int,
-    formulas: Mapping[str, Formula],
-    resampling: Resampling,
-) -> dict[str, Score]:
-    """Each formula's value with its percentile interval, from frames' values.
-
-    `columns` are float64 [N], NaN for a frame without a value; `real` [N] tells the frames apart only to be counted;
-    `cluster` [N] is in 0 … `n_clusters` - 1. Clusters are drawn with replacement by `Sample.draws`, whose draws depend
-    on their number and the seed alone: all formulas, all columns, all groups of frames and all detectors on the same
-    frames get the same ones, so that differences are paired.
-    """
-    names = list(columns)
-    values = np.stack([columns[name] for name in names], axis=1)
-    has = ~np.isnan(values)
-    sums, counts = (np.zeros((n_clusters, len(names))) for _ in range(2))
-    np.add.at(sums, cluster, np.where(has, values, 0.0))
-    np.add.at(counts, cluster, has)
-
-    def means(weights: Floats) -> dict[str, Floats]:
-        total, n = sums.T @ weights, counts.T @ weights
-        found = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0.0)
-        return dict(zip(names, found, strict=True))
-
-    plain = means(np.ones((n_clusters, 1)))
-    drawn = _draw(means, names, n_clusters, resampling)
-    scores = {}
-    for key, formula in formulas.items():
-        used = np.any([has[:, names.index(name)] for name in formula.needs], axis=0)
-        n_real, n_fake = int((used & real).sum()), int((used & ~real).sum())
-        value = float(formula.of(plain)[0])
-        if np.isnan(value):
-            scores[key] = Score(None, n_real, n_fake, reason="no frame has a value")
-            continue
-        groups = min(int((counts[:, names.index(name)] > 0).sum()) for name in formula.needs)
-        ends = (0.0, 1.0) if formula.share else None
-        found = formula.of(drawn) if drawn else None
-        if found is not None and formula.picked:
-            found = np.clip(found - 2.0 * (np.nanmean(found) - value), 0.0, 1.0)
-        ci, why = percentile_interval(value, found, groups, resampling, ends)
-        scores[key] = Score(value, n_real, n_fake, ci, why)
-    return scores
-
-
-def _draw(
-    means: Callable[[Floats], dict[str, Floats]], names: list[str], n_clusters: int, resampling: Resampling
-) -> dict[str, Floats]:
-    """Each column's mean in each resample; empty where there is nothing to resample."""
-    if resampling.resamples == 0 or n_clusters < 2:
-        return {}
-    pieces = over_draws(cluster_draws(n_clusters, resampling.resamples, resampling.seed), means)
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.models import DETECTION, Column, DatasetCard, LeaderboardCard, ProtocolCard
 from ...core.errors import ScoreError, StoreError, near
 from ...loading import load_metrics
 from ...metrics.detection.intervals import pick_threshold
@@ -205,7 +205,7 @@ def _runs(
     split: str | None,
 ) -> list[Path]:
     """Return a folder's results with rows of one dataset, protocol and split; ScoreError if there are several."""
-    known = [stored for stored in read_stored([folder]) if stored.rows is not None]
+    known = [one for one in read_stored([folder]) if one.rows is not None and one.result.task == DETECTION]
     if not known:
         raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
     for key, name in (("dataset", _name(dataset)), ("protocol", _name(protocol)), ("split", split)):

@@ -1,0 +1,215 @@
+"""Heat-map reports: what localization and faithfulness share, from mapped frames to JSON and Markdown."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..cards.protocols import Bootstrap
+from ..core import markdown
+from ..core.records import FAKE, REAL, Score
+from ..core.rows import from_predictions
+from ..metrics.detection.intervals import FEW_CLUSTERS
+from ..results.signature import bootstrap_field, data_hash, drawn_field, short, versions
+from ..results.units import clusters
+from ..stats.bootstrap import Resampling
+from ..stats.statistic import Bools, Codes, Estimate, G, Statistic, estimate
+from ..version import __version__
+from .frames import MappedFrame, as_prediction, count_outcomes, listed, map_shapes
+
+if TYPE_CHECKING:
+    from ..core.records import Floats
+
+LABELS = (("fake", FAKE), ("real", REAL))
+DRAWN = {"identity": "groups of people", "video": "videos", "frame": "frames"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Where mapped frames come from: a detector's maps of a dataset's split.
+
+    `by` are the signature's fields of the detector (see `signature.detector_fields`), `how` says how its maps are made
+    where they are not its own.
+    """
+
+    dataset: str
+    split: str
+    limit: int | None
+    by: Mapping[str, Any]
+    bootstrap: Bootstrap
+    how: str = ""
+    frames: str = "all"
+    """Which frames of a video are mapped, as the signature says it."""
+
+
+class MappedFrames:
+    """Mapped frames ready for statistics. Clusters are numbered over all planned frames, whatever became of them."""
+
+    def __init__(self, rows: Sequence[MappedFrame], origin: Measured) -> None:
+        """`rows` in the order of the plan, which numbers the clusters."""
+        self.rows, self.origin = rows, origin
+        self.judged = from_predictions(as_prediction(one) for one in rows)
+        self.cluster, self.drawn_by = clusters(self.judged, origin.bootstrap.cluster)
+        self.n_clusters = int(self.cluster.max()) + 1
+        self.label: Codes = np.array([row.frame.label for row in rows], dtype=np.int64)
+        self.shapes = map_shapes(rows)
+
+    def column(self, who: str, name: str) -> Floats:
+        """One measure of one maker's maps, float64 [N]; NaN for a frame without it."""
+        return np.array([row.values.get(who, {}).get(name, np.nan) for row in self.rows], dtype=np.float64)
+
+    def estimate(self, statistics: Mapping[str, Statistic], groups: Mapping[G, Bools]) -> Estimate[G]:
+        """Every statistic of every group of frames [N]; all get the same resamples."""
+        rules = self.origin.bootstrap
+        resampling = Resampling(rules.resamples, rules.seed, rules.level)
+        return estimate(
+            statistics, groups, self.label, self.cluster, self.n_clusters, resampling, "no frame has a value"
+        )
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """The signature's fields of what was measured, without the detector's."""
+        origin, ordered = self.origin, self.judged.ordered()
+        codes, by = clusters(ordered, origin.bootstrap.cluster)
+        return {
+            "data": origin.dataset,
+            "split": origin.split,
+            "hash": data_hash(ordered),
+            "n": len(ordered),
+            "frames": origin.frames,
+            "ci": bootstrap_field(origin.bootstrap, drawn_field(by, codes.tolist())),
+            "limit": origin.limit if origin.limit is not None else "none",
+            "v": __version__,
+        }
+
+    @property
+    def map_field(self) -> str:
+        """The signature's `map`: the maps' sizes, then how they are made where that is not the detector's own way."""
+        how = self.origin.how
+        return ("+".join(f"{h}x{w}" for h, w in self.shapes) or "none") + (f"-{how}" if how else "")
+
+    def common(self, measured: Mapping[str, Any], signed: Sequence[str]) -> dict[str, Any]:
+        """What every report of these frames holds, by field of MapReport but `coverage` and `clusters`."""
+        package = {"grad-cam": metadata.version("grad-cam")} if self.origin.how else {}
+        return {
+            "detector": str(self.origin.by["det"]),
+            "dataset": self.origin.dataset,
+            "split": self.origin.split,
+            "outcomes": {
+                name: count_outcomes(row for row in self.rows if row.frame.label == one) for name, one in LABELS
+            },
+            "shapes": self.shapes,
+            "signature": short(measured, signed),
+            "measured": dict(measured),
+            "versions": versions() | package,
+            "frames": tuple(self.rows),
+        }
+
+
+@dataclass(frozen=True)
+class MapReport(abc.ABC):
+    """How one detector's heat maps did over one dataset.
+
+    `coverage` is a share of planned frames in [0, 1], `outcomes` count the frames by label and outcome (see
+    `frames.OUTCOMES`), `shapes` are the maps' sizes, `clusters` say what the bootstrap draws as one.
+    """
+
+    detector: str
+    dataset: str
+    split: str
+    coverage: float
+    outcomes: dict[str, dict[str, int]]
+    shapes: tuple[tuple[int, int], ...]
+    clusters: dict[str, Any]
+    signature: str
+    measured: dict[str, Any]
+    versions: dict[str, str]
+    frames: tuple[MappedFrame, ...]
+
+    KEYS: ClassVar[tuple[str, ...]]
+    """The keys of the JSON object, in order."""
+    TITLE: ClassVar[str]
+    SILENT_AS: ClassVar[str]
+    """What a frame without a map counts as, in words."""
+    LACKING: ClassVar[str]
+    """What a frame with a message lacks."""
+
+    def to_json(self, frames: bool = False) -> dict[str, Any]:
+        """As a JSON-ready dictionary; with `frames`, every frame's outcome and values too."""
+        out = {key: _plain(getattr(self, key)) for key in self.KEYS}
+        return out | ({"frames": [self._frame(row) for row in self.frames]} if frames else {})
+
+    def markdown(self) -> str:
+        """The tables, and the notes on them."""
+        head = f"## {self.TITLE} of {self.detector} on {self.dataset}, {self.split}\n\n"
+        notes = "".join(f"- {line}\n" for line in self._notes())
+        return head + "\n".join([*(markdown.table(lines) for lines in self._tables()), notes])
+
+    @abc.abstractmethod
+    def _tables(self) -> list[list[list[str]]]:
+        """The tables' cells; the first line of each is its heading."""
+
+    @abc.abstractmethod
+    def _first_notes(self) -> list[str]:
+        """The notes that are this report's own."""
+
+    @abc.abstractmethod
+    def _values(self, row: MappedFrame) -> dict[str, Any]:
+        """A frame's values as JSON."""
+
+    @abc.abstractmethod
+    def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
+        """Every group's scores whose reasons are listed."""
+
+    def _frame(self, row: MappedFrame) -> dict[str, Any]:
+        frame = row.frame
+        out = {"frame": frame.id, "video": frame.video, "method": frame.method, "label": frame.label}
+        out |= {"outcome": row.outcome, **self._values(row)}
+        return out | ({"message": row.message} if row.message else {})
+
+    def _notes(self) -> list[str]:
+        lines = self._first_notes()
+        silent = [row for row in self.frames if row.values and row.outcome != "ok"]
+        lines += [f"{listed(silent)}: they count as {self.SILENT_AS}"] if silent else []
+        for label, number in LABELS:
+            rest = [r for r in self.frames if r.frame.label == number and r.outcome != "ok" and not r.values]
+            lines += [f"{label} frames that do not count: {listed(rest)}"] if rest else []
+        failed = next((row for row in self.frames if row.message), None)
+        lines += [f"first without a {self.LACKING}: {failed.frame.id} ({failed.message})"] if failed else []
+        n, what = self.clusters["n"], DRAWN[self.clusters["by"]]
+        lines.append(f"intervals: {self.measured['ci']}; {n:,} {what} are drawn, the same for all that is compared")
+        lines += [f"{n} are few: resampling them makes intervals too narrow"] if 1 < n < FEW_CLUSTERS else []
+        return [*lines, *self._reasons(), f"`{self.signature}`"]
+
+    def _reasons(self) -> list[str]:
+        """Why values or intervals are missing, each reason once with where it holds."""
+        places: dict[str, list[str]] = {}
+        for group, found in self._groups():
+            for reason in dict.fromkeys(score.reason for score in found.values() if score.reason):
+                places.setdefault(reason, []).append(group)
+        return [f"{', '.join(names)}: {reason}" for reason, names in places.items()]
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+
+def shown(score: Score, form: str = ".3f") -> str:
+    """Return `value [low, high]`, a dash without a value."""
+    if score.value is None:
+        return "–"
+    return f"{score.value:{form}}" + (f" [{score.ci[0]:{form}}, {score.ci[1]:{form}}]" if score.ci else "")
+
+
+def _plain(value: Any) -> Any:
+    """A report's value as JSON has it."""
+    if isinstance(value, Score):
+        return value.to_json()
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -1,0 +1,140 @@
+"""Heat-map jobs: maps of planned frames, stored frame by frame, and scored from the rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..cards.models import HeatMapCard
+from ..core.errors import FrameError
+from ..core.files import write_json
+from ..core.records import Frame
+from ..datasets.dataset import Dataset
+from ..datasets.read_ahead import ReadAhead, about_frame
+from ..detectors.base import Detector
+from ..detectors.keys import Judge, row_key
+from ..heatmaps.frames import MappedFrame, listed, refuse_nothing
+from ..heatmaps.mapper import HeatMapper, require_localizer
+from ..heatmaps.planning import MAPPING, make_test, plan_maps
+from ..heatmaps.read_maps import mask_digest
+from ..heatmaps.store import MapForm, MapStore
+from ..results.result import Result
+from ..results.store import RESULT
+from ..scoring.detection import Origin
+from ..scoring.heatmaps import gather_maps, score_maps
+from .job import Job, Settings
+from .resuming import unchanged
+
+log = logging.getLogger("m2f2bench")
+MASKS_AHEAD = 64
+"""Masks that are read ahead when rows are taken up again."""
+
+
+class HeatMapsJob(Job[MappedFrame]):
+    """Frames to be mapped."""
+
+    store = MapStore
+
+    def __init__(self, dataset: Dataset, protocol: HeatMapCard, split: str = "test", limit: int | None = None) -> None:
+        """List the frames. Raises DataError as `plan_maps` does, such as for a dataset without masks."""
+        super().__init__(dataset, protocol, split, limit)
+        self.protocol = protocol
+        self.frames = plan_maps(dataset, protocol, split, limit)
+
+    def check(self, name: str, own: object) -> None:
+        """See `Job.check`."""
+        require_localizer(name, own)
+
+    def run(
+        self, judge: Judge, out: Path, settings: Settings, beside: Sequence[Result] = ()
+    ) -> list[tuple[Result, Path]]:
+        """Map what is not on disk yet, score, and write `maps.parquet` and `result.json`."""
+        self.mapper = HeatMapper(judge.detector)
+        folder = out / self.folder_name(judge.name)
+        rows, _ = self.collect(judge, folder, settings)
+        card, corpus = judge.detector.card, self.dataset.card.corpus
+        origin = Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus)
+        result = score_maps(gather_maps(rows, self.protocol, origin, self.mapper.how))
+        write_json(folder / RESULT, result.to_json())
+        return [(result, folder)]
+
+    def key(self, judge: Judge) -> Mapping[str, str]:
+        """See `Job.key`: all that decides a prediction, how maps are made, and what is measured of them."""
+        rules, how = self.protocol, self.mapper.how
+        made = f"{how}, grad-cam {metadata.version('grad-cam')}" if how else "own"
+        measure = f"{rules.measure}, seed {rules.bootstrap.seed}"
+        if rules.fills is not None:
+            measure += f", {rules.steps} steps, area {rules.area:g}, {'+'.join(sorted(rules.fills))}"
+        return row_key(judge, self.dataset, maps=made, measure=measure, mapping=str(MAPPING))
+
+    def open_store(self, folder: Path, key: Mapping[str, str]) -> MapStore:
+        """See `Job.open_store`."""
+        return MapStore(folder, key, MapForm.of(self.protocol))
+
+    def planned(self) -> list[str]:
+        """See `Job.planned`."""
+        return [frame.id for frame in self.frames]
+
+    def current(self, known: Mapping[str, MappedFrame], workers: int) -> list[MappedFrame]:
+        """See `Job.current`."""
+        return current_maps(self.dataset, self.frames, known, self.protocol.measure == "masks", workers)
+
+    def ask(
+        self, detector: Detector, missing: set[str], held: Sequence[MappedFrame], settings: Settings
+    ) -> Iterator[list[MappedFrame]]:
+        """See `Job.ask`."""
+        test = make_test(detector, self.mapper, self.protocol, settings.batch_size)
+        if missing:
+            test.announce(len(missing))
+        return test.rows(self.dataset.adapter, [frame for frame in self.frames if frame.id in missing])
+
+    def report(self, name: str, rows: Sequence[MappedFrame]) -> None:
+        """See `Job.report`."""
+        refuse_nothing(name, rows)
+        if failed := [row for row in rows if row.message]:
+            first = failed[0]
+            told = (name, listed(failed), len(rows), first.frame.id, first.outcome, first.message)
+            log.warning("%s: %s of %d frames, first '%s' (%s: %s)", *told)
+
+
+def current_maps(
+    dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, MappedFrame], masks: bool, workers: int = 0
+) -> list[MappedFrame]:
+    """Return the known rows that still hold, in the order of `frames`: those of frames with the same pixels, the same
+    label and, with `masks`, the same true mask.
+
+    Every mask is read again, since nothing says of its file when it changed; so is every frame that could not be read.
+    """
+    read = {name: row for name, row in known.items() if row.outcome != "unreadable"}
+    planned = [frame for frame in frames if frame.id in read and read[frame.id].frame.label == frame.label]
+    held = {frame.id: (read[frame.id].digest, read[frame.id].stamp) for frame in planned}
+    same = unchanged(dataset, planned, held, workers)
+    kept = [frame for frame in planned if frame.id in same]
+    if masks:
+        now = _mask_digests(dataset, [frame for frame in kept if frame.label], workers)
+        kept = [frame for frame in kept if now.get(frame.id, "") == read[frame.id].mask_digest]
+    return [_as_now(read[frame.id], frame, same[frame.id]) for frame in kept]
+
+
+def _as_now(row: MappedFrame, frame: Frame, stamp: str) -> MappedFrame:
+    """A row with what its frame is now; the very row where nothing is otherwise."""
+    facts, own = ((one.video, one.method, one.identities, one.picture) for one in (frame, row.frame))
+    return row if facts == own and stamp == row.stamp else replace(row, frame=frame, stamp=stamp)
+
+
+def _mask_digests(dataset: Dataset, frames: Sequence[Frame], workers: int) -> dict[str, str | None]:
+    """The digest of each frame's true mask as it is now, empty without one; None where it cannot be read."""
+
+    def digest(frame: Frame) -> str | None:
+        try:
+            mask: Any = about_frame(lambda: dataset.adapter.mask(frame), frame)
+            return mask_digest(mask)
+        except FrameError:
+            return None
+
+    ahead = ReadAhead(digest, frames, count=MASKS_AHEAD, size=lambda _: 0, threads=workers)
+    return dict(zip((frame.id for frame in frames), ahead.each(), strict=True))

@@ -1,0 +1,220 @@
+"""Heat maps ready for scoring: stored rows with their protocol and signature, and the result made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cards.models import HEATMAPS, DetectorCard, HeatMapCard
+from ..core.errors import NothingJudged, ScoreError
+from ..core.places import without_folders
+from ..core.records import Score
+from ..heatmaps import faithfulness_report, localization_report
+from ..heatmaps.faithfulness_report import Faithfulness
+from ..heatmaps.frames import CONTROLS, MappedFrame, count_outcomes
+from ..heatmaps.localization_report import Localization, masks_hash
+from ..heatmaps.pixels import settings_of
+from ..heatmaps.report import LABELS, MappedFrames, Measured
+from ..heatmaps.store import WITHOUT_MAP, MapForm, maps_hash, read_maps
+from ..metrics.names import Group
+from ..results.resamples import ResampledResult
+from ..results.result import Result
+from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields, short, versions
+from ..results.store import MAPS
+from ..results.stored import Stored, stored_at, stored_card
+from ..results.units import clusters
+from .detection import Origin
+
+COUNTED = "counted"
+"""The key of a result's `details` that says which frames count, as of answers."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredMaps:
+    """One detector's mapped frames, in the order of the plan. `measured` has the fields of the signature."""
+
+    rows: Sequence[MappedFrame]
+    protocol: HeatMapCard
+    measured: dict[str, Any]
+    card: DetectorCard | None = None
+    predicted: dict[str, Any] = field(default_factory=dict)
+    """Device and versions of what made the maps."""
+    source: str = ""
+
+    @property
+    def detector(self) -> str:
+        """The detector's name."""
+        return str(self.measured["det"])
+
+    @property
+    def form(self) -> MapForm:
+        """The form of the rows."""
+        return MapForm.of(self.protocol)
+
+    @property
+    def how(self) -> str:
+        """How the maps are made, where that is not the detector's own way: method and layer."""
+        return str(self.measured[MAP]).partition("-")[2]
+
+    @property
+    def origin(self) -> Measured:
+        """Where the rows come from, as reports take it."""
+        told = self.measured
+        by = {key: told[key] for key in DETECTOR if key in told and key != "cov"}
+        limit = told["limit"] if isinstance(told["limit"], int) else None
+        frames = str(self.protocol.frames)
+        return Measured(str(told["data"]), str(told["split"]), limit, by, self.protocol.bootstrap, self.how, frames)
+
+    @cached_property
+    def report(self) -> Localization | Faithfulness:
+        """The whole report, with every control and group."""
+        if self.protocol.measure == "masks":
+            return localization_report.summarise(self.rows, self.origin)
+        return faithfulness_report.summarise(self.rows, self.origin, settings_of(self.protocol).fields)
+
+
+def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Origin, how: str = "") -> ScoredMaps:
+    """Return the rows ready for scoring. Raises NothingJudged where no frame has a map."""
+    if all(row.outcome in WITHOUT_MAP for row in rows):
+        first = rows[0]
+        who = f"{origin.by['det']} on {origin.data}, heat maps"
+        raise NothingJudged.of(who, "frames", len(rows), first.frame.id, first.outcome, first.message)
+    by = {key: value for key, value in origin.by.items() if key != "cov"}
+    measured = Measured(origin.data, origin.split, origin.limit, by, protocol.bootstrap, how, str(protocol.frames))
+    frames = MappedFrames(rows, measured)
+    codes, drawn_by = clusters(frames.judged.ordered(), protocol.bootstrap.cluster)
+    fields = heat_map_fields(
+        origin.data,
+        origin.split,
+        frames.fields["hash"],
+        len(rows),
+        protocol,
+        origin.limit,
+        drawn_field(drawn_by, codes.tolist()),
+        masks_hash(rows),
+    )
+    found = ScoredMaps(
+        rows, protocol, fields | by | {MAP: frames.map_field}, origin.card, origin.predicted, origin.source
+    )
+    found.measured["cov"] = coverage_text(_mapped_share(rows), found.report.coverage)
+    return found
+
+
+def load_maps(path: str | Path, protocol: HeatMapCard | None = None) -> ScoredMaps:
+    """Return the rows of a run's folder or a result file, ready for scoring. Raises ScoreError in one line.
+
+    `protocol` may differ from the run's own in metrics and bootstrap alone: the rows hold what its other keys gave.
+    """
+    place = Path(path).expanduser()
+    stored = stored_at(place)
+    if stored is None or stored.result.task != HEATMAPS:
+        raise ScoreError(f"'{place}' is no run of heat maps: give the folder that run wrote under such a protocol")
+    if stored.rows is None:
+        raise ScoreError(f"'{place}' has no rows beside it ({MAPS}): nothing to score")
+    own = stored_card(HeatMapCard, stored.result.protocol_card, stored.path)
+    rules = own if protocol is None else protocol
+    for key in ("measure", "frames", "steps", "area", "fills"):
+        mine, theirs = getattr(rules, key), getattr(own, key)
+        if mine != theirs:
+            raise ScoreError(f"'{place}' has maps with {key}: {theirs}, not {mine}: run it again under '{rules.name}'")
+    if rules.bootstrap.seed != own.bootstrap.seed:
+        raise ScoreError(f"'{place}' has controls of seed {own.bootstrap.seed}: run it again under '{rules.name}'")
+    rows = read_maps(stored.rows, MapForm.of(own))
+    if maps_hash(rows, MapForm.of(own)) != stored.result.predictions:
+        raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was scored from: run it again")
+    return gather_maps(rows, rules, _origin(stored), str(stored.result.measured.get(MAP, "")).partition("-")[2])
+
+
+def _origin(stored: Stored) -> Origin:
+    result = stored.result
+    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}
+    limit = result.measured.get("limit")
+    card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
+    limit = limit if isinstance(limit, int) else None
+    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source)
+
+
+def score_maps(maps: ScoredMaps) -> Result:
+    """Return the result of mapped frames: the protocol's metrics, by manipulation or label too, and the controls'."""
+    report, names, card = maps.report, maps.protocol.metrics, maps.card
+    if isinstance(report, Localization):
+        metrics, methods, labels = report.metrics, report.methods, {}
+        controls, more = report.controls, {key: metrics[key] for key in ("mask_area", "iou_best_threshold")}
+        details: dict[str, Any] = {"level": _json(report.level)}
+    else:
+        metrics, methods = report.metrics["all"], {}
+        labels = {name: scores for name, scores in report.metrics.items() if name != "all"}
+        controls = {name: groups["all"] for name, groups in report.controls.items()}
+        more = {"called": metrics["called"]}
+        details = {"faithful": report.faithful, "curves": report.curves, "groups": report.clusters["groups"]}
+    details = {
+        "controls": {name: _json(controls[name]) for name in CONTROLS},
+        "more": _json(more),
+        "outcomes": report.outcomes,
+        "shapes": [list(shape) for shape in report.shapes],
+        COUNTED: {"frames": _counted(maps.rows)},
+        **details,
+    }
+    n = report.clusters["n"]
+    return Result(
+        detector=report.detector,
+        dataset=report.dataset,
+        split=report.split,
+        protocol=maps.protocol.name,
+        metrics={name: metrics[name] for name in names},
+        methods={method: {name: found[name] for name in names} for method, found in methods.items()},
+        labels={label: {name: found[name] for name in names} for label, found in labels.items()},
+        coverage=report.coverage,
+        frame_coverage=_mapped_share(maps.rows),
+        statuses=count_outcomes(maps.rows),
+        signature=short(maps.measured),
+        measured=maps.measured,
+        clusters={"by": report.clusters["by"], "n": n, "independent": n == len(maps.rows)},
+        details=details,
+        training_datasets=card.training_datasets if card else (),
+        source=maps.source,
+        predictions=maps_hash(maps.rows, maps.form),
+        protocol_card=maps.protocol.model_dump(mode="json"),
+        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
+        predicted=maps.predicted,
+        versions=versions(),
+    )
+
+
+def resampled_maps(maps: ScoredMaps) -> ResampledResult:
+    """Return the result with the protocol's metrics in each resample, over all frames and, without masks, by label.
+
+    Frames are taken in the order of their ids, so that detectors on the same frames get the same resamples.
+    """
+    frames = MappedFrames(sorted(maps.rows, key=lambda row: row.frame.id), maps.origin)
+    names = list(map(str, maps.protocol.metrics))
+    if maps.protocol.measure == "masks":
+        fakes = localization_report.estimate_fakes(frames, "detector").drawn.get(localization_report.ALL, {})
+        draws = {Group(): {name: fakes[name] for name in names if fakes}}
+    else:
+        groups = {Group(): np.ones(len(frames.rows), bool)}
+        groups |= {Group("labels", name): frames.label == label for name, label in LABELS}
+        found = faithfulness_report.estimate_groups(frames, settings_of(maps.protocol).fields, groups).drawn
+        draws = {group: {name: own[f"detector.{name}"] for name in names} for group, own in found.items()}
+    return ResampledResult(score_maps(maps), draws)
+
+
+def _json(scores: Mapping[str, Score]) -> dict[str, Any]:
+    return {name: score.to_json() for name, score in scores.items()}
+
+
+def _mapped_share(rows: Sequence[MappedFrame]) -> float:
+    """The share of planned frames that have a map."""
+    return sum(row.level is not None for row in rows) / max(len(rows), 1)
+
+
+def _counted(rows: Sequence[MappedFrame]) -> str:
+    """12 hex digits over which frames' values count: their ids in order."""
+    ids = "\x1f".join(sorted(row.frame.id for row in rows if row.values))
+    return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]

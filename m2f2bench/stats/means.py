@@ -1,0 +1,126 @@
+"""Statistics of the means of columns that they share: means, differences, ratios, and the best of several."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .statistic import Bools, Codes, Statistic
+
+if TYPE_CHECKING:
+    from ..core.records import Floats
+
+Means = Mapping[str, "Floats"]
+"""A column's name to its mean in each resample, float64 [B]; NaN where no item that was drawn has a value."""
+
+
+class Columns:
+    """Values of N items, float64 [N] a column, NaN for an item without one.
+
+    Its statistics share one sum over all columns, so that it is made once for each piece of the resamples.
+    """
+
+    def __init__(self, columns: Mapping[str, Floats]) -> None:
+        """`columns` are of one length, by name."""
+        self.names = list(columns)
+        values = np.stack(list(columns.values()), axis=1)
+        self._has = ~np.isnan(values)
+        self._values = np.where(self._has, values, 0.0)
+        self._last: tuple[Bools, Codes, Callable[[Floats], Means]] | None = None
+
+    def has(self, name: str) -> Bools:
+        """Return which items have a value in a column, bool [N]."""
+        return np.asarray(self._has[:, self.names.index(name)])
+
+    def means(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Means]:
+        """Return the columns' means over the items `kept` [N] as a function of the clusters' weights [C, B]."""
+        if self._last is not None and self._last[0] is kept and self._last[1] is cluster:
+            return self._last[2]
+        sums, counts = (np.zeros((n_clusters, len(self.names))) for _ in range(2))
+        np.add.at(sums, cluster[kept], self._values[kept])
+        np.add.at(counts, cluster[kept], self._has[kept])
+        last = threading.local()  # the statistics are asked one after the other, each thread with weights of its own
+
+        def means(weights: Floats) -> Means:
+            if getattr(last, "weights", None) is not weights:
+                total, n = sums.T @ weights, counts.T @ weights
+                found = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0.0)
+                last.weights, last.found = weights, dict(zip(self.names, found, strict=True))
+            found_last: Means = last.found
+            return found_last
+
+        self._last = kept, cluster, means
+        return means
+
+    def mean(self, column: str) -> OfMeans:
+        """A column's mean, in [0, 1]."""
+        return OfMeans(self, (column,), lambda means: means[column], (0.0, 1.0))
+
+    def difference(self, first: str, second: str) -> OfMeans:
+        """The mean of the first less the mean of the second."""
+        return OfMeans(self, (first, second), lambda means: means[first] - means[second])
+
+    def ratio(self, first: str, second: str) -> OfMeans:
+        """The mean of the first over the mean of the second (not the mean of ratios)."""
+
+        def of(means: Means) -> Floats:
+            below = means[second]
+            return np.divide(means[first], below, out=np.full_like(below, np.nan), where=below > 0.0)
+
+        return OfMeans(self, (first, second), of)
+
+    def best(self, columns: Sequence[str]) -> OfMeans:
+        """The highest of the columns' means: an oracle, picked over the whole set of items."""
+
+        def of(means: Means) -> Floats:
+            return np.asarray(np.stack([means[name] for name in columns]).max(axis=0))
+
+        return OfMeans(self, tuple(columns), of, (0.0, 1.0), picked=True)
+
+    def best_at(self, columns: Sequence[str], places: Floats) -> OfMeans:
+        """The place in [0, 1] of the column with the highest mean, the first of equal ones; `places` float64 [T]."""
+
+        def of(means: Means) -> Floats:
+            stacked = np.stack([means[name] for name in columns])
+            return np.where(np.isnan(stacked).any(axis=0), np.nan, places[stacked.argmax(axis=0)])
+
+        return OfMeans(self, tuple(columns), of)
+
+
+class OfMeans(Statistic):
+    """A number made of columns' means: `of` computes it, `needs` are the columns that it rests on.
+
+    What is `picked` is the best of several columns: the best is picked again in each resample, and the bias of that,
+    the resamples' mean less the value, is taken off twice (once for the value, once for the resamples), as for
+    thresholds picked on scores.
+    """
+
+    undefined = "no frame has a value"
+
+    def __init__(
+        self,
+        table: Columns,
+        needs: tuple[str, ...],
+        of: Callable[[Means], Floats],
+        ends: tuple[float, float] | None = None,
+        picked: bool = False,
+    ) -> None:
+        """`ends` are the number's range; None for one that may be zero in every resample."""
+        self.table, self.needs, self.of, self.ends, self.picked = table, needs, of, ends, picked
+        self.has = np.any([table.has(name) for name in needs], axis=0)
+
+    def n_held(self, kept: Bools, cluster: Codes) -> int:
+        """See `Statistic.n_held`; of several columns the one with the fewest clusters decides."""
+        return min(len(np.unique(cluster[kept & self.table.has(name)])) for name in self.needs)
+
+    def corrected(self, drawn: Floats, value: float) -> Floats:
+        """See `Statistic.corrected`."""
+        return np.clip(drawn - 2.0 * (np.nanmean(drawn) - value), 0.0, 1.0) if self.picked else drawn
+
+    def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
+        """See `Statistic.over`."""
+        means = self.table.means(kept, cluster, n_clusters)
+        return lambda weights: self.of(means(weights))

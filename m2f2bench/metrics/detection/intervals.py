@@ -177,11 +177,11 @@ def too_fine(name: str, m: Members) -> str:
 def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
     """Return the number of independent trials behind a metric at an end of its range; 0 if `Metric.trials` is empty.
 
-    If the true metric is θ, the chance that all clusters are right is at most θ to this power. For a mean over units it
-    is the number of their clusters: of all units (accuracy, Brier score), of fakes (recall), or of units called fake
-    (precision). In a mean of the two classes' shares, a mixed cluster is one trial, and so is each cluster of a class
-    that has a partner in the other class. All other metrics compare a real with a fake: disjoint pairs of clusters. The
-    average over methods takes the lowest number of any method: it is 1 only if each method is.
+    If the true metric is θ, the chance that n clusters are all right is at most θ^n. For a mean over units, n counts
+    their clusters: of all units (accuracy, Brier score), of fakes (recall), or of units called fake (precision). For a
+    mean of the two classes' shares, n counts each mixed cluster, and each other cluster that has a partner of the other
+    class. All other metrics compare a real with a fake: n counts disjoint pairs of clusters. The average over methods
+    takes the lowest n of any method: the average is 1 only if each method is.
     """
     if group == AVERAGE and len(units.methods) > 1:
         return min(trials(units, method, name, threshold) for method in units.methods)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 BINS = 15
 """Number of equal bins of [0, 1] (reliability diagram, calibration error); a bin includes its upper edge."""
 MAX_LEVELS = 1 << 17
-"""Most distinct scores with which resampling is exact; more are joined with neighbours, only for resampling."""
+"""Highest number of distinct scores without joining; more are joined with neighbours, only for resampling."""
 JOINED_LEVELS = 1 << 14
-"""Number of levels after joining, about, with equal numbers of units."""
+"""Approximate number of levels after joining; they have equal numbers of units."""
 MAX_CLUSTERS = 10_000
-"""Most clusters; more are joined at random, only for resampling: a union of clusters is a cluster too."""
+"""Highest number of clusters; more are joined at random, only for resampling: a union of clusters is a cluster too."""
 EDGES: Floats = np.linspace(0.0, 1.0, BINS + 1)
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 """Log-loss clips scores to [this, 1 - this], as scikit-learn does."""
@@ -136,7 +136,7 @@ def plain(units: Units, cuts: tuple[float, ...] = ()) -> Sample:
 
 
 def resampled(units: Units, cuts: tuple[float, ...], seed: int, most: int = 0) -> Sample:
-    """Return the units for resampling; more than MAX_CLUSTERS clusters or `most` (MAX_LEVELS) scores are joined."""
+    """Return the units for resampling; more than MAX_CLUSTERS clusters or `most` (0: MAX_LEVELS) scores are joined."""
     cluster, n = units.cluster, units.n_clusters
     if n > MAX_CLUSTERS:
         place = np.random.default_rng(seed).permutation(n) % MAX_CLUSTERS

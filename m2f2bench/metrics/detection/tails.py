@@ -58,7 +58,7 @@ class _Tail:
     above: int
     n: int
     drawn: int
-    """Number of resamples so far, with those in which the difference is undefined."""
+    """Number of resamples so far, including those in which the difference is undefined."""
     shift: float
     """Bias that is subtracted from the difference in each resample."""
 

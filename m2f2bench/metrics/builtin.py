@@ -1,4 +1,4 @@
-"""The metrics of this package, each described once: detection, texts, verdicts and regions of answers, heat maps."""
+"""Metrics of this package: detection; texts, verdicts and regions of answers; heat maps."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ DETECTION = (
 
 
 def _text(name: str, title: str, **fields: Any) -> Metric:
-    """A metric of texts against references; `text.metrics` computes all of them together."""
+    """Return a metric of texts against references; `text.metrics` computes all of them together."""
     return Metric(name, title=title, better="higher", of="answers", undefined=NO_REFERENCE, **fields)
 
 
@@ -208,5 +208,5 @@ MAPS = (
     Metric("insertion_mean", better="higher", of="maps", title="insertion, mean"),
     Metric("drop", better="higher", of="maps", range=(-1.0, 1.0), chance=0.0),
 )
-"""Heat maps against true masks, and by what it does to the score to take pixels away in the maps' order."""
+"""Metrics of heat maps against true masks, and of the score when pixels are removed or added in the maps' order."""
 BUILTIN = (*DETECTION, *TEXTS, *VERDICTS, *REGIONS, *MAPS)

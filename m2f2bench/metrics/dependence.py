@@ -1,4 +1,4 @@
-"""Dependence of answers on the image: each is replaced by the answer to the same question about another image."""
+"""Dependence of answers on the image: each answer is replaced by one to the same question about another image."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def swaps(
 ) -> dict[str, Codes]:
     """Return, for each question, the index of the one whose answer replaces its own, int64 [rounds, N]; -1 if none.
 
-    An explainer that always gives the same answer to a question about an image has, among its saved answers, also the
-    answer "to this question with another image": that of another frame with the same text and `kind`. `within` takes a
-    frame of the same label, `across` one of the other. The metrics of the swapped answers divided by those of the true
-    ones are the share that is kept without seeing the right image. An explainer that does not look at the image keeps
-    all of it in both; one that knows only the label keeps all `within`. Questions that state the label (`released`)
-    have no partner `across`: a question about a real image is asked about no fake one.
+    If an explainer always gives the same answer to a question about an image, the saved answers also hold its answer to
+    the same question (`asked` text and `kind`) about another frame. `within` takes a frame with the same label,
+    `across` one with the other label. The metrics of the swapped answers, divided by those of the true answers, are the
+    share that is kept without the right image. An explainer that does not look at the image keeps everything in both;
+    one that knows only the label keeps everything `within`. Questions that state the label (`released`) have no partner
+    `across`: they are different for real and fake images.
 
-    `asked`, `frame`, `kind` are strings [N], `label` int64 [N]. Each round is a random permutation of the questions
-    that have a partner, drawn with `seed`: `within`, every answer is used once a round, unless one frame has more than
-    half of a text's questions; `across`, the numbers of uses of the smaller class's answers differ by at most one.
+    `asked`, `frame`, `kind` are strings [N], `label` int64 [N]. Each round is a random permutation, drawn with `seed`,
+    of the questions that have a partner: `within`, each answer is used once in a round, unless one frame has more than
+    half of a text's questions; `across`, the numbers of uses of a class's answers differ by at most one.
     """
     n = len(asked)
     out = {name: np.full((rounds, n), -1, dtype=np.int64) for name in _KINDS}
@@ -53,10 +53,10 @@ def swaps(
 
 
 def _derange(rows: Codes, frame: Strings, rng: np.random.Generator) -> Codes:
-    """Return, for each row, another row with another frame, each used once if possible; -1 if there is none.
+    """Return, for each row, a row of another frame, each used once if possible; -1 if there is none.
 
-    Rows are put in random order, with the rows of a frame together, and all are rotated by the size of the largest
-    group: no row can then meet its own frame, unless one frame has more than half of all rows.
+    Rows are in random order, with the rows of a frame together, and are rotated by at least the largest number of rows
+    of a frame: no row then gets its own frame, unless one frame has more than half of all rows.
     """
     order = rng.permutation(len(rows))
     group, _ = factorize(frame[rows[order]])
@@ -64,7 +64,7 @@ def _derange(rows: Codes, frame: Strings, rng: np.random.Generator) -> Codes:
     sizes = np.bincount(group)
     if len(sizes) < 2:
         return np.full(len(rows), -1, dtype=np.int64)
-    # Larger rotations work too, as long as the rest is as large: one is drawn, so that pairs vary.
+    # Larger rotations work too, up to n - the largest size: one is drawn, so that pairs vary.
     least, most = int(sizes.max()), len(rows) - int(sizes.max())
     turned = np.roll(order, int(rng.integers(least, most + 1)) if least <= most else least)
     partner = np.full(len(rows), -1, dtype=np.int64)
@@ -75,7 +75,7 @@ def _derange(rows: Codes, frame: Strings, rng: np.random.Generator) -> Codes:
 
 
 def _across(rows: Codes, label: Codes, rng: np.random.Generator, partner: Codes) -> None:
-    """Fill in, for each row, one of the other label; all rows of that label are used about equally often."""
+    """Fill `partner` with a row of the other label for each row; rows are used about equally often."""
     for value in np.unique(label[rows]):
         here, there = rows[label[rows] == value], rows[label[rows] != value]
         if len(there) == 0:

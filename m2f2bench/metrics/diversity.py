@@ -1,4 +1,4 @@
-"""Diversity of an explainer's answers, and how many of them are copies of training answers."""
+"""Diversity of an explainer's answers, and the share of them that are copies of training answers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 
 def folded(text: str) -> str:
-    """Return a text in lower case and with single spaces, for comparisons."""
+    """Return a text with case folded and with single spaces, for comparisons."""
     return " ".join(text.split()).casefold()
 
 
 def diversity(texts: Sequence[str], training: Collection[str] | None = None) -> dict[str, float | int | str | None]:
     """Return statistics of N answers as a set; texts that differ only in case and white space are the same.
 
-    `n`; `distinct` answers and `distinct_share` in (0, 1]; `entropy_bits` of the distribution of whole answers, in bits
-    from 0 to `entropy_max` = log2(n), the value if no two are the same; `commonest`, the most frequent answer as first
-    given (of equally frequent ones the first), and `commonest_share`; `training_copies`, the share of answers that are
-    equal to one of the `training` answers, None if these are unknown. Shares, entropy and `commonest` are None without
-    an answer. The control is one answer for all: its entropy is 0. Many distinct answers prove nothing: random
-    sentences have the highest entropy.
+    `n`; `distinct`, the number of distinct answers, and `distinct_share` in (0, 1]; `entropy_bits` of the distribution
+    of whole answers, in bits from 0 to `entropy_max` = log2(n) (all distinct); `commonest`, the most frequent answer as
+    first given (in a tie the first), and `commonest_share`; `training_copies`, the share of answers that equal one of
+    the `training` answers, None if these are unknown. Shares, entropy and `commonest` are None without answers. The
+    control is one answer for all: its entropy is 0. High diversity alone proves nothing: random sentences have the
+    highest entropy.
     """
     keys = [folded(text) for text in texts]
     counts, n = Counter(keys), len(keys)

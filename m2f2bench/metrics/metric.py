@@ -1,4 +1,4 @@
-"""Metric: what is known about one metric, and how it is computed."""
+"""Metric: the properties of one metric, and how it is computed."""
 
 from __future__ import annotations
 
@@ -22,37 +22,36 @@ INPUTS = {
     "answers": ("text", "references", "label", "region", "method"),
     "maps": (),
 }
-"""What `Metric.compute` may take, by what the metric is of."""
+"""Parameters that `Metric.compute` may have, for each kind of data (`Metric.of`)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """One metric: what is known of it wherever it is computed, compared, ranked, drawn or checked.
+    """One metric, as it is computed, compared, ranked, plotted and checked.
 
     `better` is the direction; there is no default, since a wrong one ranks the worst detector first. `range` holds all
-    values (an end may be infinite), `chance` is what guessing reaches where that does not depend on the data. `needs`
-    says which classes must be there: `both`, at least one `fake`, or `any`. A `headline` stands in tables of everything
-    and is checked by `m2f2bench check`.
+    values (an end may be infinite); `chance` is the value of guessing, if that does not depend on the data. `needs`
+    says which classes must be present: `both`, at least one `fake`, or `any`. A `headline` metric is in the tables of
+    all metrics and is checked by `m2f2bench check`.
 
-    `of` is what the metric measures, and `compute` a function that takes these by name:
+    `of` is the data that the metric measures; `compute` is a function that takes these by name:
 
-    - `scores` of N frames or videos: `label` int64 [N] (0 real, 1 fake) and `score` float64 [N]; if it takes `weight`,
-      float64 [N], that is how often each unit counts (resamples are weights; without it units come repeated); if it
-      takes `threshold`, float, the metric is a decision: a score of at least the threshold is called fake. It returns a
-      float, NaN where it is not defined.
-    - `answers`: one answer's value, of `text`, `references` (a tuple of texts), `label`, `region`, `method`; the metric
-      is the mean over the answers that are compared with references.
+    - `scores` of N frames or videos: `label` int64 [N] (0 real, 1 fake) and `score` float64 [N]; optionally `weight`
+      float64 [N], how often each unit counts (resamples are weights; without it, units are repeated), and `threshold`
+      float, which makes it a decision metric: a score of at least the threshold is called fake. It returns a float,
+      NaN if it is undefined.
+    - `answers`: `text`, `references` (a tuple of texts), `label`, `region` and `method` of one answer. It returns a
+      float; the metric is the mean over the answers that are compared with references.
 
-    `fast` takes the place of `compute` for those who want speed: of scores a function of `detection.tally.Tally`
-    (counts under B weightings) that returns float64 [B] (with `decision=True` if it uses the decisions), of answers a
-    function of (`Answers` [N], bool [N] which of them count) that returns a `stats.statistic.Statistic`.
+    `fast` replaces `compute` for speed. For scores it takes a `detection.tally.Tally` (counts under B weightings) and
+    returns float64 [B] (give `decision=True` if it uses the decisions); for answers it takes (`Answers` [N], bool [N]:
+    which of them count) and returns a `stats.statistic.Statistic`.
 
-    `trials` says how many independent trials stand behind a value at an end of the range (see `intervals.trials`);
-    empty where nothing is known of that, so that there is no interval if all resamples agree there. The other fields
-    are for metrics of this package: `test`, a test or interval of its own; `biased`, resampling shifts it;
-    `fewest_reals`, that it takes to mean what it says; `undefined`, why it has no value; `part`, which answers it is
-    measured on; `reader`, whose errors it has; `shuffled`, image dependence is told of it; `code`, the identity of a
-    metric that a result only describes.
+    `trials` says how to count independent trials for a value at an end of the range (see `intervals.trials`); if empty,
+    there is no interval there when all resamples agree. The other fields are for this package's metrics: `test`, its
+    special test or interval; `biased`, resampling shifts it; `fewest_reals`, the reals it needs for its rate;
+    `undefined`, the reason if it has no value; `part`, the answers it is measured on; `reader`, whose errors it
+    contains; `shuffled`, image dependence is reported for it; `code`, the identity of a metric that a result describes.
     """
 
     name: str
@@ -78,7 +77,7 @@ class Metric:
     code: str = ""
 
     def __post_init__(self) -> None:
-        """Raise RegistryError, in one line, for what cannot be of a metric."""
+        """Raise RegistryError for a wrong field."""
         if not isinstance(self.name, str) or not re.fullmatch(METRIC_NAME, self.name):
             raise RegistryError(f"a metric's name is a word of letters, digits and '_', not {self.name!r:.60}")
         if not self.title:
@@ -87,13 +86,13 @@ class Metric:
         choices = {"better": ("higher", "lower"), "of": tuple(INPUTS), "needs": ("both", "fake", "any")}
         for key, known in choices.items():
             if getattr(self, key) not in known:
-                self._refuse(f"{key} is {' or '.join(map(repr, known))}, not {getattr(self, key)!r:.60}")
+                self._refuse(f"{key} must be {' or '.join(map(repr, known))}, not {getattr(self, key)!r:.60}")
         if not re.fullmatch(METRIC_TITLE, self.title):
-            self._refuse(f"its title {self.title!r:.80} has other characters than letters, digits and .,%()/+-≤≥")
+            self._refuse(f"its title {self.title!r:.80} may only have letters, digits, spaces and .,%()/+-≤≥")
         if not low < high:
-            self._refuse(f"its range {self.range!r:.60} is not a pair (lowest, highest)")
+            self._refuse(f"its range {self.range!r:.60} must be a pair (lowest, highest)")
         if self.chance is not None and not low <= self.chance <= high:
-            self._refuse(f"its chance level {self.chance!r:.60} is not in its range")
+            self._refuse(f"its chance level {self.chance!r:.60} must be in its range")
         if self.compute is not None and "threshold" in self.inputs:
             object.__setattr__(self, "decision", True)
 
@@ -107,59 +106,59 @@ class Metric:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Those of INPUTS that `compute` takes. Raises RegistryError for a parameter that is none of them."""
+        """The INPUTS that `compute` takes. Raises RegistryError for any other required parameter."""
         assert self.compute is not None
         known, found = INPUTS[self.of], []
         try:
             parameters = inspect.signature(self.compute).parameters.values()
         except (TypeError, ValueError):
-            self._refuse(f"compute is no function whose parameters can be read: it is {self.compute!r:.60}")
+            self._refuse(f"compute must be a function with readable parameters, not {self.compute!r:.60}")
         for one in parameters:
             if one.name in known and one.kind is not one.POSITIONAL_ONLY:
                 found.append(one.name)
             elif one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
-                self._refuse(f"compute takes '{one.name}'; what it can take, by name, is {', '.join(known)}")
+                self._refuse(f"compute takes '{one.name}'; it can only take, by name: {', '.join(known)}")
         return tuple(found)
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether the lower of two values is the better one."""
+        """Whether lower values are better."""
         return self.better == "lower"
 
     @property
     def worse(self) -> float:
-        """The sign of a difference that is for the worse: 1 where lower is better, else -1."""
+        """Sign of a change for the worse: 1 if lower is better, otherwise -1."""
         return 1.0 if self.lower_is_better else -1.0
 
     @property
     def low(self) -> float:
-        """The lowest value."""
+        """Lower end of the range."""
         return self.range[0]
 
     @property
     def high(self) -> float:
-        """The highest value."""
+        """Upper end of the range."""
         return self.range[1]
 
     @property
     def best(self) -> float:
-        """The better end of the range; it may be infinite."""
+        """Better end of the range; it may be infinite."""
         return self.low if self.lower_is_better else self.high
 
     @cached_property
     def identity(self) -> str:
-        """16 hex digits over the code of a user's metric and its fields. Raises ScoreError for what has no identity."""
+        """Hash (16 hex digits) of a user metric's code and fields. Raises ScoreError if its code has no identity."""
         if self.code:
             return self.code
         fields = (self.name, self.better, self.title, self.range, self.chance, self.of, self.needs, self.decision)
         try:
             return identify_call([one for one in (self.compute, self.fast) if one is not None], *fields, self.trials)
         except Unidentified as error:
-            raise ScoreError(f"metric '{self.name}' cannot be told apart from another: {error}") from None
+            raise ScoreError(f"metric '{self.name}' cannot be identified: {error}") from None
 
     @property
     def note(self) -> MetricNote:
-        """What a result says of a user's metric."""
+        """Description of a user's metric that a result stores."""
         low, high = (None if math.isinf(end) else end for end in self.range)
         return MetricNote(
             title=self.title,
@@ -174,7 +173,7 @@ class Metric:
 
 
 def from_note(name: str, note: MetricNote) -> Metric:
-    """Return a metric that a result describes; it cannot be computed."""
+    """Return the metric that a result describes; it cannot be computed."""
     low, high = -math.inf if note.low is None else note.low, math.inf if note.high is None else note.high
     known = note.model_dump(include={"title", "better", "chance", "decision", "headline", "code"})
     return Metric(name, range=(low, high), **known)

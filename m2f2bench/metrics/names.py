@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 OVERALL, AVERAGE = "", "average"
-"""Names of the groups beside the methods: all fakes, and the mean of the methods' values."""
+"""Names of the groups other than methods: all fakes, and the mean over methods."""
 AT_HALF = "@0.5"
-"""Ending of a decision metric taken at 0.5, given beside one whose threshold was picked from scores."""
+"""Suffix of a decision metric at threshold 0.5, reported together with the one at the protocol's threshold."""
 
 
 class Group(NamedTuple):
-    """A group of answers as a result has it: `field` is `metrics` (all), `labels`, `regions` or `methods`."""
+    """Group of answers in a result: `field` is `metrics` (all), `labels`, `regions` or `methods`."""
 
     field: str = "metrics"
     name: str = OVERALL

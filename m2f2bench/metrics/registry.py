@@ -1,7 +1,7 @@
 """Registry of metrics: each metric's name, title, direction, range and computation.
 
-This package's metrics are in `builtin`. A user's metric comes from `register_metric`, from `file.py:NAME` on a protocol
-card (see `load_metric`), or from an installed package's entry points (group `m2f2bench.metrics`), which are loaded when
+This package's metrics are in `builtin`. User metrics come from `register_metric`, from `file.py:NAME` on a protocol
+card (see `load_metric`), or from entry points of installed packages (group `m2f2bench.metrics`), which are loaded when
 a protocol names them.
 """
 
@@ -32,7 +32,7 @@ _REGISTERED: dict[str, Metric] = {}
 
 @cache
 def builtin() -> Mapping[str, Metric]:
-    """Return this package's own metrics by name, in the order in which tables have them."""
+    """Return this package's metrics by name, in the order of the tables."""
     from .builtin import BUILTIN
 
     return {metric.name: metric for metric in BUILTIN}
@@ -49,13 +49,13 @@ def register_metric(
 
 
 def register_metric(metric: Metric | str, **fields: Any) -> Metric | Callable[[Callable[..., float]], Metric]:
-    """Make a metric known by its name: `register_metric(Metric(...))`, or as a decorator of its `compute`.
+    """Register a metric by its name: `register_metric(Metric(...))`, or as a decorator of its `compute`.
 
         @m2f2bench.register_metric("cost", better="lower", range=(0, 10))
         def cost(label, score, threshold): ...
 
-    `fields` are those of `Metric`. Raises RegistryError for a second metric of one name, and for one without a
-    direction or a computation.
+    `fields` are those of `Metric`. Raises RegistryError if the name is taken, or if the direction or the computation is
+    missing.
     """
     if isinstance(metric, Metric):
         return _add(metric)
@@ -69,7 +69,7 @@ def _add(metric: Metric) -> Metric:
     if metric.compute is None and metric.fast is None:
         raise RegistryError(f"metric '{metric.name}' has no computation: give compute=FUNCTION")
     if metric.name in builtin():
-        raise RegistryError(f"metric name '{metric.name}' is one of m2f2bench's own: call yours something else")
+        raise RegistryError(f"metric name '{metric.name}' is built into m2f2bench: choose another name")
     held = _REGISTERED.get(metric.name)
     if held is not None and not _executed_again(held, metric) and held.identity != metric.identity:
         raise _collision(metric.name, _origin(held), _origin(metric))
@@ -78,7 +78,7 @@ def _add(metric: Metric) -> Metric:
 
 
 def _executed_again(held: Metric, metric: Metric) -> bool:
-    """Whether a metric takes the place of one that its module had when it was executed before."""
+    """Return whether `metric` replaces `held` because their module was executed again."""
     module = _origin(metric).partition(":")[0]
     if _origin(held).partition(":")[0] != module:
         return False
@@ -98,7 +98,7 @@ def _collision(name: str, first: str, second: str) -> RegistryError:
 
 @cache
 def _of_package(name: str) -> Metric | None:
-    """The metric of an entry point, loaded now. Raises RegistryError in one line."""
+    """Return the metric of an entry point, loaded now; None if there is no such entry. Raises RegistryError."""
     entries = [entry for entry in entry_points(ENTRY_POINTS) if entry.name == name]
     if len(entries) > 1:
         raise _collision(name, entries[0].value, entries[1].value)
@@ -111,15 +111,12 @@ def _of_package(name: str) -> Metric | None:
         raise RegistryError(f"metric '{name}' ({entries[0].value}) cannot be loaded: {first_line(error)}") from error
     if not isinstance(found, Metric) or found.name != name:
         what = f"the metric '{found.name}'" if isinstance(found, Metric) else f"of type {type(found).__name__}"
-        raise RegistryError(f"entry point '{name}' ({entries[0].value}) must be the Metric of that name, and is {what}")
+        raise RegistryError(f"entry point '{name}' ({entries[0].value}) must be the Metric of that name, not {what}")
     return found
 
 
 def load_metric(reference: str, folder: Path | None = None) -> Metric:
-    """Execute the file of `file.py:NAME` (relative to `folder`), and register and return its metric NAME.
-
-    Raises RegistryError in one line.
-    """
+    """Execute the file of `file.py:NAME` (relative to `folder`); register and return NAME. Raises RegistryError."""
     path, _, attribute = reference.rpartition(":")
     module = module_from_file(f"{(folder or Path.cwd()) / Path(path).expanduser()}:{attribute}", "metric")
     found = getattr(module, attribute, None)
@@ -135,12 +132,12 @@ def load_metric(reference: str, folder: Path | None = None) -> Metric:
 
 
 def metric_names() -> list[str]:
-    """Return all known names; nothing is imported for it but this package's own metrics."""
+    """Return all known names; imports only this package's metrics."""
     return [*builtin(), *sorted({*_REGISTERED, *(entry.name for entry in entry_points(ENTRY_POINTS))} - {*builtin()})]
 
 
 def metric_of(name: str) -> Metric:
-    """Return the metric of a name, which may end in `@0.5`. Raises ScoreError for an unknown one."""
+    """Return the metric of a name, which may end in `@0.5`. Raises ScoreError for an unknown name."""
     found = known_metric(name)
     if found is None:
         hint = near(name, metric_names())
@@ -150,7 +147,7 @@ def metric_of(name: str) -> Metric:
 
 
 def known_metric(name: str) -> Metric | None:
-    """Return the metric of a name, None for an unknown one. Raises RegistryError for a plugin that cannot be loaded."""
+    """Return the metric of a name, None if it is unknown. Raises RegistryError if its plugin cannot be loaded."""
     plain = name.removesuffix(AT_HALF)
     if plain in builtin():
         return builtin()[plain]
@@ -161,34 +158,34 @@ def known_metric(name: str) -> Metric | None:
 
 
 def notes(names: Iterable[str]) -> dict[str, MetricNote]:
-    """Return what a protocol card says of those metrics that are registered here and not of this package."""
+    """Return the notes on user metrics among `names`, as a protocol card stores them."""
     found = {name: known_metric(name) for name in names if name not in builtin()}  # not `accuracy@0.5` either
     return {name: metric.note for name, metric in found.items() if metric is not None and metric.name == name}
 
 
 def metrics_of(part: str) -> tuple[str, ...]:
-    """Return the names of this package's metrics of answers that are measured on `texts`, `verdicts` or `regions`."""
+    """Return the names of this package's metrics of answers for one part: `texts`, `verdicts` or `regions`."""
     return tuple(name for name, one in builtin().items() if one.of == "answers" and one.part == part)
 
 
 def at_threshold(name: str, metric: Metric | None = None) -> bool:
-    """Whether a metric is of decisions at the protocol's own threshold; not where its name ends in `@0.5`."""
+    """Return whether a metric uses decisions at the protocol's threshold; false if its name ends in `@0.5`."""
     found = metric or known_metric(name)
     return found is not None and found.decision and not name.endswith(AT_HALF)
 
 
 def title(name: str, metric: Metric | None = None) -> str:
-    """Return a metric's name as it is printed; an unknown one is printed as it is."""
+    """Return a metric's printed title; an unknown name is printed unchanged."""
     found = metric or known_metric(name)
     plain = name.removesuffix(AT_HALF)
     return (found.title if found else plain) + (" at 0.5" if name != plain else "")
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether the lower of two values of a metric is the better one. Raises ScoreError for an unknown metric."""
+    """Return whether lower values of a metric are better. Raises ScoreError for an unknown metric."""
     return metric_of(name).lower_is_better
 
 
 def worse(name: str) -> float:
-    """Return the sign of a difference that is for the worse, see `Metric.worse`. Raises ScoreError."""
+    """Return the sign of a change for the worse, see `Metric.worse`. Raises ScoreError for an unknown metric."""
     return metric_of(name).worse

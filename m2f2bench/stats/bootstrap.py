@@ -1,4 +1,4 @@
-"""Resampling of clusters, and intervals from it."""
+"""Resampling of clusters, and intervals from the resamples."""
 
 from __future__ import annotations
 
@@ -17,21 +17,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CHUNK = 1 << 18
-"""Elements of one [T, B] array; what bounds the memory of resampling."""
+"""Elements of one [T, B] array: the limit on the memory of resampling."""
 FEWEST_DEFINED = 0.5
-"""An interval is given where the metric is defined in at least this share of the resamples."""
-
-
+"""Lowest share of resamples in which a metric must be defined to get an interval."""
 AT_END = 1e-7
-"""So near to the end of its range a value stands at it: BLEU's small constants keep a perfect one off by 1e-9."""
-
-
+"""A value this near to an end of its range counts as at the end: BLEU's constants move a perfect value by 1e-9."""
 THREADS = 2
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How it is found how sure a value is: number of resamples (0: no intervals), seed, level of the interval."""
+    """Bootstrap settings: number of resamples (0: no intervals), seed, level of the interval."""
 
     resamples: int = 1000
     seed: int = 0
@@ -39,13 +35,13 @@ class Resampling:
 
 
 def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T]:
-    """`values` of the weights [C, B] of each piece of the resamples, in order; THREADS pieces at a time."""
+    """Return `values` of the weights [C, B] of each piece of the resamples, in order; THREADS pieces at a time."""
     found: list[T] = []
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="resample") as pool:
         for weights in draws:
             waiting.append(pool.submit(values, weights))
-            if len(waiting) > THREADS:  # not all weights at once in memory
+            if len(waiting) > THREADS:  # keep few weights in memory
                 found.append(waiting.popleft().result())
         return found + [piece.result() for piece in waiting]
 
@@ -53,10 +49,10 @@ def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T
 def percentile_interval(
     value: float, drawn: Floats | None, groups: int, resampling: Resampling, ends: tuple[float, float] | None = None
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """The percentile interval of resampled values [B], or why there is none. `groups` counts the clusters with a value.
+    """Return the percentile interval of resampled values [B], or why there is none.
 
-    Where the value stands at one of `ends` (of its range) and so do all resamples, the interval is Clopper and
-    Pearson's over the clusters; see `boundary`.
+    `groups` is the number of clusters with a value. If the value and all resamples are at one of `ends` (of the range),
+    the interval is Clopper and Pearson's over the clusters; see `boundary`.
     """
     if resampling.resamples == 0:
         return None, None
@@ -75,11 +71,11 @@ def percentile_interval(
 def boundary(
     value: float, trials: int, level: float, low: float = 0.0, high: float = 1.0
 ) -> tuple[float, float] | None:
-    """An interval for a value at an end of its range, where neither a variance nor resamples show any spread.
+    """Return an interval for a value at an end of its range, where variance and resamples show no spread.
 
-    `trials` disjoint pairs of a real and a fake cluster (or clusters, for a metric of one class) are independent
-    trials that all came out the same: Clopper & Pearson's bound (1 - level) / 2 = p^trials, for a chance, stretched to
-    [low, high]. None without a trial.
+    `trials` disjoint pairs of a real and a fake cluster (or clusters, for a metric of one class) are independent trials
+    with the same outcome: Clopper & Pearson's bound (1 - level) / 2 = p^trials of a probability, scaled to [low, high].
+    None if `trials` is 0.
     """
     if trials == 0:
         return None
@@ -88,11 +84,11 @@ def boundary(
 
 
 def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, skip: int = 0) -> Iterator[Floats]:
-    """Weights of C clusters, float64 [C, B] in pieces: how often each is drawn, with replacement, C in all.
+    """Yield weights of C clusters in pieces, float64 [C, B]: how often each is drawn in C draws with replacement.
 
-    The draws depend on C and the seed alone (not on the `width` of the pieces; 0: what memory allows), so that all
-    detectors on the same data get the same, and the first of many are those of few. `skip`: how many of the
-    `resamples` are left out at the start.
+    The draws depend only on C and the seed (not on the `width` of the pieces; 0: as memory allows), so all detectors on
+    the same data get the same draws, and a longer sequence starts with the shorter one. `skip` is the number of
+    `resamples` to leave out at the start.
     """
     rng = np.random.default_rng(seed)
     width = max(1, width or CHUNK // max(n_clusters, 1))
@@ -107,5 +103,5 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, sk
 
 
 def resampling(protocol: AnyProtocol) -> Resampling:
-    """The protocol's bootstrap, as the statistics take it."""
+    """Return the protocol's bootstrap settings in the form that the statistics use."""
     return Resampling(protocol.bootstrap.resamples, protocol.bootstrap.seed, protocol.bootstrap.level)

@@ -1,4 +1,4 @@
-"""DeLong's variance of the AUC and of the difference of two AUCs, exact with ties, in O(n log n).
+"""DeLong's variance of an AUC and covariance of two AUCs, exact with ties, in O(n log n).
 
 DeLong, DeLong & Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating characteristic
 curves: a nonparametric approach", Biometrics 44 (1988). Units (frames, videos) must be independent of each other.
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Placements(NamedTuple):
-    """Each unit's placement among the units of the other class; the mean of either array is the AUC.
+    """Placement of each unit among the units of the other class; the mean of either array is the AUC.
 
-    `fake` float64 [m]: the share of reals that score below this fake, ties counting half (V10). `real` float64 [n]:
+    `fake` float64 [m]: the share of reals that score below this fake, ties count half (V10). `real` float64 [n]:
     the share of fakes that score above this real (V01).
     """
 
@@ -31,7 +31,7 @@ class Placements(NamedTuple):
 
 
 def placements(real: Floats, fake: Floats) -> Placements:
-    """Return the placements of scores [n] of reals and [m] of fakes, in the order given; n and m at least 1."""
+    """Return the placements of scores [n] of reals and [m] of fakes, in the given order; n and m are at least 1."""
     return Placements(_share_below(fake, real), 1.0 - _share_below(real, fake))
 
 
@@ -62,7 +62,7 @@ def _covariance(x: Floats, y: Floats) -> float:
 
 
 def wald(value: float, variance: float, level: float, low: float = 0.0, high: float = 1.0) -> tuple[float, float]:
-    """Return the normal interval of that level, e.g. 0.95, clipped to [low, high]."""
+    """Return the normal interval at `level`, e.g. 0.95, clipped to [low, high]."""
     reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(max(variance, 0.0))
     return max(low, value - reach), min(high, value + reach)
 

@@ -218,7 +218,7 @@ def test_an_entry_point_of_an_installed_package(tmp_path: Path, cli: Callable) -
 def test_a_forgotten_or_wrong_direction_is_an_error(mine: Path, cli: Callable, one_line: Callable) -> None:
     with pytest.raises(TypeError, match="better"):
         Metric("cost", compute=lambda label, score: 0.0)  # type: ignore[call-arg]
-    with pytest.raises(RegistryError, match="better is 'higher' or 'lower', not 'up'"):
+    with pytest.raises(RegistryError, match="better must be 'higher' or 'lower', not 'up'"):
         Metric("cost", better="up", compute=lambda label, score: 0.0)  # type: ignore[arg-type]
     (mine / "mine.py").write_text(SOURCE.replace('better="lower", ', ""))
     (mine / "r.csv").write_text("id,label,score\na,0,0.25\nb,1,0.75\n")
@@ -232,11 +232,11 @@ def test_what_cannot_be_of_a_metric_is_one_clear_line() -> None:
     def other(y_true, y_score): ...
 
     for fields, why in (
-        ({"compute": other}, "compute takes 'y_true'; what it can take, by name, is label, score, weight, threshold"),
-        ({"compute": none, "range": (1, 0)}, "is not a pair"),
+        ({"compute": other}, "compute takes 'y_true'; it can only take, by name: label, score, weight, threshold"),
+        ({"compute": none, "range": (1, 0)}, "must be a pair"),
         ({"compute": none, "range": (0, 1), "chance": 2}, "chance level"),
         ({"compute": none, "title": "<b>"}, "its title"),
-        ({"compute": none, "needs": "real"}, "needs is 'both' or 'fake' or 'any'"),
+        ({"compute": none, "needs": "real"}, "needs must be 'both' or 'fake' or 'any'"),
         ({}, "has no computation"),
     ):
         with pytest.raises(RegistryError, match=re.escape(why)):
@@ -244,7 +244,7 @@ def test_what_cannot_be_of_a_metric_is_one_clear_line() -> None:
     for name in ("a b", "own@0.5", "", "x" * 61, "é"):
         with pytest.raises(RegistryError, match="a metric's name is a word"):
             Metric(name, better="lower", compute=none)
-    with pytest.raises(RegistryError, match="'auc' is one of m2f2bench's own"):
+    with pytest.raises(RegistryError, match="'auc' is built into m2f2bench"):
         register_metric("auc", better="lower")(none)
 
 

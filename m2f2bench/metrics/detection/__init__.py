@@ -1,1 +1,1 @@
-"""Metrics of scores: overall and by manipulation, with intervals and paired tests."""
+"""Metrics of detection scores: overall and by manipulation method, with intervals and paired tests."""

@@ -1,9 +1,9 @@
-"""Ranking metrics of many weightings of the same scores at once, from counts at each distinct score.
+"""Ranking metrics from counts at each distinct score, for many weightings of the same scores at once.
 
-Everything here takes `real` and `fake`, float64 [T, B]: how many real and fake units have the t-th distinct score,
-**the highest score first**, in each of B weightings (resamples; B = 1 for the plain value). Counts need not be whole.
-What is not defined for a weighting (a class without units) is NaN. Working on counts makes tied scores one step of the
-curve, whatever their order.
+All functions take `real` and `fake`, float64 [T, B]: the number of real and fake units at the t-th distinct score,
+**highest score first**, in each of B weightings (resamples; B = 1 for the plain value). Counts need not be integers.
+A value that is undefined for a weighting (a class without units) is NaN. Because the functions use counts, tied scores
+are one step of the curve, in any order.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from ...core.records import Floats
 
 PAUC_MAX_FPR = 0.1
-"""Partial AUC covers false positive rates from 0 to this."""
+"""Highest false positive rate of the partial AUC, which starts at 0."""
 PAUC_LEAST = 0.5 * (1.0 - PAUC_MAX_FPR / (2.0 - PAUC_MAX_FPR))
-"""Standardised partial AUC of a curve that has found no fake by then; 0.5 is chance and 1 perfect."""
+"""Standardised partial AUC of a curve that detects no fake up to this rate; 0.5 is chance and 1 is perfect."""
 
 
 class Curve(NamedTuple):
-    """The ROC curve of each weighting: cumulated counts at each threshold, and the classes' totals.
+    """ROC curve of each weighting: cumulative counts at each threshold, and the total of each class.
 
-    `tp` and `fp` float64 [T, B]: fakes and reals with the t-th score or a higher one; `n_fake`, `n_real` float64 [B].
+    `tp`, `fp` float64 [T, B]: fakes and reals with the t-th score or a higher one; `n_fake`, `n_real` float64 [B].
     """
 
     real: Floats
@@ -36,26 +36,26 @@ class Curve(NamedTuple):
 
 
 def curve(real: Floats, fake: Floats) -> Curve:
-    """The curve of counts [T, B], T of at least 1."""
+    """Return the ROC curve of counts [T, B]; T is at least 1."""
     tp, fp = np.cumsum(fake, axis=0), np.cumsum(real, axis=0)
     return Curve(real, fake, tp, fp, fp[-1], tp[-1])
 
 
 def ratio(top: Floats, bottom: Floats) -> Floats:
-    """top / bottom, NaN where bottom is 0."""
+    """Return top / bottom, NaN where bottom is 0."""
     out = np.full(np.broadcast_shapes(np.shape(top), np.shape(bottom)), np.nan)
     np.divide(top, bottom, out=out, where=np.asarray(bottom) > 0)
     return out
 
 
 def auc(c: Curve) -> Floats:
-    """Area under the ROC curve [B]: P(a fake scores above a real), ties counting half (Mann-Whitney U / mn)."""
+    """Return the area under the ROC curve [B]: P(a fake scores above a real), ties count half (Mann-Whitney U / mn)."""
     below = c.n_real - c.fp + c.real / 2.0
     return ratio(np.einsum("tb,tb->b", c.fake, below), c.n_real * c.n_fake)
 
 
 def average_precision(c: Curve) -> Floats:
-    """Average precision [B], fake the positive class: precision times the rise of recall, summed over the scores."""
+    """Return the average precision [B] with fake as positive class: sum of precision times the increase in recall."""
     called = c.tp + c.fp
     precision = np.divide(c.tp, called, out=np.zeros_like(called), where=called > 0)
     value = ratio(np.einsum("tb,tb->b", c.fake, precision), c.n_fake)
@@ -63,7 +63,7 @@ def average_precision(c: Curve) -> Floats:
 
 
 def tpr_at_fpr(c: Curve, most: float) -> Floats:
-    """The highest TPR [B] of a threshold whose FPR is at most `most`; no point between two thresholds is made up."""
+    """Return the highest TPR [B] at a threshold with FPR of at most `most`; thresholds are not interpolated."""
     allowed = most * c.n_real * (1.0 + 1e-12)  # 0.01 * 2900 must allow 29
     steps = (c.fp <= allowed).sum(axis=0)
     reached = np.take_along_axis(c.tp, np.maximum(steps - 1, 0)[None], axis=0)[0]
@@ -72,10 +72,10 @@ def tpr_at_fpr(c: Curve, most: float) -> Floats:
 
 
 def partial_auc(c: Curve, most: float = PAUC_MAX_FPR) -> Floats:
-    """Area under the ROC curve for FPR in [0, most], standardised [B]: 0.5 is chance, 1 is perfect.
+    """Return the standardised area under the ROC curve for FPR in [0, most], [B]: 0.5 is chance, 1 is perfect.
 
-    McClish (1989): (1 + (A - least) / (greatest - least)) / 2 with least = most²/2 and greatest = most. The curve is
-    joined by straight lines.
+    McClish (1989): (1 + (A - least) / (greatest - least)) / 2 with least = most²/2 and greatest = most. Between points
+    the curve is a straight line.
     """
     width = ratio(c.real, c.n_real)  # of each step along FPR
     start = ratio(c.fp, c.n_real) - width
@@ -89,7 +89,7 @@ def partial_auc(c: Curve, most: float = PAUC_MAX_FPR) -> Floats:
 
 
 class Crossing(NamedTuple):
-    """Where FPR = FNR: the rate, and between which steps (`step` and the one before) at which share of the way."""
+    """Point where FPR = FNR: the rate, the step at or after it, and its position (0 to 1) from the step before."""
 
     rate: Floats
     step: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -97,9 +97,9 @@ class Crossing(NamedTuple):
 
 
 def equal_error(c: Curve) -> Crossing:
-    """The equal error rate [B], in [0, 1]: where the ROC curve, joined by straight lines, has FPR = FNR.
+    """Return the equal error rate [B], in [0, 1]: FPR = FNR on the ROC curve, with straight lines between points.
 
-    The nearest ROC point instead of the crossing can be far off with few scores (0.40 for 0.333 in a small case).
+    The ROC point nearest to the crossing can be far off with few scores (0.40 instead of 0.333 in a small case).
     """
     fpr, tpr = ratio(c.fp, c.n_real), ratio(c.tp, c.n_fake)
     gap = 1.0 - tpr - fpr  # FNR - FPR, falling from 1 (nothing called fake) to -1

@@ -1,4 +1,4 @@
-"""A user's metric of scores, computed for each resample by itself: slower than this package's own, and as right."""
+"""User metrics of scores, computed one resample at a time: slower than the built-in metrics, but just as accurate."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from .tally import Tally
 
 SLOW = 100_000
-"""What one call costs, in scores of one resample that a metric of this package gets through in that time."""
+"""Cost of one call: the number of scores in a resample that a built-in metric processes in the same time."""
 BEYOND = 1e-9
-"""A value may lie this far outside of the metric's range, by rounding."""
+"""Tolerance for values outside the metric's range because of rounding."""
 
 
 def values_of(metric: Metric, tally: Tally) -> Floats:
-    """The metric under each of B weightings, float64 [B]; NaN where the classes that it needs are not there.
+    """Return the metric under each of B weightings, float64 [B]; NaN where a class that it needs is missing.
 
-    `compute` gets one entry for each distinct score of each class, with its weight; without `weight` among its
-    parameters each is repeated. Joined levels (see `sample.make_levels`) have their middle as score. Raises ScoreError,
-    in one line, for what fails, is no number, or lies outside of the metric's range.
+    `compute` gets one entry per distinct score and class, with its weight; if it has no parameter `weight`, entries are
+    repeated instead. The score of joined levels (see `sample.make_levels`) is their midpoint. Raises ScoreError if the
+    metric fails, does not return a number, or returns one outside its range.
     """
     if metric.fast is None and metric.compute is None:
-        raise ScoreError(f"metric '{metric.name}' is not of scores, or its code is not here: it cannot be computed")
+        raise ScoreError(f"metric '{metric.name}' cannot be computed: it is not for scores, or its code is missing")
     real, fake = tally.n_real, tally.n_fake
     there = (real > 0) & (fake > 0) if metric.needs == "both" else fake > 0
     there = (real + fake > 0) if metric.needs == "any" else there
@@ -43,7 +43,7 @@ def values_of(metric: Metric, tally: Tally) -> Floats:
     except Exception as error:
         raise ScoreError(f"metric '{metric.name}' failed: {first_line(error)}") from error
     if found.shape != real.shape:
-        raise ScoreError(f"metric '{metric.name}' gave an array of shape {found.shape}, and not a float a resample")
+        raise ScoreError(f"metric '{metric.name}' returned shape {found.shape}: `fast` must return shape {real.shape}")
     if out := found[(found < metric.low - BEYOND) | (found > metric.high + BEYOND)].tolist():
         raise ScoreError(
             f"metric '{metric.name}' is {out[0]:.6g}, which is not in its range [{metric.low:g}, {metric.high:g}]: "
@@ -53,7 +53,7 @@ def values_of(metric: Metric, tally: Tally) -> Floats:
 
 
 def _one(metric: Metric, tally: Tally, b: int) -> float:
-    """The metric under the b-th weighting."""
+    """Return the metric under the b-th weighting."""
     high, low = tally.levels.high, tally.levels.low
     level = np.where(high == low, high, low / 2.0 + high / 2.0)
     counts = np.concatenate([tally.curve.real[:, b], tally.curve.fake[:, b]])

@@ -1,4 +1,4 @@
-"""Values with how sure they are: DeLong's interval where units are independent, else a bootstrap over clusters."""
+"""Metric values with intervals: DeLong's where units are independent, otherwise a bootstrap over clusters."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from ...core.records import Floats
 
 FEW_CLUSTERS = 40
-"""With 10, 20 and 40 videos 95% intervals of the AUC held the truth in 86, 92 and 94% of 1,000 simulated cases."""
+"""With 10, 20 and 40 videos, 95% intervals of the AUC held the true value in 86, 92 and 94% of 1,000 simulations."""
 NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What units come to: overall, per method, averaged over methods; the threshold used; the reliability bins."""
+    """Scores of all units, of each method and their average over methods; the threshold used; the reliability bins."""
 
     overall: dict[str, Score]
     methods: dict[str, dict[str, Score]]
@@ -41,7 +41,7 @@ class Scored:
 
 
 class Members(NamedTuple):
-    """A group's units: how many of each class, in how many clusters, and how many clusters hold both classes."""
+    """Counts of a group: units and clusters of each class, and `mixed` clusters, which hold both classes."""
 
     n_real: int
     n_fake: int
@@ -51,29 +51,29 @@ class Members(NamedTuple):
 
     @property
     def clusters(self) -> int:
-        """All clusters that hold a unit."""
+        """Number of clusters that hold a unit."""
         return self.clusters_real + self.clusters_fake - self.mixed
 
     @property
     def pairs(self) -> int:
-        """How many disjoint pairs of a real and a fake cluster there are."""
+        """Number of disjoint pairs of a real and a fake cluster."""
         return min(self.clusters_real, self.clusters_fake, self.clusters // 2)
 
 
 def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resampling) -> Scored:
-    """Every metric for every group. One that is not defined has value None and the reason.
+    """Return each metric of each group; an undefined one has value None and the reason.
 
-    The AUC of independent units (no cluster holds two) has DeLong's interval on the logit scale; all other numbers have
-    the percentile interval of resampled clusters (Efron & Tibshirani 1993, ch. 13). What resampling biases by its
-    nature has that bias, the resamples' mean less the value, taken off: twice where the value itself is off by as much
-    (`ece`, and the very metric that a threshold picked on these scores maximises), once for the other decisions at such
-    a threshold. With fewer reals than one allowed false positive takes, `tpr_at_fpr1` and `tpr_at_fpr01` estimate
-    another rate than they name, and have no interval.
+    The AUC of independent units (no cluster holds two) gets DeLong's interval on the logit scale; all other values get
+    the percentile interval of resampled clusters (Efron & Tibshirani 1993, ch. 13). Where resampling itself adds bias,
+    this bias (mean of the resamples minus the value) is subtracted: twice if the value has the same bias (`ece`, and
+    the metric maximised by a threshold chosen on these scores), once for other decisions at such a threshold. If there
+    are too few reals for a single false positive, `tpr_at_fpr1` and `tpr_at_fpr01` estimate another rate than their
+    name says, and get no interval.
     """
     names = detection.all_metrics(metrics, cut)
     sample = plain(units)
     values = detection.evaluate(sample, np.ones((1, 1)), names, cut)
-    exact = units.independent and len(units.methods) < 2  # else the average over methods takes resamples
+    exact = units.independent and len(units.methods) < 2  # else the average over methods needs resamples
     drawn = resample(units, [name for name in names if not (exact and metric_of(name).test == DELONG)], cut, resampling)
     groups: dict[str, dict[str, Score]] = {}
     for group, found in values.items():
@@ -88,7 +88,7 @@ def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resa
 
 
 def pick_threshold(units: Units, cut: Cut) -> float | None:
-    """The threshold of a policy on these units; None where it cannot be picked for want of a class."""
+    """Return the threshold that a policy gives on these units; None if a class is missing."""
     if cut.how == "fixed":
         return cut.value
     if not {REAL, FAKE} <= set(units.label.tolist()):
@@ -99,9 +99,9 @@ def pick_threshold(units: Units, cut: Cut) -> float | None:
 
 
 def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Resampling) -> Values:
-    """Every metric for every group in each resample, float64 [resamples]; empty where there is nothing to resample.
+    """Return each metric of each group in each resample, float64 [resamples]; empty if there is nothing to resample.
 
-    Clusters are drawn with replacement, as many as there are; the draws depend on their number and the seed alone.
+    A resample draws C of the C clusters, with replacement; the draws depend only on C and the seed.
     """
     if resampling.resamples == 0 or len(units.score) == 0 or units.n_clusters < 2 or not names:
         return {}
@@ -114,7 +114,7 @@ def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Resamplin
 
 
 def sample_of(units: Units, cut: Cut, seed: int, most: int = 0) -> Sample:
-    """The units for resampling; `most`: more distinct scores than that are joined (see `sample.resampled`)."""
+    """Return the units for resampling; more than `most` distinct scores are joined (see `sample.resampled`)."""
     return resampled(units, (0.5, cut.value) if cut.how == "fixed" else (0.5,), seed, most)
 
 
@@ -127,7 +127,7 @@ def auc_interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, tuple[float, float] | None]:
-    """AUC of scores [N] with its interval, resampling clusters (codes [N], 0 … C-1). Needs both classes."""
+    """Return AUC and interval of scores [N] over clusters (codes [N], 0 … C-1). Raises ValueError if undefined."""
     n = len(labels)
     method = np.where(labels == FAKE, "fake", "original").astype(object)
     names = np.array([""] * n, dtype=object)
@@ -139,7 +139,7 @@ def auc_interval(
 
 
 def members(units: Units, group: str) -> Members:
-    """The members of a group: all fakes for OVERALL and AVERAGE, else a method's, and all reals."""
+    """Return the counts of a group: all reals, and all fakes for OVERALL and AVERAGE, otherwise those of the method."""
     real = units.label == REAL
     fake = units.fakes("" if group == AVERAGE else group)
     holds = np.zeros((2, units.n_clusters), dtype=bool)
@@ -150,9 +150,9 @@ def members(units: Units, group: str) -> Members:
 
 
 def refused(name: str, m: Members, drawn: Floats | None) -> str:
-    """Why resamples [B] of a metric's values, or of two detectors' differences, tell nothing; empty where they do.
+    """Return why resamples [B] of a metric, or of a difference of two detectors, cannot be used; empty if they can.
 
-    One rule for an interval (`score`) and for a test (`compare`, `check`, boards).
+    Intervals (`score`) and tests (`compare`, `check`, boards) share this rule.
     """
     if why := too_fine(name, m):
         return why
@@ -168,20 +168,20 @@ def refused(name: str, m: Members, drawn: Floats | None) -> str:
 
 
 def too_fine(name: str, m: Members) -> str:
-    """Why a metric at a low false positive rate estimates another rate than it names; empty where it does not."""
+    """Return why there are too few reals for a metric with low false positive rate; empty if there are enough."""
     if m.n_real >= metric_of(name).fewest_reals:
         return ""
     return f"no interval: {m.n_real} real units are too few for this rate; measured at zero false positives"
 
 
 def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
-    """How many independent trials stand behind a metric that is at an end of its range.
+    """Return the number of independent trials behind a metric at an end of its range; 0 if `Metric.trials` is empty.
 
-    With a metric at θ that many clusters all come out right with a chance of at most θ to this power. Where the metric
-    is a mean over units that is the number of their clusters: of all (accuracy, Brier score), of fakes (recall), of
-    those called fake (precision). The mean of both classes' shares has a cluster of one class count with one of the
-    other. All else compares a real with a fake: disjoint pairs of clusters. The methods' mean has that of the method
-    with the fewest: it is 1 only where each is. `Metric.trials` says which; 0 for a metric that does not say it.
+    If the true metric is θ, the chance that n clusters are all right is at most θ^n. For a mean over units, n counts
+    their clusters: of all units (accuracy, Brier score), of fakes (recall), or of units called fake (precision). For a
+    mean of the two classes' shares, n counts each mixed cluster, and each other cluster that has a partner of the other
+    class. All other metrics compare a real with a fake: n counts disjoint pairs of clusters. The average over methods
+    takes the lowest n of any method: the average is 1 only if each method is.
     """
     if group == AVERAGE and len(units.methods) > 1:
         return min(trials(units, method, name, threshold) for method in units.methods)
@@ -203,7 +203,7 @@ def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
 
 @dataclass(frozen=True)
 class _Judge:
-    """Says of one group's values whether they are defined and how sure they are."""
+    """Scores of one group: checks that a value is defined, and gives its interval."""
 
     units: Units
     group: str
@@ -225,17 +225,17 @@ class _Judge:
         return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
 
     def _picked(self, name: str) -> bool:
-        """Whether the metric's threshold is picked on the very scores."""
+        """Return whether the metric's threshold is chosen on the scores that it judges."""
         return at_threshold(name) and self.cut.oracle
 
     def _biases(self, name: str) -> float:
-        """How many times the resamples' bias is taken off a metric's interval."""
+        """Return how many times the resamples' bias is subtracted from a metric's interval."""
         if metric_of(name).biased or (self._picked(name) and self.cut.how == "best" and self.cut.maximise == name):
             return 2.0
         return 1.0 if self._picked(name) else 0.0
 
     def _undefined(self, name: str, value: float) -> str:
-        """Why a metric has no value; empty where it has one."""
+        """Return why a metric has no value; empty if it has one."""
         metric = metric_of(name)
         missing = [word for word, n in (("real", self.members.n_real), ("fake", self.members.n_fake)) if n == 0]
         enough = metric.needs == "any" or (metric.needs == "fake" and missing == ["real"])

@@ -1,4 +1,4 @@
-"""Paired tests between detectors that judged the same units: DeLong, cluster bootstrap, McNemar; Holm's correction."""
+"""Paired significance tests between detectors on the same units: DeLong, cluster bootstrap, McNemar, with Holm."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ AGREE = "no interval: all resamples agree"
 
 @dataclass(frozen=True)
 class Difference:
-    """`first` less `second` in one metric of one group, with interval and two-sided p.
+    """Difference `first` - `second` in one metric of one group, with its interval and two-sided p.
 
-    `group` is empty for all methods together, `average`, or a method. None where a value is not defined, or nothing
-    tells how sure the difference is, and `reason` says why. `test` is what `p` comes from; the interval is DeLong's
-    where the test is, and the bootstrap's otherwise. `holm` is p after Holm's correction over the pairs that were
-    tested in this metric and group. `bound` and `holm_bound` say that they are not values but upper bounds: in none of
-    the `draws` resamples does the difference reach zero, and p is at most that. `counts` holds McNemar's: units that
-    only the first, only the second got right.
+    `group` is empty for all methods together, `average`, or a method. Fields are None if a value is undefined or no
+    test is possible; `reason` says why. `test` names the test of `p`; the interval is DeLong's if the test is DeLong's,
+    otherwise the bootstrap's. `holm` is p after Holm's correction over the tested pairs in this metric and group.
+    `bound` and `holm_bound` mark p and `holm` as upper bounds: the difference reaches zero in no resample of `draws`.
+    `counts` holds McNemar's counts: units that only the first, or only the second, got right.
     """
 
     group: str
@@ -59,10 +58,10 @@ class Difference:
 
 
 class Judged:
-    """One detector's units with all that is computed of them once, whatever they are compared with."""
+    """One detector's units and everything computed from them once, for all comparisons."""
 
     def __init__(self, units: Units, cut: Cut, metrics: Sequence[str], resampling: Resampling) -> None:
-        """`metrics` may hold decision metrics ending in `@0.5`. Units are ordered alike for all that are compared."""
+        """Compute the values. `metrics` may hold metrics ending in `@0.5`. Detectors need the same order of units."""
         self.units, self.cut, self.metrics, self.resampling = units, cut, metrics, resampling
         values = detection.evaluate(plain(units), np.ones((1, 1)), metrics, cut)
         self.threshold = pick_threshold(units, cut)
@@ -75,27 +74,27 @@ class Judged:
 
     @cached_property
     def drawn(self) -> Values:
-        """Every metric of every group in each resample; see `intervals.resample`."""
+        """Each metric of each group in each resample; see `intervals.resample`."""
         return resample(self.units, self.metrics, self.cut, self.resampling)
 
     def members(self, group: str) -> Members:
-        """See `intervals.members`."""
+        """Return the counts of a group; see `intervals.members`."""
         if group not in self._members:
             self._members[group] = members(self.units, group)
         return self._members[group]
 
     def places(self, group: str) -> Placements:
-        """DeLong's placements of a group's fakes among all reals."""
+        """Return DeLong's placements of a group's fakes among all reals."""
         return placements(self.units.score[self.units.label == REAL], self.units.score[self.units.fakes(group)])
 
     def right(self, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Whether each unit's decision is right, bool [N], at the threshold of a decision metric."""
+        """Return whether each unit's decision is right, bool [N], at the threshold of a decision metric."""
         threshold = 0.5 if name.endswith(AT_HALF) or self.threshold is None else self.threshold
         return np.asarray((self.units.score >= threshold) == (self.units.label == FAKE))
 
 
 def unlike(first: Units, second: Units) -> str:
-    """In what two detectors' units are not one and the same, in words; empty where they are."""
+    """Return how the units of two detectors differ, in words; empty if they are the same."""
     if len(first.label) != len(second.label):
         return f"the number of units that have a score ({len(first.label)} / {len(second.label)})"
     for name in ("label", "method", "video"):
@@ -109,7 +108,7 @@ def unlike(first: Units, second: Units) -> str:
 
 
 class Paired:
-    """Two detectors on one and the same units, drawn as one and the same clusters: the only way to a difference."""
+    """Two detectors on the same units and clusters, with the same resamples: the source of every difference."""
 
     def __init__(self, first: Judged, second: Judged) -> None:
         """Raise ScoreError unless units, clusters and resamples are the same."""
@@ -122,30 +121,30 @@ class Paired:
 
     @property
     def shared(self) -> list[tuple[str, str]]:
-        """The groups and metrics that both have."""
+        """Groups and metrics that both detectors have."""
         theirs = self.second.values
         return [(g, name) for g, own in self.first.values.items() for name in own if name in theirs.get(g, {})]
 
     @cached_property
     def same(self) -> bool:
-        """Whether both gave the same scores."""
+        """Whether both detectors gave the same scores."""
         return bool(np.array_equal(self.first.units.score, self.second.units.score))
 
     def shift(self, group: str, name: str, drawn: Floats, difference: float) -> float:
-        """What is taken off each resample's difference [B]: the bias of metrics that resampling shifts.
+        """Return the bias to subtract from the difference in each resample [B], for metrics that resampling shifts.
 
-        Both have about the same, and little of it is left in the difference.
+        The bias is about the same for both detectors, so the difference keeps little of it.
         """
         biased = metric_of(name).biased or (at_threshold(name) and self.first.cut.oracle)
         return float(np.nanmean(drawn)) - difference if biased else 0.0
 
     def drawn(self, group: str, name: str) -> Floats | None:
-        """The difference in each resample, float64 [B]; None without resamples."""
+        """Return the difference in each resample, float64 [B]; None without resamples."""
         first, second = self.first.drawn.get(group, {}), self.second.drawn.get(group, {})
         return first[name] - second[name] if name in first and name in second else None
 
     def difference(self, group: str, name: str) -> Difference:
-        """One metric of one group that both have, tested by the protocol's own resamples."""
+        """Return the tested difference in one metric of one group, which both detectors must have."""
         a, b = self.first.values[group][name], self.second.values[group][name]
         if math.isnan(a) or math.isnan(b):
             return Difference(group, name, None if math.isnan(a) else a, None if math.isnan(b) else b)
@@ -159,7 +158,7 @@ class Paired:
         return found
 
     def _delong(self, group: str, difference: float) -> dict[str, Any]:
-        """The normal test of two correlated AUCs' difference (DeLong et al. 1988, eq. 5); empty without spread."""
+        """Return the normal test of two correlated AUCs (DeLong et al. 1988, eq. 5); empty if the variance is 0."""
         from scipy.stats import norm
 
         one, other = self.first.places(group), self.second.places(group)
@@ -170,7 +169,7 @@ class Paired:
         return {"ci": wald(difference, variance, self.first.resampling.level, -1.0, 1.0), "p": p, "test": DELONG}
 
     def _bootstrap(self, group: str, name: str, difference: float) -> dict[str, Any]:
-        """Percentile interval of the difference in the same resamples, and the p at which it would just reach zero."""
+        """Return what `bootstrap_difference` returns, or only the `reason` why the test is not possible."""
         rules, drawn = self.first.resampling, self.drawn(group, name)
         m = self.first.members(group)
         if rules.resamples == 0:
@@ -183,10 +182,10 @@ class Paired:
         return bootstrap_difference(drawn, difference, rules.level, self.same, n)
 
     def _mcnemar(self, name: str) -> dict[str, Any]:
-        """McNemar's test of the decisions: exact where units are independent, else with clusters as what varies.
+        """Return McNemar's test of the decisions: exact if units are independent, otherwise with clusters as units.
 
-        With clusters (Durkalski et al., Statistics in Medicine 22, 2003): (sum of d)² / (sum of d²) over the clusters'
-        differences d in right decisions, chi-squared with one degree of freedom.
+        With clusters (Durkalski et al., Statistics in Medicine 22, 2003): (sum of d)² / (sum of d²) over clusters, with
+        d the difference in the number of right decisions; chi-squared with one degree of freedom.
         """
         from scipy.stats import binomtest, chi2
 
@@ -206,25 +205,25 @@ class Paired:
 
 
 def sides(drawn: Floats) -> tuple[int, int, int]:
-    """How many of the differences [B] are at most 0, at least 0, and defined at all."""
+    """Return how many of the differences [B] are at most 0, at least 0, and defined."""
     drawn = drawn[~np.isnan(drawn)]
     return int((drawn <= NO_SPREAD).sum()), int((drawn >= -NO_SPREAD).sum()), len(drawn)
 
 
 def tail_p(tail: int, n: int) -> float:
-    """The two-sided p of a difference that is on the other side of zero, or at it, in `tail` of n resamples."""
+    """Return the two-sided p of a difference that crosses or equals zero in `tail` of n resamples."""
     return min(1.0, 2.0 * (1 + tail) / (1 + n))
 
 
 def bootstrap_difference(
     drawn: Floats, difference: float, level: float, same: bool = False, n_trials: int = 0
 ) -> dict[str, Any]:
-    """`ci`, `p`, `bound`, `draws` and `test` of a difference from its values in each resample, [B].
+    """Return `ci`, `p`, `bound`, `draws` and `test` of a difference from its values [B] in each resample.
 
-    The percentile interval, and the two-sided p at which it would just reach zero: with none of the resamples there a
-    bound. `same`: the two are one and the same, so that the difference is zero for certain. Where all resamples agree
-    nothing is known of the spread: no interval, and p is at most that of `n_trials` trials (see `intervals.trials`)
-    that all came out the same way, each with a chance of at most 1 - |difference|, or a half.
+    `ci` is the percentile interval; `p` is two-sided, for the interval that just reaches zero; it is an upper
+    bound if no resample does. `same`: both detectors gave the same scores, so the difference is zero. If all resamples
+    agree, the spread is unknown: there is no interval, and p is at most that of `n_trials` trials with the same outcome
+    (see `intervals.trials`), each with a chance of at most max(0.5, 1 - |difference|).
     """
     below, above, n = sides(drawn)
     if n == 0:
@@ -243,14 +242,14 @@ def bootstrap_difference(
 
 
 def p_text(p: float, bound: bool = False) -> str:
-    """A p-value as it is printed after its name: `= 0.0123`, `< 0.0001`, or `≤ 0.0020` (rounded up) for a bound."""
+    """Return a p-value as printed after its name: `= 0.0123`, `< 0.0001`, or `≤ 0.0020` (rounded up) for a bound."""
     if p < 0.0001:
         return "< 0.0001"
     return f"≤ {math.ceil(p * 1e4 - 1e-9) / 1e4:.4f}" if bound else f"= {p:.4f}"
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p-values (Holm 1979), in the order given; None stays None and is not counted."""
+    """Return Holm's step-down adjusted p-values (Holm 1979), in the given order; None stays None and is not counted."""
     known = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     out: list[float | None] = [None] * len(ps)
     highest = 0.0
@@ -261,17 +260,17 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
 
 
 def holm_bounds(ps: Sequence[float | None], bounds: Sequence[bool]) -> list[bool]:
-    """Which of Holm's adjusted p-values are upper bounds, given which p are.
+    """Return which of Holm's adjusted p-values are upper bounds, given which p are.
 
-    They never fall when a p rises: with bounds in the place of smaller values all are at least what they would be, and
-    those are values that stay the same whatever the bounds stand for, down to zero.
+    An adjusted p never decreases if a p increases, so an upper bound of p gives an upper bound of the adjusted p. An
+    adjusted p is an exact value if it stays the same when each bound is replaced by zero.
     """
     least = [0.0 if bound and p is not None else p for p, bound in zip(ps, bounds, strict=True)]
     return [bound or a != b for bound, a, b in zip(bounds, holm(ps), holm(least), strict=True)]
 
 
 def corrected(found: Iterable[Difference]) -> list[Difference]:
-    """The differences of one family with Holm's correction over them."""
+    """Return the differences of one family with Holm's correction over them."""
     family = list(found)
     ps = [d.p for d in family]
     marked = zip(family, holm(ps), holm_bounds(ps, [d.bound for d in family]), strict=True)

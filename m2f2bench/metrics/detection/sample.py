@@ -1,4 +1,4 @@
-"""Units reduced to counts by score, cluster and group, so that many resamples are a few matrix products."""
+"""Counts of units by score, cluster and group, with which many resamples are a few matrix products."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     from ...core.rows import Units
 
 BINS = 15
-"""Equal bins of [0, 1] of the reliability diagram and the expected calibration error; a bin holds its upper edge."""
+"""Number of equal bins of [0, 1] (reliability diagram, calibration error); a bin includes its upper edge."""
 MAX_LEVELS = 1 << 17
-"""Up to this many distinct scores resampling is exact; more are joined, for resampling alone, with their neighbours."""
+"""Highest number of distinct scores without joining; more are joined with neighbours, only for resampling."""
 JOINED_LEVELS = 1 << 14
-"""Into about this many, of equal numbers of units."""
+"""Approximate number of levels after joining; they have equal numbers of units."""
 MAX_CLUSTERS = 10_000
-"""More clusters than this are joined at random, for resampling alone: the sum of some clusters is a cluster as well."""
+"""Highest number of clusters; more are joined at random, only for resampling: a union of clusters is a cluster too."""
 EDGES: Floats = np.linspace(0.0, 1.0, BINS + 1)
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
-"""Log-loss takes scores as at least this and at most one less it, as scikit-learn does."""
+"""Log-loss clips scores to [this, 1 - this], as scikit-learn does."""
 
 
 def log_losses(score: Floats) -> tuple[Floats, Floats]:
-    """-log of the probability given to the truth, were the unit real, were it fake; [N] each."""
+    """Return the log-losses in nats, [N] each: first if the unit is real, then if it is fake."""
     p = np.clip(score, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
     return -np.log1p(-p), -np.log(p)
 
 
 def squared_errors(score: Floats) -> tuple[Floats, Floats]:
-    """Squared distance from the truth, were the unit real, were it fake; [N] each."""
+    """Return the squared errors in [0, 1], [N] each: first if the unit is real, then if it is fake."""
     p = np.clip(score, 0.0, 1.0)
     return p**2, (1.0 - p) ** 2
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The distinct scores of a sample, the highest first, and what depends on the score alone. All [T].
+    """Distinct scores of a sample, highest first, and everything that depends only on the score. All arrays are [T].
 
-    `high` and `low` are the ends of a level (equal unless levels were joined), `score` its mean; `bin` the
-    reliability bin (0 … BINS-1); `losses` per metric a pair (were it real, were it fake).
+    `high` and `low` are the ends of a level (equal unless scores were joined), `score` is its mean, `bin` its
+    reliability bin (0 … BINS-1); `losses` has a pair for each metric (if the unit is real, if it is fake).
     """
 
     high: Floats
@@ -59,18 +59,18 @@ class Levels:
         return len(self.high)
 
     def called(self, threshold: float) -> int:
-        """How many levels, from the top, are called fake at a threshold (a score of at least it is)."""
+        """Return how many levels, from the top, are called fake: those with a score of at least `threshold`."""
         return int(np.searchsorted(-self.high, -threshold, side="right"))
 
 
 def make_levels(scores: Floats, cuts: tuple[float, ...], most: int) -> tuple[Levels, npt.NDArray[np.int64]]:
-    """The levels of scores [N] and each unit's level, int64 [N].
+    """Return the levels of scores [N] and each unit's level, int64 [N].
 
-    More than `most` distinct scores (0: any number is kept) are joined into about `most` levels, or JOINED_LEVELS where
-    that is less, of equal numbers of units, none across a threshold of `cuts` or an edge of a reliability bin.
+    More than `most` distinct scores (0: no limit) are joined into about min(most, JOINED_LEVELS) levels with equal
+    numbers of units; no level crosses a threshold of `cuts` or an edge of a reliability bin.
     """
     values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    if len(values) == 0:  # one level without a unit: everything of it is undefined
+    if len(values) == 0:  # one level without units: all its metrics are undefined
         values, counts = np.array([0.5]), np.array([0])
     level = np.arange(len(values))
     if most and len(values) > most:
@@ -80,7 +80,7 @@ def make_levels(scores: Floats, cuts: tuple[float, ...], most: int) -> tuple[Lev
         keys += [(values >= cut).astype(np.int64) for cut in cuts]
         new = np.any([np.diff(key) != 0 for key in keys], axis=0)
         level = np.concatenate([[0], np.cumsum(new)])
-    level = level[-1] - level  # the highest first
+    level = level[-1] - level  # highest first
     n = int(level[0]) + 1
     total = np.bincount(level, weights=counts, minlength=n)
 
@@ -104,7 +104,7 @@ def _bin(score: Floats) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Sample:
-    """Counts of units by level and cluster, apart for the reals and for each method's fakes.
+    """Counts of units by level and cluster, separately for the reals and for each method's fakes.
 
     `parts` holds sparse [T, C] matrices: first the reals, then one for each of `methods`. `n_clusters` is C.
     """
@@ -115,28 +115,28 @@ class Sample:
     n_clusters: int
 
     def counts(self, weights: Floats) -> tuple[Floats, list[Floats]]:
-        """Reals [T, B], and each method's fakes [T, B], with the clusters weighted by `weights` [C, B]."""
+        """Return counts of reals and of each method's fakes, [T, B] each, with the clusters' weights [C, B]."""
         real, *fakes = [np.asarray(part @ weights) for part in self.parts]
         return real, fakes
 
     def draws(self, resamples: int, seed: int) -> Iterator[Floats]:
-        """Weights of the clusters, float64 [C, B] in pieces; see `cluster_draws`."""
+        """Return the clusters' weights in pieces, float64 [C, B]; see `cluster_draws`."""
         return cluster_draws(self.n_clusters, resamples, seed, CHUNK // max(len(self.levels), self.n_clusters, 1))
 
     def together(self) -> Sample:
-        """The same with all fakes under one name: what is asked of all methods together takes one curve alone."""
+        """Return the sample with all fakes under one name: metrics of all methods together then need only one curve."""
         if len(self.methods) < 2:
             return self
         return replace(self, parts=(self.parts[0], sum(self.parts[2:], self.parts[1])), methods=("",))
 
 
 def plain(units: Units, cuts: tuple[float, ...] = ()) -> Sample:
-    """The units as they are, all in one cluster: for the plain values, by weights of [[1.0]]."""
+    """Return the units in one cluster and without joining scores: for the plain values, with weights [[1.0]]."""
     return _sample(units, np.zeros(len(units.score), dtype=np.int64), 1, cuts, 0)
 
 
 def resampled(units: Units, cuts: tuple[float, ...], seed: int, most: int = 0) -> Sample:
-    """The units for resampling by cluster, with what is too fine for it joined (MAX_CLUSTERS, MAX_LEVELS or `most`)."""
+    """Return the units for resampling; more than MAX_CLUSTERS clusters or `most` (0: MAX_LEVELS) scores are joined."""
     cluster, n = units.cluster, units.n_clusters
     if n > MAX_CLUSTERS:
         place = np.random.default_rng(seed).permutation(n) % MAX_CLUSTERS

@@ -1,9 +1,9 @@
-"""Tails of the bootstrap: more resamples for those p-values that the protocol's own are too few to tell.
+"""Tails of the bootstrap: additional resamples for p-values that the protocol's number of resamples cannot resolve.
 
-A p-value of R resamples is at least 2 / (R + 1). Holm's correction multiplies it by the number of tests, so that with
-many no difference, however large, could be significant. Here a difference that hardly any resample brings to zero is
-drawn further, in the same sequence of resamples, until the smallest p that can be had is a twentieth of what the
-correction asks for, or the work has reached its bound. What no resample reaches even then stays a bound.
+A p-value from R resamples is at least 2 / (R + 1). Holm's correction multiplies it by the number of tests, so with many
+tests no difference, however large, could be significant. Here a difference that reaches zero in very few resamples gets
+more of them, from the same sequence, until the smallest possible p is a twentieth of what the correction needs, or the
+work reaches its limit. If the difference still reaches zero in no resample, p stays an upper bound.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 Counts = npt.NDArray[np.int64]
 ALPHA = 0.05
 FINE = 20
-"""The smallest p that can be had, corrected, is to be this many times smaller than the level."""
+"""The smallest possible corrected p should be this many times smaller than the level."""
 FEW = 10
-"""A p that rests on fewer resamples beyond zero than this is drawn further."""
+"""A p with fewer resamples beyond zero than this gets more resamples."""
 GROWTH = 4
-"""After each such multiple of the resamples it is looked at again who needs more."""
+"""Each stage multiplies the number of resamples by this, then checks which differences need more."""
 LEVELS = 2048
-"""More distinct scores are joined to about this many; the plain difference's change by that is taken off."""
+"""More distinct scores are joined to about this many; the change in the plain difference is subtracted."""
 PIECE = 1 << 16
-"""Elements of one [T, B] array: small enough for a core's cache, which makes it three times as fast."""
+"""Elements of one [T, B] array: small enough for a core's cache, which is three times as fast."""
 WORK = 8_000_000_000
-"""Scores times resamples times metrics that are spent on p-values that could be significant: 90 seconds of a core."""
+"""Limit of scores × resamples × metrics for finding which p-values are significant: 90 seconds of one core."""
 FINE_WORK = 1_000_000_000
-"""And on how fine they are told."""
+"""The same limit for making p-values finer than that."""
 Key = tuple[str, str]
 """Group and metric."""
 
 
 @dataclass
 class _Tail:
-    """One pair's difference in one metric of one group: on which side of zero it fell, in how many resamples."""
+    """Difference of one pair in one metric of one group: in how many resamples it is on each side of zero."""
 
     pair: int
     key: Key
@@ -58,23 +58,23 @@ class _Tail:
     above: int
     n: int
     drawn: int
-    """Resamples drawn so far, in which it need not be defined."""
+    """Number of resamples so far, including those in which the difference is undefined."""
     shift: float
-    """What is taken off the difference in each resample."""
+    """Bias that is subtracted from the difference in each resample."""
 
     @property
     def count(self) -> int:
-        """Resamples in which it is not on its own side of zero."""
+        """Number of resamples in which the difference reaches or crosses zero."""
         return min(self.below, self.above)
 
 
 def differences(
     pairs: Sequence[Paired], keys: Sequence[Key] = (), tests: int = 0, alpha: float = ALPHA
 ) -> list[list[Difference]]:
-    """Each pair's differences in the groups and metrics `keys` (none given: all that they share), in that order.
+    """Return each pair's differences in the groups and metrics `keys` (empty: all that the pair shares), in that order.
 
-    `tests` p-values are corrected for one another at the level `alpha` (0: one for each pair). Raises ScoreError unless
-    all pairs are of one and the same units.
+    `tests` is the number of p-values that are corrected together at the level `alpha` (0: one for each pair). Raises
+    ScoreError unless all pairs have the same units.
     """
     for pair in pairs[1:]:
         Paired(pairs[0].first, pair.first)
@@ -84,22 +84,22 @@ def differences(
         order = list(keys) or list(dict.fromkeys(key for pair in pairs for key in pair.shared))
         _draw_further(pairs, tails, min((tail.key for tail in tails), key=order.index), tests or len(pairs), alpha)
     by = {(tail.pair, tail.key): tail for tail in tails}
-    return [[_told(d, by.get((i, (d.group, d.metric)))) for d in own] for i, own in enumerate(found)]
+    return [[_updated(d, by.get((i, (d.group, d.metric)))) for d in own] for i, own in enumerate(found)]
 
 
 def needed(tests: int, alpha: float) -> int:
-    """So many resamples that tests × 2 / (resamples + 1) is below alpha / FINE."""
+    """Return the number of resamples with which tests × 2 / (resamples + 1) is below alpha / FINE."""
     return math.floor(2.0 * tests * FINE / alpha)
 
 
-def _told(d: Difference, tail: _Tail | None) -> Difference:
+def _updated(d: Difference, tail: _Tail | None) -> Difference:
     if tail is None or tail.n == d.draws:
         return d
     return replace(d, p=tail_p(tail.count, tail.n), bound=tail.count == 0, draws=tail.n)
 
 
 def _tails(pairs: Sequence[Paired], found: Sequence[Sequence[Difference]]) -> list[_Tail]:
-    """The differences that a bootstrap has tested, but for those whose resamples all agree."""
+    """Return the differences that were tested by bootstrap, without those whose resamples all agree."""
     tails = []
     for i, (pair, own) in enumerate(zip(pairs, found, strict=True)):
         for d in own:
@@ -112,9 +112,9 @@ def _tails(pairs: Sequence[Paired], found: Sequence[Sequence[Difference]]) -> li
 
 
 def _draw_further(pairs: Sequence[Paired], tails: Sequence[_Tail], first: Key, tests: int, alpha: float) -> None:
-    """Draw for all that need it, to where a p can be significant at all, and then to where it is fine.
+    """Draw more resamples where needed: until p can be significant, then until p is fine enough.
 
-    What comes first has the work: the `first` metric, then all metrics of all fakes together, then each group.
+    The work goes first to the metric `first`, then to all metrics of all fakes together, then to each group.
     """
     reach: tuple[Callable[[_Tail], bool], ...] = (
         lambda t: t.key == first,
@@ -130,7 +130,7 @@ def _draw_further(pairs: Sequence[Paired], tails: Sequence[_Tail], first: Key, t
 
 
 def _stages(judged: _Judges, tails: list[_Tail], start: int, goal: int, left: int) -> int:
-    """Draw on from `start` towards `goal` in growing stages, with so much work left; gives back what it took."""
+    """Draw from `start` towards `goal` in growing stages, with at most `left` work; return the work done."""
     spent = 0
     while start < goal and (tails := [tail for tail in tails if tail.count < FEW]):
         cost = judged.cost(tails)
@@ -144,14 +144,14 @@ def _stages(judged: _Judges, tails: list[_Tail], start: int, goal: int, left: in
 
 
 class _Judges:
-    """The detectors of all pairs, each prepared once for the further resamples."""
+    """Detectors of all pairs, each prepared once for the additional resamples."""
 
     def __init__(self, pairs: Sequence[Paired]) -> None:
         self._pairs = pairs
         self._samples: dict[int, Sample] = {}
 
     def _asked(self, tails: Iterable[_Tail]) -> dict[int, tuple[Judged, dict[Key, None]]]:
-        """The detectors of tails by identity, each with the groups and metrics that it is asked."""
+        """Return the detectors of tails by identity, each with the groups and metrics that are needed from it."""
         found: dict[int, tuple[Judged, dict[Key, None]]] = {}
         for tail in tails:
             for one in (self._pairs[tail.pair].first, self._pairs[tail.pair].second):
@@ -164,7 +164,7 @@ class _Judges:
         return self._samples[id(one)]
 
     def cost(self, tails: Iterable[_Tail]) -> int:
-        """Scores times metrics of one more resample; a curve costs about as much as two metrics."""
+        """Return the cost of one more resample, in scores × metrics; a curve costs about as much as two metrics."""
         total = 0
         for one, keys in self._asked(tails).values():
             groups = 1 if all(group == OVERALL for group, _ in keys) else 2 + len(one.units.methods)
@@ -174,7 +174,7 @@ class _Judges:
         return total
 
     def draw(self, tails: Sequence[_Tail], start: int, stop: int) -> None:
-        """Count the sides of zero in the resamples from `start` to `stop`."""
+        """Count the resamples on each side of zero from `start` to `stop`."""
         parts = [(one, *self._part(one, keys)) for one, keys in self._asked(tails).values()]
 
         def drawn(weights: Floats) -> list[Floats]:
@@ -182,7 +182,7 @@ class _Judges:
             pairs = [(tail.key, self._pairs[tail.pair]) for tail in tails]
             return [found[id(p.first)][g][name] - found[id(p.second)][g][name] for (g, name), p in pairs]
 
-        # Joined scores move the plain difference a little; so much is taken off in every resample.
+        # Joined scores change the plain difference slightly; this change is subtracted in every resample.
         whole = drawn(np.ones((parts[0][1].n_clusters, 1)))
         shifts = [t.shift + self._moved(t, float(one[0])) for t, one in zip(tails, whole, strict=True)]
 
@@ -196,7 +196,7 @@ class _Judges:
             tail.below, tail.above, tail.n, tail.drawn = tail.below + below, tail.above + above, tail.n + n, stop
 
     def _part(self, one: Judged, keys: Mapping[Key, None]) -> tuple[Sample, list[str]]:
-        """What of a detector's sample is asked: all fakes together where nothing else is."""
+        """Return the needed part of a detector's sample (all fakes together if that is enough) and the metrics."""
         sample = self._sample(one)
         names = list(dict.fromkeys(name for _, name in keys))
         return sample.together() if all(group == OVERALL for group, _ in keys) else sample, names

@@ -1,4 +1,4 @@
-"""Detection metrics over units (frames or videos): overall, each method's fakes against all reals, their average."""
+"""Detection metrics over frames or videos: overall, each method's fakes against all reals, average of methods."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cut:
-    """How decisions are made. A score of at least the threshold is called fake.
+    """Threshold policy of decisions. A score of at least the threshold is called fake.
 
-    `how` is `fixed` (at `value`), `eer` (where FPR = FNR on the very scores that are judged) or `best` (where
-    `maximise` is highest on the very scores that are judged). The last two are oracles: they look at the labels.
+    `how` is `fixed` (at `value`), `eer` (where FPR = FNR on the judged scores) or `best` (where `maximise` is highest
+    on the judged scores). The last two are oracles: they use the labels.
     """
 
     how: str = "fixed"
     value: float = 0.5
     maximise: str = "balanced_accuracy"
     picked: bool = False
-    """A fixed value that was picked on validation scores: decisions at 0.5 stand beside it, whatever it came out as."""
+    """Whether the value was chosen on validation scores: decisions at 0.5 are then given too, even if it is 0.5."""
 
     @property
     def oracle(self) -> bool:
-        """Whether the labels of what is judged decide the threshold."""
+        """Whether the labels of the judged units decide the threshold."""
         return self.how != "fixed"
 
 
@@ -45,16 +45,16 @@ Values = dict[str, dict[str, "Floats"]]
 
 
 def all_metrics(metrics: Sequence[str], cut: Cut) -> list[str]:
-    """The metrics that are computed: those wanted and, where the threshold is not 0.5, the decisions at 0.5 too."""
+    """Return the metrics to compute: those given and, unless the threshold is 0.5 by rule, the decisions at 0.5."""
     if cut == Cut():
         return list(metrics)
     return [n for name in metrics for n in ((name, name + AT_HALF) if metric_of(name).decision else (name,))]
 
 
 def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) -> Values:
-    """Every metric for every group under each weighting of the clusters, `weights` float64 [C, B].
+    """Return each metric of each group under each weighting of the clusters, `weights` float64 [C, B].
 
-    The threshold is one for all groups. `metrics` may hold decision metrics ending in `@0.5`.
+    All groups have the same threshold. `metrics` may hold decision metrics ending in `@0.5`.
     """
     real, fakes = sample.counts(weights)
     everything = all_fakes(real, fakes)
@@ -73,7 +73,7 @@ def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) 
 
 
 def all_fakes(real: Floats, fakes: Sequence[Floats]) -> Curve:
-    """The curve of all methods' fakes together against the reals, from `Sample.counts`."""
+    """Return the curve of all methods' fakes together against the reals, from `Sample.counts`."""
     total = np.zeros_like(real)
     for fake in fakes:
         total += fake
@@ -97,33 +97,33 @@ def _group(c: Curve, levels: Levels, own: Decisions, halves: Decisions, metrics:
 
 Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
 Decisions = tuple[Steps, "Floats"]
-"""How many levels from the top are called fake, [B], and the threshold, [B]."""
+"""Number of levels, from the top, that are called fake [B], and the threshold [B]."""
 
 
 def _taken(values: Floats, steps: Steps) -> Floats:
-    """values[steps - 1] per column, 0 where steps is 0; [T, B] and [B] to [B]."""
+    """Return values[steps - 1] of each column, 0 where steps is 0; [T, B] and [B] to [B]."""
     found = np.take_along_axis(values, np.maximum(steps - 1, 0)[None], axis=0)[0]
     return np.where(steps > 0, found, 0.0)
 
 
 def threshold(c: Curve, levels: Levels, cut: Cut) -> Decisions:
-    """How many levels from the top are called fake, int64 [B], and at which threshold, float64 [B]."""
+    """Return how many levels, from the top, are called fake, int64 [B], and the threshold, float64 [B]."""
     width = c.tp.shape[1]
     if cut.how == "fixed":
         return np.full(width, levels.called(cut.value)), np.full(width, cut.value)
     between = _between(levels)
     if cut.how == "eer":
         crossing = curves.equal_error(c)
-        called = crossing.step + (crossing.share >= 0.5)  # the ROC point that is nearer to the crossing
+        called = crossing.step + (crossing.share >= 0.5)  # the ROC point nearer to the crossing
         return called, between[called]
     called = _best(c, between, cut.maximise)
     return called, between[called]
 
 
 def _between(levels: Levels) -> Floats:
-    """The threshold that calls just the first t levels fake, t = 0 … T: midway to the next; float64 [T + 1].
+    """Return thresholds that call exactly the first t levels fake, t = 0 … T: the midpoints; float64 [T + 1].
 
-    A unit without a score that counts as wrong stands at ±infinity (see `protocol`), and no threshold reaches it.
+    A unit without a score that counts as wrong has the score ±infinity (see `protocol`): no threshold reaches it.
     """
     above = np.concatenate([[np.nextafter(levels.high[0], np.inf)], levels.low])
     below = np.concatenate([levels.high, [levels.low[-1]]])
@@ -135,7 +135,7 @@ def _between(levels: Levels) -> Floats:
 
 
 def _best(c: Curve, between: Floats, maximise: str) -> Steps:
-    """The number of levels called fake that maximises a decision metric; of equals the one nearest 0.5."""
+    """Return the number of levels called fake that maximises a decision metric; in a tie, the threshold nearest 0.5."""
     tp = np.concatenate([np.zeros_like(c.tp[:1]), c.tp])
     fp = np.concatenate([np.zeros_like(c.fp[:1]), c.fp])
     if maximise == "accuracy":
@@ -151,7 +151,7 @@ def _best(c: Curve, between: Floats, maximise: str) -> Steps:
 
 
 def reliability_bins(sample: Sample) -> list[Mapping[str, float | int | None]]:
-    """The reliability diagram of all units: for each bin its ends, number of units, mean score, share of fakes."""
+    """Return the reliability diagram of all units: each bin's ends, number of units, mean score and share of fakes."""
     real, fakes = sample.counts(np.ones((1, 1)))
     c = all_fakes(real, fakes)
     n, score, share = (

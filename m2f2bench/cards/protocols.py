@@ -1,11 +1,13 @@
-"""What a protocol's card may say: of detection, which frames, how they become a video's score, thresholds, holes; of
-explanation, which questions and references, how texts are compared and verdicts read; of heat maps, what they are held
-against; and of all the resampling."""
+"""Keys of protocol cards.
+
+Detection: which frames, how they become a video's score, thresholds, missing scores. Explanation: which questions and
+references, how texts are compared and verdicts read. Heat maps: what they are measured against. All: resampling.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import (
     AfterValidator,
@@ -77,8 +79,9 @@ class Measured(Rules):
         given = data.get("described", {}) if isinstance(data, dict) else {}
         if not isinstance(names, (list, tuple)) or not isinstance(given, dict):
             return data
+        own = [one for one in names if isinstance(one, str) and one not in given]
         try:
-            found = _registry().notes(one for one in names if isinstance(one, str) and one not in given)
+            found = {name: note for table in _TABLES for name, note in table.notes(own).items()}
         except M2F2BenchError as error:
             raise ValueError(str(error)) from None
         return {**data, "described": {**found, **given}} if found else data
@@ -86,7 +89,7 @@ class Measured(Rules):
     @model_validator(mode="after")
     def _described_are_the_users(self) -> Measured:
         for name in self.described:
-            if name in _registry().builtin() or name not in getattr(self, "metrics", ()):
+            if any(name in table.builtin() for table in _TABLES) or name not in getattr(self, "metrics", ()):
                 raise ValueError(f"described: '{name}' is no metric of the user's among the protocol's metrics")
         return self
 
@@ -98,17 +101,36 @@ class Measured(Rules):
         return out
 
 
-def _registry() -> Any:
-    """The registry of metrics: a room above this one, imported by its name when a card is read, as backends are."""
-    return importlib.import_module("m2f2bench.metrics.registry")
+class MetricTable(Protocol):
+    """What cards need of the registry of metrics."""
+
+    def builtin(self) -> Mapping[str, Any]:
+        """Return this package's own metrics by name."""
+
+    def metric_of(self, name: str) -> Any:
+        """Return the metric of a name. Raises M2F2BenchError for an unknown one."""
+
+    def notes(self, names: Iterable[str]) -> dict[str, MetricNote]:
+        """Return the descriptions of those metrics that are a user's."""
+
+
+_TABLES: list[MetricTable] = []
+
+
+def check_metrics_with(table: MetricTable) -> None:
+    """Let cards check their metrics with the registry, which stands above them: it calls this when it is imported.
+
+    Cards that are made before that are checked where they are used (`loading.any_protocol`).
+    """
+    _TABLES[:] = [table]
 
 
 def _known(name: str, info: ValidationInfo, of: str) -> str:
     """A metric's name on a card. `file.py:NAME` passes: it is loaded where the protocol is used (see `loading`)."""
-    if is_file_reference(name) or name in info.data.get("described", {}):
+    if is_file_reference(name) or name in info.data.get("described", {}) or not _TABLES:
         return name
     try:
-        found = _registry().metric_of(name)
+        found = _TABLES[0].metric_of(name)
     except M2F2BenchError as error:
         raise PydanticCustomError("unknown_metric", "{why}", {"why": str(error)}) from None
     if found.of != of or found.name != name:

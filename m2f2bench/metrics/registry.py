@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from ..cards.protocols import MetricNote
+from ..cards.protocols import MetricNote, check_metrics_with
 from ..cards.registry import entry_points, module_from_file
 from ..core.errors import RegistryError, ScoreError, first_line, near
 from ..core.guests import guest
@@ -189,3 +189,6 @@ def lower_is_better(name: str) -> bool:
 def worse(name: str) -> float:
     """Return the sign of a change for the worse, see `Metric.worse`. Raises ScoreError for an unknown metric."""
     return metric_of(name).worse
+
+
+check_metrics_with(cast(Any, sys.modules[__name__]))

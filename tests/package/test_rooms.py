@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -102,6 +103,12 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     known = modules()
     sorter = TopologicalSorter({name: needed(name, known) for name in known})
     sorter.prepare()  # raises CycleError, which names the circle
+
+
+def test_no_module_of_the_package_is_imported_by_its_name() -> None:
+    """Such an import would go up unseen. Classes that cards name are imported by the registry, from its own table."""
+    pattern = re.compile(r"import_module\(\s*f?[\"']m2f2bench")
+    assert [str(path) for path in PACKAGE.rglob("*.py") if pattern.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_an_import_upward_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL, Frame, Locator
 from ..core.text import quoted
 from ..metrics.heatmaps.localization import GRID, MEASURES
-from ..results.store import MAPS, RowStore, read_columns, typed, write_columns
+from ..results.row_files import read_columns, typed, write_columns
+from ..results.store import MAPS, RowStore
 from .frames import MAKERS, OUTCOMES, MappedFrame
 from .pixels import settings_of
 

@@ -12,7 +12,7 @@ from ..core.records import JUDGE_QUESTION, REAL, Answer, Frame, Prediction, Ques
 from ..datasets.base import Adapter
 from ..detectors.base import Detector
 from ..loading import detector_card
-from ..results.store import USAGE
+from ..results.row_files import USAGE
 from ..runs.ask import ExplainerClient, answer, require_explainer
 
 QUESTIONS = (

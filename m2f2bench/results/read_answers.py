@@ -14,7 +14,8 @@ from ..core.errors import ScoreError, near
 from ..core.records import ANSWER_STATUSES, JUDGE, Answer, Question
 from ..core.text import cut, quoted, without_surrogates
 from .read_rows import LONGEST_LINE, json_lines
-from .store import ANSWERS, USAGE, read_answers
+from .row_files import USAGE, read_answers
+from .store import ANSWERS
 
 IDS = ("id", "question", "question_id", "key")
 TEXTS = ("text", "answer")

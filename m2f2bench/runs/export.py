@@ -13,7 +13,7 @@ from ..core.errors import CardError, near
 from ..core.files import write_text
 from ..core.records import JUDGE, Frame
 from ..results.read_answers import OWN
-from ..results.store import USAGE
+from ..results.row_files import USAGE
 from ..scoring.answers import ScoredAnswers
 
 FORMS = ("m2f2",)

@@ -24,8 +24,8 @@ from ..metrics.text.java import Unavailable, java_version
 from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
 from ..results.resamples import ResampledResult
 from ..results.result import Result
+from ..results.row_files import USAGE
 from ..results.signature import answers_hash, versions
-from ..results.store import USAGE
 from ..stats.bootstrap import resampling
 from ..stats.statistic import Statistic, estimate
 from .answers import ScoredAnswers

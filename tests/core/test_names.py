@@ -22,7 +22,8 @@ from m2f2bench.inference.predict import predict_paths
 from m2f2bench.leaderboards.board import build_board
 from m2f2bench.leaderboards.render import render
 from m2f2bench.loading import load_dataset
-from m2f2bench.results.store import PredictionStore, read_parquet
+from m2f2bench.results.row_files import read_parquet
+from m2f2bench.results.store import PredictionStore
 from m2f2bench.results.stored import read_stored
 
 FILES = [b"\xff\xfe.png", b"a\nb.png", b"\x1b[31mred.png", b"=1+1.png", "\u202egnp.png".encode(), b"-x.png"]

@@ -13,7 +13,7 @@ import m2f2bench
 from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.datasets.planning import plan_frames
 from m2f2bench.loading import load_dataset
-from m2f2bench.results.store import read_parquet
+from m2f2bench.results.row_files import read_parquet
 
 BRIGHT = "class Bright:\n    def predict(self, images):\n        return [float(i.mean()) / 255 for i in images]\n"
 

@@ -17,7 +17,8 @@ from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.rows import Rows
 from m2f2bench.datasets.planning import pick
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.results.store import PREDICTIONS, read_parquet
+from m2f2bench.results.row_files import read_parquet
+from m2f2bench.results.store import PREDICTIONS
 from m2f2bench.results.units import to_units
 from m2f2bench.stats.bootstrap import Resampling
 

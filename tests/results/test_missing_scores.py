@@ -21,7 +21,7 @@ import m2f2bench
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.records import STATUSES, Answer
 from m2f2bench.results.read_rows import NO_SCORE, read_rows
-from m2f2bench.results.store import write_parquet
+from m2f2bench.results.row_files import write_parquet
 
 RNG = np.random.default_rng(4)
 LABELS = RNG.integers(0, 2, 60)

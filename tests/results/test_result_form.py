@@ -27,7 +27,8 @@ from m2f2bench.leaderboards.render import FORMATS, render
 from m2f2bench.leaderboards.report import describe_result
 from m2f2bench.reporting.figures.plot import draw
 from m2f2bench.results.form import unsound
-from m2f2bench.results.store import AnswerStore, PredictionStore, read_answers, read_parquet
+from m2f2bench.results.row_files import read_answers, read_parquet
+from m2f2bench.results.store import AnswerStore, PredictionStore
 from m2f2bench.results.stored import Stored, read_result, read_stored
 from m2f2bench.scoring.validate import validate_result
 

@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 from m2f2bench.core.errors import ScoreError, StoreError
 from m2f2bench.core.files import replacing, write_json
 from m2f2bench.core.records import Prediction
-from m2f2bench.results.store import KEY as KEY_NAME
-from m2f2bench.results.store import (
-    PREDICTIONS,
-    PredictionStore,
-    describe_difference,
-    read_key,
-    read_parquet,
-    write_parquet,
-)
+from m2f2bench.results.row_files import KEY as KEY_NAME
+from m2f2bench.results.row_files import read_key, read_parquet, write_parquet
+from m2f2bench.results.store import PREDICTIONS, PredictionStore, describe_difference
 
 KEY = {"detector": "k"}
 

@@ -30,7 +30,8 @@ from m2f2bench.core.records import Answer, Frame, Question, Reply
 from m2f2bench.detectors.base import PlainDetector
 from m2f2bench.leaderboards.report import describe_result
 from m2f2bench.results.result import Result
-from m2f2bench.results.store import ANSWERS, KEY, AnswerStore, read_answers, read_key, write_parquet
+from m2f2bench.results.row_files import KEY, read_answers, read_key, write_parquet
+from m2f2bench.results.store import ANSWERS, AnswerStore
 from m2f2bench.runs.ask import AHEAD, ExplainerClient, answer
 
 ASKING = HELPERS / "toy_asking.py"

@@ -20,7 +20,7 @@ from m2f2bench.cards.registry import BACKENDS, entry_points
 from m2f2bench.core.errors import DetectorError, M2F2BenchError
 from m2f2bench.core.guests import Ended, guest
 from m2f2bench.loading import load_detector
-from m2f2bench.results.store import read_parquet
+from m2f2bench.results.row_files import read_parquet
 
 PLUGIN = """
 import os, sys, random, time

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.results.store import PREDICTIONS, RESULT, read_parquet
+from m2f2bench.results.row_files import read_parquet
+from m2f2bench.results.store import PREDICTIONS, RESULT
 from m2f2bench.runs.steadiness import AGAIN
 
 

@@ -16,7 +16,8 @@ import pytest
 from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 
 from m2f2bench.metrics.reader_errors import HELD_OUT
-from m2f2bench.results.store import ANSWERS, read_answers
+from m2f2bench.results.row_files import read_answers
+from m2f2bench.results.store import ANSWERS
 from m2f2bench.scoring.answers import load_answers, plan_questions, question_clusters
 from m2f2bench.scoring.source import Source
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paths import TESTS
+from paths import ROOT, TESTS
 
 import m2f2bench
 from m2f2bench.cards.registry import ADAPTERS, BACKENDS, Registry
@@ -124,7 +124,7 @@ def plugin_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outside(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}  # not what is installed
     return subprocess.run(
         [sys.executable, "-m", "m2f2bench", *words], cwd=folder, env=environment, capture_output=True, text=True
     )

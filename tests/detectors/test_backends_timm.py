@@ -241,5 +241,5 @@ def test_devices() -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(DetectorError, match="device 'tpu9' is unknown"):
         pick_device("tpu9")
-    with pytest.raises(DetectorError, match="device 'cuda:99' is not there"):
+    with pytest.raises(DetectorError, match="device 'cuda:99' is not available"):
         pick_device("cuda:99")

@@ -212,7 +212,7 @@ def test_a_table_says_where_silence_can_pay(cli, tmp_path: Path) -> None:
     said = "a detector gains if it gives no output where it would be wrong"
     text = cli("score", whole, holes).out
     table = text[: text.index("## holes on")] if "## holes on" in text else text
-    assert "1.000" in table and "(coverage 0.500)" in table and f"(`missing: drop`) {said}" in table
+    assert "1.000" in table and "(coverage 0.500)" in table and f"(`missing: drop`): {said}" in table
     assert said not in cli("score", whole).out
     card = tmp_path / "wrong.yaml"
     card.write_text("name: wrong\nlevel: frame\nmissing: wrong\nmetrics: [auc]\n")

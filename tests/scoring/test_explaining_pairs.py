@@ -140,7 +140,7 @@ def test_a3_stored_resamples_give_bounds(cli, rules: Path, tmp_path: Path) -> No
     (d,) = [one for one in data if one["metric"] == "verdict_accuracy" and one["group"] is None]
     assert d["p_is_bound"] and d["p"] == pytest.approx(2 / 201) and d["resamples"] == 200
     text = cli("compare", *folders).out
-    assert "≤.0100" in text and "in none of 200 resamples" in text
+    assert "≤.0100" in text and "in all of 200 resamples the difference has the same sign" in text
     text = cli("compare", tmp_path / "out", "--against", "toy_questions.Looker", "-m", "verdict_accuracy").out
     rows = [line for line in text.splitlines() if line.startswith("|") and "| toy_questions.Parrot " in line]
     assert "≤.0100" in rows[0] and rows[0].count("≤") == 2, "also after Holm"

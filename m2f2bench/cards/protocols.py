@@ -49,7 +49,8 @@ QuestionKind = Literal["blind", "released", "judge"]
 class Rules(BaseModel):
     """Base of the parts of a protocol: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when a protocol is first read: commands that read none start faster.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class MetricNote(Rules):

@@ -30,8 +30,9 @@ from .checkpoint import (
 from .device import make_accelerator, own_draws
 from .job import FitReport, TrainingJob
 from .objective import B, Objective, Progress, in_order
+from .optimizer import make_optimizer
 from .processes import agreed, gathered, summed, together
-from .sharing import share_network
+from .sharing import FullySharded, Whole
 
 if TYPE_CHECKING:
     from .checkpoint import Tensors
@@ -58,6 +59,20 @@ def fit(
             made = objective(accelerator)
         with contextlib.closing(made):
             return _Training(made, accelerator).run()
+
+
+def share_network(accelerator: Any, objective: Objective[Any]) -> Whole:
+    """Return the objective's network, distributed as accelerate is configured. Raises DetectorError for other ways."""
+    kind = str(accelerator.distributed_type.value)
+    sharded = kind == "FSDP" and objective.shardable
+    if not sharded and kind not in ("NO", "MULTI_CPU", "MULTI_GPU"):
+        ways = "one or more GPUs or CPUs" + (", or FSDP" if objective.shardable else "")
+        raise DetectorError(f"accelerate is configured for {kind}: this training supports {ways}")
+    optimizer = make_optimizer(objective.module, objective.optimizing, objective.job.card.name, accelerator.device)
+    clip = objective.settings.clip_grad_norm or 0.0
+    if sharded:
+        return FullySharded(accelerator, objective.module, optimizer, clip)
+    return Whole(accelerator, objective.module, optimizer, clip, objective.tensors)
 
 
 class _Training(Generic[B]):

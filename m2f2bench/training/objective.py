@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..core.tensors import write_tensors
 from .checkpoint import WEIGHTS
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from ..cards.settings import StageSettings, TrainingSettings
     from .checkpoint import Tensors
-    from .language import LanguageNetwork
-    from .network import Network
     from .sharing import Whole
 
 B = TypeVar("B")
@@ -50,6 +48,14 @@ class Progress:
     """What could not be used: the id of a frame, or "frame: question", to the reason."""
 
 
+class Described(Protocol):
+    """What every network of a backend has: `metadata` for the weights file, `options` and `notes` for the report."""
+
+    metadata: dict[str, str]
+    options: dict[str, Any]
+    notes: list[str]
+
+
 class Objective(ABC, Generic[B]):
     """What `loop.fit` trains, on which batches, with which loss, and how it is validated.
 
@@ -74,8 +80,8 @@ class Objective(ABC, Generic[B]):
     """Optimiser steps."""
     left_out: dict[str, str]
     """As `Progress.left_out`; filled while batches are made."""
-    network: Network | LanguageNetwork
-    """What the backend gave; its options and notes go into the report."""
+    network: Described
+    """What the backend gave."""
     frames: frozenset[str]
     """Ids of the training and validation frames."""
     shared: Whole

@@ -9,30 +9,14 @@ import torch
 import torch.distributed
 
 from ..core.errors import DetectorError
-from .optimizer import make_optimizer
 
 if TYPE_CHECKING:
     from torch import nn
 
     from .checkpoint import Tensors
-    from .objective import Objective
 
 BUCKET = 1 << 24
 """Largest number of values in one exchange of gradients, unless a single parameter has more."""
-
-
-def share_network(accelerator: Any, objective: Objective[Any]) -> Whole:
-    """Return the objective's network, distributed as accelerate is configured. Raises DetectorError for other ways."""
-    kind = str(accelerator.distributed_type.value)
-    sharded = kind == "FSDP" and objective.shardable
-    if not sharded and kind not in ("NO", "MULTI_CPU", "MULTI_GPU"):
-        ways = "one or more GPUs or CPUs" + (", or FSDP" if objective.shardable else "")
-        raise DetectorError(f"accelerate is configured for {kind}: this training supports {ways}")
-    optimizer = make_optimizer(objective.module, objective.optimizing, objective.job.card.name, accelerator.device)
-    clip = objective.settings.clip_grad_norm or 0.0
-    if sharded:
-        return FullySharded(accelerator, objective.module, optimizer, clip)
-    return Whole(accelerator, objective.module, optimizer, clip, objective.tensors)
 
 
 class Whole:

@@ -22,9 +22,10 @@ from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.training.checkpoint import latest_checkpoint
 from m2f2bench.training.job import FitReport
 from m2f2bench.training.language import _Answers
+from m2f2bench.training.loop import share_network
 from m2f2bench.training.network import Network, _Detection, fit_network
 from m2f2bench.training.objective import in_order
-from m2f2bench.training.sharing import Whole, share_network
+from m2f2bench.training.sharing import Whole
 
 Fit = Any
 

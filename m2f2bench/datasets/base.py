@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args
 from pydantic import BaseModel, ConfigDict
 
 from ..core.records import FAKE, JUDGE, JUDGE_QUESTION, SPLITS, Frame, Question
-from .listing import frames_of
+from .calls import frames_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ..cards.models import DatasetCard
 from ..core.records import Frame, Question
 from .base import Adapter
-from .listing import check_split, frames_of, questions_of
+from .calls import frames_of
+from .listing import check_split, questions_of
 
 if TYPE_CHECKING:
     from ..core.records import Image

@@ -10,7 +10,8 @@ from ..cards.protocols import FrameSelection
 from ..core.errors import DataError
 from ..core.records import Frame
 from .base import Adapter
-from .listing import frames_of, sampled_frames_of
+from .calls import frames_of
+from .listing import sampled_frames_of
 
 T = TypeVar("T")
 

@@ -63,17 +63,12 @@ def modules() -> dict[str, Path]:
 
 
 def needed(name: str, known: dict[str, Path]) -> set[str]:
-    """The modules of the package that a module imports, anywhere but for type checkers alone."""
+    """The modules of the package that a module imports, also inside functions and for type checkers."""
     path = known[name]
     place = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    checking = [
-        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-    ]
-    left_out = {id(inner) for node in checking for inner in ast.walk(node)}
     found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in left_out:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
             base = ".".join([*place[: len(place) - node.level + 1], *(node.module.split(".") if node.module else [])])
             found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names}
     return found & set(known) - {name}
@@ -117,3 +112,10 @@ def test_an_import_upward_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     module = tmp_path / "core" / "files.py"
     module.write_text("def read():\n    from ..scoring.score import score\n    from .errors import X\n")
     assert upward("core", module) == ["core imports scoring (core/files.py:2)"]
+
+
+def test_imports_for_type_checkers_count(tmp_path: Path) -> None:
+    module = tmp_path / "base.py"
+    module.write_text("if TYPE_CHECKING:\n    from .listing import Lister\n")
+    known = {"m2f2bench.datasets.base": module, "m2f2bench.datasets.listing": tmp_path / "listing.py"}
+    assert needed("m2f2bench.datasets.base", known) == {"m2f2bench.datasets.listing"}

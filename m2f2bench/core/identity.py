@@ -42,8 +42,8 @@ def identify(cls: type, *state: Any, folders: Iterable[Path] = ()) -> str:
 def identify_call(functions: Iterable[Any], *state: Any) -> str:
     """Return 16 hex digits over the code of functions (or callable objects) and over `state`.
 
-    Of a function from a file that is its source files, what they name, and what it holds from outside; of one that was
-    typed into a session its compiled code. Raises Unidentified.
+    Of a function from a file that is its source files, what they name, and what it holds from outside, such as the
+    object of a method; of one that was typed into a session its compiled code. Raises Unidentified.
     """
     digest = hashlib.blake2b(digest_size=8)
     walker = _Walker((Path.cwd(),))
@@ -56,6 +56,9 @@ def identify_call(functions: Iterable[Any], *state: Any) -> str:
         for path in found.named:
             digest.update(file_digest(path).encode())
         held = [_held(cell) for cell in getattr(one, "__closure__", None) or ()]
+        bound = getattr(one, "__self__", None)
+        if bound is not None and not isinstance(bound, types.ModuleType):
+            held.append(bound)  # of a method: its object
         defaults = (getattr(one, "__defaults__", None), getattr(one, "__kwdefaults__", None))
         loose = one if owner is not one or not (found.sources or installed(owner)) else None
         digest.update(walker.digest([held, defaults, loose], class_name(owner)))

@@ -415,6 +415,23 @@ def test_the_identity_is_of_code_and_fields() -> None:
     assert len(several) == 6
 
 
+class Above:
+    """A measure as a method, with a value that its object holds."""
+
+    def __init__(self, line: float) -> None:
+        self.line = line
+
+    def share(self, label: np.ndarray, score: np.ndarray) -> float:
+        return float((score > self.line).mean())
+
+
+def test_the_identity_of_a_method_is_also_of_its_object() -> None:
+    def of(line: float) -> str:
+        return Metric("own", compute=Above(line).share, better="higher").identity
+
+    assert of(0.5) == of(0.5) != of(0.9)
+
+
 def test_a_metric_of_answers_is_the_mean_over_what_is_compared(tmp_path: Path, cli: Callable) -> None:
     (tmp_path / "words.py").write_text(
         "import m2f2bench\n\n@m2f2bench.register_metric('brevity', better='lower', title='words an answer', "

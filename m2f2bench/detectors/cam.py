@@ -245,7 +245,7 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
             return Layer(name, modules[name], to_map)
     spatial = [one for one, output in outputs.items() if one and output.ndim == 4 and _is_map(output, to_map)]
     if not spatial:
-        raise DetectorError(f"detector '{own}' : no layer with a map was found: name one with --cam-layer")
+        raise DetectorError(f"detector '{own}': no layer with a map was found: name one with --cam-layer")
     return Layer(spatial[-1], modules[spatial[-1]], to_map)
 
 

@@ -124,7 +124,7 @@ def with_interval(value: float, ci: tuple[float, float] | None) -> str:
     return f"{value_text} [{', '.join(ends)}]" if ends else value_text
 
 
-def first_few(names: Sequence[str], shown: int = SHOWN) -> str:
+def first_few(names: Sequence[str]) -> str:
     """Return `a, b, c and 4 more`."""
-    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -54,9 +54,9 @@ def read_text(path: Path, most: int) -> str:
         raise Refused(f"byte {error.start} is not UTF-8{kind}: save it as UTF-8") from None
 
 
-def read_json(path: Path, most: int = MOST_JSON) -> Any:
+def read_json(path: Path) -> Any:
     """Return the content of a JSON file. Raises Refused."""
-    return parse_json(read_text(path, most))
+    return parse_json(read_text(path, MOST_JSON))
 
 
 def parse_json(text: str) -> Any:
@@ -77,11 +77,11 @@ def parse_json(text: str) -> Any:
     return data
 
 
-def read_yaml(path: Path, most: int = MOST_YAML) -> Any:
+def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file; a date stays a text. Raises Refused, also for tags of unknown types."""
     import yaml
 
-    text = read_text(path, most)
+    text = read_text(path, MOST_YAML)
     try:
         _check_events(text)
         data = yaml.load(text, Loader=_loader())  # a safe loader, see `_loader`

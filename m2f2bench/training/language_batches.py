@@ -72,11 +72,6 @@ class Plan:
         lengths = self.lengths if self.settings.group_by_length else ()
         return list(_order(self.examples, self.settings.seed, epoch, size, lengths)[place * size : (place + 1) * size])
 
-    def seen(self, steps: int) -> int:
-        """Return the number of examples in the first `steps` steps."""
-        epochs, rest = divmod(steps, self.per_epoch)
-        return epochs * self.examples + min(rest * self.settings.batch_size, self.examples)
-
 
 @lru_cache(maxsize=2)
 def _order(examples: int, seed: int, epoch: int, size: int, lengths: tuple[int, ...]) -> tuple[int, ...]:

@@ -144,7 +144,7 @@ def test_parts_change_nothing_but_rounding(tmp_path: Path) -> None:
 
 def test_an_epoch_has_every_example_once() -> None:
     plan = Plan(StageSettings(batch_size=6, epochs=2.5), 32)
-    assert (plan.per_epoch, plan.total, plan.seen(6), plan.seen(15)) == (6, 15, 32, 32 + 32 + 18)
+    assert (plan.per_epoch, plan.total) == (6, 15)
     epochs = [[number for step in range(e * 6, e * 6 + 6) for number in plan.batch(step)] for e in (0, 1)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(32))] * 2
     assert epochs[0] != epochs[1] and epochs[0] != list(range(32))

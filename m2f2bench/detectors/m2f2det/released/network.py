@@ -168,9 +168,9 @@ def empty(options: ReleasedOptions) -> ReleasedDetector | ReleasedExplainerDetec
 
 
 def load_released(
-    card: DetectorCard, device: str | torch.device = "cpu", tensors: dict[str, torch.Tensor] | None = None
+    card: DetectorCard, tensors: dict[str, torch.Tensor] | None = None
 ) -> tuple[ReleasedDetector | ReleasedExplainerDetector, ReleasedOptions]:
-    """Return the network that `import-weights` wrote, in eval mode, and its options.
+    """Return the network that `import-weights` wrote, in eval mode on the CPU, and its options.
 
     `network(pixels)` gives [B], the logit of fake; `.logits` both logits; `.judge(pixels).map` the heat map. `tensors`
     are its weights if the card's file has more than those. Raises M2F2BenchError for options or weights that do not
@@ -190,4 +190,4 @@ def load_released(
         load_strictly(network, tensors, path)
     if options.clip_precision == "bf16":
         network.vision.bfloat16()
-    return network.to(device), options
+    return network, options

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,16 @@ def test_a1_the_table_names_every_cache() -> None:
     listed = {one.place.partition("/")[0] for one in CACHES}
     assert found and found <= listed
     assert listed - found == {"RUN", "OUT", "synthetic"}  # the last by an option
+
+
+@pytest.mark.parametrize("place", [place for cache in CACHES for place in cache.keyed_in.split(", ")])
+def test_a1_the_table_names_functions_that_exist(place: str) -> None:
+    parts = f"m2f2bench.{place}".split(".")
+    module = next(
+        n for n in range(len(parts), 0, -1) if PACKAGE.parent.joinpath(*parts[:n]).with_suffix(".py").is_file()
+    )
+    owner: Any = import_module(".".join(parts[:module]))
+    assert callable(reduce(getattr, parts[module:], owner))
 
 
 def folder_dataset(folder: Path) -> tuple[Any, list[Frame]]:

@@ -33,7 +33,7 @@ MAX_DATASETS = 4096
 
 
 class FFPPOptions(AdapterOptions):
-    """Options: `compression` and `methods` choose the files, `splits` is the folder with the split lists.
+    """Options: `compression` and `methods` choose the files, `splits` is the folder of train.json, val.json, test.json.
 
     `files`: `full` has all frames of all videos, `test_only` 100 frames of each test video; `auto` takes the full file
     if it exists, and otherwise, for the test split, the other.

@@ -224,7 +224,7 @@ def _check_headers(data: bytes, layout: _Layout) -> None:
 
 
 def _refined(layout: _Layout) -> bool:
-    """Return whether the scans give all coefficients of each component to the last bit."""
+    """Return whether the scans give all coefficients of each component, from 0, to the last bit."""
     left = {(name, k): 16 for name in layout.factors for k in range(64)}
     for scan in layout.scans:
         for name in scan.components:

@@ -54,16 +54,17 @@ class LanguageNetwork:
 
 
 def fit_language(job: TrainingJob, network: LanguageNetwork, accelerator: Any = None) -> FitReport:
-    """Train a network on `job.language`: cross-entropy of the answers' tokens by AdamW, warm-up and half a cosine.
+    """Train a network on `job.language`: cross-entropy of the answers' tokens by AdamW.
 
-    The loss of a step is the mean over all answer tokens of its examples, however these are split into parts and over
-    processes. The last weights are used. `job.out` gets the weights and, after each `checkpoint_steps`, a checkpoint of
-    what is trained. Rows of the curves: step (from 1), epoch (fraction of epochs done), train_loss (mean over the row's
-    tokens), lr, tokens (of the row's answers), and val_loss if it was measured: before the first step (step 0, without
-    the other values), at each `validate_steps` and at the end, in eval mode and without autocast, on `val_examples`;
-    undefined values are left out. If the GPU's memory does not hold a part of a batch, parts are halved and the step
-    starts again. Several processes share out each batch; FSDP is used if accelerate is configured for it (tested with
-    gloo on CPUs only). Raises as `loop.fit`, and DetectorError if no example could be learned from.
+    The learning rate has a linear warm-up and half a cosine. The loss of a step is the mean over all answer tokens of
+    its examples, however these are split into parts and over processes. The last weights are used. `job.out` gets the
+    weights and, after each `checkpoint_steps`, a checkpoint of what is trained. Rows of the curves: step (from 1),
+    epoch (fraction of epochs done), train_loss (mean over the row's tokens), lr, tokens (of the row's answers), and
+    val_loss if it was measured: before the first step (step 0, without the other values), at each `validate_steps` and
+    at the end, in eval mode and without autocast, on `val_examples`; undefined values are left out. If the GPU's memory
+    does not hold a part of a batch, parts are halved and the step starts again. Several processes share out each batch;
+    FSDP is used if accelerate is configured for it (tested with gloo on CPUs only). Raises as `loop.fit`, and
+    DetectorError if no example could be learned from.
     """
     assert job.language is not None
     return fit(job, job.language.settings.precision, partial(_Answers, job, network), accelerator)

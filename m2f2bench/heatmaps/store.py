@@ -167,17 +167,12 @@ class MapForm:
 class MapStore(RowStore[MappedFrame]):
     """Mapped frames by frame."""
 
-    name = MAPS
+    name, about = MAPS, "frame.id"
 
     def __init__(self, folder: Path, key: Mapping[str, str], form: MapForm) -> None:
         """`form` is that of the protocol."""
         super().__init__(folder, key)
         self.form = form
-
-    @staticmethod
-    def of(row: MappedFrame) -> str:
-        """The frame's id."""
-        return row.frame.id
 
     def flat(self, row: MappedFrame) -> dict[str, Any]:
         """See `MapForm.flat`."""

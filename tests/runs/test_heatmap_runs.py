@@ -124,7 +124,7 @@ def test_a_detector_without_maps_and_a_dataset_without_masks(
     with pytest.raises(DetectorError, match=r"'toys.Mute' makes no heat maps: .* --cam gradcam"):
         run(toys, tmp_path / "out", "Bright", "Mute")
     assert not (tmp_path / "out").exists(), "it is found before any work is done"
-    with pytest.raises(DataError, match="has no true masks to hold heat maps against"):
+    with pytest.raises(DataError, match="has no true masks to compare heat maps with"):
         run((toys[0], str(squares)), tmp_path / "out")
     with pytest.raises(CardError, match="--cam gradcam says how heat maps are made, and no protocol of this run"):
         run(toys, tmp_path / "out", protocol="frame", cam="gradcam")

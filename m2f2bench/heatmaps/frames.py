@@ -18,6 +18,7 @@ OUTCOMES = ("ok", "unreadable", "error", "no_mask", "empty_mask", "unseen_mask",
 A fake that is compared with its mask: the dataset has no mask for it, the mask is empty, or it lies outside the region
 that the detector sees. `zero_map`: the map is zero everywhere. For how a frame that is not `ok` counts, see
 `metrics.heatmaps.localization.SILENT` and `faithfulness_report.REFERENCE`."""
+WITHOUT_MAP = ("unreadable", "error")
 CONTROLS = ("constant", "centre", "random")
 """Maps that do not depend on the picture: one value, a Gaussian around the centre, uniform noise from the seed."""
 MAKERS = ("detector", *CONTROLS)
@@ -70,13 +71,13 @@ def map_shapes(rows: Iterable[MappedFrame]) -> tuple[tuple[int, int], ...]:
 def as_prediction(one: MappedFrame) -> Prediction:
     """Return the frame as the row that a detection run would write for it, so that both have one data hash."""
     frame, people = one.frame, "+".join(one.frame.identities)
-    status = one.outcome if one.outcome in ("unreadable", "error") else "ok"
+    status = one.outcome if one.outcome in WITHOUT_MAP else "ok"
     score = 0.0 if status == "ok" else None  # no detector's score; it is not in the hash
     return Prediction(frame.id, frame.video, frame.method, people, frame.label, status, score, one.digest)
 
 
 def refuse_nothing(who: str, rows: Sequence[MappedFrame]) -> None:
     """Raise NothingJudged where no frame has a heat map."""
-    if all(row.outcome in ("unreadable", "error") for row in rows):
+    if all(row.outcome in WITHOUT_MAP for row in rows):
         first = rows[0]
         raise NothingJudged.of(f"{who}, heat maps", "frames", len(rows), first.frame.id, first.outcome, first.message)

@@ -20,6 +20,7 @@ from ..metrics.heatmaps.faithfulness import BLUR, Ranks, area_under, counts, ran
 from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
 from .faithfulness_report import CURVES, REFERENCE
 from .frames import CONTROLS, MAKERS, MappedFrame
+from .grid import enlarged
 from .mapping import MapTest
 from .read_maps import Decoded
 
@@ -213,8 +214,6 @@ def make_scene(image: Image, heat: Heat, seen: Box, seed: int, frame: str) -> Sc
 
     `image` RGB uint8 [H, W, 3], `heat` [h, w] over `seen`. Random orders come from (seed, frame).
     """
-    from .grid import enlarged
-
     height, width = image.shape[:2]
     box = _pixels(seen, height, width)
     rows, columns = box[2] - box[0], box[3] - box[1]

@@ -19,7 +19,7 @@ from ..core.text import quoted
 from ..metrics.heatmaps.localization import GRID, MEASURES
 from ..results.row_files import read_columns, typed, write_columns
 from ..results.store import MAPS, RowStore
-from .frames import MAKERS, OUTCOMES, MappedFrame
+from .frames import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
 from .pixels import settings_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ FACTS = {
 """The columns of every row that are not measures, with their types."""
 EMPTY = ("level", "height", "width", "score")
 """Columns of FACTS that may be empty."""
-WITHOUT_MAP = ("unreadable", "error")
 CLOSE = 1e-9
 """Numbers may be outside their range by this much, by rounding."""
 

@@ -16,7 +16,7 @@ from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, sa
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
 KEYS = {"backend": "detectors", "base": "detectors", "adapter": "datasets", "columns": "leaderboards"}
-"""Keys of cards by which their kind is told; a protocol's card has none of them."""
+"""Keys that only cards of one kind have; a protocol's card has none of them."""
 LISTED = (*KINDS, *REGISTRIES, "controls")
 
 

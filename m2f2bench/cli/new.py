@@ -52,7 +52,7 @@ def new(
 def skeleton(kind: str, name: str) -> dict[str, str]:
     """Return the files of a skeleton, file name → text: the module, its card and its test.
 
-    The card is called `name`; module and test are called so too, with `_` in the place of `-`.
+    The card has this name; module and test too, with `_` instead of `-`.
     """
     module = name.replace("-", "_")
     words = {"Skeleton": _class_name(name), "test_skeleton": f"test_{module}", "skeleton.py": f"{module}.py"}

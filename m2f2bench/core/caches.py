@@ -49,7 +49,7 @@ CACHES = (
         (
             "all that decides predictions",
             "method and layer of class activation maps, version of grad-cam",
-            "what they are held against: masks; steps, area, fills",
+            "what they are compared with: masks; steps, area, fills, version of scipy",
             "seed of the controls, version of m2f2bench's measures of heat maps",
             "pixels of the true mask",
         ),

@@ -27,19 +27,18 @@ def faithfulness(
     cam: str = "",
     cam_layer: str = "",
 ) -> Faithfulness:
-    """Replace pixels in the order of a detector's heat maps and watch its score; no masks are needed.
+    """Return how a detector's score changes when pixels are replaced in the order of its heat maps; needs no masks.
 
-    Deletion and insertion curves (Petsiuk et al., RISE, BMVC 2018) in `steps` equal steps against two baselines,
-    the picture blurred (`pixels.BLUR`) and its own mean colour, of the score of the class called; and the score's
-    drop when the top `area` of the map is blurred. The same for three controls on the same frames. The map is
-    enlarged to the picture as overlays are; equal values are in a random order from (seed, frame), the same for all
-    makers. A frame without a map, or with one of zeros, counts as with the random control. `limit` takes that many
-    frames, evenly spread; `cam` stands class activation maps in the place of the detector's own. Raises
-    DetectorError for a detector without heat maps, DataError for a split that is not there or empty, and for steps
-    or an area that are none.
+    Deletion and insertion curves (Petsiuk et al., RISE, BMVC 2018) of the score of the predicted class, in `steps`
+    equal steps with two fills, the blurred picture (`BLUR`) and its mean colour; and the drop of the score when the top
+    `area` of the map, a share, is blurred. The same for three controls on the same frames. The map is enlarged to the
+    picture as for overlays; equal values are in a random order from (seed, frame), the same for all makers. A frame
+    whose map is missing or zero everywhere counts as with the random control. `limit` takes that many frames, evenly
+    spread; `cam` replaces the detector's own maps by class activation maps. Raises DetectorError for a detector without
+    heat maps, DataError if the split is missing or empty, if `steps < 2`, or if `area` is not in (0, 1).
     """
     if steps < 2 or not 0.0 < area < 1.0:
-        raise DataError(f"{steps} steps and an area of {area:g}: it takes at least 2 steps and an area between 0 and 1")
+        raise DataError(f"{steps} steps and an area of {area:g}: give at least 2 steps and an area between 0 and 1")
     rules = HeatMapRules(
         task="heatmaps",
         measure="faithfulness",

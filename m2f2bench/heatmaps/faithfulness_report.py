@@ -17,11 +17,11 @@ from .frames import CONTROLS, MappedFrame
 from .report import MappedFrames, MapReport, Measured, shown
 
 CURVES = ("deletion_blur", "deletion_mean", "insertion_blur", "insertion_mean")
-"""Pixels taken away (`deletion`) or put back (`insertion`), against the picture blurred or in its own mean colour."""
+"""Pixels removed (`deletion`) or put back (`insertion`); the fill is the blurred picture or its mean colour."""
 MEASURES = (*CURVES, "drop")
-"""Areas under the curves, and what the score loses when the highest part of the map is blurred."""
+"""Areas under the curves, and the decrease of the score when the highest part of the map is blurred."""
 GROUPS = ("all", "called_fake", "called_real", "fake", "real")
-"""All frames; those with P(fake) at least 0.5 and the others; those that are fake and real."""
+"""All frames; those with P(fake) of at least 0.5, and the others; fake frames, and real ones."""
 REFERENCE = "random"
 """The control that a faithful map must beat: noise on a grid as coarse as the map's."""
 SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "env")
@@ -31,18 +31,18 @@ HEADS = {name: name.replace("_", ", ") for name in CURVES}
 
 @dataclass(frozen=True)
 class Faithfulness(MapReport):
-    """How far one detector's heat maps show what its scores rest on, over one dataset.
+    """How well one detector's heat maps show which pixels decide its scores, over one dataset.
 
-    The score followed is that of the class that the detector called: P(fake) from 0.5 on, else 1 - P(fake). `metrics`
-    hold by group (GROUPS) that score as `called`, the detector's areas under the curves (MEASURES; for deletion less is
-    better, for insertion more) and `drop`, what the score loses when the highest `area` of the map is blurred.
-    `controls` hold the same by control and group, with the detector's less the control's as `<measure>_less_control`,
-    whose intervals are over differences of each frame. `curves` are the mean scores by group, curve and maker.
-    `faithful` lists by group the measures at which the map is `better` and `worse` than the random one with an interval
-    that excludes 0: without a better one nothing shows that the maps are faithful. `coverage` is the share of planned
-    frames with a map and scores; a frame whose map is missing or zero everywhere counts as with the random one, and
-    where the scores are missing the detector's less a control's is 0, and all else is not known. `clusters` also say
-    how many of them each group has; `passes` counts the pictures that were judged.
+    The score is that of the predicted class: P(fake) if it is at least 0.5, else 1 - P(fake). `metrics` hold, by group
+    (GROUPS), that score as `called`, the detector's areas under the curves (MEASURES; lower is better for deletion,
+    higher for insertion) and `drop`, the decrease of the score when the highest `area` of the map is blurred.
+    `controls` hold the same by control and group, with the detector's value minus the control's as
+    `<measure>_less_control`, whose intervals are over the differences per frame. `curves` are the mean scores by group,
+    curve and maker. `faithful` lists, by group, the measures at which the map is `better` and `worse` than the random
+    one with an interval that excludes 0; if no measure is better, nothing shows that the maps are faithful. `coverage`
+    is the share of planned frames with a map and scores. A frame whose map is missing or zero everywhere counts as with
+    the random map; where scores are missing, the detector minus a control is 0, and all other values are unknown.
+    `clusters` also count the clusters of each group; `passes` is the number of pictures that were judged.
     """
 
     metrics: dict[str, dict[str, Score]]
@@ -63,7 +63,7 @@ class Faithfulness(MapReport):
         return {"score": row.score, "values": row.values}
 
     def _tables(self) -> list[list[list[str]]]:
-        """A star: better than the control, and the interval excludes 0."""
+        """Return the tables; a star means better than the control, with an interval that excludes 0."""
         drop = {"drop": f"drop, top {self.measured['area']:g}"}
         heads = {name: HEADS[name] for name in self._names() if name in HEADS} | drop
         own = [["frames", "n", "score of the call", *heads.values()]]
@@ -97,11 +97,11 @@ class Faithfulness(MapReport):
         return lines
 
     def _names(self) -> list[str]:
-        """Those of MEASURES that were measured."""
+        """Return the MEASURES that were measured."""
         return [name for name in MEASURES if name in self.metrics["all"]]
 
     def _filled(self) -> dict[str, dict[str, Score]]:
-        """The groups that have frames."""
+        """Return the groups that have frames, and all frames."""
         return {group: found for group, found in self.metrics.items() if group == "all" or _count(found)}
 
     def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
@@ -115,7 +115,7 @@ def _count(found: Mapping[str, Score]) -> int:
 def summarise(
     rows: Sequence[MappedFrame], origin: Measured, settings: Mapping[str, Any], passes: int = 0
 ) -> Faithfulness:
-    """Return the report of frames that were taken apart, in the order of the plan.
+    """Return the report of mapped frames, which are in the order of the plan.
 
     `settings` are the signature's fields of the test (`steps`, `area`, `blur`), `passes` counts the pictures judged.
     """
@@ -148,7 +148,7 @@ def estimate_groups(frames: MappedFrames, settings: Mapping[str, Any], groups: M
 
 
 def _frame_groups(frames: MappedFrames) -> dict[str, Bools]:
-    """GROUPS as masks [N]; of frames without a score neither call."""
+    """Return GROUPS as masks, bool [N]; a frame without a score is in neither group of calls."""
     score = np.array([np.nan if row.score is None else row.score for row in frames.rows], dtype=np.float64)
     label = frames.label
     masks = (np.ones(len(label), bool), score >= 0.5, score < 0.5, label == FAKE, label == REAL)
@@ -156,9 +156,9 @@ def _frame_groups(frames: MappedFrames) -> dict[str, Bools]:
 
 
 def statistics(frames: MappedFrames, settings: Mapping[str, Any]) -> dict[str, Statistic]:
-    """Return means over frames, by `maker.measure`: every maker's values, and the detector's less each control's.
+    """Return means over frames, by `maker.measure`: every maker's values, and the detector's minus each control's.
 
-    Where the detector gave no scores its map is no better than any control: to fail must not pay.
+    Where the detector gave no scores, these differences are 0: a detector must gain nothing by failing.
     """
     rows = frames.rows
     known = any(row.values for row in rows)
@@ -176,7 +176,7 @@ def statistics(frames: MappedFrames, settings: Mapping[str, Any]) -> dict[str, S
 
 
 def measures_by(settings: Mapping[str, Any]) -> list[str]:
-    """Return those of MEASURES that the signature's fields of the test allow."""
+    """Return the MEASURES that exist for the fills in the signature's fields of the test."""
     fills = tuple(str(settings.get("fills", "blur+mean")).split("+"))
     return [name for name in MEASURES if name == "drop" or name.endswith(fills)]
 
@@ -190,8 +190,9 @@ def _part(found: Mapping[str, Score], prefix: str) -> dict[str, Score]:
 
 
 def _compared(scores: Mapping[str, Score], held: int) -> dict[str, list[str]]:
-    """The measures at which the detector's map is better, and worse, than this control's for sure; none in a group of
-    few clusters (`held`), whose intervals are far too narrow."""
+    """Return the measures at which the detector's map is significantly better, and worse, than this control's.
+
+    A group of few clusters (`held`) gets none, since its intervals are much too narrow."""
     found: dict[str, list[str]] = {"better": [], "worse": []}
     for name in MEASURES if held >= FEWEST_CLUSTERS else ():
         if f"{name}_less_control" not in scores:

@@ -1,4 +1,4 @@
-"""Mapped frames: what became of each planned frame, and what its map and the controls measure."""
+"""Mapped frames: the outcome of each planned frame, and the measures of its map and of the controls."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from ..core.records import Floats
 
 OUTCOMES = ("ok", "unreadable", "error", "no_mask", "empty_mask", "unseen_mask", "zero_map")
-"""What becomes of a frame. Any frame: it cannot be read, or it has no map (`error`; of faithfulness also no scores).
-A fake that is held against its mask: the dataset has no mask for it, the mask is empty, or it lies outside the part
-that the detector sees. `zero_map`: the map is zero everywhere. What a frame that is not `ok` counts as, see
+"""Outcomes of a frame. Any frame: it cannot be read, or it has no map (`error`; for faithfulness also no scores).
+A fake that is compared with its mask: the dataset has no mask for it, the mask is empty, or it lies outside the region
+that the detector sees. `zero_map`: the map is zero everywhere. For how a frame that is not `ok` counts, see
 `metrics.heatmaps.localization.SILENT` and `faithfulness_report.REFERENCE`."""
+WITHOUT_MAP = ("unreadable", "error")
 CONTROLS = ("constant", "centre", "random")
-"""Maps that know nothing of the picture: of one value, a Gaussian about the middle, uniform noise from the seed."""
+"""Maps that do not depend on the picture: one value, a Gaussian around the centre, uniform noise from the seed."""
 MAKERS = ("detector", *CONTROLS)
 
 
 @dataclass(eq=False)
 class MappedFrame:
-    """One planned frame: what became of it (see OUTCOMES), why, and what its map and the controls measure.
+    """One planned frame: its outcome (see OUTCOMES), a message, and the measures of its map and of the controls.
 
-    `level` is the map's mean value in [0, 1], `shape` its height and width, `score` P(fake) where it was asked for.
+    `level` is the map's mean value in [0, 1], `shape` its height and width, `score` P(fake) where it was computed.
     `values` hold the measures by who made the map (MAKERS) and measure. `curves` by maker: the IoU with the mask at
     each threshold, float64 [GRID]; or the scores along each curve of pixels replaced, float64 [curves, steps + 1].
     `digest` identifies the pixels, `stamp` is the adapter's of the frame, `mask_digest` identifies the true mask.
@@ -47,12 +48,12 @@ class MappedFrame:
 
     @property
     def status(self) -> str:
-        """The outcome, under the name that other rows have for it."""
+        """Return the outcome, under the name that it has in other rows."""
         return self.outcome
 
 
 def count_outcomes(rows: Iterable[MappedFrame]) -> dict[str, int]:
-    """Return how many frames have each outcome, in the order of OUTCOMES, those that occur."""
+    """Return how many frames have each outcome that occurs, in the order of OUTCOMES."""
     counts = Counter(row.outcome for row in rows)
     return {name: counts[name] for name in OUTCOMES if counts[name]}
 
@@ -70,13 +71,13 @@ def map_shapes(rows: Iterable[MappedFrame]) -> tuple[tuple[int, int], ...]:
 def as_prediction(one: MappedFrame) -> Prediction:
     """Return the frame as the row that a detection run would write for it, so that both have one data hash."""
     frame, people = one.frame, "+".join(one.frame.identities)
-    status = one.outcome if one.outcome in ("unreadable", "error") else "ok"
+    status = one.outcome if one.outcome in WITHOUT_MAP else "ok"
     score = 0.0 if status == "ok" else None  # no detector's score; it is not in the hash
     return Prediction(frame.id, frame.video, frame.method, people, frame.label, status, score, one.digest)
 
 
 def refuse_nothing(who: str, rows: Sequence[MappedFrame]) -> None:
     """Raise NothingJudged where no frame has a heat map."""
-    if all(row.outcome in ("unreadable", "error") for row in rows):
+    if all(row.outcome in WITHOUT_MAP for row in rows):
         first = rows[0]
         raise NothingJudged.of(f"{who}, heat maps", "frames", len(rows), first.frame.id, first.outcome, first.message)

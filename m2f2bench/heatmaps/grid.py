@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def enlarged(heat: npt.NDArray[np.float32], rows: int, columns: int) -> Floats:
-    """A map at [rows, columns], bicubic, and nowhere beyond its own lowest and highest value."""
+    """Return a map [h, w] as float64 [rows, columns], bicubic, clipped to its own lowest and highest value."""
     from PIL import Image as Pillow
 
     picture = Pillow.fromarray(np.ascontiguousarray(heat, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Localization report: heat maps held against true masks, overall, by manipulation, and with controls."""
+"""Localization report: heat maps compared with true masks, overall, by manipulation, and with controls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNED = (
 )
 MEANS = ("energy_in_mask", "mask_area", "energy_above_area", "pointing", "iou", "pixel_auc")
 REPORTED = (*MEANS[:2], "energy_difference", "energy_ratio", *MEANS[2:])
-"""What is reported of all fakes and of each manipulation's, beside `iou_best` and `iou_best_threshold`."""
+"""Metrics of all fakes and of each manipulation's, in addition to `iou_best` and `iou_best_threshold`."""
 CURVE = tuple(f"iou@{place}" for place in range(GRID))
 """Columns of the IoU at each threshold."""
 AGAINST = {
@@ -36,9 +36,9 @@ AGAINST = {
     "iou": "iou_less_control",
     "pixel_auc": "pixel_auc_less_control",
 }
-"""What of a control is taken from what the detector has, and the difference's name."""
+"""Measures of which the control's value is subtracted from the detector's, and the name of the difference."""
 ALL = ""
-"""The group of all frames; no manipulation is called so."""
+"""The group of all frames; no manipulation has this name."""
 LEVELS = ("real", "fake", "difference")
 TABLES = (
     {
@@ -71,16 +71,16 @@ FORMS = {"energy_difference": "+.3f", "energy_ratio": ".2f", "iou_best_threshold
 
 @dataclass(frozen=True)
 class Localization(MapReport):
-    """How well one detector's heat maps find what was altered in one dataset.
+    """How well one detector's heat maps find the manipulated pixels of one dataset.
 
     `metrics` hold, over the fakes that count: `energy_in_mask`, `mask_area` (what a constant map gets),
-    `energy_difference` and `energy_ratio` of the two, `energy_above_area` (share of the fakes whose energy is above
+    `energy_difference` and `energy_ratio` of the two, `energy_above_area` (share of the fakes whose energy exceeds
     their mask's area), `pointing`, `iou` at half of the map's highest value, `pixel_auc`, and `iou_best`, the mean IoU
     at the one threshold that is best for all these frames, which makes it an oracle, with that `iou_best_threshold` (a
     share of the map's highest value); `methods` the same by manipulation. `controls` hold them by control, with
-    `detector_less_control`, the detector's energy less the control's, and `pointing_less_control`, `iou_less_control`,
+    `detector_less_control`, the detector's energy minus the control's, and `pointing_less_control`, `iou_less_control`,
     `pixel_auc_less_control`. `level` is the maps' mean value on `real` and `fake` frames and their `difference`.
-    `coverage` is the share of planned fakes with a map that says something of their mask.
+    `coverage` is the share of planned fakes with a map that is not zero and that covers some of their mask.
     """
 
     metrics: dict[str, Score]
@@ -98,11 +98,11 @@ class Localization(MapReport):
 
     @property
     def scaled(self) -> bool:
-        """Whether these are class activation maps: each is divided by its own highest value."""
+        """Return whether these are class activation maps: each is divided by its own highest value."""
         return "-" in self.measured["map"]
 
     def _values(self, row: MappedFrame) -> dict[str, Any]:
-        """The controls are left out, since the seed makes them again."""
+        """Return the level and the detector's measures; the controls' can be computed again from the seed."""
         return {"level": row.level, **row.values.get("detector", {})}
 
     def _tables(self) -> list[list[list[str]]]:
@@ -137,7 +137,7 @@ def _cells(found: Mapping[str, Score], columns: Iterable[str]) -> list[str]:
 
 
 def summarise(rows: Sequence[MappedFrame], origin: Measured) -> Localization:
-    """Return the report of frames that were held against their masks, in the order of the plan."""
+    """Return the report of frames that were compared with their masks, in the order of the plan."""
     frames = MappedFrames(rows, origin)
     methods = sorted({row.frame.method for row in rows if row.frame.label == FAKE})
     own = estimate_fakes(frames, "detector", methods).scores
@@ -155,14 +155,14 @@ def summarise(rows: Sequence[MappedFrame], origin: Measured) -> Localization:
 
 
 def estimate_fakes(frames: MappedFrames, who: str, methods: Sequence[str] = ()) -> Estimate[str]:
-    """Return what is reported of one maker's maps: over all fakes (ALL), and over each manipulation's."""
+    """Return the metrics of one maker's maps: over all fakes (ALL), and over each manipulation's."""
     fake = frames.label == FAKE
     named = np.array([row.frame.method for row in frames.rows], dtype=object)
     return frames.estimate(statistics(frames, who), {ALL: fake} | {one: fake & (named == one) for one in methods})
 
 
 def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
-    """Return REPORTED and the best IoU of one maker's maps; of a control also the detector's values less its own."""
+    """Return REPORTED and the best IoU of one maker's maps; for a control also the detector's values minus its own."""
     columns = {name: frames.column(who, name) for name in MEASURES}
     curves = np.stack([row.curves.get(who, np.full(GRID, np.nan)) for row in frames.rows])
     columns |= dict(zip(CURVE, curves.T, strict=True))
@@ -183,7 +183,7 @@ def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
 
 
 def _levels(frames: MappedFrames) -> dict[str, Score]:
-    """LEVELS: over every frame with a map, with a mask or without."""
+    """Return LEVELS over every frame with a map, with or without a mask."""
     level: Floats = np.array([np.nan if row.level is None else row.level for row in frames.rows], dtype=np.float64)
     real = frames.label == REAL
     table = Columns({"real": np.where(real, level, np.nan), "fake": np.where(real, np.nan, level)})

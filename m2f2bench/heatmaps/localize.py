@@ -1,4 +1,4 @@
-"""Localization: a detector's heat maps held against true masks, over a dataset."""
+"""Localization: a detector's heat maps compared with true masks, over a dataset."""
 
 from __future__ import annotations
 
@@ -30,17 +30,16 @@ def localize(
     cam: str = "",
     cam_layer: str = "",
 ) -> Localization:
-    """Hold a detector's heat maps against a dataset's true masks.
+    """Compare a detector's heat maps with a dataset's true masks.
 
-    Over the fake frames with a mask: the share of the map inside the mask, beside the mask's area (what a map that
-    says nothing gets), their difference and ratio, the pointing game, and the same for three controls; overall and
-    by manipulation, with intervals from one set of resampled clusters (`bootstrap`), so that differences are
-    paired. Reals have no mask: of them and of fakes the mean map value is compared. A fake whose map is zero
-    everywhere, is not there, or does not lie over the mask, counts as `SILENT` of the measures says, so that all
-    rows of a table are over the same frames. `limit` takes that many frames, evenly spread. `cam` holds the
-    detector's class activation maps (`gradcam`, …; see detectors.cam) in the place of its own. Raises DataError for
-    a dataset without masks or a mask of another size than its image, DetectorError for a detector without heat
-    maps.
+    Over the fake frames with a mask: the share of the map's sum inside the mask, the mask's area (what a constant map
+    gets), their difference and ratio, the pointing game, IoU and pixel AUC, and the same for three controls; overall
+    and by manipulation, with intervals from one set of resampled clusters (`bootstrap`), so that differences are
+    paired. Real frames have no mask: the mean map values of real and fake frames are compared. A fake whose map is
+    missing, zero everywhere, or not over the mask counts as `SILENT` says, so that all rows of a table are over the
+    same frames. `limit` takes that many frames, evenly spread. `cam` replaces the detector's own maps by class
+    activation maps (`gradcam`, …; see detectors.cam). Raises DataError for a dataset without masks or a mask of another
+    size than its image, DetectorError for a detector without heat maps.
     """
     rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=bootstrap or Bootstrap())
     rows, origin, _ = map_dataset(
@@ -61,7 +60,7 @@ def map_dataset(
     cam: str,
     cam_layer: str,
 ) -> tuple[list[MappedFrame], Measured, int]:
-    """Return the rows of all planned frames, where they come from, and how many pictures were judged."""
+    """Return the rows of all planned frames, their origin, and the number of pictures that were judged."""
     loaded = load_dataset(dataset)
     frames = plan_maps(loaded, rules, split, limit)
     judge = mapping_detector(detector, device, cam, cam_layer)

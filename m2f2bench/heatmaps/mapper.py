@@ -1,4 +1,4 @@
-"""Heat maps from a detector, checked: who can make them, what they must be, and which part of a picture they show."""
+"""Heat maps from a detector, checked: shape, range, and the region of the picture that they cover."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     """One heat map, float32 [h, w] in [0, 1]."""
 
 ROUNDING = 1e-5
-"""A value outside [0, 1] by no more than this is taken for the end of the range: single precision gives such."""
+"""A value outside [0, 1] by at most this is set to the end of the range: it comes from single precision."""
 GRID = (7, 7)
-"""What is taken for a map's grid where not even the trial gives one."""
+"""The grid of the controls if not even the trial gives a map."""
 TRIAL = (224, 224)
-"""Pixels of the grey picture that a detector has to map before any work is done."""
+"""Height and width in pixels of the grey picture that a detector must map before any work is done."""
 
 
 def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "") -> Detector:
-    """The detector that is named, with class activation maps in the place of its own where `cam` is a method.
+    """Return the named detector, with class activation maps instead of its own if `cam` is a method.
 
-    Raises DetectorError for what `detectors.cam.with_cam` refuses, and for a layer without a method.
+    Raises DetectorError where `detectors.cam.with_cam` does, and for a layer without a method.
     """
     if layer and not cam:
-        raise DetectorError(f"--cam-layer {layer} says where, not how: give --cam too, such as --cam gradcam")
+        raise DetectorError(f"--cam-layer {layer} needs a method: give --cam too, such as --cam gradcam")
     judge = load_detector(detector, device)
     if not cam:
         return judge
@@ -65,7 +65,7 @@ class HeatMapper:
     def __init__(self, detector: Detector) -> None:
         """`detector` is a Localizer, or wraps an object that has a method `heatmap(images)`.
 
-        A grey picture is mapped first, so that a detector that makes no maps as it is set up says so at once.
+        A grey picture is mapped first, so that a detector that cannot make maps with its settings fails at once.
         """
         self.name, self.precision = detector.card.name, detector.precision
         own = detector.as_localizer()
@@ -73,17 +73,18 @@ class HeatMapper:
             raise no_localizer(self.name)
         self.localizer = own
         self.how = str(getattr(own, "how", ""))
-        """How the maps are made where that is not the detector's own way: method and layer of --cam."""
-        # What else goes wrong on it need not go wrong on a face.
+        """Method and layer of --cam; empty if the maps are the detector's own."""
+        # Other errors are ignored here: they need not occur on a face.
         (trial,) = self.maps([np.full((*TRIAL, 3), 128, np.uint8)], ["a grey picture"])
         self.grid: tuple[int, int] = GRID if isinstance(trial, str) else (trial.shape[0], trial.shape[1])
-        """The grid of a map, for what stands in for one that is not there."""
+        """Height and width of a map, for frames without one."""
 
     def maps(self, images: Sequence[Image], names: Sequence[str]) -> list[Heat | str]:
-        """For each RGB uint8 image [H, W, 3] its map, float32 [h, w] in [0, 1], or one line why there is none.
+        """Return, for each RGB uint8 image [H, W, 3], its map, float32 [h, w] in [0, 1], or one line why it has none.
 
-        A batch that raises is mapped again picture by picture; a map with a value that is not finite is no map. Raises
-        DetectorError for a wrong number or shape of maps, and for values outside [0, 1]; `names` are for that.
+        A batch that raises is mapped again picture by picture; a map with a value that is not finite is a failure.
+        Raises DetectorError, with the frame of `names`, for a wrong number or shape of maps and for values outside
+        [0, 1].
         """
         if not images:
             return []
@@ -108,7 +109,7 @@ class HeatMapper:
         if not np.isfinite(heat).all():
             return "the heat map has values that are not finite"
         if heat.min() < -ROUNDING or heat.max() > 1.0 + ROUNDING:
-            low, high = (str(np.float32(value)) for value in (heat.min(), heat.max()))  # as many digits as tell it
+            low, high = (str(np.float32(value)) for value in (heat.min(), heat.max()))  # just enough digits
             raise DetectorError(
                 f"detector '{self.name}' gave a heat map with values from {low} to {high} for "
                 f"'{name}': they must be in [0, 1]"
@@ -116,7 +117,7 @@ class HeatMapper:
         return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)
 
     def seen(self, image: Image) -> Box:
-        """The part of an image that its map lies over. Raises DetectorError for what is no part of it."""
+        """Return the region of an image that its map covers. Raises DetectorError for a region outside the image."""
         height, width = image.shape[:2]
         box = self.localizer.seen(height, width)
         top, left, bottom, right = (float(edge) for edge in box) if len(box) == 4 else (0.0, 0.0, 0.0, 0.0)

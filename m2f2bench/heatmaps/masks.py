@@ -1,4 +1,4 @@
-"""Heat maps held against true masks, frame by frame."""
+"""Comparison of heat maps with true masks, frame by frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class MaskTest(MapTest):
-    """Measures of a map and of the controls against the frame's mask; of a real only the map's mean value."""
+    """Measures of a map and of the controls against the frame's mask; for a real frame only the map's mean value."""
 
     masks = True
 
@@ -54,6 +54,6 @@ class MaskTest(MapTest):
         maps["random"] = random_map(grid, generator("heat map control", self.seed, row.frame.id))
         row.values = {name: measured(one, truth) for name, one in maps.items()}
         row.curves = {name: measured_curve(one, truth) for name, one in maps.items()}
-        if mask.all():  # there is nothing beside it to tell it from, whatever a detector sees
+        if mask.all():  # no pixel is outside the mask, whatever region a detector sees
             for values in row.values.values():
                 del values["pixel_auc"]

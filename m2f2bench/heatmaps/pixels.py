@@ -1,6 +1,6 @@
-"""Pixels replaced in the order of a heat map, and the score that a detector gives then.
+"""Replacement of pixels in the order of a heat map, and the detector's scores of the resulting pictures.
 
-Of each frame the map's order of pixels and those of three controls (noise and a blob in the middle on the same grid,
+For each frame, the order of the map and those of three controls (noise and a Gaussian in the centre on the same grid,
 and pixels in random order) replace the same shares of the picture by the same fills.
 """
 
@@ -20,6 +20,7 @@ from ..metrics.heatmaps.faithfulness import BLUR, Ranks, area_under, counts, ran
 from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
 from .faithfulness_report import CURVES, REFERENCE
 from .frames import CONTROLS, MAKERS, MappedFrame
+from .grid import enlarged
 from .mapping import MapTest
 from .read_maps import Decoded
 
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 AT_ONCE = 8
-"""Pictures that are mapped together at most: each is then judged hundreds of times."""
+"""Largest number of pictures that are mapped together: each is then judged hundreds of times."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How pixels are replaced: in `steps` equal steps by each of `fills`, and the top `area` (a share) at once for the
-    drop, by the picture blurred."""
+    """How pixels are replaced: in `steps` equal steps by each of `fills`, and for the drop the top `area` (a share in
+    (0, 1)) at once, by the blurred picture."""
 
     steps: int
     area: float
@@ -44,24 +45,23 @@ class Settings:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The signature's fields of them; `fills` where they are not all."""
+        """Return the signature's fields; `fills` only if they are not all."""
         own = {} if set(self.fills) == set(FILLS) else {"fills": "+".join(self.fills)}
         return {"steps": self.steps, "area": self.area, "blur": BLUR} | own
 
     @property
     def curves(self) -> tuple[str, ...]:
-        """The curves that are followed, of CURVES."""
+        """Return the names in CURVES that these fills have."""
         return tuple(name for name in CURVES if name.endswith(self.fills))
 
     def passes(self) -> int:
-        """Return how many pictures are judged for a frame: the ends of all curves are shared, the rest is each
-        curve's own."""
+        """Return how many pictures are judged for a frame; the curves share their ends."""
         own = len(self.curves) * (self.steps - 1) + (self.step_of_area is None)
         return 1 + len(self.fills) + len(MAKERS) * own
 
     @property
     def step_of_area(self) -> int | None:
-        """The step of the blurred deletion that replaces the top area, where there is one: it is not judged again."""
+        """Return the step of blurred deletion that replaces just the top area, if any: it is not judged again."""
         step = self.area * self.steps
         return round(step) if "blur" in self.fills and abs(step - round(step)) < 1e-9 else None
 
@@ -74,16 +74,16 @@ def settings_of(rules: HeatMapRules) -> Settings:
 
 @dataclass(frozen=True)
 class Scene:
-    """One frame as it is taken apart: the picture, what replaces it, and each maker's order of the pixels seen."""
+    """One frame: the picture, the fills that replace it, and each maker's order of the pixels in `box`."""
 
     image: Image
     baselines: dict[str, Image]
     ranks: dict[str, Ranks]
     box: tuple[int, int, int, int]
-    """Top, left, bottom, right in pixels: what the detector sees, and what is replaced."""
+    """Top, left, bottom, right in pixels: the region that the detector sees, where pixels are replaced."""
 
     def picture(self, maker: str, curve: str, first: int) -> Image:
-        """The picture at one point of a curve: so many pixels taken away, or put into what is left."""
+        """Return the picture [H, W, 3] at one point of a curve, with the `first` pixels removed or put back."""
         kind, _, baseline = curve.partition("_")
         top, left, bottom, right = self.box
         out = self.image.copy()
@@ -94,7 +94,7 @@ class Scene:
 
 
 class PixelTest(MapTest):
-    """The scores along the curves, by the map's order of the pixels and the controls'."""
+    """Scores along the curves, by the map's order of the pixels and the controls'."""
 
     masks = False
 
@@ -146,17 +146,17 @@ class PixelTest(MapTest):
             top = called[maker, "deletion_blur", self._top(at)]
             row.values[maker]["drop"] = called["image", "", 0] - top
         if row.outcome != "ok":
-            # Pixels in random order, which a map of zeros comes to, bring in a fine noise that beats coarse maps.
+            # A map of zeros would give pixels in random order, a fine noise that does better than coarse maps.
             row.curves["detector"], row.values["detector"] = row.curves[REFERENCE], dict(row.values[REFERENCE])
         row.values["detector"]["called"] = called["image", "", 0]
 
     def _top(self, at: Any) -> int:
-        """How many pixels the top area has."""
+        """Return the number of pixels in the top area."""
         step = self.settings.step_of_area
         return int(at[step]) if step is not None else max(1, round(self.settings.area * int(at[-1])))
 
     def _jobs(self, at: Any, makers: Sequence[str]) -> list[tuple[str, str, int]]:
-        """The pictures of a frame, as (maker, curve, pixels replaced): what curves share comes once."""
+        """Return the pictures of a frame as (maker, curve, number of pixels replaced), each once."""
         jobs = [("image", "", 0), *(("baseline", name, 0) for name in self.settings.fills)]
         inner = [int(n) for n in at[1:-1]]
         jobs += [(maker, curve, n) for maker in makers for curve in self.settings.curves for n in inner]
@@ -173,7 +173,7 @@ class PixelTest(MapTest):
         return scene.picture(maker, curve, first)
 
     def _scores(self, pictures: Iterator[Image], frame: str) -> Iterator[float]:
-        """P(fake) of each picture, a batch of them in memory at a time. Raises DetectorError for what is no score."""
+        """Yield P(fake) of each picture, with one batch in memory at a time. Raises DetectorError as `_judged` does."""
         batch: list[Image] = []
         for picture in pictures:
             batch.append(picture)
@@ -184,6 +184,7 @@ class PixelTest(MapTest):
             yield from self._judged(batch, frame)
 
     def _judged(self, batch: list[Image], frame: str) -> list[float]:
+        """Return P(fake) of each picture. Raises DetectorError for a wrong number of scores or one outside [0, 1]."""
         values = np.asarray(self.judge.predict(batch, [frame] * len(batch)), dtype=np.float64)
         self.passes += len(batch)
         if values.shape != (len(batch),):
@@ -201,7 +202,7 @@ class PixelTest(MapTest):
 
 
 def _curve(called: dict[tuple[str, str, int], float], maker: str, curve: str, at: Any) -> Floats:
-    """The scores along one curve, float64 [steps + 1]."""
+    """Return the scores along one curve, float64 [steps + 1]."""
     kind, _, baseline = curve.partition("_")
     ends = [called["image", "", 0], called["baseline", baseline, 0]]
     start, end = ends if kind == "deletion" else ends[::-1]
@@ -209,12 +210,10 @@ def _curve(called: dict[tuple[str, str, int], float], maker: str, curve: str, at
 
 
 def make_scene(image: Image, heat: Heat, seen: Box, seed: int, frame: str) -> Scene:
-    """A frame's baselines, and each maker's order of the pixels in the part that the map lies over.
+    """Return a frame's baselines, and each maker's order of the pixels in the region that the map covers.
 
     `image` RGB uint8 [H, W, 3], `heat` [h, w] over `seen`. Random orders come from (seed, frame).
     """
-    from .grid import enlarged
-
     height, width = image.shape[:2]
     box = _pixels(seen, height, width)
     rows, columns = box[2] - box[0], box[3] - box[1]
@@ -228,13 +227,13 @@ def make_scene(image: Image, heat: Heat, seen: Box, seed: int, frame: str) -> Sc
 
 
 def _pixels(seen: Box, height: int, width: int) -> tuple[int, int, int, int]:
-    """The seen part in pixels, at least one in either direction."""
+    """Return the seen region as top, left, bottom, right in pixels, at least one pixel high and wide."""
     top, left = min(round(seen[0] * height), height - 1), min(round(seen[1] * width), width - 1)
     return top, left, max(round(seen[2] * height), top + 1), max(round(seen[3] * width), left + 1)
 
 
 def blurred(image: Image) -> Image:
-    """The picture [H, W, 3] after a Gaussian of BLUR times its shorter side, edges mirrored."""
+    """Return the picture, uint8 [H, W, 3], after a Gaussian of BLUR times its shorter side, edges mirrored."""
     from scipy.ndimage import gaussian_filter
 
     sigma = BLUR * min(image.shape[:2])
@@ -243,6 +242,6 @@ def blurred(image: Image) -> Image:
 
 
 def mean_colour(image: Image) -> Image:
-    """A picture of the same size in this one's mean colour."""
+    """Return a picture of the same size, uint8 [H, W, 3], in this one's mean colour."""
     colour = np.rint(image.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
     return np.asarray(np.broadcast_to(colour, image.shape).copy())

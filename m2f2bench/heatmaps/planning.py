@@ -1,4 +1,4 @@
-"""Plans of heat maps: which frames a protocol maps, and what measures the maps."""
+"""Plans of heat maps: the frames that a protocol maps, and the test that measures the maps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ..detectors.base import Detector
 
 MAPPING = 1
-"""Raised whenever this package's own maps, measures or controls give other values for a frame."""
+"""Increased whenever this package's own maps, measures or controls give other values for a frame."""
 
 
 def make_test(judge: Detector, mapper: HeatMapper, rules: HeatMapRules, batch_size: int) -> MapTest:
-    """Return what measures a detector's maps under a protocol."""
+    """Return the test that measures a detector's maps under a protocol."""
     seed = rules.bootstrap.seed
     if rules.measure == "masks":
         return MaskTest(mapper, seed, batch_size)
@@ -31,16 +31,18 @@ def make_test(judge: Detector, mapper: HeatMapper, rules: HeatMapRules, batch_si
 
 
 def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | None) -> list[Frame]:
-    """Return the frames to be mapped. Raises DataError for a split that is not there or empty, and, where masks are
-    needed, for a dataset without them or a split without fakes."""
+    """Return the frames to be mapped. Raises DataError if the split is missing or empty and, where masks are needed,
+    for a dataset without them or a split without fakes."""
     dataset.check_split(split)
     masks = rules.measure == "masks"
     if masks and type(dataset.adapter).mask is Adapter.mask:
         raise DataError(
-            f"dataset '{dataset.name}' has no true masks to hold heat maps against: take one whose adapter gives them, "
-            f"such as synthetic, or test without masks (--faithfulness)"
+            f"dataset '{dataset.name}' has no true masks to compare heat maps with: use one whose adapter gives them, "
+            f"such as synthetic, or test without masks (localize --faithfulness, or the protocol faithfulness)"
         )
     frames = plan_frames(dataset.adapter, split, rules.frames, limit)
     if masks and not any(frame.label == FAKE for frame in frames):
-        raise DataError(f"split '{split}' of '{dataset.name}' has no fake frame among {len(frames)}: nothing to find")
+        raise DataError(
+            f"split '{split}' of '{dataset.name}' has no fake frame among {len(frames)}: no manipulated pixels to find"
+        )
     return frames

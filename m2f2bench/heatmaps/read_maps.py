@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Decoded:
-    """A frame's row, its pixels and its mask; where it cannot be read the row says why and there are none."""
+    """A frame's row, its pixels (RGB uint8 [H, W, 3]) and its mask (bool [H, W]); without both if unreadable."""
 
     row: MappedFrame
     image: Image | None = None
@@ -31,10 +31,10 @@ class Decoded:
 
 
 def read_batches(adapter: Adapter, rows: Sequence[MappedFrame], size: int, masks: bool) -> Iterator[list[Decoded]]:
-    """Frames in batches of `size` at most, read in threads, the next batch while the one before is worked on.
+    """Yield frames in batches of at most `size`, read ahead in threads.
 
-    With `masks` fakes have theirs, bool [H, W], where the dataset has one. Raises DataError for a mask of another size
-    than its image, and otherwise as `read_ahead.load_frame`.
+    With `masks`, fakes have their mask, bool [H, W], if the dataset has one. Raises DataError for a mask that differs
+    in size from its image, and otherwise as `read_ahead.load_frame` does.
     """
     ahead = ReadAhead(
         lambda row: _read(adapter, row, masks),
@@ -61,7 +61,7 @@ def _read(adapter: Adapter, row: MappedFrame, masks: bool) -> Decoded:
 
 
 def mask_digest(mask: npt.NDArray[np.bool_] | None) -> str:
-    """Return 16 hex digits over a mask, bool [H, W]; empty where there is none."""
+    """Return 16 hex digits over a mask, bool [H, W]; empty without a mask."""
     if mask is None:
         return ""
     bits = np.packbits(mask).tobytes()

@@ -1,4 +1,4 @@
-"""Heat-map reports: what localization and faithfulness share, from mapped frames to JSON and Markdown."""
+"""Heat-map reports: the common part of localization and faithfulness, from mapped frames to JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..core import markdown
 from ..core.records import FAKE, REAL, Score
 from ..core.rows import from_predictions
 from ..metrics.detection.intervals import FEW_CLUSTERS
+from ..results.result import plain
 from ..results.signature import bootstrap_field, data_hash, drawn_field, short, versions
 from ..results.units import clusters
 from ..stats.bootstrap import Resampling
@@ -32,10 +33,10 @@ DRAWN = {"identity": "groups of people", "video": "videos", "frame": "frames"}
 
 @dataclass(frozen=True)
 class Measured:
-    """Where mapped frames come from: a detector's maps of a dataset's split.
+    """Origin of mapped frames: a detector's maps of a dataset's split.
 
-    `by` are the signature's fields of the detector (see `signature.detector_fields`), `how` says how its maps are made
-    where they are not its own.
+    `by` are the signature's fields of the detector (see `signature.detector_fields`), `how` is the method and layer of
+    --cam, empty if the maps are the detector's own.
     """
 
     dataset: str
@@ -45,14 +46,14 @@ class Measured:
     bootstrap: Bootstrap
     how: str = ""
     frames: str = "all"
-    """Which frames of a video are mapped, as the signature says it."""
+    """The frames of a video that are mapped, as written in the signature."""
 
 
 class MappedFrames:
-    """Mapped frames ready for statistics. Clusters are numbered over all planned frames, whatever became of them."""
+    """Mapped frames ready for statistics. Clusters are numbered over all planned frames, whatever their outcome."""
 
     def __init__(self, rows: Sequence[MappedFrame], origin: Measured) -> None:
-        """`rows` in the order of the plan, which numbers the clusters."""
+        """`rows` are in the order of the plan, in which clusters are numbered."""
         self.rows, self.origin = rows, origin
         self.judged = from_predictions(as_prediction(one) for one in rows)
         self.cluster, self.drawn_by = clusters(self.judged, origin.bootstrap.cluster)
@@ -61,11 +62,11 @@ class MappedFrames:
         self.shapes = map_shapes(rows)
 
     def column(self, who: str, name: str) -> Floats:
-        """One measure of one maker's maps, float64 [N]; NaN for a frame without it."""
+        """Return one measure of one maker's maps, float64 [N]; NaN for a frame without it."""
         return np.array([row.values.get(who, {}).get(name, np.nan) for row in self.rows], dtype=np.float64)
 
     def estimate(self, statistics: Mapping[str, Statistic], groups: Mapping[G, Bools]) -> Estimate[G]:
-        """Every statistic of every group of frames [N]; all get the same resamples."""
+        """Return every statistic of every group of frames, bool [N]; all use the same resamples."""
         rules = self.origin.bootstrap
         resampling = Resampling(rules.resamples, rules.seed, rules.level)
         return estimate(
@@ -74,7 +75,7 @@ class MappedFrames:
 
     @cached_property
     def fields(self) -> dict[str, Any]:
-        """The signature's fields of what was measured, without the detector's."""
+        """Return the signature's fields of the data and the protocol, without the detector's."""
         origin, ordered = self.origin, self.judged.ordered()
         codes, by = clusters(ordered, origin.bootstrap.cluster)
         return {
@@ -90,12 +91,12 @@ class MappedFrames:
 
     @property
     def map_field(self) -> str:
-        """The signature's `map`: the maps' sizes, then how they are made where that is not the detector's own way."""
+        """Return the signature's `map`: the sizes of the maps, then method and layer of --cam if they are used."""
         how = self.origin.how
         return ("+".join(f"{h}x{w}" for h, w in self.shapes) or "none") + (f"-{how}" if how else "")
 
     def common(self, measured: Mapping[str, Any], signed: Sequence[str]) -> dict[str, Any]:
-        """What every report of these frames holds, by field of MapReport but `coverage` and `clusters`."""
+        """Return the fields of MapReport for these frames, except `coverage` and `clusters`."""
         package = {"grad-cam": metadata.version("grad-cam")} if self.origin.how else {}
         return {
             "detector": str(self.origin.by["det"]),
@@ -114,10 +115,10 @@ class MappedFrames:
 
 @dataclass(frozen=True)
 class MapReport(abc.ABC):
-    """How one detector's heat maps did over one dataset.
+    """Measures of one detector's heat maps over one dataset.
 
     `coverage` is a share of planned frames in [0, 1], `outcomes` count the frames by label and outcome (see
-    `frames.OUTCOMES`), `shapes` are the maps' sizes, `clusters` say what the bootstrap draws as one.
+    `frames.OUTCOMES`), `shapes` are the maps' sizes, `clusters` the unit that the bootstrap draws, and its number.
     """
 
     detector: str
@@ -136,36 +137,36 @@ class MapReport(abc.ABC):
     """The keys of the JSON object, in order."""
     TITLE: ClassVar[str]
     SILENT_AS: ClassVar[str]
-    """What a frame without a map counts as, in words."""
+    """In words, as what a frame without a map counts."""
     LACKING: ClassVar[str]
-    """What a frame with a message lacks."""
+    """What a frame with a message does not have."""
 
     def to_json(self, frames: bool = False) -> dict[str, Any]:
-        """As a JSON-ready dictionary; with `frames`, every frame's outcome and values too."""
-        out = {key: _plain(getattr(self, key)) for key in self.KEYS}
+        """Return a JSON-ready dictionary; with `frames`, also every frame's outcome and values."""
+        out = {key: plain(getattr(self, key)) for key in self.KEYS}
         return out | ({"frames": [self._frame(row) for row in self.frames]} if frames else {})
 
     def markdown(self) -> str:
-        """The tables, and the notes on them."""
+        """Return the tables with notes below them."""
         head = f"## {self.TITLE} of {self.detector} on {self.dataset}, {self.split}\n\n"
         notes = "".join(f"- {line}\n" for line in self._notes())
         return head + "\n".join([*(markdown.table(lines) for lines in self._tables()), notes])
 
     @abc.abstractmethod
     def _tables(self) -> list[list[list[str]]]:
-        """The tables' cells; the first line of each is its heading."""
+        """Return the cells of the tables; the first line of each is its heading."""
 
     @abc.abstractmethod
     def _first_notes(self) -> list[str]:
-        """The notes that are this report's own."""
+        """Return the notes that only this kind of report has."""
 
     @abc.abstractmethod
     def _values(self, row: MappedFrame) -> dict[str, Any]:
-        """A frame's values as JSON."""
+        """Return a frame's values, ready for JSON."""
 
     @abc.abstractmethod
     def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
-        """Every group's scores whose reasons are listed."""
+        """Yield the groups whose reasons are listed, with their scores."""
 
     def _frame(self, row: MappedFrame) -> dict[str, Any]:
         frame = row.frame
@@ -188,7 +189,7 @@ class MapReport(abc.ABC):
         return [*lines, *self._reasons(), f"`{self.signature}`"]
 
     def _reasons(self) -> list[str]:
-        """Why values or intervals are missing, each reason once with where it holds."""
+        """Return why values or intervals are missing: each reason once, with its groups."""
         places: dict[str, list[str]] = {}
         for group, found in self._groups():
             for reason in dict.fromkeys(score.reason for score in found.values() if score.reason):
@@ -200,16 +201,7 @@ class MapReport(abc.ABC):
 
 
 def shown(score: Score, form: str = ".3f") -> str:
-    """Return `value [low, high]`, a dash without a value."""
+    """Return `value [low, high]`, or a dash if there is no value."""
     if score.value is None:
         return "–"
     return f"{score.value:{form}}" + (f" [{score.ci[0]:{form}}, {score.ci[1]:{form}}]" if score.ci else "")
-
-
-def _plain(value: Any) -> Any:
-    """A report's value as JSON has it."""
-    if isinstance(value, Score):
-        return value.to_json()
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Mapped frames on disk: a flat row for each planned frame, from which every number can be made again."""
+"""Mapped frames on disk: a flat row for each planned frame, from which every number can be computed again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..core.text import quoted
 from ..metrics.heatmaps.localization import GRID, MEASURES
 from ..results.row_files import read_columns, typed, write_columns
 from ..results.store import MAPS, RowStore
-from .frames import MAKERS, OUTCOMES, MappedFrame
+from .frames import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
 from .pixels import settings_of
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ FACTS = {
     "width": "int64",
     "score": "double",
 }
-"""The columns of every row that are no measures, with their types."""
+"""The columns of every row that are not measures, with their types."""
 EMPTY = ("level", "height", "width", "score")
-"""Those of them that may be empty."""
-WITHOUT_MAP = ("unreadable", "error")
+"""Columns of FACTS that may be empty."""
 CLOSE = 1e-9
-"""Numbers may lie this far beyond their range, by rounding."""
+"""Numbers may be outside their range by this much, by rounding."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,20 @@ class MapForm:
 
     @classmethod
     def of(cls, rules: HeatMapRules) -> MapForm:
-        """The form of a protocol's rows."""
+        """Return the form of a protocol's rows."""
         if rules.measure == "masks":
             return cls("masks", tuple(MEASURES), (GRID,))
         settings = settings_of(rules)
         return cls("faithfulness", (*settings.curves, "drop"), (len(settings.curves), settings.steps + 1))
 
     def names(self, maker: str) -> list[str]:
-        """The measures of one maker's maps."""
+        """Return the measures of one maker's maps."""
         called = ["called"] if self.measure == "faithfulness" and maker == "detector" else []
         return [*self.measures, *called]
 
     @property
     def types(self) -> dict[str, str]:
-        """Every column with its type, see `store.arrow_type`."""
+        """Return every column with its type, see `row_files.arrow_type`."""
         found = dict(FACTS)
         for maker in MAKERS:
             found |= dict.fromkeys((f"{maker}.{name}" for name in self.names(maker)), "double")
@@ -76,7 +75,7 @@ class MapForm:
         return found
 
     def flat(self, row: MappedFrame) -> dict[str, Any]:
-        """A row's columns; None for what it does not have."""
+        """Return a row's columns; None for values that it does not have."""
         frame, (height, width) = row.frame, row.shape or (None, None)
         out: dict[str, Any] = {
             "frame": frame.id,
@@ -103,7 +102,7 @@ class MapForm:
         return out
 
     def made(self, flat: Mapping[str, Any]) -> MappedFrame:
-        """The row of its columns. Raises ValueError in one line for what cannot be one."""
+        """Return the row from its columns. Raises ValueError in one line if it cannot be a row."""
         if problem := self._problem(flat):
             raise ValueError(problem)
         people = tuple(flat["identity"].split("+")) if flat["identity"] else ()
@@ -123,7 +122,7 @@ class MapForm:
         return row
 
     def _problem(self, flat: Mapping[str, Any]) -> str:
-        """What is wrong with a row's columns; empty for a sound one."""
+        """Return what is wrong with a row's columns; empty if nothing is."""
         types = self.types
         if set(flat) != set(types):
             return f"has or lacks the column '{min(set(flat) ^ set(types))}'"
@@ -144,7 +143,7 @@ class MapForm:
         return self._problem_of_values(flat)
 
     def _problem_of_values(self, flat: Mapping[str, Any]) -> str:
-        """What of the measures lacks: a frame has all makers', with their curves, or none."""
+        """Return which measures are missing: a frame has those of all makers, with their curves, or of none."""
         lacking: dict[str, bool] = {}
         for maker in MAKERS:
             known = [flat[f"{maker}.{name}"] is not None for name in self.names(maker) if name != "pixel_auc"]
@@ -167,17 +166,12 @@ class MapForm:
 class MapStore(RowStore[MappedFrame]):
     """Mapped frames by frame."""
 
-    name = MAPS
+    name, about = MAPS, "frame.id"
 
     def __init__(self, folder: Path, key: Mapping[str, str], form: MapForm) -> None:
-        """`form` is that of the protocol."""
+        """`form` has the columns of the protocol's rows."""
         super().__init__(folder, key)
         self.form = form
-
-    @staticmethod
-    def of(row: MappedFrame) -> str:
-        """The frame's id."""
-        return row.frame.id
 
     def flat(self, row: MappedFrame) -> dict[str, Any]:
         """See `MapForm.flat`."""
@@ -218,7 +212,7 @@ def read_maps(path: Path, form: MapForm) -> list[MappedFrame]:
 
 
 def maps_hash(rows: Sequence[MappedFrame], form: MapForm) -> str:
-    """Return 64 hex digits over rows in their order: all but messages and stamps."""
+    """Return 64 hex digits over rows in their order, without messages and stamps."""
     digest = hashlib.sha256()
     for row in rows:
         flat = {name: value for name, value in form.flat(row).items() if name not in ("message", "stamp")}
@@ -231,7 +225,7 @@ def _may_lack(column: str) -> bool:
 
 
 def _is(value: Any, kind: str) -> bool:
-    """Whether a value is of a column's type, and finite."""
+    """Return whether a value is of a column's type, and finite."""
     if kind == "doubles":
         return isinstance(value, list) and all(_is(one, "double") for one in value)
     if kind == "double":

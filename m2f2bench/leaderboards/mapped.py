@@ -16,13 +16,13 @@ SILENT = {
     "masks": "a fake whose map is missing, zero everywhere or not over the mask counts as a map that says nothing",
     "faithfulness": "a frame whose map is missing or zero everywhere counts as with the random map",
 }
-"""What a frame without a map counts as, by what maps are held against."""
+"""How a frame without a map counts, by the protocol's `measure`."""
 MORE = {
     "mask_area": "share of the picture that is masked, which an even map has as energy in mask",
     "iou_best_threshold": "threshold of the best IoU, a share of each map's highest value",
     "called": "mean score of the class called",
 }
-"""What a result tells beside its metrics, in words."""
+"""Values that a result has in addition to its metrics, in words."""
 
 
 def describe_heat_maps(result: Result) -> str:
@@ -52,8 +52,8 @@ def _notes(result: Result) -> list[str]:
     what = "fakes whose map says something of their mask" if kind == "masks" else "frames with a map and scores"
     lines = [f"in brackets: frames, real + fake; coverage {share(result.coverage)} ({what}; {frames})"]
     if any(n for outcome, n in result.statuses.items() if outcome != "ok"):
-        told = ", ".join(f"{n:,} {outcome}" for outcome, n in result.statuses.items() if outcome != "ok")
-        lines.append(f"{told}: {SILENT.get(kind, '')}")
+        silent = ", ".join(f"{n:,} {outcome}" for outcome, n in result.statuses.items() if outcome != "ok")
+        lines.append(f"{silent}: {SILENT.get(kind, '')}")
     more = _scores(result.details.get("more", {}))
     lines += [f"{MORE.get(name, markdown.name(name))}: {format_score(score)}" for name, score in more.items()]
     return [*lines, *clusters_line(result, "frames")]
@@ -64,6 +64,6 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Score]:
 
 
 def _count(scores: Mapping[str, Score]) -> str:
-    """Real and fake frames of the metric that rests on the most."""
+    """Return the real and fake frames of the metric that uses the most frames."""
     most = max(scores.values(), key=lambda score: score.n_real + score.n_fake)
     return f"{most.n_real}+{most.n_fake}"

@@ -242,7 +242,7 @@ def unsound(result: Result) -> Iterator[str]:
 
 
 def _judged(result: Result) -> bool:
-    """Whether anything was judged: a heat map that is zero everywhere was, though it says nothing."""
+    """Return whether anything was judged; a heat map that is zero everywhere counts as judged."""
     if result.task == HEATMAPS:
         return any(n for outcome, n in result.statuses.items() if outcome not in ("unreadable", "error"))
     return bool(result.coverage and result.statuses.get("ok"))

@@ -95,7 +95,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON-ready dictionary, in the order of the fields."""
-        out = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        out = {f.name: plain(getattr(self, f.name)) for f in fields(self)}
         return {name: value for name, value in out.items() if value or name not in OMITTED}
 
     @classmethod
@@ -112,9 +112,10 @@ class Result:
         return cls(**values)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: scores as objects, tuples as lists."""
     if isinstance(value, Score):
         return value.to_json()
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, tuple) else value

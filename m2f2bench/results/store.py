@@ -2,7 +2,7 @@
 
 During a run, rows are in `predictions.partial.jsonl`: a header line with the run's key, then one line per row. At the
 end they become `predictions.parquet` in one rename. A line cut off by a kill or a full disk is dropped on resume; all
-lines before it are kept. Answers are stored in the same way.
+lines before it are kept. Answers and mapped frames are stored in the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import FileIO
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -64,6 +65,8 @@ class RowStore(Generic[R]):
     """The class of a row: a dataclass of texts and numbers, unless a store says otherwise."""
     name: ClassVar[str]
     """The name of the finished file."""
+    about: ClassVar[str]
+    """The attribute of a row that holds the id of what it is about."""
 
     def __init__(self, folder: Path, key: Mapping[str, str]) -> None:
         """Create a store; entering it creates `folder` if it does not exist."""
@@ -95,10 +98,10 @@ class RowStore(Generic[R]):
             self.partial.unlink(missing_ok=True)
         self._held.close()
 
-    @staticmethod
-    def of(row: R) -> str:
+    @classmethod
+    def of(cls, row: R) -> str:
         """Return the id of what a row is about."""
-        raise NotImplementedError
+        return str(attrgetter(cls.about)(row))
 
     @staticmethod
     def read(path: Path) -> list[R]:
@@ -106,12 +109,12 @@ class RowStore(Generic[R]):
         raise NotImplementedError
 
     def flat(self, row: R) -> dict[str, Any]:
-        """What is written of a row, by column."""
+        """Return what is written of a row, column → value."""
         fields = dataclasses.fields(row)  # type: ignore[arg-type]
         return {f.name: getattr(row, f.name) for f in fields}
 
     def made(self, flat: dict[str, Any]) -> R:
-        """The row of what was written. Raises ValueError, TypeError or KeyError for what is none."""
+        """Return the row from its columns. Raises ValueError, TypeError or KeyError if it cannot be a row."""
         row = self.row(**flat)
         if has_wrong_type(row) or row_problem(row):
             raise ValueError
@@ -221,35 +224,15 @@ class RowStore(Generic[R]):
 class PredictionStore(RowStore[Prediction]):
     """P(fake) by frame."""
 
-    row = Prediction
-    name = PREDICTIONS
-
-    @staticmethod
-    def of(row: Prediction) -> str:
-        """Return the frame's id."""
-        return row.frame
-
-    @staticmethod
-    def read(path: Path) -> list[Prediction]:
-        """See `read_parquet`."""
-        return read_parquet(path)
+    row, name, about = Prediction, PREDICTIONS, "frame"
+    read = staticmethod(read_parquet)
 
 
 class AnswerStore(RowStore[Answer]):
     """Answers by question."""
 
-    row = Answer
-    name = ANSWERS
-
-    @staticmethod
-    def of(row: Answer) -> str:
-        """Return the question's id."""
-        return row.question
-
-    @staticmethod
-    def read(path: Path) -> list[Answer]:
-        """See `read_answers`."""
-        return read_answers(path)
+    row, name, about = Answer, ANSWERS, "question"
+    read = staticmethod(read_answers)
 
 
 def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> str:

@@ -68,7 +68,8 @@ class HeatMapsJob(Job[MappedFrame]):
         made = f"{how}, grad-cam {metadata.version('grad-cam')}" if how else "own"
         measure = f"{rules.measure}, seed {rules.bootstrap.seed}"
         if rules.fills is not None:
-            measure += f", {rules.steps} steps, area {rules.area:g}, {'+'.join(sorted(rules.fills))}"
+            scipy = metadata.version("scipy")  # which blurs
+            measure += f", {rules.steps} steps, area {rules.area}, {'+'.join(sorted(rules.fills))}, scipy {scipy}"
         return row_key(judge, self.dataset, maps=made, measure=measure, mapping=str(MAPPING))
 
     def open_store(self, folder: Path, key: Mapping[str, str]) -> MapStore:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..cards.models import HEATMAPS, DetectorCard, HeatMapCard
-from ..core.errors import NothingJudged, ScoreError
+from ..core.errors import ScoreError
 from ..core.records import Score
 from ..heatmaps import faithfulness_report, localization_report
 from ..heatmaps.faithfulness_report import Faithfulness
-from ..heatmaps.frames import CONTROLS, MappedFrame, count_outcomes
+from ..heatmaps.frames import CONTROLS, MappedFrame, count_outcomes, refuse_nothing
 from ..heatmaps.localization_report import Localization, masks_hash
 from ..heatmaps.pixels import settings_of
 from ..heatmaps.report import LABELS, MappedFrames, Measured
-from ..heatmaps.store import WITHOUT_MAP, MapForm, maps_hash, read_maps
+from ..heatmaps.store import MapForm, maps_hash, read_maps
 from ..metrics.names import Group
 from ..results.resamples import ResampledResult
 from ..results.result import Result
@@ -76,10 +76,7 @@ class ScoredMaps(Scored):
 
 def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Origin, how: str = "") -> ScoredMaps:
     """Return the rows ready for scoring. Raises NothingJudged where no frame has a map."""
-    if all(row.outcome in WITHOUT_MAP for row in rows):
-        first = rows[0]
-        who = f"{origin.by['det']} on {origin.data}, heat maps"
-        raise NothingJudged.of(who, "frames", len(rows), first.frame.id, first.outcome, first.message)
+    refuse_nothing(f"{origin.by['det']} on {origin.data}", rows)
     by = {key: value for key, value in origin.by.items() if key != "cov"}
     measured = Measured(origin.data, origin.split, origin.limit, by, protocol.bootstrap, how, str(protocol.frames))
     frames = MappedFrames(rows, measured)

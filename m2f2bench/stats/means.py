@@ -1,4 +1,4 @@
-"""Statistics of the means of columns that they share: means, differences, ratios, and the best of several."""
+"""Statistics of column means: means, differences, ratios, and the best of several, from shared columns."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from ..core.records import Floats
 
 Means = Mapping[str, "Floats"]
-"""A column's name to its mean in each resample, float64 [B]; NaN where no item that was drawn has a value."""
+"""A column's name to its mean in each resample, float64 [B]; NaN if no item in the resample has a value."""
 
 
 class Columns:
     """Values of N items, float64 [N] a column, NaN for an item without one.
 
-    Its statistics share one sum over all columns, so that it is made once for each piece of the resamples.
+    Its statistics share one sum over all columns, which is computed once for each batch of resamples.
     """
 
     def __init__(self, columns: Mapping[str, Floats]) -> None:
-        """`columns` are of one length, by name."""
+        """`columns` map names to arrays of equal length."""
         self.names = list(columns)
         values = np.stack(list(columns.values()), axis=1)
         self._has = ~np.isnan(values)
@@ -42,7 +42,7 @@ class Columns:
         sums, counts = (np.zeros((n_clusters, len(self.names))) for _ in range(2))
         np.add.at(sums, cluster[kept], self._values[kept])
         np.add.at(counts, cluster[kept], self._has[kept])
-        last = threading.local()  # the statistics are asked one after the other, each thread with weights of its own
+        last = threading.local()  # statistics are computed one after the other; each thread has its own weights
 
         def means(weights: Floats) -> Means:
             if getattr(last, "weights", None) is not weights:
@@ -56,15 +56,15 @@ class Columns:
         return means
 
     def mean(self, column: str) -> OfMeans:
-        """A column's mean, in [0, 1]."""
+        """Return the statistic of a column's mean, in [0, 1]."""
         return OfMeans(self, (column,), lambda means: means[column], (0.0, 1.0))
 
     def difference(self, first: str, second: str) -> OfMeans:
-        """The mean of the first less the mean of the second."""
+        """Return the statistic of the first column's mean minus the second's."""
         return OfMeans(self, (first, second), lambda means: means[first] - means[second])
 
     def ratio(self, first: str, second: str) -> OfMeans:
-        """The mean of the first over the mean of the second (not the mean of ratios)."""
+        """Return the statistic of the first column's mean over the second's (not the mean of ratios)."""
 
         def of(means: Means) -> Floats:
             below = means[second]
@@ -73,7 +73,7 @@ class Columns:
         return OfMeans(self, (first, second), of)
 
     def best(self, columns: Sequence[str]) -> OfMeans:
-        """The highest of the columns' means: an oracle, picked over the whole set of items."""
+        """Return the statistic of the highest column mean: an oracle, picked over all items."""
 
         def of(means: Means) -> Floats:
             return np.asarray(np.stack([means[name] for name in columns]).max(axis=0))
@@ -81,7 +81,10 @@ class Columns:
         return OfMeans(self, tuple(columns), of, (0.0, 1.0), picked=True)
 
     def best_at(self, columns: Sequence[str], places: Floats) -> OfMeans:
-        """The place in [0, 1] of the column with the highest mean, the first of equal ones; `places` float64 [T]."""
+        """Return the statistic of the place of the column with the highest mean; `places` float64 [T] in [0, 1].
+
+        Of equal means the first counts.
+        """
 
         def of(means: Means) -> Floats:
             stacked = np.stack([means[name] for name in columns])
@@ -91,11 +94,11 @@ class Columns:
 
 
 class OfMeans(Statistic):
-    """A number made of columns' means: `of` computes it, `needs` are the columns that it rests on.
+    """A statistic of column means: `of` computes it, `needs` are the columns that it uses.
 
-    What is `picked` is the best of several columns: the best is picked again in each resample, and the bias of that,
-    the resamples' mean less the value, is taken off twice (once for the value, once for the resamples), as for
-    thresholds picked on scores.
+    `picked` means the best of several columns: the best is picked again in each resample, and the bias of that, the
+    resamples' mean minus the value, is subtracted twice (once for the value, once for the resamples), as for thresholds
+    that are picked on scores.
     """
 
     undefined = "no frame has a value"
@@ -108,12 +111,12 @@ class OfMeans(Statistic):
         ends: tuple[float, float] | None = None,
         picked: bool = False,
     ) -> None:
-        """`ends` are the number's range; None for one that may be zero in every resample."""
+        """`ends` are the range of the value; None if it may be zero in every resample."""
         self.table, self.needs, self.of, self.ends, self.picked = table, needs, of, ends, picked
         self.has = np.any([table.has(name) for name in needs], axis=0)
 
     def n_held(self, kept: Bools, cluster: Codes) -> int:
-        """See `Statistic.n_held`; of several columns the one with the fewest clusters decides."""
+        """See `Statistic.n_held`; the column with the fewest clusters decides."""
         return min(len(np.unique(cluster[kept & self.table.has(name)])) for name in self.needs)
 
     def corrected(self, drawn: Floats, value: float) -> Floats:

@@ -7,6 +7,7 @@ import os
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 import m2f2bench
 from m2f2bench.auditing.facts import memo_path
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.caches import CACHES
 from m2f2bench.core.identity import file_digest
 from m2f2bench.core.records import Frame, Locator
@@ -23,7 +25,10 @@ from m2f2bench.datasets.digests import frame_digests
 from m2f2bench.datasets.images import FileAdapter
 from m2f2bench.datasets.synthetic import cache as synthetic
 from m2f2bench.datasets.synthetic.plan import SyntheticOptions
-from m2f2bench.loading import load_dataset
+from m2f2bench.detectors.keys import identify_judge, row_key
+from m2f2bench.loading import any_protocol, load_dataset
+from m2f2bench.results.store import RowStore
+from m2f2bench.runs.heatmaps_job import HeatMapsJob
 
 PACKAGE = Path(m2f2bench.__file__).parent
 
@@ -75,6 +80,37 @@ def test_a1_the_table_names_functions_that_exist(place: str) -> None:
     )
     owner: Any = import_module(".".join(parts[:module]))
     assert callable(reduce(getattr, parts[module:], owner))
+
+
+def test_a1_the_table_names_the_rows_of_every_task() -> None:
+    """Each file that a store of rows makes in a run's folder."""
+    stores = RowStore.__subclasses__()
+    assert {f"RUN/{one.name}" for one in stores} == {one.place for one in CACHES if one.place.startswith("RUN/")}
+    assert len(stores) == 3
+
+
+def test_a1_rows_of_heat_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part of their key that the key of predictions lacks is changed in turn."""
+    judge, dataset = identify_judge(m2f2bench.load_detector("constant")), load_dataset("synthetic")
+    masks, pixels = any_protocol("localization"), any_protocol("faithfulness")
+
+    def key(protocol: Any, how: str = "", **change: Any) -> tuple[tuple[str, str], ...]:
+        job = HeatMapsJob.__new__(HeatMapsJob)  # without its frames, which are drawn
+        job.dataset, job.protocol = dataset, protocol.model_copy(update=change)
+        job.mapper = SimpleNamespace(how=how)
+        return tuple(sorted(job.key(judge).items()))
+
+    seed = {"bootstrap": Bootstrap(seed=1)}
+    found = [key(masks), key(masks, "gradcam-a"), key(masks, "gradcam-b"), key(masks, **seed)]
+    changes = [{}, seed, {"steps": 19}, {"area": 0.1 + 1e-9}, {"fills": ("blur",)}]
+    found += [key(pixels, **change) for change in changes]
+    monkeypatch.setattr("m2f2bench.runs.heatmaps_job.MAPPING", 0)
+    found.append(key(masks))
+    monkeypatch.setattr("m2f2bench.runs.heatmaps_job.metadata.version", lambda name: f"another {name}")
+    found += [key(masks, "gradcam-a"), key(pixels)]
+    assert len(set(found)) == len(found)
+    assert key(masks, metrics=("iou",)) == key(masks, bootstrap=Bootstrap(resamples=10)) == key(masks)
+    assert set(dict(found[0])) - {"maps", "measure", "mapping"} == set(row_key(judge, dataset))
 
 
 def folder_dataset(folder: Path) -> tuple[Any, list[Frame]]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import m2f2bench
+
 PEOPLE = 12
 CODE = '''
 import json, os, time
@@ -96,3 +98,14 @@ def write_toys(folder: Path) -> tuple[Path, str]:
     card = folder / "masked.yaml"
     card.write_text(f"name: masked\nadapter: {code}:Masked\nroot: {root}\n")
     return code, str(card)
+
+
+def run(toys: tuple[Path, str], out: Path, *names: str, protocol: object = "localization", **more: object):
+    """Run detectors of the toys' file on their dataset."""
+    detectors = [f"{toys[0]}:{name}" for name in names or ("Bright",)]
+    return m2f2bench.run(detectors=detectors, datasets=toys[1], protocols=[protocol], out=out, **more)
+
+
+def place(out: Path, name: str = "Bright", protocol: str = "localization") -> Path:
+    """The folder of such a run."""
+    return out / f"toys.{name}--masked--{protocol}"

@@ -1,1 +1,1 @@
-"""Metrics of heat maps: against true masks, and against the scores they explain."""
+"""Metrics of heat maps: against true masks, and against the scores that they explain."""

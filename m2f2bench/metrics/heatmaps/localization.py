@@ -1,8 +1,8 @@
-"""Heat maps against true masks: how much of a map lies on what was altered, and is that more than chance.
+"""Localization by heat maps: measures of a map against the true mask of manipulated pixels.
 
-A map [h, w] is coarse, a mask [H, W] is not. The mask is brought to the map's grid by area: a cell has the share of it
-that is masked, exact for any two sizes. Measures of a single frame are in `MEASURES`, and what a frame without a map
-counts as is in `SILENT`; adding one to both is enough for it to be reported with its interval.
+A map [h, w] is coarse, a mask [H, W] is not. The mask is brought to the map's grid by area: each cell has its masked
+share, exact for any two sizes. `MEASURES` are those of a single frame, `SILENT` are the values that a frame without a
+map counts as. A new measure needs an entry in both, and columns in `heatmaps/localization_report.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 SPREAD = 0.25
 """Standard deviation of the centred control's Gaussian, as a share of the map's height and width."""
 ROUNDING = 1e-9
-"""Energies closer to the area than this are equal to it."""
+"""An energy that differs from the area by less than this is equal to it."""
 HALF = 0.5
 """The fixed threshold of `iou`, as a share of the map's own highest value."""
 GRID = 101
@@ -32,22 +32,22 @@ GRID = 101
 
 @dataclass(frozen=True)
 class Truth:
-    """What is altered, on a map's grid: the masked share of each cell, float64 [h, w] in [0, 1], and whether the pixel
-    under the cell's centre is masked, bool [h, w]."""
+    """A true mask on a map's grid: the masked share of each cell, float64 [h, w] in [0, 1], and whether the pixel at
+    the cell's centre is masked, bool [h, w]."""
 
     share: Floats
     centre: npt.NDArray[np.bool_]
 
     @property
     def area(self) -> float:
-        """The masked share of the part of the picture that the map lies over."""
+        """Return the masked share of the region that the map covers."""
         return float(self.share.mean())
 
 
 def overlaps(cells: int, pixels: int, start: float = 0.0, stop: float = 1.0) -> Floats:
-    """The share of each cell that each pixel covers, float64 [cells, pixels]; rows sum to 1.
+    """Return the share of each cell that each pixel covers, float64 [cells, pixels]; rows sum to 1.
 
-    The cells divide the stretch from `start` to `stop` (shares of the whole, 0 ≤ start < stop ≤ 1) into equal parts.
+    The cells divide the range from `start` to `stop` (shares of the whole, 0 ≤ start < stop ≤ 1) into equal parts.
     """
     edges = (start + (stop - start) * np.arange(cells + 1) / cells) * pixels
     left = np.maximum(edges[:-1, None], np.arange(pixels)[None])
@@ -57,7 +57,7 @@ def overlaps(cells: int, pixels: int, start: float = 0.0, stop: float = 1.0) -> 
 
 
 def truth_on_grid(mask: npt.NDArray[np.bool_], shape: tuple[int, int], seen: Box = WHOLE) -> Truth:
-    """A mask, bool [H, W], on the grid of a map of `shape` (h, w) that lies over the part `seen` of the picture."""
+    """Return a mask, bool [H, W], on the grid of a map of `shape` (h, w) that covers the region `seen`."""
     (height, width), (top, left, bottom, right) = mask.shape, seen
     down = overlaps(shape[0], height, top, bottom)
     across = overlaps(shape[1], width, left, right)
@@ -68,48 +68,48 @@ def truth_on_grid(mask: npt.NDArray[np.bool_], shape: tuple[int, int], seen: Box
 
 
 def _centres(cells: int, pixels: int, start: float, stop: float) -> npt.NDArray[np.int64]:
-    """The pixel under each cell's centre, int64 [cells]; of two that meet there the later one."""
+    """Return the pixel at each cell's centre, int64 [cells]; the second of two pixels that meet there."""
     centres = (start + (stop - start) * (np.arange(cells) + 0.5) / cells) * pixels
     return np.minimum(np.floor(centres + ROUNDING), pixels - 1).astype(np.int64)
 
 
 def energy_in_mask(heat: Floats, truth: Truth) -> float | None:
-    """Σ(map · masked share) / Σ(map): the share of the map's sum that lies in the mask, in [0, 1].
+    """Return Σ(map · masked share) / Σ(map), the share of the map's sum inside the mask, in [0, 1].
 
     It is the energy-based pointing game of Score-CAM (Wang et al., CVPR workshops 2020) with the mask averaged over
-    each cell. A constant map gets the mask's area, whatever the constant. None for a map that is zero everywhere.
+    each cell. A constant map gets the mask's area. None for a map that is zero everywhere.
     """
     total = float(heat.sum())
     return min(float((heat * truth.share).sum()) / total, 1.0) if total > 0.0 else None
 
 
 def pointing(heat: Floats, truth: Truth) -> float | None:
-    """Whether the centre of the map's highest cell lies in the mask: 1 or 0, without a margin around the mask.
+    """Return 1 if the centre of the map's highest cell is in the mask, else 0; there is no margin around the mask.
 
-    The pointing game of Zhang et al. (ECCV 2016). Where several cells are equally high, the share of them that hit,
-    which is what picking one at random comes to. None for a map that is zero everywhere: it points nowhere.
+    The pointing game of Zhang et al. (ECCV 2016). If several cells are equally high, the share of them that hit, the
+    expected value of picking one at random. None for a map that is zero everywhere: it points nowhere.
     """
     highest = float(heat.max())
     return float(truth.centre[heat == highest].mean()) if highest > 0.0 else None
 
 
 def above_area(heat: Floats, truth: Truth) -> float | None:
-    """1 where more of the map lies in the mask than of a constant one, else 0; None for a map of zeros."""
+    """Return 1 if more of the map is in the mask than of a constant map, else 0; None for a map of zeros."""
     energy = energy_in_mask(heat, truth)
     return None if energy is None else float(energy > truth.area + ROUNDING)
 
 
 def thresholds() -> Floats:
-    """The thresholds of `iou_curve`, float64 [GRID] from 0 to 1."""
+    """Return the thresholds of `iou_curve`, float64 [GRID] from 0 to 1."""
     return np.linspace(0.0, 1.0, GRID)
 
 
 def iou_curve(heat: Floats, truth: Truth, at: Floats | None = None) -> Floats | None:
-    """Intersection over union of mask and thresholded map at each threshold `at` (see `thresholds`), float64 [T].
+    """Return the IoU of mask and thresholded map at each threshold `at` (see `thresholds`), float64 [T] in [0, 1].
 
-    A cell is in where its value is at least the threshold times the map's own highest value, whole; the mask counts
-    with its share of each cell, so that it is the areas' IoU in the picture. A constant map gets the mask's area at
-    every threshold. None for a map that is zero everywhere and where nothing is masked.
+    A whole cell is in if its value is at least the threshold times the map's own highest value; the mask counts with
+    its share of each cell, so that this is the IoU of areas in the picture. A constant map gets the mask's area at
+    every threshold. None for a map that is zero everywhere, and if nothing is masked.
     """
     highest, masked = float(heat.max()), float(truth.share.sum())
     if highest <= 0.0 or masked <= 0.0:
@@ -122,19 +122,19 @@ def iou_curve(heat: Floats, truth: Truth, at: Floats | None = None) -> Floats | 
 
 
 def iou(heat: Floats, truth: Truth) -> float | None:
-    """IoU of the mask and the cells with at least half of the map's highest value (see `iou_curve`), in [0, 1].
+    """Return the IoU of the mask and the cells with at least half of the map's highest value (see `iou_curve`).
 
-    The threshold does not look at the mask.
+    It is in [0, 1]. The threshold does not depend on the mask.
     """
     curve = iou_curve(heat, truth, np.array([HALF]))
     return None if curve is None else min(float(curve[0]), 1.0)
 
 
 def pixel_auc(heat: Floats, truth: Truth) -> float | None:
-    """The chance that a masked point has a higher value than one that is not, ties half: area under the ROC, in [0, 1].
+    """Return the probability that a masked point has a higher value than an unmasked one (AUC), in [0, 1]; ties half.
 
-    Each cell counts as masked with its masked share and as not masked with the rest. A constant map gets 0.5. None
-    where all or nothing is masked.
+    Each cell counts as masked with its masked share, and as unmasked with the rest. A constant map gets 0.5. None if
+    all or nothing is masked.
     """
     share = truth.share.ravel()
     masked, bare = float(share.sum()), float((1.0 - share).sum())
@@ -154,7 +154,7 @@ MEASURES: dict[str, Callable[[Floats, Truth], float | None]] = {
     "iou": iou,
     "pixel_auc": pixel_auc,
 }
-"""What is measured of one frame: a map [h, w] ≥ 0 and its truth to a value in [0, 1], None where it is not defined."""
+"""Measures of one frame, from a map [h, w] ≥ 0 and its truth to a value in [0, 1]; None if it is not defined."""
 SILENT: dict[str, Callable[[Truth], float]] = {
     "energy_in_mask": lambda truth: truth.area,
     "mask_area": lambda truth: truth.area,
@@ -163,34 +163,34 @@ SILENT: dict[str, Callable[[Truth], float]] = {
     "iou": lambda truth: 0.0,
     "pixel_auc": lambda truth: 0.5,
 }
-"""The missing rule of maps: what a frame counts as without one, or where a measure of it is not defined. Who points
-nowhere has not hit; energy and pixel AUC are those of a map that is the same everywhere. Were such frames left out,
-to be silent wherever one would miss would pay."""
+"""Values of a frame without a map, or for a measure that is not defined. A map that points nowhere misses; energy and
+pixel AUC are those of a constant map. If such frames were left out, a detector would gain by making no map where it
+would miss."""
 
 
 def measured(heat: Floats | None, truth: Truth) -> dict[str, float]:
-    """Every measure of a frame's map [h, w] ≥ 0; of a map that is None or zero everywhere what `SILENT` says."""
+    """Return every measure of a frame's map [h, w] ≥ 0; if the map is None or zero everywhere, those of `SILENT`."""
     found = {name: None if heat is None else measure(heat, truth) for name, measure in MEASURES.items()}
     return {name: SILENT[name](truth) if value is None else value for name, value in found.items()}
 
 
 def measured_curve(heat: Floats | None, truth: Truth) -> Floats:
-    """The `iou_curve` of a frame's map, float64 [GRID]; zeros where there is none, as `SILENT` says of the IoU."""
+    """Return the `iou_curve` of a frame's map, float64 [GRID]; zeros if there is none, as in `SILENT`."""
     curve = None if heat is None else iou_curve(heat, truth)
     return np.zeros(GRID) if curve is None else curve
 
 
 def constant_map(shape: tuple[int, int]) -> Floats:
-    """The control that says nothing: ones [h, w]."""
+    """Return the constant control: ones, float64 [h, w]."""
     return np.ones(shape)
 
 
 def centred_map(shape: tuple[int, int]) -> Floats:
-    """The control that always points at the middle: a Gaussian, float64 [h, w] in (0, 1]; see SPREAD."""
+    """Return the control that points at the centre: a Gaussian, float64 [h, w] in (0, 1]; see SPREAD."""
     down, across = ((np.arange(n) + 0.5) / n - 0.5 for n in shape)
     return np.asarray(np.exp(-(down[:, None] ** 2 + across[None] ** 2) / (2.0 * SPREAD**2)))
 
 
 def random_map(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """The control by chance: uniform in [0, 1), float64 [h, w]."""
+    """Return the random control: uniform in [0, 1), float64 [h, w]."""
     return np.asarray(rng.random(shape))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .statistic import Bools, Codes, Statistic
+from .statistic import Bools, Codes, Statistic, ratio
 
 if TYPE_CHECKING:
     from ..core.records import Floats
@@ -47,7 +47,7 @@ class Columns:
         def means(weights: Floats) -> Means:
             if getattr(last, "weights", None) is not weights:
                 total, n = sums.T @ weights, counts.T @ weights
-                found = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0.0)
+                found = ratio(total, n)
                 last.weights, last.found = weights, dict(zip(self.names, found, strict=True))
             found_last: Means = last.found
             return found_last
@@ -56,24 +56,19 @@ class Columns:
         return means
 
     def mean(self, column: str) -> OfMeans:
-        """A column's mean, in [0, 1]."""
+        """Return a column's mean, in [0, 1]."""
         return OfMeans(self, (column,), lambda means: means[column], (0.0, 1.0))
 
     def difference(self, first: str, second: str) -> OfMeans:
-        """The mean of the first less the mean of the second."""
+        """Return the mean of the first less the mean of the second."""
         return OfMeans(self, (first, second), lambda means: means[first] - means[second])
 
     def ratio(self, first: str, second: str) -> OfMeans:
-        """The mean of the first over the mean of the second (not the mean of ratios)."""
-
-        def of(means: Means) -> Floats:
-            below = means[second]
-            return np.divide(means[first], below, out=np.full_like(below, np.nan), where=below > 0.0)
-
-        return OfMeans(self, (first, second), of)
+        """Return the mean of the first over the mean of the second (not the mean of ratios)."""
+        return OfMeans(self, (first, second), lambda means: ratio(means[first], means[second]))
 
     def best(self, columns: Sequence[str]) -> OfMeans:
-        """The highest of the columns' means: an oracle, picked over the whole set of items."""
+        """Return the highest of the columns' means: an oracle, picked over the whole set of items."""
 
         def of(means: Means) -> Floats:
             return np.asarray(np.stack([means[name] for name in columns]).max(axis=0))
@@ -81,7 +76,7 @@ class Columns:
         return OfMeans(self, tuple(columns), of, (0.0, 1.0), picked=True)
 
     def best_at(self, columns: Sequence[str], places: Floats) -> OfMeans:
-        """The place in [0, 1] of the column with the highest mean, the first of equal ones; `places` float64 [T]."""
+        """Return the place in [0, 1] of the column with the highest mean, the first if equal; `places` float64 [T]."""
 
         def of(means: Means) -> Floats:
             stacked = np.stack([means[name] for name in columns])

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from toy_questions import FACES, RULES, answer_lines
 import m2f2bench
 from m2f2bench.cards.models import ProtocolCard
 from m2f2bench.core.errors import M2F2BenchError
+from m2f2bench.leaderboards.report import describe_result
 from m2f2bench.loading import any_protocol
+from m2f2bench.metrics import registry
 from m2f2bench.metrics.metric import Metric
 from m2f2bench.metrics.registry import register_metric
+from m2f2bench.results.stored import read_results
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.score_answers import score_answers
 from m2f2bench.scoring.source import Source
@@ -134,6 +138,13 @@ def test_two_metrics_of_one_name_are_never_in_one_column(mine: Path, cli: Callab
     told = cli("plot", "ranks", out, mine / "again", "--metric", "cost", "--out", mine / "r.svg")
     assert told.status == 2 and "different metrics of the name 'cost'" in told.err
     assert "own is cost@" in cli("validate", old).out
+
+
+def test_reasons_have_the_title_that_a_result_gives(mine: Path, cli: Callable) -> None:
+    result = read_results([judge(mine, cli)])[0]
+    registry._REGISTERED.clear()
+    lacking = {name: replace(score, value=None, ci=None, reason="no reason") for name, score in result.metrics.items()}
+    assert "\n- AUC, cost of errors: no reason\n" in describe_result(replace(result, metrics=lacking, methods={}))
 
 
 def test_an_entry_point_of_an_installed_package(tmp_path: Path, cli: Callable) -> None:

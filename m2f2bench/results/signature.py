@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import ExplanationCard, HeatMapCard, ProtocolCard
+from ..cards.models import AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..cards.protocols import Bootstrap
 from ..core.answers import Answers
 from ..core.installed import installed_versions
@@ -53,21 +53,15 @@ def measure_fields(
     unit that the bootstrap really resamples (see `drawn_field`), and `pictures` the `group_hash` of faces by picture.
     """
     threshold = str(protocol.threshold)
-    return {
-        "data": dataset,
-        "split": split,
-        "hash": data_hash,
-        "n": n,
+    own = {
         "level": protocol.level,
         "frames": str(protocol.frames),
         "faces": f"{protocol.faces}@{pictures}" if pictures else protocol.faces,
         "agg": str(protocol.aggregation) if protocol.level == "video" else "none",
         "thr": f"{threshold}-{validation}" if validation else threshold,
         "missing": str(protocol.missing) if protocol.level == "video" else protocol.missing.frames,
-        "ci": bootstrap_field(protocol.bootstrap, drawn),
-        "limit": limit if limit is not None else "none",
-        "v": DETECTION,
-    } | _own_metrics(protocol)
+    }
+    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, DETECTION)
 
 
 def answer_fields(
@@ -83,11 +77,7 @@ def answer_fields(
 ) -> dict[str, Any]:
     """Return the same for answers to `n` questions. `bert` identifies BERTScore's network and `altered` the manipulated
     regions, if the protocol needs them."""
-    return {
-        "data": dataset,
-        "split": split,
-        "hash": data_hash,
-        "n": n,
+    own = {
         "ask": "+".join(protocol.questions),
         "refs": protocol.references,
         "tok": protocol.tokenizer,
@@ -96,16 +86,8 @@ def answer_fields(
         "verdict": protocol.verdict,
         "altered": altered,
         "missing": protocol.missing,
-        "ci": bootstrap_field(protocol.bootstrap, drawn),
-        "limit": limit if limit is not None else "none",
-        "v": ANSWERS,
-    } | _own_metrics(protocol)
-
-
-def _own_metrics(protocol: ProtocolCard | ExplanationCard) -> dict[str, str]:
-    """Return the field `own`: each of the user's metrics with its code's identity; empty if there are none."""
-    named = [f"{name}@{note.code}" for name, note in sorted(protocol.described.items())]
-    return {"own": "+".join(named)} if named else {}
+    }
+    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, ANSWERS)
 
 
 def heat_map_fields(
@@ -119,23 +101,35 @@ def heat_map_fields(
     masks: str = "",
 ) -> dict[str, Any]:
     """Return the same of heat maps of `n` planned frames; `masks` is the hash of the true masks."""
-    fields: dict[str, Any] = {
-        "data": dataset,
-        "split": split,
-        "hash": data_hash,
-        "n": n,
-        "frames": str(protocol.frames),
-        "maps": protocol.measure,
-    }
+    own: dict[str, Any] = {"frames": str(protocol.frames), "maps": protocol.measure}
     if protocol.fills is None:
-        fields["masks"] = masks
+        own["masks"] = masks
     else:
         fills = "+".join(sorted(protocol.fills))
-        fields |= {"steps": protocol.steps, "area": protocol.area, "blur": BLUR, "fills": fills}
-    return fields | {
+        own |= {"steps": protocol.steps, "area": protocol.area, "blur": BLUR, "fills": fills}
+    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, HEATMAPS)
+
+
+def _fields(
+    dataset: str,
+    split: str,
+    data_hash: str,
+    n: int,
+    own: Mapping[str, Any],
+    protocol: AnyProtocol,
+    drawn: str,
+    limit: int | None,
+    version: str,
+) -> dict[str, Any]:
+    """Return a task's `own` fields between those of all tasks, and each of the user's metrics with its code's hash."""
+    metrics = "+".join(f"{name}@{note.code}" for name, note in sorted(protocol.described.items()))
+    return {
+        **{"data": dataset, "split": split, "hash": data_hash, "n": n},
+        **own,
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",
-        "v": HEATMAPS,
+        "v": version,
+        **({"own": metrics} if metrics else {}),
     }
 
 

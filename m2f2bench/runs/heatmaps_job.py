@@ -50,7 +50,7 @@ class HeatMapsJob(Job[MappedFrame]):
         require_localizer(name, own)
 
     def run(
-        self, judge: Judge, out: Path, settings: Settings, beside: Sequence[Result] = ()
+        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
     ) -> list[tuple[Result, Path]]:
         """Map what is not on disk yet, score, and write `maps.parquet` and `result.json`."""
         self.mapper = HeatMapper(judge.detector)

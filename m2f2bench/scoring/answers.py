@@ -31,11 +31,11 @@ from ..results.signature import (
     detector_fields,
     drawn_field,
     question_hash,
-    short,
 )
 from ..results.stored import run_name, stored_at, stored_card
 from ..results.units import clusters
 from ..stats.statistic import Codes
+from .scored import Scored
 from .source import OWN, Source
 
 log = logging.getLogger("m2f2bench")
@@ -77,7 +77,7 @@ class AnswerPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredAnswers:
+class ScoredAnswers(Scored):
     """One explainer's answers to all questions of a protocol. `measured` has the fields of the signature."""
 
     answers: Answers
@@ -88,19 +88,9 @@ class ScoredAnswers:
     """Device and versions that made the answers; empty if unknown."""
 
     @property
-    def detector(self) -> str:
-        """The explainer's name."""
-        return str(self.measured["det"])
-
-    @property
     def protocol(self) -> ExplanationCard:
         """The protocol that scores them."""
         return self.plan.protocol
-
-    @property
-    def signature(self) -> str:
-        """The short form."""
-        return short(self.measured)
 
     @property
     def run_name(self) -> str:

@@ -29,16 +29,16 @@ from ..results.signature import (
     group_hash,
     measure_fields,
     rows_hash,
-    short,
 )
 from ..results.store import PREDICTIONS
 from ..results.stored import Stored, of_detector, rows_file, stored_at, stored_card
 from ..results.units import Codes, clusters, to_units
+from .scored import Scored
 from .source import OWN, Source
 
 
 @dataclass(frozen=True)
-class ScoredRows:
+class ScoredRows(Scored):
     """Rows to be scored, in id order, with everything that says how.
 
     `measured` has the fields of the signature; `threshold` the policy, whether it is an oracle, and the validation
@@ -58,16 +58,6 @@ class ScoredRows:
     """What the run found doubtful about the detector, one line each."""
     drawn: tuple[Codes, str] | None = None
     """The output of `units.clusters` for these rows, so that people are joined only once."""
-
-    @property
-    def detector(self) -> str:
-        """The detector's name."""
-        return str(self.measured["det"])
-
-    @property
-    def signature(self) -> str:
-        """The short form."""
-        return short(self.measured)
 
     @cached_property
     def units(self) -> Units:
@@ -183,10 +173,15 @@ def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
 
 
 def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
-    if stored is None:
-        # The file's name is the detector's; the data are known only by the rows.
-        by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
-        return Origin("rows", "none", None, by)
+    if stored is not None:
+        return stored_origin(stored)
+    # The file's name is the detector's; the data are known only by the rows.
+    by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
+    return Origin("rows", "none", None, by)
+
+
+def stored_origin(stored: Stored) -> Origin:
+    """Return where the rows of a stored result come from."""
     result = stored.result
     by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # results before 0.5.1 lack `env`
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None

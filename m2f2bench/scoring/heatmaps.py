@@ -13,7 +13,6 @@ import numpy as np
 
 from ..cards.models import HEATMAPS, DetectorCard, HeatMapCard
 from ..core.errors import NothingJudged, ScoreError
-from ..core.places import without_folders
 from ..core.records import Score
 from ..heatmaps import faithfulness_report, localization_report
 from ..heatmaps.faithfulness_report import Faithfulness
@@ -25,18 +24,19 @@ from ..heatmaps.store import WITHOUT_MAP, MapForm, maps_hash, read_maps
 from ..metrics.names import Group
 from ..results.resamples import ResampledResult
 from ..results.result import Result
-from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields, short, versions
+from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields
 from ..results.store import MAPS
-from ..results.stored import Stored, stored_at, stored_card
+from ..results.stored import stored_at, stored_card
 from ..results.units import clusters
-from .detection import Origin
+from .detection import Origin, stored_origin
+from .scored import Scored
 
 COUNTED = "counted"
 """The key of a result's `details` that says which frames count, as of answers."""
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredMaps:
+class ScoredMaps(Scored):
     """One detector's mapped frames, in the order of the plan. `measured` has the fields of the signature."""
 
     rows: Sequence[MappedFrame]
@@ -46,11 +46,6 @@ class ScoredMaps:
     predicted: dict[str, Any] = field(default_factory=dict)
     """Device and versions of what made the maps."""
     source: str = ""
-
-    @property
-    def detector(self) -> str:
-        """The detector's name."""
-        return str(self.measured["det"])
 
     @property
     def form(self) -> MapForm:
@@ -128,21 +123,12 @@ def load_maps(path: str | Path, protocol: HeatMapCard | None = None) -> ScoredMa
     rows = read_maps(stored.rows, MapForm.of(own))
     if maps_hash(rows, MapForm.of(own)) != stored.result.predictions:
         raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was scored from: run it again")
-    return gather_maps(rows, rules, _origin(stored), str(stored.result.measured.get(MAP, "")).partition("-")[2])
-
-
-def _origin(stored: Stored) -> Origin:
-    result = stored.result
-    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}
-    limit = result.measured.get("limit")
-    card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
-    limit = limit if isinstance(limit, int) else None
-    return Origin(result.dataset, result.split, limit, by, card, result.predicted, result.source)
+    return gather_maps(rows, rules, stored_origin(stored), str(stored.result.measured.get(MAP, "")).partition("-")[2])
 
 
 def score_maps(maps: ScoredMaps) -> Result:
     """Return the result of mapped frames: the protocol's metrics, by manipulation or label too, and the controls'."""
-    report, names, card = maps.report, maps.protocol.metrics, maps.card
+    report, names = maps.report, maps.protocol.metrics
     if isinstance(report, Localization):
         metrics, methods, labels = report.metrics, report.methods, {}
         controls, more = report.controls, {key: metrics[key] for key in ("mask_area", "iou_best_threshold")}
@@ -162,28 +148,18 @@ def score_maps(maps: ScoredMaps) -> Result:
         **details,
     }
     n = report.clusters["n"]
-    return Result(
-        detector=report.detector,
-        dataset=report.dataset,
-        split=report.split,
-        protocol=maps.protocol.name,
+    return maps.result(
+        maps.protocol,
+        maps.source,
         metrics={name: metrics[name] for name in names},
         methods={method: {name: found[name] for name in names} for method, found in methods.items()},
         labels={label: {name: found[name] for name in names} for label, found in labels.items()},
         coverage=report.coverage,
         frame_coverage=_mapped_share(maps.rows),
         statuses=count_outcomes(maps.rows),
-        signature=short(maps.measured),
-        measured=maps.measured,
         clusters={"by": report.clusters["by"], "n": n, "independent": n == len(maps.rows)},
         details=details,
-        training_datasets=card.training_datasets if card else (),
-        source=maps.source,
         predictions=maps_hash(maps.rows, maps.form),
-        protocol_card=maps.protocol.model_dump(mode="json"),
-        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
-        predicted=maps.predicted,
-        versions=versions(),
     )
 
 

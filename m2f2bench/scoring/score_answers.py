@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cards.models import ExplanationCard
-from ..core.places import without_folders
 from ..core.records import FAKE, REAL, Score
 from ..metrics.answer_metrics import answer_metrics, groups, text_settings, with_reasons
 from ..metrics.dependence import swaps
@@ -24,7 +23,6 @@ from ..metrics.registry import metric_of
 from ..metrics.text.java import Unavailable, java_version
 from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
 from ..results.resamples import ResampledResult
-from ..results.result import Result
 from ..results.row_files import USAGE
 from ..results.signature import answers_hash, versions
 from ..stats.bootstrap import resampling
@@ -60,28 +58,18 @@ def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> Resampled
     for group in masks:
         scores = with_reasons(found.scores.get(group, {}), explained.missing, protocol.metrics)
         scored[group.field][group.name] = scores
-    card = evidence.card
-    result = Result(
-        detector=evidence.detector,
-        dataset=str(evidence.measured["data"]),
-        split=str(evidence.measured["split"]),
-        protocol=protocol.name,
+    result = evidence.result(
+        protocol,
+        evidence.plan.dataset.card.corpus,
         metrics=scored["metrics"][OVERALL],
         methods=scored["methods"],
         labels=scored["labels"],
         regions=scored["regions"] if len(scored["regions"]) > 1 else {},
         coverage=float((answers.status == "ok").mean()) if len(answers) else 0.0,
         statuses=answers.statuses(),
-        signature=evidence.signature,
-        measured=evidence.measured,
         clusters={"by": by, "n": n_clusters, "independent": n_clusters == len(answers)},
         details=_details(evidence) | ({"image_dependence": image_dependence(evidence)} if dependence else {}),
-        training_datasets=card.training_datasets if card else (),
-        source=evidence.plan.dataset.card.corpus,
         predictions=answers_hash(answers),
-        protocol_card=protocol.model_dump(mode="json"),
-        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
-        predicted=evidence.predicted,
         versions=versions() | _java(protocol),
     )
     return ResampledResult(result, found.drawn)

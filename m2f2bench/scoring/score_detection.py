@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.places import without_folders
 from ..core.records import Score
 from ..metrics.detection.intervals import score_units
 from ..results.result import Result
-from ..results.signature import rows_hash, versions
+from ..results.signature import rows_hash
 from ..results.stored import INVERTED
 from ..stats.bootstrap import resampling
 from .detection import ScoredRows
@@ -19,31 +18,21 @@ CLEARLY_BELOW = 0.45
 
 def score_rows(evidence: ScoredRows) -> Result:
     """Compute the result of rows under their protocol, with a warning if their scores look inverted."""
-    protocol, units, card = evidence.protocol, evidence.units, evidence.card
+    protocol, units = evidence.protocol, evidence.units
     scored = score_units(units, protocol.metrics, evidence.cut, resampling(protocol))
-    return Result(
-        detector=evidence.detector,
-        dataset=str(evidence.measured["data"]),
-        split=str(evidence.measured["split"]),
-        protocol=protocol.name,
+    return evidence.result(
+        protocol,
+        evidence.source,
         metrics=scored.overall,
         methods=scored.methods,
         coverage=units.coverage,
         frame_coverage=units.frame_coverage,
         statuses=evidence.rows.statuses(),
-        signature=evidence.signature,
-        measured=evidence.measured,
         average=scored.average,
         threshold={**evidence.threshold, "value": scored.threshold},
         clusters=_clusters(evidence),
         reliability=list(scored.reliability),
-        training_datasets=card.training_datasets if card else (),
-        source=evidence.source,
         predictions=rows_hash(evidence.rows),
-        protocol_card=protocol.model_dump(mode="json"),
-        detector_card=without_folders(card.model_dump(mode="json")) if card else {},
-        predicted=evidence.predicted,
-        versions=versions(),
         warnings=(*polarity(scored.overall.get("auc")), *evidence.warnings),
     )
 

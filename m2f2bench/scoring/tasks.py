@@ -60,7 +60,7 @@ class Task(abc.ABC):
 
     def comparable(self, stored: Stored) -> bool:
         """Return whether the files that a comparison needs are next to a stored result."""
-        return self.evidence(stored) is not None
+        return stored.rows is not None
 
 
 class Detection(Task):
@@ -92,10 +92,6 @@ class Detection(Task):
     def recheck(self, stored: Stored) -> list[str]:
         """See `Task.recheck`."""
         return recheck_result(stored, lambda: score_rows(load_rows(stored.path))) if stored.rows is not None else []
-
-    def comparable(self, stored: Stored) -> bool:
-        """See `Task.comparable`."""
-        return stored.rows is not None
 
 
 class Explanation(Task):
@@ -161,10 +157,6 @@ class HeatMaps(Task):
     def recheck(self, stored: Stored) -> list[str]:
         """See `Task.recheck`."""
         return recheck_result(stored, lambda: score_maps(load_maps(stored.path))) if stored.rows is not None else []
-
-    def comparable(self, stored: Stored) -> bool:
-        """See `Task.comparable`."""
-        return stored.rows is not None
 
     def _load(self, place: Place, source: Source) -> ScoredMaps:
         if source.dataset is not None or source.columns or source.validation is not None:

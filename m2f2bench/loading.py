@@ -130,10 +130,10 @@ def with_metrics(card: Q) -> Q:
     """
     names = tuple(load_metric(one, card.folder).name if is_file_reference(one) else one for one in card.metrics)
     described = {name: note for name, note in card.described.items() if name in names} | notes(names)
+    wanted = MEASURED[card.kind]
     for name in described:
         known = known_metric(name)
-        if known is not None and known.of != MEASURED[card.kind]:
-            wanted = MEASURED[card.kind]
+        if known is not None and known.of != wanted:
             raise CardError(f"protocol '{card.name}': metric '{name}' is of {known.of}, and the protocol of {wanted}")
     return card.model_copy(update={"metrics": names, "described": described})
 

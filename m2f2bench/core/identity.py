@@ -6,6 +6,7 @@ and arrays on it, and the content of every file that an attribute, an option or 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 import types
@@ -42,12 +43,18 @@ def identify(cls: type, *state: Any, folders: Iterable[Path] = ()) -> str:
 def identify_call(functions: Iterable[Any], *state: Any) -> str:
     """Return 16 hex digits over the code of functions (or callable objects) and over `state`.
 
-    Of a function from a file that is its source files, what they name, and what it holds from outside, such as the
-    object of a method; of one that was typed into a session its compiled code. Raises Unidentified.
+    Of a function from a file that is its source files, what they name, and what it holds from outside (arguments of a
+    `functools.partial` and the object of a method too); of one that was typed into a session its compiled code. Raises
+    Unidentified.
     """
     digest = hashlib.blake2b(digest_size=8)
     walker = _Walker((Path.cwd(),))
     for one in functions:
+        bound: list[Any] = []
+        while isinstance(one, functools.partial):
+            bound, one = [*bound, one.args, one.keywords], one.func
+        if isinstance(one, types.MethodType):
+            bound.append(one.__self__)
         owner: Any = one if hasattr(one, "__qualname__") else type(one)
         found = closure((owner,))
         digest.update("\0".join([class_name(owner), *(found.packages or installed(owner))]).encode())
@@ -56,12 +63,9 @@ def identify_call(functions: Iterable[Any], *state: Any) -> str:
         for path in found.named:
             digest.update(file_digest(path).encode())
         held = [_held(cell) for cell in getattr(one, "__closure__", None) or ()]
-        bound = getattr(one, "__self__", None)
-        if bound is not None and not isinstance(bound, types.ModuleType):
-            held.append(bound)  # of a method: its object
         defaults = (getattr(one, "__defaults__", None), getattr(one, "__kwdefaults__", None))
         loose = one if owner is not one or not (found.sources or installed(owner)) else None
-        digest.update(walker.digest([held, defaults, loose], class_name(owner)))
+        digest.update(walker.digest([held, defaults, loose, bound], class_name(owner)))
     digest.update(walker.digest(list(state), "fields"))
     return digest.hexdigest()
 

@@ -8,17 +8,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..cards.protocols import FAITHFULNESS_METRICS
 from ..core.records import FAKE, REAL, Score
 from ..metrics.heatmaps.faithfulness import proven
-from ..metrics.registry import lower_is_better
+from ..metrics.registry import lower_is_better, title
 from ..results.units import FEWEST_CLUSTERS
 from ..stats.statistic import Bools, Estimate, G, Statistic, mean_of
 from .frames import CONTROLS, MappedFrame
 from .report import MappedFrames, MapReport, Measured, shown
 
-CURVES = ("deletion_blur", "deletion_mean", "insertion_blur", "insertion_mean")
+CURVES = tuple(name for name in FAITHFULNESS_METRICS if name != "drop")
 """Pixels removed (`deletion`) or put back (`insertion`); the fill is the blurred picture or its mean colour."""
-MEASURES = (*CURVES, "drop")
+MEASURES = FAITHFULNESS_METRICS
 """Areas under the curves, and the decrease of the score when the highest part of the map is blurred."""
 GROUPS = ("all", "called_fake", "called_real", "fake", "real")
 """All frames; those with P(fake) of at least 0.5, and the others; fake frames, and real ones."""
@@ -26,7 +27,6 @@ REFERENCE = "random"
 """The control that a faithful map must beat: noise on a grid as coarse as the map's."""
 SIGNED = ("data", "split", "hash", "n", "frames", "ci", "limit", "v", "det", "weights", "prep", "prec", "seed", "env")
 SIGNED_MAPS = ("map", "steps", "area", "blur", "fills")
-HEADS = {name: name.replace("_", ", ") for name in CURVES}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Faithfulness(MapReport):
     def _tables(self) -> list[list[list[str]]]:
         """Return the tables; a star means better than the control, with an interval that excludes 0."""
         drop = {"drop": f"drop, top {self.measured['area']:g}"}
-        heads = {name: HEADS[name] for name in self._names() if name in HEADS} | drop
+        heads = {name: title(name) for name in self._names() if name in CURVES} | drop
         own = [["frames", "n", "score of the call", *heads.values()]]
         less = [["frames", "detector less control", *heads.values()]]
         for group, found in self._filled().items():

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.records import FAKE, REAL, Score
 from ..metrics.heatmaps.localization import GRID, MEASURES, thresholds
+from ..metrics.registry import title
 from ..stats.means import Columns
 from ..stats.statistic import Estimate, Statistic
 from .frames import CONTROLS, MappedFrame
@@ -41,31 +42,23 @@ ALL = ""
 """The group of all frames; no manipulation has this name."""
 LEVELS = ("real", "fake", "difference")
 TABLES = (
-    {
-        "energy_in_mask": "energy in mask",
-        "mask_area": "mask area",
-        "energy_difference": "difference",
-        "energy_ratio": "ratio",
-        "energy_above_area": "above area",
-    },
-    {
-        "pointing": "pointing",
-        "iou": "IoU at half",
-        "iou_best": "best IoU (oracle)",
-        "iou_best_threshold": "its threshold",
-        "pixel_auc": "pixel AUC",
-    },
+    ("energy_in_mask", "mask_area", "energy_difference", "energy_ratio", "energy_above_area"),
+    ("pointing", "iou", "iou_best", "iou_best_threshold", "pixel_auc"),
 )
 """Columns of the two tables of fakes."""
-CONTROL_TABLE = {
-    "energy_in_mask": "energy in mask",
-    "detector_less_control": "detector less control",
-    "pointing": "pointing",
-    "iou": "IoU at half",
-    "iou_less_control": "detector less control",
-    "pixel_auc": "pixel AUC",
-    "pixel_auc_less_control": "detector less control",
+CONTROL_TABLE = (
+    *("energy_in_mask", "detector_less_control", "pointing"),
+    *("iou", "iou_less_control", "pixel_auc", "pixel_auc_less_control"),
+)
+SHORT = {
+    "mask_area": "mask area",
+    "energy_difference": "difference",
+    "energy_ratio": "ratio",
+    "energy_above_area": "above area",
+    "iou_best_threshold": "its threshold",
+    **dict.fromkeys(AGAINST.values(), "detector less control"),
 }
+"""Headings of columns; of all others the metric's title."""
 FORMS = {"energy_difference": "+.3f", "energy_ratio": ".2f", "iou_best_threshold": ".2f"}
 
 
@@ -109,12 +102,12 @@ class Localization(MapReport):
         groups = {"all": self.metrics, **(self.methods if len(self.methods) > 1 else {})}
         tables = []
         for columns in TABLES:
-            lines = [["fakes", "frames", *columns.values()]]
+            lines = [["fakes", "frames", *map(_heading, columns)]]
             lines += [
                 [name, str(found["energy_in_mask"].n_fake), *_cells(found, columns)] for name, found in groups.items()
             ]
             tables.append(lines)
-        against = [["control", *CONTROL_TABLE.values()]]
+        against = [["control", *map(_heading, CONTROL_TABLE)]]
         against += [[name, *_cells(found, CONTROL_TABLE)] for name, found in self.controls.items()]
         return [*tables, against]
 
@@ -130,6 +123,10 @@ class Localization(MapReport):
 
     def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
         yield from {"all": self.metrics, **self.methods, **self.controls, "mean map value": self.level}.items()
+
+
+def _heading(column: str) -> str:
+    return SHORT.get(column) or title(column)
 
 
 def _cells(found: Mapping[str, Score], columns: Iterable[str]) -> list[str]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from ..core.errors import ScoreError
 from ..metrics.detection.paired import Judged, Paired
 from ..metrics.detection.tails import differences
-from ..metrics.metric import Metric
 from ..metrics.registry import known_metric
 from ..results.resamples import ResampledResult
 from ..results.stored import Stored
@@ -53,9 +52,7 @@ class _Tests:
         self._metrics: dict[tuple[str, str], list[str]] = {}
         for column in table.columns:
             names = self._metrics.setdefault((column.signature, column.protocol), [])
-            if column.described is not None and not _computed_here(column.described):
-                continue
-            if column.metric not in names:
+            if _computed_here(column) and column.metric not in names:
                 names.append(column.metric)
 
     def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
@@ -76,7 +73,7 @@ class _Tests:
             if isinstance(one, ResampledResult) and isinstance(other, ResampledResult):
                 return None if column.method else DrawnPair(one, other).difference(column.metric).p
             assert isinstance(one, ScoredRows) and isinstance(other, ScoredRows)  # one column, one signature
-            if column.described is not None and not _computed_here(column.described):
+            if not _computed_here(column):
                 return None
             refuse_incomparable(one.detector, one, other.detector, other)
             pair = Paired(self._judge(column, first), self._judge(column, second))
@@ -93,10 +90,12 @@ class _Tests:
         return self._judged[key]
 
 
-def _computed_here(described: Metric) -> bool:
-    """Return whether a user's metric is registered here with the code that results describe."""
-    known = known_metric(described.name)
-    return known is not None and known.identity == described.identity
+def _computed_here(column: TableColumn) -> bool:
+    """Return whether a column's metric is this package's, or registered here with the code that results describe."""
+    if column.described is None:
+        return True
+    known = known_metric(column.described.name)
+    return known is not None and known.identity == column.described.identity
 
 
 def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], ScoredRows | ResampledResult]:

@@ -11,13 +11,13 @@ from ..metrics.reader_errors import error_note, errors_line
 from ..metrics.registry import builtin, title
 from ..results.form import known_in
 from ..results.result import Result
-from .text import clusters_line, coverage, few_line, format_score, heading, holes_line, question_counts, reasons
+from .text import clusters_line, coverage, few_line, format_score, heading, holes_line, item_counts, reasons
 
 
 def describe_explanation(result: Result) -> str:
     """Return Markdown: a row per metric for all, real and fake; the main metrics by region and manipulation; notes."""
     groups = {"all": result.metrics, **result.labels}
-    heads = ["metric", *(f"{name} ({question_counts(scores)})" for name, scores in groups.items())]
+    heads = ["metric", *(f"{name} ({item_counts(scores)})" for name, scores in groups.items())]
     rows = [
         [read_title(name, result), *(format_score(scores[name]) for scores in groups.values())]
         for name in result.metrics
@@ -27,11 +27,10 @@ def describe_explanation(result: Result) -> str:
     for what, found, names in headline_groups(result):
         lines = [[what, "questions", *(title(name, known_in(result, name)) for name in names)]]
         lines += [
-            [markdown.name(key), question_counts(s), *(format_score(s[name]) for name in names)]
-            for key, s in found.items()
+            [markdown.name(key), item_counts(s), *(format_score(s[name]) for name in names)] for key, s in found.items()
         ]
         text += f"{markdown.table(lines)}\n"
-    notes = [*_notes(result), *reasons(groups), f"{markdown.code(result.signature)}"]
+    notes = [*_notes(result), *reasons(result, groups), f"{markdown.code(result.signature)}"]
     return text + "".join(f"- {line}\n" for line in notes)
 
 

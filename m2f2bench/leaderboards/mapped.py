@@ -10,7 +10,7 @@ from ..core.records import Score
 from ..metrics.registry import title
 from ..results.result import Result
 from ..results.signature import share
-from .text import clusters_line, format_score, heading, reasons
+from .text import clusters_line, format_score, heading, item_counts, reasons
 
 SILENT = {
     "masks": "a fake whose map is missing, zero everywhere or not over the mask counts as a map that says nothing",
@@ -28,7 +28,9 @@ MORE = {
 def describe_heat_maps(result: Result) -> str:
     """Return Markdown: a row per metric for the detector and the controls, then by manipulation or label; notes."""
     controls = {name: _scores(found) for name, found in result.details.get("controls", {}).items()}
-    lines = [["metric", f"{markdown.name(result.detector)} ({_count(result.metrics)})", *map(markdown.name, controls)]]
+    lines = [
+        ["metric", f"{markdown.name(result.detector)} ({item_counts(result.metrics)})", *map(markdown.name, controls)]
+    ]
     for name, score in result.metrics.items():
         known = [format_score(found[name]) if name in found else "null" for found in controls.values()]
         lines.append([title(name), format_score(score), *known])
@@ -38,11 +40,11 @@ def describe_heat_maps(result: Result) -> str:
         what = "manipulation" if result.methods else "frames"
         lines = [[what, "n", *map(title, result.metrics)]]
         lines += [
-            [markdown.name(key), _count(s), *(format_score(s[name]) for name in result.metrics)]
+            [markdown.name(key), item_counts(s), *(format_score(s[name]) for name in result.metrics)]
             for key, s in groups.items()
         ]
         text += f"{markdown.table(lines)}\n"
-    notes = [*_notes(result), *reasons({"all": result.metrics}), f"{markdown.code(result.signature)}"]
+    notes = [*_notes(result), *reasons(result, {"all": result.metrics}), f"{markdown.code(result.signature)}"]
     return text + "".join(f"- {line}\n" for line in notes)
 
 
@@ -61,9 +63,3 @@ def _notes(result: Result) -> list[str]:
 
 def _scores(found: Mapping[str, Any]) -> dict[str, Score]:
     return {name: Score.from_json(one) for name, one in found.items()}
-
-
-def _count(scores: Mapping[str, Score]) -> str:
-    """Return the real and fake frames of the metric that uses the most frames."""
-    most = max(scores.values(), key=lambda score: score.n_real + score.n_fake)
-    return f"{most.n_real}+{most.n_fake}"

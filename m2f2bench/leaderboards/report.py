@@ -41,7 +41,7 @@ def describe_detection(result: Result) -> str:
     text = f"## {heading(result)}\n\n"
     text += f"{few_line(result, 'frames', 'a score')}{markdown.table(lines)}\n"
     return text + "".join(
-        f"- {line}\n" for line in [*_how(result), *reasons(groups), f"{markdown.code(result.signature)}"]
+        f"- {line}\n" for line in [*_how(result), *reasons(result, groups), f"{markdown.code(result.signature)}"]
     )
 
 

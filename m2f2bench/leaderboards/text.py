@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.detection.intervals import FEW_CLUSTERS
+from ..metrics.metric import DELONG
 from ..metrics.registry import title
+from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import place_of, share
 from .table import Cell
@@ -26,8 +28,8 @@ def format_score(score: Score) -> str:
     return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
 
 
-def question_counts(scores: Mapping[str, Score], suffix: str = "") -> str:
-    """Return `real+fake`, the questions of the metric with the most of them, and `suffix`; empty without metrics."""
+def item_counts(scores: Mapping[str, Score], suffix: str = "") -> str:
+    """Return `real+fake`, the frames or questions of the metric with the most, and `suffix`; empty without metrics."""
     most = max(scores.values(), key=lambda score: score.n_real + score.n_fake, default=None)
     return f"{most.n_real}+{most.n_fake}{suffix}" if most else ""
 
@@ -86,7 +88,8 @@ def clusters_line(result: Result, unit: str) -> list[str]:
         return []
     by, n = result.clusters["by"], result.clusters["n"]
     what = {"identity": "groups of people", "video": "videos", "frame": unit}[by]
-    delong = "; AUC: DeLong" if result.clusters.get("independent") and "auc" in result.metrics else ""
+    exact = [title(name) for name in result.metrics if (about := known_in(result, name)) and about.test == DELONG]
+    delong = f"; {', '.join(exact)}: DeLong" if exact and result.clusters.get("independent") else ""
     line = f"{100 * boot['level']:g}% intervals: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}"
     note = result.clusters.get("note")
     lines = [line + delong + (f" ({note})" if note and by != "frame" else "")]
@@ -95,10 +98,10 @@ def clusters_line(result: Result, unit: str) -> list[str]:
     return lines
 
 
-def reasons(groups: dict[str, dict[str, Score]]) -> list[str]:
+def reasons(result: Result, groups: Mapping[str, Mapping[str, Score]]) -> list[str]:
     """Return why values or intervals are missing: each reason once, with the metrics and groups that it holds for."""
     return by_reason(
-        (score.reason, title(name) if group == "all" else f"{title(name)} {group}")
+        (score.reason, " ".join([title(name, known_in(result, name)), *([group] if group != "all" else [])]))
         for group, scores in groups.items()
         for name, score in scores.items()
     )

@@ -21,7 +21,6 @@ from ..core.records import FAKE, JUDGE, REAL, Score
 from ..stats.statistic import Bools, Statistic, mean_of
 from .consistency import consistency
 from .metric import Metric
-from .names import OVERALL as OVERALL
 from .names import Group
 from .regions.regions import read_regions, region_statistics
 from .registry import builtin, metric_of, metrics_of
@@ -173,11 +172,7 @@ def _own_statistic(metric: Metric, answers: Answers, counted: Bools) -> Statisti
                 values[i] = float(metric.compute(**{name: given[name][i] for name in metric.inputs}))
     except Exception as error:
         raise ScoreError(f"metric '{metric.name}' failed: {first_line(error)}") from error
-    if out := values[(values < metric.low) | (values > metric.high)].tolist():
-        raise ScoreError(
-            f"metric '{metric.name}' is {out[0]:.6g}, which is not in its range [{metric.low:g}, {metric.high:g}]: "
-            f"give it range=(lowest, highest)"
-        )
+    metric.check_range(values)
     return mean_of(values, metric.range if np.isfinite(metric.range).all() else None)
 
 

@@ -6,17 +6,22 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..cards.protocols import METRIC_NAME, METRIC_TITLE, MetricNote
 from ..core.errors import RegistryError, ScoreError
 from ..core.identity import identify_call
 from ..core.sources import Unidentified
 
+if TYPE_CHECKING:
+    from ..core.records import Floats
+
 DELONG: Literal["DeLong"] = "DeLong"
 MCNEMAR: Literal["McNemar"] = "McNemar"
+BEYOND = 1e-9
+"""Tolerance for values outside the metric's range because of rounding."""
 INPUTS = {
     "scores": ("label", "score", "weight", "threshold"),
     "answers": ("text", "references", "label", "region", "method"),
@@ -84,6 +89,7 @@ class Metric:
             object.__setattr__(self, "title", self.name)
         low, high = self.range if isinstance(self.range, tuple) and len(self.range) == 2 else (1.0, 0.0)
         choices = {"better": ("higher", "lower"), "of": tuple(INPUTS), "needs": ("both", "fake", "any")}
+        choices["trials"] = ("", "clusters", "fakes", "halves", "called", "pairs")
         for key, known in choices.items():
             if getattr(self, key) not in known:
                 self._refuse(f"{key} must be {' or '.join(map(repr, known))}, not {getattr(self, key)!r:.60}")
@@ -147,14 +153,25 @@ class Metric:
 
     @cached_property
     def identity(self) -> str:
-        """Hash (16 hex digits) of a user metric's code and fields. Raises ScoreError if its code has no identity."""
+        """Hash (16 hex digits) of a user metric's code and all its fields.
+
+        Raises ScoreError if its code has no identity.
+        """
         if self.code:
             return self.code
-        fields = (self.name, self.better, self.title, self.range, self.chance, self.of, self.needs, self.decision)
+        plain = [(one.name, getattr(self, one.name)) for one in fields(self) if one.name not in ("compute", "fast")]
         try:
-            return identify_call([one for one in (self.compute, self.fast) if one is not None], *fields, self.trials)
+            return identify_call([one for one in (self.compute, self.fast) if one is not None], *plain)
         except Unidentified as error:
             raise ScoreError(f"metric '{self.name}' cannot be identified: {error}") from None
+
+    def check_range(self, values: Floats) -> None:
+        """Raise ScoreError if one of the `values`, float64, is outside the range by more than rounding; NaN passes."""
+        if out := values[(values < self.low - BEYOND) | (values > self.high + BEYOND)].tolist():
+            raise ScoreError(
+                f"metric '{self.name}' is {out[0]:.6g}, which is not in its range [{self.low:g}, {self.high:g}]: "
+                f"give it range=(lowest, highest)"
+            )
 
     @property
     def note(self) -> MetricNote:

@@ -68,6 +68,10 @@ def register_metric(metric: Metric | str, **fields: Any) -> Metric | Callable[[C
 def _add(metric: Metric) -> Metric:
     if metric.compute is None and metric.fast is None:
         raise RegistryError(f"metric '{metric.name}' has no computation: give compute=FUNCTION")
+    if metric.test:  # computed from the scores or decisions alone: right for this package's AUC and accuracy
+        raise RegistryError(
+            f"metric '{metric.name}': leave `test` out, it is for metrics that are built into m2f2bench"
+        )
     if metric.name in builtin():
         raise RegistryError(f"metric name '{metric.name}' is built into m2f2bench: choose another name")
     held = _REGISTERED.get(metric.name)

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..cards.models import ExplanationCard
 from ..core.records import FAKE, REAL, Score
-from ..metrics.answer_metrics import OVERALL, answer_metrics, groups, text_settings, with_reasons
+from ..metrics.answer_metrics import answer_metrics, groups, text_settings, with_reasons
 from ..metrics.dependence import swaps
 from ..metrics.diversity import diversity
+from ..metrics.names import OVERALL
 from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
 from ..metrics.registry import metric_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .statistic import Bools, Codes, Statistic
+from .statistic import Bools, Codes, Statistic, ratio
 
 if TYPE_CHECKING:
     from ..core.records import Floats
@@ -47,7 +47,7 @@ class Columns:
         def means(weights: Floats) -> Means:
             if getattr(last, "weights", None) is not weights:
                 total, n = sums.T @ weights, counts.T @ weights
-                found = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0.0)
+                found = ratio(total, n)
                 last.weights, last.found = weights, dict(zip(self.names, found, strict=True))
             found_last: Means = last.found
             return found_last
@@ -65,12 +65,7 @@ class Columns:
 
     def ratio(self, first: str, second: str) -> OfMeans:
         """Return the statistic of the first column's mean over the second's (not the mean of ratios)."""
-
-        def of(means: Means) -> Floats:
-            below = means[second]
-            return np.divide(means[first], below, out=np.full_like(below, np.nan), where=below > 0.0)
-
-        return OfMeans(self, (first, second), of)
+        return OfMeans(self, (first, second), lambda means: ratio(means[first], means[second]))
 
     def best(self, columns: Sequence[str]) -> OfMeans:
         """Return the statistic of the highest column mean: an oracle, picked over all items."""
@@ -81,10 +76,7 @@ class Columns:
         return OfMeans(self, tuple(columns), of, (0.0, 1.0), picked=True)
 
     def best_at(self, columns: Sequence[str], places: Floats) -> OfMeans:
-        """Return the statistic of the place of the column with the highest mean; `places` float64 [T] in [0, 1].
-
-        Of equal means the first counts.
-        """
+        """Return the place in [0, 1] of the column with the highest mean, the first if equal; `places` float64 [T]."""
 
         def of(means: Means) -> Floats:
             stacked = np.stack([means[name] for name in columns])

@@ -45,7 +45,7 @@ class Statistic(abc.ABC):
 
     @abc.abstractmethod
     def over(self, kept: Bools, cluster: Codes, n_clusters: int) -> Callable[[Floats], Floats]:
-        """The metric of the items `kept` [N] as a function of the clusters' weights, [C, B] → [B].
+        """Return the metric of the items `kept` [N] as a function of the clusters' weights, [C, B] → [B].
 
         `cluster` [N] is in 0 … C - 1. NaN where no item has any weight.
         """
@@ -78,15 +78,17 @@ class Sums(Statistic):
 
 
 def mean_of(values: Floats, ends: tuple[float, float] | None = (0.0, 1.0)) -> Sums:
-    """The mean of the items' own values, float64 [N]; NaN for an item without one."""
+    """Return the mean of the items' own values, float64 [N]; NaN for an item without one."""
     has = ~np.isnan(values)
     items = np.column_stack([np.where(has, values, 0.0), has.astype(np.float64)])
     return Sums(items, lambda sums: ratio(sums[0], sums[1]), has, ends)
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """One over the other, NaN where the lower one is 0."""
-    return np.asarray(np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below != 0.0))
+    """Return above / below, two arrays that broadcast; NaN where `below` is not positive."""
+    out = np.full(np.broadcast_shapes(np.shape(above), np.shape(below)), np.nan)
+    np.divide(above, below, out=out, where=np.asarray(below) > 0.0)
+    return out
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...stats.statistic import ratio
+
 if TYPE_CHECKING:
     from ...core.records import Floats
 
@@ -39,13 +41,6 @@ def curve(real: Floats, fake: Floats) -> Curve:
     """Return the ROC curve of counts [T, B]; T is at least 1."""
     tp, fp = np.cumsum(fake, axis=0), np.cumsum(real, axis=0)
     return Curve(real, fake, tp, fp, fp[-1], tp[-1])
-
-
-def ratio(top: Floats, bottom: Floats) -> Floats:
-    """Return top / bottom, NaN where bottom is 0."""
-    out = np.full(np.broadcast_shapes(np.shape(top), np.shape(bottom)), np.nan)
-    np.divide(top, bottom, out=out, where=np.asarray(bottom) > 0)
-    return out
 
 
 def auc(c: Curve) -> Floats:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 SLOW = 100_000
 """Cost of one call: the number of scores in a resample that a built-in metric processes in the same time."""
-BEYOND = 1e-9
-"""Tolerance for values outside the metric's range because of rounding."""
 
 
 def values_of(metric: Metric, tally: Tally) -> Floats:
@@ -44,11 +42,7 @@ def values_of(metric: Metric, tally: Tally) -> Floats:
         raise ScoreError(f"metric '{metric.name}' failed: {first_line(error)}") from error
     if found.shape != real.shape:
         raise ScoreError(f"metric '{metric.name}' returned shape {found.shape}: `fast` must return shape {real.shape}")
-    if out := found[(found < metric.low - BEYOND) | (found > metric.high + BEYOND)].tolist():
-        raise ScoreError(
-            f"metric '{metric.name}' is {out[0]:.6g}, which is not in its range [{metric.low:g}, {metric.high:g}]: "
-            f"give it range=(lowest, highest)"
-        )
+    metric.check_range(found)
     return np.where(there, found, np.nan)
 
 

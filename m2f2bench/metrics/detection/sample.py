@@ -130,9 +130,9 @@ class Sample:
         return replace(self, parts=(self.parts[0], sum(self.parts[2:], self.parts[1])), methods=("",))
 
 
-def plain(units: Units, cuts: tuple[float, ...] = ()) -> Sample:
+def plain(units: Units) -> Sample:
     """Return the units in one cluster and without joining scores: for the plain values, with weights [[1.0]]."""
-    return _sample(units, np.zeros(len(units.score), dtype=np.int64), 1, cuts, 0)
+    return _sample(units, np.zeros(len(units.score), dtype=np.int64), 1, (), 0)
 
 
 def resampled(units: Units, cuts: tuple[float, ...], seed: int, most: int = 0) -> Sample:

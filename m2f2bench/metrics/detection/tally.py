@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .curve import Curve, ratio
+from ...stats.statistic import ratio
+from .curve import Curve
 from .sample import BINS, Levels
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...stats.statistic import ratio
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import builtin, metric_of
 from . import curve as curves
-from .curve import Curve, ratio
+from .curve import Curve
 from .each import values_of
 from .sample import BINS, EDGES, Levels, Sample
 from .tally import Tally, reliability

@@ -1,4 +1,4 @@
-"""Figures for papers from stored rows: loading, checks that detectors are comparable, and the line at the foot."""
+"""Figures for papers from stored rows: options, drawing, and the line at the foot."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...cards.models import DETECTION, Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
 from ...core.errors import ScoreError, StoreError, near
 from ...loading import load_metrics
 from ...metrics.detection.intervals import pick_threshold
@@ -16,19 +16,23 @@ from ...metrics.detection.values import all_metrics
 from ...metrics.names import AVERAGE, OVERALL
 from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
-from ...results.store import PREDICTIONS, RESULT
-from ...results.stored import read_results, read_stored
-from ...scoring.compare_detection import refuse_incomparable
-from ...scoring.comparison import FIELDS, distinct_names
-from ...scoring.detection import ScoredRows, load_rows
-from ...scoring.source import Source
+from ...results.stored import read_results
+from ...scoring.detection import ScoredRows
 from ...stats.bootstrap import resampling
+from .comparable import (
+    collect,
+    complete_rows,
+    existing,
+    metric_of_all,
+    name_of,
+    narrowed,
+    refuse_copies,
+    refuse_split,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ...leaderboards.table import Row, Table
-    from ...metrics.metric import Metric
     from .series import Series
     from .sheet import Page
 
@@ -120,13 +124,13 @@ def draw(
                 raise ScoreError(
                     "--protocol, --dataset, --split and --column have no meaning for curves: leave them out"
                 )
-            return _curves(_existing(paths), wanted)
+            return _curves(existing(paths), wanted)
         if kind == "ranks":
             if dataset is not None or columns:
                 raise ScoreError(
                     "--dataset and --column have no meaning for ranks: give the results of several datasets"
                 )
-            results = read_results(_existing(paths))
+            results = read_results(existing(paths))
             return _ranks(results, wanted, protocol, split)
         evidence = collect(paths, protocol, dataset, split, columns)
         return _figure(kind, evidence, wanted)
@@ -158,60 +162,6 @@ def _refuse_options(kind: str, options: Options) -> None:
             raise ScoreError(f"{option} has no effect on {kind}, only on {' and '.join(kinds)}: leave it out")
     if kind == "reliability" and options.group == AVERAGE:
         raise ScoreError("a reliability diagram has no mean over methods: give --group METHOD, or leave --group out")
-
-
-def _existing(paths: Sequence[Path]) -> Sequence[Path]:
-    for path in paths:
-        if not path.exists():
-            raise ScoreError(f"there is no file or folder '{path}'")
-    return paths
-
-
-def collect(
-    places: Sequence[Path],
-    protocol: str | ProtocolCard | None = None,
-    dataset: str | DatasetCard | None = None,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> dict[str, ScoredRows]:
-    """Return comparable rows by detector's name; a folder of runs stands for all its runs.
-
-    Raises ScoreError, with the fields that differ, if they are not comparable.
-    """
-    found: list[tuple[Path, ScoredRows]] = []
-    for place in _existing(places):
-        if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
-            found += [(run, load_rows(run)) for run in _runs(place, protocol, dataset, split)]
-        else:
-            own = load_rows(place, Source(protocol, dataset, split or "test", columns=columns))
-            found.append((place, own))
-    evidence = [own for _, own in found]
-    names = distinct_names([own.detector for own in evidence], [place for place, _ in found])
-    named = dict(zip(names, evidence, strict=True))
-    (one, first), *others = named.items()
-    for other, second in others:
-        refuse_incomparable(one, first, other, second)
-    return named
-
-
-def _name(card: str | DatasetCard | ProtocolCard | None) -> str | None:
-    return card if card is None or isinstance(card, str) else card.name
-
-
-def _runs(
-    folder: Path,
-    protocol: str | ProtocolCard | None,
-    dataset: str | DatasetCard | None,
-    split: str | None,
-) -> list[Path]:
-    """Return a folder's results with rows of one dataset, protocol and split; ScoreError if there are several."""
-    known = [one for one in read_stored([folder]) if one.rows is not None and one.result.task == DETECTION]
-    if not known:
-        raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
-    for key, name in (("dataset", _name(dataset)), ("protocol", _name(protocol)), ("split", split)):
-        kept = _narrowed([stored.result for stored in known], key, name, f"'{folder}'")
-        known = [stored for stored in known if stored.result in kept]
-    return [stored.path for stored in known]
 
 
 def _series(name: str, evidence: ScoredRows, group: str) -> Series:
@@ -299,21 +249,21 @@ def _ranks(
     from ...metrics.registry import title
     from . import ranking, ranks
 
-    chosen = _narrowed(results, "split", split)
-    chosen = _narrowed(chosen, "protocol", _name(protocol))
+    chosen = narrowed(results, "split", split)
+    chosen = narrowed(chosen, "protocol", name_of(protocol))
     metric = options.metric or ("auc" if "auc" in chosen[0].metrics else next(iter(chosen[0].metrics)))
     known = {name for result in chosen for name in result.metrics}
     if metric not in known:
         raise ScoreError(f"metric '{metric}' is not in the results{near(metric, known)}")
-    about = _about(chosen, metric)
+    about = metric_of_all(chosen, metric)
     specs = [
         Column(dataset=name, protocol=chosen[0].protocol, metric=metric, split=chosen[0].split)
         for name in sorted({result.dataset for result in chosen})
     ]
     table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
-    _refuse_split(table, chosen)
-    _refuse_copies(chosen)
-    complete, notes = _complete(table.rows, [spec.dataset for spec in specs])
+    refuse_split(table, chosen)
+    refuse_copies(chosen)
+    complete, notes = complete_rows(table.rows, [spec.dataset for spec in specs])
     found = ranking.rank([values for _, values in complete], about.lower_is_better)
     for note in notes:
         log.info(note)
@@ -326,15 +276,6 @@ def _ranks(
     figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric, about), notes)
     signatures = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
     return Drawing(figure, options.title or f"mean ranks by {title(metric, about)}", "\n".join(signatures))
-
-
-def _about(results: Sequence[Result], metric: str) -> Metric:
-    """Return the metric of all results. Raises ScoreError for a user's metric if its code is not the same."""
-    first, *others = (result.about(metric) for result in results if metric in result.metrics)
-    codes = sorted({one.code for one in (first, *others)})
-    if len(codes) > 1:
-        raise ScoreError(f"the results have different metrics of the name '{metric}' ({', '.join(codes)}): score again")
-    return first
 
 
 def _curves(places: Sequence[Path], options: Options) -> Drawing:
@@ -355,57 +296,3 @@ def _curves(places: Sequence[Path], options: Options) -> Drawing:
     foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
     figure = draw_curves(trainings, labels, _page(options, foot), options.metric)
     return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))
-
-
-def _narrowed(results: Sequence[Result], key: str, wanted: str | None, source: str = "the results") -> list[Result]:
-    """Return the results of one dataset, protocol or split. Raises ScoreError if there are several, or none."""
-    names = sorted({str(getattr(result, key)) for result in results})
-    if wanted is None and len(names) > 1:
-        raise ScoreError(f"{source}: several {key}s, {', '.join(names)}: give --{key}")
-    if wanted is not None and wanted not in names:
-        raise ScoreError(f"{source}: no result of the {key} '{wanted}'{near(wanted, names)}")
-    return [result for result in results if wanted is None or getattr(result, key) == wanted]
-
-
-def _refuse_split(table: Table, results: Sequence[Result]) -> None:
-    """Raise ScoreError, with the fields that differ, if a dataset's results are not in one column."""
-    clash = next((column for column in table.columns if column.note), None)
-    if clash is not None:
-        fields = [part.split(":")[0] for part in clash.note.split(", ")]
-        values = {k: sorted({str(r.measured.get(k)) for r in results if r.dataset == clash.dataset}) for k in fields}
-        words = ", ".join(f"{FIELDS.get(k, k)} ({k}: {' / '.join(v)})" for k, v in values.items())
-        raise ScoreError(
-            f"results on '{clash.dataset}' cannot be ranked together because they differ in {words}: "
-            f"judge all detectors under one protocol on the same data"
-        )
-
-
-def _refuse_copies(results: Sequence[Result]) -> None:
-    """Raise ScoreError if two detectors have the same predictions: ranks need different detectors."""
-    known: dict[tuple[str, str, str], Result] = {}
-    for result in results:
-        if not result.predictions:
-            continue
-        first = known.setdefault((result.dataset, result.split, result.predictions), result)
-        if short(first.measured, DETECTOR) != short(result.measured, DETECTOR):
-            raise ScoreError(
-                f"'{first.detector}' and '{result.detector}' have the same predictions on '{result.dataset}': "
-                f"leave one of them out"
-            )
-
-
-def _complete(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tuple[str, list[float]]], list[str]]:
-    """Return detectors with a value on every dataset, by name, and a note for each of the others."""
-    kept: list[tuple[str, list[float]]] = []
-    notes: list[str] = []
-    names = [row.detector for row in rows]
-    for row in rows:
-        weights: Any = dict(part.split(":", 1) for part in row.signature.split("|") if ":" in part).get("weights", "")
-        name = f"{row.detector} ({weights[:8]})" if names.count(row.detector) > 1 else row.detector
-        values = [cell.score.value if cell is not None else None for cell in row.cells]
-        lacking = [place for place, value in zip(datasets, values, strict=True) if value is None]
-        if lacking:
-            notes.append(f"left out: '{name}', which has no value on {', '.join(lacking)}")
-        else:
-            kept.append((name, [value for value in values if value is not None]))
-    return kept, notes

@@ -62,14 +62,14 @@ def _elided(text: str, kept: int) -> str:
     return f"{text[:head]}{ELLIPSIS}{text[len(text) - (kept - head) :]}"
 
 
-def fit_all(names: Sequence[str], room: float, lines: int = 2) -> list[list[str]]:
+def fit_all(names: Sequence[str], room: float) -> list[list[str]]:
     """Return `fit` of each name; different names that would be printed alike get a number."""
-    fitted = [fit(name, room, lines) for name in names]
+    fitted = [fit(name, room) for name in names]
     for rows in list(fitted):
         if fitted.count(rows) > 1:
             same = [i for i, other in enumerate(fitted) if other == rows]
             for number, i in enumerate(same, 1):
-                fitted[i] = fit(f"({number}) {names[i]}", room, lines)
+                fitted[i] = fit(f"({number}) {names[i]}", room)
     return fitted
 
 
@@ -89,11 +89,11 @@ def _wrapped(text: str, room: float) -> list[str]:
     return rows or [""]
 
 
-def paragraph(parts: Sequence[str], room: float, separator: str = " · ") -> list[str]:
-    """Return parts joined by a separator in lines of at most `room` inches; only a part that is wider is broken."""
+def paragraph(parts: Sequence[str], room: float) -> list[str]:
+    """Return parts joined by ` · ` in lines of at most `room` inches; only a part that is wider is broken."""
     rows: list[str] = []
     for part in map(clean, parts):
-        joined = f"{rows[-1]}{separator}{part}" if rows else part
+        joined = f"{rows[-1]} · {part}" if rows else part
         if rows and width(joined) <= room:
             rows[-1] = joined
         else:

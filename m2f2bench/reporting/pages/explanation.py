@@ -12,7 +12,7 @@ from ...core.errors import ScoreError
 from ...core.records import FAKE, Score
 from ...leaderboards.explained import headline_groups, read_title, remarks, usage
 from ...leaderboards.html.parts import render_page
-from ...leaderboards.text import clusters_line, coverage, format_score, question_counts, reasons
+from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, reasons
 from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
@@ -120,7 +120,7 @@ def explanation_page(
         notes=[
             *clusters_line(result, "questions"),
             *(text for text in (remarks(result.details), usage(result.details)) if text),
-            *reasons({"all": result.metrics, **result.labels}),
+            *reasons(result, {"all": result.metrics, **result.labels}),
         ],
         details=details(result.details),
         measured=[(key, clean(str(value))) for key, value in result.measured.items()],
@@ -144,11 +144,11 @@ def _tables(result: Result) -> list[NumberTable]:
     rows = tuple(
         (read_title(n, result), "", tuple(_cell(scores.get(n)) for scores in groups.values())) for n in result.metrics
     )
-    heads = tuple(f"{name}, {question_counts(scores, ' questions')}" for name, scores in groups.items())
+    heads = tuple(f"{name}, {item_counts(scores, ' questions')}" for name, scores in groups.items())
     tables = [NumberTable("Metric", heads, rows)]
     for what, found, names in headline_groups(result):
         rows = tuple(
-            (clean(key), question_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
+            (clean(key), item_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
             for key, s in found.items()
         )
         tables.append(NumberTable(what.capitalize(), tuple(map(title, names)), rows))

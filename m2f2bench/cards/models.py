@@ -242,7 +242,7 @@ def read_card(kind: str, path: Path) -> Card:
     model = protocol_model(data) if kind == "metrics" else MODELS[kind]
     if model is ProtocolCard and "metrics" not in data:
         raise CardError(
-            f"protocol card '{path}': missing key metrics; to keep what it was without, add the line "
+            f"protocol card '{path}': missing key metrics; for the metrics that 0.5 took without it, add the line "
             f"metrics: [{', '.join(DETECTION_METRICS)}]"
         )
     card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")

@@ -67,7 +67,7 @@ class MetricNote(Rules):
     code: str = Field(pattern="^[0-9a-f]{16}$")
 
 
-class Measured(Rules):
+class MetricRules(Rules):
     """What all protocols share: metrics by name. `described` is filled in, for metrics that are not this package's."""
 
     described: dict[Annotated[str, Field(pattern=f"^{METRIC_NAME}$")], MetricNote] = {}
@@ -88,7 +88,7 @@ class Measured(Rules):
         return {**data, "described": {**found, **given}} if found else data
 
     @model_validator(mode="after")
-    def _described_are_the_users(self) -> Measured:
+    def _described_are_the_users(self) -> MetricRules:
         for name in self.described:
             if any(name in table.builtin() for table in _TABLES) or name not in getattr(self, "metrics", ()):
                 raise ValueError(f"described: '{name}' is no metric of the user's among the protocol's metrics")
@@ -271,7 +271,7 @@ class Bootstrap(Rules):
         return f"{100 * self.level:g}%-{self.cluster}-{self.resamples}-seed{self.seed}"
 
 
-class ProtocolRules(Measured):
+class ProtocolRules(MetricRules):
     """All settings that decide a number, given the predictions."""
 
     level: Literal["frame", "video"]
@@ -296,7 +296,7 @@ class BertScoreRules(Rules):
     rescale: bool = False
 
 
-class ExplanationRules(Measured):
+class ExplanationRules(MetricRules):
     """All settings that decide a number about answers to questions, given the answers.
 
     Texts are compared with references for all questions except those of kind `judge`, which ask only for the verdict;
@@ -320,7 +320,7 @@ class ExplanationRules(Measured):
     bootstrap: Bootstrap = Bootstrap()
 
 
-class HeatMapRules(Measured):
+class HeatMapRules(MetricRules):
     """All that decides a number about a detector's heat maps, given the maps.
 
     `measure: masks` holds them against the dataset's true masks, fakes alone. `measure: faithfulness` replaces pixels

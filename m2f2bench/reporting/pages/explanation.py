@@ -151,7 +151,7 @@ def _tables(result: Result) -> list[NumberTable]:
             (clean(key), item_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
             for key, s in found.items()
         )
-        tables.append(NumberTable(what.capitalize(), tuple(map(title, names)), rows))
+        tables.append(NumberTable(what.capitalize(), tuple(title(n, result.about(n)) for n in names), rows))
     return tables
 
 
@@ -202,7 +202,7 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Nu
             )
             described = CONTROLS[control].description if control in CONTROLS else ""
             rows.append((clean(control), described, cells))
-        tables.append(NumberTable(f"{group} questions", tuple(map(title, names)), tuple(rows)))
+        tables.append(NumberTable(f"{group} questions", tuple(title(n, result.about(n)) for n in names), tuple(rows)))
     return tables
 
 
@@ -216,7 +216,7 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
     found = []
     for name, other in controls:
         metrics = [
-            title(n)
+            title(n, result.about(n))
             for n in _compared(result)
             if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n, result)
         ]

@@ -60,9 +60,9 @@ def cache_folder(options: SyntheticOptions) -> Path:
 
 @lru_cache(maxsize=1)
 def generator_version() -> str:
-    """Return 12 hex digits over the code that draws: after any change of it, the faces are drawn again."""
+    """Return 12 hex digits over the code that draws and its numbers: after any change, the faces are drawn again."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.yaml")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

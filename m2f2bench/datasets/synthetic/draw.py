@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.records import ORIGINAL
-from .faces import Face, draw_face, stream
+from .faces import draw_face, stream
 from .manipulations import Case, draw_strength, forge
 from .plan import SyntheticOptions, Video, identity_names, plan
 from .regions import coverage
@@ -36,11 +35,6 @@ class Drawn:
     notes: dict[str, Any]
 
 
-@lru_cache(maxsize=8)
-def _face(seed: int, name: str) -> Face:
-    return draw_face(seed, name)
-
-
 def develop(image: Array, scene: Scene, seed: int, clip: str, frame: int) -> Image:
     """Add sensor noise and round to 8 bits. The noise depends on clip and frame only: a fake has that of its real."""
     rng = stream(seed, clip, "noise", frame)
@@ -54,12 +48,12 @@ def clean_frames(
     options: SyntheticOptions, video: Video, drawn: list[Rendering], scene: Scene
 ) -> tuple[list[Array], npt.NDArray[np.bool_], dict[str, Any]]:
     """Return a video's frames before noise (float32 [H, W, 3]), its masks [T, H, W], and its notes."""
-    face = _face(options.seed, video.target)
+    face = draw_face(options.seed, video.target)
     if video.method == ORIGINAL:
         masks = np.zeros((len(drawn), options.size, options.size), np.bool_)
         return [d.image for d in drawn], masks, {}
     strength = draw_strength(options.seed, video.clip, video.method)
-    source = _face(options.seed, video.source)
+    source = draw_face(options.seed, video.source)
     made = [
         forge(video.method, Case(d, face, source, scene, pose, strength, options.seed, video.clip, number))
         for number, (d, pose) in enumerate(zip(drawn, scene.poses, strict=True))
@@ -78,7 +72,7 @@ def draw_identities(options: SyntheticOptions, split: str, share: int = 0, of: i
         if videos[0].target not in names:
             continue
         scene = draw_scene(options.seed, clip, options.size, options.frames_per_video)
-        face = _face(options.seed, videos[0].target)
+        face = draw_face(options.seed, videos[0].target)
         drawn = [render(face, scene, pose) for pose in scene.poses]
         for video in videos:
             clean, masks, notes = clean_frames(options, video, drawn, scene)

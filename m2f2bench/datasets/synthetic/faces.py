@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
+
+from ...core.parsing import read_yaml
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -22,18 +25,9 @@ TEXTURE = 288
 """Side of the square texture maps, texels."""
 TEXTURE_SPAN = 3.2
 """Side of the square that the skin map covers, half face widths; it has the face's centre."""
-HAIR_STYLES = ("short", "short", "side", "long", "long", "bangs", "receding", "bald")
-SKIN_TONES = (
-    (0.86, 0.66, 0.56),
-    (0.82, 0.60, 0.48),
-    (0.76, 0.54, 0.42),
-    (0.66, 0.45, 0.33),
-    (0.52, 0.34, 0.24),
-    (0.38, 0.25, 0.18),
-)
-"""From pale to dark, sRGB."""
-HAIR_TONES = ((0.10, 0.08, 0.07), (0.20, 0.13, 0.09), (0.33, 0.21, 0.13), (0.55, 0.40, 0.24), (0.45, 0.43, 0.42))
-IRIS_TONES = ((0.22, 0.13, 0.08), (0.32, 0.21, 0.12), (0.32, 0.35, 0.24), (0.30, 0.38, 0.46), (0.36, 0.40, 0.42))
+PARAMETERS: dict[str, Any] = read_yaml(Path(__file__).with_name("faces.yaml"))
+SKIN_TONES, HAIR_TONES, IRIS_TONES = (PARAMETERS[f"{part}_tones"] for part in ("skin", "hair", "iris"))
+HAIR_STYLES = PARAMETERS["hair_styles"]
 
 
 def stream(*keys: object) -> np.random.Generator:
@@ -105,6 +99,7 @@ def skin_tone(seed: int, name: str) -> int:
     return int(stream(seed, name, "tone").integers(len(SKIN_TONES)))
 
 
+@lru_cache(maxsize=8)
 def draw_face(seed: int, name: str) -> Face:
     """Draw the identity `name` of the dataset with this seed."""
     rng = stream(seed, name, "face")
@@ -123,21 +118,16 @@ def draw_face(seed: int, name: str) -> Face:
     lip = skin * np.asarray([0.86 - 0.1 * painted, 0.5 - 0.22 * painted, 0.54 - 0.18 * painted], np.float32)
     low_hairline = {"bangs": (-0.74, -0.6), "receding": (-1.42, -1.25), "bald": (-2.0, -1.9)}
     freckles = between(0.3, 1.0) if tone < 3 and between(0, 1) < 0.35 else between(0.0, 0.1)
+    drawn: dict[str, Any] = {key: between(*span) for key, span in PARAMETERS["ranges"].items()}
+    drawn["wrinkles"] **= 1.5
     return Face(
+        **drawn,
         name=name,
-        top=between(1.52, 1.72),
-        chin=between(1.34, 1.56),
-        jaw=between(0.08, 0.34),
-        square=between(2.05, 2.5),
         skin=skin,
         tone=tone,
-        redness=between(0.2, 1.0),
-        roughness=between(0.5, 1.3),
         freckles=freckles,
-        wrinkles=between(0.0, 1.0) ** 1.5,
         iris=iris,
         lip=lip,
-        **_features(between),
         hair=hair,
         style=style,
         hairline=between(*low_hairline.get(style, (-1.2, -1.0))),
@@ -147,33 +137,6 @@ def draw_face(seed: int, name: str) -> Face:
         glasses=between(0, 1) < 0.16,
         **_textures(seed, name, freckles),
     )
-
-
-def _features(between: Callable[[float, float], float]) -> dict[str, Any]:
-    """Return places and sizes of eyes, brows, nose, mouth and cheeks."""
-    return {
-        "eye_x": between(0.39, 0.465),
-        "eye_y": between(-0.2, -0.12),
-        "eye_w": between(0.185, 0.235),
-        "eye_open": between(0.058, 0.1),
-        "eye_tilt": between(-0.1, 0.16),
-        "iris_r": between(0.09, 0.105),
-        "socket": between(0.05, 0.13),
-        "brow_y": between(0.22, 0.33),
-        "brow_thick": between(0.03, 0.072),
-        "brow_arch": between(0.0, 0.1),
-        "brow_tilt": between(-0.12, 0.08),
-        "nose_tip": between(0.38, 0.5),
-        "nose_w": between(0.17, 0.255),
-        "nose_h": between(0.2, 0.32),
-        "bridge_w": between(0.085, 0.125),
-        "mouth_y": between(0.83, 0.94),
-        "mouth_w": between(0.29, 0.4),
-        "lip_up": between(0.045, 0.095),
-        "lip_low": between(0.07, 0.135),
-        "smile": between(-0.03, 0.07),
-        "cheek": between(0.04, 0.12),
-    }
 
 
 def _noise(rng: np.random.Generator, sigma: float | tuple[float, float], size: int = TEXTURE) -> Array:

@@ -18,13 +18,12 @@ from m2f2bench.cards.models import read_card, validate
 from m2f2bench.core.errors import CardError, DataError, FrameError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.sheet import contact_sheet
-from m2f2bench.datasets.synthetic import manipulations, regions, video
+from m2f2bench.datasets.synthetic import draw, manipulations
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.canvas import FIELD
-from m2f2bench.datasets.synthetic.faces import draw_face
+from m2f2bench.datasets.synthetic.faces import Pose, draw_face, draw_scene
 from m2f2bench.datasets.synthetic.plan import SyntheticOptions
-from m2f2bench.datasets.synthetic.render import render
-from m2f2bench.datasets.synthetic.scene import Pose, draw_scene
+from m2f2bench.datasets.synthetic.render import REGIONS, region_map, render, touched
 
 SMALL = {"train": 2, "val": 2, "test": 2, "videos_per_identity": 1, "frames_per_video": 2, "size": 96, "workers": 1}
 ALL = tuple(manipulations.METHODS)
@@ -152,12 +151,12 @@ def test_the_stream_names_its_codec_and_rate_factor(raw: SyntheticAdapter) -> No
     pixels = [raw.read(frame) for frame in raw.frames("test")[:2]]
     sizes = []
     for crf in (23, 40):
-        stream = video.encode(pixels, crf)
+        stream = draw.encode(pixels, crf)
         assert stream.startswith(b"\x00\x00\x00\x01") and f"crf={crf}.0".encode() in stream
         with av.open(io.BytesIO(stream), format="h264") as opened:
             assert opened.streams.video[0].codec_context.name == "h264"
             assert sum(1 for _ in opened.decode(video=0)) == 2
-        assert [frame.shape for frame in video.decode(stream)] == [(96, 96, 3)] * 2
+        assert [frame.shape for frame in draw.decode(stream)] == [(96, 96, 3)] * 2
         sizes.append(len(stream))
     assert sizes[1] < sizes[0]
 
@@ -183,14 +182,14 @@ def test_regions_lie_where_the_face_has_them() -> None:
         ("eyes", face.eye_x, face.eye_y),
     ):
         row, column = (round(160 / 2 * (1 + x / FIELD)) for x in (v - 0.12, u))
-        inside = {name: regions.region_map(face, drawn, name)[row, column] for name in regions.REGIONS[1:]}
+        inside = {name: region_map(face, drawn, name)[row, column] for name in REGIONS[1:]}
         assert inside[region] and not inside["skin"], region
 
 
 def test_touched_regions_follow_the_shares() -> None:
     shares = {"skin": 0.11, "eyes": 0.34, "eyebrows": 0.0, "nose": 1.0, "mouth": 0.35}
-    assert regions.touched(shares) == ("image", "skin", "nose", "mouth")
-    assert regions.touched({**shares, "skin": 0.09, "nose": 0.2}) == ("image", "mouth")
+    assert touched(shares) == ("image", "skin", "nose", "mouth")
+    assert touched({**shares, "skin": 0.09, "nose": 0.2}) == ("image", "mouth")
 
 
 def test_blind_questions_are_neutral_and_their_references_true(raw: SyntheticAdapter) -> None:
@@ -207,7 +206,7 @@ def test_blind_questions_are_neutral_and_their_references_true(raw: SyntheticAda
             assert said == ["fake" if q.label else "real"], answer
             assert "{" not in answer and answer.endswith(".")
     assert texts["eyes"] == {"Do the person's eyes look real/fake?"}
-    assert all(len(different) == 1 for different in texts.values()) and set(texts) == set(regions.REGIONS)
+    assert all(len(different) == 1 for different in texts.values()) and set(texts) == set(REGIONS)
     assert all(q.label == 0 for q in questions if q.frame.startswith("original/"))
     assert all(q.label == 1 for q in questions if q.region == "image" and not q.frame.startswith("original/"))
 
@@ -310,6 +309,6 @@ def test_the_encoder_does_not_depend_on_what_memory_held_before(tmp_path: Path) 
     streams = set()
     for _ in range(25):
         scramble()
-        streams.add(video.encode(frames, 23))
+        streams.add(draw.encode(frames, 23))
     assert len(streams) == 1
-    assert np.array_equal(video.decode(streams.pop())[0], video.compress(frames, "c23")[0])
+    assert np.array_equal(draw.decode(streams.pop())[0], draw.compress(frames, "c23")[0])

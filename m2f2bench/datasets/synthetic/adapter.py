@@ -14,8 +14,8 @@ from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
 from ..base import Adapter, judge_questions
 from ..listing import check_split
 from .cache import Opened, cache_folder, open_split
+from .draw import FRAMES
 from .plan import SyntheticOptions, plan
-from .worker import FRAMES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -97,7 +97,7 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
         """Return the regions that a forgery touched, for every frame, without the region `image`."""
-        from .regions import touched
+        from .render import touched
 
         frames, notes = self.frames(split), self._open(split).notes
         by_video = {

@@ -30,9 +30,8 @@ from ...core import memo
 from ...core.errors import DataError, first_line
 from ...core.memo import CACHE_VARIABLE
 from ...core.progress import progress_bar
+from .draw import FRAMES, MASKS, encoder_version, work
 from .plan import SyntheticOptions, plan
-from .video import encoder_version
-from .worker import FRAMES, MASKS, work
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -196,7 +195,7 @@ def _draw(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict
 
 def _command(folder: Path, options: SyntheticOptions, split: str, share: int, of: int) -> list[str]:
     """Return the command line of a worker."""
-    module = f"{__package__}.worker"
+    module = f"{__package__}.draw"
     return [sys.executable, "-m", module, str(folder), options.model_dump_json(), split, str(share), str(of)]
 
 

@@ -1,28 +1,39 @@
-"""Drawing of the planned videos: each identity's clips and their forgeries, with noise and compression."""
+"""Drawing of the planned videos: each identity's clips and their forgeries, with noise and compression (H.264).
+
+Run as a program, the module draws a share of a split into existing arrays and reports each video in one line. It is a
+program and not a child of a pool: a pool would import the caller's main module again, which fails in a notebook, a pipe
+or a script without a guard. It ends by itself when the reader of its lines is gone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ...core.records import ORIGINAL
-from .faces import draw_face, stream
+from .faces import Scene, draw_face, draw_scene, stream
 from .manipulations import Case, draw_strength, forge
 from .plan import SyntheticOptions, Video, identity_names, plan
-from .regions import coverage
-from .render import Rendering, render
-from .scene import Scene, draw_scene
-from .video import compress
+from .render import Rendering, coverage, render
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ...core.records import Image
     from .faces import Array
+
+FRAMES, MASKS = "frames.npy", "masks.npy"
+RATE = 25
+CRF = {"c23": 23, "c40": 40}
+"""FaceForensics++'s two compression levels as x264's constant rate factor."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +89,82 @@ def draw_identities(options: SyntheticOptions, split: str, share: int = 0, of: i
             clean, masks, notes = clean_frames(options, video, drawn, scene)
             noisy = [develop(image, scene, options.seed, clip, number) for number, image in enumerate(clean)]
             yield Drawn(video, np.stack(compress(noisy, options.compression)), masks, notes)
+
+
+def encoder_version() -> str:
+    """Return the encoder's version for the cache's key: PyAV and its libavcodec."""
+    import av
+
+    return f"av{av.__version__}-lavc{'.'.join(map(str, av.library_versions['libavcodec']))}"
+
+
+def encode(frames: Sequence[Image], crf: int) -> bytes:
+    """Encode RGB uint8 frames [H, W, 3], H and W even, as H.264 Annex B (yuv420p, one thread, constant `crf`)."""
+    import av
+
+    height, width = frames[0].shape[:2]
+    encoder = cast("av.VideoCodecContext", av.CodecContext.create("libx264", "w"))
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE, 1)
+    encoder.thread_count = 1
+    # Without its assembly: with it the stream of 160-pixel frames depended on the memory's old content, and so
+    # differed between runs (that of 128-pixel frames did not).
+    encoder.options = {"crf": str(crf), "preset": "medium", "x264-params": "threads=1:lookahead-threads=1:asm=0"}
+    stream = b""
+    for number, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame.pts = number
+        stream += b"".join(bytes(packet) for packet in encoder.encode(frame))
+    return stream + b"".join(bytes(packet) for packet in encoder.encode(None))
+
+
+def decode(stream: bytes) -> list[Image]:
+    """Decode an H.264 Annex B stream to frames, RGB uint8 [H, W, 3], in the order in which they are shown."""
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    decoder = cast("av.VideoCodecContext", av.CodecContext.create("h264", "r"))
+    decoder.thread_count = 1
+    packets = [*decoder.parse(stream), *decoder.parse(b"")]
+    frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    converter = VideoReformatter()  # one for all frames: setting it up costs more than using it
+    return [cast("Image", converter.reformat(frame, format="rgb24").to_ndarray()) for frame in frames]
+
+
+def compress(frames: Sequence[Image], compression: str) -> list[Image]:
+    """Return a video's frames after the compression `raw` (nothing is lost), `c23` or `c40`."""
+    if compression == "raw":
+        return list(frames)
+    decoded = decode(encode(frames, CRF[compression]))
+    if len(decoded) != len(frames):
+        raise RuntimeError(f"{len(frames)} frames were encoded and {len(decoded)} decoded")
+    return decoded
+
+
+def work(folder: Path, options: SyntheticOptions, split: str, share: int, of: int) -> Iterator[dict[str, Any]]:
+    """Draw every `of`-th identity into the arrays in `folder`; yield `{"video": name, "notes": {...}}` per video."""
+    frames = np.load(folder / FRAMES, mmap_mode="r+")
+    masks = np.load(folder / MASKS, mmap_mode="r+")
+    for drawn in draw_identities(options, split, share, of):
+        rows = slice(drawn.video.row, drawn.video.row + len(drawn.frames))
+        frames[rows] = drawn.frames
+        masks[rows] = np.packbits(drawn.masks.reshape(len(drawn.masks), -1), axis=1)
+        yield {"video": drawn.video.name, "notes": drawn.notes}
+    frames.flush()
+    masks.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Run `python -m ...draw FOLDER OPTIONS_JSON SPLIT SHARE OF`."""
+    folder, options, split, share, of = arguments
+    try:
+        for line in work(Path(folder), SyntheticOptions.model_validate_json(options), split, int(share), int(of)):
+            print(json.dumps(line), flush=True)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image as Pillow
 from scipy import ndimage
 
-from .faces import TEXTURE, Face, stream
+from .faces import TEXTURE, Face, Light, Pose, Scene, stream
 from .render import Rendering, render_face
-from .scene import Light, Pose, Scene
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -13,7 +13,7 @@ from ...core.parsing import read_yaml
 from ...core.records import FAKE, ORIGINAL, REAL, Question
 from .faces import Face, draw_face, stream
 from .plan import SyntheticOptions, plan
-from .regions import REGIONS, touched
+from .render import REGIONS, touched
 
 KINDS = ("blind", "released", "judge")
 PLURAL = ("eyes", "eyebrows")

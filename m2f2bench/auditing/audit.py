@@ -13,9 +13,8 @@ from ..core.errors import near as near_name
 from ..core.memo import Memo
 from ..core.records import Frame, Prediction
 from ..core.rows import from_predictions
-from ..datasets.base import Adapter
+from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
-from ..datasets.listing import close_adapter
 from ..datasets.planning import check_unique, list_frames, spread
 from ..loading import load_dataset
 from ..results.signature import data_hash, versions

@@ -17,10 +17,9 @@ from ..core.memo import Memo, cache_folder, file_stamp
 from ..core.progress import progress_bar
 from ..core.records import Frame
 from ..core.sources import Unidentified
-from ..datasets.base import Adapter
-from ..datasets.digests import DECODERS
+from ..datasets.base import Adapter, stamp_of
+from ..datasets.dataset import DECODERS
 from ..datasets.limits import DECODING
-from ..datasets.listing import stamp_of
 from ..datasets.read_ahead import ReadAhead, load_frame, thread_count
 from ..version import __version__
 from .files import FileFacts, read_facts

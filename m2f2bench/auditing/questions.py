@@ -12,9 +12,7 @@ import numpy as np
 
 from ..core.errors import M2F2BenchError, MachineError
 from ..core.records import FAKE, REAL, Frame
-from ..datasets.base import Adapter
-from ..datasets.calls import frames_of
-from ..datasets.listing import questions_of
+from ..datasets.base import Adapter, frames_of, questions_of
 from ..metrics.detection.intervals import auc_interval
 from ..metrics.diversity import folded
 from ..metrics.verdicts.verdict import read_verdict

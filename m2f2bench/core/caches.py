@@ -69,7 +69,7 @@ CACHES = (
     Cache(
         "digests of frames",
         "digests/*.jsonl",
-        "datasets.digests.frame_digests",
+        "datasets.dataset.frame_digests",
         ("dataset: name, adapter, root, options", "versions of the decoders and of m2f2bench", "stamp of the frame"),
     ),
     Cache(

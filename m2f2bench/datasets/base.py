@@ -1,17 +1,22 @@
-"""Base of dataset adapters, which list frames and read them; they know nothing about detectors."""
+"""Base of dataset adapters, which list frames and read them, and checked calls of an adapter.
+
+In a checked call an error in a user's adapter, or a result of a wrong type, becomes one line, not a traceback.
+"""
 
 from __future__ import annotations
 
 import abc
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from ..core.errors import DataError, M2F2BenchError, first_line, near, refuse_machine_fault
+from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, JUDGE_QUESTION, SPLITS, Frame, Question
-from .calls import frames_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +27,10 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar
 
+log = logging.getLogger("m2f2bench")
+R = TypeVar("R")
+OWN = "m2f2bench."
+"""Start of the names of this package's modules, whose frames need no check."""
 Sampler = Callable[[int], Sequence[int]]
 """A function from a video's number of frames to the wanted indices, in ascending order."""
 
@@ -143,3 +152,93 @@ def judge_questions(frames: Iterable[Frame]) -> list[Question]:
         )
         for frame in frames
     ]
+
+
+def check_split(owner: str, split: str, splits: Sequence[str], use: str = "") -> None:
+    """Raise DataError unless `split` is one of the `splits` of `owner`; `use` says what it is for (", on which …")."""
+    if split not in splits:
+        raise DataError(f"{owner} has no split '{split}'{use}{near(split, splits)}")
+
+
+def _ask(adapter: Adapter, call: str, ask: Callable[[], Any], kind: Any = object, wanted: str = "") -> Any:
+    """Return what `ask` returns, of a `kind` that is `wanted`; `call` describes it in messages, such as `close()`.
+
+    Raises DataError, which names adapter, call and error, for another kind and for any exception; M2F2BenchErrors pass,
+    and a fault of the machine becomes MachineError.
+    """
+    try:
+        with bounded():
+            found = ask()
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        name = type(adapter).__qualname__
+        refuse_machine_fault(error, f"adapter {name}, {call}")
+        raise DataError(f"adapter {name}: {call} failed: {first_line(error)}") from error
+    _check_type(adapter, call, found, kind, wanted)
+    return found
+
+
+def _check_type(adapter: Adapter, call: str, found: Any, kind: Any, wanted: str) -> None:
+    if not isinstance(found, kind):
+        name, given = type(adapter).__qualname__, type(found).__name__
+        raise DataError(f"adapter {name}: {call} gave {given}; it should be {wanted}")
+
+
+def _records(adapter: Adapter, call: str, ask: Callable[[], Any], kind: type[R]) -> list[R]:
+    """Return the records of a kind that `ask` returns. Raises DataError as `frames_of` does."""
+    wanted = f"a list of m2f2bench.{kind.__name__}"
+    found: list[R] = list(_ask(adapter, call, ask, (list, tuple), wanted))
+    for one in found:
+        _check_type(adapter, call, one, kind, f"{wanted} alone")
+    if kind is Frame and not type(adapter).__module__.startswith(OWN):
+        for one in found:
+            _check_frame(adapter, call, one)
+    return found
+
+
+def _check_frame(adapter: Adapter, call: str, frame: Any) -> None:
+    """Raise DataError for a frame whose names are not texts."""
+    named = [(name, getattr(frame, name)) for name in ("id", "video", "method", "split", "picture")]
+    people = frame.identities if isinstance(frame.identities, (tuple, list)) else [frame.identities]
+    for name, value in [*named, *(("identities", one) for one in people)]:
+        if not isinstance(value, str):
+            raise DataError(
+                f"adapter {type(adapter).__qualname__}: {call} gave a frame whose {name} is a {type(value).__name__}; "
+                f"it should be a text"
+            )
+
+
+def frames_of(adapter: Adapter, split: str) -> list[Frame]:
+    """Return all frames of a split. Raises DataError if the adapter fails or does not return a list of frames."""
+    return _records(adapter, f"frames('{split}')", lambda: adapter.frames(split), Frame)
+
+
+def sampled_frames_of(adapter: Adapter, split: str, sampler: Sampler) -> list[Frame]:
+    """Return the frames that `sampler` picks from each video of a split. Raises DataError as `frames_of` does."""
+    return _records(adapter, f"sample('{split}')", lambda: adapter.sample(split, sampler), Frame)
+
+
+def questions_of(adapter: Adapter, split: str, kind: str) -> list[Question]:
+    """Return the questions of a split and kind. Raises DataError as `frames_of` does."""
+    return _records(adapter, f"questions('{split}', '{kind}')", lambda: adapter.questions(split, kind), Question)
+
+
+def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]]:
+    """Return the known manipulated regions by frame id. Raises DataError if that fails."""
+    call, wanted = f"altered_regions('{split}')", "a dictionary of sets by frame id"
+    found: dict[str, frozenset[str]] = _ask(adapter, call, lambda: adapter.altered_regions(split), dict, wanted)
+    return found
+
+
+def stamp_of(adapter: Adapter, frame: Frame) -> str:
+    """Return the adapter's stamp of a frame. Raises DataError if that fails."""
+    return str(_ask(adapter, f"stamp() of frame '{frame.id}'", lambda: adapter.stamp(frame), str, "a text"))
+
+
+def close_adapter(adapter: Adapter) -> None:
+    """Close an adapter's files. A failure is only a warning: everything was read before."""
+    try:
+        _ask(adapter, "close()", adapter.close)
+    except M2F2BenchError as error:
+        log.warning("%s", error)

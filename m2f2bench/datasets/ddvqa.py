@@ -16,9 +16,8 @@ from typing import Any, ClassVar, Literal, cast
 from ..core.errors import DataError, near
 from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from .base import AdapterOptions, judge_questions
+from .base import AdapterOptions, check_split, judge_questions
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
-from .listing import check_split
 
 METHODS = {
     "0": "Deepfakes",

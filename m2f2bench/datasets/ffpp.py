@@ -20,9 +20,8 @@ from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, ref
 from ..core.memo import frame_stamp
 from ..core.parsing import Refused, read_json
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
-from .base import Adapter, AdapterOptions, Sampler
+from .base import Adapter, AdapterOptions, Sampler, check_split
 from .hdf5_video import MissingVideo, check_table, frame_count, open_file, open_video, read_frame, video_names
-from .listing import check_split
 
 if TYPE_CHECKING:
     from ..core.records import Image

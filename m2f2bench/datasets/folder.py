@@ -12,10 +12,9 @@ from pydantic import Field, field_validator
 
 from ..core.errors import DataError
 from ..core.records import FAKE, REAL, SPLITS, Frame
-from .base import AdapterOptions
+from .base import AdapterOptions, check_split
 from .entries import LABELS, Entry, natural, people
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
-from .listing import check_split
 from .manifest import ColumnName, read_manifest
 
 

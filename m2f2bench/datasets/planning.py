@@ -9,9 +9,7 @@ from typing import TypeVar
 from ..cards.protocols import FrameSelection
 from ..core.errors import DataError
 from ..core.records import Frame
-from .base import Adapter
-from .calls import frames_of
-from .listing import sampled_frames_of
+from .base import Adapter, frames_of, sampled_frames_of
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import STATUSES
+from .base import stamp_of
 from .limits import AHEAD_BYTES, BATCH_BYTES, DECODING, check_size
-from .listing import stamp_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,7 @@ from typing import Any
 from ..cards.models import DatasetCard, DetectorCard
 from ..cards.protocols import MASK_METRICS, Bootstrap, HeatMapRules
 from ..core.progress import progress_bar
-from ..datasets.base import Adapter
-from ..datasets.listing import close_adapter
+from ..datasets.base import Adapter, close_adapter
 from ..detectors.keys import identify_judge
 from ..loading import load_dataset
 from .frames import MappedFrame, refuse_nothing

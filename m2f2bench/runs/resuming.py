@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..core.records import Answer, Frame, Prediction, Question, question_digest
-from ..datasets.dataset import Dataset
-from ..datasets.digests import frame_digests
-from ..datasets.listing import stamp_of
+from ..datasets.base import stamp_of
+from ..datasets.dataset import Dataset, frame_digests
 
 
 def unchanged(

@@ -18,9 +18,8 @@ from ..cards.models import (
 )
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
-from ..datasets.base import Adapter
+from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
-from ..datasets.listing import close_adapter
 from ..detectors.keys import identify_judge
 from ..heatmaps.mapper import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard

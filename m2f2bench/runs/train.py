@@ -23,10 +23,8 @@ from ..core.parsing import Refused, read_json
 from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
-from ..datasets.base import Adapter
-from ..datasets.dataset import Dataset
-from ..datasets.digests import frame_digests
-from ..datasets.listing import close_adapter, questions_of
+from ..datasets.base import Adapter, close_adapter, questions_of
+from ..datasets.dataset import Dataset, frame_digests
 from ..datasets.planning import check_unique, list_frames, spread
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..loading import detector_card, load_dataset

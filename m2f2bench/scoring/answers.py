@@ -16,9 +16,8 @@ from ..core.answers import Answers, joined
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
 from ..core.records import Answer, Frame, Question, question_digest
-from ..datasets.dataset import Dataset
-from ..datasets.digests import frame_digests
-from ..datasets.listing import altered_regions_of
+from ..datasets.base import altered_regions_of
+from ..datasets.dataset import Dataset, frame_digests
 from ..datasets.planning import spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
 from ..metrics.answer_metrics import AnswerMetrics, answer_metrics, text_settings

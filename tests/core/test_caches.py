@@ -21,7 +21,7 @@ from m2f2bench.core.caches import CACHES
 from m2f2bench.core.identity import file_digest
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.digests import frame_digests
+from m2f2bench.datasets.dataset import frame_digests
 from m2f2bench.datasets.images import FileAdapter
 from m2f2bench.datasets.synthetic import cache as synthetic
 from m2f2bench.datasets.synthetic.plan import SyntheticOptions
@@ -127,7 +127,7 @@ def test_a1_digests_of_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patched:
         patched.setattr(FileAdapter, "digest", lambda *_: "read again")
         assert frame_digests(dataset, frames) == first  # nothing has changed: nothing is read
-        patched.setattr("m2f2bench.datasets.digests.installed_versions", lambda names: {"pillow": "0"})
+        patched.setattr("m2f2bench.datasets.dataset.installed_versions", lambda names: {"pillow": "0"})
         assert set(frame_digests(dataset, frames).values()) == {"read again"}
     path = Path(frames[0].locator.path)
     overwrite(path, path.read_bytes()[:-20] + bytes(20))

@@ -16,10 +16,8 @@ from m2f2bench.core.files import make_folder, write_text
 from m2f2bench.core.inputs import NoInput, read_input
 from m2f2bench.core.parsing import Refused, read_text
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.calls import frames_of
+from m2f2bench.datasets.base import Adapter, altered_regions_of, frames_of, questions_of, sampled_frames_of, stamp_of
 from m2f2bench.datasets.ffpp import FFPPAdapter
-from m2f2bench.datasets.listing import altered_regions_of, questions_of, sampled_frames_of, stamp_of
 from m2f2bench.training.reading import FrameReader
 
 FAILING = """

@@ -11,8 +11,7 @@ import numpy as np
 from ...core.errors import DataError, FrameError, near
 from ...core.memo import frame_stamp
 from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
-from ..base import Adapter, judge_questions
-from ..listing import check_split
+from ..base import Adapter, check_split, judge_questions
 from .cache import Opened, cache_folder, open_split
 from .draw import FRAMES
 from .plan import SyntheticOptions, plan

@@ -99,20 +99,11 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
         if kind == "judge":
             return judge_questions(frames)
         there = {frame.id: frame for frame in frames}
-        merged = [row for row, _ in self._rows(split, kind) if row.frame in there]
-        order = {key: number for number, key in enumerate(there)}
-        merged.sort(key=lambda row: order[row.frame])
+        rows = [row for row, _ in self._rows(split, kind) if row.frame in there]
+        rows.sort(key=lambda row: row.frame)  # as the frames are
         return [
-            Question(
-                row.id,
-                row.frame,
-                row.text,
-                row.references,
-                region(row.text),
-                there[row.frame].label,
-                kind,
-            )
-            for row in merged
+            Question(row.id, row.frame, row.text, row.references, region(row.text), there[row.frame].label, kind)
+            for row in rows
         ]
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:

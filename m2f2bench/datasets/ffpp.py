@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,15 +61,17 @@ class Video:
         return Frame(f"{name}/{index:04d}", name, label, self.method, split, tuple(self.key.split("_")), place)
 
 
+@dataclass
 class Handles:
-    """The open files of one process. h5py itself lets one thread at a time into the library."""
+    """The open files of one process; the lock prevents two threads from opening the same file.
 
-    def __init__(self) -> None:
-        """Start with no open file; the lock prevents two threads from opening the same file."""
-        self.lock = threading.Lock()
-        self.files: dict[str, Any] = {}
-        self.datasets: dict[tuple[str, str], Any] = {}
-        self.opened: dict[str, int] = {}
+    h5py itself lets one thread at a time into the library.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    files: dict[str, Any] = field(default_factory=dict)
+    datasets: dict[tuple[str, str], Any] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)
 
 
 class FFPPAdapter(Adapter[FFPPOptions]):

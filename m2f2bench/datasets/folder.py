@@ -13,13 +13,12 @@ from pydantic import Field, field_validator
 from ..core.errors import DataError
 from ..core.records import FAKE, REAL, SPLITS, Frame
 from .base import AdapterOptions, check_split
-from .entries import LABELS, Entry, natural, people
+from .entries import LABELS, ColumnName, Entry, natural, people, read_manifest
 from .images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
-from .manifest import ColumnName, read_manifest
 
 
 class FolderOptions(AdapterOptions):
-    """Options: `manifest` is a list file in the root; `columns` are the manifest's names for `manifest.COLUMNS`.
+    """Options: `manifest` is a list file in the root; `columns` are the manifest's names for `entries.COLUMNS`.
 
     `folders` names the levels between the label folder and the file, outermost first, if there is no manifest.
     """

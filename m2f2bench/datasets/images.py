@@ -22,9 +22,8 @@ from ..core.errors import FrameError, M2F2BenchError, MachineError, first_line, 
 from ..core.inputs import ABSENT, NoInput, read_input
 from ..core.memo import frame_stamp
 from ..core.records import Frame
-from . import jpeg, png
 from .base import Adapter, OptionsT
-from .jpeg import DamagedImage
+from .damage import JPEG_START, PNG_START, DamagedImage, check_png_chunks, check_png_pixels, load_jpeg
 from .limits import DECODING, MAX_BYTES, check_size
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def read_image(source: Path | bytes, frame_id: str) -> Image:
             with DECODING.taking(_BYTES_PER_PIXEL * width * height):
                 _load(image)
                 if image.format == "PNG":
-                    png.check_pixels(data, image)
+                    check_png_pixels(data, image)
                 return _to_rgb(image, frame_id)
     except DamagedImage as error:
         raise FrameError(frame_id, str(error)) from None
@@ -154,9 +153,7 @@ class FileAdapter(Adapter[OptionsT]):
 
     def stamp(self, frame: Frame) -> str:
         """Return a hash of the file's path, size and times; empty in a subclass with its own `read`."""
-        if type(self).read is not FileAdapter.read:
-            return ""
-        return frame_stamp(frame.locator)
+        return frame_stamp(frame.locator) if type(self).read is FileAdapter.read else ""
 
 
 def _open(data: bytes, frame_id: str) -> ImageFile:
@@ -165,21 +162,14 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
     The decoders are called by name and not through `PIL.Image.open`: its pixel limit and its warning are
     settings of the whole process, and it would also try formats that start other programs (EPS).
     """
-    from PIL import (
-        BmpImagePlugin,
-        GifImagePlugin,
-        PngImagePlugin,
-        PpmImagePlugin,
-        TiffImagePlugin,
-        WebPImagePlugin,
-    )
+    from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
 
     _quieten()
     file = io.BytesIO(data)
-    if data.startswith(jpeg.START):
-        return jpeg.load_jpeg(data)
-    if data.startswith(png.START):
-        png.check_chunks(data)
+    if data.startswith(JPEG_START):
+        return load_jpeg(data)
+    if data.startswith(PNG_START):
+        check_png_chunks(data)
         return PngImagePlugin.PngImageFile(file)
     if data.startswith(b"BM"):
         return BmpImagePlugin.BmpImageFile(file)
@@ -195,8 +185,7 @@ def _open(data: bytes, frame_id: str) -> ImageFile:
         _check_ppm(data)
         return PpmImagePlugin.PpmImageFile(file)
     raise FrameError(
-        frame_id,
-        f"not an image of a known format (JPEG, PNG, BMP, WebP, TIFF, GIF, PPM); it starts with {data[:8]!r}",
+        frame_id, f"not an image of a known format (JPEG, PNG, BMP, WebP, TIFF, GIF, PPM); it starts with {data[:8]!r}"
     )
 
 

@@ -164,8 +164,7 @@ class ReadAhead(Generic[T, R]):
         """Prepare to work on `items` with at most `threads` threads; 0 means one per core, at most four."""
         self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
         self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
-        lock = threading.Lock()
-        self._room, self._result = threading.Condition(lock), threading.Condition(lock)
+        self._changed = threading.Condition()
         self._done: dict[int, tuple[R | None, BaseException | None, int]] = {}
         self._begun = self._taken = self._running = self._held = self._largest = 0
         self._stopped = False
@@ -186,24 +185,21 @@ class ReadAhead(Generic[T, R]):
         batch: list[R] = []
         held = 0
         with closing(self._sized()) as results:
-            while True:
-                try:
-                    result, size = next(results)
-                except StopIteration:
-                    break
-                except Exception:
-                    if batch:
+            try:
+                for result, size in results:
+                    if batch and held + size > BATCH_BYTES:
                         yield batch
-                    raise
-                if batch and held + size > BATCH_BYTES:
+                        held = self._let_go(batch, held)
+                    batch.append(result)
+                    del result
+                    held += size
+                    if len(batch) == length:
+                        yield batch
+                        held = self._let_go(batch, held)
+            except Exception:
+                if batch:
                     yield batch
-                    held = self._let_go(batch, held)
-                batch.append(result)
-                del result
-                held += size
-                if len(batch) == length:
-                    yield batch
-                    held = self._let_go(batch, held)
+                raise
             if batch:
                 yield batch
 
@@ -221,32 +217,27 @@ class ReadAhead(Generic[T, R]):
             for number in range(len(self._items)):
                 yield self._take(number)
         finally:
-            with self._room:
+            with self._changed:
                 self._stopped = True
-                self._room.notify_all()
+                self._changed.notify_all()
             for thread in threads:
                 thread.join()
 
     def _take(self, number: int) -> tuple[R, int]:
         """Wait for a result. Raises what `work` raised."""
-        with self._result:
-            self._result.wait_for(lambda: number in self._done)
+        with self._changed:
+            self._changed.wait_for(lambda: number in self._done)
             result, failure, size = self._done.pop(number)
             self._taken += 1
-            self._wake()
+            self._changed.notify_all()
         if failure is not None:
             raise failure
         return cast(R, result), size
 
     def _release(self, size: int) -> None:
-        with self._room:
+        with self._changed:
             self._held -= size
-            self._wake()
-
-    def _wake(self) -> None:
-        """Wake a waiting thread if there is work; it wakes the next."""
-        if self._ready():
-            self._room.notify()
+            self._changed.notify_all()
 
     def _ready(self) -> bool:
         """Return whether a thread may start the next item, or has to end."""
@@ -259,23 +250,20 @@ class ReadAhead(Generic[T, R]):
 
     def _loop(self) -> None:
         while True:
-            with self._room:
-                self._room.wait_for(self._ready)
+            with self._changed:
+                self._changed.wait_for(self._ready)
                 if self._stopped or self._begun == len(self._items):
-                    self._room.notify_all()
                     return
                 number = self._begun
                 self._begun += 1
                 self._running += 1
-                self._wake()
             outcome = self._made(number)
-            with self._result:
+            with self._changed:
                 self._running -= 1
                 self._held += outcome[2]
                 self._largest = max(self._largest, outcome[2])
                 self._done[number] = outcome
-                if number == self._taken:
-                    self._result.notify()
+                self._changed.notify_all()
             del outcome  # otherwise it is kept while this thread waits
 
     def _made(self, number: int) -> tuple[R | None, BaseException | None, int]:

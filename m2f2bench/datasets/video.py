@@ -110,7 +110,6 @@ def _pictures(container: Any, path: Path) -> Any:
 
 def _length(path: Path) -> tuple[int, int | None]:
     """Return the number of packets of pictures (frames, in most files) and of frames that the container states."""
-
     with _open(path) as container:
         stream = _pictures(container, path)
         shown = hidden = 0
@@ -138,22 +137,16 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the stream's packets that are not empty, up to the end or until the file cannot be read."""
     import av
 
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.error.FFmpegError as error:
-            refuse_machine_fault(error, "a video")
-            return
-        if packet.size:
-            yield packet
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.error.FFmpegError as error:
+        refuse_machine_fault(error, "a video")
 
 
 def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
     """Return the wanted frames, the number of all frames, and the number of damaged packets."""
-
     images: list[Image] = []
     readable = damaged = held = 0
     with _open(path) as container:

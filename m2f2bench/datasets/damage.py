@@ -1,14 +1,20 @@
-"""Detection of incomplete JPEG files, whose missing parts the decoder fills with grey."""
+"""Detection of damaged JPEG and PNG files that the decoder accepts.
+
+It fills missing parts of a JPEG file with grey, and ignores some damage of a PNG file's chunks, rows and palette.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import JpegImagePlugin
 
 from .limits import MAX_SCANS
@@ -16,7 +22,7 @@ from .limits import MAX_SCANS
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-START = b"\xff\xd8\xff"
+JPEG_START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 """A marker: neither a stuffed 0xFF00 nor a restart (D0-D7), which occur inside the compressed data."""
 _RESTART = re.compile(rb"\xff+([\xd0-\xd7])", re.DOTALL)
@@ -28,6 +34,12 @@ _ONES = b"\xff\x00" * 7
 """Filler after a scan until the decoder has drawn it: it reads up to 7 bytes ahead, and no code has only 1 bits."""
 _NOISE = bytes([0x9B, 0xD1, 0x6E, 0x35, 0xCA, 0x72, 0xE9, 0x1D] * 4)
 _SENTINELS = ((1, 254, 3, 252), (253, 2, 251, 4))
+PNG_START = b"\x89PNG\r\n\x1a\n"
+CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+"""Chunks that a decoder must know; chunks whose name begins with a small letter may be skipped."""
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Passes of an interlaced picture: first column, first row, and the steps between columns and between rows."""
 
 
 class DamagedImage(Exception):
@@ -62,14 +74,10 @@ class _Layout:
         """Return the number of minimum coded units of a scan (ITU-T T.81, A.2)."""
         most = [max(sizes) for sizes in zip(*self.factors.values(), strict=True)]
         if len(scan.components) > 1:
-            return _ceiling(self.width, 8 * most[0]) * _ceiling(self.height, 8 * most[1])
+            return math.ceil(self.width / (8 * most[0])) * math.ceil(self.height / (8 * most[1]))
         own = self.factors[scan.components[0]]
-        across, down = _ceiling(self.width * own[0], most[0]), _ceiling(self.height * own[1], most[1])
-        return _ceiling(across, 8) * _ceiling(down, 8)
-
-
-def _ceiling(a: int, b: int) -> int:
-    return -(-a // b)
+        across, down = math.ceil(self.width * own[0] / most[0]), math.ceil(self.height * own[1] / most[1])
+        return math.ceil(across / 8) * math.ceil(down / 8)
 
 
 def load_jpeg(data: bytes) -> ImageFile:
@@ -217,7 +225,7 @@ def _check_headers(data: bytes, layout: _Layout) -> None:
         if not scan.interval:
             continue
         found = [one[0] - 0xD0 for one in _RESTART.findall(data[scan.start : scan.end])]
-        wanted = _ceiling(layout.units(scan), scan.interval) - 1
+        wanted = math.ceil(layout.units(scan) / scan.interval) - 1
         if len(found) != wanted or any((a + 1) % 8 != b for a, b in pairwise([7, *found])):
             count = f"{len(found)} restart markers where there should be {wanted}"
             raise DamagedImage(f"the JPEG file is damaged ({count}, or in another order)")
@@ -231,3 +239,69 @@ def _refined(layout: _Layout) -> bool:
             for k in range(scan.first, min(scan.last, 63) + 1):
                 left[name, k] = min(left[name, k], scan.bit)
     return not any(left.values())
+
+
+def check_png_chunks(data: bytes) -> None:
+    """Raise DamagedImage unless all chunks of pixels exist, are known, and have the right checksum.
+
+    The decoder does not check the checksums of compressed pixels, and some damage is visible only in them.
+    """
+    palette = None
+    for kind, start, end in _chunks(data):
+        if kind[0] & 0x20:
+            continue
+        if zlib.crc32(memoryview(data)[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise DamagedImage(f"cannot be decoded: the PNG file is damaged (wrong checksum of chunk {kind!r})")
+        if kind not in CRITICAL:
+            raise DamagedImage(f"cannot be decoded: the PNG file has an unknown critical chunk {kind!r}")
+        if kind == b"IHDR" and data[start + 10 : start + 12] != b"\0\0":
+            raise DamagedImage("cannot be decoded: the PNG file is compressed by an unknown method")
+        if kind == b"PLTE":
+            palette = end - start
+    if data[25:26] == b"\3" and (not palette or palette % 3 or palette > 768):
+        raise DamagedImage("cannot be decoded: the PNG file is damaged (its palette is missing or cut)")
+
+
+def check_png_pixels(data: bytes, image: ImageFile) -> None:
+    """Raise DamagedImage if a decoded picture has rows that are not in the file or colours not in its palette.
+
+    The decoder leaves missing rows at zero, so that rows are counted only in pictures that end with a zero row.
+    """
+    chunks = _chunks(data)
+    if image.mode == "P":
+        colours = next((end - start) // 3 for kind, start, end in chunks if kind == b"PLTE")
+        if int(np.asarray(image).max()) >= colours:
+            raise DamagedImage("cannot be decoded: the PNG file is damaged (a pixel's colour is not in its palette)")
+    height = image.size[1]
+    last = np.asarray(image.crop((0, max(0, height - 2), image.size[0], height)))
+    if all(row.any() for row in last):
+        return
+    packed = b"".join(data[start:end] for kind, start, end in chunks if kind == b"IDAT")
+    wanted = _png_size(data)
+    if len(zlib.decompressobj().decompress(packed, wanted)) < wanted:
+        raise DamagedImage("cannot be decoded: the PNG file has fewer rows than its header promises")
+
+
+def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+    """Return each chunk's name, start and end of content. Raises DamagedImage for a file without an end."""
+    found, at = [], len(PNG_START)
+    while True:
+        length = int.from_bytes(data[at : at + 4], "big")
+        end = at + 12 + length
+        if at + 12 > len(data) or end > len(data):
+            raise DamagedImage("cannot be decoded: the PNG file is cut short (it has no end chunk)")
+        kind = data[at + 4 : at + 8]
+        found.append((kind, at + 8, end - 4))
+        if kind == b"IEND":
+            return found
+        at = end
+
+
+def _png_size(data: bytes) -> int:
+    """Return the bytes of all unpacked rows by the header, each row with one byte for its filter."""
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    depth, colour, interlaced = data[24], data[25], data[28]
+    bits = depth * _CHANNELS.get(colour, 1)
+    passes = [((width - x + dx - 1) // dx, (height - y + dy - 1) // dy) for x, y, dx, dy in _PASSES]
+    parts = passes if interlaced else [(width, height)]
+    return sum(rows * ((columns * bits + 7) // 8 + 1) for columns, rows in parts if columns > 0)

@@ -35,13 +35,9 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         self._lock = threading.Lock()
         self._opened: dict[str, Opened] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the open arrays and the lock: another process opens its own."""
-        return {"root": self.root, "options": self.options}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a new adapter with the same options."""
-        self.__init__(state["root"], state["options"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make an adapter with the same options: another process opens its own arrays and lock."""
+        return type(self), (self.root, self.options)
 
     def frames(self, split: str) -> list[Frame]:
         """Return all frames of a split, from the options alone. Raises DataError for an unknown split."""

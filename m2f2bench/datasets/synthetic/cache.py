@@ -74,10 +74,8 @@ def open_split(options: SyntheticOptions, split: str) -> Opened:
         return opened
     try:
         with _MAKING, _lock(folder, split):
-            opened = _read(folder / split, options, split)
-            if opened is not None:
-                return opened
-            _make(folder, options, split)
+            if _read(folder / split, options, split) is None:
+                _make(folder, options, split)
     except OSError as error:
         raise DataError(
             f"synthetic faces cannot be kept in '{folder}': {first_line(error)}; set {CACHE_VARIABLE} to a folder "
@@ -91,11 +89,7 @@ def open_split(options: SyntheticOptions, split: str) -> Opened:
 
 def _checksum(path: Path) -> int:
     """Return the CRC-32 of a file."""
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            value = zlib.crc32(block, value)
-    return value
+    return zlib.crc32(np.memmap(path, mode="r"))
 
 
 def _shapes(options: SyntheticOptions, split: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -180,11 +174,9 @@ def _draw(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict
             for line in work(folder, options, split, 0, 1):
                 note(line)
         else:
+            given = [sys.executable, "-m", f"{__package__}.draw", str(folder), options.model_dump_json(), split]
             with ThreadPoolExecutor(workers) as pool:
-                jobs = [
-                    pool.submit(_watch, _command(folder, options, split, share, workers), note)
-                    for share in range(workers)
-                ]
+                jobs = [pool.submit(_watch, [*given, str(share), str(workers)], note) for share in range(workers)]
             for job in jobs:
                 job.result()
     missing = [video for video in videos if video not in notes]
@@ -193,17 +185,10 @@ def _draw(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict
     return {video: notes[video] for video in videos}
 
 
-def _command(folder: Path, options: SyntheticOptions, split: str, share: int, of: int) -> list[str]:
-    """Return the command line of a worker."""
-    module = f"{__package__}.draw"
-    return [sys.executable, "-m", module, str(folder), options.model_dump_json(), split, str(share), str(of)]
-
-
 def _watch(command: list[str], note: Callable[[dict[str, Any]], None]) -> None:
     """Run one worker and pass its lines to `note`. Raises DataError with its last line of output if it fails."""
-    paths = os.pathsep.join(path for path in sys.path if path) or None
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment |= {"PYTHONPATH": paths} if paths else {}
+    paths = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -7,7 +7,6 @@ stream (seed, video, method), so that nothing else changes with it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,10 +71,12 @@ def hull(case: Case, feather: float, reach: float = 0.9, top: float = -0.7) -> A
     return _smooth(edge) * d.skin
 
 
-def _resize(image: Array, height: int, width: int, kind: Pillow.Resampling) -> Array:
-    """Return a float image [H, W, 3] at another size."""
-    bands = [Pillow.fromarray(np.ascontiguousarray(image[..., b])).resize((width, height), kind) for b in range(3)]
-    return np.stack([np.asarray(band, np.float32) for band in bands], -1)
+def _coarser(image: Array, small: int) -> Array:
+    """Return a square float image [H, H, 3], reduced to a side of `small` pixels and enlarged again."""
+    bands = [Pillow.fromarray(np.ascontiguousarray(image[..., b])) for b in range(3)]
+    reduced = [band.resize((small, small), Pillow.Resampling.BOX) for band in bands]
+    enlarged = [band.resize(image.shape[:2], Pillow.Resampling.BICUBIC) for band in reduced]
+    return np.stack([np.asarray(band, np.float32) for band in enlarged], -1)
 
 
 def _match_colour(image: Array, target: Array, weight: Array, amount: float) -> Array:
@@ -113,12 +114,8 @@ def swap(case: Case) -> tuple[Array, Array]:
 
 def lowres(case: Case) -> tuple[Array, Array]:
     """Decode the inner face at a low resolution: it is reduced and enlarged again."""
-    factor = case.between(1.5, 3.4)
-    size = case.real.image.shape[0]
-    small = max(8, round(size / factor))
-    decoded = _resize(case.real.image, small, small, Pillow.Resampling.BOX)
-    decoded = _resize(decoded, size, size, Pillow.Resampling.BICUBIC)
-    return decoded, hull(case, 0.16)
+    small = max(8, round(case.real.image.shape[0] / case.between(1.5, 3.4)))
+    return _coarser(case.real.image, small), hull(case, 0.16)
 
 
 def expression(case: Case) -> tuple[Array, Array]:
@@ -192,24 +189,16 @@ def upsampling(case: Case) -> tuple[Array, Array]:
     """Add the checkerboard of a generator's transposed convolutions. Not one of the training manipulations."""
     rng = case.stream("upsampling")
     size = case.real.image.shape[0]
-    decoded = _resize(case.real.image, size // 2, size // 2, Pillow.Resampling.BOX)
-    decoded = _resize(decoded, size, size, Pillow.Resampling.BICUBIC)
     gains = np.asarray(rng.uniform(-1, 1, (2, 2, 3)), np.float32)
     gains -= gains.mean((0, 1))
-    decoded = case.real.image + np.float32(case.between(0.2, 0.7)) * (decoded - case.real.image)
+    coarse = _coarser(case.real.image, size // 2)
+    decoded = case.real.image + np.float32(case.between(0.2, 0.7)) * (coarse - case.real.image)
     grid = np.tile(gains, (size // 2 + 1, size // 2 + 1, 1))[:size, :size]
     return decoded * (1 + np.float32(case.between(0.01, 0.05)) * grid), hull(case, 0.16)
 
 
-METHODS: dict[str, Callable[[Case], tuple[Array, Array]]] = {
-    "swap": swap,
-    "lowres": lowres,
-    "expression": expression,
-    "resynthesis": resynthesis,
-    "relight": relight,
-    "morph": morph,
-    "upsampling": upsampling,
-}
+METHODS = {one.__name__: one for one in (swap, lowres, expression, resynthesis, relight, morph, upsampling)}
+"""Each takes a case and returns the altered frame [H, W, 3] and its blending weight [H, W], in [0, 1]."""
 TWO_PEOPLE = ("swap", "morph")
 """Manipulations that take a second identity's face."""
 

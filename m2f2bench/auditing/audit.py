@@ -14,8 +14,7 @@ from ..core.memo import Memo
 from ..core.records import Frame, Prediction
 from ..core.rows import from_predictions
 from ..datasets.base import Adapter, close_adapter
-from ..datasets.dataset import Dataset
-from ..datasets.planning import check_unique, list_frames, spread
+from ..datasets.dataset import Dataset, check_unique, list_frames, spread
 from ..loading import load_dataset
 from ..results.signature import data_hash, versions
 from . import contents, duplicates, questions, shortcuts

@@ -12,15 +12,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import JpegImagePlugin
+from PIL.ImageFile import ImageFile
 
 from .limits import MAX_SCANS
-
-if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
 
 JPEG_START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)
@@ -72,7 +70,7 @@ class _Layout:
 
     def units(self, scan: _Scan) -> int:
         """Return the number of minimum coded units of a scan (ITU-T T.81, A.2)."""
-        most = [max(sizes) for sizes in zip(*self.factors.values(), strict=True)]
+        most: list[int] = [max(sizes) for sizes in zip(*self.factors.values(), strict=True)]
         if len(scan.components) > 1:
             return math.ceil(self.width / (8 * most[0])) * math.ceil(self.height / (8 * most[1]))
         own = self.factors[scan.components[0]]

@@ -8,8 +8,8 @@ Detection").
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -45,17 +45,6 @@ class DDVQAOptions(AdapterOptions):
 
     compression: Literal["c40", "c23"] = "c40"
     forms: tuple[Literal["blind", "released", "judge"], ...] = ("blind", "released", "judge")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One question of a file; its image may be missing."""
-
-    frame: str
-    id: str
-    text: str
-    references: tuple[str, ...]
-    where: str
 
 
 class DDVQAAdapter(FileAdapter[DDVQAOptions]):
@@ -94,17 +83,9 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
         `repeats`. `judge`: "real or fake?", one for each image. Ids are `<key>_<qid>` and `<key>_judge`. Raises
         `DataError` for an unknown kind or a malformed file. `missing_images` lists the images that do not exist.
         """
-        frames = self.frames(split)
-        self._check(kind)
-        if kind == "judge":
-            return judge_questions(frames)
-        there = {frame.id: frame for frame in frames}
-        rows = [row for row, _ in self._rows(split, kind) if row.frame in there]
-        rows.sort(key=lambda row: row.frame)  # as the frames are
-        return [
-            Question(row.id, row.frame, row.text, row.references, region(row.text), there[row.frame].label, kind)
-            for row in rows
-        ]
+        there = {frame.id for frame in self.frames(split)}
+        found = [question for question, _ in self._rows(split, kind) if question.frame in there]
+        return sorted(found, key=lambda question: question.frame)
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
         """Return the regions that annotators found fake, from the neutral questions; no regions for a real frame.
@@ -121,16 +102,16 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
     def missing_images(self, split: str, kind: str = "blind") -> list[str]:
         """Return the keys that have questions of this kind but no image, sorted."""
         there = {frame.id for frame in self.frames(split)}
-        return sorted({row.frame for row, _ in self._rows(split, kind)} - there)
+        return sorted({question.frame for question, _ in self._rows(split, kind)} - there)
 
     def unannotated_images(self, split: str, kind: str = "blind") -> list[str]:
         """Return the ids of images without a question of this kind, sorted."""
-        asked = {row.frame for row, _ in self._rows(split, kind)}
+        asked = {question.frame for question, _ in self._rows(split, kind)}
         return sorted({frame.id for frame in self.frames(split)} - asked)
 
     def repeats(self, split: str, kind: str = "released") -> dict[str, int]:
         """Return how many rows each question id stands for (the released training file repeats rows)."""
-        return {row.id: count for row, count in self._rows(split, kind)}
+        return {question.id: count for question, count in self._rows(split, kind)}
 
     def _folder(self, split: str) -> Path:
         check_split("DD-VQA", split, self.splits)
@@ -153,24 +134,25 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
             )
         return self.root
 
-    def _rows(self, split: str, kind: str) -> list[tuple[Row, int]]:
-        """Return the rows of a form in the file's order, each with the number of its copies."""
+    def _rows(self, split: str, kind: str) -> list[tuple[Question, int]]:
+        """Return the questions of a form in the file's order, each with its number of rows; images may be missing."""
         self._folder(split)
         self._check(kind)
         if kind == "judge":
-            return [(Row(q.frame, q.id, q.text, q.references, ""), 1) for q in self.questions(split, kind)]
+            return [(question, 1) for question in judge_questions(self.frames(split))]
         if kind == "blind":
             rows = _annotations(self._root() / "DQ_FF++" / f"{split}_set")
         elif split == "test":
-            rows = _evaluation(self._first(("DDVQA_eval", "test.jsonl"), split)[0])
+            rows = _evaluation(self._first("DDVQA_eval", "test.jsonl", split)[0])
         else:
-            return _merge_conversations(self._first(("DDVQA_split", "train_DDVQA_format*.json"), split))
-        unique: dict[str, Row] = {}
-        for row in rows:
-            if row.id in unique:
-                raise DataError(f"{row.where}: question '{row.id}' is already in {unique[row.id].where}; remove one")
-            unique[row.id] = row
-        return [(row, 1) for row in unique.values()]
+            return _merge_conversations(self._first("DDVQA_split", "train_DDVQA_format*.json", split))
+        unique: dict[str, Question] = {}
+        places: dict[str, str] = {}
+        for question, where in rows:
+            if question.id in unique:
+                raise DataError(f"{where}: question '{question.id}' is already in {places[question.id]}; remove one")
+            unique[question.id], places[question.id] = question, where
+        return [(question, 1) for question in unique.values()]
 
     def _check(self, kind: str) -> None:
         if kind not in KINDS:
@@ -178,12 +160,11 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
         if kind not in self.options.forms:
             raise DataError(f"'{kind}' questions are switched off: add them to the card's options.forms")
 
-    def _first(self, place: tuple[str, str], split: str) -> list[Path]:
+    def _first(self, folder: str, pattern: str, split: str) -> list[Path]:
         """Return the question files of this compression, else of c40.
 
         The questions are the same; only those of c40 were released.
         """
-        folder, pattern = place
         looked = list(dict.fromkeys((self.options.compression, "c40")))
         for compression in looked:
             if files := sorted((self._root() / folder / compression).glob(pattern)):
@@ -208,6 +189,10 @@ def region(question: str) -> str:
     return "+".join(dict.fromkeys(named)) or "image"
 
 
+def _label(key: str) -> int:
+    return REAL if METHODS[key[0]] == ORIGINAL else FAKE
+
+
 def _frame(key: str, split: str, path: Path | str) -> Frame:
     """Return the frame of a key `m_A` (real) or `m_A_B` (fake). Raises `DataError`, which names `path`."""
     match = _NAME.fullmatch(key)
@@ -218,7 +203,7 @@ def _frame(key: str, split: str, path: Path | str) -> Frame:
         known = ", ".join(f"{d} {m}" for d, m in METHODS.items())
         raise DataError(f"'{path}': unknown method digit {digit} in '{key}'; known: {known}")
     identities = tuple(number for number in numbers if number)
-    label = REAL if METHODS[digit] == ORIGINAL else FAKE
+    label = _label(key)
     if len(identities) != (1 if label == REAL else 2):
         needs = "one video number" if label == REAL else "two video numbers"
         raise DataError(f"'{path}': '{key}' is {METHODS[digit]} and should have {needs}")
@@ -226,8 +211,11 @@ def _frame(key: str, split: str, path: Path | str) -> Frame:
     return Frame(key, video, label, METHODS[digit], split, identities, Locator(str(path)))
 
 
-def _annotations(folder: Path) -> Iterator[Row]:
-    """Yield the original annotations, `<M>/<M>.json` below `folder`: key -> qid -> {question, answer: [...]}."""
+def _annotations(folder: Path) -> Iterator[tuple[Question, str]]:
+    """Yield the original annotations with their places.
+
+    They are in `<M>/<M>.json` below `folder`: key -> qid -> {question, answer: [...]}.
+    """
     files = sorted(folder.glob("*/*.json"))
     if not files:
         raise DataError(
@@ -237,11 +225,11 @@ def _annotations(folder: Path) -> Iterator[Row]:
         for key, entries in _mapping(_load(path), f"'{path}'").items():
             _frame(key, "", path)
             for qid, entry in _mapping(entries, f"'{path}' key '{key}'").items():
-                yield _row(key, f"{key}_{qid}", entry, f"'{path}'")
+                yield _question(key, f"{key}_{qid}", entry, f"'{path}'", "blind"), f"'{path}'"
 
 
-def _evaluation(path: Path) -> Iterator[Row]:
-    """Yield the released test questions, one `{"<key>_<qid>": {question, answer: [one]}}` per line."""
+def _evaluation(path: Path) -> Iterator[tuple[Question, str]]:
+    """Yield the released test questions with their places: a line is `{"<key>_<qid>": {question, answer: [one]}}`."""
     for number, line in enumerate(_text(path).splitlines(), start=1):
         where = f"'{path}' line {number}"
         if not line.strip():
@@ -249,40 +237,39 @@ def _evaluation(path: Path) -> Iterator[Row]:
         for name, entry in _mapping(_parse(line, where), where).items():
             key = name.rpartition("_")[0]
             _frame(key, "", where.strip("'"))
-            yield _row(key, name, entry, where)
+            yield _question(key, name, entry, where, "released"), where
 
 
-def _row(key: str, name: str, entry: Any, where: str) -> Row:
+def _question(key: str, name: str, entry: Any, where: str, kind: str) -> Question:
     values = _mapping(entry, f"{where} question '{name}'")
     text, answers = values.get("question"), values.get("answer")
     good = isinstance(answers, list) and answers and all(isinstance(a, str) and a.strip() for a in answers)
     if not isinstance(text, str) or not text.strip() or not good:
         raise DataError(f"{where}: question '{name}' needs a text 'question' and a list 'answer' of texts")
-    return Row(key, name, text.strip(), tuple(cast("list[str]", answers)), where)
+    text = text.strip()
+    return Question(name, key, text, tuple(cast("list[str]", answers)), region(text), _label(key), kind)
 
 
-def _merge_conversations(paths: list[Path]) -> list[tuple[Row, int]]:
+def _merge_conversations(paths: list[Path]) -> list[tuple[Question, int]]:
     """Return the questions of released conversations with their number of rows.
 
     Equal questions of an image become one with all distinct answers.
     """
     merged: dict[tuple[str, str], list[str]] = {}
-    wheres: dict[tuple[str, str], str] = {}
     for path in paths:
-        for key, text, answer, where in _conversations(path):
+        for key, text, answer in _conversations(path):
             merged.setdefault((key, text), []).append(answer)
-            wheres.setdefault((key, text), where)
-    rows: list[tuple[Row, int]] = []
-    numbers: dict[str, int] = {}
+    numbers: Counter[str] = Counter()
+    found = []
     for (key, text), answers in merged.items():
-        qid = numbers[key] = numbers.get(key, -1) + 1
-        row = Row(key, f"{key}_{qid}", text, tuple(dict.fromkeys(answers)), wheres[key, text])
-        rows.append((row, len(answers)))
-    return rows
+        name, references = f"{key}_{numbers[key]}", tuple(dict.fromkeys(answers))
+        found.append((Question(name, key, text, references, region(text), _label(key), "released"), len(answers)))
+        numbers[key] += 1
+    return found
 
 
-def _conversations(path: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (key, question, answer, where) for each turn of a LLaVA conversation file, without image tokens."""
+def _conversations(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield (key, question, answer) for each turn of a LLaVA conversation file, without image tokens."""
     rows = _load(path)
     if not isinstance(rows, list):
         raise DataError(f"'{path}' should be a list of conversations, not {type(rows).__name__}")
@@ -298,7 +285,7 @@ def _conversations(path: Path) -> Iterator[tuple[str, str, str, str]]:
         for (asker, text), (answerer, answer) in zip(said[::2], [*said[1::2], (None, None)], strict=False):
             if (asker, answerer) != ("human", "gpt") or not isinstance(text, str) or not isinstance(answer, str):
                 raise DataError(f"{where}: its turns must alternate between human and gpt, each with a text 'value'")
-            yield key, _TOKENS.sub("", text).strip(), answer.strip(), where
+            yield key, _TOKENS.sub("", text).strip(), answer.strip()
 
 
 def _text(path: Path) -> str:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -104,17 +105,13 @@ def in_time(entries: Sequence[Entry]) -> list[Entry]:
         group = [entry for entry, _ in videos[name]]
         _check_times(group, name)
         pictured = all(entry.picture for entry in group)
-        ordered += sorted(group, key=_time if not pictured else _time_of_picture)
+        ordered += sorted(group, key=partial(_place, pictured=pictured))
     return ordered
 
 
-def _time(entry: Entry) -> tuple[list[Decimal], NaturalKey]:
-    return [time for time in entry.times if time is not None], natural(entry.id)
-
-
-def _time_of_picture(entry: Entry) -> tuple[list[Decimal], NaturalKey, NaturalKey]:
-    times, name = _time(entry)
-    return times, natural(entry.picture), name
+def _place(entry: Entry, pictured: bool) -> tuple[list[Decimal], NaturalKey, NaturalKey]:
+    times = [time for time in entry.times if time is not None]
+    return times, natural(entry.picture if pictured else ""), natural(entry.id)
 
 
 def _check_times(group: Sequence[Entry], video: str) -> None:

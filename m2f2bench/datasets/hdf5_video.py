@@ -145,18 +145,13 @@ def check_table(dataset: Any, path: Path) -> None:
     """
     if dataset.chunks is None:
         return
-    places = [one.chunk_offset for one in _stored(dataset.id)]
-    if len(set(places)) < len(places):
-        raise MissingVideo(f"is damaged in '{path.name}': two of its chunks have the same place")
-
-
-def _stored(handle: Any) -> list[Any]:
-    """Return the table's entry of each chunk."""
+    handle, found = dataset.id, list[Any]()
     if hasattr(handle, "chunk_iter"):
-        found: list[Any] = []
         handle.chunk_iter(found.append)
-        return found
-    return [handle.get_chunk_info(i) for i in range(handle.get_num_chunks())]
+    else:
+        found = [handle.get_chunk_info(i) for i in range(handle.get_num_chunks())]
+    if len({one.chunk_offset for one in found}) < len(found):
+        raise MissingVideo(f"is damaged in '{path.name}': two of its chunks have the same place")
 
 
 def read_frame(dataset: Any, index: int | None, frame_id: str) -> Image:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageFile, ImageOps
 
 from ..core.errors import FrameError, M2F2BenchError, MachineError, first_line, refuse_machine_fault
 from ..core.inputs import ABSENT, NoInput, read_input
@@ -27,9 +29,6 @@ from .damage import JPEG_START, PNG_START, DamagedImage, check_png_chunks, check
 from .limits import DECODING, MAX_BYTES, check_size
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
-    from PIL.ImageFile import ImageFile
-
     from ..core.records import Image
 
 IMAGE_SUFFIXES = frozenset(
@@ -80,19 +79,17 @@ def read_image(source: Path | bytes, frame_id: str) -> Image:
         raise FrameError(frame_id, f"cannot be decoded: {first_line(error)}") from None
 
 
-def _load(image: ImageFile) -> None:
+def _load(image: ImageFile.ImageFile) -> None:
     """Decode, and refuse a file that is cut short even if another library has set the decoder to accept it."""
-    from PIL import ImageFile as setting
-
-    if not setting.LOAD_TRUNCATED_IMAGES:
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
         image.load()
         return
     with _TRUNCATED:
-        setting.LOAD_TRUNCATED_IMAGES = False
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
         try:
             image.load()
         finally:
-            setting.LOAD_TRUNCATED_IMAGES = True
+            ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
 def read_bytes(path: Path, frame_id: str) -> bytes:
@@ -156,7 +153,7 @@ class FileAdapter(Adapter[OptionsT]):
         return frame_stamp(frame.locator) if type(self).read is FileAdapter.read else ""
 
 
-def _open(data: bytes, frame_id: str) -> ImageFile:
+def _open(data: bytes, frame_id: str) -> ImageFile.ImageFile:
     """Read the header with the decoder for the file's first bytes.
 
     The decoders are called by name and not through `PIL.Image.open`: its pixel limit and its warning are
@@ -203,12 +200,10 @@ def _quieten() -> None:
     logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def _to_rgb(image: ImageFile, frame_id: str) -> Image:
+def _to_rgb(image: ImageFile.ImageFile, frame_id: str) -> Image:
     """Return a loaded image of any mode, turned upright, as RGB uint8 [H, W, 3]."""
-    from PIL import ImageOps
-
     mode, kind = image.mode, image.format
-    upright: PillowImage = image
+    upright: Pillow.Image = image
     try:
         if image.getexif().get(_ORIENTATION) in _TURNED:
             upright = ImageOps.exif_transpose(image)
@@ -226,7 +221,7 @@ def _to_rgb(image: ImageFile, frame_id: str) -> Image:
     return _array(upright)
 
 
-def _array(image: PillowImage) -> Image:
+def _array(image: Pillow.Image) -> Image:
     """Return an RGB image as a new array, uint8 [H, W, 3], made strip by strip."""
     width, height = image.size
     if width * height <= _STRIP:

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import bounded
-from ..core.records import STATUSES
-from .base import stamp_of
+from ..core.records import STATUSES, Frame
+from .base import Adapter, stamp_of
 from .limits import AHEAD_BYTES, BATCH_BYTES, DECODING, check_size
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ..core.records import Frame, Image
-    from .base import Adapter
+    from ..core.records import Image
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from scipy import ndimage
@@ -13,14 +14,11 @@ from scipy import ndimage
 from ..core.errors import DataError, FrameError, NothingJudged
 from ..core.files import replacing
 from ..core.records import ORIGINAL, Frame
-from .base import frames_of
+from .base import Adapter, frames_of
 from .read_ahead import about_frame, read_pixels
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..core.records import Image
-    from .base import Adapter
 
 LABEL = 92
 """Width of the column of names, pixels."""

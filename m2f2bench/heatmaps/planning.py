@@ -8,8 +8,7 @@ from ..cards.protocols import HeatMapRules
 from ..core.errors import DataError
 from ..core.records import FAKE, Frame
 from ..datasets.base import Adapter
-from ..datasets.dataset import Dataset
-from ..datasets.planning import plan_frames
+from ..datasets.dataset import Dataset, plan_frames
 from .mapper import HeatMapper
 from .mapping import MapTest
 from .masks import MaskTest

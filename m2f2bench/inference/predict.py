@@ -14,9 +14,9 @@ from ..core.progress import progress_bar
 from ..core.records import REAL, Frame, Locator, Prediction
 from ..core.text import in_utf8
 from ..datasets.base import Adapter
+from ..datasets.dataset import pick, spread
 from ..datasets.entries import natural
 from ..datasets.images import IMAGE_SUFFIXES, read_image
-from ..datasets.planning import pick, spread
 from ..datasets.read_ahead import frames_ahead
 from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector

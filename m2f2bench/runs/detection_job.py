@@ -13,8 +13,7 @@ from ..core.errors import DataError
 from ..core.files import write_json
 from ..core.records import Prediction
 from ..core.rows import Rows, from_predictions
-from ..datasets.dataset import Dataset
-from ..datasets.planning import plan_frames
+from ..datasets.dataset import Dataset, plan_frames
 from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
 from ..results.result import Result

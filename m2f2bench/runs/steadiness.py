@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..core.errors import M2F2BenchError
 from ..core.records import Frame
 from ..datasets.base import Adapter
-from ..datasets.planning import spread
+from ..datasets.dataset import spread
 from ..detectors.base import Detector
 from . import predict as local
 

@@ -24,8 +24,7 @@ from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..datasets.base import Adapter, close_adapter, questions_of
-from ..datasets.dataset import Dataset, frame_digests
-from ..datasets.planning import check_unique, list_frames, spread
+from ..datasets.dataset import Dataset, check_unique, frame_digests, list_frames, spread
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..loading import detector_card, load_dataset
 from ..results.signature import versions

@@ -17,8 +17,7 @@ from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
 from ..core.records import Answer, Frame, Question, question_digest
 from ..datasets.base import altered_regions_of
-from ..datasets.dataset import Dataset, frame_digests
-from ..datasets.planning import spread_by_method
+from ..datasets.dataset import Dataset, frame_digests, spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
 from ..metrics.answer_metrics import AnswerMetrics, answer_metrics, text_settings
 from ..results.read_answers import read_answer_files

@@ -13,8 +13,7 @@ from ..cards.models import DETECTION, DetectorCard, ProtocolCard
 from ..core.errors import NothingJudged, ScoreError, near
 from ..core.records import FAKE, REAL, Frame
 from ..core.rows import Rows, Strings, Units
-from ..datasets.dataset import Dataset, frame_digests
-from ..datasets.planning import plan_frames
+from ..datasets.dataset import Dataset, frame_digests, plan_frames
 from ..loading import ABOUT_TASK, load_dataset, load_protocol, with_metrics
 from ..metrics.detection.intervals import pick_threshold
 from ..metrics.detection.values import Cut

@@ -14,7 +14,7 @@ from torch import nn
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.errors import DetectorError, NothingJudged
 from ..core.records import Example
-from ..datasets.planning import spread
+from ..datasets.dataset import spread
 from .job import FitReport, TrainingJob
 from .language_batches import Batch, Feeder, Plan, answer_tokens
 from .loop import fit

@@ -232,7 +232,7 @@ def look_at(adapter: Any) -> Audit:
 
 def test_synthetic_has_no_leak(tmp_path: Path) -> None:
     from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
-    from m2f2bench.datasets.synthetic.plan import SyntheticOptions
+    from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 
     sizes: dict[str, int] = {"train": 4, "val": 2, "test": 4, "size": 64, "videos_per_identity": 1}
     options = SyntheticOptions(**sizes, methods=("swap", "relight"), cache=str(tmp_path / "s"), workers=1)

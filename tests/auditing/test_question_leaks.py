@@ -25,7 +25,7 @@ from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame, Locator, Question
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
-from m2f2bench.datasets.synthetic.plan import SyntheticOptions
+from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 from m2f2bench.loading import load_dataset
 
 if TYPE_CHECKING:

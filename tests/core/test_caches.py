@@ -24,7 +24,7 @@ from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.dataset import frame_digests
 from m2f2bench.datasets.images import FileAdapter
 from m2f2bench.datasets.synthetic import cache as synthetic
-from m2f2bench.datasets.synthetic.plan import SyntheticOptions
+from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 from m2f2bench.detectors.keys import identify_judge, row_key
 from m2f2bench.loading import any_protocol, load_dataset
 from m2f2bench.results.store import RowStore

@@ -16,7 +16,7 @@ from m2f2bench.datasets.ddvqa import DDVQAAdapter, DDVQAOptions
 from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
 from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
-from m2f2bench.datasets.synthetic.plan import SyntheticOptions
+from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 from m2f2bench.loading import load_dataset
 
 

@@ -21,9 +21,9 @@ from m2f2bench.cards.models import ProtocolCard
 from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame
+from m2f2bench.datasets.dataset import plan_frames
 from m2f2bench.datasets.entries import natural
 from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
-from m2f2bench.datasets.planning import plan_frames
 
 CASES = SHARED / "cases" / "10"
 FIRST8 = ProtocolCard.model_validate(

@@ -11,7 +11,7 @@ from PIL import Image
 
 import m2f2bench
 from m2f2bench.cards.protocols import FrameSelection
-from m2f2bench.datasets.planning import plan_frames
+from m2f2bench.datasets.dataset import plan_frames
 from m2f2bench.loading import load_dataset
 from m2f2bench.results.row_files import read_parquet
 

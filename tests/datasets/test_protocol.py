@@ -10,7 +10,7 @@ from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.planning import check_unique, list_frames, pick, plan_frames, spread
+from m2f2bench.datasets.dataset import check_unique, list_frames, pick, plan_frames, spread
 
 UNIFORM = FrameSelection(which="uniform", count=4)
 

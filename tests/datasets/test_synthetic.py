@@ -21,8 +21,8 @@ from m2f2bench.datasets.sheet import contact_sheet
 from m2f2bench.datasets.synthetic import draw, manipulations
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.canvas import FIELD
+from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 from m2f2bench.datasets.synthetic.faces import Pose, draw_face, draw_scene
-from m2f2bench.datasets.synthetic.plan import SyntheticOptions
 from m2f2bench.datasets.synthetic.render import REGIONS, region_map, render, touched
 
 SMALL = {"train": 2, "val": 2, "test": 2, "videos_per_identity": 1, "frames_per_video": 2, "size": 96, "workers": 1}
@@ -102,7 +102,7 @@ def test_a_forgery_alters_exactly_its_mask_before_noise(method: str) -> None:
     face, source = draw_face(0, "t000"), draw_face(0, "t001")
     scene = draw_scene(0, "t000_0", 96, 1)
     drawn = render(face, scene, scene.poses[0])
-    case = manipulations.Case(drawn, face, source, scene, scene.poses[0], 0.5, 0, "t000_0", 0)
+    case = manipulations.Case(drawn, face, source, scene, scene.poses[0], 0.5, 0, "t000_0")
     image, mask = manipulations.forge(method, case)
     differs = (image != drawn.image).any(-1)
     assert np.array_equal(differs, mask)
@@ -130,7 +130,7 @@ def test_easier_videos_are_altered_more() -> None:
     for method in ALL:
         amount = []
         for strength in (0.0, 1.0):
-            case = manipulations.Case(drawn, face, source, scene, scene.poses[0], strength, 0, "t000_0", 0)
+            case = manipulations.Case(drawn, face, source, scene, scene.poses[0], strength, 0, "t000_0")
             amount.append(np.abs(manipulations.forge(method, case)[0] - drawn.image).sum())
         assert amount[1] > amount[0], method
 

@@ -18,7 +18,7 @@ from paths import ROOT
 from m2f2bench.core.errors import DataError
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.cache import CACHE_VARIABLE, cache_folder
-from m2f2bench.datasets.synthetic.plan import SyntheticOptions
+from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 
 SMALL = {"test": 2, "videos_per_identity": 1, "frames_per_video": 2, "size": 64, "methods": ("lowres",), "workers": 1}
 
@@ -36,7 +36,7 @@ def start(chosen: SyntheticOptions) -> subprocess.Popen[str]:
     """A process that draws the test split and prints its first frame's sum."""
     code = (
         "import sys; from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter as A\n"
-        "from m2f2bench.datasets.synthetic.plan import SyntheticOptions as O\n"
+        "from m2f2bench.datasets.synthetic.draw import SyntheticOptions as O\n"
         "data = A(None, O.model_validate_json(sys.argv[1]))\n"
         "print(sum(int(data.read(f).sum()) for f in data.frames('test')))"
     )

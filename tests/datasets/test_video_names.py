@@ -20,7 +20,7 @@ from m2f2bench.core.errors import DataError, ScoreError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.core.rows import Rows
 from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.planning import check_unique
+from m2f2bench.datasets.dataset import check_unique
 from m2f2bench.results.units import clusters, to_units
 from m2f2bench.training.split import components
 

@@ -15,7 +15,7 @@ import m2f2bench
 from m2f2bench.cards.models import ProtocolCard
 from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.rows import Rows
-from m2f2bench.datasets.planning import pick
+from m2f2bench.datasets.dataset import pick
 from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.results.row_files import read_parquet
 from m2f2bench.results.store import PREDICTIONS

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...core.errors import DataError, FrameError, near
 from ...core.memo import frame_stamp
 from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
 from ..base import Adapter, check_split, judge_questions
 from .cache import Opened, cache_folder, open_split
-from .draw import FRAMES
-from .plan import SyntheticOptions, plan
+from .draw import FRAMES, SyntheticOptions, plan
+from .questions import KINDS, ask, asked_frame
+from .render import touched
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ...core.records import Image
 
 
@@ -81,8 +81,6 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
 
         Raises DataError for an unknown kind.
         """
-        from .questions import KINDS, ask, asked_frame
-
         if kind not in KINDS:
             raise DataError(f"the synthetic dataset has no questions of kind '{kind}'{near(kind, KINDS)}")
         frames = self.frames(split)
@@ -92,15 +90,9 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
 
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
         """Return the regions that a forgery touched, for every frame, without the region `image`."""
-        from .render import touched
-
-        frames, notes = self.frames(split), self._open(split).notes
-        by_video = {
-            frame.video: frozenset(touched(notes[frame.video]["regions"])) - {"image"}
-            for frame in frames
-            if frame.label == FAKE
-        }
-        return {frame.id: by_video.get(frame.video, frozenset()) for frame in frames}
+        notes = self._open(split).notes
+        regions = {video: frozenset(touched(note["regions"])) - {"image"} for video, note in notes.items() if note}
+        return {frame.id: regions.get(frame.video, frozenset()) for frame in self.frames(split)}
 
     def close(self) -> None:
         """Close the open arrays."""

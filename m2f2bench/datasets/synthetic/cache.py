@@ -22,19 +22,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...core import memo
 from ...core.errors import DataError, first_line
 from ...core.memo import CACHE_VARIABLE
 from ...core.progress import progress_bar
-from .draw import FRAMES, MASKS, encoder_version, work
-from .plan import SyntheticOptions, plan
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from .draw import FRAMES, MASKS, SyntheticOptions, encoder_version, plan, work
 
 INDEX = "index.json"
 _MAKING = threading.Lock()
@@ -89,7 +86,7 @@ def open_split(options: SyntheticOptions, split: str) -> Opened:
 
 def _checksum(path: Path) -> int:
     """Return the CRC-32 of a file."""
-    return zlib.crc32(np.memmap(path, mode="r"))
+    return zlib.crc32(np.memmap(path, mode="r").data)
 
 
 def _shapes(options: SyntheticOptions, split: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -7,15 +7,11 @@ Coordinates: `u` to the right, `v` downwards, in half face widths from the centr
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from .faces import TEXTURE, TEXTURE_SPAN, Face, Light, Pose, Scene
-
-if TYPE_CHECKING:
-    from .faces import Array
+from .faces import TEXTURE, TEXTURE_SPAN, Array, Face, Light, Pose, Scene
 
 FIELD = 1.53
 RIM = 1.6

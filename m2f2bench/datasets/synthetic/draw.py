@@ -1,4 +1,6 @@
-"""Drawing of the planned videos: each identity's clips and their forgeries, with noise and compression (H.264).
+"""Options, plan and drawing of a synthetic dataset: each identity's clips and their forgeries, compressed by H.264.
+
+Videos and frames are listed from the options alone.
 
 Run as a program, the module draws a share of a split into existing arrays and reports each video in one line. It is a
 program and not a child of a pool: a pool would import the caller's main module again, which fails in a notebook, a pipe
@@ -14,26 +16,106 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
 
+from ...core.errors import near
 from ...core.records import ORIGINAL
-from .faces import Scene, draw_face, draw_scene, stream
-from .manipulations import Case, draw_strength, forge
-from .plan import SyntheticOptions, Video, identity_names, plan
+from ..base import AdapterOptions
+from .faces import Array, Scene, draw_face, draw_scene, skin_tone, stream
+from .manipulations import METHODS, TWO_PEOPLE, Case, draw_strength, forge
 from .render import Rendering, coverage, render
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ...core.records import Image
-    from .faces import Array
 
 FRAMES, MASKS = "frames.npy", "masks.npy"
 RATE = 25
 CRF = {"c23": 23, "c40": 40}
 """FaceForensics++'s two compression levels as x264's constant rate factor."""
+PREFIX = {"train": "a", "val": "v", "test": "t"}
+"""First letter of the identities of a split, so that no identity is in two splits."""
+DEFAULT_METHODS = ("swap", "lowres", "expression", "resynthesis", "relight")
+
+
+class SyntheticOptions(AdapterOptions):
+    """Options that decide the pixels of a synthetic dataset; `cache` and `workers` decide only place and speed."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"cache", "workers"})
+
+    seed: int = Field(default=0, ge=0)
+    train: int = Field(default=24, ge=2)
+    """Identities of the split; a swap needs two."""
+    val: int = Field(default=6, ge=2)
+    test: int = Field(default=12, ge=2)
+    videos_per_identity: int = Field(default=2, ge=1)
+    frames_per_video: int = Field(default=3, ge=1)
+    size: int = Field(default=160, ge=64, le=512, multiple_of=2)
+    """Side of the square frames, pixels."""
+    compression: Literal["raw", "c23", "c40"] = "c23"
+    methods: tuple[str, ...] = Field(default=DEFAULT_METHODS, min_length=1)
+    cache: str | None = None
+    """Folder for the drawn frames; None for `M2F2BENCH_CACHE` or the user's cache folder."""
+    workers: int | None = Field(default=None, ge=1)
+    """Processes that draw; None for two (one on a single core)."""
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for method in value:
+            if method not in METHODS:
+                raise ValueError(f"no manipulation '{method}'{near(method, METHODS)}")
+        if len(set(value)) != len(value):
+            raise ValueError("a manipulation is named twice")
+        return value
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of the plan: `clip` is the real video that it is or was made from, `row` its first frame's row."""
+
+    method: str
+    clip: str
+    target: str
+    source: str
+    row: int
+
+    @property
+    def name(self) -> str:
+        """`<method>/<clip>`, unique in the dataset."""
+        return f"{self.method}/{self.clip}"
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The people whose faces are in it: two if faces are exchanged."""
+        return (self.target, self.source) if self.method in TWO_PEOPLE else (self.target,)
+
+
+def identity_names(options: SyntheticOptions, split: str) -> list[str]:
+    """Return the identities of a split, such as `t003`."""
+    return [f"{PREFIX[split]}{number:03d}" for number in range(getattr(options, split))]
+
+
+def plan(options: SyntheticOptions, split: str) -> list[Video]:
+    """Return all videos of a split in order: by identity, each real clip followed by its forgeries.
+
+    The source of a swap is one of the three other people of the split with the most similar skin.
+    """
+    names = identity_names(options, split)
+    videos: list[Video] = []
+    tones = {name: skin_tone(options.seed, name) for name in names}
+    for index, target in enumerate(names):
+        near_skin = {name: abs(tones[name] - tones[target]) for name in names[index + 1 :] + names[:index]}
+        others = sorted(near_skin, key=near_skin.__getitem__)
+        for number in range(options.videos_per_identity):
+            source = others[number % min(3, len(others))]
+            for method in (ORIGINAL, *options.methods):
+                row = len(videos) * options.frames_per_video
+                videos.append(Video(method, f"{target}_{number}", target, source, row))
+    return videos
 
 
 @dataclass(frozen=True)
@@ -66,8 +148,8 @@ def clean_frames(
     strength = draw_strength(options.seed, video.clip, video.method)
     source = draw_face(options.seed, video.source)
     made = [
-        forge(video.method, Case(d, face, source, scene, pose, strength, options.seed, video.clip, number))
-        for number, (d, pose) in enumerate(zip(drawn, scene.poses, strict=True))
+        forge(video.method, Case(d, face, source, scene, pose, strength, options.seed, video.clip))
+        for d, pose in zip(drawn, scene.poses, strict=True)
     ]
     masks = np.stack([mask for _, mask in made])
     middle = len(made) // 2

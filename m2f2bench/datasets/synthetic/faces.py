@@ -9,21 +9,16 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from ...core.parsing import read_yaml
 
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    import numpy.typing as npt
-
-    Array: TypeAlias = npt.NDArray[np.floating[Any]]
-    """An array of float32 (numpy's own types are less exact)."""
-
+Array: TypeAlias = npt.NDArray[np.floating[Any]]
+"""An array of float32 (numpy's own types are less exact)."""
 TEXTURE = 288
 """Side of the square texture maps, texels."""
 TEXTURE_SPAN = 3.2

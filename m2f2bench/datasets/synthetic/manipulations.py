@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 from scipy import ndimage
 
-from .faces import TEXTURE, Face, Light, Pose, Scene, stream
+from .faces import TEXTURE, Array, Face, Light, Pose, Scene, stream
 from .render import Rendering, render_face
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from .faces import Array
 
 LEAST = 0.02
 """Blending weights below this count as 0, so that a mask ends where the visible change ends."""
@@ -47,11 +42,10 @@ class Case:
     strength: float
     seed: int
     video: str
-    frame: int
 
-    def stream(self, method: str, frame: bool = False) -> np.random.Generator:
-        """Return the method's random stream for this video, or with `frame` for this frame of it."""
-        return stream(self.seed, self.video, method, *([self.frame] if frame else []))
+    def stream(self, method: str) -> np.random.Generator:
+        """Return the method's random stream for this video."""
+        return stream(self.seed, self.video, method)
 
     def between(self, easy_low: float, easy_high: float) -> float:
         """Return a setting between its hardest (first) and its easiest value (second), by the strength."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from ...core.parsing import read_yaml
 from ...core.records import FAKE, ORIGINAL, REAL, Question
+from .draw import SyntheticOptions, plan
 from .faces import Face, draw_face, stream
-from .plan import SyntheticOptions, plan
 from .render import REGIONS, touched
 
 KINDS = ("blind", "released", "judge")

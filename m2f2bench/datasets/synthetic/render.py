@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from .canvas import Canvas, lookup, make_canvas, paint_features
-from .faces import Face, Light, Pose, Scene, linear
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from .faces import Array
+from .faces import Array, Face, Light, Pose, Scene, linear
 
 REGIONS = ("image", "skin", "eyes", "eyebrows", "nose", "mouth")
 """Subjects of DD-VQA's questions; `image` is the whole image."""

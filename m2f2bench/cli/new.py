@@ -38,14 +38,14 @@ def new(
         raise M2F2BenchError(f"cannot make a new '{kind}'{near(kind, KINDS)}")
     _check_name(kind, name)
     texts = skeleton(kind, name)
-    taken = [file for file in texts if (out / file).exists()]
+    module, card, test = (out / file for file in texts)
+    taken = [path for path in (module, card, test) if path.exists()]
     if taken:
-        raise M2F2BenchError(f"'{out / taken[0]}' exists and is not overwritten: give another name, or another --out")
+        raise M2F2BenchError(f"'{taken[0]}' exists and is not overwritten: give another name, or another --out")
     make_folder(out)
     for file, text in texts.items():
         write_text(out / file, text)
-    card, test = (out / next(file for file in texts if pick(file)) for pick in (_is_card, _is_test))
-    say(f"wrote {', '.join(str(out / file) for file in texts)}")
+    say(f"wrote {module}, {card}, {test}")
     say(f"use it:  {FIRST_TRY[kind].format(card=card)}\ntest it: python -m pytest {test}")
 
 
@@ -54,22 +54,15 @@ def skeleton(kind: str, name: str) -> dict[str, str]:
 
     The card has this name; module and test too, with `_` instead of `-`.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     module = name.replace("-", "_")
-    words = {"Skeleton": _class_name(name), "test_skeleton": f"test_{module}", "skeleton.py": f"{module}.py"}
-
-    def renamed(text: str) -> str:
-        return re.sub(r"Skeleton|test_skeleton|skeleton\.py|skeleton", lambda found: words.get(found[0], name), text)
-
-    files = sorted((TEMPLATES / kind).glob("*skeleton.*"))
-    return {renamed(path.name): renamed(path.read_text(encoding="utf-8")) for path in files}
-
-
-def _is_card(file: str) -> bool:
-    return file.endswith(".yaml")
-
-
-def _is_test(file: str) -> bool:
-    return file.startswith("test_")
+    files = {"module.py": f"{module}.py", "card.yaml": f"{name}.yaml", "test.py": f"test_{module}.py"}
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES / kind), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    words = {"name": name, "module": module, "class": _class_name(name)}
+    return {file: templates.get_template(f"{template}.j2").render(words) for template, file in files.items()}
 
 
 def _class_name(name: str) -> str:

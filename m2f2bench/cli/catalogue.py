@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from ..cards.models import KINDS, iter_cards, read_card
 from ..cards.registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
-from ..core.errors import CardError, M2F2BenchError, near
+from ..core.errors import CardError, CheckFailed, M2F2BenchError, near
 from ..core.parsing import Refused, read_yaml
-from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, say, settle
+from .options import CardsOption, DataOption, JsonOption, settle
+from .output import echo_json, one_line, say
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
 KEYS = {"backend": "detectors", "base": "detectors", "adapter": "datasets", "columns": "leaderboards"}
@@ -21,7 +22,7 @@ LISTED = (*KINDS, *REGISTRIES, "controls")
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Argument(help=f"{', '.join(LISTED)}. Default: all.")] = None,
+    kind: Annotated[str | None, Argument(help=f"{', '.join(LISTED)}. Default: all.")] = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,8 +69,8 @@ def _lines(rows: list[dict[str, Any]], indent: str = "") -> str:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A card's name or path, a backend, an adapter, or file.py:Class.")],
-    frames: Annotated[bool, typer.Option("--frames", help="Also count a dataset's frames.")] = False,
+    name: Annotated[str, Argument(help="A card's name or path, a backend, an adapter, or file.py:Class.")],
+    frames: Annotated[bool, Option("--frames", help="Also count a dataset's frames.")] = False,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -168,6 +169,4 @@ def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOpti
         say(f"{mark}  {finding.what:<24} {finding.detail}")
     failed = [f for f in findings if f.ok is False]
     if failed:
-        from ..core.errors import CheckFailed
-
         raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

@@ -8,12 +8,13 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from ..cards.models import find_card
 from ..core.errors import M2F2BenchError, near
 from ..core.files import make_folder, write_text
-from .common import CardsOption, say, settle
+from .options import CardsOption, settle
+from .output import say
 
 TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {"detector": "detectors", "dataset": "datasets", "metric": "metrics"}
@@ -27,9 +28,9 @@ FIRST_TRY = {
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}.")],
-    name: Annotated[str, typer.Argument(help="Its name: a letter, then letters, digits, `-` and `_`.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write here.")] = Path(),
+    kind: Annotated[str, Argument(help=f"{', '.join(KINDS)}.")],
+    name: Annotated[str, Argument(help="Its name: a letter, then letters, digits, `-` and `_`.")],
+    out: Annotated[Path, Option(metavar="DIR", help="Write here.")] = Path(),
     cards: CardsOption = None,
 ) -> None:
     """Write a working skeleton of a detector, a dataset or a metric: its code, its card and its test."""

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .inputs import NoInput, read_input
+from .files import NoInput, read_input
 from .text import LARGEST, is_text, quoted
 
 if TYPE_CHECKING:

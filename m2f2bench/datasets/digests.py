@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from ..core.installed import installed_versions
 from ..core.memo import Memo, cache_folder
 from ..core.progress import progress_bar
 from ..core.records import Frame
+from ..core.sources import installed_versions
 from ..version import __version__
 from .dataset import Dataset
 from .listing import stamp_of

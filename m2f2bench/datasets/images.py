@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import FrameError, M2F2BenchError, MachineError, first_line, refuse_machine_fault
-from ..core.inputs import ABSENT, NoInput, read_input
+from ..core.files import ABSENT, NoInput, read_input
 from ..core.memo import frame_stamp
 from ..core.records import Frame
 from . import jpeg, png

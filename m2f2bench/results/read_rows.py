@@ -15,9 +15,8 @@ import numpy.typing as npt
 from ..core.connected import factorize, first_rows
 from ..core.errors import ScoreError, first_line, near
 from ..core.parsing import Refused, unique_keys
-from ..core.probability import likely_cause
 from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
-from ..core.rows import Rows, Strings
+from ..core.rows import Rows, Strings, likely_cause
 from ..core.tables import MOST_COLUMNS, read_table
 from ..core.text import quoted
 

@@ -14,10 +14,9 @@ import numpy.typing as npt
 
 from ..core.connected import factorize, first_rows
 from ..core.errors import ScoreError, first_line, near
-from ..core.parsing import Refused, unique_keys
+from ..core.parsing import MOST_COLUMNS, Refused, read_table, unique_keys
 from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
 from ..core.rows import Rows, Strings, likely_cause
-from ..core.tables import MOST_COLUMNS, read_table
 from ..core.text import quoted
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,8 +101,7 @@ def describe(
         known += registry.names()
         if name in registry.names():
             cls = registry.get(name)
-            doc = (cls.__doc__ or "").strip().splitlines()
-            found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": doc[0] if doc else ""})
+            found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": _first_line(cls)})
     if is_file_reference(name):
         found.append(_described_class(name))
     if not found and refused and Path(name).is_file():
@@ -133,10 +133,9 @@ def _described_class(reference: str) -> dict[str, Any]:
 
     cls = load_from_file(reference, "class")
     dataset = issubclass(cls, Adapter)
-    doc = (cls.__doc__ or "").strip().splitlines()
     can = [name for name in ("predict", "heatmap", "explain", "fit") if callable(getattr(cls, name, None))]
     facts: dict[str, Any] = {"kind": "datasets" if dataset else "detectors", "class": reference}
-    facts |= {"doc": doc[0] if doc else "", "use": f"{'-s' if dataset else '-d'} {reference}"}
+    facts |= {"doc": _first_line(cls), "use": f"{'-s' if dataset else '-d'} {reference}"}
     if not dataset:
         facts |= {"methods": can, "options": list(inspect.signature(cls).parameters)}
     return facts
@@ -147,12 +146,12 @@ def _frame_counts(name: str) -> dict[str, dict[str, int]]:
     from ..loading import load_dataset
 
     dataset = load_dataset(name)
-    counts: dict[str, dict[str, int]] = {}
-    for split in dataset.splits:
-        counts[split] = {}
-        for frame in dataset.frames(split):
-            counts[split][frame.method] = counts[split].get(frame.method, 0) + 1
-    return counts
+    return {split: dict(Counter(frame.method for frame in dataset.frames(split))) for split in dataset.splits}
+
+
+def _first_line(cls: type) -> str:
+    """Return the first line of a class's docstring."""
+    return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
 def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:

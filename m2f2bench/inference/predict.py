@@ -26,8 +26,6 @@ from .crops import crop_note, scene_note
 if TYPE_CHECKING:
     from ..core.records import Answer, Image
     from ..detectors.base import Detector
-    from ..heatmaps.mapper import HeatMapper
-    from ..reporting.figures.overlays import OverlayFolder
     from .questions import QuestionSet
 
 log = logging.getLogger("m2f2bench")
@@ -127,7 +125,7 @@ def predict_paths(
         require_explainer_early(detector)
     loaded = load_detector(detector, device)
     question_set = QuestionSet(loaded, questions) if asks else None
-    overlays = _Overlays.of(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
+    overlays = _Overlays(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
     job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, question_set)
     try:
         by_file = _judge(files, job)
@@ -199,16 +197,11 @@ def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
 class _Overlays:
     """Draws the heat maps of what was judged."""
 
-    def __init__(self, mapper: HeatMapper, folder: OverlayFolder) -> None:
-        self.mapper, self.folder = mapper, folder
-
-    @classmethod
-    def of(cls, detector: Detector, folder: Path, scale: str) -> _Overlays:
-        """Create one; imports are here because judging alone needs neither."""
-        from ..heatmaps.mapper import HeatMapper
+    def __init__(self, detector: Detector, folder: Path, scale: str) -> None:
+        from ..heatmaps.mapper import HeatMapper  # judging alone needs neither
         from ..reporting.figures.overlays import OverlayFolder
 
-        return cls(HeatMapper(detector), OverlayFolder(folder, detector, scale))
+        self.mapper, self.folder = HeatMapper(detector), OverlayFolder(folder, detector, scale)
 
     def images(self, files: Sequence[Path], by_file: dict[str, _Judged], batch_size: int) -> None:
         """Draw an overlay for each image that has a score; images are read again to save memory."""

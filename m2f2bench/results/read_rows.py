@@ -208,9 +208,7 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
     status = text("status", np.full(n, "ok", dtype=object))
     known = np.array([word in STATUSES for word in status.tolist()], dtype=np.bool_)
     _first_bad(
-        path,
-        ~known,
-        lambda i: f"has the status {quoted(str(status[i]), SHOWN)}{near(str(status[i]), STATUSES)}",
+        path, ~known, lambda i: f"has the status {quoted(str(status[i]), SHOWN)}{near(str(status[i]), STATUSES)}"
     )
     score, status = _scores(path, found["score"], status)
     method = text("method", np.where(label == REAL, ORIGINAL, "fake").astype(object))
@@ -240,8 +238,7 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
         ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
         lambda i: (
             f"has the score {quoted(str(column[i].as_py()), SHOWN)}: P(fake) in [0, 1] is wanted, or a status other "
-            f"than ok"
-            f"{_cause(score[i], score[ok & ~blank])}"
+            f"than ok{_cause(score[i], score[ok & ~blank])}"
         ),
     )
     if missing.any() and not (ok & ~blank).any():

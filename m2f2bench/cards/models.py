@@ -272,9 +272,8 @@ def _on_base(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[
     neighbour = path.parent / f"{name}.yaml"
     found = neighbour if neighbour.is_file() else find_card("detectors", str(name))
     if found is None:
-        raise CardError(
-            f"card '{path}': its base '{name}' is not a detector card{near(str(name), _names('detectors'))}"
-        )
+        known = [card.stem for card in iter_cards("detectors")]
+        raise CardError(f"card '{path}': its base '{name}' is not a detector card{near(str(name), known)}")
     chain = (*above, path)
     if found.resolve() in [one.resolve() for one in chain]:
         circle = " → ".join(one.stem for one in (*chain, found))
@@ -297,10 +296,6 @@ def _said_in(base: DetectorCard, origin: Path, folder: Path) -> dict[str, Any]:
     if is_file_reference(base.backend):
         values["backend"] = moved_reference(base.backend, origin, folder)
     return {**values, "options": moved(base.options, [origin], folder)} if base.options else values
-
-
-def _names(kind: str) -> list[str]:
-    return [path.stem for path in iter_cards(kind)]
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

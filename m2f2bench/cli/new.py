@@ -73,26 +73,20 @@ def _class_name(name: str) -> str:
 
 def _check_name(kind: str, name: str) -> None:
     """Raise M2F2BenchError for a name that files, classes or cards cannot have, or that is taken."""
+    from ..metrics.registry import metric_names
+
     module = name.replace("-", "_")
     if not NAME.fullmatch(name):
         raise M2F2BenchError(f"'{name}' cannot be a name: take a letter, then letters, digits, - and _, 60 at most")
     if keyword.iskeyword(module) or keyword.iskeyword(_class_name(name)):
         raise M2F2BenchError(f"'{name}' is a word of Python's own: take another name")
-    if kind == "metric":
-        _check_metric(name)
+    if kind == "metric" and "-" in name:
+        raise M2F2BenchError(f"the name of a metric has no -: take '{name.replace('-', '_')}'")
+    if kind == "metric" and name in metric_names():
+        raise M2F2BenchError(f"there is a metric '{name}' already: take another name")
     card = find_card(KINDS[kind], name)
     if card is not None:
         raise M2F2BenchError(f"there is a card '{name}' already ({card}): take another name")
     found = importlib.util.find_spec(module)
     if found is not None and not Path(found.origin or "").resolve().is_relative_to(Path.cwd()):
         raise M2F2BenchError(f"a file {module}.py would hide the Python module '{module}': take another name")
-
-
-def _check_metric(name: str) -> None:
-    """Raise M2F2BenchError for a name that a metric cannot have, or that is another metric's."""
-    from ..metrics.registry import metric_names
-
-    if "-" in name:
-        raise M2F2BenchError(f"the name of a metric has no -: take '{name.replace('-', '_')}'")
-    if name in metric_names():
-        raise M2F2BenchError(f"there is a metric '{name}' already: take another name")

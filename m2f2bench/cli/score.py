@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -53,14 +53,11 @@ def score(
     from ..scoring.source import Source
     from ..scoring.tasks import task_at
 
+    columns = mapping(column)
     if task_at(file[0], protocol).name == EXPLANATION:
-        _score_answers(
-            [file] if together else [[path] for path in file],
-            Source(protocol, dataset, split, name, mapping(column)),
-            out,
-            not as_json if controls is None else controls,
-            as_json,
-        )
+        groups = [file] if together else [[path] for path in file]
+        source = Source(protocol, dataset, split, name, columns)
+        _score_answers(groups, source, out, not as_json if controls is None else controls, as_json)
         return
     if together or controls or out is not None:
         raise ScoreError(
@@ -68,13 +65,7 @@ def score(
         )
     results = [
         score_file(
-            path,
-            protocol=protocol,
-            dataset=dataset,
-            split=split,
-            detector=name,
-            columns=mapping(column),
-            validation=validation,
+            path, protocol=protocol, dataset=dataset, split=split, detector=name, columns=columns, validation=validation
         )
         for path in file
     ]
@@ -136,17 +127,8 @@ def compare(
 
     metrics = load_metrics(metric or ())
     if len(runs) > 1:
-        found = [
-            comparer.compare(
-                *runs,
-                protocol=protocol,
-                dataset=dataset,
-                split=split,
-                columns=mapping(column),
-                metrics=metrics,
-                against=against,
-            )
-        ]
+        source: dict[str, Any] = {"protocol": protocol, "dataset": dataset, "split": split, "columns": mapping(column)}
+        found = [comparer.compare(*runs, **source, metrics=metrics, against=against)]
     elif protocol or dataset or column:
         raise ScoreError("--protocol, --dataset and --column need two or more runs: name each of them")
     else:

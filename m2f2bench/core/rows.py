@@ -1,4 +1,4 @@
-"""Rows as columns: planned frames with their scores, and the units that are scored."""
+"""Rows as columns: planned frames with their scores, units that are scored, causes of scores out of range."""
 
 from __future__ import annotations
 

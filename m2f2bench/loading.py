@@ -39,16 +39,11 @@ from .metrics.registry import known_metric, load_metric, notes
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
 P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
-ABOUT: dict[type[AnyProtocol], str] = {
-    ProtocolCard: "P(fake)",
-    ExplanationCard: "answers to questions",
-    HeatMapCard: "heat maps",
-}
-"""What protocols are about, by their card."""
+ABOUT_TASK = {DETECTION: "P(fake)", EXPLANATION: "answers to questions", HEATMAPS: "heat maps"}
+"""What the protocols of a task are about."""
 MEASURED = {DETECTION: "scores", EXPLANATION: "answers", HEATMAPS: "maps"}
 """What a task's metrics are of, see `metrics.registry.Metric`."""
 Q = TypeVar("Q", ProtocolCard, ExplanationCard, HeatMapCard, AnyProtocol)
-ABOUT_TASK = {card.kind: what for card, what in ABOUT.items()}
 
 
 def resolve_card(kind: str, reference: str) -> Card:
@@ -162,7 +157,8 @@ def _of_task(reference: str | AnyProtocol, wanted: type[P]) -> P:
     card = any_protocol(reference)
     if not isinstance(card, wanted):
         raise CardError(
-            f"protocol '{card.name}' is about {ABOUT[type(card)]}, not about {ABOUT[wanted]}: use another one here"
+            f"protocol '{card.name}' is about {ABOUT_TASK[card.kind]}, not about {ABOUT_TASK[wanted.kind]}: "
+            f"use another one here"
         )
     return card
 

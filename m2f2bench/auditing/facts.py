@@ -12,11 +12,10 @@ from typing import TypeVar
 
 from ..cards.models import DatasetCard
 from ..core.identity import code_digest
-from ..core.installed import installed_versions
 from ..core.memo import Memo, cache_folder, file_stamp
 from ..core.progress import progress_bar
 from ..core.records import Frame
-from ..core.sources import Unidentified
+from ..core.sources import Unidentified, installed_versions
 from ..datasets.base import Adapter, stamp_of
 from ..datasets.dataset import DECODERS
 from ..datasets.limits import DECODING

@@ -19,7 +19,7 @@ from ..core.places import moved, moved_reference
 from ..core.text import quoted
 from .protocols import DETECTION_METRICS, ExplanationRules, HeatMapRules, ProtocolRules
 from .registry import is_file_reference
-from .settings import InputSettings, StageSettings, TrainingSettings
+from .settings import InputSettings, Settings, StageSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -144,10 +144,8 @@ class HeatMapCard(Card, HeatMapRules):
 AnyProtocol = ProtocolCard | ExplanationCard | HeatMapCard
 
 
-class Column(BaseModel):
+class Column(Settings):
     """One column of a leaderboard: dataset × protocol × metric."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str
     protocol: str = "frame"
@@ -155,10 +153,8 @@ class Column(BaseModel):
     split: str = "test"
 
 
-class TrainStep(BaseModel):
+class TrainStep(Settings):
     """A detector that a suite trains before it is judged."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     detector: str
     dataset: str
@@ -276,9 +272,8 @@ def _on_base(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[
     neighbour = path.parent / f"{name}.yaml"
     found = neighbour if neighbour.is_file() else find_card("detectors", str(name))
     if found is None:
-        raise CardError(
-            f"card '{path}': its base '{name}' is not a detector card{near(str(name), _names('detectors'))}"
-        )
+        known = [card.stem for card in iter_cards("detectors")]
+        raise CardError(f"card '{path}': its base '{name}' is not a detector card{near(str(name), known)}")
     chain = (*above, path)
     if found.resolve() in [one.resolve() for one in chain]:
         circle = " → ".join(one.stem for one in (*chain, found))
@@ -303,19 +298,15 @@ def _said_in(base: DetectorCard, origin: Path, folder: Path) -> dict[str, Any]:
     return {**values, "options": moved(base.options, [origin], folder)} if base.options else values
 
 
-def _names(kind: str) -> list[str]:
-    return [path.stem for path in iter_cards(kind)]
-
-
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Return one mapping over another: mappings inside are merged, the rest is replaced, null removes a key."""
-    both = {key: merged(under[key], value) for key, value in over.items() if _mappings(under.get(key), value)}
+    both = {
+        key: merged(under[key], value)
+        for key, value in over.items()
+        if isinstance(value, dict) and isinstance(under.get(key), dict)
+    }
     gone = {key for key, value in over.items() if value is None and key in under}
     return {key: value for key, value in {**under, **over, **both}.items() if key not in gone}
-
-
-def _mappings(*values: Any) -> bool:
-    return all(isinstance(value, dict) for value in values)
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -6,8 +6,9 @@ references, how texts are compared and verdicts read. Heat maps: what they are m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Protocol
+from functools import partial
+from types import ModuleType
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -41,8 +42,6 @@ FILLS: tuple[Fill, ...] = ("blur", "mean")
 METRIC_NAME = r"[A-Za-z][A-Za-z0-9_]{0,59}"
 METRIC_TITLE = r"[\w .,%()/+≤≥–-]{1,60}"
 MissingRule = Literal["drop", "half", "wrong"]
-
-
 QuestionKind = Literal["blind", "released", "judge"]
 
 
@@ -102,23 +101,11 @@ class MetricRules(Rules):
         return out
 
 
-class MetricTable(Protocol):
-    """What cards need of the registry of metrics."""
-
-    def builtin(self) -> Mapping[str, Any]:
-        """Return this package's own metrics by name."""
-
-    def metric_of(self, name: str) -> Any:
-        """Return the metric of a name. Raises M2F2BenchError for an unknown one."""
-
-    def notes(self, names: Iterable[str]) -> dict[str, MetricNote]:
-        """Return the descriptions of those metrics that are a user's."""
+_TABLES: list[ModuleType] = []
+"""The registry of metrics, `metrics.registry`, once it is imported."""
 
 
-_TABLES: list[MetricTable] = []
-
-
-def check_metrics_with(table: MetricTable) -> None:
+def check_metrics_with(table: ModuleType) -> None:
     """Let cards check their metrics with the registry, which stands above them: it calls this when it is imported.
 
     Cards that are made before that are checked where they are used (`loading.any_protocol`).
@@ -139,16 +126,9 @@ def _known(name: str, info: ValidationInfo, of: str) -> str:
     return name
 
 
-def _of_scores(name: str, info: ValidationInfo) -> str:
-    return _known(name, info, "scores")
-
-
-def _of_answers(name: str, info: ValidationInfo) -> str:
-    return _known(name, info, "answers")
-
-
-def _of_maps(name: str, info: ValidationInfo) -> str:
-    return _known(name, info, "maps")
+ScoreMetric = Annotated[str, AfterValidator(partial(_known, of="scores"))]
+AnswerMetric = Annotated[str, AfterValidator(partial(_known, of="answers"))]
+MapMetric = Annotated[str, AfterValidator(partial(_known, of="maps"))]
 
 
 class FrameSelection(Rules):
@@ -282,7 +262,7 @@ class ProtocolRules(MetricRules):
     """From a video's frame scores to its score; not used at frame level."""
     threshold: Threshold = Threshold(value=0.5)
     missing: Missing = Missing()
-    metrics: tuple[Annotated[str, AfterValidator(_of_scores)], ...] = Field(default=DETECTION_METRICS, min_length=1)
+    metrics: tuple[ScoreMetric, ...] = Field(default=DETECTION_METRICS, min_length=1)
     """Names, or `file.py:NAME`. A card in a file must name them."""
     bootstrap: Bootstrap = Bootstrap()
 
@@ -316,7 +296,7 @@ class ExplanationRules(MetricRules):
     """How a verdict is read: by words and negation, or as M2F2-Det's evaluation does (real if "real" occurs at all)."""
     missing: Literal["wrong", "drop"] = "wrong"
     """A question without an answer counts as an empty answer, or is left out. The coverage is always reported."""
-    metrics: tuple[Annotated[str, AfterValidator(_of_answers)], ...] = Field(min_length=1)
+    metrics: tuple[AnswerMetric, ...] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()
 
 
@@ -334,7 +314,7 @@ class HeatMapRules(MetricRules):
     steps: int | None = Field(default=None, ge=2)
     area: float | None = Field(default=None, gt=0.0, lt=1.0)
     fills: tuple[Fill, ...] | None = Field(default=None, min_length=1)
-    metrics: tuple[Annotated[str, AfterValidator(_of_maps)], ...] = Field(min_length=1)
+    metrics: tuple[MapMetric, ...] = Field(min_length=1)
     bootstrap: Bootstrap = Bootstrap()
 
     @model_validator(mode="after")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from ..cards.models import KINDS, iter_cards, read_card
 from ..cards.registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
-from ..core.errors import CardError, M2F2BenchError, near
+from ..core.errors import CardError, CheckFailed, M2F2BenchError, near
 from ..core.parsing import Refused, read_yaml
-from .common import CardsOption, DataOption, JsonOption, echo_json, one_line, say, settle
+from .options import CardsOption, DataOption, JsonOption, settle
+from .output import echo_json, one_line, say
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
 KEYS = {"backend": "detectors", "base": "detectors", "adapter": "datasets", "columns": "leaderboards"}
@@ -21,7 +23,7 @@ LISTED = (*KINDS, *REGISTRIES, "controls")
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Argument(help=f"{', '.join(LISTED)}. Default: all.")] = None,
+    kind: Annotated[str | None, Argument(help=f"{', '.join(LISTED)}. Default: all.")] = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,8 +70,8 @@ def _lines(rows: list[dict[str, Any]], indent: str = "") -> str:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A card's name or path, a backend, an adapter, or file.py:Class.")],
-    frames: Annotated[bool, typer.Option("--frames", help="Also count a dataset's frames.")] = False,
+    name: Annotated[str, Argument(help="A card's name or path, a backend, an adapter, or file.py:Class.")],
+    frames: Annotated[bool, Option("--frames", help="Also count a dataset's frames.")] = False,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -99,8 +101,7 @@ def describe(
         known += registry.names()
         if name in registry.names():
             cls = registry.get(name)
-            doc = (cls.__doc__ or "").strip().splitlines()
-            found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": doc[0] if doc else ""})
+            found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": _first_line(cls)})
     if is_file_reference(name):
         found.append(_described_class(name))
     if not found and refused and Path(name).is_file():
@@ -132,10 +133,9 @@ def _described_class(reference: str) -> dict[str, Any]:
 
     cls = load_from_file(reference, "class")
     dataset = issubclass(cls, Adapter)
-    doc = (cls.__doc__ or "").strip().splitlines()
     can = [name for name in ("predict", "heatmap", "explain", "fit") if callable(getattr(cls, name, None))]
     facts: dict[str, Any] = {"kind": "datasets" if dataset else "detectors", "class": reference}
-    facts |= {"doc": doc[0] if doc else "", "use": f"{'-s' if dataset else '-d'} {reference}"}
+    facts |= {"doc": _first_line(cls), "use": f"{'-s' if dataset else '-d'} {reference}"}
     if not dataset:
         facts |= {"methods": can, "options": list(inspect.signature(cls).parameters)}
     return facts
@@ -146,12 +146,12 @@ def _frame_counts(name: str) -> dict[str, dict[str, int]]:
     from ..loading import load_dataset
 
     dataset = load_dataset(name)
-    counts: dict[str, dict[str, int]] = {}
-    for split in dataset.splits:
-        counts[split] = {}
-        for frame in dataset.frames(split):
-            counts[split][frame.method] = counts[split].get(frame.method, 0) + 1
-    return counts
+    return {split: dict(Counter(frame.method for frame in dataset.frames(split))) for split in dataset.splits}
+
+
+def _first_line(cls: type) -> str:
+    """Return the first line of a class's docstring."""
+    return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
 def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -168,6 +168,4 @@ def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOpti
         say(f"{mark}  {finding.what:<24} {finding.detail}")
     failed = [f for f in findings if f.ok is False]
     if failed:
-        from ..core.errors import CheckFailed
-
         raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

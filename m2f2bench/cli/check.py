@@ -1,31 +1,30 @@
-"""The commands `check` and `validate`: exit status 1 for a worse detector or an unsound result."""
+"""The commands `check`, `validate`, `audit` and `sheet`: whether a detector, a result or a dataset is sound."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from .common import CardsOption, DataOption, DeviceOption, JsonOption, OwnMetricOption, echo_json, load_own, say, settle
+from ..core.errors import CheckFailed
+from .options import CardsOption, DataOption, DeviceOption, JsonOption, OwnMetricOption, settle
+from .output import echo_json, print_report, require_report_ending, say
 
 
 def check(
     baseline: Annotated[
-        Path, typer.Argument(help="A result file, a run's folder, or a folder of either. Default: ./baselines.")
+        Path, Argument(help="A result file, a run's folder, or a folder of either. Default: ./baselines.")
     ] = Path("baselines"),
-    detector: Annotated[str | None, typer.Option("--detector", "-d", help="Default: that of the baseline.")] = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Use the folder of a run instead of a new run.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-s", help="Default: that of the baseline.")] = None,
+    detector: Annotated[str | None, Option("--detector", "-d", help="Default: that of the baseline.")] = None,
+    run: Annotated[Path | None, Option(help="Use the folder of a run instead of a new run.")] = None,
+    dataset: Annotated[str | None, Option("--dataset", "-s", help="Default: that of the baseline.")] = None,
     metric: Annotated[
-        list[str] | None,
-        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Repeatable. Default: the main metrics."),
+        list[str] | None, Option("--metric", "-m", help="Name or FILE.py:NAME. Repeatable. Default: the main metrics.")
     ] = None,
-    chance: Annotated[
-        float, typer.Option("--chance", help="Probability that an equally good detector fails, over all metrics.")
-    ] = 0.05,
-    tolerance: Annotated[float, typer.Option("--tolerance", help="A decrease of at most this never fails.")] = 0.0,
-    out: Annotated[Path | None, typer.Option("--out", help="Keep the new run here.")] = None,
+    chance: Annotated[float, Option(help="Probability that an equally good detector fails, over all metrics.")] = 0.05,
+    tolerance: Annotated[float, Option(help="A decrease of at most this never fails.")] = 0.0,
+    out: Annotated[Path | None, Option(help="Keep the new run here.")] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,
@@ -33,7 +32,6 @@ def check(
 ) -> None:
     """Fail (exit status 1) if a detector is worse than a stored result by more than noise."""
     settle(cards, data)
-    from ..core.errors import CheckFailed
     from ..runs.check import check as look
     from ..runs.check import describe
 
@@ -58,15 +56,13 @@ def check(
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Result files, or runs' folders.")],
+    files: Annotated[list[Path], Argument(help="Result files, or runs' folders.")],
     metric: OwnMetricOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check result files: schema, signature, numbers, and the rows if they are stored with them."""
-    settle(cards)
-    load_own(metric)
-    from ..core.errors import CheckFailed
+    settle(cards, metrics=metric)
     from ..scoring.validate import validate_result
 
     found = {str(file): validate_result(file) for file in files}
@@ -80,3 +76,67 @@ def validate(
     wrong = [(file, problems[0]) for file, problems in found.items() if problems]
     if wrong:
         raise CheckFailed(f"{len(wrong)} of {len(found)} results are not valid, first '{wrong[0][0]}': {wrong[0][1]}")
+
+
+def audit(
+    dataset: Annotated[str, Argument(help="Name, card, folder or manifest.")],
+    split: Annotated[list[str] | None, Option(help="Repeatable. Default: all splits.")] = None,
+    limit: Annotated[int | None, Option(min=1, help="Read only N frames of each split, evenly spread.")] = None,
+    frames_per_video: Annotated[int, Option(min=0, help="Frames taken evenly from a video; 0: all.")] = 8,
+    near: Annotated[
+        int, Option(min=0, max=64, help="Bits of 64 in which the hashes of near duplicates may differ.")
+    ] = 8,
+    probe: Annotated[bool, Option(help="Measure shortcuts to the label.")] = True,
+    questions: Annotated[
+        list[str] | None, Option(help="Kinds of questions to probe: blind, released, judge, or none. Default: all.")
+    ] = None,
+    out: Annotated[Path | None, Option(help="Also write the report: .json or .md.")] = None,
+    strict: Annotated[bool, Option("--strict", help="Exit status 1 if anything leaks.")] = False,
+    workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions."""
+    settle(cards, data)
+    from ..auditing.audit import audit as look
+    from ..auditing.questions import KINDS
+    from ..auditing.report import plural
+
+    require_report_ending(out)
+    report = look(
+        dataset,
+        splits=split or (),
+        limit=limit,
+        frames_per_video=frames_per_video,
+        near=near,
+        probe=probe,
+        kinds=() if questions == ["none"] else questions or KINDS,
+        workers=workers,
+    )
+    print_report(report, out, as_json)
+    if strict and report.leaks:
+        first = report.leaks[0]
+        raise CheckFailed(
+            f"'{report.dataset}' leaks ({plural(len(report.leaks), 'finding')}), first {first.topic}: {first.text}"
+        )
+
+
+def sheet(
+    dataset: Annotated[str, Argument(help="Name, card, folder or manifest.")],
+    out: Annotated[Path, Option(help="A PNG file.")] = Path("sheet.png"),
+    split: str = "test",
+    per_method: Annotated[int, Option(min=1, help="Pictures for each manipulation.")] = 8,
+    masks: Annotated[bool, Option("--masks", help="Draw the masks' outlines below each row.")] = False,
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Draw a contact sheet: a row for each manipulation, a column for each person."""
+    settle(cards, data)
+    from ..datasets.sheet import contact_sheet
+    from ..loading import load_dataset
+
+    place = load_dataset(dataset)
+    place.check_split(split)
+    contact_sheet(place.adapter, split, out, per_method=per_method, masks=masks)
+    say(f"wrote {out}")

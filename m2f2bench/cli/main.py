@@ -8,11 +8,12 @@ import os
 import sys
 
 import typer
+from typer import Option
 
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
-from . import audit, catalogue, check, heatmaps, new, plot, report, run, score, train
-from .common import one_line
+from . import catalogue, check, new, run, score, train
+from .output import one_line
 
 app = typer.Typer(
     name="m2f2bench",
@@ -28,18 +29,18 @@ app.command("train")(train.train)
 app.command("score")(score.score)
 app.command("compare")(score.compare)
 app.command("leaderboard")(score.leaderboard)
-app.command("report")(report.report)
-app.command("plot")(plot.plot)
+app.command("report")(score.report)
+app.command("plot")(score.plot)
 app.command("check")(check.check)
 app.command("validate")(check.validate)
 app.command("import-weights")(train.import_weights)
 app.command()(train.merge)
 app.command("predict")(run.predict)
-app.command("localize")(heatmaps.localize)
+app.command("localize")(run.localize)
 app.command("list")(catalogue.list_names)
 app.command("describe")(catalogue.describe)
-app.command("audit")(audit.audit)
-app.command("sheet")(audit.sheet)
+app.command("audit")(check.audit)
+app.command("sheet")(check.sheet)
 app.command("doctor")(catalogue.doctor)
 app.command("new")(new.new)
 
@@ -52,7 +53,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass
 
@@ -99,9 +100,7 @@ def main() -> None:
             refuse_machine_fault(error, "the command stopped")
         except MachineError as fault:
             sys.exit(_print_error(fault))
-        if isinstance(
-            error, OSError
-        ):  # for example a name that is too long, a folder without permission, a link to itself
+        if isinstance(error, OSError):  # such as a name that is too long, or a folder without permission
             where = f"'{error.filename}': " if error.filename is not None else ""
             sys.exit(_print_error(M2F2BenchError(f"{where}{error.strerror or error}")))
         raise

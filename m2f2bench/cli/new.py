@@ -8,12 +8,13 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from ..cards.models import find_card
 from ..core.errors import M2F2BenchError, near
 from ..core.files import make_folder, write_text
-from .common import CardsOption, say, settle
+from .options import CardsOption, settle
+from .output import say
 
 TEMPLATES = Path(__file__).with_name("templates")
 KINDS = {"detector": "detectors", "dataset": "datasets", "metric": "metrics"}
@@ -27,9 +28,9 @@ FIRST_TRY = {
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}.")],
-    name: Annotated[str, typer.Argument(help="Its name: a letter, then letters, digits, `-` and `_`.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write here.")] = Path(),
+    kind: Annotated[str, Argument(help=f"{', '.join(KINDS)}.")],
+    name: Annotated[str, Argument(help="Its name: a letter, then letters, digits, `-` and `_`.")],
+    out: Annotated[Path, Option(metavar="DIR", help="Write here.")] = Path(),
     cards: CardsOption = None,
 ) -> None:
     """Write a working skeleton of a detector, a dataset or a metric: its code, its card and its test."""
@@ -38,14 +39,14 @@ def new(
         raise M2F2BenchError(f"cannot make a new '{kind}'{near(kind, KINDS)}")
     _check_name(kind, name)
     texts = skeleton(kind, name)
-    taken = [file for file in texts if (out / file).exists()]
+    module, card, test = (out / file for file in texts)
+    taken = [path for path in (module, card, test) if path.exists()]
     if taken:
-        raise M2F2BenchError(f"'{out / taken[0]}' exists and is not overwritten: give another name, or another --out")
+        raise M2F2BenchError(f"'{taken[0]}' exists and is not overwritten: give another name, or another --out")
     make_folder(out)
     for file, text in texts.items():
         write_text(out / file, text)
-    card, test = (out / next(file for file in texts if pick(file)) for pick in (_is_card, _is_test))
-    say(f"wrote {', '.join(str(out / file) for file in texts)}")
+    say(f"wrote {module}, {card}, {test}")
     say(f"use it:  {FIRST_TRY[kind].format(card=card)}\ntest it: python -m pytest {test}")
 
 
@@ -54,22 +55,15 @@ def skeleton(kind: str, name: str) -> dict[str, str]:
 
     The card has this name; module and test too, with `_` instead of `-`.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     module = name.replace("-", "_")
-    words = {"Skeleton": _class_name(name), "test_skeleton": f"test_{module}", "skeleton.py": f"{module}.py"}
-
-    def renamed(text: str) -> str:
-        return re.sub(r"Skeleton|test_skeleton|skeleton\.py|skeleton", lambda found: words.get(found[0], name), text)
-
-    files = sorted((TEMPLATES / kind).glob("*skeleton.*"))
-    return {renamed(path.name): renamed(path.read_text(encoding="utf-8")) for path in files}
-
-
-def _is_card(file: str) -> bool:
-    return file.endswith(".yaml")
-
-
-def _is_test(file: str) -> bool:
-    return file.startswith("test_")
+    files = {"module.py": f"{module}.py", "card.yaml": f"{name}.yaml", "test.py": f"test_{module}.py"}
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES / kind), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    words = {"name": name, "module": module, "class": _class_name(name)}
+    return {file: templates.get_template(f"{template}.j2").render(words) for template, file in files.items()}
 
 
 def _class_name(name: str) -> str:
@@ -79,26 +73,20 @@ def _class_name(name: str) -> str:
 
 def _check_name(kind: str, name: str) -> None:
     """Raise M2F2BenchError for a name that files, classes or cards cannot have, or that is taken."""
+    from ..metrics.registry import metric_names
+
     module = name.replace("-", "_")
     if not NAME.fullmatch(name):
         raise M2F2BenchError(f"'{name}' cannot be a name: take a letter, then letters, digits, - and _, 60 at most")
     if keyword.iskeyword(module) or keyword.iskeyword(_class_name(name)):
         raise M2F2BenchError(f"'{name}' is a word of Python's own: take another name")
-    if kind == "metric":
-        _check_metric(name)
+    if kind == "metric" and "-" in name:
+        raise M2F2BenchError(f"the name of a metric has no -: take '{name.replace('-', '_')}'")
+    if kind == "metric" and name in metric_names():
+        raise M2F2BenchError(f"there is a metric '{name}' already: take another name")
     card = find_card(KINDS[kind], name)
     if card is not None:
         raise M2F2BenchError(f"there is a card '{name}' already ({card}): take another name")
     found = importlib.util.find_spec(module)
     if found is not None and not Path(found.origin or "").resolve().is_relative_to(Path.cwd()):
         raise M2F2BenchError(f"a file {module}.py would hide the Python module '{module}': take another name")
-
-
-def _check_metric(name: str) -> None:
-    """Raise M2F2BenchError for a name that a metric cannot have, or that is another metric's."""
-    from ..metrics.registry import metric_names
-
-    if "-" in name:
-        raise M2F2BenchError(f"the name of a metric has no -: take '{name.replace('-', '_')}'")
-    if name in metric_names():
-        raise M2F2BenchError(f"there is a metric '{name}' already: take another name")

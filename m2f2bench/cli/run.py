@@ -1,29 +1,30 @@
-"""The commands `run` and `predict`: detectors on datasets, and on single files."""
+"""The commands `run`, `predict` and `localize`: detectors on datasets, on single files, and their heat maps."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
+from ..core.errors import DetectorError
 from ..core.text import visible
-from .common import CamLayerOption, CamOption, CardsOption, DataOption, DeviceOption, JsonOption, echo_json, say, settle
+from .options import CamLayerOption, CamOption, CardsOption, DataOption, DeviceOption, JsonOption, settle
+from .output import echo_json, print_report, require_report_ending, say
 
 
 def run(
-    suite: Annotated[str | None, typer.Argument(help="A leaderboard card to run as a suite.")] = None,
-    detector: Annotated[list[str] | None, typer.Option("--detector", "-d", help="Name, card or file.py:Class.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option("--dataset", "-s", help="Name, card or folder.")] = None,
-    protocol: Annotated[list[str] | None, typer.Option("--protocol", "-p", help="Default: frame.")] = None,
-    split: Annotated[str, typer.Option("--split")] = "test",
-    limit: Annotated[int | None, typer.Option("--limit", help="Only N frames, evenly spread.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Default: runs/SUITE or runs/run.")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 32,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Decoding threads; 0: one per core.")] = 0,
+    suite: Annotated[str | None, Argument(help="A leaderboard card to run as a suite.")] = None,
+    detector: Annotated[list[str] | None, Option("--detector", "-d", help="Name, card or file.py:Class.")] = None,
+    dataset: Annotated[list[str] | None, Option("--dataset", "-s", help="Name, card or folder.")] = None,
+    protocol: Annotated[list[str] | None, Option("--protocol", "-p", help="Default: frame.")] = None,
+    split: str = "test",
+    limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
+    out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
+    batch_size: Annotated[int, Option(min=1)] = 32,
+    workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,
     export: Annotated[
-        str | None,
-        typer.Option("--export", metavar="m2f2", help="Also write answers in the format of M2F2-Det's output files."),
+        str | None, Option(metavar="m2f2", help="Also write answers in the format of M2F2-Det's output files.")
     ] = None,
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",
@@ -65,26 +66,21 @@ def run(
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(metavar="IMAGE|VIDEO|DIR...")],
-    detector: Annotated[str, typer.Option("--detector", "-d", help="Name, card, folder or file.py:Class.")],
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames taken evenly from a video.")] = 32,
+    paths: Annotated[list[Path], Argument(metavar="IMAGE|VIDEO|DIR...")],
+    detector: Annotated[str, Option("--detector", "-d", help="Name, card, folder or file.py:Class.")],
+    frames: Annotated[int, Option(min=1, help="Frames taken evenly from a video.")] = 32,
     heatmap: Annotated[
         Path | None,
-        typer.Option(
-            "--heatmap", metavar="DIR", help="Write heat maps here: an overlay (PNG) and the map (NPY) for each file."
-        ),
+        Option(metavar="DIR", help="Write heat maps here: an overlay (PNG) and the map (NPY) for each file."),
     ] = None,
-    heatmap_scale: Annotated[
-        str, typer.Option("--heatmap-scale", help="Colours: fixed (0 to 1) or image (the range of the map).")
-    ] = "fixed",
+    heatmap_scale: Annotated[str, Option(help="Colours: fixed (0 to 1) or image (the range of the map).")] = "fixed",
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also ask for reasons: image, skin, eyes, eyebrows, nose and mouth.")
+        bool, Option("--explain", help="Also ask for reasons: image, skin, eyes, eyebrows, nose and mouth.")
     ] = False,
     question: Annotated[
-        list[str] | None,
-        typer.Option("--question", "-q", metavar="TEXT", help="Ask this question instead. Repeatable."),
+        list[str] | None, Option("--question", "-q", metavar="TEXT", help="Ask this question instead. Repeatable.")
     ] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
@@ -96,7 +92,6 @@ def predict(
 
     judge: Any = detector
     if cam or cam_layer:
-        from ..core.errors import DetectorError
         from ..heatmaps.mapper import mapping_detector
 
         if heatmap is None:
@@ -124,3 +119,44 @@ def predict(
             say(transcript(item), nl=False)
     if heatmap is not None:
         say(f"wrote {sum(item['heatmap'] is not None for item in found)} heat maps to {heatmap}")
+
+
+def localize(
+    detector: Annotated[str, Option("--detector", "-d", help="A detector that makes heat maps.")],
+    dataset: Annotated[
+        str, Option("--dataset", "-s", help="A dataset with true masks, such as synthetic; any with --faithfulness.")
+    ],
+    split: str = "test",
+    limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
+    cam: CamOption = "",
+    cam_layer: CamLayerOption = "",
+    faithfulness: Annotated[
+        bool,
+        Option(
+            "--faithfulness",
+            help="Instead of masks: replace pixels in the order of the map and measure the score (deletion, insertion, "
+            "drop). Needs hundreds of forward passes for a frame: see --limit.",
+        ),
+    ] = False,
+    steps: Annotated[int, Option(min=2, help="Steps of a deletion or insertion curve.")] = 20,
+    area: Annotated[float, Option(help="Share of the picture to blur for the drop.")] = 0.1,
+    out: Annotated[Path | None, Option(help="Also write the report: .json (with every frame) or .md.")] = None,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare heat maps with true masks, or (--faithfulness) with the detector's own scores. Controls are included."""
+    settle(cards, data)
+    require_report_ending(out)
+    more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
+    report: Any
+    if faithfulness:
+        from ..heatmaps.faithfulness import faithfulness as test
+
+        report = test(detector, dataset, steps=steps, area=area, **more)
+    else:
+        from ..heatmaps.localize import localize as measure
+
+        report = measure(detector, dataset, **more)
+    print_report(report, out, as_json, frames=True)

@@ -1,86 +1,63 @@
-"""The commands `score`, `compare` and `leaderboard`: from stored rows and results to numbers."""
+"""The commands from stored rows and results: `score`, `compare`, `leaderboard`, `report` and `plot`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from .common import (
-    CardsOption,
-    ColumnOption,
-    DataOption,
-    JsonOption,
-    OwnMetricOption,
-    echo_json,
-    load_own,
-    mapping,
-    say,
-    settle,
-)
+from ..cards.models import EXPLANATION
+from ..core.errors import ScoreError
+from ..core.files import write_text
+from .options import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, OwnMetricOption, mapping, settle
+from .output import echo_json, say
 
 if TYPE_CHECKING:
     from ..results.result import Result
     from ..scoring.source import Source
 
-FormatOption = Annotated[
-    str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: the ending of --out, else md.")
-]
-
 
 def score(
     file: Annotated[
         list[Path],
-        typer.Argument(
-            help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder."
-        ),
+        Argument(help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder."),
     ],
     protocol: Annotated[
-        str | None, typer.Option("--protocol", "-p", help="Default: that of the run; for a file: frame.")
+        str | None, Option("--protocol", "-p", help="Default: that of the run; for a file: frame.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-s", help="Check that the rows are this dataset's frames.")
+        str | None, Option("--dataset", "-s", help="Check that the rows are this dataset's frames.")
     ] = None,
-    split: Annotated[str, typer.Option("--split")] = "test",
+    split: str = "test",
     column: ColumnOption = None,
     validation: Annotated[
-        Path | None,
-        typer.Option("--validation", help="Rows to choose the threshold on, if the protocol needs them."),
+        Path | None, Option(help="Rows to choose the threshold on, if the protocol needs them.")
     ] = None,
-    together: Annotated[bool, typer.Option("--together", help="Answers: all files are of one explainer.")] = False,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the detector. Default: the file's name.")] = None,
+    together: Annotated[bool, Option("--together", help="Answers: all files are of one explainer.")] = False,
+    name: Annotated[str | None, Option(help="Name of the detector. Default: the file's name.")] = None,
     controls: Annotated[
         bool | None,
-        typer.Option(
-            "--controls/--no-controls",
-            help="Answers: also score controls that do not see the image. Default: yes, but no with --json.",
-        ),
+        Option(help="Answers: also score controls that do not see the image. Default: yes, but no with --json."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Answers: write a folder for each explainer here.")] = None,
+    out: Annotated[Path | None, Option(help="Answers: write a folder for each explainer here.")] = None,
     metric: OwnMetricOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score stored rows or answers from any source, without a model."""
-    settle(cards, data)
-    load_own(metric)
-    from ..cards.models import EXPLANATION
-    from ..core.errors import ScoreError
+    settle(cards, data, metrics=metric)
     from ..scoring.score import score as score_file
     from ..scoring.source import Source
     from ..scoring.tasks import task_at
 
+    columns = mapping(column)
     if task_at(file[0], protocol).name == EXPLANATION:
-        _score_answers(
-            [file] if together else [[path] for path in file],
-            Source(protocol, dataset, split, name, mapping(column)),
-            out,
-            not as_json if controls is None else controls,
-            as_json,
-        )
+        groups = [file] if together else [[path] for path in file]
+        source = Source(protocol, dataset, split, name, columns)
+        _score_answers(groups, source, out, not as_json if controls is None else controls, as_json)
         return
     if together or controls or out is not None:
         raise ScoreError(
@@ -88,13 +65,7 @@ def score(
         )
     results = [
         score_file(
-            path,
-            protocol=protocol,
-            dataset=dataset,
-            split=split,
-            detector=name,
-            columns=mapping(column),
-            validation=validation,
+            path, protocol=protocol, dataset=dataset, split=split, detector=name, columns=columns, validation=validation
         )
         for path in file
     ]
@@ -130,20 +101,19 @@ def _score_answers(files: list[list[Path]], source: Source, out: Path | None, co
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two or more runs (folders, or files of rows); or one folder with many runs.")
+        list[Path], Argument(help="Two or more runs (folders, or files of rows); or one folder with many runs.")
     ],
-    protocol: Annotated[str | None, typer.Option("--protocol", "-p", help="Default: that of the runs.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-s")] = None,
-    split: Annotated[str, typer.Option("--split")] = "test",
+    protocol: Annotated[str | None, Option("--protocol", "-p", help="Default: that of the runs.")] = None,
+    dataset: Annotated[str | None, Option("--dataset", "-s")] = None,
+    split: str = "test",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", "-m", help="Name or FILE.py:NAME. Default for two runs: all; for more: the first."),
+        Option("--metric", "-m", help="Name or FILE.py:NAME. Default for two runs: all; for more: the first."),
     ] = None,
     methods: Annotated[
-        bool,
-        typer.Option("--methods", help="Also by manipulation, with the average; of answers: also for real and fake."),
+        bool, Option("--methods", help="Also by manipulation, with the average; of answers: also for real and fake.")
     ] = False,
-    against: Annotated[str, typer.Option("--against", metavar="NAME", help="Only pairs with this detector.")] = "",
+    against: Annotated[str, Option(metavar="NAME", help="Only pairs with this detector.")] = "",
     column: ColumnOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -151,24 +121,14 @@ def compare(
 ) -> None:
     """Compare detectors by paired tests on the same frames: which is better, and is it more than noise?"""
     settle(cards, data)
-    from ..core.errors import ScoreError
     from ..leaderboards.report import describe_comparison
     from ..loading import load_metrics
     from ..scoring import compare as comparer
 
     metrics = load_metrics(metric or ())
     if len(runs) > 1:
-        found = [
-            comparer.compare(
-                *runs,
-                protocol=protocol,
-                dataset=dataset,
-                split=split,
-                columns=mapping(column),
-                metrics=metrics,
-                against=against,
-            )
-        ]
+        source: dict[str, Any] = {"protocol": protocol, "dataset": dataset, "split": split, "columns": mapping(column)}
+        found = [comparer.compare(*runs, **source, metrics=metrics, against=against)]
     elif protocol or dataset or column:
         raise ScoreError("--protocol, --dataset and --column need two or more runs: name each of them")
     else:
@@ -182,20 +142,20 @@ def compare(
 
 def leaderboard(
     places: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME|DIR]...", help="A leaderboard card, or folders with results.")
+        list[str] | None, Argument(metavar="[NAME|DIR]...", help="A leaderboard card, or folders with results.")
     ] = None,
-    format: FormatOption = None,
+    format: Annotated[
+        str | None, Option(help="md, csv, tex, html or json. Default: the ending of --out, else md.")
+    ] = None,
     published: Annotated[
-        bool, typer.Option("--with-published", help="Also published figures of others, in a separate section.")
+        bool, Option("--with-published", help="Also published figures of others, in a separate section.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Write here instead of printing.")] = None,
+    out: Annotated[Path | None, Option(help="Write here instead of printing.")] = None,
     metric: OwnMetricOption = None,
     cards: CardsOption = None,
 ) -> None:
     """Make a leaderboard from stored results."""
-    settle(cards)
-    load_own(metric)
-    from ..core.files import write_text
+    settle(cards, metrics=metric)
     from ..leaderboards.publish import gather
     from ..leaderboards.render import render
 
@@ -206,3 +166,83 @@ def leaderboard(
     else:
         write_text(out, text)
         say(f"wrote {out}")
+
+
+def report(
+    file: Annotated[list[Path], Argument(help="A run's folder, or files of answers of one explainer (JSONL).")],
+    out: Annotated[Path, Option(help="The html file.")] = Path("report.html"),
+    protocol: Annotated[str | None, Option("--protocol", "-p", help="Default: that of the run.")] = None,
+    dataset: Annotated[str | None, Option("--dataset", "-s", help="Default: that of the run.")] = None,
+    split: str = "test",
+    name: Annotated[str | None, Option(help="Name of the explainer. Default: the file's name.")] = None,
+    count: Annotated[int, Option(min=1, help="Number of the worst answers, and of the best.")] = 24,
+    controls: Annotated[bool, Option(help="Also score controls.")] = True,
+    detector: Annotated[
+        str | None, Option("--detector", "-d", help="Show heat maps of this detector: name, card or folder.")
+    ] = None,
+    cam: Annotated[str, Option(help="Use class activation maps of --detector: gradcam, layercam, …")] = "",
+    column: ColumnOption = None,
+    device: DeviceOption = "auto",
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write one html page: numbers, those of controls, and the worst and best answers with image and heat map."""
+    settle(cards, data)
+    from ..heatmaps.mapper import HeatMapper, mapping_detector
+    from ..reporting.report import write_report
+    from ..runs.explainers import score_files
+    from ..scoring.answers import load_answers
+    from ..scoring.source import Source
+
+    if cam and detector is None:
+        raise ScoreError(f"--cam {cam} needs a detector for the maps: give --detector too")
+    maps = None if detector is None else HeatMapper(mapping_detector(detector, device, cam))
+    evidence = load_answers(*file, source=Source(protocol, dataset, split, name, mapping(column)))
+    result, *others = score_files([evidence], controls=controls)
+    write_report(evidence, result, out, others, maps, count)
+    say(f"wrote {out}")
+
+
+def plot(
+    kind: Annotated[str, Argument(help="roc, pr, reliability, histogram, methods, ranks or curves.")],
+    places: Annotated[
+        list[Path],
+        Argument(
+            metavar="PLACE...",
+            help="Runs (folders, or files of rows) or a folder of runs; ranks: results; curves: trainings.",
+        ),
+    ],
+    out: Annotated[Path, Option(help="The figure: .png, .pdf or .svg.")],
+    protocol: Annotated[str | None, Option("--protocol", "-p", help="Default: that of the runs.")] = None,
+    dataset: Annotated[str | None, Option("--dataset", "-s")] = None,
+    split: str | None = None,
+    group: Annotated[str, Option(metavar="METHOD|average", help="Draw one manipulation, or the mean of all.")] = "",
+    metric: Annotated[str | None, Option("--metric", "-m", help="For methods, ranks (AUC), curves (losses).")] = None,
+    log_x: Annotated[bool, Option("--log-x", help="Logarithmic false positive rate.")] = False,
+    bands: Annotated[bool, Option(help="Intervals around the curves.")] = True,
+    width: Annotated[str, Option(help="single (3.4 in) or double (7 in).")] = "single",
+    title: str = "",
+    column: ColumnOption = None,
+    cards: CardsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Draw ROC or precision-recall curves, reliability, scores, manipulations, ranks, or training curves."""
+    settle(cards, data)
+    from ..reporting.figures import plot as plotter
+
+    written = plotter.plot(
+        kind,
+        *places,
+        out=out,
+        protocol=protocol,
+        dataset=dataset,
+        split=split,
+        columns=mapping(column),
+        group=group,
+        log_x=log_x,
+        bands=bands,
+        metric=metric,
+        width=width,
+        title=title,
+    )
+    say(f"wrote {written}")

@@ -6,25 +6,24 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from .common import CardsOption, DataOption, DeviceOption, say, settle
+from .options import CardsOption, DataOption, DeviceOption, settle
+from .output import say
 
 
 def train(
-    detector: Annotated[str, typer.Argument(help="A trainable detector: name, card or file.py:Class.")],
-    dataset: Annotated[str, typer.Option("--dataset", "-s", help="Its train split is used, never test.")],
+    detector: Annotated[str, Argument(help="A trainable detector: name, card or file.py:Class.")],
+    dataset: Annotated[str, Option("--dataset", "-s", help="Its train split is used, never test.")],
     stage: Annotated[
-        str,
-        typer.Option("--stage", help="detector (P(fake)), align (projectors to the LLM) or tune (LoRA on the LLM)."),
+        str, Option(help="detector (P(fake)), align (projectors to the LLM) or tune (LoRA on the LLM).")
     ] = "detector",
     start: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="DIR", help="The result of the previous stage. Default: DETECTOR."),
+        Path | None, Option("--from", metavar="DIR", help="The result of the previous stage. Default: DETECTOR.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Default: runs/trained/DETECTOR--DATASET.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
-    seed: Annotated[int | None, typer.Option("--seed", help="Default: that of the card.")] = None,
+    out: Annotated[Path | None, Option(help="Default: runs/trained/DETECTOR--DATASET.")] = None,
+    resume: Annotated[bool, Option("--resume", help="Continue an interrupted training.")] = False,
+    seed: Annotated[int | None, Option(help="Default: that of the card.")] = None,
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,
@@ -48,9 +47,9 @@ def train(
 
 
 def merge(
-    detector: Annotated[str, typer.Argument(help="The result of stage tune (or align): its folder or card.")],
-    out: Annotated[Path, typer.Option("--out", help="The new folder; it must not exist, or be empty.")],
-    dtype: Annotated[str, typer.Option("--dtype", help="Precision of the LLM: fp32, bf16 or fp16.")] = "fp32",
+    detector: Annotated[str, Argument(help="The result of stage tune (or align): its folder or card.")],
+    out: Annotated[Path, Option(help="The new folder; it must not exist, or be empty.")],
+    dtype: Annotated[str, Option(help="Precision of the LLM: fp32, bf16 or fp16.")] = "fp32",
     cards: CardsOption = None,
 ) -> None:
     """Merge an explainer's LoRA adapters into its LLM, and write all it needs into one folder."""
@@ -65,18 +64,17 @@ def merge(
 
 
 def import_weights(
-    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="Published weights, or the 7B model's folder.")],
-    kind: Annotated[str, typer.Option("--as", help="m2f2det-released-detector or m2f2det-released-explainer.")],
-    out: Annotated[Path, typer.Option("--out", help="The detector's folder; it must not exist, or be empty.")],
+    file: Annotated[Path, Argument(metavar="FILE|DIR", help="Published weights, or the 7B model's folder.")],
+    kind: Annotated[str, Option("--as", help="m2f2det-released-detector or m2f2det-released-explainer.")],
+    out: Annotated[Path, Option(help="The detector's folder; it must not exist, or be empty.")],
     vision_tower: Annotated[
         str | None,
-        typer.Option(
-            "--vision-tower",
+        Option(
             metavar="FILE|DIR|NAME",
             help="CLIP's image tower instead of the one in FILE: a file, a folder of a CLIP, or its name on the hub.",
         ),
     ] = None,
-    detector_only: Annotated[bool, typer.Option("--detector-only", help="Without the LLM of the 7B model.")] = False,
+    detector_only: Annotated[bool, Option("--detector-only", help="Without the LLM of the 7B model.")] = False,
 ) -> None:
     """Make a detector from published weights; no code in their file is run."""
     from ..detectors.m2f2det.released.importing import RECORD

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .records import ANSWER_STATUSES, Answer, Frame, Question
-from .rows import Strings
+from .rows import Columns, Strings
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(Columns):
     """Planned questions with their answers, one array element per question, in the order of the plan.
 
     `label` int64 (0 real, 1 fake: what a right answer says); `score` float64, the explainer's own P(fake) of the frame,
@@ -24,6 +25,7 @@ class Answers:
     `records.Answer`.
     """
 
+    STATUSES = ANSWER_STATUSES
     question: Strings
     frame: Strings
     video: Strings
@@ -46,18 +48,6 @@ class Answers:
     digest: Strings
     stamp: Strings
 
-    def __len__(self) -> int:
-        return len(self.question)
-
-    def statuses(self) -> dict[str, int]:
-        """Return the number of questions by status, in the order of `records.ANSWER_STATUSES`, without zeros."""
-        counts = {status: int((self.status == status).sum()) for status in ANSWER_STATUSES}
-        return {status: n for status, n in counts.items() if n}
-
-    def only(self, kept: npt.NDArray[np.bool_]) -> Answers:
-        """Return the questions where `kept` [N] is true."""
-        return replace(self, **{f.name: getattr(self, f.name)[kept] for f in fields(self)})
-
 
 def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: Mapping[str, Answer]) -> Answers:
     """Join questions with their frames (by id) and answers (by the question's id); without an answer: `missing`.
@@ -70,32 +60,21 @@ def joined(questions: Sequence[Question], frames: Mapping[str, Frame], answers: 
     references = np.empty(len(questions), dtype=object)
     references[:] = [q.references for q in questions]
 
-    def strings(values: list[str]) -> Strings:
-        return np.array(values, dtype=object)
+    def column(values: Sequence[Any], name: str, kind: type = object) -> npt.NDArray[Any]:
+        return np.array([getattr(value, name) for value in values], dtype=kind)  # of numbers None becomes NaN
 
-    def numbers(name: str) -> npt.NDArray[np.float64]:
-        return np.array([getattr(a, name) for a in given], dtype=np.float64)  # None becomes NaN
-
+    status = column(given, "status")
     return Answers(
-        question=strings([q.id for q in questions]),
-        frame=strings([q.frame for q in questions]),
-        video=strings([f.video for f in asked]),
-        method=strings([f.method for f in asked]),
-        identity=strings(["+".join(f.identities) for f in asked]),
-        label=np.array([q.label for q in questions], dtype=np.int64),
-        kind=strings([q.kind for q in questions]),
-        region=strings([q.region for q in questions]),
-        asked=strings([q.text for q in questions]),
+        question=column(questions, "id"),
+        asked=column(questions, "text"),
         references=references,
-        text=strings([a.text if a.status == "ok" else "" for a in given]),
-        status=strings([a.status for a in given]),
+        label=column(questions, "label", np.int64),
+        identity=np.array(["+".join(frame.identities) for frame in asked], dtype=object),
+        status=status,
+        text=np.where(status == "ok", column(given, "text"), ""),
         score=np.array([scores.get(q.frame, np.nan) for q in questions], dtype=np.float64),
-        message=strings([a.message for a in given]),
-        seconds=numbers("seconds"),
-        tokens_in=numbers("tokens_in"),
-        tokens_out=numbers("tokens_out"),
-        cost=numbers("cost"),
-        wording=strings([a.wording for a in given]),
-        digest=strings([a.digest for a in given]),
-        stamp=strings([a.stamp for a in given]),
+        **{name: column(questions, name) for name in ("frame", "kind", "region")},
+        **{name: column(asked, name) for name in ("video", "method")},
+        **{name: column(given, name) for name in ("message", "wording", "digest", "stamp")},
+        **{name: column(given, name, np.float64) for name in ("seconds", "tokens_in", "tokens_out", "cost")},
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from .guests import Overlapping
 
 TF32 = "tf32"
 """In a detector's `precision`: the detector chose its own arithmetic, which is then not changed."""
@@ -26,11 +27,8 @@ def exact_fp32(precision: str = "fp32") -> Iterator[None]:
     if torch is None or TF32 in precision or getattr(torch.__spec__, "_initializing", False):
         yield
         return
-    _SETTINGS.enter(torch)
-    try:
+    with _SETTINGS:
         yield
-    finally:
-        _SETTINGS.leave()
 
 
 @contextlib.contextmanager
@@ -47,32 +45,19 @@ def repeatable() -> Iterator[None]:
         cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before
 
 
-class _Settings:
-    """The process's settings of float32 products, saved by the first thread that enters, restored by the last."""
+class _Settings(Overlapping):
+    """The process's settings of float32 products made exact; the old ones come back."""
 
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._before: list[tuple[_Knob, str | bool]] = []
+    def begin(self) -> None:
+        found = [(knob, knob.value()) for knob in _knobs(sys.modules["torch"])]
+        self._before = [(knob, value) for knob, value in found if value is not None]
+        for knob, value in self._before:
+            if value != knob.exact:
+                knob.write(knob.exact)
 
-    def enter(self, torch: Any) -> None:
-        """Make them exact."""
-        with self._lock:
-            if self._inside == 0:
-                knobs = [(knob, knob.value()) for knob in _knobs(torch)]
-                self._before = [(knob, value) for knob, value in knobs if value is not None]
-                for knob, value in self._before:
-                    if value != knob.exact:
-                        knob.write(knob.exact)
-            self._inside += 1
-
-    def leave(self) -> None:
-        """Restore them if no other thread is inside."""
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                for knob, value in self._before:  # an old setting also writes new ones, which therefore come later
-                    knob.restore(value)
-                self._before = []
+    def end(self) -> None:
+        for knob, value in self._before:  # an old setting also writes new ones, which therefore come later
+            knob.restore(value)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+import numpy as np
+import numpy.typing as npt
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -17,8 +16,6 @@ def factorize(values: Iterable[Value]) -> tuple[npt.NDArray[np.int64], list[Valu
 
     pandas is not used: below version 3 it compares strings only up to their first NUL, and so joins different videos.
     """
-    import numpy as np
-
     known: dict[Value, int] = {}
     codes = np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
     return codes, list(known)
@@ -26,8 +23,6 @@ def factorize(values: Iterable[Value]) -> tuple[npt.NDArray[np.int64], list[Valu
 
 def first_rows(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the first row of each code, int64 [C], of codes [N] from 0 to C-1."""
-    import numpy as np
-
     first = np.full(int(codes.max(initial=-1)) + 1, len(codes))
     np.minimum.at(first, codes, np.arange(len(codes)))
     return first
@@ -40,7 +35,6 @@ def connected(videos: Sequence[Hashable], identities: Sequence[Sequence[str]]) -
     frames of its video only. Codes run from 0 in the order in which the components first occur. `videos` are names or
     numbers, equal for the same video.
     """
-    import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -64,8 +64,8 @@ def bounded() -> Iterator[None]:
             os._exit(70)
 
 
-class _Redirection:
-    """Python's stdout sent to stderr while any thread is inside."""
+class Overlapping:
+    """A change of the process that lasts while any thread is inside the block."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -84,28 +84,36 @@ class _Redirection:
                 self.end()
 
     def begin(self) -> None:
-        """Start when the first thread enters."""
+        """Make the change; called when the first thread enters."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Undo it; called when the last thread has left."""
+        raise NotImplementedError
+
+
+class _Redirection(Overlapping):
+    """Python's stdout sent to stderr."""
+
+    def begin(self) -> None:
         self._before, sys.stdout = sys.stdout, sys.stderr
 
     def end(self) -> None:
-        """End when the last thread has left."""
         sys.stdout = self._before
 
 
-class _ProcessRedirection(_Redirection):
+class _ProcessRedirection(Overlapping):
     """The same for the process's stdout: output of C code and of commands that are run."""
 
     def begin(self) -> None:
-        """Keep a copy of descriptor 1, if it is open."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
         self._kept: int | None = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # descriptor 1 is not open
             self._kept = os.dup(1)
             os.dup2(2, 1)
 
     def end(self) -> None:
-        """Put it back."""
         if self._kept is not None:
             os.dup2(self._kept, 1)
             os.close(self._kept)

@@ -197,15 +197,8 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of a result file; `reason` only if there is one."""
-        out: dict[str, Any] = {
-            "value": self.value,
-            "ci": list(self.ci) if self.ci else None,
-            "n_real": self.n_real,
-            "n_fake": self.n_fake,
-        }
-        if self.reason:
-            out["reason"] = self.reason
-        return out
+        interval, remark = list(self.ci) if self.ci else None, {"reason": self.reason} if self.reason else {}
+        return {"value": self.value, "ci": interval, "n_real": self.n_real, "n_fake": self.n_fake} | remark
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Score:

@@ -1,20 +1,46 @@
-"""Rows as columns: planned frames with their scores, and the units that are scored."""
+"""Rows as columns: planned frames with their scores, units that are scored, causes of scores out of range."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .records import FAKE, STATUSES, Prediction
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Strings = npt.NDArray[np.object_]
+ROUNDING = 1e-4
+"""How far outside [0, 1] rounding in half precision can move a probability."""
+
+
+class Columns:
+    """Base of rows as columns: a dataclass of arrays of equal length, one of them `status`."""
+
+    STATUSES: ClassVar[tuple[str, ...]] = STATUSES
+    status: Strings
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    def statuses(self) -> dict[str, int]:
+        """Return the number of rows by status, in the order of `STATUSES`, without zeros."""
+        counts = {status: int((self.status == status).sum()) for status in self.STATUSES}
+        return {status: n for status, n in counts.items() if n}
+
+    def only(self, kept: npt.NDArray[np.bool_ | np.int64]) -> Self:
+        """Return the rows where `kept` [N] is true, or the rows of these numbers, in their order."""
+        return replace(self, **{f.name: getattr(self, f.name)[kept] for f in fields(self)})  # type: ignore[type-var, arg-type]
 
 
 @dataclass(frozen=True)
-class Rows:
+class Rows(Columns):
     """Planned frames with their scores, one array element per frame.
 
     `label` int64 (0 real, 1 fake); `score` float64, NaN unless `status` is `ok`; the others are strings. `digest`
@@ -32,14 +58,6 @@ class Rows:
     digest: Strings
     picture: Strings
 
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def statuses(self) -> dict[str, int]:
-        """Return the number of rows by status, in the order of `records.STATUSES`, without zeros."""
-        counts = {status: int((self.status == status).sum()) for status in STATUSES}
-        return {status: n for status, n in counts.items() if n}
-
     def without(self, failed: npt.NDArray[np.bool_]) -> Rows:
         """Return the rows without a score (status `error`) where `failed` [N] is true."""
         return replace(
@@ -54,9 +72,7 @@ class Rows:
         import pyarrow.compute as pc
 
         order = pc.sort_indices(pa.array(self.frame, pa.large_string())).to_numpy()
-        if (order == np.arange(len(order))).all():
-            return self
-        return replace(self, **{f.name: getattr(self, f.name)[order] for f in fields(self)})
+        return self if (order == np.arange(len(order))).all() else self.only(order)
 
 
 @dataclass(frozen=True)
@@ -95,18 +111,20 @@ class Units:
 def from_predictions(rows: Iterable[Prediction]) -> Rows:
     """Return predictions as columns."""
     listed = list(rows)
+    columns = {f.name: np.array([getattr(row, f.name) for row in listed], dtype=object) for f in fields(Rows)}
+    columns["picture"] = np.where(columns["picture"] == "", columns["frame"], columns["picture"])
+    columns["score"] = columns["score"].astype(np.float64)  # None becomes NaN
+    return Rows(**{**columns, "label": columns["label"].astype(np.int64)})
 
-    def strings(name: str) -> Strings:
-        return np.array([getattr(row, name) for row in listed], dtype=object)
 
-    return Rows(
-        frame=strings("frame"),
-        video=strings("video"),
-        method=strings("method"),
-        identity=strings("identity"),
-        status=strings("status"),
-        label=np.array([row.label for row in listed], dtype=np.int64),
-        score=np.array([np.nan if row.score is None else row.score for row in listed], dtype=np.float64),
-        digest=strings("digest"),
-        picture=np.array([row.picture or row.frame for row in listed], dtype=object),
-    )
+def likely_cause(values: Sequence[float]) -> str:
+    """Return how to turn numbers into probabilities, by what they probably are."""
+    known = [float(value) for value in values if math.isfinite(value)]
+    low, high = min(known), max(known)
+    if low >= -ROUNDING and high <= 1.0 + ROUNDING:
+        return "rounding moved it out of range: clip it to [0, 1]"
+    if low < 0.0:
+        return "apply a sigmoid or softmax: it looks like a logit"
+    if 20.0 < high <= 100.0:
+        return "divide it by 100: it looks like a percentage"
+    return "apply a sigmoid or softmax if it is a logit, or divide it by 100 if it is a percentage"

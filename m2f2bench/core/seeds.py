@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 
 def derived_seed(*parts: object) -> int:
@@ -18,8 +16,6 @@ def derived_seed(*parts: object) -> int:
 
 def generator(*parts: object) -> np.random.Generator:
     """Return a NumPy generator seeded by `derived_seed(*parts)`."""
-    import numpy as np
-
     return np.random.default_rng(derived_seed(*parts))
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.errors import DataError
-from ..core.installed import installed_versions
 from ..core.memo import Memo, cache_folder
 from ..core.progress import progress_bar
 from ..core.records import Frame, Question
+from ..core.sources import installed_versions
 from ..version import __version__
 from .base import Adapter, check_split, frames_of, questions_of, sampled_frames_of, stamp_of
 from .read_ahead import ReadAhead, load_frame

@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 from PIL import ImageFile, ImageOps
 
 from ..core.errors import FrameError, M2F2BenchError, MachineError, first_line, refuse_machine_fault
-from ..core.inputs import ABSENT, NoInput, read_input
+from ..core.files import ABSENT, NoInput, read_input
 from ..core.memo import frame_stamp
 from ..core.records import Frame
 from .base import Adapter, OptionsT

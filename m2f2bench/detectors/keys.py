@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.identity import UNKNOWN, code_digest
-from ..core.installed import installed_versions
-from ..core.sources import Unidentified
+from ..core.sources import Unidentified, installed_versions
 from ..results.signature import detector_fields
 from ..version import __version__
 from .base import Detector

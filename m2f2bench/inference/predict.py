@@ -1,4 +1,7 @@
-"""P(fake) of single images and videos without a dataset, with heat maps and answers if the detector gives them."""
+"""P(fake) of single images and videos without a dataset, with heat maps and answers if the detector gives them.
+
+No face is searched for: notes say which images may not be face crops.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,10 @@ from ..datasets.read_ahead import frames_ahead
 from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector
 from ..runs import predict as local
-from .crops import crop_note, scene_note
 
 if TYPE_CHECKING:
     from ..core.records import Answer, Image
     from ..detectors.base import Detector
-    from ..heatmaps.mapper import HeatMapper
-    from ..reporting.figures.overlays import OverlayFolder
     from .questions import QuestionSet
 
 log = logging.getLogger("m2f2bench")
@@ -36,6 +36,10 @@ AT_ONCE = 8
 """At most this many images are mapped together: they are in memory at full size, and may be large."""
 DRAWN = 4
 """Number of a video's judged frames, evenly spread, whose heat maps are drawn."""
+WIDEST = 1.5
+"""The longest edge over the shortest one, at most: crops of one face are nearly square."""
+LARGEST = 1024
+"""Pixels of the shorter edge, at most: several times those of the crops that detectors are trained on."""
 
 
 class _Files(Adapter):
@@ -127,7 +131,7 @@ def predict_paths(
         require_explainer_early(detector)
     loaded = load_detector(detector, device)
     question_set = QuestionSet(loaded, questions) if asks else None
-    overlays = _Overlays.of(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
+    overlays = _Overlays(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
     job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, question_set)
     try:
         by_file = _judge(files, job)
@@ -136,7 +140,9 @@ def predict_paths(
             overlays.folder.close()
     _refuse_nothing(loaded.card.name, by_file)
     sizes = {str(file): job.pictures.sizes[str(file)] for file in files if str(file) in job.pictures.sizes}
-    log.info("%s", crop_note(loaded.card.training_datasets))
+    trained = ", ".join(loaded.card.training_datasets)
+    where = f" as in {trained}" if trained else ""
+    log.info("m2f2bench does not find faces: a score is meaningless unless the image is the crop of one face%s", where)
     if scenes := scene_note(sizes):
         log.warning("%s", scenes)
     return [_summary(str(file), by_file[_key(file)], question_set) for file in files]
@@ -199,16 +205,11 @@ def _judge_images(frames: Sequence[Frame], job: _Job) -> dict[str, _Judged]:
 class _Overlays:
     """Draws the heat maps of what was judged."""
 
-    def __init__(self, mapper: HeatMapper, folder: OverlayFolder) -> None:
-        self.mapper, self.folder = mapper, folder
-
-    @classmethod
-    def of(cls, detector: Detector, folder: Path, scale: str) -> _Overlays:
-        """Create one; imports are here because judging alone needs neither."""
-        from ..heatmaps.mapper import HeatMapper
+    def __init__(self, detector: Detector, folder: Path, scale: str) -> None:
+        from ..heatmaps.mapper import HeatMapper  # judging alone needs neither
         from ..reporting.figures.overlays import OverlayFolder
 
-        return cls(HeatMapper(detector), OverlayFolder(folder, detector, scale))
+        self.mapper, self.folder = HeatMapper(detector), OverlayFolder(folder, detector, scale)
 
     def images(self, files: Sequence[Path], by_file: dict[str, _Judged], batch_size: int) -> None:
         """Draw an overlay for each image that has a score; images are read again to save memory."""
@@ -298,9 +299,8 @@ def _frame(name: str, locator: Locator) -> Frame:
 
 
 def _summary(path: str, judged: _Judged, questions: QuestionSet | None) -> dict[str, Any]:
-    rows = judged.rows
-    scores = [row.score for row in rows if row.score is not None]
-    failed = next((row for row in rows if row.status != "ok"), None)
+    scores = [row.score for row in judged.rows if row.score is not None]
+    failed = next((row for row in judged.rows if row.status != "ok"), None)
     score = sum(scores) / len(scores) if scores else None
     video = judged.video
     remarks = [judged.trouble, video.remark if video is not None else ""]
@@ -334,3 +334,18 @@ def _files(path: Path) -> Iterator[Path]:
         raise DataError(f"'{path}' is neither a regular file nor a folder: give an image, a video or a folder of them")
     else:
         raise DataError(f"there is no file or folder '{path}'")
+
+
+def scene_note(sizes: Mapping[str, Sequence[int]]) -> str:
+    """Return a line on files whose images are too large or too long for crops of one face; empty if there are none.
+
+    `sizes` has (height, width) in pixels by path.
+    """
+    found = [(path, size) for path, size in sizes.items() if max(size) > WIDEST * min(size) or min(size) > LARGEST]
+    if not found:
+        return ""
+    path, (height, width) = found[0]
+    return (
+        f"{len(found)} of {len(sizes)} files are probably not crops of one face, judging by size: first '{path}' "
+        f"({width}×{height} pixels): crop them first"
+    )

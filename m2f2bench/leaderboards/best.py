@@ -9,8 +9,7 @@ from ..core.errors import ScoreError
 from ..metrics.detection.paired import Judged, Paired
 from ..metrics.detection.tails import differences
 from ..metrics.registry import known_metric
-from ..results.resamples import ResampledResult
-from ..results.stored import Stored
+from ..results.stored import ResampledResult, Stored
 from ..scoring.compare_answers import DrawnPair
 from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.detection import ScoredRows

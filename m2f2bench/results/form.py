@@ -131,8 +131,8 @@ class _Dependence(_Open):
         return data
 
 
-class _HeatMaps(_Open):
-    """Of heat maps: the controls' and further scores, the maps' levels, outcomes, sizes, and mean curves."""
+class _Details(_Open):
+    """Of heat maps: scores of the controls and further ones, levels, outcomes, sizes and curves; then of answers."""
 
     controls: dict[Text, Scores] = {}
     more: Scores = {}
@@ -142,9 +142,6 @@ class _HeatMaps(_Open):
     faithful: dict[Text, dict[Text, list[Text]]] = {}
     curves: dict[Text, dict[Text, dict[Text, list[Number]]]] = {}
     groups: dict[Text, Count] = {}
-
-
-class _Details(_HeatMaps):
     questions: dict[Text, _Asked] = {}
     counted: dict[Text, Text] = {}
     verdicts: dict[Text, dict[Text, Count]] | None = None

@@ -14,11 +14,9 @@ import numpy.typing as npt
 
 from ..core.connected import factorize, first_rows
 from ..core.errors import ScoreError, first_line, near
-from ..core.parsing import Refused, unique_keys
-from ..core.probability import likely_cause
+from ..core.parsing import MOST_COLUMNS, Refused, read_table, unique_keys
 from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
-from ..core.rows import Rows, Strings
-from ..core.tables import MOST_COLUMNS, read_table
+from ..core.rows import Rows, Strings, likely_cause
 from ..core.text import quoted
 
 if TYPE_CHECKING:
@@ -210,9 +208,7 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
     status = text("status", np.full(n, "ok", dtype=object))
     known = np.array([word in STATUSES for word in status.tolist()], dtype=np.bool_)
     _first_bad(
-        path,
-        ~known,
-        lambda i: f"has the status {quoted(str(status[i]), SHOWN)}{near(str(status[i]), STATUSES)}",
+        path, ~known, lambda i: f"has the status {quoted(str(status[i]), SHOWN)}{near(str(status[i]), STATUSES)}"
     )
     score, status = _scores(path, found["score"], status)
     method = text("method", np.where(label == REAL, ORIGINAL, "fake").astype(object))
@@ -242,8 +238,7 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
         ok & ~blank & ~((score >= 0.0) & (score <= 1.0)),
         lambda i: (
             f"has the score {quoted(str(column[i].as_py()), SHOWN)}: P(fake) in [0, 1] is wanted, or a status other "
-            f"than ok"
-            f"{_cause(score[i], score[ok & ~blank])}"
+            f"than ok{_cause(score[i], score[ok & ~blank])}"
         ),
     )
     if missing.any() and not (ok & ~blank).any():

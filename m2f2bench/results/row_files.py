@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import ScoreError
 from ..core.files import replacing
-from ..core.parsing import Refused, parse_json
+from ..core.parsing import Refused, parse_json, read_table
 from ..core.records import ANSWER_STATUSES, STATUSES, Answer, Prediction
-from ..core.tables import read_table
 from ..core.text import quoted
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import numpy as np
 from ..cards.models import AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..cards.protocols import Bootstrap
 from ..core.answers import Answers
-from ..core.installed import installed_versions
 from ..core.rows import Rows
+from ..core.sources import installed_versions
 from ..core.text import in_utf8
 from ..metrics.heatmaps.faithfulness import BLUR
 from ..version import ANSWERS, DETECTION, HEATMAPS, __version__

@@ -1,27 +1,39 @@
-"""Results on disk, and the rows they were computed from.
+"""Results on disk, and the rows or resamples next to them.
 
 A run's folder holds `result.json` and `predictions.parquet`. Elsewhere the rows of `NAME.json` are in `NAME.parquet` in
 the same folder, or on a board those of `results/NAME.json` in `predictions/NAME.parquet`. Rows that a threshold was
-picked on have the same name with `--val`.
+picked on have the same name with `--val`. With the metrics of answers in each resample, paired tests need neither texts
+nor a dataset: all results of one protocol on the same questions have the same resamples, so the difference of two
+explainers in a resample is a subtraction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from ..cards.models import DETECTION, HEATMAPS, Card
 from ..core.errors import DataError, ScoreError, first_line
-from ..core.parsing import Refused, read_json
+from ..core.files import replacing
+from ..core.parsing import Refused, read_json, read_table
+from ..metrics.names import Group
 from .form import parse_result, unsound
 from .result import Result
 from .store import MAPS, PREDICTIONS, RESULT
 
+if TYPE_CHECKING:
+    from ..core.records import Floats
+
 C = TypeVar("C", bound=Card)
 VALIDATION_SUFFIX = "--val"
 ROWS_FOLDER = "predictions"
+DRAWS = "resamples.parquet"
+FIELDS = ("metrics", "labels")
+"""Groups that are stored: all questions, and the real and the fake ones separately."""
 
 
 @dataclass(frozen=True)
@@ -127,3 +139,57 @@ def sidecar(path: Path, file: str = PREDICTIONS, folder: str = ROWS_FOLDER, suff
         name = f"{path.stem}{suffix}.parquet"
         places = [path.with_name(name), path.parent.parent / folder / name]
     return next((place for place in places if place.is_file()), None)
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledResult:
+    """A result with its metrics in each resample, float64 [resamples], by group and metric."""
+
+    result: Result
+    draws: Mapping[Group, Mapping[str, Floats]]
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The fields of the signature."""
+        return self.result.measured
+
+
+def stored_resamples(stored: Stored) -> ResampledResult | None:
+    """Return a stored result with the resamples next to its file; None if there are no resamples."""
+    path = sidecar(stored.path, DRAWS, "resamples")
+    return None if path is None else ResampledResult(stored.result, read_draws(path))
+
+
+def write_draws(path: Path, drawn: Mapping[Group, Mapping[str, Floats]]) -> None:
+    """Write the values [resamples] of each group and metric as a column `field name|metric`, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        f"{group.field} {group.name}|{name}": values
+        for group, found in drawn.items()
+        if group.field in FIELDS
+        for name, values in found.items()
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(pa.table(columns), file, compression="zstd")
+
+
+def read_draws(path: Path) -> dict[Group, dict[str, Floats]]:
+    """Read what `write_draws` wrote. Raises ScoreError in one line."""
+    try:
+        table = read_table(path)
+    except Refused as error:
+        raise ScoreError(f"'{path}' cannot be read as resamples: {error}") from None
+    found: dict[Group, dict[str, Floats]] = {}
+    for column in table.column_names:
+        group, bar, name = column.partition("|")
+        if not bar:
+            raise ScoreError(f"'{path}' does not hold resamples: its column '{column}' is not named GROUP|METRIC")
+        field, _, title = group.partition(" ")
+        try:
+            own = found.setdefault(Group(field, title), {})
+            own[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ScoreError(f"'{path}' does not hold resamples: its column '{column}' is not numeric") from None
+    return found

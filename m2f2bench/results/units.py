@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,7 @@ def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None
     else:
         rule = protocol.missing.frames
     if protocol.bootstrap.cluster == "frame":
-        part = _Part(**{**vars(part), "cluster": np.arange(len(part.label))})
+        part = replace(part, cluster=np.arange(len(part.label)))
     n_clusters = int(part.cluster.max()) + 1 if len(part.cluster) else 0
     coverage = float(part.own.mean()) if len(part.own) else 0.0
     part = _filled(part, rule, worst=(np.inf, -np.inf))
@@ -122,16 +122,8 @@ def _merged(part: _Part, group: Codes, how: Aggregation) -> _Part:
     n = len(first)
     score, has = aggregate(part.score[part.has], group[part.has], n, how)
     own = np.bincount(group[part.own], minlength=n) > 0
-    return _Part(
-        part.label[first],
-        part.method[first],
-        part.video[first],
-        part.picture[first],
-        part.cluster[first],
-        score,
-        has,
-        own,
-    )
+    firsts = {name: values[first] for name, values in vars(part).items()}
+    return _Part(**{**firsts, "score": score, "has": has, "own": own})
 
 
 def aggregate(scores: Floats, group: Codes, n: int, how: Aggregation) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -162,5 +154,4 @@ def _filled(part: _Part, rule: MissingRule, worst: tuple[float, float]) -> _Part
     if rule == "drop":
         return part
     made = np.full(len(part.score), 0.5) if rule == "half" else np.where(part.label == REAL, *worst)
-    score = np.where(part.has, part.score, made)
-    return _Part(**{**vars(part), "score": score, "has": np.ones(len(score), dtype=bool)})
+    return replace(part, score=np.where(part.has, part.score, made), has=np.ones(len(made), dtype=bool))

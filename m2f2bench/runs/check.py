@@ -18,10 +18,9 @@ from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_
 from ..metrics.detection.tails import differences
 from ..metrics.names import AT_HALF, OVERALL
 from ..metrics.registry import lower_is_better, worse
-from ..results.resamples import ResampledResult
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, differing, share
-from ..results.stored import Stored, read_stored, stored_card
+from ..results.stored import ResampledResult, Stored, read_stored, stored_card
 from ..scoring.compare_answers import DrawnPair
 from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.comparison import FIELDS

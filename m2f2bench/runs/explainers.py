@@ -14,12 +14,12 @@ from ..core.records import FAKE, JUDGE, REAL, Answer
 from ..metrics.answer_metrics import compared_references, text_settings
 from ..metrics.verdicts.verdict import NO_VERDICT
 from ..reporting.report import REPORT, write_report
-from ..results.resamples import DRAWS, write_draws
 from ..results.result import Result
 from ..results.row_files import USAGE, write_parquet
 from ..results.signature import detector_fields, measure_signature
 from ..results.store import ANSWERS as FILE
 from ..results.store import RESULT
+from ..results.stored import DRAWS, write_draws
 from ..scoring.answers import AnswerPlan, ScoredAnswers, gather_answers
 from ..scoring.controls import CONTROLS, PREFIX, control_answers
 from ..scoring.score_answers import score_answers

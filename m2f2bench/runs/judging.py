@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import guest
-from ..core.probability import likely_cause
 from ..core.records import Frame
+from ..core.rows import likely_cause
 from ..detectors.base import Detector
 from ..detectors.scores import listed
 

@@ -11,10 +11,9 @@ from ..core.records import JUDGE, Score
 from ..metrics.answer_metrics import RELEASED
 from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.names import Group
-from ..results.resamples import DRAWS, ResampledResult, stored_resamples
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, measure_signature, share, short
-from ..results.stored import stored_at
+from ..results.stored import DRAWS, ResampledResult, stored_at, stored_resamples
 from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing

@@ -22,11 +22,10 @@ from ..heatmaps.pixels import settings_of
 from ..heatmaps.report import LABELS, MappedFrames, Measured
 from ..heatmaps.store import MapForm, maps_hash, read_maps
 from ..metrics.names import Group
-from ..results.resamples import ResampledResult
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields
 from ..results.store import MAPS
-from ..results.stored import stored_at, stored_card
+from ..results.stored import ResampledResult, stored_at, stored_card
 from ..results.units import clusters
 from .detection import Origin, stored_origin
 from .scored import Scored

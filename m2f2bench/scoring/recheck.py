@@ -12,10 +12,9 @@ from ..core.errors import M2F2BenchError
 from ..core.records import Score
 from ..metrics.names import Group
 from ..results.form import CLOSE
-from ..results.resamples import stored_resamples
 from ..results.result import Result
 from ..results.signature import MAP, differing
-from ..results.stored import Stored
+from ..results.stored import Stored, stored_resamples
 
 
 def recheck_result(stored: Stored, score: Callable[[], Result]) -> list[str]:

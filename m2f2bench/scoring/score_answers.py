@@ -22,9 +22,9 @@ from ..metrics.regions.regions import read_regions, region_statistics
 from ..metrics.registry import metric_of
 from ..metrics.text.java import Unavailable, java_version
 from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
-from ..results.resamples import ResampledResult
 from ..results.row_files import USAGE
 from ..results.signature import answers_hash, versions
+from ..results.stored import ResampledResult
 from ..stats.bootstrap import resampling
 from ..stats.statistic import Statistic, estimate
 from .answers import ScoredAnswers

@@ -11,11 +11,10 @@ from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, Explan
 from ..core.errors import ScoreError
 from ..loading import any_protocol, load_heat_maps
 from ..results.read_answers import looks_like_answers
-from ..results.resamples import ResampledResult, stored_resamples
 from ..results.result import Result
 from ..results.signature import MAP, answer_fields, heat_map_fields, measure_fields
 from ..results.store import MAPS
-from ..results.stored import Stored, stored_at
+from ..results.stored import ResampledResult, Stored, stored_at, stored_resamples
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
 from .compare_detection import compare_rows

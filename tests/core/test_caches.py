@@ -17,8 +17,8 @@ from PIL import Image
 import m2f2bench
 from m2f2bench.auditing.facts import memo_path
 from m2f2bench.cards.protocols import Bootstrap
-from m2f2bench.core.caches import CACHES
 from m2f2bench.core.identity import file_digest
+from m2f2bench.core.parsing import read_yaml
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.dataset import frame_digests
@@ -31,6 +31,7 @@ from m2f2bench.results.store import RowStore
 from m2f2bench.runs.heatmaps_job import HeatMapsJob
 
 PACKAGE = Path(m2f2bench.__file__).parent
+CACHES = read_yaml(PACKAGE / "core" / "caches.yaml")
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +68,12 @@ def test_a1_the_table_names_every_cache() -> None:
                 if isinstance(called, ast.Name) and called.id == "cache_folder" and not called_with(node.left):
                     right = node.right
                     found.add(right.value if isinstance(right, ast.Constant) else names[right.id])  # type: ignore[attr-defined]
-    listed = {one.place.partition("/")[0] for one in CACHES}
+    listed = {one["place"].partition("/")[0] for one in CACHES}
     assert found and found <= listed
     assert listed - found == {"RUN", "OUT", "synthetic"}  # the last by an option
 
 
-@pytest.mark.parametrize("place", [place for cache in CACHES for place in cache.keyed_in.split(", ")])
+@pytest.mark.parametrize("place", [place for cache in CACHES for place in cache["keyed_in"]])
 def test_a1_the_table_names_functions_that_exist(place: str) -> None:
     parts = f"m2f2bench.{place}".split(".")
     module = next(
@@ -85,7 +86,7 @@ def test_a1_the_table_names_functions_that_exist(place: str) -> None:
 def test_a1_the_table_names_the_rows_of_every_task() -> None:
     """Each file that a store of rows makes in a run's folder."""
     stores = RowStore.__subclasses__()
-    assert {f"RUN/{one.name}" for one in stores} == {one.place for one in CACHES if one.place.startswith("RUN/")}
+    assert {f"RUN/{one.name}" for one in stores} == {one["place"] for one in CACHES if one["place"].startswith("RUN/")}
     assert len(stores) == 3
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from m2f2bench.cards.models import HeatMapCard, read_card
 from m2f2bench.cards.protocols import HeatMapRules
-from m2f2bench.core import tables
+from m2f2bench.core import parsing
 from m2f2bench.core.errors import CardError, ScoreError, StoreError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.heatmaps.frames import CONTROLS, MAKERS, OUTCOMES, MappedFrame
@@ -114,7 +114,7 @@ def test_lists_without_end_are_not_read(tmp_path: Path, monkeypatch: pytest.Monk
         store.append([row])
         store.finish(["a"])
     assert len(read_maps(tmp_path / MAPS, MASKS)) == 1
-    monkeypatch.setattr(tables, "MOST_ROWS", 100)
+    monkeypatch.setattr(parsing, "MOST_ROWS", 100)
     with pytest.raises(ScoreError, match="a column of it has more than 100 values"):
         read_maps(tmp_path / MAPS, MASKS)
 

@@ -19,7 +19,7 @@ from PIL import Image
 from plot_rows import write_result, write_results, write_rows, write_training
 from typer.testing import CliRunner
 
-from m2f2bench.cli.plot import plot as plot_command
+from m2f2bench.cli.score import plot as plot_command
 from m2f2bench.core.errors import M2F2BenchError, ScoreError
 from m2f2bench.reporting.figures import plot as plotter
 from m2f2bench.reporting.figures.plot import KINDS, Options
@@ -248,7 +248,7 @@ def test_command_line(tmp_path: Path) -> None:
 
 
 def test_nothing_heavy_is_imported_before_it_is_drawn() -> None:
-    code = "import sys, m2f2bench.reporting.figures.plot, m2f2bench.cli.plot\n"
+    code = "import sys, m2f2bench.reporting.figures.plot, m2f2bench.cli.score\n"
     code += "print({'matplotlib', 'torch', 'scipy'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from m2f2bench.metrics.names import Group
-from m2f2bench.results.resamples import FIELDS, read_draws, write_draws
+from m2f2bench.results.stored import FIELDS, read_draws, write_draws
 
 NAMES = st.text(st.characters(exclude_characters="|", exclude_categories=["Cs", "Cc"]), max_size=12)
 GROUPS = st.builds(Group, st.sampled_from([*FIELDS, "regions", "methods"]), NAMES)

@@ -337,7 +337,7 @@ def test_e6_rows_beyond_the_limits(how: str, tmp_path: Path) -> None:
 
 
 def test_e6_parquet_that_is_small_and_comes_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from m2f2bench.core import tables
+    from m2f2bench.core import parsing
 
     n = 200_000
     same = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array(["x" * 100_000]))
@@ -347,7 +347,7 @@ def test_e6_parquet_that_is_small_and_comes_to_much(tmp_path: Path, monkeypatch:
     assert path.stat().st_size < 1 << 20
     assert "the texts of its column 'id' take more than 1 GiB" in refusal(path)
     pq.write_table(pa.table({"id": ["a"] * 9, "label": [0] * 9, "score": [0.5] * 9}), path)
-    monkeypatch.setattr(tables, "MOST_ROWS", 8)
+    monkeypatch.setattr(parsing, "MOST_ROWS", 8)
     assert "more than 8 rows" in refusal(path)
 
 

@@ -12,7 +12,7 @@ from test_plugins_hostile import GOOD, plugin
 
 import m2f2bench
 from m2f2bench.core.records import Score
-from m2f2bench.inference.crops import scene_note
+from m2f2bench.inference.predict import scene_note
 from m2f2bench.results.result import Result
 from m2f2bench.results.stored import INVERTED
 from m2f2bench.scoring.score_detection import polarity

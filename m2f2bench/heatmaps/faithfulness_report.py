@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..cards.protocols import FAITHFULNESS_METRICS
+from ..core.arrays import Bools
 from ..core.records import FAKE, REAL, Score
 from ..metrics.heatmaps.faithfulness import proven
 from ..metrics.registry import lower_is_better, title
 from ..results.units import FEWEST_CLUSTERS
-from ..stats.statistic import Bools, Estimate, G, Statistic, mean_of
+from ..stats.statistic import Estimate, G, Statistic, mean_of
 from .frames import CONTROLS, MappedFrame
 from .report import MappedFrames, MapReport, Measured, shown
 

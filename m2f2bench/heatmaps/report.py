@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cards.protocols import Bootstrap
 from ..core import markdown
+from ..core.arrays import Bools, Codes
 from ..core.records import FAKE, REAL, Score
 from ..core.rows import from_predictions
 from ..metrics.detection.intervals import FEW_CLUSTERS
@@ -20,7 +21,7 @@ from ..results.result import plain
 from ..results.signature import bootstrap_field, data_hash, drawn_field, short, versions
 from ..results.units import clusters
 from ..stats.bootstrap import Resampling
-from ..stats.statistic import Bools, Codes, Estimate, G, Statistic, estimate
+from ..stats.statistic import Estimate, G, Statistic, estimate
 from ..version import __version__
 from .frames import MappedFrame, as_prediction, count_outcomes, listed, map_shapes
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from ..cards.protocols import ExplanationRules
 from ..core.answers import Answers
+from ..core.arrays import Bools, Floats
 from ..core.errors import ScoreError, first_line
 from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, REAL, Score
-from ..stats.statistic import Bools, Statistic, mean_of
+from ..stats.statistic import Statistic, mean_of
 from .consistency import consistency
 from .metric import Metric
 from .names import Group
@@ -27,7 +28,6 @@ from .registry import builtin, metric_of, metrics_of
 from .verdicts.verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
 
 if TYPE_CHECKING:
-    from ..core.records import Floats
     from .text.metrics import TextSettings
 
 RELEASED = "released"

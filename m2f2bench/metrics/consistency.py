@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..stats.statistic import Bools, Statistic, mean_of
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
+from ..core.arrays import Bools, Floats
+from ..stats.statistic import Statistic, mean_of
 
 THRESHOLD = 0.5
 

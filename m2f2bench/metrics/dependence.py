@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arrays import Codes
 from ..core.connected import factorize
+from ..core.rows import Strings
 
-if TYPE_CHECKING:
-    from ..core.rows import Strings
-
-Codes = npt.NDArray[np.int64]
 ROUNDS = 10
 _KINDS = {"within": 1, "across": 2}
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cards.models import EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, ExplanationCard
 from ..core.answers import Answers, joined
+from ..core.arrays import Codes
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
 from ..core.records import Answer, Frame, Question, question_digest
@@ -34,7 +35,6 @@ from ..results.signature import (
 )
 from ..results.stored import run_name, stored_at, stored_card
 from ..results.units import clusters
-from ..stats.statistic import Codes
 from .scored import Scored
 from .source import OWN, Source
 

@@ -11,15 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from ..core.errors import ScoreError, near
 from ..core.records import FAKE, JUDGE, REAL, Answer, Question
-
-if TYPE_CHECKING:
-    from ..datasets.dataset import Dataset
+from ..datasets.dataset import Dataset
 
 Needs = Literal["nothing", "label", "verdict"]
 Key = tuple[str, str, int | None]

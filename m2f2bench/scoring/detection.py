@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..cards.models import DETECTION, DetectorCard, ProtocolCard
+from ..core.arrays import Codes
 from ..core.errors import NothingJudged, ScoreError, near
 from ..core.records import FAKE, REAL, Frame
 from ..core.rows import Rows, Strings, Units
@@ -32,7 +33,7 @@ from ..results.signature import (
 )
 from ..results.store import PREDICTIONS
 from ..results.stored import Stored, of_detector, rows_file, stored_at, stored_card
-from ..results.units import Codes, clusters, to_units
+from ..results.units import clusters, to_units
 from .scored import Scored
 from .source import OWN, Source
 

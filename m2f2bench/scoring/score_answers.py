@@ -7,11 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..cards.models import ExplanationCard
+from ..core.answers import Answers
+from ..core.arrays import Floats
 from ..core.records import FAKE, REAL, Score
 from ..metrics.answer_metrics import answer_metrics, groups, text_settings, with_reasons
 from ..metrics.dependence import swaps
@@ -28,10 +30,6 @@ from ..results.signature import answers_hash, versions
 from ..stats.bootstrap import resampling
 from ..stats.statistic import Statistic, estimate
 from .answers import ScoredAnswers
-
-if TYPE_CHECKING:
-    from ..core.answers import Answers
-    from ..core.records import Floats
 
 ROUNDS = 3
 """Number of shuffles of the images that image dependence averages over."""

@@ -6,14 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from ..cards.models import AnyProtocol
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
+from ..core.arrays import Floats
 
 T = TypeVar("T")
 CHUNK = 1 << 18

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .statistic import Bools, Codes, Statistic, ratio
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
+from ..core.arrays import Bools, Codes, Floats
+from .statistic import Statistic, ratio
 
 Means = Mapping[str, "Floats"]
 """A column's name to its mean in each resample, float64 [B]; NaN if no item in the resample has a value."""

@@ -9,20 +9,15 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arrays import Bools, Codes, Floats
 from ..core.records import FAKE, REAL, Score
 from .bootstrap import Resampling, cluster_draws, over_draws, percentile_interval
 
-if TYPE_CHECKING:
-    from ..core.records import Floats
-
 ALONE = "not defined on these questions alone"
-Bools = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int64]
 G = TypeVar("G", bound=Hashable)
 
 

@@ -8,14 +8,12 @@ are one step of the curve, in any order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...stats.statistic import ratio
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 PAUC_MAX_FPR = 0.1
 """Highest false positive rate of the partial AUC, which starts at 0."""

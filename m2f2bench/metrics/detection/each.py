@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...core.errors import ScoreError, first_line
 from ...core.guests import bounded
 from ...core.records import FAKE, REAL
 from ..metric import Metric
 
 if TYPE_CHECKING:
-    from ...core.records import Floats
     from .tally import Tally
 
 SLOW = 100_000

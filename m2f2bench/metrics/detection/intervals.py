@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from ...core.arrays import Codes, Floats
 from ...core.records import FAKE, REAL, Score
 from ...core.rows import Units
 from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
@@ -20,9 +20,6 @@ from ..registry import at_threshold, metric_of
 from . import values as detection
 from .sample import Sample, plain, resampled
 from .values import Cut, Values
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 FEW_CLUSTERS = 40
 """With 10, 20 and 40 videos, 95% intervals of the AUC held the true value in 86, 92 and 94% of 1,000 simulations."""
@@ -119,9 +116,9 @@ def sample_of(units: Units, cut: Cut, seed: int, most: int = 0) -> Sample:
 
 
 def auc_interval(
-    labels: npt.NDArray[np.int64],
+    labels: Codes,
     scores: Floats,
-    clusters: npt.NDArray[np.int64],
+    clusters: Codes,
     *,
     resamples: int = 1000,
     seed: int = 0,

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...core.errors import ScoreError
 from ...core.records import FAKE, REAL
 from ...core.rows import Units
@@ -22,9 +23,6 @@ from . import values as detection
 from .intervals import NO_SPREAD, Members, members, pick_threshold, refused, resample, too_fine, trials
 from .sample import plain
 from .values import Cut, Values
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 BOOTSTRAP = "cluster bootstrap"
 AGREE = "no interval: all resamples agree"

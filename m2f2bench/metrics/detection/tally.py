@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...stats.statistic import ratio
 from .curve import Curve
 from .sample import BINS, Levels
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 
 @dataclass(frozen=True)

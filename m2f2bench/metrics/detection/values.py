@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...stats.statistic import ratio
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import builtin, metric_of
@@ -16,9 +16,6 @@ from .curve import Curve
 from .each import values_of
 from .sample import BINS, EDGES, Levels, Sample
 from .tally import Tally, reliability
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,10 @@ filled picture, first where the map is highest. No masks and no detector are nee
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from ...core.records import Floats, Image
+from ...core.arrays import Codes, Floats, Image
 
 BLUR = 0.05
 """Standard deviation of the Gaussian that blurs a picture, as a share of its shorter side."""
@@ -20,7 +17,7 @@ Ranks = npt.NDArray[np.int32]
 """Each pixel's place in the order, int32 [H, W]: 0 for the first."""
 
 
-def ranked(heat: Floats, ties: npt.NDArray[np.int64]) -> Ranks:
+def ranked(heat: Floats, ties: Codes) -> Ranks:
     """Return the rank of each pixel, highest value first; of equal values the one with the lower `ties` is first.
 
     `heat` [H, W] has a value for each pixel, `ties` [H · W] is a permutation, which decides alone if all are equal.
@@ -31,7 +28,7 @@ def ranked(heat: Floats, ties: npt.NDArray[np.int64]) -> Ranks:
     return ranks.reshape(heat.shape)
 
 
-def counts(pixels: int, steps: int) -> npt.NDArray[np.int64]:
+def counts(pixels: int, steps: int) -> Codes:
     """Return the number of pixels replaced at each point of a curve, int64 [steps + 1], from 0 to `pixels`."""
     return np.rint(np.linspace(0.0, 1.0, steps + 1) * pixels).astype(np.int64)
 
@@ -41,7 +38,7 @@ def replaced(image: Image, by: Image, ranks: Ranks, first: int) -> Image:
     return np.where((ranks < first)[..., None], by, image)
 
 
-def area_under(curve: Floats, at: npt.NDArray[np.int64]) -> float:
+def area_under(curve: Floats, at: Codes) -> float:
     """Return the area under scores [T] over the share of pixels replaced, by the trapezoid rule; `at` from `counts`.
 
     In [0, 1] for scores in [0, 1].

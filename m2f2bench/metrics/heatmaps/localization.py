@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from ...core.records import Floats
+from ...core.arrays import Bools, Codes, Floats
 
 Box = tuple[float, float, float, float]
 """Top, left, bottom, right as shares of a picture's height and width."""
@@ -36,7 +33,7 @@ class Truth:
     the cell's centre is masked, bool [h, w]."""
 
     share: Floats
-    centre: npt.NDArray[np.bool_]
+    centre: Bools
 
     @property
     def area(self) -> float:
@@ -56,7 +53,7 @@ def overlaps(cells: int, pixels: int, start: float = 0.0, stop: float = 1.0) -> 
     return np.asarray(common / common.sum(axis=1, keepdims=True))
 
 
-def truth_on_grid(mask: npt.NDArray[np.bool_], shape: tuple[int, int], seen: Box = WHOLE) -> Truth:
+def truth_on_grid(mask: Bools, shape: tuple[int, int], seen: Box = WHOLE) -> Truth:
     """Return a mask, bool [H, W], on the grid of a map of `shape` (h, w) that covers the region `seen`."""
     (height, width), (top, left, bottom, right) = mask.shape, seen
     down = overlaps(shape[0], height, top, bottom)
@@ -67,7 +64,7 @@ def truth_on_grid(mask: npt.NDArray[np.bool_], shape: tuple[int, int], seen: Box
     return Truth(share, mask[np.ix_(rows, columns)])
 
 
-def _centres(cells: int, pixels: int, start: float, stop: float) -> npt.NDArray[np.int64]:
+def _centres(cells: int, pixels: int, start: float, stop: float) -> Codes:
     """Return the pixel at each cell's centre, int64 [cells]; the second of two pixels that meet there."""
     centres = (start + (stop - start) * (np.arange(cells) + 0.5) / cells) * pixels
     return np.minimum(np.floor(centres + ROUNDING), pixels - 1).astype(np.int64)

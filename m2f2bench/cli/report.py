@@ -37,7 +37,7 @@ def report(
     from ..reporting.report import write_report
     from ..runs.explainers import score_files
     from ..scoring.answers import load_answers
-    from ..scoring.source import Source
+    from ..scoring.scored import Source
 
     if cam and detector is None:
         raise ScoreError(f"--cam {cam} needs a detector for the maps: give --detector too")

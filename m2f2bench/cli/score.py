@@ -23,7 +23,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..results.result import Result
-    from ..scoring.source import Source
+    from ..scoring.scored import Source
 
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="md, csv, tex, html or json. Default: the ending of --out, else md.")
@@ -70,7 +70,7 @@ def score(
     from ..cards.models import EXPLANATION
     from ..core.errors import ScoreError
     from ..scoring.score import score as score_file
-    from ..scoring.source import Source
+    from ..scoring.scored import Source
     from ..scoring.tasks import task_at
 
     if task_at(file[0], protocol).name == EXPLANATION:

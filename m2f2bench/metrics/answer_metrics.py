@@ -20,7 +20,6 @@ from ..core.errors import ScoreError, first_line
 from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, REAL, Score
 from ..stats.statistic import Statistic, mean_of
-from .consistency import consistency
 from .metric import Metric
 from .names import Group
 from .regions.regions import read_regions, region_statistics
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 RELEASED = "released"
 WHOLE = "image"
+THRESHOLD = 0.5
 
 
 class Readings:
@@ -174,6 +174,22 @@ def _own_statistic(metric: Metric, answers: Answers, counted: Bools) -> Statisti
         raise ScoreError(f"metric '{metric.name}' failed: {first_line(error)}") from error
     metric.check_range(values)
     return mean_of(values, metric.range if np.isfinite(metric.range).all() else None)
+
+
+def consistency(verdicts: Sequence[str], scores: Floats, asked: Bools) -> Statistic:
+    """Return the share of answers whose verdict agrees with the explainer's own score: fake if P(fake) ≥ .5, else real.
+
+    `verdicts` [N] are `real`, `fake` or any other word for neither; `scores` float64 [N] are P(fake) in [0, 1], NaN
+    without a score. Items not `asked` (bool [N]) are ignored. A verdict for neither is inconsistent, and so is a
+    verdict without a score, so omissions never help; without any score, there is no value. The control is one answer
+    for every image: it agrees as often as the detector makes its more frequent decision, so "fake" is perfectly
+    consistent with a detector that calls everything fake.
+    """
+    said = np.array(verdicts, dtype=object)
+    own = np.where(scores >= THRESHOLD, "fake", "real").astype(object)
+    known = ~np.isnan(scores)
+    agrees = ((said == own) & known).astype(np.float64)
+    return mean_of(np.where(asked & known[asked].any(), agrees, np.nan))
 
 
 def text_settings(rules: ExplanationRules) -> TextSettings:

@@ -25,9 +25,8 @@ from ..results.stored import Stored, read_stored, stored_card
 from ..scoring.compare_answers import DrawnPair
 from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.comparison import FIELDS
-from ..scoring.detection import ScoredRows, load_rows
+from ..scoring.detection import ScoredRows, load_rows, score_rows
 from ..scoring.heatmaps import load_maps, resampled_maps
-from ..scoring.score_detection import score_rows
 from ..stats.bootstrap import resampling
 from .run import run
 

@@ -124,7 +124,7 @@ def write_run(evidence: ScoredAnswers, folder: Path, export: str | None = None) 
     """Score answers and write a run's folder: the result, and the answers unless they are there, also as `export`."""
     scored = score_answers(evidence)
     make_folder(folder)
-    if not (folder / FILE).exists() or evidence.card is None:
+    if not (folder / FILE).exists() or evidence.origin.card is None:
         write_parquet(folder / FILE, rows(evidence), row=Answer)
     if export is not None:
         write_export(evidence, folder, export)

@@ -25,18 +25,11 @@ from ..loading import load_dataset, load_explanation, measured_dataset
 from ..metrics.answer_metrics import AnswerMetrics, answer_metrics, text_settings
 from ..results.read_answers import read_answer_files
 from ..results.result import Result
-from ..results.signature import (
-    DETECTOR,
-    altered_hash,
-    answer_fields,
-    detector_fields,
-    drawn_field,
-    question_hash,
-)
+from ..results.signature import DETECTOR, altered_hash, answer_fields, detector_fields, drawn_field, question_hash
 from ..results.stored import run_name, stored_at, stored_card
 from ..results.units import clusters
-from .scored import Scored
-from .source import OWN, Source
+from .controls import training_pool
+from .scored import OWN, Origin, Scored, Source
 
 log = logging.getLogger("m2f2bench")
 
@@ -69,8 +62,6 @@ class AnswerPlan:
     @cached_property
     def training(self) -> list[Question]:
         """The training split's questions of the same kinds; empty if there are none."""
-        from .controls import training_pool
-
         if "train" not in self.dataset.splits:
             return []
         return [question for kind in self.protocol.questions for question in training_pool(self.dataset, kind)]
@@ -78,19 +69,11 @@ class AnswerPlan:
 
 @dataclass(frozen=True, eq=False)
 class ScoredAnswers(Scored):
-    """One explainer's answers to all questions of a protocol. `measured` has the fields of the signature."""
+    """One explainer's answers to all questions of a protocol."""
 
+    protocol: ExplanationCard
     answers: Answers
     plan: AnswerPlan
-    measured: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions that made the answers; empty if unknown."""
-
-    @property
-    def protocol(self) -> ExplanationCard:
-        """The protocol that scores them."""
-        return self.plan.protocol
 
     @property
     def run_name(self) -> str:
@@ -186,22 +169,13 @@ def gather_answers(
         from ..metrics.text.metrics import bert_identity
 
         bert = bert_identity(text_settings(plan.protocol))
-    n = len(plan.questions)
     altered = altered_hash(plan.altered, plan.pixels) if "region_f1" in plan.protocol.metrics else "none"
     codes, _, by_what = question_clusters(columns, plan.protocol.bootstrap.cluster)
     drawn = drawn_field(by_what, codes[np.argsort(columns.question, kind="stable")].tolist())
-    fields = answer_fields(
-        plan.dataset.name,
-        plan.split,
-        question_hash(columns, plan.pixels),
-        n,
-        plan.protocol,
-        plan.limit,
-        bert,
-        drawn,
-        altered,
-    )
-    return ScoredAnswers(columns, plan, fields | dict(by), card, dict(predicted or {}))
+    data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
+    fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
+    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), plan.dataset.card.corpus)
+    return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan)
 
 
 def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:

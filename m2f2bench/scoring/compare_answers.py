@@ -19,7 +19,7 @@ from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
 from .score_answers import COUNTED, score_answers
-from .source import OWN, Source
+from .scored import OWN, Source
 
 ALL = Group()
 

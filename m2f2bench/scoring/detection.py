@@ -1,28 +1,28 @@
-"""Predictions ready for scoring, with their protocol, threshold and signature, from a run's folder or a file."""
+"""Detection: predictions from a run's folder or a file, with their protocol, threshold and signature; their result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cards.models import DETECTION, DetectorCard, ProtocolCard
+from ..cards.models import DETECTION, ProtocolCard
 from ..core.arrays import Codes
 from ..core.errors import NothingJudged, ScoreError, near
-from ..core.records import FAKE, REAL, Frame
+from ..core.records import FAKE, REAL, Frame, Score
 from ..core.rows import Rows, Strings, Units
 from ..datasets.dataset import Dataset
 from ..datasets.digests import frame_digests
 from ..datasets.planning import plan_frames
 from ..loading import ABOUT_TASK, load_dataset, load_protocol, with_metrics
-from ..metrics.detection.intervals import pick_threshold
+from ..metrics.detection.intervals import pick_threshold, score_units
 from ..metrics.detection.values import Cut
 from ..results.read_rows import read_rows
+from ..results.result import Result
 from ..results.signature import (
-    DETECTOR,
     coverage_text,
     data_hash,
     detector_fields,
@@ -32,55 +32,33 @@ from ..results.signature import (
     rows_hash,
 )
 from ..results.store import PREDICTIONS
-from ..results.stored import Stored, of_detector, rows_file, stored_at, stored_card
+from ..results.stored import INVERTED, Stored, rows_file, stored_at, stored_card
 from ..results.units import clusters, to_units
-from .scored import Scored
-from .source import OWN, Source
+from ..stats.bootstrap import resampling
+from .scored import OWN, Origin, Scored, Source, stored_origin
+
+CLEARLY_BELOW = 0.45
+"""Only an AUC up to this is a sign of inverted scores: on foreign data good detectors fall a little below .5."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoredRows(Scored):
     """Rows to be scored, in id order, with everything that says how.
 
-    `measured` has the fields of the signature; `threshold` the policy, whether it is an oracle, and the validation
-    scores that it was picked on, if any.
+    `threshold` has the policy, whether it is an oracle, and the validation scores that it was picked on, if any;
+    `drawn` is the output of `units.clusters` for these rows, so that people are joined only once.
     """
 
-    rows: Rows
     protocol: ProtocolCard
+    rows: Rows
     cut: Cut
-    measured: dict[str, Any]
     threshold: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions that made the rows; empty if unknown."""
-    source: str = ""
-    warnings: tuple[str, ...] = ()
-    """What the run found doubtful about the detector, one line each."""
-    drawn: tuple[Codes, str] | None = None
-    """The output of `units.clusters` for these rows, so that people are joined only once."""
+    drawn: tuple[Codes, str]
 
     @cached_property
     def units(self) -> Units:
         """The frames or videos that are scored."""
         return to_units(self.rows, self.protocol, self.drawn)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where rows come from, as the signature names it: dataset, split, limit; `by` has the detector's fields.
-
-    `source` is the dataset's corpus, empty if unknown.
-    """
-
-    data: str
-    split: str
-    limit: int | None
-    by: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    source: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> ScoredRows:
@@ -95,20 +73,11 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     cut, threshold, hashed = _cut(protocol, validation)
     codes, by = clusters(rows, protocol.bootstrap.cluster)
     pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
+    drawn = drawn_field(by, codes.tolist())
     fields = measure_fields(
-        origin.data,
-        origin.split,
-        data_hash(rows),
-        len(rows),
-        protocol,
-        origin.limit,
-        hashed,
-        drawn_field(by, codes.tolist()),
-        pictures,
+        origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed, drawn, pictures
     )
-    fields |= origin.by
-    known = (origin.card, origin.predicted, origin.source, origin.warnings)
-    scored = ScoredRows(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
+    scored = ScoredRows(protocol, fields | origin.by, origin, rows, cut, threshold, (codes, by))
     scored.measured["cov"] = coverage_text(scored.units.frame_coverage, scored.units.coverage)
     return scored
 
@@ -179,15 +148,6 @@ def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     # The file's name is the detector's; the data are known only by the rows.
     by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
     return Origin("rows", "none", None, by)
-
-
-def stored_origin(stored: Stored) -> Origin:
-    """Return where the rows of a stored result come from."""
-    result = stored.result
-    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # results before 0.5.1 lack `env`
-    card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
-    warnings = of_detector(result.warnings)
-    return Origin(result.dataset, result.split, result.limit, by, card, result.predicted, result.source, warnings)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
@@ -262,3 +222,47 @@ def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
         digest=np.where(has, rows.digest[taken], "").astype(object),
         picture=strings([frame.picture or frame.id for frame in frames]),
     )
+
+
+def score_rows(evidence: ScoredRows) -> Result:
+    """Compute the result of rows under their protocol, with a warning if their scores look inverted."""
+    protocol, units = evidence.protocol, evidence.units
+    scored = score_units(units, protocol.metrics, evidence.cut, resampling(protocol))
+    return evidence.result(
+        metrics=scored.overall,
+        methods=scored.methods,
+        coverage=units.coverage,
+        frame_coverage=units.frame_coverage,
+        statuses=evidence.rows.statuses(),
+        average=scored.average,
+        threshold={**evidence.threshold, "value": scored.threshold},
+        clusters=_clusters(evidence),
+        reliability=list(scored.reliability),
+        predictions=rows_hash(evidence.rows),
+        warnings=(*polarity(scored.overall.get("auc")), *evidence.origin.warnings),
+    )
+
+
+def polarity(auc: Score | None) -> list[str]:
+    """Return one line if an AUC is so far below chance that the scores are probably P(real); else an empty list."""
+    if auc is None or auc.value is None or auc.ci is None or auc.ci[1] >= 0.5 or auc.value > CLEARLY_BELOW:
+        return []
+    low, high = auc.ci
+    return [
+        f"{INVERTED}: AUC {auc.value:.3f} [{low:.3f}, {high:.3f}] is below chance; if they are P(real), give "
+        f"1 - score (on a card of backend timm: `fake_class: 0`); if the labels are, 0 is real and 1 is fake"
+    ]
+
+
+def _clusters(evidence: ScoredRows) -> dict[str, Any]:
+    """Return the resampled unit, the number of clusters, and a note if they are not groups of people as wanted."""
+    units = evidence.units
+    found: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
+    if evidence.protocol.bootstrap.cluster == "identity" and units.clustered_by != "identity":
+        known = bool((evidence.rows.identity != "").any())
+        found["note"] = (
+            "too few groups of people: videos are resampled instead, which makes intervals too narrow"
+            if known
+            else "people are not known"
+        )
+    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cards.models import HEATMAPS, DetectorCard, HeatMapCard
+from ..cards.models import HEATMAPS, HeatMapCard
 from ..core.errors import ScoreError
 from ..core.records import Score
 from ..heatmaps import faithfulness_report, localization_report
@@ -28,8 +28,7 @@ from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_
 from ..results.store import MAPS
 from ..results.stored import stored_at, stored_card
 from ..results.units import clusters
-from .detection import Origin, stored_origin
-from .scored import Scored
+from .scored import Origin, Scored, stored_origin
 
 COUNTED = "counted"
 """The key of a result's `details` that says which frames count, as of answers."""
@@ -37,15 +36,10 @@ COUNTED = "counted"
 
 @dataclass(frozen=True, eq=False)
 class ScoredMaps(Scored):
-    """One detector's mapped frames, in the order of the plan. `measured` has the fields of the signature."""
+    """One detector's mapped frames, in the order of the plan."""
 
-    rows: Sequence[MappedFrame]
     protocol: HeatMapCard
-    measured: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions of what made the maps."""
-    source: str = ""
+    rows: Sequence[MappedFrame]
 
     @property
     def form(self) -> MapForm:
@@ -58,7 +52,7 @@ class ScoredMaps(Scored):
         return str(self.measured[MAP]).partition("-")[2]
 
     @property
-    def origin(self) -> Measured:
+    def place(self) -> Measured:
         """Where the rows come from, as reports take it."""
         told = self.measured
         by = {key: told[key] for key in DETECTOR if key in told and key != "cov"}
@@ -70,8 +64,8 @@ class ScoredMaps(Scored):
     def report(self) -> Localization | Faithfulness:
         """The whole report, with every control and group."""
         if self.protocol.measure == "masks":
-            return localization_report.summarise(self.rows, self.origin)
-        return faithfulness_report.summarise(self.rows, self.origin, settings_of(self.protocol).fields)
+            return localization_report.summarise(self.rows, self.place)
+        return faithfulness_report.summarise(self.rows, self.place, settings_of(self.protocol).fields)
 
 
 def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Origin, how: str = "") -> ScoredMaps:
@@ -81,19 +75,11 @@ def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Orig
     measured = Measured(origin.data, origin.split, origin.limit, by, protocol.bootstrap, how, str(protocol.frames))
     frames = MappedFrames(rows, measured)
     codes, drawn_by = clusters(frames.judged.ordered(), protocol.bootstrap.cluster)
+    drawn = drawn_field(drawn_by, codes.tolist())
     fields = heat_map_fields(
-        origin.data,
-        origin.split,
-        frames.fields["hash"],
-        len(rows),
-        protocol,
-        origin.limit,
-        drawn_field(drawn_by, codes.tolist()),
-        masks_hash(rows),
+        origin.data, origin.split, frames.fields["hash"], len(rows), protocol, origin.limit, drawn, masks_hash(rows)
     )
-    found = ScoredMaps(
-        rows, protocol, fields | by | {MAP: frames.map_field}, origin.card, origin.predicted, origin.source
-    )
+    found = ScoredMaps(protocol, fields | by | {MAP: frames.map_field}, origin, rows)
     found.measured["cov"] = coverage_text(_mapped_share(rows), found.report.coverage)
     return found
 
@@ -146,8 +132,6 @@ def score_maps(maps: ScoredMaps) -> Result:
     }
     n = report.clusters["n"]
     return maps.result(
-        maps.protocol,
-        maps.source,
         metrics={name: metrics[name] for name in names},
         methods={method: {name: found[name] for name in names} for method, found in methods.items()},
         labels={label: {name: found[name] for name in names} for label, found in labels.items()},
@@ -165,7 +149,7 @@ def resampled_maps(maps: ScoredMaps) -> ResampledResult:
 
     Frames are taken in the order of their ids, so that detectors on the same frames get the same resamples.
     """
-    frames = MappedFrames(sorted(maps.rows, key=lambda row: row.frame.id), maps.origin)
+    frames = MappedFrames(sorted(maps.rows, key=lambda row: row.frame.id), maps.place)
     names = list(map(str, maps.protocol.metrics))
     if maps.protocol.measure == "masks":
         fakes = localization_report.estimate_fakes(frames, "detector").drawn.get(localization_report.ALL, {})

@@ -16,8 +16,7 @@ from ..core.answers import Answers
 from ..core.arrays import Floats
 from ..core.records import FAKE, REAL, Score
 from ..metrics.answer_metrics import answer_metrics, groups, text_settings, with_reasons
-from ..metrics.dependence import swaps
-from ..metrics.diversity import diversity
+from ..metrics.answer_sets import diversity, swaps
 from ..metrics.names import OVERALL
 from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
@@ -57,8 +56,6 @@ def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> Resampled
         scores = with_reasons(found.scores.get(group, {}), explained.missing, protocol.metrics)
         scored[group.field][group.name] = scores
     result = evidence.result(
-        protocol,
-        evidence.plan.dataset.card.corpus,
         metrics=scored["metrics"][OVERALL],
         methods=scored["methods"],
         labels=scored["labels"],
@@ -245,7 +242,7 @@ def _tokenized(answers: Answers, protocol: Any) -> Answers:
     """Return answers and references after the protocol's tokenizer, so that it runs only once for all shuffles."""
     if text_settings(protocol).tokenizer == "none":
         return answers
-    from ..metrics.text.tokens import tokenize
+    from ..metrics.text.items import tokenize
 
     flat = [text for refs in answers.references.tolist() for text in refs]
     tokens = tokenize([*answers.text.tolist(), *flat], protocol.tokenizer)

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from verdict_cases import lines_run
 
 from m2f2bench.loading import load_dataset
-from m2f2bench.metrics.dependence import swaps
-from m2f2bench.metrics.diversity import diversity
+from m2f2bench.metrics.answer_sets import diversity, swaps
 from m2f2bench.metrics.regions.region_prose import known_regions
 from m2f2bench.metrics.regions.regions import read_regions, region_statistics
 from m2f2bench.stats.statistic import Statistic

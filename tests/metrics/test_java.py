@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from text_answers import BY_HAND, published
 
+from m2f2bench.metrics.text import items, meteor
 from m2f2bench.metrics.text import java as room
-from m2f2bench.metrics.text import meteor, tokens
 from m2f2bench.metrics.text.items import make_items
 from m2f2bench.metrics.text.java import Unavailable
 from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
@@ -130,12 +130,12 @@ def test_f2_options_of_the_environment_change_nothing(
     java: str, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No banner in an error, no Turkish i, no other encoding, no two collectors at once, no smaller memory."""
-    version, plain = room.java_version(), tokens.tokenize(ANSWERS, "ptb")
+    version, plain = room.java_version(), items.tokenize(ANSWERS, "ptb")
     for name in names:
         monkeypatch.setenv(name, OPTIONS[name])
     room._properties.cache_clear()
     assert room.java_version() == version
-    assert tokens.tokenize(ANSWERS, "ptb") == plain
+    assert items.tokenize(ANSWERS, "ptb") == plain
     with pytest.raises(Unavailable, match=r"status 1: .*no-such\.jar"):
         room.run(["-jar", "no-such.jar"])
     assert room.run([*meteor.MEMORY, "-version"]) == ""
@@ -175,5 +175,5 @@ def test_f2_both_javas_give_equal_tokens_and_counts(real_data: Path, monkeypatch
     found = []
     for one in (packaged, other):
         monkeypatch.setattr(room, "java", lambda one=one: one)
-        found.append((tokens.tokenize(texts, "ptb"), meteor._matched(asked)))
+        found.append((items.tokenize(texts, "ptb"), meteor._matched(asked)))
     assert found[0] == found[1] and len(found[0][1]) == 1070 + len(latin)

@@ -19,7 +19,7 @@ from m2f2bench.metrics.reader_errors import HELD_OUT
 from m2f2bench.results.row_files import read_answers
 from m2f2bench.results.store import ANSWERS
 from m2f2bench.scoring.answers import load_answers, plan_questions, question_clusters
-from m2f2bench.scoring.source import Source
+from m2f2bench.scoring.scored import Source
 
 
 def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from m2f2bench.results.stored import read_stored
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.compare_answers import DrawnPair, ResampledResult, compare_resampled, load_resampled
 from m2f2bench.scoring.score_answers import COUNTED, PARTS, score_answers
-from m2f2bench.scoring.source import Source
+from m2f2bench.scoring.scored import Source
 
 
 def scored(

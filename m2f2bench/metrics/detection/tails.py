@@ -19,10 +19,10 @@ from ...stats.bootstrap import cluster_draws, over_draws
 from ..names import OVERALL
 from ..registry import metric_of
 from . import values as detection
-from .each import SLOW
 from .intervals import NO_SPREAD, sample_of
 from .paired import BOOTSTRAP, Difference, Judged, Paired, sides, tail_p
 from .sample import Sample
+from .tally import SLOW
 
 ALPHA = 0.05
 FINE = 20

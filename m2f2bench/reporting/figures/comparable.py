@@ -15,7 +15,7 @@ from ...results.stored import read_stored
 from ...scoring.compare_detection import refuse_incomparable
 from ...scoring.comparison import FIELDS, distinct_names
 from ...scoring.detection import ScoredRows, load_rows
-from ...scoring.source import Source
+from ...scoring.scored import Source
 
 if TYPE_CHECKING:
     from ...leaderboards.table import Row, Table

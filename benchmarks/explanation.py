@@ -19,12 +19,14 @@ from pathlib import Path
 import numpy as np
 from common import report, sized
 
+from m2f2bench.cards.protocols import ExplanationRules
 from m2f2bench.core.memo import cache_folder
 from m2f2bench.metrics.text.meteor import MEMO
-from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text.metrics import text_statistics
 from m2f2bench.stats.bootstrap import Resampling
 from m2f2bench.stats.statistic import estimate
 
+RULES = ExplanationRules(task="explanation", questions=("blind",), metrics=("bleu",), tokenizer="ptb")
 CLUSTERS, ANSWERS, RESAMPLES = sized((72, 1070, 1000), (5, 20, 10))
 REAL = sized(bool(os.environ.get("M2F2BENCH_DATA")), False)
 """Whether the published answers are there."""
@@ -62,7 +64,7 @@ def main() -> None:
     groups = {"all": label >= 0, "real": label == 0, "fake": label == 1}
     rows: list[dict[str, object]] = []
     for frequencies in ("fixed", "recomputed"):
-        settings = TextSettings("none", frequencies)
+        settings = RULES.model_copy(update={"tokenizer": "none", "cider_df": frequencies})
         start = time.perf_counter()
         statistics = text_statistics(COUNTED, texts, references, settings).statistics
         middle = time.perf_counter()
@@ -83,7 +85,7 @@ def main() -> None:
     for names in (("bleu",), ("meteor",), (*COUNTED, "meteor")):
         empty_cache()
         start = time.perf_counter()
-        missing = text_statistics(names, texts, references, TextSettings("ptb")).missing
+        missing = text_statistics(names, texts, references, RULES).missing
         what = f"tokenizer ptb, {'+'.join(names) if len(names) == 1 else 'all seven and meteor'}"
         rows.append({"what": what, "s": time.perf_counter() - start, "missing": len(missing), "asked": ""})
     if REAL:

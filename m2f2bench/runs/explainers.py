@@ -11,7 +11,7 @@ from typing import Any
 from ..core.files import make_folder, write_json
 from ..core.progress import progress_bar
 from ..core.records import FAKE, JUDGE, REAL, Answer
-from ..metrics.answer_metrics import compared_references, text_settings
+from ..metrics.answer_metrics import compared_references
 from ..metrics.verdicts.verdict import NO_VERDICT
 from ..reporting.report import REPORT, write_report
 from ..results.resamples import DRAWS, write_draws
@@ -74,7 +74,7 @@ def match_together(evidence: Sequence[ScoredAnswers]) -> None:
     references = [
         refs for one in evidence for refs in compared_references(one.answers, rules, one.answers.kind != JUDGE)
     ]
-    text_statistics(["meteor"], texts, references, text_settings(rules))
+    text_statistics(["meteor"], texts, references, rules)
 
 
 def score_files(evidence: Sequence[ScoredAnswers], out: Path | None = None, controls: bool = True) -> list[Result]:

@@ -22,7 +22,8 @@ from ..datasets.digests import frame_digests
 from ..datasets.listing import altered_regions_of
 from ..datasets.planning import spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
-from ..metrics.answer_metrics import AnswerMetrics, answer_metrics, text_settings
+from ..metrics.answer_metrics import AnswerMetrics, answer_metrics
+from ..metrics.text.bert import bert_identity
 from ..results.read_answers import read_answer_files
 from ..results.result import Result
 from ..results.signature import DETECTOR, altered_hash, answer_fields, detector_fields, drawn_field, question_hash
@@ -166,9 +167,7 @@ def gather_answers(
         raise NothingJudged.of(who, "questions", len(columns), *first)
     bert = "none"
     if "bertscore_f1" in plan.protocol.metrics:
-        from ..metrics.text.metrics import bert_identity
-
-        bert = bert_identity(text_settings(plan.protocol))
+        bert = bert_identity(plan.protocol.bertscore)
     altered = altered_hash(plan.altered, plan.pixels) if "region_f1" in plan.protocol.metrics else "none"
     codes, _, by_what = question_clusters(columns, plan.protocol.bootstrap.cluster)
     drawn = drawn_field(by_what, codes[np.argsort(columns.question, kind="stable")].tolist())

@@ -18,8 +18,8 @@ from ..results.stored import stored_at
 from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
-from .score_answers import COUNTED, score_answers
-from .scored import OWN, Source
+from .score_answers import score_answers
+from .scored import COUNTED, OWN, Source
 
 ALL = Group()
 

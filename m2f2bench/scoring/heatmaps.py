@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,10 +27,7 @@ from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_
 from ..results.store import MAPS
 from ..results.stored import stored_at, stored_card
 from ..results.units import clusters
-from .scored import Origin, Scored, stored_origin
-
-COUNTED = "counted"
-"""The key of a result's `details` that says which frames count, as of answers."""
+from .scored import COUNTED, Origin, Scored, ids_hash, stored_origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +123,7 @@ def score_maps(maps: ScoredMaps) -> Result:
         "more": _json(more),
         "outcomes": report.outcomes,
         "shapes": [list(shape) for shape in report.shapes],
-        COUNTED: {"frames": _counted(maps.rows)},
+        COUNTED: {"frames": ids_hash(row.frame.id for row in maps.rows if row.values)},
         **details,
     }
     n = report.clusters["n"]
@@ -169,9 +165,3 @@ def _json(scores: Mapping[str, Score]) -> dict[str, Any]:
 def _mapped_share(rows: Sequence[MappedFrame]) -> float:
     """The share of planned frames that have a map."""
     return sum(row.level is not None for row in rows) / max(len(rows), 1)
-
-
-def _counted(rows: Sequence[MappedFrame]) -> str:
-    """12 hex digits over which frames' values count: their ids in order."""
-    ids = "\x1f".join(sorted(row.frame.id for row in rows if row.values))
-    return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]

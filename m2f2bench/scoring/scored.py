@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class Source:
 
 OWN = Source()
 """Everything as the run itself has it."""
+COUNTED = "counted"
+"""Key of a result's `details` that says which items count (questions by part, frames); older results lack it."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,8 @@ class Scored:
             "versions": versions(),
         }
         return Result(**{**known, **numbers})
+
+
+def ids_hash(ids: Iterable[str]) -> str:
+    """Return 12 hex digits over the ids of the items that count, in order."""
+    return hashlib.sha256("\x1f".join(sorted(ids)).encode("utf-8", "surrogatepass")).hexdigest()[:12]

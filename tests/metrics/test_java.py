@@ -12,12 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 from text_answers import BY_HAND, published
+from text_rules import text_rules
 
 from m2f2bench.metrics.text import items, meteor
 from m2f2bench.metrics.text import java as room
 from m2f2bench.metrics.text.items import make_items
 from m2f2bench.metrics.text.java import Unavailable
-from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text.metrics import text_statistics
 
 MEND = "run `pip install 'm2f2bench[java]'`, or put a JRE (8 or newer) on the path"
 ODD = ["I İ ı ß don't; it's (fake)!", "העיניים מזויפות", "The U.S. No. 5", "🙂 real"]
@@ -55,7 +56,7 @@ def test_f2_the_extra_is_enough(java: str, monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache"))
     assert room.java() == java
-    found = text_statistics(["bleu", "meteor"], ["a nose"], [("the nose",)], TextSettings("ptb"))
+    found = text_statistics(["bleu", "meteor"], ["a nose"], [("the nose",)], text_rules("ptb"))
     assert list(found.statistics) == ["bleu", "meteor"] and not found.missing
 
 
@@ -67,11 +68,11 @@ def test_f2_without_java_one_line_names_the_extra() -> None:
     with pytest.raises(Unavailable, match="needs Java"):
         room.java_version()
     names = ["bleu1", "rouge_l", "cider", "meteor"]
-    found = text_statistics(names, ["a"], [("a",)], TextSettings("ptb"))
+    found = text_statistics(names, ["a"], [("a",)], text_rules("ptb"))
     assert not found.statistics and list(found.missing) == names
     expected = f"the tokenizer ptb needs Java: {MEND}, or take a protocol with tokenizer: none"
     assert set(found.missing.values()) == {expected}
-    found = text_statistics(names, ["a"], [("a",)], TextSettings("none"))
+    found = text_statistics(names, ["a"], [("a",)], text_rules("none"))
     assert list(found.statistics) == names[:3] and found.missing == {"meteor": f"needs Java: {MEND}"}
 
 

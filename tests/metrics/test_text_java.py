@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from text_answers import BY_HAND, PeersTokenizer, published
+from text_rules import text_rules
 
 from m2f2bench.metrics.text import items, java, meteor
 from m2f2bench.metrics.text.items import make_items
 from m2f2bench.metrics.text.java import Unavailable
 from m2f2bench.metrics.text.meteor import meteor_counts, meteor_statistic, sentence_meteor
-from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text.metrics import text_statistics
 
 pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer")
 try:
@@ -86,7 +87,7 @@ def test_long_answers() -> None:
     text = "The eyes look fake. " * 25_000
     words = items.tokenize([text, "nose"], "ptb")
     assert len(words[text].split()) == 100_000 and words["nose"] == "nose"
-    found = text_statistics(["bleu", "rouge_l", "cider"], [text], [("the eyes look fake",)], TextSettings())
+    found = text_statistics(["bleu", "rouge_l", "cider"], [text], [("the eyes look fake",)], text_rules())
     assert found.items["rouge_l"][0] == pytest.approx(2.44 * 4e-5 / (1 + 1.44 * 4e-5), abs=1e-12)
 
 
@@ -158,7 +159,7 @@ def test_c3_one_answer_of_24_000_words_leaves_all_others_their_meteor(caplog: py
     times = (1, 400, 8000)
     texts = [plain, *(" ".join(["eyes are fake"] * n) for n in times)]
     with caplog.at_level("WARNING"):
-        found = text_statistics(["meteor"], texts, [(plain,), *[(reference,)] * 3], TextSettings("none"))
+        found = text_statistics(["meteor"], texts, [(plain,), *[(reference,)] * 3], text_rules("none"))
     assert not found.missing
     values = found.items["meteor"]
     assert values[0] == 1.0 and values[1] > values[2] > values[3] > 0.0
@@ -178,7 +179,7 @@ def test_a_dead_program_is_one_line_and_no_hang() -> None:
     outcome: list[object] = []
 
     def work() -> None:
-        found = text_statistics(["meteor", "bleu"], ["a nose"], [("the nose",)], TextSettings("none"))
+        found = text_statistics(["meteor", "bleu"], ["a nose"], [("the nose",)], text_rules("none"))
         outcome.append(found)
 
     children = Path(f"/proc/{os.getpid()}/task")
@@ -215,7 +216,7 @@ def test_spice_without_its_parser_downloads_nothing() -> None:
     if (folder / "lib" / "stanford-corenlp-3.6.0.jar").exists():
         pytest.skip("the parser is there")
     before = sorted(folder.rglob("*"))
-    found = text_statistics(["spice", "bleu"], ["a"], [("a",)], TextSettings("none"))
+    found = text_statistics(["spice", "bleu"], ["a"], [("a",)], text_rules("none"))
     assert sorted(folder.rglob("*")) == before
     line = found.missing["spice"]
     assert list(found.statistics) == ["bleu"] and "\n" not in line

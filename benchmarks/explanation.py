@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 from common import report, sized
 
-from m2f2bench.cards.protocols import ExplanationRules
+from m2f2bench.cards.protocols import Bootstrap, ExplanationRules
 from m2f2bench.core.memo import cache_folder
 from m2f2bench.metrics.text.meteor import MEMO
 from m2f2bench.metrics.text.metrics import text_statistics
-from m2f2bench.stats.bootstrap import Resampling
 from m2f2bench.stats.statistic import estimate
 
 RULES = ExplanationRules(task="explanation", questions=("blind",), metrics=("bleu",), tokenizer="ptb")
@@ -70,7 +69,7 @@ def main() -> None:
         middle = time.perf_counter()
         for kept in ({"all": groups["all"]}, groups):
             before = time.perf_counter()
-            found = estimate(statistics, kept, label, cluster, CLUSTERS, Resampling(RESAMPLES))
+            found = estimate(statistics, kept, label, cluster, CLUSTERS, Bootstrap(resamples=RESAMPLES))
             taken = time.perf_counter() - before
             if any(score.ci is None for group in found.scores.values() for score in group.values()):
                 raise RuntimeError("no interval")

@@ -27,7 +27,6 @@ from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.comparison import FIELDS
 from ..scoring.detection import ScoredRows, load_rows, score_rows
 from ..scoring.heatmaps import load_maps, resampled_maps
-from ..stats.bootstrap import resampling
 from .run import run
 
 ALPHA = 0.05
@@ -257,7 +256,7 @@ def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[Score
 
 
 def _paired(then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float) -> Sequence[Difference]:
-    judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
+    judged = [Judged(one.units, one.cut, metrics, one.protocol.bootstrap) for one in (now, then)]
     (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
     return found
 

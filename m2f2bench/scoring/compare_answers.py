@@ -15,7 +15,6 @@ from ..results.resamples import DRAWS, ResampledResult, stored_resamples
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, measure_signature, share, short
 from ..results.stored import stored_at
-from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
 from .score_answers import score_answers
@@ -53,7 +52,7 @@ def compare_resampled(
     first = next(iter(drawn.values())).result
     protocol = first.rules
     names = chosen_metrics(metrics, protocol.metrics)
-    level = resampling(protocol).level
+    level = protocol.bootstrap.level
     labels = [Group("labels", name) for name in ("real", "fake") if first.task == EXPLANATION or name in first.labels]
     asked = [(group, name) for group in (Group(), *labels) for name in names]
     found = [

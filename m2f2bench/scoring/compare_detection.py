@@ -12,7 +12,6 @@ from ..metrics.detection.paired import Judged, Paired, unlike
 from ..metrics.detection.tails import differences
 from ..metrics.detection.values import all_metrics
 from ..results.signature import DETECTOR, measure_signature, share, short
-from ..stats.bootstrap import resampling
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
 from .detection import ScoredRows
 
@@ -22,7 +21,7 @@ def compare_rows(evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = ()
     for (one, first), (other, second) in combinations(evidence.items(), 2):
         refuse_incomparable(one, first, other, second)
     any_one = next(iter(evidence.values()))
-    rules = resampling(any_one.protocol)
+    rules = any_one.protocol.bootstrap
     shared = [m for m in any_one.protocol.metrics if all(m in e.protocol.metrics for e in evidence.values())]
     names = all_metrics(chosen_metrics(metrics, shared), any_one.cut)
     judged = {name: Judged(own.units, own.cut, names, rules) for name, own in evidence.items()}

@@ -34,7 +34,6 @@ from ..results.signature import (
 from ..results.store import PREDICTIONS
 from ..results.stored import INVERTED, Stored, rows_file, stored_at, stored_card
 from ..results.units import clusters, to_units
-from ..stats.bootstrap import resampling
 from .scored import OWN, Origin, Scored, Source, stored_origin
 
 CLEARLY_BELOW = 0.45
@@ -227,7 +226,7 @@ def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
 def score_rows(evidence: ScoredRows) -> Result:
     """Compute the result of rows under their protocol, with a warning if their scores look inverted."""
     protocol, units = evidence.protocol, evidence.units
-    scored = score_units(units, protocol.metrics, evidence.cut, resampling(protocol))
+    scored = score_units(units, protocol.metrics, evidence.cut, protocol.bootstrap)
     return evidence.result(
         metrics=scored.overall,
         methods=scored.methods,

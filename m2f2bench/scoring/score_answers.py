@@ -26,7 +26,6 @@ from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
 from ..results.resamples import ResampledResult
 from ..results.row_files import USAGE
 from ..results.signature import answers_hash, versions
-from ..stats.bootstrap import resampling
 from ..stats.statistic import Statistic, estimate
 from .answers import ScoredAnswers
 from .scored import COUNTED, ids_hash
@@ -49,7 +48,7 @@ def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> Resampled
     answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
     cluster, n_clusters, by = evidence.clusters
     masks = groups(answers)
-    found = estimate(explained.statistics, masks, answers.label, cluster, n_clusters, resampling(protocol))
+    found = estimate(explained.statistics, masks, answers.label, cluster, n_clusters, protocol.bootstrap)
     scored: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
     for group in masks:
         scores = with_reasons(found.scores.get(group, {}), explained.missing, protocol.metrics)
@@ -208,7 +207,7 @@ def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str
             found = answer_metrics(shuffled, plain, evidence.plan.altered, some, evidence.explained.readings)
             statistics |= {f"{i} {name}": one for name, one in found.statistics.items()}
     cluster, n_clusters, _ = evidence.clusters
-    rules = resampling(protocol)
+    rules = protocol.bootstrap
     everything = {OVERALL: np.ones(len(own), dtype=bool)}
     made = estimate(statistics, everything, own.label, cluster[usable], n_clusters, rules)
     scores, resamples = made.scores[OVERALL], made.drawn.get(OVERALL, {})

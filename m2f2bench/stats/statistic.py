@@ -13,9 +13,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from ..cards.protocols import Bootstrap
 from ..core.arrays import Bools, Codes, Floats
 from ..core.records import FAKE, REAL, Score
-from .bootstrap import Resampling, cluster_draws, over_draws, percentile_interval
+from .bootstrap import cluster_draws, over_draws, percentile_interval
 
 ALONE = "not defined on these questions alone"
 G = TypeVar("G", bound=Hashable)
@@ -100,7 +101,7 @@ def estimate(
     label: Codes,
     cluster: Codes,
     n_clusters: int,
-    resampling: Resampling,
+    resampling: Bootstrap,
     nothing: str = "no answer has a value",
 ) -> Estimate[G]:
     """Return every metric of every group of items with its percentile interval.

@@ -29,7 +29,6 @@ from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.heatmaps.localization import MEASURES, SILENT, measured, measured_curve, truth_on_grid
 from m2f2bench.metrics.registry import at_threshold, known_metric, metric_of, worse
 from m2f2bench.results.units import to_units
-from m2f2bench.stats.bootstrap import Resampling
 
 NONE = Bootstrap(resamples=0)
 WAYS = st.sampled_from(["zero", "nan", "raise"])
@@ -260,7 +259,9 @@ def test_silence_in_detection_is_what_the_rule_says(drawn: list, level: str, rul
     card = ProtocolCard.model_validate({"name": "p", "level": level, "missing": rule})
     given_answers = {"half": lambda label: 0.5, "wrong": lambda label: 1.0 - label}[rule]
     silent, answering = (to_units(rows_of(drawn, a), card) for a in (lambda label: None, given_answers))  # type: ignore[arg-type]
-    found, other = (score_units(units, DETECTION_METRICS, cut, Resampling(0)).overall for units in (silent, answering))
+    found, other = (
+        score_units(units, DETECTION_METRICS, cut, Bootstrap(resamples=0)).overall for units in (silent, answering)
+    )
     if rule == "half":
         assert {k: s.value for k, s in found.items()} == {k: s.value for k, s in other.items()}
     else:
@@ -279,7 +280,7 @@ def best_of(cut: Cut) -> str:
 def test_who_never_answers_is_at_chance_or_worse(rule: str) -> None:
     card = ProtocolCard.model_validate({"name": "p", "level": "frame", "missing": rule})
     units = to_units(make_rows(*((f"v{i}", ("original", "m")[i % 2], i % 2, None) for i in range(20))), card)
-    found = score_units(units, DETECTION_METRICS, Cut(), Resampling(0)).overall
+    found = score_units(units, DETECTION_METRICS, Cut(), Bootstrap(resamples=0)).overall
     assert units.coverage == 0.0
     for name, score in found.items():
         chance = metric_of(name).chance

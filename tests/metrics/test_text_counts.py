@@ -14,12 +14,12 @@ from text_answers import BY_HAND, PeersTokenizer, keyed, published
 from text_rules import text_rules
 
 import m2f2bench
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.metrics.text import cider
 from m2f2bench.metrics.text.items import make_items
 from m2f2bench.metrics.text.metrics import text_statistics
 from m2f2bench.metrics.text.overlap import common_words
-from m2f2bench.stats.bootstrap import Resampling
 from m2f2bench.stats.statistic import Statistic, estimate
 
 pytest.importorskip("pycocoevalcap.bleu.bleu")
@@ -153,7 +153,7 @@ def test_a12_cider_of_one_item(texts: list[str], references: list[tuple[str, ...
     found = text_statistics(["cider", "bleu1"], texts, references, text_rules("none", frequencies))
     n = len(texts)
     everything, codes = {"all": np.ones(n, dtype=bool)}, np.arange(n)
-    scores = estimate(found.statistics, everything, codes % 2, codes, n, Resampling(20)).scores["all"]
+    scores = estimate(found.statistics, everything, codes % 2, codes, n, Bootstrap(resamples=20)).scores["all"]
     assert scores["cider"].value is None and scores["cider"].ci is None
     assert str(scores["cider"].reason).startswith("CIDEr is not defined where all references have the same words")
     assert (scores["cider"].n_real, scores["cider"].n_fake) == ((n + 1) // 2, n // 2)
@@ -167,7 +167,7 @@ def test_a12_groups_and_resamples_of_one_item() -> None:
     codes = np.arange(3)
     for frequencies in ("fixed", "recomputed"):
         one = text_statistics(["cider"], texts, references, text_rules("none", frequencies)).statistics
-        found = estimate(one, groups, codes % 2, codes, 3, Resampling(200))
+        found = estimate(one, groups, codes % 2, codes, 3, Bootstrap(resamples=200))
         assert found.scores["all"]["cider"].value == pytest.approx(5.0), "two of four orders"
         drawn = found.drawn["all"]["cider"]
         if frequencies == "fixed":
@@ -260,7 +260,7 @@ def test_nothing_to_score() -> None:
             n = len(texts)
             groups = {"all": np.ones(n, dtype=bool)}
             codes = np.zeros(n, dtype=np.int64)
-            scores = estimate(found.statistics, groups, codes, codes, 1, Resampling(10)).scores["all"]
+            scores = estimate(found.statistics, groups, codes, codes, 1, Bootstrap(resamples=10)).scores["all"]
             assert {score.value for score in scores.values()} == {None}
 
 
@@ -277,7 +277,7 @@ def test_intervals_of_groups() -> None:
     label, cluster = np.arange(60) % 2, np.arange(60) // 3
     groups = {"all": label >= 0, "fake": label == 1}
     found = text_statistics(COUNTED, texts, references, RAW).statistics
-    scores = estimate(found, groups, label, cluster, 20, Resampling(200)).scores
+    scores = estimate(found, groups, label, cluster, 20, Bootstrap(resamples=200)).scores
     for group, kept in groups.items():
         expected = theirs([t for t, k in zip(texts, kept, strict=True) if k], [
             r for r, k in zip(references, kept, strict=True) if k

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ...cards.protocols import Bootstrap
 from ...core.arrays import Floats
 from ...core.errors import ScoreError
 from ...core.records import FAKE, REAL
 from ...core.rows import Units
-from ...stats.bootstrap import Resampling
 from ...stats.delong import Placements, auc_covariance, placements, wald
 from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, AVERAGE, OVERALL
@@ -58,7 +58,7 @@ class Difference:
 class Judged:
     """One detector's units and everything computed from them once, for all comparisons."""
 
-    def __init__(self, units: Units, cut: Cut, metrics: Sequence[str], resampling: Resampling) -> None:
+    def __init__(self, units: Units, cut: Cut, metrics: Sequence[str], resampling: Bootstrap) -> None:
         """Compute the values. `metrics` may hold metrics ending in `@0.5`. Detectors need the same order of units."""
         self.units, self.cut, self.metrics, self.resampling = units, cut, metrics, resampling
         values = detection.evaluate(plain(units), np.ones((1, 1)), metrics, cut)
@@ -111,7 +111,8 @@ class Paired:
     def __init__(self, first: Judged, second: Judged) -> None:
         """Raise ScoreError unless units, clusters and resamples are the same."""
         difference = unlike(first.units, second.units)
-        if not difference and first.resampling != second.resampling:
+        one, other = ((own.resampling.resamples, own.resampling.seed, own.resampling.level) for own in (first, second))
+        if not difference and one != other:
             difference = f"how intervals are computed ({first.resampling} / {second.resampling})"
         if difference:
             raise ScoreError(f"cannot compare: they differ in {difference}; judge both on the same rows")

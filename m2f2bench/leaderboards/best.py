@@ -12,8 +12,7 @@ from ..metrics.registry import known_metric
 from ..results.resamples import ResampledResult
 from ..results.stored import Stored
 from ..scoring.compare_answers import DrawnPair
-from ..scoring.compare_detection import refuse_incomparable
-from ..scoring.detection import ScoredRows
+from ..scoring.detection import ScoredRows, refuse_incomparable
 from ..scoring.tasks import TASKS
 from .table import Cell, Table, TableColumn
 

@@ -11,13 +11,10 @@ from ..core.arrays import Codes
 from ..core.connected import factorize
 from ..core.rows import Strings
 
-ROUNDS = 10
 _KINDS = {"within": 1, "across": 2}
 
 
-def swaps(
-    asked: Strings, frame: Strings, label: Codes, kind: Strings, seed: int, rounds: int = ROUNDS
-) -> dict[str, Codes]:
+def swaps(asked: Strings, frame: Strings, label: Codes, kind: Strings, seed: int, rounds: int) -> dict[str, Codes]:
     """Return, for each question, the index of the one whose answer replaces its own, int64 [rounds, N]; -1 if none.
 
     If an explainer always gives the same answer to a question about an image, the saved answers also hold its answer to

@@ -23,7 +23,7 @@ from ..heatmaps.store import MapForm, maps_hash, read_maps
 from ..metrics.names import Group
 from ..results.resamples import ResampledResult
 from ..results.result import Result
-from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields
+from ..results.signature import MAP, coverage_text, drawn_field, heat_map_fields
 from ..results.store import MAPS
 from ..results.stored import stored_at, stored_card
 from ..results.units import clusters
@@ -36,25 +36,13 @@ class ScoredMaps(Scored):
 
     protocol: HeatMapCard
     rows: Sequence[MappedFrame]
+    place: Measured
+    """Where the rows come from, as reports take it."""
 
     @property
     def form(self) -> MapForm:
         """The form of the rows."""
         return MapForm.of(self.protocol)
-
-    @property
-    def how(self) -> str:
-        """How the maps are made, where that is not the detector's own way: method and layer."""
-        return str(self.measured[MAP]).partition("-")[2]
-
-    @property
-    def place(self) -> Measured:
-        """Where the rows come from, as reports take it."""
-        told = self.measured
-        by = {key: told[key] for key in DETECTOR if key in told and key != "cov"}
-        limit = told["limit"] if isinstance(told["limit"], int) else None
-        frames = str(self.protocol.frames)
-        return Measured(str(told["data"]), str(told["split"]), limit, by, self.protocol.bootstrap, self.how, frames)
 
     @cached_property
     def report(self) -> Localization | Faithfulness:
@@ -75,7 +63,7 @@ def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Orig
     fields = heat_map_fields(
         origin.data, origin.split, frames.fields["hash"], len(rows), protocol, origin.limit, drawn, masks_hash(rows)
     )
-    found = ScoredMaps(protocol, fields | by | {MAP: frames.map_field}, origin, rows)
+    found = ScoredMaps(protocol, fields | by | {MAP: frames.map_field}, origin, rows, measured)
     found.measured["cov"] = coverage_text(_mapped_share(rows), found.report.coverage)
     return found
 

@@ -26,8 +26,8 @@ from m2f2bench.heatmaps.localize import localize
 from m2f2bench.metrics.answer_metrics import answer_metrics
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.metrics.heatmaps.localization import MEASURES, SILENT, measured, measured_curve, truth_on_grid
-from m2f2bench.metrics.registry import at_threshold, known_metric, metric_of, worse
+from m2f2bench.metrics.heatmaps import MEASURES, SILENT, measured, measured_curve, truth_on_grid
+from m2f2bench.metrics.registry import at_threshold, known_metric, metric_of
 from m2f2bench.results.units import to_units
 
 NONE = Bootstrap(resamples=0)
@@ -40,7 +40,7 @@ def no_better(silent: Mapping[str, Score], other: Mapping[str, Score]) -> None:
         if score.value is not None and known_metric(name) is not None:
             theirs = other[name].value
             assert theirs is not None, f"{name}: silence has a value where an answer has none"
-            assert (score.value - theirs) * worse(name) >= -1e-12, name
+            assert (score.value - theirs) * metric_of(name).worse >= -1e-12, name
 
 
 class Quiet(Maps):
@@ -287,7 +287,7 @@ def test_who_never_answers_is_at_chance_or_worse(rule: str) -> None:
         if rule == "drop":
             assert score.value is None and score.reason
         elif chance is not None and score.value is not None:
-            assert (score.value - chance) * worse(name) >= 0.0
+            assert (score.value - chance) * metric_of(name).worse >= 0.0
 
 
 METRICS = ("bleu1", "bleu4", "bleu", "rouge_l", "cider", "verdict_accuracy", "verdict_balanced_accuracy", "verdict_f1",

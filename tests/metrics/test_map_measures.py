@@ -12,7 +12,7 @@ from toy_means import estimated
 
 from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.records import Score
-from m2f2bench.metrics.heatmaps.localization import (
+from m2f2bench.metrics.heatmaps import (
     GRID,
     MEASURES,
     Truth,
@@ -22,7 +22,7 @@ from m2f2bench.metrics.heatmaps.localization import (
     thresholds,
     truth_on_grid,
 )
-from m2f2bench.stats.means import Columns
+from m2f2bench.stats.statistic import Columns
 
 
 def truth_of(share: list[list[float]]) -> Truth:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import at_threshold, metric_of
 from . import values as detection
-from .intervals import NO_SPREAD, Members, members, pick_threshold, refused, resample, too_fine, trials
+from .intervals import NO_SPREAD, members, pick_threshold, refused, resample, too_fine, trials
 from .sample import plain
 from .values import Cut, Values
 
@@ -68,18 +68,12 @@ class Judged:
             group: {name: math.nan if name in unknown else float(v[0]) for name, v in own.items()}
             for group, own in values.items()
         }
-        self._members: dict[str, Members] = {}
+        self.members = cache(partial(members, units))
 
     @cached_property
     def drawn(self) -> Values:
         """Each metric of each group in each resample; see `intervals.resample`."""
         return resample(self.units, self.metrics, self.cut, self.resampling)
-
-    def members(self, group: str) -> Members:
-        """Return the counts of a group; see `intervals.members`."""
-        if group not in self._members:
-            self._members[group] = members(self.units, group)
-        return self._members[group]
 
     def places(self, group: str) -> Placements:
         """Return DeLong's placements of a group's fakes among all reals."""

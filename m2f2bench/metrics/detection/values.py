@@ -71,10 +71,7 @@ def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) 
 
 def all_fakes(real: Floats, fakes: Sequence[Floats]) -> Curve:
     """Return the curve of all methods' fakes together against the reals, from `Sample.counts`."""
-    total = np.zeros_like(real)
-    for fake in fakes:
-        total += fake
-    return curves.curve(real, total)
+    return curves.curve(real, sum(fakes, np.zeros_like(real)))
 
 
 def _group(c: Curve, levels: Levels, own: Decisions, halves: Decisions, metrics: Sequence[str]) -> dict[str, Floats]:

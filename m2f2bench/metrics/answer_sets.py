@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -100,6 +100,7 @@ def diversity(texts: Sequence[str], training: Collection[str] | None = None) -> 
     if n == 0:
         nothing = ("distinct_share", "entropy_bits", "entropy_max", "commonest_share", "commonest", "training_copies")
         return {"n": 0, "distinct": 0, **dict.fromkeys(nothing)}
+    known = {folded(text) for text in training or ()}
     shares = np.array(list(counts.values()), dtype=np.float64) / n
     key, most = counts.most_common(1)[0]
     return {
@@ -110,10 +111,5 @@ def diversity(texts: Sequence[str], training: Collection[str] | None = None) -> 
         "entropy_max": float(np.log2(n)),
         "commonest_share": most / n,
         "commonest": texts[keys.index(key)],
-        "training_copies": None if training is None else _copies(keys, training),
+        "training_copies": None if training is None else sum(key in known for key in keys) / n,
     }
-
-
-def _copies(keys: Sequence[str], training: Iterable[str]) -> float:
-    known = {folded(text) for text in training}
-    return sum(key in known for key in keys) / len(keys)

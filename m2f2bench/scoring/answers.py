@@ -75,6 +75,8 @@ class ScoredAnswers(Scored):
     protocol: ExplanationCard
     answers: Answers
     plan: AnswerPlan
+    clusters: tuple[Codes, int, str]
+    """The clusters to resample: a code per question, their number, and their unit."""
 
     @property
     def run_name(self) -> str:
@@ -86,11 +88,6 @@ class ScoredAnswers(Scored):
     def explained(self) -> AnswerMetrics:
         """The protocol's metrics, ready to be resampled."""
         return answer_metrics(self.answers, self.protocol, self.plan.altered)
-
-    @cached_property
-    def clusters(self) -> tuple[Codes, int, str]:
-        """The clusters to resample: a code per question, their number, and their unit."""
-        return question_clusters(self.answers, self.protocol.bootstrap.cluster)
 
 
 def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
@@ -169,12 +166,12 @@ def gather_answers(
     if "bertscore_f1" in plan.protocol.metrics:
         bert = bert_identity(plan.protocol.bertscore)
     altered = altered_hash(plan.altered, plan.pixels) if "region_f1" in plan.protocol.metrics else "none"
-    codes, _, by_what = question_clusters(columns, plan.protocol.bootstrap.cluster)
-    drawn = drawn_field(by_what, codes[np.argsort(columns.question, kind="stable")].tolist())
+    clustered = question_clusters(columns, plan.protocol.bootstrap.cluster)
+    drawn = drawn_field(clustered[2], clustered[0][np.argsort(columns.question, kind="stable")].tolist())
     data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
     fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
     origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), plan.dataset.card.corpus)
-    return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan)
+    return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 
 def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:

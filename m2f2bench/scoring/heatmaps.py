@@ -39,11 +39,6 @@ class ScoredMaps(Scored):
     place: Measured
     """Where the rows come from, as reports take it."""
 
-    @property
-    def form(self) -> MapForm:
-        """The form of the rows."""
-        return MapForm.of(self.protocol)
-
     @cached_property
     def report(self) -> Localization | Faithfulness:
         """The whole report, with every control and group."""
@@ -124,7 +119,7 @@ def score_maps(maps: ScoredMaps) -> Result:
         statuses=count_outcomes(maps.rows),
         clusters={"by": report.clusters["by"], "n": n, "independent": n == len(maps.rows)},
         details=details,
-        predictions=maps_hash(maps.rows, maps.form),
+        predictions=maps_hash(maps.rows, MapForm.of(maps.protocol)),
     )
 
 

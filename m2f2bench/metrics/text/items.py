@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.arrays import Bools, Codes, Floats
+from ...core.arrays import Codes, Floats
 from . import java
 from .java import Unavailable
 
@@ -39,11 +39,6 @@ class Items:
 
     pairs: tuple[Pair, ...]
     which: Codes
-
-    @property
-    def has(self) -> Bools:
-        """Whether each item has references, bool [N]."""
-        return self.which >= 0
 
     def spread(self, values: Floats) -> Floats:
         """Expand a value per pair, [U] or [U, K], to one per item, [N] or [N, K]; NaN for items without references."""

@@ -16,6 +16,9 @@ from ..metric import Metric
 from .curve import Curve
 from .sample import BINS, Levels
 
+SLOW = 100_000
+"""Cost of one call: the number of scores in a resample that a built-in metric processes in the same time."""
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -106,10 +109,6 @@ def expected_calibration_error(g: Tally) -> Floats:
     """Return the mean over units of |mean score - share of fakes| of their bin (Guo et al. 2017), in [0, 1]."""
     n, score, fakes = reliability(g)
     return ratio(np.nansum(n * np.abs(score - fakes), axis=0), n.sum(axis=0))
-
-
-SLOW = 100_000
-"""Cost of one call: the number of scores in a resample that a built-in metric processes in the same time."""
 
 
 def values_of(metric: Metric, tally: Tally) -> Floats:

@@ -37,7 +37,7 @@ class Cut:
         return self.how != "fixed"
 
 
-Values = dict[str, dict[str, "Floats"]]
+Values = dict[str, dict[str, Floats]]
 """Group (OVERALL, AVERAGE or a method) → metric → values [B]."""
 
 
@@ -89,7 +89,7 @@ def _group(c: Curve, levels: Levels, own: Decisions, halves: Decisions, metrics:
     return out
 
 
-Decisions = tuple[Steps, "Floats"]
+Decisions = tuple[Steps, Floats]
 """Number of levels, from the top, that are called fake [B], and the threshold [B]."""
 
 

@@ -17,11 +17,18 @@ from .java import Unavailable
 
 Pair = tuple[str, tuple[str, ...]]
 """An answer's text and all its references."""
-
-
 LONGEST = 1000
 """Most words of a text for METEOR and SPICE. Their memory grows with the square of it, and with 24,000 words 2 GB are
 too little, which fails for all texts."""
+JAR = "stanford-corenlp-3.4.1.jar"
+OPTIONS = ("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
+"""pycocoevalcap's arguments for the tokenizer."""
+BETWEEN = "zqzqzq"
+"""A line between two texts. The tokenizer looks past the end of a line (`No.` before a number keeps its point), and no
+text's words may depend on the next text."""
+_BREAKS = re.compile("[\x00\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""Characters that end a line or a text for Python, Java or the tokenizer."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def shortened(text: str) -> tuple[str, float]:
@@ -54,17 +61,6 @@ def make_items(texts: Sequence[str], references: Sequence[tuple[str, ...]]) -> I
         for text, own in zip(texts, references, strict=True)
     ]
     return Items(tuple(found), np.array(which, dtype=np.int64))
-
-
-JAR = "stanford-corenlp-3.4.1.jar"
-OPTIONS = ("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
-"""pycocoevalcap's arguments for the tokenizer."""
-BETWEEN = "zqzqzq"
-"""A line between two texts. The tokenizer looks past the end of a line (`No.` before a number keeps its point), and no
-text's words may depend on the next text."""
-_BREAKS = re.compile("[\x00\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-"""Characters that end a line or a text for Python, Java or the tokenizer."""
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def one_line(text: str) -> str:

@@ -73,7 +73,6 @@ def table(place: Path) -> dict[str, Any]:
     from m2f2bench.metrics.detection.paired import Judged
     from m2f2bench.metrics.names import OVERALL
     from m2f2bench.scoring.detection import load_rows
-    from m2f2bench.stats.bootstrap import resampling
 
     seeds = sorted(int(folder.name.removeprefix("seed")) for folder in place.glob("seed*"))
     values: dict[str, dict[int, float]] = {}
@@ -83,7 +82,7 @@ def table(place: Path) -> dict[str, Any]:
             path = place / f"seed{seed}" / f"{detector}.json"
             if path.exists():
                 evidence = load_rows(path)
-                judged = Judged(evidence.units, evidence.cut, ["auc"], resampling(evidence.protocol))
+                judged = Judged(evidence.units, evidence.cut, ["auc"], evidence.protocol.bootstrap)
                 values.setdefault(detector, {})[seed] = judged.values[OVERALL]["auc"]
                 draws.setdefault(detector, {})[seed] = judged.drawn[OVERALL]["auc"]
     return {detector: row(detector, values, draws) | maps(place, detector) for detector in values}

@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 from common import report, sized
 
+from m2f2bench.cards.protocols import Bootstrap, ExplanationRules
 from m2f2bench.core.memo import cache_folder
 from m2f2bench.metrics.text.meteor import MEMO
-from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
-from m2f2bench.stats.bootstrap import Resampling
+from m2f2bench.metrics.text.metrics import text_statistics
 from m2f2bench.stats.statistic import estimate
 
+RULES = ExplanationRules(task="explanation", questions=("blind",), metrics=("bleu",), tokenizer="ptb")
 CLUSTERS, ANSWERS, RESAMPLES = sized((72, 1070, 1000), (5, 20, 10))
 REAL = sized(bool(os.environ.get("M2F2BENCH_DATA")), False)
 """Whether the published answers are there."""
@@ -62,13 +63,13 @@ def main() -> None:
     groups = {"all": label >= 0, "real": label == 0, "fake": label == 1}
     rows: list[dict[str, object]] = []
     for frequencies in ("fixed", "recomputed"):
-        settings = TextSettings("none", frequencies)
+        settings = RULES.model_copy(update={"tokenizer": "none", "cider_df": frequencies})
         start = time.perf_counter()
         statistics = text_statistics(COUNTED, texts, references, settings).statistics
         middle = time.perf_counter()
         for kept in ({"all": groups["all"]}, groups):
             before = time.perf_counter()
-            found = estimate(statistics, kept, label, cluster, CLUSTERS, Resampling(RESAMPLES))
+            found = estimate(statistics, kept, label, cluster, CLUSTERS, Bootstrap(resamples=RESAMPLES))
             taken = time.perf_counter() - before
             if any(score.ci is None for group in found.scores.values() for score in group.values()):
                 raise RuntimeError("no interval")
@@ -83,7 +84,7 @@ def main() -> None:
     for names in (("bleu",), ("meteor",), (*COUNTED, "meteor")):
         empty_cache()
         start = time.perf_counter()
-        missing = text_statistics(names, texts, references, TextSettings("ptb")).missing
+        missing = text_statistics(names, texts, references, RULES).missing
         what = f"tokenizer ptb, {'+'.join(names) if len(names) == 1 else 'all seven and meteor'}"
         rows.append({"what": what, "s": time.perf_counter() - start, "missing": len(missing), "asked": ""})
     if REAL:
@@ -103,7 +104,7 @@ def whole() -> tuple[float, int]:
     empty_cache()
     from m2f2bench.scoring.answers import load_answers
     from m2f2bench.scoring.score_answers import score_answers
-    from m2f2bench.scoring.source import Source
+    from m2f2bench.scoring.scored import Source
 
     folder = Path(os.environ["M2F2BENCH_DATA"]) / "ddvqa" / "outputs"
     start = time.perf_counter()

@@ -38,10 +38,10 @@ def resampling(frames: int) -> dict[str, float]:
     """Seconds and peak memory (MiB) of 1,000 resamples, and of the process before them."""
     import resource
 
+    from m2f2bench.cards.protocols import Bootstrap
     from m2f2bench.core.rows import Units
     from m2f2bench.metrics.detection.intervals import score_units
     from m2f2bench.metrics.detection.values import Cut
-    from m2f2bench.stats.bootstrap import Resampling
 
     label, score, video = draw(frames)
     method = np.where(label == 0, "original", "m").astype(object)
@@ -49,7 +49,7 @@ def resampling(frames: int) -> dict[str, float]:
     units = Units(label, score, method, names, video, VIDEOS, 1.0, ("m",))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()
-    found = score_units(units, ["auc", "ap", "accuracy"], Cut(), Resampling(RESAMPLES)).overall
+    found = score_units(units, ["auc", "ap", "accuracy"], Cut(), Bootstrap(resamples=RESAMPLES)).overall
     seconds = time.perf_counter() - start
     if any(value.ci is None for value in found.values()):
         raise RuntimeError("no intervals")

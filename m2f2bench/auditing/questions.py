@@ -13,8 +13,8 @@ import numpy as np
 from ..core.errors import M2F2BenchError, MachineError
 from ..core.records import FAKE, REAL, Frame
 from ..datasets.base import Adapter, frames_of, questions_of
+from ..metrics.answer_sets import folded
 from ..metrics.detection.intervals import auc_interval
-from ..metrics.diversity import folded
 from ..metrics.verdicts.verdict import read_verdict
 from .heldout import FOLDS, Codes, balanced_ranks, folds, people_or_videos
 from .report import Finding, Section, plural, with_interval

@@ -16,7 +16,7 @@ from .output import echo_json, say
 
 if TYPE_CHECKING:
     from ..results.result import Result
-    from ..scoring.source import Source
+    from ..scoring.scored import Source
 
 
 def score(
@@ -50,7 +50,7 @@ def score(
     """Score stored rows or answers from any source, without a model."""
     settle(cards, data, metrics=metric)
     from ..scoring.score import score as score_file
-    from ..scoring.source import Source
+    from ..scoring.scored import Source
     from ..scoring.tasks import task_at
 
     columns = mapping(column)
@@ -192,7 +192,7 @@ def report(
     from ..reporting.report import write_report
     from ..runs.explainers import score_files
     from ..scoring.answers import load_answers
-    from ..scoring.source import Source
+    from ..scoring.scored import Source
 
     if cam and detector is None:
         raise ScoreError(f"--cam {cam} needs a detector for the maps: give --detector too")

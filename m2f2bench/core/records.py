@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .text import in_utf8
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    import numpy as np
-    import numpy.typing as npt
-
-    Image: TypeAlias = npt.NDArray[np.uint8]
-    """RGB image, uint8, shape [H, W, 3]."""
-    Floats: TypeAlias = npt.NDArray[np.float64]
+    from .arrays import Floats as Floats
+    from .arrays import Image as Image
 
 REAL, FAKE = 0, 1
 ORIGINAL = "original"

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..cards.protocols import FAITHFULNESS_METRICS
+from ..core.arrays import Bools
 from ..core.records import FAKE, REAL, Score
-from ..metrics.heatmaps.faithfulness import proven
-from ..metrics.registry import lower_is_better, title
+from ..metrics.heatmaps import proven
+from ..metrics.registry import metric_of, title
 from ..results.units import FEWEST_CLUSTERS
-from ..stats.statistic import Bools, Estimate, G, Statistic, mean_of
+from ..stats.statistic import Estimate, G, Statistic, mean_of
 from .frames import CONTROLS, MappedFrame
 from .report import MappedFrames, MapReport, Measured, shown
 
@@ -73,7 +74,9 @@ class Faithfulness(MapReport):
             for control, groups in self.controls.items():
                 cells = [(name, groups[group][f"{name}_less_control"]) for name in heads]
                 enough = self.clusters["groups"][group] >= FEWEST_CLUSTERS
-                stars = [" *" if enough and proven(lower_is_better(name), one.ci) else "" for name, one in cells]
+                stars = [
+                    " *" if enough and proven(metric_of(name).lower_is_better, one.ci) else "" for name, one in cells
+                ]
                 less.append(
                     [group, control, *(shown(one, "+.3f") + s for (_, one), s in zip(cells, stars, strict=True))]
                 )
@@ -197,7 +200,7 @@ def _compared(scores: Mapping[str, Score], held: int) -> dict[str, list[str]]:
     for name in MEASURES if held >= FEWEST_CLUSTERS else ():
         if f"{name}_less_control" not in scores:
             continue
-        ci, low = scores[f"{name}_less_control"].ci, lower_is_better(name)
+        ci, low = scores[f"{name}_less_control"].ci, metric_of(name).lower_is_better
         found["better"] += [name] if proven(low, ci) else []
         found["worse"] += [name] if proven(not low, ci) else []
     return found

@@ -17,7 +17,7 @@ OUTCOMES = ("ok", "unreadable", "error", "no_mask", "empty_mask", "unseen_mask",
 """Outcomes of a frame. Any frame: it cannot be read, or it has no map (`error`; for faithfulness also no scores).
 A fake that is compared with its mask: the dataset has no mask for it, the mask is empty, or it lies outside the region
 that the detector sees. `zero_map`: the map is zero everywhere. For how a frame that is not `ok` counts, see
-`metrics.heatmaps.localization.SILENT` and `faithfulness_report.REFERENCE`."""
+`metrics.heatmaps.SILENT` and `faithfulness_report.REFERENCE`."""
 WITHOUT_MAP = ("unreadable", "error")
 CONTROLS = ("constant", "centre", "random")
 """Maps that do not depend on the picture: one value, a Gaussian around the centre, uniform noise from the seed."""

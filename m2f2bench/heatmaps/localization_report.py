@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..core.records import FAKE, REAL, Score
-from ..metrics.heatmaps.localization import GRID, MEASURES, thresholds
+from ..metrics.heatmaps import GRID, MEASURES, thresholds
 from ..metrics.registry import title
-from ..stats.means import Columns
-from ..stats.statistic import Estimate, Statistic
+from ..stats.statistic import Columns, Estimate, Statistic
 from .frames import CONTROLS, MappedFrame
 from .report import MappedFrames, MapReport, Measured, shown
 

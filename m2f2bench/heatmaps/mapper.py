@@ -11,7 +11,7 @@ from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..detectors.base import Detector
 from ..loading import load_detector
-from ..metrics.heatmaps.localization import Box
+from ..metrics.heatmaps import Box
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.records import REAL
 from ..core.seeds import generator
-from ..metrics.heatmaps.localization import (
+from ..metrics.heatmaps import (
     centred_map,
     constant_map,
     measured,

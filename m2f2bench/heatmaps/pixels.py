@@ -16,8 +16,18 @@ import numpy as np
 from ..cards.protocols import FILLS, HeatMapRules
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.seeds import generator
-from ..metrics.heatmaps.faithfulness import BLUR, Ranks, area_under, counts, ranked, replaced
-from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
+from ..metrics.heatmaps import (
+    BLUR,
+    Box,
+    Ranks,
+    area_under,
+    centred_map,
+    constant_map,
+    counts,
+    random_map,
+    ranked,
+    replaced,
+)
 from .faithfulness_report import CURVES, REFERENCE
 from .frames import CONTROLS, MAKERS, MappedFrame
 from .grid import enlarged

@@ -13,14 +13,14 @@ import numpy as np
 
 from ..cards.protocols import Bootstrap
 from ..core import markdown
+from ..core.arrays import Bools, Codes
 from ..core.records import FAKE, REAL, Score
 from ..core.rows import from_predictions
 from ..metrics.detection.intervals import FEW_CLUSTERS
 from ..results.result import plain
 from ..results.signature import bootstrap_field, data_hash, drawn_field, short, versions
 from ..results.units import clusters
-from ..stats.bootstrap import Resampling
-from ..stats.statistic import Bools, Codes, Estimate, G, Statistic, estimate
+from ..stats.statistic import Estimate, G, Statistic, estimate
 from ..version import __version__
 from .frames import MappedFrame, as_prediction, count_outcomes, listed, map_shapes
 
@@ -67,10 +67,8 @@ class MappedFrames:
 
     def estimate(self, statistics: Mapping[str, Statistic], groups: Mapping[G, Bools]) -> Estimate[G]:
         """Return every statistic of every group of frames, bool [N]; all use the same resamples."""
-        rules = self.origin.bootstrap
-        resampling = Resampling(rules.resamples, rules.seed, rules.level)
         return estimate(
-            statistics, groups, self.label, self.cluster, self.n_clusters, resampling, "no frame has a value"
+            statistics, groups, self.label, self.cluster, self.n_clusters, self.origin.bootstrap, "no frame has a value"
         )
 
     @cached_property

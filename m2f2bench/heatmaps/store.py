@@ -16,7 +16,7 @@ from ..cards.protocols import HeatMapRules
 from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL, Frame, Locator
 from ..core.text import quoted
-from ..metrics.heatmaps.localization import GRID, MEASURES
+from ..metrics.heatmaps import GRID, MEASURES
 from ..results.row_files import read_columns, typed, write_columns
 from ..results.store import MAPS, RowStore
 from .frames import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame

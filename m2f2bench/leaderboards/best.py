@@ -11,10 +11,8 @@ from ..metrics.detection.tails import differences
 from ..metrics.registry import known_metric
 from ..results.stored import ResampledResult, Stored
 from ..scoring.compare_answers import DrawnPair
-from ..scoring.compare_detection import refuse_incomparable
-from ..scoring.detection import ScoredRows
+from ..scoring.detection import ScoredRows, refuse_incomparable
 from ..scoring.tasks import TASKS
-from ..stats.bootstrap import resampling
 from .table import Cell, Table, TableColumn
 
 ALPHA = 0.05
@@ -85,7 +83,7 @@ class _Tests:
         if key not in self._judged:
             names, own = self._metrics[column.signature, column.protocol], self._evidence[key]
             assert isinstance(own, ScoredRows)
-            self._judged[key] = Judged(own.units, own.cut, names, resampling(own.protocol))
+            self._judged[key] = Judged(own.units, own.cut, names, own.protocol.bootstrap)
         return self._judged[key]
 
 

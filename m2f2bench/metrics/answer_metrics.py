@@ -9,50 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cache
 
 import numpy as np
 
 from ..cards.protocols import ExplanationRules
 from ..core.answers import Answers
+from ..core.arrays import Bools, Floats
 from ..core.errors import ScoreError, first_line
 from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, REAL, Score
-from ..stats.statistic import Bools, Statistic, mean_of
-from .consistency import consistency
+from ..stats.statistic import Statistic, mean_of
 from .metric import Metric
 from .names import Group
 from .regions.regions import read_regions, region_statistics
 from .registry import builtin, metric_of, metrics_of
+from .text.metrics import TextStatistics, text_statistics
 from .verdicts.verdict import UNANSWERED, VERDICT_RULES, verdict_statistics
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
-    from .text.metrics import TextSettings
 
 RELEASED = "released"
 WHOLE = "image"
+"""The region of questions about the whole image, the face, or several regions."""
+THRESHOLD = 0.5
 
 
 class Readings:
-    """Texts read so far, each once: the verdict by a protocol's rule, and the regions called manipulated."""
+    """Readers that read each text once: its verdict by a protocol's rule, and the regions that it calls manipulated."""
 
     def __init__(self, rule: str) -> None:
-        self._rule = VERDICT_RULES[rule]
-        self._verdicts: dict[str, str] = {}
-        self._called: dict[str, frozenset[str]] = {}
-
-    def verdict(self, text: str) -> str:
-        """Return `real`, `fake`, or one of the other verdicts."""
-        if text not in self._verdicts:
-            self._verdicts[text] = self._rule(text)
-        return self._verdicts[text]
-
-    def called(self, text: str) -> frozenset[str]:
-        """Return the regions called manipulated; see `regions.read_regions`."""
-        if text not in self._called:
-            self._called[text] = read_regions(text)
-        return self._called[text]
+        self.verdict = cache(VERDICT_RULES[rule])
+        self.called = cache(read_regions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +63,7 @@ class AnswerMetrics:
 
 
 def region_group(region: str) -> str:
-    """Return the region under which a question is reported: its own, or `image` for several regions or the face."""
+    """Return the region under which a question is reported: its own, or WHOLE."""
     return WHOLE if "+" in region or region == "face" else region
 
 
@@ -123,34 +109,20 @@ def answer_metrics(
         # The rule `substring` finds a verdict even in an empty text; a missing answer must have none.
         for i in np.flatnonzero(ok):
             verdicts[i], called[i] = readings.verdict(answers.text[i]), readings.called(answers.text[i])
-    found = AnswerMetrics({}, {}, {}, verdicts, called, compared, judged, grounded, readings)
-    _add_texts(found, names, answers, rules)
-    made: dict[str, Statistic] = {}
+    texts = TextStatistics()
+    if wanted := [name for name in names if name in metrics_of("texts")]:
+        texts = text_statistics(wanted, answers.text.tolist(), compared_references(answers, rules, compared), rules)
+    made = dict(texts.statistics)
     if set(names) & set(metrics_of("verdicts")) - {"consistency"}:
         made |= verdict_statistics(verdicts, answers.label, judged)
     if "consistency" in names:
         made["consistency"] = consistency(verdicts, answers.score, judged & whole)  # P(fake) is for the whole image
     if "regions" in parts:
         made |= region_statistics(called, truth, grounded)
-    for name in names:
-        if name not in builtin():
-            made[name] = _own_statistic(metric_of(name), answers, found.compared)
-    found.statistics.update(made)
-    ordered = {name: found.statistics[name] for name in names if name in found.statistics}
-    return replace(found, statistics=ordered, missing=found.missing | _unasked(found, ordered))
-
-
-def _add_texts(found: AnswerMetrics, names: Sequence[str], answers: Answers, rules: ExplanationRules) -> None:
-    wanted = [name for name in names if name in metrics_of("texts")]
-    if not wanted:
-        return
-    from .text.metrics import text_statistics
-
-    references = compared_references(answers, rules, found.compared)
-    texts = text_statistics(wanted, answers.text.tolist(), references, text_settings(rules))
-    found.statistics.update(texts.statistics)
-    found.missing.update(texts.missing)
-    found.items.update(texts.items)
+    made |= {name: _own_statistic(metric_of(name), answers, compared) for name in names if name not in builtin()}
+    ordered = {name: made[name] for name in names if name in made}
+    missing = texts.missing | _unasked(ordered, {"texts": compared, "verdicts": judged, "regions": grounded})
+    return AnswerMetrics(ordered, missing, texts.items, verdicts, called, compared, judged, grounded, readings)
 
 
 def _own_statistic(metric: Metric, answers: Answers, counted: Bools) -> Statistic:
@@ -176,12 +148,20 @@ def _own_statistic(metric: Metric, answers: Answers, counted: Bools) -> Statisti
     return mean_of(values, metric.range if np.isfinite(metric.range).all() else None)
 
 
-def text_settings(rules: ExplanationRules) -> TextSettings:
-    """Return the settings of the text metrics under a protocol."""
-    from .text.metrics import TextSettings
+def consistency(verdicts: Sequence[str], scores: Floats, asked: Bools) -> Statistic:
+    """Return the share of answers whose verdict agrees with the explainer's own score: fake if P(fake) ≥ .5, else real.
 
-    bert = rules.bertscore
-    return TextSettings(rules.tokenizer, rules.cider_df, bert.model, bert.layer, bert.rescale)
+    `verdicts` [N] are `real`, `fake` or any other word for neither; `scores` float64 [N] are P(fake) in [0, 1], NaN
+    without a score. Items not `asked` (bool [N]) are ignored. A verdict for neither is inconsistent, and so is a
+    verdict without a score, so omissions never help; without any score, there is no value. The control is one answer
+    for every image: it agrees as often as the detector makes its more frequent decision, so "fake" is perfectly
+    consistent with a detector that calls everything fake.
+    """
+    said = np.array(verdicts, dtype=object)
+    own = np.where(scores >= THRESHOLD, "fake", "real").astype(object)
+    known = ~np.isnan(scores)
+    agrees = ((said == own) & known).astype(np.float64)
+    return mean_of(np.where(asked & known[asked].any(), agrees, np.nan))
 
 
 def compared_references(answers: Answers, rules: ExplanationRules, compared: Bools) -> list[tuple[str, ...]]:
@@ -192,16 +172,15 @@ def compared_references(answers: Answers, rules: ExplanationRules, compared: Boo
     ]
 
 
-def _unasked(found: AnswerMetrics, statistics: Mapping[str, Statistic]) -> dict[str, str]:
-    """Return the reasons of metrics without any question."""
+def _unasked(statistics: Mapping[str, Statistic], counted: Mapping[str, Bools]) -> dict[str, str]:
+    """Return the reasons of metrics without any question; `counted` [N] are the questions of each part that count."""
     why = {}
     for name, one in statistics.items():
-        if one.has.any():
-            continue
-        metric = metric_of(name)
-        asked = {"texts": found.compared, "verdicts": found.judged, "regions": found.grounded}[metric.part]
-        what = metric.undefined
-        why[name] = what if what and asked.any() else "no question of the kinds that this metric uses was answered"
+        if not one.has.any():
+            metric = metric_of(name)
+            asked = bool(counted[metric.part].any())
+            no_question = "no question of the kinds that this metric uses was answered"
+            why[name] = metric.undefined if metric.undefined and asked else no_question
     return why
 
 

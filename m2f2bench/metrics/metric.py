@@ -137,19 +137,9 @@ class Metric:
         return 1.0 if self.lower_is_better else -1.0
 
     @property
-    def low(self) -> float:
-        """Lower end of the range."""
-        return self.range[0]
-
-    @property
-    def high(self) -> float:
-        """Upper end of the range."""
-        return self.range[1]
-
-    @property
     def best(self) -> float:
         """Better end of the range; it may be infinite."""
-        return self.low if self.lower_is_better else self.high
+        return self.range[0 if self.lower_is_better else 1]
 
     @cached_property
     def identity(self) -> str:
@@ -167,9 +157,10 @@ class Metric:
 
     def check_range(self, values: Floats) -> None:
         """Raise ScoreError if one of the `values`, float64, is outside the range by more than rounding; NaN passes."""
-        if out := values[(values < self.low - BEYOND) | (values > self.high + BEYOND)].tolist():
+        low, high = self.range
+        if out := values[(values < low - BEYOND) | (values > high + BEYOND)].tolist():
             raise ScoreError(
-                f"metric '{self.name}' is {out[0]:.6g}, which is not in its range [{self.low:g}, {self.high:g}]: "
+                f"metric '{self.name}' is {out[0]:.6g}, which is not in its range [{low:g}, {high:g}]: "
                 f"give it range=(lowest, highest)"
             )
 

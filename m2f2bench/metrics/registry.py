@@ -185,14 +185,4 @@ def title(name: str, metric: Metric | None = None) -> str:
     return (found.title if found else plain) + (" at 0.5" if name != plain else "")
 
 
-def lower_is_better(name: str) -> bool:
-    """Return whether lower values of a metric are better. Raises ScoreError for an unknown metric."""
-    return metric_of(name).lower_is_better
-
-
-def worse(name: str) -> float:
-    """Return the sign of a change for the worse, see `Metric.worse`. Raises ScoreError for an unknown metric."""
-    return metric_of(name).worse
-
-
 check_metrics_with(cast(Any, sys.modules[__name__]))

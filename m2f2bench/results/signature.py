@@ -19,7 +19,7 @@ from ..core.answers import Answers
 from ..core.rows import Rows
 from ..core.sources import installed_versions
 from ..core.text import in_utf8
-from ..metrics.heatmaps.faithfulness import BLUR
+from ..metrics.heatmaps import BLUR
 from ..version import ANSWERS, DETECTION, HEATMAPS, __version__
 
 MEASURE = (

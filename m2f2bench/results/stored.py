@@ -149,6 +149,11 @@ class ResampledResult:
     draws: Mapping[Group, Mapping[str, Floats]]
 
     @property
+    def detector(self) -> str:
+        """The detector's name."""
+        return self.result.detector
+
+    @property
     def measured(self) -> dict[str, Any]:
         """The fields of the signature."""
         return self.result.measured

@@ -17,17 +17,14 @@ from ..loading import load_metrics, measured_dataset, registered
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences
 from ..metrics.names import AT_HALF, OVERALL
-from ..metrics.registry import lower_is_better, worse
+from ..metrics.registry import metric_of
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, differing, share
 from ..results.stored import ResampledResult, Stored, read_stored, stored_card
 from ..scoring.compare_answers import DrawnPair
-from ..scoring.compare_detection import refuse_incomparable
 from ..scoring.comparison import FIELDS
-from ..scoring.detection import ScoredRows, load_rows
+from ..scoring.detection import ScoredRows, load_rows, refuse_incomparable, score_rows
 from ..scoring.heatmaps import load_maps, resampled_maps
-from ..scoring.score_detection import score_rows
-from ..stats.bootstrap import resampling
 from .run import run
 
 ALPHA = 0.05
@@ -237,7 +234,7 @@ def _lost(then: Result, now: ScoredRows | ResampledResult) -> list[str]:
 
 def _failure(one: Checked) -> str:
     then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
-    word = "rose" if lower_is_better(one.metric) else "fell"
+    word = "rose" if metric_of(one.metric).lower_is_better else "fell"
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
 
 
@@ -257,7 +254,7 @@ def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[Score
 
 
 def _paired(then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float) -> Sequence[Difference]:
-    judged = [Judged(one.units, one.cut, metrics, resampling(one.protocol)) for one in (now, then)]
+    judged = [Judged(one.units, one.cut, metrics, one.protocol.bootstrap) for one in (now, then)]
     (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
     return found
 
@@ -272,7 +269,7 @@ def _checked(found: Sequence[Difference], chance: float, tolerance: float, notes
     """What the differences now - then say of each metric."""
     out = []
     for d in corrected([_one_sided(d) for d in found]):
-        fall = (d.difference or 0.0) * worse(d.metric)
+        fall = (d.difference or 0.0) * metric_of(d.metric).worse
         lost = d.second is not None and d.first is None
         failed = lost or (d.holm is not None and d.holm < chance and fall > tolerance)
         if d.holm_bound and not failed and fall > tolerance:
@@ -286,7 +283,7 @@ def _one_sided(d: Difference) -> Difference:
     """Return the difference now - then with its one-sided p (null: no worse); 1 for a bound on an improvement."""
     if d.p is None:
         return d
-    if d.difference is not None and d.difference * worse(d.metric) > 0:
+    if d.difference is not None and d.difference * metric_of(d.metric).worse > 0:
         return replace(d, p=d.p / 2.0)
     return replace(d, p=1.0 if d.bound else 1.0 - d.p / 2.0, bound=False)
 
@@ -298,7 +295,7 @@ def _against_interval(metric: str, then: Score, now: Score, tolerance: float) ->
         return Checked(metric, then.value, None, then.ci, None, True, f"not defined now: {now.reason}")
     if then.ci is None and then.reason:
         return Checked(metric, then.value, now.value, None, None, False, then.reason, tested=False)
-    sign = worse(metric)
+    sign = metric_of(metric).worse
     fall = (now.value - then.value) * sign
     end = then.value if then.ci is None else then.ci[1] if sign > 0 else then.ci[0]
     beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)

@@ -19,8 +19,8 @@ from ..detectors.keys import Judge, row_key
 from ..results.result import Result
 from ..results.store import RESULT, PredictionStore
 from ..results.stored import VALIDATION_SUFFIX, of_detector, stored_at
-from ..scoring.detection import Origin, gather
-from ..scoring.score_detection import score_rows
+from ..scoring.detection import gather, score_rows
+from ..scoring.scored import Origin
 from .job import Job, Settings
 from .predict import predict
 from .resuming import current_rows

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.files import make_folder, write_json
 from ..core.progress import progress_bar
 from ..core.records import FAKE, JUDGE, REAL, Answer
-from ..metrics.answer_metrics import compared_references, text_settings
+from ..metrics.answer_metrics import compared_references
 from ..metrics.verdicts.verdict import NO_VERDICT
 from ..reporting.report import REPORT, write_report
 from ..results.result import Result
@@ -74,7 +74,7 @@ def match_together(evidence: Sequence[ScoredAnswers]) -> None:
     references = [
         refs for one in evidence for refs in compared_references(one.answers, rules, one.answers.kind != JUDGE)
     ]
-    text_statistics(["meteor"], texts, references, text_settings(rules))
+    text_statistics(["meteor"], texts, references, rules)
 
 
 def score_files(evidence: Sequence[ScoredAnswers], out: Path | None = None, controls: bool = True) -> list[Result]:
@@ -124,7 +124,7 @@ def write_run(evidence: ScoredAnswers, folder: Path, export: str | None = None) 
     """Score answers and write a run's folder: the result, and the answers unless they are there, also as `export`."""
     scored = score_answers(evidence)
     make_folder(folder)
-    if not (folder / FILE).exists() or evidence.card is None:
+    if not (folder / FILE).exists() or evidence.origin.card is None:
         write_parquet(folder / FILE, rows(evidence), row=Answer)
     if export is not None:
         write_export(evidence, folder, export)

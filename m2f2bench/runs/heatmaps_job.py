@@ -24,8 +24,8 @@ from ..heatmaps.read_maps import mask_digest
 from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result
 from ..results.store import RESULT
-from ..scoring.detection import Origin
 from ..scoring.heatmaps import gather_maps, score_maps
+from ..scoring.scored import Origin
 from .job import Job, Settings
 from .resuming import unchanged
 

@@ -13,28 +13,22 @@ import numpy as np
 
 from ..cards.models import EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, ExplanationCard
 from ..core.answers import Answers, joined
+from ..core.arrays import Codes
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
 from ..core.records import Answer, Frame, Question, question_digest
 from ..datasets.base import altered_regions_of
 from ..datasets.dataset import Dataset, frame_digests, spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
-from ..metrics.answer_metrics import AnswerMetrics, answer_metrics, text_settings
+from ..metrics.answer_metrics import AnswerMetrics, answer_metrics
+from ..metrics.text.bert import bert_identity
 from ..results.read_answers import read_answer_files
 from ..results.result import Result
-from ..results.signature import (
-    DETECTOR,
-    altered_hash,
-    answer_fields,
-    detector_fields,
-    drawn_field,
-    question_hash,
-)
+from ..results.signature import DETECTOR, altered_hash, answer_fields, detector_fields, drawn_field, question_hash
 from ..results.stored import run_name, stored_at, stored_card
 from ..results.units import clusters
-from ..stats.statistic import Codes
-from .scored import Scored
-from .source import OWN, Source
+from .controls import training_pool
+from .scored import OWN, Origin, Scored, Source
 
 log = logging.getLogger("m2f2bench")
 
@@ -67,8 +61,6 @@ class AnswerPlan:
     @cached_property
     def training(self) -> list[Question]:
         """The training split's questions of the same kinds; empty if there are none."""
-        from .controls import training_pool
-
         if "train" not in self.dataset.splits:
             return []
         return [question for kind in self.protocol.questions for question in training_pool(self.dataset, kind)]
@@ -76,19 +68,13 @@ class AnswerPlan:
 
 @dataclass(frozen=True, eq=False)
 class ScoredAnswers(Scored):
-    """One explainer's answers to all questions of a protocol. `measured` has the fields of the signature."""
+    """One explainer's answers to all questions of a protocol."""
 
+    protocol: ExplanationCard
     answers: Answers
     plan: AnswerPlan
-    measured: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions that made the answers; empty if unknown."""
-
-    @property
-    def protocol(self) -> ExplanationCard:
-        """The protocol that scores them."""
-        return self.plan.protocol
+    clusters: tuple[Codes, int, str]
+    """The clusters to resample: a code per question, their number, and their unit."""
 
     @property
     def run_name(self) -> str:
@@ -100,11 +86,6 @@ class ScoredAnswers(Scored):
     def explained(self) -> AnswerMetrics:
         """The protocol's metrics, ready to be resampled."""
         return answer_metrics(self.answers, self.protocol, self.plan.altered)
-
-    @cached_property
-    def clusters(self) -> tuple[Codes, int, str]:
-        """The clusters to resample: a code per question, their number, and their unit."""
-        return question_clusters(self.answers, self.protocol.bootstrap.cluster)
 
 
 def question_clusters(answers: Answers, wanted: str) -> tuple[Codes, int, str]:
@@ -181,25 +162,14 @@ def gather_answers(
         raise NothingJudged.of(who, "questions", len(columns), *first)
     bert = "none"
     if "bertscore_f1" in plan.protocol.metrics:
-        from ..metrics.text.metrics import bert_identity
-
-        bert = bert_identity(text_settings(plan.protocol))
-    n = len(plan.questions)
+        bert = bert_identity(plan.protocol.bertscore)
     altered = altered_hash(plan.altered, plan.pixels) if "region_f1" in plan.protocol.metrics else "none"
-    codes, _, by_what = question_clusters(columns, plan.protocol.bootstrap.cluster)
-    drawn = drawn_field(by_what, codes[np.argsort(columns.question, kind="stable")].tolist())
-    fields = answer_fields(
-        plan.dataset.name,
-        plan.split,
-        question_hash(columns, plan.pixels),
-        n,
-        plan.protocol,
-        plan.limit,
-        bert,
-        drawn,
-        altered,
-    )
-    return ScoredAnswers(columns, plan, fields | dict(by), card, dict(predicted or {}))
+    clustered = question_clusters(columns, plan.protocol.bootstrap.cluster)
+    drawn = drawn_field(clustered[2], clustered[0][np.argsort(columns.question, kind="stable")].tolist())
+    data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
+    fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
+    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), plan.dataset.card.corpus)
+    return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 
 def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:

@@ -11,7 +11,7 @@ from ..loading import load_metrics
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
 from .comparison import Comparison
-from .source import Source
+from .scored import Source
 from .tasks import TASKS, task_at
 
 
@@ -42,7 +42,7 @@ def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str
     root, metrics = Path(folder).expanduser(), load_metrics(metrics)
     groups: dict[str, list[Path]] = {}
     for stored in read_stored([root]):
-        if TASKS[stored.result.task].comparable(stored):
+        if stored.rows is not None or not TASKS[stored.result.task].from_rows:
             key = measure_signature(stored.result.measured)
             groups.setdefault(key, []).append(stored.path)
     several = [group for group in groups.values() if len(group) > 1]

@@ -14,11 +14,10 @@ from ..metrics.names import Group
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, measure_signature, share, short
 from ..results.stored import DRAWS, ResampledResult, stored_at, stored_resamples
-from ..stats.bootstrap import resampling
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
-from .score_answers import COUNTED, score_answers
-from .source import OWN, Source
+from .score_answers import score_answers
+from .scored import COUNTED, OWN, Source
 
 ALL = Group()
 
@@ -52,7 +51,7 @@ def compare_resampled(
     first = next(iter(drawn.values())).result
     protocol = first.rules
     names = chosen_metrics(metrics, protocol.metrics)
-    level = resampling(protocol).level
+    level = protocol.bootstrap.level
     labels = [Group("labels", name) for name in ("real", "fake") if first.task == EXPLANATION or name in first.labels]
     asked = [(group, name) for group in (Group(), *labels) for name in names]
     found = [

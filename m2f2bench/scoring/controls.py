@@ -11,23 +11,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from ..core.errors import ScoreError, near
 from ..core.records import FAKE, JUDGE, REAL, Answer, Question
-
-if TYPE_CHECKING:
-    from ..datasets.dataset import Dataset
+from ..datasets.dataset import Dataset
+from ..metrics.answer_metrics import WHOLE, region_group
 
 Needs = Literal["nothing", "label", "verdict"]
 Key = tuple[str, str, int | None]
 """A group of training answers: kind, region, and label (None: both)."""
 Choice = Callable[[Counter[str]], str]
 
-WHOLE = "image"
-"""The group of questions about the whole image, the face, or several regions."""
 PREFIX = "control-"
 """The start of every control's name in tables and folders."""
 VERDICTS = {REAL: "The image is real.", FAKE: "The image is fake."}
@@ -174,16 +171,11 @@ def medoid(texts: Counter[str]) -> str:
     return best
 
 
-def _group(question: Question) -> str:
-    """Return the region that a question's training answers are grouped by."""
-    return WHOLE if "+" in question.region or question.region == "face" else question.region
-
-
 def _accusation(question: Question) -> str:
     """Return the answer that what a question is about is fake."""
     if question.kind == JUDGE:
         return VERDICTS[FAKE]
-    region = _group(question)
+    region = region_group(question.region)
     return ACCUSED if region == WHOLE else f"The {region} look{'' if region.endswith('s') else 's'} fake."
 
 
@@ -199,7 +191,8 @@ def _from_training(
     for question in training:
         if question.kind != JUDGE:
             label = None if needs == "nothing" else question.label
-            groups.setdefault((question.kind, _group(question), label), Counter()).update(question.references)
+            key = question.kind, region_group(question.region), label
+            groups.setdefault(key, Counter()).update(question.references)
     picked: dict[Key, str] = {}
 
     def answer(question: Question) -> Answer:
@@ -209,7 +202,7 @@ def _from_training(
         if question.kind == JUDGE:
             label = commoner if known is None else known
             return _said(question, "" if label is None else VERDICTS[label], "there are no training questions")
-        keys = [(question.kind, group, known) for group in (_group(question), WHOLE)]
+        keys = [(question.kind, group, known) for group in (region_group(question.region), WHOLE)]
         key = next((key for key in keys if groups.get(key)), None)
         if key is None:
             return _said(question, "", f"no training answer of kind '{question.kind}' about '{question.region}'")
@@ -239,10 +232,10 @@ def _shuffled(questions: Sequence[Question], seed: int) -> list[Answer]:
     groups: dict[tuple[str, str], list[Question]] = {}
     for question in sorted(questions, key=lambda question: question.id):
         if question.references:
-            groups.setdefault((question.kind, _group(question)), []).append(question)
+            groups.setdefault((question.kind, region_group(question.region)), []).append(question)
 
     def answer(question: Question) -> Answer:
-        others = groups.get((question.kind, _group(question)), [])
+        others = groups.get((question.kind, region_group(question.region)), [])
         if all(other.frame == question.frame for other in others):
             return _said(question, "", "no other image has an answer about the same region")
         digest = hashlib.blake2b(question.id.encode(), digest_size=8).digest()

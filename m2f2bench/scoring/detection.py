@@ -1,23 +1,29 @@
-"""Predictions ready for scoring, with their protocol, threshold and signature, from a run's folder or a file."""
+"""Detection: predictions with their protocol, threshold and signature; their result; comparisons between detectors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cards.models import DETECTION, DetectorCard, ProtocolCard
+from ..cards.models import DETECTION, ProtocolCard
+from ..core.arrays import Codes
 from ..core.errors import NothingJudged, ScoreError, near
-from ..core.records import FAKE, REAL, Frame
+from ..core.records import FAKE, REAL, Frame, Score
 from ..core.rows import Rows, Strings, Units
 from ..datasets.dataset import Dataset, frame_digests, plan_frames
 from ..loading import ABOUT_TASK, load_dataset, load_protocol, with_metrics
-from ..metrics.detection.intervals import pick_threshold
-from ..metrics.detection.values import Cut
+from ..metrics.detection.intervals import pick_threshold, score_units
+from ..metrics.detection.paired import Judged, Paired, unlike
+from ..metrics.detection.tails import differences
+from ..metrics.detection.values import Cut, all_metrics
 from ..results.read_rows import read_rows
+from ..results.result import Result
 from ..results.signature import (
     DETECTOR,
     coverage_text,
@@ -26,58 +32,39 @@ from ..results.signature import (
     drawn_field,
     group_hash,
     measure_fields,
+    measure_signature,
     rows_hash,
+    share,
+    short,
 )
 from ..results.store import PREDICTIONS
-from ..results.stored import Stored, of_detector, rows_file, stored_at, stored_card
-from ..results.units import Codes, clusters, to_units
-from .scored import Scored
-from .source import OWN, Source
+from ..results.stored import INVERTED, Stored, rows_file, stored_at, stored_card
+from ..results.units import clusters, to_units
+from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
+from .scored import OWN, Origin, Scored, Source, stored_origin
+
+CLEARLY_BELOW = 0.45
+"""Only an AUC up to this is a sign of inverted scores: on foreign data good detectors fall a little below .5."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoredRows(Scored):
     """Rows to be scored, in id order, with everything that says how.
 
-    `measured` has the fields of the signature; `threshold` the policy, whether it is an oracle, and the validation
-    scores that it was picked on, if any.
+    `threshold` has the policy, whether it is an oracle, and the validation scores that it was picked on, if any;
+    `drawn` is the output of `units.clusters` for these rows, so that people are joined only once.
     """
 
-    rows: Rows
     protocol: ProtocolCard
+    rows: Rows
     cut: Cut
-    measured: dict[str, Any]
     threshold: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions that made the rows; empty if unknown."""
-    source: str = ""
-    warnings: tuple[str, ...] = ()
-    """What the run found doubtful about the detector, one line each."""
-    drawn: tuple[Codes, str] | None = None
-    """The output of `units.clusters` for these rows, so that people are joined only once."""
+    drawn: tuple[Codes, str]
 
     @cached_property
     def units(self) -> Units:
         """The frames or videos that are scored."""
         return to_units(self.rows, self.protocol, self.drawn)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where rows come from, as the signature names it: dataset, split, limit; `by` has the detector's fields.
-
-    `source` is the dataset's corpus, empty if unknown.
-    """
-
-    data: str
-    split: str
-    limit: int | None
-    by: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    source: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows | None = None) -> ScoredRows:
@@ -92,20 +79,11 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     cut, threshold, hashed = _cut(protocol, validation)
     codes, by = clusters(rows, protocol.bootstrap.cluster)
     pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
+    drawn = drawn_field(by, codes.tolist())
     fields = measure_fields(
-        origin.data,
-        origin.split,
-        data_hash(rows),
-        len(rows),
-        protocol,
-        origin.limit,
-        hashed,
-        drawn_field(by, codes.tolist()),
-        pictures,
+        origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed, drawn, pictures
     )
-    fields |= origin.by
-    known = (origin.card, origin.predicted, origin.source, origin.warnings)
-    scored = ScoredRows(rows, protocol, cut, fields, threshold, *known, drawn=(codes, by))
+    scored = ScoredRows(protocol, fields | origin.by, origin, rows, cut, threshold, (codes, by))
     scored.measured["cov"] = coverage_text(scored.units.frame_coverage, scored.units.coverage)
     return scored
 
@@ -176,15 +154,6 @@ def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
     # The file's name is the detector's; the data are known only by the rows.
     by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
     return Origin("rows", "none", None, by)
-
-
-def stored_origin(stored: Stored) -> Origin:
-    """Return where the rows of a stored result come from."""
-    result = stored.result
-    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # results before 0.5.1 lack `env`
-    card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
-    warnings = of_detector(result.warnings)
-    return Origin(result.dataset, result.split, result.limit, by, card, result.predicted, result.source, warnings)
 
 
 def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
@@ -259,3 +228,111 @@ def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
         digest=np.where(has, rows.digest[taken], "").astype(object),
         picture=strings([frame.picture or frame.id for frame in frames]),
     )
+
+
+def score_rows(evidence: ScoredRows) -> Result:
+    """Compute the result of rows under their protocol, with a warning if their scores look inverted."""
+    protocol, units = evidence.protocol, evidence.units
+    scored = score_units(units, protocol.metrics, evidence.cut, protocol.bootstrap)
+    return evidence.result(
+        metrics=scored.overall,
+        methods=scored.methods,
+        coverage=units.coverage,
+        frame_coverage=units.frame_coverage,
+        statuses=evidence.rows.statuses(),
+        average=scored.average,
+        threshold={**evidence.threshold, "value": scored.threshold},
+        clusters=_clusters(evidence),
+        reliability=list(scored.reliability),
+        predictions=rows_hash(evidence.rows),
+        warnings=(*polarity(scored.overall.get("auc")), *evidence.origin.warnings),
+    )
+
+
+def polarity(auc: Score | None) -> list[str]:
+    """Return one line if an AUC is so far below chance that the scores are probably P(real); else an empty list."""
+    if auc is None or auc.value is None or auc.ci is None or auc.ci[1] >= 0.5 or auc.value > CLEARLY_BELOW:
+        return []
+    low, high = auc.ci
+    return [
+        f"{INVERTED}: AUC {auc.value:.3f} [{low:.3f}, {high:.3f}] is below chance; if they are P(real), give "
+        f"1 - score (on a card of backend timm: `fake_class: 0`); if the labels are, 0 is real and 1 is fake"
+    ]
+
+
+def _clusters(evidence: ScoredRows) -> dict[str, Any]:
+    """Return the resampled unit, the number of clusters, and a note if they are not groups of people as wanted."""
+    units = evidence.units
+    found: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
+    if evidence.protocol.bootstrap.cluster == "identity" and units.clustered_by != "identity":
+        known = bool((evidence.rows.identity != "").any())
+        found["note"] = (
+            "too few groups of people: videos are resampled instead, which makes intervals too narrow"
+            if known
+            else "people are not known"
+        )
+    return found
+
+
+def compare_rows(evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = (), against: str = "") -> Comparison:
+    """Compare rows by the detector's name; see `compare`."""
+    for (one, first), (other, second) in combinations(evidence.items(), 2):
+        refuse_incomparable(one, first, other, second)
+    any_one = next(iter(evidence.values()))
+    rules = any_one.protocol.bootstrap
+    shared = [m for m in any_one.protocol.metrics if all(m in e.protocol.metrics for e in evidence.values())]
+    names = all_metrics(chosen_metrics(metrics, shared), any_one.cut)
+    judged = {name: Judged(own.units, own.cut, names, rules) for name, own in evidence.items()}
+    chosen = pairs_of(list(judged), against)
+    tested = differences([Paired(judged[a], judged[b]) for a, b in chosen])
+    found = [Pair(a, b, tuple(own)) for (a, b), own in zip(chosen, tested, strict=True)]
+    units = any_one.units
+    return Comparison(
+        dataset=str(any_one.measured["data"]),
+        split=str(any_one.measured["split"]),
+        protocol=any_one.protocol.name,
+        signature=measure_signature(any_one.measured),
+        detectors={name: short(own.measured, DETECTOR) for name, own in evidence.items()},
+        metrics=tuple(names),
+        level=rules.level,
+        oracle=any_one.cut.oracle,
+        clusters={"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent},
+        pairs=corrected(found),
+    )
+
+
+def refuse_incomparable(one: str, first: ScoredRows, other: str, second: ScoredRows) -> None:
+    """Raise ScoreError unless both judged the same frames under the same protocol, and their units are the same."""
+    try:
+        refuse_differing(one, first.measured, other, second.measured)
+    except ScoreError as error:
+        raise ScoreError(f"{error}{_column(first, second)}") from None
+    scored, also = first.rows.status == "ok", second.rows.status == "ok"
+    rule = first.protocol.missing
+    if not (scored == also).all() and "drop" in (rule.frames, rule.videos):
+        only, lacking = int((scored & ~also).sum()), int((also & ~scored).sum())
+        frame = first.rows.frame[scored != also][0]
+        raise ScoreError(
+            f"'{one}' and '{other}' cannot be compared: their coverage differs ({share(first.units.frame_coverage)} / "
+            f"{share(second.units.frame_coverage)}): '{one}' alone has a score for {only} frames, '{other}' alone for "
+            f"{lacking}, first '{frame}'; use a protocol that scores missing frames (missing: half or wrong)"
+        )
+    if difference := unlike(first.units, second.units):
+        hint = _column(first, second)
+        raise ScoreError(f"'{one}' and '{other}' cannot be compared: they differ in {difference}{hint}")
+
+
+def _column(first: ScoredRows, second: ScoredRows) -> str:
+    """Return which column of the same frames' rows differs, and how to fix it; empty if none does."""
+    if not np.array_equal(first.rows.frame, second.rows.frame):
+        return ""
+    for name in ("identity", "picture"):
+        mine, theirs = getattr(first.rows, name), getattr(second.rows, name)
+        if len(differ := np.flatnonzero(mine != theirs)):
+            at = differ[0]
+            return (
+                f"; column {name} differs in {len(differ)} of {len(mine)} frames, first "
+                f"'{first.rows.frame[at]}' ({str(mine[at])!r} / {str(theirs[at])!r}); give the same {name} in both"
+                f", or in neither"
+            )
+    return ""

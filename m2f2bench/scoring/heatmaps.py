@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cards.models import HEATMAPS, DetectorCard, HeatMapCard
+from ..cards.models import HEATMAPS, HeatMapCard
 from ..core.errors import ScoreError
 from ..core.records import Score
 from ..heatmaps import faithfulness_report, localization_report
@@ -23,54 +22,28 @@ from ..heatmaps.report import LABELS, MappedFrames, Measured
 from ..heatmaps.store import MapForm, maps_hash, read_maps
 from ..metrics.names import Group
 from ..results.result import Result
-from ..results.signature import DETECTOR, MAP, coverage_text, drawn_field, heat_map_fields
+from ..results.signature import MAP, coverage_text, drawn_field, heat_map_fields
 from ..results.store import MAPS
 from ..results.stored import ResampledResult, stored_at, stored_card
 from ..results.units import clusters
-from .detection import Origin, stored_origin
-from .scored import Scored
-
-COUNTED = "counted"
-"""The key of a result's `details` that says which frames count, as of answers."""
+from .scored import COUNTED, Origin, Scored, ids_hash, stored_origin
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredMaps(Scored):
-    """One detector's mapped frames, in the order of the plan. `measured` has the fields of the signature."""
+    """One detector's mapped frames, in the order of the plan."""
 
-    rows: Sequence[MappedFrame]
     protocol: HeatMapCard
-    measured: dict[str, Any]
-    card: DetectorCard | None = None
-    predicted: dict[str, Any] = field(default_factory=dict)
-    """Device and versions of what made the maps."""
-    source: str = ""
-
-    @property
-    def form(self) -> MapForm:
-        """The form of the rows."""
-        return MapForm.of(self.protocol)
-
-    @property
-    def how(self) -> str:
-        """How the maps are made, where that is not the detector's own way: method and layer."""
-        return str(self.measured[MAP]).partition("-")[2]
-
-    @property
-    def origin(self) -> Measured:
-        """Where the rows come from, as reports take it."""
-        told = self.measured
-        by = {key: told[key] for key in DETECTOR if key in told and key != "cov"}
-        limit = told["limit"] if isinstance(told["limit"], int) else None
-        frames = str(self.protocol.frames)
-        return Measured(str(told["data"]), str(told["split"]), limit, by, self.protocol.bootstrap, self.how, frames)
+    rows: Sequence[MappedFrame]
+    place: Measured
+    """Where the rows come from, as reports take it."""
 
     @cached_property
     def report(self) -> Localization | Faithfulness:
         """The whole report, with every control and group."""
         if self.protocol.measure == "masks":
-            return localization_report.summarise(self.rows, self.origin)
-        return faithfulness_report.summarise(self.rows, self.origin, settings_of(self.protocol).fields)
+            return localization_report.summarise(self.rows, self.place)
+        return faithfulness_report.summarise(self.rows, self.place, settings_of(self.protocol).fields)
 
 
 def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Origin, how: str = "") -> ScoredMaps:
@@ -80,19 +53,11 @@ def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Orig
     measured = Measured(origin.data, origin.split, origin.limit, by, protocol.bootstrap, how, str(protocol.frames))
     frames = MappedFrames(rows, measured)
     codes, drawn_by = clusters(frames.judged.ordered(), protocol.bootstrap.cluster)
+    drawn = drawn_field(drawn_by, codes.tolist())
     fields = heat_map_fields(
-        origin.data,
-        origin.split,
-        frames.fields["hash"],
-        len(rows),
-        protocol,
-        origin.limit,
-        drawn_field(drawn_by, codes.tolist()),
-        masks_hash(rows),
+        origin.data, origin.split, frames.fields["hash"], len(rows), protocol, origin.limit, drawn, masks_hash(rows)
     )
-    found = ScoredMaps(
-        rows, protocol, fields | by | {MAP: frames.map_field}, origin.card, origin.predicted, origin.source
-    )
+    found = ScoredMaps(protocol, fields | by | {MAP: frames.map_field}, origin, rows, measured)
     found.measured["cov"] = coverage_text(_mapped_share(rows), found.report.coverage)
     return found
 
@@ -140,13 +105,11 @@ def score_maps(maps: ScoredMaps) -> Result:
         "more": _json(more),
         "outcomes": report.outcomes,
         "shapes": [list(shape) for shape in report.shapes],
-        COUNTED: {"frames": _counted(maps.rows)},
+        COUNTED: {"frames": ids_hash(row.frame.id for row in maps.rows if row.values)},
         **details,
     }
     n = report.clusters["n"]
     return maps.result(
-        maps.protocol,
-        maps.source,
         metrics={name: metrics[name] for name in names},
         methods={method: {name: found[name] for name in names} for method, found in methods.items()},
         labels={label: {name: found[name] for name in names} for label, found in labels.items()},
@@ -155,7 +118,7 @@ def score_maps(maps: ScoredMaps) -> Result:
         statuses=count_outcomes(maps.rows),
         clusters={"by": report.clusters["by"], "n": n, "independent": n == len(maps.rows)},
         details=details,
-        predictions=maps_hash(maps.rows, maps.form),
+        predictions=maps_hash(maps.rows, MapForm.of(maps.protocol)),
     )
 
 
@@ -164,7 +127,7 @@ def resampled_maps(maps: ScoredMaps) -> ResampledResult:
 
     Frames are taken in the order of their ids, so that detectors on the same frames get the same resamples.
     """
-    frames = MappedFrames(sorted(maps.rows, key=lambda row: row.frame.id), maps.origin)
+    frames = MappedFrames(sorted(maps.rows, key=lambda row: row.frame.id), maps.place)
     names = list(map(str, maps.protocol.metrics))
     if maps.protocol.measure == "masks":
         fakes = localization_report.estimate_fakes(frames, "detector").drawn.get(localization_report.ALL, {})
@@ -184,9 +147,3 @@ def _json(scores: Mapping[str, Score]) -> dict[str, Any]:
 def _mapped_share(rows: Sequence[MappedFrame]) -> float:
     """The share of planned frames that have a map."""
     return sum(row.level is not None for row in rows) / max(len(rows), 1)
-
-
-def _counted(rows: Sequence[MappedFrame]) -> str:
-    """12 hex digits over which frames' values count: their ids in order."""
-    ids = "\x1f".join(sorted(row.frame.id for row in rows if row.values))
-    return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]

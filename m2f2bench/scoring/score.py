@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..cards.models import AnyProtocol, DatasetCard
 from ..results.result import Result
-from .source import Source
+from .scored import Source
 from .tasks import task_at
 
 

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..cards.models import ExplanationCard
+from ..core.answers import Answers
+from ..core.arrays import Floats
 from ..core.records import FAKE, REAL, Score
-from ..metrics.answer_metrics import answer_metrics, groups, text_settings, with_reasons
-from ..metrics.dependence import swaps
-from ..metrics.diversity import diversity
+from ..metrics.answer_metrics import answer_metrics, groups, with_reasons
+from ..metrics.answer_sets import diversity, swaps
 from ..metrics.names import OVERALL
 from ..metrics.reader_errors import HELD_OUT, REGION, VERDICT
 from ..metrics.regions.regions import read_regions, region_statistics
 from ..metrics.registry import metric_of
+from ..metrics.text.items import tokenize
 from ..metrics.text.java import Unavailable, java_version
 from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
 from ..results.row_files import USAGE
 from ..results.signature import answers_hash, versions
 from ..results.stored import ResampledResult
-from ..stats.bootstrap import resampling
 from ..stats.statistic import Statistic, estimate
 from .answers import ScoredAnswers
-
-if TYPE_CHECKING:
-    from ..core.answers import Answers
-    from ..core.records import Floats
+from .scored import COUNTED, ids_hash
 
 ROUNDS = 3
 """Number of shuffles of the images that image dependence averages over."""
-COUNTED = "counted"
-"""Key of a result's `details` with the questions that count, by PARTS; results of older versions lack it."""
 PARTS = ("texts", "verdicts", "regions")
 REMARKS = 5
 """At most this many different remarks on answers are named in a result."""
@@ -53,14 +48,12 @@ def score_answers(evidence: ScoredAnswers, dependence: bool = True) -> Resampled
     answers, protocol, explained = evidence.answers, evidence.protocol, evidence.explained
     cluster, n_clusters, by = evidence.clusters
     masks = groups(answers)
-    found = estimate(explained.statistics, masks, answers.label, cluster, n_clusters, resampling(protocol))
+    found = estimate(explained.statistics, masks, answers.label, cluster, n_clusters, protocol.bootstrap)
     scored: dict[str, dict[str, dict[str, Score]]] = {"metrics": {}, "labels": {}, "regions": {}, "methods": {}}
     for group in masks:
         scores = with_reasons(found.scores.get(group, {}), explained.missing, protocol.metrics)
         scored[group.field][group.name] = scores
     result = evidence.result(
-        protocol,
-        evidence.plan.dataset.card.corpus,
         metrics=scored["metrics"][OVERALL],
         methods=scored["methods"],
         labels=scored["labels"],
@@ -124,18 +117,14 @@ def _details(evidence: ScoredAnswers) -> dict[str, Any]:
 
 
 def _counted(evidence: ScoredAnswers) -> dict[str, str]:
-    """Return 12 hex digits by PARTS of the ids, in order, of the questions whose texts, verdicts and regions count.
+    """Return the `ids_hash` of the questions whose texts, verdicts and regions count, by PARTS.
 
     Metrics of a part with the same digits are measured on the same questions. With `missing: drop` questions without
     an answer do not count, and if no question of a part is answered none of them counts.
     """
     answers, explained = evidence.answers, evidence.explained
     masks = (explained.compared, explained.judged, explained.grounded)
-    digests = {}
-    for part, mask in zip(PARTS, masks, strict=True):
-        ids = "\x1f".join(sorted(answers.question[mask].tolist()))
-        digests[part] = hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return digests
+    return {part: ids_hash(answers.question[mask].tolist()) for part, mask in zip(PARTS, masks, strict=True)}
 
 
 def _readers(evidence: ScoredAnswers) -> dict[str, Any]:
@@ -218,7 +207,7 @@ def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str
             found = answer_metrics(shuffled, plain, evidence.plan.altered, some, evidence.explained.readings)
             statistics |= {f"{i} {name}": one for name, one in found.statistics.items()}
     cluster, n_clusters, _ = evidence.clusters
-    rules = resampling(protocol)
+    rules = protocol.bootstrap
     everything = {OVERALL: np.ones(len(own), dtype=bool)}
     made = estimate(statistics, everything, own.label, cluster[usable], n_clusters, rules)
     scores, resamples = made.scores[OVERALL], made.drawn.get(OVERALL, {})
@@ -245,10 +234,8 @@ def _share_kept(
 
 def _tokenized(answers: Answers, protocol: Any) -> Answers:
     """Return answers and references after the protocol's tokenizer, so that it runs only once for all shuffles."""
-    if text_settings(protocol).tokenizer == "none":
+    if protocol.tokenizer == "none":
         return answers
-    from ..metrics.text.tokens import tokenize
-
     flat = [text for refs in answers.references.tolist() for text in refs]
     tokens = tokenize([*answers.text.tolist(), *flat], protocol.tokenizer)
     references = np.empty(len(answers), dtype=object)

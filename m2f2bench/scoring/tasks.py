@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,14 +17,11 @@ from ..results.store import MAPS
 from ..results.stored import ResampledResult, Stored, stored_at, stored_resamples
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
-from .compare_detection import compare_rows
 from .comparison import Comparison, distinct_names
-from .detection import ScoredRows, load_rows
+from .detection import ScoredRows, compare_rows, load_rows, score_rows
 from .heatmaps import ScoredMaps, load_maps, resampled_maps, score_maps
-from .recheck import recheck_resamples, recheck_result
 from .score_answers import score_answers
-from .score_detection import score_rows
-from .source import Source
+from .scored import OWN, Source
 
 Place = str | Path
 
@@ -36,30 +33,37 @@ class Task(abc.ABC):
     """The value of `Result.task`."""
     items: ClassVar[str]
     """What is judged, in messages."""
+    from_rows: ClassVar[bool] = True
+    """Whether stored results are compared and recomputed from their rows; otherwise from their resamples."""
 
     @abc.abstractmethod
     def score(self, places: Sequence[Place], source: Source) -> Result:
         """Return the result of stored rows. Raises ScoreError or DataError in one line."""
 
     @abc.abstractmethod
-    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
-        """Return the paired tests between stored rows. Raises ScoreError if they cannot be compared."""
+    def load(self, place: Place, source: Source) -> Any:
+        """Return what paired tests need: `ScoredRows`, or a `ResampledResult`. Raises as `score`."""
 
-    @abc.abstractmethod
-    def evidence(self, stored: Stored) -> ScoredRows | ResampledResult | None:
-        """Return what paired tests between results on a board need; None if it is not next to the result."""
+    def test(self, loaded: Mapping[str, Any], metrics: Sequence[str], against: str) -> Comparison:
+        """Return the paired tests between what `load` returned, by name. Raises ScoreError if they are not alike."""
+        return compare_resampled(loaded, metrics, against)
 
     @abc.abstractmethod
     def fields(self, result: Result, card: Any) -> dict[str, Any]:
         """Return the signature's fields that follow from protocol, dataset and split, to check a stored result."""
 
-    @abc.abstractmethod
-    def recheck(self, stored: Stored) -> list[str]:
-        """Recompute a stored result's numbers from the files next to it; return what differs, one line each."""
+    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
+        """Return the paired tests between stored rows. Raises ScoreError if they cannot be compared."""
+        loaded = [self.load(place, source) for place in places]
+        names = distinct_names([one.detector for one in loaded], places)
+        return self.test(dict(zip(names, loaded, strict=True)), metrics, against)
 
-    def comparable(self, stored: Stored) -> bool:
-        """Return whether the files that a comparison needs are next to a stored result."""
-        return stored.rows is not None
+    def evidence(self, stored: Stored) -> ScoredRows | ResampledResult | None:
+        """Return what paired tests between results on a board need; None if it is not next to the result."""
+        if not self.from_rows:
+            return stored_resamples(stored)
+        found: ScoredRows | ResampledResult | None = None if stored.rows is None else self.load(stored.path, OWN)
+        return found
 
 
 class Detection(Task):
@@ -73,57 +77,37 @@ class Detection(Task):
             raise ScoreError("several files can be scored together only under a protocol about answers to questions")
         return score_rows(load_rows(places[0], source))
 
-    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
-        """See `Task.compare`."""
-        rows = [load_rows(place, source) for place in places]
-        names = distinct_names([one.detector for one in rows], places)
-        return compare_rows(dict(zip(names, rows, strict=True)), metrics, against)
+    def load(self, place: Place, source: Source) -> ScoredRows:
+        """See `Task.load`."""
+        return load_rows(place, source)
 
-    def evidence(self, stored: Stored) -> ScoredRows | None:
-        """See `Task.evidence`."""
-        return load_rows(stored.path) if stored.rows is not None else None
+    def test(self, loaded: Mapping[str, ScoredRows], metrics: Sequence[str], against: str) -> Comparison:
+        """See `Task.test`."""
+        return compare_rows(loaded, metrics, against)
 
     def fields(self, result: Result, card: ProtocolCard) -> dict[str, Any]:
         """See `Task.fields`."""
         picked = (result.threshold.get("from") or {}).get("hash", "")
         return measure_fields(result.dataset, result.split, *_data(result), card, result.limit, picked)
 
-    def recheck(self, stored: Stored) -> list[str]:
-        """See `Task.recheck`."""
-        return recheck_result(stored, lambda: score_rows(load_rows(stored.path))) if stored.rows is not None else []
-
 
 class Explanation(Task):
-    """Answers to questions."""
+    """Answers to questions. They are compared from their resamples: the dataset with the references may be missing."""
 
-    name, items = EXPLANATION, "questions"
+    name, items, from_rows = EXPLANATION, "questions", False
 
     def score(self, places: Sequence[Place], source: Source) -> Result:
         """See `Task.score`; several files are one explainer's answers that complete each other."""
         return score_answers(load_answers(*places, source=source)).result
 
-    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
-        """See `Task.compare`."""
-        resampled = [load_resampled(place, source) for place in places]
-        names = distinct_names([one.result.detector for one in resampled], places)
-        return compare_resampled(dict(zip(names, resampled, strict=True)), metrics, against)
-
-    def evidence(self, stored: Stored) -> ResampledResult | None:
-        """See `Task.evidence`."""
-        return stored_resamples(stored)
+    def load(self, place: Place, source: Source) -> ResampledResult:
+        """See `Task.load`."""
+        return load_resampled(place, source)
 
     def fields(self, result: Result, card: ExplanationCard) -> dict[str, Any]:
         """See `Task.fields`."""
         bert = str(result.measured.get("bert", ""))
         return answer_fields(result.dataset, result.split, *_data(result), card, result.limit, bert)
-
-    def recheck(self, stored: Stored) -> list[str]:
-        """See `Task.recheck`. Uses the resamples: the dataset that answers are scored against may be missing."""
-        return recheck_resamples(stored)
-
-    def comparable(self, stored: Stored) -> bool:
-        """See `Task.comparable`; `compare` reports a result without its resamples."""
-        return True
 
 
 class HeatMaps(Task):
@@ -135,17 +119,11 @@ class HeatMaps(Task):
         """See `Task.score`; they are scored from a run's rows alone."""
         if len(places) > 1:
             raise ScoreError("several folders make several results: score them one by one")
-        return score_maps(self._load(places[0], source))
+        return score_maps(self._maps(places[0], source))
 
-    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
-        """See `Task.compare`."""
-        drawn = [resampled_maps(self._load(place, source)) for place in places]
-        names = distinct_names([one.result.detector for one in drawn], places)
-        return compare_resampled(dict(zip(names, drawn, strict=True)), metrics, against)
-
-    def evidence(self, stored: Stored) -> ResampledResult | None:
-        """See `Task.evidence`."""
-        return resampled_maps(load_maps(stored.path)) if stored.rows is not None else None
+    def load(self, place: Place, source: Source) -> ResampledResult:
+        """See `Task.load`."""
+        return resampled_maps(self._maps(place, source))
 
     def fields(self, result: Result, card: HeatMapCard) -> dict[str, Any]:
         """See `Task.fields`."""
@@ -153,11 +131,7 @@ class HeatMaps(Task):
         fields = heat_map_fields(result.dataset, result.split, *_data(result), card, result.limit, masks=masks)
         return fields | {MAP: result.measured.get(MAP)}
 
-    def recheck(self, stored: Stored) -> list[str]:
-        """See `Task.recheck`."""
-        return recheck_result(stored, lambda: score_maps(load_maps(stored.path))) if stored.rows is not None else []
-
-    def _load(self, place: Place, source: Source) -> ScoredMaps:
+    def _maps(self, place: Place, source: Source) -> ScoredMaps:
         if source.dataset is not None or source.columns or source.validation is not None:
             raise ScoreError("heat maps are scored from a run's rows alone: leave out dataset, columns and validation")
         return load_maps(place, None if source.protocol is None else load_heat_maps(source.protocol))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from ..cards.models import AnyProtocol
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
+from ..cards.protocols import Bootstrap
+from ..core.arrays import Floats
 
 T = TypeVar("T")
 CHUNK = 1 << 18
@@ -23,15 +20,6 @@ FEWEST_DEFINED = 0.5
 AT_END = 1e-7
 """A value this near to an end of its range counts as at the end: BLEU's constants move a perfect value by 1e-9."""
 THREADS = 2
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """Bootstrap settings: number of resamples (0: no intervals), seed, level of the interval."""
-
-    resamples: int = 1000
-    seed: int = 0
-    level: float = 0.95
 
 
 def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T]:
@@ -47,7 +35,7 @@ def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T
 
 
 def percentile_interval(
-    value: float, drawn: Floats | None, groups: int, resampling: Resampling, ends: tuple[float, float] | None = None
+    value: float, drawn: Floats | None, groups: int, resampling: Bootstrap, ends: tuple[float, float] | None = None
 ) -> tuple[tuple[float, float] | None, str | None]:
     """Return the percentile interval of resampled values [B], or why there is none.
 
@@ -100,8 +88,3 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, sk
             for _ in range(min(width, resamples - start))
         ]
         yield np.stack(drawn, axis=1).astype(np.float64)
-
-
-def resampling(protocol: AnyProtocol) -> Resampling:
-    """Return the protocol's bootstrap settings in the form that the statistics use."""
-    return Resampling(protocol.bootstrap.resamples, protocol.bootstrap.seed, protocol.bootstrap.level)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ..core.arrays import Floats
 from ..core.records import FAKE, REAL
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
 
 
 class Placements(NamedTuple):

@@ -226,14 +226,16 @@ def test_21_rows_held_against_a_dataset(cases: Path, tmp_path: Path, name: str) 
 
 
 def test_07_meteor_under_any_locale(cases: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+    from text_rules import text_rules
+
+    from m2f2bench.metrics.text.metrics import text_statistics
 
     texts = ["the eyes look fake because the iris is blurred", "THE IMAGE IS FINE", "skin looks real"]
     references = [("the eye is looking fake, the iris blurry",), ("the image is fine",), ("the skin seems real",)]
     for language, country in (("de", "DE"), ("tr", "TR")):
         monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Duser.language={language} -Duser.country={country}")
         monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / language))
-        found = text_statistics(["meteor"], texts, references, TextSettings())
+        found = text_statistics(["meteor"], texts, references, text_rules())
         if found.missing:
             pytest.skip(str(found.missing))
         assert found.items["meteor"].tolist() == pytest.approx([0.368968, 1.0, 0.442049], abs=5e-7)

@@ -18,8 +18,7 @@ from m2f2bench.core.records import Frame, Locator, Score
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.detectors.base import Detector, Localizer
 from m2f2bench.heatmaps.localize import localize
-from m2f2bench.stats.bootstrap import Resampling
-from m2f2bench.stats.means import Columns
+from m2f2bench.stats.statistic import Columns
 
 FEW = Bootstrap(resamples=200)
 PEOPLE = 12
@@ -84,7 +83,7 @@ def test_intervals_are_those_of_an_independent_bootstrap() -> None:
     real = np.arange(200) < 5
     table = Columns({"a": a, "b": b})
     formulas = {"mean": table.mean("a"), "difference": table.difference("a", "b"), "ratio": table.ratio("a", "b")}
-    found = estimated(formulas, real, cluster, 30, Resampling(500, 4, 0.9))
+    found = estimated(formulas, real, cluster, 30, Bootstrap(resamples=500, seed=4, level=0.9))
     drawn: dict[str, list[float]] = {name: [] for name in formulas}
     source = np.random.default_rng(4)
     for _ in range(500):
@@ -108,7 +107,7 @@ def test_intervals_hold_the_truth() -> None:
         person = rng.normal(0.0, 0.1, 40)[cluster]
         columns = {"a": 0.5 + person + rng.normal(0.0, 0.05, len(cluster)), "b": np.full(len(cluster), 0.4)}
         formulas = {"d": Columns(columns).difference("a", "b")}
-        ci = estimated(formulas, columns["a"] < 0, cluster, 40, Resampling(200, world))["d"].ci
+        ci = estimated(formulas, columns["a"] < 0, cluster, 40, Bootstrap(resamples=200, seed=world))["d"].ci
         assert ci is not None
         held += ci[0] <= 0.1 <= ci[1]
     assert 0.90 <= held / 300 <= 0.99
@@ -117,7 +116,7 @@ def test_intervals_hold_the_truth() -> None:
 def test_no_interval_where_there_is_no_spread_to_resample() -> None:
     def mean(values: np.ndarray, cluster: np.ndarray, n_clusters: int) -> Score:
         of = {"a": Columns({"a": values}).mean("a")}
-        return estimated(of, np.zeros(len(values), bool), cluster, n_clusters, Resampling())["a"]
+        return estimated(of, np.zeros(len(values), bool), cluster, n_clusters, Bootstrap())["a"]
 
     alone = mean(np.array([0.2, 0.4, np.nan]), np.array([0, 0, 1]), 2)
     assert alone.value == pytest.approx(0.3) and alone.ci is None and "one cluster" in str(alone.reason)
@@ -313,6 +312,6 @@ def test_data_without_masks(cli, one_line, squares: Path) -> None:
 
 
 def test_scoring_does_not_import_torch() -> None:
-    code = "import sys, m2f2bench.metrics.heatmaps.localization\n"
+    code = "import sys, m2f2bench.metrics.heatmaps\n"
     code += "import m2f2bench.heatmaps.localization_report\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

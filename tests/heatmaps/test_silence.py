@@ -26,10 +26,9 @@ from m2f2bench.heatmaps.localize import localize
 from m2f2bench.metrics.answer_metrics import answer_metrics
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.metrics.heatmaps.localization import MEASURES, SILENT, measured, measured_curve, truth_on_grid
-from m2f2bench.metrics.registry import at_threshold, known_metric, metric_of, worse
+from m2f2bench.metrics.heatmaps import MEASURES, SILENT, measured, measured_curve, truth_on_grid
+from m2f2bench.metrics.registry import at_threshold, known_metric, metric_of
 from m2f2bench.results.units import to_units
-from m2f2bench.stats.bootstrap import Resampling
 
 NONE = Bootstrap(resamples=0)
 WAYS = st.sampled_from(["zero", "nan", "raise"])
@@ -41,7 +40,7 @@ def no_better(silent: Mapping[str, Score], other: Mapping[str, Score]) -> None:
         if score.value is not None and known_metric(name) is not None:
             theirs = other[name].value
             assert theirs is not None, f"{name}: silence has a value where an answer has none"
-            assert (score.value - theirs) * worse(name) >= -1e-12, name
+            assert (score.value - theirs) * metric_of(name).worse >= -1e-12, name
 
 
 class Quiet(Maps):
@@ -260,7 +259,9 @@ def test_silence_in_detection_is_what_the_rule_says(drawn: list, level: str, rul
     card = ProtocolCard.model_validate({"name": "p", "level": level, "missing": rule})
     given_answers = {"half": lambda label: 0.5, "wrong": lambda label: 1.0 - label}[rule]
     silent, answering = (to_units(rows_of(drawn, a), card) for a in (lambda label: None, given_answers))  # type: ignore[arg-type]
-    found, other = (score_units(units, DETECTION_METRICS, cut, Resampling(0)).overall for units in (silent, answering))
+    found, other = (
+        score_units(units, DETECTION_METRICS, cut, Bootstrap(resamples=0)).overall for units in (silent, answering)
+    )
     if rule == "half":
         assert {k: s.value for k, s in found.items()} == {k: s.value for k, s in other.items()}
     else:
@@ -279,14 +280,14 @@ def best_of(cut: Cut) -> str:
 def test_who_never_answers_is_at_chance_or_worse(rule: str) -> None:
     card = ProtocolCard.model_validate({"name": "p", "level": "frame", "missing": rule})
     units = to_units(make_rows(*((f"v{i}", ("original", "m")[i % 2], i % 2, None) for i in range(20))), card)
-    found = score_units(units, DETECTION_METRICS, Cut(), Resampling(0)).overall
+    found = score_units(units, DETECTION_METRICS, Cut(), Bootstrap(resamples=0)).overall
     assert units.coverage == 0.0
     for name, score in found.items():
         chance = metric_of(name).chance
         if rule == "drop":
             assert score.value is None and score.reason
         elif chance is not None and score.value is not None:
-            assert (score.value - chance) * worse(name) >= 0.0
+            assert (score.value - chance) * metric_of(name).worse >= 0.0
 
 
 METRICS = ("bleu1", "bleu4", "bleu", "rouge_l", "cider", "verdict_accuracy", "verdict_balanced_accuracy", "verdict_f1",

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.records import Score
-from m2f2bench.stats.bootstrap import Resampling
 from m2f2bench.stats.statistic import Statistic, estimate
 
 
 def estimated(
-    statistics: Mapping[str, Statistic], real: np.ndarray, cluster: np.ndarray, n_clusters: int, resampling: Resampling
+    statistics: Mapping[str, Statistic], real: np.ndarray, cluster: np.ndarray, n_clusters: int, resampling: Bootstrap
 ) -> dict[str, Score]:
     """Each statistic over all items; `real` [N] says which are real, to be counted."""
     everything = {"": np.ones(len(cluster), bool)}

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from toy_units import make_units
 
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection.paired import Judged
 from m2f2bench.metrics.detection.values import Cut, all_metrics
-from m2f2bench.stats.bootstrap import Resampling
 
-FEW = Resampling(200)
+FEW = Bootstrap(resamples=200)
 
 
 def videos(n: int, frames: int, rng: np.random.Generator, gap: float, methods: int = 1) -> Units:
@@ -32,6 +32,6 @@ def rows(path: Path, units: Units, **columns: object) -> Path:
     return path
 
 
-def judged(units: Units, metrics: list[str], rules: Resampling = FEW, cut: Cut | None = None) -> Judged:
+def judged(units: Units, metrics: list[str], rules: Bootstrap = FEW, cut: Cut | None = None) -> Judged:
     chosen = cut or Cut()
     return Judged(units, chosen, all_metrics(metrics, chosen), rules)

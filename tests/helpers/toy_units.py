@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from m2f2bench.cards.protocols import DETECTION_METRICS
+from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap
 from m2f2bench.core.rows import Rows, Units
 from m2f2bench.metrics.detection.intervals import Scored, score_units
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.stats.bootstrap import Resampling
 
-PLAIN = Resampling(0)
+PLAIN = Bootstrap(resamples=0)
 
 
 def make_units(
@@ -39,7 +38,7 @@ def plain_values(labels: Sequence[int], scores: Sequence[float], cut: Cut | None
     return {name: score.value for name, score in found.overall.items()}
 
 
-def score_all(units: Units, cut: Cut | None = None, resampling: Resampling = PLAIN) -> Scored:
+def score_all(units: Units, cut: Cut | None = None, resampling: Bootstrap = PLAIN) -> Scored:
     """Every metric over units, by default at 0.5 and without intervals."""
     return score_units(units, DETECTION_METRICS, cut or Cut(), resampling)
 

@@ -13,12 +13,12 @@ from scipy.stats import bootstrap, mannwhitneyu
 from sklearn import metrics as sk
 from toy_units import make_units, plain_values, score_all
 
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.metrics.detection import curve as curves
 from m2f2bench.metrics.detection import sample as samples
 from m2f2bench.metrics.detection.intervals import resample, score_units
 from m2f2bench.metrics.detection.sample import plain
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.stats.bootstrap import Resampling
 
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 Draw = tuple[np.ndarray, np.ndarray]
@@ -145,7 +145,7 @@ def test_each_resample_is_the_metric_of_the_drawn_units() -> None:
     label, score, cluster = world(120, 3, clusters=15)
     units = make_units(label, score, clusters=cluster)
     names = ["auc", "ap", "eer", "accuracy", "f1", "mcc", "brier", "log_loss", "ece", "pauc"]
-    found = resample(units, names, Cut(), Resampling(5, seed=11))[""]
+    found = resample(units, names, Cut(), Bootstrap(resamples=5, seed=11))[""]
     rng = np.random.default_rng(11)
     for i in range(5):
         drawn = np.concatenate([np.flatnonzero(cluster == c) for c in rng.integers(0, 15, 15)])
@@ -157,7 +157,7 @@ def test_each_resample_is_the_metric_of_the_drawn_units() -> None:
 def test_a_resample_picks_its_own_oracle_threshold() -> None:
     label, score, cluster = world(120, 5, clusters=15)
     cut = Cut("best", maximise="accuracy")
-    found = resample(make_units(label, score, clusters=cluster), ["accuracy"], cut, Resampling(5, seed=2))[""]
+    found = resample(make_units(label, score, clusters=cluster), ["accuracy"], cut, Bootstrap(resamples=5, seed=2))[""]
     rng = np.random.default_rng(2)
     for value in found["accuracy"]:
         drawn = np.concatenate([np.flatnonzero(cluster == c) for c in rng.integers(0, 15, 15)])
@@ -168,7 +168,7 @@ def test_percentile_intervals_against_scipy() -> None:
     """The same method by scipy with its own draws: ends agree within the noise of 4,000 resamples."""
     label, score, _ = world(300, 8)
     units = make_units(label, score)
-    found = score_units(units, ["accuracy", "ap"], Cut(), Resampling(4000, seed=1)).overall
+    found = score_units(units, ["accuracy", "ap"], Cut(), Bootstrap(resamples=4000, seed=1)).overall
 
     def accuracy(y: np.ndarray, s: np.ndarray) -> float:
         return float(((s >= 0.5) == y).mean())
@@ -191,8 +191,8 @@ def test_delong_against_the_bootstrap() -> None:
     """Two ways to the standard error of one AUC."""
     label, score, _ = world(400, 9)
     units = make_units(label, score)
-    drawn = resample(units, ["auc"], Cut(), Resampling(3000))[""]["auc"]
-    ci = score_units(units, ["auc"], Cut(), Resampling()).overall["auc"].ci
+    drawn = resample(units, ["auc"], Cut(), Bootstrap(resamples=3000))[""]["auc"]
+    ci = score_units(units, ["auc"], Cut(), Bootstrap()).overall["auc"].ci
     assert ci is not None and (ci[1] - ci[0]) / (2 * 1.96) == pytest.approx(drawn.std(), rel=0.06)
 
 
@@ -203,11 +203,11 @@ def test_joined_levels_change_intervals_by_less_than_a_thousandth(monkeypatch: p
     label = rng.integers(0, 2, 40_000)
     score = 1 / (1 + np.exp(-(1.5 * label - 0.75 + rng.normal(size=40_000) + rng.normal(size=60)[cluster])))
     units = make_units(label, score, clusters=cluster)
-    whole = score_all(units, resampling=Resampling(100)).overall
+    whole = score_all(units, resampling=Bootstrap(resamples=100)).overall
     monkeypatch.setattr(samples, "MAX_LEVELS", 10_000)
     monkeypatch.setattr(samples, "JOINED_LEVELS", 4_096)
     assert len(samples.resampled(units, (0.5,), 0).levels) < 4_200 < len(plain(units).levels)
-    joined = score_all(units, resampling=Resampling(100)).overall
+    joined = score_all(units, resampling=Bootstrap(resamples=100)).overall
     for name, score_ in whole.items():
         assert joined[name].value == score_.value
         assert joined[name].ci == pytest.approx(score_.ci, abs=1e-3), name
@@ -219,9 +219,9 @@ def test_joined_clusters_keep_the_spread(monkeypatch: pytest.MonkeyPatch) -> Non
     """More clusters than MAX_CLUSTERS are joined at random: the interval stays as wide, within the resamples' noise."""
     label, score, cluster = world(3000, 4)
     units = make_units(label, score, clusters=cluster)
-    wide = score_units(units, ["accuracy", "ap"], Cut(), Resampling(2000)).overall
+    wide = score_units(units, ["accuracy", "ap"], Cut(), Bootstrap(resamples=2000)).overall
     monkeypatch.setattr(samples, "MAX_CLUSTERS", 400)
-    joined = score_units(units, ["accuracy", "ap"], Cut(), Resampling(2000)).overall
+    joined = score_units(units, ["accuracy", "ap"], Cut(), Bootstrap(resamples=2000)).overall
     for name in wide:
         (a, b), (c, d) = wide[name].ci or (0, 0), joined[name].ci or (0, 0)
         assert d - c == pytest.approx(b - a, rel=0.15)

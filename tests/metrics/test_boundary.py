@@ -15,11 +15,11 @@ from toy_pairs import FEW, judged, rows, videos
 from toy_units import make_units
 
 import m2f2bench
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.metrics.detection.intervals import sample_of, score_units
 from m2f2bench.metrics.detection.paired import AGREE, Paired
 from m2f2bench.metrics.detection.tails import differences
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.stats.bootstrap import Resampling
 
 
 @pytest.mark.parametrize(("reals", "there"), [(99, False), (100, True)])
@@ -140,7 +140,8 @@ def test_a16_people_in_both_classes_count_once() -> None:
 def test_a16_precision_of_one_call_is_hardly_known() -> None:
     """One of 60 units is called fake, and is one: 1 trial, not 30 pairs."""
     score = [0.9] + [0.1] * 59
-    found = score_units(make_units([1] + [0, 1] * 29 + [0], score), ["precision"], Cut(), Resampling(400)).overall
+    units = make_units([1] + [0, 1] * 29 + [0], score)
+    found = score_units(units, ["precision"], Cut(), Bootstrap(resamples=400)).overall
     assert found["precision"].value == 1.0 and found["precision"].ci == pytest.approx((0.025, 1.0))
 
 

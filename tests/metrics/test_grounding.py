@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from verdict_cases import lines_run
 
 from m2f2bench.loading import load_dataset
-from m2f2bench.metrics.dependence import swaps
-from m2f2bench.metrics.diversity import diversity
+from m2f2bench.metrics.answer_sets import diversity, swaps
 from m2f2bench.metrics.regions.region_prose import known_regions
 from m2f2bench.metrics.regions.regions import read_regions, region_statistics
 from m2f2bench.stats.statistic import Statistic
@@ -227,7 +226,7 @@ def test_partners_are_as_they_should_be(rows: list[tuple[str, int]], seed: int) 
 
 def test_swaps_are_drawn_by_the_seed_and_use_each_answer_once() -> None:
     asked, frame, label, kind = columns(GRID)
-    one, again, other = (swaps(asked, frame, label, kind, seed) for seed in (3, 3, 4))
+    one, again, other = (swaps(asked, frame, label, kind, seed, rounds=10) for seed in (3, 3, 4))
     for name in ("within", "across"):
         assert one[name].shape == (10, 40) and (one[name] == again[name]).all()
         assert (one[name] != other[name]).any()
@@ -248,7 +247,7 @@ def kept(answers: list[str], true: list[str], partners: Any) -> float:
 
 def test_who_does_not_look_keeps_all_and_who_does_does_not() -> None:
     asked, frame, label, kind = columns(GRID)
-    found = swaps(asked, frame, label, kind, 0)
+    found = swaps(asked, frame, label, kind, 0, rounds=10)
     by_text = [f"{text} {number % 4}" for text, number, _ in GRID]  # depends on image and question
     constant = [f"{text} 0" for text, _, _ in GRID]
     assert kept(constant, by_text, found["within"]) == 1.0

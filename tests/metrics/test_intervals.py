@@ -14,7 +14,7 @@ from toy_units import make_rows, make_units, score_all
 
 import m2f2bench
 from m2f2bench.cards.models import ProtocolCard
-from m2f2bench.cards.protocols import DETECTION_METRICS
+from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap
 from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection import intervals, sample
 from m2f2bench.metrics.detection.intervals import Scored, auc_interval, members, pick_threshold, resample, score_units
@@ -22,9 +22,9 @@ from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.registry import metric_of
 from m2f2bench.results.units import to_units
 from m2f2bench.stats import bootstrap
-from m2f2bench.stats.bootstrap import Resampling, boundary, percentile_interval
+from m2f2bench.stats.bootstrap import boundary, percentile_interval
 
-FEW = Resampling(100)
+FEW = Bootstrap(resamples=100)
 RANKING = ("auc", "pauc", "tpr_at_fpr1", "ap", "eer")
 
 
@@ -74,15 +74,18 @@ def test_one_class_has_intervals_of_what_is_defined(label: int) -> None:
 def test_a_metric_that_most_resamples_leave_undefined_has_no_interval() -> None:
     """One unit of 60 is called fake: precision is defined where it is drawn; in 1 - 1/e of the resamples."""
     score = [0.9] + [0.1] * 59
-    found = score_units(make_units([1] + [0, 1] * 29 + [0], score), ["precision"], Cut(), Resampling(400)).overall
+    units = make_units([1] + [0, 1] * 29 + [0], score)
+    found = score_units(units, ["precision"], Cut(), Bootstrap(resamples=400)).overall
     assert found["precision"].value == 1.0 and found["precision"].ci is not None
-    both = resample(make_units([1] + [0, 1] * 29 + [0], score), ["precision"], Cut(), Resampling(400))[""]["precision"]
+    both = resample(units, ["precision"], Cut(), Bootstrap(resamples=400))[""]["precision"]
     assert np.isnan(both).mean() == pytest.approx(np.exp(-1), abs=0.08)
 
 
 def test_too_few_defined_resamples_are_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "FEWEST_DEFINED", 0.9)
-    found = score_all(make_units([1] + [0, 1] * 29 + [0], [0.9] + [0.1] * 59), resampling=Resampling(400)).overall
+    found = score_all(
+        make_units([1] + [0, 1] * 29 + [0], [0.9] + [0.1] * 59), resampling=Bootstrap(resamples=400)
+    ).overall
     assert found["precision"].ci is None and "defined in" in str(found["precision"].reason)
 
 
@@ -150,7 +153,7 @@ def test_an_interval_holds_its_value_and_stays_in_range(seed: int, cut: Cut) -> 
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, 40))
     units = make_units(rng.integers(0, 2, n), rng.integers(0, 5, n) / 4, clusters=np.sort(rng.integers(0, n, n)))
-    for name, score in score_all(units, cut, Resampling(30, seed % 100)).overall.items():
+    for name, score in score_all(units, cut, Bootstrap(resamples=30, seed=seed % 100)).overall.items():
         if score.ci is not None:
             assert score.value is not None and score.ci[0] <= score.value <= score.ci[1], name
             low, high = metric_of(name).range
@@ -160,7 +163,7 @@ def test_an_interval_holds_its_value_and_stays_in_range(seed: int, cut: Cut) -> 
 @pytest.mark.parametrize("level", [0.95, 0.8])
 def test_intervals_are_percentiles_less_the_bias_of_what_is_biased(level: float) -> None:
     """Resampling adds to the ECE, and to what an oracle maximises, as much again as chance has already added."""
-    units, cut, rule = drawn_units(), Cut("best", maximise="accuracy"), Resampling(200, 3, level)
+    units, cut, rule = drawn_units(), Cut("best", maximise="accuracy"), Bootstrap(resamples=200, seed=3, level=level)
     names = ["ap", "brier", "ece", "accuracy", "accuracy@0.5", "f1"]
     times = {"ece": 2, "accuracy": 2, "f1": 1}
     drawn = resample(units, names, cut, rule)[""]
@@ -187,16 +190,16 @@ def test_f4_how_near_to_the_end_a_value_stands_at_it(off: float, at_end: bool, h
 
 def test_f4_percentile_intervals_by_hand() -> None:
     drawn = np.array([*np.linspace(0.2, 0.6, 101), *[np.nan] * 101])
-    ci, why = percentile_interval(0.4, drawn, 5, Resampling(202, level=0.9), (0.0, 1.0))
+    ci, why = percentile_interval(0.4, drawn, 5, Bootstrap(resamples=202, level=0.9), (0.0, 1.0))
     assert ci == pytest.approx((0.22, 0.58)) and why is None, "defined in just half of the resamples"
-    assert percentile_interval(0.7, drawn, 5, Resampling(202, level=0.9))[0] == pytest.approx((0.22, 0.7))
-    assert percentile_interval(0.1, drawn, 5, Resampling(202, level=0.9))[0] == pytest.approx((0.1, 0.58))
+    assert percentile_interval(0.7, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx((0.22, 0.7))
+    assert percentile_interval(0.1, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx((0.1, 0.58))
     few = np.append(drawn, np.nan)
     assert percentile_interval(0.4, few, 5, FEW) == (None, "no interval: defined in 101 of 203 resamples")
     one = (None, "no interval: all scored items are in one cluster")
     assert percentile_interval(0.4, drawn, 1, FEW) == percentile_interval(0.4, None, 5, FEW) == one
     assert percentile_interval(0.4, drawn, 2, FEW)[0] is not None
-    assert percentile_interval(0.4, None, 0, Resampling(0)) == (None, None)
+    assert percentile_interval(0.4, None, 0, Bootstrap(resamples=0)) == (None, None)
 
 
 def test_f4_the_interval_of_an_auc_is_that_of_its_units() -> None:
@@ -205,7 +208,7 @@ def test_f4_the_interval_of_an_auc_is_that_of_its_units() -> None:
     for clusters in (units.cluster, np.arange(len(units.label))):
         value, ci = auc_interval(units.label, units.score, clusters, resamples=60, seed=4, level=0.8)
         same = make_units(units.label, units.score, clusters=clusters)
-        found = score_units(same, ["auc"], Cut(), Resampling(60, 4, 0.8)).overall["auc"]
+        found = score_units(same, ["auc"], Cut(), Bootstrap(resamples=60, seed=4, level=0.8)).overall["auc"]
         assert (value, ci) == (found.value, found.ci) and ci is not None
     with pytest.raises(ValueError, match="no AUC: no real unit has a score"):
         auc_interval(np.ones(4, dtype=np.int64), np.linspace(0, 1, 4), np.arange(4))
@@ -244,7 +247,7 @@ def test_f4_a_threshold_takes_both_classes() -> None:
 def test_the_seed_decides_to_the_last_bit() -> None:
     units = drawn_units()
     assert everything(score_all(units, resampling=FEW)) == everything(score_all(units, resampling=FEW))
-    other = score_all(units, resampling=Resampling(100, seed=1))
+    other = score_all(units, resampling=Bootstrap(resamples=100, seed=1))
     assert other.overall["auc"].value == score_all(units).overall["auc"].value
     assert other.overall["auc"].ci != score_all(units, resampling=FEW).overall["auc"].ci
 
@@ -323,7 +326,7 @@ def test_monotone_maps_leave_the_ranking_and_its_intervals(seed: int, stretch) -
     units = drawn_units(80, 12, seed)
     units = replace(units, score=np.round(units.score, 2))
     mapped = replace(units, score=stretch(units.score))
-    first, second = (score_units(u, RANKING, Cut(), Resampling(40)) for u in (units, mapped))
+    first, second = (score_units(u, RANKING, Cut(), Bootstrap(resamples=40)) for u in (units, mapped))
     assert first.overall == second.overall and first.methods == second.methods and first.average == second.average
 
 
@@ -370,9 +373,9 @@ def test_no_resamples_are_kept_in_memory_at_once() -> None:
     import tracemalloc
 
     units = make_units([0, 1] * 1000, np.linspace(0, 1, 2000))
-    resample(units, ["accuracy"], Cut(), Resampling(10))
+    resample(units, ["accuracy"], Cut(), Bootstrap(resamples=10))
     tracemalloc.start()
-    resample(units, ["accuracy"], Cut(), Resampling(3000))
+    resample(units, ["accuracy"], Cut(), Bootstrap(resamples=3000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.75 * 3000 * 2000 * 8, "all weights at once are 48 MB"

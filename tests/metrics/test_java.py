@@ -12,12 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 from text_answers import BY_HAND, published
+from text_rules import text_rules
 
+from m2f2bench.metrics.text import items, meteor
 from m2f2bench.metrics.text import java as room
-from m2f2bench.metrics.text import meteor, tokens
 from m2f2bench.metrics.text.items import make_items
 from m2f2bench.metrics.text.java import Unavailable
-from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text.metrics import text_statistics
 
 MEND = "run `pip install 'm2f2bench[java]'`, or put a JRE (8 or newer) on the path"
 ODD = ["I İ ı ß don't; it's (fake)!", "העיניים מזויפות", "The U.S. No. 5", "🙂 real"]
@@ -55,7 +56,7 @@ def test_f2_the_extra_is_enough(java: str, monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache"))
     assert room.java() == java
-    found = text_statistics(["bleu", "meteor"], ["a nose"], [("the nose",)], TextSettings("ptb"))
+    found = text_statistics(["bleu", "meteor"], ["a nose"], [("the nose",)], text_rules("ptb"))
     assert list(found.statistics) == ["bleu", "meteor"] and not found.missing
 
 
@@ -67,11 +68,11 @@ def test_f2_without_java_one_line_names_the_extra() -> None:
     with pytest.raises(Unavailable, match="needs Java"):
         room.java_version()
     names = ["bleu1", "rouge_l", "cider", "meteor"]
-    found = text_statistics(names, ["a"], [("a",)], TextSettings("ptb"))
+    found = text_statistics(names, ["a"], [("a",)], text_rules("ptb"))
     assert not found.statistics and list(found.missing) == names
     expected = f"the tokenizer ptb needs Java: {MEND}, or take a protocol with tokenizer: none"
     assert set(found.missing.values()) == {expected}
-    found = text_statistics(names, ["a"], [("a",)], TextSettings("none"))
+    found = text_statistics(names, ["a"], [("a",)], text_rules("none"))
     assert list(found.statistics) == names[:3] and found.missing == {"meteor": f"needs Java: {MEND}"}
 
 
@@ -130,12 +131,12 @@ def test_f2_options_of_the_environment_change_nothing(
     java: str, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No banner in an error, no Turkish i, no other encoding, no two collectors at once, no smaller memory."""
-    version, plain = room.java_version(), tokens.tokenize(ANSWERS, "ptb")
+    version, plain = room.java_version(), items.tokenize(ANSWERS, "ptb")
     for name in names:
         monkeypatch.setenv(name, OPTIONS[name])
     room._properties.cache_clear()
     assert room.java_version() == version
-    assert tokens.tokenize(ANSWERS, "ptb") == plain
+    assert items.tokenize(ANSWERS, "ptb") == plain
     with pytest.raises(Unavailable, match=r"status 1: .*no-such\.jar"):
         room.run(["-jar", "no-such.jar"])
     assert room.run([*meteor.MEMORY, "-version"]) == ""
@@ -175,5 +176,5 @@ def test_f2_both_javas_give_equal_tokens_and_counts(real_data: Path, monkeypatch
     found = []
     for one in (packaged, other):
         monkeypatch.setattr(room, "java", lambda one=one: one)
-        found.append((tokens.tokenize(texts, "ptb"), meteor._matched(asked)))
+        found.append((items.tokenize(texts, "ptb"), meteor._matched(asked)))
     assert found[0] == found[1] and len(found[0][1]) == 1070 + len(latin)

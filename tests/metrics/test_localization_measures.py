@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from m2f2bench.metrics.heatmaps.localization import (
+from m2f2bench.metrics.heatmaps import (
     Truth,
     above_area,
     centred_map,

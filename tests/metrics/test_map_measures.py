@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 from toy_means import estimated
 
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.records import Score
-from m2f2bench.metrics.heatmaps.localization import (
+from m2f2bench.metrics.heatmaps import (
     GRID,
     MEASURES,
     Truth,
@@ -21,8 +22,7 @@ from m2f2bench.metrics.heatmaps.localization import (
     thresholds,
     truth_on_grid,
 )
-from m2f2bench.stats.bootstrap import Resampling
-from m2f2bench.stats.means import Columns
+from m2f2bench.stats.statistic import Columns
 
 
 def truth_of(share: list[list[float]]) -> Truth:
@@ -122,7 +122,7 @@ def test_the_best_threshold_is_one_for_all_and_picked_again_in_each_resample() -
 
     def best(table: Columns) -> dict[str, Score]:
         statistics = {"best": table.best(tuple(columns)), "at": table.best_at(tuple(columns), places)}
-        return estimated(statistics, np.zeros(60, bool), cluster, 15, Resampling(400, 9, 0.9))
+        return estimated(statistics, np.zeros(60, bool), cluster, 15, Bootstrap(resamples=400, seed=9, level=0.9))
 
     found = best(Columns(columns))
     means = np.nanmean(table, axis=0)

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_pairs import judged, rows, videos
+from toy_pairs import FEW, judged, rows, videos
 from toy_units import make_units
 
 import m2f2bench
-from m2f2bench.cards.protocols import DETECTION_METRICS
+from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.leaderboards.board import build_board
 from m2f2bench.metrics.detection.paired import Paired, bootstrap_difference, sides, unlike
@@ -24,7 +24,6 @@ from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.names import AVERAGE
 from m2f2bench.results.stored import read_stored
 from m2f2bench.scoring.comparison import Comparison, Pair, distinct_names, pairs_of
-from m2f2bench.stats.bootstrap import Resampling
 
 
 @given(st.integers(0, 2**31), st.booleans(), st.sampled_from([Cut(), Cut("eer"), Cut("best")]))
@@ -36,7 +35,7 @@ def test_a2_identical_scores_have_no_difference(seed: int, clustered: bool, cut:
     method = rng.choice(["a", "b"], n)
     label = rng.integers(0, 2, n)
     units = make_units(label, rng.integers(0, 6, n) / 5, np.where(label == 0, "original", method).tolist(), clusters)
-    pair = Paired(*(judged(units, list(DETECTION_METRICS), Resampling(30), cut) for _ in range(2)))
+    pair = Paired(*(judged(units, list(DETECTION_METRICS), Bootstrap(resamples=30), cut) for _ in range(2)))
     for d in differences([pair], tests=50)[0]:
         assert d.difference in (0.0, None)
         assert (d.p, d.ci) in ((1.0, (0.0, 0.0)), (None, None), (1.0, None)) and not d.bound, d
@@ -125,11 +124,11 @@ def test_a2_a_pair_of_other_units_cannot_be_made(change: dict[str, object], word
     assert unlike(units, shorter) == "the number of units that have a score (8 / 6)"
 
 
-@pytest.mark.parametrize("rules", [Resampling(201), Resampling(200, 1), Resampling(200, 0, 0.9)])
-def test_a2_resamples_of_other_rules_are_not_subtracted(rules: Resampling) -> None:
+@pytest.mark.parametrize("change", [{"resamples": 201}, {"seed": 1}, {"level": 0.9}])
+def test_a2_resamples_of_other_rules_are_not_subtracted(change: dict[str, float]) -> None:
     units = make_units([0, 1] * 4, np.linspace(0, 1, 8))
     with pytest.raises(ScoreError, match="how intervals are computed"):
-        Paired(judged(units, ["auc"]), judged(units, ["auc"], rules))
+        Paired(judged(units, ["auc"]), judged(units, ["auc"], FEW.model_copy(update=change)))
 
 
 def test_a2_pairs_of_other_units_do_not_go_together() -> None:

@@ -19,7 +19,7 @@ from toy_metric import SOURCE
 from toy_units import make_units
 
 from m2f2bench.cards.models import ProtocolCard, read_card
-from m2f2bench.cards.protocols import DETECTION_METRICS, METRIC_NAME
+from m2f2bench.cards.protocols import DETECTION_METRICS, METRIC_NAME, Bootstrap
 from m2f2bench.core.errors import CardError, RegistryError, ScoreError
 from m2f2bench.loading import any_protocol
 from m2f2bench.metrics import registry
@@ -29,7 +29,6 @@ from m2f2bench.metrics.detection.values import Cut, evaluate
 from m2f2bench.metrics.metric import Metric, from_note
 from m2f2bench.metrics.names import OVERALL
 from m2f2bench.metrics.registry import metric_of, register_metric
-from m2f2bench.stats.bootstrap import Resampling
 
 
 def test_a_forgotten_or_wrong_direction_is_an_error(mine: Path, cli: Callable, one_line: Callable) -> None:
@@ -127,7 +126,7 @@ def test_a_new_metric_joins_no_protocol_that_names_none() -> None:
 
 def scored(name: str, labels: list[int], values: list[float], resamples: int = 0):
     units = make_units(labels, values)
-    return score_units(units, [name], Cut(), Resampling(resamples)).overall[name]
+    return score_units(units, [name], Cut(), Bootstrap(resamples=resamples)).overall[name]
 
 
 def test_a_failing_metric_is_told_in_one_line() -> None:

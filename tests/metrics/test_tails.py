@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from toy_pairs import FEW, judged, rows, videos
 
 import m2f2bench
-from m2f2bench.cards.protocols import DETECTION_METRICS
+from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap
 from m2f2bench.leaderboards.board import build_board
 from m2f2bench.leaderboards.render import render
 from m2f2bench.leaderboards.report import describe_comparison
@@ -24,7 +24,7 @@ from m2f2bench.metrics.detection.paired import Difference, Paired, corrected, ho
 from m2f2bench.metrics.detection.tails import differences, needed
 from m2f2bench.metrics.detection.values import Cut, all_metrics
 from m2f2bench.results.stored import read_stored
-from m2f2bench.stats.bootstrap import Resampling, cluster_draws
+from m2f2bench.stats.bootstrap import cluster_draws
 
 
 def many(folder: Path, n: int, n_videos: int = 60, frames: int = 2) -> list[Path]:
@@ -97,7 +97,7 @@ def test_a3_further_draws_are_those_of_one_longer_bootstrap(cut: Cut) -> None:
     total = needed(8, tails.ALPHA)
     assert total == 6400 and max(d.draws for d in found) > 200
     names = all_metrics(metrics, cut)
-    one, other = (resample(u, names, cut, Resampling(total)) for u in units)
+    one, other = (resample(u, names, cut, Bootstrap(resamples=total)) for u in units)
     further = 0
     for d, before in zip(found, plain, strict=True):
         assert (d.ci, d.difference, d.test) == (before.ci, before.difference, before.test), "intervals do not move"

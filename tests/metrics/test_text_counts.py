@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from text_answers import BY_HAND, PeersTokenizer, keyed, published
+from text_rules import text_rules
 
 import m2f2bench
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.metrics.text import cider
 from m2f2bench.metrics.text.items import make_items
-from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text.metrics import text_statistics
 from m2f2bench.metrics.text.overlap import common_words
-from m2f2bench.stats.bootstrap import Resampling
 from m2f2bench.stats.statistic import Statistic, estimate
 
 pytest.importorskip("pycocoevalcap.bleu.bleu")
@@ -27,7 +28,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 COUNTED = ("bleu1", "bleu2", "bleu3", "bleu4", "bleu", "rouge_l", "cider")
-RAW = TextSettings("none", "recomputed")
+RAW = text_rules("none", "recomputed")
 EXACT = {"rtol": 0.0, "atol": 1e-9}
 
 
@@ -89,7 +90,7 @@ def test_published_answers(real_data: Path, tokenizer: str, request: pytest.Fixt
         request.getfixturevalue("java")
     answers = published(real_data)
     texts, references = answers.texts, answers.references
-    found = text_statistics(COUNTED, texts, references, TextSettings(tokenizer, "recomputed"))
+    found = text_statistics(COUNTED, texts, references, text_rules(tokenizer, "recomputed"))
     if tokenizer == "ptb":
         tokens = PeersTokenizer()
         gts, res = keyed(texts, references)
@@ -111,7 +112,7 @@ def test_trap_16_bleu_is_a_mean_of_four_and_depends_on_the_tokenizer(real_data: 
     answers = published(real_data)
     values = {}
     for tokenizer in ("none", "ptb"):
-        found = text_statistics(COUNTED, answers.texts, answers.references, TextSettings(tokenizer)).statistics
+        found = text_statistics(COUNTED, answers.texts, answers.references, text_rules(tokenizer)).statistics
         values[tokenizer] = [round(value(found[name], np.ones(1070)), 5) for name in COUNTED[:5]]
     assert values["none"] == [0.53736, 0.47823, 0.43613, 0.40003, 0.46294]
     assert values["ptb"] == [0.56139, 0.50042, 0.45685, 0.42019, 0.48472]
@@ -122,7 +123,7 @@ def test_trap_17_cider_of_real_and_fake_pooled(real_data: Path) -> None:
     groups = {"all": answers.label >= 0, "real": answers.label == 0, "fake": answers.label == 1}
     values = {}
     for frequencies in ("recomputed", "fixed"):
-        one = text_statistics(["cider"], answers.texts, answers.references, TextSettings("none", frequencies))
+        one = text_statistics(["cider"], answers.texts, answers.references, text_rules("none", frequencies))
         statistic = one.statistics["cider"]
         values[frequencies] = {k: round(value(statistic, np.ones(1070), kept), 3) for k, kept in groups.items()}
     # The pooled number is neither group's, and a group's depends on whose documents are counted.
@@ -149,10 +150,10 @@ ALIKE = {
 @pytest.mark.parametrize(("texts", "references"), ALIKE.values(), ids=ALIKE)
 def test_a12_cider_of_one_item(texts: list[str], references: list[tuple[str, ...]], frequencies: str) -> None:
     """idf = log N - log N = 0 for every word: not defined, with the reason and the counts, whatever the answers."""
-    found = text_statistics(["cider", "bleu1"], texts, references, TextSettings("none", frequencies))
+    found = text_statistics(["cider", "bleu1"], texts, references, text_rules("none", frequencies))
     n = len(texts)
     everything, codes = {"all": np.ones(n, dtype=bool)}, np.arange(n)
-    scores = estimate(found.statistics, everything, codes % 2, codes, n, Resampling(20)).scores["all"]
+    scores = estimate(found.statistics, everything, codes % 2, codes, n, Bootstrap(resamples=20)).scores["all"]
     assert scores["cider"].value is None and scores["cider"].ci is None
     assert str(scores["cider"].reason).startswith("CIDEr is not defined where all references have the same words")
     assert (scores["cider"].n_real, scores["cider"].n_fake) == ((n + 1) // 2, n // 2)
@@ -165,8 +166,8 @@ def test_a12_groups_and_resamples_of_one_item() -> None:
     groups = {"all": np.ones(3, dtype=bool), "one": np.arange(3) == 1}
     codes = np.arange(3)
     for frequencies in ("fixed", "recomputed"):
-        one = text_statistics(["cider"], texts, references, TextSettings("none", frequencies)).statistics
-        found = estimate(one, groups, codes % 2, codes, 3, Resampling(200))
+        one = text_statistics(["cider"], texts, references, text_rules("none", frequencies)).statistics
+        found = estimate(one, groups, codes % 2, codes, 3, Bootstrap(resamples=200))
         assert found.scores["all"]["cider"].value == pytest.approx(5.0), "two of four orders"
         drawn = found.drawn["all"]["cider"]
         if frequencies == "fixed":
@@ -253,13 +254,13 @@ def test_items_without_references_are_left_out_of_everything() -> None:
 def test_nothing_to_score() -> None:
     for texts, references in (([], []), (["a", "b"], [(), ()])):
         for frequencies in ("fixed", "recomputed"):
-            found = text_statistics(COUNTED, texts, references, TextSettings("ptb", frequencies))
+            found = text_statistics(COUNTED, texts, references, text_rules("ptb", frequencies))
             assert not found.missing
             assert not any(statistic.has.any() for statistic in found.statistics.values())
             n = len(texts)
             groups = {"all": np.ones(n, dtype=bool)}
             codes = np.zeros(n, dtype=np.int64)
-            scores = estimate(found.statistics, groups, codes, codes, 1, Resampling(10)).scores["all"]
+            scores = estimate(found.statistics, groups, codes, codes, 1, Bootstrap(resamples=10)).scores["all"]
             assert {score.value for score in scores.values()} == {None}
 
 
@@ -276,7 +277,7 @@ def test_intervals_of_groups() -> None:
     label, cluster = np.arange(60) % 2, np.arange(60) // 3
     groups = {"all": label >= 0, "fake": label == 1}
     found = text_statistics(COUNTED, texts, references, RAW).statistics
-    scores = estimate(found, groups, label, cluster, 20, Resampling(200)).scores
+    scores = estimate(found, groups, label, cluster, 20, Bootstrap(resamples=200)).scores
     for group, kept in groups.items():
         expected = theirs([t for t, k in zip(texts, kept, strict=True) if k], [
             r for r, k in zip(references, kept, strict=True) if k
@@ -298,10 +299,10 @@ def test_order_and_names() -> None:
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("bleu.bleu_scorer", "tokenizer.ptbtokenizer"):
         monkeypatch.setitem(sys.modules, f"pycocoevalcap.{module}", None)
-    found = text_statistics(["bleu1", "rouge_l"], ["a"], [("a",)], TextSettings("none"))
+    found = text_statistics(["bleu1", "rouge_l"], ["a"], [("a",)], text_rules("none"))
     assert list(found.statistics) == ["rouge_l"] and list(found.missing) == ["bleu1"]
     assert found.missing["bleu1"].endswith("run `pip install pycocoevalcap`")
-    found = text_statistics(["bleu1", "rouge_l"], ["a"], [("a",)], TextSettings("ptb"))
+    found = text_statistics(["bleu1", "rouge_l"], ["a"], [("a",)], text_rules("ptb"))
     assert set(found.missing) == {"bleu1", "rouge_l"}
     assert {line.rpartition(": ")[2] for line in found.missing.values()} == {"run `pip install pycocoevalcap`"}
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from text_answers import BY_HAND, PeersTokenizer, published
+from text_rules import text_rules
 
-from m2f2bench.metrics.text import java, meteor, tokens
+from m2f2bench.metrics.text import items, java, meteor
 from m2f2bench.metrics.text.items import make_items
 from m2f2bench.metrics.text.java import Unavailable
 from m2f2bench.metrics.text.meteor import meteor_counts, meteor_statistic, sentence_meteor
-from m2f2bench.metrics.text.metrics import TextSettings, text_statistics
+from m2f2bench.metrics.text.metrics import text_statistics
 
 pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer")
 try:
@@ -37,7 +38,7 @@ def by_package(text: str) -> str:
 def test_published_answers_have_the_packages_tokens(real_data: Path) -> None:
     texts = list(dict.fromkeys(published(real_data).texts))
     theirs = PeersTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(texts)})
-    ours = tokens.tokenize(texts, "ptb")
+    ours = items.tokenize(texts, "ptb")
     assert [ours[text] for text in texts] == [theirs[i][0] for i in range(len(texts))]
     assert len(texts) > 100
 
@@ -52,7 +53,7 @@ def test_no_character_moves_a_row() -> None:
     ]
     plain = [f"row {i}" for i in range(len(hostile))]
     mixed = [text for pair in zip(hostile, plain, strict=True) for text in pair]
-    found = tokens.tokenize(mixed, "ptb")
+    found = items.tokenize(mixed, "ptb")
     assert [found[text] for text in plain] == plain
     assert {found[f"The eyes{c}look{c}Fake."] for c in BREAKS} == {"the eyes look fake"}
     assert {found[text] for text in ("", " ", "\t", "...", *BREAKS)} == {""}
@@ -63,7 +64,7 @@ def test_no_character_moves_a_row() -> None:
     assert found["I İ ı ß"].split()[0] == "i"
     assert not any(set(words) & set(BREAKS) for words in found.values())
     for text in ("🙂 real 👩‍👩‍👧", "העיניים מזויפות", "don't; it's (fake)!", "<s> real </s>", "1 1/2"):
-        assert tokens.tokenize([text], "ptb")[text] == by_package(text)
+        assert items.tokenize([text], "ptb")[text] == by_package(text)
 
 
 def test_a_text_does_not_depend_on_the_next() -> None:
@@ -72,33 +73,33 @@ def test_a_text_does_not_depend_on_the_next() -> None:
     assert both[0][0] == "no." and by_package("No.") == "no"
     endings = ["No.", "see the U.S.", "Acme Corp.", "J.", "p.m.", "etc.", "1", "<a", "wait . .", "Jan."]
     for following in ("5 eyes", "The nose", "'s", ". ."):
-        mixed = tokens.tokenize([text for one in endings for text in (one, following)], "ptb")
-        assert mixed[following] == tokens.tokenize([following], "ptb")[following]
+        mixed = items.tokenize([text for one in endings for text in (one, following)], "ptb")
+        assert mixed[following] == items.tokenize([following], "ptb")[following]
         assert [mixed[one] for one in endings[:3]] == ["no", "see the u.s.", "acme corp."]
 
 
 def test_rows_are_told_apart_even_where_the_tokenizer_joins_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "BETWEEN", "two words.")  # comes back as other words: nothing between fits
-    assert tokens._treebank(["A nose", "", "The eyes", "Fake"]) == ["a nose", "", "the eyes", "fake"]
+    monkeypatch.setattr(items, "BETWEEN", "two words.")  # comes back as other words: nothing between fits
+    assert items._treebank(["A nose", "", "The eyes", "Fake"]) == ["a nose", "", "the eyes", "fake"]
 
 
 def test_long_answers() -> None:
     text = "The eyes look fake. " * 25_000
-    words = tokens.tokenize([text, "nose"], "ptb")
+    words = items.tokenize([text, "nose"], "ptb")
     assert len(words[text].split()) == 100_000 and words["nose"] == "nose"
-    found = text_statistics(["bleu", "rouge_l", "cider"], [text], [("the eyes look fake",)], TextSettings())
+    found = text_statistics(["bleu", "rouge_l", "cider"], [text], [("the eyes look fake",)], text_rules())
     assert found.items["rouge_l"][0] == pytest.approx(2.44 * 4e-5 / (1 + 1.44 * 4e-5), abs=1e-12)
 
 
 def test_white_space_alone() -> None:
-    found = tokens.tokenize(["The  eyes,\u2028look\tFake. ", "\n"], "none")
+    found = items.tokenize(["The  eyes,\u2028look\tFake. ", "\n"], "none")
     assert list(found.values()) == ["The eyes, look Fake.", ""]
 
 
 def test_nothing_is_written_into_the_package() -> None:
     folder = java.package_folder("tokenizer")
     before = sorted(folder.iterdir()), folder.stat().st_mtime_ns
-    tokens.tokenize(["A nose."], "ptb")
+    items.tokenize(["A nose."], "ptb")
     assert (sorted(folder.iterdir()), folder.stat().st_mtime_ns) == before
 
 
@@ -158,7 +159,7 @@ def test_c3_one_answer_of_24_000_words_leaves_all_others_their_meteor(caplog: py
     times = (1, 400, 8000)
     texts = [plain, *(" ".join(["eyes are fake"] * n) for n in times)]
     with caplog.at_level("WARNING"):
-        found = text_statistics(["meteor"], texts, [(plain,), *[(reference,)] * 3], TextSettings("none"))
+        found = text_statistics(["meteor"], texts, [(plain,), *[(reference,)] * 3], text_rules("none"))
     assert not found.missing
     values = found.items["meteor"]
     assert values[0] == 1.0 and values[1] > values[2] > values[3] > 0.0
@@ -178,7 +179,7 @@ def test_a_dead_program_is_one_line_and_no_hang() -> None:
     outcome: list[object] = []
 
     def work() -> None:
-        found = text_statistics(["meteor", "bleu"], ["a nose"], [("the nose",)], TextSettings("none"))
+        found = text_statistics(["meteor", "bleu"], ["a nose"], [("the nose",)], text_rules("none"))
         outcome.append(found)
 
     children = Path(f"/proc/{os.getpid()}/task")
@@ -215,7 +216,7 @@ def test_spice_without_its_parser_downloads_nothing() -> None:
     if (folder / "lib" / "stanford-corenlp-3.6.0.jar").exists():
         pytest.skip("the parser is there")
     before = sorted(folder.rglob("*"))
-    found = text_statistics(["spice", "bleu"], ["a"], [("a",)], TextSettings("none"))
+    found = text_statistics(["spice", "bleu"], ["a"], [("a",)], text_rules("none"))
     assert sorted(folder.rglob("*")) == before
     line = found.missing["spice"]
     assert list(found.statistics) == ["bleu"] and "\n" not in line

@@ -13,14 +13,13 @@ from toy_units import make_rows, make_units, plain_values, score_all
 
 import m2f2bench
 from m2f2bench.cards.models import ProtocolCard
-from m2f2bench.cards.protocols import FrameSelection
+from m2f2bench.cards.protocols import Bootstrap, FrameSelection
 from m2f2bench.core.rows import Rows
 from m2f2bench.datasets.dataset import pick
 from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.results.row_files import read_parquet
 from m2f2bench.results.store import PREDICTIONS
 from m2f2bench.results.units import to_units
-from m2f2bench.stats.bootstrap import Resampling
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 
@@ -346,7 +345,7 @@ def test_trap_20_frames_of_one_video_are_not_independent() -> None:
     score = 1 / (1 + np.exp(-latent))
     widths = {}
     for by, clusters in (("frame", np.arange(1000)), ("video", video)):
-        found = score_all(make_units(label, score, clusters=clusters), resampling=Resampling(400)).overall
+        found = score_all(make_units(label, score, clusters=clusters), resampling=Bootstrap(resamples=400)).overall
         widths[by] = {name: s.ci[1] - s.ci[0] for name, s in found.items() if s.ci}
     for name in ("auc", "accuracy", "ap", "eer", "brier", "mcc"):
         assert widths["video"][name] > 3 * widths["frame"][name], name

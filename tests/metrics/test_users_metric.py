@@ -27,7 +27,7 @@ from m2f2bench.metrics.registry import register_metric
 from m2f2bench.results.stored import read_results
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.score_answers import score_answers
-from m2f2bench.scoring.source import Source
+from m2f2bench.scoring.scored import Source
 
 
 def judge(mine: Path, cli: Callable, *more: object) -> Path:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from verdict_cases import CASES, lines_run
 
 from m2f2bench.loading import load_dataset
-from m2f2bench.metrics.consistency import consistency
+from m2f2bench.metrics.answer_metrics import consistency
 from m2f2bench.metrics.regions.regions import read_regions
 from m2f2bench.metrics.verdicts.prose import read_prose
 from m2f2bench.metrics.verdicts.stated import stated

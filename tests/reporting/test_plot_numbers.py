@@ -13,6 +13,7 @@ from plot_rows import METHODS, write_results, write_rows
 from toy_units import make_units
 
 import m2f2bench
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.names import AVERAGE
 from m2f2bench.reporting.figures import plot as plotter
@@ -21,7 +22,6 @@ from m2f2bench.reporting.figures.plot import Options
 from m2f2bench.reporting.figures.ranking import critical_difference, rank
 from m2f2bench.reporting.figures.roc import from_fpr
 from m2f2bench.reporting.figures.series import Series
-from m2f2bench.stats.bootstrap import Resampling
 
 # Demsar (2006), table 6: AUC of C4.5 and its variants (m; cf; m and cf) on 14 datasets; on the last
 # but one it ranks two that are both printed as .975 as second and third
@@ -83,7 +83,7 @@ def test_area_under_the_drawn_steps_is_the_average_precision(tmp_path: Path, gro
 
 def test_roc_by_hand() -> None:
     # above .9: nothing; .9: one fake; .5: a fake and a real, tied; .1: a real
-    series = Series("x", make_units([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1]), Cut(), Resampling(0))
+    series = Series("x", make_units([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1]), Cut(), Bootstrap(resamples=0))
     x, y = series.roc()
     assert np.column_stack([x, y]).tolist() == [[0, 0], [0, 0.5], [0.5, 1.0], [1, 1]]
     recall, precision = series.precision_recall()
@@ -95,7 +95,7 @@ def test_roc_by_hand() -> None:
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), min_size=2, max_size=30))
 def test_curves_have_the_areas_of_the_metrics(rows: list[tuple[int, int]]) -> None:
     labels = [y for y, _ in rows] + [0, 1]
-    series = Series("x", make_units(labels, [s / 5 for _, s in rows] + [0.2, 0.6]), Cut(), Resampling(0))
+    series = Series("x", make_units(labels, [s / 5 for _, s in rows] + [0.2, 0.6]), Cut(), Bootstrap(resamples=0))
     x, y = series.roc()
     assert np.trapezoid(y, x) == pytest.approx(series.score("auc").value, abs=1e-12)
     recall, precision = series.precision_recall()

@@ -22,8 +22,8 @@ from m2f2bench.results.signature import detector_fields
 from m2f2bench.results.store import PREDICTIONS
 from m2f2bench.results.stored import stored_at
 from m2f2bench.runs.check import _compare
-from m2f2bench.scoring.detection import Origin, gather
-from m2f2bench.scoring.score_detection import score_rows
+from m2f2bench.scoring.detection import gather, score_rows
+from m2f2bench.scoring.scored import Origin
 
 BRIGHT = """
 import numpy as np

@@ -15,7 +15,7 @@ from m2f2bench.core.records import Score
 from m2f2bench.inference.predict import scene_note
 from m2f2bench.results.result import Result
 from m2f2bench.results.stored import INVERTED
-from m2f2bench.scoring.score_detection import polarity
+from m2f2bench.scoring.detection import polarity
 
 FLIP = """m = np.mean([i.mean() for i in images])
         return [float(1 / (1 + np.exp(-(i.mean() - m) / 20))) for i in images]"""

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2
 
 import m2f2bench
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection.paired import Difference, Judged, Paired, holm
 from m2f2bench.metrics.detection.tails import differences
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.stats.bootstrap import Resampling
 
 
 def make_units(label: np.ndarray, score: np.ndarray, cluster: np.ndarray | None = None) -> Units:
@@ -31,7 +31,7 @@ def make_units(label: np.ndarray, score: np.ndarray, cluster: np.ndarray | None 
 
 
 def judged(units: Units, metrics: list[str], resamples: int = 300) -> Judged:
-    return Judged(units, Cut(), metrics, Resampling(resamples, 0, 0.95))
+    return Judged(units, Cut(), metrics, Bootstrap(resamples=resamples, seed=0, level=0.95))
 
 
 def pair_of(first: Judged, second: Judged) -> list[Difference]:

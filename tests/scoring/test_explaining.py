@@ -19,7 +19,7 @@ from m2f2bench.metrics.reader_errors import HELD_OUT
 from m2f2bench.results.row_files import read_answers
 from m2f2bench.results.store import ANSWERS
 from m2f2bench.scoring.answers import load_answers, plan_questions, question_clusters
-from m2f2bench.scoring.source import Source
+from m2f2bench.scoring.scored import Source
 
 
 def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
@@ -184,17 +184,17 @@ def _whole(plan: Any, rules: Path) -> Path:
 
 def test_image_level_questions_alone_have_the_same_interval(rules: Path) -> None:
     """Ten copies of an image's questions add no information: the interval stays as wide."""
-    from m2f2bench.stats.bootstrap import Resampling
+    from m2f2bench.cards.protocols import Bootstrap
     from m2f2bench.stats.statistic import estimate, mean_of
 
     rng = np.random.default_rng(3)
     values, cluster = rng.random(40), np.arange(40)
     everything = {"": np.ones(40, dtype=bool)}
     label = np.zeros(40, dtype=np.int64)
-    once = estimate({"m": mean_of(values)}, everything, label, cluster, 40, Resampling(500))
+    once = estimate({"m": mean_of(values)}, everything, label, cluster, 40, Bootstrap(resamples=500))
     many = estimate(
         {"m": mean_of(np.repeat(values, 10))}, {"": np.ones(400, dtype=bool)}, np.repeat(label, 10),
-        np.repeat(cluster, 10), 40, Resampling(500),
+        np.repeat(cluster, 10), 40, Bootstrap(resamples=500),
     )  # fmt: skip
     assert once.scores[""]["m"].ci == pytest.approx(many.scores[""]["m"].ci, abs=1e-12)
     assert once.scores[""]["m"].value == pytest.approx(float(values.mean()), abs=1e-12)

@@ -16,8 +16,8 @@ from m2f2bench.results.result import Result
 from m2f2bench.results.stored import read_stored
 from m2f2bench.scoring.answers import load_answers, plan_questions
 from m2f2bench.scoring.compare_answers import DrawnPair, ResampledResult, compare_resampled, load_resampled
-from m2f2bench.scoring.score_answers import COUNTED, PARTS, score_answers
-from m2f2bench.scoring.source import Source
+from m2f2bench.scoring.score_answers import PARTS, score_answers
+from m2f2bench.scoring.scored import COUNTED, Source
 
 
 def scored(

@@ -29,10 +29,10 @@ import numpy as np
 import pytest
 from toy_units import make_units
 
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection.intervals import auc_interval, score_units
 from m2f2bench.metrics.detection.values import Cut
-from m2f2bench.stats.bootstrap import Resampling
 from m2f2bench.stats.delong import auc_variance, placements, wald
 
 SEED, CASES, RESAMPLES, CLUSTERS = 20261122, 1000, 300, 160
@@ -92,7 +92,7 @@ def naive_accuracy(units: Units) -> tuple[float, float]:
 def truth(draw: partial[Case], metrics: list[str]) -> dict[str, float]:
     """The values of two million independent units."""
     label, score, _ = draw(2_000_000, rng=np.random.default_rng(0))
-    found = score_units(make_units(label, score), metrics, Cut(), Resampling(0)).overall
+    found = score_units(make_units(label, score), metrics, Cut(), Bootstrap(resamples=0)).overall
     return {name: float(found[name].value or 0.0) for name in metrics}
 
 
@@ -119,7 +119,7 @@ def test_percentiles_on_independent_units() -> None:
     assert true["accuracy"] == pytest.approx(NORMAL.cdf(gap / 2), abs=2e-3)
     hits = dict.fromkeys(metrics, 0)
     for seed, units in enumerate(cases(partial(independent, 400, gap))):
-        found = score_units(units, metrics, Cut(), Resampling(RESAMPLES, seed)).overall
+        found = score_units(units, metrics, Cut(), Bootstrap(resamples=RESAMPLES, seed=seed)).overall
         for name in metrics:
             hits[name] += held(found[name].ci, true[name])
     for name in metrics:
@@ -135,7 +135,7 @@ def test_percentiles_on_frames_that_belong_together(kind, frames: int, shared: f
     hits = dict.fromkeys(true, 0)
     naive = dict.fromkeys(true, 0)
     for seed, units in enumerate(cases(partial(kind, CLUSTERS, frames, gap, shared))):
-        found = score_units(units, list(true), Cut(), Resampling(RESAMPLES, seed)).overall
+        found = score_units(units, list(true), Cut(), Bootstrap(resamples=RESAMPLES, seed=seed)).overall
         for name, frame_level in (("auc", naive_auc), ("accuracy", naive_accuracy)):
             hits[name] += held(found[name].ci, true[name])
             naive[name] += held(frame_level(units), true[name])

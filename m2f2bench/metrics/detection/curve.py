@@ -8,19 +8,19 @@ are one step of the curve, in any order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...stats.statistic import ratio
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 PAUC_MAX_FPR = 0.1
 """Highest false positive rate of the partial AUC, which starts at 0."""
 PAUC_LEAST = 0.5 * (1.0 - PAUC_MAX_FPR / (2.0 - PAUC_MAX_FPR))
 """Standardised partial AUC of a curve that detects no fake up to this rate; 0.5 is chance and 1 is perfect."""
+Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
+"""Number of levels, from the top, that are called fake [B]."""
 
 
 class Curve(NamedTuple):
@@ -43,6 +43,12 @@ def curve(real: Floats, fake: Floats) -> Curve:
     return Curve(real, fake, tp, fp, fp[-1], tp[-1])
 
 
+def after(values: Floats, steps: Steps, first: float = 0.0) -> Floats:
+    """Return values[steps - 1] of each column, `first` where steps is 0; [T, B] and [B] to [B]."""
+    found = np.take_along_axis(values, np.maximum(steps - 1, 0)[None], axis=0)[0]
+    return np.where(steps > 0, found, first)
+
+
 def auc(c: Curve) -> Floats:
     """Return the area under the ROC curve [B]: P(a fake scores above a real), ties count half (Mann-Whitney U / mn)."""
     below = c.n_real - c.fp + c.real / 2.0
@@ -60,9 +66,7 @@ def average_precision(c: Curve) -> Floats:
 def tpr_at_fpr(c: Curve, most: float) -> Floats:
     """Return the highest TPR [B] at a threshold with FPR of at most `most`; thresholds are not interpolated."""
     allowed = most * c.n_real * (1.0 + 1e-12)  # 0.01 * 2900 must allow 29
-    steps = (c.fp <= allowed).sum(axis=0)
-    reached = np.take_along_axis(c.tp, np.maximum(steps - 1, 0)[None], axis=0)[0]
-    value = ratio(np.where(steps > 0, reached, 0.0), c.n_fake)
+    value = ratio(after(c.tp, (c.fp <= allowed).sum(axis=0)), c.n_fake)
     return np.where(c.n_real > 0, value, np.nan)
 
 
@@ -87,7 +91,7 @@ class Crossing(NamedTuple):
     """Point where FPR = FNR: the rate, the step at or after it, and its position (0 to 1) from the step before."""
 
     rate: Floats
-    step: np.ndarray[tuple[int], np.dtype[np.int64]]
+    step: Steps
     share: Floats
 
 
@@ -99,13 +103,7 @@ def equal_error(c: Curve) -> Crossing:
     fpr, tpr = ratio(c.fp, c.n_real), ratio(c.tp, c.n_fake)
     gap = 1.0 - tpr - fpr  # FNR - FPR, falling from 1 (nothing called fake) to -1
     step = np.argmax(gap <= 0.0, axis=0)
-
-    def at(values: Floats, first: float) -> tuple[Floats, Floats]:
-        after = np.take_along_axis(values, step[None], axis=0)[0]
-        before = np.take_along_axis(values, np.maximum(step - 1, 0)[None], axis=0)[0]
-        return np.where(step > 0, before, first), after
-
-    (gap_before, gap_after), (fpr_before, fpr_after) = at(gap, 1.0), at(fpr, 0.0)
-    share = ratio(gap_before, gap_before - gap_after)
-    rate = fpr_before + share * (fpr_after - fpr_before)
+    gap_before, fpr_before = after(gap, step, 1.0), after(fpr, step)
+    share = ratio(gap_before, gap_before - after(gap, step + 1))
+    rate = fpr_before + share * (after(fpr, step + 1) - fpr_before)
     return Crossing(np.where((c.n_real > 0) & (c.n_fake > 0), rate, np.nan), step, share)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from ...cards.protocols import Bootstrap
+from ...core.arrays import Codes, Floats
 from ...core.records import FAKE, REAL, Score
 from ...core.rows import Units
-from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
+from ...stats.bootstrap import FEWEST_DEFINED, boundary, over_draws
 from ...stats.delong import auc_variance, logit_wald, placements
 from ..metric import DELONG
 from ..names import AT_HALF, AVERAGE, OVERALL
@@ -20,9 +21,6 @@ from ..registry import at_threshold, metric_of
 from . import values as detection
 from .sample import Sample, plain, resampled
 from .values import Cut, Values
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 FEW_CLUSTERS = 40
 """With 10, 20 and 40 videos, 95% intervals of the AUC held the true value in 86, 92 and 94% of 1,000 simulations."""
@@ -60,7 +58,7 @@ class Members(NamedTuple):
         return min(self.clusters_real, self.clusters_fake, self.clusters // 2)
 
 
-def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Resampling) -> Scored:
+def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Bootstrap) -> Scored:
     """Return each metric of each group; an undefined one has value None and the reason.
 
     The AUC of independent units (no cluster holds two) gets DeLong's interval on the logit scale; all other values get
@@ -98,7 +96,7 @@ def pick_threshold(units: Units, cut: Cut) -> float | None:
     return float(detection.threshold(curve, sample.levels, cut)[1][0])
 
 
-def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Resampling) -> Values:
+def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Bootstrap) -> Values:
     """Return each metric of each group in each resample, float64 [resamples]; empty if there is nothing to resample.
 
     A resample draws C of the C clusters, with replacement; the draws depend only on C and the seed.
@@ -119,9 +117,9 @@ def sample_of(units: Units, cut: Cut, seed: int, most: int = 0) -> Sample:
 
 
 def auc_interval(
-    labels: npt.NDArray[np.int64],
+    labels: Codes,
     scores: Floats,
-    clusters: npt.NDArray[np.int64],
+    clusters: Codes,
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -132,7 +130,7 @@ def auc_interval(
     method = np.where(labels == FAKE, "fake", "original").astype(object)
     names = np.array([""] * n, dtype=object)
     units = Units(labels, scores, method, names, clusters, int(clusters.max()) + 1, 1.0, ("fake",))
-    found = score_units(units, ["auc"], Cut(), Resampling(resamples, seed, level)).overall["auc"]
+    found = score_units(units, ["auc"], Cut(), Bootstrap(resamples=resamples, seed=seed, level=level)).overall["auc"]
     if found.value is None:
         raise ValueError(f"no AUC: {found.reason}")
     return found.value, found.ci
@@ -208,7 +206,7 @@ class _Judge:
     units: Units
     group: str
     cut: Cut
-    resampling: Resampling
+    resampling: Bootstrap
     members: Members
 
     def score(self, name: str, value: float, drawn: Floats | None) -> Score:

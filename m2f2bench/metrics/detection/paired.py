@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 
+from ...cards.protocols import Bootstrap
+from ...core.arrays import Floats
 from ...core.errors import ScoreError
 from ...core.records import FAKE, REAL
 from ...core.rows import Units
-from ...stats.bootstrap import Resampling
 from ...stats.delong import Placements, auc_covariance, placements, wald
 from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import at_threshold, metric_of
 from . import values as detection
-from .intervals import NO_SPREAD, Members, members, pick_threshold, refused, resample, too_fine, trials
+from .intervals import NO_SPREAD, members, pick_threshold, refused, resample, too_fine, trials
 from .sample import plain
 from .values import Cut, Values
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 BOOTSTRAP = "cluster bootstrap"
 AGREE = "no interval: all resamples agree"
@@ -60,7 +58,7 @@ class Difference:
 class Judged:
     """One detector's units and everything computed from them once, for all comparisons."""
 
-    def __init__(self, units: Units, cut: Cut, metrics: Sequence[str], resampling: Resampling) -> None:
+    def __init__(self, units: Units, cut: Cut, metrics: Sequence[str], resampling: Bootstrap) -> None:
         """Compute the values. `metrics` may hold metrics ending in `@0.5`. Detectors need the same order of units."""
         self.units, self.cut, self.metrics, self.resampling = units, cut, metrics, resampling
         values = detection.evaluate(plain(units), np.ones((1, 1)), metrics, cut)
@@ -70,18 +68,12 @@ class Judged:
             group: {name: math.nan if name in unknown else float(v[0]) for name, v in own.items()}
             for group, own in values.items()
         }
-        self._members: dict[str, Members] = {}
+        self.members = cache(partial(members, units))
 
     @cached_property
     def drawn(self) -> Values:
         """Each metric of each group in each resample; see `intervals.resample`."""
         return resample(self.units, self.metrics, self.cut, self.resampling)
-
-    def members(self, group: str) -> Members:
-        """Return the counts of a group; see `intervals.members`."""
-        if group not in self._members:
-            self._members[group] = members(self.units, group)
-        return self._members[group]
 
     def places(self, group: str) -> Placements:
         """Return DeLong's placements of a group's fakes among all reals."""
@@ -113,7 +105,8 @@ class Paired:
     def __init__(self, first: Judged, second: Judged) -> None:
         """Raise ScoreError unless units, clusters and resamples are the same."""
         difference = unlike(first.units, second.units)
-        if not difference and first.resampling != second.resampling:
+        one, other = ((own.resampling.resamples, own.resampling.seed, own.resampling.level) for own in (first, second))
+        if not difference and one != other:
             difference = f"how intervals are computed ({first.resampling} / {second.resampling})"
         if difference:
             raise ScoreError(f"cannot compare: they differ in {difference}; judge both on the same rows")

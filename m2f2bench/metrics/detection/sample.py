@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ...core.arrays import Codes, Floats
 from ...core.records import FAKE, REAL
+from ...core.rows import Units
 from ...stats.bootstrap import CHUNK, cluster_draws
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
-    from ...core.rows import Units
 
 BINS = 15
 """Number of equal bins of [0, 1] (reliability diagram, calibration error); a bin includes its upper edge."""
@@ -52,7 +49,7 @@ class Levels:
     high: Floats
     low: Floats
     score: Floats
-    bin: npt.NDArray[np.int64]
+    bin: Codes
     losses: dict[str, tuple[Floats, Floats]]
 
     def __len__(self) -> int:
@@ -63,7 +60,7 @@ class Levels:
         return int(np.searchsorted(-self.high, -threshold, side="right"))
 
 
-def make_levels(scores: Floats, cuts: tuple[float, ...], most: int) -> tuple[Levels, npt.NDArray[np.int64]]:
+def make_levels(scores: Floats, cuts: tuple[float, ...], most: int) -> tuple[Levels, Codes]:
     """Return the levels of scores [N] and each unit's level, int64 [N].
 
     More than `most` distinct scores (0: no limit) are joined into about min(most, JOINED_LEVELS) levels with equal
@@ -98,7 +95,7 @@ def make_levels(scores: Floats, cuts: tuple[float, ...], most: int) -> tuple[Lev
     return levels, level[inverse]
 
 
-def _bin(score: Floats) -> npt.NDArray[np.int64]:
+def _bin(score: Floats) -> Codes:
     return np.searchsorted(EDGES[1:-1], score, side="left").astype(np.int64)
 
 
@@ -144,7 +141,7 @@ def resampled(units: Units, cuts: tuple[float, ...], seed: int, most: int = 0) -
     return _sample(units, cluster, n, cuts, most or MAX_LEVELS)
 
 
-def _sample(units: Units, cluster: npt.NDArray[np.int64], n: int, cuts: tuple[float, ...], most: int) -> Sample:
+def _sample(units: Units, cluster: Codes, n: int, cuts: tuple[float, ...], most: int) -> Sample:
     from scipy.sparse import coo_array
 
     levels, level = make_levels(units.score, cuts, most)

@@ -11,24 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from ...core.arrays import Codes, Floats
 from ...stats.bootstrap import cluster_draws, over_draws
 from ..names import OVERALL
 from ..registry import metric_of
 from . import values as detection
-from .each import SLOW
 from .intervals import NO_SPREAD, sample_of
 from .paired import BOOTSTRAP, Difference, Judged, Paired, sides, tail_p
 from .sample import Sample
+from .tally import SLOW
 
-if TYPE_CHECKING:
-    from ...core.records import Floats
-
-Counts = npt.NDArray[np.int64]
 ALPHA = 0.05
 FINE = 20
 """The smallest possible corrected p should be this many times smaller than the level."""
@@ -186,7 +181,7 @@ class _Judges:
         whole = drawn(np.ones((parts[0][1].n_clusters, 1)))
         shifts = [t.shift + self._moved(t, float(one[0])) for t, one in zip(tails, whole, strict=True)]
 
-        def counts(weights: Floats) -> Counts:
+        def counts(weights: Floats) -> Codes:
             return np.array([sides(one - shift) for one, shift in zip(drawn(weights), shifts, strict=True)])
 
         seed, n_clusters = parts[0][0].resampling.seed, parts[0][1].n_clusters

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...stats.statistic import ratio
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import builtin, metric_of
 from . import curve as curves
-from .curve import Curve
-from .each import values_of
+from .curve import Curve, Steps
 from .sample import BINS, EDGES, Levels, Sample
-from .tally import Tally, reliability
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
+from .tally import Tally, reliability, values_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Cut:
         return self.how != "fixed"
 
 
-Values = dict[str, dict[str, "Floats"]]
+Values = dict[str, dict[str, Floats]]
 """Group (OVERALL, AVERAGE or a method) → metric → values [B]."""
 
 
@@ -75,16 +71,13 @@ def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) 
 
 def all_fakes(real: Floats, fakes: Sequence[Floats]) -> Curve:
     """Return the curve of all methods' fakes together against the reals, from `Sample.counts`."""
-    total = np.zeros_like(real)
-    for fake in fakes:
-        total += fake
-    return curves.curve(real, total)
+    return curves.curve(real, sum(fakes, np.zeros_like(real)))
 
 
 def _group(c: Curve, levels: Levels, own: Decisions, halves: Decisions, metrics: Sequence[str]) -> dict[str, Floats]:
     def at(called: Decisions) -> Tally:
         steps, cut = called
-        return Tally(c, levels, _taken(c.tp, steps), _taken(c.fp, steps), cut)
+        return Tally(c, levels, curves.after(c.tp, steps), curves.after(c.fp, steps), cut)
 
     tally = at(own)
     at_half = at(halves) if any(name.endswith(AT_HALF) for name in metrics) else tally
@@ -96,15 +89,8 @@ def _group(c: Curve, levels: Levels, own: Decisions, halves: Decisions, metrics:
     return out
 
 
-Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
-Decisions = tuple[Steps, "Floats"]
+Decisions = tuple[Steps, Floats]
 """Number of levels, from the top, that are called fake [B], and the threshold [B]."""
-
-
-def _taken(values: Floats, steps: Steps) -> Floats:
-    """Return values[steps - 1] of each column, 0 where steps is 0; [T, B] and [B] to [B]."""
-    found = np.take_along_axis(values, np.maximum(steps - 1, 0)[None], axis=0)[0]
-    return np.where(steps > 0, found, 0.0)
 
 
 def threshold(c: Curve, levels: Levels, cut: Cut) -> Decisions:

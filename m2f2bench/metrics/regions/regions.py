@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...stats.statistic import Bools, Statistic, Sums, ratio
+from ...core.arrays import Bools
+from ...stats.statistic import Statistic, Sums, ratio
 from ..verdicts.verdict import LONGEST, f1_of
 
 

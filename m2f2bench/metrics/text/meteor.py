@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...core.memo import Memo, cache_folder
 from ...stats.statistic import Statistic, Sums
 from . import java
-from .items import LONGEST, Items, shortened
+from .items import LONGEST, Items, one_line, shortened
 from .java import Unavailable
-from .tokens import one_line
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 log = logging.getLogger("m2f2bench")
 JAR = "meteor-1.5.jar"

@@ -5,44 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from ...cards.protocols import ExplanationRules
+from ...core.arrays import Floats
 from ...core.errors import ScoreError, near
 from ...stats.statistic import Statistic, mean_of
 from ..registry import metrics_of
 from . import cider, overlap
-from .bert import OFFLINE, OFFLINE_LAYER, BertSettings, bert_values
-from .bert import bert_identity as _identity
-from .items import Items, make_items
+from .bert import bert_values
+from .items import Items, make_items, tokenize
 from .java import Unavailable
 from .meteor import meteor_counts, meteor_statistic, sentence_meteor
 from .spice import spice_values
-from .tokens import tokenize
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 T = TypeVar("T")
 BLEU = ("bleu1", "bleu2", "bleu3", "bleu4", "bleu")
 BERT = "bertscore_f1"
-
-
-@dataclass(frozen=True)
-class TextSettings:
-    """Settings of text comparison; see `protocols.ExplanationRules` and `protocols.BertScoreRules`."""
-
-    tokenizer: Literal["ptb", "none"] = "ptb"
-    cider_df: Literal["fixed", "recomputed"] = "fixed"
-    bert_model: str = OFFLINE
-    bert_layer: int | None = OFFLINE_LAYER
-    bert_rescale: bool = False
-
-    @property
-    def bert(self) -> BertSettings:
-        """The settings of BERTScore."""
-        return BertSettings(self.bert_model, self.bert_layer, self.bert_rescale)
 
 
 @dataclass(frozen=True)
@@ -61,13 +42,8 @@ class TextStatistics:
     items: dict[str, Floats] = field(default_factory=dict)
 
 
-def bert_identity(settings: TextSettings) -> str:
-    """Return the signature's text for BERTScore's network; see `bert.bert_identity`."""
-    return _identity(settings.bert)
-
-
 def text_statistics(
-    names: Sequence[str], texts: Sequence[str], references: Sequence[tuple[str, ...]], settings: TextSettings
+    names: Sequence[str], texts: Sequence[str], references: Sequence[tuple[str, ...]], rules: ExplanationRules
 ) -> TextStatistics:
     """Return the text metrics `names` of `texts` [N] against `references` [N], each a tuple of texts.
 
@@ -84,16 +60,16 @@ def text_statistics(
     found = TextStatistics()
     wanted: list[str] = [name for name in known if name in names]
     by_words = [name for name in wanted if name != BERT]
-    words = _computed(found, by_words, lambda: _words(raw, settings.tokenizer)) if by_words else None
+    words = _computed(found, by_words, lambda: _words(raw, rules.tokenizer)) if by_words else None
     with ThreadPoolExecutor(1, thread_name_prefix="meteor") as pool:
         matching = pool.submit(meteor_counts, words) if words is not None and "meteor" in wanted else None
         if words is not None:
-            _add_overlap(found, wanted, words, settings)
+            _add_overlap(found, wanted, words, rules)
             if "spice" in wanted:
                 _add_means(found, "spice", lambda: spice_values(words))
         if BERT in wanted:
-            ends = None if settings.bert_rescale else (0.0, 1.0)  # rescaled values have no minimum
-            _add_means(found, BERT, lambda: bert_values(raw, settings.bert), ends)
+            ends = None if rules.bertscore.rescale else (0.0, 1.0)  # rescaled values have no minimum
+            _add_means(found, BERT, lambda: bert_values(raw, rules.bertscore), ends)
         if matching is not None and (counts := _computed(found, ["meteor"], matching.result)) is not None:
             found.statistics["meteor"], found.items["meteor"] = meteor_statistic(counts), sentence_meteor(counts)
     ordered = {name: found.statistics[name] for name in dict.fromkeys(names) if name in found.statistics}
@@ -108,7 +84,7 @@ def _words(raw: Items, tokenizer: str) -> Items:
     return Items(joined.pairs, np.append(joined.which, -1)[raw.which])
 
 
-def _add_overlap(found: TextStatistics, wanted: list[str], words: Items, settings: TextSettings) -> None:
+def _add_overlap(found: TextStatistics, wanted: list[str], words: Items, rules: ExplanationRules) -> None:
     """Add BLEU, ROUGE-L and CIDEr."""
     if (bleu := [name for name in wanted if name in BLEU]) and (
         counts := _computed(found, bleu, lambda: overlap.bleu_counts(words))
@@ -120,7 +96,7 @@ def _add_overlap(found: TextStatistics, wanted: list[str], words: Items, setting
         _add_means(found, "rouge_l", lambda: overlap.rouge_values(words))
     if "cider" in wanted and (table := _computed(found, ["cider"], lambda: cider.make_table(words))) is not None:
         values = found.items["cider"] = cider.cider_values(table)
-        recomputed = settings.cider_df == "recomputed"
+        recomputed = rules.cider_df == "recomputed"
         found.statistics["cider"] = cider.RecomputedCider(table) if recomputed else cider.fixed_cider(table, values)
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Floats
 from ...stats.statistic import Statistic, Sums
 from . import java
 from .items import Items
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 LONGEST = 4
 """Words of the longest n-gram."""

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Floats
 from . import java
-from .items import Items, shortened
+from .items import Items, one_line, shortened
 from .java import Unavailable
-from .tokens import one_line
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 JAR = "spice-1.0.jar"
 PARSER = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")

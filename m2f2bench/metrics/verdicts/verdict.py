@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import Bools, Codes
 from ...core.records import FAKE, REAL
-from ...stats.statistic import Bools, Codes, Statistic, Sums, mean_of, ratio
+from ...stats.statistic import Statistic, Sums, mean_of, ratio
 
 if TYPE_CHECKING:
     from ...core.records import Floats

@@ -12,10 +12,9 @@ from ...results.result import Result
 from ...results.signature import DETECTOR, short
 from ...results.store import PREDICTIONS, RESULT
 from ...results.stored import read_stored
-from ...scoring.compare_detection import refuse_incomparable
 from ...scoring.comparison import FIELDS, distinct_names
-from ...scoring.detection import ScoredRows, load_rows
-from ...scoring.source import Source
+from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
+from ...scoring.scored import Source
 
 if TYPE_CHECKING:
     from ...leaderboards.table import Row, Table

@@ -111,5 +111,5 @@ def _furnish(axes: Axes, groups: Sequence[str], metric: str, found: Sequence[Map
         axes.axvline(chance, **REFERENCE)
     low, high = min(values), max(values)
     margin = 0.04 * max(high - low, 0.1)
-    axes.set_xlim(max(low - margin, about.low - margin / 2), min(high + margin, about.high + margin / 2))
+    axes.set_xlim(max(low - margin, about.range[0] - margin / 2), min(high + margin, about.range[1] + margin / 2))
     axes.locator_params(axis="x", nbins=6, steps=[1, 2, 2.5, 5, 10])

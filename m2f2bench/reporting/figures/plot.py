@@ -18,7 +18,6 @@ from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
 from ...results.stored import read_results
 from ...scoring.detection import ScoredRows
-from ...stats.bootstrap import resampling
 from .comparable import (
     collect,
     complete_rows,
@@ -175,7 +174,7 @@ def _series(name: str, evidence: ScoredRows, group: str) -> Series:
         pick_threshold(units, evidence.cut),
         bool(evidence.threshold["oracle"]),
     )
-    return Series(name, units, evidence.cut, resampling(evidence.protocol), group, threshold)
+    return Series(name, units, evidence.cut, evidence.protocol.bootstrap, group, threshold)
 
 
 def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> Drawing:

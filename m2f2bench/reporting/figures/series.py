@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...cards.protocols import Bootstrap
 from ...core.records import FAKE, ORIGINAL, REAL, Score
 from ...core.rows import Units
 from ...metrics.detection.curve import Curve, curve
@@ -17,7 +18,7 @@ from ...metrics.detection.sample import EDGES, Sample, plain, resampled
 from ...metrics.detection.tally import Tally, reliability
 from ...metrics.detection.values import Cut, all_fakes
 from ...metrics.names import AVERAGE, OVERALL
-from ...stats.bootstrap import FEWEST_DEFINED, Resampling, boundary, over_draws
+from ...stats.bootstrap import FEWEST_DEFINED, boundary, over_draws
 
 if TYPE_CHECKING:
     from ...core.records import Floats
@@ -55,7 +56,7 @@ class Series:
     name: str
     units: Units
     cut: Cut
-    rules: Resampling
+    rules: Bootstrap
     group: str = OVERALL
     threshold: tuple[str, float | None, bool] = ("0.5", 0.5, False)
 

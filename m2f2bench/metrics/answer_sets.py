@@ -1,25 +1,20 @@
-"""Dependence of answers on the image: each answer is replaced by one to the same question about another image."""
+"""An explainer's answers as a set: their dependence on the image, and their diversity."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arrays import Codes
 from ..core.connected import factorize
+from ..core.rows import Strings
 
-if TYPE_CHECKING:
-    from ..core.rows import Strings
-
-Codes = npt.NDArray[np.int64]
-ROUNDS = 10
 _KINDS = {"within": 1, "across": 2}
 
 
-def swaps(
-    asked: Strings, frame: Strings, label: Codes, kind: Strings, seed: int, rounds: int = ROUNDS
-) -> dict[str, Codes]:
+def swaps(asked: Strings, frame: Strings, label: Codes, kind: Strings, seed: int, rounds: int) -> dict[str, Codes]:
     """Return, for each question, the index of the one whose answer replaces its own, int64 [rounds, N]; -1 if none.
 
     If an explainer always gives the same answer to a question about an image, the saved answers also hold its answer to
@@ -83,3 +78,38 @@ def _across(rows: Codes, label: Codes, rng: np.random.Generator, partner: Codes)
         turns = -(-len(here) // len(there))
         pool = np.concatenate([rng.permutation(there) for _ in range(turns)])
         partner[rng.permutation(here)] = pool[: len(here)]
+
+
+def folded(text: str) -> str:
+    """Return a text with case folded and with single spaces, for comparisons."""
+    return " ".join(text.split()).casefold()
+
+
+def diversity(texts: Sequence[str], training: Collection[str] | None = None) -> dict[str, float | int | str | None]:
+    """Return statistics of N answers as a set; texts that differ only in case and white space are the same.
+
+    `n`; `distinct`, the number of distinct answers, and `distinct_share` in (0, 1]; `entropy_bits` of the distribution
+    of whole answers, in bits from 0 to `entropy_max` = log2(n) (all distinct); `commonest`, the most frequent answer as
+    first given (in a tie the first), and `commonest_share`; `training_copies`, the share of answers that equal one of
+    the `training` answers, None if these are unknown. Shares, entropy and `commonest` are None without answers. The
+    control is one answer for all: its entropy is 0. High diversity alone proves nothing: random sentences have the
+    highest entropy.
+    """
+    keys = [folded(text) for text in texts]
+    counts, n = Counter(keys), len(keys)
+    if n == 0:
+        nothing = ("distinct_share", "entropy_bits", "entropy_max", "commonest_share", "commonest", "training_copies")
+        return {"n": 0, "distinct": 0, **dict.fromkeys(nothing)}
+    known = {folded(text) for text in training or ()}
+    shares = np.array(list(counts.values()), dtype=np.float64) / n
+    key, most = counts.most_common(1)[0]
+    return {
+        "n": n,
+        "distinct": len(counts),
+        "distinct_share": len(counts) / n,
+        "entropy_bits": float(max(0.0, -(shares * np.log2(shares)).sum())),
+        "entropy_max": float(np.log2(n)),
+        "commonest_share": most / n,
+        "commonest": texts[keys.index(key)],
+        "training_copies": None if training is None else sum(key in known for key in keys) / n,
+    }

@@ -1,21 +1,22 @@
-"""Localization by heat maps: measures of a map against the true mask of manipulated pixels.
+"""Metrics of heat maps: against the true mask of manipulated pixels, and against the score that they explain.
 
-A map [h, w] is coarse, a mask [H, W] is not. The mask is brought to the map's grid by area: each cell has its masked
-share, exact for any two sizes. `MEASURES` are those of a single frame, `SILENT` are the values that a frame without a
-map counts as. A new measure needs an entry in both, and columns in `heatmaps/localization_report.py`.
+Localization: a map [h, w] is coarse, a mask [H, W] is not. The mask is brought to the map's grid by area: each cell has
+its masked share, exact for any two sizes. `MEASURES` are those of a single frame, `SILENT` are the values that a frame
+without a map counts as. A new measure needs an entry in both, and columns in `heatmaps/localization_report.py`.
+
+Faithfulness: deletion and insertion of Petsiuk et al. (RISE, BMVC 2018): pixels are removed from the picture, or put
+back into the filled picture, first where the map is highest. No masks and no detector are needed here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from ...core.records import Floats
+from ..core.arrays import Bools, Codes, Floats, Image
 
 Box = tuple[float, float, float, float]
 """Top, left, bottom, right as shares of a picture's height and width."""
@@ -28,6 +29,10 @@ HALF = 0.5
 """The fixed threshold of `iou`, as a share of the map's own highest value."""
 GRID = 101
 """How many thresholds `iou_curve` has: 0, 0.01, … 1, as shares of the map's own highest value."""
+BLUR = 0.05
+"""Standard deviation of the Gaussian that blurs a picture, as a share of its shorter side."""
+Ranks = npt.NDArray[np.int32]
+"""Each pixel's place in the order, int32 [H, W]: 0 for the first."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Truth:
     the cell's centre is masked, bool [h, w]."""
 
     share: Floats
-    centre: npt.NDArray[np.bool_]
+    centre: Bools
 
     @property
     def area(self) -> float:
@@ -56,7 +61,7 @@ def overlaps(cells: int, pixels: int, start: float = 0.0, stop: float = 1.0) -> 
     return np.asarray(common / common.sum(axis=1, keepdims=True))
 
 
-def truth_on_grid(mask: npt.NDArray[np.bool_], shape: tuple[int, int], seen: Box = WHOLE) -> Truth:
+def truth_on_grid(mask: Bools, shape: tuple[int, int], seen: Box = WHOLE) -> Truth:
     """Return a mask, bool [H, W], on the grid of a map of `shape` (h, w) that covers the region `seen`."""
     (height, width), (top, left, bottom, right) = mask.shape, seen
     down = overlaps(shape[0], height, top, bottom)
@@ -67,7 +72,7 @@ def truth_on_grid(mask: npt.NDArray[np.bool_], shape: tuple[int, int], seen: Box
     return Truth(share, mask[np.ix_(rows, columns)])
 
 
-def _centres(cells: int, pixels: int, start: float, stop: float) -> npt.NDArray[np.int64]:
+def _centres(cells: int, pixels: int, start: float, stop: float) -> Codes:
     """Return the pixel at each cell's centre, int64 [cells]; the second of two pixels that meet there."""
     centres = (start + (stop - start) * (np.arange(cells) + 0.5) / cells) * pixels
     return np.minimum(np.floor(centres + ROUNDING), pixels - 1).astype(np.int64)
@@ -194,3 +199,37 @@ def centred_map(shape: tuple[int, int]) -> Floats:
 def random_map(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
     """Return the random control: uniform in [0, 1), float64 [h, w]."""
     return np.asarray(rng.random(shape))
+
+
+def ranked(heat: Floats, ties: Codes) -> Ranks:
+    """Return the rank of each pixel, highest value first; of equal values the one with the lower `ties` is first.
+
+    `heat` [H, W] has a value for each pixel, `ties` [H · W] is a permutation, which decides alone if all are equal.
+    """
+    order = np.lexsort((ties, -heat.ravel()))
+    ranks = np.empty(order.size, dtype=np.int32)
+    ranks[order] = np.arange(order.size, dtype=np.int32)
+    return ranks.reshape(heat.shape)
+
+
+def counts(pixels: int, steps: int) -> Codes:
+    """Return the number of pixels replaced at each point of a curve, int64 [steps + 1], from 0 to `pixels`."""
+    return np.rint(np.linspace(0.0, 1.0, steps + 1) * pixels).astype(np.int64)
+
+
+def replaced(image: Image, by: Image, ranks: Ranks, first: int) -> Image:
+    """Return the picture, uint8 [H, W, 3], with its `first` pixels in the order taken from `by` [H, W, 3]."""
+    return np.where((ranks < first)[..., None], by, image)
+
+
+def area_under(curve: Floats, at: Codes) -> float:
+    """Return the area under scores [T] over the share of pixels replaced, by the trapezoid rule; `at` from `counts`.
+
+    In [0, 1] for scores in [0, 1].
+    """
+    return float(np.trapezoid(curve, at / at[-1]))
+
+
+def proven(low_is_better: bool, ci: tuple[float, float] | None) -> bool:
+    """Return whether an interval of detector minus control is entirely on the better side of 0."""
+    return ci is not None and (ci[1] < 0.0 if low_is_better else ci[0] > 0.0)

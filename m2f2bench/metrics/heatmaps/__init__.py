@@ -1,1 +1,0 @@
-"""Metrics of heat maps: against true masks, and against the scores that they explain."""

@@ -21,8 +21,8 @@ from toy_m2f2det import M2F2Detector, fit, m2f2_job, pixels, toy_network
 from m2f2bench.cards.settings import AugmentationSettings, StageSettings
 from m2f2bench.core.errors import DetectorError, StoreError
 from m2f2bench.detectors.llm.source import LanguageSource
-from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.features import FeatureCache, clip_key, never_twice
+from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.training.checkpoint import latest_checkpoint
 from m2f2bench.training.job import LanguageData
 

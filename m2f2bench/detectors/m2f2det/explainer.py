@@ -24,9 +24,9 @@ from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector
-from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import adapters_hash, check_language, detector_tokens, open_parts
-from .projectors import DetectorTokens, Encoded
+from .lora import adapters_hash
+from .options import KEY, ExplainerOptions, absolute, check_language, explainer_options, without_explainer
+from .projectors import DetectorTokens, Encoded, detector_tokens, open_parts
 
 if TYPE_CHECKING:
     from ...core.records import Image
@@ -102,7 +102,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
     @classmethod
     def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:
         """Merge adapters into the LLM; see `merging.merge_adapters`."""
-        from .merging import merge_adapters
+        from .lora import merge_adapters
 
         return merge_adapters(card, out, dtype)
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from ...cards.models import DetectorCard
+from ...core.errors import DetectorError
+from ..weights.load import load_strictly, read_weights
+from .detector import open_paper, variant_of
+from .options import ExplainerOptions, without_explainer
+from .paper import PaperNetwork
 
 PREFIX = "projectors."
 """Prefix of the projectors' names in a file of weights; all others are the detector's."""
@@ -85,3 +93,47 @@ def pooled_cells(forged: torch.Tensor, grid: int) -> torch.Tensor:
     if grid == 0:
         return forged.new_zeros((len(forged), 0, forged.shape[1]))
     return F.adaptive_avg_pool2d(forged, grid).flatten(2).transpose(1, 2)
+
+
+def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
+    """Return network and projectors with the card's weights, and the other options that decide a score.
+
+    Raises DetectorError.
+    """
+    tensors = read_weights(path)
+    own = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
+    rest = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
+    plain = without_explainer(card)
+    network: nn.Module
+    if variant_of(plain) == "paper":
+        network, identity = open_paper(plain, path, own)
+        width = rest["visual.0.bias"].shape[0] if "visual.0.bias" in rest else 1
+        projectors: nn.Module = new_projectors(network, options, width)
+    else:
+        from .released.explainer import open_released
+
+        if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
+            raise DetectorError(
+                f"detector '{card.name}': forgery_grid and visual_pool are only for the variant paper; published "
+                "weights have one forgery token and all patches: remove these options"
+            )
+        network, projectors, identity = open_released(plain, path, own, rest)
+    load_strictly(projectors, rest, path)
+    return network, projectors, identity
+
+
+def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) -> Projectors:
+    """Return untrained projectors between a network of the variant `paper` and an LLM of width `width`."""
+    assert isinstance(network, PaperNetwork)
+    first = network.conv[0]
+    assert isinstance(first, nn.Conv2d)
+    patches = network.clip.settings.vision_config.hidden_size
+    return Projectors(patches, first.in_channels, width, forgery=options.forgery_grid > 0)
+
+
+def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> DetectorTokens:
+    """Return the network's outputs for normalised images [B, 3, S, S], pooled as the options say."""
+    judged, patches = network.judge_with_patches(pixels)  # type: ignore[operator]
+    probabilities = judged.logits.float().softmax(1)
+    cells = pooled_cells(judged.forged, options.forgery_grid) if hasattr(judged, "forged") else patches[:, :0]
+    return DetectorTokens(probabilities, pooled_patches(patches, options.visual_pool), cells.float())

@@ -28,11 +28,9 @@ from ..llm.splice import TokenizedExample, answer_loss, fitted, pad_right, splic
 from ..network import Normalise, resize
 from . import lora
 from .detector import open_paper, variant_of
-from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import check_language, detector_tokens, new_projectors, open_parts
-from .options import PaperOptions
+from .options import KEY, ExplainerOptions, PaperOptions, absolute, check_language, explainer_options, without_explainer
 from .paper import PaperNetwork
-from .projectors import PREFIX, DetectorTokens, Projectors
+from .projectors import PREFIX, DetectorTokens, Projectors, detector_tokens, new_projectors, open_parts
 
 STARTS = {"align": "", "tune": "align"}
 """Stage that each stage starts from; "" is `detector`."""
@@ -215,7 +213,7 @@ def trained_options(job: TrainingJob, options: ExplainerOptions, language: Langu
         "stage": job.stage,
         "llm": absolute(options.llm, job.card.folder),
         "learned_with": language.fingerprint,
-        "adapter": lora.FOLDER if job.stage == "tune" else None,
+        "adapter": lora.ADAPTER if job.stage == "tune" else None,
     }
     return options.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
 

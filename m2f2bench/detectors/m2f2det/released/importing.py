@@ -24,7 +24,7 @@ from ...llm.prompt import PromptSettings
 from ...llm.source import LanguageSource, language_fingerprint
 from ...weights.load import check_shapes
 from ..clip import TextTower
-from ..explainer_options import KEY, ExplainerOptions
+from ..options import KEY, ExplainerOptions
 from ..projectors import PREFIX
 from .files import Tensors
 from .llm import FOLDER, PublishedLanguage

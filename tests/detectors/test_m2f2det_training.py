@@ -139,7 +139,7 @@ def test_b2_a_cache_that_cannot_be_written_ends_no_training(
 
     network = toy_network()
     cache = FeatureCache(network, tmp_path, limit=10**9)
-    monkeypatch.setattr("m2f2bench.detectors.m2f2det.features.replacing", full)
+    monkeypatch.setattr("m2f2bench.core.tensors.replacing", full)
     for _ in range(2):
         torch.testing.assert_close(cache(pixels(3)).patches, network.features(pixels(3)).patches, atol=1e-5, rtol=0)
     assert cache.misses == 6 and not list(tmp_path.glob("*/*.safetensors"))

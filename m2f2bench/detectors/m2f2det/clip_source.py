@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from pydantic import Field, model_validator
 
-from ...cards.models import validate
+from ...cards.models import DetectorCard, validate
 from ...cards.settings import Settings
 from ...core.errors import DetectorError, first_line
 from ..weights.pretrained import quiet
-from .clip import ACTIVATIONS, Clip, ClipSettings, initialise
+from .clip import ACTIVATIONS, Clip, ClipSettings, VisionSettings, initialise
 
 WORDS = "forged face"
 
@@ -62,6 +62,15 @@ def empty_clip(source: ClipSource, where: str) -> Clip:
     with torch.device("meta"):
         clip = Clip(source.config)
     return clip.to_empty(device="cpu")
+
+
+def check_input(card: DetectorCard, settings: VisionSettings) -> None:
+    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
+    if card.input.size != settings.image_size:
+        raise DetectorError(
+            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
+            f"{settings.image_size}: set input.size"
+        )
 
 
 def _pretrained(name: str, source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:

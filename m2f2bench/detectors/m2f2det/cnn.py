@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ class DeepfakeEncoder(nn.Module):
         for name in self.depths:
             if name not in known:
                 raise DetectorError(f"timm's '{settings.model}' has no layer '{name}'{near(name, known)}")
-            known[name].register_forward_hook(self._keeper(name))
+            known[name].register_forward_hook(partial(self._keep, name))
         training = net.training
         with exact_fp32(), torch.no_grad():
             last, maps = self.eval()(torch.zeros(1, 3, size, size))
@@ -66,11 +66,8 @@ class DeepfakeEncoder(nn.Module):
         self._maps.clear()
         return last, maps
 
-    def _keeper(self, name: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
-        def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            self._maps[name] = output
-
-        return keep
+    def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        self._maps[name] = output
 
 
 def _default_depths(net: nn.Module, model: str) -> tuple[str, ...]:

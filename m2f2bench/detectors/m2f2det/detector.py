@@ -21,8 +21,7 @@ from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights
-from .clip import Clip
-from .clip_source import empty_clip, open_clip
+from .clip_source import check_input, empty_clip, open_clip
 from .cnn import DeepfakeEncoder
 from .features import FeatureCache
 from .options import PaperOptions
@@ -44,7 +43,14 @@ class M2F2Detector(NetworkDetector, Localizer):
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Detector:
         """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
         path = trained_weights(card)
-        model, identity = open_paper(card, path) if variant_of(card) == "paper" else _released(card)
+        model: nn.Module
+        if variant_of(card) == "paper":
+            model, identity = open_paper(card, path)
+        else:
+            from .released.network import load_released
+
+            model, options = load_released(card)
+            identity = options.model_dump_json()
         detector = cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
         detector.precision = "clip-bf16" if card.options.get("clip_precision") == "bf16" else "fp32"
         return detector
@@ -104,7 +110,7 @@ def _learning(job: TrainingJob) -> Network:
         metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
         options={"clip": options.clip.model_dump(mode="json")},
         notes=notes,
-        settle=model.settle,
+        settle=None if model.map is None else model.map.settle,
     )
 
 
@@ -118,7 +124,7 @@ def open_paper(
     options = _options(card)
     encoder = DeepfakeEncoder(classifier(options.cnn, classes=1), options.cnn, card.input.size)
     clip = empty_clip(options.clip, f"detector '{card.name}'")
-    _check_input(card, clip)
+    check_input(card, clip.settings.vision_config)
     model = PaperNetwork(clip, encoder, options)
     if tensors is None:
         load_weights(model, path)
@@ -126,24 +132,14 @@ def open_paper(
         load_strictly(model, tensors, path)
     _check_temperature(model, path)
     model.fold_prompt()
-    if options.clip_precision == "bf16":
-        clip.vision_model.bfloat16()
     return model, options.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}})
-
-
-def _released(card: DetectorCard) -> tuple[nn.Module, str]:
-    """Return the same for the released variants."""
-    from .released.network import load_released
-
-    model, options = load_released(card)
-    return model, options.model_dump_json()
 
 
 def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, PaperOptions]:
     """Return the untrained network, and the options with the CLIP's configuration filled in."""
     clip, source = open_clip(options.clip, card.folder)
     options = validate(PaperOptions, {**options.model_dump(), "clip": source.model_dump()}, f"detector '{card.name}'")
-    _check_input(card, clip)
+    check_input(card, clip.settings.vision_config)
     net = pretrained_classifier(options.cnn, card.folder)
     model = PaperNetwork(clip, DeepfakeEncoder(net, options.cnn, card.input.size), options)
     clip.requires_grad_(False)
@@ -153,8 +149,6 @@ def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, Pape
         for name, value in clip.vision_model.named_parameters():
             if name.endswith("k_proj.bias"):  # softmax cancels it: it has no gradient
                 value.requires_grad_(False)
-    if options.clip_precision == "bf16":
-        clip.vision_model.bfloat16()
     return model, options
 
 
@@ -185,13 +179,4 @@ def _check_temperature(model: PaperNetwork, path: Path) -> None:
         raise DetectorError(
             f"weights '{path}': tensor 'map.map_scale', the temperature of the forgery map, is {temperature:g}, but it "
             "must be 0 or more for a map in [0, 1] (m2f2bench up to 0.5.0 allowed other values): train it again"
-        )
-
-
-def _check_input(card: DetectorCard, clip: Clip) -> None:
-    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
-    size = clip.settings.vision_config.image_size
-    if card.input.size != size:
-        raise DetectorError(
-            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs {size}: set input.size"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +17,14 @@ from ...core import places
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError, first_line
 from ...core.files import write_json, write_text
+from ...core.installed import installed_versions
 from ...core.locks import holding_vacant
 from ...core.tensors import read_tensors, write_tensors
 from ...training.checkpoint import WEIGHTS
 from ...version import __version__
 from ..base import file_fingerprint, trained_weights
 from ..llm.source import language_fingerprint, open_language
+from ..weights.load import first_problem
 from ..weights.pretrained import DTYPES, quiet
 from .options import KEY, ExplainerOptions, check_language, explainer_options
 
@@ -86,16 +87,10 @@ def with_adapters(model: Any, folder: Path) -> Any:
             f"the adapters in '{folder}' do not fit this LLM: {first_line(error)}; give the LLM they were trained on"
         ) from None
     wanted = set(get_peft_model_state_dict(made, save_embedding_layers=False))
-    for what, names in (("missing", wanted - held), ("unexpected", held - wanted)):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise DetectorError(f"adapters '{weights}': tensor '{min(names)}'{more} {what}: copy the file again")
+    problem = first_problem({"missing": sorted(wanted - held), "unexpected": sorted(held - wanted)})
+    if problem:
+        raise DetectorError(f"adapters '{weights}': {problem}: copy the file again")
     return made
-
-
-def merged(model: Any) -> Any:
-    """Return the LLM with its adapters merged into its weights: W + α/r B A."""
-    return model.merge_and_unload(safe_merge=True)
 
 
 def save(model: Any, tensors: dict[str, torch.Tensor], out: Path) -> None:
@@ -138,15 +133,15 @@ def merge_adapters(card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16",
 
 
 def _merge(card: DetectorCard, options: ExplainerOptions, out: Path, dtype: str) -> Path:
-    """Merge into an empty folder `out`; see `merge_adapters`."""
     path = trained_weights(card)
     check_language(options, language_fingerprint(options.llm, card.folder), card)
     language = open_language(options.llm.model_copy(update={"dtype": "fp32", "quantise": None}), card.folder)
-    probe = _probe(len(language.tokenizer))
+    probe = torch.randint(len(language.tokenizer), (PROBES, PROBE_LENGTH), generator=torch.Generator().manual_seed(0))
     if options.adapter:
         language.model = with_adapters(language.model, card.folder / options.adapter)
-    before = _logits(language.model, probe)
-    model = merged(language.model) if options.adapter else language.model
+    model, before = language.model, _logits(language.model, probe)
+    if options.adapter:
+        model = model.merge_and_unload(safe_merge=True)  # W + α/r B A
     _check_folded(card, before, _logits(model, probe))
     model = model.to(DTYPES[dtype])
     moved = float((_logits(model, probe) - before).abs().max())
@@ -159,26 +154,12 @@ def _merge(card: DetectorCard, options: ExplainerOptions, out: Path, dtype: str)
     learned = language_fingerprint(source, out)
     update = {"llm": source, "adapter": None, "stage": "merged", "learned_with": learned}
     write_json(out / RECORD, _record(card, options, dtype, moved, learned))
-    whole = card.model_copy(
-        update={
-            "weights": WEIGHTS,
-            "options": places.moved(
-                {**card.options, KEY: _plain(options.model_copy(update=update))}, [card.folder], out
-            ),
-        }
-    )
-    text = yaml.safe_dump(whole.model_dump(mode="json", exclude_defaults=True), sort_keys=False, width=110)
-    write_text(out / CARD, text)
+    own = {KEY: options.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)}
+    placed = places.moved({**card.options, **own}, [card.folder], out)
+    whole = card.model_copy(update={"weights": WEIGHTS, "options": placed})
+    plain = whole.model_dump(mode="json", exclude_defaults=True)
+    write_text(out / CARD, yaml.safe_dump(plain, sort_keys=False, width=110))
     return out / CARD
-
-
-def _plain(options: ExplainerOptions) -> dict[str, Any]:
-    return options.model_dump(mode="json", exclude_defaults=True)
-
-
-def _probe(vocabulary: int) -> torch.Tensor:
-    """Return random token ids [PROBES, PROBE_LENGTH]."""
-    return torch.randint(vocabulary, (PROBES, PROBE_LENGTH), generator=torch.Generator().manual_seed(0))
 
 
 def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
@@ -209,8 +190,5 @@ def _record(card: DetectorCard, options: ExplainerOptions, dtype: str, moved: fl
         "llm_after": learned,
         "dtype": dtype,
         "largest_change_of_a_logit": moved,
-        "versions": {
-            "m2f2bench": __version__,
-            **{name: metadata.version(name) for name in ("torch", "transformers", "peft")},
-        },
+        "versions": {"m2f2bench": __version__, **installed_versions(("torch", "transformers", "peft"))},
     }

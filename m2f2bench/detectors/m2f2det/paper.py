@@ -35,12 +35,12 @@ class Judgement:
     """Outputs of the network for a batch.
 
     `logits` [B, 2] (0 real, 1 fake); `map`, M_b [B, 1, n, n] in [0, 1], None without map weighting; `forged`, F^0 ⊙ M_b
-    [B, c, n, n], from which forgery tokens are made.
+    [B, c, n, n], from which forgery tokens are made, None for published weights.
     """
 
     logits: torch.Tensor
     map: torch.Tensor | None
-    forged: torch.Tensor
+    forged: torch.Tensor | None = None
 
 
 class BridgeAdapter(nn.Module):
@@ -178,6 +178,8 @@ class PaperNetwork(nn.Module):
         super().__init__()
         vision, width = clip.settings.vision_config, options.head_width
         self.clip, self.encoder, self.options = clip, encoder, options
+        if options.clip_precision == "bf16":
+            clip.vision_model.bfloat16()
         self.depths = options.depths(vision.num_hidden_layers) if options.bridge else ()
         self.bridge: BridgeAdapter | None = None
         if options.bridge:
@@ -263,11 +265,6 @@ class PaperNetwork(nn.Module):
         if self.prompt is not None and self.prompt.specific is None:
             with exact_fp32(), torch.no_grad():
                 self.text = self.prompt(self.clip, torch.empty(0))
-
-    def settle(self) -> None:
-        """Convert the weights to the form in which they are saved; no output changes."""
-        if self.map is not None:
-            self.map.settle()
 
     def _map(self, features: Features) -> torch.Tensor | None:
         if self.prompt is None or self.map is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -20,8 +20,7 @@ PREFIX = "projectors."
 """Prefix of the projectors' names in a file of weights; all others are the detector's."""
 
 
-@dataclass
-class DetectorTokens:
+class DetectorTokens(NamedTuple):
     """A detector's outputs for the projectors, for a batch of images, fp32.
 
     `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: CLIP's patches after all layers but the last; `cells`
@@ -33,8 +32,7 @@ class DetectorTokens:
     cells: torch.Tensor
 
 
-@dataclass
-class Encoded:
+class Encoded(NamedTuple):
     """Encodings of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + 1, D]."""
 
     scores: torch.Tensor
@@ -110,7 +108,7 @@ def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tup
         width = rest["visual.0.bias"].shape[0] if "visual.0.bias" in rest else 1
         projectors: nn.Module = new_projectors(network, options, width)
     else:
-        from .released.explainer import open_released
+        from .released.network import open_released
 
         if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
             raise DetectorError(
@@ -135,5 +133,5 @@ def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: Explainer
     """Return the network's outputs for normalised images [B, 3, S, S], pooled as the options say."""
     judged, patches = network.judge_with_patches(pixels)  # type: ignore[operator]
     probabilities = judged.logits.float().softmax(1)
-    cells = pooled_cells(judged.forged, options.forgery_grid) if hasattr(judged, "forged") else patches[:, :0]
+    cells = pooled_cells(judged.forged, options.forgery_grid) if judged.forged is not None else patches[:, :0]
     return DetectorTokens(probabilities, pooled_patches(patches, options.visual_pool), cells.float())

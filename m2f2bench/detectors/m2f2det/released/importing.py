@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +14,22 @@ from ....cards.settings import CLIP_MEAN, CLIP_STD
 from ....core.arithmetic import exact_fp32
 from ....core.errors import DetectorError, near
 from ....core.files import sha256, write_json, write_text
+from ....core.installed import installed_versions
 from ....core.locks import holding_vacant
 from ....core.parsing import Refused, read_json
+from ....core.tensors import write_tensors
 from ....version import __version__
 from ...llm.generation_settings import GenerationSettings
 from ...llm.prompt import PromptSettings
 from ...llm.source import LanguageSource, language_fingerprint
-from ...weights.load import check_shapes
+from ...weights.load import check_shapes, shapes_of
 from ..clip import TextTower
 from ..options import KEY, ExplainerOptions
 from ..projectors import PREFIX
-from .files import Tensors
+from .files import CONFIG, Tensors, Tower
 from .llm import FOLDER, PublishedLanguage
-from .names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, projector_shapes, sort_names, variant_of
-from .network import ReleasedOptions, Variant, empty
-from .tower import Tower
+from .names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, sort_names, variant_of
+from .network import ReleasedOptions, ReleasedProjectors, Variant, empty
 
 KINDS: dict[str, Variant] = {
     "m2f2det-released-detector": "released-detector",
@@ -85,14 +84,22 @@ class Published:
         folder = self.path if self.path.is_dir() else self.path.parent
         language = PublishedLanguage(folder, main, self.names.language)
         found = {name: main.shape(own) for name, own in self.names.projectors.items()}
-        check_shapes(projector_shapes(self.vision.hidden_size, language.width), found, self.path, "the LLM's width")
+        with torch.device("meta"):
+            projectors = ReleasedProjectors(self.vision.hidden_size, language.width)
+        check_shapes(shapes_of(projectors.state_dict()), found, self.path, "the LLM's width")
         self.places |= {PREFIX + name: (main, own) for name, own in self.names.projectors.items()}
         return language
 
     def _no_tower(self) -> DetectorError:
         """Return the error for a file without CLIP's image tower; it names the one in the folder's configuration."""
-        named = named_tower(self.path)
-        which = f"`{named}`, which its config.json names" if named else "such as `openai/clip-vit-large-patch14-336`"
+        try:
+            config = read_json(self.path / CONFIG)
+        except Refused:
+            config = None
+        named = config.get("mm_vision_tower") if isinstance(config, dict) else None
+        which = "such as `openai/clip-vit-large-patch14-336`"
+        if named and isinstance(named, str):
+            which = f"`{named}`, which its config.json names"
         return DetectorError(
             f"weights '{self.path}' lack CLIP's image tower: give it with --vision-tower, a file "
             f"(vision_tower.pth), the folder of a CLIP, or a name on the hub, {which}"
@@ -109,14 +116,9 @@ class Published:
     def __getitem__(self, name: str) -> torch.Tensor:
         """Return a tensor, in fp32 unless it is a counter. Raises DetectorError for values that are not finite."""
         source, own = self.places[name]
-        tensor = source.read(own)
         if name.endswith("num_batches_tracked"):
-            return tensor.long()
-        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-            raise DetectorError(
-                f"weights '{self.path}': tensor '{own}' ({tensor.dtype}) has values that are not finite"
-            )
-        return tensor.float()
+            return source.read(own).long()
+        return source.finite(own, self.path).float()
 
     def under(self, *prefixes: str) -> list[str]:
         """Return the names of the expected tensors that start with one of the prefixes."""
@@ -164,12 +166,10 @@ def import_weights(
 
 def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]:
     """Write detector and projectors; return the content of `import.json`."""
-    from ....core.tensors import write_tensors
-
     network = empty(published.options())
     with exact_fp32(), torch.no_grad():
         tensors, used = _tensors(published, network)
-        check_shapes(_shapes(network.state_dict()), _shapes(tensors), published.path, kind)
+        check_shapes(shapes_of(network.state_dict()), shapes_of(tensors), published.path, kind)
         tensors |= {name: published[name] for name in published.places if name.startswith(PREFIX)}
         record = _record(published, kind, used)
         write_tensors(out / WEIGHTS, tensors, {"architecture": kind})
@@ -192,10 +192,6 @@ def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.
             tensors[name] = published[source]
             used.append(source)
     return tensors, used
-
-
-def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, Sequence[int]]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def fold_bridge(published: Published) -> torch.Tensor:
@@ -268,7 +264,7 @@ def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
         "position_buffers": published.names.buffers,
         "stubbed": stubbed,
         "notes": notes,
-        "versions": _versions(),
+        "versions": {"m2f2bench": __version__, **installed_versions(("torch", "torchvision"))},
     }
 
 
@@ -306,17 +302,3 @@ def _explaining(card: dict[str, Any], out: Path) -> dict[str, Any]:
     )
     options = {**card["options"], KEY: explainer.model_dump(mode="json", exclude_unset=True)}
     return {**card, "description": EXPLAINS, "backend": "m2f2det-explainer", "options": options}
-
-
-def named_tower(path: Path) -> str:
-    """Return CLIP's name in the configuration of the 7B folder; "" if there is none."""
-    try:
-        found = read_json(path / "config.json")
-    except Refused:
-        return ""
-    name = found.get("mm_vision_tower") if isinstance(found, dict) else None
-    return name if isinstance(name, str) else ""
-
-
-def _versions() -> dict[str, str]:
-    return {"m2f2bench": __version__, **{name: metadata.version(name) for name in ("torch", "torchvision")}}

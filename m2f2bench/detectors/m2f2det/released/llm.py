@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from ....core.errors import DetectorError, first_line
 from ....core.files import make_folder, replacing, write_json
-from ....core.parsing import Refused, read_json
-from ...weights.load import check_shapes
+from ...weights.load import check_shapes, shapes_of
+from ...weights.pretrained import quiet
+from .files import CONFIG, Tensors, read_config
 
 FOLDER = "llm"
-CONFIG, GENERATION, INDEX = "config.json", "generation_config.json", "model.safetensors.index.json"
+GENERATION, INDEX = "generation_config.json", "model.safetensors.index.json"
 SHARD_BYTES = 1 << 30
 """Most bytes of a file of weights, and so of what is in memory at once; a larger tensor has its own file."""
 NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -33,16 +34,6 @@ _LAYER = re.compile(r"model\.layers\.(\d{1,4})\.")
 _LLAMA = re.compile(r"llava|llava_llama|llama")
 
 
-class Source(Protocol):
-    """Tensors by name; `released_files.Tensors` is one."""
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return a tensor's shape, without reading it."""
-
-    def read(self, name: str) -> torch.Tensor:
-        """Return a tensor, on the CPU."""
-
-
 class PublishedLanguage:
     """The LLM of a published folder, checked except for the tensors' values.
 
@@ -50,10 +41,10 @@ class PublishedLanguage:
     are not in it, `tokenizer` the files that are copied.
     """
 
-    def __init__(self, folder: Path, source: Source, names: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, source: Tensors, names: Mapping[str, str]) -> None:
         """`names` maps a LlamaForCausalLM's names to the source's. Raises DetectorError."""
         self.folder, self.source, self.names = folder, source, dict(names)
-        found = read_config(folder)
+        found = llava_config(folder)
         self.config = {key: found[key] for key in KEPT if found.get(key) is not None}
         if self.config.get("pad_token_id", 0) < 0:  # "none" of the first Llamas
             del self.config["pad_token_id"]
@@ -84,8 +75,6 @@ class PublishedLanguage:
     def _check_tokenizer(self) -> None:
         """Raise DetectorError unless transformers can load the tokenizer and the LLM has a row for every token."""
         from transformers import AutoTokenizer
-
-        from ...weights.pretrained import quiet
 
         with tempfile.TemporaryDirectory() as place:
             write_json(Path(place) / CONFIG, self._config("float16"))
@@ -130,7 +119,7 @@ class PublishedLanguage:
         held: dict[str, torch.Tensor] = {}
         count, dtype = 0, ""
         for name in self.order:
-            tensor = self._read(name)
+            tensor = self.source.finite(self.names[name], self.folder)
             dtype = dtype or str(tensor.dtype).removeprefix("torch.")
             sizes[name] = tensor.nbytes
             if held and sum(sizes[one] for one in held) + sizes[name] > shard_bytes:
@@ -150,15 +139,6 @@ class PublishedLanguage:
         write_json(out / INDEX, index)
         return dtype
 
-    def _read(self, name: str) -> torch.Tensor:
-        own = self.names[name]
-        tensor = self.source.read(own)
-        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-            raise DetectorError(
-                f"weights '{self.folder}': tensor '{own}' ({tensor.dtype}) has values that are not finite"
-            )
-        return tensor
-
     def _config(self, dtype: str) -> dict[str, Any]:
         return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": dtype, **self.config}
 
@@ -175,17 +155,14 @@ def _write_shard(path: Path, tensors: dict[str, torch.Tensor]) -> None:
             raise OSError(first_line(error)) from None
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def llava_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of the folder, unchanged. Raises DetectorError unless it is of LLaVA on a Llama."""
     path = folder / CONFIG
     if not path.is_file():
         raise DetectorError(
             f"folder '{folder}' has no {CONFIG}: download that file of the 7B model too, or give --detector-only"
         )
-    try:
-        found = read_json(path)
-    except Refused as error:
-        raise DetectorError(f"'{path}' cannot be read: {error}; download it again") from None
+    found = read_config(path)
     if not isinstance(found, dict):
         raise DetectorError(f"'{path}' is not a configuration: it must be a mapping; download it again")
     kinds = [str(one) for one in found.get("architectures") or ()]
@@ -205,11 +182,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     return found
 
 
-def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[int]]:
+def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, tuple[int, ...]]:
     """Return names and shapes of transformers' LlamaForCausalLM for a configuration. Raises DetectorError."""
     from transformers import LlamaConfig, LlamaForCausalLM
-
-    from ...weights.pretrained import quiet
 
     try:
         with quiet(), torch.device("meta"):
@@ -218,7 +193,7 @@ def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[in
         raise DetectorError(
             f"'{path}' is not a Llama's configuration: {first_line(error)}; download it again"
         ) from None
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    return shapes_of(model.state_dict())
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

@@ -52,7 +52,24 @@ def open_clip(source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
         clip = Clip(source.config)
         initialise(clip)
         return clip, source
-    return _pretrained(source.name, source, folder)
+    from transformers import CLIPModel, CLIPTokenizer
+
+    name, local = source.name, folder / Path(source.name).expanduser()
+    place = str(local) if local.is_dir() else name
+    try:
+        with quiet():
+            model = CLIPModel.from_pretrained(place).float()
+            words = source.words or tuple(CLIPTokenizer.from_pretrained(place)(WORDS)["input_ids"])
+    except Exception as error:
+        raise DetectorError(
+            f"CLIP '{name}' cannot be loaded: {first_line(error)}; give a folder with a CLIPModel and its tokenizer, "
+            "or a name on a hub that this machine reaches"
+        ) from None
+    config = clip_settings(model.config.to_dict(), f"CLIP '{name}'")
+    clip = Clip(config)
+    tensors = {key: value for key, value in model.state_dict().items() if key != "logit_scale"}
+    clip.load_state_dict({key: value for key, value in tensors.items() if not key.endswith("position_ids")})
+    return clip, ClipSource(name=name, config=config, words=words)
 
 
 def empty_clip(source: ClipSource, where: str) -> Clip:
@@ -71,34 +88,6 @@ def check_input(card: DetectorCard, settings: VisionSettings) -> None:
             f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
             f"{settings.image_size}: set input.size"
         )
-
-
-def _pretrained(name: str, source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
-    from transformers import CLIPModel
-
-    local = folder / Path(name).expanduser()
-    place = str(local) if local.is_dir() else name
-    try:
-        with quiet():
-            model = CLIPModel.from_pretrained(place).float()
-            words = source.words or _token_ids(place)
-    except Exception as error:
-        raise DetectorError(
-            f"CLIP '{name}' cannot be loaded: {first_line(error)}; give a folder with a CLIPModel and its tokenizer, "
-            "or a name on a hub that this machine reaches"
-        ) from None
-    config = clip_settings(model.config.to_dict(), f"CLIP '{name}'")
-    clip = Clip(config)
-    tensors = {key: value for key, value in model.state_dict().items() if key != "logit_scale"}
-    clip.load_state_dict({key: value for key, value in tensors.items() if not key.endswith("position_ids")})
-    return clip, ClipSource(name=name, config=config, words=words)
-
-
-def _token_ids(place: str) -> tuple[int, ...]:
-    """Return BOS, "forged face" and EOS as token ids of a CLIP's tokenizer."""
-    from transformers import CLIPTokenizer
-
-    return tuple(CLIPTokenizer.from_pretrained(place)(WORDS)["input_ids"])
 
 
 def clip_settings(config: dict[str, Any], where: str) -> ClipSettings:

@@ -22,10 +22,9 @@ from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights
 from .clip_source import check_input, empty_clip, open_clip
-from .cnn import DeepfakeEncoder
 from .features import FeatureCache
 from .options import PaperOptions
-from .paper import PaperNetwork
+from .paper import DeepfakeEncoder, PaperNetwork
 
 if TYPE_CHECKING:
     import numpy.typing as npt

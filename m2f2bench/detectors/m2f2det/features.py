@@ -57,7 +57,9 @@ class FeatureCache:
 
     def __call__(self, pixels: torch.Tensor) -> Features:
         """Return features, as `PaperNetwork.features` does."""
-        keys = [_digest(image) for image in pixels]
+        keys = [
+            hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=16).hexdigest() for image in pixels
+        ]
         found = {key: self._read(key) for key in dict.fromkeys(keys)}
         missing = [key for key, value in found.items() if value is None]
         self.hits, self.misses = self.hits + len(found) - len(missing), self.misses + len(missing)
@@ -124,7 +126,3 @@ def clip_key(network: PaperNetwork) -> str:
     decided = (network.depths, network.options.clip_precision, "ieee", torch.__version__, device)
     digest.update(repr(decided).encode())
     return digest.hexdigest()
-
-
-def _digest(image: torch.Tensor) -> str:
-    return hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=16).hexdigest()

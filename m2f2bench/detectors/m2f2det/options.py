@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -13,11 +13,19 @@ from ...core.errors import DetectorError
 from ..llm.generation_settings import GenerationSettings
 from ..llm.prompt import PromptSettings
 from ..llm.source import LanguageSource
+from ..timm import TimmSource
 from .clip_source import ClipSource
-from .cnn import CnnSettings
 
 KEY = "explainer"
 """Key of the explainer's options in a card's."""
+
+
+class CnnSettings(TimmSource):
+    """Which timm network, its initial weights, and which of its layers the bridge reads."""
+
+    depths: tuple[str, ...] = Field(default=(), max_length=8)
+    """Names of submodules with maps, such as `blocks.3`, from shallow to deep. Empty: the last three of timm's own
+    feature layers."""
 
 
 class PaperOptions(Settings):
@@ -109,10 +117,7 @@ def explainer_options(card: DetectorCard) -> ExplainerOptions:
 
 def without_explainer(card: DetectorCard) -> DetectorCard:
     """Return the card with only the options of its detector."""
-    options: dict[str, Any] = {key: value for key, value in card.options.items() if key != KEY}
-    plain = card.model_copy(update={"options": options})
-    plain._path = card._path
-    return plain
+    return card.model_copy(update={"options": {key: value for key, value in card.options.items() if key != KEY}})
 
 
 def absolute(source: LanguageSource, folder: Path) -> LanguageSource:

@@ -56,9 +56,6 @@ class Stub:
         """Accept any arguments."""
         return object.__new__(cls)
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        """Accept any arguments."""
-
     def __call__(self, *args: object, **kwargs: object) -> Stub:
         """Return itself for any arguments."""
         return self

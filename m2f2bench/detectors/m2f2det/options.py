@@ -14,10 +14,34 @@ from ..llm.generation_settings import GenerationSettings
 from ..llm.prompt import PromptSettings
 from ..llm.source import LanguageSource
 from ..timm import TimmSource
-from .clip_source import ClipSource
+from .clip import ClipSettings
 
 KEY = "explainer"
 """Key of the explainer's options in a card's."""
+
+
+class ClipSource(Settings):
+    """Which CLIP, and where its weights come from."""
+
+    name: str | None = None
+    """A name on the Hugging Face hub, or a local folder: weights and tokenizer of a CLIPModel."""
+    config: ClipSettings | None = None
+    """Widths and depths. Together with `name`, it is filled in by training, so that a trained detector needs no hub;
+    alone, it means random weights."""
+    words: tuple[int, ...] = Field(default=(), max_length=32)
+    """Token ids of the prompt: BOS, the words "forged face", EOS. Empty: from the tokenizer of `name`."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> ClipSource:
+        if self.name is None and self.config is None:
+            raise ValueError("give `name` (hub or folder) or `config` (random weights)")
+        if self.config is not None:
+            vocabulary = self.config.text_config.vocab_size
+            if len(self.words) < 3:
+                raise ValueError("`config` needs `words`: the token ids of BOS, the prompt's words and EOS")
+            if not all(0 <= word < vocabulary for word in self.words):
+                raise ValueError(f"`words` {self.words} must be token ids below vocab_size {vocabulary}")
+        return self
 
 
 class CnnSettings(TimmSource):

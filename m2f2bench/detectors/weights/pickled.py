@@ -265,7 +265,9 @@ class PickledFile:
 
     def read_zip(self, stream: BinaryIO) -> None:
         """Read the archive's directory and its pickle; tensors are not read."""
-        _check_directory(stream)
+        directory = END_RECORD(stream)[vars(zipfile)["_ECD_SIZE"]]
+        if directory > LARGEST_DIRECTORY:  # it is read whole
+            raise ValueError(f"its directory has {directory:,} bytes, more than {LARGEST_DIRECTORY:,}")
         with zipfile.ZipFile(stream) as archive:
             members = {member.filename: member for member in archive.infolist()}
             packed = next((name for name, one in members.items() if one.compress_type != zipfile.ZIP_STORED), None)
@@ -277,10 +279,9 @@ class PickledFile:
             top = pickles[0].split("/")[0]
             if any(name.startswith(f"{top}/code/") for name in members):
                 raise ValueError("a TorchScript program (torch.jit.save), which is code and not only weights")
-            if members[pickles[0]].file_size > LARGEST_PICKLE:
-                raise ValueError(
-                    f"its pickle has {members[pickles[0]].file_size:,} bytes, more than {LARGEST_PICKLE:,}"
-                )
+            length = members[pickles[0]].file_size
+            if length > LARGEST_PICKLE:
+                raise ValueError(f"its pickle has {length:,} bytes, more than {LARGEST_PICKLE:,}")
             order = members.get(f"{top}/byteorder")
             if order is not None and (order.file_size != 6 or archive.read(order) != b"little"):
                 raise ValueError("written on a big-endian machine")
@@ -312,13 +313,6 @@ class PickledFile:
                 raise ValueError(f"storage '{key}' has {count} values instead of {storage.count}")
             self._places[key] = (stream.tell(), size)
             stream.seek(size, io.SEEK_CUR)
-
-
-def _check_directory(stream: BinaryIO) -> None:
-    """Raise ValueError if a zip archive's directory, which is read whole, is larger than LARGEST_DIRECTORY."""
-    size = END_RECORD(stream)[vars(zipfile)["_ECD_SIZE"]]
-    if size > LARGEST_DIRECTORY:
-        raise ValueError(f"its directory has {size:,} bytes, more than {LARGEST_DIRECTORY:,}")
 
 
 def _member_place(stream: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:

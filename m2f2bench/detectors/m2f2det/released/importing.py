@@ -28,7 +28,7 @@ from ..options import KEY, ExplainerOptions
 from ..projectors import PREFIX
 from .files import CONFIG, Tensors, Tower
 from .llm import FOLDER, PublishedLanguage
-from .names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, sort_names, variant_of
+from .names import BRIDGE, CNN, FIRST_OF_CNN, TEXT, VISION, Reader, expected_shapes, sort_names
 from .network import ReleasedOptions, ReleasedProjectors, Variant, empty
 
 KINDS: dict[str, Variant] = {f"m2f2det-{variant}": variant for variant in get_args(Variant)}
@@ -103,7 +103,7 @@ class Published:
         )
 
     def _check_variant(self, kind: str) -> None:
-        found = variant_of(self.names.own)
+        found = next((variant for variant, first in FIRST_OF_CNN.items() if first in self.names.own), None)
         if found is not None and found != self.variant:
             other = f"m2f2det-{found}"
             raise DetectorError(f"weights '{self.path}' are those of {other}, not of {kind}: give `--as {other}`")

@@ -114,29 +114,30 @@ class PublishedLanguage:
 
     def _write_shards(self, out: Path, shard_bytes: int) -> str:
         """Write the files of weights and their index; return the name of the embeddings' dtype."""
-        sizes: dict[str, int] = {}
-        places: dict[str, int] = {}
         held: dict[str, torch.Tensor] = {}
-        count, dtype = 0, ""
+        shards: list[list[str]] = []
+        total, dtype = 0, ""
+
+        def put() -> None:
+            _write_shard(out / f"{len(shards):05d}.safetensors", held)
+            shards.append(list(held))
+            held.clear()
+
         for name in self.order:
             tensor = self.source.finite(self.names[name], self.folder)
             dtype = dtype or str(tensor.dtype).removeprefix("torch.")
-            sizes[name] = tensor.nbytes
-            if held and sum(sizes[one] for one in held) + sizes[name] > shard_bytes:
-                _write_shard(out / f"{count:05d}.safetensors", held)
-                held.clear()
-                count += 1
-            held[name], places[name] = tensor, count
+            total += tensor.nbytes
+            if held and sum(one.nbytes for one in held.values()) + tensor.nbytes > shard_bytes:
+                put()
+            held[name] = tensor
             del tensor
-        _write_shard(out / f"{count:05d}.safetensors", held)
-        names = [f"model-{number + 1:05d}-of-{count + 1:05d}.safetensors" for number in range(count + 1)]
-        for number, name in enumerate(names):
-            (out / f"{number:05d}.safetensors").replace(out / name)
-        index = {
-            "metadata": {"total_size": sum(sizes.values())},
-            "weight_map": {n: names[p] for n, p in places.items()},
-        }
-        write_json(out / INDEX, index)
+        put()
+        places: dict[str, str] = {}
+        for number, names in enumerate(shards):
+            file = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
+            (out / f"{number:05d}.safetensors").replace(out / file)
+            places |= dict.fromkeys(names, file)
+        write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
         return dtype
 
     def _config(self, dtype: str) -> dict[str, Any]:

@@ -106,12 +106,6 @@ def tower_names(names: Iterable[str], path: Path) -> dict[str, str]:
     return found
 
 
-def variant_of(names: Iterable[str]) -> Variant | None:
-    """Return which of the two variants a file is, by its CNN; None if neither."""
-    listed = set(names)
-    return next((variant for variant, first in FIRST_OF_CNN.items() if first in listed), None)
-
-
 class Reader:
     """Reads sizes from the shapes of the tensors that decide them. Raises DetectorError if one is missing."""
 

@@ -22,7 +22,7 @@ from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights
 from ..weights.pretrained import quiet
-from .clip import ACTIVATIONS, Clip, ClipSettings, VisionSettings, initialise
+from .clip import ACTIVATIONS, Clip, ClipSettings, TextSettings, VisionSettings, initialise
 from .features import FeatureCache
 from .options import ClipSource, PaperOptions
 from .paper import DeepfakeEncoder, PaperNetwork
@@ -234,15 +234,10 @@ def check_input(card: DetectorCard, settings: VisionSettings) -> None:
 
 def clip_settings(config: dict[str, Any], where: str) -> ClipSettings:
     """Return the parts of a transformers CLIP configuration that shape the network. Raises DetectorError."""
-
-    def tower(kind: str) -> dict[str, Any]:
-        known = ClipSettings.model_fields[kind].annotation.model_fields  # type: ignore[union-attr]
-        return {key: value for key, value in config[kind].items() if key in known}
-
-    found = {kind: tower(kind) for kind in ("vision_config", "text_config")}
-    for kind, settings in found.items():
-        if settings.get("hidden_act", "quick_gelu") not in ACTIVATIONS:
-            raise DetectorError(
-                f"{where}: {kind} has activation '{settings['hidden_act']}', not one of {[*ACTIVATIONS]}"
-            )
-    return validate(ClipSettings, {**found, "projection_dim": config["projection_dim"]}, where)
+    found: dict[str, Any] = {"projection_dim": config["projection_dim"]}
+    for kind, model in (("vision_config", VisionSettings), ("text_config", TextSettings)):
+        found[kind] = {key: value for key, value in config[kind].items() if key in model.model_fields}
+        activation = found[kind].get("hidden_act", "quick_gelu")
+        if activation not in ACTIVATIONS:
+            raise DetectorError(f"{where}: {kind} has activation '{activation}', not one of {[*ACTIVATIONS]}")
+    return validate(ClipSettings, found, where)

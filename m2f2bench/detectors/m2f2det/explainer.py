@@ -47,6 +47,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
     projectors: nn.Module
     place: Path
     """The card's folder, to which the LLM's and the adapters' folders are relative."""
+    _lock: threading.Lock
+    _generator: tuple[Generator, Prompter] | None
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Explainer:
@@ -179,6 +181,3 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
             language.model = with_adapters(language.model, self.place / self.explainer.adapter)
         return language
-
-    _lock: threading.Lock
-    _generator: tuple[Generator, Prompter] | None

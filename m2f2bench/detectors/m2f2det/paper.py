@@ -58,7 +58,13 @@ class DeepfakeEncoder(nn.Module):
         super().__init__()
         net.reset_classifier(0, "")  # type: ignore[operator]
         self.net = net
-        self.depths = settings.depths or _default_depths(net, settings.model)
+        layers = [layer["module"] for layer in getattr(net, "feature_info", [])]
+        if not settings.depths and len(layers) < DEPTHS:
+            raise DetectorError(
+                f"timm's '{settings.model}' names {len(layers)} feature layers, fewer than {DEPTHS}: set `depths` on "
+                "the card"
+            )
+        self.depths = settings.depths or tuple(layers[-DEPTHS:])
         self._maps: dict[str, torch.Tensor] = {}
         known = dict(net.named_modules())
         for name in self.depths:
@@ -91,15 +97,6 @@ class DeepfakeEncoder(nn.Module):
 
     def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
         self._maps[name] = output
-
-
-def _default_depths(net: nn.Module, model: str) -> tuple[str, ...]:
-    found = [layer["module"] for layer in getattr(net, "feature_info", [])]
-    if len(found) < DEPTHS:
-        raise DetectorError(
-            f"timm's '{model}' names {len(found)} feature layers, fewer than {DEPTHS}: set `depths` on the card"
-        )
-    return tuple(found[-DEPTHS:])
 
 
 class BridgeAdapter(nn.Module):

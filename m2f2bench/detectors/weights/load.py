@@ -69,9 +69,8 @@ def open_weights(path: Path) -> WeightFile:
         return WeightFile(state_dict(checkpoint), stubbed=checkpoint.stubbed)
     from safetensors import SafetensorError, safe_open
 
-    open_file: Any = safe_open
     try:
-        file = open_file(path, framework="pt")
+        file: Any = safe_open(path, framework="pt")
         metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise _unreadable(path, error) from None

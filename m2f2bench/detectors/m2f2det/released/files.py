@@ -158,7 +158,7 @@ def _config(folder: Path) -> dict[str, Any]:
         raise DetectorError(f"'{path}' is for a '{kind}': give the folder of a CLIP as --vision-tower")
     vision = found.get("vision_config", {}) if kind == "clip" else found
     # OpenAI's files leave out transformers' defaults.
-    return {**({"num_attention_heads": 12} if "num_attention_heads" not in vision else {}), **vision}
+    return {"num_attention_heads": 12, **vision}
 
 
 def _fetched(name: str) -> Path:

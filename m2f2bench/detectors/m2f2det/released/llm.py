@@ -60,8 +60,7 @@ class PublishedLanguage:
         check_shapes(expected, shapes, folder, f"the LLM of its {CONFIG}")
         self.order = sorted(expected, key=_place)
         self.width = int(self.config["hidden_size"])
-        self.tokenizer = tokenizer_files(folder)
-        self._check_tokenizer()
+        self.tokenizer = self._tokenizer()
 
     def _check_layers(self) -> None:
         layers = {int(match[1]) for match in map(_LAYER.match, self.names) if match}
@@ -72,13 +71,22 @@ class PublishedLanguage:
                 "they do not belong to one model, or a part of the folder is missing"
             )
 
-    def _check_tokenizer(self) -> None:
-        """Raise DetectorError unless transformers can load the tokenizer and the LLM has a row for every token."""
+    def _tokenizer(self) -> list[Path]:
+        """Return the tokenizer's files in the folder.
+
+        Raises DetectorError unless transformers can load them and the LLM has a row for every token.
+        """
         from transformers import AutoTokenizer
 
+        files = [self.folder / name for name in TOKENIZER_FILES if (self.folder / name).is_file()]
+        if not any(file.name in TOKENIZERS for file in files):
+            raise DetectorError(
+                f"folder '{self.folder}' has no tokenizer: download its {TOKENIZERS[0]} or {TOKENIZERS[1]} too, or "
+                "give --detector-only"
+            )
         with tempfile.TemporaryDirectory() as place:
             write_json(Path(place) / CONFIG, self._config("float16"))
-            for file in self.tokenizer:
+            for file in files:
                 shutil.copyfile(file, Path(place) / file.name)
             try:
                 with quiet():
@@ -94,6 +102,7 @@ class PublishedLanguage:
                 f"the tokenizer in '{self.folder}' has {tokens} tokens but the LLM {self.config['vocab_size']}: they "
                 "do not belong to one model"
             )
+        return files
 
     def write(self, out: Path, shard_bytes: int = SHARD_BYTES) -> None:
         """Write the folder: shards and their index, configuration and tokenizer; the configuration last.
@@ -195,17 +204,6 @@ def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, tuple[int, 
             f"'{path}' is not a Llama's configuration: {first_line(error)}; download it again"
         ) from None
     return shapes_of(model.state_dict())
-
-
-def tokenizer_files(folder: Path) -> list[Path]:
-    """Return the tokenizer's files in a folder. Raises DetectorError if there is no tokenizer."""
-    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not any(file.name in TOKENIZERS for file in found):
-        raise DetectorError(
-            f"folder '{folder}' has no tokenizer: download its {TOKENIZERS[0]} or {TOKENIZERS[1]} too, or give "
-            "--detector-only"
-        )
-    return found
 
 
 def _place(name: str) -> tuple[int, int, str]:

@@ -152,12 +152,6 @@ class ReleasedProjectors(nn.Module):
         return self.mm_projector(patches), self.deepfake_projector(probabilities)[:, None]
 
 
-NETWORKS: dict[Variant, type[ReleasedDetector] | type[ReleasedExplainerDetector]] = {
-    "released-detector": ReleasedDetector,
-    "released-explainer": ReleasedExplainerDetector,
-}
-
-
 def cnn(variant: Variant) -> nn.Module:
     """Return the CNN without its head, untrained; for DenseNet also without the final ReLU of its forward pass."""
     from torchvision import models
@@ -168,18 +162,19 @@ def cnn(variant: Variant) -> nn.Module:
     return features
 
 
-def empty(options: ReleasedOptions) -> ReleasedDetector | ReleasedExplainerDetector:
+def empty(options: ReleasedOptions) -> Released:
     """Return the network of a variant, in eval mode, without weights. Raises DetectorError for one layer."""
     if options.vision.num_hidden_layers < 2:
         raise DetectorError("CLIP's image tower has one layer: hidden state -2 needs at least 2")
     with torch.device("meta"):
-        network = NETWORKS[options.variant](options)
+        detector = options.variant == "released-detector"
+        network = ReleasedDetector(options) if detector else ReleasedExplainerDetector(options)
     return network.to_empty(device="cpu").eval().requires_grad_(False)
 
 
 def load_released(
     card: DetectorCard, tensors: dict[str, torch.Tensor] | None = None
-) -> tuple[ReleasedDetector | ReleasedExplainerDetector, ReleasedOptions]:
+) -> tuple[Released, ReleasedOptions]:
     """Return the network that `import-weights` wrote, in eval mode on the CPU, and its options.
 
     `network(pixels)` gives [B], the logit of fake; `.logits` both logits; `.judge(pixels).map` the heat map. `tensors`

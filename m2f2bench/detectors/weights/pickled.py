@@ -37,7 +37,6 @@ DTYPES = {
     "BoolStorage": torch.bool,
 }
 
-
 LARGEST_PICKLE = 8 << 20
 """Most bytes of a checkpoint's pickle that are read: names, shapes and places; a network of 10,000 tensors has 2 MB."""
 LARGEST_DIRECTORY = 16 << 20
@@ -73,7 +72,7 @@ class _Fixed:
         pass
 
 
-class _Dict(dict[Any, Any]):
+class _Dict(_Fixed, dict[Any, Any]):
     """Replacement for any dict.
 
     The attributes of a state dict are ignored, and so are items with nested keys: hashing a key that is nested a
@@ -89,9 +88,6 @@ class _Dict(dict[Any, Any]):
         parts = key if type(key) is tuple else (key,)
         if all(type(part) in FLAT or isinstance(part, Stub) for part in parts):
             super().__setitem__(key, value)
-
-    def __setstate__(self, state: object = None) -> None:
-        pass
 
 
 @dataclass(frozen=True)

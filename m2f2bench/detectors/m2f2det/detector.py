@@ -20,12 +20,13 @@ from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
-from ..weights.load import load_strictly, load_weights
+from ..weights.load import load_strictly, load_weights, read_weights
 from ..weights.pretrained import quiet
 from .clip import ACTIVATIONS, Clip, ClipSettings, TextSettings, VisionSettings, initialise
 from .features import FeatureCache
-from .options import ClipSource, PaperOptions
+from .options import ClipSource, ExplainerOptions, PaperOptions, check_input, without_explainer
 from .paper import DeepfakeEncoder, PaperNetwork
+from .projectors import PREFIX, new_projectors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -136,6 +137,33 @@ def open_paper(
     return model, options.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}})
 
 
+def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
+    """Return network and projectors with the card's weights, and the other options that decide a score.
+
+    Raises DetectorError.
+    """
+    tensors = read_weights(path)
+    own = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
+    rest = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
+    plain = without_explainer(card)
+    network: nn.Module
+    if variant_of(plain) == "paper":
+        network, identity = open_paper(plain, path, own)
+        width = rest["visual.0.bias"].shape[0] if "visual.0.bias" in rest else 1
+        projectors: nn.Module = new_projectors(network, options, width)
+    else:
+        from .released.network import open_released
+
+        if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
+            raise DetectorError(
+                f"detector '{card.name}': forgery_grid and visual_pool are only for the variant paper; published "
+                "weights have one forgery token and all patches: remove these options"
+            )
+        network, projectors, identity = open_released(plain, path, own, rest)
+    load_strictly(projectors, rest, path)
+    return network, projectors, identity
+
+
 def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, PaperOptions]:
     """Return the untrained network, and the options with the CLIP's configuration filled in."""
     clip, source = open_clip(options.clip, card.folder)
@@ -221,15 +249,6 @@ def empty_clip(source: ClipSource, where: str) -> Clip:
     with torch.device("meta"):
         clip = Clip(source.config)
     return clip.to_empty(device="cpu")
-
-
-def check_input(card: DetectorCard, settings: VisionSettings) -> None:
-    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
-    if card.input.size != settings.image_size:
-        raise DetectorError(
-            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
-            f"{settings.image_size}: set input.size"
-        )
 
 
 def clip_settings(config: dict[str, Any], where: str) -> ClipSettings:

@@ -23,10 +23,10 @@ from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
 from ..weights.pretrained import resolved
-from .detector import M2F2Detector
+from .detector import M2F2Detector, open_parts
 from .lora import adapters_hash
 from .options import KEY, ExplainerOptions, absolute, check_language, explainer_options, without_explainer
-from .projectors import Encoded, detector_tokens, open_parts
+from .projectors import Encoded, detector_tokens
 
 if TYPE_CHECKING:
     from ...core.records import Image

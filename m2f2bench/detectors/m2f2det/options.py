@@ -14,7 +14,7 @@ from ..llm.generation_settings import GenerationSettings
 from ..llm.prompt import PromptSettings
 from ..llm.source import LanguageSource
 from ..timm import TimmSource
-from .clip import ClipSettings
+from .clip import ClipSettings, VisionSettings
 
 KEY = "explainer"
 """Key of the explainer's options in a card's."""
@@ -148,6 +148,15 @@ def absolute(source: LanguageSource, folder: Path) -> LanguageSource:
     """Return the source with a local folder as an absolute path, so that a card elsewhere can name it."""
     local = folder / Path(source.name).expanduser()
     return source.model_copy(update={"name": str(local.resolve())}) if local.exists() else source
+
+
+def check_input(card: DetectorCard, settings: VisionSettings) -> None:
+    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
+    if card.input.size != settings.image_size:
+        raise DetectorError(
+            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
+            f"{settings.image_size}: set input.size"
+        )
 
 
 def check_language(options: ExplainerOptions, found: str, card: DetectorCard) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...cards.models import DetectorCard
-from ...core.errors import DetectorError
-from ..weights.load import load_strictly, read_weights
-from .detector import open_paper, variant_of
-from .options import ExplainerOptions, without_explainer
+from .options import ExplainerOptions
 from .paper import PaperNetwork
 
 PREFIX = "projectors."
@@ -91,33 +86,6 @@ def pooled_cells(forged: torch.Tensor, grid: int) -> torch.Tensor:
     if grid == 0:
         return forged.new_zeros((len(forged), 0, forged.shape[1]))
     return F.adaptive_avg_pool2d(forged, grid).flatten(2).transpose(1, 2)
-
-
-def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
-    """Return network and projectors with the card's weights, and the other options that decide a score.
-
-    Raises DetectorError.
-    """
-    tensors = read_weights(path)
-    own = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
-    rest = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
-    plain = without_explainer(card)
-    network: nn.Module
-    if variant_of(plain) == "paper":
-        network, identity = open_paper(plain, path, own)
-        width = rest["visual.0.bias"].shape[0] if "visual.0.bias" in rest else 1
-        projectors: nn.Module = new_projectors(network, options, width)
-    else:
-        from .released.network import open_released
-
-        if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
-            raise DetectorError(
-                f"detector '{card.name}': forgery_grid and visual_pool are only for the variant paper; published "
-                "weights have one forgery token and all patches: remove these options"
-            )
-        network, projectors, identity = open_released(plain, path, own, rest)
-    load_strictly(projectors, rest, path)
-    return network, projectors, identity
 
 
 def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) -> Projectors:

@@ -27,10 +27,10 @@ from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.splice import TokenizedExample, answer_loss, fitted, pad_right, splice
 from ..network import Normalise, resize
 from . import lora
-from .detector import open_paper, variant_of
+from .detector import open_paper, open_parts, variant_of
 from .options import KEY, ExplainerOptions, PaperOptions, absolute, check_language, explainer_options, without_explainer
 from .paper import PaperNetwork
-from .projectors import PREFIX, DetectorTokens, Projectors, detector_tokens, new_projectors, open_parts
+from .projectors import PREFIX, DetectorTokens, Projectors, detector_tokens, new_projectors
 
 STARTS = {"align": "", "tune": "align"}
 """Stage that each stage starts from; "" is `detector`."""

@@ -22,7 +22,7 @@ from ....core.errors import DetectorError
 from ...base import trained_weights
 from ...weights.load import load_strictly, load_weights
 from ..clip import Linear, VisionSettings, VisionTower, projection
-from ..detector import check_input
+from ..options import check_input
 from ..paper import Judgement
 from ..projectors import mlp
 

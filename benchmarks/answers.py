@@ -63,10 +63,8 @@ def untrained(folder: Path, llm: str, tokens: int) -> Path:
     """The small explainer with random weights and projectors, as training would leave it."""
     from m2f2bench.core.tensors import write_tensors
     from m2f2bench.detectors.m2f2det.detector import build
-    from m2f2bench.detectors.m2f2det.explainer_options import explainer_options, without_explainer
-    from m2f2bench.detectors.m2f2det.explainer_parts import new_projectors
-    from m2f2bench.detectors.m2f2det.options import PaperOptions
-    from m2f2bench.detectors.m2f2det.projectors import PREFIX
+    from m2f2bench.detectors.m2f2det.options import PaperOptions, explainer_options, without_explainer
+    from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
     from m2f2bench.loading import resolve_card
 
     card = resolve_card("detectors", "m2f2det-small-explainer")

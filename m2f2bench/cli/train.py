@@ -54,7 +54,7 @@ def merge(
 ) -> None:
     """Merge an explainer's LoRA adapters into its LLM, and write all it needs into one folder."""
     settle(cards)
-    from ..detectors.m2f2det.merging import RECORD
+    from ..detectors.m2f2det.lora import RECORD
     from ..runs.merge import merge as fold
 
     card = fold(detector, out, dtype)

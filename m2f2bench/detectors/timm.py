@@ -23,7 +23,7 @@ from ..training.processes import together
 from .base import file_fingerprint, trained_weights
 from .network import RESAMPLING, NetworkDetector, Normalise, resize
 from .weights.load import load_strictly, load_weights, read_weights
-from .weights.offline import efficientnet_to_timm, offline_weights
+from .weights.pretrained import efficientnet_to_timm, offline_weights
 
 if TYPE_CHECKING:
     from ..core.records import Floats, Frame

@@ -28,9 +28,8 @@ from m2f2bench.core.arithmetic import exact_fp32
 from m2f2bench.core.tensors import write_tensors
 from m2f2bench.detectors.cam import with_cam
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
-from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
-from m2f2bench.detectors.m2f2det.explainer_parts import new_projectors
-from m2f2bench.detectors.m2f2det.projectors import PREFIX
+from m2f2bench.detectors.m2f2det.options import ExplainerOptions
+from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
 from m2f2bench.detectors.vlm.detector import VisionLanguageModel
 from m2f2bench.heatmaps.mapper import HeatMapper
 from m2f2bench.loading import load_detector

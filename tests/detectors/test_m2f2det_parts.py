@@ -14,9 +14,8 @@ from hypothesis.extra.numpy import arrays
 from toy_m2f2det import CLIP, pixels, toy_network
 from transformers import CLIPConfig, CLIPModel
 
-from m2f2bench.detectors.m2f2det.bridge import BridgeAdapter, positions
 from m2f2bench.detectors.m2f2det.clip import Clip, ClipSettings, initialise
-from m2f2bench.detectors.m2f2det.forgery_prompt import ForgeryMap, ForgeryPrompt
+from m2f2bench.detectors.m2f2det.paper import BridgeAdapter, ForgeryMap, ForgeryPrompt, positions
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from toy_m2f2det import M2F2Detector, fit, m2f2_job, pixels, toy_network
 from m2f2bench.cards.settings import AugmentationSettings, StageSettings
 from m2f2bench.core.errors import DetectorError, StoreError
 from m2f2bench.detectors.llm.source import LanguageSource
-from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.features import FeatureCache, clip_key, never_twice
+from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.training.checkpoint import latest_checkpoint
 from m2f2bench.training.job import LanguageData
 
@@ -139,7 +139,7 @@ def test_b2_a_cache_that_cannot_be_written_ends_no_training(
 
     network = toy_network()
     cache = FeatureCache(network, tmp_path, limit=10**9)
-    monkeypatch.setattr("m2f2bench.detectors.m2f2det.features.replacing", full)
+    monkeypatch.setattr("m2f2bench.core.tensors.replacing", full)
     for _ in range(2):
         torch.testing.assert_close(cache(pixels(3)).patches, network.features(pixels(3)).patches, atol=1e-5, rtol=0)
     assert cache.misses == 6 and not list(tmp_path.glob("*/*.safetensors"))

@@ -17,9 +17,8 @@ from toy_llm import tiny_llm
 
 from m2f2bench.core.memo import cache_folder
 from m2f2bench.core.tensors import write_tensors
-from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
-from m2f2bench.detectors.m2f2det.explainer_parts import new_projectors
-from m2f2bench.detectors.m2f2det.projectors import PREFIX
+from m2f2bench.detectors.m2f2det.options import ExplainerOptions
+from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
 
 FOLDER = ROOT / "benchmarks"
 TOLD = {"all", "common", "ablation", "forgery_tokens"}

@@ -13,8 +13,7 @@ from ...cards.settings import Settings
 from ...core.errors import DetectorError, first_line
 from ...core.files import sha256
 from ...core.memo import Memo, cache_folder, file_stamp
-from ..weights.offline import offline_llm
-from ..weights.pretrained import DTYPES, check_report, quiet, resolved
+from ..weights.pretrained import DTYPES, check_report, offline_llm, quiet, resolved
 from ..weights.weight_files import POINTER, is_pointer
 
 OFFLINE = "offline:"

@@ -139,7 +139,6 @@ class FeedForward(nn.Module):
     """Two linear layers with the tower's activation between them."""
 
     def __init__(self, settings: TowerSettings) -> None:
-        """Build layers from the tower's width to `intermediate_size` and back."""
         super().__init__()
         self.fc1 = Linear(settings.hidden_size, settings.intermediate_size)
         self.fc2 = Linear(settings.intermediate_size, settings.hidden_size)
@@ -165,7 +164,6 @@ class Layer(nn.Module):
     """One pre-norm transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x))."""
 
     def __init__(self, settings: TowerSettings, key_bias: bool = True) -> None:
-        """Build a layer of the tower's width."""
         super().__init__()
         self.self_attn, self.mlp = Attention(settings, key_bias), FeedForward(settings)
         self.layer_norm1 = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
@@ -183,7 +181,6 @@ class Encoder(nn.Module):
     """A stack of layers."""
 
     def __init__(self, settings: TowerSettings) -> None:
-        """Build as many layers as the tower has."""
         super().__init__()
         self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.num_hidden_layers))
 
@@ -192,7 +189,6 @@ class VisionEmbeddings(nn.Module):
     """Embeddings of a CLS token and of patches, with positions."""
 
     def __init__(self, settings: VisionSettings) -> None:
-        """Build a convolution whose stride is its size."""
         super().__init__()
         width, size = settings.hidden_size, settings.patch_size
         self.class_embedding = nn.Parameter(torch.zeros(width))
@@ -210,7 +206,6 @@ class VisionTower(nn.Module):
     """Image encoder E_I: a vision transformer."""
 
     def __init__(self, settings: VisionSettings) -> None:
-        """Build with zeros and torch's own initialisation; see `initialise`."""
         super().__init__()
         self.settings = settings
         self.embeddings = VisionEmbeddings(settings)
@@ -239,7 +234,6 @@ class TextEmbeddings(nn.Module):
     """Word and position embeddings."""
 
     def __init__(self, settings: TextSettings) -> None:
-        """Build one vector per word and one per position."""
         super().__init__()
         self.token_embedding = nn.Embedding(settings.vocab_size, settings.hidden_size)
         self.position_embedding = nn.Embedding(settings.max_position_embeddings, settings.hidden_size)
@@ -249,7 +243,6 @@ class TextTower(nn.Module):
     """Text encoder E_T: a causal transformer."""
 
     def __init__(self, settings: TextSettings) -> None:
-        """Build with torch's own initialisation; see `initialise`."""
         super().__init__()
         self.settings = settings
         self.embeddings = TextEmbeddings(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,20 +13,20 @@ from torch import nn
 
 from ...cards.models import DetectorCard, validate
 from ...core.arithmetic import exact_fp32
-from ...core.errors import DetectorError, near
+from ...core.errors import DetectorError, first_line, near
 from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
 from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import classifier, pretrained_classifier
-from ..weights.load import load_strictly, load_weights
-from .clip import Clip
-from .clip_source import empty_clip, open_clip
-from .cnn import DeepfakeEncoder
+from ..weights.load import load_strictly, load_weights, read_weights
+from ..weights.pretrained import quiet
+from .clip import ACTIVATIONS, Clip, ClipSettings, TextSettings, VisionSettings, initialise
 from .features import FeatureCache
-from .options import PaperOptions
-from .paper import PaperNetwork
+from .options import ClipSource, ExplainerOptions, PaperOptions, check_input, without_explainer
+from .paper import DeepfakeEncoder, PaperNetwork
+from .projectors import PREFIX, new_projectors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ...training.network import Network
 
 VARIANTS = ("paper", "released-detector", "released-explainer")
+WORDS = "forged face"
 
 
 class M2F2Detector(NetworkDetector, Localizer):
@@ -44,7 +45,14 @@ class M2F2Detector(NetworkDetector, Localizer):
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Detector:
         """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
         path = trained_weights(card)
-        model, identity = open_paper(card, path) if variant_of(card) == "paper" else _released(card)
+        model: nn.Module
+        if variant_of(card) == "paper":
+            model, identity = open_paper(card, path)
+        else:
+            from .released.network import load_released
+
+            model, options = load_released(card)
+            identity = options.model_dump_json()
         detector = cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
         detector.precision = "clip-bf16" if card.options.get("clip_precision") == "bf16" else "fp32"
         return detector
@@ -104,7 +112,7 @@ def _learning(job: TrainingJob) -> Network:
         metadata={"architecture": f"m2f2det paper {options.cnn.model}", "input": str(settings)},
         options={"clip": options.clip.model_dump(mode="json")},
         notes=notes,
-        settle=model.settle,
+        settle=None if model.map is None else model.map.settle,
     )
 
 
@@ -118,7 +126,7 @@ def open_paper(
     options = _options(card)
     encoder = DeepfakeEncoder(classifier(options.cnn, classes=1), options.cnn, card.input.size)
     clip = empty_clip(options.clip, f"detector '{card.name}'")
-    _check_input(card, clip)
+    check_input(card, clip.settings.vision_config)
     model = PaperNetwork(clip, encoder, options)
     if tensors is None:
         load_weights(model, path)
@@ -126,24 +134,41 @@ def open_paper(
         load_strictly(model, tensors, path)
     _check_temperature(model, path)
     model.fold_prompt()
-    if options.clip_precision == "bf16":
-        clip.vision_model.bfloat16()
     return model, options.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}})
 
 
-def _released(card: DetectorCard) -> tuple[nn.Module, str]:
-    """Return the same for the released variants."""
-    from .released.network import load_released
+def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:
+    """Return network and projectors with the card's weights, and the other options that decide a score.
 
-    model, options = load_released(card)
-    return model, options.model_dump_json()
+    Raises DetectorError.
+    """
+    tensors = read_weights(path)
+    own = {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}
+    rest = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
+    plain = without_explainer(card)
+    network: nn.Module
+    if variant_of(plain) == "paper":
+        network, identity = open_paper(plain, path, own)
+        width = rest["visual.0.bias"].shape[0] if "visual.0.bias" in rest else 1
+        projectors: nn.Module = new_projectors(network, options, width)
+    else:
+        from .released.network import open_released
+
+        if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
+            raise DetectorError(
+                f"detector '{card.name}': forgery_grid and visual_pool are only for the variant paper; published "
+                "weights have one forgery token and all patches: remove these options"
+            )
+        network, projectors, identity = open_released(plain, path, own, rest)
+    load_strictly(projectors, rest, path)
+    return network, projectors, identity
 
 
 def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, PaperOptions]:
     """Return the untrained network, and the options with the CLIP's configuration filled in."""
     clip, source = open_clip(options.clip, card.folder)
     options = validate(PaperOptions, {**options.model_dump(), "clip": source.model_dump()}, f"detector '{card.name}'")
-    _check_input(card, clip)
+    check_input(card, clip.settings.vision_config)
     net = pretrained_classifier(options.cnn, card.folder)
     model = PaperNetwork(clip, DeepfakeEncoder(net, options.cnn, card.input.size), options)
     clip.requires_grad_(False)
@@ -153,8 +178,6 @@ def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, Pape
         for name, value in clip.vision_model.named_parameters():
             if name.endswith("k_proj.bias"):  # softmax cancels it: it has no gradient
                 value.requires_grad_(False)
-    if options.clip_precision == "bf16":
-        clip.vision_model.bfloat16()
     return model, options
 
 
@@ -188,10 +211,52 @@ def _check_temperature(model: PaperNetwork, path: Path) -> None:
         )
 
 
-def _check_input(card: DetectorCard, clip: Clip) -> None:
-    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
-    size = clip.settings.vision_config.image_size
-    if card.input.size != size:
+def open_clip(source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
+    """Return the CLIP with its weights, and the source with `config` and `words` filled in.
+
+    Random weights are drawn from torch's generator. A relative folder is relative to `folder`, the card's. Raises
+    DetectorError in one line.
+    """
+    if source.name is None:
+        assert source.config is not None
+        clip = Clip(source.config)
+        initialise(clip)
+        return clip, source
+    from transformers import CLIPModel, CLIPTokenizer
+
+    name, local = source.name, folder / Path(source.name).expanduser()
+    place = str(local) if local.is_dir() else name
+    try:
+        with quiet():
+            model = CLIPModel.from_pretrained(place).float()
+            words = source.words or tuple(CLIPTokenizer.from_pretrained(place)(WORDS)["input_ids"])
+    except Exception as error:
         raise DetectorError(
-            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs {size}: set input.size"
-        )
+            f"CLIP '{name}' cannot be loaded: {first_line(error)}; give a folder with a CLIPModel and its tokenizer, "
+            "or a name on a hub that this machine reaches"
+        ) from None
+    config = clip_settings(model.config.to_dict(), f"CLIP '{name}'")
+    clip = Clip(config)
+    tensors = {key: value for key, value in model.state_dict().items() if key != "logit_scale"}
+    clip.load_state_dict({key: value for key, value in tensors.items() if not key.endswith("position_ids")})
+    return clip, ClipSource(name=name, config=config, words=words)
+
+
+def empty_clip(source: ClipSource, where: str) -> Clip:
+    """Return the CLIP's modules without weights, to load a trained detector's own into. Raises DetectorError."""
+    if source.config is None:
+        raise DetectorError(f"{where}: its card has weights but no options.clip.config: train it again")
+    with torch.device("meta"):
+        clip = Clip(source.config)
+    return clip.to_empty(device="cpu")
+
+
+def clip_settings(config: dict[str, Any], where: str) -> ClipSettings:
+    """Return the parts of a transformers CLIP configuration that shape the network. Raises DetectorError."""
+    found: dict[str, Any] = {"projection_dim": config["projection_dim"]}
+    for kind, model in (("vision_config", VisionSettings), ("text_config", TextSettings)):
+        found[kind] = {key: value for key, value in config[kind].items() if key in model.model_fields}
+        activation = found[kind].get("hidden_act", "quick_gelu")
+        if activation not in ACTIVATIONS:
+            raise DetectorError(f"{where}: {kind} has activation '{activation}', not one of {[*ACTIVATIONS]}")
+    return validate(ClipSettings, found, where)

@@ -23,10 +23,10 @@ from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
 from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
 from ..weights.pretrained import resolved
-from .detector import M2F2Detector
-from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import adapters_hash, check_language, detector_tokens, open_parts
-from .projectors import DetectorTokens, Encoded
+from .detector import M2F2Detector, open_parts
+from .lora import adapters_hash
+from .options import KEY, ExplainerOptions, absolute, check_language, explainer_options, without_explainer
+from .projectors import Encoded, detector_tokens
 
 if TYPE_CHECKING:
     from ...core.records import Image
@@ -47,6 +47,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
     projectors: nn.Module
     place: Path
     """The card's folder, to which the LLM's and the adapters' folders are relative."""
+    _lock: threading.Lock
+    _generator: tuple[Generator, Prompter] | None
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Explainer:
@@ -79,17 +81,11 @@ class M2F2Explainer(M2F2Detector, Explainer):
     def fit(cls, job: TrainingJob) -> FitReport:
         """Train stage `detector` as the detector does, `align` and `tune` on questions and answers."""
         if job.stage == "detector":
-            plain, options = job.card, explainer_options(job.card)
-            placed = options.model_copy(
-                update={"llm": absolute(options.llm, plain.folder)}
-            )  # its card is in another folder
-            options_dump = placed.model_dump(mode="json", exclude_unset=True)
-            job.card = without_explainer(plain)
-            try:
-                report = super().fit(job)
-            finally:
-                job.card = plain
-            return replace(report, options={**report.options, KEY: options_dump})
+            options = explainer_options(job.card)
+            # The trained detector's card is in another folder.
+            placed = options.model_copy(update={"llm": absolute(options.llm, job.card.folder)})
+            report = super().fit(replace(job, card=without_explainer(job.card)))
+            return replace(report, options={**report.options, KEY: placed.model_dump(mode="json", exclude_unset=True)})
         from .stages import fit_stage
 
         return fit_stage(job)
@@ -101,8 +97,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
     @classmethod
     def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:
-        """Merge adapters into the LLM; see `merging.merge_adapters`."""
-        from .merging import merge_adapters
+        """Merge adapters into the LLM; see `lora.merge_adapters`."""
+        from .lora import merge_adapters
 
         return merge_adapters(card, out, dtype)
 
@@ -157,9 +153,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
                 batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
                 pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))
                 tokens = detector_tokens(self.model, pixels, self.explainer)
-                parts.append((tokens.probabilities[:, 1].double(), *self.projectors(*_parts(tokens))))
-        scores, visual, forgery = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Encoded(scores, visual, forgery)
+                parts.append((tokens.probabilities[:, 1].double(), *self.projectors(*tokens)))
+        return Encoded(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def generator(self) -> tuple[Generator, Prompter]:
         """Return what generates answers; loads the LLM the first time."""
@@ -186,10 +181,3 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
             language.model = with_adapters(language.model, self.place / self.explainer.adapter)
         return language
-
-    _lock: threading.Lock
-    _generator: tuple[Generator, Prompter] | None
-
-
-def _parts(tokens: DetectorTokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return tokens.probabilities, tokens.patches, tokens.cells

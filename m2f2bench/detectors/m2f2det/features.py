@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
 
 from ...cards.settings import AugmentationSettings
-from ...core.errors import StoreError, first_line
-from ...core.files import replacing
+from ...core.errors import DetectorError, StoreError, first_line
 from ...core.memo import cache_folder
+from ...core.tensors import read_tensors, write_tensors
 from ...training.job import TrainingJob
 from .paper import Features, PaperNetwork
 
@@ -58,7 +57,9 @@ class FeatureCache:
 
     def __call__(self, pixels: torch.Tensor) -> Features:
         """Return features, as `PaperNetwork.features` does."""
-        keys = [_digest(image) for image in pixels]
+        keys = [
+            hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=16).hexdigest() for image in pixels
+        ]
         found = {key: self._read(key) for key in dict.fromkeys(keys)}
         missing = [key for key, value in found.items() if value is None]
         self.hits, self.misses = self.hits + len(found) - len(missing), self.misses + len(missing)
@@ -78,11 +79,9 @@ class FeatureCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def _read(self, key: str) -> list[torch.Tensor] | None:
-        from safetensors.torch import load_file
-
         try:
-            tensors = load_file(self._place(key))
-        except (OSError, SafetensorError):  # missing or damaged: encoded again and overwritten
+            tensors, _ = read_tensors(self._place(key))
+        except DetectorError:  # missing or damaged: encoded again and overwritten
             return None
         return [tensors[name] for name in sorted(tensors)]
 
@@ -94,20 +93,12 @@ class FeatureCache:
             self.once.add(key)
             return
         try:
-            self._put(key, parts)
-        except (OSError, SafetensorError, StoreError) as error:  # the training continues without it
+            write_tensors(self._place(key), {f"{number:02d}": part for number, part in enumerate(parts)})
+        except StoreError as error:  # the training continues without it
             log.warning("no more CLIP features are cached in '%s': %s", self.folder, first_line(error))
             self.limit = 0
             return
         self.size += size
-
-    def _put(self, key: str, parts: Sequence[torch.Tensor]) -> None:
-        from safetensors.torch import save_file
-
-        place = self._place(key)
-        place.parent.mkdir(exist_ok=True)
-        with replacing(place) as temporary:
-            save_file({f"{number:02d}": part.clone() for number, part in enumerate(parts)}, temporary)
 
 
 def never_twice(augmentation: AugmentationSettings) -> str:
@@ -135,7 +126,3 @@ def clip_key(network: PaperNetwork) -> str:
     decided = (network.depths, network.options.clip_precision, "ieee", torch.__version__, device)
     digest.update(repr(decided).encode())
     return digest.hexdigest()
-
-
-def _digest(image: torch.Tensor) -> str:
-    return hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=16).hexdigest()

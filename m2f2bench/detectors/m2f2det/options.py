@@ -1,14 +1,55 @@
-"""Options on the card of an `m2f2det` detector of the variant `paper`."""
+"""Options on the cards of `m2f2det` detectors of the variant `paper`, and of `m2f2det-explainer`s."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ...cards.models import DetectorCard, validate
 from ...cards.settings import Settings
-from .clip_source import ClipSource
-from .cnn import CnnSettings
+from ...core.errors import DetectorError
+from ..llm.generation_settings import GenerationSettings
+from ..llm.prompt import PromptSettings
+from ..llm.source import LanguageSource
+from ..timm import TimmSource
+from .clip import ClipSettings, VisionSettings
+
+KEY = "explainer"
+"""Key of the explainer's options in a card's."""
+
+
+class ClipSource(Settings):
+    """Which CLIP, and where its weights come from."""
+
+    name: str | None = None
+    """A name on the Hugging Face hub, or a local folder: weights and tokenizer of a CLIPModel."""
+    config: ClipSettings | None = None
+    """Widths and depths. Together with `name`, it is filled in by training, so that a trained detector needs no hub;
+    alone, it means random weights."""
+    words: tuple[int, ...] = Field(default=(), max_length=32)
+    """Token ids of the prompt: BOS, the words "forged face", EOS. Empty: from the tokenizer of `name`."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> ClipSource:
+        if self.name is None and self.config is None:
+            raise ValueError("give `name` (hub or folder) or `config` (random weights)")
+        if self.config is not None:
+            vocabulary = self.config.text_config.vocab_size
+            if len(self.words) < 3:
+                raise ValueError("`config` needs `words`: the token ids of BOS, the prompt's words and EOS")
+            if not all(0 <= word < vocabulary for word in self.words):
+                raise ValueError(f"`words` {self.words} must be token ids below vocab_size {vocabulary}")
+        return self
+
+
+class CnnSettings(TimmSource):
+    """Which timm network, its initial weights, and which of its layers the bridge reads."""
+
+    depths: tuple[str, ...] = Field(default=(), max_length=8)
+    """Names of submodules with maps, such as `blocks.3`, from shallow to deep. Empty: the last three of timm's own
+    feature layers."""
 
 
 class PaperOptions(Settings):
@@ -67,3 +108,62 @@ class PaperOptions(Settings):
         second = max(first + 1, int(layers * 5 / 12 + 0.5))
         third = max(second + 1, int(layers * 7 / 12 + 0.5))
         return tuple(min(layers, depth) for depth in (first, second, third))
+
+
+class ExplainerOptions(Settings):
+    """The LLM, its image tokens, its prompt, and the state of training."""
+
+    llm: LanguageSource
+    prompt: PromptSettings = PromptSettings()
+    forgery_grid: int = Field(default=4, ge=0, le=64)
+    """F^0 ⊙ M_b is averaged over this many cells a side: k = forgery_grid² tokens, and one for the verdict. 0: no
+    forgery tokens (the paper's ablation)."""
+    visual_pool: int = Field(default=1, ge=1, le=32)
+    """CLIP's patches are averaged over squares of this many a side before they become visual tokens; 1: all of them."""
+    generation: GenerationSettings = GenerationSettings()
+    stage: Literal["", "align", "tune", "merged"] = ""
+    """The last stage that was trained; set by training and merging."""
+    adapter: str | None = None
+    """Folder of LoRA adapters, relative to the card; for stage `tune`, until they are merged."""
+    learned_with: str = ""
+    """Fingerprint of the LLM that projectors and adapters were trained with."""
+
+
+def explainer_options(card: DetectorCard) -> ExplainerOptions:
+    """Return the card's explainer options, checked. Raises DetectorError for a card without them."""
+    if KEY not in card.options:
+        raise DetectorError(
+            f"detector '{card.name}' has no options.{KEY}: name the LLM there, such as "
+            f"`{KEY}: {{llm: {{name: lmsys/vicuna-7b-v1.5}}}}`"
+        )
+    return validate(ExplainerOptions, card.options[KEY], f"options.{KEY} of detector '{card.name}'")
+
+
+def without_explainer(card: DetectorCard) -> DetectorCard:
+    """Return the card with only the options of its detector."""
+    return card.model_copy(update={"options": {key: value for key, value in card.options.items() if key != KEY}})
+
+
+def absolute(source: LanguageSource, folder: Path) -> LanguageSource:
+    """Return the source with a local folder as an absolute path, so that a card elsewhere can name it."""
+    local = folder / Path(source.name).expanduser()
+    return source.model_copy(update={"name": str(local.resolve())}) if local.exists() else source
+
+
+def check_input(card: DetectorCard, settings: VisionSettings) -> None:
+    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
+    if card.input.size != settings.image_size:
+        raise DetectorError(
+            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
+            f"{settings.image_size}: set input.size"
+        )
+
+
+def check_language(options: ExplainerOptions, found: str, card: DetectorCard) -> None:
+    """Raise DetectorError if projectors or adapters were trained with another LLM than the card's."""
+    if options.learned_with and options.learned_with != found:
+        what = "its adapter is" if options.adapter else "its projectors are"
+        raise DetectorError(
+            f"detector '{card.name}': {what} for an LLM with fingerprint {options.learned_with}, but "
+            f"'{options.llm.name}' has {found}: name the LLM of the training"
+        )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ...core.arithmetic import exact_fp32
-from ...core.errors import DetectorError
-from .bridge import BridgeAdapter
-from .clip import Clip, Linear, projection
-from .cnn import DeepfakeEncoder
-from .forgery_prompt import ForgeryMap, ForgeryPrompt
-from .options import PaperOptions
+from ...core.errors import DetectorError, near
+from .clip import Clip, Layer, Linear, TowerSettings, projection
+from .options import CnnSettings, PaperOptions
+
+DEPTHS = 3
+"""Maps of the CNN that the bridge reads if the card does not name them."""
 
 
 @dataclass
@@ -37,12 +39,187 @@ class Judgement:
     """Outputs of the network for a batch.
 
     `logits` [B, 2] (0 real, 1 fake); `map`, M_b [B, 1, n, n] in [0, 1], None without map weighting; `forged`, F^0 ⊙ M_b
-    [B, c, n, n], from which forgery tokens are made.
+    [B, c, n, n], from which forgery tokens are made, None for published weights.
     """
 
     logits: torch.Tensor
     map: torch.Tensor | None
-    forged: torch.Tensor
+    forged: torch.Tensor | None = None
+
+
+class DeepfakeEncoder(nn.Module):
+    """A timm network without its classifier."""
+
+    def __init__(self, net: nn.Module, settings: CnnSettings, size: int) -> None:
+        """`net` is a timm classifier with any head; `size` is the side of its images in pixels.
+
+        Raises DetectorError for a network without maps at the given depths.
+        """
+        super().__init__()
+        net.reset_classifier(0, "")  # type: ignore[operator]
+        self.net = net
+        layers = [layer["module"] for layer in getattr(net, "feature_info", [])]
+        if not settings.depths and len(layers) < DEPTHS:
+            raise DetectorError(
+                f"timm's '{settings.model}' names {len(layers)} feature layers, fewer than {DEPTHS}: set `depths` on "
+                "the card"
+            )
+        self.depths = settings.depths or tuple(layers[-DEPTHS:])
+        self._maps: dict[str, torch.Tensor] = {}
+        known = dict(net.named_modules())
+        for name in self.depths:
+            if name not in known:
+                raise DetectorError(f"timm's '{settings.model}' has no layer '{name}'{near(name, known)}")
+            known[name].register_forward_hook(partial(self._keep, name))
+        training = net.training
+        with exact_fp32(), torch.no_grad():
+            last, maps = self.eval()(torch.zeros(1, 3, size, size))
+        net.train(training)
+        for name, found in zip((*self.depths, "its last layer"), (*maps, last), strict=True):
+            if found.ndim != 4:
+                raise DetectorError(
+                    f"timm's '{settings.model}': {name} gives {list(found.shape)}, not a map [B, c, h, w]"
+                )
+        self.channels = tuple(found.shape[1] for found in maps)
+        self.out_channels = last.shape[1]
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the last map [B, c, h, w] and the maps at the depths, for normalised images [B, 3, S, S]."""
+        last: torch.Tensor = self.net.forward_features(pixels)  # type: ignore[operator]
+        if len(self._maps) != len(set(self.depths)):
+            unused = next(name for name in self.depths if name not in self._maps)
+            raise DetectorError(
+                f"the CNN's layer '{unused}' does not contribute to its features: name another in `depths`"
+            )
+        maps = [self._maps[name] for name in self.depths]
+        self._maps.clear()
+        return last, maps
+
+    def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        self._maps[name] = output
+
+
+class BridgeAdapter(nn.Module):
+    """x_i = block_i([x_(i-1); W_i E_i; V_i H_i]) within one image, read at the places of x_(i-1); of H_1 for i = 1.
+
+    E_i is the CNN's i-th map as tokens, H_i CLIP's patch tokens at the i-th depth, both projected to one width. The
+    output lies on CLIP's grid of patches.
+    """
+
+    def __init__(self, cnn_channels: Sequence[int], clip_width: int, width: int, heads: int) -> None:
+        """Build one block per depth; `cnn_channels` are those of the CNN's maps."""
+        super().__init__()
+        self.width = width
+
+        self.from_cnn = nn.ModuleList(projection(channels, width) for channels in cnn_channels)
+        self.from_clip = nn.ModuleList(projection(clip_width, width) for _ in cnn_channels)
+        settings = TowerSettings(
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=len(cnn_channels),
+            num_attention_heads=heads,
+            hidden_act="gelu",
+        )
+        self.blocks = nn.ModuleList(Layer(settings, key_bias=False) for _ in cnn_channels)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, maps: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return [B, width, n, n] for the CNN's maps [B, c_i, h_i, w_i] and CLIP's patches [B, n², d] of each depth."""
+        tokens: torch.Tensor | None = None
+        count = states[0].shape[1]
+        side = round(count**0.5)
+        for i, block in enumerate(self.blocks):
+            height, width = maps[i].shape[2:]
+            places = positions(height, width, self.width, maps[i].device)
+            cnn = self.from_cnn[i](maps[i].flatten(2).transpose(1, 2)) + places
+            patches = self.from_clip[i](states[i]) + positions(side, side, self.width, maps[i].device)
+            held = [patches, cnn] if tokens is None else [tokens, cnn, patches]
+            tokens = block(torch.cat(held, dim=1), rows=count)
+        out: torch.Tensor = self.norm(tokens).transpose(1, 2).unflatten(2, (side, side))
+        return out
+
+
+def positions(height: int, width: int, channels: int, device: torch.device) -> torch.Tensor:
+    """Return sine-cosine positions, float32 [height · width, channels], of the cells' centres on the unit square.
+
+    Maps of different sizes over the same picture get similar codes at similar places. Channels after the last multiple
+    of four are 0.
+    """
+    count = channels // 4
+    frequencies = torch.pi * 2.0 ** torch.linspace(0.0, 4.0, count, device=device)
+    down = ((torch.arange(height, device=device) + 0.5) / height)[:, None, None] * frequencies
+    across = ((torch.arange(width, device=device) + 0.5) / width)[None, :, None] * frequencies
+    shape = (height, width, count)
+    waves = [wave.expand(shape) for wave in (down.sin(), down.cos(), across.sin(), across.cos())]
+    codes = torch.zeros(height, width, channels, device=device)
+    codes[..., : 4 * count] = torch.cat(waves, dim=2)
+    return codes.flatten(0, 1)
+
+
+class ForgeryPrompt(nn.Module):
+    """S = BOS [v^G_1]…[v^G_m] [v^S_1]…[v^S_u] [forged][face] EOS, read by CLIP's frozen text tower.
+
+    General tokens v^G [m, d] are learned; specific tokens v^S come from the image's CLS feature g^I through an MLP;
+    layer-wise tokens [L, k, d] follow BOS, new ones before every layer. Each number may be 0.
+    """
+
+    def __init__(self, clip: Clip, words: Sequence[int], general: int, specific: int, layer: int) -> None:
+        """`words` are BOS, the prompt's words and EOS; new tokens are drawn with the words' standard deviation."""
+        super().__init__()
+        text = clip.settings.text_config
+        width, joint = text.hidden_size, clip.settings.projection_dim
+        self.words, self.specific_tokens = tuple(words), specific
+        spread = 0.02
+        self.general = nn.Parameter(torch.randn(general, width) * spread) if general else None
+        self.layerwise = nn.Parameter(torch.randn(text.num_hidden_layers, layer, width) * spread) if layer else None
+        self.specific: nn.Sequential | None = None
+        if specific:
+            last = Linear(joint, specific * width)
+            nn.init.normal_(last.weight, std=spread * joint**-0.5)
+            nn.init.normal_(last.bias, std=spread)
+            self.specific = nn.Sequential(Linear(joint, joint), nn.GELU(), last)
+
+    def forward(self, clip: Clip, image: torch.Tensor) -> torch.Tensor:
+        """Return g^T, [B, p] for CLS features g^I [B, p]; [1, p], the same for all images, without specific tokens.
+
+        It is the last token, EOS, after the final LayerNorm and the text projection.
+        """
+        rows = len(image) if self.specific is not None else 1
+        known = clip.text_model.words(self.words)
+        parts = [known[:1].expand(rows, -1, -1)]
+        if self.general is not None:
+            parts.append(self.general.expand(rows, -1, -1))
+        if self.specific is not None:
+            parts.append(self.specific(F.normalize(image, dim=1)).unflatten(1, (self.specific_tokens, -1)))
+        parts.append(known[1:].expand(rows, -1, -1))
+        feature: torch.Tensor = clip.text_projection(clip.text_model(torch.cat(parts, dim=1), self.layerwise))
+        return feature
+
+
+class ForgeryMap(nn.Module):
+    """Forgery attention map M_b = exp(τ (c - max c)), c = cos(g^T, F_I) by patch, with a learned temperature τ ≥ 0.
+
+    The patch that fits the text best has 1 in every image, also in a real one: the map says where, the score whether.
+    (A sigmoid of τ c can be near 0 for all patches at once, and training with binary labels led to this.) τ is the
+    absolute value of the learned number: with τ < 0, the patch that fits worst would have more than 1.
+    """
+
+    def __init__(self, temperature: float) -> None:
+        """`temperature`: initial value of τ."""
+        super().__init__()
+        self.map_scale = nn.Parameter(torch.tensor(temperature))
+
+    def forward(self, text: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
+        """Return M_b, [B, 1, n, n] in [0, 1], for g^T [B or 1, p] and patches F_I [B, n², p] in the joint space."""
+        cosines = (F.normalize(patches.float(), dim=2) * F.normalize(text.float(), dim=1)[:, None]).sum(2)
+        side = round(cosines.shape[1] ** 0.5)
+        heat = torch.exp(self.map_scale.abs() * (cosines - cosines.amax(1, keepdim=True)))
+        return heat.reshape(-1, 1, side, side)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Replace the learned number by τ, which gives the same map, so that a file of weights holds τ."""
+        self.map_scale.abs_()
 
 
 class PaperNetwork(nn.Module):
@@ -57,6 +234,8 @@ class PaperNetwork(nn.Module):
         super().__init__()
         vision, width = clip.settings.vision_config, options.head_width
         self.clip, self.encoder, self.options = clip, encoder, options
+        if options.clip_precision == "bf16":
+            clip.vision_model.bfloat16()
         self.depths = options.depths(vision.num_hidden_layers) if options.bridge else ()
         self.bridge: BridgeAdapter | None = None
         if options.bridge:
@@ -142,11 +321,6 @@ class PaperNetwork(nn.Module):
         if self.prompt is not None and self.prompt.specific is None:
             with exact_fp32(), torch.no_grad():
                 self.text = self.prompt(self.clip, torch.empty(0))
-
-    def settle(self) -> None:
-        """Convert the weights to the form in which they are saved; no output changes."""
-        if self.map is not None:
-            self.map.settle()
 
     def _map(self, features: Features) -> torch.Tensor | None:
         if self.prompt is None or self.map is None:

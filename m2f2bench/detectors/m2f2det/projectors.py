@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .options import ExplainerOptions
+from .paper import PaperNetwork
+
 PREFIX = "projectors."
 """Prefix of the projectors' names in a file of weights; all others are the detector's."""
 
 
-@dataclass
-class DetectorTokens:
+class DetectorTokens(NamedTuple):
     """A detector's outputs for the projectors, for a batch of images, fp32.
 
     `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: CLIP's patches after all layers but the last; `cells`
@@ -25,8 +27,7 @@ class DetectorTokens:
     cells: torch.Tensor
 
 
-@dataclass
-class Encoded:
+class Encoded(NamedTuple):
     """Encodings of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + 1, D]."""
 
     scores: torch.Tensor
@@ -85,3 +86,20 @@ def pooled_cells(forged: torch.Tensor, grid: int) -> torch.Tensor:
     if grid == 0:
         return forged.new_zeros((len(forged), 0, forged.shape[1]))
     return F.adaptive_avg_pool2d(forged, grid).flatten(2).transpose(1, 2)
+
+
+def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) -> Projectors:
+    """Return untrained projectors between a network of the variant `paper` and an LLM of width `width`."""
+    assert isinstance(network, PaperNetwork)
+    first = network.conv[0]
+    assert isinstance(first, nn.Conv2d)
+    patches = network.clip.settings.vision_config.hidden_size
+    return Projectors(patches, first.in_channels, width, forgery=options.forgery_grid > 0)
+
+
+def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> DetectorTokens:
+    """Return the network's outputs for normalised images [B, 3, S, S], pooled as the options say."""
+    judged, patches = network.judge_with_patches(pixels)  # type: ignore[operator]
+    probabilities = judged.logits.float().softmax(1)
+    cells = pooled_cells(judged.forged, options.forgery_grid) if judged.forged is not None else patches[:, :0]
+    return DetectorTokens(probabilities, pooled_patches(patches, options.visual_pool), cells.float())

@@ -27,12 +27,10 @@ from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.splice import TokenizedExample, answer_loss, fitted, pad_right, splice
 from ..network import Normalise, resize
 from . import lora
-from .detector import open_paper, variant_of
-from .explainer_options import KEY, ExplainerOptions, absolute, explainer_options, without_explainer
-from .explainer_parts import check_language, detector_tokens, new_projectors, open_parts
-from .options import PaperOptions
+from .detector import open_paper, open_parts, variant_of
+from .options import KEY, ExplainerOptions, PaperOptions, absolute, check_language, explainer_options, without_explainer
 from .paper import PaperNetwork
-from .projectors import PREFIX, DetectorTokens, Projectors
+from .projectors import PREFIX, DetectorTokens, Projectors, detector_tokens, new_projectors
 
 STARTS = {"align": "", "tune": "align"}
 """Stage that each stage starts from; "" is `detector`."""
@@ -56,7 +54,7 @@ class ExplainerModule(nn.Module):
 
         `batch` has the tensors of `pad_right` and of `DetectorTokens`.
         """
-        visual, forgery = self.projectors(batch["probabilities"], batch["patches"], batch["cells"])
+        visual, forgery = self.projectors(*(batch[name] for name in DetectorTokens._fields))
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
         return answer_loss(self.llm, inputs, batch)
@@ -96,8 +94,8 @@ class FrozenDetector:
         with torch.no_grad():
             pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
             seen = detector_tokens(self.network, pixels, self.options)
-        found = DetectorTokens(seen.probabilities.cpu(), seen.patches.cpu(), seen.cells.cpu())
-        size = sum(part.numel() * 4 for part in (found.probabilities, found.patches, found.cells))
+        found = DetectorTokens(*(part.cpu() for part in seen))
+        size = sum(part.nbytes for part in found)
         if self._used + size <= EVIDENCE_BYTES:
             self._used += size
             self._known[frame.id] = found
@@ -136,12 +134,8 @@ class Collator:
             texts.append(text)
         if not texts:
             return {}
-        return {
-            **pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest),
-            "probabilities": torch.cat([one.probabilities for one in found]),
-            "patches": torch.cat([one.patches for one in found]),
-            "cells": torch.cat([one.cells for one in found]),
-        }
+        tokens = DetectorTokens(*(torch.cat(part) for part in zip(*found, strict=True)))
+        return {**pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest), **tokens._asdict()}
 
     def _tokenized(self, example: Example) -> TokenizedExample | None:
         whole = TokenizedExample(*self.prompter.example(example.question, example.answer))
@@ -174,7 +168,8 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
     settings = job.language.settings
     with own_draws():
         torch.manual_seed(settings.seed)
-        language = _language(job, options, settings.precision, device)
+        source = options.llm.model_copy(update={"dtype": settings.precision})
+        language = open_language(source, job.card.folder, device)
         network, projectors = _parts(job, start, options, language)
         if job.stage == "tune":
             language.model = lora.new_adapters(language.model, settings.lora, f"LLM '{language.name}'")
@@ -196,7 +191,6 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
         own = {name: value for name, value in tensors.items() if name.startswith(PREFIX)}
         write_tensors(out / "model.safetensors", {**frozen, **own}, {"stage": job.stage, "llm": language.fingerprint})
 
-    plain = {key: value for key, value in start.options.items() if key != KEY}
     return LanguageNetwork(
         module=module,
         collate=collator,
@@ -204,7 +198,7 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
         left_out=collator.left_out,
         write=write,
         projectors=PREFIX,
-        options={**plain, KEY: trained_options(job, options, language)},
+        options={**without_explainer(start).options, KEY: trained_options(job, options, language)},
         notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {without_folders(language.name)}"],
     )
 
@@ -215,7 +209,7 @@ def trained_options(job: TrainingJob, options: ExplainerOptions, language: Langu
         "stage": job.stage,
         "llm": absolute(options.llm, job.card.folder),
         "learned_with": language.fingerprint,
-        "adapter": lora.FOLDER if job.stage == "tune" else None,
+        "adapter": lora.ADAPTER if job.stage == "tune" else None,
     }
     return options.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
 
@@ -263,11 +257,6 @@ def _same_network(start: DetectorCard, card: DetectorCard) -> None:
             mine, other = own.clip.name, held.clip.name
         if key != "cache_features" and mine != other:
             raise DetectorError(f"'{start.folder}' was trained with {key} {other}, but '{card.name}' has {mine}")
-
-
-def _language(job: TrainingJob, options: ExplainerOptions, precision: str, device: torch.device) -> Language:
-    """Open the LLM in the training's precision. Raises DetectorError."""
-    return open_language(options.llm.model_copy(update={"dtype": precision}), job.card.folder, device)
 
 
 def _parts(

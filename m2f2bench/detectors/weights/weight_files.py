@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 from typing import Literal
@@ -68,10 +67,7 @@ def recognise(path: Path) -> Literal["safetensors", "checkpoint"]:
 def is_pointer(path: Path) -> bool:
     """Return whether a file is a pointer that git keeps in place of a file in Git LFS."""
     try:
-        if not path.is_file() or os.stat(path).st_size > 1024:  # noqa: PTH116 - beside is_file
-            return False
-        with path.open("rb") as stream:
-            return stream.read(len(LFS)) == LFS
+        return path.is_file() and path.stat().st_size <= 1024 and path.read_bytes().startswith(LFS)
     except OSError:
         return False
 

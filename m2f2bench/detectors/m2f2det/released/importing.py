@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import yaml
@@ -16,26 +14,24 @@ from ....cards.settings import CLIP_MEAN, CLIP_STD
 from ....core.arithmetic import exact_fp32
 from ....core.errors import DetectorError, near
 from ....core.files import sha256, write_json, write_text
+from ....core.installed import installed_versions
 from ....core.locks import holding_vacant
 from ....core.parsing import Refused, read_json
+from ....core.tensors import write_tensors
 from ....version import __version__
 from ...llm.generation_settings import GenerationSettings
 from ...llm.prompt import PromptSettings
 from ...llm.source import LanguageSource, language_fingerprint
-from ...weights.load import check_shapes
+from ...weights.load import check_shapes, shapes_of
 from ..clip import TextTower
-from ..explainer_options import KEY, ExplainerOptions
+from ..options import KEY, ExplainerOptions
 from ..projectors import PREFIX
-from .files import Tensors
+from .files import CONFIG, Tensors, Tower
 from .llm import FOLDER, PublishedLanguage
-from .names import BRIDGE, CNN, TEXT, VISION, Reader, expected_shapes, projector_shapes, sort_names, variant_of
-from .network import ReleasedOptions, Variant, empty
-from .tower import Tower
+from .names import BRIDGE, CNN, FIRST_OF_CNN, TEXT, VISION, Reader, expected_shapes, sort_names
+from .network import ReleasedOptions, ReleasedProjectors, Variant, empty
 
-KINDS: dict[str, Variant] = {
-    "m2f2det-released-detector": "released-detector",
-    "m2f2det-released-explainer": "released-explainer",
-}
+KINDS: dict[str, Variant] = {f"m2f2det-{variant}": variant for variant in get_args(Variant)}
 CARD, RECORD, WEIGHTS = "card.yaml", "import.json", "model.safetensors"
 EXPLAINS = "M2F2-Det as published: its 7B explainer, detector (CLIP ViT and DenseNet-121) and LLM"
 MAX_NEW_TOKENS = 512
@@ -85,23 +81,31 @@ class Published:
         folder = self.path if self.path.is_dir() else self.path.parent
         language = PublishedLanguage(folder, main, self.names.language)
         found = {name: main.shape(own) for name, own in self.names.projectors.items()}
-        check_shapes(projector_shapes(self.vision.hidden_size, language.width), found, self.path, "the LLM's width")
+        with torch.device("meta"):
+            projectors = ReleasedProjectors(self.vision.hidden_size, language.width)
+        check_shapes(shapes_of(projectors.state_dict()), found, self.path, "the LLM's width")
         self.places |= {PREFIX + name: (main, own) for name, own in self.names.projectors.items()}
         return language
 
     def _no_tower(self) -> DetectorError:
         """Return the error for a file without CLIP's image tower; it names the one in the folder's configuration."""
-        named = named_tower(self.path)
-        which = f"`{named}`, which its config.json names" if named else "such as `openai/clip-vit-large-patch14-336`"
+        try:
+            config = read_json(self.path / CONFIG)
+        except Refused:
+            config = None
+        named = config.get("mm_vision_tower") if isinstance(config, dict) else None
+        which = "such as `openai/clip-vit-large-patch14-336`"
+        if named and isinstance(named, str):
+            which = f"`{named}`, which its config.json names"
         return DetectorError(
             f"weights '{self.path}' lack CLIP's image tower: give it with --vision-tower, a file "
             f"(vision_tower.pth), the folder of a CLIP, or a name on the hub, {which}"
         )
 
     def _check_variant(self, kind: str) -> None:
-        found = variant_of(self.names.own)
+        found = next((variant for variant, first in FIRST_OF_CNN.items() if first in self.names.own), None)
         if found is not None and found != self.variant:
-            other = next(name for name, variant in KINDS.items() if variant == found)
+            other = f"m2f2det-{found}"
             raise DetectorError(f"weights '{self.path}' are those of {other}, not of {kind}: give `--as {other}`")
         if found is None:
             raise DetectorError(f"weights '{self.path}' are not those of {kind}: they have no CNN of either variant")
@@ -109,14 +113,9 @@ class Published:
     def __getitem__(self, name: str) -> torch.Tensor:
         """Return a tensor, in fp32 unless it is a counter. Raises DetectorError for values that are not finite."""
         source, own = self.places[name]
-        tensor = source.read(own)
         if name.endswith("num_batches_tracked"):
-            return tensor.long()
-        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-            raise DetectorError(
-                f"weights '{self.path}': tensor '{own}' ({tensor.dtype}) has values that are not finite"
-            )
-        return tensor.float()
+            return source.read(own).long()
+        return source.finite(own, self.path).float()
 
     def under(self, *prefixes: str) -> list[str]:
         """Return the names of the expected tensors that start with one of the prefixes."""
@@ -164,16 +163,13 @@ def import_weights(
 
 def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]:
     """Write detector and projectors; return the content of `import.json`."""
-    from ....core.tensors import write_tensors
-
     network = empty(published.options())
     with exact_fp32(), torch.no_grad():
         tensors, used = _tensors(published, network)
-        check_shapes(_shapes(network.state_dict()), _shapes(tensors), published.path, kind)
+        check_shapes(shapes_of(network.state_dict()), shapes_of(tensors), published.path, kind)
         tensors |= {name: published[name] for name in published.places if name.startswith(PREFIX)}
-        record = _record(published, kind, used)
         write_tensors(out / WEIGHTS, tensors, {"architecture": kind})
-    return record
+    return _record(published, kind, used)
 
 
 def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.Tensor], list[str]]:
@@ -194,23 +190,22 @@ def _tensors(published: Published, network: nn.Module) -> tuple[dict[str, torch.
     return tensors, used
 
 
-def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, Sequence[int]]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
-
-
 def fold_bridge(published: Published) -> torch.Tensor:
     """Return the 128 values that the first stage's bridge gives for any image.
 
     Its first half ends in a LayerNorm over one element, which always returns its bias; so its second half gets that
     number for every token. Computed in fp64, returned in fp32.
     """
-    bias = published[f"{BRIDGE}proj.2.bias"].double()
-    weight, norm = published[f"{BRIDGE}reduction.0.weight"].double(), f"{BRIDGE}reduction.1"
-    reduced = F.linear(bias.expand(weight.shape[1]), weight, published[f"{BRIDGE}reduction.0.bias"].double())
-    values = F.layer_norm(
-        reduced, reduced.shape, published[f"{norm}.weight"].double(), published[f"{norm}.bias"].double()
-    )
+    tokens = published.expected[f"{BRIDGE}reduction.0.weight"][1]
+    values = _projected(published, f"{BRIDGE}reduction", published[f"{BRIDGE}proj.2.bias"].double().expand(tokens))
     return (values * published["clip_text_alpha"].double()).float()
+
+
+def _projected(published: Published, name: str, x: torch.Tensor) -> torch.Tensor:
+    """Return what the file's linear layer and LayerNorm `name` give for [..., inputs], in its precision."""
+    weight, bias = (published[f"{name}.0.{part}"].to(x.dtype) for part in ("weight", "bias"))
+    scale, shift = (published[f"{name}.1.{part}"].to(x.dtype) for part in ("weight", "bias"))
+    return F.layer_norm(F.linear(x, weight, bias), bias.shape, scale, shift)
 
 
 def fold_text(published: Published) -> torch.Tensor:
@@ -226,12 +221,7 @@ def fold_text(published: Published) -> torch.Tensor:
     words = "embeddings.token_embedding.weight"
     own = {name: published[TEXT + name] for name in tower.state_dict() if name != words}
     tower.load_state_dict({**own, words: torch.zeros(1, settings.hidden_size)})
-    feature = F.linear(
-        tower(published["clip_text_encoder.prompt_tokens"]),
-        published["text_proj.0.weight"],
-        published["text_proj.0.bias"],
-    )
-    return F.layer_norm(feature, feature.shape[1:], published["text_proj.1.weight"], published["text_proj.1.bias"])[0]
+    return _projected(published, "text_proj", tower(published["clip_text_encoder.prompt_tokens"]))[0]
 
 
 def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
@@ -268,7 +258,7 @@ def _record(published: Published, kind: str, used: list[str]) -> dict[str, Any]:
         "position_buffers": published.names.buffers,
         "stubbed": stubbed,
         "notes": notes,
-        "versions": _versions(),
+        "versions": {"m2f2bench": __version__, **installed_versions(("torch", "torchvision"))},
     }
 
 
@@ -306,17 +296,3 @@ def _explaining(card: dict[str, Any], out: Path) -> dict[str, Any]:
     )
     options = {**card["options"], KEY: explainer.model_dump(mode="json", exclude_unset=True)}
     return {**card, "description": EXPLAINS, "backend": "m2f2det-explainer", "options": options}
-
-
-def named_tower(path: Path) -> str:
-    """Return CLIP's name in the configuration of the 7B folder; "" if there is none."""
-    try:
-        found = read_json(path / "config.json")
-    except Refused:
-        return ""
-    name = found.get("mm_vision_tower") if isinstance(found, dict) else None
-    return name if isinstance(name, str) else ""
-
-
-def _versions() -> dict[str, str]:
-    return {"m2f2bench": __version__, **{name: metadata.version(name) for name in ("torch", "torchvision")}}

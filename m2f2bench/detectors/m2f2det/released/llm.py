@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from ....core.errors import DetectorError, first_line
 from ....core.files import make_folder, replacing, write_json
-from ....core.parsing import Refused, read_json
-from ...weights.load import check_shapes
+from ...weights.load import check_shapes, shapes_of
+from ...weights.pretrained import quiet
+from .files import CONFIG, Tensors, read_config
 
 FOLDER = "llm"
-CONFIG, GENERATION, INDEX = "config.json", "generation_config.json", "model.safetensors.index.json"
+GENERATION, INDEX = "generation_config.json", "model.safetensors.index.json"
 SHARD_BYTES = 1 << 30
 """Most bytes of a file of weights, and so of what is in memory at once; a larger tensor has its own file."""
 NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -33,16 +34,6 @@ _LAYER = re.compile(r"model\.layers\.(\d{1,4})\.")
 _LLAMA = re.compile(r"llava|llava_llama|llama")
 
 
-class Source(Protocol):
-    """Tensors by name; `released_files.Tensors` is one."""
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return a tensor's shape, without reading it."""
-
-    def read(self, name: str) -> torch.Tensor:
-        """Return a tensor, on the CPU."""
-
-
 class PublishedLanguage:
     """The LLM of a published folder, checked except for the tensors' values.
 
@@ -50,10 +41,10 @@ class PublishedLanguage:
     are not in it, `tokenizer` the files that are copied.
     """
 
-    def __init__(self, folder: Path, source: Source, names: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, source: Tensors, names: Mapping[str, str]) -> None:
         """`names` maps a LlamaForCausalLM's names to the source's. Raises DetectorError."""
         self.folder, self.source, self.names = folder, source, dict(names)
-        found = read_config(folder)
+        found = llava_config(folder)
         self.config = {key: found[key] for key in KEPT if found.get(key) is not None}
         if self.config.get("pad_token_id", 0) < 0:  # "none" of the first Llamas
             del self.config["pad_token_id"]
@@ -69,8 +60,7 @@ class PublishedLanguage:
         check_shapes(expected, shapes, folder, f"the LLM of its {CONFIG}")
         self.order = sorted(expected, key=_place)
         self.width = int(self.config["hidden_size"])
-        self.tokenizer = tokenizer_files(folder)
-        self._check_tokenizer()
+        self.tokenizer = self._tokenizer()
 
     def _check_layers(self) -> None:
         layers = {int(match[1]) for match in map(_LAYER.match, self.names) if match}
@@ -81,15 +71,22 @@ class PublishedLanguage:
                 "they do not belong to one model, or a part of the folder is missing"
             )
 
-    def _check_tokenizer(self) -> None:
-        """Raise DetectorError unless transformers can load the tokenizer and the LLM has a row for every token."""
+    def _tokenizer(self) -> list[Path]:
+        """Return the tokenizer's files in the folder.
+
+        Raises DetectorError unless transformers can load them and the LLM has a row for every token.
+        """
         from transformers import AutoTokenizer
 
-        from ...weights.pretrained import quiet
-
+        files = [self.folder / name for name in TOKENIZER_FILES if (self.folder / name).is_file()]
+        if not any(file.name in TOKENIZERS for file in files):
+            raise DetectorError(
+                f"folder '{self.folder}' has no tokenizer: download its {TOKENIZERS[0]} or {TOKENIZERS[1]} too, or "
+                "give --detector-only"
+            )
         with tempfile.TemporaryDirectory() as place:
             write_json(Path(place) / CONFIG, self._config("float16"))
-            for file in self.tokenizer:
+            for file in files:
                 shutil.copyfile(file, Path(place) / file.name)
             try:
                 with quiet():
@@ -105,6 +102,7 @@ class PublishedLanguage:
                 f"the tokenizer in '{self.folder}' has {tokens} tokens but the LLM {self.config['vocab_size']}: they "
                 "do not belong to one model"
             )
+        return files
 
     def write(self, out: Path, shard_bytes: int = SHARD_BYTES) -> None:
         """Write the folder: shards and their index, configuration and tokenizer; the configuration last.
@@ -125,39 +123,31 @@ class PublishedLanguage:
 
     def _write_shards(self, out: Path, shard_bytes: int) -> str:
         """Write the files of weights and their index; return the name of the embeddings' dtype."""
-        sizes: dict[str, int] = {}
-        places: dict[str, int] = {}
         held: dict[str, torch.Tensor] = {}
-        count, dtype = 0, ""
-        for name in self.order:
-            tensor = self._read(name)
-            dtype = dtype or str(tensor.dtype).removeprefix("torch.")
-            sizes[name] = tensor.nbytes
-            if held and sum(sizes[one] for one in held) + sizes[name] > shard_bytes:
-                _write_shard(out / f"{count:05d}.safetensors", held)
-                held.clear()
-                count += 1
-            held[name], places[name] = tensor, count
-            del tensor
-        _write_shard(out / f"{count:05d}.safetensors", held)
-        names = [f"model-{number + 1:05d}-of-{count + 1:05d}.safetensors" for number in range(count + 1)]
-        for number, name in enumerate(names):
-            (out / f"{number:05d}.safetensors").replace(out / name)
-        index = {
-            "metadata": {"total_size": sum(sizes.values())},
-            "weight_map": {n: names[p] for n, p in places.items()},
-        }
-        write_json(out / INDEX, index)
-        return dtype
+        shards: list[list[str]] = []
+        total, dtype = 0, ""
 
-    def _read(self, name: str) -> torch.Tensor:
-        own = self.names[name]
-        tensor = self.source.read(own)
-        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-            raise DetectorError(
-                f"weights '{self.folder}': tensor '{own}' ({tensor.dtype}) has values that are not finite"
-            )
-        return tensor
+        def put() -> None:
+            _write_shard(out / f"{len(shards):05d}.safetensors", held)
+            shards.append(list(held))
+            held.clear()
+
+        for name in self.order:
+            tensor = self.source.finite(self.names[name], self.folder)
+            dtype = dtype or str(tensor.dtype).removeprefix("torch.")
+            total += tensor.nbytes
+            if held and sum(one.nbytes for one in held.values()) + tensor.nbytes > shard_bytes:
+                put()
+            held[name] = tensor
+            del tensor
+        put()
+        places: dict[str, str] = {}
+        for number, names in enumerate(shards):
+            file = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
+            (out / f"{number:05d}.safetensors").replace(out / file)
+            places |= dict.fromkeys(names, file)
+        write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+        return dtype
 
     def _config(self, dtype: str) -> dict[str, Any]:
         return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": dtype, **self.config}
@@ -175,17 +165,14 @@ def _write_shard(path: Path, tensors: dict[str, torch.Tensor]) -> None:
             raise OSError(first_line(error)) from None
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def llava_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of the folder, unchanged. Raises DetectorError unless it is of LLaVA on a Llama."""
     path = folder / CONFIG
     if not path.is_file():
         raise DetectorError(
             f"folder '{folder}' has no {CONFIG}: download that file of the 7B model too, or give --detector-only"
         )
-    try:
-        found = read_json(path)
-    except Refused as error:
-        raise DetectorError(f"'{path}' cannot be read: {error}; download it again") from None
+    found = read_config(path)
     if not isinstance(found, dict):
         raise DetectorError(f"'{path}' is not a configuration: it must be a mapping; download it again")
     kinds = [str(one) for one in found.get("architectures") or ()]
@@ -205,11 +192,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     return found
 
 
-def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[int]]:
+def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, tuple[int, ...]]:
     """Return names and shapes of transformers' LlamaForCausalLM for a configuration. Raises DetectorError."""
     from transformers import LlamaConfig, LlamaForCausalLM
-
-    from ...weights.pretrained import quiet
 
     try:
         with quiet(), torch.device("meta"):
@@ -218,18 +203,7 @@ def llama_shapes(config: Mapping[str, Any], path: Path) -> dict[str, Sequence[in
         raise DetectorError(
             f"'{path}' is not a Llama's configuration: {first_line(error)}; download it again"
         ) from None
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
-
-
-def tokenizer_files(folder: Path) -> list[Path]:
-    """Return the tokenizer's files in a folder. Raises DetectorError if there is no tokenizer."""
-    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not any(file.name in TOKENIZERS for file in found):
-        raise DetectorError(
-            f"folder '{folder}' has no tokenizer: download its {TOKENIZERS[0]} or {TOKENIZERS[1]} too, or give "
-            "--detector-only"
-        )
-    return found
+    return shapes_of(model.state_dict())
 
 
 def _place(name: str) -> tuple[int, int, str]:

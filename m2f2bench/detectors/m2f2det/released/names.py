@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ....core.errors import DetectorError
-from ..clip import TextSettings, TextTower, TowerSettings, VisionSettings, VisionTower
+from ...weights.load import shapes_of
+from ..clip import TextSettings, TextTower, VisionSettings, VisionTower, projection
 from .network import CNN_CHANNELS, Variant, cnn
 
-Shape = tuple[int, ...]
-Shapes = dict[str, Shape]
+Shapes = dict[str, tuple[int, ...]]
 
 TEXT, VISION = "clip_text_encoder.model.text_model.", "clip_vision_encoder.model.vision_model."
 CNN = "deepfake_encoder."
@@ -76,10 +77,15 @@ def sort_names(names: Iterable[str], path: Path) -> Names:
             plain = plain.removeprefix(CNN)
         if part is found.own:
             plain = _with_level(_with_level(plain, TEXT), VISION)
-        if plain in part:
-            raise DetectorError(f"weights '{path}' have tensor '{plain}' twice: '{part[plain]}' and '{name}'")
-        part[plain] = name
+        _add(part, plain, name, path)
     return found
+
+
+def _add(part: dict[str, str], plain: str, name: str, path: Path) -> None:
+    """Add a file's name under this package's. Raises DetectorError if another one is there."""
+    if plain in part:
+        raise DetectorError(f"weights '{path}' have tensor '{plain}' twice: '{part[plain]}' and '{name}'")
+    part[plain] = name
 
 
 def _with_level(name: str, prefix: str) -> str:
@@ -95,25 +101,15 @@ def tower_names(names: Iterable[str], path: Path) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in names:
-        plain = VISION + name.removeprefix("module.").rpartition("vision_model.")[2]
-        if name.endswith("position_ids"):
-            continue
-        if plain in found:
-            raise DetectorError(f"weights '{path}' have tensor '{plain}' twice: '{found[plain]}' and '{name}'")
-        found[plain] = name
+        if not name.endswith("position_ids"):
+            _add(found, VISION + name.removeprefix("module.").rpartition("vision_model.")[2], name, path)
     return found
-
-
-def variant_of(names: Iterable[str]) -> Variant | None:
-    """Return which of the two variants a file is, by its CNN; None if neither."""
-    listed = set(names)
-    return next((variant for variant, first in FIRST_OF_CNN.items() if first in listed), None)
 
 
 class Reader:
     """Reads sizes from the shapes of the tensors that decide them. Raises DetectorError if one is missing."""
 
-    def __init__(self, shapes: Mapping[str, Shape], path: Path) -> None:
+    def __init__(self, shapes: Shapes, path: Path) -> None:
         """`shapes` are by name; `path` is the file, for messages."""
         self.shapes, self.path = shapes, path
 
@@ -128,7 +124,7 @@ class Reader:
             )
         return shape[axis]
 
-    def tower(self, prefix: str, width: int) -> TowerSettings:
+    def tower(self, prefix: str, width: int) -> dict[str, int]:
         """Return depth and widths of a CLIP tower. The number of heads is not in a file: one for every 64 values."""
         pattern = re.compile(rf"{re.escape(prefix)}encoder\.layers\.(\d{{1,4}})\.")
         layers = {int(match[1]) for match in map(pattern.match, self.shapes) if match}
@@ -137,12 +133,12 @@ class Reader:
             raise DetectorError(
                 f"weights '{self.path}': a CLIP of width {width} cannot be split into heads of {HEAD_WIDTH}"
             )
-        return TowerSettings(
-            hidden_size=width,
-            intermediate_size=inner,
-            num_hidden_layers=max(layers) + 1,
-            num_attention_heads=max(1, width // HEAD_WIDTH),
-        )
+        return {
+            "hidden_size": width,
+            "intermediate_size": inner,
+            "num_hidden_layers": max(layers) + 1,
+            "num_attention_heads": max(1, width // HEAD_WIDTH),
+        }
 
     def vision(self) -> VisionSettings:
         """Return the image tower's settings."""
@@ -152,8 +148,7 @@ class Reader:
         side = round(patches**0.5)
         if side < 1 or side * side != patches:
             raise DetectorError(f"weights '{self.path}': a CLIP of {patches} patches is not for square images")
-        tower = self.tower(VISION, width).model_dump()
-        return VisionSettings(**tower, image_size=side * patch, patch_size=patch)
+        return VisionSettings(**self.tower(VISION, width), image_size=side * patch, patch_size=patch)
 
     def text(self) -> TextSettings:
         """Return the text tower's settings."""
@@ -162,56 +157,35 @@ class Reader:
         prompt = self.size("clip_text_encoder.prompt_tokens", 1, 3)
         if positions < prompt:
             raise DetectorError(f"weights '{self.path}': a prompt of {prompt} tokens for {positions} positions")
-        tower = self.tower(TEXT, width).model_dump()
+        tower = self.tower(TEXT, width)
         return TextSettings(**tower, vocab_size=vocabulary, max_position_embeddings=max(4, positions))
 
 
 def expected_shapes(variant: Variant, reader: Reader, vision: VisionSettings, text: TextSettings) -> Shapes:
     """Return every tensor in the authors' file of this variant, also those without effect, and its shape."""
-    with torch.device("meta"):
-        parts = ((VISION, VisionTower(vision)), (TEXT, TextTower(text)), (CNN, cnn(variant)))
-        shapes = {
-            prefix + name: tuple(value.shape) for prefix, part in parts for name, value in part.state_dict().items()
-        }
     width, deepfake = reader.size("vision_proj.0.weight", 0, 2), reader.size("deepfake_proj.0.weight", 0, 2)
     prompt = reader.size("clip_text_encoder.prompt_tokens", 1, 3)
-    shapes |= {"clip_vision_alpha": (), "clip_text_alpha": ()}
-    shapes |= {"clip_text_encoder.prompt_tokens": (1, prompt, text.hidden_size)}
-    shapes |= _projection("vision_proj", vision.hidden_size, width)
-    shapes |= _projection("text_proj", text.hidden_size, width)
-    shapes |= _projection("deepfake_proj", CNN_CHANNELS[variant], deepfake)
-    if variant == "released-detector":
-        shapes |= _bridge(reader, vision.hidden_size)
-        third = shapes[f"{BRIDGE}reduction.0.weight"][0]
-    else:
+    with torch.device("meta"):
+        parts: dict[str, nn.Module] = {
+            VISION: VisionTower(vision),
+            TEXT: TextTower(text),
+            CNN: cnn(variant),
+            "clip_": nn.ParameterDict({"vision_alpha": torch.ones(()), "text_alpha": torch.ones(())}),
+            "clip_text_encoder.": nn.ParameterDict({"prompt_tokens": torch.zeros(1, prompt, text.hidden_size)}),
+            "vision_proj.": projection(vision.hidden_size, width),
+            "text_proj.": projection(text.hidden_size, width),
+            "deepfake_proj.": projection(CNN_CHANNELS[variant], deepfake),
+        }
         third = vision.grid**2
-    return shapes | _linear("output", width + third + deepfake, 2)
-
-
-def projector_shapes(visual: int, width: int) -> Shapes:
-    """Return the two projectors of the 7B model: from the image tower's width, and from two values, to the LLM's."""
-    first = _linear("mm_projector.0", visual, width) | _linear("mm_projector.2", width, width)
-    return first | _linear("deepfake_projector.0", 2, width) | _linear("deepfake_projector.2", width, width)
-
-
-def _bridge(reader: Reader, width: int) -> Shapes:
-    """Return the tensors of the first stage's bridge."""
-    narrow = reader.size("linear_1.weight", 0, 2)
-    values, tokens = (reader.size(f"{BRIDGE}reduction.0.weight", axis, 2) for axis in (0, 1))
-    shapes = _linear("clip_reduction", width, narrow)
-    for number, channels in enumerate(BRIDGE_MAPS, start=1):
-        shapes |= _linear(f"linear_{number}", channels, narrow)
-    shapes |= _linear(f"{BRIDGE}proj.1", narrow, 1) | _norm(f"{BRIDGE}proj.2", 1)
-    return shapes | _projection(f"{BRIDGE}reduction", tokens, values)
-
-
-def _linear(name: str, inputs: int, outputs: int) -> Shapes:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def _norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def _projection(name: str, inputs: int, outputs: int) -> Shapes:
-    return _linear(f"{name}.0", inputs, outputs) | _norm(f"{name}.1", outputs)
+        if variant == "released-detector":
+            narrow = reader.size("linear_1.weight", 0, 2)
+            third, tokens = (reader.size(f"{BRIDGE}reduction.0.weight", axis, 2) for axis in (0, 1))
+            parts["clip_reduction."] = nn.Linear(vision.hidden_size, narrow)
+            for number, channels in enumerate(BRIDGE_MAPS, start=1):
+                parts[f"linear_{number}."] = nn.Linear(channels, narrow)
+            parts[f"{BRIDGE}proj."] = nn.Sequential(nn.Identity(), nn.Linear(narrow, 1), nn.LayerNorm(1))
+            parts[f"{BRIDGE}reduction."] = projection(tokens, third)
+        parts["output."] = nn.Linear(width + third + deepfake, 2)
+    return {
+        prefix + name: shape for prefix, part in parts.items() for name, shape in shapes_of(part.state_dict()).items()
+    }

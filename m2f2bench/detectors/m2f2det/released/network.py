@@ -8,7 +8,7 @@ LayerNorm. What is the same for every image is folded into a constant when weigh
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -22,9 +22,14 @@ from ....core.errors import DetectorError
 from ...base import trained_weights
 from ...weights.load import load_strictly, load_weights
 from ..clip import Linear, VisionSettings, VisionTower, projection
+from ..options import check_input
+from ..paper import Judgement
+from ..projectors import mlp
 
 Variant = Literal["released-detector", "released-explainer"]
 CNN_CHANNELS: dict[Variant, int] = {"released-detector": 1792, "released-explainer": 1024}
+WIDTH = "mm_projector.0.bias"
+"""The projectors' tensor that has the LLM's width."""
 
 
 class ReleasedOptions(Settings):
@@ -42,14 +47,6 @@ class ReleasedOptions(Settings):
     clip_precision: Literal["fp32", "bf16"] = "fp32"
     """Precision of the image tower. CNN, projections and head are always fp32: the CNN in bf16 moves logits by half a
     standard deviation."""
-
-
-@dataclass
-class Judgement:
-    """Outputs of a network for a batch: `logits` [B, 2] (0 real, 1 fake); `map` [B, 1, n, n] in [0, 1], or None."""
-
-    logits: torch.Tensor
-    map: torch.Tensor | None
 
 
 class Released(nn.Module, abc.ABC):
@@ -92,7 +89,6 @@ class ReleasedDetector(Released):
     """First stage's detector: CLS and CNN features, and a bridge that is constant for given weights."""
 
     def __init__(self, options: ReleasedOptions) -> None:
-        """Build untrained."""
         super().__init__(options)
         self.bridge: torch.Tensor
         self.register_buffer("bridge", torch.zeros(options.constant))
@@ -126,14 +122,12 @@ class ReleasedExplainerDetector(Released):
         """Return all outputs, and the patches of hidden state -2, [B, n², d] in fp32, for the 7B model's LLM."""
         (state,) = self.vision(pixels, [self.depth])
         state = state.float()
-        return self._judge(pixels, state), state[:, 1:]
-
-    def _judge(self, pixels: torch.Tensor, state: torch.Tensor) -> Judgement:
         tokens = self.vision_proj(state)
         fit = F.cosine_similarity(tokens[:, 1:], self.text, dim=2) * self.text_alpha
         parts = [fit, tokens[:, 0] * self.vision_alpha, self.pooled(pixels)]
         side = self.options.vision.grid
-        return Judgement(self.output(torch.cat(parts, dim=1)), torch.sigmoid(fit).view(-1, 1, side, side))
+        judged = Judgement(self.output(torch.cat(parts, dim=1)), torch.sigmoid(fit).view(-1, 1, side, side))
+        return judged, state[:, 1:]
 
     def heatmap(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return only the map, [B, n, n] in [0, 1]."""
@@ -142,10 +136,20 @@ class ReleasedExplainerDetector(Released):
         return found[:, 0]
 
 
-NETWORKS: dict[Variant, type[ReleasedDetector] | type[ReleasedExplainerDetector]] = {
-    "released-detector": ReleasedDetector,
-    "released-explainer": ReleasedExplainerDetector,
-}
+class ReleasedProjectors(nn.Module):
+    """The projectors of the published 7B model (LLaVA-1.5's, and one for the verdict)."""
+
+    def __init__(self, patch_width: int, width: int) -> None:
+        """`width` is the LLM's."""
+        super().__init__()
+        self.mm_projector, self.deepfake_projector = mlp(patch_width, width), mlp(2, width)
+        self.width = width
+
+    def forward(
+        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of probabilities [B, 2]; `cells` are ignored."""
+        return self.mm_projector(patches), self.deepfake_projector(probabilities)[:, None]
 
 
 def cnn(variant: Variant) -> nn.Module:
@@ -158,18 +162,19 @@ def cnn(variant: Variant) -> nn.Module:
     return features
 
 
-def empty(options: ReleasedOptions) -> ReleasedDetector | ReleasedExplainerDetector:
+def empty(options: ReleasedOptions) -> Released:
     """Return the network of a variant, in eval mode, without weights. Raises DetectorError for one layer."""
     if options.vision.num_hidden_layers < 2:
         raise DetectorError("CLIP's image tower has one layer: hidden state -2 needs at least 2")
     with torch.device("meta"):
-        network = NETWORKS[options.variant](options)
+        detector = options.variant == "released-detector"
+        network = ReleasedDetector(options) if detector else ReleasedExplainerDetector(options)
     return network.to_empty(device="cpu").eval().requires_grad_(False)
 
 
 def load_released(
     card: DetectorCard, tensors: dict[str, torch.Tensor] | None = None
-) -> tuple[ReleasedDetector | ReleasedExplainerDetector, ReleasedOptions]:
+) -> tuple[Released, ReleasedOptions]:
     """Return the network that `import-weights` wrote, in eval mode on the CPU, and its options.
 
     `network(pixels)` gives [B], the logit of fake; `.logits` both logits; `.judge(pixels).map` the heat map. `tensors`
@@ -177,11 +182,7 @@ def load_released(
     fit.
     """
     options = validate(ReleasedOptions, card.options, f"options of detector '{card.name}'")
-    if card.input.size != options.vision.image_size:
-        raise DetectorError(
-            f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
-            f"{options.vision.image_size}: set input.size"
-        )
+    check_input(card, options.vision)
     path = trained_weights(card)
     network = empty(options)
     if tensors is None:
@@ -191,3 +192,20 @@ def load_released(
     if options.clip_precision == "bf16":
         network.vision.bfloat16()
     return network, options
+
+
+def open_released(
+    card: DetectorCard, path: Path, own: dict[str, torch.Tensor], rest: dict[str, torch.Tensor]
+) -> tuple[ReleasedExplainerDetector, ReleasedProjectors, str]:
+    """Return the network with its weights `own`, empty projectors sized by `rest`, and the options that decide a score.
+
+    `path` is the file of the weights, for messages. Raises M2F2BenchError.
+    """
+    network, options = load_released(card, tensors=own)
+    if not isinstance(network, ReleasedExplainerDetector):
+        raise DetectorError(f"detector '{card.name}': variant {options.variant} has no LLM: set backend to m2f2det")
+    if WIDTH not in rest or rest[WIDTH].dim() != 1:
+        raise DetectorError(f"weights '{path}' have no projectors: import the 7B folder again")
+    with torch.device("meta"):
+        projectors = ReleasedProjectors(options.vision.hidden_size, len(rest[WIDTH]))
+    return network, projectors.to_empty(device="cpu"), options.model_dump_json()

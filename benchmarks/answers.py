@@ -26,8 +26,8 @@ import yaml
 from common import report, sized
 
 from m2f2bench.detectors.llm.generate import Generator, Request
-from m2f2bench.detectors.llm.generation_settings import GenerationSettings
 from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
+from m2f2bench.detectors.llm.sampling import GenerationSettings
 from m2f2bench.detectors.llm.source import Language, LanguageSource, open_language
 from m2f2bench.detectors.llm.splice import embed
 

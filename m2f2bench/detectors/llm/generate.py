@@ -12,16 +12,15 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
 
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError
-from .batch import Batch, Request, Row
-from .cache import Ways, spread, study
-from .generation_settings import GenerationSettings
-from .sampling import next_tokens
+from .cache import Batch, Request, Row, Ways, spread, study
+from .sampling import GenerationSettings, next_tokens
 from .source import Language
 from .splice import embed, spread_length
 
@@ -30,7 +29,6 @@ __all__ = ["Generated", "Generator", "Request"]
 log = logging.getLogger("m2f2bench")
 
 Slots = Callable[[Sequence[int]], Mapping[int, torch.Tensor]]
-OutOfMemory: Any = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -82,14 +80,9 @@ class Generator:
         """`ends` are token ids that end an answer, `stops` texts that do, in addition to the settings' own."""
         self.language, self.settings, self.ends = language, settings, ends
         self.stops = tuple(dict.fromkeys((*stops, *settings.stop)))
+        self.where = f"LLM '{language.name}'"
         self.rows = settings.batch_size
         """Most answers decoded together; halved when the device runs out of memory."""
-        self._ways: Ways | None = None
-
-    @property
-    def where(self) -> str:
-        """The LLM's name in errors."""
-        return f"LLM '{self.language.name}'"
 
     def answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
         """Return an answer to each request.
@@ -101,23 +94,22 @@ class Generator:
         if not requests:
             return []
         with exact_fp32(), torch.inference_mode():
-            return self._answer(requests, _Latest(slots))
+            return self._answer(requests, lru_cache(maxsize=1)(slots))  # those of the first group are needed twice
 
+    @cached_property
     def ways(self) -> Ways:
-        """Return what the LLM's cache allows, found on the first call. Raises DetectorError."""
-        if self._ways is None:
-            try:
-                self._ways = study(self.language.model, self.where)
-            except OutOfMemory:
-                raise DetectorError(
-                    f"{self.where}: the device's memory is too small for a pass over one token: take a smaller LLM, "
-                    "bf16 or 4-bit weights"
-                ) from None
-        return self._ways
+        """What the LLM's cache allows. Raises DetectorError."""
+        try:
+            return study(self.language.model, self.where)
+        except torch.cuda.OutOfMemoryError:
+            raise DetectorError(
+                f"{self.where}: the device's memory is too small for a pass over one token: take a smaller LLM, "
+                "bf16 or 4-bit weights"
+            ) from None
 
-    def _answer(self, requests: Sequence[Request], slots: _Latest) -> list[Generated]:
-        ways = self.ways()
-        images = list(dict.fromkeys(request.image for request in requests))
+    def _answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
+        ways = self.ways
+        images = tuple(dict.fromkeys(request.image for request in requests))
         counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
         rows = [self._new_row(number, request, counts) for number, request in enumerate(requests)]
         waiting = [row for row in rows if row.limit > 0]
@@ -138,13 +130,13 @@ class Generator:
         draws = torch.Generator().manual_seed(request.seed) if self.settings.temperature else None
         return Row(number, request, length, max(0, limit), draws)
 
-    def _some(self, rows: list[Row], count: int, slots: _Latest) -> list[Row]:
+    def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""
-        images = list(dict.fromkeys(row.request.image for row in rows))[: self.rows]
+        images = tuple(dict.fromkeys(row.request.image for row in rows))[: self.rows]
         try:
             self._group([row for row in rows if row.request.image in images], images, count, slots)
             return [row for row in rows if not row.done]
-        except OutOfMemory:
+        except torch.cuda.OutOfMemoryError:
             pass  # outside this block, nothing holds the failed pass's tensors
         left = [row for row in rows if not row.done]
         self._halve(left)
@@ -163,7 +155,7 @@ class Generator:
         self.rows //= 2
         log.warning("%s: out of memory: from now on %d at a time", self.where, self.rows)
 
-    def _group(self, rows: list[Row], images: list[int], count: int, slots: _Latest) -> None:
+    def _group(self, rows: list[Row], images: tuple[int, ...], count: int, slots: Slots) -> None:
         """Write the answers about images; the prompts' first `count` elements are read once per image."""
         given = slots(images)
         places = {image: place for place, image in enumerate(images)}
@@ -174,7 +166,7 @@ class Generator:
             _, cache = self._forward(None, inputs_embeds=inputs)
             read = _Read(count, inputs.shape[1], cache, places, given)
         rows = sorted(rows, key=lambda row: (row.length, row.number))
-        if self.ways().joins and read.length:
+        if self.ways.joins and read.length:
             self._write(rows[: self.rows], rows[self.rows :], read)
             return
         while rows:
@@ -190,7 +182,7 @@ class Generator:
         """
         wanted = math.ceil(len(rows) / math.ceil(len(rows) / self.rows))
         batch = rows[:wanted]
-        if not read.length or not self.ways().pads(batch[-1].length + self.settings.max_new_tokens):
+        if not read.length or not self.ways.pads(batch[-1].length + self.settings.max_new_tokens):
             batch = [row for row in batch if row.length == rows[0].length]
         return batch
 
@@ -215,7 +207,7 @@ class Generator:
 
     def _begin(self, rows: list[Row], read: _Read) -> Batch:
         """Read the rest of the rows' prompts, and write each row's first token."""
-        ways = self.ways()
+        ways = self.ways
         longest, most = max(row.length for row in rows), max(row.limit for row in rows)
         whole, room = longest + most <= ways.window, longest - read.length + most
         cache = read.cache
@@ -228,7 +220,7 @@ class Generator:
             positions = (visible.cumsum(1) - 1).clamp(min=0)[:, read.length :]  # arbitrary for padding
         logits, cache = self._forward(cache, visible, positions, inputs_embeds=inputs)
         if read.cache is None:
-            cache = spread(cache, None, most, whole and ways.shares)
+            cache = spread(cache, None, most, whole)
         self._take(rows, logits)
         return Batch(rows, cache, mask, longest, read.length)
 
@@ -270,7 +262,7 @@ class Generator:
         """Return the last position's logits [B, V] and the cache."""
         given: dict[str, Any] = {"past_key_values": cache, "attention_mask": mask, "position_ids": positions}
         present = {name: value for name, value in given.items() if value is not None}
-        found = self.language.model(**inputs, **present, **self.ways().last, use_cache=True)
+        found = self.language.model(**inputs, **present, **self.ways.last, use_cache=True)
         return found.logits[:, -1], found.past_key_values
 
     def _take(self, rows: list[Row], logits: torch.Tensor) -> None:
@@ -318,20 +310,6 @@ class Generator:
         full = row.limit < self.settings.max_new_tokens
         why = f"the LLM's context of {context} positions is full" if full else f"after {tokens} new tokens"
         return Generated(text, row.length, tokens, True, f"cut off: {why}" if full else f"cut off {why}")
-
-
-class _Latest:
-    """Cache of the last images' tokens: those of the first group are needed twice."""
-
-    def __init__(self, slots: Slots) -> None:
-        self.slots = slots
-        self.images: list[int] | None = None
-        self.found: Mapping[int, torch.Tensor] = {}
-
-    def __call__(self, images: Sequence[int]) -> Mapping[int, torch.Tensor]:
-        if self.images != list(images):
-            self.images, self.found = list(images), dict(self.slots(images))
-        return self.found
 
 
 def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:

@@ -79,18 +79,14 @@ class Prompter:
         """Return the answer's ids up to and including the first special token after it, else with an end of
         sequence."""
         special = {*self.tokenizer.all_special_ids, self.tokenizer.eos_token_id}
-        for place, token in enumerate(ids):
-            if token in special:
-                return tuple(ids[: place + 1])
-        return (*ids, int(self.tokenizer.eos_token_id))
+        end = next((place + 1 for place, token in enumerate(ids) if token in special), None)
+        return (*ids, int(self.tokenizer.eos_token_id)) if end is None else tuple(ids[:end])
 
     def _content(self, question: str) -> str:
         if _SLOTS.search(question):
             return question
-        if (
-            self.settings.style == "released" and question.strip() == JUDGE_QUESTION
-        ):  # the published scripts have these blanks
-            return f"<image>\n <deepfake>\n {JUDGE_QUESTION} "
+        if self.settings.style == "released" and question.strip() == JUDGE_QUESTION:
+            return f"<image>\n <deepfake>\n {JUDGE_QUESTION} "  # the published scripts have these blanks
         return f"<image>\n<deepfake>\n{question}"
 
     def _prompt(self, question: str) -> str:

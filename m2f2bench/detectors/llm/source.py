@@ -62,9 +62,9 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
         raise DetectorError(f"{where} has no tokenizer: put {TOKENIZER_FILES[0]} (or tokenizer.model) into '{local}'")
     if local is not None and not arguments and not (local / "config.json").is_file():
         raise DetectorError(f"{where}: '{local}' has no config.json: give the folder of a causal LLM of transformers")
-    pointer = _pointer(local, arguments) if local is not None else None
-    if pointer is not None:
-        raise DetectorError(f"{where} cannot be loaded: '{pointer}' is {POINTER}")
+    for file in _files(local, arguments) if local is not None else ():
+        if is_pointer(file):
+            raise DetectorError(f"{where} cannot be loaded: '{file}' is {POINTER}")
     try:
         with quiet():
             # Code in a folder is never run, and the user is not asked about it.
@@ -108,11 +108,9 @@ def language_fingerprint(source: LanguageSource, folder: Path) -> str:
     base = Path(place)
     if not base.is_dir():
         return hashlib.sha256(f"{place}@{_commit(place)}".encode()).hexdigest()[:16]
-    names = [arguments["gguf_file"]] if arguments else []
-    files = [base / name for name in names] or sorted(p for p in base.iterdir() if p.suffix in WEIGHT_SUFFIXES)
     digest = hashlib.sha256()
     with Memo(cache_folder() / "digests" / "llm.jsonl") as memo:
-        for file in files:
+        for file in _files(base, arguments):
             key, stamp = str(file.resolve()), file_stamp(file)
             known = memo.get(key, stamp)
             if not isinstance(known, str):
@@ -145,10 +143,11 @@ def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
     return (str(local), {}) if local.is_dir() else (name, {})
 
 
-def _pointer(folder: Path, arguments: dict[str, str]) -> Path | None:
-    """Return the first file to be loaded that is only a pointer of Git LFS."""
-    named = [folder / arguments["gguf_file"]] if arguments else sorted(folder.iterdir())
-    return next((file for file in named if file.suffix in WEIGHT_SUFFIXES and is_pointer(file)), None)
+def _files(folder: Path, arguments: dict[str, str]) -> list[Path]:
+    """Return the files of an LLM in a folder, sorted; of a .gguf file that alone."""
+    if arguments:
+        return [folder / arguments["gguf_file"]]
+    return sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
 
 
 def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:

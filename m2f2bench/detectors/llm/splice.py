@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +27,11 @@ def embed(model: nn.Module, elements: Elements, slots: Mapping[int, torch.Tensor
     table = model.get_input_embeddings()  # type: ignore[operator]
     weight: torch.Tensor = table.weight
     parts: list[torch.Tensor] = []
-    words: list[int] = []
-    for one in (*elements, None):
-        if one is not None and one >= 0:
-            words.append(one)
-            continue
-        if words:
-            parts.append(table(torch.tensor(words, device=weight.device)))
-            words = []
-        if one is not None:
-            parts.append(slots[one].to(weight.device, weight.dtype))
+    for is_slot, run in itertools.groupby(elements, key=lambda element: element < 0):
+        if is_slot:
+            parts += [slots[slot].to(weight.device, weight.dtype) for slot in run]
+        else:
+            parts.append(table(torch.tensor(list(run), device=weight.device)))
     return torch.cat(parts)
 
 
@@ -63,21 +59,17 @@ def pad_right(
     answer. An example never attends to the padding after it: a causal LLM needs no mask, and every position has a key.
     """
     starts = {IMAGE: range(visual), DEEPFAKE: range(visual, visual + forgery)}
-    rows = []
-    for one in examples:
-        row = [place for element in (*one.prompt, *one.answer) for place in _positions(element, starts)]
-        labels = [IGNORED] * (len(row) - len(one.answer)) + list(one.answer)
-        rows.append((row, labels))
-    needed = max(len(row) for row, _ in rows)
+    rows = [
+        [place for element in (*one.prompt, *one.answer) for place in _positions(element, starts)] for one in examples
+    ]
+    needed = max(len(row) for row in rows)
     length = -(-needed // multiple) * multiple
     shape = (len(rows), length if longest is None else max(needed, min(length, longest)))
-    ids, places = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
-    labelled = torch.full(shape, IGNORED)
-    for number, (row, labels) in enumerate(rows):
-        ids[number, : len(row)] = torch.tensor([word for word, _ in row])
-        places[number, : len(row)] = torch.tensor([place for _, place in row])
-        labelled[number, : len(row)] = torch.tensor(labels)
-    return {"ids": ids, "places": places, "labels": labelled}
+    ids, places, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1), torch.full(shape, IGNORED)
+    for number, (row, one) in enumerate(zip(rows, examples, strict=True)):
+        ids[number, : len(row)], places[number, : len(row)] = torch.tensor(row).T
+        labels[number, len(row) - len(one.answer) : len(row)] = torch.tensor(one.answer)
+    return {"ids": ids, "places": places, "labels": labels}
 
 
 def _positions(element: int, starts: Mapping[int, range]) -> list[tuple[int, int]]:

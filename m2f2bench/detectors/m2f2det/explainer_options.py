@@ -10,8 +10,8 @@ from pydantic import Field
 from ...cards.models import DetectorCard, validate
 from ...cards.settings import Settings
 from ...core.errors import DetectorError
-from ..llm.generation_settings import GenerationSettings
 from ..llm.prompt import PromptSettings
+from ..llm.sampling import GenerationSettings
 from ..llm.source import LanguageSource
 
 KEY = "explainer"

@@ -19,8 +19,7 @@ from ...core.errors import DetectorError
 from ...core.records import Reply
 from ...training.device import pick_device
 from ..base import Detector, Explainer, text_fingerprint
-from ..llm.generation_settings import SamplingSettings
-from ..llm.sampling import answer_seed
+from ..llm.sampling import SamplingSettings, answer_seed
 from .source import Opened, VisionLanguageSource, open_vlm
 
 if TYPE_CHECKING:

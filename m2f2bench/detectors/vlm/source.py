@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from ...cards.settings import Settings
 from ...core.errors import DetectorError, first_line, near
 from ..base import text_fingerprint
-from ..llm.padding import give_keys
 from ..llm.source import LanguageSource, language_fingerprint
 from ..weights.pretrained import DTYPES, check_report, quiet, resolved
 from ..weights.weight_files import POINTER, is_pointer
@@ -139,3 +139,42 @@ def _fingerprint(local: Path | None, source: VisionLanguageSource, model: Any) -
 def _preprocessing(processor: Any) -> str:
     own = processor.image_processor
     return f"{type(own).__name__}-{text_fingerprint(json.dumps(own.to_dict(), sort_keys=True, default=str))[:8]}"
+
+
+def give_keys(model: nn.Module) -> None:
+    """Let padding before a prompt attend to itself, in all attention layers of a model of transformers.
+
+    In a batch that is padded on the left, such positions would have no key, and the result of attention would be
+    undefined: zeros or NaN, depending on the kernel. No other position attends to them, so nothing else changes.
+    """
+    fixed = _Fixed()
+    for module in model.modules():
+        if hasattr(module, "is_causal"):  # transformers' mark of attention layers
+            module.register_forward_pre_hook(fixed, with_kwargs=True)
+
+
+class _Fixed:
+    """The mask of a layer with a key in every row; the layers of a pass share one."""
+
+    def __init__(self) -> None:
+        self._last: tuple[torch.Tensor | None, torch.Tensor | None] = None, None
+
+    def __call__(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        mask = named.get("attention_mask")
+        if not isinstance(mask, torch.Tensor) or mask.ndim != 4 or mask.shape[2] == 1:
+            return None
+        if self._last[0] is not mask:
+            self._last = mask, with_keys(mask)
+        return given, {**named, "attention_mask": self._last[1]}
+
+
+def with_keys(mask: torch.Tensor) -> torch.Tensor:
+    """Return a mask [B, heads or 1, L, K] of the last L of K positions, in which a row without a key sees itself.
+
+    The mask is of bools (True: visible) or of numbers that are added to scores.
+    """
+    rows, columns = mask.shape[2:]
+    hidden = ~mask if mask.dtype == torch.bool else mask <= torch.finfo(mask.dtype).min
+    alone = hidden.all(3, keepdim=True)
+    own = torch.eye(columns, dtype=torch.bool, device=mask.device)[columns - rows :]
+    return mask | (alone & own) if mask.dtype == torch.bool else mask.masked_fill(alone & own, 0.0)

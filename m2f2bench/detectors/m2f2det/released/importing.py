@@ -19,8 +19,8 @@ from ....core.files import sha256, write_json, write_text
 from ....core.locks import holding_vacant
 from ....core.parsing import Refused, read_json
 from ....version import __version__
-from ...llm.generation_settings import GenerationSettings
 from ...llm.prompt import PromptSettings
+from ...llm.sampling import GenerationSettings
 from ...llm.source import LanguageSource, language_fingerprint
 from ...weights.load import check_shapes
 from ..clip import TextTower

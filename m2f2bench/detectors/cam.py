@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,14 +51,24 @@ class Layer:
     to_map: Callable[[torch.Tensor], torch.Tensor]
 
 
-class CamLocalizer(Localizer):
-    """Class activation maps of a network's logit at one layer."""
+class CamDetector(Detector, Localizer):
+    """A detector with its own scores, and class activation maps of its network's logit instead of any maps of its own.
 
-    def __init__(self, detector: NetworkDetector, method: str = "gradcam", layer: str = "") -> None:
+    Its name is the detector's followed by `+METHOD` (and `-LAYER` if one was named), so that maps of two kinds are
+    never confused; weights, preprocessing and scores are the detector's.
+    """
+
+    def __init__(self, detector: Detector, method: str = "gradcam", layer: str = "") -> None:
         """`method` is one of METHODS; `layer` names a submodule of the network, empty for the last one with a map.
 
-        Raises DetectorError for an unknown method or layer, a network without maps, and if `grad-cam` is not installed.
+        Raises DetectorError unless the detector is a NetworkDetector, for an unknown method or layer, a network without
+        maps, and if `grad-cam` is not installed.
         """
+        if not isinstance(detector, NetworkDetector):
+            raise DetectorError(
+                f"detector '{detector.card.name}' is not a torch network, so --cam {method} cannot be computed: take "
+                f"one of the backends timm or m2f2det, or one whose class is a NetworkDetector"
+            )
         if method not in METHODS:
             raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
         self.detector, self.method = detector, method
@@ -65,6 +76,29 @@ class CamLocalizer(Localizer):
         self.layer = find_layer(detector, layer)
         self.how = f"{method}-{self.layer.name}"
         """Method and layer, for the signature."""
+        name = f"{detector.card.name}+{method}" + (f"-{layer}" if layer else "")
+        self.card = detector.card.model_copy(update={"name": name})
+        self.preprocessing, self.precision, self.seed = detector.preprocessing, detector.precision, detector.seed
+
+    def prepare(self, image: Image) -> Any:
+        """Prepare an image as the detector does."""
+        return self.detector.prepare(image)
+
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """Return the detector's P(fake), bit for bit."""
+        return self.detector.forward(batch, ids)
+
+    def fingerprint(self) -> str:
+        """Return the detector's fingerprint."""
+        return self.detector.fingerprint()
+
+    def unwrapped(self) -> Any:
+        """Return the detector without its class activation maps."""
+        return self.detector.unwrapped()
+
+    def as_localizer(self) -> Localizer:
+        """Return this object: its maps replace any maps of the detector."""
+        return self
 
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """Return maps, float32 [B, h, w] in [0, 1] on the layer's grid; an image's maximum is 1, or all values are 0.
@@ -104,77 +138,11 @@ class CamLocalizer(Localizer):
             if self.method == "scorecam":
                 weights = _score_weights(self.detector, pixels.detach(), maps)
                 return np.asarray((weights[:, :, None, None] * maps).sum(axis=1), dtype=np.float32)
-            targets = [_Logit()] * len(images)
-            heat = cam.get_cam_image(pixels, self.layer.module, targets, maps, slopes, False)
-        if (
-            self.method == "eigencam"
-        ):  # the sign of a principal component is arbitrary: the larger side counts as positive
+            heat = cam.get_cam_image(pixels, self.layer.module, [], maps, slopes, False)  # only Score-CAM uses targets
+        if self.method == "eigencam":
+            # The sign of a principal component is arbitrary: the larger side counts as positive.
             heat = np.stack([-one if -one.min() > one.max() else one for one in heat])
         return np.asarray(heat, dtype=np.float32)
-
-
-class CamDetector(Detector, Localizer):
-    """A detector with its own scores, and class activation maps instead of any maps of its own.
-
-    Its name is the detector's followed by `+METHOD` (and `-LAYER` if one was named), so that maps of two kinds are
-    never confused; weights, preprocessing and scores are the detector's.
-    """
-
-    def __init__(self, detector: NetworkDetector, method: str = "gradcam", layer: str = "") -> None:
-        """See CamLocalizer."""
-        self.detector, self.cam = detector, CamLocalizer(detector, method, layer)
-        name = f"{detector.card.name}+{method}" + (f"-{layer}" if layer else "")
-        self.card = detector.card.model_copy(update={"name": name})
-        self.preprocessing, self.precision, self.seed = detector.preprocessing, detector.precision, detector.seed
-        self.how = self.cam.how
-
-    def prepare(self, image: Image) -> Any:
-        """Prepare an image as the detector does."""
-        return self.detector.prepare(image)
-
-    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Return the detector's P(fake), bit for bit."""
-        return self.detector.forward(batch, ids)
-
-    def fingerprint(self) -> str:
-        """Return the detector's fingerprint."""
-        return self.detector.fingerprint()
-
-    def unwrapped(self) -> Any:
-        """Return the detector without its class activation maps."""
-        return self.detector.unwrapped()
-
-    def as_localizer(self) -> Localizer:
-        """Return this object: its maps replace any maps of the detector."""
-        return self
-
-    def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """Return class activation maps; see `CamLocalizer.heatmap`."""
-        return self.cam.heatmap(images)
-
-    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """Return the part that the maps cover; see `CamLocalizer.seen`."""
-        return self.cam.seen(height, width)
-
-
-def with_cam(detector: Detector, method: str, layer: str = "") -> CamDetector:
-    """Return the detector with class activation maps. Raises DetectorError unless it is a NetworkDetector.
-
-    For other errors, see CamLocalizer.
-    """
-    if not isinstance(detector, NetworkDetector):
-        raise DetectorError(
-            f"detector '{detector.card.name}' is not a torch network, so --cam {method} cannot be computed: take one "
-            f"of the backends timm or m2f2det, or one whose class is a NetworkDetector"
-        )
-    return CamDetector(detector, method, layer)
-
-
-class _Logit:
-    """Target of a map: the one logit."""
-
-    def __call__(self, output: torch.Tensor) -> torch.Tensor:
-        return output.sum()
 
 
 def _library(method: str) -> Any:
@@ -253,15 +221,12 @@ def _outputs(detector: NetworkDetector) -> dict[str, torch.Tensor]:
     """Return all submodules' outputs for a grey picture that are one tensor, in the order in which they finish."""
     found: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            found.pop(name, None)
-            if isinstance(output, torch.Tensor):
-                found[name] = output.detach()
+    def keep(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        found.pop(name, None)
+        if isinstance(output, torch.Tensor):
+            found[name] = output.detach()
 
-        return hook
-
-    hooks = [module.register_forward_hook(keep(name)) for name, module in detector.model.named_modules()]
+    hooks = [module.register_forward_hook(partial(keep, name)) for name, module in detector.model.named_modules()]
     try:
         size = detector.settings.size
         with torch.no_grad():

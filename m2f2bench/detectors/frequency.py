@@ -133,10 +133,8 @@ def residual_statistics(values: npt.NDArray[np.float32]) -> Floats:
     moments = [np.log(mean + 0.01), np.log(deviation + 0.01), np.log((deviation + 0.01) / (mean + 0.01))]
     cut = np.clip(np.rint(values), -TRUNCATION, TRUNCATION).astype(np.int64) + TRUNCATION
     levels = 2 * TRUNCATION + 1
-    tables = [
-        np.bincount((cut[:, :-1] * levels + cut[:, 1:]).ravel(), minlength=levels**2),
-        np.bincount((cut[:-1] * levels + cut[1:]).ravel(), minlength=levels**2),
-    ]
+    pairs = (cut[:, :-1], cut[:, 1:]), (cut[:-1], cut[1:])
+    tables = [np.bincount((one * levels + next_).ravel(), minlength=levels**2) for one, next_ in pairs]
     shares = [np.sqrt(merge_symmetric(table / max(1, table.sum()))) for table in tables]
     return np.concatenate([np.array(moments), *shares])
 
@@ -150,8 +148,7 @@ def _symmetry_classes() -> npt.NDArray[np.int64]:
         for a in range(levels)
         for b in range(levels)
     ]
-    order = {pair: i for i, pair in enumerate(sorted(set(smallest)))}
-    return np.array([order[pair] for pair in smallest], dtype=np.int64)
+    return np.unique(smallest, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def merge_symmetric(table: Floats) -> Floats:
@@ -258,12 +255,7 @@ def write_model(path: Path, model: LinearModel, options: FrequencyOptions) -> No
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    arrays = {
-        "mean": model.mean,
-        "scale": model.scale,
-        "coef": model.coef,
-        "intercept": np.array([model.intercept]),
-    }
+    arrays = {**vars(model), "intercept": np.array([model.intercept])}
     with replacing(path) as temporary:
         try:
             save_file(arrays, temporary, metadata={"features": f"{VERSION}/{options.features}"})
@@ -296,4 +288,4 @@ def read_model(path: Path, options: FrequencyOptions) -> LinearModel:
             f"weights '{path}' were fitted on features {found}, but the card and this version use {wanted}: "
             "train the detector again"
         )
-    return LinearModel(arrays["mean"], arrays["scale"], arrays["coef"], float(arrays["intercept"][0]))
+    return LinearModel(**{**arrays, "intercept": float(arrays["intercept"][0])})

@@ -8,8 +8,10 @@ left; then all rows grow token by token. Rows that have ended leave, and others 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -71,15 +73,12 @@ class Generator:
     """
 
     def __init__(
-        self,
-        language: Language,
-        settings: GenerationSettings,
-        ends: frozenset[int],
-        stops: tuple[str, ...] = (),
+        self, language: Language, settings: GenerationSettings, ends: frozenset[int], stops: tuple[str, ...] = ()
     ) -> None:
         """`ends` are token ids that end an answer, `stops` texts that do, in addition to the settings' own."""
         self.language, self.settings, self.ends = language, settings, ends
         self.stops = tuple(dict.fromkeys((*stops, *settings.stop)))
+        self._stop = re.compile("|".join(map(re.escape, self.stops)) or "(?!)")  # without stops, it matches nothing
         self.where = f"LLM '{language.name}'"
         self.rows = settings.batch_size
         """Most answers decoded together; halved when the device runs out of memory."""
@@ -139,21 +138,18 @@ class Generator:
         except torch.cuda.OutOfMemoryError:
             pass  # outside this block, nothing holds the failed pass's tensors
         left = [row for row in rows if not row.done]
-        self._halve(left)
-        return left
-
-    def _halve(self, rows: Sequence[Row]) -> None:
-        for row in rows:
+        for row in left:
             row.restart()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self.rows == 1:
             raise DetectorError(
-                f"{self.where}: the device's memory is too small for one answer to a prompt of {rows[0].length} "
+                f"{self.where}: the device's memory is too small for one answer to a prompt of {left[0].length} "
                 "positions: take a smaller LLM, fewer image tokens, bf16 or 4-bit weights"
             )
         self.rows //= 2
         log.warning("%s: out of memory: from now on %d at a time", self.where, self.rows)
+        return left
 
     def _group(self, rows: list[Row], images: tuple[int, ...], count: int, slots: Slots) -> None:
         """Write the answers about images; the prompts' first `count` elements are read once per image."""
@@ -163,7 +159,7 @@ class Generator:
         if count:
             beginning = rows[0].request.prompt[:count]
             inputs = torch.stack([embed(self.language.model, beginning, read.slots_of(image)) for image in images])
-            _, cache = self._forward(None, inputs_embeds=inputs)
+            _, cache = self._forward(None, None, None, inputs_embeds=inputs)
             read = _Read(count, inputs.shape[1], cache, places, given)
         rows = sorted(rows, key=lambda row: (row.length, row.number))
         if self.ways.joins and read.length:
@@ -253,11 +249,7 @@ class Generator:
         return inputs, mask if any(len(rest) < longest for rest in rests) else None
 
     def _forward(
-        self,
-        cache: Any,
-        mask: torch.Tensor | None = None,
-        positions: torch.Tensor | None = None,
-        **inputs: torch.Tensor,
+        self, cache: Any, mask: torch.Tensor | None, positions: torch.Tensor | None, **inputs: torch.Tensor
     ) -> tuple[torch.Tensor, Any]:
         """Return the last position's logits [B, V] and the cache."""
         given: dict[str, Any] = {"past_key_values": cache, "attention_mask": mask, "position_ids": positions}
@@ -268,8 +260,7 @@ class Generator:
     def _take(self, rows: list[Row], logits: torch.Tensor) -> None:
         """Append a token to each row that has not ended, and mark rows that end. Raises DetectorError for bad
         logits."""
-        draws = [row.draws for row in rows]
-        chosen = next_tokens(logits, draws, self.settings.temperature, self.settings.top_p)
+        chosen = next_tokens(logits, [row.draws for row in rows], self.settings.temperature, self.settings.top_p)
         for row, token in zip(rows, chosen, strict=True):
             if row.done:
                 continue
@@ -284,12 +275,7 @@ class Generator:
         if not self.stops:
             return False
         reach = 4 * max(len(stop) for stop in self.stops) + 4  # a token is a byte of a character, or more
-        return self._cut(self._text(tokens[-reach:])) is not None and self._cut(self._text(tokens)) is not None
-
-    def _cut(self, text: str) -> str | None:
-        """Return the text before the first stop text; None if there is no stop text."""
-        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
-        return text[: min(places)] if places else None
+        return all(self._stop.search(self._text(part)) for part in (tokens[-reach:], tokens))
 
     def _text(self, tokens: list[int]) -> str:
         text: str = self.language.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -302,9 +288,7 @@ class Generator:
             why = f"the prompt's {row.length} positions leave no room in the LLM's context of {context}"
             return Generated("", row.length, 0, False, why if row.length else "the prompt is empty")
         words = row.tokens[:-1] if row.tokens[-1] in self.ends else row.tokens
-        text, tokens = self._text(words), len(row.tokens)
-        before = self._cut(text)
-        text = (text if before is None else before).strip()
+        text, tokens = self._stop.split(self._text(words), maxsplit=1)[0].strip(), len(row.tokens)
         if row.stopped:
             return Generated(text, row.length, tokens)
         full = row.limit < self.settings.max_new_tokens
@@ -314,11 +298,8 @@ class Generator:
 
 def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:
     """Return the number of elements that all prompts begin with, leaving at least one position of each."""
-    if not prompts:
-        return 0
-    shortest, count = min(len(prompt) for prompt in prompts), 0
-    while count < shortest and len({prompt[count] for prompt in prompts}) == 1:
-        count += 1
+    equal = (len(set(elements)) == 1 for elements in zip(*prompts, strict=False))
+    count = sum(itertools.takewhile(bool, equal))
     while count and any(spread_length(prompt[count:], counts) == 0 for prompt in prompts):
         count -= 1
-    return count if spread_length(prompts[0][:count], counts) else 0
+    return count if count and spread_length(prompts[0][:count], counts) else 0

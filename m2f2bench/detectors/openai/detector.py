@@ -159,13 +159,10 @@ class OpenAIEndpoint(Detector, Explainer):
         """Run `work` on each item, `concurrency` at once; an error or an interrupt stops the waiting of all."""
         self.caller.stop.clear()
         with ThreadPoolExecutor(self.options.concurrency, thread_name_prefix="openai") as pool:
-            futures = [pool.submit(work, item) for item in items]
             try:
-                return [future.result() for future in futures]
+                return list(pool.map(work, items))
             except BaseException:
                 self.caller.stop.set()
-                for future in futures:
-                    future.cancel()
                 raise
 
     def _ask(self, request: dict[str, Any], key: str, worth: Callable[[Completion], bool]) -> _Answered:

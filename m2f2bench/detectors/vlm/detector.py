@@ -160,9 +160,8 @@ class VisionLanguageModel(Detector, Explainer):
         # Some templates write the first token themselves; the tokenizer would add it again.
         more = {"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}
         inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt", **more)
-        dtype = self.model.dtype
-        moved = {key: value.to(self.model.device) for key, value in inputs.items() if torch.is_tensor(value)}
-        return {key: value.to(dtype) if value.is_floating_point() else value for key, value in moved.items()}
+        inputs = inputs.to(self.model.device, self.model.dtype)  # the dtype is for pictures alone
+        return {key: value for key, value in inputs.items() if torch.is_tensor(value)}
 
     def _greedy(self) -> Any:
         """Return generation settings that replace the model's own, which would be mixed into those of a call."""

@@ -147,25 +147,20 @@ def give_keys(model: nn.Module) -> None:
     In a batch that is padded on the left, such positions would have no key, and the result of attention would be
     undefined: zeros or NaN, depending on the kernel. No other position attends to them, so nothing else changes.
     """
-    fixed = _Fixed()
-    for module in model.modules():
-        if hasattr(module, "is_causal"):  # transformers' mark of attention layers
-            module.register_forward_pre_hook(fixed, with_kwargs=True)
+    last: tuple[torch.Tensor | None, torch.Tensor | None] = None, None  # the layers of a pass share one mask
 
-
-class _Fixed:
-    """The mask of a layer with a key in every row; the layers of a pass share one."""
-
-    def __init__(self) -> None:
-        self._last: tuple[torch.Tensor | None, torch.Tensor | None] = None, None
-
-    def __call__(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def fix(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        nonlocal last
         mask = named.get("attention_mask")
         if not isinstance(mask, torch.Tensor) or mask.ndim != 4 or mask.shape[2] == 1:
             return None
-        if self._last[0] is not mask:
-            self._last = mask, with_keys(mask)
-        return given, {**named, "attention_mask": self._last[1]}
+        if last[0] is not mask:
+            last = mask, with_keys(mask)
+        return given, {**named, "attention_mask": last[1]}
+
+    for module in model.modules():
+        if hasattr(module, "is_causal"):  # transformers' mark of attention layers
+            module.register_forward_pre_hook(fix, with_kwargs=True)
 
 
 def with_keys(mask: torch.Tensor) -> torch.Tensor:

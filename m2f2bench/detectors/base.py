@@ -71,11 +71,17 @@ class Detector(abc.ABC):
     # Not `explainer` and `localizer`: these are names that a user's own detector may give to its attributes.
     def as_explainer(self) -> Explainer | None:
         """Return what answers questions for this detector; None where nothing does."""
-        return explainer_of(self.unwrapped())
+        own = self.unwrapped()
+        if isinstance(own, Explainer):
+            return own
+        return _ExplainerLike(own) if callable(getattr(own, "explain", None)) else None
 
     def as_localizer(self) -> Localizer | None:
         """Return what draws heat maps for this detector; None where nothing does."""
-        return localizer_of(self.unwrapped())
+        own = self.unwrapped()
+        if isinstance(own, Localizer):
+            return own
+        return _LocalizerLike(own) if callable(getattr(own, "heatmap", None)) else None
 
     def fingerprint(self) -> str:
         """Return a short hash (hex) of what decides the scores; `unknown` if nothing identifies the detector.
@@ -202,20 +208,6 @@ class _LocalizerLike(Localizer):
         return own(height, width) if callable(own) else super().seen(height, width)
 
 
-def explainer_of(own: Any) -> Explainer | None:
-    """Return an object as an Explainer: itself, or wrapped if it only has a method `explain`; else None."""
-    if isinstance(own, Explainer):
-        return own
-    return _ExplainerLike(own) if callable(getattr(own, "explain", None)) else None
-
-
-def localizer_of(own: Any) -> Localizer | None:
-    """Return an object as a Localizer: itself, or wrapped if it only has a method `heatmap`; else None."""
-    if isinstance(own, Localizer):
-        return own
-    return _LocalizerLike(own) if callable(getattr(own, "heatmap", None)) else None
-
-
 def listed(given: Any, count: int) -> list[Any] | str:
     """Return scores as numbers (NaN and None stand for single frames), or what is wrong with them, to follow "gave".
 
@@ -234,8 +226,8 @@ def listed(given: Any, count: int) -> list[Any] | str:
     if len(given) != count:
         return f"{len(given)} scores for {count} frames, not one each"
     found = [_plain(value) for value in (given.tolist() if shape else given)]
-    wrong = next((value for value in found if not _is_number(value)), None)
-    if wrong is not None:
+    odd = (value for value in found if isinstance(value, bool) or not isinstance(value, (numbers.Real, type(None))))
+    if (wrong := next(odd, None)) is not None:
         return f"{type(wrong).__name__} {wrong!r:.60} instead of one number per frame{_meant(wrong)}"
     return found
 
@@ -245,10 +237,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and len(value) == 1:
         return value[0]
     return value.item() if hasattr(value, "shape") and hasattr(value, "item") and math.prod(value.shape) == 1 else value
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool))
 
 
 def _meant(value: Any) -> str:

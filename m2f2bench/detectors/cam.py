@@ -193,28 +193,24 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
     of more than one cell. Raises DetectorError if there is no such layer, or if the layer `name` does not exist or has
     no map.
     """
-    outputs = _outputs(detector)
-    modules = dict(detector.model.named_modules())
-    to_map = _to_map(detector.model)
-    own = detector.card.name
-    if name:
-        if name not in modules:
-            raise DetectorError(f"detector '{own}' has no layer '{name}'{near(name, outputs)}")
-        if not _is_map(outputs.get(name), to_map):
-            raise DetectorError(
-                f"detector '{own}': layer '{name}' does not give a map [B, c, h, w] of several cells: choose "
-                f"another with --cam-layer"
-            )
-        return Layer(name, modules[name], to_map)
-    tower = _transformer(detector.model)
-    if tower is not None:
-        name = f"{tower}blocks.{len(modules[f'{tower}blocks']) - 1}.norm1"
-        if _is_map(outputs.get(name), to_map):
-            return Layer(name, modules[name], to_map)
-    spatial = [one for one, output in outputs.items() if one and output.ndim == 4 and _is_map(output, to_map)]
-    if not spatial:
+    outputs, to_map = _outputs(detector), _to_map(detector.model)
+    modules, own = dict(detector.model.named_modules()), detector.card.name
+    if name and name not in modules:
+        raise DetectorError(f"detector '{own}' has no layer '{name}'{near(name, outputs)}")
+    if name and not _is_map(outputs.get(name), to_map):
+        raise DetectorError(
+            f"detector '{own}': layer '{name}' does not give a map [B, c, h, w] of several cells: choose "
+            f"another with --cam-layer"
+        )
+    if not name:
+        likely = [one for one, output in outputs.items() if one and output.ndim == 4]
+        tower = _transformer(detector.model)
+        if tower is not None:
+            likely.append(f"{tower}blocks.{len(modules[f'{tower}blocks']) - 1}.norm1")
+        name = next((one for one in reversed(likely) if _is_map(outputs.get(one), to_map)), "")
+    if not name:
         raise DetectorError(f"detector '{own}': no layer with a map was found: name one with --cam-layer")
-    return Layer(spatial[-1], modules[spatial[-1]], to_map)
+    return Layer(name, modules[name], to_map)
 
 
 def _outputs(detector: NetworkDetector) -> dict[str, torch.Tensor]:
@@ -248,31 +244,24 @@ def _transformer(model: nn.Module) -> str | None:
 def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the function from a layer's output to a map, float32 [B, c, h, w].
 
-    Of tokens [B, n, d], the prefix tokens are dropped and the others placed on the grid of patches; maps [B, h, w, c]
-    are transposed.
+    Of tokens [B, n, d], the prefix tokens are dropped and the others placed on the grid of the patch embedding, else on
+    a square; maps [B, h, w, c] are transposed.
     """
     tower = _transformer(model)
     owner = model if not tower else model.get_submodule(tower[:-1])
     prefix = int(getattr(owner, "num_prefix_tokens", 0))
+    grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None) or (0, 0)
     last = getattr(model, "output_fmt", "") == "NHWC"
 
     def to_map(output: torch.Tensor) -> torch.Tensor:
         if output.ndim == 4:
             return (output.permute(0, 3, 1, 2) if last else output).float()
         patches = output[:, prefix:]
-        rows, columns = _grid(owner, patches.shape[1])
+        side = round(patches.shape[1] ** 0.5)
+        rows, columns = grid if grid[0] * grid[1] == patches.shape[1] else (side, side)
         return patches.transpose(1, 2).reshape(len(output), -1, rows, columns).float()
 
     return to_map
-
-
-def _grid(owner: nn.Module, patches: int) -> tuple[int, int]:
-    """Return the rows and columns of a number of patches: those of the patch embedding, else a square."""
-    grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None)
-    if grid is not None and grid[0] * grid[1] == patches:
-        return int(grid[0]), int(grid[1])
-    side = round(patches**0.5)
-    return side, side
 
 
 def _is_map(output: torch.Tensor | None, to_map: Callable[[torch.Tensor], torch.Tensor]) -> bool:

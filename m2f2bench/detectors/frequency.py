@@ -76,9 +76,8 @@ def radial_bins(height: int, width: int) -> tuple[npt.NDArray[np.int64], npt.NDA
     """
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     radius = np.hypot(fy, fx)
-    bins = np.minimum(np.floor(radius * 2 * BINS + 1e-9), BINS).astype(np.int64)
-    bins[(radius > 0.5 + 1e-9) | (radius == 0)] = BINS
-    bins[(radius <= 0.5 + 1e-9) & (bins == BINS) & (radius > 0)] = BINS - 1
+    inside = (radius > 0) & (radius <= 0.5 + 1e-9)
+    bins = np.where(inside, np.minimum(np.floor(radius * 2 * BINS + 1e-9), BINS - 1), BINS).astype(np.int64)
     weight = np.full(bins.shape, 2.0)
     weight[:, 0] = 1.0
     if width % 2 == 0:

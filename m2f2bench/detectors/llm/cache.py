@@ -161,7 +161,6 @@ class Request:
 class Row:
     """An answer while it is written: at most `limit` tokens after a prompt of `length` positions."""
 
-    number: int
     request: Request
     length: int
     limit: int

@@ -110,7 +110,7 @@ class Generator:
         ways = self.ways
         images = tuple(dict.fromkeys(request.image for request in requests))
         counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
-        rows = [self._new_row(number, request, counts) for number, request in enumerate(requests)]
+        rows = [self._new_row(request, counts) for request in requests]
         waiting = [row for row in rows if row.limit > 0]
         together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
         count = _common([row.request.prompt for row in together], counts)
@@ -122,12 +122,12 @@ class Generator:
             alone = [row for row in alone if not row.done]
         return [self._finished(row) for row in rows]
 
-    def _new_row(self, number: int, request: Request, counts: Mapping[int, int]) -> Row:
+    def _new_row(self, request: Request, counts: Mapping[int, int]) -> Row:
         """Return an answer that has not begun; its limit is 0 if the prompt is empty or too long."""
         length = spread_length(request.prompt, counts)
         limit = min(self.settings.max_new_tokens, self.language.context - length) if length else 0
         draws = torch.Generator().manual_seed(request.seed) if self.settings.temperature else None
-        return Row(number, request, length, max(0, limit), draws)
+        return Row(request, length, max(0, limit), draws)
 
     def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""
@@ -161,7 +161,7 @@ class Generator:
             inputs = torch.stack([embed(self.language.model, beginning, read.slots_of(image)) for image in images])
             _, cache = self._forward(None, None, None, inputs_embeds=inputs)
             read = _Read(count, inputs.shape[1], cache, places, given)
-        rows = sorted(rows, key=lambda row: (row.length, row.number))
+        rows = sorted(rows, key=lambda row: row.length)
         if self.ways.joins and read.length:
             self._write(rows[: self.rows], rows[self.rows :], read)
             return

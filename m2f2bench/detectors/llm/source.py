@@ -107,7 +107,11 @@ def language_fingerprint(source: LanguageSource, folder: Path) -> str:
     place, arguments = _place(source.name, folder)
     base = Path(place)
     if not base.is_dir():
-        return hashlib.sha256(f"{place}@{_commit(place)}".encode()).hexdigest()[:16]
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(place, "config.json")
+        commit = Path(found).parent.name if isinstance(found, str) else "unknown"
+        return hashlib.sha256(f"{place}@{commit}".encode()).hexdigest()[:16]
     digest = hashlib.sha256()
     with Memo(cache_folder() / "digests" / "llm.jsonl") as memo:
         for file in _files(base, arguments):
@@ -118,14 +122,6 @@ def language_fingerprint(source: LanguageSource, folder: Path) -> str:
                 memo.put(key, stamp, known)
             digest.update(f"{file.name}\0{known}\0".encode())
     return digest.hexdigest()[:16]
-
-
-def _commit(name: str) -> str:
-    """Return the commit of a hub's model in the local cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(name, "config.json")
-    return Path(found).parent.name if isinstance(found, str) else "unknown"
 
 
 def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:

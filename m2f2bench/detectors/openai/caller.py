@@ -100,8 +100,16 @@ class Caller:
             self.stop.set()
             raise
         except Failed as error:
-            self._count_failure(str(error))
-            raise
+            with self._lock:
+                self._failures += 1
+                too_many = self._failures % IN_A_ROW == 0  # one that catches this and continues gets as many again
+            if not too_many:
+                raise
+            self.stop.set()
+            raise Unanswered(
+                f"detector '{self.name}': {IN_A_ROW} questions in a row without an answer from {self.url}, the last "
+                f"with {error}"
+            ) from error
         with self._lock:
             self._served, self._failures = True, 0
         return found
@@ -182,19 +190,6 @@ class Caller:
                 f"detector '{self.name}': {reason}: start the server, or check `base_url` on the card"
             ) from None
         return reason
-
-    def _count_failure(self, reason: str) -> None:
-        """Count a failure. Raises DetectorError at the last of IN_A_ROW."""
-        with self._lock:
-            self._failures += 1
-            if self._failures < IN_A_ROW:
-                return
-            self._failures = 0  # a caller that catches this and continues gets the same number again
-        self.stop.set()
-        raise Unanswered(
-            f"detector '{self.name}': {IN_A_ROW} questions in a row without an answer from {self.url}, the last with "
-            f"{reason}"
-        )
 
     def _wait(self, seconds: float) -> None:
         if self.stop.wait(seconds) if seconds > 0.0 else self.stop.is_set():

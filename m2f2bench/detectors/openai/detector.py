@@ -120,12 +120,10 @@ class OpenAIEndpoint(Detector, Explainer):
         return score
 
     def _urls(self, images: Sequence[Any]) -> list[str]:
-        """Return the pictures as data URLs; consecutive equal objects are encoded once."""
-        urls: list[str] = []
-        for i, image in enumerate(images):
-            same = i > 0 and images[i - 1] is image
-            urls.append(urls[-1] if same else data_url(image, self.options.image))
-        return urls
+        """Return the pictures as data URLs; the same object is encoded once."""
+        pictures = {id(image): image for image in images}
+        urls = {key: data_url(image, self.options.image) for key, image in pictures.items()}
+        return [urls[id(image)] for image in images]
 
     def _sampling(self, tokens: int) -> dict[str, Any]:
         """Return the request's keys other than model and messages."""

@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
     from ..core.records import Floats, Image
 
-RESAMPLING = {
-    "bilinear": PillowImage.Resampling.BILINEAR,
-    "bicubic": PillowImage.Resampling.BICUBIC,
-    "lanczos": PillowImage.Resampling.LANCZOS,
-}
+RESAMPLING = {name: PillowImage.Resampling[name.upper()] for name in ("bilinear", "bicubic", "lanczos")}
 
 
 def resize(image: Image, settings: InputSettings) -> Image:

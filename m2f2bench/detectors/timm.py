@@ -207,17 +207,13 @@ def _probe(options: TimmOptions) -> Probe:
 def pretrained_classifier(options: TimmSource, folder: Path) -> nn.Module:
     """Return the architecture with one logit, other weights from the source that `options.pretrained` names."""
     source = options.pretrained
-    if source == "hub":
-        return classifier(options, classes=1, pretrained=True)
-    model = classifier(options, classes=1)
+    model = classifier(options, classes=1, pretrained=source == "hub")
     if source == "offline":
         path = offline_weights(options.model)
-        full = _create(options, pretrained=False)
-        tensors = efficientnet_to_timm(read_weights(path), full)
+        tensors = efficientnet_to_timm(read_weights(path), _create(options, pretrained=False))
         load_strictly(model, tensors, path, _head(model))
-    elif source is not None:
-        path = folder / Path(source).expanduser()
-        load_weights(model, path, _head(model))
+    elif source not in (None, "hub"):
+        load_weights(model, folder / Path(source).expanduser(), _head(model))
     return model
 
 

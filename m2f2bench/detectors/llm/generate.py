@@ -22,9 +22,9 @@ import torch
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError
 from .cache import Batch, Request, Row, Ways, spread, study
+from .prompt import embed, spread_length
 from .sampling import GenerationSettings, next_tokens
 from .source import Language
-from .splice import embed, spread_length
 
 __all__ = ["Generated", "Generator", "Request"]
 
@@ -50,17 +50,15 @@ class Generated:
 
 @dataclass(frozen=True)
 class _Read:
-    """Common beginning that was read for a group of images: `count` elements, `length` positions, the images' cache."""
+    """Common beginning that was read for a group of images: `count` elements, `length` positions, the images' cache.
+
+    `slots` holds the tokens of each image, in the order of the cache.
+    """
 
     count: int
     length: int
     cache: Any
-    places: dict[int, int]
-    slots: Mapping[int, torch.Tensor]
-
-    def slots_of(self, image: int) -> dict[int, torch.Tensor]:
-        place = self.places[image]
-        return {slot: tokens[place] for slot, tokens in self.slots.items()}
+    slots: dict[int, dict[int, torch.Tensor]]
 
 
 class Generator:
@@ -153,14 +151,14 @@ class Generator:
 
     def _group(self, rows: list[Row], images: tuple[int, ...], count: int, slots: Slots) -> None:
         """Write the answers about images; the prompts' first `count` elements are read once per image."""
-        given = slots(images)
-        places = {image: place for place, image in enumerate(images)}
-        read = _Read(0, 0, None, places, given)
+        given = slots(images).items()
+        own = {image: {slot: tokens[place] for slot, tokens in given} for place, image in enumerate(images)}
+        read = _Read(0, 0, None, own)
         if count:
             beginning = rows[0].request.prompt[:count]
-            inputs = torch.stack([embed(self.language.model, beginning, read.slots_of(image)) for image in images])
+            inputs = torch.stack([embed(self.language.model, beginning, tokens) for tokens in own.values()])
             _, cache = self._forward(None, None, None, inputs_embeds=inputs)
-            read = _Read(count, inputs.shape[1], cache, places, given)
+            read = _Read(count, inputs.shape[1], cache, own)
         rows = sorted(rows, key=lambda row: row.length)
         if self.ways.joins and read.length:
             self._write(rows[: self.rows], rows[self.rows :], read)
@@ -208,7 +206,8 @@ class Generator:
         whole, room = longest + most <= ways.window, longest - read.length + most
         cache = read.cache
         if cache is not None:
-            cache = spread(cache, [read.places[row.request.image] for row in rows], room, whole)
+            images = list(read.slots)
+            cache = spread(cache, [images.index(row.request.image) for row in rows], room, whole)
         inputs, mask = self._rest(rows, read, most)
         visible = positions = None
         if mask is not None:
@@ -239,7 +238,7 @@ class Generator:
         The mask covers all positions, including those to come, int64 [B, L + T + most]; None without padding.
         """
         model = self.language.model
-        rests = [embed(model, row.request.prompt[read.count :], read.slots_of(row.request.image)) for row in rows]
+        rests = [embed(model, row.request.prompt[read.count :], read.slots[row.request.image]) for row in rows]
         longest = max(len(rest) for rest in rests)
         inputs = rests[0].new_zeros((len(rests), longest, rests[0].shape[1]))
         mask = torch.ones((len(rests), read.length + longest + most), dtype=torch.long, device=inputs.device)

@@ -62,11 +62,13 @@ class Caller:
 
     Retried are time-outs, failed and broken connections, statuses 408, 409, 425, 429 and from 500 on, and bodies that
     are not chat completions. If no connection can be made after all tries, the run ends, since no question is at fault.
-    Thread-safe. No message contains the key: `[key]` replaces it wherever a server repeats it.
+    Thread-safe. No message contains the key: `[key]` replaces it wherever a server repeats it. Redirects are not
+    followed. The client runs in an event loop, in its own thread from the first request on, so that a request can be
+    cancelled at any point: while the address is looked up, or between two bytes of a header.
     """
 
     def __init__(self, options: OpenAIOptions, name: str) -> None:
-        """`name` is the detector's, for messages.
+        """`name` is the detector's, for messages. Nothing is sent yet.
 
         Raises DetectorError without the key, and if `openai` is not installed or rejects `base_url`.
         """
@@ -74,12 +76,19 @@ class Caller:
         self._key, self._key_variable = options.key(name)
         self._library = _library()
         try:
-            # The client requires a key even if the server does not.
-            self._exchange = Exchange(self._library, options, self._key or "none")
+            self._client = self._library.AsyncOpenAI(
+                api_key=self._key or "none",  # the client requires one even if the server does not
+                base_url=options.base_url,
+                max_retries=0,
+                timeout=self._library.Timeout(None, connect=min(LONGEST_CONNECTING, options.timeout_s / 2)),
+                default_headers={"Accept-Encoding": "identity"},
+                http_client=_gate(self._library, options.max_answer_bytes),
+            )
         except Exception as error:
             reason = self.clean(f"detector '{name}': base_url '{options.base_url}': {first_line(error)}")
             raise DetectorError(reason) from None
-        self.url = self._exchange.url
+        self.url = str(self._client.base_url)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.pace = Pace(options.requests_per_minute)
         self.stop = threading.Event()
         self._lock = threading.Lock()
@@ -128,7 +137,7 @@ class Caller:
             asked: float | None = None
             started = time.perf_counter()
             try:
-                body = self._exchange.post(request, self.stop)
+                body = self._post(request)
                 self._reached = True
                 return read_completion(self._masked(body)), time.perf_counter() - started
             except self._library.APIStatusError as error:
@@ -195,60 +204,27 @@ class Caller:
         if self.stop.wait(seconds) if seconds > 0.0 else self.stop.is_set():
             raise Stopped(STOPPED)
 
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("openai")
-    except ImportError as error:
-        raise DetectorError(
-            f"backend openai needs the package openai ({first_line(error)}): run `pip install 'm2f2bench[openai]'`"
-        ) from None
-
-
-class Exchange:
-    """Posts chat requests with the client of the package `openai`, from any thread, several at once.
-
-    Redirects are not followed. The client runs in an event loop, in its own thread from the first request on, so that
-    an exchange can be cancelled at any point: while the address is looked up, or between two bytes of a header.
-    """
-
-    def __init__(self, library: Any, options: OpenAIOptions, key: str) -> None:
-        """`library` is the package. Nothing is sent yet. Raises the package's error for an invalid `base_url`."""
-        self.timeout_s = options.timeout_s
-        self._client = library.AsyncOpenAI(
-            api_key=key,
-            base_url=options.base_url,
-            max_retries=0,
-            timeout=library.Timeout(None, connect=min(LONGEST_CONNECTING, options.timeout_s / 2)),
-            default_headers={"Accept-Encoding": "identity"},
-            http_client=_gate(library, options.max_answer_bytes),
-        )
-        self.url = str(self._client.base_url)
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def post(self, request: dict[str, Any], stop: threading.Event) -> str:
+    def _post(self, request: dict[str, Any]) -> str:
         """Return the body of the answer to a chat request; invalid UTF-8 is replaced by U+FFFD.
 
         Raises TooLarge or Unreadable, Stopped once `stop` is set, and the package's errors for a status other than
         success and for a connection that fails.
         """
-        future = asyncio.run_coroutine_threadsafe(self._post(request), self._running())
+        future = asyncio.run_coroutine_threadsafe(self._exchange(request), self._running())
         while True:
             try:
                 return future.result(PATIENCE)
             except concurrent.futures.TimeoutError:
-                if stop.is_set():
+                if self.stop.is_set():
                     future.cancel()
                     raise Stopped(STOPPED) from None
 
-    async def _post(self, request: dict[str, Any]) -> str:
+    async def _exchange(self, request: dict[str, Any]) -> str:
         try:
-            answer = await asyncio.wait_for(
-                self._client.chat.completions.with_raw_response.create(**request), self.timeout_s
-            )
+            create = self._client.chat.completions.with_raw_response.create
+            answer = await asyncio.wait_for(create(**request), self.options.timeout_s)
         except asyncio.TimeoutError:
-            raise Unreadable(f"no answer within {self.timeout_s:g} s") from None
+            raise Unreadable(f"no answer within {self.options.timeout_s:g} s") from None
         except Exception as error:
             if isinstance(error.__cause__, Unreadable):  # wrapped by some versions of the package
                 raise error.__cause__ from None
@@ -264,6 +240,15 @@ class Exchange:
                 ending = weakref.finalize(self, _end, self._loop, self._client)
                 ending.atexit = False  # the thread ends with the process
             return self._loop
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("openai")
+    except ImportError as error:
+        raise DetectorError(
+            f"backend openai needs the package openai ({first_line(error)}): run `pip install 'm2f2bench[openai]'`"
+        ) from None
 
 
 def _turn(loop: asyncio.AbstractEventLoop) -> None:

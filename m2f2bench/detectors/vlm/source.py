@@ -85,14 +85,11 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
     check_report(report, where, COMPUTED)
     model = model.to(device).eval().requires_grad_(False)
     give_keys(model)
-    return Opened(
-        model,
-        processor,
-        precision,
-        _fingerprint(local, source, model),
-        _preprocessing(processor),
-        str(getattr(processor, "image_token", "") or ""),
-    )
+    own = processor.image_processor
+    settings = text_fingerprint(json.dumps(own.to_dict(), sort_keys=True, default=str))[:8]
+    fingerprint, preprocessing = _fingerprint(local, source, model), f"{type(own).__name__}-{settings}"
+    image_token = str(getattr(processor, "image_token", "") or "")
+    return Opened(model, processor, precision, fingerprint, preprocessing, image_token)
 
 
 def _local(source: VisionLanguageSource, folder: Path) -> Path | None:
@@ -134,11 +131,6 @@ def _fingerprint(local: Path | None, source: VisionLanguageSource, model: Any) -
         return language_fingerprint(LanguageSource(name=str(local)), local)
     commit = getattr(model.config, "_commit_hash", None) or source.revision or "unknown"
     return text_fingerprint(source.model, str(commit))
-
-
-def _preprocessing(processor: Any) -> str:
-    own = processor.image_processor
-    return f"{type(own).__name__}-{text_fingerprint(json.dumps(own.to_dict(), sort_keys=True, default=str))[:8]}"
 
 
 def give_keys(model: nn.Module) -> None:

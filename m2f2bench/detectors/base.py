@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import importlib
 import inspect
 import logging
 import math
@@ -270,17 +271,26 @@ def trained_weights(card: DetectorCard) -> Path:
     return path
 
 
+def optional(module: str, package: str, extra: str, user: str) -> Any:
+    """Return a module of an optional package, which `user` needs. Raises DetectorError, with the extra, if it fails."""
+    try:
+        return importlib.import_module(module)
+    except (ImportError, AttributeError, OSError) as error:
+        raise DetectorError(
+            f"{user} needs the package {package} ({first_line(error)}): run `pip install 'm2f2bench[{extra}]'`"
+        ) from None
+
+
 def object_fingerprint(cls: type, state: Any, card: DetectorCard | None = None) -> str:
     """Return 16 hex digits over a class's code, an object's state and its card's options; UNKNOWN if they cannot be
     hashed.
 
     The reason is logged once.
     """
-    options = card.options if card is not None else {}
-    weights = card.weights_path() if card is not None else None
-    folders = (card.folder,) if card is not None else ()
     try:
-        return identify(cls, state, options, weights, folders=folders)
+        if card is None:
+            return identify(cls, state, {}, None)
+        return identify(cls, state, card.options, card.weights_path(), folders=(card.folder,))
     except Unidentified as error:
         _log_unidentified(cls.__qualname__, str(error))
         return UNKNOWN

@@ -6,7 +6,6 @@ keep the layer's own grid; each is divided by its own maximum (nothing is subtra
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +16,8 @@ import torch
 from torch import nn
 
 from ..core.arithmetic import exact_fp32
-from ..core.errors import DetectorError, first_line, near
-from .base import Detector, Localizer
+from ..core.errors import DetectorError, near
+from .base import Detector, Localizer, optional
 from .network import NetworkDetector, visible_region
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class CamDetector(Detector, Localizer):
         if method not in METHODS:
             raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
         self.detector, self.method = detector, method
-        self.cam_class = _library(method)
+        self.cam_class = getattr(optional("pytorch_grad_cam", "grad-cam", "cam", f"--cam {method}"), METHODS[method])
         self.layer = find_layer(detector, layer)
         self.how = f"{method}-{self.layer.name}"
         """Method and layer, for the signature."""
@@ -143,16 +142,6 @@ class CamDetector(Detector, Localizer):
             # The sign of a principal component is arbitrary: the larger side counts as positive.
             heat = np.stack([-one if -one.min() > one.max() else one for one in heat])
         return np.asarray(heat, dtype=np.float32)
-
-
-def _library(method: str) -> Any:
-    """Return the class that computes a method. Raises DetectorError if the package is missing or does not load."""
-    try:
-        return getattr(importlib.import_module("pytorch_grad_cam"), METHODS[method])
-    except (ImportError, AttributeError, OSError) as error:
-        raise DetectorError(
-            f"--cam {method} needs the package grad-cam ({first_line(error)}): run `pip install 'm2f2bench[cam]'`"
-        ) from None
 
 
 def _pixels(detector: NetworkDetector, images: Sequence[Image]) -> torch.Tensor:

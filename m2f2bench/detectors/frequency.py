@@ -134,8 +134,8 @@ def residual_statistics(values: npt.NDArray[np.float32]) -> Floats:
     levels = 2 * TRUNCATION + 1
     pairs = (cut[:, :-1], cut[:, 1:]), (cut[:-1], cut[1:])
     tables = [np.bincount((one * levels + next_).ravel(), minlength=levels**2) for one, next_ in pairs]
-    shares = [np.sqrt(merge_symmetric(table / max(1, table.sum()))) for table in tables]
-    return np.concatenate([np.array(moments), *shares])
+    shares = [np.bincount(_symmetry_classes(), weights=table / max(1, table.sum())) for table in tables]
+    return np.concatenate([np.array(moments), *np.sqrt(shares)])
 
 
 @lru_cache(maxsize=1)
@@ -148,11 +148,6 @@ def _symmetry_classes() -> npt.NDArray[np.int64]:
         for b in range(levels)
     ]
     return np.unique(smallest, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def merge_symmetric(table: Floats) -> Floats:
-    """Return a co-occurrence table, flat [25], summed over its symmetry classes: [9]."""
-    return np.bincount(_symmetry_classes(), weights=table).astype(np.float64)
 
 
 def features(image: Image) -> Floats:

@@ -84,9 +84,8 @@ class Probe(nn.Module):
 
     def set_linear(self, model: LinearModel) -> None:
         """Take the weights of a fitted logistic regression."""
-        for name in ("mean", "scale", "coef"):
-            getattr(self, name).copy_(torch.from_numpy(getattr(model, name)))
-        self.intercept.fill_(model.intercept)
+        for name, value in vars(model).items():
+            getattr(self, name).copy_(torch.as_tensor(value))
 
 
 class TimmDetector(NetworkDetector):
@@ -117,8 +116,7 @@ class TimmDetector(NetworkDetector):
         if report is None and options.mode == "finetune":
             report = train(job, partial(_with_new_head, options, job.card.folder), architecture=options.model)
         elif report is None:
-            with together():
-                report = _fit_probe(job, options)
+            report = _fit_probe(job, options)
         report.input = settings
         return report
 
@@ -235,6 +233,7 @@ def _with_new_head(options: TimmOptions, folder: Path) -> nn.Module:
     return model
 
 
+@together()
 def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     """Compute the features of every frame once, then fit the logistic regression; both go into one file."""
     from ..core.tensors import write_tensors

@@ -191,10 +191,6 @@ class Batch:
     length: int
     common: int
 
-    def alive(self) -> list[int]:
-        """Return the places of the rows that have not ended."""
-        return [place for place, row in enumerate(self.rows) if not row.done]
-
     def keep(self, places: list[int]) -> None:
         """Drop all other rows."""
         select(self.cache, places)

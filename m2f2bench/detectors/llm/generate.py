@@ -8,6 +8,7 @@ left; then all rows grow token by token. Rows that have ended leave, and others 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import math
@@ -81,6 +82,8 @@ class Generator:
         self.rows = settings.batch_size
         """Most answers decoded together; halved when the device runs out of memory."""
 
+    @exact_fp32()
+    @torch.inference_mode()
     def answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
         """Return an answer to each request.
 
@@ -90,8 +93,19 @@ class Generator:
         """
         if not requests:
             return []
-        with exact_fp32(), torch.inference_mode():
-            return self._answer(requests, lru_cache(maxsize=1)(slots))  # those of the first group are needed twice
+        ways, slots = self.ways, lru_cache(maxsize=1)(slots)  # the tokens of the first group are needed twice
+        images = tuple(dict.fromkeys(request.image for request in requests))
+        counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
+        rows = [self._new_row(request, counts) for request in requests]
+        waiting = [row for row in rows if row.limit > 0]
+        together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
+        count = _common([row.request.prompt for row in together], counts)
+        while together:
+            together = self._some(together, count, slots)
+        alone = [row for row in waiting if not row.done]
+        while alone:
+            alone = self._some(alone[:1], 0, slots) + alone[1:]
+        return [self._finished(row) for row in rows]
 
     @cached_property
     def ways(self) -> Ways:
@@ -104,22 +118,6 @@ class Generator:
                 "bf16 or 4-bit weights"
             ) from None
 
-    def _answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
-        ways = self.ways
-        images = tuple(dict.fromkeys(request.image for request in requests))
-        counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
-        rows = [self._new_row(request, counts) for request in requests]
-        waiting = [row for row in rows if row.limit > 0]
-        together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
-        count = _common([row.request.prompt for row in together], counts)
-        while together:
-            together = self._some(together, count, slots)
-        alone = [row for row in waiting if not row.done]
-        while alone:
-            self._some(alone[:1], 0, slots)
-            alone = [row for row in alone if not row.done]
-        return [self._finished(row) for row in rows]
-
     def _new_row(self, request: Request, counts: Mapping[int, int]) -> Row:
         """Return an answer that has not begun; its limit is 0 if the prompt is empty or too long."""
         length = spread_length(request.prompt, counts)
@@ -130,11 +128,10 @@ class Generator:
     def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""
         images = tuple(dict.fromkeys(row.request.image for row in rows))[: self.rows]
-        try:
+        with contextlib.suppress(torch.cuda.OutOfMemoryError):
             self._group([row for row in rows if row.request.image in images], images, count, slots)
             return [row for row in rows if not row.done]
-        except torch.cuda.OutOfMemoryError:
-            pass  # outside this block, nothing holds the failed pass's tensors
+        # Outside this block, nothing holds the failed pass's tensors.
         left = [row for row in rows if not row.done]
         for row in left:
             row.restart()
@@ -184,7 +181,7 @@ class Generator:
         """Write the answers of a batch to the end; waiting rows take the places of finished ones."""
         batch = self._begin(rows, read)
         while True:
-            left = batch.alive()
+            left = [place for place, row in enumerate(batch.rows) if not row.done]
             free = self.rows - len(left)
             if waiting and 4 * free >= self.rows:
                 more, waiting = self._begin(waiting[:free], read), waiting[free:]
@@ -291,8 +288,8 @@ class Generator:
         if row.stopped:
             return Generated(text, row.length, tokens)
         full = row.limit < self.settings.max_new_tokens
-        why = f"the LLM's context of {context} positions is full" if full else f"after {tokens} new tokens"
-        return Generated(text, row.length, tokens, True, f"cut off: {why}" if full else f"cut off {why}")
+        why = f": the LLM's context of {context} positions is full" if full else f" after {tokens} new tokens"
+        return Generated(text, row.length, tokens, True, f"cut off{why}")
 
 
 def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:

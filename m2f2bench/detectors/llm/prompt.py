@@ -75,21 +75,17 @@ class Prompter:
 
     def example(self, question: str, answer: str) -> tuple[Elements, Elements]:
         """Return the prompt, and the token ids of an answer including its end token."""
-        prompt, whole = self._prompt(question), self._whole(question, answer)
+        prompt, whole = self._prompt(question), self._prompt(question, answer)
         elements = self._elements(prompt)
         rest = whole[len(prompt) :] if whole.startswith(prompt) else f" {answer}{self.tokenizer.eos_token}"
         # After the prompt's last piece, the answer may be tokenized differently (a blank is joined to a word).
         piece = _SLOTS.split(prompt)[-1]
         together, alone = self._ids(piece + rest), self._ids(piece)
         ids = together[len(alone) :] if together[: len(alone)] == alone else self._ids(rest)
-        return elements, self._ended(ids)
-
-    def _ended(self, ids: list[int]) -> Elements:
-        """Return the answer's ids up to and including the first special token after it, else with an end of
-        sequence."""
+        # It ends with the first special token after it; without one, with an end of sequence.
         special = {*self.tokenizer.all_special_ids, self.tokenizer.eos_token_id}
         end = next((place + 1 for place, token in enumerate(ids) if token in special), None)
-        return (*ids, int(self.tokenizer.eos_token_id)) if end is None else tuple(ids[:end])
+        return elements, (*ids, int(self.tokenizer.eos_token_id)) if end is None else tuple(ids[:end])
 
     def _content(self, question: str) -> str:
         if _SLOTS.search(question):
@@ -98,37 +94,28 @@ class Prompter:
             return f"<image>\n <deepfake>\n {JUDGE_QUESTION} "  # the published scripts have these blanks
         return f"<image>\n<deepfake>\n{question}"
 
-    def _prompt(self, question: str) -> str:
-        """Return the text of the prompt, with slots as `<image>` and `<deepfake>`."""
+    def _prompt(self, question: str, answer: str | None = None) -> str:
+        """Return the text of the prompt, slots as `<image>` and `<deepfake>`; with an answer, it and its end too."""
         content, system = self._content(question), self.settings.system
-        if self.settings.style == "vicuna_v1":
-            return f"{VICUNA if system is None else system} USER: {content} ASSISTANT:"
-        if self.settings.style == "released":
-            return f"{RELEASED if system is None else system}###Human: {content}###Assistant:"
-        text = self._chat(self._messages(content), add_generation_prompt=True)
-        if len(_SLOTS.findall(text)) != len(_SLOTS.findall(content)):
-            raise DetectorError(f"{self.where}: its chat template drops <image> or <deepfake>: set prompt.style")
-        return text
-
-    def _whole(self, question: str, answer: str) -> str:
-        """Return the prompt with its answer and the end."""
         if self.settings.style == "chat":
-            turns = [*self._messages(self._content(question)), {"role": "assistant", "content": answer}]
-            return self._chat(turns, add_generation_prompt=False)
-        return f"{self._prompt(question)} {answer}{self.tokenizer.eos_token}"
+            return self._chat(content, answer)
+        if self.settings.style == "vicuna_v1":
+            text = f"{VICUNA if system is None else system} USER: {content} ASSISTANT:"
+        else:
+            text = f"{RELEASED if system is None else system}###Human: {content}###Assistant:"
+        return text if answer is None else f"{text} {answer}{self.tokenizer.eos_token}"
 
-    def _messages(self, content: str) -> list[dict[str, str]]:
+    def _chat(self, content: str, answer: str | None) -> str:
         system = [] if self.settings.system is None else [{"role": "system", "content": self.settings.system}]
-        return [*system, {"role": "user", "content": content}]
-
-    def _chat(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        reply = [] if answer is None else [{"role": "assistant", "content": answer}]
+        turns = [*system, {"role": "user", "content": content}, *reply]
         try:
-            text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
+            text = str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None))
         except Exception as error:  # templates raise errors of any kind, most of them for unknown roles
             raise DetectorError(f"{self.where}: its chat template fails: {first_line(error)}") from None
-        return str(text)
+        if answer is None and len(_SLOTS.findall(text)) != len(_SLOTS.findall(content)):
+            raise DetectorError(f"{self.where}: its chat template drops <image> or <deepfake>: set prompt.style")
+        return text
 
     def _elements(self, text: str) -> Elements:
         """Return a prompt's text as elements. Except with the tokenizer's own template, it starts with BOS."""
@@ -183,10 +170,10 @@ def pad_right(
     position, -1 elsewhere. `labels`: the answer's token ids, IGNORED elsewhere, so that the loss covers only the
     answer. An example never attends to the padding after it: a causal LLM needs no mask, and every position has a key.
     """
-    starts = {IMAGE: range(visual), DEEPFAKE: range(visual, visual + forgery)}
-    rows = [
-        [place for element in (*one.prompt, *one.answer) for place in _positions(element, starts)] for one in examples
-    ]
+    slots = {IMAGE: [(0, n) for n in range(visual)], DEEPFAKE: [(0, n) for n in range(visual, visual + forgery)]}
+    rows = []  # (token id, index of the image token) of each position
+    for one in examples:
+        rows.append([pair for element in (*one.prompt, *one.answer) for pair in slots.get(element, [(element, -1)])])
     needed = max(len(row) for row in rows)
     length = -(-needed // multiple) * multiple
     shape = (len(rows), length if longest is None else max(needed, min(length, longest)))
@@ -195,11 +182,6 @@ def pad_right(
         ids[number, : len(row)], places[number, : len(row)] = torch.tensor(row).T
         labels[number, len(row) - len(one.answer) : len(row)] = torch.tensor(one.answer)
     return {"ids": ids, "places": places, "labels": labels}
-
-
-def _positions(element: int, starts: Mapping[int, range]) -> list[tuple[int, int]]:
-    """Return (token id, index of the image token) of each position that an element takes."""
-    return [(element, -1)] if element >= 0 else [(0, place) for place in starts[element]]
 
 
 def splice(words: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

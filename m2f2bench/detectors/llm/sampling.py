@@ -56,8 +56,7 @@ def next_tokens(
     generator (on the CPU; None takes 0.5), so that it depends neither on the other rows nor on the device.
     """
     top, best = logits.max(dim=-1)
-    bad = top.isnan() | top.isinf()
-    chosen: list[int] = torch.where(bad, -1, best).tolist()
+    chosen: list[int] = torch.where(top.isfinite(), best, -1).tolist()
     if temperature == 0.0:
         return chosen
     for row, generator in enumerate(draws):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,26 +67,19 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
     for file in _files(local, arguments) if local is not None else ():
         if is_pointer(file):
             raise DetectorError(f"{where} cannot be loaded: '{file}' is {POINTER}")
-    try:
-        with quiet():
-            # Code in a folder is never run, and the user is not asked about it.
-            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
-            model, report = AutoModelForCausalLM.from_pretrained(
-                place,
-                trust_remote_code=False,
-                output_loading_info=True,
-                dtype=DTYPES[resolved(source.dtype, device)],
-                **_quantised(source, device),
-                **arguments,
-            )
-    except DetectorError:
-        raise
-    except Exception as error:
-        absent = "" if local is not None else f"there is no folder '{folder / source.name}', and "
-        raise DetectorError(
-            f"{where} cannot be loaded: {absent}{first_line(error)}; give a causal LLM of transformers: a folder, a "
-            ".gguf file, or a name on a hub that this machine reaches"
-        ) from None
+    absent = "" if local is not None else f"there is no folder '{folder / source.name}', and "
+    wanted = "a causal LLM of transformers: a folder, a .gguf file, or a name on a hub that this machine reaches"
+    with loading(f"{where} cannot be loaded: {absent}", wanted):
+        # Code in a folder is never run, and the user is not asked about it.
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            place,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=DTYPES[resolved(source.dtype, device)],
+            **_quantised(source, device),
+            **arguments,
+        )
     check_report(report, where)
     if "gguf_file" in arguments:
         _unpacked(model, where)
@@ -100,6 +95,18 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
             "belong to one model"
         )
     return Language(model, tokenizer, source.name, language_fingerprint(source, folder), table.shape[1], context)
+
+
+@contextlib.contextmanager
+def loading(what: str, wanted: str) -> Iterator[None]:
+    """Load from files or a hub quietly. An error becomes a DetectorError in one line that asks for what is `wanted`."""
+    try:
+        with quiet():
+            yield
+    except DetectorError:
+        raise
+    except Exception as error:
+        raise DetectorError(f"{what}{first_line(error)}; give {wanted}") from None
 
 
 def language_fingerprint(source: LanguageSource, folder: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import importlib
 import json
 import threading
 import time
@@ -13,6 +12,7 @@ import zlib
 from typing import Any
 
 from ...core.errors import DetectorError, Unanswered, first_line
+from ..base import optional
 from .endpoint import LONGEST_WAIT, Completion, OpenAIOptions, Pace, backoff, read_completion, read_error, retry_after
 
 IN_A_ROW = 20
@@ -41,12 +41,8 @@ class Failed(Exception):
     """A request without an answer: the reason, in one line."""
 
 
-class Withheld(Failed):
-    """A request that the server understood but refused to answer; the endpoint works."""
-
-
-class Stopped(Failed):
-    """A request that was cancelled because the run is ending."""
+class Uncounted(Failed):
+    """A request that the server understood but refused to answer, or that was cancelled because the run is ending."""
 
 
 class Unreadable(Exception):
@@ -74,7 +70,7 @@ class Caller:
         """
         self.options, self.name = options, name
         self._key, self._key_variable = options.key(name)
-        self._library = _library()
+        self._library = optional("openai", "openai", "openai", "backend openai")
         try:
             self._client = self._library.AsyncOpenAI(
                 api_key=self._key or "none",  # the client requires one even if the server does not
@@ -103,7 +99,7 @@ class Caller:
         """
         try:
             found = self._patiently(request, key)
-        except (Withheld, Stopped):
+        except Uncounted:  # the endpoint works
             raise
         except DetectorError:
             self.stop.set()
@@ -162,7 +158,7 @@ class Caller:
         raise Failed(f"{reason}{tries}")
 
     def _status(self, error: Any) -> str:
-        """Return why a status may be temporary. Raises Withheld, Failed or DetectorError otherwise."""
+        """Return why a status may be temporary. Raises Failed or DetectorError otherwise."""
         status, code = error.status_code, str(error.code or "")
         place = self.clean(error.response.headers.get("location", ""))[:MESSAGE] if 300 <= status < 400 else ""
         said = self.clean(read_error(error.response.text) or error.response.reason_phrase)[:MESSAGE]
@@ -171,7 +167,7 @@ class Caller:
         if code == "insufficient_quota":
             raise Unanswered(f"detector '{self.name}': {self.url} has no credit left for this key ({reason})")
         if code in WITHHELD:
-            raise Withheld(f"held back by the server: {reason}")
+            raise Uncounted(f"held back by the server: {reason}")
         if status >= 500 or status in PASSING:
             return reason
         if self._served:
@@ -202,12 +198,12 @@ class Caller:
 
     def _wait(self, seconds: float) -> None:
         if self.stop.wait(seconds) if seconds > 0.0 else self.stop.is_set():
-            raise Stopped(STOPPED)
+            raise Uncounted(STOPPED)
 
     def _post(self, request: dict[str, Any]) -> str:
         """Return the body of the answer to a chat request; invalid UTF-8 is replaced by U+FFFD.
 
-        Raises TooLarge or Unreadable, Stopped once `stop` is set, and the package's errors for a status other than
+        Raises TooLarge or Unreadable, Uncounted once `stop` is set, and the package's errors for a status other than
         success and for a connection that fails.
         """
         future = asyncio.run_coroutine_threadsafe(self._exchange(request), self._running())
@@ -217,7 +213,7 @@ class Caller:
             except concurrent.futures.TimeoutError:
                 if self.stop.is_set():
                     future.cancel()
-                    raise Stopped(STOPPED) from None
+                    raise Uncounted(STOPPED) from None
 
     async def _exchange(self, request: dict[str, Any]) -> str:
         try:
@@ -240,15 +236,6 @@ class Caller:
                 ending = weakref.finalize(self, _end, self._loop, self._client)
                 ending.atexit = False  # the thread ends with the process
             return self._loop
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("openai")
-    except ImportError as error:
-        raise DetectorError(
-            f"backend openai needs the package openai ({first_line(error)}): run `pip install 'm2f2bench[openai]'`"
-        ) from None
 
 
 def _turn(loop: asyncio.AbstractEventLoop) -> None:

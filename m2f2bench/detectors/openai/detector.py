@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from ...cards.models import DetectorCard, validate
 from ...cards.settings import SLOT
 from ...core.errors import DetectorError
@@ -93,8 +95,6 @@ class OpenAIEndpoint(Detector, Explainer):
 
         Raises DetectorError if the card does not ask for P(fake), or if the server gives no log-probabilities.
         """
-        import numpy as np
-
         if not self.options.judge:
             raise DetectorError(
                 f"detector '{self.name}' gives no P(fake): take an explanation protocol (such as explain-blind), or "

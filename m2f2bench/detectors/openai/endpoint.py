@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import numpy as np
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from ...cards.settings import SLOT, Probability, QuestionTemplate, Settings
@@ -297,8 +298,6 @@ def read_error(body: str) -> str:
 
 def _json(body: str) -> Any:
     """Return the value of a JSON text that is nested at most DEPTH deep. Raises ValueError in one line."""
-    import numpy as np
-
     letters = np.frombuffer(STRINGS.sub("", body).encode("utf-8", "replace"), dtype=np.uint8)
     steps = np.isin(letters, OPENING).astype(np.int32) - np.isin(letters, CLOSING)
     deepest = int(steps.cumsum().max(initial=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import time
@@ -100,16 +101,13 @@ class VisionLanguageModel(Detector, Explainer):
         """
         pairs = list(zip(images, (self.options.question.replace(SLOT, q) for q in questions), strict=True))
         sign = self.opened.image_token
-        asked = [i for i, (_, text) in enumerate(pairs) if not sign or sign not in text]
+        fits = [not sign or sign not in text for _, text in pairs]
+        asked = list(itertools.compress(pairs, fits))
+        sampled = self.options.generation.temperature > 0.0
+        found = [self._sampled(*pair) for pair in asked] if sampled else self._batched(self._answers, asked)
         error = f"the question holds '{sign}', which stands for a picture in this model's prompts"
-        replies = [Reply("", error=error)] * len(pairs)
-        if self.options.generation.temperature:
-            found = [self._sampled(*pairs[i]) for i in asked]
-        else:
-            found = self._batched(self._answers, [pairs[i] for i in asked])
-        for i, reply in zip(asked, found, strict=True):
-            replies[i] = reply
-        return replies
+        replies = iter(found)
+        return [next(replies) if fit else Reply("", error=error) for fit in fits]
 
     @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:

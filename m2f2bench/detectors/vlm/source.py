@@ -12,10 +12,10 @@ from pydantic import Field
 from torch import nn
 
 from ...cards.settings import Settings
-from ...core.errors import DetectorError, first_line, near
+from ...core.errors import DetectorError, near
 from ..base import text_fingerprint
-from ..llm.source import LanguageSource, language_fingerprint
-from ..weights.pretrained import DTYPES, check_report, quiet, resolved
+from ..llm.source import LanguageSource, language_fingerprint, loading
+from ..weights.pretrained import DTYPES, check_report, resolved
 from ..weights.weight_files import POINTER, is_pointer
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
@@ -67,21 +67,17 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
     if source.revision:
         how["revision"] = source.revision
     precision = resolved(source.dtype, device)
-    try:
-        with quiet():
-            AutoConfig.from_pretrained(place, **how)  # an unreachable hub fails at this first small file
-            processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
-            _check_processor(processor, source, where)
-            model, report = AutoModelForImageTextToText.from_pretrained(
-                place, output_loading_info=True, dtype=DTYPES[precision], **how
-            )
-    except DetectorError:
-        raise
-    except Exception as error:
-        raise DetectorError(
-            f"{where} cannot be loaded: {first_line(error)}; give a folder with weights, processor and chat template "
-            "of an image-text-to-text model, or a name on a hub that this machine reaches"
-        ) from None
+    wanted = (
+        "a folder with weights, processor and chat template of an image-text-to-text model, or a name on a hub that "
+        "this machine reaches"
+    )
+    with loading(f"{where} cannot be loaded: ", wanted):
+        AutoConfig.from_pretrained(place, **how)  # an unreachable hub fails at this first small file
+        processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
+        _check_processor(processor, source, where)
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            place, output_loading_info=True, dtype=DTYPES[precision], **how
+        )
     check_report(report, where, COMPUTED)
     model = model.to(device).eval().requires_grad_(False)
     give_keys(model)

@@ -26,10 +26,9 @@ import yaml
 from common import report, sized
 
 from m2f2bench.detectors.llm.generate import Generator, Request
-from m2f2bench.detectors.llm.generation_settings import GenerationSettings
-from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, embed
+from m2f2bench.detectors.llm.sampling import GenerationSettings
 from m2f2bench.detectors.llm.source import Language, LanguageSource, open_language
-from m2f2bench.detectors.llm.splice import embed
 
 SWEEP = sized((1, 2, 4, 8, 16, 32, 64), (1, 2))
 QUESTIONS, VISUAL, FORGERY = sized((8, 576, 17), (2, 9, 3))

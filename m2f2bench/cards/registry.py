@@ -190,8 +190,8 @@ BACKENDS = Registry(
     "backend",
     "m2f2bench.backends",
     {
-        "constant": "m2f2bench.detectors.constant:ConstantDetector",
-        "random": "m2f2bench.detectors.random:RandomDetector",
+        "constant": "m2f2bench.detectors.controls:ConstantDetector",
+        "random": "m2f2bench.detectors.controls:RandomDetector",
         "frequency": "m2f2bench.detectors.frequency:FrequencyDetector",
         "m2f2det": "m2f2bench.detectors.m2f2det.detector:M2F2Detector",
         "m2f2det-explainer": "m2f2bench.detectors.m2f2det.explainer:M2F2Explainer",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import importlib
 import inspect
 import logging
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +21,6 @@ from ..core.guests import guest
 from ..core.identity import UNKNOWN, identify
 from ..core.sources import Unidentified
 from ..training.job import FitReport, TrainingJob
-from .scores import listed
 from .weights.weight_files import recognise
 
 if TYPE_CHECKING:
@@ -71,11 +72,17 @@ class Detector(abc.ABC):
     # Not `explainer` and `localizer`: these are names that a user's own detector may give to its attributes.
     def as_explainer(self) -> Explainer | None:
         """Return what answers questions for this detector; None where nothing does."""
-        return explainer_of(self.unwrapped())
+        own = self.unwrapped()
+        if isinstance(own, Explainer):
+            return own
+        return _ExplainerLike(own) if callable(getattr(own, "explain", None)) else None
 
     def as_localizer(self) -> Localizer | None:
         """Return what draws heat maps for this detector; None where nothing does."""
-        return localizer_of(self.unwrapped())
+        own = self.unwrapped()
+        if isinstance(own, Localizer):
+            return own
+        return _LocalizerLike(own) if callable(getattr(own, "heatmap", None)) else None
 
     def fingerprint(self) -> str:
         """Return a short hash (hex) of what decides the scores; `unknown` if nothing identifies the detector.
@@ -202,18 +209,43 @@ class _LocalizerLike(Localizer):
         return own(height, width) if callable(own) else super().seen(height, width)
 
 
-def explainer_of(own: Any) -> Explainer | None:
-    """Return an object as an Explainer: itself, or wrapped if it only has a method `explain`; else None."""
-    if isinstance(own, Explainer):
-        return own
-    return _ExplainerLike(own) if callable(getattr(own, "explain", None)) else None
+def listed(given: Any, count: int) -> list[Any] | str:
+    """Return scores as numbers (NaN and None stand for single frames), or what is wrong with them, to follow "gave".
+
+    Accepted are sequences, arrays and tensors of `count` numbers, also of shape [count, 1].
+    """
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+    if isinstance(given, (str, bytes, dict)) or not hasattr(given, "__len__"):
+        return f"{type(given).__name__} {given!r:.60} instead of one number per frame"
+    shape = tuple(getattr(given, "shape", ()))
+    if len(shape) == 0 and not isinstance(given, (list, tuple)) and hasattr(given, "shape"):
+        return f"a single number for {count} frames, not one each"
+    if len(shape) > 1 and any(length != 1 for length in shape[1:]):
+        both = ": are they P(real) and P(fake)? Return scores[:, 1] alone" if shape[1:] == (2,) else ""
+        return f"numbers of the shape {list(shape)} instead of one number per frame{both}"
+    if len(given) != count:
+        return f"{len(given)} scores for {count} frames, not one each"
+    found = [_plain(value) for value in (given.tolist() if shape else given)]
+    odd = (value for value in found if isinstance(value, bool) or not isinstance(value, (numbers.Real, type(None))))
+    if (wrong := next(odd, None)) is not None:
+        return f"{type(wrong).__name__} {wrong!r:.60} instead of one number per frame{_meant(wrong)}"
+    return found
 
 
-def localizer_of(own: Any) -> Localizer | None:
-    """Return an object as a Localizer: itself, or wrapped if it only has a method `heatmap`; else None."""
-    if isinstance(own, Localizer):
-        return own
-    return _LocalizerLike(own) if callable(getattr(own, "heatmap", None)) else None
+def _plain(value: Any) -> Any:
+    """Return the number in an array or tensor of one element; any other value unchanged."""
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return value[0]
+    return value.item() if hasattr(value, "shape") and hasattr(value, "item") and math.prod(value.shape) == 1 else value
+
+
+def _meant(value: Any) -> str:
+    if isinstance(value, bool):
+        return ": that is a verdict; a score is P(fake) in [0, 1]"
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return ": are they P(real) and P(fake)? Return the second alone"
+    return ""
 
 
 def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]:
@@ -239,17 +271,26 @@ def trained_weights(card: DetectorCard) -> Path:
     return path
 
 
+def optional(module: str, package: str, extra: str, user: str) -> Any:
+    """Return a module of an optional package, which `user` needs. Raises DetectorError, with the extra, if it fails."""
+    try:
+        return importlib.import_module(module)
+    except (ImportError, AttributeError, OSError) as error:
+        raise DetectorError(
+            f"{user} needs the package {package} ({first_line(error)}): run `pip install 'm2f2bench[{extra}]'`"
+        ) from None
+
+
 def object_fingerprint(cls: type, state: Any, card: DetectorCard | None = None) -> str:
     """Return 16 hex digits over a class's code, an object's state and its card's options; UNKNOWN if they cannot be
     hashed.
 
     The reason is logged once.
     """
-    options = card.options if card is not None else {}
-    weights = card.weights_path() if card is not None else None
-    folders = (card.folder,) if card is not None else ()
     try:
-        return identify(cls, state, options, weights, folders=folders)
+        if card is None:
+            return identify(cls, state, {}, None)
+        return identify(cls, state, card.options, card.weights_path(), folders=(card.folder,))
     except Unidentified as error:
         _log_unidentified(cls.__qualname__, str(error))
         return UNKNOWN

@@ -6,9 +6,9 @@ keep the layer's own grid; each is divided by its own maximum (nothing is subtra
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from ..core.arithmetic import exact_fp32
-from ..core.errors import DetectorError, first_line, near
-from .base import Detector, Localizer
+from ..core.errors import DetectorError, near
+from .base import Detector, Localizer, optional
 from .network import NetworkDetector, visible_region
 
 if TYPE_CHECKING:
@@ -50,21 +50,54 @@ class Layer:
     to_map: Callable[[torch.Tensor], torch.Tensor]
 
 
-class CamLocalizer(Localizer):
-    """Class activation maps of a network's logit at one layer."""
+class CamDetector(Detector, Localizer):
+    """A detector with its own scores, and class activation maps of its network's logit instead of any maps of its own.
 
-    def __init__(self, detector: NetworkDetector, method: str = "gradcam", layer: str = "") -> None:
+    Its name is the detector's followed by `+METHOD` (and `-LAYER` if one was named), so that maps of two kinds are
+    never confused; weights, preprocessing and scores are the detector's.
+    """
+
+    def __init__(self, detector: Detector, method: str = "gradcam", layer: str = "") -> None:
         """`method` is one of METHODS; `layer` names a submodule of the network, empty for the last one with a map.
 
-        Raises DetectorError for an unknown method or layer, a network without maps, and if `grad-cam` is not installed.
+        Raises DetectorError unless the detector is a NetworkDetector, for an unknown method or layer, a network without
+        maps, and if `grad-cam` is not installed.
         """
+        if not isinstance(detector, NetworkDetector):
+            raise DetectorError(
+                f"detector '{detector.card.name}' is not a torch network, so --cam {method} cannot be computed: take "
+                f"one of the backends timm or m2f2det, or one whose class is a NetworkDetector"
+            )
         if method not in METHODS:
             raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
         self.detector, self.method = detector, method
-        self.cam_class = _library(method)
+        self.cam_class = getattr(optional("pytorch_grad_cam", "grad-cam", "cam", f"--cam {method}"), METHODS[method])
         self.layer = find_layer(detector, layer)
         self.how = f"{method}-{self.layer.name}"
         """Method and layer, for the signature."""
+        name = f"{detector.card.name}+{method}" + (f"-{layer}" if layer else "")
+        self.card = detector.card.model_copy(update={"name": name})
+        self.preprocessing, self.precision, self.seed = detector.preprocessing, detector.precision, detector.seed
+
+    def prepare(self, image: Image) -> Any:
+        """Prepare an image as the detector does."""
+        return self.detector.prepare(image)
+
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """Return the detector's P(fake), bit for bit."""
+        return self.detector.forward(batch, ids)
+
+    def fingerprint(self) -> str:
+        """Return the detector's fingerprint."""
+        return self.detector.fingerprint()
+
+    def unwrapped(self) -> Any:
+        """Return the detector without its class activation maps."""
+        return self.detector.unwrapped()
+
+    def as_localizer(self) -> Localizer:
+        """Return this object: its maps replace any maps of the detector."""
+        return self
 
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """Return maps, float32 [B, h, w] in [0, 1] on the layer's grid; an image's maximum is 1, or all values are 0.
@@ -104,87 +137,11 @@ class CamLocalizer(Localizer):
             if self.method == "scorecam":
                 weights = _score_weights(self.detector, pixels.detach(), maps)
                 return np.asarray((weights[:, :, None, None] * maps).sum(axis=1), dtype=np.float32)
-            targets = [_Logit()] * len(images)
-            heat = cam.get_cam_image(pixels, self.layer.module, targets, maps, slopes, False)
-        if (
-            self.method == "eigencam"
-        ):  # the sign of a principal component is arbitrary: the larger side counts as positive
+            heat = cam.get_cam_image(pixels, self.layer.module, [], maps, slopes, False)  # only Score-CAM uses targets
+        if self.method == "eigencam":
+            # The sign of a principal component is arbitrary: the larger side counts as positive.
             heat = np.stack([-one if -one.min() > one.max() else one for one in heat])
         return np.asarray(heat, dtype=np.float32)
-
-
-class CamDetector(Detector, Localizer):
-    """A detector with its own scores, and class activation maps instead of any maps of its own.
-
-    Its name is the detector's followed by `+METHOD` (and `-LAYER` if one was named), so that maps of two kinds are
-    never confused; weights, preprocessing and scores are the detector's.
-    """
-
-    def __init__(self, detector: NetworkDetector, method: str = "gradcam", layer: str = "") -> None:
-        """See CamLocalizer."""
-        self.detector, self.cam = detector, CamLocalizer(detector, method, layer)
-        name = f"{detector.card.name}+{method}" + (f"-{layer}" if layer else "")
-        self.card = detector.card.model_copy(update={"name": name})
-        self.preprocessing, self.precision, self.seed = detector.preprocessing, detector.precision, detector.seed
-        self.how = self.cam.how
-
-    def prepare(self, image: Image) -> Any:
-        """Prepare an image as the detector does."""
-        return self.detector.prepare(image)
-
-    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Return the detector's P(fake), bit for bit."""
-        return self.detector.forward(batch, ids)
-
-    def fingerprint(self) -> str:
-        """Return the detector's fingerprint."""
-        return self.detector.fingerprint()
-
-    def unwrapped(self) -> Any:
-        """Return the detector without its class activation maps."""
-        return self.detector.unwrapped()
-
-    def as_localizer(self) -> Localizer:
-        """Return this object: its maps replace any maps of the detector."""
-        return self
-
-    def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """Return class activation maps; see `CamLocalizer.heatmap`."""
-        return self.cam.heatmap(images)
-
-    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """Return the part that the maps cover; see `CamLocalizer.seen`."""
-        return self.cam.seen(height, width)
-
-
-def with_cam(detector: Detector, method: str, layer: str = "") -> CamDetector:
-    """Return the detector with class activation maps. Raises DetectorError unless it is a NetworkDetector.
-
-    For other errors, see CamLocalizer.
-    """
-    if not isinstance(detector, NetworkDetector):
-        raise DetectorError(
-            f"detector '{detector.card.name}' is not a torch network, so --cam {method} cannot be computed: take one "
-            f"of the backends timm or m2f2det, or one whose class is a NetworkDetector"
-        )
-    return CamDetector(detector, method, layer)
-
-
-class _Logit:
-    """Target of a map: the one logit."""
-
-    def __call__(self, output: torch.Tensor) -> torch.Tensor:
-        return output.sum()
-
-
-def _library(method: str) -> Any:
-    """Return the class that computes a method. Raises DetectorError if the package is missing or does not load."""
-    try:
-        return getattr(importlib.import_module("pytorch_grad_cam"), METHODS[method])
-    except (ImportError, AttributeError, OSError) as error:
-        raise DetectorError(
-            f"--cam {method} needs the package grad-cam ({first_line(error)}): run `pip install 'm2f2bench[cam]'`"
-        ) from None
 
 
 def _pixels(detector: NetworkDetector, images: Sequence[Image]) -> torch.Tensor:
@@ -225,43 +182,36 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
     of more than one cell. Raises DetectorError if there is no such layer, or if the layer `name` does not exist or has
     no map.
     """
-    outputs = _outputs(detector)
-    modules = dict(detector.model.named_modules())
-    to_map = _to_map(detector.model)
-    own = detector.card.name
-    if name:
-        if name not in modules:
-            raise DetectorError(f"detector '{own}' has no layer '{name}'{near(name, outputs)}")
-        if not _is_map(outputs.get(name), to_map):
-            raise DetectorError(
-                f"detector '{own}': layer '{name}' does not give a map [B, c, h, w] of several cells: choose "
-                f"another with --cam-layer"
-            )
-        return Layer(name, modules[name], to_map)
-    tower = _transformer(detector.model)
-    if tower is not None:
-        name = f"{tower}blocks.{len(modules[f'{tower}blocks']) - 1}.norm1"
-        if _is_map(outputs.get(name), to_map):
-            return Layer(name, modules[name], to_map)
-    spatial = [one for one, output in outputs.items() if one and output.ndim == 4 and _is_map(output, to_map)]
-    if not spatial:
+    outputs, to_map = _outputs(detector), _to_map(detector.model)
+    modules, own = dict(detector.model.named_modules()), detector.card.name
+    if name and name not in modules:
+        raise DetectorError(f"detector '{own}' has no layer '{name}'{near(name, outputs)}")
+    if name and not _is_map(outputs.get(name), to_map):
+        raise DetectorError(
+            f"detector '{own}': layer '{name}' does not give a map [B, c, h, w] of several cells: choose "
+            f"another with --cam-layer"
+        )
+    if not name:
+        likely = [one for one, output in outputs.items() if one and output.ndim == 4]
+        tower = _transformer(detector.model)
+        if tower is not None:
+            likely.append(f"{tower}blocks.{len(modules[f'{tower}blocks']) - 1}.norm1")
+        name = next((one for one in reversed(likely) if _is_map(outputs.get(one), to_map)), "")
+    if not name:
         raise DetectorError(f"detector '{own}': no layer with a map was found: name one with --cam-layer")
-    return Layer(spatial[-1], modules[spatial[-1]], to_map)
+    return Layer(name, modules[name], to_map)
 
 
 def _outputs(detector: NetworkDetector) -> dict[str, torch.Tensor]:
     """Return all submodules' outputs for a grey picture that are one tensor, in the order in which they finish."""
     found: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            found.pop(name, None)
-            if isinstance(output, torch.Tensor):
-                found[name] = output.detach()
+    def keep(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        found.pop(name, None)
+        if isinstance(output, torch.Tensor):
+            found[name] = output.detach()
 
-        return hook
-
-    hooks = [module.register_forward_hook(keep(name)) for name, module in detector.model.named_modules()]
+    hooks = [module.register_forward_hook(partial(keep, name)) for name, module in detector.model.named_modules()]
     try:
         size = detector.settings.size
         with torch.no_grad():
@@ -283,31 +233,24 @@ def _transformer(model: nn.Module) -> str | None:
 def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the function from a layer's output to a map, float32 [B, c, h, w].
 
-    Of tokens [B, n, d], the prefix tokens are dropped and the others placed on the grid of patches; maps [B, h, w, c]
-    are transposed.
+    Of tokens [B, n, d], the prefix tokens are dropped and the others placed on the grid of the patch embedding, else on
+    a square; maps [B, h, w, c] are transposed.
     """
     tower = _transformer(model)
     owner = model if not tower else model.get_submodule(tower[:-1])
     prefix = int(getattr(owner, "num_prefix_tokens", 0))
+    grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None) or (0, 0)
     last = getattr(model, "output_fmt", "") == "NHWC"
 
     def to_map(output: torch.Tensor) -> torch.Tensor:
         if output.ndim == 4:
             return (output.permute(0, 3, 1, 2) if last else output).float()
         patches = output[:, prefix:]
-        rows, columns = _grid(owner, patches.shape[1])
+        side = round(patches.shape[1] ** 0.5)
+        rows, columns = grid if grid[0] * grid[1] == patches.shape[1] else (side, side)
         return patches.transpose(1, 2).reshape(len(output), -1, rows, columns).float()
 
     return to_map
-
-
-def _grid(owner: nn.Module, patches: int) -> tuple[int, int]:
-    """Return the rows and columns of a number of patches: those of the patch embedding, else a square."""
-    grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None)
-    if grid is not None and grid[0] * grid[1] == patches:
-        return int(grid[0]), int(grid[1])
-    side = round(patches**0.5)
-    return side, side
 
 
 def _is_map(output: torch.Tensor | None, to_map: Callable[[torch.Tensor], torch.Tensor]) -> bool:

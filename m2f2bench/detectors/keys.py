@@ -124,9 +124,8 @@ def device_name(detector: Detector) -> str:
     device = getattr(own, "device", None)
     if device is None:
         held = list(getattr(own, "__dict__", {}).values())
-        modules = [one for one in held if isinstance(one, torch.nn.Module)]
         tensors = [one for one in held if isinstance(one, torch.Tensor)]
-        tensors += [tensor for module in modules for tensor in module.parameters()][:1]
+        tensors += [tensor for one in held if isinstance(one, torch.nn.Module) for tensor in one.parameters()]
         device = next((tensor.device for tensor in tensors), "cpu")
     kind = str(device).partition(":")[0]
     if kind == "cuda" and torch.cuda.is_available():

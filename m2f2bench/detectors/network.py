@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
     from ..core.records import Floats, Image
 
-RESAMPLING = {
-    "bilinear": PillowImage.Resampling.BILINEAR,
-    "bicubic": PillowImage.Resampling.BICUBIC,
-    "lanczos": PillowImage.Resampling.LANCZOS,
-}
+RESAMPLING = {name: PillowImage.Resampling[name.upper()] for name in ("bilinear", "bicubic", "lanczos")}
 
 
 def resize(image: Image, settings: InputSettings) -> Image:
@@ -92,6 +88,21 @@ class Normalise:
         return torch.addcmul(shift, out, scale, out=out).view(images.shape).permute(0, 3, 1, 2)
 
 
+def train(job: TrainingJob, build: Callable[[], nn.Module], **metadata: str) -> FitReport:
+    """Train the network that `build` returns on all of its weights; see `fit_network`.
+
+    The weights file gets the card's input and `metadata`.
+    """
+    from ..training.network import Network, fit_network
+
+    settings = job.card.input
+    with together(), own_draws():
+        torch.manual_seed(job.settings.seed)
+        model = build()
+    prepare, metadata = partial(resize, settings=settings), {**metadata, "input": str(settings)}
+    return fit_network(job, Network(model, prepare, Normalise(settings), metadata=metadata))
+
+
 class NetworkDetector(Trainable):
     """A detector whose `model` gives one logit per image, [B] or [B, 1], higher for fake.
 
@@ -115,14 +126,7 @@ class NetworkDetector(Trainable):
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Train the network on all of its weights; see `fit_network`."""
-        from ..training.network import Network, fit_network
-
-        settings = job.card.input
-        with together(), own_draws():
-            torch.manual_seed(job.settings.seed)
-            model = cls.build(**check_options(cls.build, job.card))
-        prepare = partial(resize, settings=settings)
-        return fit_network(job, Network(model, prepare, Normalise(settings), metadata={"input": str(settings)}))
+        return train(job, lambda: cls.build(**check_options(cls.build, job.card)))
 
     def __init__(self, model: nn.Module, settings: InputSettings, device: str, fingerprint: str) -> None:
         """`model` is put into eval mode, on `device`; `fingerprint` identifies weights and options."""

@@ -17,11 +17,11 @@ from ..cards.models import DetectorCard, validate
 from ..cards.settings import InputSettings, Probability, Settings
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, first_line, near
-from ..training.device import own_draws, process_device
+from ..training.device import process_device
 from ..training.job import FitReport, TrainingJob
 from ..training.processes import together
 from .base import file_fingerprint, trained_weights
-from .network import RESAMPLING, NetworkDetector, Normalise, resize
+from .network import RESAMPLING, NetworkDetector, Normalise, resize, train
 from .weights.load import load_strictly, load_weights, read_weights
 from .weights.pretrained import efficientnet_to_timm, offline_weights
 
@@ -84,9 +84,8 @@ class Probe(nn.Module):
 
     def set_linear(self, model: LinearModel) -> None:
         """Take the weights of a fitted logistic regression."""
-        for name in ("mean", "scale", "coef"):
-            getattr(self, name).copy_(torch.from_numpy(getattr(model, name)))
-        self.intercept.fill_(model.intercept)
+        for name, value in vars(model).items():
+            getattr(self, name).copy_(torch.as_tensor(value))
 
 
 class TimmDetector(NetworkDetector):
@@ -115,10 +114,9 @@ class TimmDetector(NetworkDetector):
         job = replace(job, card=job.card.model_copy(update={"input": settings}))
         report = finished_report(job)
         if report is None and options.mode == "finetune":
-            report = _finetune(job, options)
+            report = train(job, partial(_with_new_head, options, job.card.folder), architecture=options.model)
         elif report is None:
-            with together():
-                report = _fit_probe(job, options)
+            report = _fit_probe(job, options)
         report.input = settings
         return report
 
@@ -207,17 +205,13 @@ def _probe(options: TimmOptions) -> Probe:
 def pretrained_classifier(options: TimmSource, folder: Path) -> nn.Module:
     """Return the architecture with one logit, other weights from the source that `options.pretrained` names."""
     source = options.pretrained
-    if source == "hub":
-        return classifier(options, classes=1, pretrained=True)
-    model = classifier(options, classes=1)
+    model = classifier(options, classes=1, pretrained=source == "hub")
     if source == "offline":
         path = offline_weights(options.model)
-        full = _create(options, pretrained=False)
-        tensors = efficientnet_to_timm(read_weights(path), full)
+        tensors = efficientnet_to_timm(read_weights(path), _create(options, pretrained=False))
         load_strictly(model, tensors, path, _head(model))
-    elif source is not None:
-        path = folder / Path(source).expanduser()
-        load_weights(model, path, _head(model))
+    elif source not in (None, "hub"):
+        load_weights(model, folder / Path(source).expanduser(), _head(model))
     return model
 
 
@@ -227,33 +221,19 @@ def _head(model: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
 
 
-def _reset_head(model: nn.Module) -> None:
-    """Draw the head's weights near zero: some of timm's initialisations scale with the number of classes and make a
-    single output very large."""
+def _with_new_head(options: TimmOptions, folder: Path) -> nn.Module:
+    """Return the network before training, with its head's weights drawn near zero.
+
+    Some of timm's initialisations scale with the number of classes and make a single output very large.
+    """
+    model = pretrained_classifier(options, folder)
     for name, value in model.named_parameters():
         if name.startswith(_head(model)):
             nn.init.normal_(value, std=0.01) if value.ndim > 1 else nn.init.zeros_(value)
+    return model
 
 
-def _finetune(job: TrainingJob, options: TimmOptions) -> FitReport:
-    from ..training.network import Network, fit_network
-
-    settings = job.card.input
-    with together(), own_draws():
-        torch.manual_seed(job.settings.seed)
-        model = pretrained_classifier(options, job.card.folder)
-        _reset_head(model)
-    return fit_network(
-        job,
-        Network(
-            model=model,
-            prepare=partial(resize, settings=settings),
-            normalise=Normalise(settings),
-            metadata={"architecture": options.model, "input": str(settings)},
-        ),
-    )
-
-
+@together()
 def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     """Compute the features of every frame once, then fit the logistic regression; both go into one file."""
     from ..core.tensors import write_tensors

@@ -33,16 +33,16 @@ TRIAL = (224, 224)
 def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "") -> Detector:
     """Return the named detector, with class activation maps instead of its own if `cam` is a method.
 
-    Raises DetectorError where `detectors.cam.with_cam` does, and for a layer without a method.
+    Raises DetectorError where `detectors.cam.CamDetector` does, and for a layer without a method.
     """
     if layer and not cam:
         raise DetectorError(f"--cam-layer {layer} needs a method: give --cam too, such as --cam gradcam")
     judge = load_detector(detector, device)
     if not cam:
         return judge
-    from ..detectors.cam import with_cam
+    from ..detectors.cam import CamDetector
 
-    return with_cam(judge, cam, layer)
+    return CamDetector(judge, cam, layer)
 
 
 def no_localizer(name: str) -> DetectorError:

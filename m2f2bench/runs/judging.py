@@ -11,8 +11,7 @@ from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_mach
 from ..core.guests import guest
 from ..core.records import Frame
 from ..core.rows import likely_cause
-from ..detectors.base import Detector
-from ..detectors.scores import listed
+from ..detectors.base import Detector, listed
 
 Outcome = float | tuple[str, str]
 """P(fake), or status and message."""

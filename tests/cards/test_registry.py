@@ -111,7 +111,7 @@ def test_a_name_of_the_package_cannot_be_taken() -> None:
             def forward(self, batch, ids):
                 return np.zeros(len(batch))
 
-    assert "m2f2bench.detectors.constant:ConstantDetector" in str(caught.value) and "Mine" in str(caught.value)
+    assert "m2f2bench.detectors.controls:ConstantDetector" in str(caught.value) and "Mine" in str(caught.value)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ import m2f2bench
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.core.arithmetic import exact_fp32
 from m2f2bench.core.tensors import write_tensors
-from m2f2bench.detectors.cam import with_cam
+from m2f2bench.detectors.cam import CamDetector
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
@@ -141,7 +141,7 @@ def test_a14_networks_judge_map_and_learn_in_fp32(seen: list[dict[str, Any]], tm
     assert_exact(seen)
     detector.heatmap(FACES)  # type: ignore[attr-defined]
     assert_exact(seen)
-    maps = with_cam(detector, "gradcam")
+    maps = CamDetector(detector, "gradcam")
     seen.clear()
     maps.heatmap(FACES)
     assert_exact(seen)

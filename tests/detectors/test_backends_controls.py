@@ -12,8 +12,7 @@ from paths import ROOT
 
 from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.core.errors import CardError
-from m2f2bench.detectors.constant import ConstantDetector
-from m2f2bench.detectors.random import RandomDetector
+from m2f2bench.detectors.controls import ConstantDetector, RandomDetector
 
 CARDS = ROOT / "detectors"
 IMAGE = np.zeros((8, 8, 3), np.uint8)
@@ -62,7 +61,7 @@ def test_random_does_not_depend_on_batch_order_or_process() -> None:
     alone = np.concatenate([detector.predict([IMAGE], [name]) for name in reversed(ids)])[::-1]
     assert np.array_equal(whole, alone)
     code = (
-        "from m2f2bench.detectors.random import uniform;"
+        "from m2f2bench.detectors.controls import uniform;"
         "print(repr([uniform(0, f'Deepfakes/{i:03d}_é/0') for i in range(50)]))"
     )
     root = ROOT

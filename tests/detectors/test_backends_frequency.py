@@ -15,7 +15,7 @@ from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.cards.settings import TrainingSettings
 from m2f2bench.core.errors import DataError, DetectorError
 from m2f2bench.core.seeds import generator
-from m2f2bench.detectors import spectrum
+from m2f2bench.detectors import frequency as spectrum
 from m2f2bench.detectors.frequency import FrequencyDetector
 from m2f2bench.training.job import TrainingJob
 

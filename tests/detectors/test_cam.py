@@ -16,9 +16,9 @@ from torch import nn
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.errors import DetectorError
-from m2f2bench.detectors.cam import METHODS, CamDetector, find_layer, with_cam
+from m2f2bench.detectors.cam import METHODS, CamDetector, find_layer
+from m2f2bench.detectors.controls import RandomDetector
 from m2f2bench.detectors.network import NetworkDetector
-from m2f2bench.detectors.random import RandomDetector
 from m2f2bench.heatmaps.mapper import HeatMapper, mapping_detector
 from m2f2bench.loading import load_detector
 
@@ -91,13 +91,13 @@ def test_grad_cam_by_hand(pictures) -> None:
     detector = small()
     maps, slope = by_hand(detector, pictures)
     expected = scaled((slope.mean((2, 3), keepdims=True) * maps).sum(1))
-    found = with_cam(detector, "gradcam").heatmap(pictures)
+    found = CamDetector(detector, "gradcam").heatmap(pictures)
     assert found.shape == (11, 8, 8) and found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert (found.max((1, 2)) == 1.0).all() and (found == 0.0).any()
-    np.testing.assert_allclose(with_cam(detector, "hirescam").heatmap(pictures), expected, atol=1e-6)
+    np.testing.assert_allclose(CamDetector(detector, "hirescam").heatmap(pictures), expected, atol=1e-6)
     layer = scaled((np.maximum(slope, 0.0) * maps).sum(1))
-    np.testing.assert_allclose(with_cam(detector, "layercam").heatmap(pictures), layer, atol=1e-6)
+    np.testing.assert_allclose(CamDetector(detector, "layercam").heatmap(pictures), layer, atol=1e-6)
 
 
 def test_score_cam_by_hand(pictures) -> None:
@@ -114,14 +114,14 @@ def test_score_cam_by_hand(pictures) -> None:
                 logits.append(float(detector.model(pixels * ((one - one.min()) / max(spread, 1e-8)))))
         weight = np.exp(np.array(logits) - max(logits))
         expected.append((weight[:, None, None] / weight.sum() * channels).sum(0))
-    found = with_cam(detector, "scorecam").heatmap(pictures[:2])
+    found = CamDetector(detector, "scorecam").heatmap(pictures[:2])
     np.testing.assert_allclose(found, scaled(np.stack(expected)), atol=1e-5)
 
 
 def test_eigen_cam_has_the_stronger_side_up(pictures) -> None:
     detector = small()
     maps, _ = by_hand(detector, pictures)
-    for one, found in zip(maps, with_cam(detector, "eigencam").heatmap(pictures), strict=True):
+    for one, found in zip(maps, CamDetector(detector, "eigencam").heatmap(pictures), strict=True):
         cells = one.reshape(5, -1).T.astype(np.float64)
         cells -= cells.mean(0)
         _, vectors = np.linalg.eigh(cells.T @ cells)
@@ -135,13 +135,13 @@ def test_scores_stay_and_nothing_is_left_behind(method: str, pictures) -> None:
     detector = small()
     before = detector.predict(pictures)
     state = {name: value.clone() for name, value in detector.model.state_dict().items()}
-    cam = with_cam(detector, method)
+    cam = CamDetector(detector, method)
     with torch.inference_mode():  # as if somebody called it from there
         together = cam.heatmap(pictures)
     alone = np.concatenate([cam.heatmap([picture]) for picture in pictures])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     detector.predict(pictures[:1])  # what it leaves in a buffer of inference mode must not be in the way
-    assert with_cam(detector, method).heatmap(pictures[:1]).shape == (1, 8, 8)
+    assert CamDetector(detector, method).heatmap(pictures[:1]).shape == (1, 8, 8)
     assert together.min() >= 0.0 and together.max() <= 1.0
     assert (detector.predict(pictures) == before).all() and (cam.predict(pictures) == before).all()
     for name, value in detector.model.state_dict().items():
@@ -155,7 +155,7 @@ def test_a_map_of_zeros_stays_one(pictures) -> None:
     detector = small()
     with torch.no_grad():
         detector.model.head.weight.copy_(-detector.model.head.weight.abs())
-    assert not with_cam(detector, "gradcam").heatmap(pictures).any(), "nothing speaks for a fake"
+    assert not CamDetector(detector, "gradcam").heatmap(pictures).any(), "nothing speaks for a fake"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_last_map_is_found(name: str, size: object, more: dict, layer: str, 
     if isinstance(size, tuple):
         detector.prepare = lambda image: np.ascontiguousarray(np.resize(image, (*size, 3)))
         detector.normalise = lambda pixels: pixels.permute(0, 3, 1, 2).float() / 255
-    cam = with_cam(detector, "layercam")
+    cam = CamDetector(detector, "layercam")
     assert cam.how == f"layercam-{layer}"
     rng = np.random.default_rng(0)
     found = cam.heatmap([rng.integers(0, 256, (50, 60, 3), dtype=np.uint8) for _ in range(2)])
@@ -199,7 +199,7 @@ def test_the_class_token_is_not_on_the_map() -> None:
     hook.remove()
     tokens, slope = held[0].detach()[0, 1:].numpy(), held[0].grad[0, 1:].numpy()
     expected = scaled((tokens * slope.mean(0)).sum(1).reshape(1, 14, 14))
-    np.testing.assert_allclose(with_cam(detector, "gradcam").heatmap([picture]), expected, atol=1e-5)
+    np.testing.assert_allclose(CamDetector(detector, "gradcam").heatmap([picture]), expected, atol=1e-5)
 
 
 def test_a_layer_by_name(pictures) -> None:
@@ -213,13 +213,13 @@ def test_a_layer_by_name(pictures) -> None:
         with pytest.raises(DetectorError, match=f"layer '{flat}' does not give a map"):
             find_layer(detector, flat)
     with pytest.raises(DetectorError, match=r"unknown method --cam 'gradcan'; did you mean 'gradcam'"):
-        with_cam(detector, "gradcan")
+        CamDetector(detector, "gradcan")
     with pytest.raises(DetectorError, match=r"'plain' is not a torch network"):
         plain = RandomDetector()
         plain.card = DetectorCard(name="plain", backend="random")
-        with_cam(plain, "gradcam")
+        CamDetector(plain, "gradcam")
     with pytest.raises(DetectorError, match=r"no layer with a map was found"):
-        with_cam(network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1))), "gradcam")
+        CamDetector(network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1))), "gradcam")
 
 
 def test_a_layer_that_the_score_does_not_rest_on(pictures) -> None:
@@ -234,12 +234,12 @@ def test_a_layer_that_the_score_does_not_rest_on(pictures) -> None:
             return score
 
     with pytest.raises(DetectorError, match=r"does not depend on layer 'aside', so gradcam cannot be computed"):
-        with_cam(network(Aside()), "gradcam").heatmap(pictures[:1])
-    assert with_cam(network(Aside()), "gradcam", "act").heatmap(pictures[:1]).shape == (1, 8, 8)
+        CamDetector(network(Aside()), "gradcam").heatmap(pictures[:1])
+    assert CamDetector(network(Aside()), "gradcam", "act").heatmap(pictures[:1]).shape == (1, 8, 8)
 
 
 def test_the_seen_part(pictures) -> None:
-    cam = with_cam(network(Small(), fit="centre"), "gradcam")
+    cam = CamDetector(network(Small(), fit="centre"), "gradcam")
     assert HeatMapper(cam).seen(np.zeros((40, 80, 3), np.uint8)) == (0.0, 0.25, 1.0, 0.75)
 
 

@@ -11,7 +11,7 @@ from m2f2bench import Detector, Explainer, Localizer
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.settings import InputSettings
 from m2f2bench.detectors.base import PlainDetector
-from m2f2bench.detectors.cam import with_cam
+from m2f2bench.detectors.cam import CamDetector
 from m2f2bench.detectors.keys import device_name, identify_judge
 from m2f2bench.detectors.network import NetworkDetector
 
@@ -107,7 +107,7 @@ def test_a_subclass_is_its_own_explainer_and_localizer_whatever_its_attributes_a
 def test_class_activation_maps_take_the_place_of_maps_and_leave_the_answers() -> None:
     network = TalkingNetwork(Small(), InputSettings(size=8), "cpu", "0" * 16)
     network.card = DetectorCard(name="net", backend="mine.py:Net")
-    cam = with_cam(network, "gradcam")
+    cam = CamDetector(network, "gradcam")
     localizer, explainer = cam.as_localizer(), cam.as_explainer()
     assert explainer is not None and explainer.explain(IMAGES, ["a", "b"]) == ["fake", "fake"]
     assert localizer.heatmap(IMAGES).shape == (2, 8, 8)

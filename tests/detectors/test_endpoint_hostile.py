@@ -26,8 +26,8 @@ from toy_questions import FACES
 import m2f2bench
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.openai.caller import TooLarge, Unreadable, unpack
 from m2f2bench.detectors.openai.endpoint import DEPTH, read_completion, read_error
-from m2f2bench.detectors.openai.exchange import TooLarge, Unreadable, unpack
 from m2f2bench.results.row_files import read_answers, read_parquet
 
 FACE = np.random.default_rng(3).integers(0, 256, (24, 40, 3)).astype(np.uint8)

@@ -14,7 +14,7 @@ import m2f2bench
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.settings import TrainingSettings
 from m2f2bench.datasets.dataset import Dataset
-from m2f2bench.detectors.constant import ConstantDetector
+from m2f2bench.detectors.controls import ConstantDetector
 from m2f2bench.detectors.keys import device_name, environment, identify_judge, made_with, row_key
 from m2f2bench.loading import load_dataset
 

@@ -24,11 +24,9 @@ from toy_llm import tiny_tokenizer
 
 from m2f2bench.core.errors import DetectorError
 from m2f2bench.detectors.llm.generate import Generated, Generator, Request
-from m2f2bench.detectors.llm.generation_settings import GenerationSettings
-from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
-from m2f2bench.detectors.llm.sampling import draw, next_tokens
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, embed
+from m2f2bench.detectors.llm.sampling import GenerationSettings, draw, next_tokens
 from m2f2bench.detectors.llm.source import Language, LanguageSource, open_language
-from m2f2bench.detectors.llm.splice import embed
 
 
 def test_stop_texts_and_cuts() -> None:

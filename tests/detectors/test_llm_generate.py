@@ -23,8 +23,8 @@ from toy_generation import (
 )
 
 from m2f2bench.detectors.llm.generate import Generated, Generator, Request
-from m2f2bench.detectors.llm.generation_settings import GenerationSettings
 from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
+from m2f2bench.detectors.llm.sampling import GenerationSettings
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "falcon-h1"])

@@ -34,11 +34,9 @@ from toy_vlm import tiny_idefics
 from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.cards.settings import StageSettings
 from m2f2bench.core.records import Example
-from m2f2bench.detectors.llm.batch import Batch
+from m2f2bench.detectors.llm.cache import Batch
 from m2f2bench.detectors.llm.generate import Generator
-from m2f2bench.detectors.llm.generation_settings import GenerationSettings
-from m2f2bench.detectors.llm.padding import with_keys
-from m2f2bench.detectors.llm.splice import (
+from m2f2bench.detectors.llm.prompt import (
     IGNORED,
     TokenizedExample,
     answer_loss,
@@ -48,6 +46,8 @@ from m2f2bench.detectors.llm.splice import (
     splice,
     spread_length,
 )
+from m2f2bench.detectors.llm.sampling import GenerationSettings
+from m2f2bench.detectors.vlm.source import with_keys
 from m2f2bench.loading import load_detector
 from m2f2bench.training.job import LanguageData
 

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from toy_llm import tiny_language, tiny_llm, tiny_tokenizer
 
 from m2f2bench.core.errors import DetectorError
-from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, Prompter, PromptSettings
+from m2f2bench.detectors.llm.prompt import (
+    DEEPFAKE,
+    IMAGE,
+    Prompter,
+    PromptSettings,
+    TokenizedExample,
+    fitted,
+    pad_right,
+)
 from m2f2bench.detectors.llm.source import LanguageSource, open_language
-from m2f2bench.detectors.llm.splice import TokenizedExample, fitted, pad_right
 from m2f2bench.training.language_batches import IGNORED
 
 TOKENIZER = tiny_tokenizer()

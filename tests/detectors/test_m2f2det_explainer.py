@@ -66,8 +66,7 @@ def pairs(images: list[Image]) -> tuple[list[Image], list[str]]:
 
 def logits(one: M2F2Explainer, image: Image, question: str) -> torch.Tensor:
     """Of the answer's first token."""
-    from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
-    from m2f2bench.detectors.llm.splice import embed
+    from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, embed
 
     generator, prompter = one.generator()
     seen = one.encode([image])

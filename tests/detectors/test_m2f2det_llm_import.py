@@ -23,8 +23,7 @@ import m2f2bench
 from m2f2bench import load_detector
 from m2f2bench.core.errors import DetectorError
 from m2f2bench.core.records import JUDGE_QUESTION
-from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
-from m2f2bench.detectors.llm.splice import embed
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, embed
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.m2f2det.released.files import Tensors as Files
 from m2f2bench.detectors.m2f2det.released.importing import import_weights

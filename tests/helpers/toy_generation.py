@@ -10,10 +10,9 @@ import torch
 from toy_llm import tiny_tokenizer
 
 from m2f2bench.detectors.llm.generate import Generated, Generator, Request
-from m2f2bench.detectors.llm.generation_settings import GenerationSettings
-from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, embed
+from m2f2bench.detectors.llm.sampling import GenerationSettings
 from m2f2bench.detectors.llm.source import Language
-from m2f2bench.detectors.llm.splice import embed
 
 WIDTH, VISUAL, FORGERY, CONTEXT = 32, 5, 2, 96
 END = 1

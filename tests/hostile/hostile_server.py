@@ -42,7 +42,7 @@ LOADED = [
     "m2f2bench.inference.predict",
     "m2f2bench.runs.check",
     "m2f2bench.detectors.openai.detector",
-    "m2f2bench.detectors.constant",
+    "m2f2bench.detectors.controls",
     "m2f2bench.datasets.folder",
     "m2f2bench.datasets.ffpp",
     "m2f2bench.datasets.video",

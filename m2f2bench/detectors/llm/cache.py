@@ -1,30 +1,18 @@
-"""Key-value cache of an LLM, shared by questions that begin with the same prompt."""
+"""Batched decoding state: tokens so far, and a key-value cache that begins with the prompt which all rows share."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import cache_utils
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from ...core.errors import DetectorError
-
-# Older releases of transformers have no layers; their caches are used unchanged.
-_Layer: Any = getattr(cache_utils, "DynamicLayer", object)
-_Sliding: Any = getattr(cache_utils, "DynamicSlidingWindowLayer", object)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of a cache of `length` positions, the last `own` of which are not shared."""
-
-    length: int
-    own: int
 
 
 @dataclass(frozen=True)
@@ -60,49 +48,34 @@ def study(model: Any, where: str) -> Ways:
     cache = getattr(found, "past_key_values", None)
     if cache is None:
         raise DetectorError(f"{where} has no key-value cache: take an LLM with attention")
-    config = inner.config.get_text_config()
-    windows = list(_windows(cache, config))
-    attends = all(window is not None for window in windows) and hasattr(cache, "batch_select_indices")
-    positions, wide = "position_ids" in takes, all(window == sys.maxsize for window in windows)
+    windows = [_window(layer) for layer in getattr(cache, "layers", [None])]
+    shares, positions = 0 not in windows, "position_ids" in takes
     return Ways(
-        shares=attends,
-        joins=attends and positions and wide and hasattr(cache, "layers"),
+        shares=shares,
+        joins=shares and positions and min(windows) == sys.maxsize,
         positions=positions,
-        window=min((w for w in windows if w is not None), default=sys.maxsize) if attends else 0,
-        stable=_stable(config),
-        last={name: 1 for name in ("logits_to_keep", "num_logits_to_keep") if name in takes},
+        window=min(windows),
+        stable=_stable(inner.config.get_text_config()),
+        last={"logits_to_keep": 1} if "logits_to_keep" in takes else {},
     )
 
 
-def _windows(cache: Any, config: Any) -> Iterator[int | None]:
-    """Yield each layer's window; None for a layer without attention (a recurrent state would read padding as words)."""
-    layers = getattr(cache, "layers", None)
-    if layers is None:
-        yield int(getattr(config, "sliding_window", None) or sys.maxsize)
-        return
-    for layer in layers:
-        own = type(layer) if getattr(layer, "keys", None) is not None else None
-        if own is _Layer:
-            yield sys.maxsize
-        else:
-            yield int(layer.sliding_window) - 1 if own is _Sliding else None
+def _window(layer: Any) -> int:
+    """Return a layer's window; 0 for one without attention (a recurrent state would read padding as words)."""
+    kind = type(layer) if getattr(layer, "keys", None) is not None else None
+    if kind is DynamicLayer:
+        return sys.maxsize
+    return int(layer.sliding_window) - 1 if kind is DynamicSlidingWindowLayer else 0
 
 
 def _stable(config: Any) -> int:
     """Return the number of positions up to which rotary embeddings do not depend on the row's length."""
-    names, found = {"dynamic", "longrope", "su"}, []
-
-    def look(part: Any) -> None:
-        if isinstance(part, dict):
-            if part.get("rope_type", part.get("type")) in names:
-                found.append(part.get("original_max_position_embeddings"))
-            for value in part.values():
-                look(value)
-
-    for name in ("rope_parameters", "rope_scaling"):
-        look(getattr(config, name, None))
+    rope = getattr(config, "rope_parameters", None) or {}  # of all layers, or a dictionary for each type of layer
+    named = [one for one in (rope, *rope.values()) if isinstance(one, dict)]
+    found = [one for one in named if one.get("rope_type") in ("dynamic", "longrope")]
     own = getattr(config, "original_max_position_embeddings", None) or getattr(config, "max_position_embeddings", 0)
-    return min((int(length or own or 0) for length in found), default=sys.maxsize)
+    lengths = [int(one.get("original_max_position_embeddings") or own or 0) for one in found]
+    return min(lengths, default=sys.maxsize)
 
 
 def spread(cache: Any, rows: list[int] | None, room: int, whole: bool) -> Any:
@@ -112,96 +85,134 @@ def spread(cache: Any, rows: list[int] | None, room: int, whole: bool) -> Any:
     as transformers does, takes as long as the LLM's arithmetic. It must then hold all positions: no sliding window has
     dropped any yet, nor will.
     """
-    layers = getattr(cache, "layers", None)
-    if whole and layers and all(type(layer) in (_Layer, _Sliding) for layer in layers):
-        return cache_utils.Cache(layers=[RoomyLayer(layer.keys, layer.values, rows, room) for layer in layers])
+    if whole:
+        return Cache(layers=[RoomyLayer(layer.keys, layer.values, rows, room) for layer in cache.layers])
     if rows is None:
         return cache
-    if layers is None:
-        fork = copy.deepcopy(cache)
-    else:
-        fork = copy.copy(cache)  # selecting rows gives each layer new tensors
-        fork.layers = [copy.copy(layer) for layer in layers]
+    fork = copy.copy(cache)  # selecting rows gives each layer new tensors
+    fork.layers = [copy.copy(layer) for layer in cache.layers]
     select(fork, rows)
     return fork
 
 
 def select(cache: Any, rows: list[int]) -> None:
     """Keep these rows of a cache, in this order."""
-    cache.batch_select_indices(torch.tensor(rows, device=_device(cache)))
+    cache.batch_select_indices(torch.tensor(rows, device=cache.layers[0].keys.device))
 
 
-def join(cache: Any, rows: list[int], other: Any, parts: tuple[Part, Part], common: int, room: int) -> None:
-    """Append another cache's rows to the rows `rows` of this one; both come from `spread`, and the other is used up.
-
-    All rows begin with `common` positions; the rest of each part is moved so that both end at the same position.
-    """
-    for layer, more in zip(cache.layers, other.layers, strict=True):
-        layer.join(rows, more, parts, common, room)
-
-
-def _device(cache: Any) -> torch.device:
-    layers = getattr(cache, "layers", None)
-    keys: torch.Tensor = layers[0].keys if layers else cache.key_cache[0]
-    return keys.device
-
-
-class RoomyLayer(_Layer):  # type: ignore[misc]
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of one layer, [rows, heads, positions, width]: the first positions of a larger buffer."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, rows: list[int] | None, room: int) -> None:
         """Copy the rows `rows` (None: all) of keys and values, with room for `room` more positions."""
         super().__init__()
         self.lazy_initialization(keys, values)
-        self.length = keys.shape[2]
-        index = None if rows is None else torch.tensor(rows, device=keys.device)
-        self.buffers = [_wider(one, index, room) for one in (keys, values)]
-        self._view()
+        chosen = [one if rows is None else one[rows] for one in (keys, values)]
+        self._hold([torch.nn.functional.pad(one, (0, 0, 0, room)) for one in chosen], keys.shape[2])
 
-    def _view(self) -> None:
-        self.keys, self.values = (buffer[:, :, : self.length] for buffer in self.buffers)
+    def _hold(self, buffers: list[torch.Tensor], length: int) -> None:
+        self.buffers, self.length = buffers, length
+        self.keys, self.values = (buffer[:, :, :length] for buffer in buffers)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append new positions; return all positions including them."""
-        start, self.length = self.length, self.length + key_states.shape[2]
+        length = self.length + key_states.shape[2]
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[:, :, start : self.length] = states
-        self._view()
+            buffer[:, :, self.length : length] = states
+        self._hold(self.buffers, length)
         return self.keys, self.values
 
-    def join(self, rows: list[int], other: RoomyLayer, parts: tuple[Part, Part], common: int, room: int) -> None:
-        """Keep the rows `rows` and append another layer's, which loses its own."""
-        index = torch.tensor(rows, device=self.buffers[0].device)
-        for place in range(len(self.buffers)):
-            self.buffers[place] = _joined([self.buffers[place][index], other.buffers[place]], parts, common, room)
-        other.buffers.clear()
-        self.length = common + max(part.own for part in parts)
-        self._view()
+    def join(self, rows: list[int], other: RoomyLayer, owns: Sequence[int], common: int, room: int) -> None:
+        """Keep the rows `rows` and append those of another layer; see `joined`."""
+        pairs = (self.keys[rows], other.keys), (self.values[rows], other.values)
+        self._hold([joined(pair, owns, common, room) for pair in pairs], common + max(owns))
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep these rows."""
-        self.buffers = [buffer[indices] for buffer in self.buffers]
-        self._view()
+        self._hold([buffer[indices] for buffer in self.buffers], self.length)
 
 
-def _joined(sources: list[torch.Tensor], parts: tuple[Part, Part], common: int, room: int) -> torch.Tensor:
-    """Return the buffers of two parts as one, [rows, heads, positions, width]: beginning, gap, own positions, room."""
-    length, first = common + max(part.own for part in parts), sources[0]
-    shape = (sum(len(one) for one in sources), first.shape[1], length + room, first.shape[3])
-    buffer, start = first.new_empty(shape), 0
-    for source, part in zip(sources, parts, strict=True):
-        rows = buffer[start : start + len(source)]
+def joined(sources: Sequence[torch.Tensor], owns: Sequence[int], common: int, room: int) -> torch.Tensor:
+    """Return the rows of several tensors [rows, heads, positions, width] as one, with `room` more positions.
+
+    All begin with `common` positions. The last `owns[i]` of source i are moved so that all end at the same position;
+    zeros stand between, which are masked, but must be finite.
+    """
+    length, first = common + max(owns), sources[0]
+    buffer = first.new_zeros((sum(map(len, sources)), first.shape[1], length + room, first.shape[3]))
+    for rows, source, own in zip(torch.split(buffer, [len(one) for one in sources]), sources, owns, strict=True):
         rows[:, :, :common] = source[:, :, :common]
-        rows[:, :, common : length - part.own] = 0.0  # masked, but must be finite
-        rows[:, :, length - part.own : length] = source[:, :, part.length - part.own : part.length]
-        start += len(source)
+        rows[:, :, length - own : length] = source[:, :, source.shape[2] - own :]
     return buffer
 
 
-def _wider(states: torch.Tensor, index: torch.Tensor | None, room: int) -> torch.Tensor:
-    rows = states.shape[0] if index is None else len(index)
-    buffer = states.new_empty((rows, states.shape[1], states.shape[2] + room, states.shape[3]))
-    buffer[:, :, : states.shape[2]] = states if index is None else states[index]
-    return buffer
+@dataclass(frozen=True)
+class Request:
+    """A question about an image: the image's number, the prompt's elements (token ids and slots), the sampling seed."""
+
+    image: int
+    prompt: tuple[int, ...]
+    seed: int = 0
+
+
+@dataclass
+class Row:
+    """An answer while it is written: at most `limit` tokens after a prompt of `length` positions."""
+
+    request: Request
+    length: int
+    limit: int
+    draws: torch.Generator | None
+    tokens: list[int] = field(default_factory=list)
+    done: bool = False
+    stopped: bool = False
+    """Whether it ended with an end token or a stop text."""
+
+    def restart(self) -> None:
+        """Discard the tokens written so far."""
+        self.tokens.clear()
+        if self.draws is not None:
+            self.draws.manual_seed(self.request.seed)
+
+
+@dataclass
+class Batch:
+    """Rows that are decoded together.
+
+    Their cache holds `length` positions: `common` shared by all rows, then padding, then each row's own, which end at
+    the same position for all. `mask`, int64 [B, length and positions to come], is 0 for padding; None without padding.
+    """
+
+    rows: list[Row]
+    cache: Any
+    mask: torch.Tensor | None
+    length: int
+    common: int
+
+    def keep(self, places: list[int]) -> None:
+        """Drop all other rows."""
+        select(self.cache, places)
+        self.rows = [self.rows[place] for place in places]
+        self.mask = None if self.mask is None else self.mask[places]
+
+    def join(self, places: list[int], other: Batch) -> None:
+        """Drop all rows except `places`, and add those of another batch. Both caches come from `spread`."""
+        masks = self.own_mask()[places], other.own_mask()
+        padding = int((masks[0].cumsum(1) == 0).sum(1).min())  # of all rows that stay
+        owns = masks[0].shape[1] - padding, masks[1].shape[1]
+        self.rows = [self.rows[place] for place in places] + other.rows
+        room = max(row.limit - len(row.tokens) for row in self.rows)
+        for layer, more in zip(self.cache.layers, other.cache.layers, strict=True):
+            layer.join(places, more, owns, self.common, room)
+        mask = joined([one[:, None, :, None] for one in masks], owns, 0, 0)[:, 0, :, 0]
+        self.mask = torch.nn.functional.pad(mask, (self.common, room), value=1)
+        self.length = self.common + max(owns)
+
+    def own_mask(self) -> torch.Tensor:
+        """Return the mask of the positions after the common ones, int64 [B, length - common]."""
+        if self.mask is not None:
+            return self.mask[:, self.common : self.length]
+        shape, device = (len(self.rows), self.length - self.common), self.cache.layers[0].keys.device
+        return torch.ones(shape, dtype=torch.long, device=device)

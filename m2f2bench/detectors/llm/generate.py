@@ -8,29 +8,30 @@ left; then all rows grow token by token. Rows that have ended leave, and others 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
 
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError
-from .batch import Batch, Request, Row
-from .cache import Ways, spread, study
-from .generation_settings import GenerationSettings
-from .sampling import next_tokens
+from .cache import Batch, Request, Row, Ways, spread, study
+from .prompt import embed, spread_length
+from .sampling import GenerationSettings, next_tokens
 from .source import Language
-from .splice import embed, spread_length
 
 __all__ = ["Generated", "Generator", "Request"]
 
 log = logging.getLogger("m2f2bench")
 
 Slots = Callable[[Sequence[int]], Mapping[int, torch.Tensor]]
-OutOfMemory: Any = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,15 @@ class Generated:
 
 @dataclass(frozen=True)
 class _Read:
-    """Common beginning that was read for a group of images: `count` elements, `length` positions, the images' cache."""
+    """Common beginning that was read for a group of images: `count` elements, `length` positions, the images' cache.
+
+    `slots` holds the tokens of each image, in the order of the cache.
+    """
 
     count: int
     length: int
     cache: Any
-    places: dict[int, int]
-    slots: Mapping[int, torch.Tensor]
-
-    def slots_of(self, image: int) -> dict[int, torch.Tensor]:
-        place = self.places[image]
-        return {slot: tokens[place] for slot, tokens in self.slots.items()}
+    slots: dict[int, dict[int, torch.Tensor]]
 
 
 class Generator:
@@ -73,24 +72,18 @@ class Generator:
     """
 
     def __init__(
-        self,
-        language: Language,
-        settings: GenerationSettings,
-        ends: frozenset[int],
-        stops: tuple[str, ...] = (),
+        self, language: Language, settings: GenerationSettings, ends: frozenset[int], stops: tuple[str, ...] = ()
     ) -> None:
         """`ends` are token ids that end an answer, `stops` texts that do, in addition to the settings' own."""
         self.language, self.settings, self.ends = language, settings, ends
         self.stops = tuple(dict.fromkeys((*stops, *settings.stop)))
+        self._stop = re.compile("|".join(map(re.escape, self.stops)) or "(?!)")  # without stops, it matches nothing
+        self.where = f"LLM '{language.name}'"
         self.rows = settings.batch_size
         """Most answers decoded together; halved when the device runs out of memory."""
-        self._ways: Ways | None = None
 
-    @property
-    def where(self) -> str:
-        """The LLM's name in errors."""
-        return f"LLM '{self.language.name}'"
-
+    @exact_fp32()
+    @torch.inference_mode()
     def answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
         """Return an answer to each request.
 
@@ -100,26 +93,10 @@ class Generator:
         """
         if not requests:
             return []
-        with exact_fp32(), torch.inference_mode():
-            return self._answer(requests, _Latest(slots))
-
-    def ways(self) -> Ways:
-        """Return what the LLM's cache allows, found on the first call. Raises DetectorError."""
-        if self._ways is None:
-            try:
-                self._ways = study(self.language.model, self.where)
-            except OutOfMemory:
-                raise DetectorError(
-                    f"{self.where}: the device's memory is too small for a pass over one token: take a smaller LLM, "
-                    "bf16 or 4-bit weights"
-                ) from None
-        return self._ways
-
-    def _answer(self, requests: Sequence[Request], slots: _Latest) -> list[Generated]:
-        ways = self.ways()
-        images = list(dict.fromkeys(request.image for request in requests))
+        ways, slots = self.ways, lru_cache(maxsize=1)(slots)  # the tokens of the first group are needed twice
+        images = tuple(dict.fromkeys(request.image for request in requests))
         counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
-        rows = [self._new_row(number, request, counts) for number, request in enumerate(requests)]
+        rows = [self._new_row(request, counts) for request in requests]
         waiting = [row for row in rows if row.limit > 0]
         together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
         count = _common([row.request.prompt for row in together], counts)
@@ -127,54 +104,60 @@ class Generator:
             together = self._some(together, count, slots)
         alone = [row for row in waiting if not row.done]
         while alone:
-            self._some(alone[:1], 0, slots)
-            alone = [row for row in alone if not row.done]
+            alone = self._some(alone[:1], 0, slots) + alone[1:]
         return [self._finished(row) for row in rows]
 
-    def _new_row(self, number: int, request: Request, counts: Mapping[int, int]) -> Row:
+    @cached_property
+    def ways(self) -> Ways:
+        """What the LLM's cache allows. Raises DetectorError."""
+        try:
+            return study(self.language.model, self.where)
+        except torch.cuda.OutOfMemoryError:
+            raise DetectorError(
+                f"{self.where}: the device's memory is too small for a pass over one token: take a smaller LLM, "
+                "bf16 or 4-bit weights"
+            ) from None
+
+    def _new_row(self, request: Request, counts: Mapping[int, int]) -> Row:
         """Return an answer that has not begun; its limit is 0 if the prompt is empty or too long."""
         length = spread_length(request.prompt, counts)
         limit = min(self.settings.max_new_tokens, self.language.context - length) if length else 0
         draws = torch.Generator().manual_seed(request.seed) if self.settings.temperature else None
-        return Row(number, request, length, max(0, limit), draws)
+        return Row(request, length, max(0, limit), draws)
 
-    def _some(self, rows: list[Row], count: int, slots: _Latest) -> list[Row]:
+    def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""
-        images = list(dict.fromkeys(row.request.image for row in rows))[: self.rows]
-        try:
+        images = tuple(dict.fromkeys(row.request.image for row in rows))[: self.rows]
+        with contextlib.suppress(torch.cuda.OutOfMemoryError):
             self._group([row for row in rows if row.request.image in images], images, count, slots)
             return [row for row in rows if not row.done]
-        except OutOfMemory:
-            pass  # outside this block, nothing holds the failed pass's tensors
+        # Outside this block, nothing holds the failed pass's tensors.
         left = [row for row in rows if not row.done]
-        self._halve(left)
-        return left
-
-    def _halve(self, rows: Sequence[Row]) -> None:
-        for row in rows:
+        for row in left:
             row.restart()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self.rows == 1:
             raise DetectorError(
-                f"{self.where}: the device's memory is too small for one answer to a prompt of {rows[0].length} "
+                f"{self.where}: the device's memory is too small for one answer to a prompt of {left[0].length} "
                 "positions: take a smaller LLM, fewer image tokens, bf16 or 4-bit weights"
             )
         self.rows //= 2
         log.warning("%s: out of memory: from now on %d at a time", self.where, self.rows)
+        return left
 
-    def _group(self, rows: list[Row], images: list[int], count: int, slots: _Latest) -> None:
+    def _group(self, rows: list[Row], images: tuple[int, ...], count: int, slots: Slots) -> None:
         """Write the answers about images; the prompts' first `count` elements are read once per image."""
-        given = slots(images)
-        places = {image: place for place, image in enumerate(images)}
-        read = _Read(0, 0, None, places, given)
+        given = slots(images).items()
+        own = {image: {slot: tokens[place] for slot, tokens in given} for place, image in enumerate(images)}
+        read = _Read(0, 0, None, own)
         if count:
             beginning = rows[0].request.prompt[:count]
-            inputs = torch.stack([embed(self.language.model, beginning, read.slots_of(image)) for image in images])
-            _, cache = self._forward(None, inputs_embeds=inputs)
-            read = _Read(count, inputs.shape[1], cache, places, given)
-        rows = sorted(rows, key=lambda row: (row.length, row.number))
-        if self.ways().joins and read.length:
+            inputs = torch.stack([embed(self.language.model, beginning, tokens) for tokens in own.values()])
+            _, cache = self._forward(None, None, None, inputs_embeds=inputs)
+            read = _Read(count, inputs.shape[1], cache, own)
+        rows = sorted(rows, key=lambda row: row.length)
+        if self.ways.joins and read.length:
             self._write(rows[: self.rows], rows[self.rows :], read)
             return
         while rows:
@@ -190,7 +173,7 @@ class Generator:
         """
         wanted = math.ceil(len(rows) / math.ceil(len(rows) / self.rows))
         batch = rows[:wanted]
-        if not read.length or not self.ways().pads(batch[-1].length + self.settings.max_new_tokens):
+        if not read.length or not self.ways.pads(batch[-1].length + self.settings.max_new_tokens):
             batch = [row for row in batch if row.length == rows[0].length]
         return batch
 
@@ -198,7 +181,7 @@ class Generator:
         """Write the answers of a batch to the end; waiting rows take the places of finished ones."""
         batch = self._begin(rows, read)
         while True:
-            left = batch.alive()
+            left = [place for place, row in enumerate(batch.rows) if not row.done]
             free = self.rows - len(left)
             if waiting and 4 * free >= self.rows:
                 more, waiting = self._begin(waiting[:free], read), waiting[free:]
@@ -215,12 +198,13 @@ class Generator:
 
     def _begin(self, rows: list[Row], read: _Read) -> Batch:
         """Read the rest of the rows' prompts, and write each row's first token."""
-        ways = self.ways()
+        ways = self.ways
         longest, most = max(row.length for row in rows), max(row.limit for row in rows)
         whole, room = longest + most <= ways.window, longest - read.length + most
         cache = read.cache
         if cache is not None:
-            cache = spread(cache, [read.places[row.request.image] for row in rows], room, whole)
+            images = list(read.slots)
+            cache = spread(cache, [images.index(row.request.image) for row in rows], room, whole)
         inputs, mask = self._rest(rows, read, most)
         visible = positions = None
         if mask is not None:
@@ -228,7 +212,7 @@ class Generator:
             positions = (visible.cumsum(1) - 1).clamp(min=0)[:, read.length :]  # arbitrary for padding
         logits, cache = self._forward(cache, visible, positions, inputs_embeds=inputs)
         if read.cache is None:
-            cache = spread(cache, None, most, whole and ways.shares)
+            cache = spread(cache, None, most, whole)
         self._take(rows, logits)
         return Batch(rows, cache, mask, longest, read.length)
 
@@ -251,7 +235,7 @@ class Generator:
         The mask covers all positions, including those to come, int64 [B, L + T + most]; None without padding.
         """
         model = self.language.model
-        rests = [embed(model, row.request.prompt[read.count :], read.slots_of(row.request.image)) for row in rows]
+        rests = [embed(model, row.request.prompt[read.count :], read.slots[row.request.image]) for row in rows]
         longest = max(len(rest) for rest in rests)
         inputs = rests[0].new_zeros((len(rests), longest, rests[0].shape[1]))
         mask = torch.ones((len(rests), read.length + longest + most), dtype=torch.long, device=inputs.device)
@@ -261,23 +245,18 @@ class Generator:
         return inputs, mask if any(len(rest) < longest for rest in rests) else None
 
     def _forward(
-        self,
-        cache: Any,
-        mask: torch.Tensor | None = None,
-        positions: torch.Tensor | None = None,
-        **inputs: torch.Tensor,
+        self, cache: Any, mask: torch.Tensor | None, positions: torch.Tensor | None, **inputs: torch.Tensor
     ) -> tuple[torch.Tensor, Any]:
         """Return the last position's logits [B, V] and the cache."""
         given: dict[str, Any] = {"past_key_values": cache, "attention_mask": mask, "position_ids": positions}
         present = {name: value for name, value in given.items() if value is not None}
-        found = self.language.model(**inputs, **present, **self.ways().last, use_cache=True)
+        found = self.language.model(**inputs, **present, **self.ways.last, use_cache=True)
         return found.logits[:, -1], found.past_key_values
 
     def _take(self, rows: list[Row], logits: torch.Tensor) -> None:
         """Append a token to each row that has not ended, and mark rows that end. Raises DetectorError for bad
         logits."""
-        draws = [row.draws for row in rows]
-        chosen = next_tokens(logits, draws, self.settings.temperature, self.settings.top_p)
+        chosen = next_tokens(logits, [row.draws for row in rows], self.settings.temperature, self.settings.top_p)
         for row, token in zip(rows, chosen, strict=True):
             if row.done:
                 continue
@@ -292,12 +271,7 @@ class Generator:
         if not self.stops:
             return False
         reach = 4 * max(len(stop) for stop in self.stops) + 4  # a token is a byte of a character, or more
-        return self._cut(self._text(tokens[-reach:])) is not None and self._cut(self._text(tokens)) is not None
-
-    def _cut(self, text: str) -> str | None:
-        """Return the text before the first stop text; None if there is no stop text."""
-        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
-        return text[: min(places)] if places else None
+        return all(self._stop.search(self._text(part)) for part in (tokens[-reach:], tokens))
 
     def _text(self, tokens: list[int]) -> str:
         text: str = self.language.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -310,37 +284,18 @@ class Generator:
             why = f"the prompt's {row.length} positions leave no room in the LLM's context of {context}"
             return Generated("", row.length, 0, False, why if row.length else "the prompt is empty")
         words = row.tokens[:-1] if row.tokens[-1] in self.ends else row.tokens
-        text, tokens = self._text(words), len(row.tokens)
-        before = self._cut(text)
-        text = (text if before is None else before).strip()
+        text, tokens = self._stop.split(self._text(words), maxsplit=1)[0].strip(), len(row.tokens)
         if row.stopped:
             return Generated(text, row.length, tokens)
         full = row.limit < self.settings.max_new_tokens
-        why = f"the LLM's context of {context} positions is full" if full else f"after {tokens} new tokens"
-        return Generated(text, row.length, tokens, True, f"cut off: {why}" if full else f"cut off {why}")
-
-
-class _Latest:
-    """Cache of the last images' tokens: those of the first group are needed twice."""
-
-    def __init__(self, slots: Slots) -> None:
-        self.slots = slots
-        self.images: list[int] | None = None
-        self.found: Mapping[int, torch.Tensor] = {}
-
-    def __call__(self, images: Sequence[int]) -> Mapping[int, torch.Tensor]:
-        if self.images != list(images):
-            self.images, self.found = list(images), dict(self.slots(images))
-        return self.found
+        why = f": the LLM's context of {context} positions is full" if full else f" after {tokens} new tokens"
+        return Generated(text, row.length, tokens, True, f"cut off{why}")
 
 
 def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:
     """Return the number of elements that all prompts begin with, leaving at least one position of each."""
-    if not prompts:
-        return 0
-    shortest, count = min(len(prompt) for prompt in prompts), 0
-    while count < shortest and len({prompt[count] for prompt in prompts}) == 1:
-        count += 1
+    equal = (len(set(elements)) == 1 for elements in zip(*prompts, strict=False))
+    count = sum(itertools.takewhile(bool, equal))
     while count and any(spread_length(prompt[count:], counts) == 0 for prompt in prompts):
         count -= 1
-    return count if spread_length(prompts[0][:count], counts) else 0
+    return count if count and spread_length(prompts[0][:count], counts) else 0

@@ -1,13 +1,20 @@
-"""Prompts for an LLM: token ids, with slots for the image's tokens."""
+"""Prompts for an LLM: token ids with slots for the image's tokens, their embeddings, and batches of examples."""
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
+
+import torch
+from torch import nn
 
 from ...cards.settings import Settings
 from ...core.errors import DetectorError, first_line
 from ...core.records import JUDGE_QUESTION
+from ...training.language_batches import IGNORED
 
 IMAGE, DEEPFAKE = -1, -2
 """Slots in place of `<image>` and `<deepfake>`; all other elements of a prompt are token ids."""
@@ -20,6 +27,8 @@ RELEASED = (
     "Assistant: A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
     "detailed, and polite answers to the human's questions."
 )
+KEPT = 16
+"""Logits are computed at a multiple of this many positions, so that few different shapes occur."""
 _SLOTS = re.compile("(<image>|<deepfake>)")
 
 Elements = tuple[int, ...]
@@ -66,64 +75,47 @@ class Prompter:
 
     def example(self, question: str, answer: str) -> tuple[Elements, Elements]:
         """Return the prompt, and the token ids of an answer including its end token."""
-        prompt, whole = self._prompt(question), self._whole(question, answer)
+        prompt, whole = self._prompt(question), self._prompt(question, answer)
         elements = self._elements(prompt)
         rest = whole[len(prompt) :] if whole.startswith(prompt) else f" {answer}{self.tokenizer.eos_token}"
         # After the prompt's last piece, the answer may be tokenized differently (a blank is joined to a word).
         piece = _SLOTS.split(prompt)[-1]
         together, alone = self._ids(piece + rest), self._ids(piece)
         ids = together[len(alone) :] if together[: len(alone)] == alone else self._ids(rest)
-        return elements, self._ended(ids)
-
-    def _ended(self, ids: list[int]) -> Elements:
-        """Return the answer's ids up to and including the first special token after it, else with an end of
-        sequence."""
+        # It ends with the first special token after it; without one, with an end of sequence.
         special = {*self.tokenizer.all_special_ids, self.tokenizer.eos_token_id}
-        for place, token in enumerate(ids):
-            if token in special:
-                return tuple(ids[: place + 1])
-        return (*ids, int(self.tokenizer.eos_token_id))
+        end = next((place + 1 for place, token in enumerate(ids) if token in special), None)
+        return elements, (*ids, int(self.tokenizer.eos_token_id)) if end is None else tuple(ids[:end])
 
     def _content(self, question: str) -> str:
         if _SLOTS.search(question):
             return question
-        if (
-            self.settings.style == "released" and question.strip() == JUDGE_QUESTION
-        ):  # the published scripts have these blanks
-            return f"<image>\n <deepfake>\n {JUDGE_QUESTION} "
+        if self.settings.style == "released" and question.strip() == JUDGE_QUESTION:
+            return f"<image>\n <deepfake>\n {JUDGE_QUESTION} "  # the published scripts have these blanks
         return f"<image>\n<deepfake>\n{question}"
 
-    def _prompt(self, question: str) -> str:
-        """Return the text of the prompt, with slots as `<image>` and `<deepfake>`."""
+    def _prompt(self, question: str, answer: str | None = None) -> str:
+        """Return the text of the prompt, slots as `<image>` and `<deepfake>`; with an answer, it and its end too."""
         content, system = self._content(question), self.settings.system
-        if self.settings.style == "vicuna_v1":
-            return f"{VICUNA if system is None else system} USER: {content} ASSISTANT:"
-        if self.settings.style == "released":
-            return f"{RELEASED if system is None else system}###Human: {content}###Assistant:"
-        text = self._chat(self._messages(content), add_generation_prompt=True)
-        if len(_SLOTS.findall(text)) != len(_SLOTS.findall(content)):
-            raise DetectorError(f"{self.where}: its chat template drops <image> or <deepfake>: set prompt.style")
-        return text
-
-    def _whole(self, question: str, answer: str) -> str:
-        """Return the prompt with its answer and the end."""
         if self.settings.style == "chat":
-            turns = [*self._messages(self._content(question)), {"role": "assistant", "content": answer}]
-            return self._chat(turns, add_generation_prompt=False)
-        return f"{self._prompt(question)} {answer}{self.tokenizer.eos_token}"
+            return self._chat(content, answer)
+        if self.settings.style == "vicuna_v1":
+            text = f"{VICUNA if system is None else system} USER: {content} ASSISTANT:"
+        else:
+            text = f"{RELEASED if system is None else system}###Human: {content}###Assistant:"
+        return text if answer is None else f"{text} {answer}{self.tokenizer.eos_token}"
 
-    def _messages(self, content: str) -> list[dict[str, str]]:
+    def _chat(self, content: str, answer: str | None) -> str:
         system = [] if self.settings.system is None else [{"role": "system", "content": self.settings.system}]
-        return [*system, {"role": "user", "content": content}]
-
-    def _chat(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        reply = [] if answer is None else [{"role": "assistant", "content": answer}]
+        turns = [*system, {"role": "user", "content": content}, *reply]
         try:
-            text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
+            text = str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None))
         except Exception as error:  # templates raise errors of any kind, most of them for unknown roles
             raise DetectorError(f"{self.where}: its chat template fails: {first_line(error)}") from None
-        return str(text)
+        if answer is None and len(_SLOTS.findall(text)) != len(_SLOTS.findall(content)):
+            raise DetectorError(f"{self.where}: its chat template drops <image> or <deepfake>: set prompt.style")
+        return text
 
     def _elements(self, text: str) -> Elements:
         """Return a prompt's text as elements. Except with the tokenizer's own template, it starts with BOS."""
@@ -135,3 +127,110 @@ class Prompter:
 
     def _ids(self, text: str) -> list[int]:
         return [int(token) for token in self.tokenizer(text, add_special_tokens=False)["input_ids"]] if text else []
+
+
+def spread_length(elements: Elements, counts: Mapping[int, int]) -> int:
+    """Return the number of positions that a prompt takes; a slot takes `counts[slot]` of them."""
+    return sum(counts[one] if one < 0 else 1 for one in elements)
+
+
+def embed(model: nn.Module, elements: Elements, slots: Mapping[int, torch.Tensor]) -> torch.Tensor:
+    """Return a prompt's embeddings [L, D] for an LLM; `slots` gives those of each slot, [n, D]."""
+    table = model.get_input_embeddings()  # type: ignore[operator]
+    weight: torch.Tensor = table.weight
+    parts: list[torch.Tensor] = []
+    for is_slot, run in itertools.groupby(elements, key=lambda element: element < 0):
+        if is_slot:
+            parts += [slots[slot].to(weight.device, weight.dtype) for slot in run]
+        else:
+            parts.append(table(torch.tensor(list(run), device=weight.device)))
+    return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class TokenizedExample:
+    """A training example: a prompt, and the answer's token ids including the end token."""
+
+    prompt: Elements
+    answer: Elements
+
+
+def fitted(example: TokenizedExample, counts: Mapping[int, int], longest: int) -> TokenizedExample | None:
+    """Return the example with its answer cut to at most `longest` positions in all; None if no answer is left."""
+    room = longest - spread_length(example.prompt, counts)
+    return TokenizedExample(example.prompt, example.answer[:room]) if room > 0 else None
+
+
+def pad_right(
+    examples: Sequence[TokenizedExample], visual: int, forgery: int, multiple: int = 1, longest: int | None = None
+) -> dict[str, torch.Tensor]:
+    """Return a batch of examples, padded on the right: int64 [B, L], L a multiple of `multiple`, at most `longest`.
+
+    `ids`: token ids, 0 elsewhere. `places`: index of the image's token (of `visual` + `forgery`, H_V then H_F) at each
+    position, -1 elsewhere. `labels`: the answer's token ids, IGNORED elsewhere, so that the loss covers only the
+    answer. An example never attends to the padding after it: a causal LLM needs no mask, and every position has a key.
+    """
+    slots = {IMAGE: [(0, n) for n in range(visual)], DEEPFAKE: [(0, n) for n in range(visual, visual + forgery)]}
+    rows = []  # (token id, index of the image token) of each position
+    for one in examples:
+        rows.append([pair for element in (*one.prompt, *one.answer) for pair in slots.get(element, [(element, -1)])])
+    needed = max(len(row) for row in rows)
+    length = -(-needed // multiple) * multiple
+    shape = (len(rows), length if longest is None else max(needed, min(length, longest)))
+    ids, places, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1), torch.full(shape, IGNORED)
+    for number, (row, one) in enumerate(zip(rows, examples, strict=True)):
+        ids[number, : len(row)], places[number, : len(row)] = torch.tensor(row).T
+        labels[number, len(row) - len(one.answer) : len(row)] = torch.tensor(one.answer)
+    return {"ids": ids, "places": places, "labels": labels}
+
+
+def splice(words: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return embeddings [B, L, D]: words, and image tokens [B, n, D] at `places` (int64 [B, L], -1 for a word)."""
+    if tokens.shape[1] == 0:
+        return words
+    index = places.clamp(min=0)[..., None].expand(-1, -1, tokens.shape[2])
+    return torch.where((places >= 0)[..., None], tokens.to(words.dtype).gather(1, index), words)
+
+
+def answer_loss(model: nn.Module, inputs: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the sum of the cross-entropies over the answers' tokens, and their number: fp32 [2].
+
+    `inputs` are the spliced embeddings [B, L, D] of a batch that `pad_right` made. Logits are computed only at the
+    positions before a token of an answer.
+    """
+    labels = batch["labels"]
+    rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)  # the logits at a position are for the next token
+    wanted, places = labels[rows, columns + 1], rows * labels.shape[1] + columns
+    count, more = len(places), -len(places) % KEPT
+    wanted, places = nn.functional.pad(wanted, (0, more), value=IGNORED), nn.functional.pad(places, (0, more))
+    logits = logits_at(model, inputs, places).float()
+    losses = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
+    return torch.stack([losses, losses.new_tensor(count)])
+
+
+def logits_at(model: nn.Module, inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return a causal LLM's logits [n, V] at n of the B · L positions (row by row) of embeddings [B, L, D].
+
+    The output layer gets only these positions: at all of them, logits take far more memory than the rest. If an LLM's
+    output layer is not accessible, or its result is reshaped afterwards, all logits are computed.
+    """
+    picked: list[torch.Tensor] = []
+
+    def pick(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not given or given[0].shape[:-1] != inputs.shape[:-1]:
+            return None
+        picked.append(given[0].flatten(0, 1)[places][None])
+        return (picked[-1], *given[1:])
+
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    hook = None if head is None else head.register_forward_pre_hook(pick)
+    try:
+        found: torch.Tensor = model(inputs_embeds=inputs, use_cache=False).logits
+    finally:
+        if hook is not None:
+            hook.remove()
+    if len(picked) == 1 and found.shape[:2] == (1, len(places)):
+        return found[0]
+    if picked:
+        found = model(inputs_embeds=inputs, use_cache=False).logits
+    return found.flatten(0, 1)[places]

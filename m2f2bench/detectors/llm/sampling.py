@@ -1,15 +1,41 @@
-"""The next token of each row: the most probable one, or one drawn with the row's own generator."""
+"""Sampling: its settings on a card, and the next token of each row."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
+from pydantic import Field
+
+from ...cards.settings import Settings
 
 if TYPE_CHECKING:
     from ...core.records import Image
+
+
+class SamplingSettings(Settings):
+    """Settings for generating an answer token by token. The default is greedy and exactly repeatable."""
+
+    max_new_tokens: int = Field(default=128, ge=1)
+    """An answer that has not ended after this many tokens is cut off and marked."""
+    temperature: float = Field(default=0.0, ge=0.0)
+    """0 takes the most probable token; otherwise tokens are drawn from softmax(logits / temperature)."""
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Only the most probable tokens that together have this probability are drawn (nucleus sampling, Holtzman et al.
+    2020, arXiv 1904.09751)."""
+    seed: int = 0
+    """Seed of the draws; each answer has its own, derived from it, the image and the question."""
+
+
+class GenerationSettings(SamplingSettings):
+    """The same settings, for an LLM whose answers this package generates itself."""
+
+    batch_size: int = Field(default=16, ge=1)
+    """Most answers generated together, and most images whose prompts are held at once: the bound on memory."""
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Texts that end an answer, in addition to the prompt style's own; they are not part of it."""
 
 
 def answer_seed(seed: int, image: Image, question: str) -> int:
@@ -30,8 +56,7 @@ def next_tokens(
     generator (on the CPU; None takes 0.5), so that it depends neither on the other rows nor on the device.
     """
     top, best = logits.max(dim=-1)
-    bad = top.isnan() | top.isinf()
-    chosen: list[int] = torch.where(bad, -1, best).tolist()
+    chosen: list[int] = torch.where(top.isfinite(), best, -1).tolist()
     if temperature == 0.0:
         return chosen
     for row, generator in enumerate(draws):

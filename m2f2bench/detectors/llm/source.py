@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,29 +63,22 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
         raise DetectorError(f"{where} has no tokenizer: put {TOKENIZER_FILES[0]} (or tokenizer.model) into '{local}'")
     if local is not None and not arguments and not (local / "config.json").is_file():
         raise DetectorError(f"{where}: '{local}' has no config.json: give the folder of a causal LLM of transformers")
-    pointer = _pointer(local, arguments) if local is not None else None
-    if pointer is not None:
-        raise DetectorError(f"{where} cannot be loaded: '{pointer}' is {POINTER}")
-    try:
-        with quiet():
-            # Code in a folder is never run, and the user is not asked about it.
-            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
-            model, report = AutoModelForCausalLM.from_pretrained(
-                place,
-                trust_remote_code=False,
-                output_loading_info=True,
-                dtype=DTYPES[resolved(source.dtype, device)],
-                **_quantised(source, device),
-                **arguments,
-            )
-    except DetectorError:
-        raise
-    except Exception as error:
-        absent = "" if local is not None else f"there is no folder '{folder / source.name}', and "
-        raise DetectorError(
-            f"{where} cannot be loaded: {absent}{first_line(error)}; give a causal LLM of transformers: a folder, a "
-            ".gguf file, or a name on a hub that this machine reaches"
-        ) from None
+    for file in _files(local, arguments) if local is not None else ():
+        if is_pointer(file):
+            raise DetectorError(f"{where} cannot be loaded: '{file}' is {POINTER}")
+    absent = "" if local is not None else f"there is no folder '{folder / source.name}', and "
+    wanted = "a causal LLM of transformers: a folder, a .gguf file, or a name on a hub that this machine reaches"
+    with loading(f"{where} cannot be loaded: {absent}", wanted):
+        # Code in a folder is never run, and the user is not asked about it.
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            place,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=DTYPES[resolved(source.dtype, device)],
+            **_quantised(source, device),
+            **arguments,
+        )
     check_report(report, where)
     if "gguf_file" in arguments:
         _unpacked(model, where)
@@ -101,17 +96,31 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
     return Language(model, tokenizer, source.name, language_fingerprint(source, folder), table.shape[1], context)
 
 
+@contextlib.contextmanager
+def loading(what: str, wanted: str) -> Iterator[None]:
+    """Load from files or a hub quietly. An error becomes a DetectorError in one line that asks for what is `wanted`."""
+    try:
+        with quiet():
+            yield
+    except DetectorError:
+        raise
+    except Exception as error:
+        raise DetectorError(f"{what}{first_line(error)}; give {wanted}") from None
+
+
 def language_fingerprint(source: LanguageSource, folder: Path) -> str:
     """Return 16 hex digits over the files of an LLM (read once, then cached), or over its commit on the hub."""
     place, arguments = _place(source.name, folder)
     base = Path(place)
     if not base.is_dir():
-        return hashlib.sha256(f"{place}@{_commit(place)}".encode()).hexdigest()[:16]
-    names = [arguments["gguf_file"]] if arguments else []
-    files = [base / name for name in names] or sorted(p for p in base.iterdir() if p.suffix in WEIGHT_SUFFIXES)
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(place, "config.json")
+        commit = Path(found).parent.name if isinstance(found, str) else "unknown"
+        return hashlib.sha256(f"{place}@{commit}".encode()).hexdigest()[:16]
     digest = hashlib.sha256()
     with Memo(cache_folder() / "digests" / "llm.jsonl") as memo:
-        for file in files:
+        for file in _files(base, arguments):
             key, stamp = str(file.resolve()), file_stamp(file)
             known = memo.get(key, stamp)
             if not isinstance(known, str):
@@ -119,14 +128,6 @@ def language_fingerprint(source: LanguageSource, folder: Path) -> str:
                 memo.put(key, stamp, known)
             digest.update(f"{file.name}\0{known}\0".encode())
     return digest.hexdigest()[:16]
-
-
-def _commit(name: str) -> str:
-    """Return the commit of a hub's model in the local cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(name, "config.json")
-    return Path(found).parent.name if isinstance(found, str) else "unknown"
 
 
 def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
@@ -144,10 +145,11 @@ def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
     return (str(local), {}) if local.is_dir() else (name, {})
 
 
-def _pointer(folder: Path, arguments: dict[str, str]) -> Path | None:
-    """Return the first file to be loaded that is only a pointer of Git LFS."""
-    named = [folder / arguments["gguf_file"]] if arguments else sorted(folder.iterdir())
-    return next((file for file in named if file.suffix in WEIGHT_SUFFIXES and is_pointer(file)), None)
+def _files(folder: Path, arguments: dict[str, str]) -> list[Path]:
+    """Return the files of an LLM in a folder, sorted; of a .gguf file that alone."""
+    if arguments:
+        return [folder / arguments["gguf_file"]]
+    return sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
 
 
 def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from ...core import places
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError, first_line
 from ...core.files import write_json, write_text
-from ...core.installed import installed_versions
 from ...core.locks import holding_vacant
+from ...core.sources import installed_versions
 from ...core.tensors import read_tensors, write_tensors
 from ...training.checkpoint import WEIGHTS
 from ...version import __version__

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from ...cards.models import DetectorCard, validate
 from ...cards.settings import Settings
 from ...core.errors import DetectorError
-from ..llm.generation_settings import GenerationSettings
 from ..llm.prompt import PromptSettings
+from ..llm.sampling import GenerationSettings
 from ..llm.source import LanguageSource
 from ..timm import TimmSource
 from .clip import ClipSettings, VisionSettings

@@ -22,9 +22,8 @@ from ...training.job import FitReport, TrainingJob
 from ...training.language import LanguageNetwork, fit_language
 from ...training.processes import together
 from ..base import trained_weights
-from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
+from ..llm.prompt import DEEPFAKE, IMAGE, Prompter, TokenizedExample, answer_loss, fitted, pad_right, splice
 from ..llm.source import Language, language_fingerprint, open_language
-from ..llm.splice import TokenizedExample, answer_loss, fitted, pad_right, splice
 from ..network import Normalise, resize
 from . import lora
 from .detector import open_paper, open_parts, variant_of

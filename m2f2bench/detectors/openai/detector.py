@@ -6,23 +6,21 @@ import hashlib
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import Field, field_validator
+import numpy as np
 
 from ...cards.models import DetectorCard, validate
-from ...cards.settings import SLOT, Probability, QuestionTemplate, Settings
+from ...cards.settings import SLOT
 from ...core.errors import DetectorError
 from ...core.memo import Memo, cache_folder
 from ...core.records import Reply
 from ..base import Detector, Explainer, text_fingerprint
-from .caller import KEY_VARIABLE, MESSAGE, Caller, Failed
-from .endpoint import Completion, PictureSettings, data_url, image_part, two_way
+from .caller import MESSAGE, Caller, Failed
+from .endpoint import Completion, OpenAIOptions, data_url, two_way
 
 if TYPE_CHECKING:
     from ...core.records import Floats, Image
@@ -34,64 +32,6 @@ CACHED = "from the cache"
 """Message of a reply for which this run sent no request."""
 FIRST_TOKENS = 20
 """Number of most probable first tokens requested to compute P(fake): the most that endpoints give."""
-
-
-class OpenAIOptions(Settings):
-    """Options of the `openai` backend."""
-
-    model: str = Field(min_length=1)
-    base_url: str | None = None
-    """Such as `http://localhost:8000/v1`; None: the client's own (OPENAI_BASE_URL, else OpenAI's)."""
-    api_key_env: str | None = None
-    """Name of the environment variable with the key; None: OPENAI_API_KEY without a `base_url`, else no key."""
-    system: str | None = None
-    question: QuestionTemplate = SLOT
-    """The prompt's text; `{question}` stands for the dataset's question. An instruction can follow it."""
-    max_tokens: int = Field(default=256, ge=1)
-    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """The endpoint's name of that limit; newer models of OpenAI accept only the second."""
-    temperature: float | None = Field(default=0.0, ge=0.0, le=2.0)
-    """None: not sent, for models that do not accept it."""
-    top_p: Probability | None = None
-    seed: int | None = 0
-    """Sent with each request; few servers promise the same answer for the same seed."""
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """Further keys of the request's body that a particular server supports."""
-    image: PictureSettings = PictureSettings()
-    judge: bool = False
-    """P(fake) from the log-probabilities of the first token of the answer to `judge_question`."""
-    judge_question: str = "Is this image real or fake? Answer with one word: real or fake."
-    timeout_s: float = Field(default=60.0, gt=0.0, le=86_400.0)
-    """Seconds for one whole try, from looking up the address to the last byte of the answer."""
-    max_answer_bytes: int = Field(default=4_000_000, ge=1_000, le=1_000_000_000)
-    """Most bytes of an answer's body, as sent and unpacked; reading of a longer one stops, and the question has no
-    answer."""
-    retries: int = Field(default=5, ge=0, le=20)
-    backoff_s: float = Field(default=1.0, ge=0.0, le=60.0)
-    """Seconds before the first retry, doubled for each further one, up to a minute, ± 50%."""
-    requests_per_minute: float | None = Field(default=None, gt=0.0)
-    concurrency: int = Field(default=4, ge=1, le=256)
-    """Most requests in progress at once."""
-    price_in: float | None = Field(default=None, ge=0.0)
-    """US dollars per million tokens read; if it or `price_out` is None, the cost is unknown."""
-    price_out: float | None = Field(default=None, ge=0.0)
-    cache: bool = True
-    """Keep answers on disk, and do not request them again."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _without_secret(cls, value: str | None) -> str | None:
-        parts = urlsplit(value or "http://-")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be http:// or https:// and a host")
-        if parts.username or parts.password:
-            raise ValueError("must hold no password (cards are published with results): use `api_key_env`")
-        return value
-
-    def deciding(self) -> dict[str, Any]:
-        """Return the options that decide an answer or a score."""
-        how = {"api_key_env", "timeout_s", "max_answer_bytes", "retries", "backoff_s", "requests_per_minute"}
-        return self.model_dump(mode="json", exclude={*how, "concurrency", "cache", "price_in", "price_out"})
 
 
 @dataclass(frozen=True)
@@ -120,18 +60,7 @@ class OpenAIEndpoint(Detector, Explainer):
     def __init__(self, options: OpenAIOptions, name: str = "openai") -> None:
         """`name` is used in messages. Nothing is sent yet. Raises DetectorError without the package or the key."""
         self.options, self.name = options, name
-        variable = options.api_key_env or (None if options.base_url else KEY_VARIABLE)
-        self.caller = Caller(
-            name,
-            options.base_url,
-            _key(variable, name),
-            variable,
-            options.timeout_s,
-            options.max_answer_bytes,
-            options.retries,
-            options.backoff_s,
-            options.requests_per_minute,
-        )
+        self.caller = Caller(options, name)
         self.preprocessing, self.seed = str(options.image), options.seed
         self.scores_with_answers = not options.judge
         self.questions_at_once = 4 * options.concurrency
@@ -166,8 +95,6 @@ class OpenAIEndpoint(Detector, Explainer):
 
         Raises DetectorError if the card does not ask for P(fake), or if the server gives no log-probabilities.
         """
-        import numpy as np
-
         if not self.options.judge:
             raise DetectorError(
                 f"detector '{self.name}' gives no P(fake): take an explanation protocol (such as explain-blind), or "
@@ -193,12 +120,10 @@ class OpenAIEndpoint(Detector, Explainer):
         return score
 
     def _urls(self, images: Sequence[Any]) -> list[str]:
-        """Return the pictures as data URLs; consecutive equal objects are encoded once."""
-        urls: list[str] = []
-        for i, image in enumerate(images):
-            same = i > 0 and images[i - 1] is image
-            urls.append(urls[-1] if same else data_url(image, self.options.image))
-        return urls
+        """Return the pictures as data URLs; the same object is encoded once."""
+        pictures = {id(image): image for image in images}
+        urls = {key: data_url(image, self.options.image) for key, image in pictures.items()}
+        return [urls[id(image)] for image in images]
 
     def _sampling(self, tokens: int) -> dict[str, Any]:
         """Return the request's keys other than model and messages."""
@@ -209,7 +134,8 @@ class OpenAIEndpoint(Detector, Explainer):
         return {options.max_tokens_key: tokens, **found, **extra}
 
     def _request(self, url: str, text: str, sampling: dict[str, Any]) -> dict[str, Any]:
-        content = [image_part(url, self.options.image), {"type": "text", "text": text}]
+        detail = {"detail": self.options.image.detail} if self.options.image.detail else {}
+        content = [{"type": "image_url", "image_url": {"url": url, **detail}}, {"type": "text", "text": text}]
         system = [{"role": "system", "content": self.options.system}] if self.options.system else []
         messages = [*system, {"role": "user", "content": content}]
         return {"model": self.options.model, "messages": messages, **sampling}
@@ -224,24 +150,17 @@ class OpenAIEndpoint(Detector, Explainer):
             return self._together(lambda pair: self._ask(*pair, worth), list(zip(requests, keys, strict=True)))
         alone = dict(zip(keys, requests, strict=True))
         found = self._together(lambda key: self._ask(alone[key], key, worth), list(alone))
-        known, repeated, answered = dict(zip(alone, found, strict=True)), set[str](), []
-        for key in keys:
-            one = known[key]
-            answered.append(_Answered(one.completion, one.seconds, one.cached or key in repeated, one.failure))
-            repeated.add(key)
-        return answered
+        known = dict(zip(alone, found, strict=True))
+        return [replace(known[key], cached=known[key].cached or key in keys[:i]) for i, key in enumerate(keys)]
 
     def _together(self, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
         """Run `work` on each item, `concurrency` at once; an error or an interrupt stops the waiting of all."""
         self.caller.stop.clear()
         with ThreadPoolExecutor(self.options.concurrency, thread_name_prefix="openai") as pool:
-            futures = [pool.submit(work, item) for item in items]
             try:
-                return [future.result() for future in futures]
+                return list(pool.map(work, items))
             except BaseException:
                 self.caller.stop.set()
-                for future in futures:
-                    future.cancel()
                 raise
 
     def _ask(self, request: dict[str, Any], key: str, worth: Callable[[Completion], bool]) -> _Answered:
@@ -298,23 +217,6 @@ class OpenAIEndpoint(Detector, Explainer):
         counts = (completion.tokens_in, completion.tokens_out)
         parts = [p * n for p, n in zip(prices, counts, strict=True) if p is not None and n is not None]
         return sum(parts) / 1e6 if len(parts) == 2 else None
-
-
-def _key(variable: str | None, name: str) -> str | None:
-    """Return the secret, only ever from the environment."""
-    if variable is None:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise DetectorError(
-            f"detector '{name}' needs a key: set the environment variable {variable}, or name another as `api_key_env` "
-            f"(a local server needs none: set its address as `base_url`)"
-        )
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise DetectorError(
-            f"detector '{name}': {variable} is not a key: it has blanks, line breaks or non-ASCII letters"
-        )
-    return key
 
 
 def _digest(url: str, request: dict[str, Any]) -> str:

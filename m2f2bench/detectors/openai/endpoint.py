@@ -1,4 +1,4 @@
-"""Parts of chat requests over HTTP other than the client: pictures in a request, waiting, and replies.
+"""Parts of chat requests over HTTP other than the client: options, pictures in a request, waiting, and replies.
 
 The format is that of `/v1/chat/completions`, which many servers support.
 """
@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import math
+import os
 import random
 import re
 import threading
@@ -17,14 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from ...cards.settings import Settings
+from ...cards.settings import SLOT, Probability, QuestionTemplate, Settings
+from ...core.errors import DetectorError
 
 if TYPE_CHECKING:
     from ...core.records import Image
 
+KEY_VARIABLE = "OPENAI_API_KEY"
 LONGEST_WAIT = 300.0
 """Most seconds that a server may ask to wait; if it asks for more, the request has failed."""
 LONGEST_BACKOFF = 60.0
@@ -55,6 +60,81 @@ class PictureSettings(Settings):
         return f"{how}{edge}" + (f"-{self.detail}" if self.detail else "")
 
 
+class OpenAIOptions(Settings):
+    """Options of the `openai` backend."""
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    """Such as `http://localhost:8000/v1`; None: the client's own (OPENAI_BASE_URL, else OpenAI's)."""
+    api_key_env: str | None = None
+    """Name of the environment variable with the key; None: OPENAI_API_KEY without a `base_url`, else no key."""
+    system: str | None = None
+    question: QuestionTemplate = SLOT
+    """The prompt's text; `{question}` stands for the dataset's question. An instruction can follow it."""
+    max_tokens: int = Field(default=256, ge=1)
+    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """The endpoint's name of that limit; newer models of OpenAI accept only the second."""
+    temperature: float | None = Field(default=0.0, ge=0.0, le=2.0)
+    """None: not sent, for models that do not accept it."""
+    top_p: Probability | None = None
+    seed: int | None = 0
+    """Sent with each request; few servers promise the same answer for the same seed."""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Further keys of the request's body that a particular server supports."""
+    image: PictureSettings = PictureSettings()
+    judge: bool = False
+    """P(fake) from the log-probabilities of the first token of the answer to `judge_question`."""
+    judge_question: str = "Is this image real or fake? Answer with one word: real or fake."
+    timeout_s: float = Field(default=60.0, gt=0.0, le=86_400.0)
+    """Seconds for one whole try, from looking up the address to the last byte of the answer."""
+    max_answer_bytes: int = Field(default=4_000_000, ge=1_000, le=1_000_000_000)
+    """Most bytes of an answer's body, as sent and unpacked; reading of a longer one stops, and the question has no
+    answer."""
+    retries: int = Field(default=5, ge=0, le=20)
+    backoff_s: float = Field(default=1.0, ge=0.0, le=60.0)
+    """Seconds before the first retry, doubled for each further one, up to a minute, ± 50%."""
+    requests_per_minute: float | None = Field(default=None, gt=0.0)
+    concurrency: int = Field(default=4, ge=1, le=256)
+    """Most requests in progress at once."""
+    price_in: float | None = Field(default=None, ge=0.0)
+    """US dollars per million tokens read; if it or `price_out` is None, the cost is unknown."""
+    price_out: float | None = Field(default=None, ge=0.0)
+    cache: bool = True
+    """Keep answers on disk, and do not request them again."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secret(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://-")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be http:// or https:// and a host")
+        if parts.username or parts.password:
+            raise ValueError("must hold no password (cards are published with results): use `api_key_env`")
+        return value
+
+    def key(self, name: str) -> tuple[str | None, str | None]:
+        """Return the secret, only ever from the environment, and its variable there; `name` is the detector's."""
+        variable = self.api_key_env or (None if self.base_url else KEY_VARIABLE)
+        if variable is None:
+            return None, None
+        key = os.environ.get(variable, "").strip()
+        if not key:
+            raise DetectorError(
+                f"detector '{name}' needs a key: set the environment variable {variable}, or name another as "
+                f"`api_key_env` (a local server needs none: set its address as `base_url`)"
+            )
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            raise DetectorError(
+                f"detector '{name}': {variable} is not a key: it has blanks, line breaks or non-ASCII letters"
+            )
+        return key, variable
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the options that decide an answer or a score."""
+        how = {"api_key_env", "timeout_s", "max_answer_bytes", "retries", "backoff_s", "requests_per_minute"}
+        return self.model_dump(mode="json", exclude={*how, "concurrency", "cache", "price_in", "price_out"})
+
+
 def data_url(image: Image, settings: PictureSettings) -> str:
     """Return an RGB uint8 image [H, W, 3] as `data:image/png;base64,…`."""
     from PIL import Image as PillowImage
@@ -65,17 +145,8 @@ def data_url(image: Image, settings: PictureSettings) -> str:
         width, height = (max(1, round(edge * share)) for edge in picture.size)
         picture = picture.resize((width, height), PillowImage.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if settings.format == "png":
-        picture.save(buffer, "PNG")
-    else:
-        picture.save(buffer, "JPEG", quality=settings.quality, subsampling=0)
+    picture.save(buffer, settings.format, quality=settings.quality, subsampling=0)  # PNG has neither
     return f"data:image/{settings.format};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def image_part(url: str, settings: PictureSettings) -> dict[str, Any]:
-    """Return the entry of a message's content for a picture."""
-    detail = {"detail": settings.detail} if settings.detail else {}
-    return {"type": "image_url", "image_url": {"url": url, **detail}}
 
 
 class Pace:
@@ -227,8 +298,6 @@ def read_error(body: str) -> str:
 
 def _json(body: str) -> Any:
     """Return the value of a JSON text that is nested at most DEPTH deep. Raises ValueError in one line."""
-    import numpy as np
-
     letters = np.frombuffer(STRINGS.sub("", body).encode("utf-8", "replace"), dtype=np.uint8)
     steps = np.isin(letters, OPENING).astype(np.int32) - np.isin(letters, CLOSING)
     deepest = int(steps.cumsum().max(initial=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import time
@@ -19,8 +20,7 @@ from ...core.errors import DetectorError
 from ...core.records import Reply
 from ...training.device import pick_device
 from ..base import Detector, Explainer, text_fingerprint
-from ..llm.generation_settings import SamplingSettings
-from ..llm.sampling import answer_seed
+from ..llm.sampling import SamplingSettings, answer_seed
 from .source import Opened, VisionLanguageSource, open_vlm
 
 if TYPE_CHECKING:
@@ -101,16 +101,13 @@ class VisionLanguageModel(Detector, Explainer):
         """
         pairs = list(zip(images, (self.options.question.replace(SLOT, q) for q in questions), strict=True))
         sign = self.opened.image_token
-        asked = [i for i, (_, text) in enumerate(pairs) if not sign or sign not in text]
+        fits = [not sign or sign not in text for _, text in pairs]
+        asked = list(itertools.compress(pairs, fits))
+        sampled = self.options.generation.temperature > 0.0
+        found = [self._sampled(*pair) for pair in asked] if sampled else self._batched(self._answers, asked)
         error = f"the question holds '{sign}', which stands for a picture in this model's prompts"
-        replies = [Reply("", error=error)] * len(pairs)
-        if self.options.generation.temperature:
-            found = [self._sampled(*pairs[i]) for i in asked]
-        else:
-            found = self._batched(self._answers, [pairs[i] for i in asked])
-        for i, reply in zip(asked, found, strict=True):
-            replies[i] = reply
-        return replies
+        replies = iter(found)
+        return [next(replies) if fit else Reply("", error=error) for fit in fits]
 
     @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
@@ -161,9 +158,8 @@ class VisionLanguageModel(Detector, Explainer):
         # Some templates write the first token themselves; the tokenizer would add it again.
         more = {"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}
         inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt", **more)
-        dtype = self.model.dtype
-        moved = {key: value.to(self.model.device) for key, value in inputs.items() if torch.is_tensor(value)}
-        return {key: value.to(dtype) if value.is_floating_point() else value for key, value in moved.items()}
+        inputs = inputs.to(self.model.device, self.model.dtype)  # the dtype is for pictures alone
+        return {key: value for key, value in inputs.items() if torch.is_tensor(value)}
 
     def _greedy(self) -> Any:
         """Return generation settings that replace the model's own, which would be mixed into those of a call."""

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from ...cards.settings import Settings
-from ...core.errors import DetectorError, first_line, near
+from ...core.errors import DetectorError, near
 from ..base import text_fingerprint
-from ..llm.padding import give_keys
-from ..llm.source import LanguageSource, language_fingerprint
-from ..weights.pretrained import DTYPES, check_report, quiet, resolved
+from ..llm.source import LanguageSource, language_fingerprint, loading
+from ..weights.pretrained import DTYPES, check_report, resolved
 from ..weights.weight_files import POINTER, is_pointer
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
@@ -67,32 +67,25 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
     if source.revision:
         how["revision"] = source.revision
     precision = resolved(source.dtype, device)
-    try:
-        with quiet():
-            AutoConfig.from_pretrained(place, **how)  # an unreachable hub fails at this first small file
-            processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
-            _check_processor(processor, source, where)
-            model, report = AutoModelForImageTextToText.from_pretrained(
-                place, output_loading_info=True, dtype=DTYPES[precision], **how
-            )
-    except DetectorError:
-        raise
-    except Exception as error:
-        raise DetectorError(
-            f"{where} cannot be loaded: {first_line(error)}; give a folder with weights, processor and chat template "
-            "of an image-text-to-text model, or a name on a hub that this machine reaches"
-        ) from None
+    wanted = (
+        "a folder with weights, processor and chat template of an image-text-to-text model, or a name on a hub that "
+        "this machine reaches"
+    )
+    with loading(f"{where} cannot be loaded: ", wanted):
+        AutoConfig.from_pretrained(place, **how)  # an unreachable hub fails at this first small file
+        processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
+        _check_processor(processor, source, where)
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            place, output_loading_info=True, dtype=DTYPES[precision], **how
+        )
     check_report(report, where, COMPUTED)
     model = model.to(device).eval().requires_grad_(False)
     give_keys(model)
-    return Opened(
-        model,
-        processor,
-        precision,
-        _fingerprint(local, source, model),
-        _preprocessing(processor),
-        str(getattr(processor, "image_token", "") or ""),
-    )
+    own = processor.image_processor
+    settings = text_fingerprint(json.dumps(own.to_dict(), sort_keys=True, default=str))[:8]
+    fingerprint, preprocessing = _fingerprint(local, source, model), f"{type(own).__name__}-{settings}"
+    image_token = str(getattr(processor, "image_token", "") or "")
+    return Opened(model, processor, precision, fingerprint, preprocessing, image_token)
 
 
 def _local(source: VisionLanguageSource, folder: Path) -> Path | None:
@@ -136,6 +129,35 @@ def _fingerprint(local: Path | None, source: VisionLanguageSource, model: Any) -
     return text_fingerprint(source.model, str(commit))
 
 
-def _preprocessing(processor: Any) -> str:
-    own = processor.image_processor
-    return f"{type(own).__name__}-{text_fingerprint(json.dumps(own.to_dict(), sort_keys=True, default=str))[:8]}"
+def give_keys(model: nn.Module) -> None:
+    """Let padding before a prompt attend to itself, in all attention layers of a model of transformers.
+
+    In a batch that is padded on the left, such positions would have no key, and the result of attention would be
+    undefined: zeros or NaN, depending on the kernel. No other position attends to them, so nothing else changes.
+    """
+    last: tuple[torch.Tensor | None, torch.Tensor | None] = None, None  # the layers of a pass share one mask
+
+    def fix(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        nonlocal last
+        mask = named.get("attention_mask")
+        if not isinstance(mask, torch.Tensor) or mask.ndim != 4 or mask.shape[2] == 1:
+            return None
+        if last[0] is not mask:
+            last = mask, with_keys(mask)
+        return given, {**named, "attention_mask": last[1]}
+
+    for module in model.modules():
+        if hasattr(module, "is_causal"):  # transformers' mark of attention layers
+            module.register_forward_pre_hook(fix, with_kwargs=True)
+
+
+def with_keys(mask: torch.Tensor) -> torch.Tensor:
+    """Return a mask [B, heads or 1, L, K] of the last L of K positions, in which a row without a key sees itself.
+
+    The mask is of bools (True: visible) or of numbers that are added to scores.
+    """
+    rows, columns = mask.shape[2:]
+    hidden = ~mask if mask.dtype == torch.bool else mask <= torch.finfo(mask.dtype).min
+    alone = hidden.all(3, keepdim=True)
+    own = torch.eye(columns, dtype=torch.bool, device=mask.device)[columns - rows :]
+    return mask | (alone & own) if mask.dtype == torch.bool else mask.masked_fill(alone & own, 0.0)

@@ -14,13 +14,13 @@ from ....cards.settings import CLIP_MEAN, CLIP_STD
 from ....core.arithmetic import exact_fp32
 from ....core.errors import DetectorError, near
 from ....core.files import sha256, write_json, write_text
-from ....core.installed import installed_versions
 from ....core.locks import holding_vacant
 from ....core.parsing import Refused, read_json
+from ....core.sources import installed_versions
 from ....core.tensors import write_tensors
 from ....version import __version__
-from ...llm.generation_settings import GenerationSettings
 from ...llm.prompt import PromptSettings
+from ...llm.sampling import GenerationSettings
 from ...llm.source import LanguageSource, language_fingerprint
 from ...weights.load import check_shapes, shapes_of
 from ..clip import TextTower

@@ -1,4 +1,4 @@
-"""Random detector: the control with a seeded, uniform P(fake) that depends only on the frame's id."""
+"""Controls that never look at an image: the constant detector and the random detector."""
 
 from __future__ import annotations
 
@@ -6,12 +6,41 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..cards.models import DetectorCard, validate
-from ..cards.settings import Settings
+from ..cards.settings import Probability, Settings
 from .base import Detector, text_fingerprint
 
 if TYPE_CHECKING:
     from ..core.records import Floats
+
+
+class ConstantOptions(Settings):
+    """Options of the `constant` backend: the P(fake) given to every image."""
+
+    value: Probability = 0.5
+
+
+class ConstantDetector(Detector):
+    """P(fake) = `value` for every image: AUC 0.5 by definition, whatever the dataset."""
+
+    def __init__(self, value: float = 0.5) -> None:
+        """`value` is a probability in [0, 1]."""
+        self.value = value
+
+    @classmethod
+    def from_card(cls, card: DetectorCard, device: str = "auto") -> ConstantDetector:
+        """Build from `options: {value: 0.5}`. Raises CardError for other keys or values outside [0, 1]."""
+        return cls(validate(ConstantOptions, card.options, f"options of detector '{card.name}'").value)
+
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """Return the constant, float64 [B]."""
+        return np.full(len(batch), self.value, dtype=np.float64)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the value."""
+        return text_fingerprint("constant", repr(self.value))
 
 
 class RandomOptions(Settings):
@@ -34,8 +63,6 @@ class RandomDetector(Detector):
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
         """Return the guesses, float64 [B], from the ids alone."""
-        import numpy as np
-
         return np.array([uniform(self._seed, name) for name in ids], dtype=np.float64)
 
     def fingerprint(self) -> str:

@@ -9,7 +9,6 @@ from itertools import groupby
 from ..core.markdown import letter
 from .board import Board
 from .table import Cell, Table, TableColumn, legends
-from .text import cell_coverage
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -154,8 +153,8 @@ def _interval(cell: Cell | None) -> str:
     if cell.score.ci:
         low, high = (f"{end:.3f}".replace("-", "$-$") for end in cell.score.ci)
         parts.append(f"[{low}, {high}]")
-    if covered := cell_coverage(cell):
-        parts.append(covered)
+    if cell.covered:
+        parts.append(cell.covered)
     return rf"{{\scriptsize {'; '.join(parts)}}}" if parts else ""
 
 

@@ -17,7 +17,6 @@ from .board import Board
 from .latex import to_latex
 from .published import Figure, figure_tables
 from .table import Cell, Table, legends
-from .text import cell_coverage
 
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -92,8 +91,7 @@ def _cell_text(cell: Cell | None) -> str:
     text = (f"**{text}**" if cell.best else text) + cell.mark
     if cell.score.ci:
         text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
-    covered = cell_coverage(cell)
-    return text + (f" ({covered})" if covered else "")
+    return text + (f" ({cell.covered})" if cell.covered else "")
 
 
 def to_csv(board: Board) -> str:

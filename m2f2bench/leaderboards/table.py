@@ -97,6 +97,18 @@ class Cell:
         return bool(self.domain)
 
     @property
+    def covered(self) -> str:
+        """The coverage, of units and of frames, as text; empty if both are 1, or 1 and unknown."""
+
+        def short(value: float) -> str:
+            return f"{min(value, 0.999):.3f}"  # never rounded up to 1
+
+        frames = self.frame_coverage
+        if frames is None or frames in (1.0, self.coverage):
+            return f"coverage {short(self.coverage)}" if self.coverage < 1.0 else ""
+        return f"coverage {short(self.coverage) if self.coverage < 1.0 else '1'}, of frames {short(frames)}"
+
+    @property
     def mark(self) -> str:
         """The mark for `domain` after the number."""
         return MARKS[self.domain]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+import numpy as np
+
 from ...core.records import Score
 from ...results.signature import place_of
 from ..board import Board, RocCurve
@@ -179,9 +181,8 @@ def _dot_chart(
         elif cell.score.value is None:
             dots.append(Dot(series, label, y, f"null: {cell.score.reason or 'no reason given'}"))
         else:
-            low, high = cell.score.ci or (None, None)
-            ends = (None, None) if low is None or high is None else (x(low), x(high))
-            dots.append(Dot(series, label, y, with_interval(cell.score), x(cell.score.value), *ends))
+            places = map(x, (cell.score.value, *(cell.score.ci or ())))
+            dots.append(Dot(series, label, y, with_interval(cell.score), *places))
     digits = max(len(f"{s:g}".partition(".")[2]) for s in steps)
     ticks = tuple(Tick(x(s), f"{s:.{digits}f}".replace("-", "−")) for s in steps)
     height = DOT_TOP + DOT_STEP * len(dots) + 4.0
@@ -201,7 +202,8 @@ def _line(curve: RocCurve, series: Series) -> Line:
     shift = (series.number * 0.37) % 1.0
     along = [f + t for f, t in rates]
     wanted = [along[-1] * (i + 0.15 + 0.7 * shift) / MARKERS for i in range(MARKERS)]
-    markers = tuple(_at(places, along, w) for w in wanted)
+    across, down = (np.interp(wanted, along, ends).tolist() for ends in zip(*places, strict=True))
+    markers = tuple((round(x, 2), round(y, 1)) for x, y in zip(across, down, strict=True))
     return Line(series, points, markers, f"AUC {with_interval(curve.auc)}")
 
 
@@ -213,15 +215,6 @@ def corners(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if abs((x1 - x0) * (y2 - y1) - (x2 - x1) * (y1 - y0)) > 1e-9:
             kept.append(here)
     return kept + list(places[1:][-1:])
-
-
-def _at(places: Sequence[tuple[float, float]], along: Sequence[float], wanted: float) -> tuple[float, float]:
-    """Return the point of a polyline at `wanted`, if its corners are at `along`."""
-    i = next((i for i, a in enumerate(along) if a >= wanted and i > 0), len(along) - 1)
-    width = along[i] - along[i - 1]
-    part = (wanted - along[i - 1]) / width if width > 0 else 1.0
-    (x0, y0), (x1, y1) = places[i - 1], places[i]
-    return round(x0 + part * (x1 - x0), 2), round(y0 + part * (y1 - y0), 1)
 
 
 def _decades(n_real: int) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...core.errors import ScoreError
 from ...core.records import FAKE, Score
-from ...leaderboards.explained import headline_groups, read_title, remarks, usage
-from ...leaderboards.html.parts import render_page
+from ...leaderboards.html.page import render_page
+from ...leaderboards.report import headline_groups, read_title, remarks, usage
 from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, reasons
 from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result

@@ -17,7 +17,7 @@ from ..scoring.controls import PREFIX
 if TYPE_CHECKING:
     from ..core.records import Image
     from ..heatmaps.mapper import HeatMapper
-    from .pages.explanation import Heat
+    from .pages.cards import Heat
 
 REPORT = "report.html"
 CARDS = 24

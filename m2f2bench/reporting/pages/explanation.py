@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...core.errors import ScoreError
-from ...core.records import FAKE, Score
+from ...core.records import Score
 from ...leaderboards.html.page import render_page
 from ...leaderboards.report import headline_groups, read_title, remarks, usage
 from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, reasons
@@ -17,22 +15,17 @@ from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.controls import CONTROLS
-from .pictures import data_uri, overlay
-from .selection import main_metric, selected, verdict_word
-from .words import Passage, clean, details, passage
+from .cards import answer_cards, main_metric
+from .words import clean, details, passage
 
 if TYPE_CHECKING:
     from ...core.answers import Answers
     from ...core.records import Floats, Image
-    from .pictures import Box
-
-    Heat = tuple[Floats, Box]
+    from .cards import Heat
 
 EMPTY_REASONS = (None, "no answer has a value", "undefined")
 """Reasons that only say that there is no value."""
 PARTS_OF_BLEU = ("bleu1", "bleu2", "bleu3", "bleu4")
-Picture = tuple[str, int, int]
-"""A data URI with its width and height in pixels."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +44,6 @@ class NumberTable:
     caption: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[NumberCell, ...]], ...]
-
-
-@dataclass(frozen=True)
-class AnswerCard:
-    """One question on the page; `values` are those of its answer by metric, empty if not defined."""
-
-    order: int
-    id: str
-    frame: str
-    method: str
-    kind: str
-    region: str
-    label: str
-    asked: Passage
-    answer: Passage
-    status: str
-    message: Passage
-    references: tuple[Passage, ...]
-    score: str
-    verdict: str
-    answered: str
-    groups: tuple[str, ...]
-    values: tuple[tuple[str, str], ...]
-    picture: Picture | None
-    heat: Picture | None
 
 
 def explanation_page(
@@ -102,12 +70,12 @@ def explanation_page(
         raise ScoreError(
             f"a report needs as many verdicts and values as answers, but the numbers differ: {sorted(lengths)}"
         )
-    cards = _cards(answers, items, verdicts, images, heatmaps, count)
-    kept = list(dict.fromkeys(name for card in cards for name, value in card.values if value))
+    cards = answer_cards(answers, items, verdicts, images, heatmaps, count)
+    kept = list(dict.fromkeys(name for card in cards for name, value in card.values.items() if value))
     return render_page(
         __package__,
         "explanation",
-        {"named": lambda metric: clean(title(metric)), "clean": clean},
+        {"named": lambda metric: clean(title(metric)), "clean": clean, "passage": passage},
         result=result,
         place=place_of(result.dataset, result.split),
         metric=main_metric(items),
@@ -123,11 +91,11 @@ def explanation_page(
             *reasons(result, {"all": result.metrics, **result.labels}),
         ],
         details=details(result.details),
-        measured=[(key, clean(str(value))) for key, value in result.measured.items()],
         cards=cards,
-        regions=sorted({card.region for card in cards}),
+        answers=answers,
+        verdicts=verdicts,
+        regions=sorted({clean(answers.region[card.order]) for card in cards}),
         judged=any(card.verdict for card in cards),
-        total=len(answers),
         frames=len(set(answers.frame.tolist())),
     )
 
@@ -223,51 +191,3 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
         if metrics:
             found.append((clean(name), given.get(CONTROLS[name].needs, "") if name in CONTROLS else "", metrics))
     return found
-
-
-def _cards(
-    answers: Answers,
-    items: Mapping[str, Floats],
-    verdicts: Sequence[str],
-    images: Callable[[str], Image | None],
-    heatmaps: Callable[[str], Heat | None],
-    count: int,
-) -> list[AnswerCard]:
-    pictures: dict[str, tuple[Picture | None, Picture | None]] = {}
-
-    def pictures_of(frame: str) -> tuple[Picture | None, Picture | None]:
-        if frame not in pictures:
-            image = images(frame)
-            heat = None if image is None else heatmaps(frame)
-            over = None if image is None or heat is None else data_uri(overlay(image, *heat))
-            pictures[frame] = (None if image is None else data_uri(image), over)
-        return pictures[frame]
-
-    cards = []
-    for i, groups in selected(answers, items, verdicts, count).items():
-        picture, heat = pictures_of(answers.frame[i])
-        values = tuple((name, "" if np.isnan(own[i]) else f"{own[i]:.3f}") for name, own in items.items())
-        cards.append(
-            AnswerCard(
-                order=i,
-                id=clean(answers.question[i]),
-                frame=clean(answers.frame[i]),
-                method=clean(answers.method[i]),
-                kind=clean(answers.kind[i]),
-                region=clean(answers.region[i]),
-                label="fake" if answers.label[i] == FAKE else "real",
-                asked=passage(answers.asked[i]),
-                answer=passage(answers.text[i]),
-                status=answers.status[i],
-                message=passage(answers.message[i]),
-                references=tuple(map(passage, answers.references[i])),
-                score="" if np.isnan(answers.score[i]) else f"{answers.score[i]:.3f}",
-                verdict=verdict_word(answers, verdicts, i),
-                answered=verdicts[i],
-                groups=tuple(groups),
-                values=values,
-                picture=picture,
-                heat=heat,
-            )
-        )
-    return cards

@@ -1,9 +1,13 @@
-"""Questions to show on a page: the worst and the best answers, wrong verdicts, missing answers."""
+"""Questions to show on a page, with their pictures: the worst and the best answers, wrong verdicts, missing answers."""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,14 +19,72 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ...core.answers import Answers
-    from ...core.records import Floats
+    from ...core.records import Floats, Image
     from ...core.rows import Strings
 
+SIDE = 224
+"""Largest number of pixels of a picture's longer side; a smaller picture is not enlarged."""
+QUALITY = 80
+Box = tuple[float, float, float, float]
+"""The region of a picture that a map covers: top, left, bottom, right as shares."""
+Heat = tuple["Floats", Box]
+Picture = tuple[str, int, int]
+"""A JPEG file as a data URI, with its width and height in pixels."""
 WORST, BEST, WRONG, MISSING = "worst", "best", "wrong verdict", "missing"
 GROUPS = (WORST, BEST, WRONG, MISSING)
 PREFERRED = ("rouge_l", "cider")
 STATED = "released"
 """The kind of question that states the label; an answer to it has no verdict of its own."""
+
+
+@dataclass(frozen=True)
+class AnswerCard:
+    """One question on the page: its number in the plan, and why it is shown; `values` are those of its answer by
+    metric, empty if not defined."""
+
+    order: int
+    groups: Sequence[str]
+    label: str
+    verdict: str
+    score: str
+    values: Mapping[str, str]
+    picture: Picture | None
+    heat: Picture | None
+
+
+def answer_cards(
+    answers: Answers,
+    items: Mapping[str, Floats],
+    verdicts: Sequence[str],
+    images: Callable[[str], Image | None],
+    heatmaps: Callable[[str], Heat | None],
+    count: int,
+) -> list[AnswerCard]:
+    """Return the cards of the `selected` questions; for the arguments see `explanation_page`."""
+
+    @cache
+    def pictures(frame: str) -> tuple[Picture | None, Picture | None]:
+        image = images(frame)
+        if image is None:
+            return None, None
+        heat = heatmaps(frame)
+        return data_uri(image), None if heat is None else data_uri(overlay(image, *heat))
+
+    def three_decimals(value: float) -> str:
+        return "" if np.isnan(value) else f"{value:.3f}"
+
+    return [
+        AnswerCard(
+            i,
+            groups,
+            "fake" if answers.label[i] == FAKE else "real",
+            verdict_word(answers, verdicts, i),
+            three_decimals(answers.score[i]),
+            {name: three_decimals(values[i]) for name, values in items.items()},
+            *pictures(answers.frame[i]),
+        )
+        for i, groups in selected(answers, items, verdicts, count).items()
+    ]
 
 
 def main_metric(items: Mapping[str, Floats]) -> str | None:
@@ -88,3 +150,30 @@ def _spread(rows: list[int], count: int) -> list[int]:
     if len(rows) <= count:
         return rows
     return [rows[i * len(rows) // count] for i in range(count)]
+
+
+def data_uri(image: Image) -> Picture:
+    """Return an RGB uint8 picture [H, W, 3] as a small JPEG file."""
+    from PIL import Image as Pillow
+
+    rows, columns = fitted(*image.shape[:2])
+    picture = Pillow.fromarray(np.ascontiguousarray(image))
+    if (rows, columns) != image.shape[:2]:
+        picture = picture.resize((columns, rows), Pillow.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", columns, rows
+
+
+def overlay(image: Image, heat: npt.NDArray[np.float32] | Floats, visible: Box) -> Image:
+    """Return a map [h, w] in [0, 1] over its picture, RGB uint8; its colours go from 0 to 1, see `blend`."""
+    from ..figures.overlay import Panel, blend
+
+    rows, columns = fitted(*image.shape[:2])
+    return blend(Panel(image, np.asarray(heat, dtype=np.float32), visible, 0.0), rows, columns)
+
+
+def fitted(rows: int, columns: int) -> tuple[int, int]:
+    """Return a picture's rows and columns, reduced such that its longer side is at most SIDE."""
+    shrink = min(1.0, SIDE / max(rows, columns, 1))
+    return max(1, round(rows * shrink)), max(1, round(columns * shrink))

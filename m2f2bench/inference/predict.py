@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..core.records import Answer, Image
     from ..detectors.base import Detector
     from ..heatmaps.mapper import HeatMapper
-    from ..reporting.figures.overlays import OverlayFolder
+    from ..reporting.figures.overlay import OverlayFolder
     from .questions import QuestionSet
 
 log = logging.getLogger("m2f2bench")
@@ -206,7 +206,7 @@ class _Overlays:
     def of(cls, detector: Detector, folder: Path, scale: str) -> _Overlays:
         """Create one; imports are here because judging alone needs neither."""
         from ..heatmaps.mapper import HeatMapper
-        from ..reporting.figures.overlays import OverlayFolder
+        from ..reporting.figures.overlay import OverlayFolder
 
         return cls(HeatMapper(detector), OverlayFolder(folder, detector, scale))
 

@@ -23,8 +23,7 @@ from m2f2bench.cli.plot import plot as plot_command
 from m2f2bench.core.errors import M2F2BenchError, ScoreError
 from m2f2bench.reporting.figures import plot as plotter
 from m2f2bench.reporting.figures.plot import KINDS, Options
-from m2f2bench.reporting.figures.style import SIZE, look, styled
-from m2f2bench.reporting.figures.text import ELLIPSIS, clean, fit, fit_all, paragraph, width
+from m2f2bench.reporting.figures.sheet import ELLIPSIS, SIZE, clean, fit, fit_all, look, paragraph, styled, width
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 HOSTILE = ["$x_1$", r"\frac{1}{2}$", "<script>alert(1)</script>", "_hidden", "Ωmega é 中文\n", "100%{name}"]

@@ -42,15 +42,14 @@ def collect(
     Raises ScoreError, with the fields that differ, if they are not comparable.
     """
     found: list[tuple[Path, ScoredRows]] = []
-    for place in existing(places):
+    wanted = {"dataset": name_of(dataset), "protocol": name_of(protocol), "split": split}
+    for place in places:
         if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
-            found += [(run, load_rows(run)) for run in _runs(place, protocol, dataset, split)]
+            found += [(run, load_rows(run)) for run in _runs(place, wanted)]
         else:
-            own = load_rows(place, Source(protocol, dataset, split or "test", columns=columns))
-            found.append((place, own))
-    evidence = [own for _, own in found]
-    names = distinct_names([own.detector for own in evidence], [place for place, _ in found])
-    named = dict(zip(names, evidence, strict=True))
+            found.append((place, load_rows(place, Source(protocol, dataset, split or "test", columns=columns))))
+    runs, evidence = zip(*found, strict=True)
+    named = dict(zip(distinct_names([own.detector for own in evidence], runs), evidence, strict=True))
     (one, first), *others = named.items()
     for other, second in others:
         refuse_incomparable(one, first, other, second)
@@ -62,17 +61,12 @@ def name_of(card: str | DatasetCard | ProtocolCard | None) -> str | None:
     return card if card is None or isinstance(card, str) else card.name
 
 
-def _runs(
-    folder: Path,
-    protocol: str | ProtocolCard | None,
-    dataset: str | DatasetCard | None,
-    split: str | None,
-) -> list[Path]:
+def _runs(folder: Path, wanted: Mapping[str, str | None]) -> list[Path]:
     """Return a folder's results with rows of one dataset, protocol and split; ScoreError if there are several."""
     known = [one for one in read_stored([folder]) if one.rows is not None and one.result.task == DETECTION]
     if not known:
         raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
-    for key, name in (("dataset", name_of(dataset)), ("protocol", name_of(protocol)), ("split", split)):
+    for key, name in wanted.items():
         kept = narrowed([stored.result for stored in known], key, name, f"'{folder}'")
         known = [stored for stored in known if stored.result in kept]
     return [stored.path for stored in known]
@@ -126,16 +120,16 @@ def refuse_copies(results: Sequence[Result]) -> None:
 
 def complete_rows(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tuple[str, list[float]]], list[str]]:
     """Return detectors with a value on every dataset, by name, and a note for each of the others."""
-    kept: list[tuple[str, list[float]]] = []
-    notes: list[str] = []
+    kept, notes = [], []
     names = [row.detector for row in rows]
     for row in rows:
         weights: Any = dict(part.split(":", 1) for part in row.signature.split("|") if ":" in part).get("weights", "")
         name = f"{row.detector} ({weights[:8]})" if names.count(row.detector) > 1 else row.detector
         values = [cell.score.value if cell is not None else None for cell in row.cells]
-        lacking = [place for place, value in zip(datasets, values, strict=True) if value is None]
-        if lacking:
-            notes.append(f"left out: '{name}', which has no value on {', '.join(lacking)}")
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            kept.append((name, known))
         else:
-            kept.append((name, [value for value in values if value is not None]))
+            lacking = ", ".join(place for place, value in zip(datasets, values, strict=True) if value is None)
+            notes.append(f"left out: '{name}', which has no value on {lacking}")
     return kept, notes

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ...cards.models import problem_of
 from ...core.errors import ScoreError, near
 from ...core.parsing import Refused, read_json
-from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
-from .style import LEADING, WIDTHS, look
+from .sheet import EDGE, GAP, LEADING, Entry, Key, Page, Sheet, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,7 +149,7 @@ def draw_curves(trainings: Sequence[Training], names: Sequence[str], page: Page,
     ]
     heading = "lowest validation loss" if any(entry.value for entry in entries) else ""
     key = Key(entries, page.room, heading)
-    across = 1 if page.width <= WIDTHS["single"] else len(panels)
+    across = 1 if page.narrow else len(panels)
     step = page.room / across
     high = TOP + LEADING + GAP / 2 + HIGH + BOTTOM
     sheet = Sheet(page, high * math.ceil(len(panels) / across), key)

@@ -10,31 +10,23 @@ from typing import TYPE_CHECKING
 
 from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
 from ...core.errors import ScoreError, StoreError, near
+from ...leaderboards.table import build_table
 from ...loading import load_metrics
 from ...metrics.detection.intervals import pick_threshold
 from ...metrics.detection.values import all_metrics
 from ...metrics.names import AVERAGE, OVERALL
+from ...metrics.registry import title as title_of
 from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
 from ...results.stored import read_results
 from ...scoring.detection import ScoredRows
 from ...stats.bootstrap import resampling
-from .comparable import (
-    collect,
-    complete_rows,
-    existing,
-    metric_of_all,
-    name_of,
-    narrowed,
-    refuse_copies,
-    refuse_split,
-)
+from . import calibration, comparable, curves, methods, ranks, roc
+from .series import Series
+from .sheet import SUFFIXES, WIDTHS, Page, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from .series import Series
-    from .sheet import Page
 
 log = logging.getLogger("m2f2bench")
 KINDS = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
@@ -89,10 +81,9 @@ def plot(
     for `methods`, `ranks` and `curves` (there a quantity such as `lr`). `width` is `single` (3.4 inches) or `double`
     (7). The same rows give the same bytes. Raises ScoreError, StoreError or DataError.
     """
-    from .sheet import save
-
     target = Path(out).expanduser()
-    _refuse_suffix(target)
+    if target.suffix.lower() not in SUFFIXES:
+        raise StoreError(f"--out {target}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     options = Options(group, log_x, bands, metric, width, title)
     drawing = draw(kind, *places, protocol=protocol, dataset=dataset, split=split, columns=columns, options=options)
     save(drawing.figure, target, drawing.signature, drawing.title)
@@ -109,44 +100,31 @@ def draw(
     options: Options | None = None,
 ) -> Drawing:
     """Draw the figure of `plot` without writing it; pyplot does not know this figure."""
-    from .style import styled
-
     wanted = options or Options()
     if wanted.metric is not None:
         wanted = replace(wanted, metric=load_metrics([wanted.metric])[0])
     _refuse_options(kind, wanted)
     if not places:
         raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
-    paths = [Path(place).expanduser() for place in places]
+    paths = comparable.existing([Path(place).expanduser() for place in places])
     with styled():
         if kind == "curves":
             if protocol is not None or dataset is not None or split is not None or columns:
                 raise ScoreError(
                     "--protocol, --dataset, --split and --column have no meaning for curves: leave them out"
                 )
-            return _curves(existing(paths), wanted)
+            return _curves(paths, wanted)
         if kind == "ranks":
             if dataset is not None or columns:
                 raise ScoreError(
                     "--dataset and --column have no meaning for ranks: give the results of several datasets"
                 )
-            results = read_results(existing(paths))
-            return _ranks(results, wanted, protocol, split)
-        evidence = collect(paths, protocol, dataset, split, columns)
-        return _figure(kind, evidence, wanted)
-
-
-def _refuse_suffix(out: Path) -> None:
-    from .sheet import SUFFIXES
-
-    if out.suffix.lower() not in SUFFIXES:
-        raise StoreError(f"--out {out}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+            return _ranks(read_results(paths), wanted, protocol, split)
+        return _figure(kind, comparable.collect(paths, protocol, dataset, split, columns), wanted)
 
 
 def _refuse_options(kind: str, options: Options) -> None:
     """Raise ScoreError for an unknown option, and for one without effect."""
-    from .style import WIDTHS
-
     if kind not in KINDS:
         raise ScoreError(f"cannot plot '{kind}'{near(kind, KINDS)}")
     if options.width not in WIDTHS:
@@ -165,8 +143,6 @@ def _refuse_options(kind: str, options: Options) -> None:
 
 
 def _series(name: str, evidence: ScoredRows, group: str) -> Series:
-    from .series import Series
-
     units = evidence.units
     if group not in (OVERALL, AVERAGE, *units.methods):
         raise ScoreError(f"'{group}' is not a method of these rows{near(group, [*units.methods, AVERAGE])}")
@@ -179,8 +155,6 @@ def _series(name: str, evidence: ScoredRows, group: str) -> Series:
 
 
 def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> Drawing:
-    from . import calibration, methods, roc
-
     series = [_series(name, own, options.group) for name, own in evidence.items()]
     first = next(iter(evidence.values()))
     banded = kind in ("roc", "pr") and options.bands and series[0].rules.resamples > 0
@@ -203,9 +177,6 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
 
 
 def _page(options: Options, foot: Sequence[str]) -> Page:
-    from .sheet import Page
-    from .style import WIDTHS
-
     return Page(WIDTHS[options.width], options.title, tuple(foot))
 
 
@@ -245,26 +216,22 @@ def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: 
 def _ranks(
     results: Sequence[Result], options: Options, protocol: str | ProtocolCard | None, split: str | None
 ) -> Drawing:
-    from ...leaderboards.table import build_table
-    from ...metrics.registry import title
-    from . import ranking, ranks
-
-    chosen = narrowed(results, "split", split)
-    chosen = narrowed(chosen, "protocol", name_of(protocol))
+    chosen = comparable.narrowed(results, "split", split)
+    chosen = comparable.narrowed(chosen, "protocol", comparable.name_of(protocol))
     metric = options.metric or ("auc" if "auc" in chosen[0].metrics else next(iter(chosen[0].metrics)))
     known = {name for result in chosen for name in result.metrics}
     if metric not in known:
         raise ScoreError(f"metric '{metric}' is not in the results{near(metric, known)}")
-    about = metric_of_all(chosen, metric)
+    about = comparable.metric_of_all(chosen, metric)
     specs = [
         Column(dataset=name, protocol=chosen[0].protocol, metric=metric, split=chosen[0].split)
         for name in sorted({result.dataset for result in chosen})
     ]
     table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
-    refuse_split(table, chosen)
-    refuse_copies(chosen)
-    complete, notes = complete_rows(table.rows, [spec.dataset for spec in specs])
-    found = ranking.rank([values for _, values in complete], about.lower_is_better)
+    comparable.refuse_split(table, chosen)
+    comparable.refuse_copies(chosen)
+    complete, notes = comparable.complete_rows(table.rows, [spec.dataset for spec in specs])
+    found = ranks.rank([values for _, values in complete], about.lower_is_better)
     for note in notes:
         log.info(note)
     hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}
@@ -273,15 +240,15 @@ def _ranks(
     versions = ", ".join(sorted({str(result.measured.get("v")) for result in chosen}))
     foot = [f"protocol {chosen[0].protocol}", f"{len(data)} datasets", *data[:MOST_NAMED], *more]
     foot.append(f"m2f2bench {versions}")
-    figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric, about), notes)
+    figure = ranks.draw_ranks(
+        [name for name, _ in complete], found, _page(options, foot), title_of(metric, about), notes
+    )
     signatures = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
-    return Drawing(figure, options.title or f"mean ranks by {title(metric, about)}", "\n".join(signatures))
+    return Drawing(figure, options.title or f"mean ranks by {title_of(metric, about)}", "\n".join(signatures))
 
 
 def _curves(places: Sequence[Path], options: Options) -> Drawing:
-    from .curves import draw_curves, read_trainings
-
-    trainings = read_trainings(places)
+    trainings = curves.read_trainings(places)
     facts = [{key: str(one.record.get(key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
     apart = [key for key in ("stage", "dataset") if len({one[key] for one in facts}) > 1]
     names = [" · ".join([one.name, *(own[key] for key in apart)]) for one, own in zip(trainings, facts, strict=True)]
@@ -294,5 +261,5 @@ def _curves(places: Sequence[Path], options: Options) -> Drawing:
     hashes = sorted({one["data_fingerprint"] for one in facts})
     versions = sorted({str(dict(one.record.get("versions") or {}).get("m2f2bench")) for one in trainings})
     foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
-    figure = draw_curves(trainings, labels, _page(options, foot), options.metric)
+    figure = curves.draw_curves(trainings, labels, _page(options, foot), options.metric)
     return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))

@@ -196,7 +196,7 @@ def leaderboard(
     settle(cards)
     load_own(metric)
     from ..core.files import write_text
-    from ..leaderboards.publish import gather
+    from ..leaderboards.board import gather
     from ..leaderboards.render import render
 
     format = format or (out.suffix[1:] if out is not None and out.suffix else "md")

@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 
 from ..core.markdown import letter
 from .board import Board
 from .table import Cell, Table, TableColumn, legends
 
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "[": "{[}",
-    "]": "{]}",
-    "≤": r"$\le$",
-    "≥": r"$\ge$",
-    "·": r"$\cdot$",
-    "–": "--",
-    "—": "---",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-}
-
-
+NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+NAMED |= {'"': "quotedbl", "'": "quotesingle", "`": "asciigrave"}
+MATHS = {"≤": "le", "≥": "ge", "·": "cdot", "±": "pm", "×": "times"}
+SPECIAL = {character: rf"\{character}" for character in "&%$#_{}"}
+SPECIAL |= {character: rf"\text{name}{{}}" for character, name in NAMED.items()}
+SPECIAL |= {character: rf"$\{name}$" for character, name in MATHS.items()}
+SPECIAL |= {"[": "{[}", "]": "{]}", "–": "--", "—": "---", "†": r"\dag{}", "‡": r"\ddag{}"}
+"""LaTeX of the characters that mean something there, or that its standard fonts have under a name."""
 FIT = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\box0}\else\box0\fi"
 """Make the table smaller if it is wider than the page."""
 WIDE = 32
@@ -49,7 +26,7 @@ WIDE = 32
 
 def escaped(text: str) -> str:
     """Return any text as LaTeX; a letter that standard fonts lack becomes its number."""
-    return "".join(SPECIAL.get(c, c) if c in SPECIAL or " " <= c <= "~" else _other(c) for c in text)
+    return "".join(SPECIAL.get(c) or (c if " " <= c <= "~" else _other(c)) for c in text)
 
 
 def _other(character: str) -> str:
@@ -119,10 +96,8 @@ def _heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> 
     """Return two lines of headings with a rule under each dataset."""
     groups = [(place, len(list(own))) for place, own in groupby(columns, key=lambda column: column.place)]
     first = "".join([" & " * (left - 1)] + [rf" & \multicolumn{{{n}}}{{c}}{{{escaped(place)}}}" for place, n in groups])
-    rules, at = [], left + 1
-    for _, n in groups:
-        rules.append(rf"\cmidrule(lr){{{at}-{at + n - 1}}}")
-        at += n
+    ends = list(accumulate((n for _, n in groups), initial=left))
+    rules = [rf"\cmidrule(lr){{{before + 1}-{end}}}" for before, end in pairwise(ends)]
     names = [f"{escaped(_what(column))} [{measures.index(column.signature) + 1}]" for column in columns]
     corner = ["\\#", "detector"] if left > 1 else ["detector"]
     return [first + r" \\", "".join(rules), " & ".join([*corner, *names]) + r" \\"]
@@ -137,9 +112,7 @@ def _value(cell: Cell | None) -> str:
         return "--"
     if cell.score.value is None:
         return r"\textit{null}"
-    text = f"{cell.score.value:.3f}"
-    if text.startswith("-"):
-        text = f"$-${text[1:]}"
+    text = f"{cell.score.value:.3f}".replace("-", "$-$")
     text = rf"\textbf{{{text}}}" if cell.best else text
     return text + escaped(cell.mark)
 
@@ -147,12 +120,9 @@ def _value(cell: Cell | None) -> str:
 def _interval(cell: Cell | None) -> str:
     if cell is None:
         return ""
-    parts = []
-    if cell.score.value is None:
-        parts.append(escaped(cell.score.reason or ""))
+    parts = [escaped(cell.score.reason or "")] if cell.score.value is None else []
     if cell.score.ci:
-        low, high = (f"{end:.3f}".replace("-", "$-$") for end in cell.score.ci)
-        parts.append(f"[{low}, {high}]")
+        parts.append("[{:.3f}, {:.3f}]".format(*cell.score.ci).replace("-", "$-$"))
     if cell.covered:
         parts.append(cell.covered)
     return rf"{{\scriptsize {'; '.join(parts)}}}" if parts else ""

@@ -1,4 +1,4 @@
-"""Boards as text: md, csv and json; tex and html by name."""
+"""Boards as text: md, csv and json; tex and html by name; in every format in a run's folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..core import markdown
 from ..core.errors import M2F2BenchError, near
+from ..core.files import write_text
 from ..core.text import visible
 from ..metrics.registry import title
+from ..results.result import Result
 from .board import Board
 from .latex import to_latex
 from .published import Figure, figure_tables
 from .table import Cell, Table, legends
+from .text import coverage, format_score
 
+BOARD = "leaderboard"
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a cell that a spreadsheet takes for a formula."""
@@ -87,10 +92,8 @@ def _cell_text(cell: Cell | None) -> str:
         return "–"
     if cell.score.value is None:
         return f"null ({cell.score.reason})"
-    text = f"{cell.score.value:.3f}"
-    text = (f"**{text}**" if cell.best else text) + cell.mark
-    if cell.score.ci:
-        text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
+    number, _, interval = format_score(cell.score).partition(" ")
+    text = (f"**{number}**" if cell.best else number) + cell.mark + (f" {interval}" if interval else "")
     return text + (f" ({cell.covered})" if cell.covered else "")
 
 
@@ -107,11 +110,10 @@ def to_csv(board: Board) -> str:
             if cell is None:
                 writer.writerow(_cells([*head, *[""] * 9, "no result", ""]))
                 continue
-            low, high = cell.score.ci or (None, None)
-            score = cell.score
-            numbers = [score.value, low, high, int(cell.best), score.n_real, score.n_fake, cell.coverage]
-            numbers.append(cell.frame_coverage)
-            writer.writerow(_cells([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature]))
+            score, ends = cell.score, cell.score.ci or (None, None)
+            numbers = [score.value, *ends, int(cell.best), score.n_real, score.n_fake, cell.coverage]
+            more = [cell.frame_coverage, int(cell.in_domain), score.reason or "", cell.signature]
+            writer.writerow(_cells([*head, *numbers, *more]))
     return out.getvalue()
 
 
@@ -138,21 +140,13 @@ def _table_json(table: Table) -> dict[str, Any]:
         "name": table.name,
         "title": table.title,
         "columns": [
-            {
-                **{key: getattr(c, key) for key in ("dataset", "split", "protocol", "metric")},
-                "method": c.method or None,
-                "signature": c.signature,
-            }
-            for c in table.columns
+            {key: getattr(column, key) for key in ("dataset", "split", "protocol", "metric")}
+            | {"method": column.method or None, "signature": column.signature}
+            for column in table.columns
         ],
         "rows": [
-            {
-                "rank": row.rank,
-                "detector": row.detector,
-                "trained_on": list(row.trained_on),
-                "signature": row.signature,
-                "cells": [_cell_json(cell) for cell in row.cells],
-            }
+            {key: getattr(row, key) for key in ("rank", "detector", "trained_on", "signature")}
+            | {"cells": [_cell_json(cell) for cell in row.cells]}
             for row in table.rows
         ],
     }
@@ -179,3 +173,20 @@ FORMATS: dict[str, Callable[[Board], str]] = {
     "html": to_html,
     "json": to_json,
 }
+
+
+def write_board(board: Board, folder: Path) -> list[Path]:
+    """Write a board into a run's folder in every format."""
+    files = [folder / f"{BOARD}.{format}" for format in FORMATS]
+    for path, format in zip(files, FORMATS, strict=True):
+        write_text(path, render(board, format))
+    return files
+
+
+def describe_run(board: Board, results: Sequence[Result], folder: Path, files: Sequence[Path]) -> str:
+    """Return what `run` prints: the table, AUC by manipulation, coverage below 1, and the files."""
+    parts = [table_markdown(board.table), *(table_markdown(table) for table in board.methods[:1])]
+    for result in [one for one in results if min(one.coverage, one.frame_coverage or one.coverage) < 1.0]:
+        parts.append(f"{result.detector} on {result.dataset} ({result.protocol}): coverage {coverage(result)}")
+    parts.append(f"written to {folder}: {', '.join(path.name for path in files)}, and a folder for each run")
+    return "\n".join(parts)

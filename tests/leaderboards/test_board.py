@@ -12,16 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from m2f2bench.leaderboards.boarded import load_published
 from paths import ROOT
 
 import m2f2bench
 from m2f2bench.cards.models import LeaderboardCard
 from m2f2bench.core.records import Score
-from m2f2bench.leaderboards.best import mark_best, read_evidence
-from m2f2bench.leaderboards.board import POINTS, Board, build_board
+from m2f2bench.leaderboards.board import POINTS, Board, build_board, gather, mark_best, read_evidence
 from m2f2bench.leaderboards.latex import escaped
-from m2f2bench.leaderboards.publish import gather
-from m2f2bench.leaderboards.published import load_published
 from m2f2bench.leaderboards.render import FORMATS, render
 from m2f2bench.leaderboards.table import build_table
 from m2f2bench.results.result import Result

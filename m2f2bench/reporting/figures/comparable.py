@@ -125,11 +125,10 @@ def complete_rows(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tu
     for row in rows:
         weights: Any = dict(part.split(":", 1) for part in row.signature.split("|") if ":" in part).get("weights", "")
         name = f"{row.detector} ({weights[:8]})" if names.count(row.detector) > 1 else row.detector
-        values = [cell.score.value if cell is not None else None for cell in row.cells]
-        known = [value for value in values if value is not None]
-        if len(known) == len(values):
+        known = [value for value in row.values if value is not None]
+        if len(known) == len(row.values):
             kept.append((name, known))
         else:
-            lacking = ", ".join(place for place, value in zip(datasets, values, strict=True) if value is None)
+            lacking = ", ".join(place for place, value in zip(datasets, row.values, strict=True) if value is None)
             notes.append(f"left out: '{name}', which has no value on {lacking}")
     return kept, notes

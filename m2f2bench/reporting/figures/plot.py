@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.models import DETECTION, Column, DatasetCard, LeaderboardCard, ProtocolCard
 from ...core.errors import ScoreError, StoreError, near
 from ...leaderboards.table import build_table
 from ...loading import load_metrics
@@ -18,10 +18,14 @@ from ...metrics.names import AVERAGE, OVERALL
 from ...metrics.registry import title as title_of
 from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
-from ...results.stored import read_results
-from ...scoring.detection import ScoredRows
+from ...results.store import PREDICTIONS, RESULT
+from ...results.stored import read_results, read_stored
+from ...scoring.compare_detection import refuse_incomparable
+from ...scoring.comparison import distinct_names
+from ...scoring.detection import ScoredRows, load_rows
+from ...scoring.source import Source
 from ...stats.bootstrap import resampling
-from . import calibration, comparable, curves, methods, ranks, roc
+from . import calibration, curves, methods, ranks, roc
 from .series import Series
 from .sheet import SUFFIXES, WIDTHS, Page, save, styled
 
@@ -106,7 +110,7 @@ def draw(
     _refuse_options(kind, wanted)
     if not places:
         raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
-    paths = comparable.existing([Path(place).expanduser() for place in places])
+    paths = _existing([Path(place).expanduser() for place in places])
     with styled():
         if kind == "curves":
             if protocol is not None or dataset is not None or split is not None or columns:
@@ -120,7 +124,15 @@ def draw(
                     "--dataset and --column have no meaning for ranks: give the results of several datasets"
                 )
             return _ranks(read_results(paths), wanted, protocol, split)
-        return _figure(kind, comparable.collect(paths, protocol, dataset, split, columns), wanted)
+        return _figure(kind, _collect(paths, protocol, dataset, split, columns), wanted)
+
+
+def _existing(paths: Sequence[Path]) -> Sequence[Path]:
+    """Return the paths. Raises ScoreError for one that does not exist."""
+    for path in paths:
+        if not path.exists():
+            raise ScoreError(f"there is no file or folder '{path}'")
+    return paths
 
 
 def _refuse_options(kind: str, options: Options) -> None:
@@ -152,6 +164,58 @@ def _series(name: str, evidence: ScoredRows, group: str) -> Series:
         bool(evidence.threshold["oracle"]),
     )
     return Series(name, units, evidence.cut, resampling(evidence.protocol), group, threshold)
+
+
+def _collect(
+    places: Sequence[Path],
+    protocol: str | ProtocolCard | None = None,
+    dataset: str | DatasetCard | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> dict[str, ScoredRows]:
+    """Return comparable rows by detector's name; a folder of runs stands for all its runs.
+
+    Raises ScoreError, with the fields that differ, if they are not ranks.
+    """
+    found: list[tuple[Path, ScoredRows]] = []
+    wanted = {"dataset": _name_of(dataset), "protocol": _name_of(protocol), "split": split}
+    for place in places:
+        if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
+            found += [(run, load_rows(run)) for run in _runs(place, wanted)]
+        else:
+            found.append((place, load_rows(place, Source(protocol, dataset, split or "test", columns=columns))))
+    runs, evidence = zip(*found, strict=True)
+    named = dict(zip(distinct_names([own.detector for own in evidence], runs), evidence, strict=True))
+    (one, first), *others = named.items()
+    for other, second in others:
+        refuse_incomparable(one, first, other, second)
+    return named
+
+
+def _name_of(card: str | DatasetCard | ProtocolCard | None) -> str | None:
+    """Return the name of a card or of a reference to it; None without one."""
+    return card if card is None or isinstance(card, str) else card.name
+
+
+def _runs(folder: Path, wanted: Mapping[str, str | None]) -> list[Path]:
+    """Return a folder's results with rows of one dataset, protocol and split; ScoreError if there are several."""
+    known = [one for one in read_stored([folder]) if one.rows is not None and one.result.task == DETECTION]
+    if not known:
+        raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
+    for key, name in wanted.items():
+        kept = _narrowed([stored.result for stored in known], key, name, f"'{folder}'")
+        known = [stored for stored in known if stored.result in kept]
+    return [stored.path for stored in known]
+
+
+def _narrowed(results: Sequence[Result], key: str, wanted: str | None, source: str = "the results") -> list[Result]:
+    """Return the results of one dataset, protocol or split. Raises ScoreError if there are several, or none."""
+    names = sorted({str(getattr(result, key)) for result in results})
+    if wanted is None and len(names) > 1:
+        raise ScoreError(f"{source}: several {key}s, {', '.join(names)}: give --{key}")
+    if wanted is not None and wanted not in names:
+        raise ScoreError(f"{source}: no result of the {key} '{wanted}'{near(wanted, names)}")
+    return [result for result in results if wanted is None or getattr(result, key) == wanted]
 
 
 def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> Drawing:
@@ -216,21 +280,21 @@ def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: 
 def _ranks(
     results: Sequence[Result], options: Options, protocol: str | ProtocolCard | None, split: str | None
 ) -> Drawing:
-    chosen = comparable.narrowed(results, "split", split)
-    chosen = comparable.narrowed(chosen, "protocol", comparable.name_of(protocol))
+    chosen = _narrowed(results, "split", split)
+    chosen = _narrowed(chosen, "protocol", _name_of(protocol))
     metric = options.metric or ("auc" if "auc" in chosen[0].metrics else next(iter(chosen[0].metrics)))
     known = {name for result in chosen for name in result.metrics}
     if metric not in known:
         raise ScoreError(f"metric '{metric}' is not in the results{near(metric, known)}")
-    about = comparable.metric_of_all(chosen, metric)
+    about = ranks.metric_of_all(chosen, metric)
     specs = [
         Column(dataset=name, protocol=chosen[0].protocol, metric=metric, split=chosen[0].split)
         for name in sorted({result.dataset for result in chosen})
     ]
     table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
-    comparable.refuse_split(table, chosen)
-    comparable.refuse_copies(chosen)
-    complete, notes = comparable.complete_rows(table.rows, [spec.dataset for spec in specs])
+    ranks.refuse_split(table, chosen)
+    ranks.refuse_copies(chosen)
+    complete, notes = ranks.complete_rows(table.rows, [spec.dataset for spec in specs])
     found = ranks.rank([values for _, values in complete], about.lower_is_better)
     for note in notes:
         log.info(note)

@@ -10,17 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.errors import ScoreError
+from ...results.result import Result
+from ...results.signature import DETECTOR, short
+from ...scoring.comparison import FIELDS
 from .sheet import EDGE, GAP, GREY, LEADING, Page, Sheet, fit_all, paragraph, width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ...core.records import Floats
+    from ...leaderboards.table import Row, Table
+    from ...metrics.metric import Metric
 
 FEWEST = 3
 """The smallest number of detectors, and of datasets, for the test."""
@@ -96,6 +101,58 @@ def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False, alpha
     else:
         chi2, p = (float(v) for v in friedmanchisquare(*table))
     return Ranking(np.asarray(ranks), n, chi2, p, critical_difference(k, n, alpha), alpha)
+
+
+def metric_of_all(results: Sequence[Result], metric: str) -> Metric:
+    """Return the metric of all results. Raises ScoreError for a user's metric if its code is not the same."""
+    first, *others = (result.about(metric) for result in results if metric in result.metrics)
+    codes = sorted({one.code for one in (first, *others)})
+    if len(codes) > 1:
+        raise ScoreError(f"the results have different metrics of the name '{metric}' ({', '.join(codes)}): score again")
+    return first
+
+
+def refuse_split(table: Table, results: Sequence[Result]) -> None:
+    """Raise ScoreError, with the fields that differ, if a dataset's results are not in one column."""
+    clash = next((column for column in table.columns if column.note), None)
+    if clash is not None:
+        fields = [part.split(":")[0] for part in clash.note.split(", ")]
+        values = {k: sorted({str(r.measured.get(k)) for r in results if r.dataset == clash.dataset}) for k in fields}
+        words = ", ".join(f"{FIELDS.get(k, k)} ({k}: {' / '.join(v)})" for k, v in values.items())
+        raise ScoreError(
+            f"results on '{clash.dataset}' cannot be ranked together because they differ in {words}: "
+            f"judge all detectors under one protocol on the same data"
+        )
+
+
+def refuse_copies(results: Sequence[Result]) -> None:
+    """Raise ScoreError if two detectors have the same predictions: ranks need different detectors."""
+    known: dict[tuple[str, str, str], Result] = {}
+    for result in results:
+        if not result.predictions:
+            continue
+        first = known.setdefault((result.dataset, result.split, result.predictions), result)
+        if short(first.measured, DETECTOR) != short(result.measured, DETECTOR):
+            raise ScoreError(
+                f"'{first.detector}' and '{result.detector}' have the same predictions on '{result.dataset}': "
+                f"leave one of them out"
+            )
+
+
+def complete_rows(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tuple[str, list[float]]], list[str]]:
+    """Return detectors with a value on every dataset, by name, and a note for each of the others."""
+    kept, notes = [], []
+    names = [row.detector for row in rows]
+    for row in rows:
+        weights: Any = dict(part.split(":", 1) for part in row.signature.split("|") if ":" in part).get("weights", "")
+        name = f"{row.detector} ({weights[:8]})" if names.count(row.detector) > 1 else row.detector
+        known = [value for value in row.values if value is not None]
+        if len(known) == len(row.values):
+            kept.append((name, known))
+        else:
+            lacking = ", ".join(place for place, value in zip(datasets, row.values, strict=True) if value is None)
+            notes.append(f"left out: '{name}', which has no value on {lacking}")
+    return kept, notes
 
 
 @dataclass(frozen=True)

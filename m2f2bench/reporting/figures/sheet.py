@@ -6,12 +6,12 @@ each character that the font lacks.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ...core.files import replacing
 from ...version import __version__
@@ -26,6 +26,7 @@ FAMILY = "DejaVu Sans"
 """A font that comes with matplotlib, so that a figure is the same on every machine."""
 SIZE = 7.0
 """Size of all text in points."""
+STYLE = Path(__file__).with_name("paper.mplstyle")
 LEADING = 1.3 * SIZE / 72.0
 """Inches from one line of text to the next."""
 DPI = 300
@@ -70,50 +71,11 @@ def look(index: int) -> Look:
     return Look(COLOURS[place], DASHES[other], MARKERS[other])
 
 
-SETTINGS: dict[str, Any] = {
-    "font.family": [FAMILY],
-    "font.size": SIZE,
-    "axes.titlesize": SIZE,
-    "axes.labelsize": SIZE,
-    "xtick.labelsize": SIZE,
-    "ytick.labelsize": SIZE,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.labelpad": 2.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5,
-    "xtick.major.pad": 2.0,
-    "ytick.major.pad": 2.0,
-    "lines.linewidth": 1.1,
-    "hatch.linewidth": 0.5,
-    "pdf.fonttype": 42,  # TrueType: text can be searched, and journals refuse Type 3
-    "svg.fonttype": "none",
-    "svg.hashsalt": "m2f2bench",  # else ids are random
-    "text.parse_math": False,  # a detector may be called `$x_1$`
-    "text.usetex": False,
-    "axes.unicode_minus": True,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+def styled() -> AbstractContextManager[None]:
+    """Use matplotlib's defaults with STYLE on top in place of the user's settings, which are restored at the end."""
+    from matplotlib import style
 
-
-@contextlib.contextmanager
-def styled() -> Iterator[None]:
-    """Use matplotlib's defaults with SETTINGS on top in place of the user's settings, which are restored at the end."""
-    import matplotlib
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        # Its stubs know no other keys than literal ones.
-        matplotlib.rcParams.update(cast(Any, SETTINGS))
-        yield
+    return style.context(["default", STYLE])
 
 
 ELLIPSIS = "…"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ScoreError
 from ...core.records import Score
@@ -16,13 +18,25 @@ from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.controls import CONTROLS
 from .cards import answer_cards, main_metric
-from .words import clean, details, passage
 
 if TYPE_CHECKING:
     from ...core.answers import Answers
     from ...core.records import Floats, Image
     from .cards import Heat
 
+SHOWN_WORDS, SHOWN_CHARACTERS = 90, 900
+"""Length of a text that is visible at once."""
+KEPT_CHARACTERS = 20_000
+"""Length of a text that is kept in the page."""
+NAMES = {
+    "ci": "interval",
+    "n": "number",
+    "verdicts": "verdicts (rows: the truth, columns: the answer)",
+    "within": "another image of the same label",
+    "across": "another image of the other label",
+}
+"""Words for keys of a result's details that are not clear."""
+_WORD = re.compile(r"\S+")
 EMPTY_REASONS = (None, "no answer has a value", "undefined")
 """Reasons that only say that there is no value."""
 PARTS_OF_BLEU = ("bleu1", "bleu2", "bleu3", "bleu4")
@@ -100,10 +114,10 @@ def explanation_page(
     )
 
 
-def _cell(score: Score | None) -> NumberCell:
+def _cell(score: Score | None, beats: bool = False) -> NumberCell:
     if score is None or (score.value is None and score.n_real + score.n_fake == 0 and score.reason in EMPTY_REASONS):
         return NumberCell("–")
-    return NumberCell(format_score(score), clean(score.reason or "") if score.value is None else "")
+    return NumberCell(format_score(score), clean(score.reason or "") if score.value is None else "", beats)
 
 
 def _tables(result: Result) -> list[NumberTable]:
@@ -161,13 +175,8 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Nu
         rows = [(clean(result.detector), "this explainer", tuple(_cell(own.get(name)) for name in names))]
         for control, other in controls:
             theirs = _scores(other, group)
-            cells = tuple(
-                replace(
-                    _cell(theirs.get(n)),
-                    beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n, result),
-                )
-                for n in names
-            )
+            beats = [earned(control, n, group) and reaches(theirs.get(n), own.get(n), n, result) for n in names]
+            cells = tuple(_cell(theirs.get(name), better) for name, better in zip(names, beats, strict=True))
             described = CONTROLS[control].description if control in CONTROLS else ""
             rows.append((clean(control), described, cells))
         tables.append(NumberTable(f"{group} questions", tuple(title(n, result.about(n)) for n in names), tuple(rows)))
@@ -191,3 +200,78 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
         if metrics:
             found.append((clean(name), given.get(CONTROLS[name].needs, "") if name in CONTROLS else "", metrics))
     return found
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text on the page: its visible part (`head`), the text to unfold (`whole`, empty if `head` is all of it), its
+    number of words, and whether `whole` is cut as well."""
+
+    head: str
+    whole: str = ""
+    words: int = 0
+    cut: bool = False
+
+
+def passage(text: str) -> Passage:
+    """Return a text of any length as a passage of bounded length; see `clean`."""
+    kept = clean(text[:KEPT_CHARACTERS])
+    words = sum(1 for _ in _WORD.finditer(text))
+    ends = [match.end() for _, match in zip(range(SHOWN_WORDS), _WORD.finditer(kept), strict=False)]
+    end = min(ends[-1] if ends else 0, SHOWN_CHARACTERS)
+    if len(text) <= KEPT_CHARACTERS and not kept[end:].strip():
+        return Passage(kept, "", words)
+    return Passage(kept[:end], kept, words, len(text) > KEPT_CHARACTERS)
+
+
+def clean(text: str) -> str:
+    """Return a text in which U+FFFD replaces what a page cannot hold: control characters and lone surrogates."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text)
+
+
+@dataclass(frozen=True)
+class Details:
+    """Nested mappings for a page: first single facts, then a table, then parts with a heading."""
+
+    facts: tuple[tuple[str, str], ...]
+    heads: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    parts: tuple[tuple[str, Details], ...] = ()
+
+
+def details(values: Mapping[str, Any]) -> Details:
+    """Return any JSON object for a page: objects of short values become rows of one table, others become parts."""
+    nested = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    facts = tuple((named(key), plain(value)) for key, value in values.items() if key not in nested)
+    flat = {k: v for k, v in nested.items() if v and all(map(_narrow, v.values()))}
+    if len({tuple(value) for value in flat.values()}) != 1:
+        flat = {}
+    columns = tuple(next(iter(flat.values()), ()))
+    rows = tuple((named(key), tuple(plain(value[column]) for column in columns)) for key, value in flat.items())
+    parts = tuple((named(key), details(value)) for key, value in nested.items() if key not in flat)
+    return Details(facts, tuple(named(column) for column in columns), rows, parts)
+
+
+def _narrow(value: Any) -> bool:
+    """Return whether a value fits in a cell of a table."""
+    return not isinstance(value, Mapping) and len(plain(value)) <= 40
+
+
+def named(key: str) -> str:
+    """Return a key in words: a metric's title, or the key without underscores."""
+    return clean(NAMES.get(key) or title(key).replace("_", " "))
+
+
+def plain(value: Any) -> str:
+    """Return a JSON value in few characters: numbers with three decimals, lists in brackets."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(plain, value))}]"
+    return clean(str(value))

@@ -34,7 +34,7 @@ def report(
     settle(cards, data)
     from ..core.errors import ScoreError
     from ..heatmaps.mapper import HeatMapper, mapping_detector
-    from ..reporting.report import write_report
+    from ..reporting.pages.explanation import write_report
     from ..runs.explainers import score_files
     from ..scoring.answers import load_answers
     from ..scoring.source import Source

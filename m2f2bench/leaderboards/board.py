@@ -163,11 +163,10 @@ def mark_best(table: Table, evidence: Grounds) -> Table:
     tests = _Tests(table, evidence)
     rows = [list(row.cells) for row in table.rows]
     for i, column in enumerate(table.columns):
-        cells = {j: cells[i] for j, cells in enumerate(rows)}
-        winner = tests.winner(column, {j: c for j, c in cells.items() if c is not None and c.score.value is not None})
-        cell = None if winner is None else rows[winner][i]
-        if winner is not None and cell is not None:
-            rows[winner][i] = replace(cell, best=True)
+        known = {j: cell for j, cells in enumerate(rows) if (cell := cells[i]) and cell.score.value is not None}
+        winner = tests.winner(column, known)
+        if winner is not None:
+            rows[winner][i] = replace(known[winner], best=True)
     marked = [replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True)]
     return replace(table, rows=tuple(marked))
 
@@ -176,13 +175,8 @@ class _Tests:
     """Paired tests between a table's cells; values of a detector are computed once."""
 
     def __init__(self, table: Table, evidence: Grounds) -> None:
-        self._evidence = evidence
+        self._columns, self._evidence = table.columns, evidence
         self._judged: dict[tuple[str, str], Judged] = {}
-        self._metrics: dict[tuple[str, str], list[str]] = {}
-        for column in table.columns:
-            names = self._metrics.setdefault((column.signature, column.protocol), [])
-            if _computed_here(column) and column.metric not in names:
-                names.append(column.metric)
 
     def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
         """Return the row of the column's best cell, if it is significantly better than every other."""
@@ -190,11 +184,8 @@ class _Tests:
             return None
         sign = column.about.worse
         best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
-        for other in others:
-            p = self._p(column, cells[best], cells[other])
-            if p is None or p > ALPHA:
-                return None
-        return best
+        ps = (self._p(column, cells[best], cells[other]) for other in others)
+        return best if all(p is not None and p <= ALPHA for p in ps) else None
 
     def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
         one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
@@ -205,16 +196,16 @@ class _Tests:
             if not _computed_here(column):
                 return None
             refuse_incomparable(one.detector, one, other.detector, other)
-            pair = Paired(self._judge(column, first), self._judge(column, second))
+            pair = Paired(self._judge(column, first, one), self._judge(column, second, other))
         except ScoreError:
             return None
         return differences([pair], [(column.method, column.metric)], alpha=ALPHA)[0][0].p
 
-    def _judge(self, column: TableColumn, cell: Cell) -> Judged:
+    def _judge(self, column: TableColumn, cell: Cell, own: ScoredRows) -> Judged:
         key = (cell.signature, column.protocol)
         if key not in self._judged:
-            names, own = self._metrics[column.signature, column.protocol], self._evidence[key]
-            assert isinstance(own, ScoredRows)
+            alike = [c for c in self._columns if (c.signature, c.protocol) == (column.signature, column.protocol)]
+            names = list(dict.fromkeys(c.metric for c in alike if _computed_here(c)))
             self._judged[key] = Judged(own.units, own.cut, names, resampling(own.protocol))
         return self._judged[key]
 

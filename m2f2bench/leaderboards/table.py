@@ -171,14 +171,12 @@ def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) 
 
 def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
     """Return a table of one metric by manipulation (each method's fakes against all reals), with the mean."""
-    columns = []
+    found: dict[TableColumn, None] = {}
     for result in results:
-        described = _described(result, metric)
+        place = (result.dataset, result.split, result.protocol, metric, measure_signature(result.measured))
         for method in [*([AVERAGE] if len(result.methods) > 1 and result.average else []), *result.methods]:
-            place = (result.dataset, result.split, result.protocol, metric, measure_signature(result.measured))
-            column = TableColumn(*place, method, described=described)
-            if column not in columns:
-                columns.append(column)
+            found.setdefault(TableColumn(*place, method, described=_described(result, metric)))
+    columns = list(found)
     rows = _rows(results, columns, None)
     heading = title(metric, columns[0].described if columns else None)
     return Table("methods", f"{heading} by manipulation", tuple(columns), tuple(rows))

@@ -104,11 +104,6 @@ class TableView:
     columns: tuple[ColumnView, ...]
     rows: tuple[RowView, ...]
 
-    @property
-    def unranked(self) -> int:
-        """Number of rows without a rank in a table with ranks."""
-        return sum(row.rank is None for row in self.rows) if self.ranked else 0
-
 
 class _Register:
     """Signatures or parts of them, each once, in order of appearance."""

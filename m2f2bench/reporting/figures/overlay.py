@@ -100,7 +100,8 @@ def draw_overlays(
     stretched. `tags` are added to the file's metadata. Raises StoreError if the file cannot be written.
     """
     span = limits([panel.heat for panel in panels], scale)
-    density = _density(panels)
+    shorter = max(min(panel.image.shape[:2]) for panel in panels)
+    density = int(min(max(shorter / SIDE, LEAST), MOST))  # the largest picture is not shrunk
     size = _size(panels, density)
     notes = [*foot, *_range(panels, span)]
     numbers = _numbers(span)[:: 1 if size.high > 5.0 * LEADING else 4]
@@ -159,12 +160,6 @@ def _box(visible: tuple[float, float, float, float], rows: int, columns: int) ->
     """Return the visible region in pixels, at least one pixel high and wide."""
     top, left = min(round(visible[0] * rows), rows - 1), min(round(visible[1] * columns), columns - 1)
     return top, left, max(round(visible[2] * rows), top + 1), max(round(visible[3] * columns), left + 1)
-
-
-def _density(panels: Sequence[Panel]) -> int:
-    """Return pixels an inch such that the largest picture is not shrunk, between LEAST and MOST."""
-    shorter = max(min(panel.image.shape[:2]) for panel in panels)
-    return int(min(max(shorter / SIDE, LEAST), MOST))
 
 
 def _size(panels: Sequence[Panel], density: int) -> Size:
@@ -259,7 +254,9 @@ class OverlayFolder:
         foot += [f"whole video: P(fake) {score:.4f}"] if frames is not None else []
         tags = {"Title": source.name, "Software": f"{MAKER} {__version__}", "Source": mark, "Detector": self.name}
         draw_overlays(panels, out, title=source.name, foot=foot, scale=self.scale, tags=tags)
-        self._keep(out.with_suffix(".npy"), panels, frames is not None)
+        maps = panels[0].heat if frames is None else np.stack([panel.heat for panel in panels])
+        with replacing(out.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+            np.save(file, maps, allow_pickle=False)
         entry: dict[str, Any] = {"path": in_utf8(str(source)), "score": score, "map": out.with_suffix(".npy").name}
         entry |= {"shape": list(panels[0].heat.shape), "colours": self.scale, "seen": list(panels[0].visible)}
         self.entries[out.name] = entry | ({} if frames is None else {"frames": list(frames)})
@@ -305,11 +302,6 @@ class OverlayFolder:
             info = {}
         if info.get("Source") != mark or not str(info.get("Software", "")).startswith(MAKER):
             raise StoreError(f"'{out}' exists and is not a heat map of this file: give another folder, or move it")
-
-    def _keep(self, out: Path, panels: Sequence[Panel], several: bool) -> None:
-        maps = np.stack([panel.heat for panel in panels]) if several else panels[0].heat
-        with replacing(out) as temporary, temporary.open("wb") as file:
-            np.save(file, maps, allow_pickle=False)
 
 
 def _short(name: str, most: int = 180) -> str:

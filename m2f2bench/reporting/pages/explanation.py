@@ -6,24 +6,33 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import ScoreError
+from ...core.errors import DetectorError, FrameError, ScoreError
+from ...core.files import write_text
 from ...core.records import Score
+from ...datasets.read_ahead import read_pixels
+from ...detectors.base import Detector
 from ...leaderboards.html.page import render_page
 from ...leaderboards.report import headline_groups, read_title, remarks, usage
 from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, reasons
 from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
-from ...scoring.controls import CONTROLS
+from ...scoring.answers import ScoredAnswers
+from ...scoring.controls import CONTROLS, PREFIX
 from .cards import answer_cards, main_metric
 
 if TYPE_CHECKING:
     from ...core.answers import Answers
     from ...core.records import Floats, Image
+    from ...heatmaps.mapper import HeatMapper
     from .cards import Heat
 
+REPORT = "report.html"
+CARDS = 24
+"""Number of the worst answers on the page, and of the best."""
 SHOWN_WORDS, SHOWN_CHARACTERS = 90, 900
 """Length of a text that is visible at once."""
 KEPT_CHARACTERS = 20_000
@@ -60,6 +69,57 @@ class NumberTable:
     rows: tuple[tuple[str, str, tuple[NumberCell, ...]], ...]
 
 
+def write_report(
+    evidence: ScoredAnswers,
+    result: Result,
+    path: Path,
+    controls: Sequence[Result] = (),
+    mapper: HeatMapper | None = None,
+    count: int = CARDS,
+) -> None:
+    """Write one page about a run, without files beside it; `mapper` makes its heat maps."""
+    explained = evidence.explained
+    page = explanation_page(
+        result,
+        evidence.answers,
+        explained.items,
+        explained.verdicts,
+        lambda name: _image(evidence, name),
+        lambda name: _heatmap(evidence, mapper, name),
+        [(one.detector.removeprefix(PREFIX).partition("@")[0], one) for one in controls],
+        count,
+    )
+    write_text(path, page)
+
+
+def own_maps(detector: Detector) -> HeatMapper | None:
+    """Return the maker of an explainer's heat maps; None if it makes no heat maps."""
+    from ...heatmaps.mapper import HeatMapper
+
+    try:
+        return HeatMapper(detector)
+    except DetectorError:
+        return None
+
+
+def _image(evidence: ScoredAnswers, name: str) -> Image | None:
+    frame = evidence.plan.frames.get(name)
+    if frame is None:
+        return None
+    try:
+        return read_pixels(evidence.plan.dataset.adapter.read, frame)
+    except FrameError:
+        return None
+
+
+def _heatmap(evidence: ScoredAnswers, mapper: HeatMapper | None, name: str) -> Heat | None:
+    image = _image(evidence, name) if mapper is not None else None
+    if mapper is None or image is None:
+        return None
+    heat = mapper.maps([image], [name])[0]
+    return None if isinstance(heat, str) else (heat.astype("float64"), mapper.seen(image))
+
+
 def explanation_page(
     result: Result,
     answers: Answers,
@@ -68,7 +128,7 @@ def explanation_page(
     images: Callable[[str], Image | None],
     heatmaps: Callable[[str], Heat | None],
     controls: Sequence[tuple[str, Result]] = (),
-    count: int = 24,
+    count: int = CARDS,
 ) -> str:
     """Return a page with a result's metrics and those of controls, its details, and questions with their answers.
 

@@ -248,13 +248,11 @@ def _latex_heads(columns: tuple[TableColumn, ...], measures: list[str], left: in
     )
     ends = list(accumulate((n for _, n in groups), initial=left))
     rules = [rf"\cmidrule(lr){{{before + 1}-{end}}}" for before, end in pairwise(ends)]
-    names = [f"{in_latex(_what(column))} [{measures.index(column.signature) + 1}]" for column in columns]
+    short = [c.title.removeprefix(c.place).removeprefix(" · ") or c.metric_title for c in columns]
+    numbers = [measures.index(column.signature) + 1 for column in columns]
+    names = [f"{in_latex(name)} [{number}]" for name, number in zip(short, numbers, strict=True)]
     corner = ["\\#", "detector"] if left > 1 else ["detector"]
     return [first + r" \\", "".join(rules), " & ".join([*corner, *names]) + r" \\"]
-
-
-def _what(column: TableColumn) -> str:
-    return column.title.removeprefix(column.place).removeprefix(" · ") or column.metric_title
 
 
 def _latex_value(cell: Cell | None) -> str:

@@ -218,10 +218,6 @@ def _diversity(found: dict[str, Any]) -> str:
     return text + ("" if copies is None else f", exact copies of training answers {100 * copies:.1f}%")
 
 
-def _way(way: str) -> str:
-    return {"within": "of the same label", "across": "of the other label"}.get(way, way)
-
-
 def _dependence(kept: dict[str, Any]) -> str:
     if not kept["n"]:
         return str(kept["reason"])

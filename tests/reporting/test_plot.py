@@ -141,12 +141,12 @@ def test_foot_says_what_is_missing(tmp_path: Path) -> None:
     card = tmp_path / "bare.yaml"
     card.write_text("name: bare\nlevel: frame\nmetrics: [auc]\nbootstrap: {resamples: 0}\n")
     for protocol, banded in (("frame", True), (str(card), False)):
-        figure = plotter.draw("roc", path, protocol=protocol).figure
+        figure = plotter.draw("roc", path, options=Options(protocol)).figure
         words = " ".join(text for text, _ in boxes(figure))
         assert "45 real + 45 fake frames · coverage 0.9" in words and ("bands: 95%" in words) == banded
         assert ("[95% interval]" in words) == banded and len(figure.axes[0].collections) == banded
     card.write_text("name: bare\nlevel: frame\nmissing: wrong\nmetrics: [auc]\n")
-    words = " ".join(text for text, _ in boxes(plotter.draw("histogram", path, protocol=str(card)).figure))
+    words = " ".join(text for text, _ in boxes(plotter.draw("histogram", path, options=Options(str(card))).figure))
     assert "fake (45); 10 without a score" in words
 
 
@@ -185,16 +185,16 @@ def test_runs_of_a_folder(cli, one_line, squares: Path, tmp_path: Path) -> None:
     assert cli(*words, "-p", "frame", "-p", "frame-oracle").status == 0
     with pytest.raises(ScoreError, match=r"several protocols, frame, frame-oracle: give --protocol"):
         plotter.draw("roc", runs)
-    drawing = plotter.draw("roc", runs, protocol="frame")
+    drawing = plotter.draw("roc", runs, options=Options("frame"))
     assert [line.get_gid() for line in drawing.figure.axes[0].lines][1:] == ["curve-0", "curve-1"]
     foot = " ".join(text for text, _ in boxes(drawing.figure))
     assert "squares · protocol frame · 24 real + 24 fake frames" in foot and "data " in foot
     with pytest.raises(ScoreError, match="no result of the protocol 'video'"):
-        plotter.draw("roc", runs, protocol="video")
+        plotter.draw("roc", runs, options=Options("video"))
     pair = runs / "constant--squares--frame", runs / "random--squares--frame-oracle"
     with pytest.raises(ScoreError, match=r"differ in threshold \(thr: 0.5 / best-accuracy@test-ORACLE\)"):
         plotter.draw("roc", *pair)
-    oracle = plotter.draw("methods", runs, protocol="frame-oracle", options=Options(metric="accuracy"))
+    oracle = plotter.draw("methods", runs, options=Options("frame-oracle", metric="accuracy"))
     assert "ORACLE" in oracle.figure.axes[0].get_xlabel()
 
 
@@ -281,4 +281,4 @@ def test_ranks_refuse_and_leave_out_aloud(tmp_path: Path, caplog: pytest.LogCapt
     write_result(holes / "video.json", "a", "d01", 0.5, protocol="video")
     with pytest.raises(ScoreError, match="several protocols, frame, video: give --protocol"):
         plotter.draw("ranks", holes)
-    assert plotter.draw("ranks", holes, protocol="frame").signature.count("data:") == 3
+    assert plotter.draw("ranks", holes, options=Options("frame")).signature.count("data:") == 3

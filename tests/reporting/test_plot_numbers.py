@@ -125,7 +125,7 @@ def test_histogram_holds_every_unit() -> None:
 def test_drawn_histograms_are_shares_and_mark_the_threshold(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv")
     counts = {m: s["auc"].n_fake for m, s in m2f2bench.score(path).methods.items()}
-    drawing = plotter.draw("histogram", path, protocol="frame-oracle")
+    drawing = plotter.draw("histogram", path, options=Options("frame-oracle"))
     oracle = m2f2bench.score(path, protocol="frame-oracle").threshold["value"]
     assert len(drawing.figure.axes) == len(METHODS)
     for axes, n in zip(drawing.figure.axes, counts.values(), strict=True):

@@ -234,10 +234,9 @@ class OverlayFolder:
 
     def __init__(self, folder: Path, detector: Detector, scale: str = "fixed") -> None:
         """Open the folder. Raises StoreError for an unknown scale, or if the folder has another detector's maps."""
-        known = next((one for one in SCALES if one == scale), None)
-        if known is None:
+        if scale not in SCALES:
             raise StoreError(f"heat map scale '{scale}' is not known: give {' or '.join(SCALES)}")
-        self.folder, self.scale, self.name = folder, known, detector.card.name
+        self.folder, self.scale, self.name = folder, scale, detector.card.name
         self.by = {"detector": self.name, "weights": detector.fingerprint(), "preprocessing": detector.preprocessing}
         with contextlib.ExitStack() as held:
             held.enter_context(holding(folder))

@@ -44,6 +44,10 @@ GROUPED = ("roc", "pr", "reliability")
 class Options:
     """Options of a figure; see `plot`."""
 
+    protocol: str | ProtocolCard | None = None
+    dataset: str | DatasetCard | None = None
+    split: str | None = None
+    columns: Mapping[str, str] | None = None
     group: str = OVERALL
     log_x: bool = False
     bands: bool = True
@@ -88,21 +92,13 @@ def plot(
     target = Path(out).expanduser()
     if target.suffix.lower() not in SUFFIXES:
         raise StoreError(f"--out {target}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
-    options = Options(group, log_x, bands, metric, width, title)
-    drawing = draw(kind, *places, protocol=protocol, dataset=dataset, split=split, columns=columns, options=options)
+    options = Options(protocol, dataset, split, columns, group, log_x, bands, metric, width, title)
+    drawing = draw(kind, *places, options=options)
     save(drawing.figure, target, drawing.signature, drawing.title)
     return target
 
 
-def draw(
-    kind: str,
-    *places: str | Path,
-    protocol: str | ProtocolCard | None = None,
-    dataset: str | DatasetCard | None = None,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    options: Options | None = None,
-) -> Drawing:
+def draw(kind: str, *places: str | Path, options: Options | None = None) -> Drawing:
     """Draw the figure of `plot` without writing it; pyplot does not know this figure."""
     wanted = options or Options()
     if wanted.metric is not None:
@@ -110,29 +106,16 @@ def draw(
     _refuse_options(kind, wanted)
     if not places:
         raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
-    paths = _existing([Path(place).expanduser() for place in places])
-    with styled():
-        if kind == "curves":
-            if protocol is not None or dataset is not None or split is not None or columns:
-                raise ScoreError(
-                    "--protocol, --dataset, --split and --column have no meaning for curves: leave them out"
-                )
-            return _curves(paths, wanted)
-        if kind == "ranks":
-            if dataset is not None or columns:
-                raise ScoreError(
-                    "--dataset and --column have no meaning for ranks: give the results of several datasets"
-                )
-            return _ranks(read_results(paths), wanted, protocol, split)
-        return _figure(kind, _collect(paths, protocol, dataset, split, columns), wanted)
-
-
-def _existing(paths: Sequence[Path]) -> Sequence[Path]:
-    """Return the paths. Raises ScoreError for one that does not exist."""
+    paths = [Path(place).expanduser() for place in places]
     for path in paths:
         if not path.exists():
             raise ScoreError(f"there is no file or folder '{path}'")
-    return paths
+    with styled():
+        if kind == "curves":
+            return _curves(paths, wanted)
+        if kind == "ranks":
+            return _ranks(read_results(paths), wanted)
+        return _figure(kind, _collect(paths, wanted), wanted)
 
 
 def _refuse_options(kind: str, options: Options) -> None:
@@ -150,6 +133,11 @@ def _refuse_options(kind: str, options: Options) -> None:
     for option, (given, kinds) in limited.items():
         if given and kind not in kinds:
             raise ScoreError(f"{option} has no effect on {kind}, only on {' and '.join(kinds)}: leave it out")
+    of_rows = options.dataset is not None or bool(options.columns)
+    if kind == "curves" and (of_rows or options.protocol is not None or options.split is not None):
+        raise ScoreError("--protocol, --dataset, --split and --column have no meaning for curves: leave them out")
+    if kind == "ranks" and of_rows:
+        raise ScoreError("--dataset and --column have no meaning for ranks: give the results of several datasets")
     if kind == "reliability" and options.group == AVERAGE:
         raise ScoreError("a reliability diagram has no mean over methods: give --group METHOD, or leave --group out")
 
@@ -158,32 +146,24 @@ def _series(name: str, evidence: ScoredRows, group: str) -> Series:
     units = evidence.units
     if group not in (OVERALL, AVERAGE, *units.methods):
         raise ScoreError(f"'{group}' is not a method of these rows{near(group, [*units.methods, AVERAGE])}")
-    threshold = (
-        str(evidence.threshold["policy"]),
-        pick_threshold(units, evidence.cut),
-        bool(evidence.threshold["oracle"]),
-    )
+    policy, oracle = str(evidence.threshold["policy"]), bool(evidence.threshold["oracle"])
+    threshold = (policy, pick_threshold(units, evidence.cut), oracle)
     return Series(name, units, evidence.cut, resampling(evidence.protocol), group, threshold)
 
 
-def _collect(
-    places: Sequence[Path],
-    protocol: str | ProtocolCard | None = None,
-    dataset: str | DatasetCard | None = None,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> dict[str, ScoredRows]:
+def _collect(places: Sequence[Path], options: Options) -> dict[str, ScoredRows]:
     """Return comparable rows by detector's name; a folder of runs stands for all its runs.
 
-    Raises ScoreError, with the fields that differ, if they are not ranks.
+    Raises ScoreError, with the fields that differ, if they are not comparable.
     """
     found: list[tuple[Path, ScoredRows]] = []
+    protocol, dataset, split = options.protocol, options.dataset, options.split
     wanted = {"dataset": _name_of(dataset), "protocol": _name_of(protocol), "split": split}
     for place in places:
         if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
             found += [(run, load_rows(run)) for run in _runs(place, wanted)]
         else:
-            found.append((place, load_rows(place, Source(protocol, dataset, split or "test", columns=columns))))
+            found.append((place, load_rows(place, Source(protocol, dataset, split or "test", columns=options.columns))))
     runs, evidence = zip(*found, strict=True)
     named = dict(zip(distinct_names([own.detector for own in evidence], runs), evidence, strict=True))
     (one, first), *others = named.items()
@@ -277,11 +257,9 @@ def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: 
     return [*parts, f"data {own.measured['hash']}", f"m2f2bench {own.measured['v']}"]
 
 
-def _ranks(
-    results: Sequence[Result], options: Options, protocol: str | ProtocolCard | None, split: str | None
-) -> Drawing:
-    chosen = _narrowed(results, "split", split)
-    chosen = _narrowed(chosen, "protocol", _name_of(protocol))
+def _ranks(results: Sequence[Result], options: Options) -> Drawing:
+    chosen = _narrowed(results, "split", options.split)
+    chosen = _narrowed(chosen, "protocol", _name_of(options.protocol))
     metric = options.metric or ("auc" if "auc" in chosen[0].metrics else next(iter(chosen[0].metrics)))
     known = {name for result in chosen for name in result.metrics}
     if metric not in known:
@@ -313,17 +291,19 @@ def _ranks(
 
 def _curves(places: Sequence[Path], options: Options) -> Drawing:
     trainings = curves.read_trainings(places)
-    facts = [{key: str(one.record.get(key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
+    facts = [{key: str(getattr(one, key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
     apart = [key for key in ("stage", "dataset") if len({one[key] for one in facts}) > 1]
-    names = [" · ".join([one.name, *(own[key] for key in apart)]) for one, own in zip(trainings, facts, strict=True)]
+    names = [
+        " · ".join([str(one.detector), *(own[key] for key in apart)]) for one, own in zip(trainings, facts, strict=True)
+    ]
     twice = {name for name in names if names.count(name) > 1}
     labels = [
-        f"{name} ({str(one.record.get('identity'))[:8]})" if name in twice else name
+        f"{name} ({str(one.identity)[:8]})" if name in twice else name
         for name, one in zip(names, trainings, strict=True)
     ]
     foot = [f"{key} {facts[0][key]}" for key in ("dataset", "stage") if key not in apart]
     hashes = sorted({one["data_fingerprint"] for one in facts})
-    versions = sorted({str(dict(one.record.get("versions") or {}).get("m2f2bench")) for one in trainings})
+    versions = sorted({str((one.versions or {}).get("m2f2bench")) for one in trainings})
     foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
     figure = curves.draw_curves(trainings, labels, _page(options, foot), options.metric)
     return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))

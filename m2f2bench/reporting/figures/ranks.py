@@ -45,7 +45,7 @@ NEAREST = 0.06
 class Ranking:
     """Mean ranks float64 [k] (1 is best, ties get the mean rank) over `n` datasets; Friedman's chi-squared and its p.
 
-    Two detectors differ if p < `alpha` and their mean ranks differ by more than `difference`.
+    Two detectors differ if p < ALPHA and their mean ranks differ by more than `difference`.
     """
 
     ranks: Floats
@@ -53,12 +53,11 @@ class Ranking:
     chi2: float
     p: float
     difference: float
-    alpha: float = ALPHA
 
     @property
     def differ(self) -> bool:
         """Whether Friedman's test finds any difference."""
-        return self.p < self.alpha
+        return self.p < ALPHA
 
     def alike(self) -> list[tuple[int, int]]:
         """Return (first, last) in the order of ranks for each largest group without a significant difference."""
@@ -81,7 +80,7 @@ def critical_difference(k: int, n: int, alpha: float = ALPHA) -> float:
     return q * math.sqrt(k * (k + 1) / (6.0 * n))
 
 
-def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False, alpha: float = ALPHA) -> Ranking:
+def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False) -> Ranking:
     """Rank detectors (rows) by their values on datasets (columns), float [k, n].
 
     Friedman's statistic is corrected for ties. Raises ScoreError with fewer than three of either.
@@ -100,7 +99,7 @@ def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False, alpha
         chi2, p = 0.0, 1.0
     else:
         chi2, p = (float(v) for v in friedmanchisquare(*table))
-    return Ranking(np.asarray(ranks), n, chi2, p, critical_difference(k, n, alpha), alpha)
+    return Ranking(np.asarray(ranks), n, chi2, p, critical_difference(k, n))
 
 
 def metric_of_all(results: Sequence[Result], metric: str) -> Metric:
@@ -229,7 +228,7 @@ def _label(sheet: Sheet, place: float, item: _Item, y: float) -> None:
 
 def _tests(found: Ranking) -> list[str]:
     p = f"p = {found.p:.3f}" if found.p >= 0.001 else "p < 0.001"
-    share = f"{100 * found.alpha:g}%"
+    share = f"{100 * ALPHA:g}%"
     verdict = "" if found.differ else f": no two detectors differ significantly at {share}"
     return [
         f"Friedman's test over {found.n} datasets: χ² = {found.chi2:.2f} ({len(found.ranks) - 1} df), {p}{verdict}",

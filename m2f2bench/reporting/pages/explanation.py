@@ -328,10 +328,8 @@ def plain(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.3f}"
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(plain, value))}]"
     return clean(str(value))

@@ -99,19 +99,13 @@ def gather(places: Sequence[str], published: bool = False) -> Board:
         stored = [one for one in stored if (one.result.dataset, one.result.protocol) in wanted]
     board = build_board(stored, card, load_published() if published else ())
     if card is not None and not board.table.rows:
-        raise DataError(_no_result(card, folders))
+        where = ", ".join(f"'{folder}'" for folder in folders) or "the folders beside the leaderboard cards"
+        columns = ", ".join(dict.fromkeys(f"{column.dataset} ({column.protocol})" for column in card.columns))
+        raise DataError(
+            f"leaderboard '{card.name}' has no row: no result in {where} is on {columns}; also give a folder that run "
+            f"wrote with --out"
+        )
     return board
-
-
-def _no_result(card: LeaderboardCard, folders: Sequence[Path]) -> str:
-    """Return the error message for a leaderboard without any result."""
-    places = ", ".join(f"'{folder}'" for folder in folders)
-    columns = ", ".join(dict.fromkeys(f"{column.dataset} ({column.protocol})" for column in card.columns))
-    where = places or "the folders beside the leaderboard cards"
-    return (
-        f"leaderboard '{card.name}' has no row: no result in {where} is on {columns}; also give a folder that run "
-        f"wrote with --out"
-    )
 
 
 def build_board(

@@ -19,6 +19,7 @@ from ..core.text import visible
 from ..metrics.registry import title
 from ..results.result import Result
 from .board import Board
+from .html.page import to_html
 from .published import Figure, figure_tables
 from .table import Cell, Table, TableColumn, legends
 from .text import coverage, format_score
@@ -280,13 +281,6 @@ def _latex_signature(text: str) -> str:
     """Return a signature in typewriter type; a line may break after each field."""
     fields = [in_latex(field) for field in (text or "no result").split("|")]
     return r"\texttt{" + r"\textbar{}\allowbreak{}".join(fields) + "}"
-
-
-def to_html(board: Board) -> str:
-    """Return the board as one html page."""
-    from .html.page import to_html as page  # imports the template engine
-
-    return page(board)
 
 
 FORMATS: dict[str, Callable[[Board], str]] = {

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from m2f2bench.leaderboards.boarded import load_published
 from paths import ROOT
 
 import m2f2bench
 from m2f2bench.cards.models import LeaderboardCard
 from m2f2bench.core.records import Score
 from m2f2bench.leaderboards.board import POINTS, Board, build_board, gather, mark_best, read_evidence
+from m2f2bench.leaderboards.published import load_published
 from m2f2bench.leaderboards.render import FORMATS, in_latex, render
 from m2f2bench.leaderboards.table import build_table
 from m2f2bench.results.result import Result

@@ -151,7 +151,8 @@ class Charts:
             if drawn:
                 lines = tuple(_line(curve, self.series[curve.detector]) for curve in drawn)
                 measure = viewer.measures.id(signature, f"{title} · ROC")
-                decades = _decades(max(curve.auc.n_real for curve in drawn))
+                n_real = max(curve.auc.n_real for curve in drawn)  # down to about one false positive among them
+                decades = min(max(math.ceil(math.log10(max(n_real, 1))), 1), MOST_DECADES)
                 figures.append(RocFigure(dataset, title, measure, decades, *_roc_ticks(decades), lines))
         return figures
 
@@ -176,13 +177,9 @@ def _dot_chart(
     for place, (series, also, cell) in enumerate(entries):
         y = DOT_TOP + (place + 0.5) * DOT_STEP
         label = f"{series.name} ({also})" if also else series.name
-        if cell is None:
-            dots.append(Dot(series, label, y, "–"))
-        elif cell.score.value is None:
-            dots.append(Dot(series, label, y, f"null: {cell.score.reason or 'no reason given'}"))
-        else:
-            places = map(x, (cell.score.value, *(cell.score.ci or ())))
-            dots.append(Dot(series, label, y, with_interval(cell.score), *places))
+        score = cell.score if cell is not None else None
+        known = () if score is None or score.value is None else (score.value, *(score.ci or ()))
+        dots.append(Dot(series, label, y, "–" if score is None else with_interval(score), *map(x, known)))
     digits = max(len(f"{s:g}".partition(".")[2]) for s in steps)
     ticks = tuple(Tick(x(s), f"{s:.{digits}f}".replace("-", "−")) for s in steps)
     height = DOT_TOP + DOT_STEP * len(dots) + 4.0
@@ -190,8 +187,10 @@ def _dot_chart(
 
 
 def with_interval(score: Score) -> str:
-    """Return `value [low, high]`, or `null`."""
-    return "null" if score.value is None else f"{number(score.value)} {interval(score.ci)}".rstrip()
+    """Return `value [low, high]`, or `null` with the reason."""
+    if score.value is None:
+        return f"null: {score.reason or 'no reason given'}"
+    return f"{number(score.value)} {interval(score.ci)}".rstrip()
 
 
 def _line(curve: RocCurve, series: Series) -> Line:
@@ -215,11 +214,6 @@ def corners(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if abs((x1 - x0) * (y2 - y1) - (x2 - x1) * (y1 - y0)) > 1e-9:
             kept.append(here)
     return kept + list(places[1:][-1:])
-
-
-def _decades(n_real: int) -> int:
-    """Return the decades of a logarithmic FPR axis: down to about one false positive among `n_real` reals."""
-    return min(max(math.ceil(math.log10(max(n_real, 1))), 1), MOST_DECADES)
 
 
 def _roc_ticks(decades: int) -> tuple[tuple[Tick, ...], tuple[Tick, ...], tuple[Tick, ...]]:

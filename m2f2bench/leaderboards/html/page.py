@@ -20,7 +20,6 @@ from ..table import legends
 from . import charts
 from .views import Viewer, fields, interval, number
 
-BASE = "base"
 LINK = re.compile(r"https?://[^\s<>\"']+")
 """Only such a text becomes a link."""
 
@@ -60,7 +59,7 @@ def render_page(package: str, name: str, filters: Mapping[str, Callable[[Any], A
     from markupsafe import Markup
 
     style, script = (
-        compact(_text(__package__, f"{BASE}.{suffix}") + _text(package, f"{name}.{suffix}")) for suffix in ("css", "js")
+        compact(_text(__package__, f"base.{suffix}") + _text(package, f"{name}.{suffix}")) for suffix in ("css", "js")
     )
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(__package__, "")]),

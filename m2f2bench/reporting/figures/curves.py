@@ -156,7 +156,9 @@ def draw_curves(trainings: Sequence[Training], names: Sequence[str], page: Page,
         axes = sheet.axes(left + LEFT, top + LEADING + GAP / 2, step - LEFT - 0.12, HIGH)
         drawn[panel] = axes
         for i, one in enumerate(trainings):
-            _line(axes, *one.line(panel), i)
+            (x, y), own = one.line(panel), look(i)
+            marks: dict[str, Any] = {"marker": own.marker, "markersize": 2.5} if len(x) <= MARKED else {}
+            axes.plot(x, y, zorder=3, gid=f"curve-{i}", **own.line, **marks)
         axes.set_xlabel(trainings[0].unit)
         _furnish(axes)
     _share([drawn[name] for name in LOSSES if name in drawn])
@@ -181,12 +183,6 @@ def _best(one: Training) -> str:
     """Return a training's lowest validation loss as text; empty if there is none."""
     _, losses = one.line("val_loss")
     return f"{min(losses):.4g}" if len(losses) else ""
-
-
-def _line(axes: Axes, x: Floats, y: Floats, index: int) -> None:
-    own = look(index)
-    marks: dict[str, Any] = {"marker": own.marker, "markersize": 2.5} if len(x) <= MARKED else {}
-    axes.plot(x, y, zorder=3, gid=f"curve-{index}", **own.line, **marks)
 
 
 def _furnish(axes: Axes) -> None:

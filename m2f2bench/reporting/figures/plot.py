@@ -212,7 +212,10 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
     elif kind == "histogram":
         figure = calibration.draw_histogram(series, page)
     else:
-        figure = methods.draw_methods(series, page, _metric(options.metric, first))
+        known = all_metrics(first.protocol.metrics, first.cut)
+        if options.metric is not None and options.metric not in known:
+            raise ScoreError(f"metric '{options.metric}' is not one of the protocol's{near(options.metric, known)}")
+        figure = methods.draw_methods(series, page, options.metric or ("auc" if "auc" in known else known[0]))
     group = f", {options.group}" if options.group else ""
     signatures = [measure_signature(first.measured), *(short(own.measured, DETECTOR) for own in evidence.values())]
     return Drawing(
@@ -222,14 +225,6 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
 
 def _page(options: Options, foot: Sequence[str]) -> Page:
     return Page(WIDTHS[options.width], options.title, tuple(foot))
-
-
-def _metric(wanted: str | None, evidence: ScoredRows) -> str:
-    """Return the wanted metric, else AUC, else the first of the protocol."""
-    known = all_metrics(evidence.protocol.metrics, evidence.cut)
-    if wanted is not None and wanted not in known:
-        raise ScoreError(f"metric '{wanted}' is not one of the protocol's{near(wanted, known)}")
-    return wanted or ("auc" if "auc" in known else known[0])
 
 
 def _place(evidence: ScoredRows) -> str:

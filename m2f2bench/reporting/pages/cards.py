@@ -147,9 +147,8 @@ def _lowest(values: Floats, rows: npt.NDArray[np.int64], frame: Strings, count: 
 
 def _spread(rows: list[int], count: int) -> list[int]:
     """Return at most `count` of the rows, evenly spread."""
-    if len(rows) <= count:
-        return rows
-    return [rows[i * len(rows) // count] for i in range(count)]
+    kept = min(count, len(rows))
+    return [rows[i * len(rows) // kept] for i in range(kept)]
 
 
 def data_uri(image: Image) -> Picture:

@@ -113,8 +113,7 @@ def _image(evidence: ScoredAnswers, name: str) -> Image | None:
 
 
 def _heatmap(evidence: ScoredAnswers, mapper: HeatMapper | None, name: str) -> Heat | None:
-    image = _image(evidence, name) if mapper is not None else None
-    if mapper is None or image is None:
+    if mapper is None or (image := _image(evidence, name)) is None:
         return None
     heat = mapper.maps([image], [name])[0]
     return None if isinstance(heat, str) else (heat.astype("float64"), mapper.seen(image))

@@ -16,7 +16,7 @@ from ...datasets.read_ahead import read_pixels
 from ...detectors.base import Detector
 from ...leaderboards.html.page import render_page
 from ...leaderboards.report import headline_groups, read_title, remarks, usage
-from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, reasons
+from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, metric_title, reasons
 from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
@@ -192,7 +192,7 @@ def _tables(result: Result) -> list[NumberTable]:
             (clean(key), item_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
             for key, s in found.items()
         )
-        tables.append(NumberTable(what.capitalize(), tuple(title(n, result.about(n)) for n in names), rows))
+        tables.append(NumberTable(what.capitalize(), tuple(metric_title(result, n) for n in names), rows))
     return tables
 
 
@@ -238,7 +238,7 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Nu
             cells = tuple(_cell(theirs.get(name), better) for name, better in zip(names, beats, strict=True))
             described = CONTROLS[control].description if control in CONTROLS else ""
             rows.append((clean(control), described, cells))
-        tables.append(NumberTable(f"{group} questions", tuple(title(n, result.about(n)) for n in names), tuple(rows)))
+        tables.append(NumberTable(f"{group} questions", tuple(metric_title(result, n) for n in names), tuple(rows)))
     return tables
 
 
@@ -252,7 +252,7 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
     found = []
     for name, other in controls:
         metrics = [
-            title(n, result.about(n))
+            metric_title(result, n)
             for n in _compared(result)
             if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n, result)
         ]

@@ -35,7 +35,7 @@ def run(
 ) -> None:
     """Run detectors on datasets, print the leaderboard, write a folder for each run. An interrupted run is resumed."""
     settle(cards, data)
-    from ..leaderboards.publish import describe_run, write_board
+    from ..leaderboards.render import describe_run, write_board
     from ..runs.run import DEFAULT_SUITE
     from ..runs.run import run as run_bench
 

@@ -156,7 +156,7 @@ def leaderboard(
 ) -> None:
     """Make a leaderboard from stored results."""
     settle(cards, metrics=metric)
-    from ..leaderboards.publish import gather
+    from ..leaderboards.board import gather
     from ..leaderboards.render import render
 
     format = format or (out.suffix[1:] if out is not None and out.suffix else "md")
@@ -189,7 +189,7 @@ def report(
     """Write one html page: numbers, those of controls, and the worst and best answers with image and heat map."""
     settle(cards, data)
     from ..heatmaps.mapper import HeatMapper, mapping_detector
-    from ..reporting.report import write_report
+    from ..reporting.pages.explanation import write_report
     from ..runs.explainers import score_files
     from ..scoring.answers import load_answers
     from ..scoring.scored import Source

@@ -207,7 +207,7 @@ class _Overlays:
 
     def __init__(self, detector: Detector, folder: Path, scale: str) -> None:
         from ..heatmaps.mapper import HeatMapper  # judging alone needs neither
-        from ..reporting.figures.overlays import OverlayFolder
+        from ..reporting.figures.overlay import OverlayFolder
 
         self.mapper, self.folder = HeatMapper(detector), OverlayFolder(folder, detector, scale)
 

@@ -1,26 +1,44 @@
-"""Content of a leaderboard: the table, tables by manipulation, ROC curves, and published figures of others."""
+"""Boards: tables, ROC curves and published figures of others, from folders of results.
+
+The best number of a column is marked only if paired tests show that it is better than every other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from ..cards.models import LeaderboardCard
+from ..cards.models import LeaderboardCard, card_folders, iter_cards
+from ..core.errors import DataError, ScoreError
 from ..core.records import Score
+from ..loading import load_leaderboard
+from ..metrics.detection.paired import Judged, Paired
 from ..metrics.detection.sample import plain
+from ..metrics.detection.tails import differences
 from ..metrics.detection.values import all_fakes
+from ..metrics.registry import known_metric
 from ..results.result import Result
 from ..results.signature import measure_signature
-from ..results.stored import Stored
-from ..scoring.detection import ScoredRows
-from .best import Grounds, mark_best, read_evidence
-from .published import Figure
-from .table import Table, build_table, method_table
+from ..results.stored import ResampledResult, Stored, read_stored
+from ..scoring.compare_answers import DrawnPair
+from ..scoring.detection import ScoredRows, refuse_incomparable
+from ..scoring.tasks import TASKS
+from .published import Figure, load_published
+from .table import Cell, Table, TableColumn, build_table, method_table
 
+HOMES = ("results", "explanations")
+"""Folders of results in the folders of leaderboard cards."""
 POINTS = 200
 """Largest number of points in a ROC curve of a board."""
+ALPHA = 0.05
+"""Level of each test. "Better than every other" is an intersection-union test (Berger 1982): it is wrong only if the
+best is not better than at least one other, so the whole test has this level too."""
+
+Grounds = Mapping[tuple[str, str], ScoredRows | ResampledResult]
+"""What paired tests take, by (signature, protocol): rows of P(fake), or the metrics of answers in each resample."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,43 @@ class Board:
     methods: tuple[Table, ...] = ()
     curves: tuple[RocCurve, ...] = ()
     published: tuple[Figure, ...] = ()
+
+
+def gather(places: Sequence[str], published: bool = False) -> Board:
+    """Return the board of a leaderboard card, of folders with results, or of a card with such folders.
+
+    Without folders, a card takes the results of its columns from HOMES. `published`: with published figures of others.
+    Raises DataError if there is nothing to show.
+    """
+    card: LeaderboardCard | None = None
+    folders: list[Path] = []
+    for place in places:
+        path = Path(place).expanduser()
+        if path.is_dir() or path.suffix == ".json":
+            folders.append(path)
+        elif card is None:
+            card = load_leaderboard(place)
+        else:
+            raise DataError(f"'{place}' is a second leaderboard: give one leaderboard, and folders of results")
+    if not folders:
+        homes = [f / name for f in card_folders("leaderboards") for name in HOMES]
+        folders = [place for place in homes if any(place.glob("*.json"))]
+        if card is None:
+            known = ", ".join(path.stem for path in iter_cards("leaderboards"))
+            raise DataError(f"give a folder of results, for instance runs/, or a leaderboard: {known}")
+    stored = read_stored(folders) if folders else []
+    if card is not None:
+        wanted = {(column.dataset, column.protocol) for column in card.columns}
+        stored = [one for one in stored if (one.result.dataset, one.result.protocol) in wanted]
+    board = build_board(stored, card, load_published() if published else ())
+    if card is not None and not board.table.rows:
+        where = ", ".join(f"'{folder}'" for folder in folders) or "the folders beside the leaderboard cards"
+        columns = ", ".join(dict.fromkeys(f"{column.dataset} ({column.protocol})" for column in card.columns))
+        raise DataError(
+            f"leaderboard '{card.name}' has no row: no result in {where} is on {columns}; also give a folder that run "
+            f"wrote with --out"
+        )
+    return board
 
 
 def build_board(
@@ -89,3 +144,72 @@ def _thinned(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
         return np.arange(len(fpr))
     along = fpr + tpr
     return np.unique(np.searchsorted(along, np.linspace(0.0, along[-1], POINTS)).clip(0, len(along) - 1))
+
+
+def mark_best(table: Table, evidence: Grounds) -> Table:
+    """Return the table with `best` set in cells that are better than every other of their column by a paired test.
+
+    No cell is marked in a column if `evidence` lacks one of its results, or if their frames or clusters differ.
+    """
+    tests = _Tests(table, evidence)
+    rows = [list(row.cells) for row in table.rows]
+    for i, column in enumerate(table.columns):
+        known = {j: cell for j, cells in enumerate(rows) if (cell := cells[i]) and cell.score.value is not None}
+        winner = tests.winner(column, known)
+        if winner is not None:
+            rows[winner][i] = replace(known[winner], best=True)
+    marked = [replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True)]
+    return replace(table, rows=tuple(marked))
+
+
+class _Tests:
+    """Paired tests between a table's cells; values of a detector are computed once."""
+
+    def __init__(self, table: Table, evidence: Grounds) -> None:
+        self._columns, self._evidence = table.columns, evidence
+        self._judged: dict[tuple[str, str], Judged] = {}
+
+    def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
+        """Return the row of the column's best cell, if it is significantly better than every other."""
+        if len(cells) < 2 or any((cell.signature, column.protocol) not in self._evidence for cell in cells.values()):
+            return None
+        sign = column.about.worse
+        best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
+        ps = (self._p(column, cells[best], cells[other]) for other in others)
+        return best if all(p is not None and p <= ALPHA for p in ps) else None
+
+    def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
+        one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
+        try:
+            if isinstance(one, ResampledResult) and isinstance(other, ResampledResult):
+                return None if column.method else DrawnPair(one, other).difference(column.metric).p
+            assert isinstance(one, ScoredRows) and isinstance(other, ScoredRows)  # one column, one signature
+            if not _computed_here(column):
+                return None
+            refuse_incomparable(one.detector, one, other.detector, other)
+            pair = Paired(self._judge(column, first, one), self._judge(column, second, other))
+        except ScoreError:
+            return None
+        return differences([pair], [(column.method, column.metric)], alpha=ALPHA)[0][0].p
+
+    def _judge(self, column: TableColumn, cell: Cell, own: ScoredRows) -> Judged:
+        key = (cell.signature, column.protocol)
+        if key not in self._judged:
+            alike = [c for c in self._columns if (c.signature, c.protocol) == (column.signature, column.protocol)]
+            names = list(dict.fromkeys(c.metric for c in alike if _computed_here(c)))
+            self._judged[key] = Judged(own.units, own.cut, names, own.protocol.bootstrap)
+        return self._judged[key]
+
+
+def _computed_here(column: TableColumn) -> bool:
+    """Return whether a column's metric is this package's, or registered here with the code that results describe."""
+    if column.described is None:
+        return True
+    known = known_metric(column.described.name)
+    return known is not None and known.identity == column.described.identity
+
+
+def read_evidence(stored: Sequence[Stored]) -> dict[tuple[str, str], ScoredRows | ResampledResult]:
+    """Return what paired tests between these results take, by (signature, protocol), if it is stored with them."""
+    found = {(one.result.signature, one.result.protocol): TASKS[one.result.task].evidence(one) for one in stored}
+    return {key: own for key, own in found.items() if own is not None}

@@ -98,17 +98,17 @@ def figure_tables(figures: Sequence[Figure]) -> list[FigureTable]:
     for figure in figures:
         key = (figure.source, figure.where, figure.level, figure.trained_on, figure.selection, figure.note)
         groups.setdefault(key, []).append(figure)
-    return [_figure_table(group) for group in groups.values()]
-
-
-def _figure_table(group: Sequence[Figure]) -> FigureTable:
-    values: dict[tuple[str, str, str], list[float]] = {}
-    for figure in group:
-        values.setdefault((figure.detector, figure.dataset, figure.metric), []).append(figure.value)
-    columns = tuple(dict.fromkeys((figure.dataset, figure.metric) for figure in group))
-    detectors = dict.fromkeys(figure.detector for figure in group)
-    rows = tuple((name, tuple(tuple(values.get((name, *column), ())) for column in columns)) for name in detectors)
-    return FigureTable(group[0], columns, rows)
+    tables = []
+    for group in groups.values():
+        values: dict[tuple[str, str, str], tuple[float, ...]] = {}
+        for figure in group:
+            place = (figure.detector, figure.dataset, figure.metric)
+            values[place] = (*values.get(place, ()), figure.value)
+        columns = tuple(dict.fromkeys(place[1:] for place in values))
+        detectors = dict.fromkeys(place[0] for place in values)
+        rows = tuple((name, tuple(values.get((name, *column), ()) for column in columns)) for name in detectors)
+        tables.append(FigureTable(group[0], columns, rows))
+    return tables
 
 
 def _figures(source: Source) -> list[Figure]:

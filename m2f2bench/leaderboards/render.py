@@ -1,4 +1,4 @@
-"""Boards as text: md, csv and json; tex and html by name."""
+"""Boards as text: md, csv, json and LaTeX with booktabs; html by name; all of them in the folder of a run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import accumulate, groupby, pairwise
+from pathlib import Path
 from typing import Any
 
 from ..core import markdown
 from ..core.errors import M2F2BenchError, near
+from ..core.files import write_text
 from ..core.text import visible
 from ..metrics.registry import title
+from ..results.result import Result
 from .board import Board
-from .latex import to_latex
+from .html.page import to_html
 from .published import Figure, figure_tables
-from .table import Cell, Table, legends
-from .text import cell_coverage
+from .table import Cell, Table, TableColumn, legends
+from .text import coverage, format_score
 
+BOARD = "leaderboard"
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a cell that a spreadsheet takes for a formula."""
@@ -32,6 +38,30 @@ CSV_COLUMNS = (
     *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "frame_coverage"),
     *("in_domain", "reason", "signature"),
 )
+NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+NAMED |= {'"': "quotedbl", "'": "quotesingle", "`": "asciigrave"}
+MATHS = {"≤": "le", "≥": "ge", "·": "cdot", "±": "pm", "×": "times"}
+SPECIAL = {character: rf"\{character}" for character in "&%$#_{}"}
+SPECIAL |= {character: rf"\text{name}{{}}" for character, name in NAMED.items()}
+SPECIAL |= {character: rf"$\{name}$" for character, name in MATHS.items()}
+SPECIAL |= {"[": "{[}", "]": "{]}", "–": "--", "—": "---", "†": r"\dag{}", "‡": r"\ddag{}"}
+"""LaTeX of the characters that mean something there, or that its standard fonts have under a name."""
+FIT = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\box0}\else\box0\fi"
+"""Make the table smaller if it is wider than the page."""
+WIDE = 32
+"""Characters of a name in one line at most."""
+
+
+def in_latex(text: str) -> str:
+    """Return any text as LaTeX; a letter that standard fonts lack becomes its number."""
+    return "".join(SPECIAL.get(c) or (c if " " <= c <= "~" else _other(c)) for c in text)
+
+
+def _other(character: str) -> str:
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    if plain.strip():
+        return "".join(SPECIAL.get(c, c) for c in plain)
+    return " " if character.isspace() else rf"\texttt{{[U+{ord(character):04X}]}}"
 
 
 def render(board: Board, format: str) -> str:
@@ -88,12 +118,9 @@ def _cell_text(cell: Cell | None) -> str:
         return "–"
     if cell.score.value is None:
         return f"null ({cell.score.reason})"
-    text = f"{cell.score.value:.3f}"
-    text = (f"**{text}**" if cell.best else text) + cell.mark
-    if cell.score.ci:
-        text += f" [{cell.score.ci[0]:.3f}, {cell.score.ci[1]:.3f}]"
-    covered = cell_coverage(cell)
-    return text + (f" ({covered})" if covered else "")
+    number, _, interval = format_score(cell.score).partition(" ")
+    text = (f"**{number}**" if cell.best else number) + cell.mark + (f" {interval}" if interval else "")
+    return text + (f" ({cell.covered})" if cell.covered else "")
 
 
 def to_csv(board: Board) -> str:
@@ -109,11 +136,10 @@ def to_csv(board: Board) -> str:
             if cell is None:
                 writer.writerow(_cells([*head, *[""] * 9, "no result", ""]))
                 continue
-            low, high = cell.score.ci or (None, None)
-            score = cell.score
-            numbers = [score.value, low, high, int(cell.best), score.n_real, score.n_fake, cell.coverage]
-            numbers.append(cell.frame_coverage)
-            writer.writerow(_cells([*head, *numbers, int(cell.in_domain), score.reason or "", cell.signature]))
+            score, ends = cell.score, cell.score.ci or (None, None)
+            numbers = [score.value, *ends, int(cell.best), score.n_real, score.n_fake, cell.coverage]
+            more = [cell.frame_coverage, int(cell.in_domain), score.reason or "", cell.signature]
+            writer.writerow(_cells([*head, *numbers, *more]))
     return out.getvalue()
 
 
@@ -140,21 +166,13 @@ def _table_json(table: Table) -> dict[str, Any]:
         "name": table.name,
         "title": table.title,
         "columns": [
-            {
-                **{key: getattr(c, key) for key in ("dataset", "split", "protocol", "metric")},
-                "method": c.method or None,
-                "signature": c.signature,
-            }
-            for c in table.columns
+            {key: getattr(column, key) for key in ("dataset", "split", "protocol", "metric")}
+            | {"method": column.method or None, "signature": column.signature}
+            for column in table.columns
         ],
         "rows": [
-            {
-                "rank": row.rank,
-                "detector": row.detector,
-                "trained_on": list(row.trained_on),
-                "signature": row.signature,
-                "cells": [_cell_json(cell) for cell in row.cells],
-            }
+            {key: getattr(row, key) for key in ("rank", "detector", "trained_on", "signature")}
+            | {"cells": [_cell_json(cell) for cell in row.cells]}
             for row in table.rows
         ],
     }
@@ -167,11 +185,102 @@ def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     return cell.score.to_json() | {name: getattr(cell, name) for name in names}
 
 
-def to_html(board: Board) -> str:
-    """Return the board as one html page."""
-    from .html.page import to_html as page  # imports the template engine
+def to_latex(board: Board) -> str:
+    r"""Return the table as a `table*` environment; needs \usepackage{booktabs,graphicx,textcomp}.
 
-    return page(board)
+    Datasets are above the columns, intervals below the values to keep the table narrow. The signatures follow, with
+    the numbers of the columns and the letters of the rows.
+    """
+    table = board.table
+    measures, ranked = table.signatures, table.ranked
+    left = "r" * ranked + "l"
+    lines = [
+        r"% needs \usepackage{booktabs,graphicx,textcomp}",
+        r"\begin{table*}",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{in_latex(table.title)}. {_latex_legend(table)}}}",
+        r"\setbox0=\hbox{%",
+        rf"\begin{{tabular}}{{{left}{'c' * len(table.columns)}}}",
+        r"\toprule",
+        *_latex_heads(table.columns, measures, len(left)),
+        r"\midrule",
+    ]
+    for number, row in enumerate(table.rows):
+        rank = [str(row.rank) if row.rank is not None else "--"] if ranked else []
+        name = rf"{_latex_name(row.detector)}\textsuperscript{{{markdown.letter(number)}}}"
+        lines.append(" & ".join([*rank, name, *(_latex_value(cell) for cell in row.cells)]) + r" \\")
+        under = [_latex_interval(cell) for cell in row.cells]
+        if any(under):
+            lines.append(" & ".join([""] * len(left) + under).lstrip() + r" \\[2pt]")
+    lines += [r"\bottomrule", r"\end{tabular}}%", FIT, "", r"\smallskip\raggedright\scriptsize"]
+    lines += [rf"[{i}] {_latex_signature(signature)}\par" for i, signature in enumerate(measures, 1)]
+    lines += [
+        rf"\textsuperscript{{{markdown.letter(i)}}} {_latex_signature(row.signature)}; trained on: "
+        rf"{in_latex(', '.join(row.trained_on) or 'nothing')}\par"
+        for i, row in enumerate(table.rows)
+    ]
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _latex_name(detector: str) -> str:
+    """Return a detector's name; a long one is broken into lines."""
+    if len(detector) <= WIDE:
+        return in_latex(detector)
+    pieces = (in_latex(piece) for piece in re.split(r"(?<=[-_. /])", detector))
+    return rf"\parbox[t]{{4.5cm}}{{\raggedright {chr(92)}hspace{{0pt}}{(chr(92) + 'allowbreak{}').join(pieces)}}}"
+
+
+def _latex_legend(table: Table) -> str:
+    levels = {found[1] for column in table.columns if (found := re.search(r"\|ci:([\d.]+)%", column.signature))}
+    share = rf"{levels.pop()}\% " if len(levels) == 1 else ""
+    parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in table.cells) else "Values"]
+    if any(cell.best for cell in table.cells):
+        parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
+    short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
+    parts += [short[mark] for mark in legends(table)]
+    return "; ".join(parts) + "."
+
+
+def _latex_heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> list[str]:
+    """Return two lines of headings with a rule under each dataset."""
+    groups = [(place, len(list(own))) for place, own in groupby(columns, key=lambda column: column.place)]
+    first = "".join(
+        [" & " * (left - 1)] + [rf" & \multicolumn{{{n}}}{{c}}{{{in_latex(place)}}}" for place, n in groups]
+    )
+    ends = list(accumulate((n for _, n in groups), initial=left))
+    rules = [rf"\cmidrule(lr){{{before + 1}-{end}}}" for before, end in pairwise(ends)]
+    short = [c.title.removeprefix(c.place).removeprefix(" · ") or c.metric_title for c in columns]
+    numbers = [measures.index(column.signature) + 1 for column in columns]
+    names = [f"{in_latex(name)} [{number}]" for name, number in zip(short, numbers, strict=True)]
+    corner = ["\\#", "detector"] if left > 1 else ["detector"]
+    return [first + r" \\", "".join(rules), " & ".join([*corner, *names]) + r" \\"]
+
+
+def _latex_value(cell: Cell | None) -> str:
+    if cell is None:
+        return "--"
+    if cell.score.value is None:
+        return r"\textit{null}"
+    text = f"{cell.score.value:.3f}".replace("-", "$-$")
+    text = rf"\textbf{{{text}}}" if cell.best else text
+    return text + in_latex(cell.mark)
+
+
+def _latex_interval(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    parts = [in_latex(cell.score.reason or "")] if cell.score.value is None else []
+    if cell.score.ci:
+        parts.append("[{:.3f}, {:.3f}]".format(*cell.score.ci).replace("-", "$-$"))
+    if cell.covered:
+        parts.append(cell.covered)
+    return rf"{{\scriptsize {'; '.join(parts)}}}" if parts else ""
+
+
+def _latex_signature(text: str) -> str:
+    """Return a signature in typewriter type; a line may break after each field."""
+    fields = [in_latex(field) for field in (text or "no result").split("|")]
+    return r"\texttt{" + r"\textbar{}\allowbreak{}".join(fields) + "}"
 
 
 FORMATS: dict[str, Callable[[Board], str]] = {
@@ -181,3 +290,20 @@ FORMATS: dict[str, Callable[[Board], str]] = {
     "html": to_html,
     "json": to_json,
 }
+
+
+def write_board(board: Board, folder: Path) -> list[Path]:
+    """Write a board into a run's folder in every format."""
+    files = [folder / f"{BOARD}.{format}" for format in FORMATS]
+    for path, format in zip(files, FORMATS, strict=True):
+        write_text(path, render(board, format))
+    return files
+
+
+def describe_run(board: Board, results: Sequence[Result], folder: Path, files: Sequence[Path]) -> str:
+    """Return what `run` prints: the table, AUC by manipulation, coverage below 1, and the files."""
+    parts = [table_markdown(board.table), *(table_markdown(table) for table in board.methods[:1])]
+    for result in [one for one in results if min(one.coverage, one.frame_coverage or one.coverage) < 1.0]:
+        parts.append(f"{result.detector} on {result.dataset} ({result.protocol}): coverage {coverage(result)}")
+    parts.append(f"written to {folder}: {', '.join(path.name for path in files)}, and a folder for each run")
+    return "\n".join(parts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
@@ -63,8 +64,7 @@ class TableColumn:
         """The heading."""
         metric = f"{self.metric_title} ({self.reader})" if self.reader else self.metric_title
         what = [self.method] if self.method else [self.protocol, metric]
-        oracle = "oracle threshold" if self.oracle else ""
-        return " · ".join(part for part in (self.place, *what, oracle, self.note) if part)
+        return " · ".join(part for part in (self.place, *what, "oracle threshold" * self.oracle, self.note) if part)
 
 
 MARKS = {"": "", "dataset": "†", "corpus": "‡"}
@@ -97,6 +97,18 @@ class Cell:
         return bool(self.domain)
 
     @property
+    def covered(self) -> str:
+        """The coverage, of units and of frames, as text; empty if both are 1, or 1 and unknown."""
+
+        def short(value: float) -> str:
+            return f"{min(value, 0.999):.3f}"  # never rounded up to 1
+
+        frames = self.frame_coverage
+        if frames is None or frames in (1.0, self.coverage):
+            return f"coverage {short(self.coverage)}" if self.coverage < 1.0 else ""
+        return f"coverage {short(self.coverage) if self.coverage < 1.0 else '1'}, of frames {short(frames)}"
+
+    @property
     def mark(self) -> str:
         """The mark for `domain` after the number."""
         return MARKS[self.domain]
@@ -111,6 +123,11 @@ class Row:
     signature: str
     cells: tuple[Cell | None, ...]
     rank: int | None
+
+    @property
+    def values(self) -> list[float | None]:
+        """The numbers of its cells; None for one without a result or without a value."""
+        return [cell.score.value if cell else None for cell in self.cells]
 
 
 @dataclass(frozen=True)
@@ -154,14 +171,12 @@ def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) 
 
 def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
     """Return a table of one metric by manipulation (each method's fakes against all reals), with the mean."""
-    columns = []
+    found: dict[TableColumn, None] = {}
     for result in results:
-        described = _described(result, metric)
+        place = (result.dataset, result.split, result.protocol, metric, measure_signature(result.measured))
         for method in [*([AVERAGE] if len(result.methods) > 1 and result.average else []), *result.methods]:
-            place = (result.dataset, result.split, result.protocol, metric, measure_signature(result.measured))
-            column = TableColumn(*place, method, described=described)
-            if column not in columns:
-                columns.append(column)
+            found.setdefault(TableColumn(*place, method, described=_described(result, metric)))
+    columns = list(found)
     rows = _rows(results, columns, None)
     heading = title(metric, columns[0].described if columns else None)
     return Table("methods", f"{heading} by manipulation", tuple(columns), tuple(rows))
@@ -169,13 +184,11 @@ def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
 
 def _all_columns(results: Sequence[Result]) -> list[Column]:
     """Return the main metrics of a single dataset and protocol, or of several the first of each."""
-    places = list(dict.fromkeys((r.dataset, r.protocol, r.split) for r in results))
-    first = {(r.dataset, r.protocol, r.split): r for r in results}
+    last = {(r.dataset, r.protocol, r.split): r for r in results}
     columns = []
-    for dataset, protocol, split in places:
-        result = first[dataset, protocol, split]
+    for (dataset, protocol, split), result in last.items():
         main = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(result.metrics)
-        for metric in main if len(places) == 1 else main[:1]:
+        for metric in main if len(last) == 1 else main[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns
 
@@ -243,11 +256,10 @@ def _cell(column: TableColumn, results: Sequence[Result], corpus: Callable[[str]
         same = (result.dataset, result.split, result.protocol) == (column.dataset, column.split, column.protocol)
         if same and measure_signature(result.measured) == column.signature:
             groups = {"": result.metrics, AVERAGE: result.average, **result.methods}
-            scores = groups.get(column.method, {})
-            if column.metric in scores:
+            score = groups.get(column.method, {}).get(column.metric)
+            if score is not None:
                 domain = domain_of(result, corpus)
-                score, signature = scores[column.metric], result.signature
-                return Cell(score, result.coverage, domain, signature, frame_coverage=result.frame_coverage)
+                return Cell(score, result.coverage, domain, result.signature, frame_coverage=result.frame_coverage)
     return None
 
 
@@ -256,20 +268,13 @@ def _ranked(rows: list[Row], columns: Sequence[TableColumn], key: int) -> list[R
         return rows
     sign = columns[key].about.worse
 
-    def value(row: Row) -> float | None:
-        cell = row.cells[key]
-        return None if cell is None or cell.score.value is None else cell.score.value
-
-    def complete(row: Row) -> bool:
-        return all(cell is not None and cell.score.value is not None for cell in row.cells)
-
     def order(row: Row) -> tuple[bool, float, str]:
-        own = value(row)
-        return (not complete(row), sign * own if own is not None else float("inf"), row.detector)
+        value = row.values[key]
+        return None in row.values, math.inf if value is None else sign * value, row.detector
 
-    ordered = sorted(rows, key=order)
-    ranks: list[int | None] = []
-    for place, row in enumerate(ordered):
-        tied = place > 0 and complete(row) and value(row) == value(ordered[place - 1])
-        ranks.append((ranks[place - 1] if tied else place + 1) if complete(row) else None)
-    return [Row(r.detector, r.trained_on, r.signature, r.cells, rank) for r, rank in zip(ordered, ranks, strict=True)]
+    ranked: list[Row] = []
+    for place, row in enumerate(sorted(rows, key=order), 1):
+        tied = ranked and row.values[key] == ranked[-1].values[key]
+        rank = None if None in row.values else ranked[-1].rank if tied else place
+        ranked.append(replace(row, rank=rank))
+    return ranked

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..core import markdown
 from ..core.records import Score
 from ..metrics.detection.intervals import FEW_CLUSTERS
 from ..metrics.metric import DELONG
 from ..metrics.registry import title
 from ..results.form import known_in
 from ..results.result import Result
-from ..results.signature import place_of, share
-from .table import Cell
+from ..results.signature import share
+
+FEW = 0.5
+"""Below this share of frames or questions, there is a warning above the numbers."""
 
 
-def heading(result: Result) -> str:
-    """Return detector, dataset and protocol as one line for a heading."""
-    place = place_of(result.dataset, result.split)
-    return markdown.escaped(markdown.name(f"{result.detector} on {place}, {result.protocol}"))
+def metric_title(result: Result, metric: str) -> str:
+    """Return the title of one of a result's metrics; the name of an unknown one."""
+    return title(metric, known_in(result, metric))
+
+
+def counts(score: Score) -> str:
+    """Return the numbers of real and fake units as `real+fake`."""
+    return f"{score.n_real}+{score.n_fake}"
 
 
 def format_score(score: Score) -> str:
@@ -31,7 +36,7 @@ def format_score(score: Score) -> str:
 def item_counts(scores: Mapping[str, Score], suffix: str = "") -> str:
     """Return `real+fake`, the frames or questions of the metric with the most, and `suffix`; empty without metrics."""
     most = max(scores.values(), key=lambda score: score.n_real + score.n_fake, default=None)
-    return f"{most.n_real}+{most.n_fake}{suffix}" if most else ""
+    return f"{counts(most)}{suffix}" if most else ""
 
 
 def coverage(result: Result) -> str:
@@ -40,22 +45,6 @@ def coverage(result: Result) -> str:
     frames = result.frame_coverage
     apart = "" if frames is None or frames in (1.0, result.coverage) else f", of the frames {share(frames)}"
     return f"{share(result.coverage)}{apart}" + (f" ({holes})" if holes else "")
-
-
-def cell_coverage(cell: Cell) -> str:
-    """Return the coverage of a cell, of units and of frames; empty if both are 1, or 1 and unknown."""
-
-    def short(value: float) -> str:
-        return f"{min(value, 0.999):.3f}"  # never rounded up to 1
-
-    frames = cell.frame_coverage
-    if frames is None or frames in (1.0, cell.coverage):
-        return f"coverage {short(cell.coverage)}" if cell.coverage < 1.0 else ""
-    return f"coverage {short(cell.coverage) if cell.coverage < 1.0 else '1'}, of frames {short(frames)}"
-
-
-FEW = 0.5
-"""Below this share of frames or questions, there is a warning above the numbers."""
 
 
 def few_line(result: Result, units: str, what: str) -> str:
@@ -101,7 +90,7 @@ def clusters_line(result: Result, unit: str) -> list[str]:
 def reasons(result: Result, groups: Mapping[str, Mapping[str, Score]]) -> list[str]:
     """Return why values or intervals are missing: each reason once, with the metrics and groups that it holds for."""
     return by_reason(
-        (score.reason, " ".join([title(name, known_in(result, name)), *([group] if group != "all" else [])]))
+        (score.reason, metric_title(result, name) + (f" {group}" if group != "all" else ""))
         for group, scores in groups.items()
         for name, score in scores.items()
     )

@@ -12,7 +12,7 @@ from ..core.records import Answer, Frame, Question
 from ..datasets.dataset import Dataset
 from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
-from ..reporting.report import REPORT, own_maps, write_report
+from ..reporting.pages.explanation import REPORT, own_maps, write_report
 from ..results.result import Result
 from ..results.store import AnswerStore
 from ..scoring.answers import gather_answers, plan_questions

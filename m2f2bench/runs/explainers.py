@@ -13,7 +13,7 @@ from ..core.progress import progress_bar
 from ..core.records import FAKE, JUDGE, REAL, Answer
 from ..metrics.answer_metrics import compared_references
 from ..metrics.verdicts.verdict import NO_VERDICT
-from ..reporting.report import REPORT, write_report
+from ..reporting.pages.explanation import REPORT, write_report
 from ..results.result import Result
 from ..results.row_files import USAGE, write_parquet
 from ..results.signature import detector_fields, measure_signature

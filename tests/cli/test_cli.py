@@ -32,7 +32,7 @@ def test_light_commands_do_not_import_torch(words: list[str]) -> None:
 def test_scoring_and_leaderboard_do_not_import_torch() -> None:
     code = (
         "import sys\nimport m2f2bench.scoring.score, m2f2bench.metrics.detection.values\n"
-        "import m2f2bench.leaderboards.publish\n"
+        "import m2f2bench.leaderboards.board\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

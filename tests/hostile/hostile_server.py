@@ -50,7 +50,7 @@ LOADED = [
     "m2f2bench.scoring.compare",
     "m2f2bench.scoring.validate",
     "m2f2bench.metrics.detection.values",
-    "m2f2bench.leaderboards.publish",
+    "m2f2bench.leaderboards.board",
 ]
 HEAVY = [
     "torch",

@@ -17,12 +17,9 @@ from paths import ROOT
 import m2f2bench
 from m2f2bench.cards.models import LeaderboardCard
 from m2f2bench.core.records import Score
-from m2f2bench.leaderboards.best import mark_best, read_evidence
-from m2f2bench.leaderboards.board import POINTS, Board, build_board
-from m2f2bench.leaderboards.latex import escaped
-from m2f2bench.leaderboards.publish import gather
+from m2f2bench.leaderboards.board import POINTS, Board, build_board, gather, mark_best, read_evidence
 from m2f2bench.leaderboards.published import load_published
-from m2f2bench.leaderboards.render import FORMATS, render
+from m2f2bench.leaderboards.render import FORMATS, in_latex, render
 from m2f2bench.leaderboards.table import build_table
 from m2f2bench.results.result import Result
 from m2f2bench.results.signature import short
@@ -193,7 +190,7 @@ def test_html_of_the_hard_table(hard: Board) -> None:
 
 @pytest.mark.parametrize("text", ["", "a_b", "50%", r"\input{x}", "é ü", "日本", "a\nb", "–≤±"])
 def test_latex_escapes(text: str) -> None:
-    found = escaped(text)
+    found = in_latex(text)
     assert "\n" not in found and all(ord(c) < 128 for c in found)
     assert r"\input" not in found
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from paths import TESTS
 
-from m2f2bench.leaderboards.explained import read_title
+from m2f2bench.leaderboards.report import read_title
 from m2f2bench.leaderboards.table import build_table
 from m2f2bench.metrics.reader_errors import HELD_OUT, IDIOMS, REGION, VERDICT, errors_line
 from m2f2bench.metrics.regions.regions import read_regions

@@ -17,10 +17,17 @@ from toy_report import LONG, SCRIPT, toy_answers, toy_heat, toy_images, toy_page
 
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.records import Score
-from m2f2bench.reporting.pages.explanation import earned, explanation_page, reaches
-from m2f2bench.reporting.pages.pictures import data_uri, fitted, overlay
-from m2f2bench.reporting.pages.selection import main_metric, selected, verdict_word
-from m2f2bench.reporting.pages.words import KEPT_CHARACTERS, SHOWN_CHARACTERS, clean, details, passage
+from m2f2bench.reporting.pages.cards import data_uri, fitted, main_metric, overlay, selected, verdict_word
+from m2f2bench.reporting.pages.explanation import (
+    KEPT_CHARACTERS,
+    SHOWN_CHARACTERS,
+    clean,
+    details,
+    earned,
+    explanation_page,
+    passage,
+    reaches,
+)
 
 
 class Tags(HTMLParser):

@@ -23,8 +23,7 @@ from m2f2bench.cli.score import plot as plot_command
 from m2f2bench.core.errors import M2F2BenchError, ScoreError
 from m2f2bench.reporting.figures import plot as plotter
 from m2f2bench.reporting.figures.plot import KINDS, Options
-from m2f2bench.reporting.figures.style import SIZE, look, styled
-from m2f2bench.reporting.figures.text import ELLIPSIS, clean, fit, fit_all, paragraph, width
+from m2f2bench.reporting.figures.sheet import ELLIPSIS, SIZE, clean, fit, fit_all, look, paragraph, styled, width
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 HOSTILE = ["$x_1$", r"\frac{1}{2}$", "<script>alert(1)</script>", "_hidden", "Ωmega é 中文\n", "100%{name}"]
@@ -142,12 +141,12 @@ def test_foot_says_what_is_missing(tmp_path: Path) -> None:
     card = tmp_path / "bare.yaml"
     card.write_text("name: bare\nlevel: frame\nmetrics: [auc]\nbootstrap: {resamples: 0}\n")
     for protocol, banded in (("frame", True), (str(card), False)):
-        figure = plotter.draw("roc", path, protocol=protocol).figure
+        figure = plotter.draw("roc", path, options=Options(protocol)).figure
         words = " ".join(text for text, _ in boxes(figure))
         assert "45 real + 45 fake frames · coverage 0.9" in words and ("bands: 95%" in words) == banded
         assert ("[95% interval]" in words) == banded and len(figure.axes[0].collections) == banded
     card.write_text("name: bare\nlevel: frame\nmissing: wrong\nmetrics: [auc]\n")
-    words = " ".join(text for text, _ in boxes(plotter.draw("histogram", path, protocol=str(card)).figure))
+    words = " ".join(text for text, _ in boxes(plotter.draw("histogram", path, options=Options(str(card))).figure))
     assert "fake (45); 10 without a score" in words
 
 
@@ -186,16 +185,16 @@ def test_runs_of_a_folder(cli, one_line, squares: Path, tmp_path: Path) -> None:
     assert cli(*words, "-p", "frame", "-p", "frame-oracle").status == 0
     with pytest.raises(ScoreError, match=r"several protocols, frame, frame-oracle: give --protocol"):
         plotter.draw("roc", runs)
-    drawing = plotter.draw("roc", runs, protocol="frame")
+    drawing = plotter.draw("roc", runs, options=Options("frame"))
     assert [line.get_gid() for line in drawing.figure.axes[0].lines][1:] == ["curve-0", "curve-1"]
     foot = " ".join(text for text, _ in boxes(drawing.figure))
     assert "squares · protocol frame · 24 real + 24 fake frames" in foot and "data " in foot
     with pytest.raises(ScoreError, match="no result of the protocol 'video'"):
-        plotter.draw("roc", runs, protocol="video")
+        plotter.draw("roc", runs, options=Options("video"))
     pair = runs / "constant--squares--frame", runs / "random--squares--frame-oracle"
     with pytest.raises(ScoreError, match=r"differ in threshold \(thr: 0.5 / best-accuracy@test-ORACLE\)"):
         plotter.draw("roc", *pair)
-    oracle = plotter.draw("methods", runs, protocol="frame-oracle", options=Options(metric="accuracy"))
+    oracle = plotter.draw("methods", runs, options=Options("frame-oracle", metric="accuracy"))
     assert "ORACLE" in oracle.figure.axes[0].get_xlabel()
 
 
@@ -282,4 +281,4 @@ def test_ranks_refuse_and_leave_out_aloud(tmp_path: Path, caplog: pytest.LogCapt
     write_result(holes / "video.json", "a", "d01", 0.5, protocol="video")
     with pytest.raises(ScoreError, match="several protocols, frame, video: give --protocol"):
         plotter.draw("ranks", holes)
-    assert plotter.draw("ranks", holes, protocol="frame").signature.count("data:") == 3
+    assert plotter.draw("ranks", holes, options=Options("frame")).signature.count("data:") == 3

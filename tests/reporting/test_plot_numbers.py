@@ -19,7 +19,7 @@ from m2f2bench.metrics.names import AVERAGE
 from m2f2bench.reporting.figures import plot as plotter
 from m2f2bench.reporting.figures.calibration import histogram
 from m2f2bench.reporting.figures.plot import Options
-from m2f2bench.reporting.figures.ranking import critical_difference, rank
+from m2f2bench.reporting.figures.ranks import critical_difference, rank
 from m2f2bench.reporting.figures.roc import from_fpr
 from m2f2bench.reporting.figures.series import Series
 
@@ -125,7 +125,7 @@ def test_histogram_holds_every_unit() -> None:
 def test_drawn_histograms_are_shares_and_mark_the_threshold(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv")
     counts = {m: s["auc"].n_fake for m, s in m2f2bench.score(path).methods.items()}
-    drawing = plotter.draw("histogram", path, protocol="frame-oracle")
+    drawing = plotter.draw("histogram", path, options=Options("frame-oracle"))
     oracle = m2f2bench.score(path, protocol="frame-oracle").threshold["value"]
     assert len(drawing.figure.axes) == len(METHODS)
     for axes, n in zip(drawing.figure.axes, counts.values(), strict=True):

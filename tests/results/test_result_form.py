@@ -22,8 +22,7 @@ from m2f2bench.core.errors import M2F2BenchError, ScoreError, StoreError
 from m2f2bench.core.parsing import DEEPEST, MOST_JSON
 from m2f2bench.core.records import Prediction
 from m2f2bench.leaderboards.board import build_board
-from m2f2bench.leaderboards.publish import describe_run
-from m2f2bench.leaderboards.render import FORMATS, render
+from m2f2bench.leaderboards.render import FORMATS, describe_run, render
 from m2f2bench.leaderboards.report import describe_result
 from m2f2bench.reporting.figures.plot import draw
 from m2f2bench.results.form import unsound

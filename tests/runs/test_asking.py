@@ -235,7 +235,7 @@ def test_a_run_says_what_was_cut_off_and_what_it_took(cli, rules: Path, tmp_path
 
 
 def test_the_commonest_five_remarks_and_the_rest() -> None:
-    from m2f2bench.leaderboards.explained import remarks
+    from m2f2bench.leaderboards.report import remarks
 
     told = {f"remark {i}\nof it": {"answers": 9 - i} for i in range(5)}
     line = remarks({"answers_remarked": 40, "remarks": told})

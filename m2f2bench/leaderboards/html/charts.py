@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+import numpy as np
+
 from ...core.records import Score
 from ...results.signature import place_of
 from ..board import Board, RocCurve
@@ -149,7 +151,8 @@ class Charts:
             if drawn:
                 lines = tuple(_line(curve, self.series[curve.detector]) for curve in drawn)
                 measure = viewer.measures.id(signature, f"{title} · ROC")
-                decades = _decades(max(curve.auc.n_real for curve in drawn))
+                n_real = max(curve.auc.n_real for curve in drawn)  # down to about one false positive among them
+                decades = min(max(math.ceil(math.log10(max(n_real, 1))), 1), MOST_DECADES)
                 figures.append(RocFigure(dataset, title, measure, decades, *_roc_ticks(decades), lines))
         return figures
 
@@ -174,14 +177,9 @@ def _dot_chart(
     for place, (series, also, cell) in enumerate(entries):
         y = DOT_TOP + (place + 0.5) * DOT_STEP
         label = f"{series.name} ({also})" if also else series.name
-        if cell is None:
-            dots.append(Dot(series, label, y, "–"))
-        elif cell.score.value is None:
-            dots.append(Dot(series, label, y, f"null: {cell.score.reason or 'no reason given'}"))
-        else:
-            low, high = cell.score.ci or (None, None)
-            ends = (None, None) if low is None or high is None else (x(low), x(high))
-            dots.append(Dot(series, label, y, with_interval(cell.score), x(cell.score.value), *ends))
+        score = cell.score if cell is not None else None
+        known = () if score is None or score.value is None else (score.value, *(score.ci or ()))
+        dots.append(Dot(series, label, y, "–" if score is None else with_interval(score), *map(x, known)))
     digits = max(len(f"{s:g}".partition(".")[2]) for s in steps)
     ticks = tuple(Tick(x(s), f"{s:.{digits}f}".replace("-", "−")) for s in steps)
     height = DOT_TOP + DOT_STEP * len(dots) + 4.0
@@ -189,8 +187,10 @@ def _dot_chart(
 
 
 def with_interval(score: Score) -> str:
-    """Return `value [low, high]`, or `null`."""
-    return "null" if score.value is None else f"{number(score.value)} {interval(score.ci)}".rstrip()
+    """Return `value [low, high]`, or `null` with the reason."""
+    if score.value is None:
+        return f"null: {score.reason or 'no reason given'}"
+    return f"{number(score.value)} {interval(score.ci)}".rstrip()
 
 
 def _line(curve: RocCurve, series: Series) -> Line:
@@ -201,7 +201,8 @@ def _line(curve: RocCurve, series: Series) -> Line:
     shift = (series.number * 0.37) % 1.0
     along = [f + t for f, t in rates]
     wanted = [along[-1] * (i + 0.15 + 0.7 * shift) / MARKERS for i in range(MARKERS)]
-    markers = tuple(_at(places, along, w) for w in wanted)
+    across, down = (np.interp(wanted, along, ends).tolist() for ends in zip(*places, strict=True))
+    markers = tuple((round(x, 2), round(y, 1)) for x, y in zip(across, down, strict=True))
     return Line(series, points, markers, f"AUC {with_interval(curve.auc)}")
 
 
@@ -213,20 +214,6 @@ def corners(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if abs((x1 - x0) * (y2 - y1) - (x2 - x1) * (y1 - y0)) > 1e-9:
             kept.append(here)
     return kept + list(places[1:][-1:])
-
-
-def _at(places: Sequence[tuple[float, float]], along: Sequence[float], wanted: float) -> tuple[float, float]:
-    """Return the point of a polyline at `wanted`, if its corners are at `along`."""
-    i = next((i for i, a in enumerate(along) if a >= wanted and i > 0), len(along) - 1)
-    width = along[i] - along[i - 1]
-    part = (wanted - along[i - 1]) / width if width > 0 else 1.0
-    (x0, y0), (x1, y1) = places[i - 1], places[i]
-    return round(x0 + part * (x1 - x0), 2), round(y0 + part * (y1 - y0), 1)
-
-
-def _decades(n_real: int) -> int:
-    """Return the decades of a logarithmic FPR axis: down to about one false positive among `n_real` reals."""
-    return min(max(math.ceil(math.log10(max(n_real, 1))), 1), MOST_DECADES)
 
 
 def _roc_ticks(decades: int) -> tuple[tuple[Tick, ...], tuple[Tick, ...], tuple[Tick, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from ...metrics.names import AVERAGE
@@ -13,7 +13,7 @@ from ...results.signature import DETECTOR, MEASURE
 from ...scoring.comparison import FIELDS
 from ..board import Board
 from ..table import Cell, Row, Table, TableColumn
-from ..text import cell_coverage
+from ..text import counts
 
 WORDS = FIELDS | {
     "ci": "intervals (level, resampled by, resamples)",
@@ -31,31 +31,24 @@ _KEY = re.compile(rf"(?:^|\|)({'|'.join((*MEASURE, *DETECTOR))}):")
 
 @dataclass(frozen=True)
 class SignatureView:
-    """A signature, or a column's or row's part of it: its short form, and (key, words, value) for each field."""
+    """A signature, or a column's or row's part of it, with the titles of its columns or rows in order of appearance."""
 
     id: str
-    titles: tuple[str, ...]
     short: str
-    fields: tuple[tuple[str, str, str], ...]
+    titles: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CellView:
-    """Text of one cell. `kind` is `value`, `null` or `missing`; `sort` the full value; empty text is not printed."""
+    """One cell. `counts` are its units if they differ from those of its column, `note` is the number of its note.
 
-    kind: str
-    text: str = ""
-    sort: str = ""
-    ci: str = ""
+    `signature` is the id of its signature, if that is not its column's joined with its row's.
+    """
+
+    cell: Cell | None
     counts: str = ""
-    coverage: str = ""
-    reason: str = ""
     note: int = 0
-    in_domain: bool = False
-    mark: str = ""
-    best: bool = False
     signature: str = ""
-    """The id of the cell's signature, if it is not that of its column joined with that of its row."""
 
 
 @dataclass(frozen=True)
@@ -111,31 +104,26 @@ class TableView:
     columns: tuple[ColumnView, ...]
     rows: tuple[RowView, ...]
 
-    @property
-    def unranked(self) -> int:
-        """Number of rows without a rank in a table with ranks."""
-        return sum(row.rank is None for row in self.rows) if self.ranked else 0
-
 
 class _Register:
-    """Signatures or parts of them, each once, in order of appearance, with the titles of their columns or rows."""
+    """Signatures or parts of them, each once, in order of appearance."""
 
     def __init__(self, letter: str) -> None:
         self._letter = letter
-        self._found: dict[str, tuple[str, dict[str, None]]] = {}
+        self._found: dict[str, SignatureView] = {}
 
     def id(self, signature: str, titled: str) -> str:
         """Return the id of a signature's explanation; '' for an empty one."""
         if not signature:
             return ""
-        id, titles = self._found.setdefault(signature, (f"{self._letter}{len(self._found) + 1}", {}))
-        titles[titled] = None
-        return id
+        view = self._found.setdefault(signature, SignatureView(f"{self._letter}{len(self._found) + 1}", signature))
+        view.titles[titled] = None
+        return view.id
 
     @property
     def views(self) -> tuple[SignatureView, ...]:
         """All signatures."""
-        return tuple(SignatureView(id, tuple(titles), s, fields(s)) for s, (id, titles) in self._found.items())
+        return tuple(self._found.values())
 
 
 class Viewer:
@@ -159,57 +147,34 @@ class Viewer:
         return TableView(id, table.title, table.ranked, groups, columns, rows)
 
     def _column(self, column: TableColumn, cells: Sequence[Cell | None]) -> ColumnView:
-        place = column.place
-        full = column.title
         if column.method:
-            place += f" · {column.protocol}"
-            label, detail = MEAN if column.method == AVERAGE else column.method, []
+            place, protocol = f"{column.place} · {column.protocol}", ""
+            label = MEAN if column.method == AVERAGE else column.method
             measure = self.measures.id(column.signature, place)
         else:
-            label, detail = column.metric_title, [column.protocol]
-            measure = self.measures.id(column.signature, full)
-        if column.oracle:
-            detail.append("oracle threshold")
-        detail += [column.note] if column.note else []
+            place, protocol, label = column.place, column.protocol, column.metric_title
+            measure = self.measures.id(column.signature, column.title)
+        parts = (protocol, "oracle threshold" if column.oracle else "", column.note)
+        detail = " · ".join(part for part in parts if part)
+        counted = Counter(counts(cell.score) for cell in cells if cell is not None)
+        usual = max(counted, key=counted.__getitem__, default="")
         lower = column.about.lower_is_better
-        counts = _usual_counts(cells)
-        return ColumnView(label, full, place, column.dataset, " · ".join(detail), counts, lower, measure)
+        return ColumnView(label, column.title, place, column.dataset, detail, usual, lower, measure)
 
     def _row(self, table: Table, row: Row, also: str, columns: Sequence[ColumnView]) -> RowView:
         by = self.detectors.id(row.signature, row.detector)
         cells = []
         for column, view, cell in zip(table.columns, columns, row.cells, strict=True):
-            own = ""
-            if cell is not None and cell.signature != "|".join(s for s in (column.signature, row.signature) if s):
-                own = self.odd.id(cell.signature, f"{row.detector}, {column.title}")
-            cells.append(self._cell(cell, view, own))
+            if cell is None:
+                cells.append(CellView(None))
+                continue
+            joined = "|".join(s for s in (column.signature, row.signature) if s)
+            odd = self.odd.id(cell.signature, f"{row.detector}, {column.title}") if cell.signature != joined else ""
+            score, own = cell.score, counts(cell.score)
+            remark = score.reason if score.value is not None else None
+            note = self.notes.setdefault(remark, len(self.notes) + 1) if remark else 0
+            cells.append(CellView(cell, own if own != view.counts else "", note, odd))
         return RowView(row.detector, also, row.trained_on, row.rank, by, tuple(cells))
-
-    def _cell(self, cell: Cell | None, column: ColumnView, own: str) -> CellView:
-        if cell is None:
-            return CellView("missing", "–")
-        score, counts = cell.score, _counts(cell)
-        plain = CellView(
-            "null",
-            "null",
-            counts=counts if counts != column.counts else "",
-            coverage=cell_coverage(cell),
-            reason=score.reason or "",
-            in_domain=cell.in_domain,
-            mark=cell.mark,
-            signature=own,
-        )
-        if score.value is None:
-            return plain
-        return replace(
-            plain,
-            kind="value",
-            text=number(score.value),
-            sort=repr(float(score.value)),
-            ci=interval(score.ci),
-            note=self.notes.setdefault(score.reason, len(self.notes) + 1) if score.reason else 0,
-            best=cell.best,
-        )
 
 
 def _grouped(columns: Sequence[ColumnView]) -> tuple[tuple[GroupView, ...], tuple[ColumnView, ...]]:
@@ -233,14 +198,11 @@ def fields(signature: str) -> tuple[tuple[str, str, str], ...]:
 def distinguish(rows: Sequence[Row]) -> list[str]:
     """Return, for rows with the same detector's name, the fields of their signatures that differ; else ''."""
     own = [{key: value for key, _, value in fields(row.signature)} for row in rows]
-    names: dict[str, list[int]] = {}
-    for i, row in enumerate(rows):
-        names.setdefault(row.detector, []).append(i)
-    out = [""] * len(rows)
-    for places in names.values():
-        keys = [key for key in DETECTOR if len({own[i].get(key) for i in places}) > 1]
-        for i in places:
-            out[i] = ", ".join(f"{key}:{own[i][key]}" for key in keys if key in own[i])
+    out = []
+    for row, mine in zip(rows, own, strict=True):
+        alike = [theirs for other, theirs in zip(rows, own, strict=True) if other.detector == row.detector]
+        keys = [key for key in DETECTOR if key in mine and len({theirs.get(key) for theirs in alike}) > 1]
+        out.append(", ".join(f"{key}:{mine[key]}" for key in keys))
     return out
 
 
@@ -253,13 +215,3 @@ def number(value: float) -> str:
 def interval(ci: tuple[float, float] | None) -> str:
     """Return `[low, high]`; empty without an interval."""
     return f"[{number(ci[0])}, {number(ci[1])}]" if ci else ""
-
-
-def _counts(cell: Cell) -> str:
-    return f"{cell.score.n_real}+{cell.score.n_fake}"
-
-
-def _usual_counts(cells: Sequence[Cell | None]) -> str:
-    """Return the units of most of a column's cells; '' for a column without results."""
-    counted = Counter(_counts(cell) for cell in cells if cell is not None)
-    return counted.most_common(1)[0][0] if counted else ""

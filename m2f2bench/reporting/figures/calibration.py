@@ -16,9 +16,7 @@ from ...core.rows import Units
 from ...leaderboards.text import format_score
 from ...metrics.detection.sample import EDGES
 from .series import Series
-from .sheet import EDGE, GAP, Page, Sheet
-from .style import FAKE_COLOUR, GREY, LEADING, REAL_COLOUR, REFERENCE, WIDTHS, look
-from .text import fit, fit_all, width
+from .sheet import EDGE, FAKE_COLOUR, GAP, GREY, LEADING, REAL_COLOUR, REFERENCE, Page, Sheet, fit, fit_all, look, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,8 +82,7 @@ def draw_reliability(series: Sequence[Series], page: Page) -> Figure:
 
 def _columns(n: int, page: Page, largest: float, left: float, between: float) -> tuple[int, float]:
     """Return the number of panels in a row, and the width of one in inches."""
-    most = 2 if page.width <= WIDTHS["single"] else 4
-    columns = min(n, most)
+    columns = min(n, 2 if page.narrow else 4)
     return columns, min(largest, (page.room - left - 0.05 - between * (columns - 1)) / columns)
 
 
@@ -133,7 +130,7 @@ def draw_histogram(series: Sequence[Series], page: Page) -> Figure:
     if rows * block > TALLEST + 0.01:
         raise ScoreError(
             f"histograms of {len(series)} detectors by {len(methods)} methods would be {rows * block:.0f} inches high: "
-            f"give fewer detectors{'' if page.width > WIDTHS['single'] else ', or --width double'}"
+            f"give fewer detectors{', or --width double' if page.narrow else ''}"
         )
     page = replace(page, foot=(*page.foot, "bars: shares of the fakes and of the reals"))
     sheet = Sheet(page, rows * block + LEADING)

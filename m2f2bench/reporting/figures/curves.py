@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ...cards.models import problem_of
 from ...core.errors import ScoreError, near
 from ...core.parsing import Refused, read_json
-from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
-from .style import LEADING, WIDTHS, look
+from .sheet import EDGE, GAP, LEADING, Entry, Key, Page, Sheet, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,37 +39,8 @@ MARKED = 20
 """A line of at most this many points gets markers: a single point would be invisible without."""
 
 
-@dataclass(frozen=True)
-class Training:
-    """A training: its rows by `epoch` or `step` (`unit`), and its whole record with settings and hashes."""
-
-    name: str
-    unit: str
-    rows: tuple[Mapping[str, float], ...]
-    record: Mapping[str, Any]
-
-    @property
-    def known(self) -> list[str]:
-        """The quantities in its rows, in their order."""
-        names = dict.fromkeys(name for row in self.rows for name in row)
-        return [name for name in names if name not in ("epoch", "step")]
-
-    def line(self, name: str) -> tuple[Floats, Floats]:
-        """Return the positions and values of a quantity, both float64 [P]; rows without it are skipped."""
-        points = [(row[self.unit], row[name]) for row in self.rows if name in row and math.isfinite(row[name])]
-        x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
-        return x, y
-
-    @property
-    def signature(self) -> str:
-        """The settings and data of the training in one line."""
-        keys = {"stage": "stage", "data": "dataset", "hash": "data_fingerprint", "seed": "seed", "training": "identity"}
-        parts = {"det": self.name, **{short: self.record.get(key) for short, key in keys.items()}}
-        return "|".join(f"{key}:{value}" for key, value in parts.items() if value is not None)
-
-
-class _Record(BaseModel):
-    """The keys of a training's record that a figure needs; other keys are ignored."""
+class Training(BaseModel):
+    """A training's record, with its rows of numbers by epoch or step; other keys are ignored."""
 
     detector: str | None = None
     dataset: str | None = None
@@ -81,6 +50,31 @@ class _Record(BaseModel):
     seed: int | None = None
     versions: dict[str, str] | None = None
     curves: list[dict[str, Any]]
+
+    @property
+    def unit(self) -> str:
+        """`step` or `epoch`, that which all rows have; empty without rows, and if some have neither."""
+        units = [unit for unit in ("step", "epoch") if all(unit in row for row in self.curves)]
+        return units[0] if units and self.curves else ""
+
+    @property
+    def known(self) -> list[str]:
+        """The quantities in its rows, in their order."""
+        names = dict.fromkeys(name for row in self.curves for name in row)
+        return [name for name in names if name not in ("epoch", "step")]
+
+    def line(self, name: str) -> tuple[Floats, Floats]:
+        """Return the positions and values of a quantity, both float64 [P]; rows without it are skipped."""
+        points = [(row[self.unit], row[name]) for row in self.curves if name in row and math.isfinite(row[name])]
+        x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
+        return x, y
+
+    @property
+    def signature(self) -> str:
+        """The settings and data of the training in one line."""
+        keys = ("det", "stage", "data", "hash", "seed", "training")
+        values = (self.detector, self.stage, self.dataset, self.data_fingerprint, self.seed, self.identity)
+        return "|".join(f"{key}:{value}" for key, value in zip(keys, values, strict=True) if value is not None)
 
 
 def read_trainings(places: Sequence[Path]) -> list[Training]:
@@ -98,7 +92,7 @@ def read_trainings(places: Sequence[Path]) -> list[Training]:
             found += _trainings_below(place)
         else:
             raise ScoreError(f"there is no file or folder '{place}'")
-    units = {one.unit: one.name for one in found}
+    units = {one.unit: one.detector for one in found}
     if len(units) > 1:
         (unit, first), (other, second), *_ = units.items()
         raise ScoreError(f"'{first}' was recorded by {unit} and '{second}' by {other}: draw them in separate figures")
@@ -124,14 +118,14 @@ def read_training(path: Path) -> Training:
     except Refused as error:
         raise ScoreError(f"'{path}' cannot be read as JSON: {error}") from None
     try:
-        rows = _Record.model_validate(record).curves
+        training = Training.model_validate(record)
     except ValidationError as error:
-        raise ScoreError(f"'{path}' is not a training record: {problem_of(_Record, error)}") from None
-    unit = next((unit for unit in ("step", "epoch") if rows and all(_number(row.get(unit)) for row in rows)), None)
-    if unit is None:
+        raise ScoreError(f"'{path}' is not a training record: {problem_of(Training, error)}") from None
+    curves = [{name: float(value) for name, value in row.items() if _number(value)} for row in training.curves]
+    training = training.model_copy(update={"detector": training.detector or path.parent.name, "curves": curves})
+    if not training.unit:
         raise ScoreError(f"'{path}' has no curves by step or epoch: this training did not use gradient steps")
-    kept = tuple({name: float(value) for name, value in row.items() if _number(value)} for row in rows)
-    return Training(str(record.get("detector") or path.parent.name), unit, kept, record)
+    return training
 
 
 def _number(value: object) -> bool:
@@ -150,7 +144,7 @@ def draw_curves(trainings: Sequence[Training], names: Sequence[str], page: Page,
     ]
     heading = "lowest validation loss" if any(entry.value for entry in entries) else ""
     key = Key(entries, page.room, heading)
-    across = 1 if page.width <= WIDTHS["single"] else len(panels)
+    across = 1 if page.narrow else len(panels)
     step = page.room / across
     high = TOP + LEADING + GAP / 2 + HIGH + BOTTOM
     sheet = Sheet(page, high * math.ceil(len(panels) / across), key)
@@ -162,7 +156,9 @@ def draw_curves(trainings: Sequence[Training], names: Sequence[str], page: Page,
         axes = sheet.axes(left + LEFT, top + LEADING + GAP / 2, step - LEFT - 0.12, HIGH)
         drawn[panel] = axes
         for i, one in enumerate(trainings):
-            _line(axes, *one.line(panel), i)
+            (x, y), own = one.line(panel), look(i)
+            marks: dict[str, Any] = {"marker": own.marker, "markersize": 2.5} if len(x) <= MARKED else {}
+            axes.plot(x, y, zorder=3, gid=f"curve-{i}", **own.line, **marks)
         axes.set_xlabel(trainings[0].unit)
         _furnish(axes)
     _share([drawn[name] for name in LOSSES if name in drawn])
@@ -185,14 +181,8 @@ def _panels(trainings: Sequence[Training], wanted: str | None) -> list[str]:
 
 def _best(one: Training) -> str:
     """Return a training's lowest validation loss as text; empty if there is none."""
-    _, losses = one.line("val_loss") if "val_loss" in one.known else ((), ())
+    _, losses = one.line("val_loss")
     return f"{min(losses):.4g}" if len(losses) else ""
-
-
-def _line(axes: Axes, x: Floats, y: Floats, index: int) -> None:
-    own = look(index)
-    marks: dict[str, Any] = {"marker": own.marker, "markersize": 2.5} if len(x) <= MARKED else {}
-    axes.plot(x, y, zorder=3, gid=f"curve-{index}", **own.line, **marks)
 
 
 def _furnish(axes: Axes) -> None:

@@ -11,9 +11,7 @@ from ...core.records import Score
 from ...metrics.names import AT_HALF, AVERAGE, OVERALL
 from ...metrics.registry import at_threshold, metric_of, title
 from .series import Series
-from .sheet import EDGE, Entry, Key, Page, Sheet
-from .style import GREY, LEADING, PALE, REFERENCE, WIDTHS, look
-from .text import fit_all, width
+from .sheet import EDGE, GREY, LEADING, PALE, REFERENCE, Entry, Key, Page, Sheet, fit_all, look, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +32,7 @@ def draw_methods(series: Sequence[Series], page: Page, metric: str) -> Figure:
     groups = list(found[0])
     if all(scores[group].value is None for scores in found for group in groups):
         raise ScoreError(f"no detector has a value of {title(metric)}: {found[0][groups[0]].reason}")
-    labels = _labels(groups, found[0], LABELS["double" if page.width > WIDTHS["single"] else "single"])
+    labels = _labels(groups, found[0], LABELS["single" if page.narrow else "double"])
     row = max(LEADING * (max(map(len, labels)) + 0.6), DOT * (len(series) + 1.2))
     left = EDGE + max(width(line) for lines in labels for line in lines) + 0.12
     key = Key([Entry(one.name, "", look(i), "marker") for i, one in enumerate(series)], page.room)

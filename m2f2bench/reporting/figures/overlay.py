@@ -1,20 +1,30 @@
-"""Overlays for people: a picture, its heat map on top, and a colour bar with numbers, as a PNG file."""
+"""Overlays for people: a picture, its heat map on top, and a colour bar with numbers, as a PNG file; folders of them.
+
+In a folder, `NAME-HASH.png` is the overlay, `NAME-HASH.npy` the detector's map (float32 [h, w]; for a video [n, h, w],
+the drawn frames), and `heatmaps.json` has the source of each and how it was made. HASH is of the file's whole path: two
+files of the same name have two maps, and a file always has the same name here.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ...core.files import replacing
+from ...core.errors import StoreError
+from ...core.files import replacing, write_json
+from ...core.locks import holding
+from ...core.parsing import read_json
+from ...core.text import in_utf8
 from ...heatmaps.grid import enlarged
-from .sheet import EDGE, GAP, Page, Sheet
-from .style import FAKE_COLOUR, GREY, LEADING, REAL_COLOUR, styled
-from .text import fit, printable, width
+from ...version import __version__
+from .sheet import EDGE, FAKE_COLOUR, GAP, GREY, LEADING, REAL_COLOUR, Page, Sheet, fit, printable, styled, width
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
     from ...core.records import Image
+    from ...detectors.base import Detector
 
 Scale = Literal["fixed", "image"]
 SCALES: tuple[Scale, ...] = ("fixed", "image")
@@ -47,6 +58,8 @@ RELATIVE = 0.999
 """A map with a maximum of at least this counts as scaled to its own maximum."""
 NEUTRAL = 1e-6
 """A map whose values differ by less counts as constant and is not stretched."""
+INDEX = "heatmaps.json"
+MAKER = "m2f2bench"
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,8 @@ def draw_overlays(
     stretched. `tags` are added to the file's metadata. Raises StoreError if the file cannot be written.
     """
     span = limits([panel.heat for panel in panels], scale)
-    density = _density(panels)
+    shorter = max(min(panel.image.shape[:2]) for panel in panels)
+    density = int(min(max(shorter / SIDE, LEAST), MOST))  # the largest picture is not shrunk
     size = _size(panels, density)
     notes = [*foot, *_range(panels, span)]
     numbers = _numbers(span)[:: 1 if size.high > 5.0 * LEADING else 4]
@@ -146,12 +160,6 @@ def _box(visible: tuple[float, float, float, float], rows: int, columns: int) ->
     """Return the visible region in pixels, at least one pixel high and wide."""
     top, left = min(round(visible[0] * rows), rows - 1), min(round(visible[1] * columns), columns - 1)
     return top, left, max(round(visible[2] * rows), top + 1), max(round(visible[3] * columns), left + 1)
-
-
-def _density(panels: Sequence[Panel]) -> int:
-    """Return pixels an inch such that the largest picture is not shrunk, between LEAST and MOST."""
-    shorter = max(min(panel.image.shape[:2]) for panel in panels)
-    return int(min(max(shorter / SIDE, LEAST), MOST))
 
 
 def _size(panels: Sequence[Panel], density: int) -> Size:
@@ -215,3 +223,91 @@ def _draw_bar(sheet: Sheet, top: float, left: float, size: Size, numbers: Sequen
     axes.set_xticks([])
     axes.set_yticks(np.linspace(0.0, 1.0, len(numbers)), list(numbers))
     axes.yaxis.tick_right()
+
+
+class OverlayFolder:
+    """A folder with overlays of one detector, locked until `close`.
+
+    A map is only replaced by one of the same file and detector; any other file in its place is an error. So a repeated
+    command renews its pictures, and each detector needs its own folder.
+    """
+
+    def __init__(self, folder: Path, detector: Detector, scale: str = "fixed") -> None:
+        """Open the folder. Raises StoreError for an unknown scale, or if the folder has another detector's maps."""
+        if scale not in SCALES:
+            raise StoreError(f"heat map scale '{scale}' is not known: give {' or '.join(SCALES)}")
+        self.folder, self.scale, self.name = folder, scale, detector.card.name
+        self.by = {"detector": self.name, "weights": detector.fingerprint(), "preprocessing": detector.preprocessing}
+        with contextlib.ExitStack() as held:
+            held.enter_context(holding(folder))
+            self.entries = self._known()
+            self._write_index()
+            self._held = held.pop_all()
+
+    def write(self, source: Path, panels: Sequence[Panel], score: float, frames: Sequence[int] | None = None) -> Path:
+        """Write one file's overlay and maps; return the overlay's path. `frames`: the frame numbers in a video."""
+        mark = path_mark(source)
+        out = self.folder / f"{_short(source.name)}-{mark}.png"
+        self._refuse_foreign(out, mark)
+        foot = [f"detector {self.name}"]
+        foot += [f"whole video: P(fake) {score:.4f}"] if frames is not None else []
+        tags = {"Title": source.name, "Software": f"{MAKER} {__version__}", "Source": mark, "Detector": self.name}
+        draw_overlays(panels, out, title=source.name, foot=foot, scale=self.scale, tags=tags)
+        maps = panels[0].heat if frames is None else np.stack([panel.heat for panel in panels])
+        with replacing(out.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+            np.save(file, maps, allow_pickle=False)
+        entry: dict[str, Any] = {"path": in_utf8(str(source)), "score": score, "map": out.with_suffix(".npy").name}
+        entry |= {"shape": list(panels[0].heat.shape), "colours": self.scale, "seen": list(panels[0].visible)}
+        self.entries[out.name] = entry | ({} if frames is None else {"frames": list(frames)})
+        return out
+
+    def close(self) -> None:
+        """Write the index and unlock the folder."""
+        try:
+            self._write_index()
+        finally:
+            self._held.close()
+
+    def _write_index(self) -> None:
+        maps = dict(sorted(self.entries.items()))
+        write_json(self.folder / INDEX, {"made_by": MAKER, "version": __version__, **self.by, "maps": maps})
+
+    def _known(self) -> dict[str, Any]:
+        """Return the entries of an existing index."""
+        path = self.folder / INDEX
+        if not path.exists():
+            return {}
+        try:
+            found = read_json(path)
+            known = dict(found["maps"])
+            by = {key: found[key] for key in self.by}
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"'{path}' is not an index of heat maps: give another folder, or move that file") from None
+        if by != self.by:
+            other = "with other weights" if by["detector"] == self.name else f"of detector '{by['detector']}'"
+            raise StoreError(f"'{self.folder}' holds heat maps {other}: give another folder for '{self.name}'")
+        return known
+
+    def _refuse_foreign(self, out: Path, mark: str) -> None:
+        """Raise StoreError if another file is in the place of this file's overlay."""
+        from PIL import Image as Pillow
+
+        if not out.exists():
+            return
+        try:
+            with Pillow.open(out) as there:
+                info = there.info
+        except OSError:
+            info = {}
+        if info.get("Source") != mark or not str(info.get("Software", "")).startswith(MAKER):
+            raise StoreError(f"'{out}' exists and is not a heat map of this file: give another folder, or move it")
+
+
+def _short(name: str, most: int = 180) -> str:
+    """Return at most `most` bytes of a name: file systems allow 255, and HASH and the ending follow."""
+    return in_utf8(name).encode()[:most].decode("utf-8", "ignore")
+
+
+def path_mark(path: Path) -> str:
+    """Return 10 hex digits that identify a file's whole path, with links resolved."""
+    return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:10]

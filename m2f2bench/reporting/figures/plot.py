@@ -8,32 +8,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.models import DETECTION, Column, DatasetCard, LeaderboardCard, ProtocolCard
 from ...core.errors import ScoreError, StoreError, near
+from ...leaderboards.table import build_table
 from ...loading import load_metrics
 from ...metrics.detection.intervals import pick_threshold
 from ...metrics.detection.values import all_metrics
 from ...metrics.names import AVERAGE, OVERALL
+from ...metrics.registry import title as title_of
 from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
-from ...results.stored import read_results
-from ...scoring.detection import ScoredRows
-from .comparable import (
-    collect,
-    complete_rows,
-    existing,
-    metric_of_all,
-    name_of,
-    narrowed,
-    refuse_copies,
-    refuse_split,
-)
+from ...results.store import PREDICTIONS, RESULT
+from ...results.stored import read_results, read_stored
+from ...scoring.comparison import distinct_names
+from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
+from ...scoring.scored import Source
+from . import calibration, curves, methods, ranks, roc
+from .series import Series
+from .sheet import SUFFIXES, WIDTHS, Page, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from .series import Series
-    from .sheet import Page
 
 log = logging.getLogger("m2f2bench")
 KINDS = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
@@ -47,6 +42,10 @@ GROUPED = ("roc", "pr", "reliability")
 class Options:
     """Options of a figure; see `plot`."""
 
+    protocol: str | ProtocolCard | None = None
+    dataset: str | DatasetCard | None = None
+    split: str | None = None
+    columns: Mapping[str, str] | None = None
     group: str = OVERALL
     log_x: bool = False
     bands: bool = True
@@ -88,28 +87,17 @@ def plot(
     for `methods`, `ranks` and `curves` (there a quantity such as `lr`). `width` is `single` (3.4 inches) or `double`
     (7). The same rows give the same bytes. Raises ScoreError, StoreError or DataError.
     """
-    from .sheet import save
-
     target = Path(out).expanduser()
-    _refuse_suffix(target)
-    options = Options(group, log_x, bands, metric, width, title)
-    drawing = draw(kind, *places, protocol=protocol, dataset=dataset, split=split, columns=columns, options=options)
+    if target.suffix.lower() not in SUFFIXES:
+        raise StoreError(f"--out {target}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    options = Options(protocol, dataset, split, columns, group, log_x, bands, metric, width, title)
+    drawing = draw(kind, *places, options=options)
     save(drawing.figure, target, drawing.signature, drawing.title)
     return target
 
 
-def draw(
-    kind: str,
-    *places: str | Path,
-    protocol: str | ProtocolCard | None = None,
-    dataset: str | DatasetCard | None = None,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    options: Options | None = None,
-) -> Drawing:
+def draw(kind: str, *places: str | Path, options: Options | None = None) -> Drawing:
     """Draw the figure of `plot` without writing it; pyplot does not know this figure."""
-    from .style import styled
-
     wanted = options or Options()
     if wanted.metric is not None:
         wanted = replace(wanted, metric=load_metrics([wanted.metric])[0])
@@ -117,35 +105,19 @@ def draw(
     if not places:
         raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
     paths = [Path(place).expanduser() for place in places]
+    for path in paths:
+        if not path.exists():
+            raise ScoreError(f"there is no file or folder '{path}'")
     with styled():
         if kind == "curves":
-            if protocol is not None or dataset is not None or split is not None or columns:
-                raise ScoreError(
-                    "--protocol, --dataset, --split and --column have no meaning for curves: leave them out"
-                )
-            return _curves(existing(paths), wanted)
+            return _curves(paths, wanted)
         if kind == "ranks":
-            if dataset is not None or columns:
-                raise ScoreError(
-                    "--dataset and --column have no meaning for ranks: give the results of several datasets"
-                )
-            results = read_results(existing(paths))
-            return _ranks(results, wanted, protocol, split)
-        evidence = collect(paths, protocol, dataset, split, columns)
-        return _figure(kind, evidence, wanted)
-
-
-def _refuse_suffix(out: Path) -> None:
-    from .sheet import SUFFIXES
-
-    if out.suffix.lower() not in SUFFIXES:
-        raise StoreError(f"--out {out}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+            return _ranks(read_results(paths), wanted)
+        return _figure(kind, _collect(paths, wanted), wanted)
 
 
 def _refuse_options(kind: str, options: Options) -> None:
     """Raise ScoreError for an unknown option, and for one without effect."""
-    from .style import WIDTHS
-
     if kind not in KINDS:
         raise ScoreError(f"cannot plot '{kind}'{near(kind, KINDS)}")
     if options.width not in WIDTHS:
@@ -159,27 +131,72 @@ def _refuse_options(kind: str, options: Options) -> None:
     for option, (given, kinds) in limited.items():
         if given and kind not in kinds:
             raise ScoreError(f"{option} has no effect on {kind}, only on {' and '.join(kinds)}: leave it out")
+    of_rows = options.dataset is not None or bool(options.columns)
+    if kind == "curves" and (of_rows or options.protocol is not None or options.split is not None):
+        raise ScoreError("--protocol, --dataset, --split and --column have no meaning for curves: leave them out")
+    if kind == "ranks" and of_rows:
+        raise ScoreError("--dataset and --column have no meaning for ranks: give the results of several datasets")
     if kind == "reliability" and options.group == AVERAGE:
         raise ScoreError("a reliability diagram has no mean over methods: give --group METHOD, or leave --group out")
 
 
 def _series(name: str, evidence: ScoredRows, group: str) -> Series:
-    from .series import Series
-
     units = evidence.units
     if group not in (OVERALL, AVERAGE, *units.methods):
         raise ScoreError(f"'{group}' is not a method of these rows{near(group, [*units.methods, AVERAGE])}")
-    threshold = (
-        str(evidence.threshold["policy"]),
-        pick_threshold(units, evidence.cut),
-        bool(evidence.threshold["oracle"]),
-    )
+    policy, oracle = str(evidence.threshold["policy"]), bool(evidence.threshold["oracle"])
+    threshold = (policy, pick_threshold(units, evidence.cut), oracle)
     return Series(name, units, evidence.cut, evidence.protocol.bootstrap, group, threshold)
 
 
-def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> Drawing:
-    from . import calibration, methods, roc
+def _collect(places: Sequence[Path], options: Options) -> dict[str, ScoredRows]:
+    """Return comparable rows by detector's name; a folder of runs stands for all its runs.
 
+    Raises ScoreError, with the fields that differ, if they are not comparable.
+    """
+    found: list[tuple[Path, ScoredRows]] = []
+    protocol, dataset, split = options.protocol, options.dataset, options.split
+    wanted = {"dataset": _name_of(dataset), "protocol": _name_of(protocol), "split": split}
+    for place in places:
+        if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
+            found += [(run, load_rows(run)) for run in _runs(place, wanted)]
+        else:
+            found.append((place, load_rows(place, Source(protocol, dataset, split or "test", columns=options.columns))))
+    runs, evidence = zip(*found, strict=True)
+    named = dict(zip(distinct_names([own.detector for own in evidence], runs), evidence, strict=True))
+    (one, first), *others = named.items()
+    for other, second in others:
+        refuse_incomparable(one, first, other, second)
+    return named
+
+
+def _name_of(card: str | DatasetCard | ProtocolCard | None) -> str | None:
+    """Return the name of a card or of a reference to it; None without one."""
+    return card if card is None or isinstance(card, str) else card.name
+
+
+def _runs(folder: Path, wanted: Mapping[str, str | None]) -> list[Path]:
+    """Return a folder's results with rows of one dataset, protocol and split; ScoreError if there are several."""
+    known = [one for one in read_stored([folder]) if one.rows is not None and one.result.task == DETECTION]
+    if not known:
+        raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
+    for key, name in wanted.items():
+        kept = _narrowed([stored.result for stored in known], key, name, f"'{folder}'")
+        known = [stored for stored in known if stored.result in kept]
+    return [stored.path for stored in known]
+
+
+def _narrowed(results: Sequence[Result], key: str, wanted: str | None, source: str = "the results") -> list[Result]:
+    """Return the results of one dataset, protocol or split. Raises ScoreError if there are several, or none."""
+    names = sorted({str(getattr(result, key)) for result in results})
+    if wanted is None and len(names) > 1:
+        raise ScoreError(f"{source}: several {key}s, {', '.join(names)}: give --{key}")
+    if wanted is not None and wanted not in names:
+        raise ScoreError(f"{source}: no result of the {key} '{wanted}'{near(wanted, names)}")
+    return [result for result in results if wanted is None or getattr(result, key) == wanted]
+
+
+def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> Drawing:
     series = [_series(name, own, options.group) for name, own in evidence.items()]
     first = next(iter(evidence.values()))
     banded = kind in ("roc", "pr") and options.bands and series[0].rules.resamples > 0
@@ -193,7 +210,10 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
     elif kind == "histogram":
         figure = calibration.draw_histogram(series, page)
     else:
-        figure = methods.draw_methods(series, page, _metric(options.metric, first))
+        known = all_metrics(first.protocol.metrics, first.cut)
+        if options.metric is not None and options.metric not in known:
+            raise ScoreError(f"metric '{options.metric}' is not one of the protocol's{near(options.metric, known)}")
+        figure = methods.draw_methods(series, page, options.metric or ("auc" if "auc" in known else known[0]))
     group = f", {options.group}" if options.group else ""
     signatures = [measure_signature(first.measured), *(short(own.measured, DETECTOR) for own in evidence.values())]
     return Drawing(
@@ -202,18 +222,7 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
 
 
 def _page(options: Options, foot: Sequence[str]) -> Page:
-    from .sheet import Page
-    from .style import WIDTHS
-
     return Page(WIDTHS[options.width], options.title, tuple(foot))
-
-
-def _metric(wanted: str | None, evidence: ScoredRows) -> str:
-    """Return the wanted metric, else AUC, else the first of the protocol."""
-    known = all_metrics(evidence.protocol.metrics, evidence.cut)
-    if wanted is not None and wanted not in known:
-        raise ScoreError(f"metric '{wanted}' is not one of the protocol's{near(wanted, known)}")
-    return wanted or ("auc" if "auc" in known else known[0])
 
 
 def _place(evidence: ScoredRows) -> str:
@@ -241,29 +250,23 @@ def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: 
     return [*parts, f"data {own.measured['hash']}", f"m2f2bench {own.measured['v']}"]
 
 
-def _ranks(
-    results: Sequence[Result], options: Options, protocol: str | ProtocolCard | None, split: str | None
-) -> Drawing:
-    from ...leaderboards.table import build_table
-    from ...metrics.registry import title
-    from . import ranking, ranks
-
-    chosen = narrowed(results, "split", split)
-    chosen = narrowed(chosen, "protocol", name_of(protocol))
+def _ranks(results: Sequence[Result], options: Options) -> Drawing:
+    chosen = _narrowed(results, "split", options.split)
+    chosen = _narrowed(chosen, "protocol", _name_of(options.protocol))
     metric = options.metric or ("auc" if "auc" in chosen[0].metrics else next(iter(chosen[0].metrics)))
     known = {name for result in chosen for name in result.metrics}
     if metric not in known:
         raise ScoreError(f"metric '{metric}' is not in the results{near(metric, known)}")
-    about = metric_of_all(chosen, metric)
+    about = ranks.metric_of_all(chosen, metric)
     specs = [
         Column(dataset=name, protocol=chosen[0].protocol, metric=metric, split=chosen[0].split)
         for name in sorted({result.dataset for result in chosen})
     ]
     table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
-    refuse_split(table, chosen)
-    refuse_copies(chosen)
-    complete, notes = complete_rows(table.rows, [spec.dataset for spec in specs])
-    found = ranking.rank([values for _, values in complete], about.lower_is_better)
+    ranks.refuse_split(table, chosen)
+    ranks.refuse_copies(chosen)
+    complete, notes = ranks.complete_rows(table.rows, [spec.dataset for spec in specs])
+    found = ranks.rank([values for _, values in complete], about.lower_is_better)
     for note in notes:
         log.info(note)
     hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}
@@ -272,26 +275,28 @@ def _ranks(
     versions = ", ".join(sorted({str(result.measured.get("v")) for result in chosen}))
     foot = [f"protocol {chosen[0].protocol}", f"{len(data)} datasets", *data[:MOST_NAMED], *more]
     foot.append(f"m2f2bench {versions}")
-    figure = ranks.draw_ranks([name for name, _ in complete], found, _page(options, foot), title(metric, about), notes)
+    figure = ranks.draw_ranks(
+        [name for name, _ in complete], found, _page(options, foot), title_of(metric, about), notes
+    )
     signatures = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
-    return Drawing(figure, options.title or f"mean ranks by {title(metric, about)}", "\n".join(signatures))
+    return Drawing(figure, options.title or f"mean ranks by {title_of(metric, about)}", "\n".join(signatures))
 
 
 def _curves(places: Sequence[Path], options: Options) -> Drawing:
-    from .curves import draw_curves, read_trainings
-
-    trainings = read_trainings(places)
-    facts = [{key: str(one.record.get(key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
+    trainings = curves.read_trainings(places)
+    facts = [{key: str(getattr(one, key)) for key in ("dataset", "stage", "data_fingerprint")} for one in trainings]
     apart = [key for key in ("stage", "dataset") if len({one[key] for one in facts}) > 1]
-    names = [" · ".join([one.name, *(own[key] for key in apart)]) for one, own in zip(trainings, facts, strict=True)]
+    names = [
+        " · ".join([str(one.detector), *(own[key] for key in apart)]) for one, own in zip(trainings, facts, strict=True)
+    ]
     twice = {name for name in names if names.count(name) > 1}
     labels = [
-        f"{name} ({str(one.record.get('identity'))[:8]})" if name in twice else name
+        f"{name} ({str(one.identity)[:8]})" if name in twice else name
         for name, one in zip(names, trainings, strict=True)
     ]
     foot = [f"{key} {facts[0][key]}" for key in ("dataset", "stage") if key not in apart]
     hashes = sorted({one["data_fingerprint"] for one in facts})
-    versions = sorted({str(dict(one.record.get("versions") or {}).get("m2f2bench")) for one in trainings})
+    versions = sorted({str((one.versions or {}).get("m2f2bench")) for one in trainings})
     foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
-    figure = draw_curves(trainings, labels, _page(options, foot), options.metric)
+    figure = curves.draw_curves(trainings, labels, _page(options, foot), options.metric)
     return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))

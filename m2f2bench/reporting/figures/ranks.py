@@ -1,21 +1,36 @@
-"""Critical-difference diagram: mean ranks on a line; a bar joins detectors that do not differ significantly."""
+"""Ranking of detectors over many datasets, as a critical-difference diagram.
+
+Mean ranks are on a line; a bar joins detectors that do not differ significantly by Friedman's test and Nemenyi's
+critical difference (Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006), section
+3.2).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .ranking import Ranking
-from .sheet import EDGE, GAP, Page, Sheet
-from .style import GREY, LEADING, WIDTHS
-from .text import fit_all, paragraph, width
+from ...core.errors import ScoreError
+from ...results.result import Result
+from ...results.signature import DETECTOR, short
+from ...scoring.comparison import FIELDS
+from .sheet import EDGE, GAP, GREY, LEADING, Page, Sheet, fit_all, paragraph, width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ...core.records import Floats
+    from ...leaderboards.table import Row, Table
+    from ...metrics.metric import Metric
+
+FEWEST = 3
+"""The smallest number of detectors, and of datasets, for the test."""
+ALPHA = 0.05
+"""Level of significance."""
 LABELS = {"single": 0.9, "double": 2.2}
 """Inches of a name at most, on either side."""
 BAR = 0.07
@@ -24,6 +39,119 @@ SCALE = 0.62
 """Inches from the top of the body to the line of ranks."""
 NEAREST = 0.06
 """Inches of line between a label and the position of its rank, at least."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks float64 [k] (1 is best, ties get the mean rank) over `n` datasets; Friedman's chi-squared and its p.
+
+    Two detectors differ if p < ALPHA and their mean ranks differ by more than `difference`.
+    """
+
+    ranks: Floats
+    n: int
+    chi2: float
+    p: float
+    difference: float
+
+    @property
+    def differ(self) -> bool:
+        """Whether Friedman's test finds any difference."""
+        return self.p < ALPHA
+
+    def alike(self) -> list[tuple[int, int]]:
+        """Return (first, last) in the order of ranks for each largest group without a significant difference."""
+        ordered = np.sort(self.ranks)
+        if not self.differ:
+            return [(0, len(ordered) - 1)]
+        groups: list[tuple[int, int]] = []
+        for i, low in enumerate(ordered):
+            last = int(np.searchsorted(ordered, low + self.difference + 1e-12, side="right")) - 1
+            if last > i and (not groups or last > groups[-1][1]):
+                groups.append((i, last))
+        return groups
+
+
+def critical_difference(k: int, n: int, alpha: float = ALPHA) -> float:
+    """Return Nemenyi's q sqrt(k (k + 1) / 6 n) for k detectors on n datasets; q: studentized range over sqrt(2)."""
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1.0 - alpha, k, np.inf)) / math.sqrt(2.0)
+    return q * math.sqrt(k * (k + 1) / (6.0 * n))
+
+
+def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False) -> Ranking:
+    """Rank detectors (rows) by their values on datasets (columns), float [k, n].
+
+    Friedman's statistic is corrected for ties. Raises ScoreError with fewer than three of either.
+    """
+    from scipy.stats import friedmanchisquare, rankdata
+
+    table = np.asarray(values, dtype=np.float64)
+    k, n = table.shape if table.ndim == 2 else (0, 0)
+    if min(k, n) < FEWEST:
+        raise ScoreError(
+            f"ranks need at least {FEWEST} detectors and {FEWEST} datasets; here {k} detectors have a value on all "
+            f"{n} datasets: give more results, or use methods or compare"
+        )
+    ranks = rankdata(table if lower_is_better else -table, axis=0).mean(axis=1)
+    if (table == table[0]).all():  # the statistic is 0 / 0
+        chi2, p = 0.0, 1.0
+    else:
+        chi2, p = (float(v) for v in friedmanchisquare(*table))
+    return Ranking(np.asarray(ranks), n, chi2, p, critical_difference(k, n))
+
+
+def metric_of_all(results: Sequence[Result], metric: str) -> Metric:
+    """Return the metric of all results. Raises ScoreError for a user's metric if its code is not the same."""
+    first, *others = (result.about(metric) for result in results if metric in result.metrics)
+    codes = sorted({one.code for one in (first, *others)})
+    if len(codes) > 1:
+        raise ScoreError(f"the results have different metrics of the name '{metric}' ({', '.join(codes)}): score again")
+    return first
+
+
+def refuse_split(table: Table, results: Sequence[Result]) -> None:
+    """Raise ScoreError, with the fields that differ, if a dataset's results are not in one column."""
+    clash = next((column for column in table.columns if column.note), None)
+    if clash is not None:
+        fields = [part.split(":")[0] for part in clash.note.split(", ")]
+        values = {k: sorted({str(r.measured.get(k)) for r in results if r.dataset == clash.dataset}) for k in fields}
+        words = ", ".join(f"{FIELDS.get(k, k)} ({k}: {' / '.join(v)})" for k, v in values.items())
+        raise ScoreError(
+            f"results on '{clash.dataset}' cannot be ranked together because they differ in {words}: "
+            f"judge all detectors under one protocol on the same data"
+        )
+
+
+def refuse_copies(results: Sequence[Result]) -> None:
+    """Raise ScoreError if two detectors have the same predictions: ranks need different detectors."""
+    known: dict[tuple[str, str, str], Result] = {}
+    for result in results:
+        if not result.predictions:
+            continue
+        first = known.setdefault((result.dataset, result.split, result.predictions), result)
+        if short(first.measured, DETECTOR) != short(result.measured, DETECTOR):
+            raise ScoreError(
+                f"'{first.detector}' and '{result.detector}' have the same predictions on '{result.dataset}': "
+                f"leave one of them out"
+            )
+
+
+def complete_rows(rows: Sequence[Row], datasets: Sequence[str]) -> tuple[list[tuple[str, list[float]]], list[str]]:
+    """Return detectors with a value on every dataset, by name, and a note for each of the others."""
+    kept, notes = [], []
+    names = [row.detector for row in rows]
+    for row in rows:
+        weights: Any = dict(part.split(":", 1) for part in row.signature.split("|") if ":" in part).get("weights", "")
+        name = f"{row.detector} ({weights[:8]})" if names.count(row.detector) > 1 else row.detector
+        known = [value for value in row.values if value is not None]
+        if len(known) == len(row.values):
+            kept.append((name, known))
+        else:
+            lacking = ", ".join(place for place, value in zip(datasets, row.values, strict=True) if value is None)
+            notes.append(f"left out: '{name}', which has no value on {lacking}")
+    return kept, notes
 
 
 @dataclass(frozen=True)
@@ -46,21 +174,14 @@ class _Item:
         return EDGE + self.name + GAP + width(self.value) + GAP / 2 + NEAREST
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Positions of ranks, in inches from the left of the page."""
-
-    start: float
-    step: float
-
-    def __call__(self, rank: float) -> float:
-        return self.start + self.step * rank
+Axis = Callable[[float], float]
+"""Position of a rank, in inches from the left of the page."""
 
 
 def draw_ranks(names: Sequence[str], found: Ranking, page: Page, what: str, notes: Sequence[str] = ()) -> Figure:
     """Draw Demsar's diagram (2006, figure 1) of ranks by the metric `what`, best on the left, with `notes` below."""
     order = np.argsort(found.ranks, kind="stable")
-    labels = fit_all([names[i] for i in order], LABELS["double" if page.width > WIDTHS["single"] else "single"])
+    labels = fit_all([names[i] for i in order], LABELS["single" if page.narrow else "double"])
     half = (len(order) + 1) // 2
     ranks = [float(found.ranks[i]) for i in order]
     items = [_Item(ranks[i], rows, f"{ranks[i]:.2f}", i < half) for i, rows in enumerate(labels)]
@@ -84,20 +205,13 @@ def draw_ranks(names: Sequence[str], found: Ranking, page: Page, what: str, note
     return sheet.figure
 
 
-def _fitted(items: Sequence[_Item], wide: float) -> _Axis:
+def _fitted(items: Sequence[_Item], wide: float) -> Axis:
     """Return the longest axis on which every label ends before the position of its own rank."""
     left = [(1.0, 2 * EDGE), *((item.rank, item.need) for item in items if item.at_left)]
     right = [(float(len(items)), wide - 2 * EDGE), *((i.rank, wide - i.need) for i in items if not i.at_left)]
-
-    def start(step: float) -> tuple[float, float]:
-        return max(x - step * rank for rank, x in left), min(x - step * rank for rank, x in right)
-
-    low, high = 0.0, wide
-    for _ in range(60):  # bisection: a longer step leaves less space for the start
-        middle = (low + high) / 2.0
-        least, greatest = start(middle)
-        low, high = (middle, high) if least <= greatest else (low, middle)
-    return _Axis(sum(start(low)) / 2.0, low)
+    step = min((x - own) / (rank - lower) for lower, own in left for rank, x in right if rank > lower)
+    start = (max(x - step * rank for rank, x in left) + min(x - step * rank for rank, x in right)) / 2.0
+    return lambda rank: start + step * rank
 
 
 def _label(sheet: Sheet, place: float, item: _Item, y: float) -> None:
@@ -114,7 +228,7 @@ def _label(sheet: Sheet, place: float, item: _Item, y: float) -> None:
 
 def _tests(found: Ranking) -> list[str]:
     p = f"p = {found.p:.3f}" if found.p >= 0.001 else "p < 0.001"
-    share = f"{100 * found.alpha:g}%"
+    share = f"{100 * ALPHA:g}%"
     verdict = "" if found.differ else f": no two detectors differ significantly at {share}"
     return [
         f"Friedman's test over {found.n} datasets: χ² = {found.chi2:.2f} ({len(found.ranks) - 1} df), {p}{verdict}",
@@ -122,18 +236,18 @@ def _tests(found: Ranking) -> list[str]:
     ]
 
 
-def _scale(sheet: Sheet, axis: _Axis, k: int) -> None:
+def _scale(sheet: Sheet, axis: Axis, k: int) -> None:
     """Draw the line of ranks with numbers above; of many ranks, only some numbers are printed."""
     sheet.line([axis(1), axis(k)], [SCALE, SCALE], color="black", linewidth=0.7)
     room = width(f"{k}") + GAP
-    every = max(1, int(np.ceil(room / max(axis.step, 1e-6))))
+    every = max(1, math.ceil(room / (axis(2) - axis(1))))
     for rank in range(1, k + 1):
         sheet.line([axis(rank)] * 2, [SCALE - 0.04, SCALE], color="black", linewidth=0.6)
         if rank == k or ((rank - 1) % every == 0 and k - rank >= every):
             sheet.text(axis(rank), SCALE - 0.06 - LEADING, str(rank), ha="center")
 
 
-def _difference(sheet: Sheet, axis: _Axis, found: Ranking) -> None:
+def _difference(sheet: Sheet, axis: Axis, found: Ranking) -> None:
     """Draw the critical difference as a line above the scale, without an end if it is longer than the scale."""
     y, longest = SCALE - 0.06 - LEADING - 0.08, len(found.ranks) - 1.0
     end = 1.0 + min(found.difference, longest)

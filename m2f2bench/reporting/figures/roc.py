@@ -14,8 +14,7 @@ from ...leaderboards.text import format_score
 from ...metrics.names import AVERAGE
 from ...metrics.registry import title
 from .series import Band, Series
-from .sheet import EDGE, GAP, Entry, Key, Page, Sheet
-from .style import REFERENCE, WIDTHS, look
+from .sheet import EDGE, GAP, REFERENCE, Entry, Key, Page, Sheet, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +109,7 @@ def _sheet(series: Sequence[Series], page: Page, metric: str) -> tuple[Axes, Fig
         if score.reason:
             log.info("'%s', %s: %s", one.name, title(metric), score.reason)
     level = f" [{100 * series[0].rules.level:g}% interval]" if any(has_interval) else ""
-    wide = page.width > WIDTHS["single"]
+    wide = not page.narrow
     side = SIDE_OF_DOUBLE if wide else page.room - LEFT - 0.06
     left = EDGE + LEFT + side + 3 * GAP
     key = Key(entries, page.width - EDGE - left if wide else page.room, title(metric) + level)

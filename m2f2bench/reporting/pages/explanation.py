@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ...core.errors import ScoreError
-from ...core.records import FAKE, Score
-from ...leaderboards.explained import headline_groups, read_title, remarks, usage
-from ...leaderboards.html.parts import render_page
-from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, reasons
+from ...core.errors import DetectorError, FrameError, ScoreError
+from ...core.files import write_text
+from ...core.records import Score
+from ...datasets.read_ahead import read_pixels
+from ...detectors.base import Detector
+from ...leaderboards.html.page import render_page
+from ...leaderboards.report import headline_groups, read_title, remarks, usage
+from ...leaderboards.text import clusters_line, coverage, format_score, item_counts, metric_title, reasons
 from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
-from ...scoring.controls import CONTROLS
-from .pictures import data_uri, overlay
-from .selection import main_metric, selected, verdict_word
-from .words import Passage, clean, details, passage
+from ...scoring.answers import ScoredAnswers
+from ...scoring.controls import CONTROLS, PREFIX
+from .cards import answer_cards, main_metric
 
 if TYPE_CHECKING:
     from ...core.answers import Answers
     from ...core.records import Floats, Image
-    from .pictures import Box
+    from ...heatmaps.mapper import HeatMapper
+    from .cards import Heat
 
-    Heat = tuple[Floats, Box]
-
+REPORT = "report.html"
+CARDS = 24
+"""Number of the worst answers on the page, and of the best."""
+SHOWN_WORDS, SHOWN_CHARACTERS = 90, 900
+"""Length of a text that is visible at once."""
+KEPT_CHARACTERS = 20_000
+"""Length of a text that is kept in the page."""
+NAMES = {
+    "ci": "interval",
+    "n": "number",
+    "verdicts": "verdicts (rows: the truth, columns: the answer)",
+    "within": "another image of the same label",
+    "across": "another image of the other label",
+}
+"""Words for keys of a result's details that are not clear."""
+_WORD = re.compile(r"\S+")
 EMPTY_REASONS = (None, "no answer has a value", "undefined")
 """Reasons that only say that there is no value."""
 PARTS_OF_BLEU = ("bleu1", "bleu2", "bleu3", "bleu4")
-Picture = tuple[str, int, int]
-"""A data URI with its width and height in pixels."""
 
 
 @dataclass(frozen=True)
@@ -53,29 +69,54 @@ class NumberTable:
     rows: tuple[tuple[str, str, tuple[NumberCell, ...]], ...]
 
 
-@dataclass(frozen=True)
-class AnswerCard:
-    """One question on the page; `values` are those of its answer by metric, empty if not defined."""
+def write_report(
+    evidence: ScoredAnswers,
+    result: Result,
+    path: Path,
+    controls: Sequence[Result] = (),
+    mapper: HeatMapper | None = None,
+    count: int = CARDS,
+) -> None:
+    """Write one page about a run, without files beside it; `mapper` makes its heat maps."""
+    explained = evidence.explained
+    page = explanation_page(
+        result,
+        evidence.answers,
+        explained.items,
+        explained.verdicts,
+        lambda name: _image(evidence, name),
+        lambda name: _heatmap(evidence, mapper, name),
+        [(one.detector.removeprefix(PREFIX).partition("@")[0], one) for one in controls],
+        count,
+    )
+    write_text(path, page)
 
-    order: int
-    id: str
-    frame: str
-    method: str
-    kind: str
-    region: str
-    label: str
-    asked: Passage
-    answer: Passage
-    status: str
-    message: Passage
-    references: tuple[Passage, ...]
-    score: str
-    verdict: str
-    answered: str
-    groups: tuple[str, ...]
-    values: tuple[tuple[str, str], ...]
-    picture: Picture | None
-    heat: Picture | None
+
+def own_maps(detector: Detector) -> HeatMapper | None:
+    """Return the maker of an explainer's heat maps; None if it makes no heat maps."""
+    from ...heatmaps.mapper import HeatMapper
+
+    try:
+        return HeatMapper(detector)
+    except DetectorError:
+        return None
+
+
+def _image(evidence: ScoredAnswers, name: str) -> Image | None:
+    frame = evidence.plan.frames.get(name)
+    if frame is None:
+        return None
+    try:
+        return read_pixels(evidence.plan.dataset.adapter.read, frame)
+    except FrameError:
+        return None
+
+
+def _heatmap(evidence: ScoredAnswers, mapper: HeatMapper | None, name: str) -> Heat | None:
+    if mapper is None or (image := _image(evidence, name)) is None:
+        return None
+    heat = mapper.maps([image], [name])[0]
+    return None if isinstance(heat, str) else (heat.astype("float64"), mapper.seen(image))
 
 
 def explanation_page(
@@ -86,7 +127,7 @@ def explanation_page(
     images: Callable[[str], Image | None],
     heatmaps: Callable[[str], Heat | None],
     controls: Sequence[tuple[str, Result]] = (),
-    count: int = 24,
+    count: int = CARDS,
 ) -> str:
     """Return a page with a result's metrics and those of controls, its details, and questions with their answers.
 
@@ -102,12 +143,12 @@ def explanation_page(
         raise ScoreError(
             f"a report needs as many verdicts and values as answers, but the numbers differ: {sorted(lengths)}"
         )
-    cards = _cards(answers, items, verdicts, images, heatmaps, count)
-    kept = list(dict.fromkeys(name for card in cards for name, value in card.values if value))
+    cards = answer_cards(answers, items, verdicts, images, heatmaps, count)
+    kept = list(dict.fromkeys(name for card in cards for name, value in card.values.items() if value))
     return render_page(
         __package__,
         "explanation",
-        {"named": lambda metric: clean(title(metric)), "clean": clean},
+        {"named": lambda metric: clean(title(metric)), "clean": clean, "passage": passage},
         result=result,
         place=place_of(result.dataset, result.split),
         metric=main_metric(items),
@@ -123,19 +164,19 @@ def explanation_page(
             *reasons(result, {"all": result.metrics, **result.labels}),
         ],
         details=details(result.details),
-        measured=[(key, clean(str(value))) for key, value in result.measured.items()],
         cards=cards,
-        regions=sorted({card.region for card in cards}),
+        answers=answers,
+        verdicts=verdicts,
+        regions=sorted({clean(answers.region[card.order]) for card in cards}),
         judged=any(card.verdict for card in cards),
-        total=len(answers),
         frames=len(set(answers.frame.tolist())),
     )
 
 
-def _cell(score: Score | None) -> NumberCell:
+def _cell(score: Score | None, beats: bool = False) -> NumberCell:
     if score is None or (score.value is None and score.n_real + score.n_fake == 0 and score.reason in EMPTY_REASONS):
         return NumberCell("–")
-    return NumberCell(format_score(score), clean(score.reason or "") if score.value is None else "")
+    return NumberCell(format_score(score), clean(score.reason or "") if score.value is None else "", beats)
 
 
 def _tables(result: Result) -> list[NumberTable]:
@@ -151,7 +192,7 @@ def _tables(result: Result) -> list[NumberTable]:
             (clean(key), item_counts(s, " questions"), tuple(_cell(s.get(name)) for name in names))
             for key, s in found.items()
         )
-        tables.append(NumberTable(what.capitalize(), tuple(title(n, result.about(n)) for n in names), rows))
+        tables.append(NumberTable(what.capitalize(), tuple(metric_title(result, n) for n in names), rows))
     return tables
 
 
@@ -193,16 +234,11 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Nu
         rows = [(clean(result.detector), "this explainer", tuple(_cell(own.get(name)) for name in names))]
         for control, other in controls:
             theirs = _scores(other, group)
-            cells = tuple(
-                replace(
-                    _cell(theirs.get(n)),
-                    beats=earned(control, n, group) and reaches(theirs.get(n), own.get(n), n, result),
-                )
-                for n in names
-            )
+            beats = [earned(control, n, group) and reaches(theirs.get(n), own.get(n), n, result) for n in names]
+            cells = tuple(_cell(theirs.get(name), better) for name, better in zip(names, beats, strict=True))
             described = CONTROLS[control].description if control in CONTROLS else ""
             rows.append((clean(control), described, cells))
-        tables.append(NumberTable(f"{group} questions", tuple(title(n, result.about(n)) for n in names), tuple(rows)))
+        tables.append(NumberTable(f"{group} questions", tuple(metric_title(result, n) for n in names), tuple(rows)))
     return tables
 
 
@@ -216,7 +252,7 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
     found = []
     for name, other in controls:
         metrics = [
-            title(n, result.about(n))
+            metric_title(result, n)
             for n in _compared(result)
             if earned(name, n) and reaches(other.metrics.get(n), result.metrics[n], n, result)
         ]
@@ -225,49 +261,74 @@ def _beaten(result: Result, controls: Sequence[tuple[str, Result]]) -> list[tupl
     return found
 
 
-def _cards(
-    answers: Answers,
-    items: Mapping[str, Floats],
-    verdicts: Sequence[str],
-    images: Callable[[str], Image | None],
-    heatmaps: Callable[[str], Heat | None],
-    count: int,
-) -> list[AnswerCard]:
-    pictures: dict[str, tuple[Picture | None, Picture | None]] = {}
+@dataclass(frozen=True)
+class Passage:
+    """A text on the page: its visible part (`head`), the text to unfold (`whole`, empty if `head` is all of it), its
+    number of words, and whether `whole` is cut as well."""
 
-    def pictures_of(frame: str) -> tuple[Picture | None, Picture | None]:
-        if frame not in pictures:
-            image = images(frame)
-            heat = None if image is None else heatmaps(frame)
-            over = None if image is None or heat is None else data_uri(overlay(image, *heat))
-            pictures[frame] = (None if image is None else data_uri(image), over)
-        return pictures[frame]
+    head: str
+    whole: str = ""
+    words: int = 0
+    cut: bool = False
 
-    cards = []
-    for i, groups in selected(answers, items, verdicts, count).items():
-        picture, heat = pictures_of(answers.frame[i])
-        values = tuple((name, "" if np.isnan(own[i]) else f"{own[i]:.3f}") for name, own in items.items())
-        cards.append(
-            AnswerCard(
-                order=i,
-                id=clean(answers.question[i]),
-                frame=clean(answers.frame[i]),
-                method=clean(answers.method[i]),
-                kind=clean(answers.kind[i]),
-                region=clean(answers.region[i]),
-                label="fake" if answers.label[i] == FAKE else "real",
-                asked=passage(answers.asked[i]),
-                answer=passage(answers.text[i]),
-                status=answers.status[i],
-                message=passage(answers.message[i]),
-                references=tuple(map(passage, answers.references[i])),
-                score="" if np.isnan(answers.score[i]) else f"{answers.score[i]:.3f}",
-                verdict=verdict_word(answers, verdicts, i),
-                answered=verdicts[i],
-                groups=tuple(groups),
-                values=values,
-                picture=picture,
-                heat=heat,
-            )
-        )
-    return cards
+
+def passage(text: str) -> Passage:
+    """Return a text of any length as a passage of bounded length; see `clean`."""
+    kept = clean(text[:KEPT_CHARACTERS])
+    words = sum(1 for _ in _WORD.finditer(text))
+    ends = [match.end() for _, match in zip(range(SHOWN_WORDS), _WORD.finditer(kept), strict=False)]
+    end = min(ends[-1] if ends else 0, SHOWN_CHARACTERS)
+    if len(text) <= KEPT_CHARACTERS and not kept[end:].strip():
+        return Passage(kept, "", words)
+    return Passage(kept[:end], kept, words, len(text) > KEPT_CHARACTERS)
+
+
+def clean(text: str) -> str:
+    """Return a text in which U+FFFD replaces what a page cannot hold: control characters and lone surrogates."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text)
+
+
+@dataclass(frozen=True)
+class Details:
+    """Nested mappings for a page: first single facts, then a table, then parts with a heading."""
+
+    facts: tuple[tuple[str, str], ...]
+    heads: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    parts: tuple[tuple[str, Details], ...] = ()
+
+
+def details(values: Mapping[str, Any]) -> Details:
+    """Return any JSON object for a page: objects of short values become rows of one table, others become parts."""
+    nested = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    facts = tuple((named(key), plain(value)) for key, value in values.items() if key not in nested)
+    flat = {k: v for k, v in nested.items() if v and all(map(_narrow, v.values()))}
+    if len({tuple(value) for value in flat.values()}) != 1:
+        flat = {}
+    columns = tuple(next(iter(flat.values()), ()))
+    rows = tuple((named(key), tuple(plain(value[column]) for column in columns)) for key, value in flat.items())
+    parts = tuple((named(key), details(value)) for key, value in nested.items() if key not in flat)
+    return Details(facts, tuple(named(column) for column in columns), rows, parts)
+
+
+def _narrow(value: Any) -> bool:
+    """Return whether a value fits in a cell of a table."""
+    return not isinstance(value, Mapping) and len(plain(value)) <= 40
+
+
+def named(key: str) -> str:
+    """Return a key in words: a metric's title, or the key without underscores."""
+    return clean(NAMES.get(key) or title(key).replace("_", " "))
+
+
+def plain(value: Any) -> str:
+    """Return a JSON value in few characters: numbers with three decimals, lists in brackets."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(plain, value))}]"
+    return clean(str(value))

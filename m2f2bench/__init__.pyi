@@ -23,10 +23,10 @@ from .detectors.base import Localizer as Localizer
 from .detectors.base import Trainable as Trainable
 from .detectors.base import trained_weights as trained_weights
 from .detectors.network import NetworkDetector as NetworkDetector
-from .heatmaps.faithfulness import faithfulness as faithfulness
 from .heatmaps.faithfulness_report import Faithfulness as Faithfulness
 from .heatmaps.localization_report import Localization as Localization
-from .heatmaps.localize import localize as localize
+from .heatmaps.measurement import faithfulness as faithfulness
+from .heatmaps.measurement import localize as localize
 from .loading import load_dataset as load_dataset
 from .loading import load_detector as load_detector
 from .metrics.metric import Metric as Metric

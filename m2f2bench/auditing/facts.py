@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from ..cards.models import DatasetCard
 from ..core.identity import code_digest
@@ -23,8 +27,221 @@ from ..datasets.limits import DECODING
 from ..datasets.listing import stamp_of
 from ..datasets.read_ahead import ReadAhead, load_frame, thread_count
 from ..version import __version__
-from .files import FileFacts, read_facts
-from .pixels import PixelFacts, look
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..core.records import Image
+
+HEAD = 64
+"""Bytes at a file's start that show its kind."""
+BLOCK = 1 << 20
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"GIF8", "GIF"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (b"\x93NUMPY", "NPY"),
+    (b"\x1aE\xdf\xa3", "Matroska"),
+)
+_PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey+alpha", 6: "RGBA"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file that is one image or one video.
+
+    `kind` is read from its bytes, not its name (`JPEG`, `PNG RGB`, `WebP lossy`, `MP4`); `size` is in bytes; `digest`
+    is the hash of all bytes (hex). Of a JPEG file: `tables`, the 64 steps of each quantisation table in the order of
+    their numbers; `sampling`, the chroma subsampling (`4:2:0`); `progressive`. None, "" and False otherwise.
+    """
+
+    kind: str
+    size: int
+    digest: str
+    tables: tuple[int, ...] | None = None
+    sampling: str = ""
+    progressive: bool = False
+
+    def to_json(self) -> list[Any]:
+        """Return the fields in order, as JSON."""
+        return list(astuple(self))
+
+    @classmethod
+    def from_json(cls, data: Any) -> FileFacts:
+        """Return the facts that `to_json` wrote. Raises TypeError or ValueError for anything else."""
+        kind, size, digest, tables, sampling, progressive = data
+        steps = None if tables is None else tuple(int(step) for step in tables)
+        return cls(str(kind), int(size), str(digest), steps, str(sampling), bool(progressive))
+
+
+def read_facts(path: Path) -> FileFacts:
+    """Return the facts of a file. Raises OSError if it cannot be read.
+
+    A JPEG file is read whole; other files (a video may be large) are read block by block.
+    """
+    digest, size, head = hashlib.blake2b(digest_size=8), 0, b""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            head = head or block[:HEAD]
+            size += len(block)
+            digest.update(block)
+    kind = kind_of(head)
+    if kind != "JPEG":
+        return FileFacts(kind, size, digest.hexdigest())
+    return FileFacts(kind, size, digest.hexdigest(), *_jpeg(path.read_bytes()))
+
+
+def kind_of(head: bytes) -> str:
+    """Return the kind of file that starts with these bytes (`HEAD` of them), or `unknown`."""
+    if head[:4] == b"RIFF":
+        if head[8:12] == b"WEBP":
+            return "WebP lossless" if head[12:16] == b"VP8L" else "WebP lossy"
+        return "AVI" if head[8:11] == b"AVI" else "unknown"
+    if head[4:8] == b"ftyp":
+        return "MP4"
+    if head[:1] == b"P" and head[1:2] in tuple(b"%d" % n for n in range(1, 7)):
+        return "PNM"
+    name = next((name for magic, name in _MAGIC if head.startswith(magic)), "unknown")
+    if name == "PNG" and len(head) > 25:
+        depth, colour = head[24], _PNG_COLOURS.get(head[25], "odd")
+        return f"PNG {colour}" if depth == 8 else f"PNG {colour} {depth} bit"
+    return name
+
+
+def _jpeg(data: bytes) -> tuple[tuple[int, ...] | None, str, bool]:
+    """Return quantisation steps, chroma subsampling and whether progressive, from a JPEG's header."""
+    from PIL import JpegImagePlugin
+
+    try:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+            tables = tuple(int(step) for number in sorted(image.quantization) for step in image.quantization[number])
+            return tables or None, _sampling(image.layer), bool(image.info.get("progressive"))
+    except Exception:  # a damaged header can raise anything: then nothing is known
+        return None, "", False
+
+
+def _sampling(layers: Any) -> str:
+    """Return `4:2:0` and similar, from the components' sampling factors (id, horizontal, vertical, table)."""
+    factors = [(int(layer[1]), int(layer[2])) for layer in layers]
+    if len(factors) == 1:
+        return "grey"
+    known = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (4, 1): "4:1:1", (1, 2): "4:4:0"}
+    if len(factors) == 3 and factors[1] == factors[2] == (1, 1) and factors[0] in known:
+        return known[factors[0]]
+    return " ".join(f"{across}x{down}" for across, down in factors)
+
+
+THUMB = 16
+"""Side of the thumbnail, pixels."""
+HASH_SIDE, HASH_BLOCK = 32, 8
+LUMINANCE = (0.299, 0.587, 0.114)
+"""ITU-R BT.601."""
+STRIP = 256
+"""Rows that are converted at a time."""
+FLOOR = 1e-3
+"""Added to a variance (grey levels squared) before its logarithm, which a flat picture would not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFacts:
+    """A decoded picture of `width` × `height` pixels.
+
+    `digest` is the adapter's digest, which goes into a dataset's hash; `pixels` is the hash (hex) of shape and decoded
+    pixels. `phash` is a 64-bit perceptual hash, `thumb` 16×16 grey levels in rows. `laplacian` and `residual` are the
+    natural logarithms of the variances of two high-pass filters' outputs at native size.
+    """
+
+    digest: str
+    pixels: str
+    width: int
+    height: int
+    phash: int
+    thumb: bytes
+    laplacian: float
+    residual: float
+
+    def to_json(self) -> list[Any]:
+        """Return the fields in order, as JSON; the hash as 16 hex digits, the thumbnail in base 64."""
+        thumb = base64.b64encode(self.thumb).decode()
+        size = [self.width, self.height]
+        return [self.digest, self.pixels, *size, f"{self.phash:016x}", thumb, self.laplacian, self.residual]
+
+    @classmethod
+    def from_json(cls, data: Any) -> PixelFacts:
+        """Return the facts that `to_json` wrote. Raises TypeError or ValueError for anything else."""
+        digest, pixels, width, height, phash, thumb, laplacian, residual = data
+        small = base64.b64decode(thumb, validate=True)
+        if len(small) != THUMB * THUMB:
+            raise ValueError(f"a thumbnail of {len(small)} bytes")
+        sizes = int(width), int(height)
+        return cls(str(digest), str(pixels), *sizes, int(phash, 16), small, float(laplacian), float(residual))
+
+
+def look(image: Image, digest: str) -> PixelFacts:
+    """Return the facts of one RGB uint8 [H, W, 3] picture with its adapter's `digest`."""
+    height, width = image.shape[:2]
+    pixels = hashlib.blake2b(f"{height}x{width}:".encode(), digest_size=8)
+    pixels.update(np.ascontiguousarray(image).data)
+    grey = _grey(image)
+    thumb = np.clip(np.rint(shrink(grey, THUMB)), 0, 255).astype(np.uint8)
+    return PixelFacts(
+        digest, pixels.hexdigest(), width, height, phash(grey), thumb.tobytes(), laplacian(grey), residual(grey)
+    )
+
+
+def _grey(image: Image) -> npt.NDArray[np.float32]:
+    """Return the luminance of an RGB picture, float32 [H, W], made strip by strip to save memory."""
+    weights = np.asarray(LUMINANCE, dtype=np.float32)
+    grey = np.empty(image.shape[:2], dtype=np.float32)
+    for top in range(0, len(image), STRIP):
+        grey[top : top + STRIP] = image[top : top + STRIP].astype(np.float32) @ weights
+    return grey
+
+
+def shrink(grey: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
+    """Return a grey picture [H, W] as [side, side] means over equal areas."""
+    from PIL import Image as Pillow
+
+    small = Pillow.fromarray(grey).resize((side, side), Pillow.Resampling.BOX)
+    return np.asarray(small, dtype=np.float32)
+
+
+def phash(grey: npt.NDArray[np.float32]) -> int:
+    """Return the 64-bit DCT hash of a grey picture [H, W].
+
+    Source: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010. 32×32 means, type-II DCT,
+    the 8×8 coefficients next to the constant row and column, and for each a bit: whether it is over their median. The
+    first coefficient is the highest bit.
+    """
+    from scipy.fft import dctn
+
+    waves = dctn(shrink(grey, HASH_SIDE), norm="ortho")[1 : HASH_BLOCK + 1, 1 : HASH_BLOCK + 1].ravel()
+    bits = np.packbits(waves > np.median(waves))
+    return int.from_bytes(bits.tobytes(), "big")
+
+
+def laplacian(grey: npt.NDArray[np.float32]) -> float:
+    """Return the log variance of the 4-neighbour Laplacian over the inner pixels of a grey picture [H, W]."""
+    inner = grey[1:-1, 1:-1]
+    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    return _log_variance(around - 4 * inner)
+
+
+def residual(grey: npt.NDArray[np.float32]) -> float:
+    """Return the log variance of the third-order differences along rows and columns of a grey picture [H, W].
+
+    It is the first of the noise residuals of the spatial rich model (Fridrich and Kodovsky, 2012).
+    """
+    return _log_variance(np.concatenate([np.diff(grey, n=3, axis=axis).ravel() for axis in (0, 1)]))
+
+
+def _log_variance(values: npt.NDArray[np.float32]) -> float:
+    return float(np.log(np.var(values, dtype=np.float64) + FLOOR)) if values.size else float(np.log(FLOOR))
+
 
 VERSION = 1
 """Increased whenever the same frame would give other facts."""

@@ -12,9 +12,19 @@ from ..core.connected import factorize
 from ..core.progress import progress_bar
 from ..core.records import FAKE, REAL
 from ..metrics.detection.intervals import auc_interval
-from .cues import CUES, FILE_CUES, Cue, read_cues
 from .facts import Facts
-from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores, people_or_videos
+from .heldout import (
+    CUES,
+    FILE_CUES,
+    FOLDS,
+    Codes,
+    Cue,
+    Sample,
+    beyond_chance,
+    held_out_scores,
+    people_or_videos,
+    read_cues,
+)
 from .report import Finding, Section, with_interval
 
 LINE = 0.55

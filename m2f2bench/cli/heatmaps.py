@@ -54,11 +54,11 @@ def localize(
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
     report: Any
     if faithfulness:
-        from ..heatmaps.faithfulness import faithfulness as test
+        from ..heatmaps.measurement import faithfulness as test
 
         report = test(detector, dataset, steps=steps, area=area, **more)
     else:
-        from ..heatmaps.localize import localize as measure
+        from ..heatmaps.measurement import localize as measure
 
         report = measure(detector, dataset, **more)
     print_report(report, out, as_json, frames=True)

@@ -26,7 +26,7 @@ CACHES = (
     Cache(
         "predictions",
         "RUN/predictions.parquet",
-        "detectors.keys.row_key, runs.resuming.current_rows",
+        "detectors.keys.row_key, runs.job.current_rows",
         (
             "detector: name, weights, state, code of its modules, files that it names",
             "preprocessing, precision, seed",
@@ -39,7 +39,7 @@ CACHES = (
     Cache(
         "answers",
         "RUN/answers.parquet",
-        "detectors.keys.row_key, runs.resuming.current_answers",
+        "detectors.keys.row_key, runs.job.current_answers",
         ("all that decides predictions", "kinds of questions", "text of the question"),
     ),
     Cache(

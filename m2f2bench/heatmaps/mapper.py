@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Heat = npt.NDArray[np.float32]
     """One heat map, float32 [h, w] in [0, 1]."""
+    from ..core.records import Floats
 
 ROUNDING = 1e-5
 """A value outside [0, 1] by at most this is set to the end of the range: it comes from single precision."""
@@ -127,3 +128,12 @@ class HeatMapper:
                 f"bottom, right must be shares with 0 <= top < bottom <= 1 and 0 <= left < right <= 1"
             )
         return top, left, bottom, right
+
+
+def enlarged(heat: npt.NDArray[np.float32], rows: int, columns: int) -> Floats:
+    """Return a map [h, w] as float64 [rows, columns], bicubic, clipped to its own lowest and highest value."""
+    from PIL import Image as Pillow
+
+    picture = Pillow.fromarray(np.ascontiguousarray(heat, dtype=np.float32))
+    large = np.asarray(picture.resize((columns, rows), Pillow.Resampling.BICUBIC), dtype=np.float64)
+    return np.clip(large, float(heat.min()), float(heat.max()))

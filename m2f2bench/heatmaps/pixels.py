@@ -20,9 +20,8 @@ from ..metrics.heatmaps.faithfulness import BLUR, Ranks, area_under, counts, ran
 from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
 from .faithfulness_report import CURVES, REFERENCE
 from .frames import CONTROLS, MAKERS, MappedFrame
-from .grid import enlarged
-from .mapping import MapTest
-from .read_maps import Decoded
+from .mapper import enlarged
+from .mapping import Decoded, MapTest
 
 if TYPE_CHECKING:
     from ..core.records import Floats, Image

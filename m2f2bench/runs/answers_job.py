@@ -18,9 +18,8 @@ from ..results.store import AnswerStore
 from ..scoring.answers import gather_answers, plan_questions
 from .ask import ExplainerClient, answer, require_explainer
 from .explainers import run_controls, verdicts_of, write_run
-from .job import Job, Settings
+from .job import Job, Settings, current_answers
 from .predict import predict
-from .resuming import current_answers
 
 log = logging.getLogger("m2f2bench")
 

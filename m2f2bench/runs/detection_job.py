@@ -22,10 +22,8 @@ from ..results.store import RESULT, PredictionStore
 from ..results.stored import VALIDATION_SUFFIX, of_detector, stored_at
 from ..scoring.detection import Origin, gather
 from ..scoring.score_detection import score_rows
-from .job import Job, Settings
-from .predict import predict
-from .resuming import current_rows
-from .steadiness import unsteady
+from .job import Job, Settings, current_rows
+from .predict import predict, unsteady
 
 log = logging.getLogger("m2f2bench")
 

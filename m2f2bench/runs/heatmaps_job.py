@@ -19,15 +19,14 @@ from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
 from ..heatmaps.frames import MappedFrame, listed, refuse_nothing
 from ..heatmaps.mapper import HeatMapper, require_localizer
-from ..heatmaps.planning import MAPPING, make_test, plan_maps
-from ..heatmaps.read_maps import mask_digest
+from ..heatmaps.mapping import mask_digest
+from ..heatmaps.measurement import MAPPING, make_test, plan_maps
 from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result
 from ..results.store import RESULT
 from ..scoring.detection import Origin
 from ..scoring.heatmaps import gather_maps, score_maps
-from .job import Job, Settings
-from .resuming import unchanged
+from .job import Job, Settings, unchanged
 
 log = logging.getLogger("m2f2bench")
 MASKS_AHEAD = 64

@@ -1,19 +1,21 @@
-"""Jobs: one dataset under one protocol, planned once, then run for each detector and stored in a folder."""
+"""Jobs: one dataset under one protocol, planned once, then run for each detector; stored rows are used again."""
 
 from __future__ import annotations
 
 import abc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..cards.models import AnyProtocol
 from ..core.errors import NothingJudged
 from ..core.progress import progress_bar
-from ..core.records import Answer, Prediction
+from ..core.records import Answer, Frame, Prediction, Question, question_digest
 from ..datasets.dataset import Dataset
+from ..datasets.digests import frame_digests
+from ..datasets.listing import stamp_of
 from ..detectors.base import Detector
 from ..detectors.keys import Judge
 from ..heatmaps.frames import MappedFrame
@@ -23,6 +25,76 @@ from ..results.stored import run_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+def unchanged(
+    dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, tuple[str, str]], workers: int = 0
+) -> dict[str, str]:
+    """Return the frames whose pixels are still those that were judged: id to the present stamp.
+
+    `known` holds digest and stamp by frame id. A frame with the same stamp is not read; any other is read, and its
+    digest must be the same. A frame that could not be read before (no digest) is left out if its stamp has changed.
+    """
+    stamps: dict[str, str] = {}
+    doubtful: list[Frame] = []
+    for frame in frames:
+        if frame.id not in known:
+            continue
+        digest, stamp = known[frame.id]
+        now = stamp_of(dataset.adapter, frame)
+        if now and now == stamp:
+            stamps[frame.id] = now
+        elif digest:
+            doubtful.append(frame)
+    if doubtful:
+        digests = frame_digests(dataset, doubtful, workers)
+        for frame in doubtful:
+            if digests[frame.id] == known[frame.id][0]:
+                stamps[frame.id] = stamp_of(dataset.adapter, frame)
+    return stamps
+
+
+def current_rows(
+    dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, Prediction], workers: int = 0
+) -> list[Prediction]:
+    """Return the known rows that are still valid, in the order of `frames`, with present label, video and people."""
+    held = {name: (row.digest, row.stamp) for name, row in known.items()}
+    same = unchanged(dataset, frames, held, workers)
+    return [as_now(known[frame.id], frame, same[frame.id]) for frame in frames if frame.id in same]
+
+
+def as_now(row: Prediction, frame: Frame, stamp: str) -> Prediction:
+    """Return a row with its frame's present facts; the same object if nothing has changed."""
+    people = "+".join(frame.identities)
+    facts = (frame.video, frame.method, people, frame.label, frame.picture, stamp)
+    if facts == (row.video, row.method, row.identity, row.label, row.picture, row.stamp):
+        return row
+    video, method, identity, label, picture, stamp = facts
+    return replace(row, video=video, method=method, identity=identity, label=label, picture=picture, stamp=stamp)
+
+
+def current_answers(
+    dataset: Dataset,
+    frames: Mapping[str, Frame],
+    questions: Sequence[Question],
+    known: Mapping[str, Answer],
+    workers: int = 0,
+) -> list[Answer]:
+    """Return the known answers that are still valid, in the order of `questions`: same question text, same pixels.
+
+    `frames` are by id, `known` by question id.
+    """
+    rows = [
+        known[q.id]
+        for q in questions
+        if q.id in known and known[q.id].wording == question_digest(q) and known[q.id].frame == q.frame
+    ]
+    pixels = {row.frame: (row.digest, row.stamp) for row in rows}
+    same = unchanged(dataset, [frames[name] for name in pixels], pixels, workers)
+    return [
+        replace(row, stamp=same[row.frame]) for row in rows if row.frame in same and row.digest == pixels[row.frame][0]
+    ]
+
 
 log = logging.getLogger("m2f2bench")
 R = TypeVar("R", Prediction, Answer, MappedFrame)

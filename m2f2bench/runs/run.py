@@ -28,7 +28,7 @@ from ..results.result import Result
 from ..results.stored import read_stored
 from .answers_job import AnswersJob
 from .detection_job import DetectionJob
-from .export import check_export
+from .explainers import check_export
 from .heatmaps_job import HeatMapsJob
 from .job import Job, Settings
 from .train import train
@@ -104,7 +104,7 @@ def run(
     results of the controls are added. Under a heat-map protocol their maps are measured; `cam` replaces these by class
     activation maps (`gradcam`, …; see `detectors.cam`) at `cam_layer`, and is added to the detectors' names. An
     interrupted run continues where it stopped: rows on disk are not predicted again. With `export` answers are also
-    written in another form, see `export.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
+    written in another form, see `explainers.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
     NothingJudged, after all other runs are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)

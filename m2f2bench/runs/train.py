@@ -224,7 +224,7 @@ def _stage_identity(language: LanguageData | None, start: DetectorCard | None) -
 
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
     """Return training and validation frames. Raises DataError if the dataset's own splits share an identity."""
-    from ..training.split import carve_validation
+    from ..training.frames import carve_validation
 
     count = settings.frames_per_video
     selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()

@@ -10,9 +10,8 @@ import numpy as np
 
 from ..core.errors import DataError, FrameError
 from ..core.records import FAKE, REAL, Frame
+from .frames import check_unreadable, components
 from .job import FitReport, TrainingJob
-from .reading import check_unreadable
-from .split import components
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +126,7 @@ def fit_on_features(
     ]
     if lost:
         notes.append(f"{lost} unreadable frames left out of training")
-    from .checkpoint import WEIGHTS
+    from .job import WEIGHTS
 
     return model, FitReport(job.out / WEIGHTS, val_auc, curves=tried, notes=notes)
 

@@ -18,24 +18,25 @@ from ..core.errors import DetectorError
 from ..core.files import make_folder
 from ..core.progress import Advance, progress_bar
 from ..core.seeds import derived_seed
-from .checkpoint import (
+from .device import make_accelerator, own_draws
+from .job import (
     WEIGHTS,
     Checkpoint,
+    FitReport,
+    TrainingJob,
     finished_report,
     latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
     write_report,
 )
-from .device import make_accelerator, own_draws
-from .job import FitReport, TrainingJob
 from .objective import B, Objective, Progress, in_order
 from .optimizer import make_optimizer
 from .processes import agreed, gathered, summed, together
 from .sharing import FullySharded, Whole
 
 if TYPE_CHECKING:
-    from .checkpoint import Tensors
+    from .job import Tensors
 
 log = logging.getLogger("m2f2bench")
 

@@ -10,9 +10,8 @@ from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..core.tensors import write_tensors
-from .checkpoint import WEIGHTS
-from .job import TrainingJob
-from .reading import check_unreadable
+from .frames import check_unreadable
+from .job import WEIGHTS, TrainingJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..cards.settings import StageSettings, TrainingSettings
-    from .checkpoint import Tensors
+    from .job import Tensors
     from .sharing import Whole
 
 B = TypeVar("B")

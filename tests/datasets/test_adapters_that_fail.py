@@ -20,7 +20,7 @@ from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.calls import frames_of
 from m2f2bench.datasets.ffpp import FFPPAdapter
 from m2f2bench.datasets.listing import altered_regions_of, questions_of, sampled_frames_of, stamp_of
-from m2f2bench.training.reading import FrameReader
+from m2f2bench.training.frames import FrameReader
 
 FAILING = """
 from pathlib import Path

@@ -15,7 +15,7 @@ from m2f2bench.core.errors import DetectorError
 from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, Prompter, PromptSettings
 from m2f2bench.detectors.llm.source import LanguageSource, open_language
 from m2f2bench.detectors.llm.splice import TokenizedExample, fitted, pad_right
-from m2f2bench.training.language_batches import IGNORED
+from m2f2bench.training.language import IGNORED
 
 TOKENIZER = tiny_tokenizer()
 STYLES = ("chat", "vicuna_v1", "released")

@@ -23,8 +23,7 @@ from m2f2bench.core.errors import DetectorError, StoreError
 from m2f2bench.detectors.llm.source import LanguageSource
 from m2f2bench.detectors.m2f2det.explainer_options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.features import FeatureCache, clip_key, never_twice
-from m2f2bench.training.checkpoint import latest_checkpoint
-from m2f2bench.training.job import LanguageData
+from m2f2bench.training.job import LanguageData, latest_checkpoint
 
 SCRIPT = HELPERS / "toy_m2f2det.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

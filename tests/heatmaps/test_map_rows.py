@@ -145,7 +145,7 @@ def test_cards_that_cannot_be(tmp_path: Path, keys: str, says: str) -> None:
 def test_the_cards_defaults_are_those_of_the_functions() -> None:
     from inspect import signature
 
-    from m2f2bench.heatmaps.faithfulness import faithfulness
+    from m2f2bench.heatmaps.measurement import faithfulness
 
     card, taken = any_protocol("faithfulness"), signature(faithfulness).parameters
     assert isinstance(card, HeatMapCard) and isinstance(card, HeatMapRules)

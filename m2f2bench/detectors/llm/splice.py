@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...training.language_batches import IGNORED
+from ...training.language import IGNORED
 from .prompt import DEEPFAKE, IMAGE, Elements
 
 KEPT = 16

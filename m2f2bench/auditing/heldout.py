@@ -14,7 +14,8 @@ import pandas as pd
 from ..core.connected import connected, factorize
 from ..core.records import FAKE, REAL, Frame
 from ..metrics.detection.intervals import auc_interval
-from .facts import Facts, FileFacts
+from .facts import Facts
+from .files import FileFacts
 
 if TYPE_CHECKING:
     from ..core.records import Floats

@@ -28,18 +28,8 @@ from m2f2bench.auditing.duplicates import (
     find,
     near_pairs,
 )
-from m2f2bench.auditing.facts import (
-    Facts,
-    FileFacts,
-    PixelFacts,
-    kind_of,
-    laplacian,
-    look,
-    own_files,
-    phash,
-    read_facts,
-    residual,
-)
+from m2f2bench.auditing.facts import Facts, PixelFacts, laplacian, look, own_files, phash, residual
+from m2f2bench.auditing.files import FileFacts, kind_of, read_facts
 from m2f2bench.auditing.heldout import Cue, Encoder, Sample, balanced_ranks, beyond_chance, held_out_scores, shuffled
 from m2f2bench.auditing.report import first_few, plural
 from m2f2bench.core.records import Frame, Locator

@@ -33,9 +33,9 @@ def report(
     """Write one html page: numbers, those of controls, and the worst and best answers with image and heat map."""
     settle(cards, data)
     from ..core.errors import ScoreError
-    from ..heatmaps.mapper import HeatMapper, mapping_detector
+    from ..heatmaps.mapping import HeatMapper, mapping_detector
     from ..reporting.report import write_report
-    from ..runs.explainers import score_files
+    from ..runs.answers import score_files
     from ..scoring.answers import load_answers
     from ..scoring.source import Source
 

@@ -97,7 +97,7 @@ def predict(
     judge: Any = detector
     if cam or cam_layer:
         from ..core.errors import DetectorError
-        from ..heatmaps.mapper import mapping_detector
+        from ..heatmaps.mapping import mapping_detector
 
         if heatmap is None:
             raise DetectorError("--cam needs a folder for the maps: give --heatmap DIR too")

@@ -118,7 +118,7 @@ def _print_results(results: Sequence[Result], described: Sequence[Result], as_js
 
 def _score_answers(files: list[list[Path]], source: Source, out: Path | None, controls: bool, as_json: bool) -> None:
     """Score answers, a list of files for each explainer, and those of controls if wanted."""
-    from ..runs.explainers import score_files
+    from ..runs.answers import score_files
     from ..scoring.answers import load_answers
 
     evidence = [load_answers(*own, source=source) for own in files]

@@ -14,8 +14,7 @@ from ..metrics.heatmaps.faithfulness import proven
 from ..metrics.registry import lower_is_better, title
 from ..results.units import FEWEST_CLUSTERS
 from ..stats.statistic import Bools, Estimate, G, Statistic, mean_of
-from .frames import CONTROLS, MappedFrame
-from .report import MappedFrames, MapReport, Measured, shown
+from .report import CONTROLS, MappedFrame, MappedFrames, MapReport, Measured, shown
 
 CURVES = tuple(name for name in FAITHFULNESS_METRICS if name != "drop")
 """Pixels removed (`deletion`) or put back (`insertion`); the fill is the blurred picture or its mean colour."""

@@ -15,8 +15,7 @@ from ..metrics.heatmaps.localization import GRID, MEASURES, thresholds
 from ..metrics.registry import title
 from ..stats.means import Columns
 from ..stats.statistic import Estimate, Statistic
-from .frames import CONTROLS, MappedFrame
-from .report import MappedFrames, MapReport, Measured, shown
+from .report import CONTROLS, MappedFrame, MappedFrames, MapReport, Measured, shown
 
 if TYPE_CHECKING:
     from ..core.records import Floats

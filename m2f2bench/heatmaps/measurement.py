@@ -17,12 +17,10 @@ from ..detectors.keys import identify_judge
 from ..loading import load_dataset
 from . import faithfulness_report, localization_report
 from .faithfulness_report import Faithfulness
-from .frames import MappedFrame, refuse_nothing
 from .localization_report import Localization
-from .mapper import HeatMapper, mapping_detector
-from .mapping import MapTest, MaskTest
+from .mapping import HeatMapper, MapTest, MaskTest, mapping_detector
 from .pixels import PixelTest, settings_of
-from .report import Measured
+from .report import MappedFrame, Measured, refuse_nothing
 
 if TYPE_CHECKING:
     from ..detectors.base import Detector

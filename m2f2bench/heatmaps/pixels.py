@@ -19,14 +19,13 @@ from ..core.seeds import generator
 from ..metrics.heatmaps.faithfulness import BLUR, Ranks, area_under, counts, ranked, replaced
 from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
 from .faithfulness_report import CURVES, REFERENCE
-from .frames import CONTROLS, MAKERS, MappedFrame
-from .mapper import enlarged
-from .mapping import Decoded, MapTest
+from .mapping import Decoded, MapTest, enlarged
+from .report import CONTROLS, MAKERS, MappedFrame
 
 if TYPE_CHECKING:
     from ..core.records import Floats, Image
     from ..detectors.base import Detector
-    from .mapper import Heat, HeatMapper
+    from .mapping import Heat, HeatMapper
 
 log = logging.getLogger("m2f2bench")
 AT_ONCE = 8

@@ -19,8 +19,8 @@ from ..core.text import quoted
 from ..metrics.heatmaps.localization import GRID, MEASURES
 from ..results.row_files import read_columns, typed, write_columns
 from ..results.store import MAPS, RowStore
-from .frames import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
 from .pixels import settings_of
+from .report import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
 
 if TYPE_CHECKING:
     from ..core.records import Floats

@@ -20,13 +20,13 @@ from ..datasets.planning import pick, spread
 from ..datasets.read_ahead import frames_ahead
 from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector
-from ..runs import predict as local
+from ..runs import detection as local
 from .crops import crop_note, scene_note
 
 if TYPE_CHECKING:
     from ..core.records import Answer, Image
     from ..detectors.base import Detector
-    from ..heatmaps.mapper import HeatMapper
+    from ..heatmaps.mapping import HeatMapper
     from ..reporting.figures.overlays import OverlayFolder
     from .questions import QuestionSet
 
@@ -205,7 +205,7 @@ class _Overlays:
     @classmethod
     def of(cls, detector: Detector, folder: Path, scale: str) -> _Overlays:
         """Create one; imports are here because judging alone needs neither."""
-        from ..heatmaps.mapper import HeatMapper
+        from ..heatmaps.mapping import HeatMapper
         from ..reporting.figures.overlays import OverlayFolder
 
         return cls(HeatMapper(detector), OverlayFolder(folder, detector, scale))

@@ -16,7 +16,7 @@ from ..scoring.controls import PREFIX
 
 if TYPE_CHECKING:
     from ..core.records import Image
-    from ..heatmaps.mapper import HeatMapper
+    from ..heatmaps.mapping import HeatMapper
     from .pages.explanation import Heat
 
 REPORT = "report.html"
@@ -51,7 +51,7 @@ def write_report(
 
 def own_maps(detector: Detector) -> HeatMapper | None:
     """Return the maker of an explainer's heat maps; None if it makes no heat maps."""
-    from ..heatmaps.mapper import HeatMapper
+    from ..heatmaps.mapping import HeatMapper
 
     try:
         return HeatMapper(detector)

@@ -17,10 +17,9 @@ from ..datasets.dataset import Dataset
 from ..datasets.read_ahead import ReadAhead, about_frame
 from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
-from ..heatmaps.frames import MappedFrame, listed, refuse_nothing
-from ..heatmaps.mapper import HeatMapper, require_localizer
-from ..heatmaps.mapping import mask_digest
+from ..heatmaps.mapping import HeatMapper, mask_digest, require_localizer
 from ..heatmaps.measurement import MAPPING, make_test, plan_maps
+from ..heatmaps.report import MappedFrame, listed, refuse_nothing
 from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result
 from ..results.store import RESULT

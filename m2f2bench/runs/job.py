@@ -18,7 +18,7 @@ from ..datasets.digests import frame_digests
 from ..datasets.listing import stamp_of
 from ..detectors.base import Detector
 from ..detectors.keys import Judge
-from ..heatmaps.frames import MappedFrame
+from ..heatmaps.report import MappedFrame
 from ..results.result import Result
 from ..results.store import RowStore
 from ..results.stored import run_name

@@ -22,13 +22,12 @@ from ..datasets.base import Adapter
 from ..datasets.dataset import Dataset
 from ..datasets.listing import close_adapter
 from ..detectors.keys import identify_judge
-from ..heatmaps.mapper import mapping_detector
+from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result
 from ..results.stored import read_stored
-from .answers_job import AnswersJob
-from .detection_job import DetectionJob
-from .explainers import check_export
+from .answers import AnswersJob, check_export
+from .detection import DetectionJob
 from .heatmaps_job import HeatMapsJob
 from .job import Job, Settings
 from .train import train
@@ -104,7 +103,7 @@ def run(
     results of the controls are added. Under a heat-map protocol their maps are measured; `cam` replaces these by class
     activation maps (`gradcam`, …; see `detectors.cam`) at `cam_layer`, and is added to the detectors' names. An
     interrupted run continues where it stopped: rows on disk are not predicted again. With `export` answers are also
-    written in another form, see `explainers.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
+    written in another form, see `answers.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
     NothingJudged, after all other runs are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)

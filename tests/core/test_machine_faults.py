@@ -26,7 +26,7 @@ from m2f2bench.datasets.folder import FolderAdapter
 from m2f2bench.datasets.read_ahead import load_frame
 from m2f2bench.detectors.base import Localizer
 from m2f2bench.heatmaps.measurement import faithfulness, localize
-from m2f2bench.runs.predict import AGAIN
+from m2f2bench.runs.detection import AGAIN
 from m2f2bench.training.frames import FrameReader
 
 FEW = Bootstrap(resamples=100)

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from toy_units import make_rows
 
 import m2f2bench
-from m2f2bench.auditing.contents import across
+from m2f2bench.auditing.audit import across
 from m2f2bench.auditing.duplicates import SAME_VIDEO, UNKNOWN, Table
 from m2f2bench.cards.models import ProtocolCard
 from m2f2bench.core.errors import DataError, ScoreError

@@ -14,7 +14,7 @@ from m2f2bench.cards.protocols import HeatMapRules
 from m2f2bench.core import tables
 from m2f2bench.core.errors import CardError, ScoreError, StoreError
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.heatmaps.frames import CONTROLS, MAKERS, OUTCOMES, MappedFrame
+from m2f2bench.heatmaps.report import CONTROLS, MAKERS, OUTCOMES, MappedFrame
 from m2f2bench.heatmaps.store import MapForm, MapStore, maps_hash, read_maps
 from m2f2bench.loading import any_protocol
 from m2f2bench.results.store import MAPS

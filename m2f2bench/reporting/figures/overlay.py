@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from ...core.files import replacing
-from ...heatmaps.mapper import enlarged
+from ...heatmaps.mapping import enlarged
 from .sheet import EDGE, GAP, Page, Sheet
 from .style import FAKE_COLOUR, GREY, LEADING, REAL_COLOUR, styled
 from .text import fit, printable, width

@@ -247,6 +247,7 @@ class AnswersJob(Job[Answer]):
     store = AnswerStore
     items, lacking = "questions", "have no answer"
     needs_detector = False  # controls answer without one
+    check = staticmethod(require_explainer)
 
     def __init__(
         self, dataset: Dataset, protocol: ExplanationCard, split: str = "test", limit: int | None = None
@@ -254,10 +255,7 @@ class AnswersJob(Job[Answer]):
         """List the questions. Raises DataError for a dataset without such questions."""
         super().__init__(dataset, protocol, split, limit)
         self.question_plan = plan_questions(dataset, protocol, split, limit)
-
-    def check(self, name: str, own: object) -> None:
-        """Raise DetectorError for a detector that answers no questions."""
-        require_explainer(name, own)
+        self.ids = [question.id for question in self.question_plan.questions]
 
     def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
         """Score and write the controls that need no verdict."""
@@ -285,10 +283,6 @@ class AnswersJob(Job[Answer]):
     def key(self, judge: Judge) -> Mapping[str, str]:
         """See `Job.key`."""
         return row_key(judge, self.dataset, questions="+".join(self.question_plan.protocol.questions))
-
-    def planned(self) -> list[str]:
-        """See `Job.planned`."""
-        return [question.id for question in self.question_plan.questions]
 
     def current(self, known: Mapping[str, Answer], workers: int) -> list[Answer]:
         """See `Job.current`."""

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..cards.models import ProtocolCard
 from ..core.arithmetic import exact_fp32
@@ -22,27 +22,20 @@ from ..datasets.dataset import Dataset
 from ..datasets.planning import plan_frames, spread
 from ..datasets.read_ahead import OK, Loaded, frames_ahead
 from ..detectors.base import Detector
-from ..detectors.keys import Judge, row_key
+from ..detectors.keys import Judge
 from ..detectors.scores import listed
 from ..results.result import Result
 from ..results.store import RESULT, PredictionStore
 from ..results.stored import VALIDATION_SUFFIX, of_detector, stored_at
-from ..scoring.detection import Origin, gather
+from ..scoring.detection import gather
 from ..scoring.score_detection import score_rows
-from .job import Job, Settings, current_rows
+from .job import Job, Settings, current_rows, frame_facts
 
 Outcome = float | tuple[str, str]
 """P(fake), or status and message."""
 
 
-class Item(Protocol):
-    """A frame that is ready to be judged."""
-
-    frame: Frame
-    prepared: Any
-
-
-def judge(name: str, detector: Detector, items: Sequence[Item]) -> list[Outcome]:
+def judge(name: str, detector: Detector, items: Sequence[Loaded]) -> list[Outcome]:
     """Return P(fake) in [0, 1] of each item, or (status, message). A batch that raises is judged again frame by frame.
 
     Raises DetectorError if the number of scores differs from that of items, if a score is not a number or not in
@@ -116,19 +109,8 @@ def _judge(name: str, detector: Detector, batch: list[Loaded]) -> list[Predictio
 
 
 def _row(item: Loaded, status: str, score: float | None, message: str) -> Prediction:
-    frame = item.frame
     return Prediction(
-        frame=frame.id,
-        video=frame.video,
-        method=frame.method,
-        identity="+".join(frame.identities),
-        label=frame.label,
-        status=status,
-        score=score,
-        digest=item.digest,
-        message=message,
-        picture=frame.picture,
-        stamp=item.stamp,
+        **frame_facts(item.frame), status=status, score=score, digest=item.digest, message=message, stamp=item.stamp
     )
 
 
@@ -163,8 +145,9 @@ def unsteady(
     tolerance = EXACT if "fp32" in detector.precision else COARSE
     try:
         again = _judged(name, detector, adapter, chosen, size)
-        worst, distance = _worst(chosen, scores, again)
-        if distance <= tolerance:
+        distances = {frame: abs(scores[frame] - score) for frame, score in again.items()}
+        worst = max(distances, key=distances.__getitem__, default="")
+        if distances.get(worst, 0.0) <= tolerance:
             return ""
         twice = _judged(name, detector, adapter, chosen, size)
         chance = max(abs(again[one] - twice[one]) for one in again if one in twice) if set(again) & set(twice) else 0.0
@@ -182,13 +165,6 @@ def unsteady(
 def _judged(name: str, detector: Detector, adapter: Adapter, frames: Sequence[Frame], size: int) -> dict[str, float]:
     batches = predict(name, detector, adapter, frames, size, 1)
     return {row.frame: row.score for batch in batches for row in batch if row.score is not None}
-
-
-def _worst(frames: Sequence[Frame], scores: Mapping[str, float], again: Mapping[str, float]) -> tuple[str, float]:
-    """Return the frame whose score differs most, and by how much; 0 if no frame was judged twice."""
-    differences = {frame.id: abs(scores[frame.id] - again[frame.id]) for frame in frames if frame.id in again}
-    worst = max(differences, key=lambda frame: differences[frame], default="")
-    return worst, differences.get(worst, 0.0)
 
 
 log = logging.getLogger("m2f2bench")
@@ -214,6 +190,7 @@ class DetectionJob(Job[Prediction]):
         )
         self.validation = validation
         self.frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
+        self.ids = [frame.id for frame in self.frames]
 
     @classmethod
     def plan(
@@ -247,17 +224,7 @@ class DetectionJob(Job[Prediction]):
 
         `validation` are the rows that its threshold is picked on, `warnings` lines about doubts on the detector.
         """
-        card, corpus = judge.detector.card, self.dataset.card.corpus
-        origin = Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus, warnings)
-        return score_rows(gather(rows, self.protocol, origin, validation))
-
-    def key(self, judge: Judge) -> Mapping[str, str]:
-        """See `Job.key`."""
-        return row_key(judge, self.dataset)
-
-    def planned(self) -> list[str]:
-        """See `Job.planned`."""
-        return [frame.id for frame in self.frames]
+        return score_rows(gather(rows, self.protocol, self.origin(judge, warnings), validation))
 
     def current(self, known: Mapping[str, Prediction], workers: int) -> list[Prediction]:
         """See `Job.current`."""

@@ -23,7 +23,6 @@ from ..heatmaps.report import MappedFrame, listed, refuse_nothing
 from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result
 from ..results.store import RESULT
-from ..scoring.detection import Origin
 from ..scoring.heatmaps import gather_maps, score_maps
 from .job import Job, Settings, unchanged
 
@@ -36,16 +35,14 @@ class HeatMapsJob(Job[MappedFrame]):
     """Frames to be mapped."""
 
     store = MapStore
+    check = staticmethod(require_localizer)
 
     def __init__(self, dataset: Dataset, protocol: HeatMapCard, split: str = "test", limit: int | None = None) -> None:
         """List the frames. Raises DataError as `plan_maps` does, such as for a dataset without masks."""
         super().__init__(dataset, protocol, split, limit)
         self.protocol = protocol
         self.frames = plan_maps(dataset, protocol, split, limit)
-
-    def check(self, name: str, own: object) -> None:
-        """See `Job.check`."""
-        require_localizer(name, own)
+        self.ids = [frame.id for frame in self.frames]
 
     def run(
         self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
@@ -54,9 +51,7 @@ class HeatMapsJob(Job[MappedFrame]):
         self.mapper = HeatMapper(judge.detector)
         folder = out / self.folder_name(judge.name)
         rows, _ = self.collect(judge, folder, settings)
-        card, corpus = judge.detector.card, self.dataset.card.corpus
-        origin = Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus)
-        result = score_maps(gather_maps(rows, self.protocol, origin, self.mapper.how))
+        result = score_maps(gather_maps(rows, self.protocol, self.origin(judge), self.mapper.how))
         write_json(folder / RESULT, result.to_json())
         return [(result, folder)]
 
@@ -73,10 +68,6 @@ class HeatMapsJob(Job[MappedFrame]):
     def open_store(self, folder: Path, key: Mapping[str, str]) -> MapStore:
         """See `Job.open_store`."""
         return MapStore(folder, key, MapForm.of(self.protocol))
-
-    def planned(self) -> list[str]:
-        """See `Job.planned`."""
-        return [frame.id for frame in self.frames]
 
     def current(self, known: Mapping[str, MappedFrame], workers: int) -> list[MappedFrame]:
         """See `Job.current`."""

@@ -17,11 +17,12 @@ from ..datasets.dataset import Dataset
 from ..datasets.digests import frame_digests
 from ..datasets.listing import stamp_of
 from ..detectors.base import Detector
-from ..detectors.keys import Judge
+from ..detectors.keys import Judge, row_key
 from ..heatmaps.report import MappedFrame
 from ..results.result import Result
 from ..results.store import RowStore
 from ..results.stored import run_name
+from ..scoring.detection import Origin
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,17 +61,13 @@ def current_rows(
     """Return the known rows that are still valid, in the order of `frames`, with present label, video and people."""
     held = {name: (row.digest, row.stamp) for name, row in known.items()}
     same = unchanged(dataset, frames, held, workers)
-    return [as_now(known[frame.id], frame, same[frame.id]) for frame in frames if frame.id in same]
+    return [replace(known[one.id], **frame_facts(one), stamp=same[one.id]) for one in frames if one.id in same]
 
 
-def as_now(row: Prediction, frame: Frame, stamp: str) -> Prediction:
-    """Return a row with its frame's present facts; the same object if nothing has changed."""
-    people = "+".join(frame.identities)
-    facts = (frame.video, frame.method, people, frame.label, frame.picture, stamp)
-    if facts == (row.video, row.method, row.identity, row.label, row.picture, row.stamp):
-        return row
-    video, method, identity, label, picture, stamp = facts
-    return replace(row, video=video, method=method, identity=identity, label=label, picture=picture, stamp=stamp)
+def frame_facts(frame: Frame) -> dict[str, Any]:
+    """Return the fields of a Prediction that a frame decides."""
+    people = {"identity": "+".join(frame.identities), "picture": frame.picture}
+    return {"frame": frame.id, "video": frame.video, "method": frame.method, "label": frame.label, **people}
 
 
 def current_answers(
@@ -121,9 +118,11 @@ class Job(abc.ABC, Generic[R]):
     """Whether a detector is required."""
 
     def __init__(self, dataset: Dataset, protocol: AnyProtocol, split: str, limit: int | None) -> None:
-        """Subclasses also list what is judged, so that missing data is found before a model is loaded."""
+        """Subclasses also list what is judged, `ids`, so that missing data is found before a model is loaded."""
         self.dataset, self.split, self.limit = dataset, split, limit
         self.protocol: Any = protocol
+        self.ids: list[str] = []
+        """The ids of what is judged, in order."""
 
     @classmethod
     def plan(cls, opened: Callable[[Any], Dataset], place: Any, protocol: Any, split: str, limit: int | None) -> Self:
@@ -147,17 +146,18 @@ class Job(abc.ABC, Generic[R]):
     ) -> list[tuple[Result, Path]]:
         """Judge, score and write one detector's folders below `out`; `controls` are the results of `prepare`."""
 
-    @abc.abstractmethod
     def key(self, judge: Judge) -> Mapping[str, str]:
         """Return everything that decides a detector's rows, in parts."""
+        return row_key(judge, self.dataset)
+
+    def origin(self, judge: Judge, warnings: tuple[str, ...] = ()) -> Origin:
+        """Return where a detector's rows come from; `warnings` are lines about doubts on the detector."""
+        card, corpus = judge.detector.card, self.dataset.card.corpus
+        return Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus, warnings)
 
     def open_store(self, folder: Path, key: Mapping[str, str]) -> RowStore[R]:
         """Return the store of a detector's rows in its folder."""
         return self.store(folder, key)
-
-    @abc.abstractmethod
-    def planned(self) -> list[str]:
-        """Return the ids of what is judged, in order."""
 
     @abc.abstractmethod
     def current(self, known: Mapping[str, R], workers: int) -> list[R]:
@@ -176,7 +176,7 @@ class Job(abc.ABC, Generic[R]):
 
         Rows are taken from disk if what they are about is unchanged. Raises NothingJudged if no row has the status ok.
         """
-        ids = self.planned()
+        ids = self.ids
         passing = self.errors_pass(judge.detector)
         with self.open_store(folder, self.key(judge)) as store:
             known = dict(store.rows)

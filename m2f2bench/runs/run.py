@@ -49,15 +49,11 @@ class Results(list[Result]):
         self.folders: list[Path] = []
         """Where each result and its rows were written."""
 
-    def add(self, result: Result, folder: Path) -> None:
-        """Add a result with its folder."""
-        self.append(result)
-        self.folders.append(folder)
-
     def add_all(self, pairs: Iterable[tuple[Result, Path]]) -> None:
         """Add results with their folders."""
         for result, folder in pairs:
-            self.add(result, folder)
+            self.append(result)
+            self.folders.append(folder)
 
     def board(self) -> Board:
         """Return the leaderboard, computed with the rows of these runs."""

@@ -46,12 +46,11 @@ def components(frames: Iterable[Frame]) -> list[Component]:
     groups: dict[int, list[Frame]] = {}
     for code, frame in zip(codes.tolist(), ordered, strict=True):
         groups.setdefault(code, []).append(frame)
-    found = [Component(min(map(_least, group)), tuple(group)) for group in groups.values()]
+    found = []
+    for group in groups.values():
+        people = [("identity", person) for frame in group for person in frame.identities]
+        found.append(Component(min([*people, *(("video", frame.video) for frame in group)]), tuple(group)))
     return sorted(found, key=lambda component: component.key)
-
-
-def _least(frame: Frame) -> Node:
-    return min([("video", frame.video), *(("identity", identity) for identity in frame.identities)])
 
 
 def carve_validation(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
@@ -86,10 +85,6 @@ def _rank(key: Node, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed}\0{key[0]}\0{key[1]}".encode(), digest_size=16).digest()
 
 
-def _labels(groups: Iterable[Component]) -> set[int]:
-    return {label for group in groups for label in group.labels}
-
-
 def _choose(order: list[Component], target: float) -> list[Component]:
     """Return the components for validation: about `target` frames, with both classes on both sides."""
     both = {REAL, FAKE}
@@ -111,7 +106,7 @@ def _choose(order: list[Component], target: float) -> list[Component]:
         nearer = abs(count + len(group.frames) - target) < abs(count - target)
         if nearer and spare(group):
             take(group)
-    while missing := both - _labels(chosen):
+    while missing := both.difference(*(group.labels for group in chosen)):
         taken = {group.key for group in chosen}
         left = [group for group in order if group.key not in taken and missing & group.labels and spare(group)]
         if not left:

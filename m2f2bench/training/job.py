@@ -82,6 +82,8 @@ WEIGHTS = "model.safetensors"
 """File of a finished training's weights, in `TrainingJob.out`."""
 REPORT = "fit.json"
 """File of a finished training's report, in `TrainingJob.out`; it is written last."""
+REPORTED = ("val_auc", "curves", "options", "notes")
+"""Fields of FitReport in that file."""
 
 
 @dataclass
@@ -133,8 +135,7 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint:
     """Read a checkpoint. Raises DetectorError if it belongs to another training or cannot be read."""
     import torch
 
-    state = _read(path / "state.json", "remove its folder, or start the training again")
-    check_identity(path, state, identity)
+    state = _record(path / "state.json", path, identity, "remove its folder, or start the training again")
     try:
         optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
@@ -150,24 +151,23 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint:
     )
 
 
-def _read(path: Path, advice: str) -> dict[str, Any]:
-    """Return the object in a JSON file. Raises DetectorError, with `advice`, for a file without one."""
+def _record(path: Path, folder: Path, identity: str, advice: str) -> dict[str, Any]:
+    """Return the record of the training `identity` in `folder`.
+
+    Raises DetectorError for a file that cannot be read, with `advice`, and for the record of another training.
+    """
     try:
         data = read_json(path)
     except Refused as error:
         raise DetectorError(f"'{path}' cannot be read: {error}; {advice}") from None
     if not isinstance(data, dict):
         raise DetectorError(f"'{path}' cannot be read: it is not the record of a training; {advice}")
-    return data
-
-
-def check_identity(path: Path, state: dict[str, Any], identity: str) -> None:
-    """Raise DetectorError unless `state` was written by the training with this identity."""
-    if state.get("identity") != identity:
+    if data.get("identity") != identity:
         raise DetectorError(
-            f"'{path}' belongs to another training (identity {str(state.get('identity'))[:12]}, this one is "
+            f"'{folder}' belongs to another training (identity {str(data.get('identity'))[:12]}, this one is "
             f"{identity[:12]}): the settings, data or code differ; restore them, or give another --out"
         )
+    return data
 
 
 def _link(source: Path, target: Path) -> None:
@@ -188,17 +188,10 @@ def finished_report(job: TrainingJob) -> FitReport | None:
     if path.exists():
         if not job.resume:
             raise DetectorError(f"'{job.out}' already holds a finished training: use it, or give another --out")
-        data = _read(path, "remove the folder and train again")
-        check_identity(job.out, data, job.identity)
-        if lacking := {"val_auc", "curves", "options", "notes"} - set(data):
+        data = _record(path, job.out, job.identity, "remove the folder and train again")
+        if lacking := set(REPORTED) - set(data):
             raise DetectorError(f"'{path}' lacks '{min(lacking)}': remove the folder and train again")
-        return FitReport(
-            weights=job.out / WEIGHTS,
-            val_auc=data["val_auc"],
-            curves=data["curves"],
-            options=data["options"],
-            notes=data["notes"],
-        )
+        return FitReport(job.out / WEIGHTS, **{name: data[name] for name in REPORTED})
     if not job.resume and latest_checkpoint(job.out) is not None:
         raise DetectorError(f"'{job.out}' holds a training that was cut off: add --resume, or give another --out")
     return None
@@ -206,14 +199,6 @@ def finished_report(job: TrainingJob) -> FitReport | None:
 
 def write_report(job: TrainingJob, report: FitReport) -> None:
     """Mark the training in `job.out` as finished, and remove its checkpoints."""
-    write_json(
-        job.out / REPORT,
-        {
-            "identity": job.identity,
-            "val_auc": report.val_auc,
-            "curves": report.curves,
-            "options": moved(report.options, (), job.out),
-            "notes": report.notes,
-        },
-    )
+    kept = {name: getattr(report, name) for name in REPORTED}
+    write_json(job.out / REPORT, {"identity": job.identity, **kept, "options": moved(report.options, (), job.out)})
     shutil.rmtree(job.out / FOLDER, ignore_errors=True)

@@ -101,11 +101,6 @@ def _order(examples: int, seed: int, epoch: int, size: int, lengths: tuple[int, 
     return tuple(number for batch in [*(batches[turn] for turn in turns), *last] for number in batch)
 
 
-def answer_tokens(batch: Batch) -> int:
-    """Return the number of answer tokens in a batch."""
-    return int((batch["labels"] != IGNORED).sum()) if batch else 0
-
-
 class Feeder:
     """Makes each step's batches in a thread, one step ahead, so that the device does not wait for them.
 
@@ -261,7 +256,7 @@ class _Answers(Objective[Batch]):
             )
 
     def size(self, batch: Batch) -> int:
-        return answer_tokens(batch)
+        return int((batch["labels"] != IGNORED).sum()) if batch else 0
 
     def divisor(self, step: int, counts: list[int]) -> int:
         return sum(counts)

@@ -78,8 +78,7 @@ def _pipeline(strength: float) -> Any:
 def _cross_validate(
     features: Floats, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int
 ) -> list[dict[str, float]]:
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 
     per_class = [len(set(groups[labels == label].tolist())) for label in (REAL, FAKE)]
     folds = min(FOLDS, *per_class)
@@ -93,10 +92,8 @@ def _cross_validate(
     ]
     tried = []
     for strength in STRENGTHS if parts else ():
-        aucs = []
-        for train, test in parts:
-            model = _pipeline(strength).fit(features[train], labels[train])
-            aucs.append(roc_auc_score(labels[test], model.decision_function(features[test])))
+        model = _pipeline(strength)
+        aucs = cross_val_score(model, features, labels, scoring="roc_auc", cv=parts, error_score="raise")
         tried.append({"c": strength, "cv_auc": float(np.mean(aucs))})
     return tried
 

@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 import torch
@@ -107,7 +106,13 @@ class _Training(Generic[B]):
             path = latest_checkpoint(self.job.out)
             if path is not None:
                 checkpoint = load_checkpoint(path, self.job.identity)
-                self.progress = _progress(path, checkpoint.state)
+                try:
+                    self.progress = Progress(**checkpoint.state)
+                except TypeError:
+                    raise DetectorError(
+                        f"checkpoint '{path}' was written by another version of m2f2bench: start again with another "
+                        f"--out"
+                    ) from None
         agreed(self.progress.step, f"checkpoints in '{self.job.out}': put --out on a disk that all of them see")
         if checkpoint is not None:
             self.shared.restore(checkpoint.tensors, checkpoint.optimizer)
@@ -313,13 +318,3 @@ class _Training(Generic[B]):
         if self.shared.sharded:
             notes.append(f"the network sharded by {self.accelerator.distributed_type.value}")
         return [*self.objective.notes(self.progress), *notes, *self.objective.network.notes]
-
-
-def _progress(path: Path, state: dict[str, Any]) -> Progress:
-    """Return a checkpoint's counters. Raises DetectorError if another version of the loop wrote them."""
-    try:
-        return Progress(**state)
-    except TypeError:
-        raise DetectorError(
-            f"checkpoint '{path}' was written by another version of m2f2bench: start again with another --out"
-        ) from None

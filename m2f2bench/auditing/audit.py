@@ -10,7 +10,6 @@ from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.errors import DataError, NothingJudged, first_line
 from ..core.errors import near as near_name
-from ..core.memo import Memo
 from ..core.records import FAKE, ORIGINAL, Frame, Prediction
 from ..core.rows import from_predictions
 from ..datasets.base import Adapter
@@ -20,7 +19,7 @@ from ..datasets.planning import check_unique, list_frames, spread
 from ..loading import load_dataset
 from ..results.signature import data_hash, versions
 from . import duplicates, questions, shortcuts
-from .facts import Facts, gather, memo_path
+from .facts import Facts, gather
 from .report import SHOWN, Audit, Finding, Section, by_severity, first_few, plural
 
 FRAMES_PER_VIDEO = 8
@@ -64,7 +63,7 @@ def audit(
     listed, absent = _list(loaded, (splits,) if isinstance(splits, str) else tuple(splits), selection)
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
     try:
-        facts = _facts(loaded, wanted, workers)
+        facts = gather(loaded, wanted, workers)
         if all(one.pixels is None for one in facts):
             first = facts[0]
             why = (first.frame.id, first.status, first.reason)
@@ -82,15 +81,6 @@ def audit(
         "resamples": resamples,
     }
     return _report(loaded.name, listed, absent, facts, asked, settings)
-
-
-def _facts(dataset: Dataset, frames: Sequence[Frame], workers: int) -> list[Facts]:
-    """Return the facts of each frame, cached if the adapter's code can be identified."""
-    place = memo_path(dataset.adapter, dataset.card)
-    if place is None:
-        return gather(dataset.adapter, frames, None, workers)
-    with Memo(place) as memo:
-        return gather(dataset.adapter, frames, memo, workers)
 
 
 def _list(

@@ -95,8 +95,6 @@ class Counter:
 
     def add(self, first: Codes, second: Codes, distance: Codes) -> None:
         """Count a block of pairs of rows, first < second."""
-        if not len(first):
-            return
         rows = self.table
         across = rows.split[first] != rows.split[second]
         mixed = rows.label[first] != rows.label[second]
@@ -257,18 +255,10 @@ def findings(found: Duplicates, frames: Sequence[Frame]) -> list[Finding]:
     add("leak", near, "{} of near duplicates across splits", lambda kind: kind.across)
     add("warning", exact, "{} of equal pixels labelled both real and fake", lambda k: not k.across and k.mixed)
     add("warning", exact, "{} of equal pixels in different videos", lambda k: not k.across and not k.mixed)
-    add(
-        "warning",
-        near,
-        "{} of near duplicates with no identity in common",
-        lambda kind: not kind.across and kind.people == APART,
-    )
-    add(
-        "note",
-        near,
-        "{} of near duplicates of unknown people (give videos and identities, so that they stay together)",
-        lambda kind: not kind.across and kind.people == UNKNOWN,
-    )
+    apart = "{} of near duplicates with no identity in common"
+    add("warning", near, apart, lambda k: not k.across and k.people == APART)
+    unknown = "{} of near duplicates of unknown people (give videos and identities, so that they stay together)"
+    add("note", near, unknown, lambda k: not k.across and k.people == UNKNOWN)
     if found.repeats:
         text = f"{plural(found.repeats, 'frame')} with the same pixels as an earlier frame of the same video"
         out.append(Finding("note", "duplicates", text))

@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ from ..core.progress import progress_bar
 from ..core.records import Frame
 from ..core.sources import Unidentified
 from ..datasets.base import Adapter
+from ..datasets.dataset import Dataset
 from ..datasets.digests import DECODERS
 from ..datasets.limits import DECODING
 from ..datasets.listing import stamp_of
@@ -192,18 +194,18 @@ def memo_path(adapter: Adapter, card: DatasetCard) -> Path | None:
     return cache_folder() / "audit" / f"{card.name}-{hashlib.sha256(decided.encode()).hexdigest()[:16]}.jsonl"
 
 
-def gather(adapter: Adapter, frames: Sequence[Frame], memo: Memo | None, workers: int = 0) -> list[Facts]:
-    """Return the facts of all frames, in their order; frames in the memo are not read again.
+def gather(dataset: Dataset, frames: Sequence[Frame], workers: int = 0) -> list[Facts]:
+    """Return the facts of all frames, in their order; those in the dataset's cache file are not read again.
 
     `workers` threads read ahead (0: one per core, at most four), a few frames each, so that memory stays constant. A
     frame that cannot be read has a status; the next audit tries it again. Raises DataError if the adapter gives
     something that is not an image, and any other M2F2BenchError that the adapter raises.
     """
-    reader = _Reader(adapter, memo, own_files(frames))
-    threads = thread_count(workers)
-    ahead = ReadAhead(reader.facts, frames, count=8 * threads, size=lambda facts: 0, threads=threads)
+    place, threads = memo_path(dataset.adapter, dataset.card), thread_count(workers)
     found: list[Facts] = []
-    with progress_bar("reading frames", len(frames)) as advance:
+    with Memo(place) if place else nullcontext() as memo, progress_bar("reading frames", len(frames)) as advance:
+        reader = _Reader(dataset.adapter, memo, own_files(frames))
+        ahead = ReadAhead(reader.facts, frames, count=8 * threads, size=lambda facts: 0, threads=threads)
         for facts in ahead.each():
             found.append(facts)
             advance(1)

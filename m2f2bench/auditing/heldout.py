@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -177,41 +177,42 @@ def people_or_videos(frames: Sequence[Frame]) -> tuple[Codes, str]:
     return group, "people"
 
 
-def folds(label: Codes, group: Codes, most: int, seed: int) -> Iterator[tuple[Codes, Codes]]:
-    """Yield the rows to train on and to test, for at most `FOLDS` or `most` folds over groups.
+def fold_scores(
+    learned: Callable[[Codes, Codes], Floats], label: Codes, group: Codes, stratum: Codes, most: int, seed: int
+) -> Floats:
+    """Return scores [N] in [0, 1], each from a model that was not trained on its group.
 
-    Folds in which nothing can be learned are left out.
+    `learned(train, test)` learns from the rows of four fifths of the groups and scores the last fifth, in turn, for at
+    most `FOLDS` or `most` folds; those in which nothing can be learned are left out. Raw scores of different folds are
+    not comparable: a fold with more fakes than the rest is scored by a model that has seen fewer, so that a useless cue
+    would have an AUC under .5. Hence each score becomes its rank within its fold and stratum, see `balanced_ranks`.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     cutter = StratifiedGroupKFold(min(FOLDS, most), shuffle=True, random_state=seed)
+    scores = np.full(len(label), 0.5)
     for train, test in cutter.split(np.zeros(len(label)), label, group):
-        if len(np.unique(label[train])) == 2 and len(test):
-            yield train, test
+        if len(np.unique(label[train])) < 2 or not len(test):
+            continue
+        # Rounded: the same input must give the same score, whatever the library's order of summation.
+        raw = np.round(learned(train, test), 9)
+        for part in np.unique(stratum[test]):
+            here = stratum[test] == part
+            scores[test[here]] = balanced_ranks(raw[here], label[test[here]])
+    return scores
 
 
 def held_out_scores(cue: Cue, sample: Sample, seed: int) -> Floats:
-    """Return scores [N] in [0, 1], each from a model that was not trained on its group.
-
-    A ridge classifier learns from four fifths of the groups and scores the last fifth, in turn. Raw scores of
-    different folds are not comparable: a fold with more fakes than the rest is scored by a model that has seen fewer,
-    so that a useless cue would have an AUC under .5. Hence each score becomes its rank within its fold and stratum, see
-    `balanced_ranks`.
-    """
+    """Return the `fold_scores` [N] of a ridge classifier of the cue."""
     from sklearn.linear_model import RidgeClassifier
 
-    label = sample.label
-    scores = np.full(len(label), 0.5)
-    for train, test in folds(label, sample.group, min(sample.groups), seed):
+    def learned(train: Codes, test: Codes) -> Floats:
         encoder = Encoder().fit(cue, sample.rows[train])
         model = RidgeClassifier(alpha=RIDGE, class_weight="balanced")
-        model.fit(encoder.transform(cue, sample.rows[train]), label[train])
-        # Rounded: the same input must give the same score, whatever the library's order of summation.
-        raw = np.round(model.decision_function(encoder.transform(cue, sample.rows[test])), 9)
-        for part in np.unique(sample.stratum[test]):
-            here = sample.stratum[test] == part
-            scores[test[here]] = balanced_ranks(raw[here], label[test[here]])
-    return scores
+        model.fit(encoder.transform(cue, sample.rows[train]), sample.label[train])
+        return np.asarray(model.decision_function(encoder.transform(cue, sample.rows[test])))
+
+    return fold_scores(learned, sample.label, sample.group, sample.stratum, min(sample.groups), seed)
 
 
 def balanced_ranks(scores: Floats, label: Codes) -> Floats:

@@ -18,7 +18,7 @@ from ..datasets.listing import questions_of
 from ..metrics.detection.intervals import auc_interval
 from ..metrics.diversity import folded
 from ..metrics.verdicts.verdict import read_verdict
-from .heldout import FOLDS, Codes, balanced_ranks, folds, people_or_videos
+from .heldout import FOLDS, Codes, fold_scores, people_or_videos
 from .report import Finding, Section, plural, with_interval
 
 if TYPE_CHECKING:
@@ -147,24 +147,18 @@ def _words_auc(
         return None, None, "fewer than two groups have questions of one label"
     if len(set(texts)) == 1:
         return 0.5, None, "all questions are the same"
-    scores = _held_out(texts, label, group, least, seed)
-    auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
-    return auc, ci, ""
-
-
-def _held_out(texts: Sequence[str], label: Codes, group: Codes, most: int, seed: int) -> Floats:
-    """Return a score in [0, 1] for each question, from a classifier that was not trained on its group."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    scores = np.full(len(label), 0.5)
-    for train, test in folds(label, group, most, seed):
+    def learned(train: Codes, test: Codes) -> Floats:
         words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
         model = LogisticRegression(max_iter=1000, class_weight="balanced")
         model.fit(words.fit_transform([texts[i] for i in train]), label[train])
-        raw = model.decision_function(words.transform([texts[i] for i in test]))
-        scores[test] = balanced_ranks(np.round(raw, 9), label[test])  # as in `heldout.held_out_scores`
-    return scores
+        return np.asarray(model.decision_function(words.transform([texts[i] for i in test])))
+
+    scores = fold_scores(learned, label, group, np.zeros_like(label), least, seed)
+    auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
+    return auc, ci, ""
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,7 @@ def summarise(
     frames = MappedFrames(rows, origin)
     groups = _frame_groups(frames)
     curves = [name for name in measures_by(settings) if name in CURVES]
-    found = {
-        group: {name: _of_frames(score) for name, score in scores.items()}
-        for group, scores in estimate_groups(frames, settings, groups).scores.items()
-    }
+    found = estimate_groups(frames, settings, groups).scores
     used = np.array([bool(row.values) for row in rows])
     held = {group: len(np.unique(frames.cluster[kept & used])) for group, kept in groups.items()}
     controls = {name: {group: _part(found[group], f"{name}.") for group in groups} for name in CONTROLS}
@@ -178,10 +175,6 @@ def measures_by(settings: Mapping[str, Any]) -> list[str]:
     """Return the MEASURES that exist for the fills in the signature's fields of the test."""
     fills = tuple(str(settings.get("fills", "blur+mean")).split("+"))
     return [name for name in MEASURES if name == "drop" or name.endswith(fills)]
-
-
-def _of_frames(score: Score) -> Score:
-    return Score(None, score.n_real, score.n_fake, reason="no frame has a value") if score.value is None else score
 
 
 def _part(found: Mapping[str, Score], prefix: str) -> dict[str, Score]:

@@ -62,18 +62,13 @@ def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str =
     return with_cam(judge, cam, layer)
 
 
-def no_localizer(name: str) -> DetectorError:
-    """Return the error for a detector that makes no heat maps."""
-    return DetectorError(
-        f"detector '{name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of a torch network "
-        f"(backends timm, m2f2det) its class activation maps: --cam gradcam"
-    )
-
-
 def require_localizer(name: str, own: object) -> None:
     """Raise DetectorError unless a detector, or its class, has a method `heatmap`."""
     if not callable(getattr(own, "heatmap", None)):
-        raise no_localizer(name)
+        raise DetectorError(
+            f"detector '{name}' makes no heat maps: take one whose class is a m2f2bench.Localizer, or of a torch "
+            f"network (backends timm, m2f2det) its class activation maps: --cam gradcam"
+        )
 
 
 class HeatMapper:
@@ -85,9 +80,8 @@ class HeatMapper:
         A grey picture is mapped first, so that a detector that cannot make maps with its settings fails at once.
         """
         self.name, self.precision = detector.card.name, detector.precision
-        own = detector.as_localizer()
-        if own is None:
-            raise no_localizer(self.name)
+        own: Any = detector.as_localizer()
+        require_localizer(self.name, own)
         self.localizer = own
         self.how = str(getattr(own, "how", ""))
         """Method and layer of --cam; empty if the maps are the detector's own."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,13 +173,7 @@ class PixelTest(MapTest):
 
     def _scores(self, pictures: Iterator[Image], frame: str) -> Iterator[float]:
         """Yield P(fake) of each picture, with one batch in memory at a time. Raises DetectorError as `_judged` does."""
-        batch: list[Image] = []
-        for picture in pictures:
-            batch.append(picture)
-            if len(batch) == self.batch_size:
-                yield from self._judged(batch, frame)
-                batch = []
-        if batch:
+        while batch := list(islice(pictures, self.batch_size)):
             yield from self._judged(batch, frame)
 
     def _judged(self, batch: list[Image], frame: str) -> list[float]:

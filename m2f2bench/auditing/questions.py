@@ -31,6 +31,11 @@ EXTREME = 0.9
 """From this AUC on it is a leak; a lower one may come from the subjects (the whole image more often for fakes)."""
 
 TITLE = "Questions: the label without the image"
+COUNTS = {
+    **{"questions": "n", "fake": "n_fake", "state a label": "stated", "the right one": "stated_right"},
+    **{"example": "examples", "echoed": "echoes"},
+}
+"""Columns of the report's table, with the fields of QuestionLeak that they show."""
 _QUOTED = re.compile(r'"([^"]*)"|“([^“”]*)”')
 _SENTENCE_END = re.compile(r"(?<=[.?!\n])")
 _TAKES_FOR_GRANTED = re.compile(
@@ -225,24 +230,10 @@ def findings(asked: QuestionLeaks) -> list[Finding]:
 
 def section(asked: QuestionLeaks) -> Section:
     """Return a table with a row for each split and kind."""
-    names = (
-        "split",
-        "kind",
-        "questions",
-        "fake",
-        "state a label",
-        "the right one",
-        "example",
-        "echoed",
-        "AUC of words",
-    )
-    rows = [
-        (
-            *(split, kind, f"{leak.n:,}", f"{leak.n_fake:,}", f"{leak.stated:,}", f"{leak.stated_right:,}"),
-            *(f"{leak.examples:,}", "" if leak.echoes is None else f"{leak.echoes:,}", _auc(leak)),
-        )
-        for (split, kind), leak in asked.found.items()
-    ]
+    rows = []
+    for (split, kind), leak in asked.found.items():
+        counts = [getattr(leak, name) for name in COUNTS.values()]
+        rows.append((split, kind, *("" if n is None else f"{n:,}" for n in counts), _auc(leak)))
     lines = [f"{split} {kind}: none ({why})" for (split, kind), why in asked.refused.items()]
     if not rows:
         return Section(TITLE, tuple(lines))
@@ -251,7 +242,7 @@ def section(asked: QuestionLeaks) -> Section:
         f"AUC (with 95% interval): prediction of the label from the question's words alone, {FOLDS}-fold with people "
         "held out; .5 is chance."
     )
-    return Section(TITLE, (how, *lines), names, tuple(rows))
+    return Section(TITLE, (how, *lines), ("split", "kind", *COUNTS, "AUC of words"), tuple(rows))
 
 
 def to_json(asked: QuestionLeaks) -> dict[str, Any]:

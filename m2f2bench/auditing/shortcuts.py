@@ -184,19 +184,15 @@ def to_json(probe: Probe) -> dict[str, Any]:
         "extreme": EXTREME,
         "n": probe.n,
         "auc": {
-            method: {
-                cue: {
-                    "state": cell.state,
-                    "auc": cell.auc,
-                    "ci": list(cell.ci) if cell.ci else None,
-                    "told": cell.significant,
-                }
-                | ({"reason": cell.reason} if cell.reason else {})
-                for cue, cell in cells.items()
-            }
-            for method, cells in probe.cells.items()
+            method: {cue: _cell_json(cell) for cue, cell in cells.items()} for method, cells in probe.cells.items()
         },
     }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    ci = list(cell.ci) if cell.ci else None
+    out = {"state": cell.state, "auc": cell.auc, "ci": ci, "told": cell.significant}
+    return out | ({"reason": cell.reason} if cell.reason else {})
 
 
 def section(probe: Probe) -> Section:
@@ -206,7 +202,7 @@ def section(probe: Probe) -> Section:
     lines = [
         f"AUC (with 95% interval) of separating a method's fakes from all reals by this cue alone; .5 is chance; "
         f"{probe.held_out} held out, {FOLDS} parts, {probe.groups:,} groups. Less than .5 means the same as .5: what "
-        "was learned on some people did not hold for others.",
+        "was learned on some people did not hold for others."
     ]
     if constant:
         lines.append(f"Constant: the same for all frames ({', '.join(constant)}), so it predicts nothing.")

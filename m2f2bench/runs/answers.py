@@ -34,7 +34,7 @@ from ..scoring.controls import CONTROLS, PREFIX, control_answers
 from ..scoring.score_answers import score_answers
 from .ask import ExplainerClient, answer, require_explainer
 from .detection import predict
-from .job import Job, Settings, current_answers
+from .job import Job, Settings, Written, current_answers
 
 FORMS = ("m2f2",)
 """What `run --export` can write: `m2f2` are M2F2-Det's output files."""
@@ -126,12 +126,8 @@ log = logging.getLogger("m2f2bench")
 
 
 def run_controls(
-    plan: AnswerPlan,
-    out: Path,
-    judge: str = "",
-    verdicts: Mapping[str, int] | None = None,
-    export: str | None = None,
-) -> list[tuple[Result, Path]]:
+    plan: AnswerPlan, out: Path, judge: str = "", verdicts: Mapping[str, int] | None = None, export: str | None = None
+) -> Written:
     """Score and write controls like runs; see `control_runs`. Return their results and folders."""
     controls = control_runs(plan, judge, verdicts)
     match_together(controls)
@@ -257,13 +253,11 @@ class AnswersJob(Job[Answer]):
         self.question_plan = plan_questions(dataset, protocol, split, limit)
         self.ids = [question.id for question in self.question_plan.questions]
 
-    def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
+    def prepare(self, out: Path, settings: Settings) -> Written:
         """Score and write the controls that need no verdict."""
         return run_controls(self.question_plan, out, export=settings.export)
 
-    def run(
-        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
-    ) -> list[tuple[Result, Path]]:
+    def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Run and score one explainer, and the controls that use its verdicts.
 
         `controls` are the other controls' results, for the page to read (`report.html`).

@@ -29,7 +29,7 @@ from ..results.store import RESULT, PredictionStore
 from ..results.stored import VALIDATION_SUFFIX, of_detector, stored_at
 from ..scoring.detection import gather
 from ..scoring.score_detection import score_rows
-from .job import Job, Settings, current_rows, frame_facts
+from .job import Job, Settings, Written, current_rows, frame_facts
 
 Outcome = float | tuple[str, str]
 """P(fake), or status and message."""
@@ -202,9 +202,7 @@ class DetectionJob(Job[Prediction]):
             validation = cls(opened(protocol.threshold.dataset or place), protocol, "val", limit)
         return cls(opened(place), protocol, split, limit, validation)
 
-    def run(
-        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
-    ) -> list[tuple[Result, Path]]:
+    def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
         folder = out / self.folder_name(judge.name)
         rows, judged = self.collect(judge, folder, settings)

@@ -24,7 +24,7 @@ from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result
 from ..results.store import RESULT
 from ..scoring.heatmaps import gather_maps, score_maps
-from .job import Job, Settings, unchanged
+from .job import Job, Settings, Written, unchanged
 
 log = logging.getLogger("m2f2bench")
 MASKS_AHEAD = 64
@@ -44,9 +44,7 @@ class HeatMapsJob(Job[MappedFrame]):
         self.frames = plan_maps(dataset, protocol, split, limit)
         self.ids = [frame.id for frame in self.frames]
 
-    def run(
-        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
-    ) -> list[tuple[Result, Path]]:
+    def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Map what is not on disk yet, score, and write `maps.parquet` and `result.json`."""
         self.mapper = HeatMapper(judge.detector)
         folder = out / self.folder_name(judge.name)

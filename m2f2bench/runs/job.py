@@ -95,6 +95,8 @@ def current_answers(
 
 log = logging.getLogger("m2f2bench")
 R = TypeVar("R", Prediction, Answer, MappedFrame)
+Written = list[tuple[Result, Path]]
+"""Results, each with the folder of its run."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +138,12 @@ class Job(abc.ABC, Generic[R]):
     def check(self, name: str, own: object) -> None:
         """Raise DetectorError for a detector, or its class, that cannot do this, before any work is done."""
 
-    def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
+    def prepare(self, out: Path, settings: Settings) -> Written:
         """Run what needs no detector, by default nothing; return results and folders."""
         return []
 
     @abc.abstractmethod
-    def run(
-        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
-    ) -> list[tuple[Result, Path]]:
+    def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Judge, score and write one detector's folders below `out`; `controls` are the results of `prepare`."""
 
     def key(self, judge: Judge) -> Mapping[str, str]:

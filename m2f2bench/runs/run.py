@@ -7,15 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cards.models import (
-    DETECTION,
-    EXPLANATION,
-    HEATMAPS,
-    AnyProtocol,
-    DatasetCard,
-    DetectorCard,
-    LeaderboardCard,
-)
+from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..datasets.base import Adapter

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..cards.protocols import FrameSelection
 from ..core.connected import connected
 from ..core.errors import DataError, FrameError
 from ..core.records import FAKE, REAL, Frame
 from ..core.seeds import shuffled
+from ..datasets.dataset import Dataset
+from ..datasets.planning import check_unique, list_frames
 from ..datasets.read_ahead import ReadAhead, held_bytes, read_pixels
 
 if TYPE_CHECKING:
+    from ..cards.settings import TrainingSettings
     from ..core.records import Image
 
 Node = tuple[str, str]
@@ -51,6 +55,31 @@ def components(frames: Iterable[Frame]) -> list[Component]:
         people = [("identity", person) for frame in group for person in frame.identities]
         found.append(Component(min([*people, *(("video", frame.video) for frame in group)]), tuple(group)))
     return sorted(found, key=lambda component: component.key)
+
+
+def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
+    """Return training and validation frames. Raises DataError if the dataset's own splits share an identity."""
+    count = settings.frames_per_video
+    selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
+
+    def listed(split: str) -> list[Frame]:
+        dataset.check_split(split, ", and there is nothing to train on")
+        frames = list_frames(dataset.adapter, split, selection)
+        if not frames:
+            raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
+        check_unique(frames)
+        return frames
+
+    training = listed("train")
+    named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split on its card must exist
+    if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
+        return carve_validation(training, settings.val_fraction, settings.seed)
+    validation = listed("val")
+    people = {person for frame in training for person in frame.identities}
+    shared = next((p for frame in validation for p in frame.identities if p in people), None)
+    if shared is not None:
+        raise DataError(f"dataset '{dataset.name}': identity '{shared}' is in train and in val: the splits must differ")
+    return training, validation
 
 
 def carve_validation(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:

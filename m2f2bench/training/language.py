@@ -21,8 +21,7 @@ from ..datasets.planning import spread
 from .frames import batch_part, unreadable_notes
 from .job import FitReport, TrainingJob
 from .loop import fit
-from .objective import Objective, Progress, in_order
-from .optimizer import lr_factor
+from .objective import Objective, Progress, in_order, lr_factor
 
 if TYPE_CHECKING:
     from .job import Tensors

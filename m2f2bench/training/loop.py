@@ -29,8 +29,7 @@ from .job import (
     save_checkpoint,
     write_report,
 )
-from .objective import B, Objective, Progress, in_order
-from .optimizer import make_optimizer
+from .objective import B, Objective, Progress, in_order, make_optimizer
 from .processes import agreed, gathered, summed, together
 from .sharing import FullySharded, Whole
 
@@ -249,11 +248,8 @@ class _Training(Generic[B]):
             raise self._no_memory(objective.memory_advice[0])
         progress.parts *= 2
         if self.accelerator.is_main_process:
-            log.warning(
-                "step %d: the memory does not hold a part of a batch; from now on a batch is split into %d parts",
-                progress.step + 1,
-                progress.parts,
-            )
+            short = "step %d: the memory does not hold a part of a batch; from now on a batch is split into %d parts"
+            log.warning(short, progress.step + 1, progress.parts)
 
     def _refuse_alone(self, error: Exception, exchanging: bool) -> None:
         """Raise DetectorError if the other processes wait inside the pass in which this one ran out of memory."""

@@ -20,8 +20,7 @@ from .frames import FrameReader, epoch_batches, steps_per_epoch, unreadable_note
 from .job import FitReport, TrainingJob
 from .loader import Part, Parts, part_loader, validation_part
 from .loop import fit
-from .objective import Objective, Progress
-from .optimizer import lr_factor, plateau_lr_factor
+from .objective import Objective, Progress, lr_factor, plateau_lr_factor
 from .sharing import SharedStatistics
 
 if TYPE_CHECKING:

@@ -277,6 +277,9 @@ class FullySharded(Whole):
 
     def __init__(self, accelerator: Any, module: nn.Module, optimizer: torch.optim.Optimizer, clip: float) -> None:
         """The module is wrapped (FSDP 1) or changed in place (FSDP 2)."""
+        from torch.distributed.checkpoint import state_dict
+
+        self.states: Any = state_dict
         self.accelerator, self.clip = accelerator, clip
         self.names = [name for name, value in module.named_parameters() if value.requires_grad]
         self.model, self.optimizer = accelerator.prepare(module, optimizer)
@@ -285,36 +288,30 @@ class FullySharded(Whole):
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """As `Whole.state`; all processes must call it."""
-        from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
-
         tensors = self.weights()
-        return tensors, self._kept(get_optimizer_state_dict(self.model, self._inner(), options=self._options()))
+        optimizer = self.states.get_optimizer_state_dict(self.model, self._inner(), options=self._options())
+        return tensors, self._kept(optimizer)
 
     def restore(self, tensors: Tensors, optimizer: dict[str, Any]) -> None:
         """As `Whole.restore`; every process has read the same checkpoint."""
-        from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
-
         _check(self.names, tensors)
         options = self._options(strict=False)
-        set_model_state_dict(self.model, dict(tensors), options=options)
-        set_optimizer_state_dict(self.model, self._inner(), optimizer["optimizer"], options=options)
+        self.states.set_model_state_dict(self.model, dict(tensors), options=options)
+        self.states.set_optimizer_state_dict(self.model, self._inner(), optimizer["optimizer"], options=options)
         self._restore_scaler(optimizer)
 
     def weights(self) -> Tensors:
         """As `Whole.weights`; all processes must call it."""
-        from torch.distributed.checkpoint.state_dict import get_model_state_dict
-
         for module in self.model.modules():
             reshard = getattr(module, "reshard", None)
             if reshard is not None:  # after a forward pass alone, FSDP 2 keeps some weights whole
                 reshard()
-        gathered: Any = get_model_state_dict(self.model, options=self._options())
+        gathered = self.states.get_model_state_dict(self.model, options=self._options())
         return {name: gathered[name] for name in self.names} if self.accelerator.is_main_process else {}
 
     def _options(self, strict: bool = True) -> Any:
-        from torch.distributed.checkpoint.state_dict import StateDictOptions
-
-        return StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=strict)
+        whole = {"full_state_dict": True, "cpu_offload": True, "ignore_frozen_params": True}
+        return self.states.StateDictOptions(**whole, strict=strict)
 
     def _inner(self) -> torch.optim.Optimizer:
         inner: torch.optim.Optimizer = self.optimizer.optimizer

@@ -76,7 +76,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
 
 
 def test_the_papers_groups_have_their_rates(tmp_path: Path) -> None:
-    from m2f2bench.training.optimizer import make_optimizer
+    from m2f2bench.training.objective import make_optimizer
 
     job = m2f2_job(tmp_path, **PAPER, lr=2e-3)
     network = toy_network()

@@ -21,7 +21,7 @@ from m2f2bench.core.records import Frame
 from m2f2bench.core.tensors import read_tensors
 from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.training.job import latest_checkpoint, load_checkpoint
-from m2f2bench.training.optimizer import make_optimizer, plateau_factor, plateau_lr_factor
+from m2f2bench.training.objective import make_optimizer, plateau_factor, plateau_lr_factor
 
 
 class Scaled(nn.Module):

@@ -22,7 +22,7 @@ from m2f2bench.training.frames import FrameReader, batch_part, epoch_batches, st
 from m2f2bench.training.job import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from m2f2bench.training.linear import fit_linear, identity_groups
 from m2f2bench.training.loader import augment
-from m2f2bench.training.optimizer import lr_factor
+from m2f2bench.training.objective import lr_factor
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ def question_leaks(
     right = sum(word == _VERDICTS[value] for word, value in zip(said, label.tolist(), strict=True))
     echoes = None
     if references is not None:
-        echoes = sum(_echoes(read[text][1], right) for text, right in zip(texts, references, strict=True))
+        pairs = [(read[text][1], known) for text, known in zip(texts, references, strict=True)]
+        echoes = sum(not set(map(folded, quoted)).isdisjoint(map(folded, known)) for quoted, known in pairs)
     codes = np.unique(group, return_inverse=True)[1].astype(np.int64)
     auc, ci, reason = _words_auc(texts, label, codes, seed, resamples)
     return QuestionLeak(
@@ -137,10 +138,6 @@ def example_answers(question: str) -> list[str]:
     quoted = [(a or b).strip() for a, b in _QUOTED.findall(question)]
     whole = [text for text in quoted if text.endswith((".", "!")) and "…" not in text and "..." not in text]
     return [text for text in whole if len(text.split()) >= _SHORTEST]
-
-
-def _echoes(examples: Sequence[str], references: Sequence[str]) -> bool:
-    return not {folded(text) for text in examples}.isdisjoint(folded(text) for text in references)
 
 
 def _words_auc(

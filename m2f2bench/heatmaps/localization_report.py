@@ -165,13 +165,9 @@ def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
     if who in CONTROLS:
         columns |= {f"own {name}": frames.column("detector", name) for name in AGAINST}
     table = Columns(columns)
-    found: dict[str, Statistic] = {}
-    for name in REPORTED:
-        if name in MEANS:
-            found[name] = table.mean(name)
-        else:
-            make = table.difference if name == "energy_difference" else table.ratio
-            found[name] = make("energy_in_mask", "mask_area")
+    area = ("energy_in_mask", "mask_area")
+    against = {"energy_difference": table.difference(*area), "energy_ratio": table.ratio(*area)}
+    found = {name: against[name] if name in against else table.mean(name) for name in REPORTED}
     found |= {"iou_best": table.best(CURVE), "iou_best_threshold": table.best_at(CURVE, thresholds())}
     if who in CONTROLS:
         found |= {key: table.difference(f"own {name}", name) for name, key in AGAINST.items()}

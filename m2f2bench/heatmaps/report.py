@@ -78,11 +78,6 @@ def listed(rows: Iterable[MappedFrame]) -> str:
     return ", ".join(f"{n} {name}" for name, n in count_outcomes(rows).items())
 
 
-def map_shapes(rows: Iterable[MappedFrame]) -> tuple[tuple[int, int], ...]:
-    """Return the sizes of maps that occur, sorted."""
-    return tuple(sorted({row.shape for row in rows if row.shape is not None}))
-
-
 def as_prediction(one: MappedFrame) -> Prediction:
     """Return the frame as the row that a detection run would write for it, so that both have one data hash."""
     frame, people = one.frame, "+".join(one.frame.identities)
@@ -130,7 +125,8 @@ class MappedFrames:
         self.cluster, self.drawn_by = clusters(self.judged, origin.bootstrap.cluster)
         self.n_clusters = int(self.cluster.max()) + 1
         self.label: Codes = np.array([row.frame.label for row in rows], dtype=np.int64)
-        self.shapes = map_shapes(rows)
+        self.shapes = tuple(sorted({row.shape for row in rows if row.shape is not None}))
+        """The sizes of maps that occur."""
 
     def column(self, who: str, name: str) -> Floats:
         """Return one measure of one maker's maps, float64 [N]; NaN for a frame without it."""

@@ -151,36 +151,31 @@ def _data(
     card: DetectorCard, dataset: Dataset, stage: str, start: str | Path | DetectorCard | None, seed: int | None
 ) -> tuple[TrainingSettings, list[Frame], list[Frame], LanguageData | None, DetectorCard | None]:
     """Return settings, training and validation frames, and for a later stage its examples and what it starts from."""
-    settings = card.training or TrainingSettings()
+    settings, own = card.training or TrainingSettings(), {} if seed is None else {"seed": seed}
     if stage == "detector":
         if start is not None:
             raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
-        if seed is not None:
-            settings = settings.model_copy(update={"seed": seed})
+        settings = settings.model_copy(update=own)
         return settings, *split_frames(dataset, settings), None, None
     begun = _start(card, start, stage)
     # The same people are held out as in the detector's own training, so that it has not seen them either.
     settings = begun.training or settings
     training, validation = split_frames(dataset, settings.model_copy(update={"frames_per_video": None}))
-    language = language_data(dataset, _stage_settings(card, stage, seed), training, validation)
+    learning = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
+    language = language_data(dataset, learning.model_copy(update=own), training, validation)
     return settings, training, validation, language, begun
 
 
 def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:
     """Return the trained detector that a later stage starts from. Raises DetectorError if there is none."""
-    if start is None:
-        if card.weights is None:
-            raise DetectorError(
-                f"detector '{card.name}' is not trained, and stage `{stage}` starts from the stage before it: "
-                "give its folder with --from"
-            )
-        return card
-    return detector_card(str(start) if isinstance(start, Path) else start)[0]
-
-
-def _stage_settings(card: DetectorCard, stage: str, seed: int | None) -> StageSettings:
-    settings = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
-    return settings if seed is None else settings.model_copy(update={"seed": seed})
+    if start is not None:
+        return detector_card(str(start) if isinstance(start, Path) else start)[0]
+    if card.weights is None:
+        raise DetectorError(
+            f"detector '{card.name}' is not trained, and stage `{stage}` starts from the stage before it: give its "
+            f"folder with --from"
+        )
+    return card
 
 
 def language_data(

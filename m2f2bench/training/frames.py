@@ -186,13 +186,18 @@ def batch_part(batch: Sequence[T], part: int, parts: int) -> list[T]:
     return list(batch[len(batch) * part // parts : len(batch) * (part + 1) // parts])
 
 
+def check_classes(labels: Sequence[int]) -> None:
+    """Raise DataError if there are no real or no fake frames to train on."""
+    for label, name in ((REAL, "real"), (FAKE, "fake")):
+        if label not in labels:
+            raise DataError(f"a detector cannot be trained without {name} frames: the training split has none")
+
+
 def _classes(labels: Sequence[int], batch_size: int) -> tuple[list[int], list[int], int]:
     """Return the indices of the smaller and of the larger class (if equal: real, fake), and half a batch size."""
     real = [i for i, label in enumerate(labels) if label == REAL]
     fake = [i for i, label in enumerate(labels) if label == FAKE]
-    if not real or not fake:
-        missing = "real" if not real else "fake"
-        raise DataError(f"a detector cannot be trained without {missing} frames: the training split has none")
+    check_classes(labels)
     smaller, larger = (real, fake) if len(real) <= len(fake) else (fake, real)
     return smaller, larger, min(batch_size // 2, len(larger))
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -258,15 +258,10 @@ class _Reader:
         return facts
 
     def _known(self, form: type[T], key: str, stamp: str) -> T | None:
-        if self.memo is None or not stamp:  # without a stamp it is unknown whether the frame has changed
-            return None
-        value = self.memo.get(key, stamp)
-        if value is None:
-            return None
-        try:
-            return form.from_json(value)
-        except (TypeError, ValueError):
-            return None  # the cache file was edited
+        if self.memo is not None and stamp:  # without a stamp it is unknown whether the frame has changed
+            with suppress(TypeError, ValueError):  # nothing is known, or the cache file was edited
+                return form.from_json(self.memo.get(key, stamp))
+        return None
 
     def _keep(self, key: str, stamp: str, facts: PixelFacts | FileFacts) -> None:
         if self.memo is not None and stamp:

@@ -167,7 +167,7 @@ def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
     table = Columns(columns)
     area = ("energy_in_mask", "mask_area")
     against = {"energy_difference": table.difference(*area), "energy_ratio": table.ratio(*area)}
-    found = {name: against[name] if name in against else table.mean(name) for name in REPORTED}
+    found: dict[str, Statistic] = {name: against[name] if name in against else table.mean(name) for name in REPORTED}
     found |= {"iou_best": table.best(CURVE), "iou_best_threshold": table.best_at(CURVE, thresholds())}
     if who in CONTROLS:
         found |= {key: table.difference(f"own {name}", name) for name, key in AGAINST.items()}

@@ -79,19 +79,16 @@ def localize(
     size than its image, DetectorError for a detector without heat maps.
     """
     rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=bootstrap or Bootstrap())
-    rows, origin, _ = map_dataset(
-        detector, dataset, rules, split, limit, device=device, batch_size=batch_size, cam=cam, cam_layer=cam_layer
-    )
+    rows, origin, _ = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
     return localization_report.summarise(rows, origin)
 
 
 def map_dataset(
+    rules: HeatMapRules,
     detector: str | DetectorCard | Any,
     dataset: str | DatasetCard | Adapter,
-    rules: HeatMapRules,
     split: str,
     limit: int | None,
-    *,
     device: str,
     batch_size: int,
     cam: str,
@@ -144,16 +141,7 @@ def faithfulness(
     """
     if steps < 2 or not 0.0 < area < 1.0:
         raise DataError(f"{steps} steps and an area of {area:g}: give at least 2 steps and an area between 0 and 1")
-    rules = HeatMapRules(
-        task="heatmaps",
-        measure="faithfulness",
-        steps=steps,
-        area=area,
-        fills=FILLS,
-        metrics=FAITHFULNESS_METRICS,
-        bootstrap=bootstrap or Bootstrap(),
-    )
-    rows, origin, passes = map_dataset(
-        detector, dataset, rules, split, limit, device=device, batch_size=batch_size, cam=cam, cam_layer=cam_layer
-    )
+    given: dict[str, Any] = {"steps": steps, "area": area, "fills": FILLS, "metrics": FAITHFULNESS_METRICS}
+    rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=bootstrap or Bootstrap(), **given)
+    rows, origin, passes = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
     return faithfulness_report.summarise(rows, origin, settings_of(rules).fields, passes)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ..cards.models import DatasetCard
 from ..core.identity import code_digest
@@ -31,8 +32,6 @@ from ..version import __version__
 from .files import FileFacts, read_facts
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..core.records import Image
 
 THUMB = 16

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from ..metrics.registry import title
 from ..stats.means import Columns
 from ..stats.statistic import Estimate, Statistic
 from .report import CONTROLS, MappedFrame, MappedFrames, MapReport, Measured, shown
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
 
 RULE = "pointing and IoU 0, energy the mask's area, pixel AUC .5"
 SIGNED = (
@@ -176,7 +173,7 @@ def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
 
 def _levels(frames: MappedFrames) -> dict[str, Score]:
     """Return LEVELS over every frame with a map, with or without a mask."""
-    level: Floats = np.array([np.nan if row.level is None else row.level for row in frames.rows], dtype=np.float64)
+    level = np.array([np.nan if row.level is None else row.level for row in frames.rows], dtype=np.float64)
     real = frames.label == REAL
     table = Columns({"real": np.where(real, level, np.nan), "fake": np.where(real, np.nan, level)})
     found = {"real": table.mean("real"), "fake": table.mean("fake"), "difference": table.difference("fake", "real")}

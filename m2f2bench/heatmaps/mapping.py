@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
+from ..cards.models import DetectorCard
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.records import FAKE, REAL, Frame
@@ -30,15 +32,10 @@ from ..metrics.heatmaps.localization import (
 from .report import MappedFrame
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from ..core.records import Floats, Image
 
-    from ..cards.models import DetectorCard
-    from ..core.records import Image
-
-    Heat = npt.NDArray[np.float32]
-    """One heat map, float32 [h, w] in [0, 1]."""
-    from ..core.records import Floats
-
+Heat = npt.NDArray[np.float32]
+"""One heat map, float32 [h, w] in [0, 1]."""
 ROUNDING = 1e-5
 """A value outside [0, 1] by at most this is set to the end of the range: it comes from single precision."""
 GRID = (7, 7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cards.models import DatasetCard, DetectorCard
 from ..cards.protocols import FAITHFULNESS_METRICS, FILLS, MASK_METRICS, Bootstrap, HeatMapRules
@@ -13,6 +13,7 @@ from ..datasets.base import Adapter
 from ..datasets.dataset import Dataset
 from ..datasets.listing import close_adapter
 from ..datasets.planning import plan_frames
+from ..detectors.base import Detector
 from ..detectors.keys import identify_judge
 from ..loading import load_dataset
 from . import faithfulness_report, localization_report
@@ -21,9 +22,6 @@ from .localization_report import Localization
 from .mapping import HeatMapper, MapTest, MaskTest, mapping_detector
 from .pixels import PixelTest, settings_of
 from .report import MappedFrame, Measured, refuse_nothing
-
-if TYPE_CHECKING:
-    from ..detectors.base import Detector
 
 MAPPING = 1
 """Increased whenever this package's own maps, measures or controls give other values for a frame."""

@@ -17,16 +17,15 @@ import numpy as np
 from ..cards.protocols import FILLS, HeatMapRules
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.seeds import generator
+from ..detectors.base import Detector
 from ..metrics.heatmaps.faithfulness import BLUR, Ranks, area_under, counts, ranked, replaced
 from ..metrics.heatmaps.localization import Box, centred_map, constant_map, random_map
 from .faithfulness_report import CURVES, REFERENCE
-from .mapping import Decoded, MapTest, enlarged
+from .mapping import Decoded, Heat, HeatMapper, MapTest, enlarged
 from .report import CONTROLS, MAKERS, MappedFrame
 
 if TYPE_CHECKING:
     from ..core.records import Floats, Image
-    from ..detectors.base import Detector
-    from .mapping import Heat, HeatMapper
 
 log = logging.getLogger("m2f2bench")
 AT_ONCE = 8

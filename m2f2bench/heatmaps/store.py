@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from ..results.row_files import read_columns, typed, write_columns
 from ..results.store import MAPS, RowStore
 from .pixels import settings_of
 from .report import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
 
 OF_ROW = ("outcome", "message", "digest", "stamp", "mask_digest")
 FACTS = {
@@ -105,8 +102,7 @@ class MapForm:
             values = {name: float(value) for name, value in known.items() if value is not None}
             if values:
                 row.values[maker] = values
-                curves: Floats = np.array(flat[f"{maker}.curves"], dtype=np.float64).reshape(self.curves)
-                row.curves[maker] = curves
+                row.curves[maker] = np.array(flat[f"{maker}.curves"], dtype=np.float64).reshape(self.curves)
         return row
 
     def _problem(self, flat: Mapping[str, Any]) -> str:

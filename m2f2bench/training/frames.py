@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cards.protocols import FrameSelection
+from ..cards.settings import TrainingSettings
 from ..core.connected import connected
 from ..core.errors import DataError, FrameError
 from ..core.records import FAKE, REAL, Frame
@@ -19,7 +20,6 @@ from ..datasets.planning import check_unique, list_frames
 from ..datasets.read_ahead import ReadAhead, held_bytes, read_pixels
 
 if TYPE_CHECKING:
-    from ..cards.settings import TrainingSettings
     from ..core.records import Image
 
 Node = tuple[str, str]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..core.records import Image
 
-    Tensors = dict[str, torch.Tensor]
+Tensors = dict[str, "torch.Tensor"]
 
 
 @dataclass

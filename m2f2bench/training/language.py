@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,12 +19,9 @@ from ..core.records import Example
 from ..core.seeds import shuffled
 from ..datasets.planning import spread
 from .frames import batch_part, unreadable_notes
-from .job import FitReport, TrainingJob
+from .job import FitReport, Tensors, TrainingJob
 from .loop import fit
 from .objective import Objective, Progress, in_order, lr_factor
-
-if TYPE_CHECKING:
-    from .job import Tensors
 
 Batch = dict[str, torch.Tensor]
 """Tensors with the example as their first axis; empty if no example can be learned from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,12 @@ import numpy as np
 
 from ..core.errors import FrameError
 from ..core.records import FAKE, REAL, Frame
+from ..stats.statistic import Codes
 from .frames import check_classes, check_unreadable, components
 from .job import FitReport, TrainingJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..core.records import Floats
-    from ..stats.statistic import Codes
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 """Candidate values of C (inverse regularisation), the most regularised first."""

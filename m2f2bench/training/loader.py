@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image as PillowImage
 from PIL import ImageEnhance, ImageFilter
@@ -19,8 +20,6 @@ from .frames import Draw, FrameReader, batch_part
 from .job import TrainingJob
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..core.records import Image
 
 Pillow = PillowImage.Image

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 import torch
 
@@ -22,6 +22,7 @@ from .job import (
     WEIGHTS,
     Checkpoint,
     FitReport,
+    Tensors,
     TrainingJob,
     finished_report,
     latest_checkpoint,
@@ -32,9 +33,6 @@ from .job import (
 from .objective import B, Objective, Progress, in_order, make_optimizer
 from .processes import agreed, gathered, summed, together
 from .sharing import FullySharded, Whole
-
-if TYPE_CHECKING:
-    from .job import Tensors
 
 log = logging.getLogger("m2f2bench")
 

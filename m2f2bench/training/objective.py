@@ -10,24 +10,18 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
+from torch import nn
 
-from ..cards.settings import TrainingSettings
+from ..cards.settings import StageSettings, TrainingSettings
 from ..core.errors import DetectorError
 from ..core.tensors import write_tensors
 from .frames import check_unreadable
-from .job import WEIGHTS, TrainingJob
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import nn
-
-    from ..cards.settings import StageSettings
-    from .job import Tensors
-    from .sharing import Whole
+from .job import WEIGHTS, Tensors, TrainingJob
+from .sharing import Whole
 
 B = TypeVar("B")
 

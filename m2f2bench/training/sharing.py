@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed
+from torch import nn
 from torch.nn.functional import batch_norm
 from torch.overrides import TorchFunctionMode
 
 from ..core.errors import DetectorError
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from .job import Tensors
+from .job import Tensors
 
 
 class SharedStatistics(TorchFunctionMode):

@@ -71,13 +71,12 @@ class Table:
         return np.where(same, SAME_VIDEO, np.where(unknown, UNKNOWN, np.where(shared, SHARED, APART)))
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Two frames by row, the first before the second, and how far apart they are (bits; 0 for equal pixels)."""
 
+    distance: int
     first: int
     second: int
-    distance: int
 
 
 class Counter:
@@ -105,9 +104,8 @@ class Counter:
             here = np.flatnonzero(code == number)
             self.counts[kind] = self.counts.get(kind, 0) + len(here)
             least = here[np.lexsort((second[here], first[here], distance[here]))[:KEPT]]
-            found = [Pair(int(first[i]), int(second[i]), int(distance[i])) for i in least]
-            merged = sorted(self.examples.get(kind, []) + found, key=lambda p: (p.distance, p.first, p.second))
-            self.examples[kind] = merged[:KEPT]
+            found = [Pair(int(distance[i]), int(first[i]), int(second[i])) for i in least]
+            self.examples[kind] = sorted(self.examples.get(kind, []) + found)[:KEPT]
         matters = across | np.isin(people, self.joining)
         self._join(first[matters], second[matters])
 
@@ -245,8 +243,7 @@ def findings(found: Duplicates, frames: Sequence[Frame]) -> list[Finding]:
     def add(severity: Severity, counter: Counter, what: str, wanted: Callable[[Kind], bool]) -> None:
         n = sum(count for kind, count in counter.counts.items() if wanted(kind))
         if n:
-            pairs = [pair for kind, kept in counter.examples.items() if wanted(kind) for pair in kept]
-            nearest = min(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
+            nearest = min(pair for kind, kept in counter.examples.items() if wanted(kind) for pair in kept)
             shown = _pair_text(nearest, frames, counter is found.near)
             out.append(Finding(severity, "duplicates", f"{what.format(plural(n, 'pair'))}, first {shown}"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -67,7 +67,7 @@ class Faithfulness(MapReport):
         heads = {name: title(name) for name in self._names() if name in CURVES} | drop
         own = [["frames", "n", "score of the call", *heads.values()]]
         less = [["frames", "detector less control", *heads.values()]]
-        for group, found in self._filled().items():
+        for group, found in self._groups().items():
             own.append([group, str(_count(found)), *(shown(found[name]) for name in ("called", *heads))])
             for control, groups in self.controls.items():
                 cells = [(name, groups[group][f"{name}_less_control"]) for name in heads]
@@ -80,13 +80,13 @@ class Faithfulness(MapReport):
 
     def _first_notes(self) -> list[str]:
         lines = ["less is better for deletion, more for insertion and drop; *: better, and the interval excludes 0"]
-        for group in self._filled():
+        for group in self._groups():
             better, worse = (", ".join(self.faithful[group][side]) for side in ("better", "worse"))
             said = f"better by {better}" if better else "nothing shows that the maps are faithful"
             if self.clusters["groups"][group] < FEWEST_CLUSTERS:
                 said = f"of {self.clusters['groups'][group]} clusters nothing is said, it takes {FEWEST_CLUSTERS}"
             lines.append(f"{group}, against the random map: {said}{f'; worse by {worse}' * bool(worse)}")
-        n_intervals = len(self._names()) * len(self._filled())
+        n_intervals = len(self._names()) * len(self._groups())
         lines.append(f"that is {n_intervals} intervals; none is made wider for their number")
         lines.append("a map says what speaks for a fake: of frames called real it is not meant to show the reason")
         lines.append("constant: pixels in random order, which brings in fine noise as no coarse map does")
@@ -99,12 +99,9 @@ class Faithfulness(MapReport):
         """Return the MEASURES that were measured."""
         return [name for name in MEASURES if name in self.metrics["all"]]
 
-    def _filled(self) -> dict[str, dict[str, Score]]:
+    def _groups(self) -> Mapping[str, Mapping[str, Score]]:
         """Return the groups that have frames, and all frames."""
         return {group: found for group, found in self.metrics.items() if group == "all" or _count(found)}
-
-    def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
-        yield from self._filled().items()
 
 
 def _count(found: Mapping[str, Score]) -> int:

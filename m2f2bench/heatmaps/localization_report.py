@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -117,8 +117,8 @@ class Localization(MapReport):
             f"{sum(self.outcomes['fake'].values())} fakes have a map that says something of their mask",
         ]
 
-    def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
-        yield from {"all": self.metrics, **self.methods, **self.controls, "mean map value": self.level}.items()
+    def _groups(self) -> Mapping[str, Mapping[str, Score]]:
+        return {"all": self.metrics, **self.methods, **self.controls, "mean map value": self.level}
 
 
 def _heading(column: str) -> str:

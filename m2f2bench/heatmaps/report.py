@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -232,8 +232,8 @@ class MapReport(abc.ABC):
         """Return a frame's values, ready for JSON."""
 
     @abc.abstractmethod
-    def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
-        """Yield the groups whose reasons are listed, with their scores."""
+    def _groups(self) -> Mapping[str, Mapping[str, Score]]:
+        """Return the groups whose reasons are listed, with their scores."""
 
     def _frame(self, row: MappedFrame) -> dict[str, Any]:
         frame = row.frame
@@ -258,7 +258,7 @@ class MapReport(abc.ABC):
     def _reasons(self) -> list[str]:
         """Return why values or intervals are missing: each reason once, with its groups."""
         places: dict[str, list[str]] = {}
-        for group, found in self._groups():
+        for group, found in self._groups().items():
             for reason in dict.fromkeys(score.reason for score in found.values() if score.reason):
                 places.setdefault(reason, []).append(group)
         return [f"{', '.join(names)}: {reason}" for reason, names in places.items()]

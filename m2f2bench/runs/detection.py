@@ -101,14 +101,12 @@ def _judge(name: str, detector: Detector, batch: list[Loaded]) -> list[Predictio
     """Return the rows of a batch, in order."""
     ready = [item for item in batch if item.status == OK]
     scores = dict(zip((item.frame.id for item in ready), judge(name, detector, ready), strict=True))
-    outcomes = [scores.get(item.frame.id, (item.status, item.reason)) for item in batch]
-    return [
-        _row(item, OK, outcome, "") if isinstance(outcome, float) else _row(item, outcome[0], None, outcome[1])
-        for item, outcome in zip(batch, outcomes, strict=True)
-    ]
+    return [_row(item, scores.get(item.frame.id, (item.status, item.reason))) for item in batch]
 
 
-def _row(item: Loaded, status: str, score: float | None, message: str) -> Prediction:
+def _row(item: Loaded, outcome: Outcome) -> Prediction:
+    score = outcome if isinstance(outcome, float) else None
+    status, message = (OK, "") if isinstance(outcome, float) else outcome
     return Prediction(
         **frame_facts(item.frame), status=status, score=score, digest=item.digest, message=message, stamp=item.stamp
     )

@@ -12,7 +12,7 @@ from ..core.errors import FrameError
 from ..core.records import FAKE, REAL, Frame
 from ..stats.statistic import Codes
 from .frames import check_classes, check_unreadable, components
-from .job import FitReport, TrainingJob
+from .job import WEIGHTS, FitReport, TrainingJob
 
 if TYPE_CHECKING:
     from ..core.records import Floats
@@ -112,8 +112,6 @@ def fit_on_features(
     ]
     if lost:
         notes.append(f"{lost} unreadable frames left out of training")
-    from .job import WEIGHTS
-
     return model, FitReport(job.out / WEIGHTS, val_auc, curves=tried, notes=notes)
 
 

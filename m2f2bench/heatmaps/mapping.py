@@ -6,6 +6,7 @@ import abc
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -161,17 +162,12 @@ def read_batches(adapter: Adapter, rows: Sequence[MappedFrame], size: int, masks
     With `masks`, fakes have their mask, bool [H, W], if the dataset has one. Raises DataError for a mask that differs
     in size from its image, and otherwise as `read_ahead.load_frame` does.
     """
-    ahead = ReadAhead(
-        lambda row: _read(adapter, row, masks),
-        rows,
-        count=2 * size,
-        size=lambda item: held_bytes((item.image, item.mask)),
-        threads=2,
-    )
+    read = partial(_read, adapter, masks)
+    ahead = ReadAhead(read, rows, count=2 * size, size=lambda one: held_bytes((one.image, one.mask)), threads=2)
     return ahead.batches(size)
 
 
-def _read(adapter: Adapter, row: MappedFrame, masks: bool) -> Decoded:
+def _read(adapter: Adapter, masks: bool, row: MappedFrame) -> Decoded:
     loaded = load_frame(adapter, row.frame)
     row.stamp = loaded.stamp
     try:

@@ -280,7 +280,7 @@ class AnswersJob(Job[Answer]):
 
     def current(self, known: Mapping[str, Answer], workers: int) -> list[Answer]:
         """See `Job.current`."""
-        return current_answers(self.dataset, self.question_plan.frames, self.question_plan.questions, known, workers)
+        return current_answers(self.question_plan, known, workers)
 
     def errors_pass(self, detector: Detector) -> bool:
         """See `Job.errors_pass`."""

@@ -122,12 +122,7 @@ in 16 bits or in unknown arithmetic."""
 
 
 def unsteady(
-    name: str,
-    detector: Detector,
-    adapter: Adapter,
-    frames: Sequence[Frame],
-    scores: Mapping[str, float],
-    batch_size: int,
+    detector: Detector, adapter: Adapter, frames: Sequence[Frame], scores: Mapping[str, float], batch_size: int
 ) -> str:
     """Return one line if scores depend on the batch or on chance; empty if they do not, or if there are too few.
 
@@ -142,12 +137,12 @@ def unsteady(
     where = ("among others", "alone") if batch_size > 1 else ("alone", "among others")
     tolerance = EXACT if "fp32" in detector.precision else COARSE
     try:
-        again = _judged(name, detector, adapter, chosen, size)
+        again = _judged(detector, adapter, chosen, size)
         distances = {frame: abs(scores[frame] - score) for frame, score in again.items()}
         worst = max(distances, key=distances.__getitem__, default="")
         if distances.get(worst, 0.0) <= tolerance:
             return ""
-        twice = _judged(name, detector, adapter, chosen, size)
+        twice = _judged(detector, adapter, chosen, size)
         chance = max(abs(again[one] - twice[one]) for one in again if one in twice) if set(again) & set(twice) else 0.0
     except M2F2BenchError as error:
         return f"some frames were judged again in a batch of {size}, and that failed: {error}"
@@ -160,8 +155,8 @@ def unsteady(
     )
 
 
-def _judged(name: str, detector: Detector, adapter: Adapter, frames: Sequence[Frame], size: int) -> dict[str, float]:
-    batches = predict(name, detector, adapter, frames, size, 1)
+def _judged(detector: Detector, adapter: Adapter, frames: Sequence[Frame], size: int) -> dict[str, float]:
+    batches = predict(detector.card.name, detector, adapter, frames, size, 1)
     return {row.frame: row.score for batch in batches for row in batch if row.score is not None}
 
 
@@ -252,5 +247,5 @@ class DetectionJob(Job[Prediction]):
         if self.errors_pass(judge.detector):
             return ()
         scores = {row.frame: row.score for row in rows if row.score is not None}
-        doubt = unsteady(judge.name, judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
+        doubt = unsteady(judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
         return (doubt,) if doubt else ()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from ..cards.models import AnyProtocol
 from ..core.errors import NothingJudged
 from ..core.progress import progress_bar
-from ..core.records import Answer, Frame, Prediction, Question, question_digest
+from ..core.records import Answer, Frame, Prediction, question_digest
 from ..datasets.dataset import Dataset
 from ..datasets.digests import frame_digests
 from ..datasets.listing import stamp_of
@@ -22,6 +22,7 @@ from ..heatmaps.report import MappedFrame
 from ..results.result import Result
 from ..results.store import RowStore
 from ..results.stored import run_name
+from ..scoring.answers import AnswerPlan
 from ..scoring.detection import Origin
 
 if TYPE_CHECKING:
@@ -70,24 +71,15 @@ def frame_facts(frame: Frame) -> dict[str, Any]:
     return {"frame": frame.id, "video": frame.video, "method": frame.method, "label": frame.label, **people}
 
 
-def current_answers(
-    dataset: Dataset,
-    frames: Mapping[str, Frame],
-    questions: Sequence[Question],
-    known: Mapping[str, Answer],
-    workers: int = 0,
-) -> list[Answer]:
-    """Return the known answers that are still valid, in the order of `questions`: same question text, same pixels.
-
-    `frames` are by id, `known` by question id.
-    """
+def current_answers(plan: AnswerPlan, known: Mapping[str, Answer], workers: int = 0) -> list[Answer]:
+    """Return the known answers (by question id) that are still valid: same question text, same pixels."""
     rows = [
         known[q.id]
-        for q in questions
+        for q in plan.questions
         if q.id in known and known[q.id].wording == question_digest(q) and known[q.id].frame == q.frame
     ]
     pixels = {row.frame: (row.digest, row.stamp) for row in rows}
-    same = unchanged(dataset, [frames[name] for name in pixels], pixels, workers)
+    same = unchanged(plan.dataset, [plan.frames[name] for name in pixels], pixels, workers)
     return [
         replace(row, stamp=same[row.frame]) for row in rows if row.frame in same and row.digest == pixels[row.frame][0]
     ]

@@ -142,13 +142,9 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint:
         raise DetectorError(
             f"checkpoint '{path}' cannot be read: {first_line(error)}; remove its folder, or start the training again"
         ) from None
-    best = path / "best.safetensors"
-    return Checkpoint(
-        tensors=read_tensors(path / WEIGHTS)[0],
-        best=read_tensors(best)[0] if best.exists() else None,
-        optimizer=optimizer,
-        state=state,
-    )
+    tensors, place = read_tensors(path / WEIGHTS)[0], path / "best.safetensors"
+    best = read_tensors(place)[0] if place.exists() else None
+    return Checkpoint(tensors, best, optimizer, state)
 
 
 def _record(path: Path, folder: Path, identity: str, advice: str) -> dict[str, Any]:

@@ -28,6 +28,17 @@ KEPT = 20
 """Examples kept of each kind, those with the least distance first."""
 BLOCK = 1 << 21
 """Comparisons at a time: about 40 MB."""
+NEAR = 8
+"""Bits of 64 in which two hashes of one picture may differ. Of aligned 224×224 face crops (FaceForensics++ c40), copies
+at JPEG quality 30 to 90, at 256 and at 112 pixels differ in at most 6 bits, copies brightened by a sixth in at most 8.
+Of 1.04 million pairs of crops of different people 13 are that similar, and `ALIKE` excludes all of them.
+"""
+ALIKE = 0.95
+"""Least correlation of the 16×16 thumbnails of near duplicates: a second test, against hashes that agree by chance. On
+the same crops such copies have .998 or more, copies brightened by a sixth .967 or more, and pairs of different people
+that are at most 8 bits apart .85 or less.
+"""
+CHUNK = 1 << 14
 
 
 class Kind(NamedTuple):
@@ -155,19 +166,6 @@ def near_pairs(hashes: npt.NDArray[np.uint64], most: int) -> Iterator[tuple[Code
         kept = other > one
         one, other = one[kept], other[kept]
         yield one + start, other + start, bits[one, other].astype(np.int64)
-
-
-NEAR = 8
-"""Bits of 64 in which two hashes of one picture may differ. Of aligned 224×224 face crops (FaceForensics++ c40), copies
-at JPEG quality 30 to 90, at 256 and at 112 pixels differ in at most 6 bits, copies brightened by a sixth in at most 8.
-Of 1.04 million pairs of crops of different people 13 are that similar, and `ALIKE` excludes all of them.
-"""
-ALIKE = 0.95
-"""Least correlation of the 16×16 thumbnails of near duplicates: a second test, against hashes that agree by chance. On
-the same crops such copies have .998 or more, copies brightened by a sixth .967 or more, and pairs of different people
-that are at most 8 bits apart .85 or less.
-"""
-CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,10 @@ STRIP = 256
 """Rows that are converted at a time."""
 FLOOR = 1e-3
 """Added to a variance (grey levels squared) before its logarithm, which a flat picture would not have."""
+VERSION = 1
+"""Increased whenever the same frame would give other facts."""
+LOOK = 10
+"""Bytes that `look` needs for each byte of a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +146,6 @@ def _log_variance(values: npt.NDArray[np.float32]) -> float:
     return float(np.log(np.var(values, dtype=np.float64) + FLOOR)) if values.size else float(np.log(FLOOR))
 
 
-VERSION = 1
-"""Increased whenever the same frame would give other facts."""
-LOOK = 10
-"""Bytes that `look` needs for each byte of a picture."""
 T = TypeVar("T", PixelFacts, FileFacts)
 
 

@@ -28,6 +28,20 @@ TABLE = 64
 COMMON = 32
 """Number of the most frequent settings that get their own column."""
 BINS = 8
+FOLDS = 5
+LARGEST = 0.5
+"""If one group of connected people has more than this share of the frames, videos are held out instead."""
+RIDGE = 10.0
+"""Penalty on the squared weights of standardised columns and indicators, against a sum over frames."""
+FAMILY = 0.05
+"""Probability that any cell of a table of useless cues counts as more than chance."""
+SHUFFLES = 50
+SPREAD = 2.0
+"""A bound on the deviation of the AUC of held-out scores, as a multiple of that of fixed scores with the same number of
+independent groups: the folds share most of their training data, for which Nadeau and Bengio (2003) multiply the
+deviation of five folds by 1.5.
+"""
+Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -127,22 +141,6 @@ def _steps(file: FileFacts | None) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     steps = np.log(np.maximum(1, np.array(file.tables, dtype=np.float64)))
     return float(steps[:TABLE].mean()), float(steps[-TABLE:].mean()), float(steps[0])
-
-
-FOLDS = 5
-LARGEST = 0.5
-"""If one group of connected people has more than this share of the frames, videos are held out instead."""
-RIDGE = 10.0
-"""Penalty on the squared weights of standardised columns and indicators, against a sum over frames."""
-FAMILY = 0.05
-"""Probability that any cell of a table of useless cues counts as more than chance."""
-SHUFFLES = 50
-SPREAD = 2.0
-"""A bound on the deviation of the AUC of held-out scores, as a multiple of that of fixed scores with the same number of
-independent groups: the folds share most of their training data, for which Nadeau and Bengio (2003) multiply the
-deviation of five folds by 1.5.
-"""
-Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,13 @@ LINE = 0.55
 EXTREME = 0.9
 """A cue of the picture itself (high-pass energy) is a legitimate trace of forging up to this AUC."""
 OVERALL = "all fakes"
+_NAMES = {
+    "type": "the file type",
+    "dimensions": "the width and height",
+    "size": "the file size",
+    "quantisation": "the JPEG settings",
+    "high-pass": "the high-pass energy",
+}
 
 
 @dataclass(frozen=True)
@@ -138,15 +145,6 @@ def findings(probe: Probe) -> list[Finding]:
             text = f"fakes can be separated from reals by type, dimensions, size and quantisation: AUC {best}"
             out.append(Finding("leak", "shortcut", text))
     return out
-
-
-_NAMES = {
-    "type": "the file type",
-    "dimensions": "the width and height",
-    "size": "the file size",
-    "quantisation": "the JPEG settings",
-    "high-pass": "the high-pass energy",
-}
 
 
 def _predicted_methods(probe: Probe, cue: str) -> list[str]:

@@ -37,6 +37,8 @@ WITHOUT_MAP = ("unreadable", "error")
 CONTROLS = ("constant", "centre", "random")
 """Maps that do not depend on the picture: one value, a Gaussian around the centre, uniform noise from the seed."""
 MAKERS = ("detector", *CONTROLS)
+LABELS = (("fake", FAKE), ("real", REAL))
+DRAWN = {"identity": "groups of people", "video": "videos", "frame": "frames"}
 
 
 @dataclass(eq=False)
@@ -91,10 +93,6 @@ def refuse_nothing(who: str, rows: Sequence[MappedFrame]) -> None:
     if all(row.outcome in WITHOUT_MAP for row in rows):
         first = rows[0]
         raise NothingJudged.of(f"{who}, heat maps", "frames", len(rows), first.frame.id, first.outcome, first.message)
-
-
-LABELS = (("fake", FAKE), ("real", REAL))
-DRAWN = {"identity": "groups of people", "video": "videos", "frame": "frames"}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from .job import Job, Settings, Written, current_answers
 FORMS = ("m2f2",)
 """What `run --export` can write: `m2f2` are M2F2-Det's output files."""
 JUDGEMENTS, EXPLANATIONS = "m2f2_det.jsonl", "m2f2_exp.jsonl"
+log = logging.getLogger("m2f2bench")
 
 
 def check_export(form: str | None, answers: bool) -> None:
@@ -120,9 +121,6 @@ def image_name(frame: Frame, root: Path | None, whole: bool = False) -> str:
         return path.name
     inside = root is not None and path.is_relative_to(root)
     return f"./{PurePosixPath(path.relative_to(root))}" if inside and root is not None else path.as_posix()
-
-
-log = logging.getLogger("m2f2bench")
 
 
 def run_controls(

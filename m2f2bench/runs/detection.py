@@ -33,6 +33,14 @@ from .job import Job, Settings, Written, current_rows, frame_facts
 
 Outcome = float | tuple[str, str]
 """P(fake), or status and message."""
+AGAIN = 4
+"""Frames that are judged again, to see whether scores are steady (`unsteady`)."""
+FEWEST = 5 * AGAIN
+"""That needs this many frames with a score, so that it costs at most a fifth of a run."""
+EXACT, COARSE = 2e-3, 0.05
+"""Differences that rounding explains: in fp32, because another batch sums in another order (1e-4, with TF32 1e-3), and
+in 16 bits or in unknown arithmetic."""
+log = logging.getLogger("m2f2bench")
 
 
 def judge(name: str, detector: Detector, items: Sequence[Loaded]) -> list[Outcome]:
@@ -112,15 +120,6 @@ def _row(item: Loaded, outcome: Outcome) -> Prediction:
     )
 
 
-AGAIN = 4
-"""Frames that are judged again."""
-FEWEST = 5 * AGAIN
-"""The check needs this many frames with a score, so that it costs at most a fifth of a run."""
-EXACT, COARSE = 2e-3, 0.05
-"""Differences that rounding explains: in fp32, because another batch sums in another order (1e-4, with TF32 1e-3), and
-in 16 bits or in unknown arithmetic."""
-
-
 def unsteady(
     detector: Detector, adapter: Adapter, frames: Sequence[Frame], scores: Mapping[str, float], batch_size: int
 ) -> str:
@@ -158,9 +157,6 @@ def unsteady(
 def _judged(detector: Detector, adapter: Adapter, frames: Sequence[Frame], size: int) -> dict[str, float]:
     batches = predict(detector.card.name, detector, adapter, frames, size, 1)
     return {row.frame: row.score for batch in batches for row in batch if row.score is not None}
-
-
-log = logging.getLogger("m2f2bench")
 
 
 class DetectionJob(Job[Prediction]):

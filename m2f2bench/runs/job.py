@@ -28,6 +28,11 @@ from ..scoring.detection import Origin
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+log = logging.getLogger("m2f2bench")
+R = TypeVar("R", Prediction, Answer, MappedFrame)
+Written = list[tuple[Result, Path]]
+"""Results, each with the folder of its run."""
+
 
 def unchanged(
     dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, tuple[str, str]], workers: int = 0
@@ -83,12 +88,6 @@ def current_answers(plan: AnswerPlan, known: Mapping[str, Answer], workers: int 
     return [
         replace(row, stamp=same[row.frame]) for row in rows if row.frame in same and row.digest == pixels[row.frame][0]
     ]
-
-
-log = logging.getLogger("m2f2bench")
-R = TypeVar("R", Prediction, Answer, MappedFrame)
-Written = list[tuple[Result, Path]]
-"""Results, each with the folder of its run."""
 
 
 @dataclass(frozen=True)

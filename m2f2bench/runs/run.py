@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 DEFAULT_SUITE = "quickstart"
+JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob, HEATMAPS: HeatMapsJob}
+"""The job of each task, in the order in which a detector runs them."""
 
 
 class Results(list[Result]):
@@ -61,10 +63,6 @@ class Results(list[Result]):
 
     def _repr_markdown_(self) -> str:
         return self.table("md")
-
-
-JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob, HEATMAPS: HeatMapsJob}
-"""The job of each task, in the order in which a detector runs them."""
 
 
 def run(

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from ..core.records import Image
 
 Node = tuple[str, str]
+T = TypeVar("T")
+Draw = tuple[int, int]
+"""Index of a frame in the training list, and how often it was drawn before in this epoch."""
+CACHE_BYTES = 1 << 30
+"""Memory for decoded images; frames that do not fit are decoded each time they are needed."""
+UNREADABLE_SHARE = 0.05
+"""Largest share of unreadable frames with which a training goes on."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +155,6 @@ def _choose(order: list[Component], target: float) -> list[Component]:
     return chosen
 
 
-T = TypeVar("T")
-Draw = tuple[int, int]
-"""Index of a frame in the training list, and how often it was drawn before in this epoch."""
-
-
 def steps_per_epoch(labels: Sequence[int], batch_size: int) -> int:
     """Return the number of steps in an epoch: frames / batch size, rounded, as far as the larger class has frames.
 
@@ -200,12 +202,6 @@ def _classes(labels: Sequence[int], batch_size: int) -> tuple[list[int], list[in
     check_classes(labels)
     smaller, larger = (real, fake) if len(real) <= len(fake) else (fake, real)
     return smaller, larger, min(batch_size // 2, len(larger))
-
-
-CACHE_BYTES = 1 << 30
-"""Memory for decoded images; frames that do not fit are decoded each time they are needed."""
-UNREADABLE_SHARE = 0.05
-"""Largest share of unreadable frames with which a training goes on."""
 
 
 class FrameReader:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from ..core.records import Image
 
 Tensors = dict[str, "torch.Tensor"]
+FOLDER = "checkpoints"
+PREFIX = "step-"
+WEIGHTS = "model.safetensors"
+"""File of a finished training's weights, in `TrainingJob.out`."""
+REPORT = "fit.json"
+"""File of a finished training's report, in `TrainingJob.out`; it is written last."""
+REPORTED = ("val_auc", "curves", "options", "notes")
+"""Fields of FitReport in that file."""
 
 
 @dataclass
@@ -74,16 +82,6 @@ class FitReport:
     notes: list[str] = field(default_factory=list)
     input: InputSettings | None = None
     """Complete input of the trained detector, if the untrained one's card left a part of it to the network."""
-
-
-FOLDER = "checkpoints"
-PREFIX = "step-"
-WEIGHTS = "model.safetensors"
-"""File of a finished training's weights, in `TrainingJob.out`."""
-REPORT = "fit.json"
-"""File of a finished training's report, in `TrainingJob.out`; it is written last."""
-REPORTED = ("val_auc", "curves", "options", "notes")
-"""Fields of FitReport in that file."""
 
 
 @dataclass

@@ -24,6 +24,8 @@ from .job import WEIGHTS, Tensors, TrainingJob
 from .sharing import Whole
 
 B = TypeVar("B")
+THRESHOLD = 1e-4
+"""Relative decrease of the best loss that counts as an improvement (torch's default)."""
 
 
 @dataclass
@@ -258,10 +260,6 @@ def _nearest(pattern: str, names: Iterable[str]) -> str:
     some = sorted(names)
     more = f" and {len(some) - 3} more" if len(some) > 3 else ""
     return f"; trained are {', '.join(some[:3])}{more}"
-
-
-THRESHOLD = 1e-4
-"""Relative decrease of the best loss that counts as an improvement (torch's default)."""
 
 
 def lr_factor(step: int, total: int, warmup: int) -> float:

@@ -14,6 +14,9 @@ from torch.overrides import TorchFunctionMode
 from ..core.errors import DetectorError
 from .job import Tensors
 
+BUCKET = 1 << 24
+"""Largest number of values in one exchange of gradients, unless a single parameter has more."""
+
 
 class SharedStatistics(TorchFunctionMode):
     """Context in which `torch.nn.functional.batch_norm` in training mode takes its statistics over all processes.
@@ -137,10 +140,6 @@ class _Normalised(torch.autograd.Function):
         wanted = (change.to(x.dtype), grad_weight, grad_bias)
         needed = [value if needs else None for value, needs in zip(wanted, ctx.needs_input_grad, strict=False)]
         return (*needed, None, None, None, None, None)
-
-
-BUCKET = 1 << 24
-"""Largest number of values in one exchange of gradients, unless a single parameter has more."""
 
 
 class Whole:

@@ -124,7 +124,7 @@ def _ours(network: ReleasedDetector, bf16: bool) -> ReleasedDetector:
 def _run_row(network: ReleasedDetector) -> dict[str, object]:
     """`run` on JPEG files against the bare forward pass on the same frames, decoded and normalised."""
     import m2f2bench
-    from m2f2bench.runs import predict as local  # noqa: F401 - imported before the clock starts
+    from m2f2bench.runs import detection as local  # noqa: F401 - imported before the clock starts
     from m2f2bench.stats.delong import auc_or_none
 
     auc_or_none([0, 1], [0.0, 1.0])

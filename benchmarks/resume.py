@@ -33,7 +33,7 @@ def make_tiny(root: Path, count: int) -> None:
 
 def main() -> None:
     import m2f2bench
-    from m2f2bench.runs import resuming
+    from m2f2bench.runs import job
 
     count = 200 if "--quick" in sys.argv else FRAMES
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def main() -> None:
         run()
         checked = min(run() for _ in range(3))
         held = {frame.id: "x" for frame in m2f2bench.load_dataset(str(root / "faces")).frames("test")}
-        with mock.patch.object(resuming, "unchanged", lambda *_: held):
+        with mock.patch.object(job, "unchanged", lambda *_: held):
             run()  # all stamps become this one
             bare = min(run() for _ in range(3))
         run()

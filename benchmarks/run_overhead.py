@@ -21,7 +21,7 @@ def main() -> None:
     import torch
 
     import m2f2bench
-    from m2f2bench.runs import predict as local  # noqa: F401 - imported before the clock starts
+    from m2f2bench.runs import detection as local  # noqa: F401 - imported before the clock starts
     from m2f2bench.stats.delong import auc_or_none
 
     auc_or_none([0, 1], [0.0, 1.0])

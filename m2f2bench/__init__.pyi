@@ -23,10 +23,10 @@ from .detectors.base import Localizer as Localizer
 from .detectors.base import Trainable as Trainable
 from .detectors.base import trained_weights as trained_weights
 from .detectors.network import NetworkDetector as NetworkDetector
-from .heatmaps.faithfulness import faithfulness as faithfulness
 from .heatmaps.faithfulness_report import Faithfulness as Faithfulness
 from .heatmaps.localization_report import Localization as Localization
-from .heatmaps.localize import localize as localize
+from .heatmaps.measurement import faithfulness as faithfulness
+from .heatmaps.measurement import localize as localize
 from .loading import load_dataset as load_dataset
 from .loading import load_detector as load_detector
 from .metrics.metric import Metric as Metric
@@ -36,9 +36,9 @@ from .metrics.verdicts.verdict import read_verdict as read_verdict
 from .reporting.figures.plot import plot as plot
 from .results.result import Result as Result
 from .runs.check import check as check
-from .runs.merge import merge as merge
 from .runs.run import Results as Results
 from .runs.run import run as run
+from .runs.train import merge as merge
 from .runs.train import train as train
 from .scoring.compare import compare as compare
 from .scoring.comparison import Comparison as Comparison

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
-from ..core.errors import DataError, NothingJudged
+from ..core.errors import DataError, NothingJudged, first_line
 from ..core.errors import near as near_name
-from ..core.memo import Memo
-from ..core.records import Frame, Prediction
+from ..core.records import FAKE, ORIGINAL, Frame, Prediction
 from ..core.rows import from_predictions
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset, check_unique, list_frames, spread
 from ..loading import load_dataset
 from ..results.signature import data_hash, versions
-from . import contents, duplicates, questions, shortcuts
-from .facts import Facts, gather, memo_path
-from .report import Audit, Finding, Section, by_severity
+from . import duplicates, questions, shortcuts
+from .facts import Facts, gather
+from .report import SHOWN, Audit, Finding, Section, by_severity, first_few, plural
 
-log = logging.getLogger("m2f2bench")
 FRAMES_PER_VIDEO = 8
 SEED = 0
+SCARCE = 0.1
+"""A class with less than this share of a split's frames gets a note."""
 
 
 def audit(
@@ -61,7 +61,7 @@ def audit(
     listed, absent = _list(loaded, (splits,) if isinstance(splits, str) else tuple(splits), selection)
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
     try:
-        facts = _facts(loaded, wanted, workers)
+        facts = gather(loaded, wanted, workers)
         if all(one.pixels is None for one in facts):
             first = facts[0]
             why = (first.frame.id, first.status, first.reason)
@@ -79,15 +79,6 @@ def audit(
         "resamples": resamples,
     }
     return _report(loaded.name, listed, absent, facts, asked, settings)
-
-
-def _facts(dataset: Dataset, frames: Sequence[Frame], workers: int) -> list[Facts]:
-    """Return the facts of each frame, cached if the adapter's code can be identified."""
-    place = memo_path(dataset.adapter, dataset.card)
-    if place is None:
-        return gather(dataset.adapter, frames, None, workers)
-    with Memo(place) as memo:
-        return gather(dataset.adapter, frames, memo, workers)
 
 
 def _list(
@@ -124,30 +115,30 @@ def _report(
 ) -> Audit:
     """Return the report on frames and their facts."""
     frames = [frame for split in listed.values() for frame in split]
-    counts, across = contents.balance(frames), contents.across(frames)
-    missing = contents.unreadable(facts)
+    counts, shared = balance(frames), across(frames)
+    missing = unreadable(facts)
     doubles, rows = duplicates.find(facts, settings["near"])
     probed = shortcuts.probe(facts, settings["seed"], settings["resamples"]) if settings["probe"] else None
     found: list[Finding] = [
-        *contents.across_findings(across),
+        *across_findings(shared),
         *duplicates.findings(doubles, rows),
         *(shortcuts.findings(probed) if probed else ()),
         *questions.findings(asked),
-        *contents.unreadable_findings(missing, facts),
-        *contents.balance_findings(counts, frames),
-        *contents.absent_findings(absent),
+        *unreadable_findings(missing, facts),
+        *balance_findings(counts, frames),
+        *absent_findings(absent),
     ]
     sections: list[Section] = [
-        contents.balance_section(counts),
-        contents.across_section(across),
+        balance_section(counts),
+        across_section(shared),
         duplicates.section(doubles, rows, settings["near"]),
         *([shortcuts.section(probed)] if probed else ()),
         *([questions.section(asked)] if asked.found or asked.refused else ()),
-        contents.unreadable_section(missing),
+        unreadable_section(missing),
     ]
     details = {
         "balance": counts,
-        "across_splits": across,
+        "across_splits": shared,
         "duplicates": duplicates.to_json(doubles, rows),
         "shortcuts": shortcuts.to_json(probed) if probed else None,
         "questions": questions.to_json(asked) if asked.found or asked.refused else None,
@@ -176,3 +167,138 @@ def _row(facts: Facts) -> Prediction:
     frame, digest = facts.frame, facts.pixels.digest if facts.pixels else ""
     people = "+".join(frame.identities)
     return Prediction(frame.id, frame.video, frame.method, people, frame.label, facts.status, None, digest)
+
+
+def balance(frames: Sequence[Frame]) -> list[dict[str, Any]]:
+    """Count frames, videos and identities of each split and method, reals first; splits in order of appearance."""
+    groups: dict[tuple[str, str], list[Frame]] = {}
+    for frame in frames:
+        groups.setdefault((frame.split, frame.method), []).append(frame)
+    order = {split: i for i, split in enumerate(dict.fromkeys(frame.split for frame in frames))}
+    keys = sorted(groups, key=lambda key: (order[key[0]], key[1] != ORIGINAL, key[1]))
+    return [
+        {
+            "split": split,
+            "method": method,
+            "label": groups[split, method][0].label,
+            "frames": len(groups[split, method]),
+            "videos": len({frame.video for frame in groups[split, method]}),
+            "identities": len({person for frame in groups[split, method] for person in frame.identities}),
+        }
+        for split, method in keys
+    ]
+
+
+def balance_findings(rows: Sequence[dict[str, Any]], frames: Sequence[Frame]) -> list[Finding]:
+    """Return findings on splits with one class or few frames of one, methods in one split only, missing identities."""
+    out = []
+    splits = list(dict.fromkeys(row["split"] for row in rows))
+    for split in splits:
+        count = {
+            label: sum(r["frames"] for r in rows if (r["split"], r["label"]) == (split, label)) for label in (0, 1)
+        }
+        total = sum(count.values())
+        for label, name in ((0, "real"), (1, "fake")):
+            if not count[label]:
+                out.append(Finding("warning", "balance", f"split {split} has no {name} frames"))
+            elif count[label] < SCARCE * total:
+                share = f"{count[label]:,} of {total:,} frames ({count[label] / total:.1%})"
+                out.append(Finding("note", "balance", f"split {split} has few {name} frames: {share}"))
+    for method in sorted({row["method"] for row in rows if row["label"] == FAKE}):
+        there = [row["split"] for row in rows if row["method"] == method]
+        if len(there) < len(splits):
+            text = f"method {method} is in {', '.join(there)} only, of {', '.join(splits)}"
+            out.append(Finding("note", "balance", text))
+    unknown = sum(not frame.identities for frame in frames)
+    if unknown:
+        text = f"{plural(unknown, 'frame')} of {len(frames):,} without identities: it is unknown whether their people "
+        text += "are in two splits, and they are grouped by video only"
+        out.append(Finding("note", "identities", text))
+    return out
+
+
+def balance_section(rows: Sequence[dict[str, Any]]) -> Section:
+    """Return the class balance as a table."""
+    names = ("split", "method", "frames", "videos", "identities")
+    counts = ("frames", "videos", "identities")
+    cells = [(row["split"], row["method"], *(f"{row[name]:,}" for name in counts)) for row in rows]
+    return Section("Frames by split and method", (), names, tuple(cells))
+
+
+def across(frames: Sequence[Frame]) -> dict[str, Any]:
+    """Count the frames of identities and videos in more than one split: name -> split -> number of frames."""
+    found: dict[str, dict[str, Counter[str]]] = {"identities": {}, "videos": {}}
+    for frame in frames:
+        own = frame.video if frame.video.startswith(f"{frame.method}/") else f"{frame.method}/{frame.video}"
+        found["videos"].setdefault(own, Counter())[frame.split] += 1
+        for person in set(frame.identities):
+            found["identities"].setdefault(person, Counter())[frame.split] += 1
+    return {
+        kind: {name: dict(splits) for name, splits in sorted(names.items()) if len(splits) > 1}
+        for kind, names in found.items()
+    }
+
+
+def across_findings(found: dict[str, Any]) -> list[Finding]:
+    """Return a leak for people, and one for videos, in more than one split."""
+    out = []
+    for kind, word in (("identities", "identity"), ("videos", "video")):
+        names = found[kind]
+        if names:
+            shown = first_few([f"{name} ({', '.join(splits)})" for name, splits in names.items()])
+            out.append(Finding("leak", kind, f"{plural(len(names), word)} in more than one split: {shown}"))
+    return out
+
+
+def across_section(found: dict[str, Any]) -> Section:
+    """Return a table of the first people and videos in two splits."""
+    rows = [
+        (word, name, ", ".join(f"{split} {n:,}" for split, n in splits.items()))
+        for kind, word in (("identities", "identity"), ("videos", "video"))
+        for name, splits in list(found[kind].items())[:20]
+    ]
+    total = len(found["identities"]) + len(found["videos"])
+    line = "No identity and no video is in two splits." if not total else f"{len(rows)} of {total:,} are shown."
+    return Section("Identities and videos across splits", (line,), ("what", "name", "frames by split"), tuple(rows))
+
+
+def unreadable(facts: Sequence[Facts]) -> list[dict[str, Any]]:
+    """Return every unreadable frame: id, split, method, status, reason."""
+    return [
+        {
+            "id": one.frame.id,
+            "split": one.frame.split,
+            "method": one.frame.method,
+            "status": one.status,
+            "reason": one.reason,
+        }
+        for one in facts
+        if one.pixels is None
+    ]
+
+
+def unreadable_findings(rows: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> list[Finding]:
+    """Return one warning with the number of unreadable frames, by method, and the first one's reason."""
+    if not rows:
+        return []
+    methods = Counter(row["method"] for row in rows)
+    by_method = ", ".join(f"{method} {n:,}" for method, n in methods.most_common())
+    first = rows[0]
+    text = f"{plural(len(rows), 'frame')} of {len(facts):,} cannot be read ({by_method}), first {first['id']}: "
+    return [Finding("warning", "unreadable", text + first["reason"])]
+
+
+def unreadable_section(rows: Sequence[dict[str, Any]]) -> Section:
+    """Return a table of the first unreadable frames."""
+    shown = rows[: 5 * SHOWN]
+    cells = [(row["split"], row["id"], row["method"], row["status"], row["reason"]) for row in shown]
+    line = "Every frame can be read." if not rows else f"{len(shown)} of {len(rows):,} are shown."
+    return Section("Unreadable frames", (line,), ("split", "frame", "method", "status", "reason"), tuple(cells))
+
+
+def absent_findings(absent: dict[str, Exception]) -> list[Finding]:
+    """Return a note for each split that the adapter refuses."""
+    return [
+        Finding("note", "splits", f"split {split} was not audited: {first_line(error).partition(': ')[2]}")
+        for split, error in absent.items()
+    ]

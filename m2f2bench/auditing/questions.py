@@ -16,7 +16,7 @@ from ..datasets.base import Adapter, frames_of, questions_of
 from ..metrics.answer_sets import folded
 from ..metrics.detection.intervals import auc_interval
 from ..metrics.verdicts.verdict import read_verdict
-from .heldout import FOLDS, Codes, balanced_ranks, folds, people_or_videos
+from .heldout import FOLDS, Codes, fold_scores, people_or_videos
 from .report import Finding, Section, plural, with_interval
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ EXTREME = 0.9
 """From this AUC on it is a leak; a lower one may come from the subjects (the whole image more often for fakes)."""
 
 TITLE = "Questions: the label without the image"
+COUNTS = {
+    **{"questions": "n", "fake": "n_fake", "state a label": "stated", "the right one": "stated_right"},
+    **{"example": "examples", "echoed": "echoes"},
+}
+"""Columns of the report's table, with the fields of QuestionLeak that they show."""
 _QUOTED = re.compile(r'"([^"]*)"|“([^“”]*)”')
 _SENTENCE_END = re.compile(r"(?<=[.?!\n])")
 _TAKES_FOR_GRANTED = re.compile(
@@ -95,7 +100,8 @@ def question_leaks(
     right = sum(word == _VERDICTS[value] for word, value in zip(said, label.tolist(), strict=True))
     echoes = None
     if references is not None:
-        echoes = sum(_echoes(read[text][1], right) for text, right in zip(texts, references, strict=True))
+        pairs = [(read[text][1], known) for text, known in zip(texts, references, strict=True)]
+        echoes = sum(not set(map(folded, quoted)).isdisjoint(map(folded, known)) for quoted, known in pairs)
     codes = np.unique(group, return_inverse=True)[1].astype(np.int64)
     auc, ci, reason = _words_auc(texts, label, codes, seed, resamples)
     return QuestionLeak(
@@ -132,10 +138,6 @@ def example_answers(question: str) -> list[str]:
     return [text for text in whole if len(text.split()) >= _SHORTEST]
 
 
-def _echoes(examples: Sequence[str], references: Sequence[str]) -> bool:
-    return not {folded(text) for text in examples}.isdisjoint(folded(text) for text in references)
-
-
 def _words_auc(
     texts: Sequence[str], label: Codes, group: Codes, seed: int, resamples: int
 ) -> tuple[float | None, tuple[float, float] | None, str]:
@@ -145,24 +147,18 @@ def _words_auc(
         return None, None, "fewer than two groups have questions of one label"
     if len(set(texts)) == 1:
         return 0.5, None, "all questions are the same"
-    scores = _held_out(texts, label, group, least, seed)
-    auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
-    return auc, ci, ""
-
-
-def _held_out(texts: Sequence[str], label: Codes, group: Codes, most: int, seed: int) -> Floats:
-    """Return a score in [0, 1] for each question, from a classifier that was not trained on its group."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    scores = np.full(len(label), 0.5)
-    for train, test in folds(label, group, most, seed):
+    def learned(train: Codes, test: Codes) -> Floats:
         words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
         model = LogisticRegression(max_iter=1000, class_weight="balanced")
         model.fit(words.fit_transform([texts[i] for i in train]), label[train])
-        raw = model.decision_function(words.transform([texts[i] for i in test]))
-        scores[test] = balanced_ranks(np.round(raw, 9), label[test])  # as in `heldout.held_out_scores`
-    return scores
+        return np.asarray(model.decision_function(words.transform([texts[i] for i in test])))
+
+    scores = fold_scores(learned, label, group, np.zeros_like(label), least, seed)
+    auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
+    return auc, ci, ""
 
 
 @dataclass(frozen=True)
@@ -229,24 +225,10 @@ def findings(asked: QuestionLeaks) -> list[Finding]:
 
 def section(asked: QuestionLeaks) -> Section:
     """Return a table with a row for each split and kind."""
-    names = (
-        "split",
-        "kind",
-        "questions",
-        "fake",
-        "state a label",
-        "the right one",
-        "example",
-        "echoed",
-        "AUC of words",
-    )
-    rows = [
-        (
-            *(split, kind, f"{leak.n:,}", f"{leak.n_fake:,}", f"{leak.stated:,}", f"{leak.stated_right:,}"),
-            *(f"{leak.examples:,}", "" if leak.echoes is None else f"{leak.echoes:,}", _auc(leak)),
-        )
-        for (split, kind), leak in asked.found.items()
-    ]
+    rows = []
+    for (split, kind), leak in asked.found.items():
+        counts = [getattr(leak, name) for name in COUNTS.values()]
+        rows.append((split, kind, *("" if n is None else f"{n:,}" for n in counts), _auc(leak)))
     lines = [f"{split} {kind}: none ({why})" for (split, kind), why in asked.refused.items()]
     if not rows:
         return Section(TITLE, tuple(lines))
@@ -255,7 +237,7 @@ def section(asked: QuestionLeaks) -> Section:
         f"AUC (with 95% interval): prediction of the label from the question's words alone, {FOLDS}-fold with people "
         "held out; .5 is chance."
     )
-    return Section(TITLE, (how, *lines), names, tuple(rows))
+    return Section(TITLE, (how, *lines), ("split", "kind", *COUNTS, "AUC of words"), tuple(rows))
 
 
 def to_json(asked: QuestionLeaks) -> dict[str, Any]:

@@ -12,9 +12,19 @@ from ..core.connected import factorize
 from ..core.progress import progress_bar
 from ..core.records import FAKE, REAL
 from ..metrics.detection.intervals import auc_interval
-from .cues import CUES, FILE_CUES, Cue, read_cues
 from .facts import Facts
-from .heldout import FOLDS, Codes, Sample, beyond_chance, held_out_scores, people_or_videos
+from .heldout import (
+    CUES,
+    FILE_CUES,
+    FOLDS,
+    Codes,
+    Cue,
+    Sample,
+    beyond_chance,
+    held_out_scores,
+    people_or_videos,
+    read_cues,
+)
 from .report import Finding, Section, with_interval
 
 LINE = 0.55
@@ -24,6 +34,13 @@ LINE = 0.55
 EXTREME = 0.9
 """A cue of the picture itself (high-pass energy) is a legitimate trace of forging up to this AUC."""
 OVERALL = "all fakes"
+_NAMES = {
+    "type": "the file type",
+    "dimensions": "the width and height",
+    "size": "the file size",
+    "quantisation": "the JPEG settings",
+    "high-pass": "the high-pass energy",
+}
 
 
 @dataclass(frozen=True)
@@ -130,15 +147,6 @@ def findings(probe: Probe) -> list[Finding]:
     return out
 
 
-_NAMES = {
-    "type": "the file type",
-    "dimensions": "the width and height",
-    "size": "the file size",
-    "quantisation": "the JPEG settings",
-    "high-pass": "the high-pass energy",
-}
-
-
 def _predicted_methods(probe: Probe, cue: str) -> list[str]:
     """Return the methods whose fakes the cue predicts, `OVERALL` first and then the best first."""
     names = [name for name, cells in probe.cells.items() if cells[cue].significant]
@@ -174,19 +182,15 @@ def to_json(probe: Probe) -> dict[str, Any]:
         "extreme": EXTREME,
         "n": probe.n,
         "auc": {
-            method: {
-                cue: {
-                    "state": cell.state,
-                    "auc": cell.auc,
-                    "ci": list(cell.ci) if cell.ci else None,
-                    "told": cell.significant,
-                }
-                | ({"reason": cell.reason} if cell.reason else {})
-                for cue, cell in cells.items()
-            }
-            for method, cells in probe.cells.items()
+            method: {cue: _cell_json(cell) for cue, cell in cells.items()} for method, cells in probe.cells.items()
         },
     }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    ci = list(cell.ci) if cell.ci else None
+    out = {"state": cell.state, "auc": cell.auc, "ci": ci, "told": cell.significant}
+    return out | ({"reason": cell.reason} if cell.reason else {})
 
 
 def section(probe: Probe) -> Section:
@@ -196,7 +200,7 @@ def section(probe: Probe) -> Section:
     lines = [
         f"AUC (with 95% interval) of separating a method's fakes from all reals by this cue alone; .5 is chance; "
         f"{probe.held_out} held out, {FOLDS} parts, {probe.groups:,} groups. Less than .5 means the same as .5: what "
-        "was learned on some people did not hold for others.",
+        "was learned on some people did not hold for others."
     ]
     if constant:
         lines.append(f"Constant: the same for all frames ({', '.join(constant)}), so it predicts nothing.")

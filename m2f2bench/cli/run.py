@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from ..core.errors import DetectorError
 from ..core.text import visible
 from .options import CamLayerOption, CamOption, CardsOption, DataOption, DeviceOption, JsonOption, settle
 from .output import echo_json, print_report, require_report_ending, say
@@ -92,7 +91,8 @@ def predict(
 
     judge: Any = detector
     if cam or cam_layer:
-        from ..heatmaps.mapper import mapping_detector
+        from ..core.errors import DetectorError
+        from ..heatmaps.mapping import mapping_detector
 
         if heatmap is None:
             raise DetectorError("--cam needs a folder for the maps: give --heatmap DIR too")
@@ -152,11 +152,11 @@ def localize(
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
     report: Any
     if faithfulness:
-        from ..heatmaps.faithfulness import faithfulness as test
+        from ..heatmaps.measurement import faithfulness as test
 
         report = test(detector, dataset, steps=steps, area=area, **more)
     else:
-        from ..heatmaps.localize import localize as measure
+        from ..heatmaps.measurement import localize as measure
 
         report = measure(detector, dataset, **more)
     print_report(report, out, as_json, frames=True)

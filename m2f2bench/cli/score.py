@@ -89,7 +89,7 @@ def _print_results(results: Sequence[Result], described: Sequence[Result], as_js
 
 def _score_answers(files: list[list[Path]], source: Source, out: Path | None, controls: bool, as_json: bool) -> None:
     """Score answers, a list of files for each explainer, and those of controls if wanted."""
-    from ..runs.explainers import score_files
+    from ..runs.answers import score_files
     from ..scoring.answers import load_answers
 
     evidence = [load_answers(*own, source=source) for own in files]
@@ -188,9 +188,9 @@ def report(
 ) -> None:
     """Write one html page: numbers, those of controls, and the worst and best answers with image and heat map."""
     settle(cards, data)
-    from ..heatmaps.mapper import HeatMapper, mapping_detector
+    from ..heatmaps.mapping import HeatMapper, mapping_detector
     from ..reporting.pages.explanation import write_report
-    from ..runs.explainers import score_files
+    from ..runs.answers import score_files
     from ..scoring.answers import load_answers
     from ..scoring.scored import Source
 

@@ -216,7 +216,7 @@ class FrequencyDetector(Trainable):
 
         The curves hold (C, cross-validated AUC). Raises DataError for a missing class or too many unreadable frames.
         """
-        from ..training.checkpoint import finished_report, write_report
+        from ..training.job import finished_report, write_report
         from ..training.linear import fit_on_features, readable
         from ..training.processes import together
 

@@ -1,7 +1,7 @@
 """Keys of stored rows: everything that decides a detector's scores, and the environment they were made in.
 
 Rows on disk are reused only under the same key, and each of them only while its frame's pixels are the same (see
-`resuming`). Label, video and people of a frame always come from the dataset as it is now.
+`runs.job`). Label, video and people of a frame always come from the dataset as it is now.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class TimmDetector(NetworkDetector):
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Fine-tune with the training loop, or fit the probe on unaugmented training frames."""
-        from ..training.checkpoint import finished_report
+        from ..training.job import finished_report
 
         options = _options(job.card)
         settings = own_input(job.card, options)
@@ -237,7 +237,7 @@ def _with_new_head(options: TimmOptions, folder: Path) -> nn.Module:
 def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     """Compute the features of every frame once, then fit the logistic regression; both go into one file."""
     from ..core.tensors import write_tensors
-    from ..training.checkpoint import write_report
+    from ..training.job import write_report
     from ..training.linear import fit_on_features
 
     device = process_device(job.device)
@@ -262,7 +262,7 @@ def _probe_features(
     job: TrainingJob, probe: Probe, settings: InputSettings, frames: list[Frame]
 ) -> tuple[list[Frame], Floats]:
     """Return the readable frames and their features, float64 [N, F]."""
-    from ..training.reading import FrameReader
+    from ..training.frames import FrameReader
 
     reader, normalise, size = FrameReader(job.read), Normalise(settings), job.settings.batch_size
     device = next(probe.parameters()).device

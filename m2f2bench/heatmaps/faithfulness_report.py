@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +15,7 @@ from ..metrics.heatmaps import proven
 from ..metrics.registry import metric_of, title
 from ..results.units import FEWEST_CLUSTERS
 from ..stats.statistic import Estimate, G, Statistic, mean_of
-from .frames import CONTROLS, MappedFrame
-from .report import MappedFrames, MapReport, Measured, shown
+from .report import CONTROLS, MappedFrame, MappedFrames, MapReport, Measured, shown
 
 CURVES = tuple(name for name in FAITHFULNESS_METRICS if name != "drop")
 """Pixels removed (`deletion`) or put back (`insertion`); the fill is the blurred picture or its mean colour."""
@@ -69,7 +68,7 @@ class Faithfulness(MapReport):
         heads = {name: title(name) for name in self._names() if name in CURVES} | drop
         own = [["frames", "n", "score of the call", *heads.values()]]
         less = [["frames", "detector less control", *heads.values()]]
-        for group, found in self._filled().items():
+        for group, found in self._groups().items():
             own.append([group, str(_count(found)), *(shown(found[name]) for name in ("called", *heads))])
             for control, groups in self.controls.items():
                 cells = [(name, groups[group][f"{name}_less_control"]) for name in heads]
@@ -84,13 +83,13 @@ class Faithfulness(MapReport):
 
     def _first_notes(self) -> list[str]:
         lines = ["less is better for deletion, more for insertion and drop; *: better, and the interval excludes 0"]
-        for group in self._filled():
+        for group in self._groups():
             better, worse = (", ".join(self.faithful[group][side]) for side in ("better", "worse"))
             said = f"better by {better}" if better else "nothing shows that the maps are faithful"
             if self.clusters["groups"][group] < FEWEST_CLUSTERS:
                 said = f"of {self.clusters['groups'][group]} clusters nothing is said, it takes {FEWEST_CLUSTERS}"
             lines.append(f"{group}, against the random map: {said}{f'; worse by {worse}' * bool(worse)}")
-        n_intervals = len(self._names()) * len(self._filled())
+        n_intervals = len(self._names()) * len(self._groups())
         lines.append(f"that is {n_intervals} intervals; none is made wider for their number")
         lines.append("a map says what speaks for a fake: of frames called real it is not meant to show the reason")
         lines.append("constant: pixels in random order, which brings in fine noise as no coarse map does")
@@ -103,12 +102,9 @@ class Faithfulness(MapReport):
         """Return the MEASURES that were measured."""
         return [name for name in MEASURES if name in self.metrics["all"]]
 
-    def _filled(self) -> dict[str, dict[str, Score]]:
+    def _groups(self) -> Mapping[str, Mapping[str, Score]]:
         """Return the groups that have frames, and all frames."""
         return {group: found for group, found in self.metrics.items() if group == "all" or _count(found)}
-
-    def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
-        yield from self._filled().items()
 
 
 def _count(found: Mapping[str, Score]) -> int:
@@ -125,10 +121,7 @@ def summarise(
     frames = MappedFrames(rows, origin)
     groups = _frame_groups(frames)
     curves = [name for name in measures_by(settings) if name in CURVES]
-    found = {
-        group: {name: _of_frames(score) for name, score in scores.items()}
-        for group, scores in estimate_groups(frames, settings, groups).scores.items()
-    }
+    found = estimate_groups(frames, settings, groups).scores
     used = np.array([bool(row.values) for row in rows])
     held = {group: len(np.unique(frames.cluster[kept & used])) for group, kept in groups.items()}
     controls = {name: {group: _part(found[group], f"{name}.") for group in groups} for name in CONTROLS}
@@ -182,10 +175,6 @@ def measures_by(settings: Mapping[str, Any]) -> list[str]:
     """Return the MEASURES that exist for the fills in the signature's fields of the test."""
     fills = tuple(str(settings.get("fills", "blur+mean")).split("+"))
     return [name for name in MEASURES if name == "drop" or name.endswith(fills)]
-
-
-def _of_frames(score: Score) -> Score:
-    return Score(None, score.n_real, score.n_fake, reason="no frame has a value") if score.value is None else score
 
 
 def _part(found: Mapping[str, Score], prefix: str) -> dict[str, Score]:

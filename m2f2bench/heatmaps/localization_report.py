@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,11 +14,7 @@ from ..core.records import FAKE, REAL, Score
 from ..metrics.heatmaps import GRID, MEASURES, thresholds
 from ..metrics.registry import title
 from ..stats.statistic import Columns, Estimate, Statistic
-from .frames import CONTROLS, MappedFrame
-from .report import MappedFrames, MapReport, Measured, shown
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
+from .report import CONTROLS, MappedFrame, MappedFrames, MapReport, Measured, shown
 
 RULE = "pointing and IoU 0, energy the mask's area, pixel AUC .5"
 SIGNED = (
@@ -120,8 +116,8 @@ class Localization(MapReport):
             f"{sum(self.outcomes['fake'].values())} fakes have a map that says something of their mask",
         ]
 
-    def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
-        yield from {"all": self.metrics, **self.methods, **self.controls, "mean map value": self.level}.items()
+    def _groups(self) -> Mapping[str, Mapping[str, Score]]:
+        return {"all": self.metrics, **self.methods, **self.controls, "mean map value": self.level}
 
 
 def _heading(column: str) -> str:
@@ -165,13 +161,9 @@ def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
     if who in CONTROLS:
         columns |= {f"own {name}": frames.column("detector", name) for name in AGAINST}
     table = Columns(columns)
-    found: dict[str, Statistic] = {}
-    for name in REPORTED:
-        if name in MEANS:
-            found[name] = table.mean(name)
-        else:
-            make = table.difference if name == "energy_difference" else table.ratio
-            found[name] = make("energy_in_mask", "mask_area")
+    area = ("energy_in_mask", "mask_area")
+    against = {"energy_difference": table.difference(*area), "energy_ratio": table.ratio(*area)}
+    found: dict[str, Statistic] = {name: against[name] if name in against else table.mean(name) for name in REPORTED}
     found |= {"iou_best": table.best(CURVE), "iou_best_threshold": table.best_at(CURVE, thresholds())}
     if who in CONTROLS:
         found |= {key: table.difference(f"own {name}", name) for name, key in AGAINST.items()}
@@ -180,7 +172,7 @@ def statistics(frames: MappedFrames, who: str) -> dict[str, Statistic]:
 
 def _levels(frames: MappedFrames) -> dict[str, Score]:
     """Return LEVELS over every frame with a map, with or without a mask."""
-    level: Floats = np.array([np.nan if row.level is None else row.level for row in frames.rows], dtype=np.float64)
+    level = np.array([np.nan if row.level is None else row.level for row in frames.rows], dtype=np.float64)
     real = frames.label == REAL
     table = Columns({"real": np.where(real, level, np.nan), "fake": np.where(real, np.nan, level)})
     found = {"real": table.mean("real"), "fake": table.mean("fake"), "difference": table.difference("fake", "real")}

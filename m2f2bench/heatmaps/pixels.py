@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from ..cards.protocols import FILLS, HeatMapRules
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.seeds import generator
+from ..detectors.base import Detector
 from ..metrics.heatmaps import (
     BLUR,
     Box,
@@ -29,15 +31,11 @@ from ..metrics.heatmaps import (
     replaced,
 )
 from .faithfulness_report import CURVES, REFERENCE
-from .frames import CONTROLS, MAKERS, MappedFrame
-from .grid import enlarged
-from .mapping import MapTest
-from .read_maps import Decoded
+from .mapping import Decoded, Heat, HeatMapper, MapTest, enlarged
+from .report import CONTROLS, MAKERS, MappedFrame
 
 if TYPE_CHECKING:
     from ..core.records import Floats, Image
-    from ..detectors.base import Detector
-    from .mapper import Heat, HeatMapper
 
 log = logging.getLogger("m2f2bench")
 AT_ONCE = 8
@@ -184,13 +182,7 @@ class PixelTest(MapTest):
 
     def _scores(self, pictures: Iterator[Image], frame: str) -> Iterator[float]:
         """Yield P(fake) of each picture, with one batch in memory at a time. Raises DetectorError as `_judged` does."""
-        batch: list[Image] = []
-        for picture in pictures:
-            batch.append(picture)
-            if len(batch) == self.batch_size:
-                yield from self._judged(batch, frame)
-                batch = []
-        if batch:
+        while batch := list(islice(pictures, self.batch_size)):
             yield from self._judged(batch, frame)
 
     def _judged(self, batch: list[Image], frame: str) -> list[float]:

@@ -1,10 +1,11 @@
-"""Heat-map reports: the common part of localization and faithfulness, from mapped frames to JSON and Markdown."""
+"""Mapped frames, and the common part of their reports: localization and faithfulness, as JSON and Markdown."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,8 @@ import numpy as np
 from ..cards.protocols import Bootstrap
 from ..core import markdown
 from ..core.arrays import Bools, Codes
-from ..core.records import FAKE, REAL, Score
+from ..core.errors import NothingJudged
+from ..core.records import FAKE, REAL, Frame, Prediction, Score
 from ..core.rows import from_predictions
 from ..metrics.detection.intervals import FEW_CLUSTERS
 from ..results.result import plain
@@ -22,13 +24,75 @@ from ..results.signature import bootstrap_field, data_hash, drawn_field, short, 
 from ..results.units import clusters
 from ..stats.statistic import Estimate, G, Statistic, estimate
 from ..version import __version__
-from .frames import MappedFrame, as_prediction, count_outcomes, listed, map_shapes
 
 if TYPE_CHECKING:
     from ..core.records import Floats
 
+OUTCOMES = ("ok", "unreadable", "error", "no_mask", "empty_mask", "unseen_mask", "zero_map")
+"""Outcomes of a frame. Any frame: it cannot be read, or it has no map (`error`; for faithfulness also no scores).
+A fake that is compared with its mask: the dataset has no mask for it, the mask is empty, or it lies outside the region
+that the detector sees. `zero_map`: the map is zero everywhere. For how a frame that is not `ok` counts, see
+`metrics.heatmaps.SILENT` and `faithfulness_report.REFERENCE`."""
+WITHOUT_MAP = ("unreadable", "error")
+CONTROLS = ("constant", "centre", "random")
+"""Maps that do not depend on the picture: one value, a Gaussian around the centre, uniform noise from the seed."""
+MAKERS = ("detector", *CONTROLS)
 LABELS = (("fake", FAKE), ("real", REAL))
 DRAWN = {"identity": "groups of people", "video": "videos", "frame": "frames"}
+
+
+@dataclass(eq=False)
+class MappedFrame:
+    """One planned frame: its outcome (see OUTCOMES), a message, and the measures of its map and of the controls.
+
+    `level` is the map's mean value in [0, 1], `shape` its height and width, `score` P(fake) where it was computed.
+    `values` hold the measures by who made the map (MAKERS) and measure. `curves` by maker: the IoU with the mask at
+    each threshold, float64 [GRID]; or the scores along each curve of pixels replaced, float64 [curves, steps + 1].
+    `digest` identifies the pixels, `stamp` is the adapter's of the frame, `mask_digest` identifies the true mask.
+    """
+
+    frame: Frame
+    outcome: str = "ok"
+    message: str = ""
+    digest: str = ""
+    stamp: str = ""
+    mask_digest: str = ""
+    level: float | None = None
+    shape: tuple[int, int] | None = None
+    score: float | None = None
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    curves: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """Return the outcome, under the name that it has in other rows."""
+        return self.outcome
+
+
+def count_outcomes(rows: Iterable[MappedFrame]) -> dict[str, int]:
+    """Return how many frames have each outcome that occurs, in the order of OUTCOMES."""
+    counts = Counter(row.outcome for row in rows)
+    return {name: counts[name] for name in OUTCOMES if counts[name]}
+
+
+def listed(rows: Iterable[MappedFrame]) -> str:
+    """Return how many frames have each outcome, as text."""
+    return ", ".join(f"{n} {name}" for name, n in count_outcomes(rows).items())
+
+
+def as_prediction(one: MappedFrame) -> Prediction:
+    """Return the frame as the row that a detection run would write for it, so that both have one data hash."""
+    frame, people = one.frame, "+".join(one.frame.identities)
+    status = one.outcome if one.outcome in WITHOUT_MAP else "ok"
+    score = 0.0 if status == "ok" else None  # no detector's score; it is not in the hash
+    return Prediction(frame.id, frame.video, frame.method, people, frame.label, status, score, one.digest)
+
+
+def refuse_nothing(who: str, rows: Sequence[MappedFrame]) -> None:
+    """Raise NothingJudged where no frame has a heat map."""
+    if all(row.outcome in WITHOUT_MAP for row in rows):
+        first = rows[0]
+        raise NothingJudged.of(f"{who}, heat maps", "frames", len(rows), first.frame.id, first.outcome, first.message)
 
 
 @dataclass(frozen=True)
@@ -59,7 +123,8 @@ class MappedFrames:
         self.cluster, self.drawn_by = clusters(self.judged, origin.bootstrap.cluster)
         self.n_clusters = int(self.cluster.max()) + 1
         self.label: Codes = np.array([row.frame.label for row in rows], dtype=np.int64)
-        self.shapes = map_shapes(rows)
+        self.shapes = tuple(sorted({row.shape for row in rows if row.shape is not None}))
+        """The sizes of maps that occur."""
 
     def column(self, who: str, name: str) -> Floats:
         """Return one measure of one maker's maps, float64 [N]; NaN for a frame without it."""
@@ -116,7 +181,7 @@ class MapReport(abc.ABC):
     """Measures of one detector's heat maps over one dataset.
 
     `coverage` is a share of planned frames in [0, 1], `outcomes` count the frames by label and outcome (see
-    `frames.OUTCOMES`), `shapes` are the maps' sizes, `clusters` the unit that the bootstrap draws, and its number.
+    `OUTCOMES`), `shapes` are the maps' sizes, `clusters` the unit that the bootstrap draws, and its number.
     """
 
     detector: str
@@ -163,8 +228,8 @@ class MapReport(abc.ABC):
         """Return a frame's values, ready for JSON."""
 
     @abc.abstractmethod
-    def _groups(self) -> Iterator[tuple[str, Mapping[str, Score]]]:
-        """Yield the groups whose reasons are listed, with their scores."""
+    def _groups(self) -> Mapping[str, Mapping[str, Score]]:
+        """Return the groups whose reasons are listed, with their scores."""
 
     def _frame(self, row: MappedFrame) -> dict[str, Any]:
         frame = row.frame
@@ -189,7 +254,7 @@ class MapReport(abc.ABC):
     def _reasons(self) -> list[str]:
         """Return why values or intervals are missing: each reason once, with its groups."""
         places: dict[str, list[str]] = {}
-        for group, found in self._groups():
+        for group, found in self._groups().items():
             for reason in dict.fromkeys(score.reason for score in found.values() if score.reason):
                 places.setdefault(reason, []).append(group)
         return [f"{', '.join(names)}: {reason}" for reason, names in places.items()]

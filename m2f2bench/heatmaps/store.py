@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +19,14 @@ from ..core.text import quoted
 from ..metrics.heatmaps import GRID, MEASURES
 from ..results.row_files import read_columns, typed, write_columns
 from ..results.store import MAPS, RowStore
-from .frames import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
 from .pixels import settings_of
+from .report import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
 
-if TYPE_CHECKING:
-    from ..core.records import Floats
-
+OF_ROW = ("outcome", "message", "digest", "stamp", "mask_digest")
 FACTS = {
     **dict.fromkeys(("frame", "video", "method", "identity", "picture"), "string"),
     "label": "int8",
-    **dict.fromkeys(("outcome", "message", "digest", "stamp", "mask_digest"), "string"),
+    **dict.fromkeys(OF_ROW, "string"),
     "level": "double",
     "height": "int64",
     "width": "int64",
@@ -77,23 +75,10 @@ class MapForm:
     def flat(self, row: MappedFrame) -> dict[str, Any]:
         """Return a row's columns; None for values that it does not have."""
         frame, (height, width) = row.frame, row.shape or (None, None)
-        out: dict[str, Any] = {
-            "frame": frame.id,
-            "video": frame.video,
-            "method": frame.method,
-            "identity": "+".join(frame.identities),
-            "picture": frame.picture,
-            "label": frame.label,
-            "outcome": row.outcome,
-            "message": row.message,
-            "digest": row.digest,
-            "stamp": row.stamp,
-            "mask_digest": row.mask_digest,
-            "level": row.level,
-            "height": height,
-            "width": width,
-            "score": row.score,
-        }
+        out: dict[str, Any] = {"frame": frame.id, "identity": "+".join(frame.identities)}
+        out |= {name: getattr(frame, name) for name in ("video", "method", "picture", "label")}
+        out |= {name: getattr(row, name) for name in (*OF_ROW, "level", "score")}
+        out |= {"height": height, "width": width}
         for maker in MAKERS:
             values = row.values.get(maker, {})
             out |= {f"{maker}.{name}": values.get(name) for name in self.names(maker)}
@@ -109,7 +94,7 @@ class MapForm:
         frame = Frame(
             flat["frame"], flat["video"], flat["label"], flat["method"], "", people, Locator(""), flat["picture"]
         )
-        row = MappedFrame(frame, *(flat[name] for name in ("outcome", "message", "digest", "stamp", "mask_digest")))
+        row = MappedFrame(frame, *(flat[name] for name in OF_ROW))
         row.level, row.score = flat["level"], flat["score"]
         row.shape = None if flat["height"] is None else (flat["height"], flat["width"])
         for maker in MAKERS:
@@ -117,8 +102,7 @@ class MapForm:
             values = {name: float(value) for name, value in known.items() if value is not None}
             if values:
                 row.values[maker] = values
-                curves: Floats = np.array(flat[f"{maker}.curves"], dtype=np.float64).reshape(self.curves)
-                row.curves[maker] = curves
+                row.curves[maker] = np.array(flat[f"{maker}.curves"], dtype=np.float64).reshape(self.curves)
         return row
 
     def _problem(self, flat: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from ..datasets.images import IMAGE_SUFFIXES, read_image
 from ..datasets.read_ahead import frames_ahead
 from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector
-from ..runs import predict as local
+from ..runs import detection as local
 
 if TYPE_CHECKING:
     from ..core.records import Answer, Image
@@ -206,7 +206,7 @@ class _Overlays:
     """Draws the heat maps of what was judged."""
 
     def __init__(self, detector: Detector, folder: Path, scale: str) -> None:
-        from ..heatmaps.mapper import HeatMapper  # judging alone needs neither
+        from ..heatmaps.mapping import HeatMapper
         from ..reporting.figures.overlay import OverlayFolder
 
         self.mapper, self.folder = HeatMapper(detector), OverlayFolder(folder, detector, scale)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
@@ -14,7 +14,7 @@ from ..core.records import Answer, Frame, Question, Reply, question_digest
 from ..core.text import without_surrogates
 from ..datasets.base import Adapter
 from ..datasets.limits import BATCH_BYTES
-from ..datasets.read_ahead import frames_ahead, held_bytes
+from ..datasets.read_ahead import Loaded, frames_ahead, held_bytes
 from ..detectors.base import Detector
 
 AHEAD = 4
@@ -77,16 +77,10 @@ class ExplainerClient:
             raise DetectorError(f"detector '{self.name}' gave a reply with the score {score:g}: P(fake) is in [0, 1]")
         tokens = [self._number(name, getattr(reply, name)) for name in ("tokens_in", "tokens_out")]
         read, written = (None if n is None else int(n) for n in tokens)
-        return Reply(
-            text="" if reply.error else without_surrogates(reply.text),
-            message=without_surrogates(reply.message),
-            score=score,
-            seconds=self._number("seconds", reply.seconds),
-            tokens_in=read,
-            tokens_out=written,
-            cost=self._number("cost", reply.cost),
-            error=without_surrogates(reply.error),
-        )
+        text = "" if reply.error else without_surrogates(reply.text)
+        message, error = without_surrogates(reply.message), without_surrogates(reply.error)
+        seconds, cost = self._number("seconds", reply.seconds), self._number("cost", reply.cost)
+        return Reply(text, message, score, seconds, read, written, cost, error)
 
     def _number(self, name: str, value: Any) -> float | None:
         if value is None:
@@ -114,17 +108,12 @@ class ExplainerClient:
         return [replace(reply, score=score) for reply in replies]
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """One image with its questions, waiting to be asked; `why` says why there are no pixels."""
+class _Waiting(NamedTuple):
+    """One image with its questions, waiting to be asked."""
 
     number: int
-    frame: Frame
+    loaded: Loaded
     questions: Sequence[Question]
-    image: Any = None
-    why: str = ""
-    digest: str = ""
-    stamp: str = ""
 
 
 def answer(
@@ -151,9 +140,9 @@ def answer(
         except Exception:  # ask about the images read so far first
             yield from _asked_together(client, chunk, scores)
             raise
-        pictured = [one for one in chunk if one.image is not None]
+        pictured = [one for one in chunk if one.loaded.image is not None]
         enough = sum(len(one.questions) for one in pictured) >= max(1, client.at_once)
-        if enough or sum(held_bytes(one.image) for one in pictured) >= BATCH_BYTES:
+        if enough or sum(held_bytes(one.loaded.image) for one in pictured) >= BATCH_BYTES:
             yield from _asked_together(client, chunk, scores)
             chunk = []
     yield from _asked_together(client, chunk, scores)
@@ -162,28 +151,28 @@ def answer(
 def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]]) -> Iterator[_Waiting]:
     """Yield the images in order, decoded ahead in threads."""
     ahead = frames_ahead(adapter, [frame for frame, _ in asked], count=AHEAD, threads=2)
-    for number, (loaded, (frame, questions)) in enumerate(zip(ahead.each(), asked, strict=True)):
-        yield _Waiting(number, frame, questions, loaded.image, loaded.reason, loaded.digest, loaded.stamp)
+    for number, (loaded, (_, questions)) in enumerate(zip(ahead.each(), asked, strict=True)):
+        yield _Waiting(number, loaded, questions)
 
 
 def _asked_together(
     client: ExplainerClient, chunk: Sequence[_Waiting], scores: Mapping[str, float | None]
 ) -> Iterator[list[Answer]]:
     """Yield the rows about each image of a chunk, in order."""
-    readable = [one for one in chunk if one.image is not None]
+    readable = [one for one in chunk if one.loaded.image is not None]
     replies: dict[int, list[Reply]] = {}
     if len(readable) > 1:
         try:
-            found = client.answers([(one.image, [q.text for q in one.questions]) for one in readable])
+            found = client.answers([(one.loaded.image, [q.text for q in one.questions]) for one in readable])
             replies = {one.number: own for one, own in zip(readable, found, strict=True)}
         except M2F2BenchError:
             raise
         except (Exception, SystemExit):  # asking about each image alone shows which one is to blame
             replies = {}
     for one in chunk:
-        score = scores.get(one.frame.id)
-        if one.image is None:
-            failed = Reply("", error=without_surrogates(one.why))
+        score = scores.get(one.loaded.frame.id)
+        if one.loaded.image is None:
+            failed = Reply("", error=without_surrogates(one.loaded.reason))
             yield [replace(_answer_row(one, q, failed, score), status="unreadable") for q in one.questions]
             continue
         own = replies[one.number] if replies else _asked_alone(client, one)
@@ -193,14 +182,15 @@ def _asked_together(
 def _asked_alone(client: ExplainerClient, one: _Waiting) -> list[Reply]:
     """Return the replies about one image; if the explainer raises, replies with that error."""
     try:
-        return client.answers([(one.image, [q.text for q in one.questions])])[0]
+        return client.answers([(one.loaded.image, [q.text for q in one.questions])])[0]
     except M2F2BenchError:
         raise
     except (Exception, SystemExit) as error:
-        refuse_machine_fault(error, f"detector '{client.name}' on frame '{one.frame.id}'")
+        frame = one.loaded.frame.id
+        refuse_machine_fault(error, f"detector '{client.name}' on frame '{frame}'")
         if one.number == 0 and not client.worked:
             raise DetectorError(
-                f"detector '{client.name}' failed on the first image asked about, '{one.frame.id}': {first_line(error)}"
+                f"detector '{client.name}' failed on the first image asked about, '{frame}': {first_line(error)}"
             ) from error
         return [Reply("", error=without_surrogates(first_line(error)))] * len(one.questions)
 
@@ -219,6 +209,6 @@ def _answer_row(one: _Waiting, question: Question, reply: Reply, score: float | 
         reply.tokens_out,
         reply.cost,
         question_digest(question),
-        one.digest,
-        one.stamp,
+        one.loaded.digest,
+        one.loaded.stamp,
     )

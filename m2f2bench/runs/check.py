@@ -112,14 +112,11 @@ def check(
         raise DataError(f"'{baseline}' holds {len(stored)} results: give only one to check a detector or a run against")
     if not 0.0 < chance < 1.0 or tolerance < 0.0:
         raise ScoreError(f"chance {chance} must be between 0 and 1, and tolerance {tolerance} must not be negative")
+    given = None if run_folder is None else Path(run_folder)
     reports = []
     for one in stored:
         with tempfile.TemporaryDirectory(prefix="m2f2bench-check-") as scratch:
-            folder = (
-                Path(run_folder)
-                if run_folder is not None
-                else _run_again(one, detector, dataset, out or scratch, device)
-            )
+            folder = given or _run_again(one, detector, dataset, out or scratch, device)
             maps = one.result.task == HEATMAPS
             now = resampled_maps(load_maps(folder)) if maps else load_rows(folder)
             reports.append(_compare(one, now, metrics, chance, tolerance))
@@ -181,9 +178,7 @@ def _compare(
         f"the signature has changed, so the numbers cannot be compared: {FIELDS[key]} ({key}) was "
         f"{then.measured.get(key)}, is {measured.get(key)}"
         for key in changed
-    ]
-    if not changed:
-        problems += _lost(then, now)
+    ] or _lost(then, now)
     if not problems:
         if stored.rows is not None:
             try:
@@ -201,15 +196,8 @@ def _compare(
     problems += [_failure(one) for one in checked if one.failed]
     if checked and not any(one.tested or one.failed for one in checked):
         problems.append(f"none of {', '.join(wanted)} can be tested: {checked[0].how}")
-    return CheckReport(
-        str(measured["det"]),
-        str(stored.path),
-        then.dataset,
-        then.protocol,
-        tuple(checked),
-        tuple(problems),
-        tuple(notes),
-    )
+    compared = (str(measured["det"]), str(stored.path), then.dataset, then.protocol)
+    return CheckReport(*compared, tuple(checked), tuple(problems), tuple(notes))
 
 
 def _lost(then: Result, now: ScoredRows | ResampledResult) -> list[str]:

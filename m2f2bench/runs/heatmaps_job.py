@@ -17,17 +17,14 @@ from ..datasets.dataset import Dataset
 from ..datasets.read_ahead import ReadAhead, about_frame
 from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
-from ..heatmaps.frames import MappedFrame, listed, refuse_nothing
-from ..heatmaps.mapper import HeatMapper, require_localizer
-from ..heatmaps.planning import MAPPING, make_test, plan_maps
-from ..heatmaps.read_maps import mask_digest
+from ..heatmaps.mapping import HeatMapper, mask_digest, require_localizer
+from ..heatmaps.measurement import MAPPING, make_test, plan_maps
+from ..heatmaps.report import MappedFrame, listed, refuse_nothing
 from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result
 from ..results.store import RESULT
 from ..scoring.heatmaps import gather_maps, score_maps
-from ..scoring.scored import Origin
-from .job import Job, Settings
-from .resuming import unchanged
+from .job import Job, Settings, Written, unchanged
 
 log = logging.getLogger("m2f2bench")
 MASKS_AHEAD = 64
@@ -38,27 +35,21 @@ class HeatMapsJob(Job[MappedFrame]):
     """Frames to be mapped."""
 
     store = MapStore
+    check = staticmethod(require_localizer)
 
     def __init__(self, dataset: Dataset, protocol: HeatMapCard, split: str = "test", limit: int | None = None) -> None:
         """List the frames. Raises DataError as `plan_maps` does, such as for a dataset without masks."""
         super().__init__(dataset, protocol, split, limit)
         self.protocol = protocol
         self.frames = plan_maps(dataset, protocol, split, limit)
+        self.ids = [frame.id for frame in self.frames]
 
-    def check(self, name: str, own: object) -> None:
-        """See `Job.check`."""
-        require_localizer(name, own)
-
-    def run(
-        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
-    ) -> list[tuple[Result, Path]]:
+    def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Map what is not on disk yet, score, and write `maps.parquet` and `result.json`."""
         self.mapper = HeatMapper(judge.detector)
         folder = out / self.folder_name(judge.name)
         rows, _ = self.collect(judge, folder, settings)
-        card, corpus = judge.detector.card, self.dataset.card.corpus
-        origin = Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus)
-        result = score_maps(gather_maps(rows, self.protocol, origin, self.mapper.how))
+        result = score_maps(gather_maps(rows, self.protocol, self.origin(judge), self.mapper.how))
         write_json(folder / RESULT, result.to_json())
         return [(result, folder)]
 
@@ -75,10 +66,6 @@ class HeatMapsJob(Job[MappedFrame]):
     def open_store(self, folder: Path, key: Mapping[str, str]) -> MapStore:
         """See `Job.open_store`."""
         return MapStore(folder, key, MapForm.of(self.protocol))
-
-    def planned(self) -> list[str]:
-        """See `Job.planned`."""
-        return [frame.id for frame in self.frames]
 
     def current(self, known: Mapping[str, MappedFrame], workers: int) -> list[MappedFrame]:
         """See `Job.current`."""

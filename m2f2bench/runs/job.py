@@ -1,31 +1,92 @@
-"""Jobs: one dataset under one protocol, planned once, then run for each detector and stored in a folder."""
+"""Jobs: one dataset under one protocol, planned once, then run for each detector; stored rows are used again."""
 
 from __future__ import annotations
 
 import abc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..cards.models import AnyProtocol
 from ..core.errors import NothingJudged
 from ..core.progress import progress_bar
-from ..core.records import Answer, Prediction
-from ..datasets.dataset import Dataset
+from ..core.records import Answer, Frame, Prediction, question_digest
+from ..datasets.base import stamp_of
+from ..datasets.dataset import Dataset, frame_digests
 from ..detectors.base import Detector
-from ..detectors.keys import Judge
-from ..heatmaps.frames import MappedFrame
+from ..detectors.keys import Judge, row_key
+from ..heatmaps.report import MappedFrame
 from ..results.result import Result
 from ..results.store import RowStore
 from ..results.stored import run_name
+from ..scoring.answers import AnswerPlan
+from ..scoring.scored import Origin
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 log = logging.getLogger("m2f2bench")
 R = TypeVar("R", Prediction, Answer, MappedFrame)
+Written = list[tuple[Result, Path]]
+"""Results, each with the folder of its run."""
+
+
+def unchanged(
+    dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, tuple[str, str]], workers: int = 0
+) -> dict[str, str]:
+    """Return the frames whose pixels are still those that were judged: id to the present stamp.
+
+    `known` holds digest and stamp by frame id. A frame with the same stamp is not read; any other is read, and its
+    digest must be the same. A frame that could not be read before (no digest) is left out if its stamp has changed.
+    """
+    stamps: dict[str, str] = {}
+    doubtful: list[Frame] = []
+    for frame in frames:
+        if frame.id not in known:
+            continue
+        digest, stamp = known[frame.id]
+        now = stamp_of(dataset.adapter, frame)
+        if now and now == stamp:
+            stamps[frame.id] = now
+        elif digest:
+            doubtful.append(frame)
+    if doubtful:
+        digests = frame_digests(dataset, doubtful, workers)
+        for frame in doubtful:
+            if digests[frame.id] == known[frame.id][0]:
+                stamps[frame.id] = stamp_of(dataset.adapter, frame)
+    return stamps
+
+
+def current_rows(
+    dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, Prediction], workers: int = 0
+) -> list[Prediction]:
+    """Return the known rows that are still valid, in the order of `frames`, with present label, video and people."""
+    held = {name: (row.digest, row.stamp) for name, row in known.items()}
+    same = unchanged(dataset, frames, held, workers)
+    return [replace(known[one.id], **frame_facts(one), stamp=same[one.id]) for one in frames if one.id in same]
+
+
+def frame_facts(frame: Frame) -> dict[str, Any]:
+    """Return the fields of a Prediction that a frame decides."""
+    people = {"identity": "+".join(frame.identities), "picture": frame.picture}
+    return {"frame": frame.id, "video": frame.video, "method": frame.method, "label": frame.label, **people}
+
+
+def current_answers(plan: AnswerPlan, known: Mapping[str, Answer], workers: int = 0) -> list[Answer]:
+    """Return the known answers (by question id) that are still valid: same question text, same pixels."""
+    rows = [
+        known[q.id]
+        for q in plan.questions
+        if q.id in known and known[q.id].wording == question_digest(q) and known[q.id].frame == q.frame
+    ]
+    pixels = {row.frame: (row.digest, row.stamp) for row in rows}
+    same = unchanged(plan.dataset, [plan.frames[name] for name in pixels], pixels, workers)
+    return [
+        replace(row, stamp=same[row.frame]) for row in rows if row.frame in same and row.digest == pixels[row.frame][0]
+    ]
 
 
 @dataclass(frozen=True)
@@ -49,9 +110,11 @@ class Job(abc.ABC, Generic[R]):
     """Whether a detector is required."""
 
     def __init__(self, dataset: Dataset, protocol: AnyProtocol, split: str, limit: int | None) -> None:
-        """Subclasses also list what is judged, so that missing data is found before a model is loaded."""
+        """Subclasses also list what is judged, `ids`, so that missing data is found before a model is loaded."""
         self.dataset, self.split, self.limit = dataset, split, limit
         self.protocol: Any = protocol
+        self.ids: list[str] = []
+        """The ids of what is judged, in order."""
 
     @classmethod
     def plan(cls, opened: Callable[[Any], Dataset], place: Any, protocol: Any, split: str, limit: int | None) -> Self:
@@ -65,27 +128,26 @@ class Job(abc.ABC, Generic[R]):
     def check(self, name: str, own: object) -> None:
         """Raise DetectorError for a detector, or its class, that cannot do this, before any work is done."""
 
-    def prepare(self, out: Path, settings: Settings) -> list[tuple[Result, Path]]:
+    def prepare(self, out: Path, settings: Settings) -> Written:
         """Run what needs no detector, by default nothing; return results and folders."""
         return []
 
     @abc.abstractmethod
-    def run(
-        self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()
-    ) -> list[tuple[Result, Path]]:
+    def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Judge, score and write one detector's folders below `out`; `controls` are the results of `prepare`."""
 
-    @abc.abstractmethod
     def key(self, judge: Judge) -> Mapping[str, str]:
         """Return everything that decides a detector's rows, in parts."""
+        return row_key(judge, self.dataset)
+
+    def origin(self, judge: Judge, warnings: tuple[str, ...] = ()) -> Origin:
+        """Return where a detector's rows come from; `warnings` are lines about doubts on the detector."""
+        card, corpus = judge.detector.card, self.dataset.card.corpus
+        return Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus, warnings)
 
     def open_store(self, folder: Path, key: Mapping[str, str]) -> RowStore[R]:
         """Return the store of a detector's rows in its folder."""
         return self.store(folder, key)
-
-    @abc.abstractmethod
-    def planned(self) -> list[str]:
-        """Return the ids of what is judged, in order."""
 
     @abc.abstractmethod
     def current(self, known: Mapping[str, R], workers: int) -> list[R]:
@@ -104,7 +166,7 @@ class Job(abc.ABC, Generic[R]):
 
         Rows are taken from disk if what they are about is unchanged. Raises NothingJudged if no row has the status ok.
         """
-        ids = self.planned()
+        ids = self.ids
         passing = self.errors_pass(judge.detector)
         with self.open_store(folder, self.key(judge)) as store:
             known = dict(store.rows)

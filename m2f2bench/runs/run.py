@@ -7,27 +7,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cards.models import (
-    DETECTION,
-    EXPLANATION,
-    HEATMAPS,
-    AnyProtocol,
-    DatasetCard,
-    DetectorCard,
-    LeaderboardCard,
-)
+from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
 from ..detectors.keys import identify_judge
-from ..heatmaps.mapper import mapping_detector
+from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result
 from ..results.stored import read_stored
-from .answers_job import AnswersJob
-from .detection_job import DetectionJob
-from .export import check_export
+from .answers import AnswersJob, check_export
+from .detection import DetectionJob
 from .heatmaps_job import HeatMapsJob
 from .job import Job, Settings
 from .train import train
@@ -37,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 DEFAULT_SUITE = "quickstart"
+JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob, HEATMAPS: HeatMapsJob}
+"""The job of each task, in the order in which a detector runs them."""
 
 
 class Results(list[Result]):
@@ -49,15 +42,11 @@ class Results(list[Result]):
         self.folders: list[Path] = []
         """Where each result and its rows were written."""
 
-    def add(self, result: Result, folder: Path) -> None:
-        """Add a result with its folder."""
-        self.append(result)
-        self.folders.append(folder)
-
     def add_all(self, pairs: Iterable[tuple[Result, Path]]) -> None:
         """Add results with their folders."""
         for result, folder in pairs:
-            self.add(result, folder)
+            self.append(result)
+            self.folders.append(folder)
 
     def board(self) -> Board:
         """Return the leaderboard, computed with the rows of these runs."""
@@ -73,10 +62,6 @@ class Results(list[Result]):
 
     def _repr_markdown_(self) -> str:
         return self.table("md")
-
-
-JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob, HEATMAPS: HeatMapsJob}
-"""The job of each task, in the order in which a detector runs them."""
 
 
 def run(
@@ -103,7 +88,7 @@ def run(
     results of the controls are added. Under a heat-map protocol their maps are measured; `cam` replaces these by class
     activation maps (`gradcam`, …; see `detectors.cam`) at `cam_layer`, and is added to the detectors' names. An
     interrupted run continues where it stopped: rows on disk are not predicted again. With `export` answers are also
-    written in another form, see `export.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
+    written in another form, see `answers.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
     NothingJudged, after all other runs are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)

@@ -1,4 +1,4 @@
-"""Training of a detector: from its card and a dataset to the trained detector's card and its record."""
+"""Training of a detector, from its card and a dataset to the trained one's card; merging of a trained explainer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, Literal, cast
 import yaml
 
 from ..cards.models import DatasetCard, DetectorCard, read_card
-from ..cards.protocols import FrameSelection
 from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.errors import DataError, DetectorError, near
@@ -24,17 +23,19 @@ from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..datasets.base import Adapter, close_adapter, questions_of
-from ..datasets.dataset import Dataset, check_unique, frame_digests, list_frames, spread
+from ..datasets.dataset import Dataset, frame_digests, spread
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..loading import detector_card, load_dataset
 from ..results.signature import versions
 from ..stats.delong import auc_or_none
+from ..training.frames import split_frames
 from ..training.job import FitReport, LanguageData, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
 from ..version import __version__, commit
 
 CARD, RECORD = "card.yaml", "training.json"
 FINGERPRINT_FRAMES = 20_000
+DTYPES = ("fp32", "bf16", "fp16")
 
 
 def train(
@@ -147,36 +148,31 @@ def _data(
     card: DetectorCard, dataset: Dataset, stage: str, start: str | Path | DetectorCard | None, seed: int | None
 ) -> tuple[TrainingSettings, list[Frame], list[Frame], LanguageData | None, DetectorCard | None]:
     """Return settings, training and validation frames, and for a later stage its examples and what it starts from."""
-    settings = card.training or TrainingSettings()
+    settings, own = card.training or TrainingSettings(), {} if seed is None else {"seed": seed}
     if stage == "detector":
         if start is not None:
             raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
-        if seed is not None:
-            settings = settings.model_copy(update={"seed": seed})
+        settings = settings.model_copy(update=own)
         return settings, *split_frames(dataset, settings), None, None
     begun = _start(card, start, stage)
     # The same people are held out as in the detector's own training, so that it has not seen them either.
     settings = begun.training or settings
     training, validation = split_frames(dataset, settings.model_copy(update={"frames_per_video": None}))
-    language = language_data(dataset, _stage_settings(card, stage, seed), training, validation)
+    learning = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
+    language = language_data(dataset, learning.model_copy(update=own), training, validation)
     return settings, training, validation, language, begun
 
 
 def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:
     """Return the trained detector that a later stage starts from. Raises DetectorError if there is none."""
-    if start is None:
-        if card.weights is None:
-            raise DetectorError(
-                f"detector '{card.name}' is not trained, and stage `{stage}` starts from the stage before it: "
-                "give its folder with --from"
-            )
-        return card
-    return detector_card(str(start) if isinstance(start, Path) else start)[0]
-
-
-def _stage_settings(card: DetectorCard, stage: str, seed: int | None) -> StageSettings:
-    settings = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
-    return settings if seed is None else settings.model_copy(update={"seed": seed})
+    if start is not None:
+        return detector_card(str(start) if isinstance(start, Path) else start)[0]
+    if card.weights is None:
+        raise DetectorError(
+            f"detector '{card.name}' is not trained, and stage `{stage}` starts from the stage before it: give its "
+            f"folder with --from"
+        )
+    return card
 
 
 def language_data(
@@ -217,33 +213,6 @@ def _stage_identity(language: LanguageData | None, start: DetectorCard | None) -
         digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
     weights = trained_weights(start)
     return [language.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
-
-
-def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
-    """Return training and validation frames. Raises DataError if the dataset's own splits share an identity."""
-    from ..training.split import carve_validation
-
-    count = settings.frames_per_video
-    selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
-
-    def listed(split: str) -> list[Frame]:
-        dataset.check_split(split, ", and there is nothing to train on")
-        frames = list_frames(dataset.adapter, split, selection)
-        if not frames:
-            raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
-        check_unique(frames)
-        return frames
-
-    training = listed("train")
-    named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split on its card must exist
-    if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
-        return carve_validation(training, settings.val_fraction, settings.seed)
-    validation = listed("val")
-    people = {person for frame in training for person in frame.identities}
-    shared = next((p for frame in validation for p in frame.identities if p in people), None)
-    if shared is not None:
-        raise DataError(f"dataset '{dataset.name}': identity '{shared}' is in train and in val: the splits must differ")
-    return training, validation
 
 
 def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[Frame]) -> str:
@@ -395,3 +364,18 @@ def _counts(frames: list[Frame]) -> dict[str, int]:
         "videos": len({frame.clip for frame in frames}),
         "identities": len({person for frame in frames for person in frame.identities}),
     }
+
+
+def merge(detector: str | Path | DetectorCard, out: str | Path, dtype: str = "fp32") -> Path:
+    """Fold an explainer's LoRA adapters into its LLM; `run`, `predict` and others take `out` as a detector.
+
+    `dtype` is the type in which the LLM is stored. Returns the card's path. Raises DetectorError if the detector cannot
+    be merged.
+    """
+    card, cls = detector_card(str(detector) if isinstance(detector, Path) else detector)
+    if dtype not in DTYPES:
+        raise DetectorError(f"unknown dtype '{dtype}'{near(dtype, DTYPES)}: give one of {', '.join(DTYPES)}")
+    fold: Any = getattr(cls, "merge", None)
+    if fold is None:
+        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has no adapters to merge")
+    return cast(Path, fold(card, Path(out), cast("Literal['fp32', 'bf16', 'fp16']", dtype)))

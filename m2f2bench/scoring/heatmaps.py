@@ -15,10 +15,9 @@ from ..core.errors import ScoreError
 from ..core.records import Score
 from ..heatmaps import faithfulness_report, localization_report
 from ..heatmaps.faithfulness_report import Faithfulness
-from ..heatmaps.frames import CONTROLS, MappedFrame, count_outcomes, refuse_nothing
 from ..heatmaps.localization_report import Localization, masks_hash
 from ..heatmaps.pixels import settings_of
-from ..heatmaps.report import LABELS, MappedFrames, Measured
+from ..heatmaps.report import CONTROLS, LABELS, MappedFrame, MappedFrames, Measured, count_outcomes, refuse_nothing
 from ..heatmaps.store import MapForm, maps_hash, read_maps
 from ..metrics.names import Group
 from ..results.result import Result

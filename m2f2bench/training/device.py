@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..cards.settings import DEVICES
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
-
-if TYPE_CHECKING:
-    from .job import TrainingJob
+from .job import TrainingJob
 
 
 def pick_device(device: str) -> torch.device:

@@ -1,7 +1,10 @@
-"""Training job and its report: what `runs.train` gives to a backend, and what it gets back."""
+"""Training job, its report and its checkpoints: folders that are complete or absent, with tensors in safetensors."""
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings, StageSettings, TrainingSettings
+from ..core.errors import DetectorError, first_line
+from ..core.files import replacing, write_json
+from ..core.parsing import Refused, read_json
+from ..core.places import moved
 from ..core.records import Example, Frame
+from ..core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
+    import torch
+
     from ..core.records import Image
+
+Tensors = dict[str, "torch.Tensor"]
+FOLDER = "checkpoints"
+PREFIX = "step-"
+WEIGHTS = "model.safetensors"
+"""File of a finished training's weights, in `TrainingJob.out`."""
+REPORT = "fit.json"
+"""File of a finished training's report, in `TrainingJob.out`; it is written last."""
+REPORTED = ("val_auc", "curves", "options", "notes")
+"""Fields of FitReport in that file."""
 
 
 @dataclass
@@ -62,3 +82,117 @@ class FitReport:
     notes: list[str] = field(default_factory=list)
     input: InputSettings | None = None
     """Complete input of the trained detector, if the untrained one's card left a part of it to the network."""
+
+
+@dataclass
+class Checkpoint:
+    """State of a training: the present tensors, the best ones so far, optimiser and counters."""
+
+    tensors: Tensors
+    best: Tensors | None
+    optimizer: dict[str, Any]
+    state: dict[str, Any]
+
+
+def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, best_is_new: bool) -> None:
+    """Write the checkpoint after `step` steps and then remove the older ones.
+
+    The folder gets its name when it is complete, so that a kill at any moment leaves the previous one. The best weights
+    are linked from the previous checkpoint; with `best_is_new` they are the present tensors.
+    """
+    import torch
+
+    folder = out / FOLDER
+    target, temporary = folder / f"{PREFIX}{step:08d}", folder / ".tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    previous = latest_checkpoint(out)
+    write_tensors(temporary / WEIGHTS, checkpoint.tensors)
+    if best_is_new:
+        _link(temporary / WEIGHTS, temporary / "best.safetensors")
+    elif previous is not None and (previous / "best.safetensors").exists():
+        _link(previous / "best.safetensors", temporary / "best.safetensors")
+    with replacing(temporary / "optimizer.pt") as place:
+        buffer = io.BytesIO()  # torch reports a full disk with an error of its own
+        torch.save(checkpoint.optimizer, buffer)
+        place.write_bytes(buffer.getbuffer())
+    write_json(temporary / "state.json", checkpoint.state)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
+    for old in folder.glob(f"{PREFIX}*"):
+        if old != target:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def latest_checkpoint(out: Path) -> Path | None:
+    """Return the newest complete checkpoint in a training's folder, or None."""
+    return max((out / FOLDER).glob(f"{PREFIX}*"), default=None)
+
+
+def load_checkpoint(path: Path, identity: str) -> Checkpoint:
+    """Read a checkpoint. Raises DetectorError if it belongs to another training or cannot be read."""
+    import torch
+
+    state = _record(path / "state.json", path, identity, "remove its folder, or start the training again")
+    try:
+        optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise DetectorError(
+            f"checkpoint '{path}' cannot be read: {first_line(error)}; remove its folder, or start the training again"
+        ) from None
+    tensors, place = read_tensors(path / WEIGHTS)[0], path / "best.safetensors"
+    best = read_tensors(place)[0] if place.exists() else None
+    return Checkpoint(tensors, best, optimizer, state)
+
+
+def _record(path: Path, folder: Path, identity: str, advice: str) -> dict[str, Any]:
+    """Return the record of the training `identity` in `folder`.
+
+    Raises DetectorError for a file that cannot be read, with `advice`, and for the record of another training.
+    """
+    try:
+        data = read_json(path)
+    except Refused as error:
+        raise DetectorError(f"'{path}' cannot be read: {error}; {advice}") from None
+    if not isinstance(data, dict):
+        raise DetectorError(f"'{path}' cannot be read: it is not the record of a training; {advice}")
+    if data.get("identity") != identity:
+        raise DetectorError(
+            f"'{folder}' belongs to another training (identity {str(data.get('identity'))[:12]}, this one is "
+            f"{identity[:12]}): the settings, data or code differ; restore them, or give another --out"
+        )
+    return data
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make a hard link, or a copy if the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def finished_report(job: TrainingJob) -> FitReport | None:
+    """Return the report of a finished training in `job.out`, for `job.resume`; None if it is not finished.
+
+    Raises DetectorError if the folder holds a training, finished or not, and `job.resume` is off, or if it is another
+    one.
+    """
+    path = job.out / REPORT
+    if path.exists():
+        if not job.resume:
+            raise DetectorError(f"'{job.out}' already holds a finished training: use it, or give another --out")
+        data = _record(path, job.out, job.identity, "remove the folder and train again")
+        if lacking := set(REPORTED) - set(data):
+            raise DetectorError(f"'{path}' lacks '{min(lacking)}': remove the folder and train again")
+        return FitReport(job.out / WEIGHTS, **{name: data[name] for name in REPORTED})
+    if not job.resume and latest_checkpoint(job.out) is not None:
+        raise DetectorError(f"'{job.out}' holds a training that was cut off: add --resume, or give another --out")
+    return None
+
+
+def write_report(job: TrainingJob, report: FitReport) -> None:
+    """Mark the training in `job.out` as finished, and remove its checkpoints."""
+    kept = {name: getattr(report, name) for name in REPORTED}
+    write_json(job.out / REPORT, {"identity": job.identity, **kept, "options": moved(report.options, (), job.out)})
+    shutil.rmtree(job.out / FOLDER, ignore_errors=True)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import DataError, FrameError
+from ..core.arrays import Codes
+from ..core.errors import FrameError
 from ..core.records import FAKE, REAL, Frame
-from .job import FitReport, TrainingJob
-from .reading import check_unreadable
-from .split import components
+from .frames import check_classes, check_unreadable, components
+from .job import WEIGHTS, FitReport, TrainingJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy.typing as npt
-
     from ..core.records import Floats
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
@@ -47,7 +43,7 @@ class LinearModel:
 
 
 def fit_linear(
-    features: Floats, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int
+    features: Floats, labels: Codes, groups: Codes, seed: int
 ) -> tuple[LinearModel, float, list[dict[str, float]]]:
     """Fit on features [N, F], labels [N] (1 = fake) and groups [N]; both classes have the same weight.
 
@@ -57,13 +53,9 @@ def fit_linear(
     tried = _cross_validate(features, labels, groups, seed)
     best = max(tried, key=lambda row: (row["cv_auc"], -row["c"]))["c"] if tried else 0.01
     scaler, regression = _pipeline(best).fit(features, labels)
-    model = LinearModel(
-        mean=np.asarray(scaler.mean_, dtype=np.float64),
-        scale=np.asarray(scaler.scale_, dtype=np.float64),
-        coef=np.asarray(regression.coef_[0], dtype=np.float64),
-        intercept=float(regression.intercept_[0]),
-    )
-    return model, best, tried
+    learned = (scaler.mean_, scaler.scale_, regression.coef_[0])
+    mean, scale, coef = (np.asarray(one, dtype=np.float64) for one in learned)
+    return LinearModel(mean, scale, coef, float(regression.intercept_[0])), best, tried
 
 
 def _pipeline(strength: float) -> Any:
@@ -76,11 +68,8 @@ def _pipeline(strength: float) -> Any:
     )
 
 
-def _cross_validate(
-    features: Floats, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int
-) -> list[dict[str, float]]:
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold
+def _cross_validate(features: Floats, labels: Codes, groups: Codes, seed: int) -> list[dict[str, float]]:
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 
     per_class = [len(set(groups[labels == label].tolist())) for label in (REAL, FAKE)]
     folds = min(FOLDS, *per_class)
@@ -94,10 +83,8 @@ def _cross_validate(
     ]
     tried = []
     for strength in STRENGTHS if parts else ():
-        aucs = []
-        for train, test in parts:
-            model = _pipeline(strength).fit(features[train], labels[train])
-            aucs.append(roc_auc_score(labels[test], model.decision_function(features[test])))
+        model = _pipeline(strength)
+        aucs = cross_val_score(model, features, labels, scoring="roc_auc", cv=parts, error_score="raise")
         tried.append({"c": strength, "cv_auc": float(np.mean(aucs))})
     return tried
 
@@ -114,9 +101,7 @@ def fit_on_features(
     val_frames, val_features = extract(job.val)
     lost = len(job.train) + len(job.val) - len(frames) - len(val_frames)
     labels = np.array([frame.label for frame in frames], dtype=np.int64)
-    for label, name in ((REAL, "real"), (FAKE, "fake")):
-        if label not in labels:
-            raise DataError(f"a detector cannot be trained without {name} frames: the training split has none")
+    check_classes(labels.tolist())
     model, strength, tried = fit_linear(features, labels, identity_groups(frames), job.settings.seed)
     val_auc = None
     if val_frames:
@@ -127,8 +112,6 @@ def fit_on_features(
     ]
     if lost:
         notes.append(f"{lost} unreadable frames left out of training")
-    from .checkpoint import WEIGHTS
-
     return model, FitReport(job.out / WEIGHTS, val_auc, curves=tried, notes=notes)
 
 
@@ -150,7 +133,7 @@ def readable(frames: Sequence[Frame], compute: Callable[[Frame], Floats]) -> tup
     return kept, np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)
 
 
-def identity_groups(frames: Sequence[Frame]) -> npt.NDArray[np.int64]:
+def identity_groups(frames: Sequence[Frame]) -> Codes:
     """Return for each frame the number of its component of shared identities and videos, int64 [N]."""
     group = {frame.id: number for number, part in enumerate(components(frames)) for frame in part.frames}
     return np.array([group[frame.id] for frame in frames], dtype=np.int64)

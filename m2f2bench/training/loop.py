@@ -8,8 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 import torch
 
@@ -18,24 +17,22 @@ from ..core.errors import DetectorError
 from ..core.files import make_folder
 from ..core.progress import Advance, progress_bar
 from ..core.seeds import derived_seed
-from .checkpoint import (
+from .device import make_accelerator, own_draws
+from .job import (
     WEIGHTS,
     Checkpoint,
+    FitReport,
+    Tensors,
+    TrainingJob,
     finished_report,
     latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
     write_report,
 )
-from .device import make_accelerator, own_draws
-from .job import FitReport, TrainingJob
-from .objective import B, Objective, Progress, in_order
-from .optimizer import make_optimizer
+from .objective import B, Objective, Progress, in_order, make_optimizer
 from .processes import agreed, gathered, summed, together
 from .sharing import FullySharded, Whole
-
-if TYPE_CHECKING:
-    from .checkpoint import Tensors
 
 log = logging.getLogger("m2f2bench")
 
@@ -106,7 +103,13 @@ class _Training(Generic[B]):
             path = latest_checkpoint(self.job.out)
             if path is not None:
                 checkpoint = load_checkpoint(path, self.job.identity)
-                self.progress = _progress(path, checkpoint.state)
+                try:
+                    self.progress = Progress(**checkpoint.state)
+                except TypeError:
+                    raise DetectorError(
+                        f"checkpoint '{path}' was written by another version of m2f2bench: start again with another "
+                        f"--out"
+                    ) from None
         agreed(self.progress.step, f"checkpoints in '{self.job.out}': put --out on a disk that all of them see")
         if checkpoint is not None:
             self.shared.restore(checkpoint.tensors, checkpoint.optimizer)
@@ -243,11 +246,8 @@ class _Training(Generic[B]):
             raise self._no_memory(objective.memory_advice[0])
         progress.parts *= 2
         if self.accelerator.is_main_process:
-            log.warning(
-                "step %d: the memory does not hold a part of a batch; from now on a batch is split into %d parts",
-                progress.step + 1,
-                progress.parts,
-            )
+            short = "step %d: the memory does not hold a part of a batch; from now on a batch is split into %d parts"
+            log.warning(short, progress.step + 1, progress.parts)
 
     def _refuse_alone(self, error: Exception, exchanging: bool) -> None:
         """Raise DetectorError if the other processes wait inside the pass in which this one ran out of memory."""
@@ -312,13 +312,3 @@ class _Training(Generic[B]):
         if self.shared.sharded:
             notes.append(f"the network sharded by {self.accelerator.distributed_type.value}")
         return [*self.objective.notes(self.progress), *notes, *self.objective.network.notes]
-
-
-def _progress(path: Path, state: dict[str, Any]) -> Progress:
-    """Return a checkpoint's counters. Raises DetectorError if another version of the loop wrote them."""
-    try:
-        return Progress(**state)
-    except TypeError:
-        raise DetectorError(
-            f"checkpoint '{path}' was written by another version of m2f2bench: start again with another --out"
-        ) from None

@@ -11,26 +11,22 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ..cards.settings import TrainingSettings
 from ..core.errors import NothingJudged
-from .batchnorm import SharedStatistics
-from .job import FitReport, TrainingJob
+from .frames import FrameReader, epoch_batches, steps_per_epoch, unreadable_notes
+from .job import FitReport, Tensors, TrainingJob
 from .loader import Part, Parts, part_loader, validation_part
 from .loop import fit
-from .objective import Objective, Progress
-from .reading import FrameReader, unreadable_notes
-from .sampling import epoch_batches, steps_per_epoch
-from .schedule import lr_factor, plateau_lr_factor
+from .objective import Objective, Progress, lr_factor, plateau_lr_factor
+from .sharing import SharedStatistics
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from ..cards.settings import TrainingSettings
     from ..core.records import Image
-    from .checkpoint import Tensors
 
 
 @dataclass

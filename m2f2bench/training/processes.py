@@ -60,7 +60,9 @@ def share(error: Exception | None) -> None:
         if error is not None:
             raise error
         return
-    own = None if error is None else (type(error).__name__, _line(error))
+    own = None
+    if error is not None:
+        own = (type(error).__name__, str(error) if isinstance(error, M2F2BenchError) else first_line(error))
     for number, one in enumerate(gathered(own)):
         if one is not None:
             _raise(error, number, *one)
@@ -107,10 +109,6 @@ def _alone() -> bool:
     import torch
 
     return not torch.distributed.is_initialized()
-
-
-def _line(error: Exception) -> str:
-    return str(error) if isinstance(error, M2F2BenchError) else first_line(error)
 
 
 def _raise(own: Exception | None, number: int, kind: str, line: str) -> NoReturn:

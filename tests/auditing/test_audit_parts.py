@@ -14,14 +14,23 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from m2f2bench.auditing import pixels
-from m2f2bench.auditing.cues import Cue, Encoder
-from m2f2bench.auditing.duplicates import NEAR, find
-from m2f2bench.auditing.facts import Facts, own_files
+from m2f2bench.auditing import facts
+from m2f2bench.auditing.duplicates import (
+    APART,
+    NEAR,
+    SAME_VIDEO,
+    SHARED,
+    UNKNOWN,
+    Counter,
+    Kind,
+    Table,
+    equal_pairs,
+    find,
+    near_pairs,
+)
+from m2f2bench.auditing.facts import Facts, PixelFacts, laplacian, look, own_files, phash, residual
 from m2f2bench.auditing.files import FileFacts, kind_of, read_facts
-from m2f2bench.auditing.heldout import Sample, balanced_ranks, beyond_chance, held_out_scores, shuffled
-from m2f2bench.auditing.pairs import APART, SAME_VIDEO, SHARED, UNKNOWN, Counter, Kind, Table, equal_pairs, near_pairs
-from m2f2bench.auditing.pixels import PixelFacts, laplacian, look, phash, residual
+from m2f2bench.auditing.heldout import Cue, Encoder, Sample, balanced_ranks, beyond_chance, held_out_scores, shuffled
 from m2f2bench.auditing.report import first_few, plural
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.metrics.detection.intervals import auc_interval
@@ -57,7 +66,7 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
         return sorted(near.T.tolist()), sorted(equal.T.tolist())
 
     whole = both()
-    monkeypatch.setattr("m2f2bench.auditing.pairs.BLOCK", 1000)
+    monkeypatch.setattr("m2f2bench.auditing.duplicates.BLOCK", 1000)
     assert both() == whole and len(whole[1]) == sum(n * (n - 1) // 2 for n in np.bincount(codes).tolist())
 
 
@@ -296,5 +305,5 @@ def test_words_and_tables() -> None:
 def test_e2_grey_in_strips_is_grey_at_once() -> None:
     image = np.random.default_rng(1).integers(0, 256, (600, 31, 3), dtype=np.uint8)
     np.testing.assert_array_equal(
-        pixels._grey(image), image.astype(np.float32) @ np.asarray(pixels.LUMINANCE, np.float32)
+        facts._grey(image), image.astype(np.float32) @ np.asarray(facts.LUMINANCE, np.float32)
     )

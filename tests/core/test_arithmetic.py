@@ -31,7 +31,7 @@ from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
 from m2f2bench.detectors.vlm.detector import VisionLanguageModel
-from m2f2bench.heatmaps.mapper import HeatMapper
+from m2f2bench.heatmaps.mapping import HeatMapper
 from m2f2bench.loading import load_detector
 
 FACES = [np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8) for seed in range(3)]

@@ -25,10 +25,9 @@ from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.folder import FolderAdapter
 from m2f2bench.datasets.read_ahead import load_frame
 from m2f2bench.detectors.base import Localizer
-from m2f2bench.heatmaps.faithfulness import faithfulness
-from m2f2bench.heatmaps.localize import localize
-from m2f2bench.runs.steadiness import AGAIN
-from m2f2bench.training.reading import FrameReader
+from m2f2bench.heatmaps.measurement import faithfulness, localize
+from m2f2bench.runs.detection import AGAIN
+from m2f2bench.training.frames import FrameReader
 
 FEW = Bootstrap(resamples=100)
 FAULTS: dict[str, Callable[[], BaseException]] = {

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 from toy_units import make_rows
 
 import m2f2bench
-from m2f2bench.auditing.contents import across
-from m2f2bench.auditing.pairs import SAME_VIDEO, UNKNOWN, Table
+from m2f2bench.auditing.audit import across
+from m2f2bench.auditing.duplicates import SAME_VIDEO, UNKNOWN, Table
 from m2f2bench.cards.models import ProtocolCard
 from m2f2bench.core.errors import DataError, ScoreError
 from m2f2bench.core.records import Frame, Locator
@@ -22,7 +22,7 @@ from m2f2bench.core.rows import Rows
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.dataset import check_unique
 from m2f2bench.results.units import clusters, to_units
-from m2f2bench.training.split import components
+from m2f2bench.training.frames import components
 
 VIDEO = ProtocolCard(name="v", level="video")
 MEANS = {"Deepfakes": (0.9, 0.8), "Face2Face": (0.7, 0.6), "FaceSwap": (0.35, 0.25), "NeuralTextures": (0.2, 0.1)}

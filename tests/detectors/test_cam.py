@@ -19,7 +19,7 @@ from m2f2bench.core.errors import DetectorError
 from m2f2bench.detectors.cam import METHODS, CamDetector, find_layer
 from m2f2bench.detectors.controls import RandomDetector
 from m2f2bench.detectors.network import NetworkDetector
-from m2f2bench.heatmaps.mapper import HeatMapper, mapping_detector
+from m2f2bench.heatmaps.mapping import HeatMapper, mapping_detector
 from m2f2bench.loading import load_detector
 
 pytest.importorskip("pytorch_grad_cam", reason="the extra [cam] is not installed")

@@ -22,7 +22,7 @@ from m2f2bench.detectors.llm.prompt import (
     pad_right,
 )
 from m2f2bench.detectors.llm.source import LanguageSource, open_language
-from m2f2bench.training.language_batches import IGNORED
+from m2f2bench.training.language import IGNORED
 
 TOKENIZER = tiny_tokenizer()
 STYLES = ("chat", "vicuna_v1", "released")

@@ -23,8 +23,7 @@ from m2f2bench.core.errors import DetectorError, StoreError
 from m2f2bench.detectors.llm.source import LanguageSource
 from m2f2bench.detectors.m2f2det.features import FeatureCache, clip_key, never_twice
 from m2f2bench.detectors.m2f2det.options import ExplainerOptions
-from m2f2bench.training.checkpoint import latest_checkpoint
-from m2f2bench.training.job import LanguageData
+from m2f2bench.training.job import LanguageData, latest_checkpoint
 
 SCRIPT = HELPERS / "toy_m2f2det.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -77,7 +76,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
 
 
 def test_the_papers_groups_have_their_rates(tmp_path: Path) -> None:
-    from m2f2bench.training.optimizer import make_optimizer
+    from m2f2bench.training.objective import make_optimizer
 
     job = m2f2_job(tmp_path, **PAPER, lr=2e-3)
     network = toy_network()

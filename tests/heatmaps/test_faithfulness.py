@@ -17,7 +17,7 @@ from m2f2bench.core.errors import DataError, DetectorError, FrameError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.detectors.base import Detector, Localizer
-from m2f2bench.heatmaps.faithfulness import faithfulness
+from m2f2bench.heatmaps.measurement import faithfulness
 from m2f2bench.heatmaps.pixels import BLUR, Settings, blurred, make_scene, mean_colour
 from m2f2bench.metrics.heatmaps import area_under, centred_map, counts, proven, ranked, replaced
 
@@ -282,7 +282,7 @@ def test_the_command_needs_no_masks(cli, one_line, squares: Path, tmp_path: Path
 
 def test_nothing_of_it_imports_torch() -> None:
     code = (
-        "import sys, m2f2bench.heatmaps.faithfulness, m2f2bench.metrics.heatmaps\n"
+        "import sys, m2f2bench.heatmaps.measurement, m2f2bench.metrics.heatmaps\n"
         "assert not {'torch', 'scipy', 'matplotlib', 'pytorch_grad_cam'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from m2f2bench.core.errors import DetectorError, StoreError
-from m2f2bench.heatmaps.grid import enlarged
+from m2f2bench.heatmaps.mapping import enlarged
 from m2f2bench.inference.predict import predict_paths
 from m2f2bench.reporting.figures.overlay import Panel, blend, draw_overlays, limits
 

@@ -17,7 +17,7 @@ from m2f2bench.core.errors import DataError, DetectorError, FrameError
 from m2f2bench.core.records import Frame, Locator, Score
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.detectors.base import Detector, Localizer
-from m2f2bench.heatmaps.localize import localize
+from m2f2bench.heatmaps.measurement import localize
 from m2f2bench.stats.statistic import Columns
 
 FEW = Bootstrap(resamples=200)

@@ -14,7 +14,7 @@ from m2f2bench.cards.protocols import HeatMapRules
 from m2f2bench.core import parsing
 from m2f2bench.core.errors import CardError, ScoreError, StoreError
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.heatmaps.frames import CONTROLS, MAKERS, OUTCOMES, MappedFrame
+from m2f2bench.heatmaps.report import CONTROLS, MAKERS, OUTCOMES, MappedFrame
 from m2f2bench.heatmaps.store import MapForm, MapStore, maps_hash, read_maps
 from m2f2bench.loading import any_protocol
 from m2f2bench.results.store import MAPS
@@ -145,7 +145,7 @@ def test_cards_that_cannot_be(tmp_path: Path, keys: str, says: str) -> None:
 def test_the_cards_defaults_are_those_of_the_functions() -> None:
     from inspect import signature
 
-    from m2f2bench.heatmaps.faithfulness import faithfulness
+    from m2f2bench.heatmaps.measurement import faithfulness
 
     card, taken = any_protocol("faithfulness"), signature(faithfulness).parameters
     assert isinstance(card, HeatMapCard) and isinstance(card, HeatMapRules)

@@ -18,11 +18,10 @@ from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap, ExplanationR
 from m2f2bench.core.answers import Answers, joined
 from m2f2bench.core.errors import NothingJudged
 from m2f2bench.core.records import Answer, Frame, Locator, Question, Score
-from m2f2bench.heatmaps.faithfulness import faithfulness
 from m2f2bench.heatmaps.faithfulness_report import MEASURES as FAITHFUL
 from m2f2bench.heatmaps.faithfulness_report import Faithfulness
 from m2f2bench.heatmaps.localization_report import Localization
-from m2f2bench.heatmaps.localize import localize
+from m2f2bench.heatmaps.measurement import faithfulness, localize
 from m2f2bench.metrics.answer_metrics import answer_metrics
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.values import Cut

@@ -17,7 +17,7 @@ from typing import Any
 import m2f2bench
 from m2f2bench.core.errors import M2F2BenchError
 from m2f2bench.runs import check as checker
-from m2f2bench.runs import predict as local
+from m2f2bench.runs import detection as local
 
 FLOWS = ("run", "video", "score", "check", "killed")
 

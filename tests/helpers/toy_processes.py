@@ -19,9 +19,9 @@ from torch import nn
 from toy_training import toy_job
 
 from m2f2bench.detectors.network import Normalise, resize
-from m2f2bench.training.batchnorm import SharedStatistics
 from m2f2bench.training.job import FitReport
 from m2f2bench.training.network import Network, fit_network
+from m2f2bench.training.sharing import SharedStatistics
 
 SHARES = (3, 5)
 """Images of each process."""

@@ -12,7 +12,7 @@ from toy_questions import FACES, RULES, TOY
 import m2f2bench
 from m2f2bench.core.errors import CardError
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.runs.export import EXPLANATIONS, JUDGEMENTS, image_name
+from m2f2bench.runs.answers import EXPLANATIONS, JUDGEMENTS, image_name
 
 ASKING = TOY.with_name("toy_asking.py")
 JUDGED = RULES.replace("[blind]", "[judge, blind]")

@@ -20,7 +20,7 @@ from toy_maps import PEOPLE, place, run, write_toys
 import m2f2bench
 from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import ScoreError, StoreError
-from m2f2bench.heatmaps.mapper import HeatMapper
+from m2f2bench.heatmaps.mapping import HeatMapper
 from m2f2bench.heatmaps.store import MapForm, read_maps
 from m2f2bench.loading import any_protocol
 from m2f2bench.results.store import MAPS, RESULT

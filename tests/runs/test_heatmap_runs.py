@@ -15,7 +15,7 @@ import m2f2bench
 from m2f2bench.cards.models import HeatMapCard
 from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import CardError, DataError, DetectorError, ScoreError
-from m2f2bench.heatmaps.localize import localize
+from m2f2bench.heatmaps.measurement import localize
 from m2f2bench.leaderboards.table import build_table
 from m2f2bench.loading import any_protocol
 from m2f2bench.results.store import MAPS

@@ -18,7 +18,7 @@ from PIL import Image
 import m2f2bench
 from m2f2bench.results.row_files import read_parquet
 from m2f2bench.results.store import PREDICTIONS, RESULT
-from m2f2bench.runs.steadiness import AGAIN
+from m2f2bench.runs.detection import AGAIN
 
 
 def detector(folder: Path, body: str) -> str:

@@ -285,7 +285,7 @@ def test_a1_what_nothing_identifies_is_never_taken_up(
 def test_resuming_stays_cheap(tmp_path: Path) -> None:
     """Known frames are checked by size and times only: benchmarks/resume.py measures it, here none is read."""
     from m2f2bench.loading import load_dataset
-    from m2f2bench.runs.resuming import unchanged
+    from m2f2bench.runs.job import unchanged
 
     draw(tmp_path, 0, videos=2, frames=2)
     write_manifest(tmp_path / "few.csv", videos=2, frames=2)

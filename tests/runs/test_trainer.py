@@ -19,7 +19,7 @@ from m2f2bench.cards.settings import TrainingSettings
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.locks import LOCK
 from m2f2bench.loading import load_dataset
-from m2f2bench.runs.train import split_frames
+from m2f2bench.training.frames import split_frames
 
 SMALL = "{seed: 3, size: 64, train: 6, val: 3, test: 4, frames_per_video: 2, methods: [swap, lowres]}"
 TINY = """

@@ -15,8 +15,7 @@ from toy_training import read, toy_job
 from m2f2bench.core.errors import DetectorError, FrameError
 from m2f2bench.core.tensors import read_tensors
 from m2f2bench.detectors.network import Normalise, resize
-from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint
-from m2f2bench.training.job import FitReport, TrainingJob
+from m2f2bench.training.job import FitReport, TrainingJob, latest_checkpoint, load_checkpoint
 from m2f2bench.training.network import Network, fit_network
 
 OPTIONS = {"clip": {"width": 8, "layers": [1, 2]}}
@@ -69,8 +68,8 @@ def test_frozen_is_run_in_eval_mode_and_does_not_change(tmp_path: Path) -> None:
 
 
 def test_frozen_stays_so_after_a_part_without_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("m2f2bench.training.reading.FrameReader.fill", lambda self, frames: None)
-    monkeypatch.setattr("m2f2bench.training.reading.UNREADABLE_SHARE", 1.0)
+    monkeypatch.setattr("m2f2bench.training.frames.FrameReader.fill", lambda self, frames: None)
+    monkeypatch.setattr("m2f2bench.training.frames.UNREADABLE_SHARE", 1.0)
 
     def broken(frame: Any) -> Any:
         if frame.split == "train" and frame.id[-1] in "02468":
@@ -97,7 +96,7 @@ def test_frozen_is_in_no_checkpoint_and_resume_gives_the_same_bits(tmp_path: Pat
         return read(frame)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("m2f2bench.training.reading.FrameReader.fill", lambda self, frames: None)
+        patch.setattr("m2f2bench.training.frames.FrameReader.fill", lambda self, frames: None)
         train(replace(toy_job(tmp_path / "cut", epochs=3), read=dying))
     path = latest_checkpoint(tmp_path / "cut")
     assert path is not None

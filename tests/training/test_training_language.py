@@ -21,9 +21,8 @@ from toy_language import Collator, elements, examples, fit, network, toy_job
 from m2f2bench.cards.settings import StageSettings
 from m2f2bench.core.errors import DataError, DetectorError, NothingJudged
 from m2f2bench.core.tensors import read_tensors
-from m2f2bench.training.checkpoint import latest_checkpoint
-from m2f2bench.training.language import fit_language
-from m2f2bench.training.language_batches import Plan
+from m2f2bench.training.job import latest_checkpoint
+from m2f2bench.training.language import Plan, fit_language
 
 SCRIPT = HELPERS / "toy_language.py"
 LONG = {"epochs": 20, "checkpoint_steps": 7, "validate_steps": 50}

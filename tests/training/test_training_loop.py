@@ -20,7 +20,7 @@ from toy_training import fit, frames, read, toy_job
 from m2f2bench.core.errors import DataError, DetectorError, FrameError
 from m2f2bench.core.tensors import read_tensors
 from m2f2bench.detectors.timm import TimmDetector
-from m2f2bench.training.checkpoint import latest_checkpoint
+from m2f2bench.training.job import latest_checkpoint
 
 SCRIPT = HELPERS / "toy_training.py"
 ENVIRONMENT = {
@@ -74,7 +74,7 @@ def test_a_finished_training_is_taken_up_not_repeated(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("m2f2bench.training.reading.FrameReader.fill", lambda self, frames: None)
+    monkeypatch.setattr("m2f2bench.training.frames.FrameReader.fill", lambda self, frames: None)
     job = toy_job(tmp_path, epochs=3, checkpoint_steps=1)
     reads = 0
 
@@ -137,8 +137,8 @@ def test_unreadable_frames_are_counted_and_too_many_end_it(tmp_path: Path) -> No
 
 def test_late_unreadable_frames_shorten_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the cache a frame is tried at its turn; a step of which nothing can be read still passes."""
-    monkeypatch.setattr("m2f2bench.training.reading.FrameReader.fill", lambda self, frames: None)
-    monkeypatch.setattr("m2f2bench.training.reading.UNREADABLE_SHARE", 1.0)
+    monkeypatch.setattr("m2f2bench.training.frames.FrameReader.fill", lambda self, frames: None)
+    monkeypatch.setattr("m2f2bench.training.frames.UNREADABLE_SHARE", 1.0)
 
     def broken(frame):
         if frame.split == "train" and frame.id != "train-real-000":

@@ -19,8 +19,7 @@ from toy_training import toy_job
 
 from m2f2bench.core.errors import DetectorError
 from m2f2bench.detectors.network import Normalise, resize
-from m2f2bench.training.checkpoint import latest_checkpoint
-from m2f2bench.training.job import FitReport
+from m2f2bench.training.job import FitReport, latest_checkpoint
 from m2f2bench.training.language import _Answers
 from m2f2bench.training.loop import share_network
 from m2f2bench.training.network import Network, _Detection, fit_network

@@ -20,9 +20,8 @@ from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.records import Frame
 from m2f2bench.core.tensors import read_tensors
 from m2f2bench.detectors.timm import TimmDetector
-from m2f2bench.training.checkpoint import latest_checkpoint, load_checkpoint
-from m2f2bench.training.optimizer import make_optimizer
-from m2f2bench.training.schedule import plateau_factor, plateau_lr_factor
+from m2f2bench.training.job import latest_checkpoint, load_checkpoint
+from m2f2bench.training.objective import make_optimizer, plateau_factor, plateau_lr_factor
 
 
 class Scaled(nn.Module):
@@ -146,7 +145,7 @@ def test_a_training_follows_the_plateau_and_resumes_to_the_bit(tmp_path: Path) -
 
     cut = replace(job, out=tmp_path / "cut", settings=job.settings.model_copy(update={"checkpoint_steps": 2}))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("m2f2bench.training.reading.FrameReader.fill", lambda self, frames: None)
+        patch.setattr("m2f2bench.training.frames.FrameReader.fill", lambda self, frames: None)
         TimmDetector.fit(replace(cut, read=dying))
     path = latest_checkpoint(cut.out)
     assert path is not None

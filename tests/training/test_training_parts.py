@@ -18,12 +18,11 @@ from m2f2bench.cards.settings import AugmentationSettings
 from m2f2bench.core.errors import DataError, DetectorError, FrameError
 from m2f2bench.core.seeds import derived_seed, generator, shuffled
 from m2f2bench.core.tensors import write_tensors
-from m2f2bench.training.augment import augment
-from m2f2bench.training.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
+from m2f2bench.training.frames import FrameReader, batch_part, epoch_batches, steps_per_epoch
+from m2f2bench.training.job import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from m2f2bench.training.linear import fit_linear, identity_groups
-from m2f2bench.training.reading import FrameReader
-from m2f2bench.training.sampling import batch_part, epoch_batches, steps_per_epoch
-from m2f2bench.training.schedule import lr_factor
+from m2f2bench.training.loader import augment
+from m2f2bench.training.objective import lr_factor
 
 
 @pytest.fixture

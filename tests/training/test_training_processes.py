@@ -13,7 +13,7 @@ from toy_processes import MODULES, SHARES, module, passes, train, values
 from toy_training import frames
 
 from m2f2bench.core.tensors import read_tensors
-from m2f2bench.training.sampling import epoch_batches
+from m2f2bench.training.frames import epoch_batches
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "no batch norm": {"options": {"model": "test_convnext"}, "lr": 1e-3, "clip_grad_norm": 1.0},

@@ -14,7 +14,7 @@ from torch import nn
 from ...cards.settings import Settings
 from ...core.errors import DetectorError, first_line
 from ...core.records import JUDGE_QUESTION
-from ...training.language_batches import IGNORED
+from ...training.language import IGNORED
 
 IMAGE, DEEPFAKE = -1, -2
 """Slots in place of `<image>` and `<deepfake>`; all other elements of a prompt are token ids."""

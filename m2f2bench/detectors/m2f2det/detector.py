@@ -60,7 +60,7 @@ class M2F2Detector(NetworkDetector, Localizer):
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Train stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
-        from ...training.checkpoint import finished_report
+        from ...training.job import finished_report
         from ...training.network import fit_network
 
         variant = variant_of(job.card)

@@ -20,7 +20,7 @@ from ...core.files import write_json, write_text
 from ...core.locks import holding_vacant
 from ...core.sources import installed_versions
 from ...core.tensors import read_tensors, write_tensors
-from ...training.checkpoint import WEIGHTS
+from ...training.job import WEIGHTS
 from ...version import __version__
 from ..base import file_fingerprint, trained_weights
 from ..llm.source import language_fingerprint, open_language

@@ -16,9 +16,8 @@ from ...core.places import without_folders
 from ...core.records import Example, Frame
 from ...core.tensors import write_tensors
 from ...datasets.read_ahead import read_pixels
-from ...training.checkpoint import finished_report
 from ...training.device import make_accelerator, own_draws
-from ...training.job import FitReport, TrainingJob
+from ...training.job import FitReport, TrainingJob, finished_report
 from ...training.language import LanguageNetwork, fit_language
 from ...training.processes import together
 from ..base import trained_weights

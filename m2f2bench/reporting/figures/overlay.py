@@ -22,7 +22,7 @@ from ...core.files import replacing, write_json
 from ...core.locks import holding
 from ...core.parsing import read_json
 from ...core.text import in_utf8
-from ...heatmaps.grid import enlarged
+from ...heatmaps.mapping import enlarged
 from ...version import __version__
 from .sheet import EDGE, FAKE_COLOUR, GAP, GREY, LEADING, REAL_COLOUR, Page, Sheet, fit, printable, styled, width
 

@@ -27,7 +27,7 @@ from .cards import answer_cards, main_metric
 if TYPE_CHECKING:
     from ...core.answers import Answers
     from ...core.records import Floats, Image
-    from ...heatmaps.mapper import HeatMapper
+    from ...heatmaps.mapping import HeatMapper
     from .cards import Heat
 
 REPORT = "report.html"
@@ -94,7 +94,7 @@ def write_report(
 
 def own_maps(detector: Detector) -> HeatMapper | None:
     """Return the maker of an explainer's heat maps; None if it makes no heat maps."""
-    from ...heatmaps.mapper import HeatMapper
+    from ...heatmaps.mapping import HeatMapper
 
     try:
         return HeatMapper(detector)

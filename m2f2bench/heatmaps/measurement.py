@@ -1,0 +1,143 @@
+"""Measurement of a detector's heat maps over a dataset: against true masks, or against the detector's own scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..cards.models import DatasetCard, DetectorCard
+from ..cards.protocols import FAITHFULNESS_METRICS, FILLS, MASK_METRICS, Bootstrap, HeatMapRules
+from ..core.errors import DataError
+from ..core.progress import progress_bar
+from ..core.records import FAKE, Frame
+from ..datasets.base import Adapter, close_adapter
+from ..datasets.dataset import Dataset, plan_frames
+from ..detectors.base import Detector
+from ..detectors.keys import identify_judge
+from ..loading import load_dataset
+from . import faithfulness_report, localization_report
+from .faithfulness_report import Faithfulness
+from .localization_report import Localization
+from .mapping import HeatMapper, MapTest, MaskTest, mapping_detector
+from .pixels import PixelTest, settings_of
+from .report import MappedFrame, Measured, refuse_nothing
+
+MAPPING = 1
+"""Increased whenever this package's own maps, measures or controls give other values for a frame."""
+
+
+def make_test(judge: Detector, mapper: HeatMapper, rules: HeatMapRules, batch_size: int) -> MapTest:
+    """Return the test that measures a detector's maps under a protocol."""
+    seed = rules.bootstrap.seed
+    if rules.measure == "masks":
+        return MaskTest(mapper, seed, batch_size)
+    return PixelTest(judge, mapper, settings_of(rules), seed, batch_size)
+
+
+def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | None) -> list[Frame]:
+    """Return the frames to be mapped. Raises DataError if the split is missing or empty and, where masks are needed,
+    for a dataset without them or a split without fakes."""
+    dataset.check_split(split)
+    masks = rules.measure == "masks"
+    if masks and type(dataset.adapter).mask is Adapter.mask:
+        raise DataError(
+            f"dataset '{dataset.name}' has no true masks to compare heat maps with: use one whose adapter gives them, "
+            f"such as synthetic, or test without masks (localize --faithfulness, or the protocol faithfulness)"
+        )
+    frames = plan_frames(dataset.adapter, split, rules.frames, limit)
+    if masks and not any(frame.label == FAKE for frame in frames):
+        raise DataError(
+            f"split '{split}' of '{dataset.name}' has no fake frame among {len(frames)}: no manipulated pixels to find"
+        )
+    return frames
+
+
+def localize(
+    detector: str | DetectorCard | Any,
+    dataset: str | DatasetCard | Adapter,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    bootstrap: Bootstrap | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    cam: str = "",
+    cam_layer: str = "",
+) -> Localization:
+    """Compare a detector's heat maps with a dataset's true masks.
+
+    Over the fake frames with a mask: the share of the map's sum inside the mask, the mask's area (what a constant map
+    gets), their difference and ratio, the pointing game, IoU and pixel AUC, and the same for three controls; overall
+    and by manipulation, with intervals from one set of resampled clusters (`bootstrap`), so that differences are
+    paired. Real frames have no mask: the mean map values of real and fake frames are compared. A fake whose map is
+    missing, zero everywhere, or not over the mask counts as `SILENT` says, so that all rows of a table are over the
+    same frames. `limit` takes that many frames, evenly spread. `cam` replaces the detector's own maps by class
+    activation maps (`gradcam`, …; see detectors.cam). Raises DataError for a dataset without masks or a mask of another
+    size than its image, DetectorError for a detector without heat maps.
+    """
+    rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=bootstrap or Bootstrap())
+    rows, origin, _ = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
+    return localization_report.summarise(rows, origin)
+
+
+def map_dataset(
+    rules: HeatMapRules,
+    detector: str | DetectorCard | Any,
+    dataset: str | DatasetCard | Adapter,
+    split: str,
+    limit: int | None,
+    device: str,
+    batch_size: int,
+    cam: str,
+    cam_layer: str,
+) -> tuple[list[MappedFrame], Measured, int]:
+    """Return the rows of all planned frames, their origin, and the number of pictures that were judged."""
+    loaded = load_dataset(dataset)
+    frames = plan_maps(loaded, rules, split, limit)
+    judge = mapping_detector(detector, device, cam, cam_layer)
+    by = identify_judge(judge).fields
+    mapper = HeatMapper(judge)
+    rows: list[MappedFrame] = []
+    try:
+        test = make_test(judge, mapper, rules, batch_size)
+        test.announce(len(frames))
+        with progress_bar(f"{mapper.name} on {loaded.name}", len(frames)) as advance:
+            for batch in test.rows(loaded.adapter, frames):
+                rows += batch
+                advance(len(batch))
+    finally:
+        close_adapter(loaded.adapter)
+    refuse_nothing(mapper.name, rows)
+    origin = Measured(loaded.name, split, limit, by, rules.bootstrap, mapper.how, str(rules.frames))
+    return rows, origin, test.passes
+
+
+def faithfulness(
+    detector: str | DetectorCard | Any,
+    dataset: str | DatasetCard | Adapter,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    steps: int = 20,
+    area: float = 0.1,
+    bootstrap: Bootstrap | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    cam: str = "",
+    cam_layer: str = "",
+) -> Faithfulness:
+    """Return how a detector's score changes when pixels are replaced in the order of its heat maps; needs no masks.
+
+    Deletion and insertion curves (Petsiuk et al., RISE, BMVC 2018) of the score of the predicted class, in `steps`
+    equal steps with two fills, the blurred picture (`BLUR`) and its mean colour; and the drop of the score when the top
+    `area` of the map, a share, is blurred. The same for three controls on the same frames. The map is enlarged to the
+    picture as for overlays; equal values are in a random order from (seed, frame), the same for all makers. A frame
+    whose map is missing or zero everywhere counts as with the random control. `limit` takes that many frames, evenly
+    spread; `cam` replaces the detector's own maps by class activation maps. Raises DetectorError for a detector without
+    heat maps, DataError if the split is missing or empty, if `steps < 2`, or if `area` is not in (0, 1).
+    """
+    if steps < 2 or not 0.0 < area < 1.0:
+        raise DataError(f"{steps} steps and an area of {area:g}: give at least 2 steps and an area between 0 and 1")
+    given: dict[str, Any] = {"steps": steps, "area": area, "fills": FILLS, "metrics": FAITHFULNESS_METRICS}
+    rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=bootstrap or Bootstrap(), **given)
+    rows, origin, passes = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
+    return faithfulness_report.summarise(rows, origin, settings_of(rules).fields, passes)

@@ -1,0 +1,243 @@
+"""Detection: frames are decoded ahead of a detector, judged in batches, and scored under a protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..cards.models import ProtocolCard
+from ..core.arithmetic import exact_fp32
+from ..core.errors import DataError, DetectorError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.files import write_json
+from ..core.guests import guest
+from ..core.records import Frame, Prediction
+from ..core.rows import Rows, from_predictions, likely_cause
+from ..datasets.base import Adapter
+from ..datasets.dataset import Dataset, plan_frames, spread
+from ..datasets.read_ahead import OK, Loaded, frames_ahead
+from ..detectors.base import Detector, listed
+from ..detectors.keys import Judge
+from ..results.result import Result
+from ..results.store import RESULT, PredictionStore
+from ..results.stored import VALIDATION_SUFFIX, of_detector, stored_at
+from ..scoring.detection import gather, score_rows
+from .job import Job, Settings, Written, current_rows, frame_facts
+
+Outcome = float | tuple[str, str]
+"""P(fake), or status and message."""
+AGAIN = 4
+"""Frames that are judged again, to see whether scores are steady (`unsteady`)."""
+FEWEST = 5 * AGAIN
+"""That needs this many frames with a score, so that it costs at most a fifth of a run."""
+EXACT, COARSE = 2e-3, 0.05
+"""Differences that rounding explains: in fp32, because another batch sums in another order (1e-4, with TF32 1e-3), and
+in 16 bits or in unknown arithmetic."""
+log = logging.getLogger("m2f2bench")
+
+
+def judge(name: str, detector: Detector, items: Sequence[Loaded]) -> list[Outcome]:
+    """Return P(fake) in [0, 1] of each item, or (status, message). A batch that raises is judged again frame by frame.
+
+    Raises DetectorError if the number of scores differs from that of items, if a score is not a number or not in
+    [0, 1], and MachineError for errors of the machine, not of a frame.
+    """
+    if not items:
+        return []
+    try:
+        with exact_fp32(detector.precision), guest(f"detector '{name}'"):
+            given = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
+            values = listed(given, len(items))
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        if len(items) > 1:
+            return [outcome for item in items for outcome in judge(name, detector, [item])]
+        refuse_machine_fault(error, f"detector '{name}' on frame '{items[0].frame.id}'")
+        return [("error", first_line(error))]
+    if isinstance(values, str):
+        raise DetectorError(f"detector '{name}' gave {values}")
+    return [_checked(name, item.frame.id, value, values) for item, value in zip(items, values, strict=True)]
+
+
+def _checked(name: str, frame: str, value: Any, batch: Sequence[Any]) -> Outcome:
+    number = math.nan if value is None else float(value)
+    if not math.isfinite(number):
+        return ("error", f"the detector gave {value if value is None else number} instead of a probability")
+    if not 0.0 <= number <= 1.0:
+        raise DetectorError(
+            f"detector '{name}' gave {number!r} for frame '{frame}': a score is P(fake) in [0, 1]; "
+            f"{likely_cause([one for one in batch if one is not None])}"
+        )
+    return number
+
+
+def predict(
+    name: str, detector: Detector, adapter: Adapter, frames: Sequence[Frame], batch_size: int = 32, workers: int = 0
+) -> Iterator[list[Prediction]]:
+    """Judge frames and yield their rows in order, one list a batch.
+
+    A frame that cannot be read, or on which the detector raises or gives a non-finite score, becomes a row with a
+    status. Raises DetectorError for scores outside [0, 1], for a wrong number of scores, and where the detector
+    fails on every frame of the first batch, and MachineError for what is the machine's fault. `workers` threads decode
+    ahead (0: one per core, at most four), at most two batches and `AHEAD_BYTES`, so that memory stays flat.
+    """
+    ahead = frames_ahead(
+        adapter, frames, count=2 * batch_size, threads=workers, prepare=detector.prepare, who=f"detector '{name}'"
+    )
+    succeeded = False
+    for batch in ahead.batches(batch_size):
+        rows = _judge(name, detector, batch)
+        failures = [row for row in rows if row.status == "error"]
+        if not succeeded and len(rows) > 1 and len(failures) == len(rows):
+            raise DetectorError(
+                f"detector '{name}' failed on all of the first {len(rows)} frames, first on "
+                f"'{rows[0].frame}': {rows[0].message}"
+            )
+        succeeded = succeeded or len(failures) < len(rows)
+        yield rows
+
+
+def _judge(name: str, detector: Detector, batch: list[Loaded]) -> list[Prediction]:
+    """Return the rows of a batch, in order."""
+    ready = [item for item in batch if item.status == OK]
+    scores = dict(zip((item.frame.id for item in ready), judge(name, detector, ready), strict=True))
+    return [_row(item, scores.get(item.frame.id, (item.status, item.reason))) for item in batch]
+
+
+def _row(item: Loaded, outcome: Outcome) -> Prediction:
+    score = outcome if isinstance(outcome, float) else None
+    status, message = (OK, "") if isinstance(outcome, float) else outcome
+    return Prediction(
+        **frame_facts(item.frame), status=status, score=score, digest=item.digest, message=message, stamp=item.stamp
+    )
+
+
+def unsteady(
+    detector: Detector, adapter: Adapter, frames: Sequence[Frame], scores: Mapping[str, float], batch_size: int
+) -> str:
+    """Return one line if scores depend on the batch or on chance; empty if they do not, or if there are too few.
+
+    `scores` are those of the rows, by frame; AGAIN of them are judged again, each alone, or together if the batch size
+    was one. Changes nothing.
+    """
+    constant = batch_size > 1 and len(set(scores.values())) < 2
+    if len(scores) < FEWEST or constant:
+        return ""
+    chosen = spread([frame for frame in frames if frame.id in scores], AGAIN)
+    size = 1 if batch_size > 1 else len(chosen)
+    where = ("among others", "alone") if batch_size > 1 else ("alone", "among others")
+    tolerance = EXACT if "fp32" in detector.precision else COARSE
+    try:
+        again = _judged(detector, adapter, chosen, size)
+        distances = {frame: abs(scores[frame] - score) for frame, score in again.items()}
+        worst = max(distances, key=distances.__getitem__, default="")
+        if distances.get(worst, 0.0) <= tolerance:
+            return ""
+        twice = _judged(detector, adapter, chosen, size)
+        chance = max(abs(again[one] - twice[one]) for one in again if one in twice) if set(again) & set(twice) else 0.0
+    except M2F2BenchError as error:
+        return f"some frames were judged again in a batch of {size}, and that failed: {error}"
+    scored = f"P(fake) of frame '{worst}' was {scores[worst]:.4g} {where[0]} and then {again[worst]:.4g} {where[1]}"
+    if chance > tolerance:
+        return f"the scores are not repeatable: {scored}; is there dropout, or a random number without a seed?"
+    return (
+        f"the scores depend on the other frames of the batch, and so on --batch-size: {scored}; is a network in "
+        f"training mode (call eval()), or are scores normalised over the batch?"
+    )
+
+
+def _judged(detector: Detector, adapter: Adapter, frames: Sequence[Frame], size: int) -> dict[str, float]:
+    batches = predict(detector.card.name, detector, adapter, frames, size, 1)
+    return {row.frame: row.score for batch in batches for row in batch if row.score is not None}
+
+
+class DetectionJob(Job[Prediction]):
+    """Frames to be judged. `validation` has those that the protocol's threshold is picked on."""
+
+    store = PredictionStore
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        protocol: ProtocolCard,
+        split: str = "test",
+        limit: int | None = None,
+        validation: DetectionJob | None = None,
+    ) -> None:
+        """List the frames. Raises DataError for a split that is missing or empty."""
+        super().__init__(dataset, protocol, split, limit)
+        dataset.check_split(
+            split, f", on which protocol '{protocol.name}' picks its threshold" if split == "val" else ""
+        )
+        self.validation = validation
+        self.frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
+        self.ids = [frame.id for frame in self.frames]
+
+    @classmethod
+    def plan(
+        cls, opened: Callable[[Any], Dataset], place: Any, protocol: ProtocolCard, split: str, limit: int | None
+    ) -> DetectionJob:
+        """See `Job.plan`; includes the frames that the threshold is picked on, if the protocol picks one."""
+        validation = None
+        if protocol.threshold.split == "val":
+            validation = cls(opened(protocol.threshold.dataset or place), protocol, "val", limit)
+        return cls(opened(place), protocol, split, limit, validation)
+
+    def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
+        """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
+        folder = out / self.folder_name(judge.name)
+        rows, judged = self.collect(judge, folder, settings)
+        warnings = self._warnings(judge, folder, rows, judged, settings.batch_size)
+        validation = None
+        if self.validation is not None:
+            place = folder.with_name(folder.name + VALIDATION_SUFFIX)
+            validation = from_predictions(self.validation.collect(judge, place, settings)[0])
+        result = self.score(judge, from_predictions(rows), validation, warnings)
+        for warning in result.warnings:
+            log.warning("%s: %s", folder.name, warning)
+        write_json(folder / RESULT, result.to_json())
+        return [(result, folder)]
+
+    def score(self, judge: Judge, rows: Rows, validation: Rows | None = None, warnings: tuple[str, ...] = ()) -> Result:
+        """Return the result of a finished run's rows.
+
+        `validation` are the rows that its threshold is picked on, `warnings` lines about doubts on the detector.
+        """
+        return score_rows(gather(rows, self.protocol, self.origin(judge, warnings), validation))
+
+    def current(self, known: Mapping[str, Prediction], workers: int) -> list[Prediction]:
+        """See `Job.current`."""
+        return current_rows(self.dataset, self.frames, known, workers)
+
+    def ask(
+        self, detector: Detector, missing: set[str], held: Sequence[Prediction], settings: Settings
+    ) -> Iterator[list[Prediction]]:
+        """See `Job.ask`."""
+        frames = [frame for frame in self.frames if frame.id in missing]
+        name, adapter = detector.card.name, self.dataset.adapter
+        return predict(name, detector, adapter, frames, settings.batch_size, settings.workers)
+
+    def _warnings(
+        self, judge: Judge, folder: Path, rows: Sequence[Prediction], judged: int, batch_size: int
+    ) -> tuple[str, ...]:
+        """Return lines on what is doubtful about the detector.
+
+        They are found by judging some frames again if the detector judged any now (`judged` frames); else they are
+        copied from the last result of this run, or of a run that its rows come from. A detector with passing errors
+        (an endpoint) is not asked twice.
+        """
+        places = [folder, *sorted(folder.parent.glob(f"{judge.name}--{self.dataset.name}--*"))]
+        for place in places if judged == 0 else ():
+            with contextlib.suppress(DataError):  # the result is written again in any case
+                known = stored_at(place)
+                if known is not None:
+                    return of_detector(known.result.warnings)
+        if self.errors_pass(judge.detector):
+            return ()
+        scores = {row.frame: row.score for row in rows if row.score is not None}
+        doubt = unsteady(judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
+        return (doubt,) if doubt else ()

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import SHARED, TESTS
 
-from m2f2bench.metrics.regions.region_rewrites import REGION
-from m2f2bench.metrics.regions.region_words import lexicon, regions_in
+from m2f2bench.metrics.languages.patterns import wordset
+from m2f2bench.metrics.regions.region_words import REGION, lexicon, regions_in
 from m2f2bench.metrics.regions.regions import read_regions
-from m2f2bench.metrics.verdicts.verdict_words import wordset
 
 PARTS = {"skin", "eyes", "eyebrows", "nose", "mouth"}
 DEVELOPMENT = TESTS / "development" / "regions.jsonl"

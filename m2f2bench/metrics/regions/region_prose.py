@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from ..verdicts.prose import verdicts_by_subject
 from ..verdicts.sentence import PICTURE, general
-from ..verdicts.verdict_words import CONCEDES, REFUSES
-from . import region_grammar as grammar
+from ..verdicts.verdict_words import TURNS, WORDS
 from . import region_turns as turns
 from .region_claims import Reading, explains, read
-from .region_clauses import Clause, clauses
-from .region_groups import groups
-from .region_words import Word, lexicon, sentences
+from .region_clauses import Clause, clauses, groups
+from .region_words import AUXILIARY, GRAMMAR, Word, lexicon, sentences
 
 
 def known_regions() -> tuple[str, ...]:
@@ -37,7 +35,7 @@ def _called_fake(said: Sequence[tuple[list[Word], bool]]) -> bool:
         for clause in clauses(sentence):
             if (
                 question
-                or clause.opener in grammar.CONDITIONS
+                or clause.opener in GRAMMAR["conditions"]
                 or turns.generic(clause)
                 or not any("owners" in one.roles for one in clause.words)
             ):
@@ -103,13 +101,13 @@ class _Reader:
         """Read one sentence."""
         self.number += 1
         texts = [word.text for word in sentence]
-        if REFUSES.search(" ".join(texts)):
+        if TURNS["refuses"].search(" ".join(texts)):
             self.names = None
             if "but" not in texts:
                 return
             sentence = sentence[texts.index("but") + 1 :]
             texts = [word.text for word in sentence]
-            if not texts or REFUSES.search(" ".join(texts)):
+            if not texts or TURNS["refuses"].search(" ".join(texts)):
                 return
         self.answering = self.asked is not None
         if self.asked is not None and self._replies(texts):
@@ -163,17 +161,17 @@ class _Reader:
             texts = ["no"]
         elif turns.affirms(texts):
             texts = ["yes"]
-        if texts[0] not in grammar.YES | grammar.NO:
+        if texts[0] not in GRAMMAR["yes"] | GRAMMAR["no"]:
             return False
         meant = self.asked.sign or int(self.identity)
-        sign = meant if texts[0] in grammar.YES and texts[1:2] != ["not"] else -meant
+        sign = meant if texts[0] in GRAMMAR["yes"] and texts[1:2] != ["not"] else -meant
         self.names = None
         if sign > 0:
             self._accuse(self.about)
         return True
 
     def _clause(self, clause: Clause, first: bool) -> None:
-        if clause.opener in grammar.CONDITIONS or turns.generic(clause):
+        if clause.opener in GRAMMAR["conditions"] or turns.generic(clause):
             self._suppose(clause)
             return
         about = self._carried(clause, first)
@@ -196,7 +194,7 @@ class _Reader:
             self.frame = found.subject or ()
         if "atfirst" in texts:
             found = Reading(found.subject, found.mentioned)
-        if found.subject is None and texts & grammar.UNIVERSAL:
+        if found.subject is None and texts & GRAMMAR["universal"]:
             found.accused, found.cleared, about = set(), set(), ()
             found.subject = () if clause.closer == ":" else None
         self._exceptions(clause, found, texts, about)
@@ -217,7 +215,7 @@ class _Reader:
     def _suppose(self, clause: Clause) -> None:
         """Read only the subject of a condition, or of a statement about pictures in general."""
         named = groups(clause.words)
-        supposed = clause.opener in grammar.CONDITIONS
+        supposed = clause.opener in GRAMMAR["conditions"]
         self.names = None
         if named:
             self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
@@ -234,7 +232,12 @@ class _Reader:
     def _borrowed(self, clause: Clause, found: Reading, first: bool) -> bool:
         """Return whether a clause's regions share the claim of its heading, or of the clause before; applies it."""
         listed = self.heading is not None and found.subject and not found.praised
-        if self.heading and listed and clause.words[0].text not in CONCEDES and turns.begins_with_region(clause):
+        if (
+            self.heading
+            and listed
+            and clause.words[0].text not in WORDS["concedes"]
+            and turns.begins_with_region(clause)
+        ):
             if self.heading.faulted:
                 found.accused |= set(found.subject or ())
                 found.faulted = True
@@ -260,7 +263,7 @@ class _Reader:
             return False
         if first and self.before.outright and self.before.subject is None and len(clause.words) <= turns.FRAGMENT:
             return True  # "Fake. Skin."
-        return not first or bool(texts & (grammar.SAME | grammar.AUXILIARY | {"not"}))
+        return not first or bool(texts & (GRAMMAR["same"] | AUXILIARY | {"not"}))
 
     def _keep(self, found: Reading, about: tuple[str, ...]) -> None:
         """Keep what a clause says, and what the next may refer to."""
@@ -279,8 +282,8 @@ class _Reader:
 
     def _carried(self, clause: Clause, first: bool) -> tuple[str, ...]:
         """Return the regions of a clause that names none."""
-        if clause.opener in grammar.RELATIVE:
-            single = clause.words[0].text in grammar.SINGULAR
+        if clause.opener in GRAMMAR["relative"]:
+            single = clause.words[0].text in GRAMMAR["singular"]
             whole = clause.opener == "which" and single and set(self.mentioned) <= {"eyes", "eyebrows"}
             return self.about if whole and self.about else self.mentioned or self.about
         start = [word for word in clause.words[:5] if word.text not in (",", "and")]
@@ -297,7 +300,7 @@ class _Reader:
             return ()
         if first and near and turns.several(start) and len(self.gathered) > 1:
             return self.gathered
-        if any(word.text in grammar.CARRIED for word in start[:3]):
+        if any(word.text in GRAMMAR["carried"] for word in start[:3]):
             return self.about if near else ()
         if (
             first
@@ -315,9 +318,9 @@ class _Reader:
         """Apply the last claim to the regions of a clause without one: "the mouth does not", "nor the nose"."""
         texts = set(clause.texts)
         sign = self.before.sign or 1
-        negated = any(word.negator and word.text not in grammar.SAME for word in clause.words)
+        negated = any(word.negator and word.text not in GRAMMAR["same"] for word in clause.words)
         own = any(word.verb for word in clause.words) or clause.opener == "but"
-        denied = negated or (self.before.denied and (bool(texts & grammar.SAME) or not own))
+        denied = negated or (self.before.denied and (bool(texts & GRAMMAR["same"]) or not own))
         found.sign, found.denied = sign, denied
         for group in groups(clause.words):
             if group.kind == "except":
@@ -343,7 +346,9 @@ class _Reader:
             self.excepted = excepted
             if found.praised and (not found.faulted or (found.sign < 0 and not found.denied)):
                 found.accused |= set(excepted)
-            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (grammar.UNIVERSAL | grammar.ALL):
+            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (
+                GRAMMAR["universal"] | GRAMMAR["all"]
+            ):
                 found.accused -= set(excepted)
                 self.spared |= set(excepted) if not found.accused else set()
         subject = found.subject if found.subject is not None else about
@@ -363,7 +368,7 @@ class _Reader:
             self.spared |= set(subject)
         if found.faulted and not subject and not excepted and ("restofit" in texts or turns.whole(clause)):
             self.spared |= {""} | self.cleared
-        if self.pending and texts & grammar.HERE and texts & {"too", "same", "also"} and not named:
+        if self.pending and texts & GRAMMAR["here"] and texts & {"too", "same", "also"} and not named:
             self._accuse(self.pending)
 
     def _take_back(self, regions: Sequence[str], since: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .region_clauses import Clause, Group, groups
 from .region_negation import Claim, claims
-from .region_words import GRAMMAR, PATTERNS, Word
+from .region_words import GRAMMAR, PATTERNS, Word, has_role
 
 SKIN = "skin"
 
@@ -228,7 +228,7 @@ _CUTS = GRAMMAR["prepositions"] | GRAMMAR["breaks"] | GRAMMAR["markers"] | {"as"
 
 def _surface(words: Sequence[Word], made: Sequence[Claim]) -> bool | None:
     """Return whether stains of the face or of unnamed areas are asserted (True) or denied (False), or None."""
-    if not any("carriers" in one.roles for one in words):
+    if not has_role(words, "carriers"):
         return None
     stains = [one for one in made if "surface" in words[one.place].roles]
     return any(one.accuses for one in stains) if stains else None
@@ -238,7 +238,7 @@ def _caused(words: Sequence[Word]) -> bool:
     """Return whether a harmless cause is named: "caused by motion"."""
     text = " ".join(one.text for one in words)
     cause = PATTERNS["explains"].search(text)
-    return cause is not None and any("causes" in one.roles for one in words[text.count(" ", 0, cause.start()) :])
+    return cause is not None and has_role(words[text.count(" ", 0, cause.start()) :], "causes")
 
 
 def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
@@ -258,7 +258,7 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
     behind = words[copula:]
     if not behind or any(one.negator for one in behind) or any(one.text == "asif" for one in words):
         return False
-    if len(behind) > 1 and behind[1].text in GRAMMAR["merely"] and any("causes" in one.roles for one in behind):
+    if len(behind) > 1 and behind[1].text in GRAMMAR["merely"] and has_role(behind, "causes"):
         return True
     return any(one.merit for one in behind) and not any(one.fault for one in behind)
 

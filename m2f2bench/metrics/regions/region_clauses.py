@@ -65,9 +65,8 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
 
 def _owned(sentence: Sequence[Word], place: int) -> bool:
     """Return whether a statement about somebody begins, which also ends an example: "the person's mouth looks fake"."""
-    return sentence[place].text == "the" and any(
-        one.text in GRAMMAR["people"] for one in sentence[place + 1 : place + 2]
-    )
+    texts = [one.text for one in sentence[place : place + 2]]
+    return texts[0] == "the" and texts[-1] in GRAMMAR["people"]
 
 
 def _plainly(sentence: Sequence[Word]) -> list[Word]:

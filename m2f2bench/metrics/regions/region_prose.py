@@ -11,7 +11,7 @@ from ..verdicts.verdict_words import TURNS, WORDS
 from . import region_turns as turns
 from .region_claims import Reading, explains, read
 from .region_clauses import Clause, clauses, groups
-from .region_words import AUXILIARY, GRAMMAR, Word, lexicon, sentences
+from .region_words import AUXILIARY, GRAMMAR, Word, has_role, lexicon, named_by, sentences
 
 
 def known_regions() -> tuple[str, ...]:
@@ -31,15 +31,9 @@ def called_in_prose(text: str) -> frozenset[str]:
 
 def _called_fake(said: Sequence[tuple[list[Word], bool]]) -> bool:
     """Return whether a clause plainly calls the picture fake, which "no manipulation of the nose" does not undo."""
-    for sentence, question in said:
-        for clause in clauses(sentence):
-            if (
-                question
-                or clause.opener in GRAMMAR["conditions"]
-                or turns.generic(clause)
-                or not any("owners" in one.roles for one in clause.words)
-            ):
-                continue
+    for clause in (clause for sentence, question in said if not question for clause in clauses(sentence)):
+        asserted = clause.opener not in GRAMMAR["conditions"] and not turns.generic(clause)
+        if asserted and has_role(clause.words, "owners"):
             found = read(clause, (), frozenset())
             if found.faulted and found.outright and found.subject is None:
                 return True
@@ -120,7 +114,7 @@ class _Reader:
         self.excepted, self.heading = (), None
         if general(texts):
             self.names = None
-            self.pending = tuple({one.region for one in sentence if one.region})
+            self.pending = named_by(sentence)
         for number, clause in enumerate(clauses(sentence)):
             if number == 0 and general(texts):
                 continue
@@ -128,8 +122,7 @@ class _Reader:
         self.praised |= {region for region in self.vouched if self.called.get(region) != self.number}
         if turns.only_one(texts):
             self._take_back(self.passed, self.number - 1)
-        if named := tuple(dict.fromkeys(one.region for one in sentence if one.region)):
-            self.gathered = named
+        self.gathered = named_by(sentence) or self.gathered
 
     def _former(self, sentence: list[Word]) -> list[Word]:
         """Return a sentence with the regions that "the former" and "the latter" stand for."""
@@ -146,7 +139,7 @@ class _Reader:
         return put
 
     def _question(self, sentence: list[Word]) -> None:
-        named = tuple(dict.fromkeys(one.region for one in sentence if one.region))
+        named = named_by(sentence)
         if named:
             self.about, self.mentioned, self.fresh = named, named, self.number + 1
             self.asked = read(Clause(tuple(sentence)), (), frozenset())
@@ -231,13 +224,8 @@ class _Reader:
 
     def _borrowed(self, clause: Clause, found: Reading, first: bool) -> bool:
         """Return whether a clause's regions share the claim of its heading, or of the clause before; applies it."""
-        listed = self.heading is not None and found.subject and not found.praised
-        if (
-            self.heading
-            and listed
-            and clause.words[0].text not in WORDS["concedes"]
-            and turns.begins_with_region(clause)
-        ):
+        listed = found.subject and not found.praised and clause.words[0].text not in WORDS["concedes"]
+        if self.heading and listed and turns.begins_with_region(clause):
             if self.heading.faulted:
                 found.accused |= set(found.subject or ())
                 found.faulted = True
@@ -287,27 +275,19 @@ class _Reader:
             whole = clause.opener == "which" and single and set(self.mentioned) <= {"eyes", "eyebrows"}
             return self.about if whole and self.about else self.mentioned or self.about
         start = [word for word in clause.words[:5] if word.text not in (",", "and")]
-        if not start:
-            return ()
-        if [word.text for word in start[:3]] == ["it", "is", "the"]:
+        if not start or [word.text for word in start[:3]] == ["it", "is", "the"]:
             return ()
         if start[0].text == "there" and not first and self.mentioned and len(start) > 1 and not start[1].verb:
             return self.mentioned
         near = self.fresh >= self.number - 1
-        if start[0].text == "something" or (
-            start[0].text == "these" and any("carriers" in one.roles for one in start[1:2])
-        ):
+        if start[0].text == "something" or (start[0].text == "these" and has_role(start[1:2], "carriers")):
             return ()
         if first and near and turns.several(start) and len(self.gathered) > 1:
             return self.gathered
         if any(word.text in GRAMMAR["carried"] for word in start[:3]):
             return self.about if near else ()
-        if (
-            first
-            and near
-            and len(clause.words) <= turns.FRAGMENT
-            and any(word.claim and (self.answering or "outright" not in word.roles) for word in start[:2])
-        ):
+        claimed = any(word.claim and (self.answering or "outright" not in word.roles) for word in start[:2])
+        if first and near and len(clause.words) <= turns.FRAGMENT and claimed:
             return self.about
         noun = next((word for word in start if word.roles & {"parts", "elsewhere", "owners"}), None)
         if noun is not None and "parts" in noun.roles and not noun.claim:
@@ -342,13 +322,12 @@ class _Reader:
         """Apply "except", "only", "the rest", "all regions" and "the exception" to a clause's claims."""
         named = groups(clause.words)
         excepted = tuple(one for group in named if group.kind == "except" for one in group.regions) or self.excepted
+        of_all = GRAMMAR["universal"] | GRAMMAR["all"]
         if excepted:
             self.excepted = excepted
             if found.praised and (not found.faulted or (found.sign < 0 and not found.denied)):
                 found.accused |= set(excepted)
-            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (
-                GRAMMAR["universal"] | GRAMMAR["all"]
-            ):
+            elif (found.faulted or (found.bare and self.before.faulted)) and texts & of_all:
                 found.accused -= set(excepted)
                 self.spared |= set(excepted) if not found.accused else set()
         subject = found.subject if found.subject is not None else about
@@ -357,14 +336,8 @@ class _Reader:
                 self._accuse(self.pending if not subject else ())
             elif not found.accused and not self.mood:
                 found.accused |= set(found.subject or ())
-        if (
-            "only" in texts
-            and found.cleared
-            and found.praised
-            and not found.faulted
-            and subject
-            and clause.words[0].text in ("only", "the")
-        ):
+        merit = found.cleared and found.praised and not found.faulted
+        if merit and "only" in texts and clause.words[0].text in ("only", "the"):
             self.spared |= set(subject)
         if found.faulted and not subject and not excepted and ("restofit" in texts or turns.whole(clause)):
             self.spared |= {""} | self.cleared

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .region_claims import Reading
 from .region_clauses import Clause
-from .region_words import AUXILIARY, GRAMMAR, PATTERNS, Word
+from .region_words import AUXILIARY, GRAMMAR, PATTERNS, Word, has_role
 
 PAIRED = ("former", "latter", "firstofpair", "secondofpair")
 """Words for one of a pair of regions."""
@@ -65,7 +65,7 @@ def begins_with_region(clause: Clause) -> bool:
 
 def harmless(clause: Clause, found: Reading) -> bool:
     """Return whether a clause gives a harmless reason: "because he was talking"."""
-    return clause.opener == "because" and not found.faulted and any("causes" in one.roles for one in clause.words)
+    return clause.opener == "because" and not found.faulted and has_role(clause.words, "causes")
 
 
 def retracts(texts: Sequence[str]) -> bool:

@@ -208,10 +208,19 @@ def _misspelt(text: str) -> frozenset[str]:
     )
 
 
+def named_by(words: Sequence[Word]) -> tuple[str, ...]:
+    """Return the regions that words name, each once, in order."""
+    return tuple(dict.fromkeys(one.region for one in words if one.region))
+
+
+def has_role(words: Sequence[Word], role: str) -> bool:
+    """Return whether one of some words has a role."""
+    return any(role in one.roles for one in words)
+
+
 def regions_in(text: str) -> set[str]:
     """Return the regions that the words of a text name."""
-    found = (word_of(one).region for one in _TOKEN.findall(text))
-    return {region for region in found if region}
+    return set(named_by([word_of(one) for one in _TOKEN.findall(text)]))
 
 
 def normalised(text: str) -> str:

@@ -20,7 +20,7 @@ def turned(verdict: str) -> str:
 
 def polarity(key: str) -> str:
     """Return whether a key asks for `real` or for `fake`; "" for neither, or for both ("real or fake")."""
-    asked = [name for name in ("real", "fake") if FORMS[f"{name}_key"].search(key)]
+    asked = [name for name, keys in (("real", FORMS["real_key"]), ("fake", FORMS["fake_key"])) if keys.search(key)]
     if len(asked) != 1:
         return ""
     return turned(asked[0]) if FORMS["negated_key"].search(key) else asked[0]

@@ -97,12 +97,7 @@ def _said(text: str) -> list[Said]:
             supposed = reader.asked
             denied = denied or any(map(TURNS["contrary"].search, TURNS["clauses"].split(whole, maxsplit=1)[1:]))
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
-        plain = (
-            len(sentence) <= PLAIN
-            and sentence[0] in ("the", "this")
-            and len(sentence) > 1
-            and sentence[1] in WORDS["picture"]
-        )
+        plain = 1 < len(sentence) <= PLAIN and sentence[0] in ("the", "this") and sentence[1] in WORDS["picture"]
         found += [replace(one, final=True) for one in said] if short or plain else said
         asked, raised = reader.asked or supposed, said[-1].raw if said else reader.asked or supposed
     if not found and denied:

@@ -143,39 +143,24 @@ class SentenceReader:
 
     def _noun(self, place: int, token: str) -> None:
         """Update the subject of the clause for a word."""
+        before, stated = self._at(place - 1), self._at(place + 1) in WORDS["copulas"]
         if token in WORDS["parts"] or token == "they":
             self.subject = token if token != "they" or self.subject == PICTURE else self.subject
         elif token in WORDS["elsewhere"]:
             self.subject = ""
-        elif (
-            place
-            and self._at(place - 1) in WORDS["articles"]
-            and self._at(place + 1) in WORDS["copulas"]
-            and self._unknown(token)
-        ):
+        elif stated and before in WORDS["articles"] and self._unknown(token):
             self.subject = token
-        elif (
-            token in ("it", "this")
-            and self._at(place + 1) in WORDS["copulas"]
-            and (place == 0 or self._at(place - 1) in WORDS["starts"])
-        ):
+        elif stated and token in ("it", "this") and (not before or before in WORDS["starts"]):
             self.subject = PICTURE
-        elif token in WORDS["persons"] and self._at(place - 1) != "of":
+        elif token in WORDS["persons"] and before != "of":
             self.subject = PERSON
-        elif (token in WORDS["picture"] or token in WORDS["plurals"]) and self._at(place - 1) != "source":
+        elif (token in WORDS["picture"] or token in WORDS["plurals"]) and before != "source":
             self.subject = PICTURE
 
     def _unknown(self, token: str) -> bool:
         """Return whether a noun is unknown to the reader: "the podium is real"."""
-        known = (
-            WORDS["picture"],
-            WORDS["persons"],
-            WORDS["deeds"],
-            WORDS["says_real"],
-            WORDS["says_fake"],
-            WORDS["fillers"],
-        )
-        return token.isalpha() and len(token) > 2 and not any(token in held for held in known)
+        known = ("picture", "persons", "deeds", "says_real", "says_fake", "fillers")
+        return token.isalpha() and len(token) > 2 and not any(token in WORDS[name] for name in known)
 
     def _word(self, place: int, token: str, raw: str) -> None:
         """Read one word that may be a verdict."""
@@ -215,32 +200,28 @@ class SentenceReader:
 
     def _about(self, place: int, token: str) -> str:
         """Return the noun that follows ("fake eyes") if there is one, else the clause's subject; "" for neither."""
+        apart = self.copula < place - AHEAD
         for ahead in range(place + 1, place + AHEAD):
             word = self._at(ahead)
-            if word in WORDS["beside"] and ahead == place + 1:
-                return ""
-            if word in WORDS["elsewhere"]:
+            if word in WORDS["elsewhere"] or (word in WORDS["beside"] and ahead == place + 1):
                 return ""  # "a fake designer bag"
             if word in WORDS["parts"]:
                 return word
             if word in WORDS["persons"]:
                 return PICTURE if self._at(ahead + 1) in WORDS["picture"] - WORDS["persons"] else PERSON
-            if word in WORDS["plurals"] and self.copula < place - AHEAD:
+            if word in WORDS["plurals"] and apart:
                 return ""  # "fake people often look perfect"
-            if word in WORDS["picture"] and self.subject == REST and self.copula >= place - AHEAD:
+            if word in WORDS["picture"] and self.subject == REST and not apart:
                 return REST
             if word in WORDS["picture"] or word in WORDS["plurals"]:
-                return PICTURE if self.subject or self.copula < place - AHEAD else ""
+                return PICTURE if self.subject or apart else ""
             if not word.isalpha() or word in WORDS["function"]:
                 break
-        if token in WORDS["plurals"] and self.copula < place - AHEAD and place < 2 and len(self.tokens) > 2:
+        if token not in WORDS["plurals"] or not apart:
+            return self.subject
+        if place < 2 and len(self.tokens) > 2:
             return ""
-        if (
-            token in WORDS["plurals"]
-            and self._at(place + 1) in WORDS["usually"] | {"are", "have", "do", "were"}
-            and self.copula < place - AHEAD
-            and not self.negated
-        ):
+        if self._at(place + 1) in WORDS["usually"] | {"are", "have", "do", "were"} and not self.negated:
             return "" if not {"these", "those", "both"} & set(self.tokens[max(0, place - 3) : place]) else self.subject
         return self.subject
 
@@ -259,24 +240,16 @@ class SentenceReader:
             return True  # "a manipulated photo of a real person"
         behind = self.tokens[place + 1 : place + 1 + AHEAD]
         behind = behind[: behind.index(",")] if "," in behind else behind
-        article = {"a", "an", "any"} & set(before)
-        if (
-            article
-            and self._at(place) in WORDS["deeds"] | WORDS["says_fake"]
-            and self._at(place + 1) in WORDS["maybe"] | {"would"}
-        ):
+        some_fake = {"a", "an", "any"} & set(before) and self._at(place) in WORDS["deeds"] | WORDS["says_fake"]
+        if some_fake and self._at(place + 1) in WORDS["maybe"] | {"would"}:
             return True  # "a really good forgery could fool me"
         imagined = before[-1:] in (["a"], ["an"], ["any"]) and "would" in behind and "i" not in behind
-        return imagined or (
-            any(word in WORDS["like"] for word in before) and any(word in WORDS["would"] for word in behind)
-        )
+        return imagined or bool(WORDS["like"] & set(before) and WORDS["would"] & set(behind))
 
     def _predicate(self, place: int, about: str) -> bool:
         """Return whether a weak word says how the whole picture is or looks."""
         after = self._at(place + 1)
         ends = not after.isalpha() or after in WORDS["function"]
         between = self.tokens[self.copula + 1 : place] if self.copula >= place - AHEAD else ["?"]
-        plain = all(
-            word in WORDS["fillers"] or word in WORDS["negators"] or word in WORDS["looks_real"] for word in between
-        )
+        plain = set(between) <= WORDS["fillers"] | WORDS["negators"] | WORDS["looks_real"]
         return about == PICTURE and ends and plain

@@ -38,13 +38,8 @@ def listed(text: str) -> frozenset[str] | None:
 
 def _tells_none(value: Any) -> bool:
     """Return whether a JSON object has an empty list of manipulated regions."""
-    if isinstance(value, dict):
-        return any(
-            (one in ([], {}, None, "none") and _lists(str(key))) or _tells_none(one)
-            for key, one in value.items()
-            if key
-        )
-    return False
+    pairs = [(str(key), one) for key, one in value.items() if key] if isinstance(value, dict) else []
+    return any((one in ([], {}, None, "none") and _lists(key)) or _tells_none(one) for key, one in pairs)
 
 
 def _lists(key: str) -> bool:

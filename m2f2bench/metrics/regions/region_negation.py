@@ -141,8 +141,7 @@ class _Scopes:
         word, words = self.words[place], self.words
         if word.text == "too" and place + 1 < len(words) and words[place + 1].text.isalpha():
             return 1
-        behind = {one.text for one in words[place + 1 : place + 8]}
-        if word.text in GRAMMAR["compared"] and behind & {"than", "that"}:
+        if word.text in GRAMMAR["compared"] and {one.text for one in words[place + 1 : place + 8]} & {"than", "that"}:
             return 1
         return 1 if word.fault else -1 if word.merit else 0
 

@@ -31,7 +31,7 @@ REGION = joined(_HELD["parts"]["region"])
 """Words that name a region, as a pattern."""
 PICTURED = str.maketrans(_HELD["pictured"])
 """Emoji and their words."""
-GRAMMAR = wordsets(read_yaml(GLOSS.with_name("grammar.yaml")))
+GRAMMAR = wordsets(read_yaml(GLOSS.with_name("region_grammar.yaml")))
 """Function words by which clauses are recognised."""
 AUXILIARY = verdict_words.WORDS["auxiliaries"] | verdict_words.WORDS["copulas"]
 

@@ -176,11 +176,6 @@ def normalised(text: str) -> str:
     return plain
 
 
-def sentences(text: str) -> Iterator[list[str]]:
-    """Return the words and marks of each sentence that is not a question."""
-    return (sentence for sentence, question in _sentences(text) if not question)
-
-
 def _sentences(text: str) -> Iterator[tuple[list[str], bool]]:
     """Yield the words and marks of each sentence, and whether it is a question."""
     sentence: list[str] = []

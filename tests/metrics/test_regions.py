@@ -12,12 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import SHARED, TESTS
 
-from m2f2bench.metrics.regions.region_rewrites import REGION
-from m2f2bench.metrics.regions.region_words import lexicon, regions_in
+from m2f2bench import metrics
+from m2f2bench.metrics.languages.patterns import wordset
+from m2f2bench.metrics.regions.region_words import GRAMMAR, PATTERNS, REGION, lexicon, regions_in
 from m2f2bench.metrics.regions.regions import read_regions
-from m2f2bench.metrics.verdicts.verdict_words import wordset
+from m2f2bench.metrics.verdicts.verdict_words import FORMS
+from m2f2bench.metrics.verdicts.verdict_words import TURNS as ANSWER_TURNS
+from m2f2bench.metrics.verdicts.verdict_words import WORDS as VERDICT_WORDS
 
 PARTS = {"skin", "eyes", "eyebrows", "nose", "mouth"}
+READERS = Path(metrics.__file__).parent
 DEVELOPMENT = TESTS / "development" / "regions.jsonl"
 MOST_WRONG = 0.04
 """Of the lines; the reader was written with these sentences."""
@@ -193,3 +197,18 @@ def test_every_word_of_the_lists_is_text_and_every_phrase_compiles() -> None:
     assert set(known.region.values()) == PARTS
     assert all(isinstance(word, str) and word for word in (*known.roles, *known.exact, *known.verbs, *known.deeds))
     assert len(known.phrases) > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("GRAMMAR", GRAMMAR),
+        ("PATTERNS", PATTERNS),
+        ("WORDS", VERDICT_WORDS),
+        ("TURNS", ANSWER_TURNS),
+        ("FORMS", FORMS),
+    ],
+)
+def test_the_readers_use_every_list_and_pattern_of_their_files_and_no_other(name: str, held: dict[str, object]) -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in READERS.rglob("*.py"))
+    assert set(re.findall(rf'(?<!_)\b{name}\["(\w+)"\]', source)) == set(held)

@@ -16,8 +16,8 @@ from verdict_cases import CASES, lines_run
 
 from m2f2bench.loading import load_dataset
 from m2f2bench.metrics.answer_metrics import consistency
+from m2f2bench.metrics.languages.patterns import wordset
 from m2f2bench.metrics.regions.regions import read_regions
-from m2f2bench.metrics.verdicts.prose import read_prose
 from m2f2bench.metrics.verdicts.stated import stated
 from m2f2bench.metrics.verdicts.verdict import (
     LONGEST,
@@ -27,7 +27,6 @@ from m2f2bench.metrics.verdicts.verdict import (
     substring_verdict,
     verdict_statistics,
 )
-from m2f2bench.metrics.verdicts.verdict_words import wordset
 from m2f2bench.stats.statistic import Statistic
 
 MOUTHS = (
@@ -212,7 +211,7 @@ WORDS = st.sampled_from(
 def test_any_words_have_a_verdict_and_a_last_sentence_decides(words: list[str]) -> None:
     text = " ".join(words)
     assert read_verdict(text) in VERDICTS
-    assume(not stated(text, read_prose))  # "fake : no" is a form, and a form goes before any sentence
+    assume(not stated(text))  # "fake : no" is a form, and a form goes before any sentence
     for verdict in ("real", "fake"):
         assert read_verdict(f"{text}. The image is {verdict}.") == verdict
 

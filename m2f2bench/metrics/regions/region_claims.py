@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from . import region_grammar as grammar
-from .region_clauses import Clause
-from .region_groups import Group, groups
+from .region_clauses import Clause, Group, groups
 from .region_negation import Claim, claims
-from .region_words import Word
+from .region_words import GRAMMAR, PATTERNS, Word, has_role
 
 SKIN = "skin"
-_EXPLAINS = re.compile(
-    r"\b(?:due to|caused by|results? (?:of|from)|effect of|explained by|explains|comes? from|stems? from|because of|"
-    r"attribut\w+ to|down to|owing to|put \w+ down to|consequence of|produced by|product of|work of|owed to|"
-    r"reflection of|belongs? to|typical of|thanks to)\b"
-)
-_MARK = re.compile(
-    r"\b(?:is|are|was|were) (?:\w+ )?(?:just |only |merely |probably |clearly |likely )?"
-    r"(?:an? |the |his |her |some )?(?:\w+ )?(?:birthmark|mole|scar|bruise|freckles?|tattoo|shadow|"
-    r"rash|pimple|burn|wound|dirt|crumbs?|makeup|tan|"
-    r"piercing|reflection|wrinkles?|dimple|strands?|sunburn|lipstick|stubble|acne)$"
-)
-"""A mark that is not from editing: "the dark patch is a birthmark"."""
 
 
 @dataclass
@@ -75,7 +60,7 @@ def read(clause: Clause, about: tuple[str, ...], praised: frozenset[str] | set[s
         bool(named)
         and not made
         and not found.supposed
-        and all(one.region or one.text in grammar.SMALL or _soft(one) for one in words)
+        and all(one.region or one.text in GRAMMAR["small"] or _soft(one) for one in words)
     )
     found.outright, found.listing = (any(role in one.roles for one in words) for role in ("outright", "listing"))
     excused = bool(made) and _excused(words, made)
@@ -100,15 +85,15 @@ def _stated(words: Sequence[Word]) -> tuple[Word, ...]:
     for place, word in enumerate(words):
         near = {one.text for one in words[max(0, place - 1) : place + 3]}
         behind = words[place + 2 : place + 3] if "be" in near else ()
-        named = any(one.region or one.text in grammar.DETERMINERS for one in behind)  # "it would be the brows"
-        if word.text in grammar.SUPPOSES and (near & grammar.EXPECTS or not (named or near & grammar.SAYING)):
+        named = any(one.region or one.text in GRAMMAR["determiners"] for one in behind)  # "it would be the brows"
+        if word.text in GRAMMAR["supposes"] and (near & GRAMMAR["expects"] or not (named or near & GRAMMAR["saying"])):
             return tuple(words[:place])
     return tuple(words)
 
 
 def _of_something_else(words: Sequence[Word], opener: str) -> bool:
     """Return whether a clause without regions has another subject."""
-    first = next((one for one in words if one.roles & _NOUNS or one.text in grammar.PERSONAL), None)
+    first = next((one for one in words if one.roles & _NOUNS or one.text in GRAMMAR["personal"]), None)
     return first is not None and "elsewhere" in first.roles and not (opener == "whose" and "cast" in first.roles)
 
 
@@ -117,13 +102,13 @@ _NOUNS = frozenset(("elsewhere", "parts", "deeds", "carriers"))
 
 def _continues(clause: Clause, words: Sequence[Word]) -> bool:
     """Return whether a clause begins with its verb or predicate, and so continues with the last subject."""
-    start = next((place for place, one in enumerate(words) if one.text not in grammar.LINKS), None)
+    start = next((place for place, one in enumerate(words) if one.text not in GRAMMAR["links"]), None)
     if start is None:
         return False
     first = words[start]
     if first.claim and clause.opener in ("(", "which", ":", "—"):
-        return start + 1 >= len(words) or words[start + 1].text in grammar.PREPOSITIONS
-    inverted = first.text in grammar.IS and any(one.region for one in words[start + 1 : start + 3])
+        return start + 1 >= len(words) or words[start + 1].text in GRAMMAR["prepositions"]
+    inverted = first.text in GRAMMAR["is"] and any(one.region for one in words[start + 1 : start + 3])
     return first.verb and not first.claim and not inverted
 
 
@@ -151,15 +136,15 @@ def _placed(words: Sequence[Word], plain: Sequence[Group]) -> bool:
     """Return whether the first group only says where the second is: "between the eyes the skin is doubled"."""
     first, second = plain[0], plain[1]
     between = [one.text for one in words[first.end : second.start] if one.text != ","]
-    hung = words[0].text in grammar.PREPOSITIONS and first.start < 4 and bool(between)
+    hung = words[0].text in GRAMMAR["prepositions"] and first.start < 4 and bool(between)
     stated = any(one.verb or one.claim for one in words[: second.start])
-    return hung and not stated and set(between) <= grammar.DETERMINERS | {"left", "right", "upper", "lower"}
+    return hung and not stated and set(between) <= GRAMMAR["determiners"] | {"left", "right", "upper", "lower"}
 
 
 def _beyond(words: Sequence[Word], group: Group) -> bool:
     """Return whether a clause begins with something next to a region: "above the nose it is blurred"."""
-    before = [one.text for one in words[: group.start] if one.text not in grammar.DETERMINERS]
-    return len(before) == 1 and before[0] in grammar.BEYOND
+    before = [one.text for one in words[: group.start] if one.text not in GRAMMAR["determiners"]]
+    return len(before) == 1 and before[0] in GRAMMAR["beyond"]
 
 
 def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
@@ -167,12 +152,12 @@ def _leads_on(words: Sequence[Word], place: int, group: Group) -> bool:
     between = [one.text for one in words[place + 1 : group.start]]
     if not between or between[0] == "of":
         return True
-    if between[0] in grammar.PREPOSITIONS and "cast" in words[place].roles:
+    if between[0] in GRAMMAR["prepositions"] and "cast" in words[place].roles:
         return True
     if len(between) <= 4 and between[0] in ("and", ",", "or", "nor", "/"):
         return True
-    inside = any(one.text in grammar.PREPOSITIONS for one in words[max(0, place - 3) : place])
-    return inside and not any(one in grammar.PREPOSITIONS for one in between)
+    inside = any(one.text in GRAMMAR["prepositions"] for one in words[max(0, place - 3) : place])
+    return inside and not any(one in GRAMMAR["prepositions"] for one in between)
 
 
 @dataclass
@@ -193,7 +178,7 @@ class _Placing:
         found.sign, found.denied = claim.sign, claim.denied
         group = self._noun_behind(claim.place)
         target = self.subject if group is None else group.regions if group.kind in ("", "likewise") else ()
-        real = word.text in grammar.SAYS_REAL
+        real = word.text in GRAMMAR["says_real"]
         if claim.accuses:
             outright = "outright" in word.roles or (real and claim.denied)
             found.accused |= {one for one in target if outright or one not in self.praised}
@@ -230,7 +215,7 @@ class _Placing:
     def _own_fault(self, place: int, region: str) -> bool:
         """Return whether a word is a fault of one region and not only an epithet ("crooked teeth")."""
         word = self.words[place]
-        epithet = word.text in grammar.EPITHETS and any(one.region for one in self.words[place + 1 : place + 3])
+        epithet = word.text in GRAMMAR["epithets"] and any(one.region for one in self.words[place + 1 : place + 3])
         return word.fault_of(region) and not epithet
 
 
@@ -238,12 +223,12 @@ def _of_parts(word: Word) -> bool:
     return word.text in ("of", "out", "up") or "parts" in word.roles
 
 
-_CUTS = grammar.PREPOSITIONS | grammar.BREAKS | frozenset(grammar.MARKERS) | {"as", "like", "and", ","}
+_CUTS = GRAMMAR["prepositions"] | GRAMMAR["breaks"] | GRAMMAR["markers"] | {"as", "like", "and", ","}
 
 
 def _surface(words: Sequence[Word], made: Sequence[Claim]) -> bool | None:
     """Return whether stains of the face or of unnamed areas are asserted (True) or denied (False), or None."""
-    if not any("carriers" in one.roles for one in words):
+    if not has_role(words, "carriers"):
         return None
     stains = [one for one in made if "surface" in words[one.place].roles]
     return any(one.accuses for one in stains) if stains else None
@@ -252,8 +237,8 @@ def _surface(words: Sequence[Word], made: Sequence[Claim]) -> bool | None:
 def _caused(words: Sequence[Word]) -> bool:
     """Return whether a harmless cause is named: "caused by motion"."""
     text = " ".join(one.text for one in words)
-    cause = _EXPLAINS.search(text)
-    return cause is not None and any("causes" in one.roles for one in words[text.count(" ", 0, cause.start()) :])
+    cause = PATTERNS["explains"].search(text)
+    return cause is not None and has_role(words[text.count(" ", 0, cause.start()) :], "causes")
 
 
 def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
@@ -264,16 +249,16 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
     last = faults[-1].place
     if (
         _caused(words)
-        or _MARK.search(" ".join(one.text for one in words[last:]))
+        or PATTERNS["mark"].search(" ".join(one.text for one in words[last:]))
         or any(one.text in ("naturally", "normally") for one in words[last:])
         or _believable(words, last)
     ):
         return True
-    copula = next((at for at in range(faults[0].place + 1, len(words)) if words[at].text in grammar.IS), len(words))
+    copula = next((at for at in range(faults[0].place + 1, len(words)) if words[at].text in GRAMMAR["is"]), len(words))
     behind = words[copula:]
     if not behind or any(one.negator for one in behind) or any(one.text == "asif" for one in words):
         return False
-    if len(behind) > 1 and behind[1].text in grammar.MERELY and any("causes" in one.roles for one in behind):
+    if len(behind) > 1 and behind[1].text in GRAMMAR["merely"] and has_role(behind, "causes"):
         return True
     return any(one.merit for one in behind) and not any(one.fault for one in behind)
 
@@ -281,7 +266,7 @@ def _excused(words: Sequence[Word], made: Sequence[Claim]) -> bool:
 def _believable(words: Sequence[Word], place: int) -> bool:
     """Return whether a fault is joined to an excuse: "uneven and believable"."""
     behind = [one.text for one in words[place + 1 : place + 4] if not one.text.endswith("ly")]
-    return len(behind) > 1 and behind[0] in ("and", "but") and behind[1] in grammar.NATURAL
+    return len(behind) > 1 and behind[0] in ("and", "but") and behind[1] in GRAMMAR["natural"]
 
 
 def explains(clause: Clause) -> bool:
@@ -289,13 +274,13 @@ def explains(clause: Clause) -> bool:
     words = clause.words
     if _caused(words):
         return True
-    copula = next((at for at, one in enumerate(words[:4]) if one.text in grammar.IS), None)
+    copula = next((at for at, one in enumerate(words[:4]) if one.text in GRAMMAR["is"]), None)
     behind = words[copula + 1 :] if copula is not None else ()
     if not behind:
         return False
-    if behind[0].text in grammar.MERELY and not any(one.fault or one.negator for one in behind):
+    if behind[0].text in GRAMMAR["merely"] and not any(one.fault or one.negator for one in behind):
         return True
-    if words[0].text in grammar.THESE and behind[0].text in grammar.USUAL:
+    if words[0].text in GRAMMAR["these"] and behind[0].text in GRAMMAR["usual"]:
         return True
     denial = next((at for at, one in enumerate(behind) if one.text == "not"), len(behind))
     return any(one.roles & {"deeds", "outright"} for one in behind[denial:]) or "harmless" in clause.texts

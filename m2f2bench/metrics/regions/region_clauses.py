@@ -1,14 +1,19 @@
-"""Clauses of a sentence, separated where a new statement begins."""
+"""Clauses of a sentence, separated where a new statement begins, and the groups of regions that each names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..verdicts.verdict_words import COPULAS
-from . import region_grammar as grammar
-from .region_groups import NOUNS, subject_end, subjects_end
-from .region_words import Word
+from ..verdicts.verdict_words import WORDS
+from .region_words import GRAMMAR, Word
+
+WIDEST = 9
+"""Most words of a noun phrase."""
+NOUNS = frozenset(("elsewhere", "owners", "parts", "deeds"))
+"""Roles of nouns that are not regions."""
+FARTHEST = 7
+"""Most words between two joined regions."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
     example = 0
     """Where the first word of an example stands, while it goes on."""
     for place, word in enumerate(sentence):
-        breaks = word.text in grammar.BREAKS
+        breaks = word.text in GRAMMAR["breaks"]
         if example:
             starts = (place > example or _owned(sentence, place)) and _runs_on(sentence, place, held)
         else:
@@ -46,7 +51,7 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
         if breaks or starts:
             if held:
                 yield Clause(tuple(held), opener, word.text)
-            marked = breaks or word.text in grammar.JOINS
+            marked = breaks or word.text in GRAMMAR["joins"]
             held, opener, example = [], word.text if marked else "", 0
             if marked:
                 continue
@@ -60,10 +65,8 @@ def clauses(sentence: Sequence[Word]) -> Iterator[Clause]:
 
 def _owned(sentence: Sequence[Word], place: int) -> bool:
     """Return whether a statement about somebody begins, which also ends an example: "the person's mouth looks fake"."""
-    return sentence[place].text == "the" and any(one.text in _OWNERS for one in sentence[place + 1 : place + 2])
-
-
-_OWNERS = frozenset(("person", "man", "woman"))
+    texts = [one.text for one in sentence[place : place + 2]]
+    return texts[0] == "the" and texts[-1] in GRAMMAR["people"]
 
 
 def _plainly(sentence: Sequence[Word]) -> list[Word]:
@@ -79,7 +82,7 @@ def _plainly(sentence: Sequence[Word]) -> list[Word]:
         ahead = after[1:] if comma else after
         behind = kept[-2:] if kept and kept[-1].text == "," else kept[-1:]
         epithet = len(ahead) > 1 and ahead[0].claim and ahead[1].region  # "a fake wall, but real eyes"
-        if word.text in grammar.ADVERBS and behind and ahead and not epithet and _inside(kept, behind[0], ahead[0]):
+        if word.text in GRAMMAR["adverbs"] and behind and ahead and not epithet and _inside(kept, behind[0], ahead[0]):
             if kept[-1].text == "," and comma:
                 kept.pop()
             skip = comma
@@ -91,7 +94,7 @@ def _plainly(sentence: Sequence[Word]) -> list[Word]:
 def _inside(kept: Sequence[Word], before: Word, after: Word) -> bool:
     """Return whether a "but" is between a subject and its verb, or a verb and its predicate."""
     if before.verb:
-        return after.claim and before.text in COPULAS
+        return after.claim and before.text in WORDS["copulas"]
     if not (before.region or before.roles & NOUNS):
         return False
     if after.verb or after.claim or after.negator:
@@ -101,7 +104,7 @@ def _inside(kept: Sequence[Word], before: Word, after: Word) -> bool:
     return alone and not (after.region or after.text in _NEW)
 
 
-_NEW = grammar.PRONOUNS | grammar.DETERMINERS | grammar.PREPOSITIONS
+_NEW = GRAMMAR["pronouns"] | GRAMMAR["determiners"] | GRAMMAR["prepositions"]
 
 
 def _begins(sentence: Sequence[Word], place: int, held: Sequence[Word], opener: str) -> bool:
@@ -109,7 +112,7 @@ def _begins(sentence: Sequence[Word], place: int, held: Sequence[Word], opener: 
     word = sentence[place]
     if word.text in (",", "and", "or"):
         start = place + 1
-        while start < min(len(sentence), place + 4) and sentence[start].text in _AGAIN:
+        while start < min(len(sentence), place + 4) and sentence[start].text in GRAMMAR["again"]:
             start += 1
         return start < len(sentence) and _goes_on(sentence, place, start, held, opener)
     if (
@@ -123,15 +126,12 @@ def _begins(sentence: Sequence[Word], place: int, held: Sequence[Word], opener: 
     return _runs_on(sentence, place, held)
 
 
-_AGAIN = frozenset(("and", ",", "also", "then", "in", "turn", "too"))
-
-
 def _runs_on(sentence: Sequence[Word], place: int, held: Sequence[Word]) -> bool:
     """Return whether a new subject and verb follow without a mark: "they are blurry the nose is bent"."""
     word, before = sentence[place], sentence[place - 1]
-    if word.text not in grammar.STARTS and word.text != "there":
+    if word.text not in GRAMMAR["starts"] and word.text != "there":
         return False
-    inside = before.text in grammar.PREPOSITIONS | grammar.JOINS | grammar.EMBEDS
+    inside = before.text in GRAMMAR["prepositions"] | GRAMMAR["joins"] | GRAMMAR["embeds"]
     whole = any(one.verb for one in held) or (before.region and any(one.claim for one in held))
     if inside or (not _owned(sentence, place) and (before.verb or before.negator or not whole)):
         return False
@@ -145,12 +145,13 @@ def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Wo
     """Return whether a new statement begins at `start`, after the comma, "and" or "or" at `place`."""
     mark, first = sentence[place].text, sentence[start]
     comma, verb = mark == ",", any(one.verb for one in held)
-    if opener in grammar.CONDITIONS and comma:
-        return verb or first.text in grammar.SPEAKERS
-    whole = verb or _is_whole(held, opener) or (comma and (held[0].text in grammar.PREPOSITIONS or opener == "despite"))
+    if opener in GRAMMAR["conditions"] and comma:
+        return verb or first.text in GRAMMAR["speakers"]
+    hung = comma and (held[0].text in GRAMMAR["prepositions"] or opener == "despite")
+    whole = verb or hung or _is_whole(held, opener)
     if first.verb and (comma or not held[-1].verb) and mark != "or":
-        return whole or (comma and opener in grammar.ASIDE)
-    if first.text in grammar.BREAKS or first.text in grammar.PREPOSITIONS:
+        return whole or (comma and opener in GRAMMAR["aside"])
+    if first.text in GRAMMAR["breaks"] or first.text in GRAMMAR["prepositions"]:
         return False
     if comma and _lists(first, held):
         return any(one.region for one in sentence[start + 1 : start + 5])
@@ -162,7 +163,7 @@ def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Wo
         return True
     if first.text in _SUBJECTS and start + 1 < len(sentence):
         ahead = sentence[start + 1 : start + 3]
-        return first.text in grammar.WHOLE or any(one.verb or one.text in ("of", "not") for one in ahead)
+        return first.text in GRAMMAR["whole"] or any(one.verb or one.text in ("of", "not") for one in ahead)
     if mark == "or" or _embedded(held):
         return False
     end = subjects_end(sentence, start) if comma else subject_end(sentence, start)
@@ -173,10 +174,10 @@ def _goes_on(sentence: Sequence[Word], place: int, start: int, held: Sequence[Wo
 
 
 def _hangs(word: Word) -> bool:
-    return word.text in grammar.PREPOSITIONS and word.text != "of"
+    return word.text in GRAMMAR["prepositions"] and word.text != "of"
 
 
-_SUBJECTS = grammar.PRONOUNS - (grammar.DETERMINERS - {"this", "it"})
+_SUBJECTS = GRAMMAR["pronouns"] - (GRAMMAR["determiners"] - {"this", "it"})
 
 
 def _lists(first: Word, held: Sequence[Word]) -> bool:
@@ -187,9 +188,9 @@ def _lists(first: Word, held: Sequence[Word]) -> bool:
 
 def _embedded(held: Sequence[Word]) -> bool:
     """Return whether a clause ends with a subject whose verb follows: "I do not believe that the nose"."""
-    within = grammar.FILL | grammar.JOINS
+    within = GRAMMAR["fill"] | GRAMMAR["joins"]
     back = next((one for one in reversed(held) if not (one.region or one.text in within)), None)
-    return back is not None and back.text in grammar.EMBEDS and held[-1].region != ""
+    return back is not None and back.text in GRAMMAR["embeds"] and held[-1].region != ""
 
 
 def _is_whole(held: Sequence[Word], opener: str) -> bool:
@@ -198,3 +199,131 @@ def _is_whole(held: Sequence[Word], opener: str) -> bool:
     if named is None:
         return bool(opener) and any(one.claim for one in held)
     return any(one.claim or one.text == "too" for one in held[named + 1 :])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Regions named together, from the place of the first to after the last, and how they are introduced.
+
+    `kind`: "" plainly, else `not`, `unlike`, `than`, `except`, `likewise`.
+    """
+
+    regions: tuple[str, ...]
+    start: int
+    end: int
+    kind: str = ""
+    apart: bool = False
+    """Whether its kind follows a comma: "natural, not the mouth"."""
+
+
+def groups(words: Sequence[Word]) -> list[Group]:
+    """Return the regions that a clause names, with joined ones ("the nose and the mouth") together."""
+    found: list[Group] = []
+    place, kind, since = 0, "", 0
+    while place < len(words):
+        word = words[place]
+        if marked := _kind(words, place):
+            kind, since = marked, place
+        elif (kind in ("not", "likewise") and (word.verb or word.claim or place - since > 5)) or (
+            word.text == "," and kind
+        ):
+            kind = ""
+        if not word.region:
+            place += 1
+            continue
+        behind_comma = bool(kind and since and words[since - 1].text == ",")
+        found.append(_group(words, place, kind, behind_comma or words[since].text == "insteadof"))
+        place, kind = found[-1].end, ""
+    return found
+
+
+def _kind(words: Sequence[Word], place: int) -> str:
+    """Return the kind of group that a word introduces; "" for none."""
+    text = words[place].text
+    if text in ("not", "insteadof"):
+        return "not"
+    if text in GRAMMAR["markers"]:
+        return text
+    if text == "like" or (text == "as" and any(one.text == "as" for one in words[max(0, place - 4) : place])):
+        return "likewise"
+    if text == "that" and any(one.text in ("more", "less") for one in words[max(0, place - 6) : place]):
+        return "than"
+    return ""
+
+
+def _group(words: Sequence[Word], start: int, kind: str, apart: bool) -> Group:
+    """Return the group that begins with the region at `start`."""
+    named, end, place = [words[start].region], start + 1, start + 1
+    joined = strange = False
+    hung = any(one.claim or one.text in GRAMMAR["prepositions"] for one in words[max(0, start - 3) : start])
+    while place < len(words):
+        word = words[place]
+        if word.region and (joined or place == end):
+            named.append(word.region)
+            end, joined = place + 1, False
+        elif word.text in GRAMMAR["joins"] or word.text == "to":
+            if (kind or hung) and word.text == "," and predicated(words, place + 1):
+                break
+            joined, strange = True, False
+        elif (strange and word.text in GRAMMAR["prepositions"]) or place - end > FARTHEST or not _within(word, joined):
+            break
+        else:
+            strange = strange or word.text not in GRAMMAR["fill"]
+        place += 1
+    return Group(tuple(dict.fromkeys(named)), start, end, kind, apart)
+
+
+def _within(word: Word, joined: bool) -> bool:
+    """Return whether a word may be between two regions of a group; after "and", also an adjective or another noun."""
+    plain = adjective(word) and not word.claim and word.text not in GRAMMAR["markers"]
+    return word.text in GRAMMAR["fill"] or (joined and ("elsewhere" in word.roles or plain))
+
+
+def subject_end(words: Sequence[Word], start: int) -> int:
+    """Return where the noun phrase at `start` ends, including its prepositional phrases; -1 if there is none."""
+    place, stop = start, min(len(words), start + WIDEST)
+    head = False
+    while place < stop:
+        word = words[place]
+        if word.region or word.roles & NOUNS:
+            head = True
+        elif head and word.text in GRAMMAR["prepositions"]:
+            if place + 1 < stop and words[place + 1].text in GRAMMAR["objects"]:
+                return place + 2
+            inner = subject_end(words, place + 1)
+            return inner if inner > 0 else place + 1
+        elif head and adjective(word) and not word.claim and place + 1 < stop and words[place + 1].verb:
+            return place + 1  # "the iris pattern is"
+        elif head or not adjective(word):
+            break
+        place += 1
+    return place if head else -1
+
+
+def subjects_end(words: Sequence[Word], start: int) -> int:
+    """Return where joined noun phrases end: "both the nose and the mouth"."""
+    end = subject_end(words, start)
+    for _ in range(3):
+        if not 0 < end < len(words) - 1 or words[end].text not in ("and", ","):
+            break
+        after = subject_end(words, end + 1 + (words[end + 1].text == "and"))
+        if after < 0:
+            break
+        end = after
+    return end
+
+
+def predicated(words: Sequence[Word], start: int) -> bool:
+    """Return whether a noun phrase with a predicate begins at `start`."""
+    end = subject_end(words, start)
+    return 0 < end < len(words) and words[end].predicate
+
+
+def adjective(word: Word) -> bool:
+    """Return whether a word may be before a noun: a determiner, or a word of no other known class."""
+    if word.text in GRAMMAR["determiners"]:
+        return True
+    return word.text.isalpha() and not (word.verb or word.negator or word.text in _OTHERS)
+
+
+_OTHERS = GRAMMAR["prepositions"] | GRAMMAR["joins"] | GRAMMAR["breaks"] | GRAMMAR["pronouns"]

@@ -11,7 +11,7 @@ from ..languages.gloss import in_english
 from ..verdicts.objects import objects
 from .region_claims import read
 from .region_clauses import clauses
-from .region_words import GLOSS, PICTURED, regions_in, sentences
+from .region_words import GLOSS, PATTERNS, PICTURED, regions_in, sentences
 
 DEEPEST = 8
 """Most levels of a JSON value that are read."""
@@ -19,45 +19,6 @@ LONGEST_HEADING = 8
 """Most words of a heading."""
 
 _YES, _NO = "✅✓✔", "❌✗✘✖"
-_TICKS = re.compile(
-    rf"\b([a-z]+)[\s*_|:=-]*([{_YES}{_NO}])|([{_YES}{_NO}])️?[\s*_|:=-]*([a-z]+)\b(?![\s*_|:=-]*[{_YES}{_NO}])"
-)
-_BOXES = re.compile(r"(☐|□|☑|☒|■|\[[ x✓]?\]|\([ x]?\))[ \t*_]*([^\W\d_]+)")
-_ARRAY = re.compile(r"[\[(]\s*((?:[01]|true|false)(?:\s*[,;]\s*(?:[01]|true|false)){2,})\s*[\])]")
-_STATES = re.compile(
-    r"\b([a-z]+)[ \t\"'*_]*[=:][ \t*_]*(\d+(?:\.\d+)?[ \t]*%?|yes|no|true|false)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))"
-)
-_NUMBERS = re.compile(r"\b([a-z]+)[ \t]*[—–(-]?[ \t]*(\d+(?:\.\d+)?)(?=[ \t*_]*(?:[,;.|()\n]|$|and\b))(?!\.\d)")
-_OUT_OF = re.compile(r"[ \t]*/[ \t]*(5|10|100)\b")
-"""Marks out of ten; low marks are bad unless the text says otherwise."""
-_TONES = re.compile(r"\b([a-z]+)[ \t]*[—–:=-][ \t]*([a-z]+(?: [a-z]+)?)(?=[ \t]*(?:[,;.|\n]|$))")
-_SCALE = re.compile(r"\b(?:0|1|from|zero)\b[^.\n]{0,30}?(?:\bto|—|–|-)\s*(5|10|100)\b(?:\s*\((?P<top>[^()]{2,30})\))?")
-"""A scale of scores, with the meaning of its top."""
-_FLIPPED = re.compile(
-    r"10{0,2}\s*(?:=|means|:|is|for)\s*(?:real|authentic|natural|genuine|untouched|unaltered)|\b(?:authenticity|realism|naturalness)\b"
-)
-_TAGGED = re.compile(r"<(\w+)[^<>\n]{0,40}>([^<>]{1,80})</\1>")
-_HEAD = re.compile(r"^[\s*_#>|-]*([^\n:|—]{3,70}?)[\s*_]*(?::[\s*_]*(.*))?$")
-_ACCUSED = re.compile(
-    r"flagged|manipulat|alter|fake|forg|tamper|suspic|edit|swap|artifact|artefact|anomal|inconsisten|unnatural|defect|flaw|affected|issue|problem|synthetic|modif|problematic"
-)
-_SPARED = re.compile(
-    r"\b(?:real|authentic|authenticity|natural|naturalness|unaltered|untouched|unaffected|unmanipulated|unedited|unmodified|normal|genuine|intact|consistent|clean|no|not|"
-    r"fine|ok|unsuspicious|cleared|right|correct|good|pass|passed|realism)\b"
-)
-_CLEARS = re.compile(
-    r"\b(?:natural|ok|okay|fine|real|authentic|normal|untouched|unaltered|none|genuine|intact|clean|good)\b"
-)
-_BUT = re.compile(r"\b(?:all|every|except|other than|apart|but|none|save)\b")
-_NAMES = re.compile(r"region|area|part|feature|name|location|where|zone")
-_LISTS = re.compile(
-    r"regions?$|areas?$|parts?$|zones?$|evidence|findings?$|features?$|^where$|^reasons?$|culprits?$|^locations?\b"
-)
-_POSITIVE = re.compile(r"\W*(?:yes|true|y|present|detected|found|suspicious|1)\b")
-_NEGATIVE = re.compile(
-    r"\W*(?:no|false|n|none|nil|absent|ok|okay|pass|passed|n/a|na|0|nothing|not (?:found|detected|present))\b"
-)
-_UNANSWERED = re.compile(r"\W*")
 
 
 def listed(text: str) -> frozenset[str] | None:
@@ -77,17 +38,12 @@ def listed(text: str) -> frozenset[str] | None:
 
 def _tells_none(value: Any) -> bool:
     """Return whether a JSON object has an empty list of manipulated regions."""
-    if isinstance(value, dict):
-        return any(
-            (one in ([], {}, None, "none") and _lists(str(key))) or _tells_none(one)
-            for key, one in value.items()
-            if key
-        )
-    return False
+    pairs = [(str(key), one) for key, one in value.items() if key] if isinstance(value, dict) else []
+    return any((one in ([], {}, None, "none") and _lists(key)) or _tells_none(one) for key, one in pairs)
 
 
 def _lists(key: str) -> bool:
-    return (_ACCUSED.search(key) or _LISTS.search(key)) is not None
+    return (PATTERNS["accused"].search(key) or PATTERNS["lists"].search(key)) is not None
 
 
 def _meaning(key: str) -> bool | None:
@@ -95,9 +51,9 @@ def _meaning(key: str) -> bool | None:
     plain = key.replace("_", " ")
     if plain.startswith("least ") and (most := _meaning(plain.removeprefix("least "))) is not None:
         return not most
-    if _SPARED.search(plain):
+    if PATTERNS["spared"].search(plain):
         return False
-    return True if _ACCUSED.search(plain) else tone(plain)
+    return True if PATTERNS["accused"].search(plain) else tone(plain)
 
 
 def _of_value(value: Any, meaning: bool | None, depth: int) -> Iterator[tuple[str, bool]]:
@@ -109,7 +65,7 @@ def _of_value(value: Any, meaning: bool | None, depth: int) -> Iterator[tuple[st
             if isinstance(one, str) and meaning is not None:
                 yield from ((region, meaning) for region in regions_in(one))
             elif isinstance(one, dict) and (names := _named(one)):
-                rest = {key: state for key, state in one.items() if not _NAMES.search(str(key))}
+                rest = {key: state for key, state in one.items() if not PATTERNS["names"].search(str(key))}
                 states = [bad for key, state in rest.items() if (bad := _state(state, _meaning(str(key)))) is not None]
                 yield from ((name, any(states) if states else bool(meaning)) for name in names)
             else:
@@ -131,11 +87,12 @@ def _of_pair(key: str, value: Any, meaning: bool | None, depth: int) -> Iterator
         return
     inner = _meaning(key)
     if isinstance(value, str):
-        if inner is not None or _LISTS.search(key):
-            yield from ((region, inner is not False) for region in regions_in(value) if not _NEGATIVE.match(value))
+        if inner is not None or PATTERNS["lists"].search(key):
+            named = set[str]() if PATTERNS["negative"].match(value) else regions_in(value)
+            yield from ((region, inner is not False) for region in named)
         return
     if inner is None:
-        inner = True if _LISTS.search(key) and isinstance(value, list) else meaning
+        inner = True if PATTERNS["lists"].search(key) and isinstance(value, list) else meaning
     yield from _of_value(value, inner, depth + 1)
 
 
@@ -144,7 +101,7 @@ def _named(item: dict[str, Any]) -> set[str]:
     return {
         region
         for key, one in item.items()
-        if isinstance(one, str) and _NAMES.search(str(key))
+        if isinstance(one, str) and PATTERNS["names"].search(str(key))
         for region in regions_in(one)
     }
 
@@ -157,14 +114,14 @@ def _state(value: Any, meaning: bool | None) -> bool | None:
         return (value >= 50 if value > 1 else value >= 0.5) == (meaning is not False)
     if isinstance(value, list):
         return any(bool(_state(one, meaning)) for one in value)
-    if not isinstance(value, str) or _UNANSWERED.fullmatch(value.replace("✅", "y")):
+    if not isinstance(value, str) or re.fullmatch(r"\W*", value.replace("✅", "y")):
         return None
     if any(mark in value for mark in _YES + _NO):
         good = any(mark in value for mark in _YES)
         return good == meaning if meaning is not None else not good
-    if _POSITIVE.match(value):
+    if PATTERNS["positive"].match(value):
         return meaning is not False
-    if _NEGATIVE.match(value):
+    if PATTERNS["negative"].match(value):
         return meaning is False
     return bool(tone(value))
 
@@ -203,7 +160,7 @@ def _ticks(plain: str) -> dict[str, bool]:
         if len(marks) == 1:
             found |= dict.fromkeys(regions_in(line.split(":")[0]) or regions_in(line), marks[0] in _NO)
             continue
-        for name, mark, mark2, name2 in _TICKS.findall(line):
+        for name, mark, mark2, name2 in PATTERNS["ticks"].findall(line):
             found |= dict.fromkeys(regions_in(name or name2), (mark or mark2) in _NO)
     return found
 
@@ -211,36 +168,37 @@ def _ticks(plain: str) -> dict[str, bool]:
 def _boxes(plain: str) -> dict[str, bool]:
     """Read boxes of which those of the manipulated regions are ticked: "[x] mouth", "☑ nose"."""
     found: dict[str, bool] = {}
-    for box, name in _BOXES.findall(plain):
+    for box, name in PATTERNS["boxes"].findall(plain):
         found |= dict.fromkeys(regions_in(name), box not in ("☐", "□", "[ ]", "[]", "( )", "()"))
     return found if len(found) > 1 and re.search(r"[☐□]|\[ ?\]|\( ?\)", plain) else {}
 
 
 def _arrays(plain: str) -> dict[str, bool]:
     """Read zeros and ones in a list for regions in a given order."""
-    row = _ARRAY.search(plain)
+    row = PATTERNS["array"].search(plain)
     named = [next(iter(one)) for name in re.findall(r"[^\W\d_]+", plain) if (one := regions_in(name))]
     values = re.findall(r"[01]|true|false", row[1]) if row else []
     if not values or len(named) != len(values) or len(set(named)) != len(named):
         return {}
-    flipped = _FLIPPED.search(plain) is not None
+    flipped = PATTERNS["flipped"].search(plain) is not None
     return {name: (value in ("1", "true")) != flipped for name, value in zip(named, values, strict=True)}
 
 
 def _states(plain: str) -> dict[str, bool]:
     """Read numbers, or yes and no, after two regions or more: "eyes=0, nose=1"."""
-    marks = _OUT_OF.search(plain)
-    plain = _OUT_OF.sub("", plain)
-    pairs = [(regions_in(name), state.rstrip("% ")) for name, state in _STATES.findall(plain)]
+    marks = PATTERNS["out_of"].search(plain)
+    plain = PATTERNS["out_of"].sub("", plain)
+    pairs = [(regions_in(name), state.rstrip("% ")) for name, state in PATTERNS["states"].findall(plain)]
     pairs = [one for one in pairs if one[0]]
     if len(pairs) < 2:
-        pairs = [(regions_in(name), state) for name, state in _NUMBERS.findall(plain) if regions_in(name)]
+        pairs = [(regions_in(name), state) for name, state in PATTERNS["numbers"].findall(plain) if regions_in(name)]
     if len(pairs) < 2:
         return _tones(plain)
-    scale = _SCALE.search(plain)
-    flipped = _FLIPPED.search(plain) is not None or bool(scale and scale["top"] and _SPARED.search(scale["top"]))
+    scale = PATTERNS["scale"].search(plain)
+    real_on_top = scale is not None and PATTERNS["spared"].search(scale["top"] or "") is not None
+    flipped = real_on_top or PATTERNS["flipped"].search(plain) is not None
     if marks and not scale:
-        scale, flipped = marks, flipped or not _ACCUSED.search(plain)
+        scale, flipped = marks, flipped or not PATTERNS["accused"].search(plain)
     numbers = [float(state) for _, state in pairs if state[0].isdigit()]
     middle = float(scale[1]) / 2 if scale else 0.5 if max(numbers, default=0) <= 1 else 50
     found: dict[str, bool] = {}
@@ -252,8 +210,8 @@ def _states(plain: str) -> dict[str, bool]:
 
 def _tones(plain: str) -> dict[str, bool]:
     """Read a word or two after each of several regions: "eyes - fine, nose - distorted"."""
-    pairs = [(regions_in(name), tone(state)) for name, state in _TONES.findall(plain) if regions_in(name)]
-    if len(pairs) < 2 or any(bad is None for _, bad in pairs) or regions_in(_TONES.sub(" ", plain)):
+    pairs = [(regions_in(name), tone(state)) for name, state in PATTERNS["tones"].findall(plain) if regions_in(name)]
+    if len(pairs) < 2 or any(bad is None for _, bad in pairs) or regions_in(PATTERNS["tones"].sub(" ", plain)):
         return {}
     return {region: bool(bad) for named, bad in pairs for region in named}
 
@@ -265,12 +223,12 @@ def _heads(plain: str) -> dict[str, bool]:
     for line in re.split(r"\n|(?<=[a-z)])[.;] (?=[^\n.;:]{3,60}:)", plain):
         if line.rstrip().endswith("?"):
             continue
-        match = _HEAD.match(line)
+        match = PATTERNS["head"].match(line)
         if match and not regions_in(match[1]):
             row = match[2] or ""
             if not row.strip():
                 meaning = _heading(match[1])
-            elif _items(row) and not _BUT.search(row) and (accuses := _heading(match[1])) is not None:
+            elif _items(row) and not PATTERNS["but"].search(row) and (accuses := _heading(match[1])) is not None:
                 found |= dict.fromkeys(regions_in(row), accuses)
                 meaning = None
             else:
@@ -285,7 +243,7 @@ def _heading(text: str) -> bool | None:
     if len(text.split()) > LONGEST_HEADING:
         return None
     meaning = _meaning(text)
-    return True if meaning is None and _LISTS.search(text) else meaning
+    return True if meaning is None and PATTERNS["lists"].search(text) else meaning
 
 
 def _items(row: str) -> bool:
@@ -296,20 +254,19 @@ def _items(row: str) -> bool:
 def _first_region(line: str) -> set[str]:
     """Return the regions at the start of a list item, unless it clears them."""
     head = re.split(r"[(:—]|\.\.| - ", line)[0]
-    return regions_in(head) if not _CLEARS.search(line) else set()
+    return regions_in(head) if not PATTERNS["clears"].search(line) else set()
 
 
 def _tags(plain: str) -> dict[str, bool]:
     """Read regions as tags with a state ("<nose>1</nose>") or in tags ("<region>nose</region>")."""
     found: dict[str, bool] = {}
-    for tag, inner in _TAGGED.findall(plain):
+    for tag, inner in PATTERNS["tagged"].findall(plain):
         meaning = _meaning(tag)
         if named := regions_in(tag.replace("_", " ")):
-            found |= dict.fromkeys(
-                named, bool(_state(int(inner) if inner.strip().isdigit() else inner.strip(), meaning))
-            )
-        elif (meaning is not None or _LISTS.search(tag) or tag.startswith(("region", "area", "part"))) and _items(
-            inner
-        ):
+            state = inner.strip()
+            found |= dict.fromkeys(named, bool(_state(int(state) if state.isdigit() else state, meaning)))
+            continue
+        lists = PATTERNS["lists"].search(tag) or tag.startswith(("region", "area", "part"))
+        if (meaning is not None or lists) and _items(inner):
             found |= dict.fromkeys(regions_in(inner), meaning is not False)
     return found

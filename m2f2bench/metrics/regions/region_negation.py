@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from . import region_grammar as grammar
-from .region_groups import Group
-from .region_words import Word
+from .region_clauses import Group
+from .region_words import GRAMMAR, Word
 
 AHEAD = 12
 """Number of words after "and" in which its verb is searched for."""
@@ -53,10 +52,10 @@ class _Scopes:
     def read(self) -> list[Claim]:
         """Return the claims in order."""
         words = self.words
-        doubted = self.denied = words[0].text == "that" and words[-1].text in grammar.DOUBTS
+        doubted = self.denied = words[0].text == "that" and words[-1].text in GRAMMAR["doubts"]
         checked = False
         for place, word in enumerate(words):
-            checked = checked or ("checks" in word.roles and (place == 0 or words[0].text in _LOOKING))
+            checked = checked or ("checks" in word.roles and (place == 0 or words[0].text in GRAMMAR["looking"]))
             if (checked and word.text == "for") or (doubted and word.negator and "doubt" in word.text):
                 break  # "I checked the eyes for mismatched reflections"
             if word.text == "naturally" and not self.denied and any(one.fault for one in words[place + 1 : place + 3]):
@@ -69,7 +68,7 @@ class _Scopes:
 
     def _word(self, place: int, word: Word) -> None:
         lacks = "lacks" in word.roles
-        if lacks and place and self.words[place - 1].text in grammar.IS and not self._deed_before(place):
+        if lacks and place and self.words[place - 1].text in GRAMMAR["is"] and not self._deed_before(place):
             self.scope.append(Claim(place, 1, self.denied))
         elif word.negator or lacks:
             self._negation(place, word, lacks)
@@ -91,7 +90,7 @@ class _Scopes:
         absent = lacks and place > 0 and self._deed_before(place)
         self.last = place
         listed = word.text == "no" and place > 0 and self.words[place - 1].text in (",", "and", "or")
-        turned = self.denied if (word.text in grammar.NEITHER or listed) and self.denied else not self.denied
+        turned = self.denied if (word.text in GRAMMAR["not_reversing"] or listed) and self.denied else not self.denied
         self._close()
         if absent:
             self._deny_faults()
@@ -142,14 +141,14 @@ class _Scopes:
         word, words = self.words[place], self.words
         if word.text == "too" and place + 1 < len(words) and words[place + 1].text.isalpha():
             return 1
-        if word.text in grammar.COMPARED and any(one.text in ("than", "that") for one in words[place + 1 : place + 8]):
+        if word.text in GRAMMAR["compared"] and {one.text for one in words[place + 1 : place + 8]} & {"than", "that"}:
             return 1
         return 1 if word.fault else -1 if word.merit else 0
 
     def _deed_before(self, place: int) -> bool:
         """Return whether the denied thing is a fault as subject: "artifacts are not visible around the eyes"."""
         word = self.words[place]
-        if not (word.text in grammar.SPARES or "lacks" in word.roles or self.words[place - 1].verb):
+        if not (word.text in GRAMMAR["spares"] or "lacks" in word.roles or self.words[place - 1].verb):
             return False
         nouns = (one for one in self.words[:place] if "deeds" in one.roles or one.region or one.negator)
         first = next(nouns, None)
@@ -157,10 +156,10 @@ class _Scopes:
 
     def _helped(self, place: int) -> bool:
         """Return whether "not" denies a verb that is right for a region: "the lids do not shut"."""
-        if self.words[place].text != "not" or not place or self.words[place - 1].text not in grammar.HELPERS:
+        if self.words[place].text != "not" or not place or self.words[place - 1].text not in GRAMMAR["helpers"]:
             return False
         after = self.words[place + 1].text if place + 1 < len(self.words) else ""
-        return after.isalpha() and after not in grammar.PLAINLY and not after.endswith("ly")
+        return after.isalpha() and after not in GRAMMAR["plainly"] and not after.endswith("ly")
 
     def _without_part(self, place: int) -> bool:
         """Return whether "no" denies a region its part: "the nose has no bridge"."""
@@ -168,6 +167,3 @@ class _Scopes:
             return False
         ahead = self.words[place + 1 : place + 3]
         return any(one.region or "parts" in one.roles or one.text.startswith("hair") for one in ahead)
-
-
-_LOOKING = frozenset(("i", "we", "looking", "when", "please"))

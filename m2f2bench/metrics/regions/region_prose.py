@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from ..verdicts.prose import verdicts_by_subject
 from ..verdicts.sentence import PICTURE, general
-from ..verdicts.verdict_words import CONCEDES, REFUSES
-from . import region_grammar as grammar
+from ..verdicts.verdict_words import TURNS, WORDS
 from . import region_turns as turns
 from .region_claims import Reading, explains, read
-from .region_clauses import Clause, clauses
-from .region_groups import groups
-from .region_words import Word, lexicon, sentences
+from .region_clauses import Clause, clauses, groups
+from .region_words import AUXILIARY, GRAMMAR, Word, has_role, lexicon, named_by, sentences
 
 
 def known_regions() -> tuple[str, ...]:
@@ -33,15 +31,9 @@ def called_in_prose(text: str) -> frozenset[str]:
 
 def _called_fake(said: Sequence[tuple[list[Word], bool]]) -> bool:
     """Return whether a clause plainly calls the picture fake, which "no manipulation of the nose" does not undo."""
-    for sentence, question in said:
-        for clause in clauses(sentence):
-            if (
-                question
-                or clause.opener in grammar.CONDITIONS
-                or turns.generic(clause)
-                or not any("owners" in one.roles for one in clause.words)
-            ):
-                continue
+    for clause in (clause for sentence, question in said if not question for clause in clauses(sentence)):
+        asserted = clause.opener not in GRAMMAR["conditions"] and not turns.generic(clause)
+        if asserted and has_role(clause.words, "owners"):
             found = read(clause, (), frozenset())
             if found.faulted and found.outright and found.subject is None:
                 return True
@@ -103,13 +95,13 @@ class _Reader:
         """Read one sentence."""
         self.number += 1
         texts = [word.text for word in sentence]
-        if REFUSES.search(" ".join(texts)):
+        if TURNS["refuses"].search(" ".join(texts)):
             self.names = None
             if "but" not in texts:
                 return
             sentence = sentence[texts.index("but") + 1 :]
             texts = [word.text for word in sentence]
-            if not texts or REFUSES.search(" ".join(texts)):
+            if not texts or TURNS["refuses"].search(" ".join(texts)):
                 return
         self.answering = self.asked is not None
         if self.asked is not None and self._replies(texts):
@@ -122,7 +114,7 @@ class _Reader:
         self.excepted, self.heading = (), None
         if general(texts):
             self.names = None
-            self.pending = tuple({one.region for one in sentence if one.region})
+            self.pending = named_by(sentence)
         for number, clause in enumerate(clauses(sentence)):
             if number == 0 and general(texts):
                 continue
@@ -130,8 +122,7 @@ class _Reader:
         self.praised |= {region for region in self.vouched if self.called.get(region) != self.number}
         if turns.only_one(texts):
             self._take_back(self.passed, self.number - 1)
-        if named := tuple(dict.fromkeys(one.region for one in sentence if one.region)):
-            self.gathered = named
+        self.gathered = named_by(sentence) or self.gathered
 
     def _former(self, sentence: list[Word]) -> list[Word]:
         """Return a sentence with the regions that "the former" and "the latter" stand for."""
@@ -148,7 +139,7 @@ class _Reader:
         return put
 
     def _question(self, sentence: list[Word]) -> None:
-        named = tuple(dict.fromkeys(one.region for one in sentence if one.region))
+        named = named_by(sentence)
         if named:
             self.about, self.mentioned, self.fresh = named, named, self.number + 1
             self.asked = read(Clause(tuple(sentence)), (), frozenset())
@@ -163,17 +154,17 @@ class _Reader:
             texts = ["no"]
         elif turns.affirms(texts):
             texts = ["yes"]
-        if texts[0] not in grammar.YES | grammar.NO:
+        if texts[0] not in GRAMMAR["yes"] | GRAMMAR["no"]:
             return False
         meant = self.asked.sign or int(self.identity)
-        sign = meant if texts[0] in grammar.YES and texts[1:2] != ["not"] else -meant
+        sign = meant if texts[0] in GRAMMAR["yes"] and texts[1:2] != ["not"] else -meant
         self.names = None
         if sign > 0:
             self._accuse(self.about)
         return True
 
     def _clause(self, clause: Clause, first: bool) -> None:
-        if clause.opener in grammar.CONDITIONS or turns.generic(clause):
+        if clause.opener in GRAMMAR["conditions"] or turns.generic(clause):
             self._suppose(clause)
             return
         about = self._carried(clause, first)
@@ -196,7 +187,7 @@ class _Reader:
             self.frame = found.subject or ()
         if "atfirst" in texts:
             found = Reading(found.subject, found.mentioned)
-        if found.subject is None and texts & grammar.UNIVERSAL:
+        if found.subject is None and texts & GRAMMAR["universal"]:
             found.accused, found.cleared, about = set(), set(), ()
             found.subject = () if clause.closer == ":" else None
         self._exceptions(clause, found, texts, about)
@@ -217,7 +208,7 @@ class _Reader:
     def _suppose(self, clause: Clause) -> None:
         """Read only the subject of a condition, or of a statement about pictures in general."""
         named = groups(clause.words)
-        supposed = clause.opener in grammar.CONDITIONS
+        supposed = clause.opener in GRAMMAR["conditions"]
         self.names = None
         if named:
             self.about, self.mentioned, self.fresh = named[0].regions, named[-1].regions, self.number
@@ -233,8 +224,8 @@ class _Reader:
 
     def _borrowed(self, clause: Clause, found: Reading, first: bool) -> bool:
         """Return whether a clause's regions share the claim of its heading, or of the clause before; applies it."""
-        listed = self.heading is not None and found.subject and not found.praised
-        if self.heading and listed and clause.words[0].text not in CONCEDES and turns.begins_with_region(clause):
+        listed = found.subject and not found.praised and clause.words[0].text not in WORDS["concedes"]
+        if self.heading and listed and turns.begins_with_region(clause):
             if self.heading.faulted:
                 found.accused |= set(found.subject or ())
                 found.faulted = True
@@ -260,7 +251,7 @@ class _Reader:
             return False
         if first and self.before.outright and self.before.subject is None and len(clause.words) <= turns.FRAGMENT:
             return True  # "Fake. Skin."
-        return not first or bool(texts & (grammar.SAME | grammar.AUXILIARY | {"not"}))
+        return not first or bool(texts & (GRAMMAR["same"] | AUXILIARY | {"not"}))
 
     def _keep(self, found: Reading, about: tuple[str, ...]) -> None:
         """Keep what a clause says, and what the next may refer to."""
@@ -279,32 +270,24 @@ class _Reader:
 
     def _carried(self, clause: Clause, first: bool) -> tuple[str, ...]:
         """Return the regions of a clause that names none."""
-        if clause.opener in grammar.RELATIVE:
-            single = clause.words[0].text in grammar.SINGULAR
+        if clause.opener in GRAMMAR["relative"]:
+            single = clause.words[0].text in GRAMMAR["singular"]
             whole = clause.opener == "which" and single and set(self.mentioned) <= {"eyes", "eyebrows"}
             return self.about if whole and self.about else self.mentioned or self.about
         start = [word for word in clause.words[:5] if word.text not in (",", "and")]
-        if not start:
-            return ()
-        if [word.text for word in start[:3]] == ["it", "is", "the"]:
+        if not start or [word.text for word in start[:3]] == ["it", "is", "the"]:
             return ()
         if start[0].text == "there" and not first and self.mentioned and len(start) > 1 and not start[1].verb:
             return self.mentioned
         near = self.fresh >= self.number - 1
-        if start[0].text == "something" or (
-            start[0].text == "these" and any("carriers" in one.roles for one in start[1:2])
-        ):
+        if start[0].text == "something" or (start[0].text == "these" and has_role(start[1:2], "carriers")):
             return ()
         if first and near and turns.several(start) and len(self.gathered) > 1:
             return self.gathered
-        if any(word.text in grammar.CARRIED for word in start[:3]):
+        if any(word.text in GRAMMAR["carried"] for word in start[:3]):
             return self.about if near else ()
-        if (
-            first
-            and near
-            and len(clause.words) <= turns.FRAGMENT
-            and any(word.claim and (self.answering or "outright" not in word.roles) for word in start[:2])
-        ):
+        claimed = any(word.claim and (self.answering or "outright" not in word.roles) for word in start[:2])
+        if first and near and len(clause.words) <= turns.FRAGMENT and claimed:
             return self.about
         noun = next((word for word in start if word.roles & {"parts", "elsewhere", "owners"}), None)
         if noun is not None and "parts" in noun.roles and not noun.claim:
@@ -315,9 +298,9 @@ class _Reader:
         """Apply the last claim to the regions of a clause without one: "the mouth does not", "nor the nose"."""
         texts = set(clause.texts)
         sign = self.before.sign or 1
-        negated = any(word.negator and word.text not in grammar.SAME for word in clause.words)
+        negated = any(word.negator and word.text not in GRAMMAR["same"] for word in clause.words)
         own = any(word.verb for word in clause.words) or clause.opener == "but"
-        denied = negated or (self.before.denied and (bool(texts & grammar.SAME) or not own))
+        denied = negated or (self.before.denied and (bool(texts & GRAMMAR["same"]) or not own))
         found.sign, found.denied = sign, denied
         for group in groups(clause.words):
             if group.kind == "except":
@@ -339,11 +322,12 @@ class _Reader:
         """Apply "except", "only", "the rest", "all regions" and "the exception" to a clause's claims."""
         named = groups(clause.words)
         excepted = tuple(one for group in named if group.kind == "except" for one in group.regions) or self.excepted
+        of_all = GRAMMAR["universal"] | GRAMMAR["all"]
         if excepted:
             self.excepted = excepted
             if found.praised and (not found.faulted or (found.sign < 0 and not found.denied)):
                 found.accused |= set(excepted)
-            elif (found.faulted or (found.bare and self.before.faulted)) and texts & (grammar.UNIVERSAL | grammar.ALL):
+            elif (found.faulted or (found.bare and self.before.faulted)) and texts & of_all:
                 found.accused -= set(excepted)
                 self.spared |= set(excepted) if not found.accused else set()
         subject = found.subject if found.subject is not None else about
@@ -352,18 +336,12 @@ class _Reader:
                 self._accuse(self.pending if not subject else ())
             elif not found.accused and not self.mood:
                 found.accused |= set(found.subject or ())
-        if (
-            "only" in texts
-            and found.cleared
-            and found.praised
-            and not found.faulted
-            and subject
-            and clause.words[0].text in ("only", "the")
-        ):
+        merit = found.cleared and found.praised and not found.faulted
+        if merit and "only" in texts and clause.words[0].text in ("only", "the"):
             self.spared |= set(subject)
         if found.faulted and not subject and not excepted and ("restofit" in texts or turns.whole(clause)):
             self.spared |= {""} | self.cleared
-        if self.pending and texts & grammar.HERE and texts & {"too", "same", "also"} and not named:
+        if self.pending and texts & GRAMMAR["here"] and texts & {"too", "same", "also"} and not named:
             self._accuse(self.pending)
 
     def _take_back(self, regions: Sequence[str], since: int) -> None:

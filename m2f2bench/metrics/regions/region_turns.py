@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from . import region_grammar as grammar
 from .region_claims import Reading
 from .region_clauses import Clause
-from .region_words import Word
+from .region_words import AUXILIARY, GRAMMAR, PATTERNS, Word, has_role
 
 PAIRED = ("former", "latter", "firstofpair", "secondofpair")
 """Words for one of a pair of regions."""
@@ -19,7 +17,7 @@ FRAGMENT = 3
 def denies(clause: Clause, found: Reading) -> bool:
     """Return whether the text after a colon withdraws the text before it: "activation over the eyes: negligible"."""
     short = len(clause.words) <= FRAGMENT + 1
-    return (short and found.praised and not found.faulted) or set(clause.texts) <= grammar.NONE
+    return (short and found.praised and not found.faulted) or set(clause.texts) <= GRAMMAR["none"]
 
 
 def names_it(clause: Clause) -> bool:
@@ -28,13 +26,13 @@ def names_it(clause: Clause) -> bool:
     if "it" not in texts or clause.negated:
         return False
     place = texts.index("it")
-    return set(texts[:place]) <= grammar.OPINION and texts[place + 1 : place + 2] == ["is"]
+    return set(texts[:place]) <= GRAMMAR["opinion"] and texts[place + 1 : place + 2] == ["is"]
 
 
 def answers(clause: Clause) -> bool:
     """Return whether a clause is only a pronoun with an auxiliary: "they are not", "it does"."""
     texts = [text for text in clause.texts if text != ","]
-    return 1 < len(texts) <= FRAGMENT and texts[1] in grammar.AUXILIARY and texts[-1] in {"not", texts[1]}
+    return 1 < len(texts) <= FRAGMENT and texts[1] in AUXILIARY and texts[-1] in {"not", texts[1]}
 
 
 def several(start: Sequence[Word]) -> bool:
@@ -49,8 +47,8 @@ def several(start: Sequence[Word]) -> bool:
 def whole(clause: Clause) -> bool:
     """Return whether a clause is about all regions."""
     for place, word in enumerate(clause.words):
-        if word.text in grammar.ALL:
-            return any(one.text in grammar.FEATURES for one in clause.words[place + 1 : place + 5])
+        if word.text in GRAMMAR["all"]:
+            return any(one.text in GRAMMAR["features"] for one in clause.words[place + 1 : place + 5])
     return False
 
 
@@ -61,39 +59,23 @@ def generic(clause: Clause) -> bool:
 
 def begins_with_region(clause: Clause) -> bool:
     """Return whether a clause begins with a region, as an item of a list does."""
-    start = next((word for word in clause.words if word.text not in grammar.SIDES), None)
+    start = next((word for word in clause.words if word.text not in GRAMMAR["sides"]), None)
     return start is not None and start.region != ""
 
 
 def harmless(clause: Clause, found: Reading) -> bool:
     """Return whether a clause gives a harmless reason: "because he was talking"."""
-    return clause.opener == "because" and not found.faulted and any("causes" in one.roles for one in clause.words)
-
-
-_RETRACTS = re.compile(
-    r"\b(?:retract|take back|withdraw|revoke|disregard|forget|scrap) (?:what|my|the|that|this|everything)\b|"
-    r"\bi (?:was|am|stand) (?:wrong|mistaken|corrected) (?:about|on|with|concerning)\b|\bfalse (?:alarm|positive)s?\b|"
-    r"\b(?:suspicions?|doubts?|claims?|hearsay|allegations?|warnings?|accusations?|alarms?|reports?|concerns?|"
-    r"worr(?:y|ies)|fears?|objections?|impressions?|assumptions?|hunch|suspicious)"
-    r"(?: (?:about|against|regarding|on|over|with|of|concerning|that|of) (?:\w+ ){0,5}?\w+)?"
-    r" (?:is|are|was|were|proved|proves|turned out|turns out|has been|have been|had been|seems?)"
-    r" (?:to be |to have been )?(?:\w+ly )?(?:groundless|baseless|unfounded|unjustified|unwarranted|mistaken|"
-    r"false|wrong|incorrect|untrue|refuted|disproved|dispelled|withdrawn|retracted|premature|unconfirmed|"
-    r"unsubstantiated|not (?:\w+ )?(?:confirmed|true|justified|warranted|borne))\b"
-)
-_CONTRADICTS = re.compile(
-    r"(?:he|she|they|it|that|this|which|all) (?:is|are|was|were) (?:\w+ly )?(?:mistaken|wrong|incorrect|false|untrue)"
-)
+    return clause.opener == "because" and not found.faulted and has_role(clause.words, "causes")
 
 
 def retracts(texts: Sequence[str]) -> bool:
     """Return whether a clause withdraws an accusation: "the suspicion proved groundless", "that is a false alarm"."""
-    return _RETRACTS.search(" ".join(texts)) is not None
+    return PATTERNS["retracts"].search(" ".join(texts)) is not None
 
 
 def contradicts(texts: Sequence[str]) -> bool:
     """Return whether a clause contradicts others: "they are wrong"."""
-    return _CONTRADICTS.fullmatch(" ".join(texts)) is not None
+    return PATTERNS["contradicts"].fullmatch(" ".join(texts)) is not None
 
 
 def only_one(texts: Sequence[str]) -> bool:
@@ -112,7 +94,7 @@ def presupposes(texts: Sequence[str]) -> bool:
 def affirms(texts: Sequence[str]) -> bool:
     """Return whether a sentence is a yes in other words: "I believe it has", "I think so"."""
     said = texts[:1] == ["i"] and "not" not in texts and 2 < len(texts) <= 5
-    return said and texts[1] in grammar.EMBEDS | {"fear", "am"} and texts[-1] in grammar.AUXILIARY | {"so"}
+    return said and texts[1] in GRAMMAR["embeds"] | {"fear", "am"} and texts[-1] in AUXILIARY | {"so"}
 
 
 def refuses_to_think_so(texts: Sequence[str]) -> bool:

@@ -10,91 +10,40 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..languages.gloss import in_english
-from ..verdicts import verdict_words as words
-from .region_rewrites import REGION, plainer
+from ...core.parsing import read_yaml
+from ..languages.gloss import SPACES, in_english
+from ..languages.patterns import compiled, joined, patterns, wordset, wordsets
+from ..verdicts import verdict_words
+from ..verdicts.prose import QUOTES, TAG
 
-WORDS = Path(__file__).with_name("regions.yaml")
-"""The words of regions, faults and merits."""
-PHRASES = Path(__file__).with_name("region_phrases.yaml")
-"""Idioms that are replaced by plainer words."""
 GLOSS = Path(__file__).with_name("regions_gloss.yaml")
-"""Their words in other languages."""
+"""Words of other languages."""
 LONGEST = 40
 """Most characters of a word that is stemmed: the stemmer's recursion grows with a word's length."""
 LONGEST_SENTENCE = 400
 """Words after which a sentence is ended, so that time stays linear in the text."""
+SHORTEST = 6
+"""Fewest characters of a word in which one may be missing or extra."""
 
-_ROLES = words.wordset(
+_HELD: dict[str, Any] = read_yaml(GLOSS.with_name("region_patterns.yaml"))
+PATTERNS = patterns(_HELD["patterns"], _HELD["parts"])
+REGION = joined(_HELD["parts"]["region"])
+"""Words that name a region, as a pattern."""
+PICTURED = str.maketrans(_HELD["pictured"])
+"""Emoji and their words."""
+GRAMMAR = wordsets(read_yaml(GLOSS.with_name("region_grammar.yaml")))
+"""Function words by which clauses are recognised."""
+AUXILIARY = verdict_words.WORDS["auxiliaries"] | verdict_words.WORDS["copulas"]
+
+_ROLES = wordset(
     "elsewhere cast owners parts surface carriers faults merits fitting lacks listing outright deeds causes checks"
 )
-_NEGATORS = words.wordset(
-    "not no never nothing none neither nor nobody nowhere without hardly barely scarcely rarely seldom unlikely doubt "
-    "doubts doubtful improbable notany less exclude excludes doubted undecided spare spares spared sparing"
-)
-_PREFIXED = re.compile(r"(un|non|in|im|ir|dis|re)(\w{3,})$")
-_MISDONE = re.compile(
-    r"(?:mis[a-z]{4,}|over(?!all|lay|cast|come|sea|see|night|head|coat|view|time|hang)[a-z]{4,}(?:ed|ing|ly))$"
-)
-_LESS = re.compile(r"(\w{3,})less(?:ly|ness)?$")
-PICTURED = str.maketrans(
-    {
-        "👍": " fine , ",
-        "👎": " bad , ",
-        "👀": " eyes ",
-        "👁": " eye ",
-        "👄": " mouth ",
-        "👅": " mouth ",
-        "🦷": " teeth ",
-        "👃": " nose ",
-        "\ufe0f": "",
-    }
-)
-"""Emoji and their words."""
-_PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
-_PLAIN |= {
-    "’": "'",
-    "‘": "'",
-    "ʼ": "'",
-    "`": " ",
-    "–": "—",
-    "*": " ",
-    "_": " ",
-    "#": " ",
-    '"': " ",
-    "“": " ",
-    "”": " ",
-    "→": "—",
-    "➜": "—",
-    "，": ",",
-    "：": ":",
-}
-_QUOTES = str.maketrans(_PLAIN)
-_TAG = re.compile(r"<[^<>\n]{0,40}>")
-_SPACES = re.compile(r"[^\S\n]+")
-_CONTRACTED = (
-    (re.compile(r"\b(?:can't|cannot)\b"), "can not"),
-    (re.compile(r"\bwon't\b"), "will not"),
-    (re.compile(r"\b(?:dont|doesnt|isnt|arent|didnt|wasnt|cant|wont|hasnt|havent)\b|n't\b"), " not"),
-    (
-        re.compile(
-            r"\b(it|that|there|here|what|who|he|she|everything|nothing|one|where|this|which|something|all|rest)'s\b"
-        ),
-        r"\1 is",
-    ),
-    (re.compile(r"'re\b"), " are"),
-    (re.compile(r"'ve\b"), " have"),
-    (re.compile(r"'d\b"), " would"),
-    (re.compile(r"'ll\b"), " will"),
-    (re.compile(r"\bi'm\b"), "i am"),
-    (re.compile(r"'s?\b|'"), " "),
-)
-_BULLET = re.compile(
-    r"(?m)\((?:[a-h1-9]|[iv]+)\)|^\s*(?:[-•]\s+|\(?(?:\d{1,2}(?:\.\d{1,2})*[.)]?|(?:[a-h]|[iv]+)[.)])\s+(?=[^\s|])|step\s+\d+\s*[:.—-]*\s*)"
-)
-_DASH = re.compile(r"[-=]+>|(?<=\s)-{1,2}(?=\s)|--")
+_CLAIMS = frozenset(("faults", "merits", "lacks"))
+_CONTRACTIONS = [(re.compile(spelt), put) for spelt, put in _HELD["contractions"]]
+_MARKS = QUOTES | str.maketrans({"→": "—", "➜": "—", "，": ",", "：": ":"}) | PICTURED
 _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/&|—]")
 _ENDS = frozenset(".?!\n")
+_SENTENCE = re.compile(r"[^.?!\n]+")
 
 
 @dataclass(frozen=True)
@@ -130,7 +79,7 @@ class Word:
     @property
     def negator(self) -> bool:
         """Whether it denies what follows."""
-        return self.text in _NEGATORS
+        return self.text in GRAMMAR["negators"]
 
     @property
     def verb(self) -> bool:
@@ -140,9 +89,6 @@ class Word:
     def fault_of(self, region: str) -> bool:
         """Return whether it is a fault of one region alone: a curved nose."""
         return f"faults of {region}" in self.roles
-
-
-_CLAIMS = frozenset(("faults", "merits", "lacks"))
 
 
 @dataclass(frozen=True)
@@ -157,15 +103,13 @@ class Lexicon:
     """Roles of words that are compared as they are spelt, without stemming."""
     traits: frozenset[str]
     """Words that are neutral, though their stems are not."""
-    phrases: tuple[tuple[re.Pattern[str], str], ...]
+    phrases: list[tuple[re.Pattern[str], str]]
 
 
 @lru_cache(maxsize=1)
 def lexicon() -> Lexicon:
     """Return the words for regions, faults and merits, read once."""
-    import yaml
-
-    held: dict[str, Any] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    held: dict[str, Any] = read_yaml(GLOSS.with_name("regions.yaml"))
     lists: dict[str, Sequence[str]] = {role: held[role] for role in _ROLES}
     lists |= {f"faults of {region}": listed for region, listed in held["faults_of"].items()}
     roles: dict[str, set[str]] = {}
@@ -179,20 +123,16 @@ def lexicon() -> Lexicon:
         verbs=frozenset(held["verbs"]),
         deeds=frozenset(form for deed in held["deeds"] for form in (deed, f"{deed}s", f"{deed[:-1]}ies")),
         traits=frozenset(held["traits"]),
-        phrases=tuple(
-            (_compiled(pattern), put) for pattern, put in yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
-        ),
+        phrases=[
+            (compiled(rf"(?<!\w)(?:{spelt})(?!\w)", _HELD["parts"]), put)
+            for spelt, put in read_yaml(GLOSS.with_name("region_phrases.yaml"))
+        ],
     )
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return the pattern of a phrase; `REGION` in it stands for any word that names a region."""
-    return re.compile(rf"(?<!\w)(?:{pattern.replace('REGION', REGION)})(?!\w)")
 
 
 def _exact(held: dict[str, Any]) -> dict[str, frozenset[str]]:
     """Return the roles of words that are compared as they are spelt."""
-    exact = {word: {"faults", "outright"} for word in words.SAYS_FAKE}
+    exact = {word: {"faults", "outright"} for word in verdict_words.WORDS["says_fake"]}
     for role, listed in (("faults", held["spelt"]), ("generic", held["generic"]), ("generic", held["kinds"])):
         for word in listed:
             exact.setdefault(word, set()).add(role)
@@ -231,11 +171,11 @@ def word_of(text: str) -> Word:
 def _by_form(text: str) -> frozenset[str]:
     """Return what the prefix or suffix of an unlisted word makes of it: see `regions.yaml`."""
     known = lexicon().roles
-    if _MISDONE.match(text):
+    if PATTERNS["misdone"].match(text):
         return frozenset(("faults",))
-    if less := _LESS.match(text):
+    if less := PATTERNS["without"].match(text):
         return frozenset(("merits" if "faults" in known.get(stem(less[1]), ()) else "faults",))
-    if prefixed := _PREFIXED.match(text):
+    if prefixed := PATTERNS["prefixed"].match(text):
         rest = word_of(prefixed[2])
         if prefixed[1] == "re":
             return rest.roles & {"faults", "outright"}
@@ -244,10 +184,6 @@ def _by_form(text: str) -> frozenset[str]:
         if rest.merit:
             return frozenset(("faults",))
     return frozenset()
-
-
-SHORTEST = 6
-"""Fewest characters of a word in which one may be missing or extra."""
 
 
 @lru_cache(maxsize=1)
@@ -272,24 +208,61 @@ def _misspelt(text: str) -> frozenset[str]:
     )
 
 
+def named_by(words: Sequence[Word]) -> tuple[str, ...]:
+    """Return the regions that words name, each once, in order."""
+    return tuple(dict.fromkeys(one.region for one in words if one.region))
+
+
+def has_role(words: Sequence[Word], role: str) -> bool:
+    """Return whether one of some words has a role."""
+    return any(role in one.roles for one in words)
+
+
 def regions_in(text: str) -> set[str]:
     """Return the regions that the words of a text name."""
-    found = (word_of(one).region for one in _TOKEN.findall(text))
-    return {region for region in found if region}
+    return set(named_by([word_of(one) for one in _TOKEN.findall(text)]))
 
 
 def normalised(text: str) -> str:
     """Return a text in English and lower case, without markup, with idioms replaced by plainer words."""
-    plain = _TAG.sub(
-        " ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES).translate(PICTURED), GLOSS)
-    )
-    plain = _BULLET.sub("", _SPACES.sub(" ", _DASH.sub("—", plain)))
-    for pattern, put in _CONTRACTED:
+    plain = TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_MARKS), GLOSS))
+    plain = PATTERNS["bullet"].sub("", SPACES.sub(" ", PATTERNS["dash"].sub("—", plain)))
+    for pattern, put in _CONTRACTIONS:
         plain = pattern.sub(put, plain)
-    plain = _SPACES.sub(" ", plain.replace("-", " "))
+    plain = SPACES.sub(" ", plain.replace("-", " "))
     for pattern, put in lexicon().phrases:
         plain = pattern.sub(f" {put} " if put else " ", plain)
-    return plainer(_SPACES.sub(" ", plain))
+    plain = SPACES.sub(" ", plain)
+    return _SENTENCE.sub(lambda found: _quantities(PATTERNS["pair"].sub(_differing, found.group())), plain)
+
+
+def _differing(found: re.Match[str]) -> str:
+    """Return "one eye looks up, the other down", followed by "the eye is mismatched"."""
+    whole = found.group()
+    lit = PATTERNS["lit"].search(found.string[: found.start()])
+    if lit or found["side"] == found["other"] or any(map(PATTERNS["harmless"].search, found.group("first", "second"))):
+        return whole
+    first, second = _content(found["first"]), _content(found["second"])
+    if not (first - second and second - first):
+        return whole
+    return f"{whole} ; the {found['part']} is mismatched "
+
+
+def _content(predicate: str) -> set[str]:
+    """Return the content words of a predicate."""
+    return {word for word in re.findall(r"\w+", predicate) if not PATTERNS["empty"].fullmatch(word)}
+
+
+def _quantities(sentence: str) -> str:
+    """Return a sentence about faults with "some on the lids" as "; there are artifacts on the lids"."""
+    fault = PATTERNS["fault"].search(sentence)
+    if fault is None:
+        return sentence
+    head, counts = sentence[: fault.end()], sentence[fault.end() :]
+    counts = PATTERNS["some_held"].sub(r"\g<part> artifacts", counts)
+    counts = PATTERNS["none_there"].sub(lambda one: one.group().replace("none", "; there is no artifact", 1), counts)
+    counts = PATTERNS["some_there"].sub(r" ; there are artifacts \g<where>", counts)
+    return head + counts
 
 
 def sentences(text: str) -> Iterator[tuple[list[Word], bool]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _FENCE = re.compile(r"```(?:json)?")
+_OPENED = re.compile(r"[{\[]")
 LONGEST_OBJECT = 20_000
 """Most characters of a JSON object that is read."""
 MOST_OBJECTS = 20
@@ -16,24 +17,17 @@ MOST_OBJECTS = 20
 
 def objects(text: str) -> Iterator[Any]:
     """Yield the JSON objects and lists in a text, outermost first, also with single quotes and Python's constants."""
-    place, tried = 0, 0
-    while tried < MOST_OBJECTS:
-        starts = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
-        if not starts:
+    place = 0
+    for _ in range(MOST_OBJECTS):
+        opened = _OPENED.search(text, place)
+        if opened is None:
             return
-        start = min(starts)
+        start = opened.start()
         end = _closed(text, start)
-        if end < 0:
-            place = start + 1
-            tried += 1
-            continue
-        value = _parsed(text[start:end])
-        if value is None:
-            place = start + 1
-        else:
-            place = end
+        value = _parsed(text[start:end]) if end >= 0 else None
+        place = start + 1 if value is None else end
+        if value is not None:
             yield value
-        tried += 1
 
 
 def is_object(text: str) -> bool:

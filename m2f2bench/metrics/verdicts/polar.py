@@ -1,4 +1,4 @@
-"""Keys that ask for real or for fake ("is_fake", "P(real)"), with yes, no, null, a number or a list as values."""
+"""Keys and columns that ask for real or for fake ("is_fake", "P(real)"), with yes, no, null, a number or a list."""
 
 from __future__ import annotations
 
@@ -6,47 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_FAKE_KEY = re.compile(
-    r"\b(?:(?:deep)?fakes?|faked|forged|forgery|manipulat\w+|tamper\w+|altered|alterations?|edited|editing|synthetic|"
-    r"synthe[st]i\w+|(?:ai|machine|computer)?\s?generated|swapp?(?:ed)?|replaced|exchanged|doctored|photoshopped|reenact\w*|gan|splic\w+|morph\w*|retouch\w*|inpaint\w*|composit\w*|inauthentic|spoof\w*|"
-    r"computergenerated|faceswap\w*|fakeness|suspicion|suspicious|diffusion|cgi|rendered)\b"
-)
-_REAL_KEY = re.compile(
-    r"\b(?:real|authentic|authenticity|genuine|genuineness|realness|original|camera (?:photo|image|shot|original)|"
-    r"photograph|unaltered|pristine|legitimate|bonafide|unmanipulated)\b"
-)
-PART_KEY = re.compile(
-    r"\b(?:eyes?|eyebrows?|brows?|nose|mouth|lips?|teeth|skin|hair\w*|ears?|chin|jaw\w*|cheeks?|forehead|background|"
-    r"lighting|shadows?|expression|texture)\b"
-)
-_NEGATED_KEY = re.compile(r"\b(?:not|non|un)\b")
-_YES = re.compile(
-    r"(?:yes|true|y|present|detected|found|likely|very likely|high|very high|✅|✓|✔️?|definitely|certainly|positive|"
-    r"confirmed)\b|[✅✓✔]"
-)
-_NO = re.compile(
-    r"(?:no|false|n|none|absent|not detected|not found|not present|undetected|unlikely|very unlikely|low|"
-    r"very low|negative|absent|nothing|nil|not(?=\W*$))\b|[❌✗✘]"
-)
-OPEN = re.compile(
-    r"unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|not sure"
-)
-UNKNOWN = re.compile(
-    r"(?:null|unknown|undetermined|uncertain|unsure|inconclusive|unclear|indeterminate|undecided|ambiguous|n/?a|"
-    r"abstain|no decision|withheld|cannot (?:be )?(?:determined?|say|tell)|can't (?:be )?(?:determined?|say|tell)|"
-    r"not sure|not determinable|undecidable|maybe|perhaps|possibly|open(?= ?(?:$|[(,;.]))|"
-    r"either)\b"
-)
-_NUMBER = re.compile(r"([01]?\.\d+|\d+(?:\.\d+)?)\s*(%|(?:/|out of)\s*(?:100|10|5)\b)?")
-COUNT = re.compile(
-    r"\b(?:number|count|amount|total|how many|regions|areas|parts|faces|artifacts|artefacts|traces|"
-    r"signs|spots|features)\b"
-)
-"""A key that asks for a number of things."""
-_SORT = re.compile(r"\b(?:type|method|kind|technique|class)\b")
-"""A key that asks for the kind of manipulation: any named kind means yes."""
-_PLACES = re.compile(r"\b(?:regions?|areas?|parts?|features?)\b")
+from .verdict_words import FORMS
+
 _FLAGS = ("detected", "present", "found", "exists", "value", "flag", "flagged", "result", "answer", "is present")
+_ROW = re.compile(r"^\s*\|(.+)\|\s*$", re.MULTILINE)
+_RULE = re.compile(r"[\s|:-]+")
 
 
 def turned(verdict: str) -> str:
@@ -56,11 +20,10 @@ def turned(verdict: str) -> str:
 
 def polarity(key: str) -> str:
     """Return whether a key asks for `real` or for `fake`; "" for neither, or for both ("real or fake")."""
-    fake, real = bool(_FAKE_KEY.search(key)), bool(_REAL_KEY.search(key))
-    if fake == real:
+    asked = [name for name, keys in (("real", FORMS["real_key"]), ("fake", FORMS["fake_key"])) if keys.search(key)]
+    if len(asked) != 1:
         return ""
-    name = "fake" if fake else "real"
-    return turned(name) if _NEGATED_KEY.search(key) else name
+    return turned(asked[0]) if FORMS["negated_key"].search(key) else asked[0]
 
 
 def flag(value: Any) -> Any:
@@ -73,27 +36,26 @@ def flag(value: Any) -> Any:
 def verdict_of(pairs: list[tuple[str, Any]]) -> str:
     """Return the verdict of keys that ask for real or fake, with yes, no, null, a number or a list as values."""
     scores: dict[str, float] = {}
-    whole: list[str] = []
-    parts: list[str] = []
-    accused = False
+    whole, parts, accused = list[str](), list[str](), False
     for key, value in pairs:
         asks = polarity(key)
         if not asks:
             continue
-        if COUNT.search(key) and (count := re.fullmatch(r"\s*(\d+)\s*", str(value))):
+        if FORMS["count_key"].search(key) and (count := re.fullmatch(r"\s*(\d+)\s*", str(value))):
             value = int(count.group(1)) > 0
-        number = probability(value)
-        if number is not None and not isinstance(value, bool) and not PART_KEY.search(key):
+        part = FORMS["part_key"].search(key)
+        if (number := probability(value)) is not None and not part:
             scores.setdefault(asks, number)
             continue
         said = truth(value)
-        if said is None and asks == "fake" and _SORT.search(key) and isinstance(value, str) and value.strip():
+        named = isinstance(value, str) and value.strip() and FORMS["sort_key"].search(key)
+        if said is None and asks == "fake" and named:
             said = "yes"
-        if said is None or (asks == "real" and _PLACES.search(key)):
+        if said is None or (asks == "real" and FORMS["places_key"].search(key)):
             continue
         found = said if said == "undetermined" else asks if said == "yes" else turned(asks)
-        accused = accused or (asks == "fake" and said == "yes" and not PART_KEY.search(key))
-        (parts if PART_KEY.search(key) or isinstance(value, (list, tuple)) else whole).append(found)
+        accused = accused or (asks == "fake" and said == "yes" and not part)
+        (parts if part or isinstance(value, (list, tuple)) else whole).append(found)
     if whole:
         return "fake" if accused else whole[-1]
     if scores:
@@ -107,18 +69,12 @@ def verdict_of(pairs: list[tuple[str, Any]]) -> str:
 
 def truth(value: Any) -> str | None:
     """Return `yes`, `no` or `undetermined` for a value of JSON or in words; None for anything else."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, list, tuple)):
         return "yes" if value else "no"
-    if value is None:
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if value is None or FORMS["unknown"].match(text):
         return "undetermined"
-    if isinstance(value, (list, tuple)):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        text = value.strip().lower()
-        if UNKNOWN.match(text):
-            return "undetermined"
-        return "no" if _NO.match(text) else "yes" if _YES.match(text) else None
-    return None
+    return "no" if FORMS["no"].match(text) else "yes" if FORMS["yes"].match(text) else None
 
 
 def probability(value: Any) -> float | None:
@@ -127,7 +83,7 @@ def probability(value: Any) -> float | None:
         return None
     if isinstance(value, (int, float)):
         return float(value) if 0.0 <= value <= 1.0 else float(value) / 100.0 if 1.0 < value <= 100.0 else None
-    if isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip())):
+    if isinstance(value, str) and (found := FORMS["number"].fullmatch(value.strip())):
         number, unit = float(found.group(1)), (found.group(2) or "").replace(" ", "")
         if (most := unit.removeprefix("outof").removeprefix("/")) in ("5", "10"):
             return number / float(most)
@@ -137,6 +93,21 @@ def probability(value: Any) -> float | None:
 
 def plain_key(key: str) -> str:
     """Return a key in lower-case words: `isFake` and `is_fake` become "is fake"."""
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()).split()).replace(
-        "judgement", "judgment"
-    )
+    words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower())
+    return " ".join(words).replace("judgement", "judgment")
+
+
+def from_table(text: str) -> str:
+    """Return the verdict of the first table with such a column: of the whole's row, else fake if any row is fake."""
+    rows = [[cell.strip(" *_`") for cell in row.split("|")] for row in _ROW.findall(text) if not _RULE.fullmatch(row)]
+    if len(rows) < 2:
+        return ""
+    head = rows[0]
+    columns = [place for place, cell in enumerate(head) if place and polarity(cell)]
+    if len(columns) != 1:
+        return ""
+    asked = columns[0]
+    said = [(row[0], row[asked]) for row in rows[1:] if len(row) == len(head) and truth(row[asked])]
+    whole = [one for one in said if FORMS["whole_row"].search(one[0])] or said
+    found = [verdict_of([(head[asked], value)]) for _, value in whole]
+    return "fake" if "fake" in found else next(filter(None, found), "")

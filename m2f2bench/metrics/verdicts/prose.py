@@ -7,16 +7,15 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..languages.gloss import in_english
-from . import verdict_words as words
+from ..languages.gloss import SPACES, in_english
 from .polar import turned
 from .sentence import PERSON, PICTURE, REST, Said, SentenceReader, general
+from .verdict_words import REWRITES, TURNS, WORDS
 
-_TAG = re.compile(r"<[^<>\n]{0,40}>")
-_SPACES = re.compile(r"[^\S\n]+")
+TAG = re.compile(r"<[^<>\n]{0,40}>")
 _PLAIN: dict[str, str | None] = dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
 _PLAIN |= {"’": "'", "‘": "'", "ʼ": "'", "`": " ", "–": "—", "*": " ", "_": " ", "#": " ", '"': " ", "“": " ", "”": " "}
-_QUOTES = str.maketrans(_PLAIN)
+QUOTES = str.maketrans(_PLAIN)
 _TOKEN = re.compile(r"\d+(?:\.\d+)?%?|[^\W\d_]+|[.?!\n,;:()/|—']")
 _ENDS = frozenset(".?!\n")
 SHORTEST = 3
@@ -74,15 +73,15 @@ def _said(text: str) -> list[Said]:
     asked, raised, supposed, denied, refused = "", "", "", False, False
     for number, (sentence, question) in enumerate(_sentences(text)):
         whole = " ".join(sentence)
-        if (declined := words.REFUSES.search(whole)) and (place := whole.find(" but ", declined.end())) < 0:
+        if (declined := TURNS["refuses"].search(whole)) and (place := whole.find(" but ", declined.end())) < 0:
             refused = True
             continue
         if declined:  # "I can't give a judgement, but it looks edited"
             sentence = whole[place:].split()
             whole = " ".join(sentence)
-        if refused and not words.THIS & set(sentence[:6]):
+        if refused and not WORDS["this"] & set(sentence[:6]):
             continue
-        if asked and (reply := words.REPLY.match(whole)):
+        if asked and (reply := TURNS["reply"].match(whole)):
             found.append(Said(turned(asked) if _denies(reply) else asked, PICTURE, True, raw=asked))
             if reply.end() == len(whole):
                 continue
@@ -93,17 +92,12 @@ def _said(text: str) -> list[Said]:
             asked = raised = said[-1].verdict if said else reader.asked
             continue
         said = said + _replied(whole, said, reader.asked or raised, reader.asked)
-        denied = denied or (bool(supposed) and words.CONTRARY.search(whole) is not None)
-        if words.SUPPOSED.search(whole):
+        denied = denied or (bool(supposed) and TURNS["contrary"].search(whole) is not None)
+        if TURNS["supposed"].search(whole):
             supposed = reader.asked
-            denied = denied or any(map(words.CONTRARY.search, words.CLAUSES.split(whole, maxsplit=1)[1:]))
+            denied = denied or any(map(TURNS["contrary"].search, TURNS["clauses"].split(whole, maxsplit=1)[1:]))
         short = number == 0 and (len(sentence) <= SHORTEST or _opens(sentence))
-        plain = (
-            len(sentence) <= PLAIN
-            and sentence[0] in ("the", "this")
-            and len(sentence) > 1
-            and sentence[1] in words.PICTURE
-        )
+        plain = 1 < len(sentence) <= PLAIN and sentence[0] in ("the", "this") and sentence[1] in WORDS["picture"]
         found += [replace(one, final=True) for one in said] if short or plain else said
         asked, raised = reader.asked or supposed, said[-1].raw if said else reader.asked or supposed
     if not found and denied:
@@ -111,7 +105,7 @@ def _said(text: str) -> list[Said]:
     return found
 
 
-_EXCEPTABLE = (words.PARTS - {"rest"}) | {"face", "faces", "head"}
+_EXCEPTABLE = (WORDS["parts"] - {"rest"}) | {"face", "faces", "head"}
 
 
 def _with_exception(said: list[Said], sentence: list[str], excepted: int) -> list[Said]:
@@ -135,56 +129,51 @@ def _replied(whole: str, said: list[Said], pending: str, asked: str) -> list[Sai
     condition of the sentence itself.
     """
     added: list[Said] = []
-    if asked and (reply := words.AFTER_ALL.search(whole)):
+    if asked and (reply := TURNS["after_all"].search(whole)):
         added.append(Said(turned(asked) if "not" in reply.group() else asked, PICTURE, True))
-    stuck = words.STUCK.search(whole)
+    stuck = TURNS["stuck"].search(whole)
     if stuck and not (said and _turns(whole.split(), whole.count(" ", 0, stuck.start()), said[-1].place)):
         final = any(one.final for one in said)
         added.append(Said("undetermined", PICTURE, True, final=final, raw="undetermined"))
     raised = said[-1].raw if said else pending
-    left = words.LEFT_OUT.search(whole)
+    left = TURNS["left_out"].search(whole)
     if not raised or added:
         return added
-    if not said and words.DISPUTED.search(whole):
+    if not said and TURNS["disputed"].search(whole):
         added.append(Said(turned(raised), PICTURE, True, final=True, raw=raised))
-    elif not said and not asked and words.UPHELD.search(whole):
+    elif not said and not asked and TURNS["upheld"].search(whole):
         added.append(Said(raised, PICTURE, True, raw=raised))
     elif left and (not said or whole.count(" ", 0, left.end()) > said[-1].place):
-        about = next((word for word in left.group().split() if word in words.PARTS), PICTURE)
+        about = next((word for word in left.group().split() if word in WORDS["parts"]), PICTURE)
         added.append(Said(turned(raised), about, True, final=True, raw=raised))
-    elif said and words.TAKEN_BACK.search(whole):
+    elif said and TURNS["taken_back"].search(whole):
         added.append(Said(turned(said[-1].verdict), said[-1].about, True, raw=raised))
     return added
 
 
 def _opens(sentence: list[str]) -> bool:
     """Return whether a sentence begins with its verdict: "Fake, I would say"."""
-    return sentence[0] in words.SAYS_REAL | words.SAYS_FAKE and sentence[1] in (",", "—", ":", "because", "since")
+    return sentence[0] in WORDS["says_real"] | WORDS["says_fake"] and sentence[1] in (",", "—", ":", "because", "since")
 
 
 def _turns(sentence: list[str], start: int, stop: int) -> bool:
     """Return whether an open question is decided between two words: "hard to say, but I think it is fake"."""
-    return any(word in words.BUT or word in words.OPINIONS for word in sentence[start:stop])
+    return any(word in WORDS["but"] or word in WORDS["opinions"] for word in sentence[start:stop])
 
 
 def _denies(reply: re.Match[str]) -> bool:
     said = reply.group().split()
-    return bool(words.DENIALS & set(said)) or said[0] in words.DENIES_FIRST
+    return bool(WORDS["denials"] & set(said)) or said[0] in WORDS["denies_first"]
 
 
 def normalised(text: str) -> str:
-    """Return a text in lower case, without markup, with plain quotes and the rewrites of `verdict_words.PATTERNS`."""
-    plain = _TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(_QUOTES)))
-    plain = _SPACES.sub(" ", plain)
-    for pattern, put in words.PATTERNS:
+    """Return a text in lower case, without markup, with plain quotes and the rewrites of `verdict_words.REWRITES`."""
+    plain = TAG.sub(" ", in_english(unicodedata.normalize("NFKC", text).lower().translate(QUOTES)))
+    plain = SPACES.sub(" ", plain)
+    for pattern, put in REWRITES:
         plain, changed = pattern.subn(put, plain)
-        plain = _SPACES.sub(" ", plain) if changed else plain
+        plain = SPACES.sub(" ", plain) if changed else plain
     return plain
-
-
-def sentences(text: str) -> Iterator[list[str]]:
-    """Return the words and marks of each sentence that is not a question."""
-    return (sentence for sentence, question in _sentences(text) if not question)
 
 
 def _sentences(text: str) -> Iterator[tuple[list[str], bool]]:

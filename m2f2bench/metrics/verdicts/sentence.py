@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from . import verdict_words as words
 from .polar import turned
+from .verdict_words import WORDS
 
 PICTURE = "picture"
 PERSON = "person"
@@ -21,11 +21,11 @@ COMPARED = 6
 def general(sentence: list[str]) -> bool:
     """Return whether a sentence begins with pictures in general: "modern deepfakes can …", "real images usually …"."""
     for place, word in enumerate(sentence[:12]):
-        if word in words.PLURALS or word in words.GENERAL_NOUNS:
+        if word in WORDS["plurals"] or word in WORDS["general_nouns"]:
             return not {"this", "these", "here"} & set(sentence[place + 1 : place + 4])
-        if word in words.ONE_OF_ALL and place + 1 < len(sentence):
-            return any(one in words.USUALLY for one in sentence[place : place + 8])
-        if not (word in words.BEFORE_GENERAL or word in words.SAYS_REAL or word in words.SAYS_FAKE):
+        if word in WORDS["one_of_all"] and place + 1 < len(sentence):
+            return any(one in WORDS["usually"] for one in sentence[place : place + 8])
+        if not (word in WORDS["before_general"] or word in WORDS["says_real"] or word in WORDS["says_fake"]):
             return False
     return False
 
@@ -78,11 +78,11 @@ class SentenceReader:
             self._clause(place, token)
             self._noun(place, token)
             self.compared = max(0, self.compared - 1)
-            if token in words.COMPARES:
+            if token in WORDS["compares"]:
                 self.compared = COMPARED
-            elif token in words.SAYS_REAL or token in words.LOOKS_REAL:
+            elif token in WORDS["says_real"] or token in WORDS["looks_real"]:
                 self._word(place, token, "real")
-            elif token in words.SAYS_FAKE or token in words.LOOKS_FAKE:
+            elif token in WORDS["says_fake"] or token in WORDS["looks_fake"]:
                 self._word(place, token, "fake")
         return self.said
 
@@ -92,7 +92,9 @@ class SentenceReader:
     def _clause(self, place: int, token: str) -> None:
         """Update negation, condition and concession for a word."""
         before, after = self._at(place - 1), self._at(place + 1)
-        if token in words.BREAKS or (token in words.OPINIONS and (not self.negated or (self.comma and self.held))):
+        if token in WORDS["breaks"] or (
+            token in WORDS["opinions"] and (not self.negated or (self.comma and self.held))
+        ):
             self.negated = self.condition = self.conceded = self.too = self.comma = self.held = self.possible = False
             self.general = general(self.tokens[place + 1 : place + 21])
             self.subject = self.subject or PICTURE
@@ -100,70 +102,69 @@ class SentenceReader:
         elif token == "," and self.said and self.said[-1].place == place - 1 and self._opposed(after):
             self.negated = self.held = False
         elif token == ",":
-            self.negated = self.negated and (after not in words.NEGATORS or after == "nor")
+            self.negated = self.negated and (after not in WORDS["negators"] or after == "nor")
             self.comma, self.linked, self.held = True, False, self.negated
             self.condition = self.conceded = self.possible = False
-        elif token in words.FOLLOWS and before in (",", "and"):
+        elif token in WORDS["follows"] and before in (",", "and"):
             self.negated = self.held = False
-        elif token == "to" and self.too and before not in _TO:
+        elif token == "to" and self.too and before not in WORDS["not_too"]:
             self.negated, self.too = not self.negated, False
         elif token in ("that", "to") and self.comma:
             self.linked = True
-        elif token in words.CONDITIONS:
+        elif token in WORDS["conditions"]:
             self.condition = True
-        elif token in words.CONCEDES:
+        elif token in WORDS["concedes"]:
             self.conceded, self.negated, self.held = True, False, False
         elif token == "too":
             self.too = True
         elif token == "and":
             self.comma, self.linked, self.held = True, False, self.negated
-        if token in words.COPULAS:
+        if token in WORDS["copulas"]:
             self.copula = place
             if self.comma and not self.linked:
                 self.negated = self.negated != self.held
             self.comma = self.held = False
-        elif token in words.ASSERTS and self.comma and not self.linked:
+        elif token in WORDS["asserts"] and self.comma and not self.linked:
             self.negated, self.comma, self.held = self.negated != self.held, False, False
-        elif token in words.NEGATORS and not (token == "no" and after in _INTERJECTED):
+        elif token in WORDS["negators"] and not (token == "no" and after in WORDS["interjected"]):
             paired = token == "nor" and self.negated
             self.negated = True if paired else not self.negated
-        elif token in words.NONE_OF_ANY:
+        elif token in WORDS["none_of_any"]:
             self.negated = True
-        if token in words.MAYBE:
+        if token in WORDS["maybe"]:
             self.possible = after != "not"
-        self.final = self.final or token in words.CONCLUDES
-        self.joined = self.joined or token in words.ALTERNATIVES
+        self.final = self.final or token in WORDS["concludes"]
+        self.joined = self.joined or token in WORDS["alternatives"]
 
     def _opposed(self, token: str) -> bool:
         """Return whether a word says the opposite of the last verdict's: "not swapped, genuine"."""
-        wanted = words.SAYS_REAL if self.said[-1].raw == "fake" else words.SAYS_FAKE
+        wanted = WORDS["says_real"] if self.said[-1].raw == "fake" else WORDS["says_fake"]
         return token in wanted
 
     def _noun(self, place: int, token: str) -> None:
         """Update the subject of the clause for a word."""
-        if token in words.PARTS or token == "they":
+        before, stated = self._at(place - 1), self._at(place + 1) in WORDS["copulas"]
+        if token in WORDS["parts"] or token == "they":
             self.subject = token if token != "they" or self.subject == PICTURE else self.subject
-        elif token in words.ELSEWHERE:
+        elif token in WORDS["elsewhere"]:
             self.subject = ""
-        elif (
-            place and self._at(place - 1) in _ARTICLES and self._at(place + 1) in words.COPULAS and self._unknown(token)
-        ):
+        elif stated and before in WORDS["articles"] and self._unknown(token):
             self.subject = token
-        elif token in ("it", "this") and self._at(place + 1) in words.COPULAS and self._at(place - 1) in _STARTS:
+        elif stated and token in ("it", "this") and (not before or before in WORDS["starts"]):
             self.subject = PICTURE
-        elif token in words.PERSONS and self._at(place - 1) != "of":
+        elif token in WORDS["persons"] and before != "of":
             self.subject = PERSON
-        elif (token in words.PICTURE or token in words.PLURALS) and self._at(place - 1) != "source":
+        elif (token in WORDS["picture"] or token in WORDS["plurals"]) and before != "source":
             self.subject = PICTURE
 
     def _unknown(self, token: str) -> bool:
         """Return whether a noun is unknown to the reader: "the podium is real"."""
-        known = (words.PICTURE, words.PERSONS, words.DEEDS, words.SAYS_REAL, words.SAYS_FAKE, words.FILLERS)
-        return token.isalpha() and len(token) > 2 and not any(token in held for held in known)
+        known = ("picture", "persons", "deeds", "says_real", "says_fake", "fillers")
+        return token.isalpha() and len(token) > 2 and not any(token in WORDS[name] for name in known)
 
     def _word(self, place: int, token: str, raw: str) -> None:
         """Read one word that may be a verdict."""
-        strong = token in words.SAYS_REAL or token in words.SAYS_FAKE
+        strong = token in WORDS["says_real"] or token in WORDS["says_fake"]
         about = self._about(place, token)
         if about == PICTURE and place < self.excepted:
             about = REST
@@ -184,47 +185,43 @@ class SentenceReader:
 
     def _denied_behind(self, place: int, token: str) -> bool:
         """Return whether a noun is denied afterwards: "manipulation is not evident", "signs of forgery are absent"."""
-        if token not in words.DEEDS:
+        if token not in WORDS["deeds"]:
             return False
         for ahead in range(place + 1, min(place + 9, len(self.tokens))):
             word = self.tokens[ahead]
-            if word in words.BREAKS or word == ",":
+            if word in WORDS["breaks"] or word == ",":
                 return False
-            if word in words.ABSENT:
+            if word in WORDS["absent"]:
                 return True
-            if word in words.COPULAS or word in words.AUXILIARIES:
+            if word in WORDS["copulas"] or word in WORDS["auxiliaries"]:
                 behind = self.tokens[ahead + 1 : ahead + 4]
-                return bool({"not", "nowhere"} & set(behind[:2])) or any(one in words.ABSENT for one in behind)
+                return bool({"not", "nowhere"} & set(behind[:2])) or any(one in WORDS["absent"] for one in behind)
         return False
 
     def _about(self, place: int, token: str) -> str:
         """Return the noun that follows ("fake eyes") if there is one, else the clause's subject; "" for neither."""
+        apart = self.copula < place - AHEAD
         for ahead in range(place + 1, place + AHEAD):
             word = self._at(ahead)
-            if word in words.BESIDE and ahead == place + 1:
-                return ""
-            if word in words.ELSEWHERE:
+            if word in WORDS["elsewhere"] or (word in WORDS["beside"] and ahead == place + 1):
                 return ""  # "a fake designer bag"
-            if word in words.PARTS:
+            if word in WORDS["parts"]:
                 return word
-            if word in words.PERSONS:
-                return PICTURE if self._at(ahead + 1) in words.PICTURE - words.PERSONS else PERSON
-            if word in words.PLURALS and self.copula < place - AHEAD:
+            if word in WORDS["persons"]:
+                return PICTURE if self._at(ahead + 1) in WORDS["picture"] - WORDS["persons"] else PERSON
+            if word in WORDS["plurals"] and apart:
                 return ""  # "fake people often look perfect"
-            if word in words.PICTURE and self.subject == REST and self.copula >= place - AHEAD:
+            if word in WORDS["picture"] and self.subject == REST and not apart:
                 return REST
-            if word in words.PICTURE or word in words.PLURALS:
-                return PICTURE if self.subject or self.copula < place - AHEAD else ""
-            if not word.isalpha() or word in _FUNCTION:
+            if word in WORDS["picture"] or word in WORDS["plurals"]:
+                return PICTURE if self.subject or apart else ""
+            if not word.isalpha() or word in WORDS["function"]:
                 break
-        if token in words.PLURALS and self.copula < place - AHEAD and place < 2 and len(self.tokens) > 2:
+        if token not in WORDS["plurals"] or not apart:
+            return self.subject
+        if place < 2 and len(self.tokens) > 2:
             return ""
-        if (
-            token in words.PLURALS
-            and self._at(place + 1) in _GENERALLY
-            and self.copula < place - AHEAD
-            and not self.negated
-        ):
+        if self._at(place + 1) in WORDS["usually"] | {"are", "have", "do", "were"} and not self.negated:
             return "" if not {"these", "those", "both"} & set(self.tokens[max(0, place - 3) : place]) else self.subject
         return self.subject
 
@@ -232,7 +229,7 @@ class SentenceReader:
         """Return whether the word is in a condition, a comparison or an idiom that says nothing about this picture."""
         if not about or self.general or self.condition or self.compared > 0:
             return True
-        if self._at(place) in words.DEEDS and self._at(place + 1) in words.USUALLY - words.MAYBE - {"would"}:
+        if self._at(place) in WORDS["deeds"] and self._at(place + 1) in WORDS["usually"] - WORDS["maybe"] - {"would"}:
             return True  # "the regions in which manipulation usually shows"
         if self._at(place + 1) == "or" and self._at(place + 2) in ("not", "otherwise"):
             return True
@@ -243,33 +240,16 @@ class SentenceReader:
             return True  # "a manipulated photo of a real person"
         behind = self.tokens[place + 1 : place + 1 + AHEAD]
         behind = behind[: behind.index(",")] if "," in behind else behind
-        article = {"a", "an", "any"} & set(before)
-        if (
-            article
-            and self._at(place) in words.DEEDS | words.SAYS_FAKE
-            and self._at(place + 1) in words.MAYBE | {"would"}
-        ):
+        some_fake = {"a", "an", "any"} & set(before) and self._at(place) in WORDS["deeds"] | WORDS["says_fake"]
+        if some_fake and self._at(place + 1) in WORDS["maybe"] | {"would"}:
             return True  # "a really good forgery could fool me"
         imagined = before[-1:] in (["a"], ["an"], ["any"]) and "would" in behind and "i" not in behind
-        return imagined or (any(word in _LIKE for word in before) and any(word in _WOULD for word in behind))
+        return imagined or bool(WORDS["like"] & set(before) and WORDS["would"] & set(behind))
 
     def _predicate(self, place: int, about: str) -> bool:
         """Return whether a weak word says how the whole picture is or looks."""
         after = self._at(place + 1)
-        ends = not after.isalpha() or after in _FUNCTION
+        ends = not after.isalpha() or after in WORDS["function"]
         between = self.tokens[self.copula + 1 : place] if self.copula >= place - AHEAD else ["?"]
-        plain = all(word in words.FILLERS or word in words.NEGATORS or word in words.LOOKS_REAL for word in between)
+        plain = set(between) <= WORDS["fillers"] | WORDS["negators"] | WORDS["looks_real"]
         return about == PICTURE and ends and plain
-
-
-_ARTICLES = frozenset(["the", "his", "her", "its", "their"])
-_STARTS = frozenset([",", ";", ":", "—", "(", "", "so", "and", "but"])
-_TO = frozenset(["relative", "compared", "due", "owing", "close", "next", "similar", "thanks"])
-_INTERJECTED = frozenset([",", "it", "this", "the", "that", "they", "i", ":", "—"])
-_FUNCTION = words.wordset(
-    "and or but because since as to for in on at of due with by is are was were be has have the a an it this that than "
-    "which who while although though overall here if so when due enough rather not"
-)
-_GENERALLY = words.USUALLY | {"are", "have", "do", "were"}
-_LIKE = frozenset(("as", "like", "how", "what"))
-_WOULD = frozenset(("would", "do", "does", "should"))

@@ -39,9 +39,9 @@ def read_verdict(text: str) -> str:
     Without a verdict, an answer that declines the task is `refused`, one that does not decide is `undetermined`, and
     any other is `unreadable`. English, German, French, Spanish and Chinese are read.
     """
-    from .verdict_reader import read  # it compiles many words: only when the first answer is read
+    from .stated import verdict_in  # it compiles many words: only when the first answer is read
 
-    return read(text[-LONGEST:])
+    return verdict_in(text[-LONGEST:])
 
 
 VERDICT_RULES: dict[str, Callable[[str], str]] = {"words": read_verdict, "substring": substring_verdict}

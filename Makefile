@@ -7,7 +7,7 @@ BOARD ?= ddvqa-c40
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-lowest check lint types offline bench board tables explanations explanation-tables explainer explainer-answers clean
+.PHONY: run test test-lowest check lint types offline bench board tables explanations explanation-tables explainer explainer-answers docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
@@ -29,6 +29,11 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# The documentation, as a site of static pages in site/; a broken link or a missing value is an error.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "open site/index.html, or: $(BIN)/python -m http.server --directory site"
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/all.py
@@ -110,7 +115,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(PIP) -c $(CONSTRAINTS) -e '.[test,dev]'
+	$(PIP) -c $(CONSTRAINTS) -e '.[test,dev,docs]'
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-offline: | $(VENV)/.installed
@@ -119,4 +124,4 @@ $(VENV)/.installed-offline: | $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist site .mypy_cache .pytest_cache .ruff_cache

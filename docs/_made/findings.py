@@ -10,6 +10,8 @@ from typing import Any
 import jinja2
 
 ROOT = Path(__file__).parents[2] / "leaderboards"
+COMMA = ",\u00a0"
+"""Keeps the two ends of an interval on one line."""
 
 
 @lru_cache(maxsize=None)
@@ -37,7 +39,7 @@ def value(name: str, metric: str, part: str = "", digits: int = 3, interval: boo
     text = number(score["value"], digits)
     if not interval or not score.get("ci") or score["ci"][0] == score["ci"][1]:
         return text
-    return f"{text} [{', '.join(number(end, digits) for end in score['ci'])}]"
+    return f"{text} [{COMMA.join(number(end, digits) for end in score['ci'])}]"
 
 
 def kept(name: str, metric: str, which: str = "within") -> str:

@@ -41,7 +41,7 @@ def reduced(edges: dict[str, set[str]]) -> dict[str, set[str]]:
     return {room: {to for to in below if not any(to in reach(other) for other in below - {to})} for room, below in edges.items()}
 
 
-def wrapped(text: str, wide: int = 33) -> list[str]:
+def wrapped(text: str, wide: int = 30) -> list[str]:
     """Return a text in lines of at most `wide` characters, two at the most."""
     lines = [""]
     for word in text.replace("`", "").split():
@@ -83,5 +83,5 @@ def draw() -> str:
         ".room{fill:#eef1fb;stroke:#5c6bc0}.way{fill:none;stroke:#8f97b3;stroke-width:1.3}"
         "@media(prefers-color-scheme:dark){text{fill:#e6e8f0}.room{fill:#262b3d;stroke:#7986cb}.way{stroke:#7b829c}}"
     )
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {across} {height}" role="img"><style>{style}</style>'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{across}" height="{height}" viewBox="0 0 {across} {height}" role="img"><style>{style}</style>'
     return head + "".join(parts) + "</svg>\n"

@@ -1,4 +1,4 @@
-"""Values of the pages of findings, from this project's committed results: `{{ … }}` in a page is filled in from them."""
+"""Values of the pages of findings: each `{{ … }}` in a page is filled in from this project's committed results."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def test(a: str, b: str, metric: str = "auc") -> str:
     one, sign = (tests(metric)[a, b], 1.0) if (a, b) in tests(metric) else (tests(metric)[b, a], -1.0)
     ends = sorted(sign * end for end in one["ci"])
     equal = "≤" if one["p_holm_is_bound"] else "="
-    return f"{number(sign * one['difference'])} [{number(ends[0])}, {number(ends[1])}], Holm p {equal} {number(one['p_holm'])}"
+    interval = f"[{number(ends[0])},\u00a0{number(ends[1])}]"
+    return f"{number(sign * one['difference'])} {interval}, Holm p {equal} {number(one['p_holm'])}"
 
 
 @lru_cache(maxsize=None)
@@ -97,5 +98,5 @@ def markdown(name: str, least: int = 0) -> str:
 def fill(text: str) -> str:
     """Return a page with its values."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    names = {"value": value, "kept": kept, "test": test, "number": number, "result": result, "difference": difference, "markdown": markdown}
+    names = {one.__name__: one for one in (value, number, result, kept, test, difference, markdown)}
     return environment.from_string(text).render(**names)

@@ -9,7 +9,6 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import typer
 import yaml
@@ -35,8 +34,11 @@ def commands() -> str:
     from m2f2bench.cli.main import app
 
     root = typer.main.get_command(app)
-    parts = ["# Commands\n", "`m2f2bench COMMAND --help` prints the same. All commands end with exit status 0 if they",
-             "worked, 1 if a check failed, and 2 for a mistake, with one line that says what, where and how to fix it.\n"]
+    parts = [
+        "# Commands\n",
+        "`m2f2bench COMMAND --help` prints the same. All commands end with exit status 0 if they",
+        "worked, 1 if a check failed, and 2 for a mistake, with one line that says what, where and how to fix it.\n",
+    ]
     context = typer.Context(root, info_name="m2f2bench")
     for name in root.list_commands(context):  # type: ignore[attr-defined]
         command = root.get_command(context, name)  # type: ignore[attr-defined]
@@ -105,9 +107,9 @@ def cards() -> str:
 
     parts = [
         "# Cards\n",
-        "A detector, a dataset, a protocol and a leaderboard are each one YAML file. Unknown keys are refused; a card's",
-        "`name` is the name of its file. Your own cards lie in folders `detectors/`, `datasets/`, `metrics/` (protocols)",
-        "and `leaderboards/` below a folder that `--cards DIR` or `M2F2BENCH_CARDS` names. `m2f2bench describe NAME`",
+        "A detector, a dataset, a protocol and a leaderboard are each one YAML file. Unknown keys are refused;",
+        "a card's `name` is the name of its file. Your own cards lie in folders `detectors/`, `datasets/`,",
+        "`metrics/` (protocols) and `leaderboards/` below a folder that `--cards DIR` or `M2F2BENCH_CARDS` names. `m2f2bench describe NAME`",
         "prints a card with all its defaults.\n",
         section(models.DetectorCard, "Detector"),
         section(settings.InputSettings, "`input`", "###"),
@@ -151,7 +153,9 @@ def options_in(found: type) -> list[type[BaseModel]]:
     values = vars(sys.modules[found.__module__]).items()
     models = {one for name, one in values if name.endswith("Options") and isinstance(one, type)}
     models = {one for one in models if issubclass(one, BaseModel) and one.model_fields}
-    return sorted((one for one in models if not any(one in other.__mro__[1:] for other in models)), key=lambda m: m.__name__)
+    return sorted(
+        (one for one in models if not any(one in other.__mro__[1:] for other in models)), key=lambda m: m.__name__
+    )
 
 
 def metrics() -> str:
@@ -173,7 +177,8 @@ def metrics() -> str:
             facts += [f"guessing gives {one.chance:g}"] if one.chance is not None else []
             facts += ["depends on the threshold"] if one.decision else []
             text = texts["metrics"][one.name]
-            parts.append(f"### `{one.name}` — {one.title}\n\n{'; '.join(facts)}.\n\n{text['formula']}\n\nSource: {text['source']}\n")
+            parts += [f"### `{one.name}` — {one.title}\n", f"{'; '.join(facts)}.\n", f"{text['formula']}\n"]
+            parts.append(f"Source: {text['source']}\n")
     return "\n".join(parts)
 
 
@@ -195,14 +200,20 @@ def signatures() -> str:
 
 def names() -> str:
     """Return the page of names: every card that comes with the package."""
-    parts = ["# Names\n", "Every card that comes with the package. `m2f2bench list` prints the same, and `m2f2bench describe NAME` all of one.\n"]
+    parts = [
+        "# Names\n",
+        "Every card that comes with the package. `m2f2bench list` prints the same, and `m2f2bench describe NAME`",
+        "all of one.\n",
+    ]
     titles = {"detectors": "Detectors", "datasets": "Datasets", "metrics": "Protocols", "leaderboards": "Leaderboards"}
     for kind, title in titles.items():
         rows = []
         for path in sorted((ROOT / kind).glob("*.yaml")):
             card = yaml.safe_load(path.read_text(encoding="utf-8"))
             if isinstance(card, dict) and "name" in card:
-                rows.append((f"`{card['name']}`", card.get("description") or card.get("title", ""), card.get("licence", "")))
+                rows.append(
+                    (f"`{card['name']}`", card.get("description") or card.get("title", ""), card.get("licence", ""))
+                )
         parts += [f"## {title}\n", table(("name", "what", "licence"), rows)]
     return "\n".join(parts)
 

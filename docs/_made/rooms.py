@@ -38,7 +38,10 @@ def reduced(edges: dict[str, set[str]]) -> dict[str, set[str]]:
     def reach(room: str) -> set[str]:
         return {far for near in edges[room] for far in {near} | reach(near)}
 
-    return {room: {to for to in below if not any(to in reach(other) for other in below - {to})} for room, below in edges.items()}
+    return {
+        room: {to for to in below if not any(to in reach(other) for other in below - {to})}
+        for room, below in edges.items()
+    }
 
 
 def wrapped(text: str, wide: int = 30) -> list[str]:
@@ -71,7 +74,8 @@ def draw() -> str:
             (x, y), (u, v) = place[room], place[other]
             start, end = (x + WIDTH / 2, y + HEIGHT), (u + WIDTH / 2, v)
             middle = (start[1] + end[1]) / 2
-            parts.append(f'<path class="way" d="M{start[0]} {start[1]} C{start[0]} {middle} {end[0]} {middle} {end[0]} {end[1]}"/>')
+            bend = f"C{start[0]} {middle} {end[0]} {middle} {end[0]} {end[1]}"
+            parts.append(f'<path class="way" d="M{start[0]} {start[1]} {bend}"/>')
     for room, (x, y) in place.items():
         parts.append(f'<rect class="room" x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>')
         parts.append(f'<text class="name" x="{x + 10}" y="{y + 21}">{room}</text>')
@@ -83,5 +87,6 @@ def draw() -> str:
         ".room{fill:#eef1fb;stroke:#5c6bc0}.way{fill:none;stroke:#8f97b3;stroke-width:1.3}"
         "@media(prefers-color-scheme:dark){text{fill:#e6e8f0}.room{fill:#262b3d;stroke:#7986cb}.way{stroke:#7b829c}}"
     )
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{across}" height="{height}" viewBox="0 0 {across} {height}" role="img"><style>{style}</style>'
+    size = f'width="{across}" height="{height}" viewBox="0 0 {across} {height}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><style>{style}</style>'
     return head + "".join(parts) + "</svg>\n"

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from m2f2bench.cli.main import app
 from paths import ROOT
+
+from m2f2bench.cli.main import app
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
@@ -27,7 +28,12 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w./-]+\.(?:py|yaml|csv))$")
 COMMAND = re.compile(r"^    (?:accelerate launch .* -m )?m2f2bench ([a-z].*?)(?:\s+#.*)?$", re.MULTILINE)
 FINDINGS = sorted(path.name for path in (DOCS / "findings").glob("*.md"))
-SHOWN = [*(f"docs/{name}" for name in PAGES), *(f"docs/findings/{name}" for name in FINDINGS), "README.md", "CONTRIBUTING.md"]
+SHOWN = [
+    *(f"docs/{name}" for name in PAGES),
+    *(f"docs/findings/{name}" for name in FINDINGS),
+    "README.md",
+    "CONTRIBUTING.md",
+]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)[^)]*\)")
 
 
@@ -108,7 +114,9 @@ def test_every_example_of_a_page_runs(name: str, tmp_path: Path, shell: dict[str
 def test_every_link_leads_to_a_file(place: str) -> None:
     """What is made when the site is built (the reference, the map of the rooms) is checked by building it."""
     text = (ROOT / place).read_text(encoding="utf-8")
-    links = [link for link in LINK.findall(text) if "://" not in link and "reference/" not in link and link != "rooms.svg"]
+    links = [
+        link for link in LINK.findall(text) if "://" not in link and "reference/" not in link and link != "rooms.svg"
+    ]
     assert [link for link in links if not ((ROOT / place).parent / link).exists()] == []
 
 
@@ -131,12 +139,16 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocstrings_handlers.python", reason="the site needs pip install 'm2f2bench[docs]'")
     pytest.importorskip("material", reason="the site needs pip install 'm2f2bench[docs]'")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
-    done = subprocess.run(words, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        words, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     made = {path.name for path in (tmp_path / "site" / "reference").iterdir() if path.is_dir()}
     assert made == {"commands", "python", "cards", "metrics", "signatures", "names"}
     board = (tmp_path / "site" / "findings" / "detectors" / "index.html").read_text(encoding="utf-8")
-    score = json.loads((ROOT / "leaderboards/results/m2f2det-small--ddvqa-c40--frame.json").read_text())["metrics"]["auc"]
+    score = json.loads((ROOT / "leaderboards/results/m2f2det-small--ddvqa-c40--frame.json").read_text())["metrics"][
+        "auc"
+    ]
     assert f"{score['value']:.3f}".removeprefix("0") in board and "{{" not in board
 
 

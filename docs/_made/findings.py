@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ COMMA = ",\u00a0"
 """Keeps the two ends of an interval on one line."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def result(name: str) -> dict[str, Any]:
     """Return a committed result, by its path below `leaderboards/`, without `.json`."""
     found: dict[str, Any] = json.loads((ROOT / f"{name}.json").read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def kept(name: str, metric: str, which: str = "within") -> str:
     return f"{found['kept']:.2f} [{', '.join(f'{end:.2f}' for end in found['ci'])}]"
 
 
-@lru_cache(maxsize=None)
+@cache
 def tests(metric: str) -> dict[tuple[str, str], Any]:
     """Return the paired tests of all committed results of detectors, computed from their rows."""
     import m2f2bench
@@ -66,7 +66,7 @@ def test(a: str, b: str, metric: str = "auc") -> str:
     return f"{number(sign * one['difference'])} {interval}, Holm p {equal} {number(one['p_holm'])}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def rows(name: str) -> list[dict[str, str]]:
     """Return the rows of the committed tables of paired tests in a file (`explanations/paired`)."""
     lines = [line for line in (ROOT / f"{name}.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]

@@ -5,7 +5,10 @@ CONSTRAINTS ?= constraints.txt
 LOWEST_PYTHON ?= python3.10
 BOARD ?= ddvqa-c40
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# make run CPU=1 takes PyTorch without CUDA from PyTorch's own index, which saves most of the download on Linux.
+CPU ?=
+INDEX := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --prefer-binary $(INDEX)
 
 .PHONY: run test test-lowest check lint types offline bench board tables explanations explanation-tables explainer explainer-answers docs clean
 
@@ -111,10 +114,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	@echo "installing into $(VENV): see docs/start.md for sizes; nothing is compiled; CPU=1 leaves CUDA out"
 	$(PIP) -c $(CONSTRAINTS) -e .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	@echo "installing into $(VENV), with tests, lint, types and docs: see docs/start.md for sizes; CPU=1 leaves CUDA out"
 	$(PIP) -c $(CONSTRAINTS) -e '.[test,dev,docs]'
 	touch $@ $(VENV)/.installed
 

@@ -5,9 +5,12 @@ CONSTRAINTS ?= constraints.txt
 LOWEST_PYTHON ?= python3.10
 BOARD ?= ddvqa-c40
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# make run CPU=1 takes PyTorch without CUDA from PyTorch's own index, which saves most of the download on Linux.
+CPU ?=
+INDEX := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --prefer-binary $(INDEX)
 
-.PHONY: run test test-lowest check lint types offline bench board tables explanations explanation-tables explainer explainer-answers clean
+.PHONY: run test test-lowest check lint types offline bench board tables explanations explanation-tables explainer explainer-answers docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
@@ -29,6 +32,11 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# The documentation, as a site of static pages in site/; a broken link or a missing value is an error.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "open site/index.html, or: $(BIN)/python -m http.server --directory site"
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/all.py
@@ -106,11 +114,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	@echo "installing into $(VENV): see docs/start.md for sizes; nothing is compiled; CPU=1 leaves CUDA out"
 	$(PIP) -c $(CONSTRAINTS) -e .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(PIP) -c $(CONSTRAINTS) -e '.[test,dev]'
+	@echo "installing into $(VENV), with tests, lint, types and docs: see docs/start.md for sizes; CPU=1 leaves CUDA out"
+	$(PIP) -c $(CONSTRAINTS) -e '.[test,dev,docs]'
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-offline: | $(VENV)/.installed
@@ -119,4 +129,4 @@ $(VENV)/.installed-offline: | $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist site .mypy_cache .pytest_cache .ruff_cache

@@ -7,20 +7,33 @@ stands for any text.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 from paths import ROOT
+
+from m2f2bench.cli.main import app
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# ([\w-]+\.(?:py|yaml|csv))$")
+FILE = re.compile(r"# ([\w./-]+\.(?:py|yaml|csv))$")
+COMMAND = re.compile(r"^    (?:accelerate launch .* -m )?m2f2bench ([a-z].*?)(?:\s+#.*)?$", re.MULTILINE)
+FINDINGS = sorted(path.name for path in (DOCS / "findings").glob("*.md"))
+SHOWN = [
+    *(f"docs/{name}" for name in PAGES),
+    *(f"docs/findings/{name}" for name in FINDINGS),
+    "README.md",
+    "CONTRIBUTING.md",
+]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)[^)]*\)")
 
 
@@ -73,6 +86,7 @@ def run_page(text: str, folder: Path, environment: dict[str, str]) -> list[str]:
     for block in blocks(text):
         if block.file:
             assert not (folder / block.file).exists(), f"{block.file} is there twice"
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text, encoding="utf-8")
         elif block.kind == "sh":
             for line in block.text.splitlines():
@@ -96,11 +110,46 @@ def test_every_example_of_a_page_runs(name: str, tmp_path: Path, shell: dict[str
     assert ran or not name.startswith("add-")
 
 
-@pytest.mark.parametrize("place", [*(f"docs/{name}" for name in PAGES), "README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("place", SHOWN)
 def test_every_link_leads_to_a_file(place: str) -> None:
+    """What is made when the site is built (the reference, the map of the rooms) is checked by building it."""
     text = (ROOT / place).read_text(encoding="utf-8")
-    links = [link for link in LINK.findall(text) if "://" not in link]
+    links = [
+        link for link in LINK.findall(text) if "://" not in link and "reference/" not in link and link != "rooms.svg"
+    ]
     assert [link for link in links if not ((ROOT / place).parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("place", SHOWN)
+def test_every_command_that_is_shown_and_not_run_has_options_that_exist(place: str) -> None:
+    """Commands in indented lines need data, weights or a GPU: their options are parsed, and nothing is run."""
+    text = re.sub(r"\\\n\s+", "", (ROOT / place).read_text(encoding="utf-8"))
+    root = typer.main.get_command(app)
+    for line in COMMAND.findall(text):
+        name, *words = shlex.split(line.replace("[", "").replace("]", ""))
+        command = root.get_command(typer.Context(root), name)  # type: ignore[attr-defined]
+        assert command is not None, f"no command {name}: {line}"
+        command.make_parser(typer.Context(command)).parse_args(args=words)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    """Every link and anchor leads somewhere, every page is in the navigation, every value of the findings is there."""
+    pytest.importorskip("mkdocstrings_handlers.python", reason="the site needs pip install 'm2f2bench[docs]'")
+    pytest.importorskip("material", reason="the site needs pip install 'm2f2bench[docs]'")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(
+        words, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {path.name for path in (tmp_path / "site" / "reference").iterdir() if path.is_dir()}
+    assert made == {"commands", "python", "cards", "metrics", "signatures", "names"}
+    board = (tmp_path / "site" / "findings" / "detectors" / "index.html").read_text(encoding="utf-8")
+    score = json.loads((ROOT / "leaderboards/results/m2f2det-small--ddvqa-c40--frame.json").read_text())["metrics"][
+        "auc"
+    ]
+    assert f"{score['value']:.3f}".removeprefix("0") in board and "{{" not in board
 
 
 @pytest.mark.parametrize(

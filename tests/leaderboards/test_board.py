@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -246,17 +247,18 @@ def test_the_committed_explanation_results_are_sound() -> None:
     assert [round(found[f"bleu{n}"] or 0.0, 5) for n in range(1, 5)] == [0.53736, 0.47823, 0.43613, 0.40003]
 
 
-def test_the_readme_tells_the_explanations_as_they_are() -> None:
-    """Every number of its tables of explainers and controls is a committed result's, value and interval."""
+def test_the_findings_tell_the_explanations_as_they_are() -> None:
+    """Every number of the page's tables of explainers and controls is a committed result's, value and interval."""
     root = ROOT
-    text = (root / "README.md").read_text(encoding="utf-8")
+    place = root / "docs" / "_made" / "findings.py"
+    page = (root / "docs" / "findings" / "explanations.md").read_text(encoding="utf-8")
+    text = runpy.run_path(str(place))["fill"](page).replace("\u00a0", " ")
     stored = read_stored([root / "leaderboards" / "explanations"])
     found = {one.result.detector + one.result.protocol: one.result for one in stored}
 
-    def told(score: Score) -> str:
+    def told(score: Score, digits: int = 3) -> str:
         assert score.value is not None and score.ci is not None
-        large = score.value >= 1.0
-        numbers = [f"{v:.2f}" if large else f"{v:.3f}".lstrip("0") for v in (score.value, *score.ci)]
+        numbers = [f"{v:.{digits}f}".removeprefix("0") for v in (score.value, *score.ci)]
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
     controls = ("control-medoid-label", "control-frequent-label", "control-frequent-hidden")
@@ -267,6 +269,7 @@ def test_the_readme_tells_the_explanations_as_they_are() -> None:
     asked = [("explain-released", name) for name in (*controls, *published, *released)]
     for protocol, name in [*asked, *(("explain-blind", name) for name in (*controls, *own, *blind))]:
         words, meaning = found[name + protocol].metrics, found[f"{name}{protocol}-meaning"].metrics
-        cells = [told(words[key]) for key in ("bleu", "rouge_l", "cider", "meteor")] + [told(meaning["bertscore_f1"])]
+        cells = [told(words[key], 2 if key == "cider" else 3) for key in ("bleu", "rouge_l", "cider", "meteor")]
+        cells += [told(meaning["bertscore_f1"])]
         cells += [told(words["verdict_accuracy"])] if protocol == "explain-blind" else []
         assert f"| {' | '.join(cells)} |" in text, name

@@ -12,6 +12,8 @@ from paths import ROOT
 from test_rooms import ROOMS
 from test_versions import PYTHONS
 
+from m2f2bench.version import __version__
+
 GITHUB = ROOT / ".github"
 FORMS = sorted(path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
 CFF_REQUIRED = {"authors", "cff-version", "message", "title"}
@@ -100,3 +102,22 @@ def test_contributing_sets_up_in_three_commands_that_exist() -> None:
 def test_every_page_on_adding_something_is_linked() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert [page.name for page in (ROOT / "docs").glob("add-*.md") if f"(docs/{page.name})" not in text] == []
+
+
+def test_a_release_is_tried_on_each_python_before_it_is_published() -> None:
+    workflow = read(GITHUB / "workflows" / "publish.yml")
+    jobs = workflow["jobs"]
+    assert workflow["on"] == {"release": {"types": ["published"]}} and workflow["permissions"] == {"contents": "read"}
+    assert jobs["publish"]["needs"] == "try" and jobs["try"]["needs"] == "build"
+    assert jobs["try"]["strategy"]["matrix"]["python-version"] == ["3.10", "3.11", "3.12", "3.13"]
+    assert [name for name, job in jobs.items() if job.get("permissions", {}).get("id-token") == "write"] == ["publish"]
+
+
+def test_the_changelog_has_the_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## \[(\d[^\]]*)\] - \d{4}-\d\d-\d\d$", text, re.MULTILINE)
+    assert released[0] == __version__ and len(set(released)) == len(released)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

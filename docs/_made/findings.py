@@ -1,0 +1,102 @@
+"""Values of the pages of findings: each `{{ … }}` in a page is filled in from this project's committed results."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+ROOT = Path(__file__).parents[2] / "leaderboards"
+COMMA = ",\u00a0"
+"""Keeps the two ends of an interval on one line."""
+
+
+@cache
+def result(name: str) -> dict[str, Any]:
+    """Return a committed result, by its path below `leaderboards/`, without `.json`."""
+    found: dict[str, Any] = json.loads((ROOT / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number without the zero before its point, with a real minus sign."""
+    text = f"{abs(value):.{digits}f}"
+    return ("−" if value < 0 and float(text) else "") + (text[1:] if text.startswith("0.") else text)
+
+
+def value(name: str, metric: str, part: str = "", digits: int = 3, interval: bool = True) -> str:
+    """Return a metric of a committed result, with its interval if it has one: `.777 [.716, .841]`.
+
+    `part` is a manipulation, or `real` or `fake` for answers.
+    """
+    found = result(name)
+    score = (found["metrics"] if not part else {**found["methods"], **found.get("labels", {})}[part])[metric]
+    if score["value"] is None:
+        return "–"
+    text = number(score["value"], digits)
+    if not interval or not score.get("ci") or score["ci"][0] == score["ci"][1]:
+        return text
+    return f"{text} [{COMMA.join(number(end, digits) for end in score['ci'])}]"
+
+
+def kept(name: str, metric: str, which: str = "within") -> str:
+    """Return the share of a metric that is kept when answers are exchanged, with its interval."""
+    found = result(name)["details"]["image_dependence"][which][metric]
+    return f"{found['kept']:.2f} [{', '.join(f'{end:.2f}' for end in found['ci'])}]"
+
+
+@cache
+def tests(metric: str) -> dict[tuple[str, str], Any]:
+    """Return the paired tests of all committed results of detectors, computed from their rows."""
+    import m2f2bench
+
+    compared = m2f2bench.compare(*sorted((ROOT / "results").glob("*.json")), metrics=[metric]).to_json()
+    return {(one["first"], one["second"]): one for one in compared["differences"]}
+
+
+def test(a: str, b: str, metric: str = "auc") -> str:
+    """Return A − B of two detectors on the board, with its interval and p, corrected by Holm's method."""
+    one, sign = (tests(metric)[a, b], 1.0) if (a, b) in tests(metric) else (tests(metric)[b, a], -1.0)
+    ends = sorted(sign * end for end in one["ci"])
+    equal = "≤" if one["p_holm_is_bound"] else "="
+    interval = f"[{number(ends[0])},\u00a0{number(ends[1])}]"
+    return f"{number(sign * one['difference'])} {interval}, Holm p {equal} {number(one['p_holm'])}"
+
+
+@cache
+def rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of the committed tables of paired tests in a file (`explanations/paired`)."""
+    lines = [line for line in (ROOT / f"{name}.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    heads = ("A", "B", "metric", "value A", "value B", "A - B", "95% interval", "p", "p (Holm)", "test")
+    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(heads, row, strict=True)) for row in cells if row[0] != "A" and set(row[0]) != {"-"}]
+
+
+def difference(name: str, a: str, b: str, metric: str) -> str:
+    """Return a committed paired test: the difference A − B with its interval and p, as the table has them."""
+    for row in rows(name):
+        if (row["A"], row["B"], row["metric"]) == (a, b, metric):
+            return f"{row['A - B']} {row['95% interval']}, Holm p = {row['p (Holm)']}".replace("= ≤", "≤ ")
+    raise KeyError(f"no row {a} against {b}, {metric} in leaderboards/{name}.md")
+
+
+def markdown(name: str, least: int = 0) -> str:
+    """Return the tables of a committed markdown file, one after another (from number `least` on)."""
+    parts, part = [], []
+    for line in [*(ROOT / f"{name}.md").read_text(encoding="utf-8").splitlines(), ""]:
+        if line.startswith("|"):
+            part.append(line)
+        elif part:
+            parts.append("\n".join(part))
+            part = []
+    return parts[least]
+
+
+def fill(text: str) -> str:
+    """Return a page with its values."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    names = {one.__name__: one for one in (value, number, result, kept, test, difference, markdown)}
+    return environment.from_string(text).render(**names)

@@ -1,0 +1,253 @@
+"""Reference pages, made from the code: commands, cards, metrics, signatures, names, Python."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import sys
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import typer
+import yaml
+from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[2]
+FORMULAS = Path(__file__).with_name("metrics.yaml")
+
+
+def row(*cells: object) -> str:
+    """Return one line of a markdown table."""
+    return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a markdown table."""
+    heads = list(heads)
+    return "\n".join([row(*heads), row(*["---"] * len(heads)), *(row(*cells) for cells in rows)]) + "\n"
+
+
+def commands() -> str:
+    """Return the page of the command line: every command with its arguments and options."""
+    from m2f2bench.cli.main import app
+
+    root = typer.main.get_command(app)
+    parts = [
+        "# Commands\n",
+        "`m2f2bench COMMAND --help` prints the same. All commands end with exit status 0 if they",
+        "worked, 1 if a check failed, and 2 for a mistake, with one line that says what, where and how to fix it.\n",
+    ]
+    context = typer.Context(root, info_name="m2f2bench")
+    for name in root.list_commands(context):  # type: ignore[attr-defined]
+        command = root.get_command(context, name)  # type: ignore[attr-defined]
+        if command.hidden:
+            continue
+        inner = typer.Context(command, parent=context, info_name=name)
+        usage = " ".join(["m2f2bench", name, *command.collect_usage_pieces(inner)])
+        parts += [f"## {name}\n", f"    {usage}\n", inspect.cleandoc(command.help or "").replace("\b", "") + "\n"]
+        rows = []
+        for option in command.params:
+            if option.name in ("help", "install_completion", "show_completion") or getattr(option, "hidden", False):
+                continue
+            record = getattr(option, "get_help_record", lambda _: None)(inner)
+            names, text = record or (option.human_readable_name, getattr(option, "help", None) or "")
+            rows.append((f"`{names}`", text))
+        parts.append(table(("option", "what it does"), rows))
+    return "\n".join(parts)
+
+
+def attribute_docs(model: type) -> dict[str, str]:
+    """Return the texts that follow fields in the source of a class and its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if not issubclass(base, BaseModel) or base is BaseModel:
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
+        for item, after in zip(body, [*body[1:], None], strict=True):
+            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and is_text:
+                found[item.target.id] = inspect.cleandoc(str(after.value.value))  # type: ignore[union-attr]
+    return found
+
+
+def readable(annotation: object) -> str:
+    """Return a type in few words."""
+    text = inspect.formatannotation(annotation)
+    for part in ("typing.", "m2f2bench.cards.protocols.", "m2f2bench.cards.settings.", "m2f2bench.cards.models."):
+        text = text.replace(part, "")
+    if "Annotated[" in text:
+        text = "tuple of names" if text.startswith("tuple") else "names"
+    return f"`{text}`".replace(" | None`", "` or nothing")
+
+
+def keys(model: type[BaseModel]) -> str:
+    """Return the table of a model's keys."""
+    from pydantic_core import PydanticUndefined
+
+    texts, rows = attribute_docs(model), []
+    for name, field in model.model_fields.items():
+        needed = field.default is PydanticUndefined and field.default_factory is None
+        value = field.default
+        shown = "required" if needed else "" if isinstance(value, BaseModel) or value in ("", {}, ()) else f"`{value}`"
+        limits = ", ".join(str(one) for one in field.metadata if type(one).__name__ in ("Ge", "Gt", "Le", "Lt"))
+        rows.append((f"`{name}`", readable(field.annotation), shown, " ".join([texts.get(name, ""), limits]).strip()))
+    return table(("key", "type", "default", "what it says"), rows)
+
+
+def section(model: type[BaseModel], title: str, level: str = "##") -> str:
+    """Return a heading, a model's docstring and its keys."""
+    return f"{level} {title}\n\n{inspect.getdoc(model) or ''}\n\n{keys(model)}"
+
+
+def cards() -> str:
+    """Return the page of cards: every key of every card, and the options of every adapter and backend."""
+    from m2f2bench.cards import models, protocols, settings
+
+    parts = [
+        "# Cards\n",
+        "A detector, a dataset, a protocol and a leaderboard are each one YAML file. Unknown keys are refused;",
+        "a card's `name` is the name of its file. Your own cards lie in folders `detectors/`, `datasets/`,",
+        "`metrics/` (protocols) and `leaderboards/` below a folder that `--cards DIR` or `M2F2BENCH_CARDS` names.",
+        "`m2f2bench describe NAME` prints a card with all its defaults.\n",
+        section(models.DetectorCard, "Detector"),
+        section(settings.InputSettings, "`input`", "###"),
+        section(settings.TrainingSettings, "`training`", "###"),
+        section(settings.StageSettings, "`stages`: one stage", "###"),
+        options_of("backend"),
+        section(models.DatasetCard, "Dataset"),
+        options_of("adapter"),
+        section(protocols.ProtocolRules, "Protocol for detection"),
+        section(protocols.FrameSelection, "`frames`", "###"),
+        section(protocols.Aggregation, "`aggregation`", "###"),
+        section(protocols.Threshold, "`threshold`", "###"),
+        section(protocols.Missing, "`missing`", "###"),
+        section(protocols.Bootstrap, "`bootstrap`", "###"),
+        section(protocols.ExplanationRules, "Protocol for answers"),
+        section(protocols.BertScoreRules, "`bertscore`", "###"),
+        section(protocols.HeatMapRules, "Protocol for heat maps"),
+        section(models.LeaderboardCard, "Leaderboard"),
+        section(models.Column, "`columns`: one column", "###"),
+        section(models.TrainStep, "`train`: one step", "###"),
+    ]
+    return "\n".join(parts)
+
+
+def options_of(kind: str) -> str:
+    """Return the options of every built-in adapter or backend: the model in the module of its class."""
+    from m2f2bench.cards import registry
+
+    table_of = registry.BACKENDS if kind == "backend" else registry.ADAPTERS
+    parts = [f"### `options`, by {kind}\n"]
+    for name in sorted(table_of.builtin):
+        found = table_of.get(name)
+        parts.append(f"#### {kind} `{name}`\n\n{(inspect.getdoc(found) or '').partition(chr(10))[0]}\n")
+        for model in options_in(found):
+            parts.append(keys(model))
+    return "\n".join(parts)
+
+
+def options_in(found: type) -> list[type[BaseModel]]:
+    """Return the models of options that a class uses: those in its module, but not the bases of others in it."""
+    values = vars(sys.modules[found.__module__]).items()
+    models = {one for name, one in values if name.endswith("Options") and isinstance(one, type)}
+    models = {one for one in models if issubclass(one, BaseModel) and one.model_fields}
+    return sorted(
+        (one for one in models if not any(one in other.__mro__[1:] for other in models)), key=lambda m: m.__name__
+    )
+
+
+def metrics() -> str:
+    """Return the page of metrics: properties from the registry, formulas and sources from `metrics.yaml`."""
+    from m2f2bench.metrics.builtin import BUILTIN
+
+    texts = yaml.safe_load(FORMULAS.read_text(encoding="utf-8"))
+    kinds = {"scores": "Detection", "answers": "Answers", "maps": "Heat maps"}
+    parts = ["# Metrics\n", texts["intro"]]
+    metrics = list(BUILTIN.values()) if isinstance(BUILTIN, dict) else list(BUILTIN)
+    if missing := {one.name for one in metrics} ^ set(texts["metrics"]):
+        raise ValueError(f"docs/_made/metrics.yaml and the registry differ in {', '.join(sorted(missing))}")
+    for kind, title in kinds.items():
+        parts.append(f"## {title}\n\n{texts[kind]}\n")
+        for one in (one for one in metrics if one.of == kind):
+            low, high = ("∞" if math.isinf(end) else f"{end:g}" for end in one.range)
+            low = "−∞" if math.isinf(one.range[0]) else low
+            facts = [f"{one.better} is better", f"from {low} to {high}"]
+            facts += [f"guessing gives {one.chance:g}"] if one.chance is not None else []
+            facts += ["depends on the threshold"] if one.decision else []
+            text = texts["metrics"][one.name]
+            parts += [f"### `{one.name}` — {one.title}\n", f"{'; '.join(facts)}.\n", f"{text['formula']}\n"]
+            parts.append(f"Source: {text['source']}\n")
+    return "\n".join(parts)
+
+
+def signatures() -> str:
+    """Return the page of signatures: every field and what decides it."""
+    from m2f2bench.results import signature
+
+    texts = yaml.safe_load(Path(__file__).with_name("signatures.yaml").read_text(encoding="utf-8"))
+    known = (*signature.MEASURE, *signature.DETECTOR, signature.MAP)
+    if missing := set(known) ^ set(texts["fields"]):
+        raise ValueError(f"docs/_made/signatures.yaml and the code differ in {', '.join(sorted(missing))}")
+    parts = ["# Signatures\n", texts["intro"], "## Fields of the measurement\n", texts["measure"]]
+    parts.append(table(("field", "what it says"), ((f"`{name}`", texts["fields"][name]) for name in signature.MEASURE)))
+    parts += ["## Fields of the detector\n", texts["detector"]]
+    rest = (*signature.DETECTOR, signature.MAP)
+    parts.append(table(("field", "what it says"), ((f"`{name}`", texts["fields"][name]) for name in rest)))
+    return "\n".join(parts)
+
+
+def names() -> str:
+    """Return the page of names: every card that comes with the package."""
+    parts = [
+        "# Names\n",
+        "Every card that comes with the package. `m2f2bench list` prints the same, and `m2f2bench describe NAME`",
+        "all of one.\n",
+    ]
+    titles = {"detectors": "Detectors", "datasets": "Datasets", "metrics": "Protocols", "leaderboards": "Leaderboards"}
+    for kind, title in titles.items():
+        rows = []
+        for path in sorted((ROOT / kind).glob("*.yaml")):
+            card = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if isinstance(card, dict) and "name" in card:
+                rows.append(
+                    (f"`{card['name']}`", card.get("description") or card.get("title", ""), card.get("licence", ""))
+                )
+        parts += [f"## {title}\n", table(("name", "what", "licence"), rows)]
+    return "\n".join(parts)
+
+
+def python() -> str:
+    """Return the page of the Python interface: every public name, grouped."""
+    groups = yaml.safe_load(Path(__file__).with_name("python.yaml").read_text(encoding="utf-8"))
+    import m2f2bench
+
+    listed = [name for group in groups["groups"] for name in group["names"]]
+    public = set(m2f2bench.__all__) - {"__version__"}
+    if missing := set(listed) ^ public:
+        raise ValueError(f"docs/_made/python.yaml and m2f2bench/__init__.pyi differ in {', '.join(sorted(missing))}")
+    parts = ["# Python\n", groups["intro"]]
+    for group in groups["groups"]:
+        parts.append(f"## {group['title']}\n\n{group['text']}\n")
+        parts += [f"::: {place(name)}\n" for name in group["names"]]
+    return "\n".join(parts)
+
+
+def place(name: str) -> str:
+    """Return the module and name that defines a public name, as the stub says."""
+    for line in (ROOT / "m2f2bench" / "__init__.pyi").read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if len(words) >= 4 and words[0] == "from" and words[3] == name:
+            return f"m2f2bench{words[1]}.{name}"
+    raise ValueError(f"{name} is not in m2f2bench/__init__.pyi")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "python": python,
+    "cards": cards,
+    "metrics": metrics,
+    "signatures": signatures,
+    "names": names,
+}

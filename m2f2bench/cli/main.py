@@ -6,6 +6,8 @@ import io
 import logging
 import os
 import sys
+import time
+import traceback
 
 import typer
 from typer import Option
@@ -13,36 +15,38 @@ from typer import Option
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
 from . import catalogue, check, new, run, score, train
+from .commands import HELP, Command, Group, Interrupted, is_verbose, set_loudness
 from .output import one_line
 
 app = typer.Typer(
     name="m2f2bench",
     help="Benchmark for face-forgery detectors: a detector is run on a dataset under a protocol, and a leaderboard "
     "compares the results. `m2f2bench run` without options runs the quickstart.",
+    cls=Group,
+    context_settings=HELP,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(run.run)
-app.command("train")(train.train)
-app.command("score")(score.score)
-app.command("compare")(score.compare)
-app.command("leaderboard")(score.leaderboard)
-app.command("report")(score.report)
-app.command("plot")(score.plot)
-app.command("check")(check.check)
-app.command("validate")(check.validate)
-app.command("import-weights")(train.import_weights)
-app.command()(train.merge)
-app.command("predict")(run.predict)
-app.command("localize")(run.localize)
-app.command("list")(catalogue.list_names)
-app.command("describe")(catalogue.describe)
-app.command("audit")(check.audit)
-app.command("sheet")(check.sheet)
-app.command("doctor")(catalogue.doctor)
-app.command("new")(new.new)
+app.command("run", cls=Command)(run.run)
+app.command("train", cls=Command)(train.train)
+app.command("score", cls=Command)(score.score)
+app.command("compare", cls=Command)(score.compare)
+app.command("leaderboard", cls=Command)(score.leaderboard)
+app.command("report", cls=Command)(score.report)
+app.command("plot", cls=Command)(score.plot)
+app.command("check", cls=Command)(check.check)
+app.command("validate", cls=Command)(check.validate)
+app.command("import-weights", cls=Command)(train.import_weights)
+app.command("merge", cls=Command)(train.merge)
+app.command("predict", cls=Command)(run.predict)
+app.command("localize", cls=Command)(run.localize)
+app.command("list", cls=Command)(catalogue.list_names)
+app.command("describe", cls=Command)(catalogue.describe)
+app.command("audit", cls=Command)(check.audit)
+app.command("sheet", cls=Command)(check.sheet)
+app.command("doctor", cls=Command)(catalogue.doctor)
+app.command("new", cls=Command)(new.new)
 
 
 def _version(wanted: bool) -> None:
@@ -60,6 +64,8 @@ def _root(
 
 def _print_error(error: M2F2BenchError) -> int:
     """Print an error as one line, and return the exit status."""
+    if is_verbose() and not isinstance(error, Interrupted):
+        traceback.print_exception(error)
     print(f"m2f2bench: {one_line(str(error))}", file=sys.stderr)
     try:
         sys.stdout.flush()
@@ -69,29 +75,37 @@ def _print_error(error: M2F2BenchError) -> int:
 
 
 class _Formatter(logging.Formatter):
-    """Messages as one line each, without what a terminal would take for a command."""
+    """Messages as one line each, without what a terminal would take for a command; with --verbose, their time."""
+
+    def __init__(self) -> None:
+        super().__init__("m2f2bench: %(message)s")
+        self.begin = time.perf_counter()
 
     def format(self, record: logging.LogRecord) -> str:
-        return one_line(super().format(record))
+        line = one_line(super().format(record))
+        return f"{time.perf_counter() - self.begin:8.1f} s  {line}" if is_verbose() else line
 
 
 def main() -> None:
-    """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
+    """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters of a name
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     messages = logging.StreamHandler(sys.stderr)
-    messages.setFormatter(_Formatter("m2f2bench: %(message)s"))
+    messages.setFormatter(_Formatter())
     logger = logging.getLogger("m2f2bench")
     logger.addHandler(messages)
-    logger.setLevel(logging.INFO)
+    set_loudness()
     try:
         try:
             app()
         finally:
+            logger.debug("finished")
             sys.stdout.flush()  # here, where the error of a full disk can still be printed
     except M2F2BenchError as error:
         sys.exit(_print_error(error))
+    except KeyboardInterrupt:  # before a command has begun
+        sys.exit(Interrupted.exit_status)
     except BrokenPipeError:  # the reader of a pipe (head, less) has ended
         sys.stderr.close()
         sys.exit(0)

@@ -37,6 +37,14 @@ OwnMetricOption = Annotated[
     list[str] | None,
     Option("--metric", "-m", metavar="FILE.py:NAME", help="A metric of yours that the results have. Repeatable."),
 ]
+SignaturesOption = Annotated[
+    bool | None,
+    Option(
+        "--signatures/--no-signatures",
+        help="How each number was measured. Default: yes, but no in a terminal.",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[str, Option("--device", help=f"{DEVICES}.")]
 
 

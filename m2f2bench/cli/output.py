@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,34 @@ def say(text: str, nl: bool = True) -> None:
     typer.echo(visible(text, keep="\n\t"), nl=nl)
 
 
+def show(text: str, signatures: bool = True) -> None:
+    """Print Markdown that ends in a newline: as it is, or, in a terminal, as tables that fit.
+
+    In a terminal a last line says how to see signatures if the text is without them.
+    """
+    if not in_terminal():
+        say(text, nl=False)
+        return
+    from rich.console import Console
+
+    from .terminal import show as render
+
+    console = Console(highlight=False)
+    render(visible(text, keep="\n"), console)
+    if not signatures:
+        console.print("\n--signatures shows how each number was measured.", style="dim")
+
+
+def in_terminal() -> bool:
+    """Return whether results are read in a terminal, not in a file or by another program."""
+    return sys.stdout.isatty()
+
+
+def with_signatures(wanted: bool | None) -> bool:
+    """Return whether to print signatures; by default only where the output is kept, in a file or a pipe."""
+    return not in_terminal() if wanted is None else wanted
+
+
 def require_report_ending(out: Path | None) -> None:
     """Raise StoreError for a report's file that is neither JSON nor Markdown."""
     if out is not None and out.suffix not in (".json", ".md"):
@@ -42,7 +71,7 @@ def print_report(report: Any, out: Path | None, as_json: bool, **kept: Any) -> N
     if as_json:
         echo_json(report.to_json())
         return
-    say(report.markdown(), nl=False)
+    show(report.markdown())
     if out is not None:
         say(f"\nwrote {out}")
 

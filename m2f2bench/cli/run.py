@@ -8,8 +8,17 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from ..core.text import visible
-from .options import CamLayerOption, CamOption, CardsOption, DataOption, DeviceOption, JsonOption, settle
-from .output import echo_json, print_report, require_report_ending, say
+from .options import (
+    CamLayerOption,
+    CamOption,
+    CardsOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    SignaturesOption,
+    settle,
+)
+from .output import echo_json, print_report, require_report_ending, say, show, with_signatures
 
 
 def run(
@@ -28,6 +37,7 @@ def run(
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",
     device: DeviceOption = "auto",
+    signatures: SignaturesOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -40,7 +50,7 @@ def run(
 
     if suite is None and not detector and not dataset:
         suite = DEFAULT_SUITE
-    folder = out or Path("runs") / (Path(suite).stem if suite else "run")
+    folder = out or run_folder(suite)
     results = run_bench(
         suite,
         detectors=detector or (),
@@ -61,7 +71,13 @@ def run(
     if as_json:
         echo_json([result.to_json() for result in results])
     else:
-        say(describe_run(board, results, folder, files))
+        kept = with_signatures(signatures)
+        show(describe_run(board, results, folder, files, kept) + "\n", kept)
+
+
+def run_folder(suite: str | None) -> Path:
+    """Return the folder that `run` writes without --out."""
+    return Path("runs") / (Path(suite).stem if suite else "run")
 
 
 def predict(

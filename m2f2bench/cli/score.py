@@ -11,8 +11,18 @@ from typer import Argument, Option
 from ..cards.models import EXPLANATION
 from ..core.errors import ScoreError
 from ..core.files import write_text
-from .options import CardsOption, ColumnOption, DataOption, DeviceOption, JsonOption, OwnMetricOption, mapping, settle
-from .output import echo_json, say
+from .options import (
+    CardsOption,
+    ColumnOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    OwnMetricOption,
+    SignaturesOption,
+    mapping,
+    settle,
+)
+from .output import echo_json, say, show, with_signatures
 
 if TYPE_CHECKING:
     from ..results.result import Result
@@ -43,6 +53,7 @@ def score(
     ] = None,
     out: Annotated[Path | None, Option(help="Answers: write a folder for each explainer here.")] = None,
     metric: OwnMetricOption = None,
+    signatures: SignaturesOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -57,7 +68,8 @@ def score(
     if task_at(file[0], protocol).name == EXPLANATION:
         groups = [file] if together else [[path] for path in file]
         source = Source(protocol, dataset, split, name, columns)
-        _score_answers(groups, source, out, not as_json if controls is None else controls, as_json)
+        beside = not as_json if controls is None else controls
+        _score_answers(groups, source, out, beside, as_json, with_signatures(signatures))
         return
     if together or controls or out is not None:
         raise ScoreError(
@@ -69,10 +81,10 @@ def score(
         )
         for path in file
     ]
-    _print_results(results, results, as_json)
+    _print_results(results, results, as_json, with_signatures(signatures))
 
 
-def _print_results(results: Sequence[Result], described: Sequence[Result], as_json: bool) -> None:
+def _print_results(results: Sequence[Result], described: Sequence[Result], as_json: bool, signatures: bool) -> None:
     """Print results as JSON, or as a table if there are several, and a description of some of them."""
     from ..leaderboards.render import table_markdown
     from ..leaderboards.report import describe_result
@@ -83,18 +95,20 @@ def _print_results(results: Sequence[Result], described: Sequence[Result], as_js
         echo_json(objects[0] if len(objects) == 1 else objects)
         return
     if len(results) > 1:
-        say(table_markdown(build_table(results)))
-    say("\n".join(describe_result(result) for result in described), nl=False)
+        show(table_markdown(build_table(results), signatures) + "\n")
+    show("\n".join(describe_result(result, signatures) for result in described), signatures)
 
 
-def _score_answers(files: list[list[Path]], source: Source, out: Path | None, controls: bool, as_json: bool) -> None:
+def _score_answers(
+    files: list[list[Path]], source: Source, out: Path | None, controls: bool, as_json: bool, signatures: bool
+) -> None:
     """Score answers, a list of files for each explainer, and those of controls if wanted."""
     from ..runs.answers import score_files
     from ..scoring.answers import load_answers
 
     evidence = [load_answers(*own, source=source) for own in files]
     results = score_files(evidence, out, controls)
-    _print_results(results, results[: len(evidence)], as_json)
+    _print_results(results, results[: len(evidence)], as_json, signatures)
     if out is not None and not as_json:
         say(f"\nwritten to {out}: a folder for each")
 
@@ -115,6 +129,7 @@ def compare(
     ] = False,
     against: Annotated[str, Option(metavar="NAME", help="Only pairs with this detector.")] = "",
     column: ColumnOption = None,
+    signatures: SignaturesOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -137,7 +152,8 @@ def compare(
         objects = [comparison.to_json() for comparison in found]
         echo_json(objects[0] if len(runs) > 1 else objects)
         return
-    say("\n".join(describe_comparison(one, metrics, methods) for one in found), nl=False)
+    printed = with_signatures(signatures)
+    show("\n".join(describe_comparison(one, metrics, methods, printed) for one in found), printed)
 
 
 def leaderboard(
@@ -152,6 +168,7 @@ def leaderboard(
     ] = False,
     out: Annotated[Path | None, Option(help="Write here instead of printing.")] = None,
     metric: OwnMetricOption = None,
+    signatures: SignaturesOption = None,
     cards: CardsOption = None,
 ) -> None:
     """Make a leaderboard from stored results."""
@@ -160,8 +177,12 @@ def leaderboard(
     from ..leaderboards.render import render
 
     format = format or (out.suffix[1:] if out is not None and out.suffix else "md")
-    text = render(gather(places or [], published), format)
-    if out is None:
+    read_here = out is None and format == "md"  # what is kept, or read by programs, has its signatures
+    kept = with_signatures(signatures) if read_here else signatures is not False
+    text = render(gather(places or [], published), format, kept)
+    if read_here:
+        show(text, kept)
+    elif out is None:
         say(text, nl=False)
     else:
         write_text(out, text)

@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from typing import Protocol
 
 
+_hidden = False
+
+
+def hide(hidden: bool = True) -> None:
+    """Hide the bars of this process, or show them again."""
+    global _hidden
+    _hidden = hidden
+
+
 class Advance(Protocol):
     """Advance a bar by `n` steps, and change its label."""
 
@@ -18,7 +27,7 @@ class Advance(Protocol):
 @contextlib.contextmanager
 def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Show a bar of `total` steps, of which `done` are finished; the block gets a function that advances it."""
-    if not sys.stderr.isatty() or total <= 0:
+    if _hidden or not sys.stderr.isatty() or total <= 0:
         yield lambda n=1, label=None: None
         return
     from rich.console import Console

@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -64,27 +65,36 @@ def _other(character: str) -> str:
     return " " if character.isspace() else rf"\texttt{{[U+{ord(character):04X}]}}"
 
 
-def render(board: Board, format: str) -> str:
-    """Return the board as `md`, `csv`, `tex`, `html` or `json` text, which ends in a newline. Raises M2F2BenchError."""
+def render(board: Board, format: str, signatures: bool = True) -> str:
+    """Return the board as `md`, `csv`, `tex`, `html` or `json` text, which ends in a newline.
+
+    Without `signatures` (md and tex alone) the table has no marks of columns and rows, and nothing below for them.
+    Raises M2F2BenchError.
+    """
     if format not in FORMATS:
         raise M2F2BenchError(f"unknown format '{format}'{near(format, FORMATS)}")
-    return FORMATS[format](board)
+    if signatures:
+        return FORMATS[format](board)
+    if format not in BARE:
+        raise M2F2BenchError(f"--no-signatures is for {' and '.join(BARE)}: a board as {format} keeps its signatures")
+    return BARE[format](board)
 
 
-def to_markdown(board: Board) -> str:
+def to_markdown(board: Board, signatures: bool = True) -> str:
     """Return the leaderboard's table, readable as plain text too, and the published figures if it has any."""
-    return table_markdown(board.table) + published_markdown(board.published)
+    return table_markdown(board.table, signatures) + published_markdown(board.published)
 
 
-def table_markdown(table: Table) -> str:
-    """Return a Markdown table, with the signatures of its columns and rows below."""
+def table_markdown(table: Table, signatures: bool = True) -> str:
+    """Return a Markdown table, with the signatures of its columns and rows below if wanted."""
     measures, ranked = table.signatures, table.ranked
     heads = [*(["#"] if ranked else []), "detector", "trained on"]
-    heads += [f"{markdown.name(column.title)} [{measures.index(column.signature) + 1}]" for column in table.columns]
+    marks = [f" [{measures.index(column.signature) + 1}]" * signatures for column in table.columns]
+    heads += [markdown.name(column.title) + mark for column, mark in zip(table.columns, marks, strict=True)]
     lines = [heads]
     for number, row in enumerate(table.rows):
         rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
-        name = f"{markdown.name(row.detector)} [{markdown.letter(number)}]"
+        name = markdown.name(row.detector) + f" [{markdown.letter(number)}]" * signatures
         trained = markdown.name(", ".join(row.trained_on)) or "–"
         lines.append([*rank, name, trained, *(_cell_text(cell) for cell in row.cells)])
     text = f"## {markdown.escaped(table.title)}\n\n{markdown.table(lines, 2 + ranked)}\n"
@@ -94,6 +104,8 @@ def table_markdown(table: Table) -> str:
         text += f"{BEST_NOTE}\n\n"
     if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in table.cells):
         text += f"{DROP_NOTE}\n\n"
+    if not signatures:
+        return text.removesuffix("\n")
     text += "".join(f"- [{i}] {markdown.code(signature or 'no result')}\n" for i, signature in enumerate(measures, 1))
     return text + "".join(
         f"- [{markdown.letter(i)}] {markdown.code(row.signature)}\n" for i, row in enumerate(table.rows)
@@ -185,11 +197,11 @@ def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     return cell.score.to_json() | {name: getattr(cell, name) for name in names}
 
 
-def to_latex(board: Board) -> str:
+def to_latex(board: Board, signatures: bool = True) -> str:
     r"""Return the table as a `table*` environment; needs \usepackage{booktabs,graphicx,textcomp}.
 
     Datasets are above the columns, intervals below the values to keep the table narrow. The signatures follow, with
-    the numbers of the columns and the letters of the rows.
+    the numbers of the columns and the letters of the rows; without `signatures`, only what detectors were trained on.
     """
     table = board.table
     measures, ranked = table.signatures, table.ranked
@@ -202,17 +214,25 @@ def to_latex(board: Board) -> str:
         r"\setbox0=\hbox{%",
         rf"\begin{{tabular}}{{{left}{'c' * len(table.columns)}}}",
         r"\toprule",
-        *_latex_heads(table.columns, measures, len(left)),
+        *_latex_heads(table.columns, measures if signatures else [], len(left)),
         r"\midrule",
     ]
     for number, row in enumerate(table.rows):
         rank = [str(row.rank) if row.rank is not None else "--"] if ranked else []
-        name = rf"{_latex_name(row.detector)}\textsuperscript{{{markdown.letter(number)}}}"
+        mark = rf"\textsuperscript{{{markdown.letter(number)}}}" if signatures or row.trained_on else ""
+        name = _latex_name(row.detector) + mark
         lines.append(" & ".join([*rank, name, *(_latex_value(cell) for cell in row.cells)]) + r" \\")
         under = [_latex_interval(cell) for cell in row.cells]
         if any(under):
             lines.append(" & ".join([""] * len(left) + under).lstrip() + r" \\[2pt]")
     lines += [r"\bottomrule", r"\end{tabular}}%", FIT, "", r"\smallskip\raggedright\scriptsize"]
+    if not signatures:
+        trained = [
+            rf"\textsuperscript{{{markdown.letter(i)}}} trained on: {in_latex(', '.join(row.trained_on))}\par"
+            for i, row in enumerate(table.rows)
+            if row.trained_on
+        ]
+        return "\n".join([*(lines if trained else lines[:-2]), *trained, r"\end{table*}"]) + "\n"
     lines += [rf"[{i}] {_latex_signature(signature)}\par" for i, signature in enumerate(measures, 1)]
     lines += [
         rf"\textsuperscript{{{markdown.letter(i)}}} {_latex_signature(row.signature)}; trained on: "
@@ -242,7 +262,7 @@ def _latex_legend(table: Table) -> str:
 
 
 def _latex_heads(columns: tuple[TableColumn, ...], measures: list[str], left: int) -> list[str]:
-    """Return two lines of headings with a rule under each dataset."""
+    """Return two lines of headings with a rule under each dataset; without `measures`, columns have no numbers."""
     groups = [(place, len(list(own))) for place, own in groupby(columns, key=lambda column: column.place)]
     first = "".join(
         [" & " * (left - 1)] + [rf" & \multicolumn{{{n}}}{{c}}{{{in_latex(place)}}}" for place, n in groups]
@@ -250,8 +270,8 @@ def _latex_heads(columns: tuple[TableColumn, ...], measures: list[str], left: in
     ends = list(accumulate((n for _, n in groups), initial=left))
     rules = [rf"\cmidrule(lr){{{before + 1}-{end}}}" for before, end in pairwise(ends)]
     short = [c.title.removeprefix(c.place).removeprefix(" · ") or c.metric_title for c in columns]
-    numbers = [measures.index(column.signature) + 1 for column in columns]
-    names = [f"{in_latex(name)} [{number}]" for name, number in zip(short, numbers, strict=True)]
+    marks = [f" [{measures.index(column.signature) + 1}]" if measures else "" for column in columns]
+    names = [in_latex(name) + mark for name, mark in zip(short, marks, strict=True)]
     corner = ["\\#", "detector"] if left > 1 else ["detector"]
     return [first + r" \\", "".join(rules), " & ".join([*corner, *names]) + r" \\"]
 
@@ -290,6 +310,11 @@ FORMATS: dict[str, Callable[[Board], str]] = {
     "html": to_html,
     "json": to_json,
 }
+BARE: dict[str, Callable[[Board], str]] = {
+    "md": partial(to_markdown, signatures=False),
+    "tex": partial(to_latex, signatures=False),
+}
+"""The formats that can leave signatures out."""
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:
@@ -300,9 +325,11 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     return files
 
 
-def describe_run(board: Board, results: Sequence[Result], folder: Path, files: Sequence[Path]) -> str:
+def describe_run(
+    board: Board, results: Sequence[Result], folder: Path, files: Sequence[Path], signatures: bool = True
+) -> str:
     """Return what `run` prints: the table, AUC by manipulation, coverage below 1, and the files."""
-    parts = [table_markdown(board.table), *(table_markdown(table) for table in board.methods[:1])]
+    parts = [table_markdown(table, signatures) for table in (board.table, *board.methods[:1])]
     for result in [one for one in results if min(one.coverage, one.frame_coverage or one.coverage) < 1.0]:
         parts.append(f"{result.detector} on {result.dataset} ({result.protocol}): coverage {coverage(result)}")
     parts.append(f"written to {folder}: {', '.join(path.name for path in files)}, and a folder for each run")

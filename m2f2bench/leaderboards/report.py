@@ -16,6 +16,7 @@ from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import place_of, share
 from ..scoring.comparison import Comparison
+from .finding import finding
 from .text import (
     by_reason,
     clusters_line,
@@ -44,9 +45,10 @@ MORE = {
 WAYS = {"within": "of the same label", "across": "of the other label"}
 
 
-def describe_result(result: Result) -> str:
-    """Return one result as Markdown, in the form of its task: tables of its metrics, then notes on them."""
-    return DESCRIBE[result.task](result)
+def describe_result(result: Result, signatures: bool = True) -> str:
+    """Return one result as Markdown: tables of its metrics, then notes on them, the last one its signature."""
+    text = DESCRIBE[result.task](result)
+    return text if signatures else text[: text.rstrip("\n").rindex("\n") + 1]
 
 
 def _detection(result: Result) -> str:
@@ -246,8 +248,13 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Score]:
     return {name: Score.from_json(one) for name, one in found.items()}
 
 
-def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods: bool = False) -> str:
-    """Return a Markdown table with a row for each pair and metric; for more than one pair, one metric by default."""
+def describe_comparison(
+    found: Comparison, metrics: Sequence[str] = (), methods: bool = False, signatures: bool = True
+) -> str:
+    """Return Markdown: what was found in the first metric, and a table with a row for each pair and metric.
+
+    For more than one pair there is one metric by default.
+    """
     wanted = list(metrics) or list(found.metrics if len(found.pairs) == 1 else found.metrics[:1])
     chosen = [(p, d) for p in found.pairs for d in p.differences if d.metric in wanted and (methods or not d.group)]
     rows = [[pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)] for pair, d in chosen]
@@ -259,19 +266,17 @@ def describe_comparison(found: Comparison, metrics: Sequence[str] = (), methods:
         heads = ["metric", pair.first, pair.second, "difference", *heads[6:8], "test"]
         names, left = " against ".join(found.detectors), 1
     head = markdown.name(f"{names}, on {place_of(found.dataset, found.split)}, {found.protocol}")
-    text = f"## {markdown.escaped(head)}\n\n"
+    text = f"## {markdown.escaped(head)}\n\n{finding(found, wanted[0])}\n\n"
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "units are independent" if found.clusters["independent"] else f"resampled by {found.clusters['by']}"
-    notes = [
-        f"{found.clusters['n']} clusters; {unit}; the same resamples for all detectors",
-        markdown.code(found.signature),
-    ]
+    notes = [f"{found.clusters['n']} clusters; {unit}; the same resamples for all detectors"]
     if found.oracle:
         notes.insert(0, f"decisions at an {ORACLE}, chosen on the same scores: see those at {AT_HALF[1:]}")
     differences = [d for _, d in chosen]
     named = ((d.reason, " ".join(part for part in (title(d.metric), d.group) if part)) for d in differences)
     notes = [*by_reason(named), *_bounds(differences), *notes]
-    return text + _listed([*notes, *(markdown.code(signature) for signature in found.detectors.values())])
+    measures = [found.signature, *found.detectors.values()] if signatures else []
+    return text + _listed([*notes, *map(markdown.code, measures)])
 
 
 def _metric(d: Difference, oracle: bool) -> str:

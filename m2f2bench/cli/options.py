@@ -19,7 +19,12 @@ DataOption = Annotated[
 ]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[
-    list[str] | None, Option("--column", metavar="OURS=THEIRS", help="Rename a column: our name=the file's name.")
+    list[str] | None,
+    Option(
+        "--column",
+        metavar="[FILE:]OURS=THEIRS",
+        help="Rename a column: our name=the file's name; with FILE: of this file alone. Repeatable.",
+    ),
 ]
 CamOption = Annotated[
     str,
@@ -59,12 +64,20 @@ def settle(cards: str | None = None, data: str | None = None, metrics: list[str]
         load_metrics(metrics)
 
 
-def mapping(pairs: list[str] | None) -> dict[str, str]:
-    """Return --column as our name → the file's. Raises ScoreError."""
-    found = {}
+def mapping(pairs: list[str] | None) -> dict[str, str | dict[str, str]]:
+    """Return --column as our name → the file's, or a file → such a mapping. Raises ScoreError."""
+    found: dict[str, str | dict[str, str]] = {}
     for pair in pairs or []:
-        ours, sign, theirs = pair.partition("=")
-        if not sign or not theirs:
-            raise ScoreError(f"--column {pair}: write OURS=THEIRS, for example id=image")
-        found[ours] = theirs
+        head, _, theirs = pair.partition("=")
+        file, colon, ours = head.rpartition(":")
+        if not ours or not theirs or (colon and not file):
+            raise ScoreError(
+                f"--column {pair}: write OURS=THEIRS, for example id=image, or FILE:OURS=THEIRS for one file"
+            )
+        if colon:
+            own = found.setdefault(file, {})
+            assert isinstance(own, dict)
+            own[ours] = theirs
+        else:
+            found[ours] = theirs
     return found

@@ -60,16 +60,20 @@ def score(
 ) -> None:
     """Score stored rows or answers from any source, without a model."""
     settle(cards, data, metrics=metric)
+    from ..results.columns import narrowed, require_files
     from ..scoring.score import score as score_file
     from ..scoring.scored import Source
     from ..scoring.tasks import task_at
 
     columns = mapping(column)
+    beside = [] if validation is None else [validation]
+    require_files(columns, [*file, *beside])
     if task_at(file[0], protocol).name == EXPLANATION:
         groups = [file] if together else [[path] for path in file]
         source = Source(protocol, dataset, split, name, columns)
-        beside = not as_json if controls is None else controls
-        _score_answers(groups, source, out, beside, as_json, with_signatures(signatures))
+        _score_answers(
+            groups, source, out, not as_json if controls is None else controls, as_json, with_signatures(signatures)
+        )
         return
     if together or controls or out is not None:
         raise ScoreError(
@@ -77,7 +81,13 @@ def score(
         )
     results = [
         score_file(
-            path, protocol=protocol, dataset=dataset, split=split, detector=name, columns=columns, validation=validation
+            path,
+            protocol=protocol,
+            dataset=dataset,
+            split=split,
+            detector=name,
+            columns=narrowed(columns, [path, *beside]),
+            validation=validation,
         )
         for path in file
     ]
@@ -115,7 +125,12 @@ def _score_answers(
 
 def compare(
     runs: Annotated[
-        list[Path], Argument(help="Two or more runs (folders, or files of rows); or one folder with many runs.")
+        list[Path],
+        Argument(
+            metavar="PLACE...",
+            help="Two or more runs (folders, or files of rows); one folder with many runs; or one CSV of id, label and "
+            "a column of scores for each detector.",
+        ),
     ],
     protocol: Annotated[str | None, Option("--protocol", "-p", help="Default: that of the runs.")] = None,
     dataset: Annotated[str | None, Option("--dataset", "-s")] = None,
@@ -138,19 +153,21 @@ def compare(
     settle(cards, data)
     from ..leaderboards.report import describe_comparison
     from ..loading import load_metrics
+    from ..results.read_rows import SUFFIXES
     from ..scoring import compare as comparer
 
     metrics = load_metrics(metric or ())
-    if len(runs) > 1:
+    one_file = len(runs) == 1 and runs[0].suffix in SUFFIXES
+    if len(runs) > 1 or one_file:
         source: dict[str, Any] = {"protocol": protocol, "dataset": dataset, "split": split, "columns": mapping(column)}
         found = [comparer.compare(*runs, **source, metrics=metrics, against=against)]
     elif protocol or dataset or column:
-        raise ScoreError("--protocol, --dataset and --column need two or more runs: name each of them")
+        raise ScoreError("--protocol, --dataset and --column need two or more runs, or one CSV: name each of them")
     else:
         found = comparer.compare_folder(runs[0], metrics, against)
     if as_json:
         objects = [comparison.to_json() for comparison in found]
-        echo_json(objects[0] if len(runs) > 1 else objects)
+        echo_json(objects[0] if len(runs) > 1 or one_file else objects)
         return
     printed = with_signatures(signatures)
     show("\n".join(describe_comparison(one, metrics, methods, printed) for one in found), printed)

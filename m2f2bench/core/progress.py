@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol
 
-
 _hidden = False
 
 

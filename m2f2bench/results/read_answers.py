@@ -13,6 +13,7 @@ from typing import Any
 from ..core.errors import ScoreError, near
 from ..core.records import ANSWER_STATUSES, JUDGE, Answer, Question
 from ..core.text import cut, quoted, without_surrogates
+from .columns import ColumnNames, columns_of
 from .read_rows import LONGEST_LINE, json_lines
 from .row_files import USAGE, read_answers
 from .store import ANSWERS
@@ -28,7 +29,7 @@ _MARKS = re.compile(r"^\s*<s>|</s>\s*$")
 
 
 def read_answer_files(
-    paths: Sequence[Path], questions: Sequence[Question], columns: Mapping[str, str] | None = None
+    paths: Sequence[Path], questions: Sequence[Question], columns: ColumnNames | None = None
 ) -> dict[str, Answer]:
     """Read the answers of one explainer, by question id, from one file or several that complete each other.
 
@@ -46,7 +47,7 @@ def read_answer_files(
     where: dict[str, str] = {}
     scores: dict[str, float | None] = {}
     for path in paths:
-        for place, answer in _answers(path, judge, dict(columns or {})):
+        for place, answer in _answers(path, judge, columns_of(columns, path)):
             if answer.question not in known:
                 raise ScoreError(
                     f"{place}: '{cut(answer.question, 60)}' is no question that is asked{near(answer.question, known)}"

@@ -18,6 +18,7 @@ from ..core.parsing import MOST_COLUMNS, Refused, read_table, unique_keys
 from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
 from ..core.rows import Rows, Strings, likely_cause
 from ..core.text import quoted
+from .columns import ColumnNames, columns_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,15 +41,15 @@ SHOWN = 60
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
+def read_rows(path: Path, columns: ColumnNames | None = None) -> Rows:
     """Read rows of `id`, `label` (0/1/real/fake) and `score` (P(fake)) from CSV, TSV, JSON lines or Parquet.
 
     Optional columns: `video` (default: each row, or each picture, is its own video), `method`, `identity` (several
-    joined by `+`), `status`, `digest`, `picture`. `columns` maps our names to the file's; our own `frame` counts as
-    `id`. Each record of the file is a row; one without a score (see NO_SCORE) has the status `missing`. Raises
+    joined by `+`), `status`, `digest`, `picture`. `columns` maps our names to the file's (see `ColumnNames`); our own
+    `frame` counts as `id`. Each record of the file is a row; one without a score (see NO_SCORE) has the status `missing`. Raises
     ScoreError in one line that names the file and the row, also if no row has a score.
     """
-    mapping = dict(columns or {})
+    mapping = columns_of(columns, path)
     table = _read_table(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
     if table.num_rows == 0:
         raise ScoreError(f"'{path}' has no rows")
@@ -68,6 +69,28 @@ def read_rows(path: Path, columns: Mapping[str, str] | None = None) -> Rows:
     if twice:
         raise ScoreError(f"'{path}' has two columns '{twice[0]}': rename or remove one")
     return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
+
+
+def score_columns(path: Path, columns: ColumnNames | None = None) -> list[str]:
+    """Return the columns of a wide table, CSV or TSV, that hold scores: one column for each detector.
+
+    These are all with a number in them but for `label` and our optional columns. Empty for any other file, and for
+    one that has a column for `score`.
+    """
+    mapping = columns_of(columns, path)
+    if path.suffix.lower() not in SUFFIXES[:2] or not path.is_file() or "score" in mapping:
+        return []
+    table = _read_table(path, ())
+    ours = {mapping.get(name, name) for name in (*REQUIRED, *OPTIONAL, "frame")}
+    if "score" in table.column_names or mapping.get("label", "label") not in table.column_names:
+        return []
+    return [name for name in table.column_names if name not in ours and _has_number(table.column(name))]
+
+
+def _has_number(column: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring_regex(column, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")).as_py())
 
 
 def _read_table(path: Path, wanted: Collection[str]) -> pa.Table:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..cards.models import AnyProtocol, DatasetCard
 from ..core.errors import ScoreError
 from ..loading import load_metrics
+from ..results.columns import ColumnNames, require_files
+from ..results.read_rows import SUFFIXES, score_columns
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
 from .comparison import Comparison
@@ -20,7 +22,7 @@ def compare(
     protocol: str | AnyProtocol | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
-    columns: Mapping[str, str] | None = None,
+    columns: ColumnNames | None = None,
     metrics: Sequence[str] = (),
     against: str = "",
 ) -> Comparison:
@@ -29,12 +31,27 @@ def compare(
     AUC: DeLong if units are independent, else the cluster bootstrap, as for all other metrics, with the same
     resamples for all detectors. Accuracy: McNemar. With more than two detectors, Holm's correction over the pairs,
     separately for each metric. Raises ScoreError, naming the fields that differ, if protocol, data or coverage are not
-    the same.
+    the same. A CSV or TSV without a column `score` is wide: each further column of numbers is a detector of that name.
     """
+    require_files(columns, places)
     if len(places) < 2:
-        raise ScoreError("a comparison needs at least two runs or files of rows")
+        _require_wide(places, columns)
     source = Source(protocol, dataset, split, columns=columns)
     return task_at(places[0], protocol).compare(places, source, load_metrics(metrics), against)
+
+
+def _require_wide(places: Sequence[str | Path], columns: ColumnNames | None) -> None:
+    """Raise ScoreError unless the only place is a file with the scores of several detectors."""
+    path = Path(places[0]).expanduser() if places else Path()
+    if not places or path.suffix.lower() not in SUFFIXES:
+        raise ScoreError("a comparison needs at least two runs or files of rows")
+    found = score_columns(path, columns)
+    if len(found) < 2:
+        named = f", and '{path}' has only '{found[0]}'" if found else f": give another beside '{path}'"
+        raise ScoreError(
+            f"a comparison needs two files of rows, or one CSV or TSV of id and label with a column of scores for "
+            f"each detector{named}"
+        )
 
 
 def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> list[Comparison]:

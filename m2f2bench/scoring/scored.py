@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard
 from ..core.places import without_folders
 from ..datasets.dataset import Dataset
+from ..results.columns import ColumnNames
 from ..results.result import Result
 from ..results.signature import DETECTOR, short, versions
 from ..results.stored import Stored, of_detector, stored_card
@@ -20,14 +21,14 @@ from ..results.stored import Stored, of_detector, stored_card
 class Source:
     """How to read stored rows: the arguments of `score` and `compare`. None and empty: as the run itself has it.
 
-    `columns` maps our names to the file's. `validation` holds the rows that a threshold is picked on.
+    `columns` maps our names to the files' (see `ColumnNames`). `validation` holds the rows that a threshold is picked on.
     """
 
     protocol: AnyProtocol | str | None = None
     dataset: str | DatasetCard | Dataset | None = None
     split: str = "test"
     detector: str | None = None
-    columns: Mapping[str, str] | None = None
+    columns: ColumnNames | None = None
     validation: str | Path | None = None
 
 

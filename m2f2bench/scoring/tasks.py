@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
 from ..loading import any_protocol, load_heat_maps
+from ..results.columns import columns_of
 from ..results.read_answers import looks_like_answers
+from ..results.read_rows import score_columns
 from ..results.result import Result
 from ..results.signature import MAP, answer_fields, heat_map_fields, measure_fields
 from ..results.store import MAPS
@@ -54,9 +57,14 @@ class Task(abc.ABC):
 
     def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
         """Return the paired tests between stored rows. Raises ScoreError if they cannot be compared."""
-        loaded = [self.load(place, source) for place in places]
-        names = distinct_names([one.detector for one in loaded], places)
+        read = [(place, own) for place in places for own in self.sources(place, source)]
+        loaded = [self.load(place, own) for place, own in read]
+        names = distinct_names([one.detector for one in loaded], [place for place, _ in read])
         return self.test(dict(zip(names, loaded, strict=True)), metrics, against)
+
+    def sources(self, place: Place, source: Source) -> list[Source]:
+        """Return how to read each detector that a place holds, in order; most places hold one."""
+        return [source]
 
     def evidence(self, stored: Stored) -> ScoredRows | ResampledResult | None:
         """Return what paired tests between results on a board need; None if it is not next to the result."""
@@ -80,6 +88,14 @@ class Detection(Task):
     def load(self, place: Place, source: Source) -> ScoredRows:
         """See `Task.load`."""
         return load_rows(place, source)
+
+    def sources(self, place: Place, source: Source) -> list[Source]:
+        """See `Task.sources`; a wide table has a column of scores for each detector."""
+        path = Path(place).expanduser()
+        columns = columns_of(source.columns, path)
+        wide = score_columns(path, source.columns)
+        each = [replace(source, detector=name, columns={**columns, "score": name}) for name in wide]
+        return each or [source]
 
     def test(self, loaded: Mapping[str, ScoredRows], metrics: Sequence[str], against: str) -> Comparison:
         """See `Task.test`."""

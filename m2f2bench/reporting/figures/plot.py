@@ -16,6 +16,7 @@ from ...metrics.detection.intervals import pick_threshold
 from ...metrics.detection.values import all_metrics
 from ...metrics.names import AVERAGE, OVERALL
 from ...metrics.registry import title as title_of
+from ...results.columns import ColumnNames
 from ...results.result import Result
 from ...results.signature import DETECTOR, measure_signature, place_of, share, short
 from ...results.store import PREDICTIONS, RESULT
@@ -45,7 +46,7 @@ class Options:
     protocol: str | ProtocolCard | None = None
     dataset: str | DatasetCard | None = None
     split: str | None = None
-    columns: Mapping[str, str] | None = None
+    columns: ColumnNames | None = None
     group: str = OVERALL
     log_x: bool = False
     bands: bool = True
@@ -70,7 +71,7 @@ def plot(
     protocol: str | ProtocolCard | None = None,
     dataset: str | DatasetCard | None = None,
     split: str | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: ColumnNames | None = None,
     group: str = OVERALL,
     log_x: bool = False,
     bands: bool = True,

@@ -13,21 +13,31 @@ from ..cards.models import KINDS, iter_cards, read_card
 from ..cards.registry import ADAPTERS, BACKENDS, is_file_reference, load_from_file
 from ..core.errors import CardError, CheckFailed, M2F2BenchError, near
 from ..core.parsing import Refused, read_yaml
+from . import complete
 from .options import CardsOption, DataOption, JsonOption, settle
-from .output import echo_json, one_line, say
+from .output import echo_json, in_terminal, line_width, one_line, say
+from .terminal import folded
 
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
+CARDS = {"protocols" if kind == "metrics" else kind: kind for kind in KINDS}
+"""What cards describe, with their folder: protocols are in `metrics/`."""
 KEYS = {"backend": "detectors", "base": "detectors", "adapter": "datasets", "columns": "leaderboards"}
 """Keys that only cards of one kind have; a protocol's card has none of them."""
-LISTED = (*KINDS, *REGISTRIES, "controls")
+NOUNS = {"detectors": "detector", "datasets": "dataset", "metrics": "protocol", "leaderboards": "leaderboard"}
+NOUNS |= {"backends": "backend", "adapters": "adapter"}
+"""One of each kind in a message."""
+LISTED = (*CARDS, "metrics", *REGISTRIES, "controls")
 
 
 def list_names(
-    kind: Annotated[str | None, Argument(help=f"{', '.join(LISTED)}. Default: all.")] = None,
+    kind: Annotated[
+        str | None,
+        Argument(metavar="[KIND]", autocompletion=complete.words(LISTED), help=f"{', '.join(LISTED)}. Default: all."),
+    ] = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the detectors, datasets, metrics (protocols), leaderboards, backends, adapters, or controls."""
+    """List what there is: detectors, datasets, protocols, leaderboards, metrics, backends, adapters, controls."""
     settle(cards)
     if kind is not None and kind not in LISTED:
         raise CardError(f"cannot list '{kind}'{near(kind, LISTED)}")
@@ -36,8 +46,10 @@ def list_names(
     if as_json:
         echo_json(found if kind is None else found[kind])
     else:
-        parts = [_lines(rows) if kind else f"{one}\n{_lines(rows, '  ')}" for one, rows in found.items()]
+        parts = [_lines(rows) if kind else f"{one}\n{_lines(rows, '  ', True)}" for one, rows in found.items()]
         say("\n".join(parts), nl=False)
+    if kind == "metrics":
+        print("m2f2bench: these are metrics; `m2f2bench list protocols` has the protocols' cards", file=sys.stderr)
     for problem in broken[:-1]:
         print(f"m2f2bench: {one_line(str(problem))}", file=sys.stderr)
     if broken:
@@ -51,26 +63,60 @@ def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
 
         given = {"nothing": "", "label": "; gets the label", "verdict": "; gets a detector's verdict"}
         return [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
+    if kind == "metrics":
+        from ..metrics.registry import metric_names
+
+        return [{"name": name, "description": _about_metric(name)} for name in metric_names()]
     if kind in REGISTRIES:
         registry = REGISTRIES[kind]
         return [{"name": name, "description": registry.origin(name)} for name in registry.names()]
     rows = []
-    for path in iter_cards(kind):
+    for path in iter_cards(CARDS[kind]):
         try:
-            card = read_card(kind, path)
+            card = read_card(CARDS[kind], path)
             rows.append({"name": card.name, "description": " ".join(card.description.split()), "path": str(path)})
         except CardError as error:
             broken.append(error)
     return rows
 
 
-def _lines(rows: list[dict[str, Any]], indent: str = "") -> str:
+def _about_metric(name: str) -> str:
+    """Return a metric's title, what it measures, its direction and range; one of a package is not loaded."""
+    from ..metrics.registry import builtin
+
+    known = builtin().get(name)
+    if known is None:
+        return "of an installed package"
+    low, high = (f"{end:g}".replace("inf", "∞") for end in known.range)
+    return f"{known.title} ({known.of}, {known.better} is better, {low} to {high})"
+
+
+def _lines(rows: list[dict[str, Any]], indent: str = "", short: bool = False) -> str:
+    """Return a line for each name; in a terminal descriptions are wrapped, or with `short` cut, to its width."""
     width = max((len(row["name"]) for row in rows), default=0)
-    return "".join(f"{indent}{row['name']:<{width}}  {row['description']}".rstrip() + "\n" for row in rows)
+    room = line_width() - len(indent) - width - 2
+    lines = []
+    for row in rows:
+        parts = [row["description"]]
+        if in_terminal() and short:
+            text = row["description"]
+            parts = [text if len(text) <= room else f"{text[: room - 1]}…"]
+        elif in_terminal():
+            parts = folded(row["description"], room)
+        names = [row["name"], *[""] * (len(parts) - 1)]
+        lines += [f"{indent}{name:<{width}}  {part}".rstrip() for name, part in zip(names, parts, strict=True)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def describe(
-    name: Annotated[str, Argument(help="A card's name or path, a backend, an adapter, or file.py:Class.")],
+    name: Annotated[
+        str,
+        Argument(
+            metavar="NAME",
+            autocompletion=complete.any_card,
+            help="A card's name or path, a backend, an adapter, or file.py:Class.",
+        ),
+    ],
     frames: Annotated[bool, Option("--frames", help="Also count a dataset's frames.")] = False,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -81,11 +127,12 @@ def describe(
     from ..loading import resolve_card
 
     found: list[dict[str, Any]] = []
-    known: list[str] = []
+    known: dict[str, list[str]] = {}
     refused: dict[str, CardError] = {}
     for kind in KINDS:
         names = [path.stem for path in iter_cards(kind)]
-        known += names
+        for one in names:
+            known.setdefault(one, []).append(NOUNS[kind])
         if name in names or ("/" in name or name.endswith((".yaml", ".yml"))):
             try:
                 card = resolve_card(kind, name)
@@ -98,7 +145,8 @@ def describe(
             if kind == "datasets" and frames:
                 found[-1]["frames"] = _frame_counts(name)
     for kind, registry in REGISTRIES.items():
-        known += registry.names()
+        for one in registry.names():
+            known.setdefault(one, []).append(NOUNS[kind])
         if name in registry.names():
             cls = registry.get(name)
             found.append({"kind": kind, "name": name, "class": registry.origin(name), "doc": _first_line(cls)})
@@ -107,13 +155,18 @@ def describe(
     if not found and refused and Path(name).is_file():
         raise refused[_kind_of_card(Path(name))]
     if not found:
-        raise CardError(f"unknown name '{name}'{near(name, known)}")
+        hint = near(name, known)
+        for one, kinds in sorted(known.items(), key=lambda item: -len(item[0])):
+            if "did you mean" in hint:
+                hint = hint.replace(f" '{one}'", f" {' and '.join(kinds)} '{one}'")
+        raise CardError(f"unknown name '{name}'{hint}")
     if as_json:
         echo_json(found)
         return
     import yaml
 
-    say(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    width = line_width() if in_terminal() else 110
+    say(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=width), nl=False)
 
 
 def _kind_of_card(path: Path) -> str:
@@ -165,7 +218,8 @@ def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOpti
         return
     for finding in findings:
         mark = {True: "ok  ", False: "FAIL", None: "–   "}[finding.ok]
-        say(f"{mark}  {finding.what:<24} {finding.detail}")
+        detail = folded(finding.detail, max(line_width() - 31, 20)) if in_terminal() else [finding.detail]
+        say(f"{mark}  {finding.what:<24} " + ("\n" + " " * 31).join(detail))
     failed = [f for f in findings if f.ok is False]
     if failed:
         raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

@@ -8,19 +8,39 @@ from typing import Annotated
 from typer import Argument, Option
 
 from ..core.errors import CheckFailed
-from .options import CardsOption, DataOption, DeviceOption, JsonOption, OwnMetricOption, settle
+from . import complete
+from .options import (
+    CardsOption,
+    DataOption,
+    DatasetArgument,
+    DatasetNamed,
+    DetectorNamed,
+    DeviceOption,
+    JsonOption,
+    OwnMetricOption,
+    settle,
+)
 from .output import echo_json, print_report, require_report_ending, say
 
 
 def check(
     baseline: Annotated[
-        Path, Argument(help="A result file, a run's folder, or a folder of either. Default: ./baselines.")
+        Path,
+        Argument(
+            metavar="[BASELINE]", help="A result file, a run's folder, or a folder of either. Default: ./baselines."
+        ),
     ] = Path("baselines"),
-    detector: Annotated[str | None, Option("--detector", "-d", help="Default: that of the baseline.")] = None,
+    detector: Annotated[str | None, DetectorNamed(help="Default: that of the baseline.")] = None,
     run: Annotated[Path | None, Option(help="Use the folder of a run instead of a new run.")] = None,
-    dataset: Annotated[str | None, Option("--dataset", "-s", help="Default: that of the baseline.")] = None,
+    dataset: Annotated[str | None, DatasetNamed(help="Default: that of the baseline.")] = None,
     metric: Annotated[
-        list[str] | None, Option("--metric", "-m", help="Name or FILE.py:NAME. Repeatable. Default: the main metrics.")
+        list[str] | None,
+        Option(
+            "--metric",
+            "-m",
+            autocompletion=complete.metrics,
+            help="Name or FILE.py:NAME. Repeatable. Default: the main metrics.",
+        ),
     ] = None,
     chance: Annotated[float, Option(help="Probability that an equally good detector fails, over all metrics.")] = 0.05,
     tolerance: Annotated[float, Option(help="A decrease of at most this never fails.")] = 0.0,
@@ -56,7 +76,7 @@ def check(
 
 
 def validate(
-    files: Annotated[list[Path], Argument(help="Result files, or runs' folders.")],
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="Result files, or runs' folders.")],
     metric: OwnMetricOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
@@ -79,7 +99,7 @@ def validate(
 
 
 def audit(
-    dataset: Annotated[str, Argument(help="Name, card, folder or manifest.")],
+    dataset: Annotated[str, DatasetArgument(help="Name, card, folder or manifest.")],
     split: Annotated[list[str] | None, Option(help="Repeatable. Default: all splits.")] = None,
     limit: Annotated[int | None, Option(min=1, help="Read only N frames of each split, evenly spread.")] = None,
     frames_per_video: Annotated[int, Option(min=0, help="Frames taken evenly from a video; 0: all.")] = 8,
@@ -123,7 +143,7 @@ def audit(
 
 
 def sheet(
-    dataset: Annotated[str, Argument(help="Name, card, folder or manifest.")],
+    dataset: Annotated[str, DatasetArgument(help="Name, card, folder or manifest.")],
     out: Annotated[Path, Option(help="A PNG file.")] = Path("sheet.png"),
     split: str = "test",
     per_method: Annotated[int, Option(min=1, help="Pictures for each manipulation.")] = 8,

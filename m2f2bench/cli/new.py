@@ -13,6 +13,7 @@ from typer import Argument, Option
 from ..cards.models import find_card
 from ..core.errors import M2F2BenchError, near
 from ..core.files import make_folder, write_text
+from . import complete
 from .options import CardsOption, settle
 from .output import say
 
@@ -28,8 +29,8 @@ FIRST_TRY = {
 
 
 def new(
-    kind: Annotated[str, Argument(help=f"{', '.join(KINDS)}.")],
-    name: Annotated[str, Argument(help="Its name: a letter, then letters, digits, `-` and `_`.")],
+    kind: Annotated[str, Argument(metavar="KIND", autocompletion=complete.words(KINDS), help=f"{', '.join(KINDS)}.")],
+    name: Annotated[str, Argument(metavar="NAME", help="Its name: a letter, then letters, digits, `-` and `_`.")],
     out: Annotated[Path, Option(metavar="DIR", help="Write here.")] = Path(),
     cards: CardsOption = None,
 ) -> None:

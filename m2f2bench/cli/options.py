@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Annotated
 
-from typer import Option
+from typer import Argument, Option
 
 from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE
 from ..cards.settings import DEVICES
 from ..core.errors import ScoreError
+from . import complete
 
+DetectorArgument = partial(Argument, metavar="DETECTOR", autocompletion=complete.detectors)
+DatasetArgument = partial(Argument, metavar="DATASET", autocompletion=complete.datasets)
+DetectorNamed = partial(Option, "--detector", "-d", autocompletion=complete.detectors)
+DatasetNamed = partial(Option, "--dataset", "-s", autocompletion=complete.datasets)
+ProtocolNamed = partial(Option, "--protocol", "-p", autocompletion=complete.protocols)
+MetricNamed = partial(Option, "--metric", "-m", autocompletion=complete.metrics)
+"""Arguments and options whose names the shell completes; what they take is in each command's help."""
 CardsOption = Annotated[
     str | None, Option("--cards", metavar="DIR", help="Folder with your detectors/, datasets/, metrics/.")
 ]

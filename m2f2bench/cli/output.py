@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ def show(text: str, signatures: bool = True) -> None:
 def in_terminal() -> bool:
     """Return whether results are read in a terminal, not in a file or by another program."""
     return sys.stdout.isatty()
+
+
+def line_width() -> int:
+    """Return the characters of a line of the terminal; 80 if it is unknown."""
+    return shutil.get_terminal_size().columns
 
 
 def with_signatures(wanted: bool | None) -> bool:

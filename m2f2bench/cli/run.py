@@ -8,13 +8,17 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from ..core.text import visible
+from . import complete
 from .options import (
     CamLayerOption,
     CamOption,
     CardsOption,
     DataOption,
+    DatasetNamed,
+    DetectorNamed,
     DeviceOption,
     JsonOption,
+    ProtocolNamed,
     SignaturesOption,
     settle,
 )
@@ -22,10 +26,16 @@ from .output import echo_json, print_report, require_report_ending, say, show, w
 
 
 def run(
-    suite: Annotated[str | None, Argument(help="A leaderboard card to run as a suite.")] = None,
-    detector: Annotated[list[str] | None, Option("--detector", "-d", help="Name, card or file.py:Class.")] = None,
-    dataset: Annotated[list[str] | None, Option("--dataset", "-s", help="Name, card or folder.")] = None,
-    protocol: Annotated[list[str] | None, Option("--protocol", "-p", help="Default: frame.")] = None,
+    suite: Annotated[
+        str | None,
+        Argument(metavar="[SUITE]", autocompletion=complete.boards, help="A leaderboard card to run as a suite."),
+    ] = None,
+    detector: Annotated[
+        list[str] | None,
+        DetectorNamed(help="Name, card or file.py:Class."),
+    ] = None,
+    dataset: Annotated[list[str] | None, DatasetNamed(help="Name, card or folder.")] = None,
+    protocol: Annotated[list[str] | None, ProtocolNamed(help="Default: frame.")] = None,
     split: str = "test",
     limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
@@ -82,7 +92,7 @@ def run_folder(suite: str | None) -> Path:
 
 def predict(
     paths: Annotated[list[Path], Argument(metavar="IMAGE|VIDEO|DIR...")],
-    detector: Annotated[str, Option("--detector", "-d", help="Name, card, folder or file.py:Class.")],
+    detector: Annotated[str, DetectorNamed(help="Name, card, folder or file.py:Class.")],
     frames: Annotated[int, Option(min=1, help="Frames taken evenly from a video.")] = 32,
     heatmap: Annotated[
         Path | None,
@@ -138,9 +148,15 @@ def predict(
 
 
 def localize(
-    detector: Annotated[str, Option("--detector", "-d", help="A detector that makes heat maps.")],
+    detector: Annotated[str, DetectorNamed(help="A detector that makes heat maps.")],
     dataset: Annotated[
-        str, Option("--dataset", "-s", help="A dataset with true masks, such as synthetic; any with --faithfulness.")
+        str,
+        Option(
+            "--dataset",
+            "-s",
+            autocompletion=complete.datasets,
+            help="A dataset with true masks, such as synthetic; any with --faithfulness.",
+        ),
     ],
     split: str = "test",
     limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,

@@ -11,13 +11,17 @@ from typer import Argument, Option
 from ..cards.models import EXPLANATION
 from ..core.errors import ScoreError
 from ..core.files import write_text
+from . import complete
 from .options import (
     CardsOption,
     ColumnOption,
     DataOption,
+    DatasetNamed,
     DeviceOption,
     JsonOption,
+    MetricNamed,
     OwnMetricOption,
+    ProtocolNamed,
     SignaturesOption,
     mapping,
     settle,
@@ -32,13 +36,18 @@ if TYPE_CHECKING:
 def score(
     file: Annotated[
         list[Path],
-        Argument(help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder."),
+        Argument(
+            metavar="PLACE...",
+            help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder.",
+        ),
     ],
     protocol: Annotated[
-        str | None, Option("--protocol", "-p", help="Default: that of the run; for a file: frame.")
+        str | None,
+        ProtocolNamed(help="Default: that of the run; for a file: frame."),
     ] = None,
     dataset: Annotated[
-        str | None, Option("--dataset", "-s", help="Check that the rows are this dataset's frames.")
+        str | None,
+        DatasetNamed(help="Check that the rows are this dataset's frames."),
     ] = None,
     split: str = "test",
     column: ColumnOption = None,
@@ -132,12 +141,17 @@ def compare(
             "a column of scores for each detector.",
         ),
     ],
-    protocol: Annotated[str | None, Option("--protocol", "-p", help="Default: that of the runs.")] = None,
-    dataset: Annotated[str | None, Option("--dataset", "-s")] = None,
+    protocol: Annotated[str | None, ProtocolNamed(help="Default: that of the runs.")] = None,
+    dataset: Annotated[str | None, DatasetNamed()] = None,
     split: str = "test",
     metric: Annotated[
         list[str] | None,
-        Option("--metric", "-m", help="Name or FILE.py:NAME. Default for two runs: all; for more: the first."),
+        Option(
+            "--metric",
+            "-m",
+            autocompletion=complete.metrics,
+            help="Name or FILE.py:NAME. Default for two runs: all; for more: the first.",
+        ),
     ] = None,
     methods: Annotated[
         bool, Option("--methods", help="Also by manipulation, with the average; of answers: also for real and fake.")
@@ -175,10 +189,17 @@ def compare(
 
 def leaderboard(
     places: Annotated[
-        list[str] | None, Argument(metavar="[NAME|DIR]...", help="A leaderboard card, or folders with results.")
+        list[str] | None,
+        Argument(
+            metavar="[NAME|DIR]...", autocompletion=complete.boards, help="A leaderboard card, or folders with results."
+        ),
     ] = None,
     format: Annotated[
-        str | None, Option(help="md, csv, tex, html or json. Default: the ending of --out, else md.")
+        str | None,
+        Option(
+            autocompletion=complete.words(complete.FORMATS),
+            help="md, csv, tex, html or json. Default: the ending of --out, else md.",
+        ),
     ] = None,
     published: Annotated[
         bool, Option("--with-published", help="Also published figures of others, in a separate section.")
@@ -207,16 +228,24 @@ def leaderboard(
 
 
 def report(
-    file: Annotated[list[Path], Argument(help="A run's folder, or files of answers of one explainer (JSONL).")],
+    file: Annotated[
+        list[Path], Argument(metavar="PLACE...", help="A run's folder, or files of answers of one explainer (JSONL).")
+    ],
     out: Annotated[Path, Option(help="The html file.")] = Path("report.html"),
-    protocol: Annotated[str | None, Option("--protocol", "-p", help="Default: that of the run.")] = None,
-    dataset: Annotated[str | None, Option("--dataset", "-s", help="Default: that of the run.")] = None,
+    protocol: Annotated[str | None, ProtocolNamed(help="Default: that of the run.")] = None,
+    dataset: Annotated[str | None, DatasetNamed(help="Default: that of the run.")] = None,
     split: str = "test",
     name: Annotated[str | None, Option(help="Name of the explainer. Default: the file's name.")] = None,
     count: Annotated[int, Option(min=1, help="Number of the worst answers, and of the best.")] = 24,
     controls: Annotated[bool, Option(help="Also score controls.")] = True,
     detector: Annotated[
-        str | None, Option("--detector", "-d", help="Show heat maps of this detector: name, card or folder.")
+        str | None,
+        Option(
+            "--detector",
+            "-d",
+            autocompletion=complete.detectors,
+            help="Show heat maps of this detector: name, card or folder.",
+        ),
     ] = None,
     cam: Annotated[str, Option(help="Use class activation maps of --detector: gradcam, layercam, …")] = "",
     column: ColumnOption = None,
@@ -242,7 +271,14 @@ def report(
 
 
 def plot(
-    kind: Annotated[str, Argument(help="roc, pr, reliability, histogram, methods, ranks or curves.")],
+    kind: Annotated[
+        str,
+        Argument(
+            metavar="KIND",
+            autocompletion=complete.words(complete.FIGURES),
+            help="roc, pr, reliability, histogram, methods, ranks or curves.",
+        ),
+    ],
     places: Annotated[
         list[Path],
         Argument(
@@ -251,11 +287,14 @@ def plot(
         ),
     ],
     out: Annotated[Path, Option(help="The figure: .png, .pdf or .svg.")],
-    protocol: Annotated[str | None, Option("--protocol", "-p", help="Default: that of the runs.")] = None,
-    dataset: Annotated[str | None, Option("--dataset", "-s")] = None,
+    protocol: Annotated[str | None, ProtocolNamed(help="Default: that of the runs.")] = None,
+    dataset: Annotated[str | None, DatasetNamed()] = None,
     split: str | None = None,
     group: Annotated[str, Option(metavar="METHOD|average", help="Draw one manipulation, or the mean of all.")] = "",
-    metric: Annotated[str | None, Option("--metric", "-m", help="For methods, ranks (AUC), curves (losses).")] = None,
+    metric: Annotated[
+        str | None,
+        MetricNamed(help="For methods, ranks (AUC), curves (losses)."),
+    ] = None,
     log_x: Annotated[bool, Option("--log-x", help="Logarithmic false positive rate.")] = False,
     bands: Annotated[bool, Option(help="Intervals around the curves.")] = True,
     width: Annotated[str, Option(help="single (3.4 in) or double (7 in).")] = "single",

@@ -8,13 +8,21 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from .options import CardsOption, DataOption, DeviceOption, settle
+from . import complete
+from .options import CardsOption, DataOption, DatasetNamed, DeviceOption, settle
 from .output import say
 
 
 def train(
-    detector: Annotated[str, Argument(help="A trainable detector: name, card or file.py:Class.")],
-    dataset: Annotated[str, Option("--dataset", "-s", help="Its train split is used, never test.")],
+    detector: Annotated[
+        str,
+        Argument(
+            metavar="DETECTOR",
+            autocompletion=complete.detectors,
+            help="A trainable detector: name, card or file.py:Class.",
+        ),
+    ],
+    dataset: Annotated[str, DatasetNamed(help="Its train split is used, never test.")],
     stage: Annotated[
         str, Option(help="detector (P(fake)), align (projectors to the LLM) or tune (LoRA on the LLM).")
     ] = "detector",
@@ -47,7 +55,9 @@ def train(
 
 
 def merge(
-    detector: Annotated[str, Argument(help="The result of stage tune (or align): its folder or card.")],
+    detector: Annotated[
+        str, Argument(metavar="DETECTOR", help="The result of stage tune (or align): its folder or card.")
+    ],
     out: Annotated[Path, Option(help="The new folder; it must not exist, or be empty.")],
     dtype: Annotated[str, Option(help="Precision of the LLM: fp32, bf16 or fp16.")] = "fp32",
     cards: CardsOption = None,

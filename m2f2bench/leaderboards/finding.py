@@ -30,17 +30,17 @@ def finding(found: Comparison, metric: str) -> str:
     if len(pairs) == 1:
         return _of_one(tested[0], named, bool(apart), found.level)
     after = f"(p ≤ {limit:g}".replace("0.", ".") + " after Holm's correction)"
-    some = "all" if len(apart) == len(pairs) else str(len(apart))
     if not apart:
         widest = max(tested, key=lambda one: abs(one[2].difference or 0))
         return (
-            f"The data tell apart no pair of {len(pairs)} in {named} {after}; the largest difference: "
+            f"In {named} the data tell apart no pair of {len(pairs)} {after}; the largest difference: "
             f"{_by(*widest, found.level)}."
         )
     rest = len(apart) - LISTED
     more = f"; and {rest} more" if rest > 0 else ""
     named_pairs = "; ".join(_by(*one, found.level) for one in apart[:LISTED])
-    return f"Of {len(pairs)} pairs the data tell apart {some} in {named} {after}: {named_pairs}{more}."
+    some = f"all {len(pairs)}" if len(apart) == len(pairs) else f"{len(apart)} of {len(pairs)}"
+    return f"In {named} the data tell apart {some} pairs {after}: {named_pairs}{more}."
 
 
 def _p(d: Difference) -> float | None:

@@ -46,8 +46,8 @@ def read_rows(path: Path, columns: ColumnNames | None = None) -> Rows:
 
     Optional columns: `video` (default: each row, or each picture, is its own video), `method`, `identity` (several
     joined by `+`), `status`, `digest`, `picture`. `columns` maps our names to the file's (see `ColumnNames`); our own
-    `frame` counts as `id`. Each record of the file is a row; one without a score (see NO_SCORE) has the status `missing`. Raises
-    ScoreError in one line that names the file and the row, also if no row has a score.
+    `frame` counts as `id`. Each record of the file is a row; one without a score (see NO_SCORE) has the status
+    `missing`. Raises ScoreError in one line that names the file and the row, also if no row has a score.
     """
     mapping = columns_of(columns, path)
     table = _read_table(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})

@@ -21,7 +21,8 @@ from ..results.stored import Stored, of_detector, stored_card
 class Source:
     """How to read stored rows: the arguments of `score` and `compare`. None and empty: as the run itself has it.
 
-    `columns` maps our names to the files' (see `ColumnNames`). `validation` holds the rows that a threshold is picked on.
+    `columns` maps our names to the files' (see `ColumnNames`). `validation` holds the rows that a threshold is picked
+    on.
     """
 
     protocol: AnyProtocol | str | None = None

@@ -59,7 +59,8 @@ class Task(abc.ABC):
         """Return the paired tests between stored rows. Raises ScoreError if they cannot be compared."""
         read = [(place, own) for place in places for own in self.sources(place, source)]
         loaded = [self.load(place, own) for place, own in read]
-        names = distinct_names([one.detector for one in loaded], [place for place, _ in read])
+        origins = [place if own is source else f"{place}:{own.detector}" for place, own in read]
+        names = distinct_names([one.detector for one in loaded], origins)
         return self.test(dict(zip(names, loaded, strict=True)), metrics, against)
 
     def sources(self, place: Place, source: Source) -> list[Source]:

@@ -38,6 +38,8 @@ from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
+USE = {"detectors": "-d {}", "datasets": "-s {}", "metrics": "-p {}", "leaderboards": "`m2f2bench run {}`"}
+"""How the command line takes a card's name, by the folder of its kind."""
 P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
 ABOUT_TASK = {DETECTION: "P(fake)", EXPLANATION: "answers to questions", HEATMAPS: "heat maps"}
 """What the protocols of a task are about."""
@@ -67,6 +69,10 @@ def resolve_card(kind: str, reference: str) -> Card:
         return read_card(kind, path)
     if reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir():
         raise CardError(f"there is no {_singular(kind)} card at '{path}'")
+    other = next((one for one in USE if one != kind and find_card(one, reference) is not None), "")
+    if other:
+        use = USE[other].format(reference)
+        raise CardError(f"unknown {_singular(kind)} '{reference}': this is the name of a {_singular(other)}, for {use}")
     known = [p.stem for p in iter_cards(kind)]
     raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}")
 

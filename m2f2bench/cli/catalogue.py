@@ -32,7 +32,7 @@ LISTED = (*CARDS, "metrics", *REGISTRIES, "controls")
 def list_names(
     kind: Annotated[
         str | None,
-        Argument(metavar="[KIND]", autocompletion=complete.words(LISTED), help=f"{', '.join(LISTED)}. Default: all."),
+        Argument(metavar="KIND", autocompletion=complete.words(LISTED), help=f"{', '.join(LISTED)}. Default: all."),
     ] = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,

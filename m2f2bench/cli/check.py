@@ -18,6 +18,7 @@ from .options import (
     DeviceOption,
     JsonOption,
     OwnMetricOption,
+    SplitOption,
     settle,
 )
 from .output import echo_json, print_report, require_report_ending, say
@@ -27,7 +28,7 @@ def check(
     baseline: Annotated[
         Path,
         Argument(
-            metavar="[BASELINE]", help="A result file, a run's folder, or a folder of either. Default: ./baselines."
+            metavar="BASELINE", help="A result file, a run's folder, or a folder of either. Default: ./baselines."
         ),
     ] = Path("baselines"),
     detector: Annotated[str | None, DetectorNamed(help="Default: that of the baseline.")] = None,
@@ -76,7 +77,7 @@ def check(
 
 
 def validate(
-    files: Annotated[list[Path], Argument(metavar="FILE...", help="Result files, or runs' folders.")],
+    files: Annotated[list[Path], Argument(metavar="FILE", help="Result files, or runs' folders.")],
     metric: OwnMetricOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
@@ -145,7 +146,7 @@ def audit(
 def sheet(
     dataset: Annotated[str, DatasetArgument(help="Name, card, folder or manifest.")],
     out: Annotated[Path, Option(help="A PNG file.")] = Path("sheet.png"),
-    split: str = "test",
+    split: SplitOption = "test",
     per_method: Annotated[int, Option(min=1, help="Pictures for each manipulation.")] = 8,
     masks: Annotated[bool, Option("--masks", help="Draw the masks' outlines below each row.")] = False,
     cards: CardsOption = None,

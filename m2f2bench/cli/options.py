@@ -15,10 +15,10 @@ from . import complete
 
 DetectorArgument = partial(Argument, metavar="DETECTOR", autocompletion=complete.detectors)
 DatasetArgument = partial(Argument, metavar="DATASET", autocompletion=complete.datasets)
-DetectorNamed = partial(Option, "--detector", "-d", autocompletion=complete.detectors)
-DatasetNamed = partial(Option, "--dataset", "-s", autocompletion=complete.datasets)
-ProtocolNamed = partial(Option, "--protocol", "-p", autocompletion=complete.protocols)
-MetricNamed = partial(Option, "--metric", "-m", autocompletion=complete.metrics)
+DetectorNamed = partial(Option, "--detector", "-d", metavar="NAME", autocompletion=complete.detectors)
+DatasetNamed = partial(Option, "--dataset", "-s", metavar="NAME", autocompletion=complete.datasets)
+ProtocolNamed = partial(Option, "--protocol", "-p", metavar="NAME", autocompletion=complete.protocols)
+MetricNamed = partial(Option, "--metric", "-m", metavar="NAME", autocompletion=complete.metrics)
 """Arguments and options whose names the shell completes; what they take is in each command's help."""
 CardsOption = Annotated[
     str | None, Option("--cards", metavar="DIR", help="Folder with your detectors/, datasets/, metrics/.")
@@ -26,6 +26,7 @@ CardsOption = Annotated[
 DataOption = Annotated[
     str | None, Option("--data", metavar="DIR", help="Folder that holds the datasets (M2F2BENCH_DATA).")
 ]
+SplitOption = Annotated[str, Option("--split", help="A split of the dataset.")]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON.")]
 ColumnOption = Annotated[
     list[str] | None,

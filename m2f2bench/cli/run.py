@@ -20,6 +20,7 @@ from .options import (
     JsonOption,
     ProtocolNamed,
     SignaturesOption,
+    SplitOption,
     settle,
 )
 from .output import echo_json, print_report, require_report_ending, say, show, with_signatures
@@ -28,7 +29,7 @@ from .output import echo_json, print_report, require_report_ending, say, show, w
 def run(
     suite: Annotated[
         str | None,
-        Argument(metavar="[SUITE]", autocompletion=complete.boards, help="A leaderboard card to run as a suite."),
+        Argument(metavar="SUITE", autocompletion=complete.boards, help="A leaderboard card to run as a suite."),
     ] = None,
     detector: Annotated[
         list[str] | None,
@@ -36,10 +37,10 @@ def run(
     ] = None,
     dataset: Annotated[list[str] | None, DatasetNamed(help="Name, card or folder.")] = None,
     protocol: Annotated[list[str] | None, ProtocolNamed(help="Default: frame.")] = None,
-    split: str = "test",
+    split: SplitOption = "test",
     limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
-    batch_size: Annotated[int, Option(min=1)] = 32,
+    batch_size: Annotated[int, Option(min=1, help="Frames judged at once.")] = 32,
     workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,
     export: Annotated[
         str | None, Option(metavar="m2f2", help="Also write answers in the format of M2F2-Det's output files.")
@@ -91,7 +92,7 @@ def run_folder(suite: str | None) -> Path:
 
 
 def predict(
-    paths: Annotated[list[Path], Argument(metavar="IMAGE|VIDEO|DIR...")],
+    paths: Annotated[list[Path], Argument(metavar="IMAGE|VIDEO|DIR", help="Face crops.")],
     detector: Annotated[str, DetectorNamed(help="Name, card, folder or file.py:Class.")],
     frames: Annotated[int, Option(min=1, help="Frames taken evenly from a video.")] = 32,
     heatmap: Annotated[
@@ -158,7 +159,7 @@ def localize(
             help="A dataset with true masks, such as synthetic; any with --faithfulness.",
         ),
     ],
-    split: str = "test",
+    split: SplitOption = "test",
     limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",

@@ -23,6 +23,7 @@ from .options import (
     OwnMetricOption,
     ProtocolNamed,
     SignaturesOption,
+    SplitOption,
     mapping,
     settle,
 )
@@ -37,7 +38,7 @@ def score(
     file: Annotated[
         list[Path],
         Argument(
-            metavar="PLACE...",
+            metavar="PLACE",
             help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder.",
         ),
     ],
@@ -49,7 +50,7 @@ def score(
         str | None,
         DatasetNamed(help="Check that the rows are this dataset's frames."),
     ] = None,
-    split: str = "test",
+    split: SplitOption = "test",
     column: ColumnOption = None,
     validation: Annotated[
         Path | None, Option(help="Rows to choose the threshold on, if the protocol needs them.")
@@ -136,14 +137,14 @@ def compare(
     runs: Annotated[
         list[Path],
         Argument(
-            metavar="PLACE...",
+            metavar="PLACE",
             help="Two or more runs (folders, or files of rows); one folder with many runs; or one CSV of id, label and "
             "a column of scores for each detector.",
         ),
     ],
     protocol: Annotated[str | None, ProtocolNamed(help="Default: that of the runs.")] = None,
-    dataset: Annotated[str | None, DatasetNamed()] = None,
-    split: str = "test",
+    dataset: Annotated[str | None, DatasetNamed(help="Default: that of the runs.")] = None,
+    split: SplitOption = "test",
     metric: Annotated[
         list[str] | None,
         Option(
@@ -191,7 +192,7 @@ def leaderboard(
     places: Annotated[
         list[str] | None,
         Argument(
-            metavar="[NAME|DIR]...", autocompletion=complete.boards, help="A leaderboard card, or folders with results."
+            metavar="NAME|DIR", autocompletion=complete.boards, help="A leaderboard card, or folders with results."
         ),
     ] = None,
     format: Annotated[
@@ -229,12 +230,12 @@ def leaderboard(
 
 def report(
     file: Annotated[
-        list[Path], Argument(metavar="PLACE...", help="A run's folder, or files of answers of one explainer (JSONL).")
+        list[Path], Argument(metavar="PLACE", help="A run's folder, or files of answers of one explainer (JSONL).")
     ],
     out: Annotated[Path, Option(help="The html file.")] = Path("report.html"),
     protocol: Annotated[str | None, ProtocolNamed(help="Default: that of the run.")] = None,
     dataset: Annotated[str | None, DatasetNamed(help="Default: that of the run.")] = None,
-    split: str = "test",
+    split: SplitOption = "test",
     name: Annotated[str | None, Option(help="Name of the explainer. Default: the file's name.")] = None,
     count: Annotated[int, Option(min=1, help="Number of the worst answers, and of the best.")] = 24,
     controls: Annotated[bool, Option(help="Also score controls.")] = True,
@@ -282,14 +283,14 @@ def plot(
     places: Annotated[
         list[Path],
         Argument(
-            metavar="PLACE...",
+            metavar="PLACE",
             help="Runs (folders, or files of rows) or a folder of runs; ranks: results; curves: trainings.",
         ),
     ],
     out: Annotated[Path, Option(help="The figure: .png, .pdf or .svg.")],
     protocol: Annotated[str | None, ProtocolNamed(help="Default: that of the runs.")] = None,
-    dataset: Annotated[str | None, DatasetNamed()] = None,
-    split: str | None = None,
+    dataset: Annotated[str | None, DatasetNamed(help="Default: that of the runs.")] = None,
+    split: Annotated[str | None, Option(help="Default: that of the runs.")] = None,
     group: Annotated[str, Option(metavar="METHOD|average", help="Draw one manipulation, or the mean of all.")] = "",
     metric: Annotated[
         str | None,
@@ -298,7 +299,7 @@ def plot(
     log_x: Annotated[bool, Option("--log-x", help="Logarithmic false positive rate.")] = False,
     bands: Annotated[bool, Option(help="Intervals around the curves.")] = True,
     width: Annotated[str, Option(help="single (3.4 in) or double (7 in).")] = "single",
-    title: str = "",
+    title: Annotated[str, Option(help="Title of the figure.")] = "",
     column: ColumnOption = None,
     cards: CardsOption = None,
     data: DataOption = None,

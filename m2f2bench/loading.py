@@ -307,7 +307,7 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
         try:
             card = resolve_card(kind, reference)
         except CardError as error:
-            if str(error).startswith("unknown "):
+            if str(error).startswith("unknown ") and "this is the name of" not in str(error):
                 # This package's own classes are not listed: without a card they can do nothing.
                 own = [name for name in registry.names() if name not in registry.builtin]
                 known = [*(p.stem for p in iter_cards(kind)), *own]

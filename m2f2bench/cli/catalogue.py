@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,7 @@ from .options import CardsOption, DataOption, JsonOption, settle
 from .output import echo_json, in_terminal, line_width, one_line, say
 from .terminal import folded
 
+log = logging.getLogger("m2f2bench")
 REGISTRIES = {"backends": BACKENDS, "adapters": ADAPTERS}
 CARDS = {"protocols" if kind == "metrics" else kind: kind for kind in KINDS}
 """What cards describe, with their folder: protocols are in `metrics/`."""
@@ -49,7 +51,7 @@ def list_names(
         parts = [_lines(rows) if kind else f"{one}\n{_lines(rows, '  ', True)}" for one, rows in found.items()]
         say("\n".join(parts), nl=False)
     if kind == "metrics":
-        print("m2f2bench: these are metrics; `m2f2bench list protocols` has the protocols' cards", file=sys.stderr)
+        log.info("these are metrics; `m2f2bench list protocols` lists the protocols' cards")
     for problem in broken[:-1]:
         print(f"m2f2bench: {one_line(str(problem))}", file=sys.stderr)
     if broken:
@@ -216,10 +218,11 @@ def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOpti
     if as_json:
         echo_json([{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings])
         return
+    width = max(len(finding.what) for finding in findings) + 1
     for finding in findings:
         mark = {True: "ok  ", False: "FAIL", None: "–   "}[finding.ok]
-        detail = folded(finding.detail, max(line_width() - 31, 20)) if in_terminal() else [finding.detail]
-        say(f"{mark}  {finding.what:<24} " + ("\n" + " " * 31).join(detail))
+        detail = folded(finding.detail, max(line_width() - width - 7, 20)) if in_terminal() else [finding.detail]
+        say(f"{mark}  {finding.what:<{width}}" + ("\n" + " " * (width + 6)).join(detail))
     failed = [f for f in findings if f.ok is False]
     if failed:
         raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

@@ -22,6 +22,7 @@ RULE = re.compile(r"\|(?: :?-+:? \|)+")
 CELLS = re.compile(r"(?<!\\)\|")
 INTERVAL = re.compile(r" (?=[\[(])")
 """Where a number and its interval, or a note in brackets, part."""
+CODE = re.compile(r"`([^`]*)`")
 ENTITIES = {"&lt;": "<", "&#42;": "*", "&#96;": "`", "]\\(": "](", "\\|": "|"}
 ONCE = ("trained on",)
 """Heads of columns that only the first part of a table has."""
@@ -67,9 +68,14 @@ def _wrapped(line: str, width: int) -> list[Text]:
 
     heading = re.match(r"#+ ", line)
     indent = "  " if line.startswith("- ") else ""
-    plain = line[heading.end() :] if heading else line
-    parts = folded(plain, width, indent)
-    return [Text(styled(part).plain, style="bold") if heading else styled(part) for part in parts]
+    plain = CODE.sub(r"\1", line[heading.end() :] if heading else line)
+    if heading:
+        return [Text(styled(part).plain, style="bold") for part in folded(plain, width)]
+    found, is_bold = [], False
+    for part in folded(plain, width, indent):
+        found.append(styled(f"**{part}" if is_bold else part))
+        is_bold ^= part.count("**") % 2 == 1
+    return found
 
 
 def folded(text: str, width: int, indent: str = "") -> list[str]:
@@ -99,7 +105,7 @@ def styled(text: str) -> Text:
     for number, part in enumerate(text.split("**")):
         for entity, character in ENTITIES.items():
             part = part.replace(entity, character)
-        found.append(re.sub(r"`([^`]*)`", r"\1", part), style="bold" if number % 2 else "")
+        found.append(CODE.sub(r"\1", part), style="bold" if number % 2 else "")
     return found
 
 

@@ -33,14 +33,14 @@ def finding(found: Comparison, metric: str) -> str:
     if not apart:
         widest = max(tested, key=lambda one: abs(one[2].difference or 0))
         return (
-            f"In {named} the data tell apart no pair of {len(pairs)} {after}; the largest difference: "
+            f"The data tell apart no pair of {len(pairs)} in {named} {after}; the largest difference: "
             f"{_by(*widest, found.level)}."
         )
     rest = len(apart) - LISTED
     more = f"; and {rest} more" if rest > 0 else ""
     named_pairs = "; ".join(_by(*one, found.level) for one in apart[:LISTED])
     some = f"all {len(pairs)}" if len(apart) == len(pairs) else f"{len(apart)} of {len(pairs)}"
-    return f"In {named} the data tell apart {some} pairs {after}: {named_pairs}{more}."
+    return f"The data tell apart {some} pairs in {named} {after}: {named_pairs}{more}."
 
 
 def _p(d: Difference) -> float | None:

@@ -36,5 +36,5 @@ def require_files(columns: ColumnNames | None, places: Sequence[str | Path]) -> 
     """Raise ScoreError for columns of a file that is not one of `places`."""
     for file, own in (columns or {}).items():
         if not isinstance(own, str) and not any(is_same_file(file, Path(place).expanduser()) for place in places):
-            known = [str(place) for place in places]
-            raise ScoreError(f"columns are named for '{file}', which is not one of the files given{near(file, known)}")
+            hint = near(Path(file).name, [Path(place).name for place in places])
+            raise ScoreError(f"columns are named for '{file}', which is not one of the files given{hint}")

@@ -56,7 +56,7 @@ def test_version_and_wrong_use(cli) -> None:
     assert cli("run", "--nonsense").status == 2
 
 
-@pytest.mark.parametrize("kind", ["detectors", "datasets", "metrics", "leaderboards", "backends", "adapters"])
+@pytest.mark.parametrize("kind", ["detectors", "datasets", "protocols", "metrics", "backends", "adapters"])
 def test_list(cli, kind: str) -> None:
     rows = json.loads(cli("list", kind, "--json").out)
     assert rows and all(row["name"] and row["description"] for row in rows)
@@ -163,7 +163,16 @@ def test_d7_list_without_a_kind_lists_everything(cli) -> None:
     outcome = cli("list")
     assert outcome.status == 0
     heads = [line for line in outcome.out.splitlines() if line and not line.startswith(" ")]
-    assert heads == ["detectors", "datasets", "metrics", "leaderboards", "backends", "adapters", "controls"]
+    assert heads == [
+        "detectors",
+        "datasets",
+        "protocols",
+        "leaderboards",
+        "metrics",
+        "backends",
+        "adapters",
+        "controls",
+    ]
     found = json.loads(cli("list", "--json").out)
     assert list(found) == heads and found["backends"] == json.loads(cli("list", "backends", "--json").out)
 

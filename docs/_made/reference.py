@@ -36,8 +36,10 @@ def commands() -> str:
     root = typer.main.get_command(app)
     parts = [
         "# Commands\n",
-        "`m2f2bench COMMAND --help` prints the same. All commands end with exit status 0 if they",
-        "worked, 1 if a check failed, and 2 for a mistake, with one line that says what, where and how to fix it.\n",
+        "`m2f2bench COMMAND -h` prints the same. All commands end with exit status 0 if they worked, 1 if a check",
+        "failed, 2 for a mistake, with one line that says what, where and how to fix it, and 130 for Ctrl-C. All take",
+        "`-q` or `--quiet` (no progress and no notes, only warnings) and `-v` or `--verbose` (times, and tracebacks of",
+        "errors); only `predict` has its own `-q`.\n",
     ]
     context = typer.Context(root, info_name="m2f2bench")
     for name in root.list_commands(context):  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ from .options import (
     SplitOption,
     settle,
 )
-from .output import echo_json, print_report, require_report_ending, say
+from .output import echo_json, print_report, require_report_ending, say, say_wrapped
 
 
 def check(
@@ -70,7 +70,7 @@ def check(
     if as_json:
         echo_json([report.to_json() for report in reports])
     else:
-        say(describe(reports))
+        say_wrapped(describe(reports))
     failed = [report for report in reports if not report.passed]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(reports)} checks failed, first {failed[0].problems[0]}")

@@ -47,6 +47,15 @@ def show(text: str, signatures: bool = True) -> None:
         console.print("\n--signatures shows how each number was measured.", style="dim")
 
 
+def say_wrapped(text: str) -> None:
+    """Print text; in a terminal, lines that are too long for it are wrapped and indented."""
+    if in_terminal():
+        from .terminal import folded
+
+        text = "\n".join(part for line in text.split("\n") for part in folded(line, line_width(), " " * 26))
+    say(text)
+
+
 def in_terminal() -> bool:
     """Return whether results are read in a terminal, not in a file or by another program."""
     return sys.stdout.isatty()

@@ -83,8 +83,9 @@ def folded(text: str, width: int, indent: str = "") -> list[str]:
 
     A word that is longer than a line is parted after a hyphen, a dot and the like, otherwise where the line ends.
     """
-    lines = [""]
-    for word in text.split(" "):
+    words = text.lstrip(" ")
+    lines = [" " * min(len(text) - len(words), len(indent))]
+    for word in words.split(" "):
         room = width - len(indent)
         pieces = [word] if len(word) <= room else JOINTS.split(word)
         pieces = [piece[i : i + room] for piece in pieces for i in range(0, max(1, len(piece)), room)]
@@ -122,7 +123,8 @@ def _show_table(lines: Lines, right: Sequence[bool], console: Console, width: in
     for number, columns in enumerate(_parts(lines[0], least, heads, width)):
         if number:
             console.print()
-        widths = _spread([least[i] for i in columns], [0 if right[i] else natural[i] for i in columns], width)
+        wished = [max(_length(line[i]) for line in tall) if right[i] else natural[i] for i in columns]
+        widths = _spread([least[i] for i in columns], wished, width)
         kept = [
             [
                 tall[r][i] if right[i] else "\n".join(folded(line[i], size))

@@ -66,6 +66,11 @@ def test_folding_loses_no_character(text: str, width: int) -> None:
     assert "".join("".join(lines).split()) == "".join(text.split())
 
 
+def test_what_is_aligned_stays_aligned() -> None:
+    assert folded("  ok   auc      0.5", 30, "    ") == ["  ok   auc      0.5"]
+    assert folded("  ok   auc      0.5 and more", 20, "    ") == ["  ok   auc      0.5", "    and more"]
+
+
 @pytest.mark.parametrize("hostile", ["[bold]x[/bold]", "[link=http://x]y[/link]", ":smile:"])
 def test_markup_of_rich_in_a_name_is_text(hostile: str) -> None:
     assert hostile in shown(markdown.table([["name", "n"], [hostile, "1"]])) and hostile in shown(f"{hostile}\n")

@@ -10,6 +10,7 @@ from typer import Option
 from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE
 from ..cards.settings import DEVICES
 from ..core.errors import ScoreError
+from ..core.memo import REDRAW_VARIABLE
 
 CardsOption = Annotated[
     str | None, Option("--cards", metavar="DIR", help="Folder with your detectors/, datasets/, metrics/.")
@@ -37,12 +38,17 @@ OwnMetricOption = Annotated[
     list[str] | None,
     Option("--metric", "-m", metavar="FILE.py:NAME", help="A metric of yours that the results have. Repeatable."),
 ]
+RedrawOption = Annotated[
+    bool, Option("--redraw", help="Draw the synthetic faces with this machine's code, in place of those in the package.")
+]
 DeviceOption = Annotated[str, Option("--device", help=f"{DEVICES}.")]
 
 
-def settle(cards: str | None = None, data: str | None = None, metrics: list[str] | None = None) -> None:
-    """Set the environment variables of --cards and --data, so that child processes have them too; load --metric."""
-    for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
+def settle(
+    cards: str | None = None, data: str | None = None, metrics: list[str] | None = None, redraw: bool = False
+) -> None:
+    """Set the variables of --cards, --data and --redraw, so that child processes have them too; load --metric."""
+    for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE), ("1" if redraw else None, REDRAW_VARIABLE)):
         if value is not None:
             os.environ[variable] = value
     if metrics:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from .cards.folders import find_card, iter_cards
 from .cards.models import (
     DETECTION,
     EXPLANATION,
@@ -21,8 +22,6 @@ from .cards.models import (
     HeatMapCard,
     LeaderboardCard,
     ProtocolCard,
-    find_card,
-    iter_cards,
     read_card,
     validate,
 )

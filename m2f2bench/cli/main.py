@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import os
@@ -34,7 +35,7 @@ app.command("plot")(score.plot)
 app.command("check")(check.check)
 app.command("validate")(check.validate)
 app.command("import-weights")(train.import_weights)
-app.command()(train.merge)
+app.command("merge")(train.merge)
 app.command("predict")(run.predict)
 app.command("localize")(run.localize)
 app.command("list")(catalogue.list_names)
@@ -75,6 +76,16 @@ class _Formatter(logging.Formatter):
         return one_line(super().format(record))
 
 
+def _asked() -> typer.Typer:
+    """Return the application with only the command that is called, if it is one: building all of them takes time."""
+    called = [one for one in app.registered_commands if sys.argv[1:2] == [one.name]]
+    if not called:
+        return app
+    small = copy.copy(app)
+    small.registered_commands = called
+    return small
+
+
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use."""
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters of a name
@@ -87,7 +98,7 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     try:
         try:
-            app()
+            _asked()()
         finally:
             sys.stdout.flush()  # here, where the error of a full disk can still be printed
     except M2F2BenchError as error:

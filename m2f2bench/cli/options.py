@@ -7,8 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE
-from ..cards.settings import DEVICES
+from ..cards.folders import CARDS_VARIABLE, DATA_VARIABLE, DEVICES
 from ..core.errors import ScoreError
 from ..core.memo import REDRAW_VARIABLE
 
@@ -39,7 +38,8 @@ OwnMetricOption = Annotated[
     Option("--metric", "-m", metavar="FILE.py:NAME", help="A metric of yours that the results have. Repeatable."),
 ]
 RedrawOption = Annotated[
-    bool, Option("--redraw", help="Draw the synthetic faces with this machine's code, in place of those in the package.")
+    bool,
+    Option("--redraw", help="Draw the synthetic faces with this machine's code, in place of those in the package."),
 ]
 DeviceOption = Annotated[str, Option("--device", help=f"{DEVICES}.")]
 

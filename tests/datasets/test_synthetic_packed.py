@@ -276,9 +276,7 @@ def test_another_pyav_decodes_the_same(python: Path, tmp_path: Path) -> None:
         "print(json.dumps([av.__version__, found]))"
     )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {CACHE_VARIABLE: str(tmp_path)}
-    done = subprocess.run(
-        [python, "-c", code, str(ROOT)], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([python, "-c", code, str(ROOT)], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     version, found = json.loads(done.stdout)
     assert version != __import__("av").__version__

@@ -121,7 +121,9 @@ def mismatch(options: SyntheticOptions, split: str, opened: Opened) -> str:
     if not parts:
         return f"{says}the card is of another version of the faces, or changed their options{ends}"
     how = "redrawn" if is_redrawn() else "drawn" if not is_packed(options) else "decoded"
-    return f"{says}of {len(opened.notes)} videos, {how} here by {encoder_version()}, differ the {', '.join(parts)}{ends}"
+    return (
+        f"{says}of {len(opened.notes)} videos, {how} here by {encoder_version()}, differ the {', '.join(parts)}{ends}"
+    )
 
 
 def _checksum(path: Path) -> int:

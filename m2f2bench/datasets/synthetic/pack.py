@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...cards.models import DatasetCard, find_card, read_card
+from ...cards.folders import find_card
+from ...cards.models import DatasetCard, read_card
 from ...core.errors import DataError, first_line
 from ...core.files import replacing
 from ...core.memo import REDRAW_VARIABLE

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from .cards.folders import find_card, iter_cards
+from .cards.folders import DETECTION, EXPLANATION, HEATMAPS, find_card, iter_cards
 from .cards.models import (
-    DETECTION,
-    EXPLANATION,
-    HEATMAPS,
     LONGEST_NAME,
     AnyProtocol,
     Card,

@@ -39,7 +39,7 @@ OwnMetricOption = Annotated[
 ]
 RedrawOption = Annotated[
     bool,
-    Option("--redraw", help="Draw the synthetic faces with this machine's code, in place of those in the package."),
+    Option("--redraw", help="Draw the synthetic faces on this machine, in place of those in the package."),
 ]
 DeviceOption = Annotated[str, Option("--device", help=f"{DEVICES}.")]
 

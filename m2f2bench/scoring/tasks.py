@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
+from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
+from ..cards.models import AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
 from ..loading import any_protocol, load_heat_maps
 from ..results.read_answers import looks_like_answers

@@ -271,8 +271,10 @@ def test_another_pyav_decodes_the_same(python: Path, tmp_path: Path) -> None:
     code = (
         "import sys, json, av; sys.path.insert(0, sys.argv[1])\n"
         "from m2f2bench.datasets.synthetic import cache, pack\n"
-        "found = {n: {s: pack.hash_of([v.name for v in cache.plan(o, s)], (c := cache.open_split(o, s)).digests, c.notes)"
-        " for s in splits} for n, o, splits in pack.packed_options()}\n"
+        "def look(o, s):\n"
+        "    opened = cache.open_split(o, s)\n"
+        "    return pack.hash_of([v.name for v in cache.plan(o, s)], opened.digests, opened.notes)\n"
+        "found = {n: {s: look(o, s) for s in splits} for n, o, splits in pack.packed_options()}\n"
         "print(json.dumps([av.__version__, found]))"
     )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {CACHE_VARIABLE: str(tmp_path)}

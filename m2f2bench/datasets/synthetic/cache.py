@@ -1,8 +1,8 @@
 """Cache of splits on disk: unpacked or drawn once, checked when opened, never incomplete.
 
-A split is made in a folder with a dot in front of its name and renamed when it is complete. The process that
-makes it holds an advisory lock, so that a second process waits and then finds the split; without locks both make it, and
-the second one's folder is discarded.
+A split is made in a folder with a dot in front of its name and renamed when it is complete. The process that makes it
+holds an advisory lock, so that a second process waits and then finds the split; without locks both make it, and the
+second one's folder is discarded.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def cache_folder(options: SyntheticOptions) -> Path:
 
 @lru_cache(maxsize=1)
 def generator_version() -> str:
-    """Return 12 hex digits over the code that draws and decodes, and its numbers: after any change, all is made again."""
+    """Return 12 hex digits over the code that draws and decodes, and its numbers; after a change all is made again."""
     digest = hashlib.sha256()
     for path in sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.yaml")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

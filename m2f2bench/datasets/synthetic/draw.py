@@ -60,7 +60,7 @@ class SyntheticOptions(AdapterOptions):
     """Folder for the drawn frames; None for `M2F2BENCH_CACHE` or the user's cache folder."""
     workers: int | None = Field(default=None, ge=1)
     """Processes that draw; None for two (one on a single core)."""
-    hashes: dict[Literal["train", "val", "test"], str] = {}
+    hashes: dict[Literal["train", "val", "test"], str] = Field(default={})
     """The hash of each split's frames, masks and notes (16 hex digits). Others are reported when a split is opened."""
 
     @field_validator("methods")

@@ -38,7 +38,7 @@ def yuv_to_rgb(y: Plane, u: Plane, v: Plane) -> Image:
     light = (y.astype(np.int32) - 16) * 76309 + 32768
     blue, red = (np.repeat(np.repeat(one.astype(np.int32) - 128, 2, axis=0), 2, axis=1) for one in (u, v))
     rgb = np.stack((light + 104597 * red, light - 25675 * blue - 53279 * red, light + 132201 * blue), axis=-1)
-    return np.clip(rgb >> 16, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(rgb >> 16, 0, 255), np.uint8)
 
 
 def planes(frame: Any) -> tuple[Plane, Plane, Plane]:

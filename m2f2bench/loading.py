@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from .cards.folders import DETECTION, EXPLANATION, HEATMAPS, find_card, iter_cards
 from .cards.models import (
-    DETECTION,
-    EXPLANATION,
-    HEATMAPS,
     LONGEST_NAME,
     AnyProtocol,
     Card,
@@ -21,8 +19,6 @@ from .cards.models import (
     HeatMapCard,
     LeaderboardCard,
     ProtocolCard,
-    find_card,
-    iter_cards,
     read_card,
     validate,
 )

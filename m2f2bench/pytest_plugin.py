@@ -92,7 +92,7 @@ def _baseline(given: str | Path, places: Sequence[Path]) -> Path:
 
 def _named(kind: str, given: Any, places: Sequence[Path]) -> Any:
     """Return a detector or dataset; a relative path in its name is resolved as in `_baseline`."""
-    from .cards.models import find_card
+    from .cards.folders import find_card
     from .cards.registry import ADAPTERS, BACKENDS
 
     known = BACKENDS if kind == "detectors" else ADAPTERS

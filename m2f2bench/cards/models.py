@@ -1,4 +1,4 @@
-"""The four card models, and the folders where cards are found.
+"""The four card models, and reading a card.
 
 A card is one YAML file: a detector, a dataset, a protocol (kind `metrics`) or a leaderboard. Unknown keys are
 refused, and a card's `name` is its file's name.
@@ -7,7 +7,7 @@ refused, and a card's `name` is its file's name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -17,6 +17,7 @@ from ..core.errors import CardError, near
 from ..core.parsing import Refused, read_yaml
 from ..core.places import moved, moved_reference
 from ..core.text import quoted
+from .folders import DATA_VARIABLE, DETECTION, EXPLANATION, HEATMAPS, find_card, iter_cards
 from .protocols import DETECTION_METRICS, ExplanationRules, HeatMapRules, ProtocolRules
 from .registry import is_file_reference
 from .settings import InputSettings, Settings, StageSettings, TrainingSettings
@@ -24,21 +25,16 @@ from .settings import InputSettings, Settings, StageSettings, TrainingSettings
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-KINDS = ("detectors", "datasets", "metrics", "leaderboards")
-CARDS_VARIABLE = "M2F2BENCH_CARDS"
-DATA_VARIABLE = "M2F2BENCH_DATA"
 LONGEST_NAME = 150
 """Characters of a card's name: file systems allow 255 for a run's folder, which has three names in it."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
-
-DETECTION, EXPLANATION, HEATMAPS = "detection", "explanation", "heatmaps"
-"""Names of tasks."""
 
 
 class Card(BaseModel):
     """The common part of all cards: a name, a line of description, and the file they came from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when the first card of its kind is read: a command that reads none starts faster.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: str = Field(pattern=NAME_PATTERN, max_length=LONGEST_NAME)
     description: str = ""
@@ -191,33 +187,6 @@ def protocol_model(data: Mapping[str, Any]) -> type[AnyProtocol]:
     if "task" not in data:
         return ProtocolCard
     return HeatMapCard if data["task"] == HEATMAPS else ExplanationCard
-
-
-def card_folders(kind: str) -> list[Path]:
-    """Return the folders of cards of a kind, the first wins: `M2F2BENCH_CARDS`, the package, the checkout."""
-    places = [Path(p).expanduser() for p in os.environ.get(CARDS_VARIABLE, "").split(os.pathsep) if p]
-    for place in places:
-        if not place.is_dir():
-            raise CardError(f"card folder '{place}' ({CARDS_VARIABLE} or --cards) does not exist")
-    package = Path(__file__).parents[1]
-    return [p / kind for p in (*places, package / "_cards", package.parent) if (p / kind).is_dir()]
-
-
-def iter_cards(kind: str) -> Iterator[Path]:
-    """Yield the card files of a kind, each name once, in the order of lookup."""
-    seen: set[str] = set()
-    for folder in card_folders(kind):
-        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-            if path.stem in seen:
-                continue
-            if path.name != "published.yaml":
-                seen.add(path.stem)
-                yield path
-
-
-def find_card(kind: str, name: str) -> Path | None:
-    """Return the file of the named card, or None."""
-    return next((path for path in iter_cards(kind) if path.stem == name), None)
 
 
 def corpus_of(dataset: str) -> str:

@@ -27,15 +27,12 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 
-DEVICES = "auto, cpu, cuda, cuda:N, mps"
-"""Values of --device."""
-
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed."""
 
     # pydantic before 2.10 warns on stderr about every field whose name begins with model_.
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
 
 
 class InputSettings(Settings):

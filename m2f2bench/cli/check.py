@@ -18,6 +18,7 @@ from .options import (
     DeviceOption,
     JsonOption,
     OwnMetricOption,
+    RedrawOption,
     SplitOption,
     settle,
 )
@@ -47,12 +48,13 @@ def check(
     tolerance: Annotated[float, Option(help="A decrease of at most this never fails.")] = 0.0,
     out: Annotated[Path | None, Option(help="Keep the new run here.")] = None,
     device: DeviceOption = "auto",
+    redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fail (exit status 1) if a detector is worse than a stored result by more than noise."""
-    settle(cards, data)
+    settle(cards, data, redraw=redraw)
     from ..runs.check import check as look
     from ..runs.check import describe
 
@@ -114,12 +116,13 @@ def audit(
     out: Annotated[Path | None, Option(help="Also write the report: .json or .md.")] = None,
     strict: Annotated[bool, Option("--strict", help="Exit status 1 if anything leaks.")] = False,
     workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,
+    redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions."""
-    settle(cards, data)
+    settle(cards, data, redraw=redraw)
     from ..auditing.audit import audit as look
     from ..auditing.questions import KINDS
     from ..auditing.report import plural
@@ -149,11 +152,12 @@ def sheet(
     split: SplitOption = "test",
     per_method: Annotated[int, Option(min=1, help="Pictures for each manipulation.")] = 8,
     masks: Annotated[bool, Option("--masks", help="Draw the masks' outlines below each row.")] = False,
+    redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
 ) -> None:
     """Draw a contact sheet: a row for each manipulation, a column for each person."""
-    settle(cards, data)
+    settle(cards, data, redraw=redraw)
     from ..datasets.sheet import contact_sheet
     from ..loading import load_dataset
 

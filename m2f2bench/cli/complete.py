@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..cards.models import KINDS, iter_cards
+from ..cards.folders import KINDS, iter_cards
 
 FIGURES = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
 FORMATS = ("md", "csv", "tex", "html", "json")

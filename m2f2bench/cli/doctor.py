@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE, KINDS, DatasetCard, iter_cards, read_card
+from ..cards.folders import CARDS_VARIABLE, DATA_VARIABLE, KINDS, iter_cards
+from ..cards.models import DatasetCard, read_card
 from ..core.errors import M2F2BenchError, first_line
 from ..results.signature import versions
 

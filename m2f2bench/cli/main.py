@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import os
@@ -86,6 +87,16 @@ class _Formatter(logging.Formatter):
         return f"{time.perf_counter() - self.begin:8.1f} s  {line}" if is_verbose() else line
 
 
+def _asked() -> typer.Typer:
+    """Return the application with only the command that is called, if it is one: building all of them takes time."""
+    called = [one for one in app.registered_commands if sys.argv[1:2] == [one.name]]
+    if not called:
+        return app
+    small = copy.copy(app)
+    small.registered_commands = called
+    return small
+
+
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters of a name
@@ -98,7 +109,7 @@ def main() -> None:
     set_loudness()
     try:
         try:
-            app()
+            _asked()()
         finally:
             logger.debug("finished")
             sys.stdout.flush()  # here, where the error of a full disk can still be printed

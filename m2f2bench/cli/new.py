@@ -10,7 +10,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ..cards.models import find_card
+from ..cards.folders import find_card
 from ..core.errors import M2F2BenchError, near
 from ..core.files import make_folder, write_text
 from . import complete

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ..cards.models import CARDS_VARIABLE, DATA_VARIABLE
-from ..cards.settings import DEVICES
+from ..cards.folders import CARDS_VARIABLE, DATA_VARIABLE, DEVICES
 from ..core.errors import ScoreError
+from ..core.memo import REDRAW_VARIABLE
 from . import complete
 
 DetectorArgument = partial(Argument, metavar="DETECTOR", autocompletion=complete.detectors)
@@ -60,12 +60,18 @@ SignaturesOption = Annotated[
         show_default=False,
     ),
 ]
+RedrawOption = Annotated[
+    bool,
+    Option("--redraw", help="Draw the synthetic faces on this machine, in place of those in the package."),
+]
 DeviceOption = Annotated[str, Option("--device", help=f"{DEVICES}.")]
 
 
-def settle(cards: str | None = None, data: str | None = None, metrics: list[str] | None = None) -> None:
-    """Set the environment variables of --cards and --data, so that child processes have them too; load --metric."""
-    for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE)):
+def settle(
+    cards: str | None = None, data: str | None = None, metrics: list[str] | None = None, redraw: bool = False
+) -> None:
+    """Set the variables of --cards, --data and --redraw, so that child processes have them too; load --metric."""
+    for value, variable in ((cards, CARDS_VARIABLE), (data, DATA_VARIABLE), ("1" if redraw else None, REDRAW_VARIABLE)):
         if value is not None:
             os.environ[variable] = value
     if metrics:

@@ -19,6 +19,7 @@ from .options import (
     DeviceOption,
     JsonOption,
     ProtocolNamed,
+    RedrawOption,
     SignaturesOption,
     SplitOption,
     settle,
@@ -49,12 +50,13 @@ def run(
     cam_layer: CamLayerOption = "",
     device: DeviceOption = "auto",
     signatures: SignaturesOption = None,
+    redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run detectors on datasets, print the leaderboard, write a folder for each run. An interrupted run is resumed."""
-    settle(cards, data)
+    settle(cards, data, redraw=redraw)
     from ..leaderboards.render import describe_run, write_board
     from ..runs.run import DEFAULT_SUITE
     from ..runs.run import run as run_bench
@@ -175,12 +177,13 @@ def localize(
     area: Annotated[float, Option(help="Share of the picture to blur for the drop.")] = 0.1,
     out: Annotated[Path | None, Option(help="Also write the report: .json (with every frame) or .md.")] = None,
     device: DeviceOption = "auto",
+    redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare heat maps with true masks, or (--faithfulness) with the detector's own scores. Controls are included."""
-    settle(cards, data)
+    settle(cards, data, redraw=redraw)
     require_report_ending(out)
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
     report: Any

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ..cards.models import EXPLANATION
+from ..cards.folders import EXPLANATION
 from ..core.errors import ScoreError
 from ..core.files import write_text
 from . import complete

@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from . import complete
-from .options import CardsOption, DataOption, DatasetNamed, DeviceOption, settle
+from .options import CardsOption, DataOption, DatasetNamed, DeviceOption, RedrawOption, settle
 from .output import say
 
 
@@ -33,11 +33,12 @@ def train(
     resume: Annotated[bool, Option("--resume", help="Continue an interrupted training.")] = False,
     seed: Annotated[int | None, Option(help="Default: that of the card.")] = None,
     device: DeviceOption = "auto",
+    redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
 ) -> None:
     """Train a detector; write its weights, its card and its training record."""
-    settle(cards, data)
+    settle(cards, data, redraw=redraw)
     from ..runs.train import RECORD
     from ..runs.train import train as fit
     from ..training.processes import is_main_process

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 CACHE_VARIABLE = "M2F2BENCH_CACHE"
+REDRAW_VARIABLE = "M2F2BENCH_REDRAW"
+"""If set (and not 0), synthetic faces are drawn in place of those in the package (`--redraw`)."""
 BINARY: int = getattr(os, "O_BINARY", 0)  # exists on Windows only
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cards.models import LeaderboardCard, card_folders, iter_cards
+from ..cards.folders import card_folders, iter_cards
+from ..cards.models import LeaderboardCard
 from ..core.errors import DataError, ScoreError
 from ..core.records import Score
 from ..loading import load_leaderboard

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..cards.models import card_folders, validate
+from ..cards.folders import card_folders
+from ..cards.models import validate
 from ..core.errors import CardError
 from ..core.parsing import Refused, read_yaml
 from ..core.records import Score

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..cards.models import DETECTION, EXPLANATION, HEATMAPS
+from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..core import markdown
 from ..core.records import Score
 from ..metrics.detection.paired import Difference, p_text

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError, model_validator
 
-from ..cards.models import HEATMAPS, DetectorCard, problem_of, protocol_model
+from ..cards.folders import HEATMAPS
+from ..cards.models import DetectorCard, problem_of, protocol_model
 from ..cards.registry import is_file_reference
 from ..core.errors import M2F2BenchError
 from ..core.parsing import Refused

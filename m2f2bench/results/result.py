@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..cards.models import DETECTION, AnyProtocol, protocol_model
+from ..cards.folders import DETECTION
+from ..cards.models import AnyProtocol, protocol_model
 from ..cards.protocols import MetricNote
 from ..core.records import Score
 from ..metrics.metric import Metric, from_note

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..cards.models import DETECTION, HEATMAPS, Card
+from ..cards.folders import DETECTION, HEATMAPS
+from ..cards.models import Card
 from ..core.errors import DataError, ScoreError, first_line
 from ..core.files import replacing
 from ..core.parsing import Refused, read_json, read_table

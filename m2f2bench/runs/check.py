@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..cards.models import EXPLANATION, HEATMAPS, HeatMapCard, ProtocolCard
+from ..cards.folders import EXPLANATION, HEATMAPS
+from ..cards.models import HeatMapCard, ProtocolCard
 from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
 from ..core.records import Score

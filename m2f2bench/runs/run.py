@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
+from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
+from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..datasets.base import Adapter, close_adapter

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import EXPLANATION, HEATMAPS, AnyProtocol, DatasetCard, DetectorCard, ExplanationCard
+from ..cards.folders import EXPLANATION, HEATMAPS
+from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, ExplanationCard
 from ..core.answers import Answers, joined
 from ..core.arrays import Codes
 from ..core.connected import factorize, first_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..cards.models import EXPLANATION, HEATMAPS
+from ..cards.folders import EXPLANATION, HEATMAPS
 from ..core.errors import ScoreError
 from ..core.records import JUDGE, Score
 from ..metrics.answer_metrics import RELEASED

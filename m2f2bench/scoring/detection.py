@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import DETECTION, ProtocolCard
+from ..cards.folders import DETECTION
+from ..cards.models import ProtocolCard
 from ..core.arrays import Codes
 from ..core.errors import NothingJudged, ScoreError, near
 from ..core.records import FAKE, REAL, Frame, Score

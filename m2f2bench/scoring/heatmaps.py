@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cards.models import HEATMAPS, HeatMapCard
+from ..cards.folders import HEATMAPS
+from ..cards.models import HeatMapCard
 from ..core.errors import ScoreError
 from ..core.records import Score
 from ..heatmaps import faithfulness_report, localization_report

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
+from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
+from ..cards.models import AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
 from ..loading import any_protocol, load_heat_maps
 from ..results.columns import columns_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..cards.settings import DEVICES
+from ..cards.folders import DEVICES
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob

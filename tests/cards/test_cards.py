@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from m2f2bench.cards.models import KINDS, card_folders, find_card, iter_cards, read_card
+from m2f2bench.cards.folders import KINDS, card_folders, find_card, iter_cards
+from m2f2bench.cards.models import read_card
 from m2f2bench.core.errors import CardError
 
 NAMES = {

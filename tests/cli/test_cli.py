@@ -205,7 +205,7 @@ def test_d7_unknown_names_suggest_no_backends_and_adapters(cli, one_line, tmp_pa
 
 @pytest.mark.parametrize("device", ["mps", "meta", "cuda:99", "gpu", "cpu:x"])
 def test_d7_a_device_that_is_not_there(cli, device: str) -> None:
-    from m2f2bench.cards.settings import DEVICES
+    from m2f2bench.cards.folders import DEVICES
     from m2f2bench.core.errors import DetectorError
     from m2f2bench.training.device import pick_device
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import m2f2bench
-from m2f2bench.cards.models import ExplanationCard, iter_cards
+from m2f2bench.cards.folders import iter_cards
+from m2f2bench.cards.models import ExplanationCard
 from m2f2bench.core.errors import CardError, DataError
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.answers import plan_questions

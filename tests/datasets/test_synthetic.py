@@ -18,10 +18,10 @@ from m2f2bench.cards.models import read_card, validate
 from m2f2bench.core.errors import CardError, DataError, FrameError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.sheet import contact_sheet
-from m2f2bench.datasets.synthetic import draw, manipulations
+from m2f2bench.datasets.synthetic import h264, manipulations
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.canvas import FIELD
-from m2f2bench.datasets.synthetic.draw import SyntheticOptions
+from m2f2bench.datasets.synthetic.draw import SyntheticOptions, compress
 from m2f2bench.datasets.synthetic.faces import Pose, draw_face, draw_scene
 from m2f2bench.datasets.synthetic.render import REGIONS, region_map, render, touched
 
@@ -151,12 +151,12 @@ def test_the_stream_names_its_codec_and_rate_factor(raw: SyntheticAdapter) -> No
     pixels = [raw.read(frame) for frame in raw.frames("test")[:2]]
     sizes = []
     for crf in (23, 40):
-        stream = draw.encode(pixels, crf)
+        stream = h264.encode(pixels, crf)
         assert stream.startswith(b"\x00\x00\x00\x01") and f"crf={crf}.0".encode() in stream
         with av.open(io.BytesIO(stream), format="h264") as opened:
             assert opened.streams.video[0].codec_context.name == "h264"
             assert sum(1 for _ in opened.decode(video=0)) == 2
-        assert [frame.shape for frame in draw.decode(stream)] == [(96, 96, 3)] * 2
+        assert [frame.shape for frame in h264.decode(stream)] == [(96, 96, 3)] * 2
         sizes.append(len(stream))
     assert sizes[1] < sizes[0]
 
@@ -309,6 +309,6 @@ def test_the_encoder_does_not_depend_on_what_memory_held_before(tmp_path: Path) 
     streams = set()
     for _ in range(25):
         scramble()
-        streams.add(draw.encode(frames, 23))
+        streams.add(h264.encode(frames, 23))
     assert len(streams) == 1
-    assert np.array_equal(draw.decode(streams.pop())[0], draw.compress(frames, "c23")[0])
+    assert np.array_equal(h264.decode(streams.pop())[0], compress(frames, "c23")[1][0])

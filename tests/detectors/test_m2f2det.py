@@ -14,7 +14,8 @@ import toy_training
 from toy_m2f2det import ABLATIONS, CLIP, INPUT, M2F2Detector, fit, pixels, toy_network
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from m2f2bench.cards.models import find_card, read_card
+from m2f2bench.cards.folders import find_card
+from m2f2bench.cards.models import read_card
 from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.tensors import read_tensors, write_tensors
 from m2f2bench.detectors.m2f2det.detector import build, frozen_parts

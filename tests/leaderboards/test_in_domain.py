@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from paths import ROOT
 
 import m2f2bench
-from m2f2bench.cards.models import DatasetCard, corpus_of, iter_cards, read_card
+from m2f2bench.cards.folders import iter_cards
+from m2f2bench.cards.models import DatasetCard, corpus_of, read_card
 from m2f2bench.core.records import Score
 from m2f2bench.leaderboards.board import build_board
 from m2f2bench.leaderboards.render import render

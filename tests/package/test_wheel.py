@@ -16,7 +16,7 @@ from paths import HELPERS, ROOT
 
 import m2f2bench
 
-MAX_BYTES = 1_500_000
+MAX_BYTES = 3_500_000
 PROGRAM = HELPERS / "every_public_name.py"
 
 

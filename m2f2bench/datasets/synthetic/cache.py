@@ -1,8 +1,8 @@
-"""Cache of drawn splits on disk: made once, checked when opened, never incomplete.
+"""Cache of splits on disk: unpacked or drawn once, checked when opened, never incomplete.
 
-A split is drawn into a folder with a dot in front of its name and renamed when it is complete. The drawing process
-holds an advisory lock, so that a second process waits and then finds the split; without locks both draw, and the second
-one's folder is discarded.
+A split is made in a folder with a dot in front of its name and renamed when it is complete. The process that makes it
+holds an advisory lock, so that a second process waits and then finds the split; without locks both make it, and the
+second one's folder is discarded.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -31,32 +32,42 @@ from ...core import memo
 from ...core.errors import DataError, first_line
 from ...core.memo import CACHE_VARIABLE
 from ...core.progress import progress_bar
-from .draw import FRAMES, MASKS, SyntheticOptions, encoder_version, plan, work
+from .draw import FRAMES, MASKS, SyntheticOptions, plan, work
+from .h264 import encoder_version
+from .pack import digest_of, hash_of, holds, is_packed, is_redrawn, pack_hash, packed_digests, unpack
 
+log = logging.getLogger("m2f2bench")
 INDEX = "index.json"
 _MAKING = threading.Lock()
+_reported: set[Path] = set()
+"""Splits of which it was said that they are not those of the card."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A split on disk: frames [N, H, W, 3] uint8, packed masks [N, H·W/8] uint8, notes by video name."""
+    """A split on disk: frames [N, H, W, 3] uint8, packed masks [N, H·W/8] uint8, notes by video name.
+
+    `digests` holds those of a video's frames and masks, by its name.
+    """
 
     frames: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.uint8]
     notes: dict[str, dict[str, Any]]
+    digests: dict[str, list[str]]
 
 
 def cache_folder(options: SyntheticOptions) -> Path:
     """Return the folder of a dataset's splits, named by a hash of everything that decides its pixels."""
     base = Path(options.cache).expanduser() if options.cache else memo.cache_folder()
     decided = options.model_dump(mode="json", exclude=set(options.incidental))
-    text = json.dumps([generator_version(), encoder_version(), np.__version__, decided], sort_keys=True)
+    source = pack_hash() if is_packed(options) else "drawn"
+    text = json.dumps([generator_version(), encoder_version(), np.__version__, decided, source], sort_keys=True)
     return base / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)
 def generator_version() -> str:
-    """Return 12 hex digits over the code that draws and its numbers: after any change, the faces are drawn again."""
+    """Return 12 hex digits over the code that draws and decodes, and its numbers; after a change all is made again."""
     digest = hashlib.sha256()
     for path in sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.yaml")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -64,24 +75,55 @@ def generator_version() -> str:
 
 
 def open_split(options: SyntheticOptions, split: str) -> Opened:
-    """Return the split from the cache; it is drawn first if it is missing or damaged. Raises DataError."""
+    """Return the split from the cache; it is unpacked or drawn first if it is missing or damaged.
+
+    A warning says if it is not the card's data. Raises DataError.
+    """
     folder = cache_folder(options)
     opened = _read(folder / split, options, split)
-    if opened is not None:
-        return opened
-    try:
-        with _MAKING, _lock(folder, split):
-            if _read(folder / split, options, split) is None:
-                _make(folder, options, split)
-    except OSError as error:
-        raise DataError(
-            f"synthetic faces cannot be kept in '{folder}': {first_line(error)}; set {CACHE_VARIABLE} to a folder "
-            "that can be written"
-        ) from None
-    opened = _read(folder / split, options, split)
+    if opened is None:
+        try:
+            with _MAKING, _lock(folder, split):
+                if _read(folder / split, options, split) is None:
+                    _make(folder, options, split)
+        except OSError as error:
+            raise DataError(
+                f"synthetic faces cannot be kept in '{folder}': {first_line(error)}; set {CACHE_VARIABLE} to a folder "
+                "that can be written"
+            ) from None
+        opened = _read(folder / split, options, split)
     if opened is None:
         raise DataError(f"synthetic faces in '{folder / split}' are damaged right after writing: check the disk")
+    problem = mismatch(options, split, opened)
+    if problem and folder / split not in _reported:
+        _reported.add(folder / split)
+        log.warning("%s", problem)
     return opened
+
+
+def mismatch(options: SyntheticOptions, split: str, opened: Opened) -> str:
+    """Return one line that says how a split differs from the card's `hashes`; empty if it does not, or has no hash."""
+    wanted = options.hashes.get(split)  # type: ignore[call-overload]
+    if wanted is None:
+        return ""
+    found = hash_of((video.name for video in plan(options, split)), opened.digests, opened.notes)
+    if found == wanted:
+        return ""
+    says = f"synthetic faces, split '{split}': their hash is {found}, and the card's is {wanted}: "
+    ends = "; results on them do not compare with results on the card's faces"
+    digests, notes = packed_digests(options, split)
+    counts = {
+        "frames": [name for name, (one, _) in opened.digests.items() if digests.get(name, [one])[0] != one],
+        "masks": [name for name, (_, one) in opened.digests.items() if digests.get(name, ["", one])[1] != one],
+        "notes": [name for name, note in opened.notes.items() if notes.get(name, note) != note],
+    }
+    parts = [f"{what} of {len(names)} (first '{names[0]}')" for what, names in counts.items() if names]
+    if not parts:
+        return f"{says}the card is of another version of the faces, or changed their options{ends}"
+    how = "redrawn" if is_redrawn() else "drawn" if not is_packed(options) else "decoded"
+    return (
+        f"{says}of {len(opened.notes)} videos, {how} here by {encoder_version()}, differ the {', '.join(parts)}{ends}"
+    )
 
 
 def _checksum(path: Path) -> int:
@@ -104,12 +146,12 @@ def _read(folder: Path, options: SyntheticOptions, split: str) -> Opened | None:
                 return None
         frames = np.load(folder / FRAMES, mmap_mode="r")
         masks = np.load(folder / MASKS, mmap_mode="r")
-        notes = index["videos"]
+        notes, digests = index["videos"], index["digests"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if (frames.shape, masks.shape) != _shapes(options, split) or not isinstance(notes, dict):
         return None
-    return Opened(frames, masks, notes)
+    return Opened(frames, masks, notes, digests)
 
 
 @contextlib.contextmanager
@@ -128,7 +170,7 @@ def _lock(folder: Path, split: str) -> Iterator[None]:
 
 
 def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
-    """Draw a split into a temporary folder and rename it."""
+    """Unpack or draw a split into a temporary folder and rename it."""
     for left in folder.glob(f".{split}.*"):
         shutil.rmtree(left, ignore_errors=True)
     temporary = folder / f".{split}.{uuid.uuid4().hex[:8]}"
@@ -136,12 +178,13 @@ def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
     try:
         for name, shape in zip((FRAMES, MASKS), _shapes(options, split), strict=True):
             np.lib.format.open_memmap(temporary / name, mode="w+", dtype=np.uint8, shape=shape).flush()
-        notes = _draw(temporary, options, split)
+        notes = _fill(temporary, options, split)
         index = {
             "generator": generator_version(),
             "encoder": encoder_version(),
             "split": split,
             "options": options.model_dump(mode="json", exclude=set(options.incidental)),
+            "digests": _digests(temporary, options, split),
             "crc32": {name: _checksum(temporary / name) for name in (FRAMES, MASKS)},
             "videos": notes,
         }
@@ -156,19 +199,28 @@ def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _draw(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict[str, Any]]:
-    """Let one or more processes fill the arrays in `folder`; return the notes in the plan's order."""
+def _digests(folder: Path, options: SyntheticOptions, split: str) -> dict[str, list[str]]:
+    """Return the digests of the frames and of the masks of each video in the arrays in `folder`."""
+    frames, masks = (np.load(folder / name, mmap_mode="r") for name in (FRAMES, MASKS))
+    rows = {v.name: slice(v.row, v.row + options.frames_per_video) for v in plan(options, split)}
+    return {name: [digest_of(frames[at]), digest_of(masks[at])] for name, at in rows.items()}
+
+
+def _fill(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict[str, Any]]:
+    """Fill the arrays in `folder`, from the packed streams if they hold the split; return the notes in plan order."""
     videos = [video.name for video in plan(options, split)]
+    packed = holds(options, split)
     workers = min(options.workers or min(2, os.cpu_count() or 1), getattr(options, split))
     notes: dict[str, dict[str, Any]] = {}
-    with progress_bar(f"drawing synthetic faces ({split})", len(videos)) as advance:
+    label = f"{'unpacking' if packed else 'drawing'} synthetic faces ({split})"
+    with progress_bar(label, len(videos)) as advance:
 
         def note(line: dict[str, Any]) -> None:
             notes[line["video"]] = line["notes"]
             advance(1)
 
-        if workers == 1 or not sys.executable:
-            for line in work(folder, options, split, 0, 1):
+        if packed or workers == 1 or not sys.executable:
+            for line in unpack(folder, options, split) if packed else work(folder, options, split, 0, 1):
                 note(line)
         else:
             given = [sys.executable, "-m", f"{__package__}.draw", str(folder), options.model_dump_json(), split]

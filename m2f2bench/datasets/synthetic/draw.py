@@ -13,21 +13,19 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import VideoReformatter
 from pydantic import Field, field_validator
 
 from ...core.errors import near
 from ...core.records import ORIGINAL
 from ..base import AdapterOptions
 from .faces import Array, Scene, draw_face, draw_scene, skin_tone, stream
+from .h264 import decode, encode
 from .manipulations import METHODS, TWO_PEOPLE, Case, draw_strength, forge
 from .render import Rendering, coverage, render
 
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from ...core.records import Image
 
 FRAMES, MASKS = "frames.npy", "masks.npy"
-RATE = 25
 CRF = {"c23": 23, "c40": 40}
 """FaceForensics++'s two compression levels as x264's constant rate factor."""
 PREFIX = {"train": "a", "val": "v", "test": "t"}
@@ -44,9 +41,9 @@ DEFAULT_METHODS = ("swap", "lowres", "expression", "resynthesis", "relight")
 
 
 class SyntheticOptions(AdapterOptions):
-    """Options that decide the pixels of a synthetic dataset; `cache` and `workers` decide only place and speed."""
+    """Options that decide the pixels of a synthetic dataset; `cache`, `workers` and `hashes` decide none of them."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"cache", "workers"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"cache", "workers", "hashes"})
 
     seed: int = Field(default=0, ge=0)
     train: int = Field(default=24, ge=2)
@@ -63,6 +60,8 @@ class SyntheticOptions(AdapterOptions):
     """Folder for the drawn frames; None for `M2F2BENCH_CACHE` or the user's cache folder."""
     workers: int | None = Field(default=None, ge=1)
     """Processes that draw; None for two (one on a single core)."""
+    hashes: dict[Literal["train", "val", "test"], str] = Field(default={})
+    """The hash of each split's frames, masks and notes (16 hex digits). Others are reported when a split is opened."""
 
     @field_validator("methods")
     @classmethod
@@ -122,9 +121,13 @@ def plan(options: SyntheticOptions, split: str) -> list[Video]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished video: frames [T, H, W, 3] uint8, masks [T, H, W] bool, and notes for the index."""
+    """A finished video: frames [T, H, W, 3] uint8, masks [T, H, W] bool, and notes for the index.
+
+    `stream` is the H.264 that the frames were decoded from; empty under the compression `raw`.
+    """
 
     video: Video
+    stream: bytes
     frames: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
     notes: dict[str, Any]
@@ -172,50 +175,22 @@ def draw_identities(options: SyntheticOptions, split: str, share: int = 0, of: i
         for video in videos:
             clean, masks, notes = clean_frames(options, video, drawn, scene)
             noisy = [develop(image, scene, options.seed, clip, number) for number, image in enumerate(clean)]
-            yield Drawn(video, np.stack(compress(noisy, options.compression)), masks, notes)
+            compressed, frames = compress(noisy, options.compression)
+            yield Drawn(video, compressed, np.stack(frames), masks, notes)
 
 
-def encoder_version() -> str:
-    """Return the encoder's version for the cache's key: PyAV and its libavcodec."""
-    return f"av{av.__version__}-lavc{'.'.join(map(str, av.library_versions['libavcodec']))}"
+def compress(frames: Sequence[Image], compression: str) -> tuple[bytes, list[Image]]:
+    """Return a video's H.264 stream and the frames decoded from it; under `raw` no stream and the frames as they are.
 
-
-def encode(frames: Sequence[Image], crf: int) -> bytes:
-    """Encode RGB uint8 frames [H, W, 3], H and W even, as H.264 Annex B (yuv420p, one thread, constant `crf`)."""
-    height, width = frames[0].shape[:2]
-    encoder = cast("av.VideoCodecContext", av.CodecContext.create("libx264", "w"))
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, RATE), Fraction(RATE, 1)
-    encoder.thread_count = 1
-    # Without its assembly: with it the stream of 160-pixel frames depended on the memory's old content, and so
-    # differed between runs (that of 128-pixel frames did not).
-    encoder.options = {"crf": str(crf), "preset": "medium", "x264-params": "threads=1:lookahead-threads=1:asm=0"}
-    stream = b""
-    for number, pixels in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        frame.pts = number
-        stream += b"".join(bytes(packet) for packet in encoder.encode(frame))
-    return stream + b"".join(bytes(packet) for packet in encoder.encode(None))
-
-
-def decode(stream: bytes) -> list[Image]:
-    """Decode an H.264 Annex B stream to frames, RGB uint8 [H, W, 3], in the order in which they are shown."""
-    decoder = cast("av.VideoCodecContext", av.CodecContext.create("h264", "r"))
-    decoder.thread_count = 1
-    packets = [*decoder.parse(stream), *decoder.parse(b"")]
-    frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
-    converter = VideoReformatter()  # one for all frames: setting it up costs more than using it
-    return [cast("Image", converter.reformat(frame, format="rgb24").to_ndarray()) for frame in frames]
-
-
-def compress(frames: Sequence[Image], compression: str) -> list[Image]:
-    """Return a video's frames after the compression `raw` (nothing is lost), `c23` or `c40`."""
+    `compression` is `raw`, `c23` or `c40`.
+    """
     if compression == "raw":
-        return list(frames)
-    decoded = decode(encode(frames, CRF[compression]))
+        return b"", list(frames)
+    stream = encode(frames, CRF[compression])
+    decoded = decode(stream)
     if len(decoded) != len(frames):
         raise RuntimeError(f"{len(frames)} frames were encoded and {len(decoded)} decoded")
-    return decoded
+    return stream, decoded
 
 
 def work(folder: Path, options: SyntheticOptions, split: str, share: int, of: int) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cards.models import DETECTION, Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.folders import DETECTION
+from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
 from ...core.errors import ScoreError, StoreError, near
 from ...leaderboards.table import build_table
 from ...loading import load_metrics

@@ -80,11 +80,24 @@ def score_columns(path: Path, columns: ColumnNames | None = None) -> list[str]:
     mapping = columns_of(columns, path)
     if path.suffix.lower() not in SUFFIXES[:2] or not path.is_file() or "score" in mapping:
         return []
+    names = _head(path)  # most files have a column `score`: they are not read twice
+    if "score" in names or mapping.get("label", "label") not in names:
+        return []
     table = _read_table(path, ())
     ours = {mapping.get(name, name) for name in (*REQUIRED, *OPTIONAL, "frame")}
-    if "score" in table.column_names or mapping.get("label", "label") not in table.column_names:
-        return []
     return [name for name in table.column_names if name not in ours and _has_number(table.column(name))]
+
+
+def _head(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV or TSV; nothing for a line that is no text."""
+    import csv
+
+    with path.open("rb") as file:
+        try:
+            line = file.readline(LONGEST_HEADER).decode("utf-8-sig").strip("\r\n")
+        except UnicodeDecodeError:
+            return []
+    return next(csv.reader([line], delimiter=max(",;\t", key=line.count)), [])
 
 
 def _has_number(column: pa.ChunkedArray) -> bool:

@@ -49,8 +49,8 @@ def _require_wide(places: Sequence[str | Path], columns: ColumnNames | None) -> 
     if len(found) < 2:
         named = f", and '{path}' has only '{found[0]}'" if found else f": give another beside '{path}'"
         raise ScoreError(
-            f"a comparison needs two files of rows, or one CSV or TSV of id and label with a column of scores for "
-            f"each detector{named}"
+            f"a comparison needs two runs or files of rows, or one CSV or TSV of id and label with a column of scores "
+            f"for each detector{named}"
         )
 
 

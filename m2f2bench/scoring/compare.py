@@ -9,9 +9,10 @@ from ..cards.models import AnyProtocol, DatasetCard
 from ..core.errors import ScoreError
 from ..loading import load_metrics
 from ..results.columns import ColumnNames, require_files
-from ..results.read_rows import SUFFIXES, score_columns
+from ..results.read_rows import SUFFIXES
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
+from ..results.wide import score_columns
 from .comparison import Comparison
 from .scored import Source
 from .tasks import TASKS, task_at

@@ -50,7 +50,7 @@ def read_rows(path: Path, columns: ColumnNames | None = None) -> Rows:
     `missing`. Raises ScoreError in one line that names the file and the row, also if no row has a score.
     """
     mapping = columns_of(columns, path)
-    table = _read_table(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
+    table = table_of(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
     if table.num_rows == 0:
         raise ScoreError(f"'{path}' has no rows")
     unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
@@ -71,29 +71,7 @@ def read_rows(path: Path, columns: ColumnNames | None = None) -> Rows:
     return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
 
 
-def score_columns(path: Path, columns: ColumnNames | None = None) -> list[str]:
-    """Return the columns of a wide table, CSV or TSV, that hold scores: one column for each detector.
-
-    These are all with a number in them but for `label` and our optional columns. Empty for any other file, and for
-    one that has a column for `score`.
-    """
-    mapping = columns_of(columns, path)
-    if path.suffix.lower() not in SUFFIXES[:2] or not path.is_file() or "score" in mapping:
-        return []
-    table = _read_table(path, ())
-    ours = {mapping.get(name, name) for name in (*REQUIRED, *OPTIONAL, "frame")}
-    if "score" in table.column_names or mapping.get("label", "label") not in table.column_names:
-        return []
-    return [name for name in table.column_names if name not in ours and _has_number(table.column(name))]
-
-
-def _has_number(column: pa.ChunkedArray) -> bool:
-    import pyarrow.compute as pc
-
-    return bool(pc.any(pc.match_substring_regex(column, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")).as_py())
-
-
-def _read_table(path: Path, wanted: Collection[str]) -> pa.Table:
+def table_of(path: Path, wanted: Collection[str]) -> pa.Table:
     """Return the file's table; columns that are not `wanted` may be empty. Raises ScoreError."""
     import pyarrow as pa
 

@@ -9,9 +9,10 @@ from ..cards.models import AnyProtocol, DatasetCard
 from ..core.errors import ScoreError
 from ..loading import load_metrics
 from ..results.columns import ColumnNames, require_files
-from ..results.read_rows import SUFFIXES, score_columns
+from ..results.read_rows import SUFFIXES
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
+from ..results.wide import score_columns
 from .comparison import Comparison
 from .scored import Source
 from .tasks import TASKS, task_at
@@ -49,8 +50,8 @@ def _require_wide(places: Sequence[str | Path], columns: ColumnNames | None) -> 
     if len(found) < 2:
         named = f", and '{path}' has only '{found[0]}'" if found else f": give another beside '{path}'"
         raise ScoreError(
-            f"a comparison needs two files of rows, or one CSV or TSV of id and label with a column of scores for "
-            f"each detector{named}"
+            f"a comparison needs two runs or files of rows, or one CSV or TSV of id and label with a column of scores "
+            f"for each detector{named}"
         )
 
 

@@ -14,11 +14,11 @@ from ..core.errors import ScoreError
 from ..loading import any_protocol, load_heat_maps
 from ..results.columns import columns_of
 from ..results.read_answers import looks_like_answers
-from ..results.read_rows import score_columns
 from ..results.result import Result
 from ..results.signature import MAP, answer_fields, heat_map_fields, measure_fields
 from ..results.store import MAPS
 from ..results.stored import ResampledResult, Stored, stored_at, stored_resamples
+from ..results.wide import score_columns
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
 from .comparison import Comparison, distinct_names

@@ -177,8 +177,8 @@ def test_many_detectors_with_holm(cli, tmp_path: Path) -> None:
     assert [(d["first"], d["second"]) for d in aucs] == [("d0", "d1"), ("d0", "d2"), ("d1", "d2")]
     assert [d["p_holm"] for d in aucs] == pytest.approx(holm([d["p"] for d in aucs]))
     text = cli("compare", *paths).out
-    assert "3 detectors" in text and "p (Holm)" in text and text.count("AUC") == 3
-    assert cli("compare", *paths, "--metric", "brier").out.count("Brier score") == 3
+    assert "3 detectors" in text and "p (Holm)" in text and text.count("| AUC ") == 3
+    assert cli("compare", *paths, "--metric", "brier").out.count("| Brier score ") == 3
 
 
 def test_refusals(cli, one_line, tmp_path: Path) -> None:

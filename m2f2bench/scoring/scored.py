@@ -11,6 +11,7 @@ from typing import Any
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard
 from ..core.places import without_folders
 from ..datasets.dataset import Dataset
+from ..results.in_memory import InMemory
 from ..results.result import Result
 from ..results.signature import DETECTOR, short, versions
 from ..results.stored import Stored, of_detector, stored_card
@@ -28,7 +29,7 @@ class Source:
     split: str = "test"
     detector: str | None = None
     columns: Mapping[str, str] | None = None
-    validation: str | Path | None = None
+    validation: str | Path | InMemory | None = None
 
 
 OWN = Source()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from ..cards.models import DETECTION, EXPLANATION, HEATMAPS, AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
 from ..loading import any_protocol, load_heat_maps
+from ..results.in_memory import InMemory
 from ..results.read_answers import looks_like_answers
 from ..results.result import Result
 from ..results.signature import MAP, answer_fields, heat_map_fields, measure_fields
@@ -17,13 +18,13 @@ from ..results.store import MAPS
 from ..results.stored import ResampledResult, Stored, stored_at, stored_resamples
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
-from .comparison import Comparison, distinct_names
+from .comparison import Comparison
 from .detection import ScoredRows, compare_rows, load_rows, score_rows
 from .heatmaps import ScoredMaps, load_maps, resampled_maps, score_maps
 from .score_answers import score_answers
 from .scored import OWN, Source
 
-Place = str | Path
+Place = str | Path | InMemory
 
 
 class Task(abc.ABC):
@@ -51,12 +52,6 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def fields(self, result: Result, card: Any) -> dict[str, Any]:
         """Return the signature's fields that follow from protocol, dataset and split, to check a stored result."""
-
-    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
-        """Return the paired tests between stored rows. Raises ScoreError if they cannot be compared."""
-        loaded = [self.load(place, source) for place in places]
-        names = distinct_names([one.detector for one in loaded], places)
-        return self.test(dict(zip(names, loaded, strict=True)), metrics, against)
 
     def evidence(self, stored: Stored) -> ScoredRows | ResampledResult | None:
         """Return what paired tests between results on a board need; None if it is not next to the result."""
@@ -98,11 +93,11 @@ class Explanation(Task):
 
     def score(self, places: Sequence[Place], source: Source) -> Result:
         """See `Task.score`; several files are one explainer's answers that complete each other."""
-        return score_answers(load_answers(*places, source=source)).result
+        return score_answers(load_answers(*map(_file, places), source=source)).result
 
     def load(self, place: Place, source: Source) -> ResampledResult:
         """See `Task.load`."""
-        return load_resampled(place, source)
+        return load_resampled(_file(place), source)
 
     def fields(self, result: Result, card: ExplanationCard) -> dict[str, Any]:
         """See `Task.fields`."""
@@ -134,7 +129,7 @@ class HeatMaps(Task):
     def _maps(self, place: Place, source: Source) -> ScoredMaps:
         if source.dataset is not None or source.columns or source.validation is not None:
             raise ScoreError("heat maps are scored from a run's rows alone: leave out dataset, columns and validation")
-        return load_maps(place, None if source.protocol is None else load_heat_maps(source.protocol))
+        return load_maps(_file(place), None if source.protocol is None else load_heat_maps(source.protocol))
 
 
 TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation(), HeatMaps())}
@@ -142,9 +137,17 @@ TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation(
 
 
 def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
-    """Return the task of a protocol; without a protocol, that of a run's folder, a result file or a file of rows."""
-    if protocol is not None:
-        return TASKS[any_protocol(protocol).kind]
+    """Return the task of a protocol; without a protocol, that of a run's folder, a result file or of rows.
+
+    Raises ScoreError for rows in memory under a protocol that is not about detection.
+    """
+    task = None if protocol is None else TASKS[any_protocol(protocol).kind]
+    if isinstance(place, InMemory):
+        if task is not None and task.name != DETECTION:
+            raise ScoreError(f"'{place}': only P(fake) of frames is scored in memory: write {task.items} to a file")
+        return TASKS[DETECTION]
+    if task is not None:
+        return task
     path = Path(place).expanduser()
     stored = stored_at(path)
     if stored is not None:
@@ -152,6 +155,12 @@ def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
     if path.name == MAPS:
         return TASKS[HEATMAPS]
     return TASKS[EXPLANATION if looks_like_answers(path) else DETECTION]
+
+
+def _file(place: Place) -> str | Path:
+    if isinstance(place, InMemory):
+        raise ScoreError(f"'{place}' holds P(fake) of frames, which cannot be compared with answers or heat maps")
+    return place
 
 
 def _data(result: Result) -> tuple[str, int]:

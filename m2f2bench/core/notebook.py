@@ -54,7 +54,9 @@ def columns_of(score: Score) -> dict[str, Any]:
     return {**numbers, "n_real": score.n_real, "n_fake": score.n_fake, "reason": score.reason or ""}
 
 
-def data_frame(rows: Iterable[Mapping[str, Any]], numbers: Iterable[str] = ("value", "ci_low", "ci_high")) -> pd.DataFrame:
+def data_frame(
+    rows: Iterable[Mapping[str, Any]], numbers: Iterable[str] = ("value", "ci_low", "ci_high")
+) -> pd.DataFrame:
     """Return rows as a data frame; columns of `numbers` are float64 with NaN where there is no value."""
     import pandas as pd
 
@@ -149,9 +151,7 @@ def curves(title: str, found: Sequence[tuple[str, Sequence[float], Sequence[floa
     out = [_said(0, 13, title, "start"), frame]
     out.append(_line(left, top + SQUARE, left + SQUARE, top, 'stroke-dasharray="3 3" opacity="0.6"'))
     for i, (label, xs, ys) in enumerate(shown):
-        points = " ".join(
-            f"{left + SQUARE * a:.1f},{top + SQUARE * (1 - b):.1f}" for a, b in zip(xs, ys, strict=True)
-        )
+        points = " ".join(f"{left + SQUARE * a:.1f},{top + SQUARE * (1 - b):.1f}" for a, b in zip(xs, ys, strict=True))
         out.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[i]}" stroke-width="1.5"/>')
         y = top + LINE * (i + 1)
         out.append(f'<rect x="{left + SQUARE + 14}" y="{y - 9}" width="12" height="4" fill="{COLOURS[i]}"/>')

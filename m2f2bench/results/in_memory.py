@@ -159,7 +159,8 @@ def _as_table(
         raise ScoreError(f"'{name}': its columns have different lengths ({listed}): each row needs a value in each")
     place = InMemory(name, None, labels)
     arrays = [
-        _cells(place, column, values, score) if column in wanted else pa.nulls(len(values)) for column, values in columns
+        _cells(place, column, values, score) if column in wanted else pa.nulls(len(values))
+        for column, values in columns
     ]
     return pa.Table.from_arrays(arrays, [column for column, _ in columns])
 

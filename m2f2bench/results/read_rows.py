@@ -45,7 +45,9 @@ def rows_in_memory(data: Any, name: str, columns: Mapping[str, str] | None = Non
     """Return data as rows in memory that `read_rows` takes; see `in_memory`. Raises ScoreError."""
     mapping = dict(columns or {})
     index = (mapping.get("id", "id"), "frame")
-    return in_memory(data, name, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}, index, mapping.get("score", "score"))
+    return in_memory(
+        data, name, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}, index, mapping.get("score", "score")
+    )
 
 
 def read_rows(path: Path | InMemory, columns: Mapping[str, str] | None = None) -> Rows:
@@ -53,8 +55,8 @@ def read_rows(path: Path | InMemory, columns: Mapping[str, str] | None = None) -
 
     Optional columns: `video` (default: each row, or each picture, is its own video), `method`, `identity` (several
     joined by `+`), `status`, `digest`, `picture`. `columns` maps our names to the file's; our own `frame` counts as
-    `id`. `path` may also be rows in memory. Each record of the file is a row; one without a score (see NO_SCORE) has the status `missing`. Raises
-    ScoreError in one line that names the file and the row, also if no row has a score.
+    `id`. `path` may also be rows in memory. Each record of the file is a row; one without a score (see NO_SCORE) has
+    the status `missing`. Raises ScoreError in one line that names the file and the row, also if no row has a score.
     """
     mapping = dict(columns or {})
     wanted = {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}

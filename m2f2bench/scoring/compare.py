@@ -76,7 +76,9 @@ def compare(
         if protocol is not None or dataset is not None or columns or names:
             raise ScoreError("names, protocol, dataset and columns need two or more runs: name each of them")
         found = places[0]
-        return compare_results(found, metrics, against) if are_results(found) else compare_folder(found, metrics, against)
+        return (
+            compare_results(found, metrics, against) if are_results(found) else compare_folder(found, metrics, against)
+        )
     given = expand(places, names, columns)
     if len(given) < 2:
         raise ScoreError("a comparison needs at least two runs or files of rows, or a folder with several runs")

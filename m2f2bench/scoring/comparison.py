@@ -115,7 +115,13 @@ class Comparison:
             numbers = ["–" if value is None else f"{value:.3f}" for value in (d.first, d.second)]
             gap = "–" if d.difference is None else f"{d.difference:+.3f}{low_high}"
             cells.append(
-                [f"{pair.first} − {pair.second}", title(d.metric), *numbers, gap, "–" if p is None else p_text(p, bound)]
+                [
+                    f"{pair.first} − {pair.second}",
+                    title(d.metric),
+                    *numbers,
+                    gap,
+                    "–" if p is None else p_text(p, bound),
+                ]
             )
         main = self.metrics[0]
         bars = [
@@ -125,7 +131,9 @@ class Comparison:
             heading(f"{', '.join(self.detectors)} on {self.dataset}, {self.protocol}"),
             table(cells, left=2),
             chart(f"difference in {title(main)}", bars, reference=0.0),
-            lines([f"{self.level:.0%} intervals; {self.clusters['n']} clusters ({self.clusters['by']})", self.signature]),
+            lines(
+                [f"{self.level:.0%} intervals; {self.clusters['n']} clusters ({self.clusters['by']})", self.signature]
+            ),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, Union
+from typing import Any, Protocol, TypeAlias
 
 from ..core.errors import ScoreError
 from ..core.text import quoted
@@ -25,7 +25,7 @@ class Frame(Protocol):
         """The names of the columns."""
 
 
-Data: TypeAlias = Union[str, Path, Frame, Mapping[str, Any], Sequence[Any], Result]
+Data: TypeAlias = str | Path | Frame | Mapping[str, Any] | Sequence[Any] | Result
 """Rows of one detector: a path, a data frame, a dict of columns, `(label, score)`, a list of records, or a result."""
 
 
@@ -50,9 +50,7 @@ class Given:
         )
 
 
-def expand(
-    values: Iterable[Data], names: Sequence[str] = (), columns: Mapping[str, str] | None = None
-) -> list[Given]:
+def expand(values: Iterable[Data], names: Sequence[str] = (), columns: Mapping[str, str] | None = None) -> list[Given]:
     """Return what a user gave as one item a detector; `names` name the items in order.
 
     A mapping of data (`{name: data}`) and a list of results are several items; every other value is one. Raises
@@ -96,7 +94,11 @@ def _one(value: Any, name: str, columns: Mapping[str, str] | None) -> Given:
         return Given(Path(value).expanduser())
     if are_results(value):
         raise ScoreError(f"'{name}' holds {len(value)} results: give one result")
-    if isinstance(value, (list, tuple)) and value and all(isinstance(one, (str, Path)) or is_frame(one) for one in value):
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and all(isinstance(one, (str, Path)) or is_frame(one) for one in value)
+    ):
         raise ScoreError(f"'{name}' is a list of several: give each by itself, as {FORMS}")
     return Given(rows_in_memory(value, name, columns))
 

@@ -31,8 +31,8 @@ def score(
     (P(fake) in [0, 1]; empty or NaN: the row is `missing`), and maybe `video`, `method`, `identity`, `status`,
     `picture`. `path` is a file (CSV, TSV, JSONL, Parquet), a pandas DataFrame (its index may be the id), a dict of
     columns of equal length, a list of records (dicts or `Prediction`), a tuple `(label, score)` of two arrays [N],
-    whose ids are 0 … N - 1, or a result of `score` or `run`. The numbers are, to the last bit, those of the same rows in a
-    file. float32 is taken exactly, as from Parquet.
+    whose ids are 0 … N - 1, or a result of `score` or `run`. The numbers are, to the last bit, those of the same rows
+    in a file. float32 is taken exactly, as from Parquet.
 
     `detector` names the detector (default: the file's name; in memory `data`). `columns` maps our names to the data's,
     `{"score": "p_fake"}`. With `dataset` the rows are compared with the frames of its `split`. `validation` are the

@@ -114,7 +114,10 @@ class Audit:
         """Return the findings as a table, then each section's table and lines."""
         counts = ", ".join(plural(self._count(severity), severity) for severity in SEVERITIES)
         cells = [["severity", "topic", "finding"], *([one.severity, one.topic, one.text] for one in self.findings)]
-        parts = [heading(f"Audit of {self.dataset}: {counts}"), table(cells, left=3) if self.findings else ""]
+        parts = [
+            heading(f"Audit of {self.dataset}: {counts}"),
+            table(cells, left=3, wrap=True) if self.findings else "",
+        ]
         for section in self.sections:
             parts += [heading(section.title), table([section.header, *section.rows]) if section.rows else ""]
             parts.append(lines(section.lines))

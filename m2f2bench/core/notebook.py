@@ -66,7 +66,7 @@ def data_frame(
 
 def page(*parts: str) -> str:
     """Return parts of HTML as one block; empty parts are left out."""
-    return "<div>" + "".join(filter(None, parts)) + "</div>"
+    return '<div style="overflow-x:auto">' + "".join(filter(None, parts)) + "</div>"
 
 
 def heading(text: str) -> str:
@@ -80,10 +80,12 @@ def lines(texts: Iterable[str]) -> str:
     return f'<p style="font-size:smaller">{shown}</p>' if shown else ""
 
 
-def table(cells: Sequence[Sequence[str]], left: int = 1, bold: Iterable[tuple[int, int]] = ()) -> str:
+def table(
+    cells: Sequence[Sequence[str]], left: int = 1, bold: Iterable[tuple[int, int]] = (), wrap: bool = False
+) -> str:
     """Return a table, `cells` being its heading and rows; columns after the first `left` are aligned to the right.
 
-    `bold` has the row and column, from 0, of cells in bold. Rows after MOST_ROWS are only counted.
+    `bold` has the row and column, from 0, of cells in bold; cells are of one line unless they `wrap`. Rows after MOST_ROWS are only counted.
     """
     head, *rows = cells
     strong = set(bold)
@@ -91,7 +93,8 @@ def table(cells: Sequence[Sequence[str]], left: int = 1, bold: Iterable[tuple[in
     def cell(tag: str, column: int, text: str, row: int = -1) -> str:
         side = "left" if column < left else "right"
         weight = ";font-weight:bold" if (row, column) in strong else ""
-        return f'<{tag} style="text-align:{side}{weight}">{_text(text)}</{tag}>'
+        space = "" if wrap else ";white-space:nowrap"
+        return f'<{tag} style="text-align:{side}{space}{weight}">{_text(text)}</{tag}>'
 
     top = "".join(cell("th", i, text) for i, text in enumerate(head))
     body = "".join(
@@ -168,7 +171,7 @@ def curves(title: str, found: Sequence[tuple[str, Sequence[float], Sequence[floa
 def _svg(width: float, height: float, title: str, parts: Iterable[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{_text(title)}" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}" style="max-width:100%" font-family="sans-serif" '
+        f'height="{height}" viewBox="0 0 {width} {height}" style="display:block;max-width:100%" font-family="sans-serif" '
         f'font-size="12" fill="currentColor">{"".join(parts)}</svg>'
     )
 

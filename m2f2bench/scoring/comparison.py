@@ -105,9 +105,17 @@ class Comparison:
         ]
 
     def _repr_html_(self) -> str:
-        """Return a table of the differences over all methods, and a chart of those in the first metric."""
-        found = [(pair, d) for pair in self.pairs for d in pair.differences if not d.group]
-        several = len(self.pairs) > 1
+        """Return a table of the differences over all methods, and a chart of those in the first metric.
+
+        With more than one pair the table has the first metric alone, as on the command line.
+        """
+        several, main = len(self.pairs) > 1, self.metrics[0]
+        found = [
+            (pair, d)
+            for pair in self.pairs
+            for d in pair.differences
+            if not d.group and (d.metric == main or not several)
+        ]
         cells = [["pair", "metric", "first", "second", "difference", "p (Holm)" if several else "p"]]
         for pair, d in found:
             p, bound = (d.holm, d.holm_bound) if several and d.holm is not None else (d.p, d.bound)
@@ -120,10 +128,9 @@ class Comparison:
                     title(d.metric),
                     *numbers,
                     gap,
-                    "–" if p is None else p_text(p, bound),
+                    "–" if p is None else p_text(p, bound).removeprefix("= "),
                 ]
             )
-        main = self.metrics[0]
         bars = [
             Bar(f"{p.first} − {p.second}", d.difference, *(d.ci or (None, None))) for p, d in found if d.metric == main
         ]

@@ -85,7 +85,8 @@ def table(
 ) -> str:
     """Return a table, `cells` being its heading and rows; columns after the first `left` are aligned to the right.
 
-    `bold` has the row and column, from 0, of cells in bold; cells are of one line unless they `wrap`. Rows after MOST_ROWS are only counted.
+    `bold` has the row and column, from 0, of cells in bold; cells are of one line unless they `wrap`. Rows after
+    MOST_ROWS are only counted.
     """
     head, *rows = cells
     strong = set(bold)
@@ -171,8 +172,8 @@ def curves(title: str, found: Sequence[tuple[str, Sequence[float], Sequence[floa
 def _svg(width: float, height: float, title: str, parts: Iterable[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{_text(title)}" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}" style="display:block;max-width:100%" font-family="sans-serif" '
-        f'font-size="12" fill="currentColor">{"".join(parts)}</svg>'
+        f'height="{height}" viewBox="0 0 {width} {height}" style="display:block;max-width:100%" '
+        f'font-family="sans-serif" font-size="12" fill="currentColor">{"".join(parts)}</svg>'
     )
 
 

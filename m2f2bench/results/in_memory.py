@@ -175,6 +175,10 @@ def _cells(place: InMemory, column: str, values: Any, score: str) -> pa.Array:
             return pa.array(exact if column == score else [_text(place, column, i, v) for i, v in _each(exact)])
         if values.dtype.kind in "iu":
             return pa.array(values.astype(values.dtype.newbyteorder("=")))
+    if isinstance(values, np.ndarray) and values.dtype.kind in "mM" and len(values):  # `tolist` would give numbers
+        raise ScoreError(
+            f"{place.row(0)} has the {column} '{values[0]}' of type {values.dtype}: text or a number is wanted"
+        )
     texts = [_text(place, column, i, value) for i, value in _each(values)]
     try:
         return pa.array(texts, pa.string())

@@ -110,12 +110,15 @@ def are_results(value: Any) -> bool:
 
 def is_named_data(value: Any) -> bool:
     """Return whether a value is `{name: data}`, as opposed to a dict of columns."""
-    return isinstance(value, Mapping) and any(map(_is_data, value.values()))
+    if not isinstance(value, Mapping):
+        return False
+    paths = [isinstance(one, (str, Path)) for one in value.values()]
+    return any(map(_is_data, value.values())) or (any(paths) and all(paths))
 
 
 def _is_data(value: Any) -> bool:
-    """Return whether a value of a dict is one detector's data and no column."""
-    if isinstance(value, (str, Path, Result, Mapping)) or is_frame(value) or are_results(value):
+    """Return whether a value of a dict is one detector's data and no column; a text may be either."""
+    if isinstance(value, (Result, Mapping)) or is_frame(value) or are_results(value):
         return True
     if isinstance(value, tuple):
         return len(value) == 2 and all(hasattr(one, "__len__") and not isinstance(one, str) for one in value)

@@ -1,4 +1,4 @@
-"""The notebook in `examples/`: it runs from an empty folder, every result in it is shown, and the docs page has its code."""
+"""The notebook in `examples/`: it runs from an empty folder and shows every result, and the docs page has its code."""
 
 from __future__ import annotations
 

@@ -22,11 +22,16 @@ from .detectors.base import Explainer as Explainer
 from .detectors.base import Localizer as Localizer
 from .detectors.base import Trainable as Trainable
 from .detectors.base import trained_weights as trained_weights
+from .detectors.m2f2det.released.importing import import_weights as import_weights
 from .detectors.network import NetworkDetector as NetworkDetector
 from .heatmaps.faithfulness_report import Faithfulness as Faithfulness
 from .heatmaps.localization_report import Localization as Localization
 from .heatmaps.measurement import faithfulness as faithfulness
 from .heatmaps.measurement import localize as localize
+from .inference.predictions import Predictions as Predictions
+from .inference.predictions import predict as predict
+from .leaderboards.board import Board as Board
+from .leaderboards.leaderboard import leaderboard as leaderboard
 from .loading import load_dataset as load_dataset
 from .loading import load_detector as load_detector
 from .metrics.metric import Metric as Metric
@@ -42,6 +47,7 @@ from .runs.train import merge as merge
 from .runs.train import train as train
 from .scoring.compare import compare as compare
 from .scoring.comparison import Comparison as Comparison
+from .scoring.comparison import Comparisons as Comparisons
 from .scoring.score import score as score
 from .scoring.validate import validate_result as validate_result
 from .training.job import FitReport as FitReport

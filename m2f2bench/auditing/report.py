@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core import markdown
+from ..core.notebook import heading, lines, page, table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Severity = Literal["leak", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
@@ -98,6 +102,26 @@ class Audit:
 
     def _count(self, severity: str) -> int:
         return sum(finding.severity == severity for finding in self.findings)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the findings as a data frame, worst first. Columns: dataset, severity, topic, text."""
+        import pandas as pd
+
+        rows = [{"dataset": self.dataset, **dataclasses.asdict(finding)} for finding in self.findings]
+        return pd.DataFrame(rows, columns=["dataset", "severity", "topic", "text"])
+
+    def _repr_html_(self) -> str:
+        """Return the findings as a table, then each section's table and lines."""
+        counts = ", ".join(plural(self._count(severity), severity) for severity in SEVERITIES)
+        cells = [["severity", "topic", "finding"], *([one.severity, one.topic, one.text] for one in self.findings)]
+        parts = [
+            heading(f"Audit of {self.dataset}: {counts}"),
+            table(cells, left=3, wrap=True) if self.findings else "",
+        ]
+        for section in self.sections:
+            parts += [heading(section.title), table([section.header, *section.rows]) if section.rows else ""]
+            parts.append(lines(section.lines))
+        return page(*parts, lines([self._made()]))
 
     def _repr_markdown_(self) -> str:
         return self.markdown()

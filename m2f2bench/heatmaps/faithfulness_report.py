@@ -102,6 +102,11 @@ class Faithfulness(MapReport):
         """Return the MEASURES that were measured."""
         return [name for name in MEASURES if name in self.metrics["all"]]
 
+    def _all_groups(self) -> Mapping[str, Mapping[str, Score]]:
+        """Return the groups, and each control's as `CONTROL: GROUP`."""
+        apart = {f"{name}: {group}": own for name, found in self.controls.items() for group, own in found.items()}
+        return {**self.metrics, **apart}
+
     def _groups(self) -> Mapping[str, Mapping[str, Score]]:
         """Return the groups that have frames, and all frames."""
         return {group: found for group, found in self.metrics.items() if group == "all" or _count(found)}

@@ -16,9 +16,12 @@ from ..cards.protocols import Bootstrap
 from ..core import markdown
 from ..core.arrays import Bools, Codes
 from ..core.errors import NothingJudged
+from ..core.notebook import bar, chart, columns_of, data_frame, heading, lines, page
+from ..core.notebook import table as html_table
 from ..core.records import FAKE, REAL, Frame, Prediction, Score
 from ..core.rows import from_predictions
 from ..metrics.detection.intervals import FEW_CLUSTERS
+from ..metrics.registry import title as metric_title
 from ..results.result import plain
 from ..results.signature import bootstrap_field, data_hash, drawn_field, short, versions
 from ..results.units import clusters
@@ -26,6 +29,8 @@ from ..stats.statistic import Estimate, G, Statistic, estimate
 from ..version import __version__
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..core.records import Floats
 
 OUTCOMES = ("ok", "unreadable", "error", "no_mask", "empty_mask", "unseen_mask", "zero_map")
@@ -258,6 +263,33 @@ class MapReport(abc.ABC):
             for reason in dict.fromkeys(score.reason for score in found.values() if score.reason):
                 places.setdefault(reason, []).append(group)
         return [f"{', '.join(names)}: {reason}" for reason, names in places.items()]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each group and measure.
+
+        Columns: detector, dataset, split, group (`all`, a method, a label, or a control), metric, value, ci_low,
+        ci_high (float64, NaN without a value), n_real, n_fake (frames), reason.
+        """
+        what = {"detector": self.detector, "dataset": self.dataset, "split": self.split}
+        return data_frame(
+            {**what, "group": group, "metric": name, **columns_of(score)}
+            for group, found in self._all_groups().items()
+            for name, score in found.items()
+        )
+
+    def _all_groups(self) -> Mapping[str, Mapping[str, Score]]:
+        """Return every group of measures, those of the controls included."""
+        return self._groups()
+
+    def _repr_html_(self) -> str:
+        """Return the tables, a chart of the first measure with a value in several groups, and the notes."""
+        title = f"{self.TITLE} of {self.detector} on {self.dataset}, {self.split}"
+        groups = self._all_groups()
+        first = next(iter(next(iter(groups.values()))), "")
+        bars = [bar(group, found[first]) for group, found in groups.items() if first in found]
+        return page(
+            heading(title), *map(html_table, self._tables()), chart(metric_title(first), bars), lines(self._notes())
+        )
 
     def _repr_markdown_(self) -> str:
         return self.markdown()

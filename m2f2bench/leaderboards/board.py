@@ -5,15 +5,18 @@ The best number of a column is marked only if paired tests show that it is bette
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..cards.folders import card_folders, iter_cards
 from ..cards.models import LeaderboardCard
 from ..core.errors import DataError, ScoreError
+from ..core.notebook import bar, chart, columns_of, curves, data_frame, heading, lines, page, shown_score
+from ..core.notebook import table as html_table
 from ..core.records import Score
 from ..loading import load_leaderboard
 from ..metrics.detection.paired import Judged, Paired
@@ -28,7 +31,10 @@ from ..scoring.compare_answers import DrawnPair
 from ..scoring.detection import ScoredRows, refuse_incomparable
 from ..scoring.tasks import TASKS
 from .published import Figure, load_published
-from .table import Cell, Table, TableColumn, build_table, method_table
+from .table import LEGENDS, MARKS, Cell, Table, TableColumn, build_table, method_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HOMES = ("results", "explanations")
 """Folders of results in the folders of leaderboard cards."""
@@ -68,12 +74,67 @@ class Board:
     curves: tuple[RocCurve, ...] = ()
     published: tuple[Figure, ...] = ()
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each detector and column of the table, and of those by manipulation.
 
-def gather(places: Sequence[str], published: bool = False) -> Board:
+        Columns: rank (missing without one), detector, dataset, split, protocol, metric, method (empty for all), value,
+        ci_low, ci_high (float64, NaN without a value), n_real, n_fake (units), reason, best (by paired tests),
+        coverage, in_domain, signature. Cells without a result are left out.
+        """
+        rows = [row for table in (self.table, *self.methods) for row in table_rows(table)]
+        return data_frame(rows).astype({"rank": "Int64"} if rows else {})
+
+    def _repr_html_(self) -> str:
+        """Return the table, a chart of its first column, and the ROC curves of the first chart."""
+        columns, rows = self.table.columns, self.table.rows
+        cells = [["rank", "detector", *(column.title for column in columns)]]
+        cells += [
+            [
+                "" if row.rank is None else str(row.rank),
+                row.detector,
+                *(f"{shown_score(cell.score)}{cell.mark}" if cell else "" for cell in row.cells),
+            ]
+            for row in rows
+        ]
+        best = [(i, j + 2) for i, row in enumerate(rows) for j, cell in enumerate(row.cells) if cell and cell.best]
+        bars = [bar(row.detector, cell.score) for row in rows if row.cells and (cell := row.cells[0])]
+        first = [one for one in self.curves if one.signature == self.curves[0].signature]
+        said = ["bold: better than every other of its column, by a paired test against each"] if best else []
+        said += [
+            f"{mark} {LEGENDS[name]}"
+            for name, mark in MARKS.items()
+            if any(c.domain == name for c in self.table.cells) and mark
+        ]
+        return page(
+            heading(self.table.title or self.table.name),
+            html_table(cells, left=2, bold=best),
+            chart(columns[0].title, bars) if columns else "",
+            curves(
+                "ROC curves" + (f" on {first[0].dataset}" if first else ""), [(c.detector, c.fpr, c.tpr) for c in first]
+            ),
+            lines([*said, *self.table.signatures]),
+        )
+
+
+def table_rows(table: Table) -> Iterator[dict[str, Any]]:
+    """Yield a row for each cell of a table that has a result."""
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell is None:
+                continue
+            place = {"dataset": column.dataset, "split": column.split, "protocol": column.protocol}
+            what = {"rank": row.rank, "detector": row.detector, **place, "metric": column.metric}
+            more = {"best": cell.best, "coverage": cell.coverage, "in_domain": cell.in_domain}
+            yield {**what, "method": column.method, **columns_of(cell.score), **more, "signature": cell.signature}
+
+
+def gather(
+    places: Sequence[str], published: bool = False, more: Sequence[Result] = (), evidence: Grounds | None = None
+) -> Board:
     """Return the board of a leaderboard card, of folders with results, or of a card with such folders.
 
     Without folders, a card takes the results of its columns from HOMES. `published`: with published figures of others.
-    Raises DataError if there is nothing to show.
+    `more` results have their `evidence`, if there is any, in memory. Raises DataError if there is nothing to show.
     """
     card: LeaderboardCard | None = None
     folders: list[Path] = []
@@ -85,17 +146,18 @@ def gather(places: Sequence[str], published: bool = False) -> Board:
             card = load_leaderboard(place)
         else:
             raise DataError(f"'{place}' is a second leaderboard: give one leaderboard, and folders of results")
-    if not folders:
+    if not folders and not more:
         homes = [f / name for f in card_folders("leaderboards") for name in HOMES]
         folders = [place for place in homes if any(place.glob("*.json"))]
         if card is None:
             known = ", ".join(path.stem for path in iter_cards("leaderboards"))
             raise DataError(f"give a folder of results, for instance runs/, or a leaderboard: {known}")
     stored = read_stored(folders) if folders else []
+    stored += [Stored(result, Path(result.detector), None, None) for result in more]
     if card is not None:
         wanted = {(column.dataset, column.protocol) for column in card.columns}
         stored = [one for one in stored if (one.result.dataset, one.result.protocol) in wanted]
-    board = build_board(stored, card, load_published() if published else ())
+    board = build_board(stored, card, load_published() if published else (), evidence)
     if card is not None and not board.table.rows:
         where = ", ".join(f"'{folder}'" for folder in folders) or "the folders beside the leaderboard cards"
         columns = ", ".join(dict.fromkeys(f"{column.dataset} ({column.protocol})" for column in card.columns))
@@ -107,10 +169,13 @@ def gather(places: Sequence[str], published: bool = False) -> Board:
 
 
 def build_board(
-    stored: Sequence[Stored], card: LeaderboardCard | None = None, published: Sequence[Figure] = ()
+    stored: Sequence[Stored],
+    card: LeaderboardCard | None = None,
+    published: Sequence[Figure] = (),
+    more: Grounds | None = None,
 ) -> Board:
-    """Return the board of results; those with stored rows have curves and are tested against each other."""
-    evidence = read_evidence(stored)
+    """Return the board of results; those with rows, stored or `more`, have curves and are tested against each other."""
+    evidence = {**read_evidence(stored), **(more or {})}
     results = [one.result for one in stored]
     methods: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:

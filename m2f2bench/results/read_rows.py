@@ -19,6 +19,7 @@ from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
 from ..core.rows import Rows, Strings, likely_cause
 from ..core.text import quoted
 from .columns import ColumnNames, columns_of
+from .in_memory import InMemory, in_memory, row_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,16 +42,27 @@ SHOWN = 60
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def read_rows(path: Path, columns: ColumnNames | None = None) -> Rows:
+def rows_in_memory(data: Any, name: str, columns: ColumnNames | None = None) -> InMemory:
+    """Return data as rows in memory that `read_rows` takes; see `in_memory`. Raises ScoreError."""
+    mapping = columns_of(columns, Path(name))
+    index = (mapping.get("id", "id"), "frame")
+    return in_memory(
+        data, name, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}, index, mapping.get("score", "score")
+    )
+
+
+def read_rows(path: Path | InMemory, columns: ColumnNames | None = None) -> Rows:
     """Read rows of `id`, `label` (0/1/real/fake) and `score` (P(fake)) from CSV, TSV, JSON lines or Parquet.
 
     Optional columns: `video` (default: each row, or each picture, is its own video), `method`, `identity` (several
     joined by `+`), `status`, `digest`, `picture`. `columns` maps our names to the file's (see `ColumnNames`); our own
-    `frame` counts as `id`. Each record of the file is a row; one without a score (see NO_SCORE) has the status
-    `missing`. Raises ScoreError in one line that names the file and the row, also if no row has a score.
+    `frame` counts as `id`. `path` may also be rows in memory. Each record of the file is a row; one without a score
+    (see NO_SCORE) has the status `missing`. Raises ScoreError in one line that names the file and the row, also if no
+    row has a score.
     """
-    mapping = columns_of(columns, path)
-    table = table_of(path, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()})
+    mapping = columns_of(columns, Path(str(path)))
+    wanted = {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}
+    table = path.table if isinstance(path, InMemory) else table_of(path, wanted)
     if table.num_rows == 0:
         raise ScoreError(f"'{path}' has no rows")
     unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
@@ -63,12 +75,17 @@ def read_rows(path: Path, columns: ColumnNames | None = None) -> Rows:
         if names[name] not in table.column_names:
             raise ScoreError(
                 f"'{path}' has no column '{names[name]}' for {name}{near(names[name], table.column_names)} "
-                f"(map it with --column {name}=NAME)"
+                f"(map it with {_option(path, name)})"
             )
     twice = [column for column in names.values() if table.column_names.count(column) > 1]
     if twice:
         raise ScoreError(f"'{path}' has two columns '{twice[0]}': rename or remove one")
     return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
+
+
+def _option(path: Path | InMemory, name: str) -> str:
+    """Return how a column is given another name, on the command line or in Python."""
+    return f"columns={{'{name}': NAME}}" if isinstance(path, InMemory) else f"--column {name}=NAME"
 
 
 def table_of(path: Path, wanted: Collection[str]) -> pa.Table:
@@ -195,7 +212,7 @@ def _as_table(rows: list[dict[str, Any]], wanted: Collection[str]) -> pa.Table:
     return pa.Table.from_arrays([column(name) for name in names], names)
 
 
-def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
+def _checked(path: Path | InMemory, found: Mapping[str, pa.ChunkedArray]) -> Rows:
     n = len(found["id"])
     texts = {name: _text(path, name, column) for name, column in found.items() if name != "score"}
 
@@ -229,7 +246,7 @@ def _checked(path: Path, found: Mapping[str, pa.ChunkedArray]) -> Rows:
     )
 
 
-def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.NDArray[np.float64], Strings]:
+def _scores(path: Path | InMemory, column: pa.ChunkedArray, status: Strings) -> tuple[npt.NDArray[np.float64], Strings]:
     """Return the scores, NaN unless the status is ok, and the statuses, `missing` if an ok row has no score."""
     score, blank = _floats(column)
     ok = status == "ok"
@@ -245,7 +262,7 @@ def _scores(path: Path, column: pa.ChunkedArray, status: Strings) -> tuple[npt.N
     if missing.any() and not (ok & ~blank).any():
         first = int(np.flatnonzero(missing)[0])
         shown = quoted(str(column[first].as_py()), SHOWN)
-        raise ScoreError(f"'{path}' row {first + 1} has the score {shown}, and none of {len(status)} rows has one")
+        raise ScoreError(f"{row_of(path, first)} has the score {shown}, and none of {len(status)} rows has one")
     status = np.where(missing, "missing", status).astype(object)
     return np.where(ok & ~blank, score, np.nan), status
 
@@ -256,7 +273,7 @@ def _cause(score: float, scores: npt.NDArray[np.float64]) -> str:
     return f"; {likely_cause(known.tolist())}" if np.isfinite(score) else ""
 
 
-def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
+def _text(path: Path | InMemory, name: str, column: pa.ChunkedArray) -> Strings:
     """Return a column as stripped strings, empty for nulls."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -268,8 +285,8 @@ def _text(path: Path, name: str, column: pa.ChunkedArray) -> Strings:
     stripped = pc.utf8_trim_whitespace(plain).fill_null("")
     marks = pc.match_substring_regex(stripped, SEPARATORS)
     if pc.any(marks).as_py():
-        row = marks.to_pylist().index(True) + 1
-        raise ScoreError(f"'{path}' row {row} has a control character (0, 30 or 31) in its {name}: remove it")
+        first = marks.to_pylist().index(True)
+        raise ScoreError(f"{row_of(path, first)} has a control character (0, 30 or 31) in its {name}: remove it")
     return np.asarray(stripped.to_numpy(zero_copy_only=False), dtype=object)
 
 
@@ -280,7 +297,7 @@ def _repeated(ids: Strings) -> npt.NDArray[np.bool_]:
     return np.asarray(first_rows(codes)[codes] != np.arange(len(ids)))
 
 
-def _labels(path: Path, texts: Strings) -> npt.NDArray[np.int64]:
+def _labels(path: Path | InMemory, texts: Strings) -> npt.NDArray[np.int64]:
     codes, words = factorize(texts)
     values = np.array([LABEL_WORDS.get(word.lower(), -1) for word in words], dtype=np.int64)
     label = np.asarray(values[codes], dtype=np.int64)
@@ -319,7 +336,7 @@ def _float(text: str | None) -> float:
         return np.nan
 
 
-def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
+def _warn_of_one_name(path: Path | InMemory, ids: Strings, videos: Strings) -> None:
     """Warn if ids show several videos of one name, as in FaceForensics++, that no column `method` separates."""
     folders: dict[str, str] = {}
     step = -(-len(ids) // WARNED)
@@ -336,8 +353,8 @@ def _warn_of_one_name(path: Path, ids: Strings, videos: Strings) -> None:
             return
 
 
-def _first_bad(path: Path, bad: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:
+def _first_bad(path: Path | InMemory, bad: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
         more = f" ({int(bad.sum()) - 1} more like it)" if bad.sum() > 1 else ""
-        raise ScoreError(f"'{path}' row {i + 1} {message(i)}{more}")
+        raise ScoreError(f"{row_of(path, i)} {message(i)}{more}")

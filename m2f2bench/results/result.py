@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cards.folders import DETECTION
 from ..cards.models import AnyProtocol, protocol_model
 from ..cards.protocols import MetricNote
+from ..core.errors import M2F2BenchError
+from ..core.notebook import bar, chart, columns_of, data_frame, heading, lines, page, shown_score, table
 from ..core.records import Score
 from ..metrics.metric import Metric, from_note
 from ..metrics.names import AT_HALF
-from ..metrics.registry import metric_of
+from ..metrics.registry import metric_of, title
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OMITTED = ("labels", "regions", "details", "frame_coverage", "warnings")
 """Fields that a result file leaves out if they are empty."""
@@ -85,6 +90,16 @@ class Result:
         limit = self.measured.get("limit")
         return limit if isinstance(limit, int) else None
 
+    @property
+    def kept(self) -> Any:
+        """Where the rows of this result are, as `keep` was told; None if it is not known. Not part of its values."""
+        return self.__dict__.get("_kept")
+
+    def keep(self, rows: Any) -> Result:
+        """Remember where its rows are, so that `compare` and `plot` take the result itself; return the result."""
+        object.__setattr__(self, "_kept", rows)
+        return self
+
     def about(self, metric: str) -> Metric:
         """Return one of its metrics, which may end in `@0.5`; a user's as the result describes it, without its code.
 
@@ -93,6 +108,47 @@ class Result:
         name = metric.removesuffix(AT_HALF)
         note = self.protocol_card.get("described", {}).get(name)
         return metric_of(name) if note is None else from_note(name, MetricNote.model_validate(note))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each group and metric.
+
+        Columns: detector, dataset, split, protocol, group (`all`, `average`, a method, label or region), metric, value,
+        ci_low, ci_high (float64, NaN without a value), n_real, n_fake (units), reason.
+        """
+        return data_frame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `to_pandas`."""
+        what = {"detector": self.detector, "dataset": self.dataset, "split": self.split, "protocol": self.protocol}
+        groups = {"all": self.metrics, **({"average": self.average} if self.average else {})}
+        groups |= {**self.methods, **self.labels, **self.regions}
+        return [
+            {**what, "group": group, "metric": name, **columns_of(score)}
+            for group, scores in groups.items()
+            for name, score in scores.items()
+        ]
+
+    def _repr_html_(self) -> str:
+        """Return a table of all metrics, and a chart of the first one by group."""
+        groups = {"all": self.metrics, **(self.methods if len(self.methods) > 1 else {}), **self.labels}
+        cells = [["metric", *groups]]
+        cells += [
+            [self._title(name), *(shown_score(found.get(name)) for found in groups.values())] for name in self.metrics
+        ]
+        first = next(iter(self.metrics))
+        bars = [bar(group, found[first]) for group, found in groups.items() if first in found]
+        return page(
+            heading(f"{self.detector} on {self.dataset}, {self.protocol}"),
+            table(cells),
+            chart(self._title(first), bars),
+            lines([*self.warnings, f"coverage {self.coverage:.4g}", self.signature]),
+        )
+
+    def _title(self, metric: str) -> str:
+        try:
+            return title(metric, self.about(metric))
+        except M2F2BenchError:  # a metric of another program
+            return metric
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON-ready dictionary, in the order of the fields."""

@@ -11,6 +11,7 @@ from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
+from ..core.notebook import data_frame
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
 from ..detectors.keys import identify_judge
@@ -25,6 +26,8 @@ from .job import Job, Settings
 from .train import train
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..leaderboards.board import Board
 
 log = logging.getLogger("m2f2bench")
@@ -34,7 +37,10 @@ JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: Answers
 
 
 class Results(list[Result]):
-    """A list of results that shows itself as a leaderboard in a notebook."""
+    """A list of results that shows itself as a leaderboard in a notebook.
+
+    `compare`, `plot` and `leaderboard` take it as they take the folder of the runs.
+    """
 
     def __init__(self, results: Iterable[Result] = (), card: LeaderboardCard | None = None) -> None:
         """Take results; `card` orders the table's columns, else there is a column per dataset and protocol."""
@@ -46,7 +52,7 @@ class Results(list[Result]):
     def add_all(self, pairs: Iterable[tuple[Result, Path]]) -> None:
         """Add results with their folders."""
         for result, folder in pairs:
-            self.append(result)
+            self.append(result.keep(folder))
             self.folders.append(folder)
 
     def board(self) -> Board:
@@ -60,6 +66,13 @@ class Results(list[Result]):
         from ..leaderboards.render import render
 
         return render(self.board(), format)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows of `Result.to_pandas` of all results: one for each group and metric."""
+        return data_frame(row for result in self for row in result.rows())
+
+    def _repr_html_(self) -> str:
+        return self.board()._repr_html_() if self.folders else ""
 
     def _repr_markdown_(self) -> str:
         return self.table("md")

@@ -1,69 +1,150 @@
-"""Paired tests between stored runs or files: which detector is better by more than noise."""
+"""Paired tests between stored runs, files and rows in memory: which detector is better by more than noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn, overload
 
 from ..cards.models import AnyProtocol, DatasetCard
 from ..core.errors import ScoreError
 from ..loading import load_metrics
 from ..results.columns import ColumnNames, require_files
+from ..results.in_memory import InMemory
 from ..results.read_rows import SUFFIXES
+from ..results.result import Result
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
-from ..results.wide import score_columns
-from .comparison import Comparison
+from .comparison import Comparison, Comparisons, distinct_names
+from .given import Data, Given, are_results, expand
 from .scored import Source
 from .tasks import TASKS, task_at
 
 
+@overload
 def compare(
-    *places: str | Path,
+    first: Data,
+    second: Data,
+    /,
+    *more: Data,
+    names: Sequence[str] = ...,
+    protocol: str | AnyProtocol | None = ...,
+    dataset: str | DatasetCard | None = ...,
+    split: str = ...,
+    columns: ColumnNames | None = ...,
+    metrics: Sequence[str] = ...,
+    against: str = ...,
+) -> Comparison: ...
+@overload
+def compare(
+    named: Mapping[str, Data],
+    /,
+    *,
+    names: Sequence[str] = ...,
+    protocol: str | AnyProtocol | None = ...,
+    dataset: str | DatasetCard | None = ...,
+    split: str = ...,
+    columns: ColumnNames | None = ...,
+    metrics: Sequence[str] = ...,
+    against: str = ...,
+) -> Comparison: ...
+@overload
+def compare(
+    folder: str | Path | Sequence[Result], /, *, metrics: Sequence[str] = ..., against: str = ...
+) -> Comparisons: ...
+def compare(
+    *places: Any,
+    names: Sequence[str] = (),
     protocol: str | AnyProtocol | None = None,
     dataset: str | DatasetCard | None = None,
     split: str = "test",
     columns: ColumnNames | None = None,
     metrics: Sequence[str] = (),
     against: str = "",
-) -> Comparison:
-    """Compare runs (folders that `run` wrote) or files of rows in pairs, all on the same frames (or questions).
+) -> Comparison | Comparisons:
+    """Compare detectors in pairs, all on the same frames (or questions).
+
+    Each place is one detector's rows: a run's folder, a file, or rows in memory or a result as `score` takes them, all
+    with the same ids and labels; `names` name them in order. One mapping `{name: data}` names them too. For one folder
+    of results, or the list that `run` returns, each set of comparable runs in it is compared, and the value is a list
+    (`Comparisons`), as on the command line.
 
     AUC: DeLong if units are independent, else the cluster bootstrap, as for all other metrics, with the same
     resamples for all detectors. Accuracy: McNemar. With more than two detectors, Holm's correction over the pairs,
-    separately for each metric. Raises ScoreError, naming the fields that differ, if protocol, data or coverage are not
-    the same. A CSV or TSV without a column `score` is wide: each further column of numbers is a detector of that name.
+    separately for each metric. `against` keeps only the pairs with that detector. Raises ScoreError, naming the fields
+    that differ, if protocol, data or coverage are not the same; for rows as `score` does. A CSV or TSV without a column
+    `score` is wide: each further column of numbers is a detector of that name.
     """
-    require_files(columns, places)
-    if len(places) < 2:
-        _require_wide(places, columns)
-    source = Source(protocol, dataset, split, columns=columns)
-    return task_at(places[0], protocol).compare(places, source, load_metrics(metrics), against)
-
-
-def _require_wide(places: Sequence[str | Path], columns: ColumnNames | None) -> None:
-    """Raise ScoreError unless the only place is a file with the scores of several detectors."""
-    path = Path(places[0]).expanduser() if places else Path()
-    if not places or path.suffix.lower() not in SUFFIXES:
-        raise ScoreError("a comparison needs at least two runs or files of rows")
-    found = score_columns(path, columns)
-    if len(found) < 2:
-        named = f", and '{path}' has only '{found[0]}'" if found else f": give another beside '{path}'"
-        raise ScoreError(
-            f"a comparison needs two runs or files of rows, or one CSV or TSV of id and label with a column of scores "
-            f"for each detector{named}"
+    if len(places) == 1 and _is_folder(places[0]):
+        if protocol is not None or dataset is not None or columns or names:
+            raise ScoreError("names, protocol, dataset and columns need two or more runs: name each of them")
+        found = places[0]
+        return (
+            compare_results(found, metrics, against) if are_results(found) else compare_folder(found, metrics, against)
         )
+    given = expand(places, names, columns)
+    require_files(columns, [str(one.place) for one in given])
+    if len(given) < 2:
+        _refuse_one(given)
+    return _compare(given, Source(protocol, dataset, split, columns=columns), load_metrics(metrics), against)
 
 
-def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> list[Comparison]:
+def _refuse_one(given: Sequence[Given]) -> NoReturn:
+    """Raise ScoreError: there is nothing, or one detector, to compare."""
+    place = given[0].place if given else None
+    if not isinstance(place, Path) or place.suffix.lower() not in SUFFIXES:
+        raise ScoreError("a comparison needs at least two runs or files of rows, or a folder with several runs")
+    named = f", and '{place}' has only '{given[0].score}'" if given[0].score else f": give another beside '{place}'"
+    raise ScoreError(
+        f"a comparison needs two runs or files of rows, or one CSV or TSV of id and label with a column of scores "
+        f"for each detector{named}"
+    )
+
+
+def _is_folder(value: Any) -> bool:
+    """Return whether a value holds several runs: a list of results, or a folder that is no run's own."""
+    if not isinstance(value, (str, Path)):
+        return are_results(value)
+    folder = Path(value).expanduser()
+    return folder.is_dir() and any(folder.iterdir()) and not (folder / "result.json").is_file()
+
+
+def _compare(given: Sequence[Given], source: Source, metrics: Sequence[str], against: str) -> Comparison:
+    own = source.protocol if source.protocol is not None else given[0].own.protocol
+    task = task_at(given[0].place, own)
+    loaded = [task.load(one.place, one.source(source)) for one in given]
+    names = [one.name or str(found.detector) for one, found in zip(given, loaded, strict=True)]
+    if any(isinstance(one.place, InMemory) for one in given) and len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ScoreError(f"two detectors are named '{twice}': give names=[…], or a mapping {{name: data}}")
+    return task.test(
+        dict(zip(distinct_names(names, [one.origin for one in given]), loaded, strict=True)), metrics, against
+    )
+
+
+def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> Comparisons:
     """Compare each set of two or more comparable runs in a folder that `run` wrote with --out."""
-    root, metrics = Path(folder).expanduser(), load_metrics(metrics)
-    groups: dict[str, list[Path]] = {}
+    root = Path(folder).expanduser()
+    groups: dict[str, list[Given]] = {}
     for stored in read_stored([root]):
         if stored.rows is not None or not TASKS[stored.result.task].from_rows:
-            key = measure_signature(stored.result.measured)
-            groups.setdefault(key, []).append(stored.path)
+            groups.setdefault(measure_signature(stored.result.measured), []).append(Given(stored.path))
+    return _compare_groups(groups, f"in '{root}'", metrics, against)
+
+
+def compare_results(results: Sequence[Result], metrics: Sequence[str] = (), against: str = "") -> Comparisons:
+    """Compare each set of two or more comparable results."""
+    groups: dict[str, list[Given]] = {}
+    for result, given in zip(results, expand([results]), strict=True):
+        groups.setdefault(measure_signature(result.measured), []).append(given)
+    return _compare_groups(groups, "of these results", metrics, against)
+
+
+def _compare_groups(
+    groups: Mapping[str, Sequence[Given]], where: str, metrics: Sequence[str], against: str
+) -> Comparisons:
     several = [group for group in groups.values() if len(group) > 1]
     if not several:
-        raise ScoreError(f"no two runs in '{root}' have the same frames and protocol: nothing to compare")
-    return [compare(*group, metrics=metrics, against=against) for group in several]
+        raise ScoreError(f"no two runs {where} have the same frames and protocol: nothing to compare")
+    known = load_metrics(metrics)
+    return Comparisons(_compare(group, Source(), known, against) for group in several)

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ScoreError, near
+from ..core.notebook import Bar, chart, data_frame, heading, lines, page, table
 from ..metrics.detection import paired
-from ..metrics.detection.paired import Difference
+from ..metrics.detection.paired import Difference, p_text
+from ..metrics.registry import title
 from ..results.signature import differing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIELDS = {
     "data": "dataset",
@@ -42,6 +47,8 @@ FIELDS = {
     "v": "version of m2f2bench",
 }
 """The signature's fields in words."""
+NUMBERS = ("value_first", "value_second", "difference", "ci_low", "ci_high", "p", "p_holm")
+"""Columns of `Comparison.to_pandas` that are float64."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,81 @@ class Comparison:
             {"first": pair.first, "second": pair.second, **_flat(d)} for pair in self.pairs for d in pair.differences
         ]
         return {k: v for k, v in asdict(self).items() if k != "pairs"} | {"differences": flat}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each pair, group and metric.
+
+        Columns: dataset, split, protocol, first, second, metric, group (`all`, `average` or a method), value_first,
+        value_second, difference (first - second), ci_low, ci_high, p, p_holm (float64, NaN if undefined), p_is_bound,
+        test, reason.
+        """
+        return data_frame(self.rows(), NUMBERS)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `to_pandas`."""
+        what = {"dataset": self.dataset, "split": self.split, "protocol": self.protocol}
+        return [
+            {**what, "first": pair.first, "second": pair.second, **_columns(d)}
+            for pair in self.pairs
+            for d in pair.differences
+        ]
+
+    def _repr_html_(self) -> str:
+        """Return a table of the differences over all methods, and a chart of those in the first metric.
+
+        With more than one pair the table has the first metric alone, as on the command line.
+        """
+        several, main = len(self.pairs) > 1, self.metrics[0]
+        found = [
+            (pair, d)
+            for pair in self.pairs
+            for d in pair.differences
+            if not d.group and (d.metric == main or not several)
+        ]
+        cells = [["pair", "metric", "first", "second", "difference", "p (Holm)" if several else "p"]]
+        for pair, d in found:
+            p, bound = (d.holm, d.holm_bound) if several and d.holm is not None else (d.p, d.bound)
+            low_high = f" [{d.ci[0]:+.3f}, {d.ci[1]:+.3f}]" if d.ci else ""
+            numbers = ["–" if value is None else f"{value:.3f}" for value in (d.first, d.second)]
+            gap = "–" if d.difference is None else f"{d.difference:+.3f}{low_high}"
+            cells.append(
+                [
+                    f"{pair.first} − {pair.second}",
+                    title(d.metric),
+                    *numbers,
+                    gap,
+                    "–" if p is None else p_text(p, bound).removeprefix("= "),
+                ]
+            )
+        bars = [
+            Bar(f"{p.first} − {p.second}", d.difference, *(d.ci or (None, None))) for p, d in found if d.metric == main
+        ]
+        return page(
+            heading(f"{', '.join(self.detectors)} on {self.dataset}, {self.protocol}"),
+            table(cells, left=2),
+            chart(f"difference in {title(main)}", bars, reference=0.0),
+            lines(
+                [f"{self.level:.0%} intervals; {self.clusters['n']} clusters ({self.clusters['by']})", self.signature]
+            ),
+        )
+
+
+class Comparisons(list[Comparison]):
+    """Comparisons of several sets of runs, each on its own data and protocol; a list."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows of `Comparison.to_pandas` of all of them."""
+        return data_frame([row for one in self for row in one.rows()], NUMBERS)
+
+    def _repr_html_(self) -> str:
+        return page(*(one._repr_html_() for one in self))
+
+
+def _columns(d: Difference) -> dict[str, Any]:
+    low, high = d.ci or (None, None)
+    values = {"value_first": d.first, "value_second": d.second, "difference": d.difference}
+    tested = {"ci_low": low, "ci_high": high, "p": d.p, "p_holm": d.holm, "p_is_bound": d.bound}
+    return {"metric": d.metric, "group": d.group or "all", **values, **tested, "test": d.test, "reason": d.reason}
 
 
 def _flat(d: Difference) -> dict[str, Any]:

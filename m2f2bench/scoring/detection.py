@@ -23,6 +23,7 @@ from ..metrics.detection.intervals import pick_threshold, score_units
 from ..metrics.detection.paired import Judged, Paired, unlike
 from ..metrics.detection.tails import differences
 from ..metrics.detection.values import Cut, all_metrics
+from ..results.in_memory import InMemory
 from ..results.read_rows import read_rows
 from ..results.result import Result
 from ..results.signature import (
@@ -113,16 +114,16 @@ def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str
     return Cut("fixed", value, picked=True), threshold, hashed
 
 
-def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
-    """Load rows from a run's folder or a file of `id,label,score` (CSV, TSV, JSONL, Parquet), ready for scoring.
+def load_rows(path: str | Path | InMemory, source: Source = OWN) -> ScoredRows:
+    """Load rows in memory, from a run's folder or from a file of `id,label,score` (CSV, TSV, JSONL, Parquet).
 
     The protocol defaults to the run's own, else `frame`. With a dataset the rows are matched with the frames that the
     protocol plans there: an unknown id or a different label is an error, a row of a frame that is not planned is
     ignored, and a planned frame without a row is `missing` and lowers the coverage. Without a dataset the file's
     rows are the plan. Raises ScoreError or DataError in one line.
     """
-    place = Path(path).expanduser()
-    stored = stored_at(place)
+    place = path if isinstance(path, InMemory) else Path(path).expanduser()
+    stored = None if isinstance(place, InMemory) else stored_at(place)
     if stored is not None and stored.result.task != DETECTION:
         what = ABOUT_TASK[stored.result.task]
         raise ScoreError(f"'{place}' holds {what}, not P(fake) of frames (m2f2bench run -p frame)")
@@ -132,7 +133,7 @@ def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
         card = with_metrics(stored_card(ProtocolCard, stored.result.protocol_card, stored.path))
     else:
         card = load_protocol(source.protocol or "frame")
-    rows = read_rows(stored.rows if stored is not None and stored.rows else rows_file(place), source.columns)
+    rows = read_rows(stored.rows if stored is not None and stored.rows else _rows_of(place), source.columns)
     if stored is not None and rows_hash(rows) != stored.result.predictions:
         raise ScoreError(f"'{stored.rows}' does not hold the rows that '{stored.path}' was computed from: run it again")
     origin = _origin(place, stored, source.detector)
@@ -144,20 +145,25 @@ def load_rows(path: str | Path, source: Source = OWN) -> ScoredRows:
         _refuse_picking(rows, card, stored, place)
     picked = None
     if card.threshold.split == "val":
-        file = rows_file(Path(source.validation).expanduser()) if source.validation else stored and stored.validation
+        file = _rows_of(source.validation) if source.validation else stored and stored.validation
         picked = read_rows(file, source.columns) if file else None
     return gather(rows, card, origin, picked)
 
 
-def _origin(place: Path, stored: Stored | None, detector: str | None) -> Origin:
+def _rows_of(place: str | Path | InMemory) -> Path | InMemory:
+    return place if isinstance(place, InMemory) else rows_file(Path(place).expanduser())
+
+
+def _origin(place: Path | InMemory, stored: Stored | None, detector: str | None) -> Origin:
     if stored is not None:
         return stored_origin(stored)
     # The file's name is the detector's; the data are known only by the rows.
-    by = detector_fields(detector or place.stem, "unknown", "unknown", "unknown", environment="unknown")
+    name = detector or (place.name if isinstance(place, InMemory) else place.stem)
+    by = detector_fields(name, "unknown", "unknown", "unknown", environment="unknown")
     return Origin("rows", "none", None, by)
 
 
-def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path) -> None:
+def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, place: Path | InMemory) -> None:
     """Raise ScoreError if a video has more rows than the protocol picks: only the dataset knows which to pick."""
     count = protocol.frames.count
     if count is None or (stored is not None and stored.result.measured.get("frames") == str(protocol.frames)):
@@ -173,7 +179,7 @@ def _refuse_picking(rows: Rows, protocol: ProtocolCard, stored: Stored | None, p
         )
 
 
-def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path) -> Rows:
+def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, path: Path | InMemory) -> Rows:
     """Match rows with the frames that a protocol plans in a dataset; see `load_rows`."""
     dataset.check_split(split)
     planned = plan_frames(dataset.adapter, split, protocol.frames)
@@ -190,7 +196,7 @@ def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, pa
     return replace(matched, digest=np.array(now, dtype=object))
 
 
-def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path) -> None:
+def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path | InMemory) -> None:
     """Raise ScoreError for a row whose frame is not in the dataset; frames that are not picked are allowed."""
     beyond = set(rows.frame.tolist()) - {frame.id for frame in planned}
     if beyond:
@@ -201,7 +207,7 @@ def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: s
         raise ScoreError(f"'{path}': id '{first}' is not a planned frame of '{dataset.name}'{known}")
 
 
-def match(rows: Rows, frames: list[Frame], path: Path, dataset: str) -> Rows:
+def match(rows: Rows, frames: list[Frame], path: Path | InMemory, dataset: str) -> Rows:
     """Return the rows of the planned frames, in that order, with the dataset's videos, methods and identities."""
     where = {name: i for i, name in enumerate(rows.frame.tolist())}
     taken = np.array([where.get(frame.id, -1) for frame in frames])

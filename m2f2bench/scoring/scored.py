@@ -12,6 +12,7 @@ from ..cards.models import AnyProtocol, DatasetCard, DetectorCard
 from ..core.places import without_folders
 from ..datasets.dataset import Dataset
 from ..results.columns import ColumnNames
+from ..results.in_memory import InMemory
 from ..results.result import Result
 from ..results.signature import DETECTOR, short, versions
 from ..results.stored import Stored, of_detector, stored_card
@@ -30,7 +31,7 @@ class Source:
     split: str = "test"
     detector: str | None = None
     columns: ColumnNames | None = None
-    validation: str | Path | None = None
+    validation: str | Path | InMemory | None = None
 
 
 OWN = Source()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,22 +11,21 @@ from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
 from ..loading import any_protocol, load_heat_maps
-from ..results.columns import columns_of
+from ..results.in_memory import InMemory
 from ..results.read_answers import looks_like_answers
 from ..results.result import Result
 from ..results.signature import MAP, answer_fields, heat_map_fields, measure_fields
 from ..results.store import MAPS
 from ..results.stored import ResampledResult, Stored, stored_at, stored_resamples
-from ..results.wide import score_columns
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
-from .comparison import Comparison, distinct_names
+from .comparison import Comparison
 from .detection import ScoredRows, compare_rows, load_rows, score_rows
 from .heatmaps import ScoredMaps, load_maps, resampled_maps, score_maps
 from .score_answers import score_answers
 from .scored import OWN, Source
 
-Place = str | Path
+Place = str | Path | InMemory
 
 
 class Task(abc.ABC):
@@ -56,18 +54,6 @@ class Task(abc.ABC):
     def fields(self, result: Result, card: Any) -> dict[str, Any]:
         """Return the signature's fields that follow from protocol, dataset and split, to check a stored result."""
 
-    def compare(self, places: Sequence[Place], source: Source, metrics: Sequence[str], against: str) -> Comparison:
-        """Return the paired tests between stored rows. Raises ScoreError if they cannot be compared."""
-        read = [(place, own) for place in places for own in self.sources(place, source)]
-        loaded = [self.load(place, own) for place, own in read]
-        origins = [place if own is source else f"{place}:{own.detector}" for place, own in read]
-        names = distinct_names([one.detector for one in loaded], origins)
-        return self.test(dict(zip(names, loaded, strict=True)), metrics, against)
-
-    def sources(self, place: Place, source: Source) -> list[Source]:
-        """Return how to read each detector that a place holds, in order; most places hold one."""
-        return [source]
-
     def evidence(self, stored: Stored) -> ScoredRows | ResampledResult | None:
         """Return what paired tests between results on a board need; None if it is not next to the result."""
         if not self.from_rows:
@@ -91,14 +77,6 @@ class Detection(Task):
         """See `Task.load`."""
         return load_rows(place, source)
 
-    def sources(self, place: Place, source: Source) -> list[Source]:
-        """See `Task.sources`; a wide table has a column of scores for each detector."""
-        path = Path(place).expanduser()
-        columns = columns_of(source.columns, path)
-        wide = score_columns(path, source.columns)
-        each = [replace(source, detector=name, columns={**columns, "score": name}) for name in wide]
-        return each or [source]
-
     def test(self, loaded: Mapping[str, ScoredRows], metrics: Sequence[str], against: str) -> Comparison:
         """See `Task.test`."""
         return compare_rows(loaded, metrics, against)
@@ -116,11 +94,11 @@ class Explanation(Task):
 
     def score(self, places: Sequence[Place], source: Source) -> Result:
         """See `Task.score`; several files are one explainer's answers that complete each other."""
-        return score_answers(load_answers(*places, source=source)).result
+        return score_answers(load_answers(*map(_file, places), source=source)).result
 
     def load(self, place: Place, source: Source) -> ResampledResult:
         """See `Task.load`."""
-        return load_resampled(place, source)
+        return load_resampled(_file(place), source)
 
     def fields(self, result: Result, card: ExplanationCard) -> dict[str, Any]:
         """See `Task.fields`."""
@@ -152,7 +130,7 @@ class HeatMaps(Task):
     def _maps(self, place: Place, source: Source) -> ScoredMaps:
         if source.dataset is not None or source.columns or source.validation is not None:
             raise ScoreError("heat maps are scored from a run's rows alone: leave out dataset, columns and validation")
-        return load_maps(place, None if source.protocol is None else load_heat_maps(source.protocol))
+        return load_maps(_file(place), None if source.protocol is None else load_heat_maps(source.protocol))
 
 
 TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation(), HeatMaps())}
@@ -160,9 +138,17 @@ TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation(
 
 
 def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
-    """Return the task of a protocol; without a protocol, that of a run's folder, a result file or a file of rows."""
-    if protocol is not None:
-        return TASKS[any_protocol(protocol).kind]
+    """Return the task of a protocol; without a protocol, that of a run's folder, a result file or of rows.
+
+    Raises ScoreError for rows in memory under a protocol that is not about detection.
+    """
+    task = None if protocol is None else TASKS[any_protocol(protocol).kind]
+    if isinstance(place, InMemory):
+        if task is not None and task.name != DETECTION:
+            raise ScoreError(f"'{place}': only P(fake) of frames is scored in memory: write {task.items} to a file")
+        return TASKS[DETECTION]
+    if task is not None:
+        return task
     path = Path(place).expanduser()
     stored = stored_at(path)
     if stored is not None:
@@ -170,6 +156,12 @@ def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
     if path.name == MAPS:
         return TASKS[HEATMAPS]
     return TASKS[EXPLANATION if looks_like_answers(path) else DETECTION]
+
+
+def _file(place: Place) -> str | Path:
+    if isinstance(place, InMemory):
+        raise ScoreError(f"'{place}' holds P(fake) of frames, which cannot be compared with answers or heat maps")
+    return place
 
 
 def _data(result: Result) -> tuple[str, int]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...cards.folders import DETECTION
 from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
@@ -24,6 +24,7 @@ from ...results.store import PREDICTIONS, RESULT
 from ...results.stored import read_results, read_stored
 from ...scoring.comparison import distinct_names
 from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
+from ...scoring.given import Data, Given, are_results, expand, is_named_data
 from ...scoring.scored import Source
 from . import calibration, curves, methods, ranks, roc
 from .series import Series
@@ -54,6 +55,7 @@ class Options:
     metric: str | None = None
     width: str = "single"
     title: str = ""
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Drawing:
 
 def plot(
     kind: str,
-    *places: str | Path,
+    *places: Data | Mapping[str, Data],
     out: str | Path,
     protocol: str | ProtocolCard | None = None,
     dataset: str | DatasetCard | None = None,
@@ -79,26 +81,29 @@ def plot(
     metric: str | None = None,
     width: str = "single",
     title: str = "",
+    names: Sequence[str] = (),
 ) -> Path:
     """Draw a figure from stored rows, write it to `out` (.png, .pdf or .svg), and return the path.
 
     `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `ranks` or `curves`. A place is a run's folder, a
-    folder of runs, or a file of rows; for `ranks` a result file or a folder of them; for `curves` a training's folder,
-    its `training.json`, or a folder of them. `protocol`, `dataset`, `split` and `columns` are those of `score`; from a
-    folder of runs they select runs. `group` draws one manipulation's fakes against all reals, or `average`. `metric` is
-    for `methods`, `ranks` and `curves` (there a quantity such as `lr`). `width` is `single` (3.4 inches) or `double`
-    (7). The same rows give the same bytes. Raises ScoreError, StoreError or DataError.
+    folder of runs, a file of rows, rows in memory or a result as `score` takes them, a mapping `{name: data}`, or the
+    list that `run` returns; for `ranks` a result, a result file or a folder of them; for `curves` a training's folder,
+    its `training.json`, or a folder of them. `names` name the detectors in order. `protocol`, `dataset`, `split` and
+    `columns` are those of `score`; from a folder of runs they select runs. `group` draws one manipulation's fakes
+    against all reals, or `average`. `metric` is for `methods`, `ranks` and `curves` (there a quantity such as `lr`).
+    `width` is `single` (3.4 inches) or `double` (7). The same rows give the same bytes. Raises ScoreError, StoreError
+    or DataError.
     """
     target = Path(out).expanduser()
     if target.suffix.lower() not in SUFFIXES:
         raise StoreError(f"--out {target}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
-    options = Options(protocol, dataset, split, columns, group, log_x, bands, metric, width, title)
+    options = Options(protocol, dataset, split, columns, group, log_x, bands, metric, width, title, tuple(names))
     drawing = draw(kind, *places, options=options)
     save(drawing.figure, target, drawing.signature, drawing.title)
     return target
 
 
-def draw(kind: str, *places: str | Path, options: Options | None = None) -> Drawing:
+def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None = None) -> Drawing:
     """Draw the figure of `plot` without writing it; pyplot does not know this figure."""
     wanted = options or Options()
     if wanted.metric is not None:
@@ -106,16 +111,29 @@ def draw(kind: str, *places: str | Path, options: Options | None = None) -> Draw
     _refuse_options(kind, wanted)
     if not places:
         raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
-    paths = [Path(place).expanduser() for place in places]
+    paths = [Path(place).expanduser() for place in places if isinstance(place, (str, Path))]
     for path in paths:
         if not path.exists():
             raise ScoreError(f"there is no file or folder '{path}'")
     with styled():
         if kind == "curves":
+            if len(paths) < len(places):
+                raise ScoreError("curves are drawn from a training's folder or its training.json: give their paths")
             return _curves(paths, wanted)
         if kind == "ranks":
-            return _ranks(read_results(paths), wanted)
-        return _figure(kind, _collect(paths, wanted), wanted)
+            return _ranks([result for place in places for result in _results_of(place)], wanted)
+        return _figure(kind, _collect(places, wanted), wanted)
+
+
+def _results_of(place: Any) -> list[Result]:
+    """Return the results in memory or at a path. Raises ScoreError for rows in memory."""
+    if isinstance(place, (str, Path)):
+        return read_results([Path(place).expanduser()])
+    if isinstance(place, Result):
+        return [place]
+    if not are_results(place):
+        raise ScoreError(f"ranks are drawn from results, not from a {type(place).__name__}: give those of run or score")
+    return list(place)
 
 
 def _refuse_options(kind: str, options: Options) -> None:
@@ -151,25 +169,49 @@ def _series(name: str, evidence: ScoredRows, group: str) -> Series:
     return Series(name, units, evidence.cut, evidence.protocol.bootstrap, group, threshold)
 
 
-def _collect(places: Sequence[Path], options: Options) -> dict[str, ScoredRows]:
+def _collect(places: Sequence[Any], options: Options) -> dict[str, ScoredRows]:
     """Return comparable rows by detector's name; a folder of runs stands for all its runs.
 
     Raises ScoreError, with the fields that differ, if they are not comparable.
     """
-    found: list[tuple[Path, ScoredRows]] = []
     protocol, dataset, split = options.protocol, options.dataset, options.split
     wanted = {"dataset": _name_of(dataset), "protocol": _name_of(protocol), "split": split}
-    for place in places:
-        if place.is_dir() and not any((place / name).is_file() for name in (RESULT, PREDICTIONS)):
-            found += [(run, load_rows(run)) for run in _runs(place, wanted)]
-        else:
-            found.append((place, load_rows(place, Source(protocol, dataset, split or "test", columns=options.columns))))
-    runs, evidence = zip(*found, strict=True)
-    named = dict(zip(distinct_names([own.detector for own in evidence], runs), evidence, strict=True))
+    source = Source(protocol, dataset, split or "test", columns=options.columns)
+    several = [place if _holds_several(place) else None for place in places]
+    alone = [place for place, group in zip(places, several, strict=True) if group is None]
+    if options.names and len(alone) < len(places):
+        raise ScoreError("names are for single detectors, but a folder or a list of results has names: leave them out")
+    singles = iter(_by_place(alone, options))
+    found: list[tuple[str, str, ScoredRows]] = []
+    for group in several:
+        if group is not None:
+            loaded = [(str(run), load_rows(run)) for run in _runs(group, wanted)]
+            found += [(own.detector, run, own) for run, own in loaded]
+            continue
+        for given in next(singles):
+            own = load_rows(given.place, given.source(source))
+            found.append((given.name or own.detector, str(given.place), own))
+    names, runs, evidence = zip(*found, strict=True)
+    named = dict(zip(distinct_names(names, runs), evidence, strict=True))
     (one, first), *others = named.items()
     for other, second in others:
         refuse_incomparable(one, first, other, second)
     return named
+
+
+def _holds_several(place: Any) -> bool:
+    """Return whether a place is a folder of runs, or a list of results that are on disk."""
+    if not isinstance(place, (str, Path)):
+        return are_results(place) and all(isinstance(one.kept, Path) for one in place)
+    path = Path(place).expanduser()
+    return path.is_dir() and not any((path / name).is_file() for name in (RESULT, PREDICTIONS))
+
+
+def _by_place(places: Sequence[Any], options: Options) -> list[list[Given]]:
+    """Return the detectors of each place; a mapping and a list of results have several."""
+    given = iter(expand(places, options.names, options.columns))
+    counts = [len(place) if is_named_data(place) or are_results(place) else 1 for place in places]
+    return [[next(given) for _ in range(n)] for n in counts]
 
 
 def _name_of(card: str | DatasetCard | ProtocolCard | None) -> str | None:
@@ -177,13 +219,20 @@ def _name_of(card: str | DatasetCard | ProtocolCard | None) -> str | None:
     return card if card is None or isinstance(card, str) else card.name
 
 
-def _runs(folder: Path, wanted: Mapping[str, str | None]) -> list[Path]:
-    """Return a folder's results with rows of one dataset, protocol and split; ScoreError if there are several."""
-    known = [one for one in read_stored([folder]) if one.rows is not None and one.result.task == DETECTION]
+def _runs(several: Any, wanted: Mapping[str, str | None]) -> list[Path]:
+    """Return the results with rows of one dataset, protocol and split in a folder or a list of results.
+
+    Raises ScoreError if there are several datasets, protocols or splits.
+    """
+    if isinstance(several, (str, Path)):
+        source, places = f"'{several}'", [Path(several).expanduser()]
+    else:
+        source, places = "the results", [given.place for given in expand([several]) if isinstance(given.place, Path)]
+    known = [one for one in read_stored(places) if one.rows is not None and one.result.task == DETECTION]
     if not known:
-        raise ScoreError(f"'{folder}' holds no runs with their rows: give a folder that run wrote, or a file of rows")
+        raise ScoreError(f"{source} holds no runs with their rows: give a folder that run wrote, or a file of rows")
     for key, name in wanted.items():
-        kept = _narrowed([stored.result for stored in known], key, name, f"'{folder}'")
+        kept = _narrowed([stored.result for stored in known], key, name, source)
         known = [stored for stored in known if stored.result in kept]
     return [stored.path for stored in known]
 

@@ -135,7 +135,7 @@ class Published:
 
 
 def import_weights(
-    file: Path, kind: str, out: Path, vision_tower: str | Path | None = None, detector_only: bool = False
+    file: str | Path, kind: str, out: str | Path, vision_tower: str | Path | None = None, detector_only: bool = False
 ) -> Path:
     """Write published weights as a detector's folder: `model.safetensors`, `card.yaml`, `import.json`, and `llm/`.
 
@@ -147,6 +147,7 @@ def import_weights(
     M2F2BenchError for a file that lacks a tensor, has one too many or one of another shape, for another variant's file,
     for an LLM without its configuration or tokenizer, and for an `out` that is not empty.
     """
+    file, out = Path(file).expanduser(), Path(out).expanduser()
     if kind not in KINDS:
         raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
     with holding_vacant(out):

@@ -1,0 +1,103 @@
+"""P(fake) of images and videos from Python, as a list that shows itself in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import DataError
+from ..core.notebook import Bar, chart, heading, lines, page, table
+from .predict import predict_paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = ("score", "verdict", "frames", "status", "message", "heatmap")
+"""What the table of a notebook has of each file."""
+
+
+class Predictions(list[dict[str, Any]]):
+    """What `predict` found: a list with a dictionary for each file."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each file, a column for each key; `score` is float64, NaN if unknown."""
+        import pandas as pd
+
+        frame = pd.DataFrame(list(self))
+        return frame.astype({"score": "float64"}) if len(frame) else frame
+
+    def _repr_html_(self) -> str:
+        """Return a table of the files and a chart of their P(fake)."""
+        kept = [
+            key for key in SHOWN if key in ("score", "verdict", "frames") or any(self._said(row, key) for row in self)
+        ]
+        cells = [["file", *kept], *([Path(row["path"]).name, *(_cell(row[key]) for key in kept)] for row in self)]
+        bars = [Bar(Path(row["path"]).name, row["score"]) for row in self]
+        answers = [
+            f"{Path(row['path']).name}: {one['question']} {one['text']}"
+            for row in self
+            for one in row.get("answers", ())
+        ]
+        return page(
+            heading("P(fake)"), table(cells) if self else "", chart("P(fake)", bars, reference=0.5), lines(answers)
+        )
+
+    @staticmethod
+    def _said(row: dict[str, Any], key: str) -> bool:
+        return bool(row.get(key)) and (key, row[key]) != ("status", "ok")
+
+
+def _cell(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def predict(
+    paths: str | Path | Sequence[str | Path],
+    detector: Any,
+    *,
+    frames: int = 32,
+    device: str = "auto",
+    batch_size: int = 32,
+    heatmaps: str | Path | None = None,
+    heatmap_scale: str = "fixed",
+    explain: bool = False,
+    questions: Sequence[str] = (),
+) -> Predictions:
+    """Judge images, videos and folders of them without a dataset, as the command `predict` does.
+
+    Each image must be the crop of one face: faces are not searched for. `paths` is one path or a list; `detector` a
+    name, a card, a folder, `file.py:Class` or an object. Of a video `frames` frames are judged, evenly spread. Returns
+    a dictionary for each file: `path`, `score` (P(fake) in [0, 1], of a video the mean over its frames; None if it
+    cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status` (`ok`, `unreadable`, …), `frames` (how
+    many were judged), `frames_readable` and `frames_promised` (of a video, else None), `message`, and `heatmap`.
+
+    With `heatmaps`, a folder, an overlay is drawn for each file, and `heatmap` is its path; `heatmap_scale` is `fixed`
+    (colours from 0 to 1) or `image` (stretched to the file's own values). With `explain`, or with `questions`, the
+    detector is asked about each image, for a video about the middle frame (`asked_frame`), and `answers` has what it
+    said. Raises DataError if a path does not exist or has nothing to judge, DetectorError if the detector cannot do
+    what is asked, and NothingJudged if none of the files can be judged. Pixels in memory:
+    `load_detector(…).predict(images)`.
+    """
+    listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    for number, path in enumerate(listed, 1):
+        if not isinstance(path, (str, Path)):
+            raise DataError(
+                f"paths, item {number}, is of type {type(path).__name__}: give paths of images or videos; for pixels "
+                f"in memory use load_detector(…).predict(images)"
+            )
+    if not listed:
+        raise DataError("paths is empty: give images, videos or folders of them")
+    return Predictions(
+        predict_paths(
+            listed,
+            detector,
+            frames=frames,
+            device=device,
+            batch_size=batch_size,
+            heatmaps=heatmaps,
+            heatmap_scale=heatmap_scale,
+            explain=explain,
+            questions=questions,
+        )
+    )

@@ -1,0 +1,142 @@
+"""What a user gives to `score`, `compare`, `plot` and `leaderboard`: paths, results, and rows in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from ..core.errors import ScoreError
+from ..core.text import quoted
+from ..results.columns import ColumnNames, columns_of
+from ..results.in_memory import FORMS, InMemory, is_frame
+from ..results.read_rows import rows_in_memory
+from ..results.result import Result
+from ..results.wide import score_columns
+from .scored import OWN, Source
+
+Place: TypeAlias = Path | InMemory
+
+
+class Frame(Protocol):
+    """A table with named columns, such as a pandas DataFrame."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of the columns."""
+
+
+Data: TypeAlias = str | Path | Frame | Mapping[str, Any] | Sequence[Any] | Result
+"""Rows of one detector: a path, a data frame, a dict of columns, `(label, score)`, a list of records, or a result."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """One detector's rows: where they are, the name that the user gave it, and how a result's rows were read."""
+
+    place: Place
+    name: str = ""
+    own: Source = OWN
+    score: str = ""
+    """The column of the scores, if the file is a wide table: with a column for each detector."""
+
+    @property
+    def origin(self) -> str:
+        """Where the rows are, for messages and for names that would be the same."""
+        return f"{self.place}:{self.score}" if self.score else str(self.place)
+
+    def source(self, wanted: Source) -> Source:
+        """Return how to read the rows: as wanted, else as the result was made from them."""
+        own, here = self.own, wanted.dataset is not None
+        columns = wanted.columns or own.columns
+        if self.score:
+            columns = {**columns_of(columns, Path(str(self.place))), "score": self.score}
+        return Source(
+            own.protocol if wanted.protocol is None else wanted.protocol,
+            wanted.dataset if here else own.dataset,
+            wanted.split if here or own.dataset is None else own.split,
+            self.name or own.detector or wanted.detector,
+            columns,
+            own.validation if wanted.validation is None else wanted.validation,
+        )
+
+
+def expand(values: Iterable[Data], names: Sequence[str] = (), columns: ColumnNames | None = None) -> list[Given]:
+    """Return what a user gave as one item a detector; `names` name the items in order.
+
+    A mapping of data (`{name: data}`) and a list of results are several items; every other value is one. Raises
+    ScoreError for anything else, and unless there are as many `names` as items.
+    """
+    listed = list(values)
+    found = []
+    for number, value in enumerate(listed, 1):
+        found += _expand(value, f"data {number}" if len(listed) > 1 else "data", columns)
+    if isinstance(names, str):
+        raise ScoreError(f"names is one text, {quoted(names)}: give a list of names, one for each detector")
+    if not names:
+        return found
+    if len(names) != len(found):
+        raise ScoreError(f"names has {len(names)} names, but there are {len(found)} detectors: give a name for each")
+    return [_named(one, str(name)) for one, name in zip(found, names, strict=True)]
+
+
+def _named(one: Given, name: str) -> Given:
+    place = replace(one.place, name=name) if isinstance(one.place, InMemory) else one.place
+    return replace(one, place=place, name=name)
+
+
+def _expand(value: Any, name: str, columns: ColumnNames | None) -> list[Given]:
+    if is_named_data(value):
+        return [_named(given, str(key)) for key, one in value.items() for given in [_one(one, str(key), columns)]]
+    if are_results(value):
+        return [_one(one, name, columns) for one in value]
+    if isinstance(value, (str, Path)):
+        place = Path(value).expanduser()
+        wide = [Given(place, own=Source(detector=one), score=one) for one in score_columns(place, columns)]
+        if wide:
+            return wide
+    return [_one(value, name, columns)]
+
+
+def _one(value: Any, name: str, columns: ColumnNames | None) -> Given:
+    if isinstance(value, Result):
+        kept = value.kept
+        if kept is None:
+            raise ScoreError(
+                f"'{name}' is a result of '{value.detector}' that does not know its rows: give the folder or the rows"
+            )
+        return kept if isinstance(kept, Given) else Given(Path(kept))
+    if isinstance(value, (str, Path)):
+        return Given(Path(value).expanduser())
+    if are_results(value):
+        raise ScoreError(f"'{name}' holds {len(value)} results: give one result")
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and all(isinstance(one, (str, Path)) or is_frame(one) for one in value)
+    ):
+        raise ScoreError(f"'{name}' is a list of several: give each by itself, as {FORMS}")
+    return Given(rows_in_memory(value, name, columns))
+
+
+def are_results(value: Any) -> bool:
+    """Return whether a value is a list of results, such as `run` returns."""
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(one, Result) for one in value)
+
+
+def is_named_data(value: Any) -> bool:
+    """Return whether a value is `{name: data}`, as opposed to a dict of columns."""
+    if not isinstance(value, Mapping):
+        return False
+    paths = [isinstance(one, (str, Path)) for one in value.values()]
+    return any(map(_is_data, value.values())) or (any(paths) and all(paths))
+
+
+def _is_data(value: Any) -> bool:
+    """Return whether a value of a dict is one detector's data and no column; a text may be either."""
+    if isinstance(value, (Result, Mapping)) or is_frame(value) or are_results(value):
+        return True
+    if isinstance(value, tuple):
+        return len(value) == 2 and all(hasattr(one, "__len__") and not isinstance(one, str) for one in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)

@@ -200,3 +200,16 @@ def test_signatures_are_left_out_on_request_and_in_a_terminal(cli, tmp_path: Pat
     printed = cli("compare", a, b, "-m", "auc").out
     assert "det:a|" not in printed and "| AUC" not in printed and "--signatures shows how" in printed
     assert "det:a|" in cli("compare", a, b, "-m", "auc", "--signatures").out.replace("\n", "")
+
+
+def test_a_board_for_a_paper_has_no_signatures(cli, one_line) -> None:
+    for form in ("md", "tex"):
+        kept, bare = (
+            cli("leaderboard", "ddvqa-c40", "--format", form, *more).out for more in ((), ("--no-signatures",))
+        )
+        assert "989fdcc5a2d5" in kept and "989fdcc5a2d5" not in bare and "weights:" not in bare
+        assert bare.count("0.777") == kept.count("0.777") == 1 and "[1]" not in bare
+    assert bare.count("trained on: ddvqa-c40") == 4 and bare.endswith("\\end{table*}\n")
+    assert "--no-signatures is for md and tex" in one_line(
+        cli("leaderboard", "ddvqa-c40", "--format", "csv", "--no-signatures")
+    )

@@ -127,4 +127,3 @@ def _against(found: Tested, names: Sequence[str], column: TableColumn, name: str
 def _listed(words: Sequence[str]) -> str:
     """Return `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-

@@ -170,7 +170,7 @@ def mark_best(table: Table, evidence: Grounds) -> Table:
 
 
 class _Tests:
-    """Paired tests between a table's cells, for the best and for the sentences above it; values of a detector are computed once."""
+    """Paired tests between a table's cells: the best of a column, and pairs. Each detector is judged once."""
 
     def __init__(self, table: Table, evidence: Grounds) -> None:
         self._columns, self._rows, self._evidence = table.columns, table.rows, evidence
@@ -196,7 +196,7 @@ class _Tests:
         return found
 
     def _difference(self, column: TableColumn, first: Cell, second: Cell, tests: int = 1) -> Difference | None:
-        """Test two cells of a column; None if they cannot be compared. `tests`: p-values that are corrected together."""
+        """Test two cells; None if they cannot be compared. `tests`: number of p-values that are corrected together."""
         one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
         try:
             if isinstance(one, ResampledResult) and isinstance(other, ResampledResult):

@@ -51,7 +51,7 @@ def _row(key: Key, own: dict[int, Row], tables: Sequence[Table]) -> Row:
 def shade(score: Score | None, about: Metric) -> str:
     """Return the class of a value's colour: `up0` at the value of guessing to `up9`, `down0` to `down9` below it.
 
-    Empty without a value, or if the metric has no end. Of a metric without a value of guessing the lowest value of its range takes its place.
+    Empty without a value, or if the metric has no end. Without a value of guessing, the worst of its range is used.
     """
     if score is None or score.value is None:
         return ""

@@ -38,7 +38,14 @@ def to_html(board: Board) -> str:
     return render_page(
         __package__,
         "page",
-        {"n": "{:g}".format, "number": number, "interval": interval, "fields": fields, "in_words": title, "aligned": aligned},
+        {
+            "n": "{:g}".format,
+            "number": number,
+            "interval": interval,
+            "fields": fields,
+            "in_words": title,
+            "aligned": aligned,
+        },
         title=board.table.title,
         viewer=viewer,
         charts=drawn,

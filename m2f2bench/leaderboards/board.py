@@ -19,7 +19,7 @@ from ..core.notebook import bar, chart, columns_of, curves, data_frame, heading,
 from ..core.notebook import table as html_table
 from ..core.records import Score
 from ..loading import load_leaderboard
-from ..metrics.detection.paired import Judged, Paired
+from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.sample import plain
 from ..metrics.detection.tails import differences
 from ..metrics.detection.values import all_fakes
@@ -30,6 +30,7 @@ from ..results.stored import ResampledResult, Stored, read_stored
 from ..scoring.compare_answers import DrawnPair
 from ..scoring.detection import ScoredRows, refuse_incomparable
 from ..scoring.tasks import TASKS
+from .apart import told_apart
 from .published import Figure, load_published
 from .table import LEGENDS, MARKS, Cell, Table, TableColumn, build_table, method_table
 
@@ -67,12 +68,16 @@ class RocCurve:
 
 @dataclass(frozen=True)
 class Board:
-    """A leaderboard: `table`, one more table of AUC by manipulation for each dataset and protocol, curves, figures."""
+    """A leaderboard: `table`, one more table of AUC by manipulation for each dataset and protocol, curves, figures.
+
+    `lead`: sentences on what the data tell apart, see `told_apart`.
+    """
 
     table: Table
     methods: tuple[Table, ...] = ()
     curves: tuple[RocCurve, ...] = ()
     published: tuple[Figure, ...] = ()
+    lead: tuple[str, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a data frame with a row for each detector and column of the table, and of those by manipulation.
@@ -181,11 +186,13 @@ def build_board(
     for result in results:
         if len(result.methods) > 1 and "auc" in result.metrics:
             methods.setdefault((result.dataset, result.split, result.protocol), []).append(result)
+    table = build_table(results, card)
     return Board(
-        mark_best(build_table(results, card), evidence),
+        mark_best(table, evidence),
         tuple(mark_best(method_table(group), evidence) for group in methods.values()),
         tuple(_curves(results, evidence)),
         tuple(published),
+        told_apart(table, _Tests(table, evidence).pairs),
     )
 
 
@@ -229,10 +236,10 @@ def mark_best(table: Table, evidence: Grounds) -> Table:
 
 
 class _Tests:
-    """Paired tests between a table's cells; values of a detector are computed once."""
+    """Paired tests between a table's cells: the best of a column, and pairs. Each detector is judged once."""
 
     def __init__(self, table: Table, evidence: Grounds) -> None:
-        self._columns, self._evidence = table.columns, evidence
+        self._columns, self._rows, self._evidence = table.columns, table.rows, evidence
         self._judged: dict[tuple[str, str], Judged] = {}
 
     def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
@@ -241,14 +248,25 @@ class _Tests:
             return None
         sign = column.about.worse
         best, *others = sorted(cells, key=lambda row: sign * (cells[row].score.value or 0.0))
-        ps = (self._p(column, cells[best], cells[other]) for other in others)
-        return best if all(p is not None and p <= ALPHA for p in ps) else None
+        tested = (self._difference(column, cells[best], cells[other]) for other in others)
+        return best if all(d is not None and d.p is not None and d.p <= ALPHA for d in tested) else None
 
-    def _p(self, column: TableColumn, first: Cell, second: Cell) -> float | None:
+    def pairs(self, column: TableColumn, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Difference | None]:
+        """Test pairs of the table's rows in one column; None where the rows or resamples of one are not stored."""
+        place = self._columns.index(column)
+        found: dict[tuple[int, int], Difference | None] = {}
+        for pair in pairs:
+            first, second = (self._rows[i].cells[place] for i in pair)
+            stored = first and second and all((c.signature, column.protocol) in self._evidence for c in (first, second))
+            found[pair] = self._difference(column, first, second, len(pairs)) if first and second and stored else None
+        return found
+
+    def _difference(self, column: TableColumn, first: Cell, second: Cell, tests: int = 1) -> Difference | None:
+        """Test two cells; None if they cannot be compared. `tests`: number of p-values that are corrected together."""
         one, other = (self._evidence[cell.signature, column.protocol] for cell in (first, second))
         try:
             if isinstance(one, ResampledResult) and isinstance(other, ResampledResult):
-                return None if column.method else DrawnPair(one, other).difference(column.metric).p
+                return None if column.method else DrawnPair(one, other).difference(column.metric)
             assert isinstance(one, ScoredRows) and isinstance(other, ScoredRows)  # one column, one signature
             if not _computed_here(column):
                 return None
@@ -256,7 +274,7 @@ class _Tests:
             pair = Paired(self._judge(column, first, one), self._judge(column, second, other))
         except ScoreError:
             return None
-        return differences([pair], [(column.method, column.metric)], alpha=ALPHA)[0][0].p
+        return differences([pair], [(column.method, column.metric)], tests, ALPHA)[0][0]
 
     def _judge(self, column: TableColumn, cell: Cell, own: ScoredRows) -> Judged:
         key = (cell.signature, column.protocol)

@@ -27,6 +27,7 @@ from .text import coverage, format_score
 
 BOARD = "leaderboard"
 BEST_NOTE = "**bold**: better than every other of its column, by a paired test against each (p ≤ .05 in all)."
+CONTROLS_NOTE = "No rank: controls answer without seeing the image. Only explainers are ranked."
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a cell that a spreadsheet takes for a formula."""
 DROPS = re.compile(r"\|missing:[^|]*drop")
@@ -102,6 +103,8 @@ def table_markdown(table: Table, signatures: bool = True) -> str:
         text += f"{mark} {what}\n\n"
     if any(cell.best for cell in table.cells):
         text += f"{BEST_NOTE}\n\n"
+    if any(row.knows for row in table.rows):
+        text += f"{CONTROLS_NOTE}\n\n"
     if any(cell.coverage < 1.0 and DROPS.search(cell.signature) for cell in table.cells):
         text += f"{DROP_NOTE}\n\n"
     if not signatures:
@@ -256,6 +259,8 @@ def _latex_legend(table: Table) -> str:
     parts = [f"Values with {share}intervals" if any(cell.score.ci for cell in table.cells) else "Values"]
     if any(cell.best for cell in table.cells):
         parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
+    if any(row.knows for row in table.rows):
+        parts.append("without a rank: controls, which see no image")
     short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
     parts += [short[mark] for mark in legends(table)]
     return "; ".join(parts) + "."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
-from ..cards.models import Column, LeaderboardCard, corpus_of
+from ..cards.models import EXPLANATION, Column, LeaderboardCard, corpus_of
 from ..core.records import Score
 from ..metrics.metric import Metric
 from ..metrics.names import AT_HALF, AVERAGE
@@ -17,6 +17,7 @@ from ..metrics.registry import at_threshold, metric_of, title
 from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, differing, measure_signature, place_of, short
+from ..scoring.controls import known_to
 
 BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
 """Fields that results of one detector share: all but the machine that it ran on and its coverage of a dataset."""
@@ -116,13 +117,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One detector; `rank` from 1, or None without a rank because a column is missing or undefined."""
+    """One detector; `rank` from 1, or None without a rank: a column is missing or undefined, or it is a control.
+
+    `knows`: what a control of explanations makes its answers from; empty for every other row.
+    """
 
     detector: str
     trained_on: tuple[str, ...]
     signature: str
     cells: tuple[Cell | None, ...]
     rank: int | None
+    knows: str = ""
 
     @property
     def values(self) -> list[float | None]:
@@ -132,12 +137,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A leaderboard."""
+    """A leaderboard; `rank_by` is the column that its rows are sorted by."""
 
     name: str
     title: str
     columns: tuple[TableColumn, ...]
     rows: tuple[Row, ...]
+    rank_by: int = 0
 
     @property
     def cells(self) -> list[Cell]:
@@ -159,14 +165,15 @@ def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) 
     """Return the table of a card's columns, or without a card of all results.
 
     Results with different signatures never share a column: it is split, and the new columns name the fields that
-    differ. Rows are sorted by the card's `rank_by` column, the best first, incomplete ones last and without a rank.
+    differ. Rows are sorted by the card's `rank_by` column, the best first, incomplete ones last and without a rank;
+    controls of explanations, which see no image, come after all others and have no rank.
     """
     wanted = list(card.columns) if card else _all_columns(results)
     columns = [column for spec in wanted for column in _split(spec, results)]
     key = min(card.rank_by, len(columns) - 1) if card and columns else 0
     rows = _rows(results, columns, key)
     heading = (card.title or card.name) if card else "Results"
-    return Table(card.name if card else "results", heading, tuple(columns), tuple(rows))
+    return Table(card.name if card else "results", heading, tuple(columns), tuple(rows), key)
 
 
 def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
@@ -228,7 +235,8 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
         signature = whole.pop() if len(whole) == 1 else signature
         cells = tuple(_cell(column, own, corpus) for column in columns)
         if any(cells):
-            rows.append(Row(detector, own[0].training_datasets, signature, cells, None))
+            knows = known_to(detector) if own[0].task == EXPLANATION else ""
+            rows.append(Row(detector, own[0].training_datasets, signature, cells, None, knows))
     return rows if key is None else _ranked(rows, columns, key)
 
 
@@ -268,13 +276,13 @@ def _ranked(rows: list[Row], columns: Sequence[TableColumn], key: int) -> list[R
         return rows
     sign = columns[key].about.worse
 
-    def order(row: Row) -> tuple[bool, float, str]:
+    def order(row: Row) -> tuple[bool, bool, float, str]:
         value = row.values[key]
-        return None in row.values, math.inf if value is None else sign * value, row.detector
+        return bool(row.knows), None in row.values, math.inf if value is None else sign * value, row.detector
 
     ranked: list[Row] = []
     for place, row in enumerate(sorted(rows, key=order), 1):
         tied = ranked and row.values[key] == ranked[-1].values[key]
-        rank = None if None in row.values else ranked[-1].rank if tied else place
+        rank = None if None in row.values or row.knows else ranked[-1].rank if tied else place
         ranked.append(replace(row, rank=rank))
     return ranked

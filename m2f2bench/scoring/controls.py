@@ -39,24 +39,58 @@ _BECAUSE = re.compile(r"the person's \w+ looks? (?:very |a bit )?(?:real|fake) b
 @dataclass(frozen=True)
 class Control:
     """What a control answers, and what it needs besides the question: nothing, the true label (a cheat by design), or a
-    detector's verdict on the frame."""
+    detector's verdict on the frame. `knows` is all that its answers are made from."""
 
     description: str
     needs: Needs
+    knows: str
 
 
 CONTROLS: dict[str, Control] = {
-    "frequent-hidden": Control("the most frequent training answer about the region", "nothing"),
-    "frequent-label": Control("the most frequent training answer about the region with this true label", "label"),
-    "frequent-verdict": Control("the most frequent training answer about the region with this verdict", "verdict"),
-    "medoid-hidden": Control("the training answer about the region most like all others", "nothing"),
-    "medoid-label": Control("the training answer about the region with this true label most like all others", "label"),
-    "medoid-verdict": Control("the training answer about the region with this verdict most like all others", "verdict"),
-    "example": Control("the example sentence that the question itself holds", "nothing"),
-    "accuse": Control("that it is fake, image and every region alike", "nothing"),
-    "shuffled": Control("a reference of another image's question about the same region", "nothing"),
+    "frequent-hidden": Control(
+        "the most frequent training answer about the region", "nothing", "the region, the training answers"
+    ),
+    "frequent-label": Control(
+        "the most frequent training answer about the region with this true label",
+        "label",
+        "the region, the training answers, the true label",
+    ),
+    "frequent-verdict": Control(
+        "the most frequent training answer about the region with this verdict",
+        "verdict",
+        "the region, the training answers, a detector's verdict",
+    ),
+    "medoid-hidden": Control(
+        "the training answer about the region most like all others", "nothing", "the region, the training answers"
+    ),
+    "medoid-label": Control(
+        "the training answer about the region with this true label most like all others",
+        "label",
+        "the region, the training answers, the true label",
+    ),
+    "medoid-verdict": Control(
+        "the training answer about the region with this verdict most like all others",
+        "verdict",
+        "the region, the training answers, a detector's verdict",
+    ),
+    "example": Control("the example sentence that the question itself holds", "nothing", "the question's text"),
+    "accuse": Control("that it is fake, image and every region alike", "nothing", "the region"),
+    "shuffled": Control(
+        "a reference of another image's question about the same region",
+        "nothing",
+        "the region, the references of other images",
+    ),
 }
 """The controls by name. `shuffled` knows the references of the questions, but not which question each belongs to."""
+
+
+def known_to(detector: str) -> str:
+    """Return all that the control of this name knows, in words; empty if the name is not a control's."""
+    name, _, by = detector.removeprefix(PREFIX).partition("@")
+    if not detector.startswith(PREFIX) or name not in CONTROLS:
+        return ""
+    knows = CONTROLS[name].knows
+    return knows.replace("a detector's verdict", f"the verdict of {by}") if by else knows
 
 
 def control_answers(

@@ -240,7 +240,9 @@ def test_stretched_colours_say_so(tmp_path: Path) -> None:
     panel = Panel(np.zeros((20, 20, 3), np.uint8), np.array([[0.41, 0.44]], np.float32), WHOLE, 0.9)
     draw_overlays([panel], tmp_path / "a.png", title="a", foot=["detector d"], scale="image")
     draw_overlays([panel], tmp_path / "b.png", title="a", foot=["detector d"])
-    assert info(tmp_path / "a.png")["Description"].endswith("values 0.410 to 0.440 · colours STRETCHED to these values")
+    assert info(tmp_path / "a.png")["Description"].endswith(
+        "values 0.410 to 0.440 · colours STRETCHED to these values, relative within this picture"
+    )
     assert info(tmp_path / "b.png")["Description"].endswith("values 0.410 to 0.440 · colours 0 to 1")
 
 

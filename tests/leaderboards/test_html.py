@@ -10,12 +10,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from toy_board import (
+    COLUMNS,
     IMAGE_NAME,
     NO_FALSE_POSITIVE,
     NO_REAL,
@@ -26,14 +26,17 @@ from toy_board import (
     measure,
     toy_board,
     toy_curve,
+    toy_methods,
     toy_table,
 )
 
 from m2f2bench.core.records import Score
 from m2f2bench.leaderboards.board import Board
-from m2f2bench.leaderboards.html.charts import Charts, corners, nice
+from m2f2bench.leaderboards.html.charts import Charts, corners
+from m2f2bench.leaderboards.html.fields import fields
+from m2f2bench.leaderboards.html.heat import merge, shade
 from m2f2bench.leaderboards.html.page import to_html
-from m2f2bench.leaderboards.html.views import Viewer, distinguish, fields, number
+from m2f2bench.leaderboards.html.views import Viewer, distinguish, number
 from m2f2bench.leaderboards.table import Row, Table
 from m2f2bench.results.signature import DETECTOR, MEASURE
 
@@ -268,20 +271,85 @@ def test_published_figures_are_apart_and_only_addresses_are_links(page: Page, te
 def test_no_published_figure_is_lost() -> None:
     both = (figure(), figure(value=0.5), figure(metric="accuracy", value=98.79), figure(level="video", value=0.75))
     section = to_html(replace(toy_board(), published=both)).partition('id="published"')[2]
-    assert "0.8163 / 0.5" in section and "98.79" in section and "0.75" in section
+    assert "0.8163 / 0.5000" in section and "98.79" in section and "0.75" in section
     assert section.count("<article>") == 2, "another level is another table"
 
 
-def test_dots_lie_where_their_values_are() -> None:
-    charts = Charts(toy_board(), Viewer(toy_board()))
-    (drawn,) = charts.dots
-    mean, swap = drawn.charts
-    assert [tick.label for tick in mean.ticks] == ["0.4", "0.6", "0.8", "1.0"]
-    # The plot is 216 wide from 132: 0.9 lies at (0.9 - 0.4) / 0.6 of it, chance at (0.5 - 0.4) / 0.6.
-    assert mean.dots[0].x == 312.0 and mean.chance == 168.0
-    assert (mean.dots[0].low, mean.dots[0].high) == (294.0, 330.0)
-    assert [d.series.name for d in swap.dots][-1] == "gamma"
-    assert swap.dots[-1].x is None and swap.dots[-1].text == "–"
+def test_one_heat_table_has_all_methods_of_all_datasets() -> None:
+    swap = toy_methods()
+    other = replace(swap, columns=tuple(replace(c, dataset="faces", method=f"{c.method}2") for c in swap.columns))
+    twice = replace(other, rows=other.rows[:2])
+    merged = merge((swap, twice), toy_table())
+    assert [c.method for c in merged.columns] == ["average", "Swap", "average2", "Swap2"]
+    assert [row.detector for row in merged.rows] == ["alpha", "beta", SCRIPT_NAME, IMAGE_NAME, "gamma"]
+    assert merged.rows[0].cells == (*swap.rows[0].cells, *other.rows[0].cells)
+    assert merged.rows[2].cells == (*swap.rows[2].cells, None, None)
+    board = replace(toy_board(), methods=(swap, twice))
+    made = Page(to_html(board))
+    assert [a["id"] for a in made.all("table") if "heat" in a.get("class", "").split()] == ["heat"]
+
+
+def test_a_detector_on_two_machines_is_one_row_of_the_heat_table() -> None:
+    one = toy_methods()
+    here, there = (
+        replace(one, rows=tuple(replace(row, signature=f"{row.signature}|env:{env}|cov:1/1") for row in one.rows))
+        for env in ("cpu-1", "cpu-2")
+    )
+    merged = merge((here, there), toy_table())
+    assert [row.signature for row in merged.rows] == [row.signature for row in one.rows]
+    assert all(len(row.cells) == 4 for row in merged.rows)
+
+
+def test_colours_follow_the_value_on_both_sides_of_guessing() -> None:
+    auc, eer = COLUMNS[0].about, COLUMNS[1].about
+    shades = [shade(Score(v, 1, 1), auc) for v in (0.5, 0.549, 0.56, 0.999, 1.0, 0.49, 0.0)]
+    assert shades == ["up0", "up0", "up1", "up9", "up9", "down0", "down9"]
+    assert [shade(Score(v, 1, 1), eer) for v in (0.5, 0.0, 0.9)] == ["up0", "up9", "down8"], "lower is better"
+    assert shade(None, auc) == shade(Score(None, 1, 1), auc) == ""
+
+
+def test_the_heat_table_can_be_read_without_colours(page: Page, text: str) -> None:
+    table = text[text.index('id="heat"') :].partition("</table>")[0]
+    cells = re.findall(r'<td data-v="([^"]+)"[^>]*class="([a-z0-9]+)"[^>]*>(.*?)</td>', table, re.S)
+    assert len(cells) == 9, "of ten, one has no result"
+    for value, shaded, inside in cells:
+        assert f'<span class="v">{number(float(value))}</span>' in inside and 'class="ci">[' in inside
+        low, high = map(float, re.search(r"\[([\d.]+), ([\d.]+)\]", inside).groups())  # type: ignore[union-attr]
+        assert ("like guessing" in inside) == (low <= 0.5 <= high)
+        assert shaded == shade(Score(float(value), 1, 1), COLUMNS[0].about)
+    scale = text[text.index('class="scale"') :].partition("</ul>")[0]
+    assert "0.50 guessing" in scale and "down" not in scale, "no colour is explained that is not in the table"
+
+
+def test_legends_explain_only_what_is_there(text: str) -> None:
+    key = text[text.index('<ul class="key">') :].partition("</ul>")[0]
+    for there in ("★", "†", "[low, high]", "72+72", "– : no result", "null:", "coverage:"):
+        assert there in key
+    assert "‡" not in key and "of frames" not in key
+    first = replace(
+        toy_table().rows[2], cells=tuple(replace(c, score=Score(0.5, 9, 9)) for c in toy_table().rows[2].cells if c)
+    )
+    bare = to_html(Board(replace(toy_table(), rows=(first,))))
+    key = bare[bare.index('<ul class="key">') :].partition("</ul>")[0]
+    assert re.sub(r"<[^>]+>|\s+", " ", key.partition(">")[2]).strip() == "9+9: number of real + fake units"
+
+
+def test_the_lead_is_above_everything(text: str) -> None:
+    made = to_html(replace(toy_board(), lead=("Of 3 pairs <b> 1.", "And more.")))
+    assert made.index("Of 3 pairs &lt;b&gt; 1.") < made.index("And more.") < made.index("<h2")
+    assert 'class="lead"' not in text
+
+
+def test_controls_stand_apart_with_what_they_know() -> None:
+    table = toy_table()
+    rows = (*table.rows[:2], replace(table.rows[4], knows=""), replace(table.rows[2], rank=None, knows="the <region>"))
+    made = to_html(replace(toy_board(), table=replace(table, rows=rows)))
+    order = ['data-v="beta"', "Not ranked: no value", 'data-v="gamma"', "Controls, not ranked", "data-control"]
+    places = [made.index(words) for words in order]
+    assert places == sorted(places) and made.count("data-control") == 1
+    assert "the &lt;region&gt;" in made and made.count("the image, the question</td>") == 3
+    assert "3 explainers, 1 control, 4 columns" in made
+    assert "Knows" not in to_html(toy_board())
 
 
 def test_curves_lie_where_their_points_are() -> None:
@@ -302,15 +370,6 @@ def test_a_curve_keeps_its_corners_and_loses_what_lies_between() -> None:
     stairs = [(0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
     assert corners(stairs) == [(0.0, 0.0), (0.0, 2.0), (1.0, 2.0), (3.0, 4.0)]
     assert corners(stairs[:1]) == stairs[:1] and corners(stairs[:2]) == stairs[:2]
-
-
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=6))
-def test_axes_are_round_and_hold_all_values(values: list[float]) -> None:
-    steps = nice(values)
-    assert steps[0] <= min(values) + 1e-6 and steps[-1] >= max(values) - 1e-6
-    assert 2 <= len(steps) <= 8
-    width = steps[1] - steps[0]
-    assert width > 0 and all(b - a == pytest.approx(width) for a, b in pairwise(steps))
 
 
 def test_detectors_keep_their_looks_and_all_look_different() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_board import IMAGE_NAME, SCRIPT_NAME, big_board, by, measure, toy_board
+from toy_board import IMAGE_NAME, SCRIPT_NAME, big_board, by, measure, toy_board, toy_table
 
 from m2f2bench.leaderboards.board import Board
 from m2f2bench.leaderboards.html.page import to_html
@@ -169,7 +169,7 @@ def test_filters(opened: Browser) -> None:
     opened.choose("f-trained", "")
     opened.choose("f-dataset", "=faces")
     assert opened.heads() == ["faces@val · video · MCC · oracle threshold", "faces@val · frame · TPR at 1% FPR"]
-    assert not opened.one(FIRST).is_displayed() and not opened.one("figure").is_displayed()
+    assert not opened.one(FIRST).is_displayed() and not opened.one("#heat td[data-d]").is_displayed()
 
 
 def test_in_domain_and_cross_dataset(opened: Browser) -> None:
@@ -253,6 +253,68 @@ def test_a_tap_shows_the_signature_and_stays(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_heat_tables_numbers_have_contrast_on_every_colour(browser: Browser, scheme: str) -> None:
+    browser.open(toy_board(), scheme=scheme)
+    grounds = []
+    for name in [f"{side}{step}" for side in ("up", "down") for step in range(10)]:
+        browser.js("document.querySelector('#heat td[data-d]').className = arguments[0]", name)
+        ground = browser.colour("#heat td[data-d]", "backgroundColor")
+        assert contrast(browser.colour("#heat td[data-d] .v", "color"), ground) >= 4.5, name
+        grounds.append(ground)
+    assert len(set(grounds)) == 20, "every step has a colour of its own"
+
+
+def test_intervals_of_the_heat_table_are_in_the_box_and_for_screen_readers(browser: Browser) -> None:
+    browser.open(toy_board())
+    cell = "#heat tr.row td[data-d]"
+    assert browser.box(f"{cell} .ci")["width"] <= 1, "not to be seen, but there to be read aloud"
+    assert browser.one(f"{cell} .ci").get_attribute("textContent") == "[0.850, 0.950]"
+    browser.js("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", cell)
+    browser.hover(cell)
+    assert "0.900 [0.850, 0.950]" in browser.one("#tip").text
+    browser.cdp("Emulation.setEmulatedMedia", media="print", features=[])
+    try:
+        assert browser.box(f"{cell} .ci")["width"] > 20, "paper has no box"
+    finally:
+        browser.cdp("Emulation.setEmulatedMedia", media="", features=[])
+
+
+def test_the_heat_table_is_sorted_and_filtered(opened: Browser) -> None:
+    names = "return [...document.querySelectorAll('#heat tr.row')].filter(r => r.offsetHeight)"
+    names += ".map(r => r.querySelector('.name').textContent)"
+    assert opened.js(names) == [ALPHA, BETA, SCRIPT_NAME, IMAGE_NAME, GAMMA]
+    opened.js("document.querySelectorAll('#heat .sort')[3].click()")
+    opened.js("document.querySelectorAll('#heat .sort')[3].click()")
+    assert opened.js(names) == [IMAGE_NAME, SCRIPT_NAME, BETA, ALPHA, GAMMA], "the lowest first, a hole last"
+    opened.one("#f-name").send_keys("beta")
+    assert opened.js(names) == [BETA]
+
+
+def test_controls_stay_below_however_the_table_is_sorted(browser: Browser) -> None:
+    table = toy_table()
+    rows = (*table.rows[1:2], table.rows[4], *(replace(row, rank=None, knows="the region") for row in table.rows[2:4]),
+            replace(table.rows[0], rank=None, knows="the label"))  # fmt: skip
+    browser.open(replace(toy_board(), table=replace(table, rows=rows)))
+    seps = "return [...document.querySelectorAll('#board tr.sep')].filter(r => r.offsetHeight).map(r => r.dataset.of)"
+    assert browser.names() == [BETA, GAMMA, SCRIPT_NAME, IMAGE_NAME, ALPHA]
+    assert browser.js(seps) == ["unranked", "control"]
+    browser.one(f"{browser.head('crops · frame · AUC')} button").click()
+    assert browser.names() == [GAMMA, BETA, ALPHA, SCRIPT_NAME, IMAGE_NAME], "each part is sorted"
+    assert browser.js(seps) == ["control"]
+    assert browser.js("return document.querySelector('tr.sep[data-of=control]').nextElementSibling.dataset.by") == "d5"
+    browser.one("#f-name").send_keys(BETA)
+    assert browser.names() == [BETA] and browser.js(seps) == []
+
+
+def test_figures_of_a_column_are_below_each_other(opened: Browser) -> None:
+    right = "const r = document.createRange(); return [...document.querySelectorAll('#board tr.row')].map(row => {"
+    right += "const v = row.querySelectorAll('td[data-d]')[0].querySelector('.v'); r.selectNodeContents(v);"
+    right += "return r.getBoundingClientRect().right})"
+    ends = opened.js(right)
+    assert len(ends) == 5 and max(ends) - min(ends) < 0.5, "with and without a mark after the number"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(browser: Browser, scheme: str) -> None:
     browser.open(toy_board(), scheme=scheme)
     ground = browser.colour("body", "backgroundColor")
@@ -332,14 +394,13 @@ def test_without_scripts_everything_is_there(browser: Browser) -> None:
 
 def test_detectors_are_switched_on_and_off_in_all_charts(opened: Browser) -> None:
     def shown() -> list[int]:
-        selectors = ("svg.dots:first-of-type g.dot", "svg.roc g.curve")
+        selectors = ("svg.roc g.curve", ".aucs li")
         return [sum(e.is_displayed() for e in opened.driver.find_elements("css selector", s)) for s in selectors]
 
     both = shown()
-    height = opened.box("svg.dots")["height"]
+    assert both == [2, 2]
     opened.one('.legend input[data-k="0"]').click()
-    assert shown() == [both[0] - 2, both[1] - 1], "alpha is in two charts by manipulation and one of curves"
-    assert opened.box("svg.dots")["height"] < height
+    assert shown() == [1, 1], "alpha's curve and its AUC"
     opened.one("#none").click()
     assert shown() == [0, 0]
     opened.one("#all").click()

@@ -125,7 +125,7 @@ def test_details_of_any_shape() -> None:
     assert told.facts == (("a", "1"),)
     (b, inner), (d, empty) = told.parts
     assert (b, d) == ("b", "d") and empty.facts == ()
-    assert inner.heads == ("p", "q") and inner.rows == (("x", ("1.500", "–")), ("y", ("2", "[0.100, 0.200]")))
+    assert inner.heads == ("p", "q") and inner.rows == (("x", ("1.500", "–")), ("y", ("2.000", "[0.100, 0.200]")))
     assert told.rows == (("c", ("yes",)),) and told.heads == ("z",)
 
 
@@ -183,7 +183,7 @@ def test_without_anything() -> None:
     none = answers.only(np.zeros(len(answers), dtype=bool))
     page = explanation_page(toy_result(), none, {}, [], lambda _: None, lambda _: None)
     Tags(page)
-    assert "This page shows 0 of 0 questions" in page and "Controls</h2>" not in page
+    assert "This page holds 0 of 0 questions" in page and "controls</h2>" not in page
 
 
 def test_lengths_that_differ_are_refused() -> None:

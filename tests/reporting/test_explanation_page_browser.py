@@ -30,7 +30,8 @@ class Reader:
     def js(self, code: str, *arguments: Any) -> Any:
         return self.driver.execute_script(code, *arguments)
 
-    def open(self, size: tuple[int, int] = DESK, scheme: str = "light", page: str = "") -> None:
+    def open(self, size: tuple[int, int] = DESK, scheme: str = "light", page: str = "", all: bool = True) -> None:
+        """Open a page; `all`: with all its answers, of which only the first few are shown at first."""
         self.path.write_text(page or toy_page(), encoding="utf-8")
         touch = size == PHONE
         self.cdp("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=touch)
@@ -40,6 +41,8 @@ class Reader:
             self.driver.get_log(log)
         self.driver.get(self.path.as_uri())
         self.js("localStorage.clear(); delete document.documentElement.dataset.theme")
+        if all:
+            self.js("document.getElementById('more').click()")
 
     def one(self, selector: str) -> Any:
         return self.driver.find_element("css selector", selector)
@@ -89,6 +92,20 @@ def luminance(colour: tuple[float, ...]) -> float:
     parts = [c / 255.0 for c in colour]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_page_begins_with_a_few_answers(reader: Reader) -> None:
+    reader.open(all=False)
+    assert len(reader.cards("order")) == 6 and "6 of" in reader.one("#status").text
+    assert reader.one(".card img").location["y"] < DESK[1], "the first picture is on the first screen"
+    tops = [
+        reader.one(place).location["y"] for place in ("#answers", "#cards", "svg[role=img]", "#results table, .scroll")
+    ]
+    assert tops == sorted(tops), "pictures and answers, then the chart, then tables"
+    worst = reader.values("rouge_l")
+    reader.one("#more").click()
+    assert len(reader.cards("order")) > 24 and not reader.one("#more").is_displayed()
+    assert reader.values("rouge_l")[:6] == worst
 
 
 def test_sorting(reader: Reader) -> None:

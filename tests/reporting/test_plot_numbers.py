@@ -119,7 +119,7 @@ def test_histogram_holds_every_unit() -> None:
     units = make_units([0, 0, 1, 1, 1, 1], [0.0, np.inf, 1.0, 0.5, 0.5, -np.inf], ["o", "o", "a", "a", "b", "a"])
     found = histogram(units, "a")
     assert found.real.sum() == 1 and found.fake.sum() == 2 and found.apart == (1, 1)
-    assert found.fake[15] == 1, "what is at the threshold .5 is on its upper side, and called fake"
+    assert found.fake[10] == 1, "what is at the threshold .5 is on its upper side, and called fake"
 
 
 def test_drawn_histograms_are_shares_and_mark_the_threshold(tmp_path: Path) -> None:

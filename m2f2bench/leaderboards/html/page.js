@@ -4,6 +4,8 @@
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const byId = (id) => document.getElementById(id);
   for (const id of ["filters", "hint", "chart-tools"]) if (byId(id)) byId(id).hidden = false;
+  for (const words of all(".hover")) words.hidden = false;
+  root.classList.add("scripted");
 
   const MOST_CELLS = 1000;
 
@@ -13,11 +15,11 @@
     const heads = [...all("th[rowspan]", top), ...bottom.cells];
     const rows = all("tr.row", element).map((tr, place) => ({
       tr, place, cells: [...tr.children], name: one("th", tr).dataset.v.toLowerCase(),
-      trained: JSON.parse(tr.dataset.trained),
+      trained: JSON.parse(tr.dataset.trained), control: "control" in tr.dataset,
     }));
     const page = Math.max(25, Math.floor(MOST_CELLS / heads.length));
     return { element, heads, rows, order: [...rows], placed: null, limit: rows.length > 1.5 * page ? page : Infinity,
-      groups: all("th.group", top), body: element.tBodies[0], sep: one("tr.sep", element) };
+      groups: all("th.group", top), body: element.tBodies[0], seps: all("tr.sep", element) };
   });
 
   // Shows the rows that pass the filter, in order, up to the table's limit: the layout of thousands of cells is slow.
@@ -26,14 +28,15 @@
     const count = passing.length;
     const shown = new Set(passing.slice(0, table.limit));
     for (const row of table.order) row.tr.hidden = !shown.has(row);
-    const unranked = table.sep && [...shown].find((row) => !row.cells[0].dataset.v);
-    if (table.sep) table.sep.hidden = !table.byRank || !unranked;
+    const firsts = table.seps.map((sep) => [...shown].find((row) => (sep.dataset.of === "control" ? row.control
+      : table.byRank && !row.control && !row.cells[0].dataset.v)));
+    table.seps.forEach((sep, i) => { sep.hidden = !firsts[i]; });
     if (table.placed !== table.order || table.limit < Infinity) {
       const rows = table.limit < Infinity ? [...shown] : table.order;
       table.body.prepend(...rows.map((row) => row.tr));
-      if (unranked) unranked.tr.before(table.sep);
       table.placed = table.order;
     }
+    table.seps.forEach((sep, i) => firsts[i]?.tr.before(sep));
     if (!table.more && table.limit < Infinity) {
       table.more = document.createElement("button");
       table.more.type = "button";
@@ -57,8 +60,8 @@
     const at = table.heads.indexOf(head);
     const sign = direction === "ascending" ? 1 : -1;
     const keyed = table.rows.map((row) => [key(row.cells[at], kind), row]);
-    // Missing values come last in both directions; equal ones keep the board's order.
-    keyed.sort(([a, p], [b, q]) => (a === null || b === null ? (a === null) - (b === null)
+    // Controls stay below. Missing values come last in both directions; equal ones keep the board's order.
+    keyed.sort(([a, p], [b, q]) => p.control - q.control || (a === null || b === null ? (a === null) - (b === null)
       : sign * (a < b ? -1 : Number(a > b))) || p.place - q.place);
     for (const other of table.heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", direction);
@@ -119,9 +122,6 @@
       Object.assign(table, { dataset, domain });
     }
     for (const figure of all("figure[data-dataset]")) figure.hidden = !shown(figure);
-    for (const figure of all("[data-datasets]")) {
-      figure.hidden = Boolean(dataset) && !JSON.parse(figure.dataset.datasets).includes(dataset.slice(1));
-    }
     hide();
     const { rows, heads } = tables[0];
     const places = heads.filter((head) => head.dataset.full !== undefined);
@@ -264,12 +264,6 @@
   const draw = () => {
     const on = new Set(boxes.filter((box) => box.checked).map((box) => box.dataset.k));
     for (const part of all("g[data-k], .aucs [data-k]")) part.toggleAttribute("data-off", !on.has(part.dataset.k));
-    for (const svg of all("svg.dots")) {
-      const [top, step, width] = svg.dataset.dots.split(" ").map(Number);
-      const dots = all("g.dot:not([data-off])", svg);
-      dots.forEach((dot, i) => dot.setAttribute("transform", `translate(0 ${top + step * (i + 0.5)})`));
-      svg.setAttribute("viewBox", `0 0 ${width} ${top + step * dots.length + 4}`);
-    }
   };
   const CROWD = 12;
   boxes.forEach((box, i) => {

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from ...metrics.names import AVERAGE
-from ...results.signature import DETECTOR, MEASURE
-from ...scoring.comparison import FIELDS
+from ...results.signature import DETECTOR
 from ..board import Board
 from ..table import Cell, Row, Table, TableColumn
 from ..text import counts
+from .fields import fields
+from .heat import merge, near_chance, shade
 
-WORDS = FIELDS | {
-    "ci": "intervals (level, resampled by, resamples)",
-    "det": "detector",
-    "weights": "hash of the weights",
-    "prep": "preprocessing",
-    "prec": "precision",
-    "seed": "seed",
-    "cov": "coverage (share of frames / of units with a score)",
-}
-"""Fields of the signature in words."""
 MEAN = "mean of the manipulations"
-_KEY = re.compile(rf"(?:^|\|)({'|'.join((*MEASURE, *DETECTOR))}):")
+SEES = "the image, the question"
+"""What an explainer knows."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +33,16 @@ class SignatureView:
 class CellView:
     """One cell. `counts` are its units if they differ from those of its column, `note` is the number of its note.
 
-    `signature` is the id of its signature, if that is not its column's joined with its row's.
+    `signature` is the id of its signature, if that is not its column's joined with its row's. In a heat table `shade`
+    is the class of its colour, and `at_chance` says that its interval contains the value of guessing.
     """
 
     cell: Cell | None
     counts: str = ""
     note: int = 0
     signature: str = ""
+    shade: str = ""
+    at_chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,10 @@ class GroupView:
 
 @dataclass(frozen=True)
 class RowView:
-    """One detector's row; `by` is the id of its signature, `also` how it differs from others of the same name."""
+    """One detector's row; `by` is the id of its signature, `also` how it differs from others of the same name.
+
+    `knows` is what its answers are made from, if the table has `controls` of explanations; `control`: it is one.
+    """
 
     detector: str
     also: str
@@ -91,11 +88,13 @@ class RowView:
     rank: int | None
     by: str
     cells: tuple[CellView, ...]
+    knows: str = ""
+    control: bool = False
 
 
 @dataclass(frozen=True)
 class TableView:
-    """One table."""
+    """One table; `heat` if its cells have colours, `controls` if some of its rows are controls of explanations."""
 
     id: str
     title: str
@@ -103,6 +102,8 @@ class TableView:
     groups: tuple[GroupView, ...]
     columns: tuple[ColumnView, ...]
     rows: tuple[RowView, ...]
+    heat: bool = False
+    controls: bool = False
 
 
 class _Register:
@@ -137,14 +138,17 @@ class Viewer:
         self.measures, self.detectors, self.odd = _Register("m"), _Register("d"), _Register("x")
         self.notes: dict[str, int] = {}
         self.table = self._table(board.table, "board")
-        self.methods = tuple(self._table(table, f"methods-{i}") for i, table in enumerate(board.methods, 1))
+        merged = merge(board.methods, board.table)
+        self.heat = self._table(merged, "heat", heat=True) if merged.columns else None
 
-    def _table(self, table: Table, id: str) -> TableView:
+    def _table(self, table: Table, id: str, heat: bool = False) -> TableView:
         plain = [self._column(c, [row.cells[i] for row in table.rows]) for i, c in enumerate(table.columns)]
         groups, columns = _grouped(plain)
         also = distinguish(table.rows)
         rows = tuple(self._row(table, row, note, columns) for row, note in zip(table.rows, also, strict=True))
-        return TableView(id, table.title, table.ranked, groups, columns, rows)
+        rows = tuple(shaded(row, table.columns) for row in rows) if heat else rows
+        controls = any(row.knows for row in table.rows)
+        return TableView(id, table.title, table.ranked, groups, columns, rows, heat, controls)
 
     def _column(self, column: TableColumn, cells: Sequence[Cell | None]) -> ColumnView:
         if column.method:
@@ -174,7 +178,17 @@ class Viewer:
             remark = score.reason if score.value is not None else None
             note = self.notes.setdefault(remark, len(self.notes) + 1) if remark else 0
             cells.append(CellView(cell, own if own != view.counts else "", note, odd))
-        return RowView(row.detector, also, row.trained_on, row.rank, by, tuple(cells))
+        knows = (row.knows or SEES) if any(other.knows for other in table.rows) else ""
+        return RowView(row.detector, also, row.trained_on, row.rank, by, tuple(cells), knows, bool(row.knows))
+
+
+def shaded(row: RowView, columns: Sequence[TableColumn]) -> RowView:
+    """Return a row whose cells have colours."""
+    cells = []
+    for view, column in zip(row.cells, columns, strict=True):
+        score = view.cell.score if view.cell else None
+        cells.append(replace(view, shade=shade(score, column.about), at_chance=near_chance(score, column.about)))
+    return replace(row, cells=tuple(cells))
 
 
 def _grouped(columns: Sequence[ColumnView]) -> tuple[tuple[GroupView, ...], tuple[ColumnView, ...]]:
@@ -187,12 +201,6 @@ def _grouped(columns: Sequence[ColumnView]) -> tuple[tuple[GroupView, ...], tupl
         groups.append(GroupView(place, dataset, len(own), counts, shared))
         out += [replace(c, first=i == 0, in_group=(bool(counts), bool(shared))) for i, c in enumerate(own)]
     return tuple(groups), tuple(out)
-
-
-def fields(signature: str) -> tuple[tuple[str, str, str], ...]:
-    """Return a signature's fields as (key, words, value) in its order; a value may contain `|` and `:`."""
-    parts = _KEY.split(signature)[1:]
-    return tuple((key, WORDS.get(key, key), value) for key, value in zip(parts[::2], parts[1::2], strict=True))
 
 
 def distinguish(rows: Sequence[Row]) -> list[str]:

@@ -16,7 +16,22 @@ from ...core.rows import Units
 from ...leaderboards.text import format_score
 from ...metrics.detection.sample import EDGES
 from .series import Series
-from .sheet import EDGE, FAKE_COLOUR, GAP, GREY, LEADING, REAL_COLOUR, REFERENCE, Page, Sheet, fit, fit_all, look, width
+from .sheet import (
+    EDGE,
+    FAKE_COLOUR,
+    GAP,
+    GREY,
+    LEADING,
+    PALE,
+    REAL_COLOUR,
+    REFERENCE,
+    Page,
+    Sheet,
+    fit,
+    fit_all,
+    look,
+    width,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +43,14 @@ BETWEEN, APART = 0.16, 0.34
 """Inches between columns without and with numbers on the left."""
 STRIP = 0.5
 """Inches of a reliability diagram's histogram."""
-ROW, LOWEST_ROW = 0.62, 0.45
+ROW, LOWEST_ROW = 0.8, 0.45
 """Inches of one method's histogram with its name above: preferred, and at least."""
-SCORE_BINS = 30
+SCORE_BINS = 20
 """Equal bins of [0, 1] in the score histogram. A bin has its lower edge, as a score at the threshold counts as fake."""
+PALE_REAL = "#d6e7f3"
+"""Ground of the reals' bars, under lines in their colour: lighter than the fakes' in grey too."""
+STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Distances of the lines that bars are read against, as shares."""
 TALLEST = 9.5
 """Inches of a printed page: the height of histograms at most."""
 
@@ -132,19 +151,21 @@ def draw_histogram(series: Sequence[Series], page: Page) -> Figure:
             f"histograms of {len(series)} detectors by {len(methods)} methods would be {rows * block:.0f} inches high: "
             f"give fewer detectors{', or --width double' if page.narrow else ''}"
         )
-    page = replace(page, foot=(*page.foot, "bars: shares of the fakes and of the reals"))
+    drawn = [[histogram(one.units, method) for method in methods] for one in series]
+    step = _step(max(max(_shares(h.real).max(), _shares(h.fake).max()) for own in drawn for h in own))
+    bars = f"bars: shares of the fakes and of the reals in bins of {1 / SCORE_BINS:g}; grey lines: every {step:.0%}"
+    page = replace(page, foot=(*page.foot, bars))
     sheet = Sheet(page, rows * block + LEADING)
     for i, one in enumerate(series):
         row, column = divmod(i, columns)
         left, top = EDGE + 0.05 + column * (wide + BETWEEN), row * block
         _head(sheet, left + wide / 2, top + head - 0.05, [*names[i], _cut(one)])
-        found = [histogram(one.units, method) for method in methods]
-        highest = max(max(_shares(h.real).max(), _shares(h.fake).max()) for h in found)
-        for j, (method, counts) in enumerate(zip(methods, found, strict=True)):
+        ends = (max(_shares(h.real).max() for h in drawn[i]), max(_shares(h.fake).max() for h in drawn[i]))
+        for j, (method, counts) in enumerate(zip(methods, drawn[i], strict=True)):
             place = top + head + j * high
             sheet.text(left, place, fit(_panel_heading(method, counts), wide, 1)[0])
             axes = sheet.axes(left, place + LEADING, wide, high - LEADING - 0.04)
-            _mirror(axes, counts, one.threshold[1], highest)
+            _mirror(axes, counts, one.threshold[1], ends, step)
             _furnish(axes, last=j == len(methods) - 1)
     _classes(sheet, rows * block, int((series[0].units.label == REAL).sum()))
     return sheet.figure
@@ -161,14 +182,30 @@ def _shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return np.asarray(counts / max(int(counts.sum()), 1), dtype=np.float64)
 
 
-def _mirror(axes: Axes, counts: Histogram, threshold: float | None, highest: float) -> None:
+def _step(highest: float) -> float:
+    """Return the distance of lines such that the highest bar crosses at most six."""
+    return next((step for step in STEPS if highest / step <= 6.0 + 1e-9), STEPS[-1])
+
+
+def _mirror(axes: Axes, counts: Histogram, threshold: float | None, ends: tuple[float, float], step: float) -> None:
+    """Draw fakes upwards and reals downwards on one scale; `ends` are the highest shares of reals and of fakes.
+
+    Every bar has edges, the fakes' are solid and the reals' have lines, so that they differ in grey too.
+    """
     edges = np.linspace(0.0, 1.0, SCORE_BINS + 1)
-    axes.stairs(_shares(counts.fake), edges, fill=True, color=FAKE_COLOUR, gid="fake")
-    axes.stairs(-_shares(counts.real), edges, fill=True, color=REAL_COLOUR, gid="real")
+    for share in np.arange(step, max(ends) + step / 2, step):
+        lines = [sign * share for sign, end in ((-1, ends[0]), (1, ends[1])) if share <= end + step / 2]
+        axes.hlines(lines, 0.0, 1.0, color=PALE, linewidth=0.4, zorder=0)
+    up, down = _shares(counts.fake), -_shares(counts.real)
+    axes.stairs(up, edges, fill=True, color=FAKE_COLOUR, gid="fake")
+    axes.stairs(down, edges, fill=True, color=PALE_REAL, gid="real")
+    places, wide = edges[:-1], 1.0 / SCORE_BINS
+    axes.bar(places, up, wide, align="edge", fill=False, edgecolor="white", linewidth=0.4)
+    axes.bar(places, down, wide, align="edge", fill=False, edgecolor=REAL_COLOUR, linewidth=0.4, hatch="//////")
     axes.axhline(0.0, color="black", linewidth=0.5)
     if threshold is not None:
         axes.axvline(threshold, color="black", linewidth=0.7, linestyle=(0, (4, 2)), gid="threshold")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-1.08 * highest, 1.08 * highest))
+    axes.set(xlim=(-0.01, 1.01), ylim=(-1.08 * max(ends[0], 0.25 * ends[1]), 1.08 * max(ends[1], 0.25 * ends[0])))
 
 
 def _panel_heading(method: str, counts: Histogram) -> str:
@@ -182,7 +219,9 @@ def _furnish(axes: Axes, last: bool) -> None:
     """Set ticks, with labels only below the last panel."""
     axes.spines["bottom"].set_visible(last)
     axes.tick_params(axis="x", length=2.5 if last else 0)
-    axes.set(xticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"] if last else [], yticks=[])
+    tenths = [i / 10 for i in range(11)]
+    named = ["0", *[""] * 4, "0.5", *[""] * 4, "1"]
+    axes.set(xticks=tenths if last else [], xticklabels=named if last else [], yticks=[])
     axes.spines["left"].set_visible(False)
     if last:
         axes.set_xlabel("score, P(fake)")
@@ -191,8 +230,11 @@ def _furnish(axes: Axes, last: bool) -> None:
 def _classes(sheet: Sheet, top: float, n_real: int) -> None:
     """Print the meaning of the two colours below the panels."""
     x = EDGE
-    meanings = ((FAKE_COLOUR, "fakes (number), upwards"), (REAL_COLOUR, f"the {n_real:,} reals, downwards"))
+    meanings = ((FAKE_COLOUR, "fakes (number), upwards"), (PALE_REAL, f"the {n_real:,} reals, downwards"))
     for colour, words in meanings:
         sheet.line([x, x + 0.15], [top + LEADING / 2] * 2, color=colour, linewidth=5.0, solid_capstyle="butt")
+        for part in (0.0, 0.03, 0.06, 0.09, 0.12) if colour == PALE_REAL else ():
+            ends = [top + LEADING / 2 + 0.035, top + LEADING / 2 - 0.035]
+            sheet.line([x + part, x + part + 0.03], ends, color=REAL_COLOUR, linewidth=0.6)
         sheet.text(x + 0.15 + GAP, top, words)
         x += 0.15 + 2.5 * GAP + width(words)

@@ -56,6 +56,7 @@ FULL = (0.0, 1.0)
 SEPARATOR = " · "
 RELATIVE = 0.999
 """A map with a maximum of at least this counts as scaled to its own maximum."""
+RELATIVE_WORDS = "relative within this picture"
 NEUTRAL = 1e-6
 """A map whose values differ by less counts as constant and is not stretched."""
 INDEX = "heatmaps.json"
@@ -129,6 +130,11 @@ def _extremes(maps: Sequence[npt.NDArray[np.float32]]) -> tuple[float, float]:
     return min(float(one.min()) for one in maps), max(float(one.max()) for one in maps)
 
 
+def is_relative(heat: npt.NDArray[np.floating[Any]]) -> bool:
+    """Return whether a map is scaled to its own maximum, so that two pictures' colours cannot be compared."""
+    return float(heat.max()) >= RELATIVE
+
+
 def blend(panel: Panel, rows: int, columns: int, span: tuple[float, float] = FULL) -> Image:
     """Return only the overlay, RGB uint8 [rows, columns, 3]: the map's colours over the visible region in grey.
 
@@ -175,9 +181,10 @@ def _range(panels: Sequence[Panel], span: tuple[float, float]) -> list[str]:
     """Describe the range of the maps' values and of the colours."""
     low, high = _extremes([panel.heat for panel in panels])
     cells = "×".join(map(str, panels[0].heat.shape))
-    colours = f"colours {'0 to 1' if span == FULL else 'STRETCHED to these values'}"
-    own = all(float(panel.heat.max()) >= RELATIVE for panel in panels)
-    relative = ["each map is scaled to its own maximum: it says where, not how much"] if own else []
+    colours = "colours 0 to 1" if span == FULL else f"colours STRETCHED to these values, {RELATIVE_WORDS}"
+    own = all(is_relative(panel.heat) for panel in panels)
+    scaled = "each map is scaled to its own maximum: it says where, not how much"
+    relative = [f"{RELATIVE_WORDS}: {scaled}"] if own else []
     return [f"map {cells}", f"values {low:.3f} to {high:.3f}", *relative, colours]
 
 

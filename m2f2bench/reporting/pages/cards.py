@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.records import FAKE
 from ...metrics.verdicts.verdict import NO_VERDICT
+from ..figures.overlay import is_relative
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +41,7 @@ STATED = "released"
 @dataclass(frozen=True)
 class AnswerCard:
     """One question on the page: its number in the plan, and why it is shown; `values` are those of its answer by
-    metric, empty if not defined."""
+    metric, empty if not defined. `relative`: the heat map is scaled to its own maximum."""
 
     order: int
     groups: Sequence[str]
@@ -50,6 +51,7 @@ class AnswerCard:
     values: Mapping[str, str]
     picture: Picture | None
     heat: Picture | None
+    relative: bool
 
 
 def answer_cards(
@@ -63,12 +65,14 @@ def answer_cards(
     """Return the cards of the `selected` questions; for the arguments see `explanation_page`."""
 
     @cache
-    def pictures(frame: str) -> tuple[Picture | None, Picture | None]:
+    def pictures(frame: str) -> tuple[Picture | None, Picture | None, bool]:
         image = images(frame)
         if image is None:
-            return None, None
+            return None, None, False
         heat = heatmaps(frame)
-        return data_uri(image), None if heat is None else data_uri(overlay(image, *heat))
+        if heat is None:
+            return data_uri(image), None, False
+        return data_uri(image), data_uri(overlay(image, *heat)), is_relative(heat[0])
 
     def three_decimals(value: float) -> str:
         return "" if np.isnan(value) else f"{value:.3f}"

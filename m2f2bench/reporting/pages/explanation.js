@@ -29,15 +29,24 @@
     if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y) || plan;
     return (order === "up" ? x - y : y - x) || plan;
   };
+  // The page begins with a few answers; a button shows all, and print has all.
+  const FIRST = 6;
+  const more = byId("more");
+  let limit = cards.length > FIRST + 2 ? FIRST : Infinity;
   const draw = () => {
-    const shown = cards.filter(shows);
-    shown.sort(before(chosen("f-order"), chosen("f-metric")));
-    const kept = new Set(shown);
+    const fitting = cards.filter(shows);
+    fitting.sort(before(chosen("f-order"), chosen("f-metric")));
+    const kept = new Set(fitting.slice(0, limit));
     for (const card of cards) card.element.hidden = !kept.has(card);
-    place.append(...shown.map((card) => card.element));
-    const n = shown.length;
-    byId("status").textContent = `${n} of ${cards.length} shown${n ? "" : ": no answer fits the filter; Reset shows all"}`;
+    place.append(...fitting.map((card) => card.element));
+    const [n, m] = [kept.size, fitting.length];
+    more.hidden = m <= n;
+    more.textContent = `Show all ${m} answers`;
+    byId("status").textContent = `${n} of ${cards.length} shown${m ? "" : ": no answer fits the filter; Reset shows all"}`;
   };
+  const unfold = () => { limit = Infinity; draw(); };
+  more.addEventListener("click", unfold);
+  addEventListener("beforeprint", unfold);
   byId("filters").addEventListener("input", draw);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("reset", () => setTimeout(draw));

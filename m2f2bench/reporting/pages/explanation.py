@@ -22,6 +22,7 @@ from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.answers import ScoredAnswers
 from ...scoring.controls import CONTROLS, PREFIX
+from . import chart
 from .cards import answer_cards, main_metric
 
 if TYPE_CHECKING:
@@ -144,18 +145,24 @@ def explanation_page(
             f"a report needs as many verdicts and values as answers, but the numbers differ: {sorted(lengths)}"
         )
     cards = answer_cards(answers, items, verdicts, images, heatmaps, count)
+    tables, control_tables = _tables(result), _controls(result, controls)
+    numbers = [cell for table in (*tables, *control_tables) for _, _, cells in table.rows for cell in cells]
     kept = list(dict.fromkeys(name for card in cards for name, value in card.values.items() if value))
     return render_page(
         __package__,
         "explanation",
-        {"named": lambda metric: clean(title(metric)), "clean": clean, "passage": passage},
+        {"named": lambda metric: clean(title(metric)), "clean": clean, "passage": passage, "n": "{:g}".format},
         result=result,
         place=place_of(result.dataset, result.split),
         metric=main_metric(items),
         sortable=kept,
-        tables=_tables(result),
+        tables=tables,
+        key=_key(numbers, result),
+        marked=any(cell.beats for cell in numbers),
+        chart=_chart(result, controls, main_metric(items)),
+        geometry=chart,
         compared=len(_compared(result)),
-        controls=_controls(result, controls),
+        controls=control_tables,
         beaten=_beaten(result, controls),
         coverage=coverage(result),
         notes=[
@@ -242,6 +249,31 @@ def _controls(result: Result, controls: Sequence[tuple[str, Result]]) -> list[Nu
     return tables
 
 
+def _chart(result: Result, controls: Sequence[tuple[str, Result]], metric: str | None) -> chart.Chart | None:
+    """Return the explainer's value and each control's in one metric: the one that sorts the answers, else the first."""
+    names = [name for name in (metric, *_compared(result)) if name in _compared(result)]
+    if not controls or not names:
+        return None
+    first = names[0]
+    entries = [(clean(result.detector), "", result.metrics.get(first))]
+    entries += [
+        (clean(name), CONTROLS[name].description if name in CONTROLS else "", other.metrics.get(first))
+        for name, other in controls
+    ]
+    return chart.dot_chart(metric_title(result, first), entries, result.about(first).worse)
+
+
+def _key(cells: Sequence[NumberCell], result: Result) -> list[str]:
+    """Return explanations of what is in the tables, and of nothing else."""
+    counted = item_counts(result.metrics)
+    found = {
+        "[low, high]: the interval": any(" [" in cell.text for cell in cells),
+        f"{counted}: number of real + fake questions": bool(counted),
+        "null: not defined, with the reason": any(cell.reason for cell in cells),
+    }
+    return [words for words, there in found.items() if there]
+
+
 def _scores(result: Result, group: str) -> Mapping[str, Score]:
     return result.metrics if group == "all" else result.labels.get(group, {})
 
@@ -306,7 +338,8 @@ def details(values: Mapping[str, Any]) -> Details:
     if len({tuple(value) for value in flat.values()}) != 1:
         flat = {}
     columns = tuple(next(iter(flat.values()), ()))
-    rows = tuple((named(key), tuple(plain(value[column]) for column in columns)) for key, value in flat.items())
+    broken = {c for c in columns if any(isinstance(value[c], float) for value in flat.values())}
+    rows = tuple((named(key), tuple(plain(v[c], c in broken) for c in columns)) for key, v in flat.items())
     parts = tuple((named(key), details(value)) for key, value in nested.items() if key not in flat)
     return Details(facts, tuple(named(column) for column in columns), rows, parts)
 
@@ -321,14 +354,17 @@ def named(key: str) -> str:
     return clean(NAMES.get(key) or title(key).replace("_", " "))
 
 
-def plain(value: Any) -> str:
-    """Return a JSON value in few characters: numbers with three decimals, lists in brackets."""
+def plain(value: Any, broken: bool = False) -> str:
+    """Return a JSON value in few characters: floats with three decimals, lists in brackets.
+
+    `broken`: whole numbers get three decimals too, since they are in a column with floats.
+    """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
-        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+        return f"{value:,}" if isinstance(value, int) and not broken else f"{value:.3f}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(plain, value))}]"
     return clean(str(value))

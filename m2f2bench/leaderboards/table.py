@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
-from ..cards.models import EXPLANATION, Column, LeaderboardCard, corpus_of
+from ..cards.folders import EXPLANATION
+from ..cards.models import Column, LeaderboardCard, corpus_of
 from ..core.records import Score
 from ..metrics.metric import Metric
 from ..metrics.names import AT_HALF, AVERAGE

@@ -76,7 +76,7 @@ def heading(text: str) -> str:
 
 def lines(texts: Iterable[str]) -> str:
     """Return notes below a table, one a line, in small print."""
-    shown = "<br>".join(map(_text, texts))
+    shown = "<br/>".join(map(_text, texts))
     return f'<p style="font-size:smaller">{shown}</p>' if shown else ""
 
 

@@ -32,7 +32,7 @@ def score_columns(path: Path, columns: ColumnNames | None = None) -> list[str]:
 
 
 def _head(path: Path) -> list[str]:
-    """Return the names in the first line of a CSV or TSV; nothing for a line that is no text."""
+    """Return the names in the first line of a CSV or TSV; nothing for a line that is no text, or too long for one."""
     import csv
 
     with path.open("rb") as file:
@@ -40,7 +40,10 @@ def _head(path: Path) -> list[str]:
             line = file.readline(LONGEST_HEADER).decode("utf-8-sig").strip("\r\n")
         except UnicodeDecodeError:
             return []
-    return next(csv.reader([line], delimiter=max(",;\t", key=line.count)), [])
+    try:
+        return next(csv.reader([line], delimiter=max(",;\t", key=line.count)), [])
+    except csv.Error:
+        return []
 
 
 def _has_number(column: pa.ChunkedArray) -> bool:

@@ -202,7 +202,8 @@ def load() -> None:
 
     from m2f2bench.cli import main as entry
 
-    entry.app = typer.main.get_command(entry.app)
+    built = typer.main.get_command(entry.app)
+    entry._asked = lambda: built  # type: ignore[assignment,return-value]
     for name in ("M2F2BENCH_CARDS", "M2F2BENCH_DATA", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         os.environ.pop(name, None)
 

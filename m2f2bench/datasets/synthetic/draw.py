@@ -18,10 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import VideoReformatter
 from pydantic import Field, field_validator
 
 from ...core.errors import near
@@ -177,11 +175,15 @@ def draw_identities(options: SyntheticOptions, split: str, share: int = 0, of: i
 
 def encoder_version() -> str:
     """Return the encoder's version for the cache's key: PyAV and its libavcodec."""
+    import av
+
     return f"av{av.__version__}-lavc{'.'.join(map(str, av.library_versions['libavcodec']))}"
 
 
 def encode(frames: Sequence[Image], crf: int) -> bytes:
     """Encode RGB uint8 frames [H, W, 3], H and W even, as H.264 Annex B (yuv420p, one thread, constant `crf`)."""
+    import av
+
     height, width = frames[0].shape[:2]
     encoder = cast("av.VideoCodecContext", av.CodecContext.create("libx264", "w"))
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
@@ -200,6 +202,9 @@ def encode(frames: Sequence[Image], crf: int) -> bytes:
 
 def decode(stream: bytes) -> list[Image]:
     """Decode an H.264 Annex B stream to frames, RGB uint8 [H, W, 3], in the order in which they are shown."""
+    import av
+    from av.video.reformatter import VideoReformatter
+
     decoder = cast("av.VideoCodecContext", av.CodecContext.create("h264", "r"))
     decoder.thread_count = 1
     packets = [*decoder.parse(stream), *decoder.parse(b"")]

@@ -17,6 +17,7 @@ import pytest
 from paths import ROOT
 
 from m2f2bench.core.errors import DataError
+from m2f2bench.datasets.base import altered_regions_of
 from m2f2bench.datasets.synthetic import cache
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.cache import CACHE_VARIABLE, cache_folder
@@ -112,6 +113,17 @@ def test_a_split_that_another_process_drew_is_read_once(tmp_path: Path, monkeypa
     monkeypatch.setattr(cache, "_read", first_missing)
     assert pixels(chosen) == expected
     assert len(opened) == 2
+
+
+def test_a_forgery_without_notes_is_not_an_untouched_face(tmp_path: Path) -> None:
+    chosen = options(tmp_path)
+    pixels(chosen)
+    index = cache_folder(chosen) / "test" / "index.json"
+    content = json.loads(index.read_text())
+    del content["videos"]["lowres/t000_0"]
+    index.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="lowres/t000_0"):
+        altered_regions_of(SyntheticAdapter(None, chosen), "test")
 
 
 def test_only_the_split_that_is_read_is_drawn(tmp_path: Path) -> None:

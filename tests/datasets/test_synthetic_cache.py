@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +125,18 @@ def test_a_forgery_without_notes_is_not_an_untouched_face(tmp_path: Path) -> Non
     index.write_text(json.dumps(content))
     with pytest.raises(DataError, match="lowres/t000_0"):
         altered_regions_of(SyntheticAdapter(None, chosen), "test")
+
+
+@pytest.mark.parametrize("name", ["draw.py", "faces.yaml", "questions.yaml"])
+def test_code_and_its_numbers_decide_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    version = cache.generator_version.__wrapped__
+    before = version()
+    shutil.copytree(Path(cache.__file__).parent, tmp_path / "copy")
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "copy" / "cache.py"))
+    assert version() == before
+    file = tmp_path / "copy" / name
+    file.write_bytes(file.read_bytes() + b"\n")
+    assert version() != before
 
 
 def test_only_the_split_that_is_read_is_drawn(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from ...metrics.names import AVERAGE
-from ...results.signature import DETECTOR, MEASURE
+from ...results.signature import DETECTOR, MAP, MEASURE
 from ...scoring.comparison import FIELDS
 from ..board import Board
 from ..table import Cell, Row, Table, TableColumn
@@ -23,10 +23,11 @@ WORDS = FIELDS | {
     "prec": "precision",
     "seed": "seed",
     "cov": "coverage (share of frames / of units with a score)",
+    MAP: "heat maps (size, method and layer)",
 }
 """Fields of the signature in words."""
 MEAN = "mean of the manipulations"
-_KEY = re.compile(rf"(?:^|\|)({'|'.join((*MEASURE, *DETECTOR))}):")
+_KEY = re.compile(rf"(?:^|\|)({'|'.join((*MEASURE, *DETECTOR, MAP))}):")
 
 
 @dataclass(frozen=True)

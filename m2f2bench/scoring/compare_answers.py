@@ -130,7 +130,7 @@ def _apart(first: Result, second: Result, name: str) -> str:
 
 
 def _apart_frames(first: Result, second: Result) -> str:
-    """Why two results about heat maps do not rest on the same frames; empty where they do."""
+    """Return why two results of heat maps are not measured on the same frames; empty if they are."""
     if first.details.get(COUNTED) == second.details.get(COUNTED):
         return ""
     return f"measured on different frames (coverage {share(first.coverage)} / {share(second.coverage)})"

@@ -1,4 +1,4 @@
-"""Paired tests between explainers that answered the same questions under the same protocol."""
+"""Paired tests between results by their resamples: explainers on the same questions, heat maps on the same frames."""
 
 from __future__ import annotations
 

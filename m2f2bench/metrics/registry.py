@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import Any, Literal, cast, overload
 
 from ..cards.protocols import MetricNote, check_metrics_with
 from ..cards.registry import entry_points, module_from_file
@@ -21,12 +21,7 @@ from ..core.guests import guest
 from .metric import Metric
 from .names import AT_HALF
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 ENTRY_POINTS = "m2f2bench.metrics"
-
-
 _REGISTERED: dict[str, Metric] = {}
 
 

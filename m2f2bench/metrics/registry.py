@@ -7,6 +7,7 @@ a protocol names them.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -86,9 +87,12 @@ def _executed_again(held: Metric, metric: Metric) -> bool:
 
 
 def _origin(metric: Metric) -> str:
-    function = metric.compute or metric.fast
+    function, bound = metric.compute or metric.fast, ""
+    while isinstance(function, functools.partial):
+        words = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in function.keywords.items())]
+        function, bound = function.func, f"({', '.join(words)}){bound}"
     owner: Any = function if hasattr(function, "__qualname__") else type(function)
-    return f"{owner.__module__}:{owner.__qualname__}"
+    return f"{owner.__module__}:{owner.__qualname__}{bound}"
 
 
 def _collision(name: str, first: str, second: str) -> RegistryError:

@@ -85,7 +85,7 @@ class Probe(nn.Module):
     def set_linear(self, model: LinearModel) -> None:
         """Take the weights of a fitted logistic regression."""
         for name, value in vars(model).items():
-            getattr(self, name).copy_(torch.as_tensor(value))
+            getattr(self, name).copy_(torch.as_tensor(value, dtype=torch.float64))
 
 
 class TimmDetector(NetworkDetector):

@@ -138,6 +138,23 @@ def test_offline_weights_map_exactly_and_know_a_daisy() -> None:
 
 
 @needs_weights
+def test_offline_weights_are_matched_by_name_not_by_order() -> None:
+    model, old = timm.create_model(LITE0), read_weights(pretrained.offline_weights(LITE0))
+    other = {name: old[name] for name in sorted(old, reverse=True)}
+    tensors = pretrained.efficientnet_to_timm(other, model)
+    for number, name in ((6, "blocks.3.1"), (7, "blocks.3.2")):  # two blocks of equal shapes
+        assert tensors[f"{name}.bn2.running_mean"] is old[f"_blocks.{number}._bn1.running_mean"]
+    foreign = {f"layer{number}.{name.rpartition('.')[2]}": old[name] for number, name in enumerate(old)}
+    with pytest.raises(DetectorError, match=r"296 tensors are missing .* first 'conv_stem\.weight'"):
+        pretrained.efficientnet_to_timm(foreign, model)
+    del old["_conv_stem.weight"]
+    with pytest.raises(DetectorError, match=r" 1 tensors are missing .* first 'conv_stem\.weight'"):
+        pretrained.efficientnet_to_timm(old, model)
+    with pytest.raises(DetectorError, match=r" 1 tensors are missing .* first 'more\.weight'"):
+        pretrained.efficientnet_to_timm({**other, "more.weight": torch.ones(1)}, model)
+
+
+@needs_weights
 def test_offline_weights_refuse_another_network() -> None:
     old = read_weights(pretrained.offline_weights(LITE0))
     with pytest.raises(DetectorError, match=r"the offline weights do not fit 'EfficientNet': .* first '"):

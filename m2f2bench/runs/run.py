@@ -179,7 +179,7 @@ def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
 
 
 def _named(reference: Any) -> tuple[str, object]:
-    """A detector's name, and the class or object that can do what is asked of it."""
+    """Return a detector's name, and its class or the object itself."""
     if isinstance(reference, (str, DetectorCard)):
         card, cls = detector_card(reference)
         return card.name, cls

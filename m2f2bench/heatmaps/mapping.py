@@ -119,11 +119,17 @@ class HeatMapper:
         return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)
 
     def seen(self, image: Image) -> Box:
-        """Return the region of an image that its map covers. Raises DetectorError for a region outside the image."""
+        """Return the region of an image that its map covers. Raises DetectorError if it is not one within the image."""
         height, width = image.shape[:2]
-        with guest(f"detector '{self.name}'"):
-            box = self.localizer.seen(height, width)
-        top, left, bottom, right = (float(edge) for edge in box) if len(box) == 4 else (0.0, 0.0, 0.0, 0.0)
+        try:
+            with guest(f"detector '{self.name}'"):
+                box = self.localizer.seen(height, width)
+            top, left, bottom, right = (float(edge) for edge in box) if len(box) == 4 else (0.0, 0.0, 0.0, 0.0)
+        except Exception as error:
+            raise DetectorError(
+                f"detector '{self.name}' cannot say what it sees of a picture of {height}x{width} pixels: "
+                f"{first_line(error)}"
+            ) from error
         if not (0.0 <= top < bottom <= 1.0 and 0.0 <= left < right <= 1.0):
             raise DetectorError(
                 f"detector '{self.name}' says that it sees {box} of a picture of {height}x{width} pixels: top, left, "

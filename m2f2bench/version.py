@@ -16,7 +16,7 @@ def commit() -> str | None:
     import subprocess
     from pathlib import Path
 
-    here = Path(__file__).parent
+    here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout

@@ -83,8 +83,8 @@ def difference(name: str, a: str, b: str, metric: str) -> str:
     raise KeyError(f"no row {a} against {b}, {metric} in leaderboards/{name}.md")
 
 
-def markdown(name: str, least: int = 0) -> str:
-    """Return the tables of a committed markdown file, one after another (from number `least` on)."""
+def markdown(name: str, which: int = 0) -> str:
+    """Return table number `which`, from 0, of a committed markdown file."""
     parts, part = [], []
     for line in [*(ROOT / f"{name}.md").read_text(encoding="utf-8").splitlines(), ""]:
         if line.startswith("|"):
@@ -92,7 +92,7 @@ def markdown(name: str, least: int = 0) -> str:
         elif part:
             parts.append("\n".join(part))
             part = []
-    return parts[least]
+    return parts[which]
 
 
 def fill(text: str) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
-import sys
+import re
 import textwrap
 from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).parents[2]
 FORMULAS = Path(__file__).with_name("metrics.yaml")
@@ -70,37 +74,60 @@ def attribute_docs(model: type) -> dict[str, str]:
         for item, after in zip(body, [*body[1:], None], strict=True):
             is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and is_text:
-                found[item.target.id] = inspect.cleandoc(str(after.value.value))  # type: ignore[union-attr]
+                found[item.target.id] = inspect.cleandoc(str(after.value.value))
     return found
+
+
+def bare(annotation: Any) -> Any:
+    """Return a type without the checks that `Annotated` adds to it or to its parts."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return bare(args[0])
+    if origin in (Union, UnionType):
+        return reduce(or_, map(bare, args))
+    return annotation if origin in (None, Literal) else origin[tuple(map(bare, args))]
 
 
 def readable(annotation: object) -> str:
     """Return a type in few words."""
-    text = inspect.formatannotation(annotation)
-    for part in ("typing.", "m2f2bench.cards.protocols.", "m2f2bench.cards.settings.", "m2f2bench.cards.models."):
-        text = text.replace(part, "")
-    if "Annotated[" in text:
-        text = "tuple of names" if text.startswith("tuple") else "names"
+    text = inspect.formatannotation(bare(annotation)).replace("typing.", "")
+    text = re.sub(r"\bm2f2bench\.(?:\w+\.)+", "", text)
+    text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
     return f"`{text}`".replace(" | None`", "` or nothing")
+
+
+def limits(field: FieldInfo) -> str:
+    """Return the range of a number in words: `Above 0.0, at most 1.0.`"""
+    words = {"Ge": "at least", "Gt": "above", "Le": "at most", "Lt": "below"}
+    ends = [(type(one).__name__, one) for one in field.metadata if type(one).__name__ in words]
+    text = ", ".join(f"{words[name]} {getattr(one, name.lower())}" for name, one in ends)
+    return f"{text.capitalize()}." if text else ""
 
 
 def keys(model: type[BaseModel]) -> str:
     """Return the table of a model's keys."""
-    from pydantic_core import PydanticUndefined
-
     texts, rows = attribute_docs(model), []
     for name, field in model.model_fields.items():
-        needed = field.default is PydanticUndefined and field.default_factory is None
-        value = field.default
-        shown = "required" if needed else "" if isinstance(value, BaseModel) or value in ("", {}, ()) else f"`{value}`"
-        limits = ", ".join(str(one) for one in field.metadata if type(one).__name__ in ("Ge", "Gt", "Le", "Lt"))
-        rows.append((f"`{name}`", readable(field.annotation), shown, " ".join([texts.get(name, ""), limits]).strip()))
+        value = field.get_default(call_default_factory=True)
+        shown = "" if isinstance(value, BaseModel) or value in ("", {}, ()) else f"`{value}`"
+        said = " ".join(part for part in (texts.get(name, ""), limits(field)) if part)
+        rows.append((f"`{name}`", readable(field.annotation), "required" if field.is_required() else shown, said))
     return table(("key", "type", "default", "what it says"), rows)
 
 
-def section(model: type[BaseModel], title: str, level: str = "##") -> str:
-    """Return a heading, a model's docstring and its keys."""
-    return f"{level} {title}\n\n{inspect.getdoc(model) or ''}\n\n{keys(model)}"
+def nested(model: type[BaseModel], level: str) -> str:
+    """Return the sections of the keys of a model that have keys of their own."""
+    parts = []
+    for name, field in model.model_fields.items():
+        kinds = [one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type)]
+        parts += [section(one, f"`{name}`", level, deep=True) for one in kinds if issubclass(one, BaseModel)]
+    return "\n".join(parts)
+
+
+def section(model: type[BaseModel], title: str, level: str = "##", deep: bool = False) -> str:
+    """Return a heading, a model's docstring and its keys; with `deep` also the keys of its keys."""
+    more = nested(model, f"{level}#"[:6]) if deep else ""
+    return f"{level} {title}\n\n{inspect.getdoc(model) or ''}\n\n{keys(model)}\n{more}"
 
 
 def cards() -> str:
@@ -115,8 +142,8 @@ def cards() -> str:
         "`m2f2bench describe NAME` prints a card with all its defaults.\n",
         section(models.DetectorCard, "Detector"),
         section(settings.InputSettings, "`input`", "###"),
-        section(settings.TrainingSettings, "`training`", "###"),
-        section(settings.StageSettings, "`stages`: one stage", "###"),
+        section(settings.TrainingSettings, "`training`", "###", deep=True),
+        section(settings.StageSettings, "`stages`: one stage", "###", deep=True),
         options_of("backend"),
         section(models.DatasetCard, "Dataset"),
         options_of("adapter"),
@@ -137,27 +164,39 @@ def cards() -> str:
 
 
 def options_of(kind: str) -> str:
-    """Return the options of every built-in adapter or backend: the model in the module of its class."""
+    """Return the options of every built-in adapter or backend, and the keys of these options."""
     from m2f2bench.cards import registry
 
     table_of = registry.BACKENDS if kind == "backend" else registry.ADAPTERS
     parts = [f"### `options`, by {kind}\n"]
     for name in sorted(table_of.builtin):
-        found = table_of.get(name)
-        parts.append(f"#### {kind} `{name}`\n\n{(inspect.getdoc(found) or '').partition(chr(10))[0]}\n")
-        for model in options_in(found):
-            parts.append(keys(model))
+        found: Any = table_of.get(name)
+        parts.append(f"#### {kind} `{name}`\n\n{(inspect.getdoc(found) or '').partition(chr(10) * 2)[0]}\n")
+        for before, model in backend_options()[name] if kind == "backend" else [("", found.Options)]:
+            parts.append(f"{before}\n\n{keys(model)}\n{nested(model, '#####')}")
     return "\n".join(parts)
 
 
-def options_in(found: type) -> list[type[BaseModel]]:
-    """Return the models of options that a class uses: those in its module, but not the bases of others in it."""
-    values = vars(sys.modules[found.__module__]).items()
-    models = {one for name, one in values if name.endswith("Options") and isinstance(one, type)}
-    models = {one for one in models if issubclass(one, BaseModel) and one.model_fields}
-    return sorted(
-        (one for one in models if not any(one in other.__mro__[1:] for other in models)), key=lambda m: m.__name__
-    )
+def backend_options() -> dict[str, list[tuple[str, type[BaseModel]]]]:
+    """Return the models of each built-in backend's options, each with the line before its table."""
+    from m2f2bench.detectors import controls, frequency, timm
+    from m2f2bench.detectors.m2f2det import options as m2f2det
+    from m2f2bench.detectors.openai.endpoint import OpenAIOptions
+    from m2f2bench.detectors.vlm.detector import VLMOptions
+
+    explainer = "The options of `m2f2det`, and under the key `explainer`:"
+    return {
+        "constant": [("", controls.ConstantOptions)],
+        "random": [("", controls.RandomOptions)],
+        "frequency": [("", frequency.FrequencyOptions)],
+        "m2f2det": [
+            ("Of the variant `paper`; the cards of the others are written by `import-weights`.", m2f2det.PaperOptions)
+        ],
+        "m2f2det-explainer": [(explainer, m2f2det.ExplainerOptions)],
+        "openai": [("", OpenAIOptions)],
+        "timm": [("", timm.TimmOptions)],
+        "vlm": [("", VLMOptions)],
+    }
 
 
 def metrics() -> str:
@@ -167,14 +206,12 @@ def metrics() -> str:
     texts = yaml.safe_load(FORMULAS.read_text(encoding="utf-8"))
     kinds = {"scores": "Detection", "answers": "Answers", "maps": "Heat maps"}
     parts = ["# Metrics\n", texts["intro"]]
-    metrics = list(BUILTIN.values()) if isinstance(BUILTIN, dict) else list(BUILTIN)
-    if missing := {one.name for one in metrics} ^ set(texts["metrics"]):
+    if missing := {one.name for one in BUILTIN} ^ set(texts["metrics"]):
         raise ValueError(f"docs/_made/metrics.yaml and the registry differ in {', '.join(sorted(missing))}")
     for kind, title in kinds.items():
         parts.append(f"## {title}\n\n{texts[kind]}\n")
-        for one in (one for one in metrics if one.of == kind):
-            low, high = ("∞" if math.isinf(end) else f"{end:g}" for end in one.range)
-            low = "−∞" if math.isinf(one.range[0]) else low
+        for one in (one for one in BUILTIN if one.of == kind):
+            low, high = (f"{end:g}".replace("inf", "∞").replace("-", "−") for end in one.range)
             facts = [f"{one.better} is better", f"from {low} to {high}"]
             facts += [f"guessing gives {one.chance:g}"] if one.chance is not None else []
             facts += ["depends on the threshold"] if one.decision else []
@@ -226,7 +263,7 @@ def python() -> str:
     import m2f2bench
 
     listed = [name for group in groups["groups"] for name in group["names"]]
-    public = set(m2f2bench.__all__) - {"__version__"}
+    public = set(m2f2bench.__all__) - {"__version__"}  # type: ignore[attr-defined]
     if missing := set(listed) ^ public:
         raise ValueError(f"docs/_made/python.yaml and m2f2bench/__init__.pyi differ in {', '.join(sorted(missing))}")
     parts = ["# Python\n", groups["intro"]]

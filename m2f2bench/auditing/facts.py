@@ -177,16 +177,16 @@ def memo_path(adapter: Adapter, card: DatasetCard) -> Path | None:
     """Return the cache file of a dataset's facts, named by a hash of everything that decides them.
 
     These are the card's name, adapter and options, the root, the adapter's code, and the versions of the decoders, of
-    this package and of the facts. None for an adapter whose code cannot be identified.
+    scipy (which makes `phash`), of this package and of the facts. None for an adapter whose code cannot be identified.
     """
     try:
         code = code_digest(type(adapter)).hex()
     except Unidentified:
         return None
-    decoders = installed_versions(DECODERS)
+    packages = installed_versions((*DECODERS, "scipy"))
     root = None if adapter.root is None else str(adapter.root.absolute())
     options = adapter.options.model_dump(mode="json")
-    decided = json.dumps([VERSION, __version__, card.name, card.adapter, options, root, code, decoders], sort_keys=True)
+    decided = json.dumps([VERSION, __version__, card.name, card.adapter, options, root, code, packages], sort_keys=True)
     return cache_folder() / "audit" / f"{card.name}-{hashlib.sha256(decided.encode()).hexdigest()[:16]}.jsonl"
 
 

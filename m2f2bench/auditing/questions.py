@@ -30,8 +30,12 @@ EXTREME = 0.9
 
 TITLE = "Questions: the label without the image"
 COUNTS = {
-    **{"questions": "n", "fake": "n_fake", "state a label": "stated", "the right one": "stated_right"},
-    **{"example": "examples", "echoed": "echoes"},
+    "questions": "n",
+    "fake": "n_fake",
+    "state a label": "stated",
+    "the right one": "stated_right",
+    "example": "examples",
+    "echoed": "echoes",
 }
 """Columns of the report's table, with the fields of QuestionLeak that they show."""
 _QUOTED = re.compile(r'"([^"]*)"|“([^“”]*)”')

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import importlib
 import inspect
 import logging
 import math
 import numbers
+import pkgutil
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -271,10 +271,13 @@ def trained_weights(card: DetectorCard) -> Path:
     return path
 
 
-def optional(module: str, package: str, extra: str, user: str) -> Any:
-    """Return a module of an optional package, which `user` needs. Raises DetectorError, with the extra, if it fails."""
+def optional(name: str, package: str, extra: str, user: str) -> Any:
+    """Return a module, or an object in one (`module:Object`), of an optional package, which `user` needs.
+
+    Raises DetectorError, with the extra, if the package is missing, does not load, or lacks the object.
+    """
     try:
-        return importlib.import_module(module)
+        return pkgutil.resolve_name(name)
     except (ImportError, AttributeError, OSError) as error:
         raise DetectorError(
             f"{user} needs the package {package} ({first_line(error)}): run `pip install 'm2f2bench[{extra}]'`"

@@ -71,7 +71,7 @@ class CamDetector(Detector, Localizer):
         if method not in METHODS:
             raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
         self.detector, self.method = detector, method
-        self.cam_class = getattr(optional("pytorch_grad_cam", "grad-cam", "cam", f"--cam {method}"), METHODS[method])
+        self.cam_class = optional(f"pytorch_grad_cam:{METHODS[method]}", "grad-cam", "cam", f"--cam {method}")
         self.layer = find_layer(detector, layer)
         self.how = f"{method}-{self.layer.name}"
         """Method and layer, for the signature."""

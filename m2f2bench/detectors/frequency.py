@@ -19,7 +19,7 @@ from ..cards.settings import Settings
 from ..core.errors import DetectorError, FrameError, first_line
 from ..core.files import replacing
 from ..datasets.read_ahead import read_pixels
-from ..training.job import FitReport, TrainingJob
+from ..training.job import FitReport, TrainingJob, finished_report, write_report
 from .base import Trainable, file_fingerprint, trained_weights
 
 if TYPE_CHECKING:
@@ -216,7 +216,6 @@ class FrequencyDetector(Trainable):
 
         The curves hold (C, cross-validated AUC). Raises DataError for a missing class or too many unreadable frames.
         """
-        from ..training.job import finished_report, write_report
         from ..training.linear import fit_on_features, readable
         from ..training.processes import together
 

@@ -17,8 +17,9 @@ from ..cards.models import DetectorCard, validate
 from ..cards.settings import InputSettings, Probability, Settings
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, first_line, near
+from ..core.tensors import write_tensors
 from ..training.device import process_device
-from ..training.job import FitReport, TrainingJob
+from ..training.job import FitReport, TrainingJob, finished_report, write_report
 from ..training.processes import together
 from .base import file_fingerprint, trained_weights
 from .network import RESAMPLING, NetworkDetector, Normalise, resize, train
@@ -85,7 +86,7 @@ class Probe(nn.Module):
     def set_linear(self, model: LinearModel) -> None:
         """Take the weights of a fitted logistic regression."""
         for name, value in vars(model).items():
-            getattr(self, name).copy_(torch.as_tensor(value))
+            getattr(self, name).copy_(torch.as_tensor(value, dtype=torch.float64))
 
 
 class TimmDetector(NetworkDetector):
@@ -107,8 +108,6 @@ class TimmDetector(NetworkDetector):
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Fine-tune with the training loop, or fit the probe on unaugmented training frames."""
-        from ..training.job import finished_report
-
         options = _options(job.card)
         settings = own_input(job.card, options)
         job = replace(job, card=job.card.model_copy(update={"input": settings}))
@@ -236,8 +235,6 @@ def _with_new_head(options: TimmOptions, folder: Path) -> nn.Module:
 @together()
 def _fit_probe(job: TrainingJob, options: TimmOptions) -> FitReport:
     """Compute the features of every frame once, then fit the logistic regression; both go into one file."""
-    from ..core.tensors import write_tensors
-    from ..training.job import write_report
     from ..training.linear import fit_on_features
 
     device = process_device(job.device)

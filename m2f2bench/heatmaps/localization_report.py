@@ -42,9 +42,15 @@ TABLES = (
 )
 """Columns of the two tables of fakes."""
 CONTROL_TABLE = (
-    *("energy_in_mask", "detector_less_control", "pointing"),
-    *("iou", "iou_less_control", "pixel_auc", "pixel_auc_less_control"),
+    "energy_in_mask",
+    "detector_less_control",
+    "pointing",
+    "iou",
+    "iou_less_control",
+    "pixel_auc",
+    "pixel_auc_less_control",
 )
+"""Columns of the table of controls."""
 SHORT = {
     "mask_area": "mask area",
     "energy_difference": "difference",

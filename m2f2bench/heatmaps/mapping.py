@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..cards.models import DetectorCard
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.guests import guest
 from ..core.records import FAKE, REAL, Frame
 from ..core.seeds import generator
 from ..datasets.base import Adapter
@@ -90,11 +91,11 @@ class HeatMapper:
         if not images:
             return []
         try:
-            with exact_fp32(self.precision):
+            with exact_fp32(self.precision), guest(f"detector '{self.name}'"):
                 found = np.asarray(self.localizer.heatmap(list(images)))
         except M2F2BenchError:
             raise
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             if len(images) == 1:
                 refuse_machine_fault(error, f"detector '{self.name}' on frame '{names[0]}'")
                 return [f"the heat map failed: {first_line(error)}"]
@@ -118,10 +119,17 @@ class HeatMapper:
         return np.asarray(np.clip(heat, 0.0, 1.0), dtype=np.float32)
 
     def seen(self, image: Image) -> Box:
-        """Return the region of an image that its map covers. Raises DetectorError for a region outside the image."""
+        """Return the region of an image that its map covers. Raises DetectorError if it is not one within the image."""
         height, width = image.shape[:2]
-        box = self.localizer.seen(height, width)
-        top, left, bottom, right = (float(edge) for edge in box) if len(box) == 4 else (0.0, 0.0, 0.0, 0.0)
+        try:
+            with guest(f"detector '{self.name}'"):
+                box = self.localizer.seen(height, width)
+            top, left, bottom, right = (float(edge) for edge in box) if len(box) == 4 else (0.0, 0.0, 0.0, 0.0)
+        except Exception as error:
+            raise DetectorError(
+                f"detector '{self.name}' cannot say what it sees of a picture of {height}x{width} pixels: "
+                f"{first_line(error)}"
+            ) from error
         if not (0.0 <= top < bottom <= 1.0 and 0.0 <= left < right <= 1.0):
             raise DetectorError(
                 f"detector '{self.name}' says that it sees {box} of a picture of {height}x{width} pixels: top, left, "

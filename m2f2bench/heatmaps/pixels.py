@@ -16,6 +16,7 @@ import numpy as np
 
 from ..cards.protocols import FILLS, HeatMapRules
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.guests import guest
 from ..core.seeds import generator
 from ..detectors.base import Detector
 from ..metrics.heatmaps import (
@@ -127,7 +128,7 @@ class PixelTest(MapTest):
             self._test(row, item.image, heat)
         except M2F2BenchError:
             raise
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             refuse_machine_fault(error, f"detector '{self.mapper.name}' on frame '{row.frame.id}'")
             row.outcome, row.message = "error", f"the detector failed: {first_line(error)}"
 
@@ -187,7 +188,8 @@ class PixelTest(MapTest):
 
     def _judged(self, batch: list[Image], frame: str) -> list[float]:
         """Return P(fake) of each picture. Raises DetectorError for a wrong number of scores or one outside [0, 1]."""
-        values = np.asarray(self.judge.predict(batch, [frame] * len(batch)), dtype=np.float64)
+        with guest(f"detector '{self.mapper.name}'"):
+            values = np.asarray(self.judge.predict(batch, [frame] * len(batch)), dtype=np.float64)
         self.passes += len(batch)
         if values.shape != (len(batch),):
             raise DetectorError(

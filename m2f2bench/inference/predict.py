@@ -23,7 +23,7 @@ from ..datasets.images import IMAGE_SUFFIXES, read_image
 from ..datasets.read_ahead import frames_ahead
 from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector
-from ..runs import detection as local
+from ..runs.detection import predict
 
 if TYPE_CHECKING:
     from ..core.records import Answer, Image
@@ -113,10 +113,10 @@ def predict_paths(
     if some are missing, `message` and a warning say so), `message`, and `heatmap`. Raises DataError if a path does not
     exist or has nothing to judge, NothingJudged if none of the files can be judged.
 
-    With `heatmaps` an overlay is drawn for each judged file into that folder (see `overlays`; for a video of DRAWN
+    With `heatmaps` an overlay is drawn for each judged file into that folder (see `OverlayFolder`; for a video of DRAWN
     judged frames), and `heatmap` is its path, or None. `heatmap_scale` is `fixed` (colours from 0 to 1) or `image`
-    (stretched to the file's own values). Raises DetectorError if the detector makes no heat maps, and StoreError if
-    the folder holds another detector's, before anything is judged.
+    (stretched to the file's own values). Raises DetectorError if the detector makes no heat maps, and StoreError if the
+    folder holds another detector's, before anything is judged.
 
     With `explain`, or with `questions` (default: `questions.QUESTIONS`), the detector is asked about each image, for a
     video about the middle one of the judged frames. `answers` are then its answers, see `QuestionSet.as_json`, empty
@@ -169,7 +169,7 @@ class _Job:
 
     def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
         """Return the rows of all frames."""
-        batches = local.predict(self.detector.card.name, self.detector, adapter, frames, self.batch_size)
+        batches = predict(self.detector.card.name, self.detector, adapter, frames, self.batch_size)
         return [row for batch in batches for row in batch]
 
 

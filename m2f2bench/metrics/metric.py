@@ -16,7 +16,7 @@ from ..core.identity import identify_call
 from ..core.sources import Unidentified
 
 if TYPE_CHECKING:
-    from ..core.records import Floats
+    from ..core.arrays import Floats
 
 DELONG: Literal["DeLong"] = "DeLong"
 MCNEMAR: Literal["McNemar"] = "McNemar"

@@ -7,12 +7,13 @@ a protocol names them.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import Any, Literal, cast, overload
 
 from ..cards.protocols import MetricNote, check_metrics_with
 from ..cards.registry import entry_points, module_from_file
@@ -21,12 +22,7 @@ from ..core.guests import guest
 from .metric import Metric
 from .names import AT_HALF
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 ENTRY_POINTS = "m2f2bench.metrics"
-
-
 _REGISTERED: dict[str, Metric] = {}
 
 
@@ -91,9 +87,12 @@ def _executed_again(held: Metric, metric: Metric) -> bool:
 
 
 def _origin(metric: Metric) -> str:
-    function = metric.compute or metric.fast
+    function, bound = metric.compute or metric.fast, ""
+    while isinstance(function, functools.partial):
+        words = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in function.keywords.items())]
+        function, bound = function.func, f"({', '.join(words)}){bound}"
     owner: Any = function if hasattr(function, "__qualname__") else type(function)
-    return f"{owner.__module__}:{owner.__qualname__}"
+    return f"{owner.__module__}:{owner.__qualname__}{bound}"
 
 
 def _collision(name: str, first: str, second: str) -> RegistryError:

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..cards.folders import DETECTION, HEATMAPS
 from ..cards.models import Card
+from ..core.arrays import Floats
 from ..core.errors import DataError, ScoreError, first_line
 from ..core.files import replacing
 from ..core.parsing import Refused, read_json, read_table
@@ -25,9 +26,6 @@ from ..metrics.names import Group
 from .form import parse_result, unsound
 from .result import Result
 from .store import MAPS, PREDICTIONS, RESULT
-
-if TYPE_CHECKING:
-    from ..core.records import Floats
 
 C = TypeVar("C", bound=Card)
 VALIDATION_SUFFIX = "--val"

@@ -10,14 +10,13 @@ import numpy.typing as npt
 from ..cards.models import ProtocolCard
 from ..cards.protocols import Aggregation, MissingRule
 from ..core.answers import Answers
+from ..core.arrays import Bools, Codes, Floats
 from ..core.connected import connected, factorize, first_rows
 from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL
 from ..core.rows import Rows, Strings, Units
 from ..metrics.names import AVERAGE
 
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 FEWEST_CLUSTERS = 10
 """With fewer groups of people, or one group with more than half of the frames, videos are resampled instead."""
 
@@ -32,8 +31,8 @@ class _Part:
     picture: Strings
     cluster: Codes
     score: Floats
-    has: npt.NDArray[np.bool_]
-    own: npt.NDArray[np.bool_]
+    has: Bools
+    own: Bools
 
 
 def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None = None) -> Units:
@@ -126,7 +125,7 @@ def _merged(part: _Part, group: Codes, how: Aggregation) -> _Part:
     return _Part(**{**firsts, "score": score, "has": has, "own": own})
 
 
-def aggregate(scores: Floats, group: Codes, n: int, how: Aggregation) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def aggregate(scores: Floats, group: Codes, n: int, how: Aggregation) -> tuple[Floats, Bools]:
     """Return the score of each of `n` groups, float64 [n] (0 if it has none), and whether it has one, bool [n].
 
     Every aggregation is a mean of some of the sorted scores; summed in that order, it does not depend on the rows'

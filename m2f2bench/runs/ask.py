@@ -167,7 +167,7 @@ def _asked_together(
             replies = {one.number: own for one, own in zip(readable, found, strict=True)}
         except M2F2BenchError:
             raise
-        except (Exception, SystemExit):  # asking about each image alone shows which one is to blame
+        except Exception:  # asking about each image alone shows which one is to blame
             replies = {}
     for one in chunk:
         score = scores.get(one.loaded.frame.id)
@@ -185,7 +185,7 @@ def _asked_alone(client: ExplainerClient, one: _Waiting) -> list[Reply]:
         return client.answers([(one.loaded.image, [q.text for q in one.questions])])[0]
     except M2F2BenchError:
         raise
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         frame = one.loaded.frame.id
         refuse_machine_fault(error, f"detector '{client.name}' on frame '{frame}'")
         if one.number == 0 and not client.worked:

@@ -255,7 +255,7 @@ def _resampled(then: ResampledResult, now: ResampledResult, metrics: Sequence[st
 
 
 def _checked(found: Sequence[Difference], chance: float, tolerance: float, notes: list[str]) -> list[Checked]:
-    """What the differences now - then say of each metric."""
+    """Return the outcome for each metric from its difference, now - then."""
     out = []
     for d in corrected([_one_sided(d) for d in found]):
         fall = (d.difference or 0.0) * metric_of(d.metric).worse

@@ -32,7 +32,7 @@ Outcome = float | tuple[str, str]
 AGAIN = 4
 """Frames that are judged again, to see whether scores are steady (`unsteady`)."""
 FEWEST = 5 * AGAIN
-"""That needs this many frames with a score, so that it costs at most a fifth of a run."""
+"""Frames with a score that `unsteady` needs, so that it costs at most a fifth of a run."""
 EXACT, COARSE = 2e-3, 0.05
 """Differences that rounding explains: in fp32, because another batch sums in another order (1e-4, with TF32 1e-3), and
 in 16 bits or in unknown arithmetic."""

@@ -92,10 +92,10 @@ class HeatMapsJob(Job[MappedFrame]):
 def current_maps(
     dataset: Dataset, frames: Sequence[Frame], known: Mapping[str, MappedFrame], masks: bool, workers: int = 0
 ) -> list[MappedFrame]:
-    """Return the known rows that still hold, in the order of `frames`: those of frames with the same pixels, the same
-    label and, with `masks`, the same true mask.
+    """Return the known rows that are still valid, in the order of `frames`: those with the same pixels, the same label
+    and, with `masks`, the same true mask.
 
-    Every mask is read again, since nothing says of its file when it changed; so is every frame that could not be read.
+    Every mask is read again, because masks have no stamp; so is every frame that could not be read.
     """
     read = {name: row for name, row in known.items() if row.outcome != "unreadable"}
     planned = [frame for frame in frames if frame.id in read and read[frame.id].frame.label == frame.label]
@@ -109,13 +109,13 @@ def current_maps(
 
 
 def _as_now(row: MappedFrame, frame: Frame, stamp: str) -> MappedFrame:
-    """A row with what its frame is now; the very row where nothing is otherwise."""
+    """Return a row with its frame's present facts; the same object if nothing has changed."""
     facts, own = ((one.video, one.method, one.identities, one.picture) for one in (frame, row.frame))
     return row if facts == own and stamp == row.stamp else replace(row, frame=frame, stamp=stamp)
 
 
 def _mask_digests(dataset: Dataset, frames: Sequence[Frame], workers: int) -> dict[str, str | None]:
-    """The digest of each frame's true mask as it is now, empty without one; None where it cannot be read."""
+    """Return the digest of each frame's present mask: empty without one, None if it cannot be read."""
 
     def digest(frame: Frame) -> str | None:
         try:

@@ -119,7 +119,7 @@ def run(
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: also give {missing}, or the name of a suite")
     named = [_named(one) for one in chosen]  # unknown names first
-    jobs = _plan(wanted, limit)
+    jobs, opened = _plan(wanted, limit)
     _check_cam(cam, cam_layer, jobs)
     for job in jobs if not cam else [job for job in jobs if job.protocol.kind != HEATMAPS]:
         for name, own in named:
@@ -147,8 +147,8 @@ def run(
                 failed.append(error)
     for known in prepared:
         results.add_all(known)
-    for job in jobs:
-        close_adapter(job.dataset.adapter)
+    for dataset in opened:
+        close_adapter(dataset.adapter)
     _refuse_failed(failed, results, folder)
     return results
 
@@ -193,7 +193,7 @@ def _needs_detectors(wanted: list[tuple[Any, Any, str]]) -> bool:
 
 
 def _named(reference: Any) -> tuple[str, object]:
-    """A detector's name, and the class or object that can do what is asked of it."""
+    """Return a detector's name, and its class or the object itself."""
     if isinstance(reference, (str, DetectorCard)):
         card, cls = detector_card(reference)
         return card.name, cls
@@ -209,8 +209,8 @@ def _check_cam(cam: str, layer: str, jobs: Sequence[Job[Any]]) -> None:
         )
 
 
-def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any]]:
-    """List the frames and questions of every run before a model is loaded: missing data is found at once."""
+def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[Job[Any]], list[Dataset]]:
+    """Return all jobs, and the datasets that they read. Missing data is found before a model is loaded."""
     datasets: dict[str, Dataset] = {}
 
     def opened(place: Any) -> Dataset:
@@ -231,7 +231,7 @@ def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> list[Job[Any
         if name not in done:
             done.add(name)
             jobs.append(JOBS[protocol.kind].plan(opened, place, protocol, split, limit))
-    return sorted(jobs, key=lambda job: list(JOBS).index(job.protocol.kind))
+    return sorted(jobs, key=lambda job: list(JOBS).index(job.protocol.kind)), list(datasets.values())
 
 
 def _refuse_namesake(datasets: dict[str, Dataset], key: str) -> None:

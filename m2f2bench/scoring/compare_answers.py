@@ -1,4 +1,4 @@
-"""Paired tests between explainers that answered the same questions under the same protocol."""
+"""Paired tests between results by their resamples: explainers on the same questions, heat maps on the same frames."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _apart(first: Result, second: Result, name: str) -> str:
 
 
 def _apart_frames(first: Result, second: Result) -> str:
-    """Why two results about heat maps do not rest on the same frames; empty where they do."""
+    """Return why two results of heat maps are not measured on the same frames; empty if they are."""
     if first.details.get(COUNTED) == second.details.get(COUNTED):
         return ""
     return f"measured on different frames (coverage {share(first.coverage)} / {share(second.coverage)})"

@@ -34,6 +34,7 @@ FIELDS = {
     "cider": "CIDEr's document frequencies",
     "bert": "BERTScore's network",
     "verdict": "how verdicts are read",
+    "altered": "manipulated regions",
     "maps": "what heat maps are compared with",
     "masks": "true masks",
     "steps": "steps of a curve",

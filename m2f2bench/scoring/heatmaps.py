@@ -1,4 +1,4 @@
-"""Heat maps ready for scoring: stored rows with their protocol and signature, and the result made of them."""
+"""Heat maps ready for scoring: stored rows with their protocol and signature; their result and its resamples."""
 
 from __future__ import annotations
 
@@ -145,5 +145,5 @@ def _json(scores: Mapping[str, Score]) -> dict[str, Any]:
 
 
 def _mapped_share(rows: Sequence[MappedFrame]) -> float:
-    """The share of planned frames that have a map."""
+    """Return the share of planned frames that have a map."""
     return sum(row.level is not None for row in rows) / max(len(rows), 1)

@@ -177,7 +177,7 @@ def _flat(result: Result) -> dict[str, float | None]:
 
 
 def _numbers_in(value: Any, name: str) -> Iterator[tuple[str, float | None]]:
-    """Every number in what a result tells beside its metrics, by its place."""
+    """Yield each number (or null) in a result's `details`, with its place."""
     if isinstance(value, (dict, list)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, one in items:

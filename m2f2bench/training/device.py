@@ -13,6 +13,7 @@ from ..cards.folders import DEVICES
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob
+from .processes import leave_at_exit
 
 
 def pick_device(device: str) -> torch.device:
@@ -80,6 +81,7 @@ def make_accelerator(job: TrainingJob, precision: str) -> Any:
         )
     if device.index is not None:
         torch.cuda.set_device(device)
+    leave_at_exit()
     try:
         return Accelerator(cpu=device.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
     except ValueError as error:

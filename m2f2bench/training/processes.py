@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,17 @@ def join(device: str) -> None:
     from .device import process_device
 
     PartialState(cpu=process_device(device).type == "cpu")
+    leave_at_exit()
+
+
+def leave_at_exit() -> None:
+    """See to it that this process ends its connection with the others before the interpreter ends.
+
+    Otherwise a thread of gloo may free a tensor that Python knows after that, which aborts a process that has done
+    all its work (pytorch/pytorch#179291).
+    """
+    atexit.unregister(_leave)
+    atexit.register(_leave)
 
 
 @contextlib.contextmanager
@@ -101,6 +113,13 @@ def gathered(value: Any) -> list[Any]:
     found: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(found, value)
     return found
+
+
+def _leave() -> None:
+    if not _alone():
+        import torch
+
+        torch.distributed.destroy_process_group()
 
 
 def _alone() -> bool:

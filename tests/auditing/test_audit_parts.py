@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+import m2f2bench
 from m2f2bench.auditing import facts
 from m2f2bench.auditing.duplicates import (
     APART,
@@ -307,3 +308,11 @@ def test_e2_grey_in_strips_is_grey_at_once() -> None:
     np.testing.assert_array_equal(
         facts._grey(image), image.astype(np.float32) @ np.asarray(facts.LUMINANCE, np.float32)
     )
+
+
+@pytest.mark.parametrize("package", ["pillow", "scipy"])
+def test_facts_are_of_one_version_of_what_computes_them(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = m2f2bench.load_dataset("synthetic")
+    place, real = facts.memo_path(dataset.adapter, dataset.card), facts.installed_versions
+    monkeypatch.setattr(facts, "installed_versions", lambda names: real(one for one in names if one != package))
+    assert facts.memo_path(dataset.adapter, dataset.card) != place

@@ -272,9 +272,9 @@ def test_pickled_adapter_reads_the_same(raw: SyntheticAdapter) -> None:
     assert np.array_equal(pickle.loads(data).read(frame), expected)
 
 
-def test_torch_stays_out() -> None:
+def test_torch_and_av_stay_out() -> None:
     package = "m2f2bench.datasets.synthetic"
-    code = f"import sys, {package}.adapter, m2f2bench.datasets.sheet; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {package}.adapter, m2f2bench.datasets.sheet\nassert not {{'torch', 'av'}} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=CARDS.parent, check=False).returncode == 0
 
 

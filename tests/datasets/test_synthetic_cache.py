@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from paths import ROOT
 
 from m2f2bench.core.errors import DataError
+from m2f2bench.datasets.base import altered_regions_of
+from m2f2bench.datasets.synthetic import cache
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.cache import CACHE_VARIABLE, cache_folder
 from m2f2bench.datasets.synthetic.draw import SyntheticOptions
@@ -97,6 +101,42 @@ def test_a_whole_cache_is_not_drawn_again(tmp_path: Path) -> None:
     before = file.stat()
     pixels(chosen)
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_split_that_another_process_drew_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = options(tmp_path)
+    expected, read, opened = pixels(chosen), cache._read, []
+
+    def first_missing(*place: Any) -> cache.Opened | None:
+        opened.append(read(*place) if opened else None)  # it is drawn while this process waits for the lock
+        return opened[-1]
+
+    monkeypatch.setattr(cache, "_read", first_missing)
+    assert pixels(chosen) == expected
+    assert len(opened) == 2
+
+
+def test_a_forgery_without_notes_is_not_an_untouched_face(tmp_path: Path) -> None:
+    chosen = options(tmp_path)
+    pixels(chosen)
+    index = cache_folder(chosen) / "test" / "index.json"
+    content = json.loads(index.read_text())
+    del content["videos"]["lowres/t000_0"]
+    index.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="lowres/t000_0"):
+        altered_regions_of(SyntheticAdapter(None, chosen), "test")
+
+
+@pytest.mark.parametrize("name", ["draw.py", "faces.yaml", "questions.yaml"])
+def test_code_and_its_numbers_decide_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    version = cache.generator_version.__wrapped__
+    before = version()
+    shutil.copytree(Path(cache.__file__).parent, tmp_path / "copy")
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "copy" / "cache.py"))
+    assert version() == before
+    file = tmp_path / "copy" / name
+    file.write_bytes(file.read_bytes() + b"\n")
+    assert version() != before
 
 
 def test_only_the_split_that_is_read_is_drawn(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.seeds import generator
 from m2f2bench.detectors.network import Normalise, resize, visible_region
-from m2f2bench.detectors.timm import TimmDetector
+from m2f2bench.detectors.timm import Probe, TimmDetector
 from m2f2bench.detectors.weights import pretrained
 from m2f2bench.detectors.weights.load import read_weights
 from m2f2bench.training.device import pick_device
+from m2f2bench.training.linear import LinearModel
 
 CARDS = ROOT / "detectors"
 LITE0 = "tf_efficientnet_lite0"
@@ -137,6 +138,23 @@ def test_offline_weights_map_exactly_and_know_a_daisy() -> None:
 
 
 @needs_weights
+def test_offline_weights_are_matched_by_name_not_by_order() -> None:
+    model, old = timm.create_model(LITE0), read_weights(pretrained.offline_weights(LITE0))
+    other = {name: old[name] for name in sorted(old, reverse=True)}
+    tensors = pretrained.efficientnet_to_timm(other, model)
+    for number, name in ((6, "blocks.3.1"), (7, "blocks.3.2")):  # two blocks of equal shapes
+        assert tensors[f"{name}.bn2.running_mean"] is old[f"_blocks.{number}._bn1.running_mean"]
+    foreign = {f"layer{number}.{name.rpartition('.')[2]}": old[name] for number, name in enumerate(old)}
+    with pytest.raises(DetectorError, match=r"296 tensors are missing .* first 'conv_stem\.weight'"):
+        pretrained.efficientnet_to_timm(foreign, model)
+    del old["_conv_stem.weight"]
+    with pytest.raises(DetectorError, match=r" 1 tensors are missing .* first 'conv_stem\.weight'"):
+        pretrained.efficientnet_to_timm(old, model)
+    with pytest.raises(DetectorError, match=r" 1 tensors are missing .* first 'more\.weight'"):
+        pretrained.efficientnet_to_timm({**other, "more.weight": torch.ones(1)}, model)
+
+
+@needs_weights
 def test_offline_weights_refuse_another_network() -> None:
     old = read_weights(pretrained.offline_weights(LITE0))
     with pytest.raises(DetectorError, match=r"the offline weights do not fit 'EfficientNet': .* first '"):
@@ -184,6 +202,14 @@ def test_starting_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="holds no state dict") as error:
         fit(tmp_path / "c", epochs=1, options={"pretrained": str(path)})
     assert "\n" not in str(error.value)
+
+
+def test_a_probe_takes_the_numbers_of_its_regression_to_the_last_bit() -> None:
+    model = LinearModel(np.array([0.1, 0.2]), np.array([0.3, 0.7]), np.array([1.1, -0.9]), 1 / 3)
+    probe = Probe(torch.nn.Identity(), 2)
+    probe.set_linear(model)
+    for name, value in vars(model).items():
+        assert getattr(probe, name).tolist() == np.atleast_1d(value).tolist(), name
 
 
 def test_probe_features_and_file(tmp_path: Path) -> None:

@@ -310,6 +310,14 @@ def test_its_own_map_is_used_unless_asked(trained: Path) -> None:
     assert HeatMapper(mapping_detector(str(trained), "cpu", "gradcam")).how == "gradcam-layer4"
 
 
+def test_a_package_without_the_method_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pytorch_grad_cam
+
+    monkeypatch.delattr(pytorch_grad_cam, "HiResCAM")
+    with pytest.raises(DetectorError, match=r"^--cam hirescam needs the package grad-cam \(.*HiResCAM.*\): run `pip"):
+        CamDetector(small(), "hirescam")
+
+
 def test_without_the_package_the_extra_is_named(trained: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from toy_generation import (
     text_of,
 )
 
+from m2f2bench.detectors.llm.cache import Batch
 from m2f2bench.detectors.llm.generate import Generated, Generator, Request
 from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
 from m2f2bench.detectors.llm.sampling import GenerationSettings
@@ -127,6 +129,28 @@ def test_others_take_the_places_of_those_that_have_ended(name: str) -> None:
     texts = [t[: n - 1] if t[n - 1] in {END, *ends} else t[:n] for t, n in zip(whole, cut, strict=True)]
     assert [one.text for one in found] == [text_of(own, tokens) for tokens in texts]
     assert len(set(cut)) > 3
+
+
+def test_a_cache_is_not_held_after_its_rows_have_joined_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[weakref.ref[Batch]] = []
+    alive: list[int] = []
+    begin, step = Generator._begin, Generator._step
+
+    def spy(self: Generator, *given: Any) -> Batch:
+        found = begin(self, *given)
+        begun.append(weakref.ref(found))
+        return found
+
+    def count(self: Generator, batch: Batch) -> None:
+        alive.append(sum(one() is not None for one in begun))
+        step(self, batch)
+
+    monkeypatch.setattr(Generator, "_begin", spy)
+    monkeypatch.setattr(Generator, "_step", count)
+    ends = frozenset(range(0, 400, 5))
+    requests = [Request(0, (0, 17, IMAGE, 40, *range(50 + 9 * n, 53 + 9 * n))) for n in range(9)]
+    Generator(language(), GenerationSettings(max_new_tokens=9, batch_size=3), ends).answer(requests, slots_of)
+    assert len(begun) > 2 and set(alive) == {1}
 
 
 def test_a_row_that_has_ended_stays_within_learned_positions() -> None:

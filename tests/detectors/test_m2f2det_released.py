@@ -246,6 +246,8 @@ def changed(tensors: Tensors, **values: torch.Tensor | None) -> Tensors:
     return {name: value for name, value in out.items() if value is not None}
 
 
+HUGE = torch.zeros(1).as_strided((1 << 31, 1 << 31), (0, 0))
+"""A tensor of one value in the file."""
 MISTAKES: list[tuple[dict[str, torch.Tensor | None], str]] = [
     ({"output__bias": None}, r"do not fit m2f2det-released-detector: tensor 'output\.bias' missing"),
     ({"linear_2__bias": None, "text_proj__0__weight": None}, r"tensor 'text_proj\.0\.weight' and 1 more missing"),
@@ -258,6 +260,14 @@ MISTAKES: list[tuple[dict[str, torch.Tensor | None], str]] = [
     ({"output__bias": torch.tensor([0.0, torch.nan])}, r"tensor 'module\.output\.bias' \(torch\.float32\) has values"),
     ({f"{VISION.replace('vision_model.', '')}post_layernorm.bias": torch.ones(128)}, r"post_layernorm\.bias' twice: '"),
     ({f"{VISION}embeddings.position_embedding.weight": torch.ones(8, 128)}, "7 patches is not for square images"),
+    (
+        {f"{VISION}embeddings.class_embedding": HUGE[0]},
+        r"do not fit m2f2det-released-detector: RuntimeError: Storage size",
+    ),
+    (
+        {"bridge_adapter_proj__bridge_adapter_reduction__0__weight": HUGE},
+        r"m2f2det-released-detector: RuntimeError: Storage size",
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 import typer
 from paths import ROOT
 
+from m2f2bench.cards.registry import BACKENDS
 from m2f2bench.cli.main import app
 
 DOCS = ROOT / "docs"
@@ -130,6 +132,17 @@ def test_every_command_that_is_shown_and_not_run_has_options_that_exist(place: s
         command = root.get_command(typer.Context(root), name)  # type: ignore[attr-defined]
         assert command is not None, f"no command {name}: {line}"
         command.make_parser(typer.Context(command)).parse_args(args=words)
+
+
+def test_the_page_of_cards_has_each_backend_its_own_options_in_words() -> None:
+    page = runpy.run_path(str(DOCS / "_made" / "reference.py"))["PAGES"]["cards"]()
+    parts = {part.partition("`")[0]: part for part in page.split("#### backend `")[1:]}
+    assert sorted(parts) == sorted(BACKENDS.builtin)
+    assert "`seed`" in parts["random"] and "`value`" not in parts["random"]
+    assert "`clip`" in parts["m2f2det"] and "`llm`" not in parts["m2f2det"]
+    assert "| `lr_of` | `dict[str, float]` |" in page and "| `top_p` | `float` or nothing |" in page
+    assert "| `model_kwargs` | `dict[str, Any]` |  |" in page and "##### `clip`" in page
+    assert "Above 0.0, at most 1.0. |" in page and "#######" not in page
 
 
 @pytest.mark.slow

@@ -189,6 +189,21 @@ def test_the_mask_is_cut_to_what_is_seen() -> None:
         localize(Maps(seen=(0.0, 0.5, 1.0, 0.5)), Squares(), bootstrap=FEW)
 
 
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [(7, "TypeError"), (("a", "b", "c", "d"), "ValueError"), (ZeroDivisionError("no"), "ZeroDivisionError: no")],
+)
+def test_a_region_that_is_none_is_one_error(seen: object, says: str) -> None:
+    class Blind(Maps):
+        def seen(self, height, width):
+            if isinstance(seen, Exception):
+                raise seen
+            return seen
+
+    with pytest.raises(DetectorError, match=f"'Blind' cannot say what it sees of a picture of 8x8 pixels: {says}"):
+        localize(Blind(), Squares(), bootstrap=FEW)
+
+
 def test_what_does_not_count_is_counted() -> None:
     adapter = Squares()
     empty, none = np.zeros((8, 8), bool), None

@@ -38,7 +38,7 @@ from m2f2bench.leaderboards.html.heat import merge, shade
 from m2f2bench.leaderboards.html.page import to_html
 from m2f2bench.leaderboards.html.views import Viewer, distinguish, number
 from m2f2bench.leaderboards.table import Row, Table
-from m2f2bench.results.signature import DETECTOR, MEASURE
+from m2f2bench.results.signature import DETECTOR, MAP, MEASURE
 
 VOID = {"meta", "link", "input", "br", "img", "circle", "rect", "path", "use", "line"}
 
@@ -226,7 +226,7 @@ def test_signatures_are_their_columns_and_rows_parts_or_stand_apart() -> None:
     assert 'data-s="x1"' in made and "<code>data:crops|det:alpha|seed:9</code>" in made
 
 
-@given(st.lists(st.tuples(st.sampled_from((*MEASURE, *DETECTOR)), st.text("ab:1.,-|", max_size=8)), max_size=8))
+@given(st.lists(st.tuples(st.sampled_from((*MEASURE, *DETECTOR, MAP)), st.text("ab:1.,-|", max_size=8)), max_size=8))
 def test_fields_put_together_are_the_signature(pairs: list[tuple[str, str]]) -> None:
     signature = "|".join(f"{key}:{value}" for key, value in pairs)
     assert "|".join(f"{key}:{value}" for key, _, value in fields(signature)) == signature
@@ -237,6 +237,10 @@ def test_fields_in_words() -> None:
         ("data", "dataset", "a:b"),
         ("n", "number of frames", "4"),
         ("det", "detector", "x|y<z>"),
+    )
+    assert fields("env:cpu-1|cov:1/1|map:7x7-gradcam-layer4")[1:] == (
+        ("cov", "coverage (share of frames / of units with a score)", "1/1"),
+        ("map", "heat maps (size, method and layer)", "7x7-gradcam-layer4"),
     )
     assert fields("") == ()
 

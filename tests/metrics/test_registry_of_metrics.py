@@ -78,6 +78,15 @@ def test_two_metrics_of_one_name_are_refused_but_not_one_executed_again(mine: Pa
     (other / "costs.py").write_text(SOURCE)
     with pytest.raises(RegistryError, match=r"'cost' is taken twice, by m2f2bench_file_mine.*:cost and by"):
         registry.load_metric("costs.py:cost", other)
+    partial = (
+        "import functools\nimport m2f2bench\ndef at(power, label, score):\n    return float((score**power).mean())\n"
+    )
+    for number in (1, 2):
+        own = f"m2f2bench.Metric('powered', better='higher', compute=functools.partial(at, {number}))"
+        partial += f"m{number} = m2f2bench.register_metric({own})\n"
+    (other / "partials.py").write_text(partial)
+    with pytest.raises(RegistryError, match=r"'powered' is taken twice, by .*:at\(1\) and by .*:at\(2\)"):
+        registry.load_metric("partials.py:m2", other)
     (other / "twice.py").write_text(SOURCE.replace("cost", "loss") + SOURCE.replace("cost", "loss", 1))
     with pytest.raises(RegistryError, match="'loss' is taken twice"):
         registry.load_metric("twice.py:loss", other)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toy_launch import ON_THE_CPU
+from toy_maps import write_toys
 
 import m2f2bench
 from m2f2bench.cards.registry import BACKENDS, entry_points
@@ -103,6 +104,31 @@ def test_e8_what_is_printed_never_damages_results(squares: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["coverage"] == 1.0
     assert done.stderr.count("HELLO") >= 4 * 3
+
+
+@pytest.mark.parametrize("mode", [[], ["--faithfulness", "--steps", "2"]])
+def test_e8_what_is_printed_for_a_heat_map_never_damages_results(tmp_path: Path, mode: list[str]) -> None:
+    """Nor does what is raised on the grey picture that is tried first, even if it is not an Exception."""
+    code, data = write_toys(tmp_path)
+    loud = """
+class Loud(Bright):
+    def forward(self, batch, ids):
+        print("HELLO"); os.write(1, b"HELLO")
+        return super().forward(batch, ids)
+    def heatmap(self, images):
+        print("HELLO"); os.write(1, b"HELLO")
+        if any((image == 128).all() for image in images):
+            raise type("Odd", (BaseException,), {})()
+        return super().heatmap(images)
+    def seen(self, height, width):
+        print("HELLO")
+        return super().seen(height, width)
+"""
+    code.write_text(code.read_text() + loud)
+    command = [sys.executable, "-m", "m2f2bench", "localize", "-d", f"{code}:Loud", "-s", data, "--limit", "4"]
+    done = subprocess.run([*command, "--json", *mode], capture_output=True, text=True, env={**os.environ, **ON_THE_CPU})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcomes"]["fake"] and "HELLO" in done.stderr
 
 
 SCORES = {

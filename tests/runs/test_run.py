@@ -274,3 +274,35 @@ def test_e9_a_service_that_stops_is_said_to_go_on_where_rows_are_kept(tmp_path: 
         store.append([Prediction("a", "a", "m", "", 1, "ok", 0.5)])
         with pytest.raises(Unanswered, match="gone; finished rows are kept"), store.kept():
             raise Unanswered("gone")
+
+
+def test_every_dataset_is_closed_also_that_of_the_threshold(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text(
+        f"""
+import numpy as np
+from m2f2bench import Adapter
+from m2f2bench.core.records import Frame, Locator
+
+METHODS = ("original", "F")
+
+class Test(Adapter):
+    splits = ("test", "val")
+    def frames(self, split):
+        return [Frame(f"{{i}}", f"{{i}}", i % 2, METHODS[i % 2], split, (), Locator("")) for i in range(8)]
+    def read(self, frame):
+        return np.full((8, 8, 3), 20 * int(frame.id), np.uint8)
+    def close(self):
+        with open({str(tmp_path / "closed")!r}, "a") as file:
+            print(type(self).__name__, file=file)
+
+class Tuning(Test):
+    pass
+"""
+    )
+    card = tmp_path / "picked.yaml"
+    card.write_text(
+        "name: picked\nlevel: frame\nframes: {which: all}\nmissing: drop\nmetrics: [accuracy]\n"
+        f"threshold: {{how: eer, split: val, dataset: '{tmp_path}/data.py:Tuning'}}\n"
+    )
+    m2f2bench.run(detectors="constant", datasets=f"{tmp_path}/data.py:Test", protocols=str(card), out=tmp_path / "o")
+    assert sorted((tmp_path / "closed").read_text().split()) == ["Test", "Tuning"]

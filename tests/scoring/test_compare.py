@@ -20,6 +20,8 @@ from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection.paired import Difference, Judged, Paired, holm
 from m2f2bench.metrics.detection.tails import differences
 from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.results.signature import MEASURE
+from m2f2bench.scoring.comparison import FIELDS, refuse_differing
 
 
 def make_units(label: np.ndarray, score: np.ndarray, cluster: np.ndarray | None = None) -> Units:
@@ -228,3 +230,9 @@ def test_rows_that_were_changed_after_scoring_are_refused(cli, one_line, squares
     table.loc[3, "score"] = 1.0
     table.to_parquet(rows)
     assert "does not hold the rows that" in one_line(cli("score", rows.parent))
+
+
+def test_every_field_that_may_differ_has_words() -> None:
+    assert set(MEASURE) <= set(FIELDS)
+    with pytest.raises(ScoreError, match=r"they differ in manipulated regions \(altered: a / b\); judge both"):
+        refuse_differing("one", {"altered": "a"}, "other", {"altered": "b"})

@@ -92,7 +92,7 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         """Return the regions that a forgery touched, for every frame, without the region `image`."""
         notes = self._open(split).notes
         regions = {video: frozenset(touched(note["regions"])) - {"image"} for video, note in notes.items() if note}
-        return {frame.id: regions.get(frame.video, frozenset()) for frame in self.frames(split)}
+        return {f.id: regions[f.video] if f.label == FAKE else frozenset() for f in self.frames(split)}
 
     def close(self) -> None:
         """Close the open arrays."""

@@ -84,14 +84,15 @@ def open_split(options: SyntheticOptions, split: str) -> Opened:
     if opened is None:
         try:
             with _MAKING, _lock(folder, split):
-                if _read(folder / split, options, split) is None:
+                opened = _read(folder / split, options, split)
+                if opened is None:
                     _make(folder, options, split)
+                    opened = _read(folder / split, options, split)
         except OSError as error:
             raise DataError(
                 f"synthetic faces cannot be kept in '{folder}': {first_line(error)}; set {CACHE_VARIABLE} to a folder "
                 "that can be written"
             ) from None
-        opened = _read(folder / split, options, split)
     if opened is None:
         raise DataError(f"synthetic faces in '{folder / split}' are damaged right after writing: check the disk")
     problem = mismatch(options, split, opened)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
-import av
 import numpy as np
 import numpy.typing as npt
 
@@ -66,11 +65,15 @@ def without_remarks(stream: bytes) -> bytes:
 
 def encoder_version() -> str:
     """Return the encoder's version for the cache's key: PyAV and its libavcodec."""
+    import av
+
     return f"av{av.__version__}-lavc{'.'.join(map(str, av.library_versions['libavcodec']))}"
 
 
 def encode(frames: Sequence[Image], crf: int) -> bytes:
     """Encode RGB uint8 frames [H, W, 3], H and W even, as H.264 Annex B (yuv420p, one thread, constant `crf`)."""
+    import av
+
     height, width = frames[0].shape[:2]
     encoder = cast("av.VideoCodecContext", av.CodecContext.create("libx264", "w"))
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
@@ -89,6 +92,8 @@ def encode(frames: Sequence[Image], crf: int) -> bytes:
 
 def decode(stream: bytes) -> list[Image]:
     """Decode an H.264 Annex B stream to frames, RGB uint8 [H, W, 3], in the order in which they are shown."""
+    import av
+
     decoder = cast("av.VideoCodecContext", av.CodecContext.create("h264", "r"))
     decoder.thread_count = 1
     packets = [*decoder.parse(stream), *decoder.parse(b"")]

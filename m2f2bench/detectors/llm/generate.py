@@ -184,11 +184,11 @@ class Generator:
             left = [place for place, row in enumerate(batch.rows) if not row.done]
             free = self.rows - len(left)
             if waiting and 4 * free >= self.rows:
-                more, waiting = self._begin(waiting[:free], read), waiting[free:]
+                more, waiting = waiting[:free], waiting[free:]
                 if left:
-                    batch.join(left, more)
+                    batch.join(left, self._begin(more, read))  # which is used up: its cache is not held any longer
                 else:
-                    batch = more
+                    batch = self._begin(more, read)
                 continue
             if not left:
                 return

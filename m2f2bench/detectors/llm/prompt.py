@@ -1,4 +1,4 @@
-"""Prompts for an LLM: token ids with slots for the image's tokens, their embeddings, and batches of examples."""
+"""Prompts for an LLM: token ids with slots for the image's tokens, their embeddings, and examples with their loss."""
 
 from __future__ import annotations
 

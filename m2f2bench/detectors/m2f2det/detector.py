@@ -15,7 +15,7 @@ from ...cards.models import DetectorCard, validate
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError, first_line, near
 from ...training.device import own_draws
-from ...training.job import FitReport, TrainingJob
+from ...training.job import FitReport, TrainingJob, finished_report
 from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, visible_region
@@ -60,7 +60,6 @@ class M2F2Detector(NetworkDetector, Localizer):
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Train stage `detector`: CLIP frozen (or its image tower trained with the rest), everything else trained."""
-        from ...training.job import finished_report
         from ...training.network import fit_network
 
         variant = variant_of(job.card)

@@ -24,7 +24,7 @@ from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector, open_parts
-from .lora import adapters_hash
+from .lora import adapters_hash, merge_adapters, with_adapters
 from .options import KEY, ExplainerOptions, absolute, check_language, explainer_options, without_explainer
 from .projectors import Encoded, detector_tokens
 
@@ -98,8 +98,6 @@ class M2F2Explainer(M2F2Detector, Explainer):
     @classmethod
     def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:
         """Merge adapters into the LLM; see `lora.merge_adapters`."""
-        from .lora import merge_adapters
-
         return merge_adapters(card, out, dtype)
 
     @property
@@ -177,7 +175,5 @@ class M2F2Explainer(M2F2Detector, Explainer):
                 f"'{language.name}' has {language.width}"
             )
         if self.explainer.adapter:
-            from .lora import with_adapters
-
             language.model = with_adapters(language.model, self.place / self.explainer.adapter)
         return language

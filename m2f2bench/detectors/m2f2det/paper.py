@@ -110,7 +110,6 @@ class BridgeAdapter(nn.Module):
         """Build one block per depth; `cnn_channels` are those of the CNN's maps."""
         super().__init__()
         self.width = width
-
         self.from_cnn = nn.ModuleList(projection(channels, width) for channels in cnn_channels)
         self.from_clip = nn.ModuleList(projection(clip_width, width) for _ in cnn_channels)
         settings = TowerSettings(

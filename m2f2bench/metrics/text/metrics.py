@@ -1,4 +1,4 @@
-"""All text metrics of a set of answers in one call, as far as their programs are available."""
+"""Text metrics of a set of answers, computed together, with reasons for those that are not available."""
 
 from __future__ import annotations
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.arrays import Bools, Codes
+from ...core.arrays import Bools, Codes, Floats
 from ...core.records import FAKE, REAL
 from ...stats.statistic import Statistic, Sums, mean_of, ratio
-
-if TYPE_CHECKING:
-    from ...core.records import Floats
 
 LONGEST = 40_000
 """Most characters of an answer that are read, from its end."""

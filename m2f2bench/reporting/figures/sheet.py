@@ -49,6 +49,24 @@ DASHES: tuple[Any, ...] = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
+ELLIPSIS = "…"
+BREAK_AFTER = frozenset("-_/. +:·")
+LONGEST = 400
+"""Characters of a name that are considered at most; a longer one is shortened anyway."""
+SUFFIXES = (".png", ".pdf", ".svg")
+EDGE = 0.06
+"""Inches of margin at all four edges."""
+GAP = 0.08
+BASELINE = 0.72 * LEADING
+HANDLE = 0.3
+"""Inches of the sample line in the key."""
+TAGS = {
+    ".png": ("Title", "Description", "Software"),
+    ".pdf": ("Title", "Subject", "Creator"),
+    ".svg": ("Title", "Description", "Creator"),
+}
+"""Names of the title, the description and the software in each file format."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -76,12 +94,6 @@ def styled() -> AbstractContextManager[None]:
     from matplotlib import style
 
     return style.context(["default", STYLE])
-
-
-ELLIPSIS = "…"
-BREAK_AFTER = frozenset("-_/. +:·")
-LONGEST = 400
-"""Characters of a name that are considered at most; a longer one is shortened anyway."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -168,21 +180,6 @@ def paragraph(parts: Sequence[str], room: float) -> list[str]:
         else:
             rows += _wrapped(part, room)
     return rows
-
-
-SUFFIXES = (".png", ".pdf", ".svg")
-EDGE = 0.06
-"""Inches of margin at all four edges."""
-GAP = 0.08
-BASELINE = 0.72 * LEADING
-HANDLE = 0.3
-"""Inches of the sample line in the key."""
-TAGS = {
-    ".png": ("Title", "Description", "Software"),
-    ".pdf": ("Title", "Subject", "Creator"),
-    ".svg": ("Title", "Description", "Creator"),
-}
-"""Names of the title, the description and the software in each file format."""
 
 
 @dataclass(frozen=True)

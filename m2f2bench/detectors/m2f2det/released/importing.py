@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ....cards.settings import CLIP_MEAN, CLIP_STD
 from ....core.arithmetic import exact_fp32
-from ....core.errors import DetectorError, near
+from ....core.errors import DetectorError, first_line, near
 from ....core.files import sha256, write_json, write_text
 from ....core.locks import holding_vacant
 from ....core.parsing import Refused, read_json
@@ -70,7 +70,12 @@ class Published:
         shapes = {name: source.shape(own) for name, (source, own) in self.places.items()}
         reader = Reader(shapes, path)
         self.vision, self.text = reader.vision(), reader.text()
-        self.expected = expected_shapes(self.variant, reader, self.vision, self.text)
+        try:
+            self.expected = expected_shapes(self.variant, reader, self.vision, self.text)
+        except RuntimeError as error:  # sizes whose product torch cannot count
+            raise DetectorError(
+                f"weights '{path}' do not fit {kind}: {first_line(error)}; is this the file of another model?"
+            ) from None
         check_shapes(self.expected, shapes, path, kind)
         if tower is not None:
             self.vision = tower.settings(self.vision)

@@ -42,13 +42,17 @@ class InputSettings(Settings):
     """
 
     size: int = Field(default=224, ge=8, le=4096)
+    """The side of the input in pixels."""
     fit: Literal["squash", "centre"] = "squash"
     """A picture that is not square is squashed, or its shorter edge is resized and the centre cut out (as in CLIP)."""
     crop: float = Field(default=1.0, gt=0.0, le=1.0)
     """Below 1 the picture is resized to `size / crop` and the centre cut out."""
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
+    """How pixels are interpolated when an image is resized."""
     mean: Triple = IMAGENET_MEAN
+    """What is subtracted from red, green and blue in [0, 1]; the default is ImageNet's."""
     std: Triple = IMAGENET_STD
+    """What they are divided by then; the default is ImageNet's."""
 
     def __str__(self) -> str:
         def numbers(values: Triple) -> str:

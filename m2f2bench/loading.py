@@ -317,7 +317,7 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
                 # This package's own classes are not listed: without a card they can do nothing.
                 own = [name for name in registry.names() if name not in registry.builtin]
                 known = [*(p.stem for p in iter_cards(kind)), *own]
-                raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}") from None
+                raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}{_own(reference)}") from None
             raise
     name = getattr(card, key)
     if is_file_reference(name):

@@ -44,7 +44,6 @@ def test_the_command_of_the_message_trains_it(cli, one_line, here: Path, named: 
 
 def test_a_card_or_class_in_the_current_folder_is_named_for_an_unknown_name(cli, one_line, here: Path) -> None:
     (here / "mine.yaml").write_text("name: mine\nbackend: constant\n")
-    assert "; for your own give mine.yaml" in one_line(cli("describe", "mine"))
     assert "; for your own give mine.yaml" in one_line(cli("run", "-d", "mine", "-s", "synthetic"))
     assert "; for your own give net.py:Net" in one_line(cli("train", "net.Net", "-s", "synthetic", "--out", "o"))
     for name in ("net.Other.Net", "x" * 253, "absent"):

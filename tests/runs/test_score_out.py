@@ -58,7 +58,9 @@ def test_without_a_dataset_the_folder_is_named_for_rows(cli, mine: Path, tmp_pat
 
 def test_the_rows_of_the_threshold_are_kept_too(cli, mine: Path, tmp_path: Path) -> None:
     card = tmp_path / "picked.yaml"
-    card.write_text("name: picked\nlevel: frame\nthreshold: {how: best, split: val, maximise: accuracy}\nmetrics: [auc, accuracy]\n")
+    card.write_text(
+        "name: picked\nlevel: frame\nmetrics: [auc]\nthreshold: {how: best, split: val, maximise: accuracy}\n"
+    )
     outcome = cli("score", mine, "-p", card, "--validation", mine, "--out", tmp_path / "out")
     assert outcome.status == 0, outcome
     assert m2f2bench.validate_result(tmp_path / "out" / "mine--rows--picked--none") == []

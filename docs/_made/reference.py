@@ -126,8 +126,8 @@ def keys(model: type[BaseModel]) -> str:
         value = field.get_default(call_default_factory=True)
         shown = "" if isinstance(value, BaseModel) or value in ("", {}, ()) else f"`{value}`"
         said = " ".join(part for part in (texts.get(name) or summary(field), limits(field)) if part)
-        rows.append((f"`{name}`", readable(field.annotation), "required" if field.is_required() else shown, said))
-    return table(("key", "type", "default", "what it says"), rows)
+        rows.append((f"`{name}`", said, readable(field.annotation), "required" if field.is_required() else shown))
+    return table(("key", "what it says", "type", "default"), rows)
 
 
 def nested(model: type[BaseModel], level: str) -> str:

@@ -70,7 +70,17 @@ def resolve_card(kind: str, reference: str) -> Card:
         use = USE[other].format(reference)
         raise CardError(f"unknown {_singular(kind)} '{reference}': this is the name of a {_singular(other)}, for {use}")
     known = [p.stem for p in iter_cards(kind)]
-    raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}")
+    raise CardError(f"unknown {_singular(kind)} '{reference}'{near(reference, known)}{_own(reference)}")
+
+
+def _own(name: str) -> str:
+    """Return a hint if the current folder has a card, or a class's file, for a name that is no card's."""
+    if len(name) > LONGEST_NAME:
+        return ""
+    file, _, attribute = name.rpartition(".")
+    found = [f"{name}{ending}" for ending in CARD_SUFFIXES if Path(f"{name}{ending}").is_file()]
+    found += [f"{file}.py:{attribute}"] if file and attribute.isidentifier() and Path(f"{file}.py").is_file() else []
+    return f"; for your own give {found[0]}" if found else ""
 
 
 def _card_name(path: Path) -> str:
@@ -307,7 +317,7 @@ def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: 
                 # This package's own classes are not listed: without a card they can do nothing.
                 own = [name for name in registry.names() if name not in registry.builtin]
                 known = [*(p.stem for p in iter_cards(kind)), *own]
-                raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}") from None
+                raise CardError(f"unknown {noun} '{reference}'{near(reference, known)}{_own(reference)}") from None
             raise
     name = getattr(card, key)
     if is_file_reference(name):

@@ -89,10 +89,17 @@ def bare(annotation: Any) -> Any:
 
 
 def readable(annotation: object) -> str:
-    """Return a type in few words."""
+    """Return a type in few words: the values themselves of a choice, else its name."""
+    kind = bare(annotation)
+    if get_origin(kind) in (Union, UnionType) and len(get_args(kind)) == 2 and type(None) in get_args(kind):
+        return readable(next(one for one in get_args(kind) if one is not type(None))) + " or nothing"
+    if get_origin(kind) is Literal:
+        *first, last = (f"`{value}`" if value else "empty" for value in get_args(kind))
+        return f"{', '.join(first)} or {last}" if first else last
     text = inspect.formatannotation(bare(annotation)).replace("typing.", "")
     text = re.sub(r"\bm2f2bench\.(?:\w+\.)+", "", text)
     text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
+    text = re.sub(r"Literal\[(.*?)\]", lambda choice: choice[1].replace("'", "").replace(", ", " or "), text)
     return f"`{text}`".replace(" | None`", "` or nothing")
 
 
@@ -104,15 +111,23 @@ def limits(field: FieldInfo) -> str:
     return f"{text.capitalize()}." if text else ""
 
 
+def summary(field: FieldInfo) -> str:
+    """Return the first sentence about the model that a key holds; empty for other keys."""
+    kinds = [one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type)]
+    models = [one for one in kinds if issubclass(one, BaseModel)]
+    text = " ".join((inspect.getdoc(models[0]) or "").split()) if models else ""
+    return re.split(r"(?<=\.) ", text)[0]
+
+
 def keys(model: type[BaseModel]) -> str:
     """Return the table of a model's keys."""
     texts, rows = attribute_docs(model), []
     for name, field in model.model_fields.items():
         value = field.get_default(call_default_factory=True)
         shown = "" if isinstance(value, BaseModel) or value in ("", {}, ()) else f"`{value}`"
-        said = " ".join(part for part in (texts.get(name, ""), limits(field)) if part)
-        rows.append((f"`{name}`", readable(field.annotation), "required" if field.is_required() else shown, said))
-    return table(("key", "type", "default", "what it says"), rows)
+        said = " ".join(part for part in (texts.get(name) or summary(field), limits(field)) if part)
+        rows.append((f"`{name}`", said, readable(field.annotation), "required" if field.is_required() else shown))
+    return table(("key", "what it says", "type", "default"), rows)
 
 
 def nested(model: type[BaseModel], level: str) -> str:
@@ -266,7 +281,8 @@ def python() -> str:
     public = set(m2f2bench.__all__) - {"__version__"}  # type: ignore[attr-defined]
     if missing := set(listed) ^ public:
         raise ValueError(f"docs/_made/python.yaml and m2f2bench/__init__.pyi differ in {', '.join(sorted(missing))}")
-    parts = ["# Python\n", groups["intro"]]
+    # Pages that say how come first in a search: this one has every word.
+    parts = ["---\nsearch: {boost: 0.3}\n---\n", "# Python\n", groups["intro"]]
     for group in groups["groups"]:
         parts.append(f"## {group['title']}\n\n{group['text']}\n")
         parts += [f"::: {place(name)}\n" for name in group["names"]]

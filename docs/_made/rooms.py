@@ -9,7 +9,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "m2f2bench"
 TABLE = re.compile(r"^\| `(\w+)` \| (.+?) \|$", re.MULTILINE)
-WIDTH, HEIGHT, GAP, ROW = 196, 64, 18, 108
+WIDTH, HEIGHT, GAP, ROW = 196, 78, 18, 118
 
 
 def texts() -> dict[str, str]:
@@ -45,13 +45,13 @@ def reduced(edges: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def wrapped(text: str, wide: int = 30) -> list[str]:
-    """Return a text in lines of at most `wide` characters, two at the most."""
+    """Return a text in lines of at most `wide` characters, three at the most."""
     lines = [""]
     for word in text.replace("`", "").split():
         if len(lines[-1]) + len(word) > wide:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    return [lines[0], lines[1] + (" …" if len(lines) > 2 else "")] if len(lines) > 1 else lines
+    return [*lines[:2], lines[2] + " …"] if len(lines) > 3 else lines
 
 
 def draw() -> str:

@@ -37,7 +37,9 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: str = Field(pattern=NAME_PATTERN, max_length=LONGEST_NAME)
+    """Its name on the command line and in tables; also the name of the card's file."""
     description: str = ""
+    """One line for lists."""
     _path: Path | None = PrivateAttr(default=None)
     _folder: Path | None = PrivateAttr(default=None)
 
@@ -61,9 +63,11 @@ class DetectorCard(Card):
     """One detector: its backend, its weights, its input, its training and the data that it was trained on."""
 
     backend: str
+    """What runs it: a class in a file next to the card (`file.py:Class`), or the name of a backend."""
     weights: str | None = None
     """A file next to the card (or an absolute path) with trained weights; None for an untrained detector."""
     input: InputSettings = InputSettings()
+    """How an image becomes the network's input."""
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""
     training: TrainingSettings | None = None
@@ -75,7 +79,9 @@ class DetectorCard(Card):
     training_sources: tuple[str, ...] = ()
     """The corpora of these datasets, from their cards, so that a table does not need the cards."""
     licence: str = ""
+    """The licence of code and weights."""
     reference: str = ""
+    """The paper, or where the weights come from."""
 
     def weights_path(self) -> Path | None:
         """Return the path of the weights, resolved against the card's folder."""
@@ -86,16 +92,20 @@ class DatasetCard(Card):
     """One dataset: its adapter, its folder, its splits and its licence."""
 
     adapter: str
+    """What lists and reads its frames: a class in a file next to the card (`file.py:Class`), or an adapter's name."""
     root: str | None = None
     """A folder; a relative one lies in `M2F2BENCH_DATA`. None for a dataset drawn by code."""
     options: dict[str, Any] = {}
+    """Settings of the adapter; checked against its own model."""
     splits: tuple[str, ...] | None = None
     """The splits of the adapter that are used; None: all of them."""
     source: str = ""
     """The corpus of its people and videos: one name for all datasets that share them (other compressions, crops,
     manipulations). Empty: the dataset is its own corpus."""
     licence: str = ""
+    """The licence of the images."""
     reference: str = ""
+    """The paper, or where the images come from."""
 
     @property
     def corpus(self) -> str:
@@ -144,26 +154,35 @@ class Column(Settings):
     """One column of a leaderboard: dataset × protocol × metric."""
 
     dataset: str
+    """The name of a dataset's card."""
     protocol: str = "frame"
+    """The name of a protocol's card."""
     metric: str = "auc"
+    """One of the protocol's metrics."""
     split: str = "test"
+    """The split that is judged."""
 
 
 class TrainStep(Settings):
     """A detector that a suite trains before it is judged."""
 
     detector: str
+    """The name of a detector's card."""
     dataset: str
+    """The name of the dataset's card; its split `train` is learned from."""
 
 
 class LeaderboardCard(Card):
     """A table (columns × detectors) and, when it is run as a suite, the detectors to train first."""
 
     title: str = ""
+    """The heading of the page."""
     detectors: tuple[str, ...] = ()
     """The rows when run as a suite; a table shows all results that fit a column."""
     train: tuple[TrainStep, ...] = ()
+    """The trainings that come first; those that are done already are not repeated."""
     columns: tuple[Column, ...] = Field(min_length=1)
+    """The columns, from left to right."""
     rank_by: int = Field(default=0, ge=0)
     """The column, from 0, that rows are ordered by."""
 

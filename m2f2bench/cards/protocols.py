@@ -70,6 +70,7 @@ class MetricRules(Rules):
     """What all protocols share: metrics by name. `described` is filled in, for metrics that are not this package's."""
 
     described: dict[Annotated[str, Field(pattern=f"^{METRIC_NAME}$")], MetricNote] = {}
+    """Filled in by `run`: what your own metrics are. Leave it out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -135,7 +136,9 @@ class FrameSelection(Rules):
     """Which frames of a video are judged: `count` of them (None: all), `which` from where."""
 
     which: Literal["all", "uniform", "first"] = "all"
+    """All frames, `count` evenly spread ones, or the first `count`."""
     count: int | None = Field(default=None, ge=1)
+    """Frames of each video; for `all` leave it out."""
 
     @model_validator(mode="after")
     def _count_goes_with_which(self) -> FrameSelection:
@@ -155,8 +158,11 @@ class Aggregation(Rules):
     """
 
     how: Literal["mean", "median", "max", "trimmed"] = "mean"
+    """Mean, median or highest score, or the mean without extremes."""
     trim: int = Field(default=0, ge=0)
+    """How many are left out at each end, for `trimmed`."""
     floor: int = Field(default=1, ge=1)
+    """Frames that `trimmed` keeps at least."""
 
     @model_validator(mode="before")
     @classmethod
@@ -182,10 +188,15 @@ class Threshold(Rules):
     """
 
     how: Literal["fixed", "eer", "best"] = "fixed"
+    """A fixed `value`, the one where FPR = FNR, or the one where `maximise` is highest."""
     value: float | None = Field(default=None, ge=0.0, le=1.0)
+    """The threshold, for `fixed`."""
     split: Literal["val", "test"] | None = None
+    """Whose scores it is chosen on; `test` is an oracle."""
     maximise: Literal["accuracy", "balanced_accuracy", "f1"] | None = None
+    """What is maximised, for `best`."""
     dataset: str | None = None
+    """Whose split `val` is used. Default: the judged dataset's."""
 
     @model_validator(mode="before")
     @classmethod
@@ -222,7 +233,9 @@ class Missing(Rules):
     """
 
     frames: MissingRule = "drop"
+    """For a frame without a score."""
     videos: MissingRule = "drop"
+    """For a video without any score."""
 
     @model_validator(mode="before")
     @classmethod
@@ -241,9 +254,13 @@ class Bootstrap(Rules):
     """
 
     resamples: int = Field(default=1000, ge=0, le=1_000_000)
+    """Their number; 0: no intervals."""
     seed: int = Field(default=0, ge=0)
+    """Of the resamples: the same for all detectors."""
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
+    """Coverage of the intervals."""
     cluster: Literal["identity", "video", "frame"] = "identity"
+    """What is drawn: groups of people, videos or frames."""
 
     def __str__(self) -> str:
         if self.resamples == 0:
@@ -255,16 +272,21 @@ class ProtocolRules(MetricRules):
     """All settings that decide a number, given the predictions."""
 
     level: Literal["frame", "video"]
+    """What has a score in the end: a frame, or a video."""
     frames: FrameSelection = FrameSelection()
+    """Which frames of a video are judged."""
     faces: Literal["apart", "max", "mean"] = "apart"
     """Several faces of one picture: each a frame of its own, or the picture has their highest or mean score."""
     aggregation: Aggregation = Aggregation()
     """From a video's frame scores to its score; not used at frame level."""
     threshold: Threshold = Threshold(value=0.5)
+    """The lowest score that is called fake."""
     missing: Missing = Missing()
+    """What a unit without a score counts as."""
     metrics: tuple[ScoreMetric, ...] = Field(default=DETECTION_METRICS, min_length=1)
     """Names, or `file.py:NAME`. A card in a file must name them."""
     bootstrap: Bootstrap = Bootstrap()
+    """How intervals are computed."""
 
 
 class BertScoreRules(Rules):
@@ -272,8 +294,11 @@ class BertScoreRules(Rules):
     output is used (None: bert-score's own choice for that name); and whether its baseline is subtracted."""
 
     model: str = "offline"
+    """A name on the Hugging Face hub, a folder, or `offline`."""
     layer: int | None = Field(default=6, ge=0)
+    """Whose output is used; None: bert-score's own choice."""
     rescale: bool = False
+    """Whether the network's baseline is subtracted."""
 
 
 class ExplanationRules(MetricRules):
@@ -284,20 +309,25 @@ class ExplanationRules(MetricRules):
     """
 
     task: Literal["explanation"]
+    """Says that the protocol is about answers."""
     questions: tuple[QuestionKind, ...] = Field(min_length=1)
     """Which sets: `blind` (neutral), `released` (the label is in the question), `judge` ("real or fake?" per image)."""
     references: Literal["all", "first"] = "all"
+    """An answer is compared with all references, or with the first alone."""
     tokenizer: Literal["ptb", "none"] = "ptb"
     """The Penn Treebank's as captioning uses it (lower case, no punctuation), or white space only."""
     cider_df: Literal["fixed", "recomputed"] = "fixed"
     """CIDEr's document frequencies: of all questions' references, or of those in the group and resample at hand."""
     bertscore: BertScoreRules = BertScoreRules()
+    """BERTScore's network."""
     verdict: Literal["words", "substring"] = "words"
     """How a verdict is read: by words and negation, or as M2F2-Det's evaluation does (real if "real" occurs at all)."""
     missing: Literal["wrong", "drop"] = "wrong"
     """A question without an answer counts as an empty answer, or is left out. The coverage is always reported."""
     metrics: tuple[AnswerMetric, ...] = Field(min_length=1)
+    """Names, or `file.py:NAME`."""
     bootstrap: Bootstrap = Bootstrap()
+    """How intervals are computed."""
 
 
 class HeatMapRules(MetricRules):
@@ -309,13 +339,21 @@ class HeatMapRules(MetricRules):
     """
 
     task: Literal["heatmaps"]
+    """Says that the protocol is about heat maps."""
     measure: Literal["masks", "faithfulness"]
+    """Against true masks, or against the detector's own score."""
     frames: FrameSelection = FrameSelection()
+    """Which frames of a video are judged."""
     steps: int | None = Field(default=None, ge=2)
+    """Steps in which pixels are replaced."""
     area: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """The share of pixels that is replaced at once for `drop`."""
     fills: tuple[Fill, ...] | None = Field(default=None, min_length=1)
+    """What replaces pixels: the blurred picture, its mean colour."""
     metrics: tuple[MapMetric, ...] = Field(min_length=1)
+    """Names, or `file.py:NAME`."""
     bootstrap: Bootstrap = Bootstrap()
+    """How intervals are computed."""
 
     @model_validator(mode="after")
     def _keys_go_with_measure(self) -> HeatMapRules:

@@ -42,13 +42,17 @@ class InputSettings(Settings):
     """
 
     size: int = Field(default=224, ge=8, le=4096)
+    """The side of the input in pixels."""
     fit: Literal["squash", "centre"] = "squash"
     """A picture that is not square is squashed, or its shorter edge is resized and the centre cut out (as in CLIP)."""
     crop: float = Field(default=1.0, gt=0.0, le=1.0)
     """Below 1 the picture is resized to `size / crop` and the centre cut out."""
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
+    """How pixels are interpolated when an image is resized."""
     mean: Triple = IMAGENET_MEAN
+    """What is subtracted from red, green and blue in [0, 1]; the default is ImageNet's."""
     std: Triple = IMAGENET_STD
+    """What they are divided by then; the default is ImageNet's."""
 
     def __str__(self) -> str:
         def numbers(values: Triple) -> str:
@@ -65,31 +69,40 @@ class AugmentationSettings(Settings):
     """
 
     flip_p: Probability = 0.5
+    """Mirror image."""
     crop: tuple[float, float] = (1.0, 1.0)
     """Side of a random square crop, as a share of the image's."""
     rescale_p: Probability = 0.0
+    """Lower resolution: `rescale_px`."""
     rescale_px: tuple[int, int] = (120, 220)
     """The image is reduced to this many pixels and enlarged again: lost resolution."""
     blur_p: Probability = 0.0
+    """Blur: `blur_sigma`."""
     blur_sigma: tuple[float, float] = (0.0, 3.0)
     """Gaussian blur, standard deviation in pixels."""
     colour_p: Probability = 0.0
+    """Other colours: `colour`."""
     colour: float = Field(default=0.2, ge=0.0, le=1.0)
     """Brightness, contrast and saturation are each multiplied by 1 ± this."""
     jpeg_p: Probability = 0.0
+    """JPEG compression: `jpeg_quality`."""
     jpeg_quality: tuple[int, int] = (30, 100)
+    """Range of the JPEG quality."""
 
 
 class TrainingSettings(Settings):
     """How a trainable detector is fitted. A backend that does not use a setting ignores it with a warning."""
 
     epochs: int = Field(default=8, ge=1)
+    """Passes over the training frames."""
     batch_size: int = Field(default=32, ge=2)
     """Images per optimiser step over all processes; half of them real, half fake."""
     accumulation: int = Field(default=1, ge=1)
     """A step's batch is processed in this many parts."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Of PyTorch's optimisers."""
     lr: float = Field(default=1e-3, gt=0.0)
+    """The highest learning rate."""
     lr_of: dict[str, Annotated[float, Field(gt=0.0)]] = {}
     """Learning rates of single parameters: a pattern of their names (`*scale`) to a rate; all others have `lr`."""
     weight_decay: float = Field(default=0.0, ge=0.0)
@@ -107,17 +120,21 @@ class TrainingSettings(Settings):
     stop_after: int | None = Field(default=None, ge=1)
     """The training ends early after this many epochs in a row without an improvement; None for never."""
     clip_grad_norm: float | None = Field(default=None, gt=0.0)
+    """Gradients are scaled down to this norm; None: never."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """fp32, or mixed precision by autocast."""
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
     """Frames per video for training, sampled uniformly; None for all."""
     seed: int = 0
+    """Of initial weights, order and augmentation."""
     workers: int = Field(default=0, ge=0)
     """Processes that read and augment images."""
     checkpoint_steps: int | None = Field(default=None, ge=1)
     """Also write a checkpoint each time after this many steps, not only after each epoch."""
     augmentation: AugmentationSettings = AugmentationSettings()
+    """Random changes of the training images."""
 
 
 class LoraSettings(Settings):
@@ -155,7 +172,9 @@ class StageSettings(Settings):
     """Share of the steps with a linear warm-up; after it half a cosine down to zero."""
     clip_grad_norm: float | None = Field(default=1.0, gt=0.0)
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """fp32, or mixed precision by autocast."""
     gradient_checkpointing: bool = False
+    """Less memory for more time: activations are computed again."""
     group_by_length: bool = True
     """A batch has examples of similar length, so that less of it is padding (as in LLaVA's recipe)."""
     projector_std: float = Field(default=0.1, gt=0.0)
@@ -171,3 +190,4 @@ class StageSettings(Settings):
     checkpoint_steps: int | None = Field(default=None, ge=1)
     """Write a checkpoint each time after this many steps; None for ten in a training."""
     seed: int = 0
+    """Of first weights, order and dropout."""

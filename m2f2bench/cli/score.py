@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ..cards.folders import EXPLANATION
+from ..cards.folders import EXPLANATION, HEATMAPS
 from ..core.errors import ScoreError
 from ..core.files import write_text
 from . import complete
@@ -61,7 +61,7 @@ def score(
         bool | None,
         Option(help="Answers: also score controls that do not see the image. Default: yes, but no with --json."),
     ] = None,
-    out: Annotated[Path | None, Option(help="Answers: write a folder for each explainer here.")] = None,
+    out: Annotated[Path | None, Option(help="Write a folder for each result here, like run.")] = None,
     metric: OwnMetricOption = None,
     signatures: SignaturesOption = None,
     cards: CardsOption = None,
@@ -78,17 +78,18 @@ def score(
     columns = mapping(column)
     beside = [] if validation is None else [validation]
     require_files(columns, [*file, *beside])
-    if task_at(file[0], protocol).name == EXPLANATION:
+    task = task_at(file[0], protocol).name
+    if task == EXPLANATION:
         groups = [file] if together else [[path] for path in file]
         source = Source(protocol, dataset, split, name, columns)
         _score_answers(
             groups, source, out, not as_json if controls is None else controls, as_json, with_signatures(signatures)
         )
         return
-    if together or controls or out is not None:
-        raise ScoreError(
-            "--together, --controls and --out are only for answers to questions, but these are rows of P(fake)"
-        )
+    if together or controls:
+        raise ScoreError("--together and --controls are only for answers to questions")
+    if out is not None and task == HEATMAPS:
+        raise ScoreError("--out is not for heat maps, whose run has its folder: leave it out")
     results = [
         score_file(
             path,
@@ -101,7 +102,17 @@ def score(
         )
         for path in file
     ]
+    if out is not None:
+        from ..runs.detection import write_scored
+
+        write_scored(results, out)
     _print_results(results, results, as_json, with_signatures(signatures))
+    _say_written(out, as_json)
+
+
+def _say_written(out: Path | None, as_json: bool) -> None:
+    if out is not None and not as_json:
+        say(f"\nwritten to {out}: a folder for each")
 
 
 def _print_results(results: Sequence[Result], described: Sequence[Result], as_json: bool, signatures: bool) -> None:
@@ -129,8 +140,7 @@ def _score_answers(
     evidence = [load_answers(*own, source=source) for own in files]
     results = score_files(evidence, out, controls)
     _print_results(results, results[: len(evidence)], as_json, signatures)
-    if out is not None and not as_json:
-        say(f"\nwritten to {out}: a folder for each")
+    _say_written(out, as_json)
 
 
 def compare(

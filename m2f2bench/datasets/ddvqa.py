@@ -44,7 +44,9 @@ class DDVQAOptions(AdapterOptions):
     """Options: the `compression` of the images; the `forms` of questions to use."""
 
     compression: Literal["c40", "c23"] = "c40"
+    """Of the images."""
     forms: tuple[Literal["blind", "released", "judge"], ...] = ("blind", "released", "judge")
+    """The questions that are used: neutral ones, those that state the label, the verdict alone."""
 
 
 class DDVQAAdapter(FileAdapter[DDVQAOptions]):

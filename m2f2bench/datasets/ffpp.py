@@ -39,9 +39,13 @@ class FFPPOptions(AdapterOptions):
     """
 
     compression: Literal["c23", "c40"] = "c23"
+    """Of the videos."""
     methods: tuple[str, ...] = Field(default=METHODS, min_length=1)
+    """`original` and manipulations that are used."""
     splits: str = "FFPP_split"
+    """The folder of train.json, val.json and test.json."""
     files: Literal["full", "test_only", "auto"] = "auto"
+    """All frames, 100 of each test video, or what is there."""
 
 
 @dataclass(frozen=True)

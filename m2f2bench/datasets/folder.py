@@ -24,8 +24,11 @@ class FolderOptions(AdapterOptions):
     """
 
     manifest: str | None = None
+    """A list of files (`.csv` or `.jsonl`) in the root."""
     columns: dict[ColumnName, str] = Field(default_factory=dict)
+    """The manifest's own names of our columns: `{path: file}`."""
     folders: tuple[Literal["method", "video", "identity"], ...] = ()
+    """What the levels between label and file are, outermost first; without a manifest."""
 
     @field_validator("folders")
     @classmethod

@@ -14,7 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..cards.folders import find_card
 from ..cards.models import DetectorCard
+from ..cards.registry import is_file_reference
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, first_line
 from ..core.guests import guest
@@ -257,13 +259,24 @@ def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]
     return dict(card.options)
 
 
+def _called(card: DetectorCard) -> str:
+    """Return what the command line takes for a card: its name if it is in a folder of cards, else its file."""
+    if card.path is None:
+        return card.backend if is_file_reference(card.backend) else card.name
+    known, path = find_card("detectors", card.name), card.path.resolve()
+    if known is not None and known.resolve() == path:
+        return card.name
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def trained_weights(card: DetectorCard) -> Path:
     """Return the weights file of a trained detector. Raises DetectorError if the card names none or it is missing."""
     path = card.weights_path()
     if path is None:
         raise DetectorError(
-            f"detector '{card.name}' is not trained: run `m2f2bench train {card.name} --dataset S --out DIR` "
-            "and give DIR as the detector"
+            f"detector '{card.name}' is not trained: run `m2f2bench train {_called(card)} --dataset S --out DIR` "
+            "and give DIR as the detector, or name your weights on its card (`weights: FILE`)"
         )
     if not path.exists():
         raise DetectorError(f"detector '{card.name}': weights '{path}' do not exist; correct `weights` on its card")

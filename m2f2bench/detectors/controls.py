@@ -47,6 +47,7 @@ class RandomOptions(Settings):
     """Options of the `random` backend."""
 
     seed: int = 0
+    """Another seed gives other guesses."""
 
 
 class RandomDetector(Detector):

@@ -172,6 +172,7 @@ class FrequencyOptions(Settings):
     """Options of the `frequency` backend: which features are used."""
 
     features: Literal["all", "spectrum", "residuals"] = "all"
+    """Spectrum and residuals, or one of them."""
 
 
 class FrequencyDetector(Trainable):

@@ -252,8 +252,11 @@ class MapReport(abc.ABC):
         failed = next((row for row in self.frames if row.message), None)
         lines += [f"first without a {self.LACKING}: {failed.frame.id} ({failed.message})"] if failed else []
         n, what = self.clusters["n"], DRAWN[self.clusters["by"]]
-        lines.append(f"intervals: {self.measured['ci']}; {n:,} {what} are drawn, the same for all that is compared")
-        lines += [f"{n} are few: resampling them makes intervals too narrow"] if 1 < n < FEW_CLUSTERS else []
+        lines.append(
+            f"intervals: {self.measured['ci']}; resampled by {what} ({n:,}), with the same resamples for all that is "
+            f"compared"
+        )
+        lines += [f"only {n} clusters: the intervals are probably too narrow"] if 1 < n < FEW_CLUSTERS else []
         return [*lines, *self._reasons(), f"`{self.signature}`"]
 
     def _reasons(self) -> list[str]:

@@ -22,7 +22,7 @@ from ..results.result import Result
 from .board import Board
 from .html.page import to_html
 from .published import Figure, figure_tables
-from .table import Cell, Table, TableColumn, legends
+from .table import Cell, Row, Table, TableColumn, legends
 from .text import coverage, format_score
 
 BOARD = "leaderboard"
@@ -204,7 +204,8 @@ def to_latex(board: Board, signatures: bool = True) -> str:
     r"""Return the table as a `table*` environment; needs \usepackage{booktabs,graphicx,textcomp}.
 
     Datasets are above the columns, intervals below the values to keep the table narrow. The signatures follow, with
-    the numbers of the columns and the letters of the rows; without `signatures`, only what detectors were trained on.
+    the numbers of the columns and the letters of the rows; without `signatures`, only what detectors were trained on,
+    with a letter for each training set.
     """
     table = board.table
     measures, ranked = table.signatures, table.ranked
@@ -220,9 +221,9 @@ def to_latex(board: Board, signatures: bool = True) -> str:
         *_latex_heads(table.columns, measures if signatures else [], len(left)),
         r"\midrule",
     ]
-    for number, row in enumerate(table.rows):
+    marks = _latex_marks(table.rows, signatures)
+    for row, mark in zip(table.rows, marks, strict=True):
         rank = [str(row.rank) if row.rank is not None else "--"] if ranked else []
-        mark = rf"\textsuperscript{{{markdown.letter(number)}}}" if signatures or row.trained_on else ""
         name = _latex_name(row.detector) + mark
         lines.append(" & ".join([*rank, name, *(_latex_value(cell) for cell in row.cells)]) + r" \\")
         under = [_latex_interval(cell) for cell in row.cells]
@@ -230,19 +231,26 @@ def to_latex(board: Board, signatures: bool = True) -> str:
             lines.append(" & ".join([""] * len(left) + under).lstrip() + r" \\[2pt]")
     lines += [r"\bottomrule", r"\end{tabular}}%", FIT, "", r"\smallskip\raggedright\scriptsize"]
     if not signatures:
-        trained = [
-            rf"\textsuperscript{{{markdown.letter(i)}}} trained on: {in_latex(', '.join(row.trained_on))}\par"
-            for i, row in enumerate(table.rows)
-            if row.trained_on
-        ]
+        sets = dict(zip(marks, (row.trained_on for row in table.rows), strict=True))
+        trained = [rf"{mark} trained on: {in_latex(', '.join(seen))}\par" for mark, seen in sets.items() if seen]
         return "\n".join([*(lines if trained else lines[:-2]), *trained, r"\end{table*}"]) + "\n"
     lines += [rf"[{i}] {_latex_signature(signature)}\par" for i, signature in enumerate(measures, 1)]
     lines += [
-        rf"\textsuperscript{{{markdown.letter(i)}}} {_latex_signature(row.signature)}; trained on: "
+        rf"{mark} {_latex_signature(row.signature)}; trained on: "
         rf"{in_latex(', '.join(row.trained_on) or 'nothing')}\par"
-        for i, row in enumerate(table.rows)
+        for mark, row in zip(marks, table.rows, strict=True)
     ]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _latex_marks(rows: Sequence[Row], signatures: bool) -> list[str]:
+    """Return each row's raised letter: its own or, without signatures, that of what it was trained on, if anything."""
+    sets = list(dict.fromkeys(row.trained_on for row in rows if row.trained_on))
+    letters = [
+        markdown.letter(number if signatures else sets.index(row.trained_on)) if signatures or row.trained_on else ""
+        for number, row in enumerate(rows)
+    ]
+    return [rf"\textsuperscript{{{letter}}}" if letter else "" for letter in letters]
 
 
 def _latex_name(detector: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..cards.models import ProtocolCard
 from ..core.arithmetic import exact_fp32
-from ..core.errors import DataError, DetectorError, M2F2BenchError, first_line, refuse_machine_fault
-from ..core.files import write_json
+from ..core.errors import DataError, DetectorError, M2F2BenchError, StoreError, first_line, refuse_machine_fault
+from ..core.files import make_folder, write_json
 from ..core.guests import guest
 from ..core.records import Frame, Prediction
 from ..core.rows import Rows, from_predictions, likely_cause
@@ -22,9 +23,12 @@ from ..datasets.read_ahead import OK, Loaded, frames_ahead
 from ..detectors.base import Detector, listed
 from ..detectors.keys import Judge
 from ..results.result import Result
-from ..results.store import RESULT, PredictionStore
+from ..results.row_files import NUMBERS, read_key, write_columns
+from ..results.store import PREDICTIONS, RESULT, PredictionStore
 from ..results.stored import VALIDATION_SUFFIX, of_detector, stored_at
-from ..scoring.detection import gather, score_rows
+from ..scoring.detection import gather, load_rows, score_rows
+from ..scoring.given import Given
+from ..scoring.validate import expected_name
 from .job import Job, Settings, Written, current_rows, frame_facts
 
 Outcome = float | tuple[str, str]
@@ -153,6 +157,39 @@ def unsteady(
 def _judged(detector: Detector, adapter: Adapter, frames: Sequence[Frame], size: int) -> dict[str, float]:
     batches = predict(detector.card.name, detector, adapter, frames, size, 1)
     return {row.frame: row.score for batch in batches for row in batch if row.score is not None}
+
+
+def write_scored(results: Sequence[Result], out: Path) -> list[Path]:
+    """Write results of `score` like runs below `out`: a folder for each, with its rows, and return the folders.
+
+    Raises StoreError, before anything is written, if two results have one folder, or if a folder holds a run's rows.
+    """
+    folders = [out / expected_name(result) for result in results]
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise StoreError(f"two results would be written to '{folder}': score them one by one, with another --name")
+        held = folder / PREDICTIONS
+        if held.exists() and read_key(held):
+            raise StoreError(f"'{folder}' holds the rows of a run: give another --out or --name")
+    for result, folder in zip(results, folders, strict=True):
+        given = cast(Given, result.kept)
+        evidence = load_rows(given.place, given.own)
+        _write_rows(folder, evidence.rows)
+        if evidence.validation is not None:
+            _write_rows(folder.with_name(folder.name + VALIDATION_SUFFIX), evidence.validation)
+        write_json(folder / RESULT, result.to_json())
+    return folders
+
+
+def _write_rows(folder: Path, rows: Rows) -> None:
+    """Write rows into a folder as a run does, but without a run's key: nothing says how they were made."""
+    make_folder(folder)
+    columns: dict[str, list[Any]] = {f.name: getattr(rows, f.name).tolist() for f in dataclasses.fields(rows)}
+    columns["score"] = [None if score != score else score for score in columns["score"]]  # NaN: no score
+    columns |= {"message": [""] * len(rows.frame), "stamp": [""] * len(rows.frame)}
+    names = [f.name for f in dataclasses.fields(Prediction)]
+    types = {name: NUMBERS.get(name, "string") for name in names}
+    write_columns(folder / PREDICTIONS, {name: columns[name] for name in names}, types)
 
 
 class DetectionJob(Job[Prediction]):

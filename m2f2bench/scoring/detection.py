@@ -54,7 +54,8 @@ class ScoredRows(Scored):
     """Rows to be scored, in id order, with everything that says how.
 
     `threshold` has the policy, whether it is an oracle, and the validation scores that it was picked on, if any;
-    `drawn` is the output of `units.clusters` for these rows, so that people are joined only once.
+    `drawn` is the output of `units.clusters` for these rows, so that people are joined only once; `validation` are the
+    rows that the threshold was picked on.
     """
 
     protocol: ProtocolCard
@@ -62,6 +63,7 @@ class ScoredRows(Scored):
     cut: Cut
     threshold: dict[str, Any]
     drawn: tuple[Codes, str]
+    validation: Rows | None = None
 
     @cached_property
     def units(self) -> Units:
@@ -85,7 +87,9 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     fields = measure_fields(
         origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed, drawn, pictures
     )
-    scored = ScoredRows(protocol, fields | origin.by, origin, rows, cut, threshold, (codes, by))
+    scored = ScoredRows(
+        protocol, fields | origin.by, origin, rows, cut, threshold, (codes, by), validation if hashed else None
+    )
     scored.measured["cov"] = coverage_text(scored.units.frame_coverage, scored.units.coverage)
     return scored
 

@@ -140,9 +140,15 @@ def test_the_page_of_cards_has_each_backend_its_own_options_in_words() -> None:
     assert sorted(parts) == sorted(BACKENDS.builtin)
     assert "`seed`" in parts["random"] and "`value`" not in parts["random"]
     assert "`clip`" in parts["m2f2det"] and "`llm`" not in parts["m2f2det"]
-    assert "| `lr_of` | `dict[str, float]` |" in page and "| `top_p` | `float` or nothing |" in page
-    assert "| `model_kwargs` | `dict[str, Any]` |  |" in page and "##### `clip`" in page
+    assert (
+        "all others have `lr`. | `dict[str, float]` |  |" in page and "it is not sent. | `float` or nothing |" in page
+    )
+    assert (
+        "| `model_kwargs` | Passed to `timm.create_model`. | `dict[str, Any]` |  |" in page and "##### `clip`" in page
+    )
     assert "Above 0.0, at most 1.0. |" in page and "#######" not in page
+    assert "all trained weights. | `matrices` or `all` | `matrices` |" in page and "Literal" not in page
+    assert [line for line in page.splitlines() if line.startswith("| `") and "` |  | " in line] == [], "no words"
 
 
 @pytest.mark.slow

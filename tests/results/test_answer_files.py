@@ -189,7 +189,7 @@ def test_a_result_whose_card_is_none_is_told_in_one_line(cli, one_line, rules: P
     assert "protocol_card: key 'references'" in one_line(cli("score", place.parent, "-s", FACES))
 
 
-@pytest.mark.parametrize("word", ["--together", "--controls", "--out=x"])
+@pytest.mark.parametrize("word", ["--together", "--controls"])
 def test_what_is_for_answers_is_not_passed_over_for_rows(cli, one_line, tmp_path: Path, word: str) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,label,score\na,0,.1\nb,1,.9\n")

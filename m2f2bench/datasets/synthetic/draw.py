@@ -55,7 +55,9 @@ class SyntheticOptions(AdapterOptions):
     size: int = Field(default=160, ge=64, le=512, multiple_of=2)
     """Side of the square frames, pixels."""
     compression: Literal["raw", "c23", "c40"] = "c23"
+    """H.264 at this constant rate factor, or none."""
     methods: tuple[str, ...] = Field(default=DEFAULT_METHODS, min_length=1)
+    """Manipulations that are drawn."""
     cache: str | None = None
     """Folder for the drawn frames; None for `M2F2BENCH_CACHE` or the user's cache folder."""
     workers: int | None = Field(default=None, ge=1)

@@ -42,6 +42,7 @@ class PromptSettings(Settings):
     """
 
     style: Literal["vicuna_v1", "released", "chat"] = "vicuna_v1"
+    """The prompt around a question."""
     system: str | None = None
     """Text before the conversation, in place of the style's own; for `chat`, the system message."""
 

@@ -25,7 +25,9 @@ class TowerSettings(Settings):
     num_hidden_layers: int = Field(ge=1)
     num_attention_heads: int = Field(ge=1)
     hidden_act: str = "quick_gelu"
+    """Activation of the feed-forward layers."""
     layer_norm_eps: float = 1e-5
+    """Epsilon of the layer norms."""
 
 
 class VisionSettings(TowerSettings):

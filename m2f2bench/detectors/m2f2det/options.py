@@ -59,6 +59,7 @@ class PaperOptions(Settings):
     """
 
     variant: Literal["paper"] = "paper"
+    """The architecture; the other options are for it."""
     clip: ClipSource
     cnn: CnnSettings
     train_vision: bool = False
@@ -72,6 +73,7 @@ class PaperOptions(Settings):
     layer_tokens: int = Field(default=4, ge=0, le=64)
     """Layer-wise forgery tokens before each layer of the text tower."""
     bridge: bool = True
+    """Whether the bridge adapter between CLIP and CNN is there."""
     map_weighting: bool = True
     """If false, the CNN's and the bridge's features are averaged evenly: there is no prompt then, and no heat map."""
     bridge_width: int = Field(default=64, ge=4)

@@ -64,11 +64,13 @@ class OpenAIOptions(Settings):
     """Options of the `openai` backend."""
 
     model: str = Field(min_length=1)
+    """The model's name at the endpoint."""
     base_url: str | None = None
     """Such as `http://localhost:8000/v1`; None: the client's own (OPENAI_BASE_URL, else OpenAI's)."""
     api_key_env: str | None = None
     """Name of the environment variable with the key; None: OPENAI_API_KEY without a `base_url`, else no key."""
     system: str | None = None
+    """The system message; None: none is sent."""
     question: QuestionTemplate = SLOT
     """The prompt's text; `{question}` stands for the dataset's question. An instruction can follow it."""
     max_tokens: int = Field(default=256, ge=1)
@@ -77,6 +79,7 @@ class OpenAIOptions(Settings):
     temperature: float | None = Field(default=0.0, ge=0.0, le=2.0)
     """None: not sent, for models that do not accept it."""
     top_p: Probability | None = None
+    """Nucleus sampling; None: it is not sent."""
     seed: int | None = 0
     """Sent with each request; few servers promise the same answer for the same seed."""
     extra: dict[str, Any] = Field(default_factory=dict)
@@ -85,6 +88,7 @@ class OpenAIOptions(Settings):
     judge: bool = False
     """P(fake) from the log-probabilities of the first token of the answer to `judge_question`."""
     judge_question: str = "Is this image real or fake? Answer with one word: real or fake."
+    """The question whose answer gives P(fake)."""
     timeout_s: float = Field(default=60.0, gt=0.0, le=86_400.0)
     """Seconds for one whole try, from looking up the address to the last byte of the answer."""
     max_answer_bytes: int = Field(default=4_000_000, ge=1_000, le=1_000_000_000)

@@ -34,16 +34,19 @@ class JudgeSettings(Settings):
     """The question from which P(fake) is computed, and the answers whose probabilities are compared."""
 
     question: str = "Is this image real or fake? Answer with one word, Real or Fake."
+    """The question, whole."""
     real: tuple[str, ...] = Field(default=("Real",), min_length=1)
     """Beginnings of an answer, exactly as they follow the prompt (some models put a blank before the word); the
     probabilities of several are added up."""
     fake: tuple[str, ...] = Field(default=("Fake",), min_length=1)
+    """The same for fake."""
 
 
 class VLMOptions(VisionLanguageSource):
     """Options of the `vlm` backend."""
 
     system: str | None = None
+    """The system message; None: the chat template's own."""
     question: QuestionTemplate = SLOT
     """The prompt's text; `{question}` stands for the dataset's question. An instruction can follow it."""
     generation: SamplingSettings = SamplingSettings()

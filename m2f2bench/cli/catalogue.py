@@ -69,14 +69,12 @@ def _registries() -> dict[str, Registry]:
 def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
     """Return name and description of all of a kind; errors of cards that cannot be read are added to `broken`."""
     if kind == "controls":
-        from ..scoring.controls import CONTROLS
+        from ..scoring.control_names import CONTROLS
 
         given = {"nothing": "", "label": "; gets the label", "verdict": "; gets a detector's verdict"}
         return [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
     if kind == "metrics":
-        from ..metrics.registry import metric_names
-
-        return [{"name": name, "description": _about_metric(name)} for name in metric_names()]
+        return [{"name": name, "description": text} for name, text in _metrics().items()]
     if kind not in CARDS:
         registry = _registries()[kind]
         return [{"name": name, "description": registry.origin(name)} for name in registry.names()]
@@ -90,15 +88,13 @@ def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
     return rows
 
 
-def _about_metric(name: str) -> str:
-    """Return a metric's title, what it measures, its direction and range; one of a package is not loaded."""
-    from ..metrics.registry import builtin
+def _metrics() -> dict[str, str]:
+    """Return each metric's title, what it measures, its direction and range; those of packages are not loaded."""
+    from ..cards.registry import METRICS, entry_points
+    from ..metrics.facts import FACTS
 
-    known = builtin().get(name)
-    if known is None:
-        return "of an installed package"
-    low, high = (f"{end:g}".replace("inf", "∞") for end in known.range)
-    return f"{known.title} ({known.of}, {known.better} is better, {low} to {high})"
+    others = {entry.name for entry in entry_points(METRICS)} - {*FACTS}
+    return {name: str(fact) for name, fact in FACTS.items()} | dict.fromkeys(sorted(others), "of an installed package")
 
 
 def _summary(kind: str, path: Path) -> tuple[str, str]:

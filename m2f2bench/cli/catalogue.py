@@ -79,7 +79,7 @@ def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
         registry = _registries()[kind]
         return [{"name": name, "description": registry.origin(name)} for name in registry.names()]
     rows = []
-    for path in iter_cards(CARDS[kind]):
+    for path in sorted(iter_cards(CARDS[kind]), key=lambda path: path.stem):
         try:
             name, description = _summary(CARDS[kind], path)
             rows.append({"name": name, "description": " ".join(description.split()), "path": str(path)})
@@ -184,14 +184,14 @@ def describe(
         hint = near(name, known)
         for one, kinds in sorted(known.items(), key=lambda item: -len(item[0])):
             if "did you mean" in hint:
-                hint = hint.replace(f" '{one}'", f" {' and '.join(kinds)} '{one}'")
+                hint = hint.replace(f" '{one}'", f" '{one}' ({', '.join(kinds)})")
         raise CardError(f"unknown name '{name}'{hint}")
     if as_json:
         echo_json(found)
         return
     import yaml
 
-    width = line_width() if in_terminal() else 110
+    width = line_width() - 16 if in_terminal() else 110  # a line ends after the word that passes it
     say(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=width), nl=False)
 
 

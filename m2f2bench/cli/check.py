@@ -19,6 +19,7 @@ from .options import (
     JsonOption,
     OwnMetricOption,
     RedrawOption,
+    SignaturesOption,
     SplitOption,
     settle,
 )
@@ -119,6 +120,7 @@ def audit(
     redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
+    signatures: SignaturesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions."""
@@ -138,7 +140,7 @@ def audit(
         kinds=() if questions == ["none"] else questions or KINDS,
         workers=workers,
     )
-    print_report(report, out, as_json)
+    print_report(report, out, as_json, signatures)
     if strict and report.leaks:
         first = report.leaks[0]
         raise CheckFailed(
@@ -148,7 +150,7 @@ def audit(
 
 def sheet(
     dataset: Annotated[str, DatasetArgument(help="Name, card, folder or manifest.")],
-    out: Annotated[Path, Option(help="A PNG file.")] = Path("sheet.png"),
+    out: Annotated[Path, Option(help="The picture: .png, .jpg and others.")] = Path("sheet.png"),
     split: SplitOption = "test",
     per_method: Annotated[int, Option(min=1, help="Pictures for each manipulation.")] = 8,
     masks: Annotated[bool, Option("--masks", help="Draw the masks' outlines below each row.")] = False,

@@ -39,7 +39,7 @@ def run(
     dataset: Annotated[list[str] | None, DatasetNamed(help="Name, card or folder.")] = None,
     protocol: Annotated[list[str] | None, ProtocolNamed(help="Default: frame.")] = None,
     split: SplitOption = "test",
-    limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
+    limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
     batch_size: Annotated[int, Option(min=1, help="Frames judged at once.")] = 32,
     workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,
@@ -154,12 +154,7 @@ def localize(
     detector: Annotated[str, DetectorNamed(help="A detector that makes heat maps.")],
     dataset: Annotated[
         str,
-        Option(
-            "--dataset",
-            "-s",
-            autocompletion=complete.datasets,
-            help="A dataset with true masks, such as synthetic; any with --faithfulness.",
-        ),
+        DatasetNamed(help="A dataset with true masks, such as synthetic; any with --faithfulness."),
     ],
     split: SplitOption = "test",
     limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
@@ -180,6 +175,7 @@ def localize(
     redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
+    signatures: SignaturesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare heat maps with true masks, or (--faithfulness) with the detector's own scores. Controls are included."""
@@ -195,4 +191,4 @@ def localize(
         from ..heatmaps.measurement import localize as measure
 
         report = measure(detector, dataset, **more)
-    print_report(report, out, as_json, frames=True)
+    print_report(report, out, as_json, signatures, frames=True)

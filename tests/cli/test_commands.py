@@ -96,16 +96,26 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -
         (["run", "--out", "there"], "are kept in 'there'"),
         (["run"], "are kept in 'runs/quickstart'"),
         (["run", "-d", "constant", "-s", "synthetic"], "are kept in 'runs/run'"),
+        (["train", "small-cnn", "-s", "synthetic"], "no checkpoint was written yet; the same command starts again"),
         (
-            ["train", "small-cnn", "-s", "synthetic"],
-            "in 'runs/trained/small-cnn--synthetic'; the same command with --resume",
+            ["train", "m2f2det-small-explainer", "-s", "synthetic", "--stage", "align"],
+            "in 'runs/trained/m2f2det-small-explainer--synthetic--align'; the same command with --resume",
         ),
+        (["predict", "x.png", "-d", "constant"], "keeps nothing unfinished"),
+        (["predict", "x.png", "-d", "constant", "--heatmap", "maps"], "are kept in 'maps'"),
         (["audit", "synthetic"], "in the cache"),
         (["score", "x.csv"], "keeps nothing unfinished"),
     ],
 )
-def test_each_command_says_what_it_keeps(cli, words: list[str], kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_command_says_what_it_keeps(
+    cli, words: list[str], kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from typer.core import TyperCommand
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/trained/m2f2det-small-explainer--synthetic--align/checkpoints/step-0000000002").mkdir(
+        parents=True
+    )
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -164,7 +174,7 @@ def test_list_has_protocols_and_metrics(cli) -> None:
             "unknown dataset 'frame': this is the name of a protocol, for -p frame",
         ),
         (["run", "-d", "syntheti", "-s", "synthetic"], "unknown detector 'syntheti'; known: constant"),
-        (["describe", "framee"], "did you mean protocol 'frame' or protocol 'frame-val'?"),
+        (["describe", "framee"], "did you mean 'frame' (protocol) or 'frame-val' (protocol)?"),
         (["list", "protocol"], "cannot list 'protocol'; did you mean 'protocols'?"),
     ],
 )

@@ -80,16 +80,18 @@ def check(
 
 
 def validate(
-    files: Annotated[list[Path], Argument(metavar="FILE", help="Result files, or runs' folders.")],
+    files: Annotated[list[Path], Argument(metavar="FILE", help="Result files, runs' folders, or folders of either.")],
     metric: OwnMetricOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check result files: schema, signature, numbers, and the rows if they are stored with them."""
     settle(cards, metrics=metric)
+    from ..results.stored import result_files
     from ..scoring.validate import validate_result
 
-    found = {str(file): validate_result(file) for file in files}
+    wanted = [one for place in files for one in ([place] if place.is_file() else result_files(place))]
+    found = {str(file): validate_result(file) for file in wanted}
     if as_json:
         echo_json([{"file": file, "valid": not problems, "problems": problems} for file, problems in found.items()])
     else:

@@ -223,3 +223,28 @@ def test_a_board_for_a_paper_has_no_signatures(cli, one_line) -> None:
     assert "--no-signatures is for md and tex" in one_line(
         cli("leaderboard", "ddvqa-c40", "--format", "csv", "--no-signatures")
     )
+
+
+def test_validate_takes_a_folder_of_runs(cli, one_line, tmp_path: Path) -> None:
+    assert cli("run", "-d", "constant", "-d", "random", "-s", "synthetic", "--limit", 8, "--out", tmp_path).status == 0
+    lines = cli("validate", tmp_path).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["valid", "valid"] and "random--synthetic--frame" in lines[1]
+    (tmp_path / "empty").mkdir()
+    assert "has no result.json in it" in one_line(cli("validate", tmp_path / "empty"))
+
+
+def test_a_report_of_what_holds_no_answers_says_so(cli, one_line, tmp_path: Path) -> None:
+    assert cli("run", "-d", "constant", "-s", "synthetic", "--limit", 8, "--out", tmp_path).status == 0
+    run = tmp_path / "constant--synthetic--frame--limit8"
+    assert "holds P(fake) of frames: this takes answers" in one_line(cli("report", run))
+    assert "holds no answers to questions" in one_line(cli("report", tmp_path))
+    assert "there is no file or folder" in one_line(cli("report", tmp_path / "none"))
+    assert "must end in .html" in one_line(cli("report", run, "--out", tmp_path / "page.pdf"))
+    assert "--out board.pdf: its name must end in one of .md" in one_line(
+        cli("leaderboard", tmp_path, "--out", "board.pdf")
+    )
+
+
+def test_a_sheet_says_that_there_are_no_masks(cli, squares: Path, tmp_path: Path) -> None:
+    done = cli("sheet", squares, "--masks", "--out", tmp_path / "sheet.png")
+    assert done.status == 0 and "no frame of the sheet has a mask" in done.err

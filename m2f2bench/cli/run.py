@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from .options import (
     SplitOption,
     settle,
 )
-from .output import echo_json, print_report, require_report_ending, say, show, with_signatures
+from .output import echo_json, in_terminal, print_report, require_report_ending, say, show, with_signatures
 
 
 def run(
@@ -86,6 +87,8 @@ def run(
     else:
         kept = with_signatures(signatures)
         show(describe_run(board, results, folder, files, kept) + "\n", kept)
+        if in_terminal() and len({result.detector for result in results}) > 1:
+            say(f"next:  m2f2bench compare {shlex.quote(str(folder))}")
 
 
 def run_folder(suite: str | None) -> Path:

@@ -122,3 +122,10 @@ def test_hashes_are_shown_on_request(faces: Path, tmp_path: Path) -> None:
     status, lines = in_terminal(tmp_path, words)
     assert status == 0 and "hash" not in "".join(lines[:8]) and "--signatures shows" in "".join(lines)
     assert "; hash test" in " ".join(in_terminal(tmp_path, [*words, "--signatures"])[1])
+
+
+def test_a_run_ends_with_the_command_that_compares(faces: Path, tmp_path: Path) -> None:
+    words = ["run", "-d", "constant", "-d", "random", "-s", "faces", "--out", "runs/two"]
+    status, lines = in_terminal(tmp_path, words)
+    assert status == 0 and all(len(line) <= 80 for line in lines), lines
+    assert [line for line in lines if line][-1] == "next:  m2f2bench compare runs/two"

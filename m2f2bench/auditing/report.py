@@ -17,6 +17,8 @@ Severity = Literal["leak", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
 SHOWN = 3
 """Examples that are printed; the JSON has more."""
+NO_NUMBERS = ("absent", "constant", "undefined")
+"""States of a cell that has no number, in a column of numbers."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ class Audit:
             "versions": self.versions,
         }
 
-    def markdown(self) -> str:
-        """Return the report as readable Markdown: findings first, then the tables."""
+    def markdown(self, signatures: bool = True) -> str:
+        """Return the report as readable Markdown: findings first, then the tables; `signatures` adds hashes."""
         counts = ", ".join(plural(self._count(severity), severity) for severity in SEVERITIES)
-        out = [f"# Audit of {self.dataset}", "", self._made(), "", f"## Findings: {counts}", ""]
+        out = [f"# Audit of {self.dataset}", "", self._made(signatures), "", f"## Findings: {counts}", ""]
         out += [f"- **{finding.severity}** ({finding.topic}): {finding.text}" for finding in self.findings]
         out += [] if self.findings else ["Nothing found."]
         for section in self.sections:
@@ -91,12 +93,12 @@ class Audit:
             out += [f"- {line}" for line in section.lines]
         return "\n".join(out) + "\n"
 
-    def _made(self) -> str:
-        """Return the settings of the audit in one line."""
+    def _made(self, signatures: bool = True) -> str:
+        """Return the settings of the audit in one line, with the hashes of the data if wanted."""
         read = sum(split["frames"] for split in self.splits.values())
         names = ", ".join(f"{name} {split['frames']:,}" for name, split in self.splits.items())
         made = [f"{key} {value}" for key, value in self.settings.items() if value is not None]
-        hashes = [f"hash {name} {split['hash']}" for name, split in self.splits.items()]
+        hashes = [f"hash {name} {split['hash']}" for name, split in self.splits.items() if signatures]
         parts = [f"{read:,} frames looked at ({names})", *made, *hashes]
         return "; ".join([*parts, f"m2f2bench {self.versions.get('m2f2bench', '')}"])
 
@@ -133,7 +135,7 @@ def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _is_number(text: str) -> bool:
-    return not text or text[0] in "0123456789.–"
+    return not text or text[0] in "0123456789.–" or text in NO_NUMBERS
 
 
 def plural(n: int, word: str) -> str:

@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,8 @@ from ..core.guests import guest
 from ..core.sources import FROM_FILE, Unidentified, forget, look_at
 from ..core.text import in_utf8
 
+METRICS = "m2f2bench.metrics"
+"""The entry-point group of metrics."""
 T = TypeVar("T", bound=type)
 
 
@@ -101,12 +103,17 @@ class Registry:
         )
 
 
-@lru_cache(maxsize=8)
 def entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
     """Return the entry points of a group, each once; nothing is imported."""
     # One distribution can be found twice on sys.path (editable and built); that is not a collision.
-    unique = {(entry.name, entry.value): entry for entry in metadata.entry_points(group=group)}
+    unique = {(entry.name, entry.value): entry for entry in all_entry_points().select(group=group)}
     return tuple(unique.values())
+
+
+@cache
+def all_entry_points() -> Any:
+    """Return the entry points of all installed packages: reading them takes longer than choosing a group's."""
+    return metadata.entry_points()
 
 
 def _origin(cls: type) -> str:

@@ -69,19 +69,17 @@ def _registries() -> dict[str, Registry]:
 def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
     """Return name and description of all of a kind; errors of cards that cannot be read are added to `broken`."""
     if kind == "controls":
-        from ..scoring.controls import CONTROLS
+        from ..scoring.control_names import CONTROLS
 
         given = {"nothing": "", "label": "; gets the label", "verdict": "; gets a detector's verdict"}
         return [{"name": name, "description": c.description + given[c.needs]} for name, c in CONTROLS.items()]
     if kind == "metrics":
-        from ..metrics.registry import metric_names
-
-        return [{"name": name, "description": _about_metric(name)} for name in metric_names()]
+        return [{"name": name, "description": text} for name, text in _metrics().items()]
     if kind not in CARDS:
         registry = _registries()[kind]
         return [{"name": name, "description": registry.origin(name)} for name in registry.names()]
     rows = []
-    for path in iter_cards(CARDS[kind]):
+    for path in sorted(iter_cards(CARDS[kind]), key=lambda path: path.stem):
         try:
             name, description = _summary(CARDS[kind], path)
             rows.append({"name": name, "description": " ".join(description.split()), "path": str(path)})
@@ -90,15 +88,13 @@ def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
     return rows
 
 
-def _about_metric(name: str) -> str:
-    """Return a metric's title, what it measures, its direction and range; one of a package is not loaded."""
-    from ..metrics.registry import builtin
+def _metrics() -> dict[str, str]:
+    """Return each metric's title, what it measures, its direction and range; those of packages are not loaded."""
+    from ..cards.registry import METRICS, entry_points
+    from ..metrics.facts import FACTS
 
-    known = builtin().get(name)
-    if known is None:
-        return "of an installed package"
-    low, high = (f"{end:g}".replace("inf", "∞") for end in known.range)
-    return f"{known.title} ({known.of}, {known.better} is better, {low} to {high})"
+    others = {entry.name for entry in entry_points(METRICS)} - {*FACTS}
+    return {name: str(fact) for name, fact in FACTS.items()} | dict.fromkeys(sorted(others), "of an installed package")
 
 
 def _summary(kind: str, path: Path) -> tuple[str, str]:
@@ -188,14 +184,14 @@ def describe(
         hint = near(name, known)
         for one, kinds in sorted(known.items(), key=lambda item: -len(item[0])):
             if "did you mean" in hint:
-                hint = hint.replace(f" '{one}'", f" {' and '.join(kinds)} '{one}'")
+                hint = hint.replace(f" '{one}'", f" '{one}' ({', '.join(kinds)})")
         raise CardError(f"unknown name '{name}'{hint}")
     if as_json:
         echo_json(found)
         return
     import yaml
 
-    width = line_width() if in_terminal() else 110
+    width = line_width() - 16 if in_terminal() else 110  # a line ends after the word that passes it
     say(yaml.safe_dump_all(found, sort_keys=False, allow_unicode=True, width=width), nl=False)
 
 

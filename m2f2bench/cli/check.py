@@ -19,6 +19,7 @@ from .options import (
     JsonOption,
     OwnMetricOption,
     RedrawOption,
+    SignaturesOption,
     SplitOption,
     settle,
 )
@@ -79,16 +80,18 @@ def check(
 
 
 def validate(
-    files: Annotated[list[Path], Argument(metavar="FILE", help="Result files, or runs' folders.")],
+    files: Annotated[list[Path], Argument(metavar="FILE", help="Result files, runs' folders, or folders of either.")],
     metric: OwnMetricOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check result files: schema, signature, numbers, and the rows if they are stored with them."""
     settle(cards, metrics=metric)
+    from ..results.stored import result_files
     from ..scoring.validate import validate_result
 
-    found = {str(file): validate_result(file) for file in files}
+    wanted = [one for place in files for one in ([place] if place.is_file() else result_files(place))]
+    found = {str(file): validate_result(file) for file in wanted}
     if as_json:
         echo_json([{"file": file, "valid": not problems, "problems": problems} for file, problems in found.items()])
     else:
@@ -119,6 +122,7 @@ def audit(
     redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
+    signatures: SignaturesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions."""
@@ -138,7 +142,7 @@ def audit(
         kinds=() if questions == ["none"] else questions or KINDS,
         workers=workers,
     )
-    print_report(report, out, as_json)
+    print_report(report, out, as_json, signatures)
     if strict and report.leaks:
         first = report.leaks[0]
         raise CheckFailed(
@@ -148,7 +152,7 @@ def audit(
 
 def sheet(
     dataset: Annotated[str, DatasetArgument(help="Name, card, folder or manifest.")],
-    out: Annotated[Path, Option(help="A PNG file.")] = Path("sheet.png"),
+    out: Annotated[Path, Option(help="The picture: .png, .jpg and others.")] = Path("sheet.png"),
     split: SplitOption = "test",
     per_method: Annotated[int, Option(min=1, help="Pictures for each manipulation.")] = 8,
     masks: Annotated[bool, Option("--masks", help="Draw the masks' outlines below each row.")] = False,

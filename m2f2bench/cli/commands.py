@@ -22,9 +22,11 @@ KEPT = {
     "train": "the last checkpoint is kept in {out}; the same command with --resume goes on from there",
     "check": "the rows written so far are kept only with --out DIR; the same command then goes on from there",
     "audit": "the frames read so far are kept in the cache; the same command goes on from there",
-    "predict": "heat maps written so far are kept; the same command starts again",
+    "predict": "the heat maps written so far are kept in '{heatmap}'; the same command starts again",
 }
 """What an interrupted command leaves behind and how to go on, by its name; of the others nothing is kept."""
+NOTHING = "this command keeps nothing unfinished; the same command starts again"
+NO_CHECKPOINT = "no checkpoint was written yet; the same command starts again"
 
 
 class Interrupted(M2F2BenchError):
@@ -35,21 +37,28 @@ class Interrupted(M2F2BenchError):
 
 def kept(command: str, params: dict[str, Any]) -> str:
     """Return what is kept of an interrupted command, and how to go on, in one line."""
-    text = KEPT.get(command, "this command keeps nothing unfinished; the same command starts again")
-    return f"interrupted: {text.format(out=_folder(command, params))}"
+    text, folder = KEPT.get(command, NOTHING), _folder(command, params)
+    if command == "predict" and params.get("heatmap") is None:
+        text = NOTHING
+    if command == "train":
+        from ..training.job import latest_checkpoint
+
+        text = text if latest_checkpoint(folder) else NO_CHECKPOINT
+    return "interrupted: " + text.format(out=f"'{folder}'", heatmap=params.get("heatmap"))
 
 
-def _folder(command: str, params: dict[str, Any]) -> str:
+def _folder(command: str, params: dict[str, Any]) -> Path:
     """Return the folder that a command writes, from its options."""
     if params.get("out") is not None:
-        return f"'{params['out']}'"
+        return Path(params["out"])
     if command == "run":
         from .run import run_folder
 
         judged = params.get("detector") or params.get("dataset")
-        return f"'{run_folder(params.get('suite') or ('' if judged else 'quickstart'))}'"
+        return run_folder(params.get("suite") or ("" if judged else "quickstart"))
     names = [Path(str(params.get(key))).stem for key in ("detector", "dataset")]
-    return f"'{Path('runs/trained') / '--'.join(names)}'"
+    names += [str(params["stage"])] if params.get("stage", "detector") != "detector" else []
+    return Path("runs/trained") / "--".join(names)
 
 
 def set_loudness(level: str = "") -> None:
@@ -92,10 +101,22 @@ def _loudness(short: bool) -> list[Any]:
     return list(typer.main.get_command(holder).params)
 
 
+class _AsItIs:
+    """Coercion of a text or a flag, which changes nothing. Typer builds a validator for it: half the time of `list`."""
+
+    def coerce(self, value: Any, **_: Any) -> Any:
+        """Return the value."""
+        return value
+
+
 def _with_loudness(own: list[Any]) -> list[Any]:
     """Return a command's parameters with --quiet and --verbose before its last, --help."""
     taken = {name for param in own for name in param.opts}
-    return [*own[:-1], *_loudness("-q" not in taken), *own[-1:]]
+    params = [*own[:-1], *_loudness("-q" not in taken), *own[-1:]]
+    for param in params:
+        if getattr(getattr(param, "type_descriptor", None), "annotation", None) in (str, bool):
+            param._runtime_param = _AsItIs()
+    return params
 
 
 class Command(TyperCommand):

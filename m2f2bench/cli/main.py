@@ -17,7 +17,7 @@ from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
 from . import catalogue, check, new, run, score, train
 from .commands import HELP, Command, Group, Interrupted, is_verbose, set_loudness
-from .output import one_line
+from .output import message, one_line
 
 app = typer.Typer(
     name="m2f2bench",
@@ -67,7 +67,8 @@ def _print_error(error: M2F2BenchError) -> int:
     """Print an error as one line, and return the exit status."""
     if is_verbose() and not isinstance(error, Interrupted):
         traceback.print_exception(error)
-    print(f"m2f2bench: {one_line(str(error))}", file=sys.stderr)
+    over = "\r" if isinstance(error, Interrupted) and sys.stderr.isatty() else ""  # over the terminal's ^C
+    print(over + message(str(error)), file=sys.stderr)
     try:
         sys.stdout.flush()
     except OSError:  # Python must not try to print the rest when it ends
@@ -76,15 +77,17 @@ def _print_error(error: M2F2BenchError) -> int:
 
 
 class _Formatter(logging.Formatter):
-    """Messages as one line each, without what a terminal would take for a command; with --verbose, their time."""
+    """Messages without what a terminal would take for a command; with --verbose, in one line with their time."""
 
     def __init__(self) -> None:
-        super().__init__("m2f2bench: %(message)s")
+        super().__init__("%(message)s")
         self.begin = time.perf_counter()
 
     def format(self, record: logging.LogRecord) -> str:
-        line = one_line(super().format(record))
-        return f"{time.perf_counter() - self.begin:8.1f} s  {line}" if is_verbose() else line
+        text = super().format(record)
+        if is_verbose():
+            return f"{time.perf_counter() - self.begin:8.1f} s  m2f2bench: {one_line(text)}"
+        return message(text)
 
 
 def _asked() -> typer.Typer:

@@ -47,13 +47,28 @@ def show(text: str, signatures: bool = True) -> None:
         console.print("\n--signatures shows how each number was measured.", style="dim")
 
 
-def say_wrapped(text: str) -> None:
+def say_wrapped(text: str, indent: str = " " * 26) -> None:
     """Print text; in a terminal, lines that are too long for it are wrapped and indented."""
     if in_terminal():
         from .terminal import folded
 
-        text = "\n".join(part for line in text.split("\n") for part in folded(line, line_width(), " " * 26))
+        text = "\n".join(part for line in text.split("\n") for part in folded(line, line_width(), indent))
     say(text)
+
+
+def say_written(place: Path, call: str) -> None:
+    """Print what was written, and, in a line that can be copied, the command that uses it."""
+    say(f"wrote {place}\nnext:  m2f2bench {call}")
+
+
+def message(text: str) -> str:
+    """Return a message for standard error in one line; in a terminal, wrapped between words, and paths left whole."""
+    line = f"m2f2bench: {one_line(text)}"
+    if not sys.stderr.isatty():
+        return line
+    import textwrap
+
+    return textwrap.fill(line, line_width(), break_long_words=False, break_on_hyphens=False)
 
 
 def in_terminal() -> bool:
@@ -77,8 +92,11 @@ def require_report_ending(out: Path | None) -> None:
         raise StoreError(f"--out {out}: its name must end in .json or .md")
 
 
-def print_report(report: Any, out: Path | None, as_json: bool, **kept: Any) -> None:
-    """Print a report, and write it to `out` if given; `kept` are arguments of `to_json` for the file."""
+def print_report(report: Any, out: Path | None, as_json: bool, signatures: bool | None, **kept: Any) -> None:
+    """Print a report, and write it to `out` if given; `kept` are arguments of `to_json` for the file.
+
+    What is kept has its signature; for `signatures` see `with_signatures`.
+    """
     if out is not None and out.suffix == ".json":
         write_json(out, report.to_json(**kept))
     elif out is not None:
@@ -86,7 +104,8 @@ def print_report(report: Any, out: Path | None, as_json: bool, **kept: Any) -> N
     if as_json:
         echo_json(report.to_json())
         return
-    show(report.markdown())
+    printed = with_signatures(signatures)
+    show(report.markdown(printed), printed)
     if out is not None:
         say(f"\nwrote {out}")
 

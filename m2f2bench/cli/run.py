@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from .options import (
     SplitOption,
     settle,
 )
-from .output import echo_json, print_report, require_report_ending, say, show, with_signatures
+from .output import echo_json, in_terminal, print_report, require_report_ending, say, show, with_signatures
 
 
 def run(
@@ -39,7 +40,7 @@ def run(
     dataset: Annotated[list[str] | None, DatasetNamed(help="Name, card or folder.")] = None,
     protocol: Annotated[list[str] | None, ProtocolNamed(help="Default: frame.")] = None,
     split: SplitOption = "test",
-    limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
+    limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
     batch_size: Annotated[int, Option(min=1, help="Frames judged at once.")] = 32,
     workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,
@@ -86,6 +87,8 @@ def run(
     else:
         kept = with_signatures(signatures)
         show(describe_run(board, results, folder, files, kept) + "\n", kept)
+        if in_terminal() and len({result.detector for result in results}) > 1:
+            say(f"next:  m2f2bench compare {shlex.quote(str(folder))}")
 
 
 def run_folder(suite: str | None) -> Path:
@@ -154,12 +157,7 @@ def localize(
     detector: Annotated[str, DetectorNamed(help="A detector that makes heat maps.")],
     dataset: Annotated[
         str,
-        Option(
-            "--dataset",
-            "-s",
-            autocompletion=complete.datasets,
-            help="A dataset with true masks, such as synthetic; any with --faithfulness.",
-        ),
+        DatasetNamed(help="A dataset with true masks, such as synthetic; any with --faithfulness."),
     ],
     split: SplitOption = "test",
     limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
@@ -180,6 +178,7 @@ def localize(
     redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
+    signatures: SignaturesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare heat maps with true masks, or (--faithfulness) with the detector's own scores. Controls are included."""
@@ -195,4 +194,4 @@ def localize(
         from ..heatmaps.measurement import localize as measure
 
         report = measure(detector, dataset, **more)
-    print_report(report, out, as_json, frames=True)
+    print_report(report, out, as_json, signatures, frames=True)

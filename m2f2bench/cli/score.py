@@ -17,6 +17,7 @@ from .options import (
     ColumnOption,
     DataOption,
     DatasetNamed,
+    DetectorNamed,
     DeviceOption,
     JsonOption,
     MetricNamed,
@@ -225,6 +226,9 @@ def leaderboard(
     from ..leaderboards.board import gather
     from ..leaderboards.render import render
 
+    if format is None and out is not None and out.suffix[1:] not in ("", *complete.FORMATS):
+        endings = ", ".join(f".{one}" for one in complete.FORMATS)
+        raise ScoreError(f"--out {out}: its name must end in one of {endings}, or give --format")
     format = format or (out.suffix[1:] if out is not None and out.suffix else "md")
     read_here = out is None and format == "md"  # what is kept, or read by programs, has its signatures
     kept = with_signatures(signatures) if read_here else signatures is not False
@@ -251,12 +255,7 @@ def report(
     controls: Annotated[bool, Option(help="Also score controls.")] = True,
     detector: Annotated[
         str | None,
-        Option(
-            "--detector",
-            "-d",
-            autocompletion=complete.detectors,
-            help="Show heat maps of this detector: name, card or folder.",
-        ),
+        DetectorNamed(help="Show heat maps of this detector: name, card or folder."),
     ] = None,
     cam: Annotated[str, Option(help="Use class activation maps of --detector: gradcam, layercam, …")] = "",
     column: ColumnOption = None,
@@ -274,8 +273,10 @@ def report(
 
     if cam and detector is None:
         raise ScoreError(f"--cam {cam} needs a detector for the maps: give --detector too")
-    maps = None if detector is None else HeatMapper(mapping_detector(detector, device, cam))
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ScoreError(f"--out {out}: its name must end in .html")
     evidence = load_answers(*file, source=Source(protocol, dataset, split, name, mapping(column)))
+    maps = None if detector is None else HeatMapper(mapping_detector(detector, device, cam))
     result, *others = score_files([evidence], controls=controls)
     write_report(evidence, result, out, others, maps, count)
     say(f"wrote {out}")

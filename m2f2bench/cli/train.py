@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from typer import Argument, Option
 
 from . import complete
 from .options import CardsOption, DataOption, DatasetNamed, DeviceOption, RedrawOption, settle
-from .output import say
+from .output import say, say_wrapped, say_written
 
 
 def train(
@@ -50,9 +51,18 @@ def train(
     auc, stage = record["val_auc"], record["stage"]
     what = f"trained {record['detector']} on {record['dataset']}" + ("" if stage == "detector" else f", stage {stage}")
     say(what + ("" if auc is None else f": validation AUC {auc:.4f}"))
-    for note in record["notes"]:
-        say(f"note: {note}")
-    say(f"written to {card.parent}; run it with: m2f2bench run --detector {card.parent} --dataset ...")
+    _say_notes(record["notes"])
+    place, on = shlex.quote(str(card.parent)), shlex.quote(dataset)
+    calls = {
+        "align": f"train {shlex.quote(detector)} -s {on} --stage tune --from {place}",
+        "tune": f"merge {place} --out {place}-merged",
+    }
+    say_written(card.parent, calls.get(stage, f"run -d {place} -s {on}"))
+
+
+def _say_notes(notes: list[str]) -> None:
+    for note in notes:
+        say_wrapped(f"note: {note}", " " * 6)
 
 
 def merge(
@@ -71,7 +81,7 @@ def merge(
     card = fold(detector, out, dtype)
     moved = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["largest_change_of_a_logit"]
     say(f"merged; the LLM's logits changed by at most {moved:.1e} on random tokens ({dtype})")
-    say(f"written to {card.parent}; ask it with: m2f2bench run --detector {card.parent} -p explain-blind ...")
+    say_written(card.parent, f"run -d {shlex.quote(str(card.parent))} -s DATASET -p explain-blind")
 
 
 def import_weights(
@@ -92,6 +102,5 @@ def import_weights(
     from ..detectors.m2f2det.released.importing import import_weights as fetch
 
     card = fetch(file, kind, out, vision_tower, detector_only)
-    for note in json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"]:
-        say(f"note: {note}")
-    say(f"written to {card.parent}; run it with: m2f2bench run --detector {card.parent} --dataset ...")
+    _say_notes(json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"])
+    say_written(card.parent, f"run -d {shlex.quote(str(card.parent))} -s DATASET")

@@ -7,12 +7,17 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 log = logging.getLogger("m2f2bench")
 EVERY = 10.0
 """Seconds between two lines where there is no bar."""
 _hidden = False
+_shown: Progress | None = None
+"""The display of the outermost bar; a bar within it is a line of the same display, else they overwrite each other."""
 
 
 def hide(hidden: bool = True) -> None:
@@ -55,17 +60,37 @@ def _duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """Show a bar of `total` steps, of which `done` are finished; the block gets a function that advances it."""
+    """Show a bar of `total` steps, of which `done` are finished; the block gets a function that advances it.
+
+    A bar within the block of another one is shown below it.
+    """
     if _hidden or total <= 0:
         yield lambda n=1, label=None: None
         return
     if not sys.stderr.isatty():
         yield _Lines(label, total, done)
         return
+    with _display() as bars:
+        task = bars.add_task(label, total=total, completed=done)
+        try:
+            yield lambda n=1, label=None: bars.update(task, advance=n, description=label)
+        finally:
+            bars.remove_task(task)
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[Progress]:
+    """Give the display that is shown, or show one for the block."""
+    global _shown
+    if _shown is not None:
+        yield _shown
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(label, total=total, completed=done)
-        yield lambda n=1, label=None: bars.update(task, advance=n, description=label)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as _shown:
+        try:
+            yield _shown
+        finally:
+            _shown = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from .read_ahead import about_frame, read_pixels
 if TYPE_CHECKING:
     from ..core.records import Image
 
+log = logging.getLogger("m2f2bench")
 LABEL = 92
 """Width of the column of names, pixels."""
 OUTLINE = (255, 230, 0)
@@ -55,8 +57,13 @@ def outlined(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     return marked
 
 
-def _tile(adapter: Adapter, frame: Frame, side: int, masks: bool, failed: list[FrameError]) -> list[Pillow.Image]:
-    """Return a frame's picture and, with `masks`, the picture with its mask's outline; grey if unreadable."""
+def _tile(
+    adapter: Adapter, frame: Frame, side: int, masks: bool, failed: list[FrameError], outlines: list[Frame]
+) -> list[Pillow.Image]:
+    """Return a frame's picture and, with `masks`, the picture with its mask's outline; grey if unreadable.
+
+    An unreadable frame is added to `failed`, one with a mask to `outlines`.
+    """
     try:
         image = read_pixels(adapter.read, frame)
         mask = about_frame(lambda: adapter.mask(frame), frame) if masks else None
@@ -65,6 +72,7 @@ def _tile(adapter: Adapter, frame: Frame, side: int, masks: bool, failed: list[F
         return [Pillow.new("RGB", (side, side), (128, 128, 128))] * (2 if masks else 1)
     pictures = [image]
     if masks:
+        outlines += [] if mask is None else [frame]
         pictures.append(image if mask is None else outlined(image, mask))
     return [Pillow.fromarray(p).resize((side, side), Pillow.Resampling.BICUBIC) for p in pictures]
 
@@ -86,13 +94,16 @@ def contact_sheet(
         raise DataError(f"contact sheet: the split '{split}' has no frames")
     bands: list[tuple[str, list[Pillow.Image]]] = []
     failed: list[FrameError] = []
+    outlines: list[Frame] = []
     for method, frames in rows.items():
-        pairs = [_tile(adapter, frame, side, masks and method != ORIGINAL, failed) for frame in frames]
+        pairs = [_tile(adapter, frame, side, masks and method != ORIGINAL, failed, outlines) for frame in frames]
         for band in range(len(pairs[0])):
             bands.append((method if band == 0 else "mask", [pair[band] for pair in pairs]))
     if len(failed) == sum(map(len, rows.values())):
         first = failed[0]
         raise NothingJudged.of("contact sheet", "frames", len(failed), first.frame, first.status, first.reason)
+    if masks and not outlines:
+        log.warning("no frame of the sheet has a mask: there are no outlines")
     columns = max(len(tiles) for _, tiles in bands)
     sheet = Pillow.new("RGB", (LABEL + columns * side, len(bands) * side), (24, 24, 24))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)

@@ -214,10 +214,10 @@ class MapReport(abc.ABC):
         out = {key: plain(getattr(self, key)) for key in self.KEYS}
         return out | ({"frames": [self._frame(row) for row in self.frames]} if frames else {})
 
-    def markdown(self) -> str:
-        """Return the tables with notes below them."""
+    def markdown(self, signatures: bool = True) -> str:
+        """Return the tables with notes below them, of which the signature is the last."""
         head = f"## {self.TITLE} of {self.detector} on {self.dataset}, {self.split}\n\n"
-        notes = "".join(f"- {line}\n" for line in self._notes())
+        notes = "".join(f"- {line}\n" for line in self._notes(signatures))
         return head + "\n".join([*(markdown.table(lines) for lines in self._tables()), notes])
 
     @abc.abstractmethod
@@ -242,7 +242,7 @@ class MapReport(abc.ABC):
         out |= {"outcome": row.outcome, **self._values(row)}
         return out | ({"message": row.message} if row.message else {})
 
-    def _notes(self) -> list[str]:
+    def _notes(self, signatures: bool = True) -> list[str]:
         lines = self._first_notes()
         silent = [row for row in self.frames if row.values and row.outcome != "ok"]
         lines += [f"{listed(silent)}: they count as {self.SILENT_AS}"] if silent else []
@@ -252,12 +252,10 @@ class MapReport(abc.ABC):
         failed = next((row for row in self.frames if row.message), None)
         lines += [f"first without a {self.LACKING}: {failed.frame.id} ({failed.message})"] if failed else []
         n, what = self.clusters["n"], DRAWN[self.clusters["by"]]
-        lines.append(
-            f"intervals: {self.measured['ci']}; resampled by {what} ({n:,}), with the same resamples for all that is "
-            f"compared"
-        )
-        lines += [f"only {n} clusters: the intervals are probably too narrow"] if 1 < n < FEW_CLUSTERS else []
-        return [*lines, *self._reasons(), f"`{self.signature}`"]
+        by = f"{self.measured['ci']}; " if signatures else ""
+        lines.append(f"intervals: {by}resampled by {what} ({n:,}), with the same resamples for all that is compared")
+        lines += [f"only {n} {what}: the intervals are probably too narrow"] if 1 < n < FEW_CLUSTERS else []
+        return [*lines, *self._reasons(), *([f"`{self.signature}`"] if signatures else [])]
 
     def _reasons(self) -> list[str]:
         """Return why values or intervals are missing: each reason once, with its groups."""

@@ -169,8 +169,12 @@ class _Job:
 
     def predict(self, adapter: Adapter, frames: Sequence[Frame]) -> list[Prediction]:
         """Return the rows of all frames."""
-        batches = predict(self.detector.card.name, self.detector, adapter, frames, self.batch_size)
-        return [row for batch in batches for row in batch]
+        rows: list[Prediction] = []
+        with progress_bar("judging", len(frames)) as advance:
+            for batch in predict(self.detector.card.name, self.detector, adapter, frames, self.batch_size):
+                rows += batch
+                advance(len(batch))
+        return rows
 
 
 def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
@@ -181,9 +185,11 @@ def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
     by_file = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
     if job.overlays:
         job.overlays.images(images, by_file, job.batch_size)
-    for file in dict.fromkeys(files):
-        if file.suffix.lower() in VIDEO_SUFFIXES:
+    videos = [file for file in dict.fromkeys(files) if file.suffix.lower() in VIDEO_SUFFIXES]
+    with progress_bar("videos", len(videos)) as advance:
+        for file in videos:
             by_file[_key(file)] = _judge_video(file, job)
+            advance()
     return by_file
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 from ..metrics.detection.paired import Difference, holm
-from ..scoring.controls import PREFIX
+from ..scoring.control_names import PREFIX
 from .table import Row, Table, TableColumn
 
 ALPHA = 0.05

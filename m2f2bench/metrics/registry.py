@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, Literal, cast, overload
 
 from ..cards.protocols import MetricNote, check_metrics_with
-from ..cards.registry import entry_points, module_from_file
+from ..cards.registry import METRICS, entry_points, module_from_file
 from ..core.errors import RegistryError, ScoreError, first_line, near
 from ..core.guests import guest
 from .metric import Metric
 from .names import AT_HALF
 
-ENTRY_POINTS = "m2f2bench.metrics"
 _REGISTERED: dict[str, Metric] = {}
 
 
@@ -102,7 +101,7 @@ def _collision(name: str, first: str, second: str) -> RegistryError:
 @cache
 def _of_package(name: str) -> Metric | None:
     """Return the metric of an entry point, loaded now; None if there is no such entry. Raises RegistryError."""
-    entries = [entry for entry in entry_points(ENTRY_POINTS) if entry.name == name]
+    entries = [entry for entry in entry_points(METRICS) if entry.name == name]
     if len(entries) > 1:
         raise _collision(name, entries[0].value, entries[1].value)
     if not entries:
@@ -136,7 +135,7 @@ def load_metric(reference: str, folder: Path | None = None) -> Metric:
 
 def metric_names() -> list[str]:
     """Return all known names; imports only this package's metrics."""
-    return [*builtin(), *sorted({*_REGISTERED, *(entry.name for entry in entry_points(ENTRY_POINTS))} - {*builtin()})]
+    return [*builtin(), *sorted({*_REGISTERED, *(entry.name for entry in entry_points(METRICS))} - {*builtin()})]
 
 
 def metric_of(name: str) -> Metric:

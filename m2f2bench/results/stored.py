@@ -64,17 +64,22 @@ def run_name(detector: str, dataset: str, protocol: str, split: str, limit: int 
 
 def read_stored(places: Iterable[Path]) -> list[Stored]:
     """Read the results in files, run folders, and folders of either, in the order of their paths. Raises DataError."""
-    stored = []
-    for place in places:
-        if not place.exists():
-            raise DataError(f"there is no file or folder '{place}'")
-        if not place.is_file() and not place.is_dir():
-            raise DataError(f"'{place}' is neither a file nor a folder")
-        files = [place] if place.is_file() else sorted(place.rglob(RESULT)) or sorted(place.glob("*.json"))
-        if not files:
-            raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
-        stored += [_read(path) for path in files]
-    return stored
+    return [_read(path) for place in places for path in result_files(place)]
+
+
+def result_files(place: Path) -> list[Path]:
+    """Return the result files of a file, a run's folder, or a folder of either, in the order of their paths.
+
+    Raises DataError if there are none.
+    """
+    if not place.exists():
+        raise DataError(f"there is no file or folder '{place}'")
+    if not place.is_file() and not place.is_dir():
+        raise DataError(f"'{place}' is neither a file nor a folder")
+    files = [place] if place.is_file() else sorted(place.rglob(RESULT)) or sorted(place.glob("*.json"))
+    if not files:
+        raise DataError(f"'{place}' has no result.json in it: give the folder that run wrote with --out")
+    return files
 
 
 def read_results(places: Iterable[Path]) -> list[Result]:

@@ -30,7 +30,8 @@ from ..results.store import ANSWERS as FILE
 from ..results.store import RESULT, AnswerStore
 from ..results.stored import DRAWS, write_draws
 from ..scoring.answers import AnswerPlan, ScoredAnswers, gather_answers, plan_questions
-from ..scoring.controls import CONTROLS, PREFIX, control_answers
+from ..scoring.control_names import CONTROLS, PREFIX
+from ..scoring.controls import control_answers
 from ..scoring.score_answers import score_answers
 from .ask import ExplainerClient, answer, require_explainer
 from .detection import predict

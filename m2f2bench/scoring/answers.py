@@ -26,6 +26,7 @@ from ..metrics.text.bert import bert_identity
 from ..results.read_answers import read_answer_files
 from ..results.result import Result
 from ..results.signature import DETECTOR, altered_hash, answer_fields, detector_fields, drawn_field, question_hash
+from ..results.store import ANSWERS
 from ..results.stored import run_name, stored_at, stored_card
 from ..results.units import clusters
 from .controls import training_pool
@@ -181,8 +182,14 @@ def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:
     """
     places = [Path(path).expanduser() for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 else None
-    if stored is not None and stored.result.task == HEATMAPS:
-        raise ScoreError(f"'{places[0]}' holds heat maps: this takes answers to questions")
+    if stored is not None and stored.result.task != EXPLANATION:
+        what = {HEATMAPS: "heat maps"}.get(stored.result.task, "P(fake) of frames")
+        raise ScoreError(f"'{places[0]}' holds {what}: this takes answers to questions")
+    for place in places:
+        if not place.exists():
+            raise ScoreError(f"there is no file or folder '{place}'")
+        if place.is_dir() and not (place / ANSWERS).is_file():
+            raise ScoreError(f"'{place}' holds no answers to questions: give a run's folder, which has '{ANSWERS}'")
     result = stored.result if stored is not None and stored.result.task == EXPLANATION else None
     plan = _plan_of(result, places[0], source)
     files = [place.parent if place.suffix == ".json" else place for place in places]

@@ -10,8 +10,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,14 +18,12 @@ from ..core.errors import ScoreError, near
 from ..core.records import FAKE, JUDGE, REAL, Answer, Question
 from ..datasets.dataset import Dataset
 from ..metrics.answer_metrics import WHOLE, region_group
+from .control_names import CONTROLS, PREFIX, Needs
 
-Needs = Literal["nothing", "label", "verdict"]
 Key = tuple[str, str, int | None]
 """A group of training answers: kind, region, and label (None: both)."""
 Choice = Callable[[Counter[str]], str]
 
-PREFIX = "control-"
-"""The start of every control's name in tables and folders."""
 VERDICTS = {REAL: "The image is real.", FAKE: "The image is fake."}
 ACCUSED = "The image looks fake. The skin, the eyes, the eyebrows, the nose and the mouth look fake."
 
@@ -34,54 +31,6 @@ _QUOTED = re.compile(r"(instead of saying,?\s*)?[\"“]([^\"“”]*)[\"”]", r
 _GAP = re.compile(r"…+|\.{3,}|_{2,}")
 _VERDICT = re.compile(r"(?:the person's \w+|the image) looks? (?:very |a bit )?(?:real|fake)\.\s*", re.IGNORECASE)
 _BECAUSE = re.compile(r"the person's \w+ looks? (?:very |a bit )?(?:real|fake) because ", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Control:
-    """What a control answers, and what it needs besides the question: nothing, the true label (a cheat by design), or a
-    detector's verdict on the frame. `knows` is all that its answers are made from."""
-
-    description: str
-    needs: Needs
-    knows: str
-
-
-CONTROLS: dict[str, Control] = {
-    "frequent-hidden": Control(
-        "the most frequent training answer about the region", "nothing", "the region, the training answers"
-    ),
-    "frequent-label": Control(
-        "the most frequent training answer about the region with this true label",
-        "label",
-        "the region, the training answers, the true label",
-    ),
-    "frequent-verdict": Control(
-        "the most frequent training answer about the region with this verdict",
-        "verdict",
-        "the region, the training answers, a detector's verdict",
-    ),
-    "medoid-hidden": Control(
-        "the training answer about the region most like all others", "nothing", "the region, the training answers"
-    ),
-    "medoid-label": Control(
-        "the training answer about the region with this true label most like all others",
-        "label",
-        "the region, the training answers, the true label",
-    ),
-    "medoid-verdict": Control(
-        "the training answer about the region with this verdict most like all others",
-        "verdict",
-        "the region, the training answers, a detector's verdict",
-    ),
-    "example": Control("the example sentence that the question itself holds", "nothing", "the question's text"),
-    "accuse": Control("that it is fake, image and every region alike", "nothing", "the region"),
-    "shuffled": Control(
-        "a reference of another image's question about the same region",
-        "nothing",
-        "the region, the references of other images",
-    ),
-}
-"""The controls by name. `shuffled` knows the references of the questions, but not which question each belongs to."""
 
 
 def known_to(detector: str) -> str:

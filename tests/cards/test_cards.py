@@ -102,7 +102,7 @@ def test_list_shows_the_good_cards_beside_a_broken_one(cli, tmp_path: Path) -> N
         (["run", "-d", "constant", "-s", "sinthetic"], "unknown dataset 'sinthetic'; did you mean 'synthetic"),
         (["run", "-d", "constant", "-s", "synthetic", "-p", "vido"], "unknown protocol 'vido'; did you mean 'video'?"),
         (["run", "quikstart"], "unknown leaderboard 'quikstart'; did you mean 'quickstart'?"),
-        (["describe", "frequensy"], "unknown name 'frequensy'; did you mean detector and backend 'frequency'?"),
+        (["describe", "frequensy"], "unknown name 'frequensy'; did you mean 'frequency' (detector, backend)?"),
         (["list", "detector"], "cannot list 'detector'; did you mean 'detectors'"),
         (["train", "constant", "-s", "synthetic"], "has nothing to train"),
         (["run", "-d", "constant"], "also give --dataset"),

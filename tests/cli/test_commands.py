@@ -96,16 +96,26 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -
         (["run", "--out", "there"], "are kept in 'there'"),
         (["run"], "are kept in 'runs/quickstart'"),
         (["run", "-d", "constant", "-s", "synthetic"], "are kept in 'runs/run'"),
+        (["train", "small-cnn", "-s", "synthetic"], "no checkpoint was written yet; the same command starts again"),
         (
-            ["train", "small-cnn", "-s", "synthetic"],
-            "in 'runs/trained/small-cnn--synthetic'; the same command with --resume",
+            ["train", "m2f2det-small-explainer", "-s", "synthetic", "--stage", "align"],
+            "in 'runs/trained/m2f2det-small-explainer--synthetic--align'; the same command with --resume",
         ),
+        (["predict", "x.png", "-d", "constant"], "keeps nothing unfinished"),
+        (["predict", "x.png", "-d", "constant", "--heatmap", "maps"], "are kept in 'maps'"),
         (["audit", "synthetic"], "in the cache"),
         (["score", "x.csv"], "keeps nothing unfinished"),
     ],
 )
-def test_each_command_says_what_it_keeps(cli, words: list[str], kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_command_says_what_it_keeps(
+    cli, words: list[str], kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from typer.core import TyperCommand
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/trained/m2f2det-small-explainer--synthetic--align/checkpoints/step-0000000002").mkdir(
+        parents=True
+    )
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -164,7 +174,7 @@ def test_list_has_protocols_and_metrics(cli) -> None:
             "unknown dataset 'frame': this is the name of a protocol, for -p frame",
         ),
         (["run", "-d", "syntheti", "-s", "synthetic"], "unknown detector 'syntheti'; known: constant"),
-        (["describe", "framee"], "did you mean protocol 'frame' or protocol 'frame-val'?"),
+        (["describe", "framee"], "did you mean 'frame' (protocol) or 'frame-val' (protocol)?"),
         (["list", "protocol"], "cannot list 'protocol'; did you mean 'protocols'?"),
     ],
 )
@@ -215,3 +225,28 @@ def test_a_board_for_a_paper_has_no_signatures(cli, one_line) -> None:
     assert "--no-signatures is for md and tex" in one_line(
         cli("leaderboard", "ddvqa-c40", "--format", "csv", "--no-signatures")
     )
+
+
+def test_validate_takes_a_folder_of_runs(cli, one_line, tmp_path: Path) -> None:
+    assert cli("run", "-d", "constant", "-d", "random", "-s", "synthetic", "--limit", 8, "--out", tmp_path).status == 0
+    lines = cli("validate", tmp_path).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["valid", "valid"] and "random--synthetic--frame" in lines[1]
+    (tmp_path / "empty").mkdir()
+    assert "has no result.json in it" in one_line(cli("validate", tmp_path / "empty"))
+
+
+def test_a_report_of_what_holds_no_answers_says_so(cli, one_line, tmp_path: Path) -> None:
+    assert cli("run", "-d", "constant", "-s", "synthetic", "--limit", 8, "--out", tmp_path).status == 0
+    run = tmp_path / "constant--synthetic--frame--limit8"
+    assert "holds P(fake) of frames: this takes answers" in one_line(cli("report", run))
+    assert "holds no answers to questions" in one_line(cli("report", tmp_path))
+    assert "there is no file or folder" in one_line(cli("report", tmp_path / "none"))
+    assert "must end in .html" in one_line(cli("report", run, "--out", tmp_path / "page.pdf"))
+    assert "--out board.pdf: its name must end in one of .md" in one_line(
+        cli("leaderboard", tmp_path, "--out", "board.pdf")
+    )
+
+
+def test_a_sheet_says_that_there_are_no_masks(cli, squares: Path, tmp_path: Path) -> None:
+    done = cli("sheet", squares, "--masks", "--out", tmp_path / "sheet.png")
+    assert done.status == 0 and "no frame of the sheet has a mask" in done.err

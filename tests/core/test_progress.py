@@ -39,6 +39,21 @@ def test_short_work_and_none_say_nothing(clock: list[float], caplog: pytest.LogC
     assert not caplog.messages
 
 
+def test_a_bar_within_another_is_a_line_of_its_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    with progress.progress_bar("videos", 2) as advance:
+        outer = progress._shown
+        with progress.progress_bar("judging", 5) as step:
+            step(3)
+            assert outer is not None and progress._shown is outer
+            assert [(task.description, task.completed) for task in outer.tasks] == [("videos", 0), ("judging", 3)]
+        advance()
+        assert [(task.description, task.completed) for task in outer.tasks] == [("videos", 1)]
+    assert progress._shown is None
+    with progress.progress_bar("next", 1):
+        assert progress._shown is not outer
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (7200, "2.0 h")])
 def test_durations(seconds: float, said: str) -> None:
     assert progress._duration(seconds) == said

@@ -17,7 +17,7 @@ from toy_launch import ON_THE_CPU
 from toy_maps import write_toys
 
 import m2f2bench
-from m2f2bench.cards.registry import BACKENDS, entry_points
+from m2f2bench.cards.registry import BACKENDS, all_entry_points
 from m2f2bench.core.errors import DetectorError, M2F2BenchError
 from m2f2bench.core.guests import Ended, guest
 from m2f2bench.loading import load_detector
@@ -255,7 +255,7 @@ def test_e8_entry_points_of_packages(
     plugin(site, top="print('HELLO')", name="oddprints")
     plugin(site, top="x = 3", name="oddquiet")
     monkeypatch.syspath_prepend(str(site))
-    entry_points.cache_clear()
+    all_entry_points.cache_clear()
     try:
         assert {*points} <= {*BACKENDS.names()}
         words = ("-s", squares, "--out", tmp_path / "o", "--json")
@@ -264,7 +264,7 @@ def test_e8_entry_points_of_packages(
         assert "is not a class but int" in one_line(cli("run", "-d", "number", *words))
         assert json.loads(cli("run", "-d", "prints", *words).out)[0]["coverage"] == 1.0
     finally:
-        entry_points.cache_clear()
+        all_entry_points.cache_clear()
 
 
 def test_e8_ctrl_c_stays_what_it_is() -> None:

@@ -14,11 +14,8 @@ import numpy as np
 
 from ...core.arrays import Floats
 from ...stats.statistic import ratio
+from ..facts import PAUC_MAX_FPR
 
-PAUC_MAX_FPR = 0.1
-"""Highest false positive rate of the partial AUC, which starts at 0."""
-PAUC_LEAST = 0.5 * (1.0 - PAUC_MAX_FPR / (2.0 - PAUC_MAX_FPR))
-"""Standardised partial AUC of a curve that detects no fake up to this rate; 0.5 is chance and 1 is perfect."""
 Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
 """Number of levels, from the top, that are called fake [B]."""
 

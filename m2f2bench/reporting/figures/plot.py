@@ -150,7 +150,7 @@ def _refuse_options(kind: str, options: Options) -> None:
     }
     for option, (given, kinds) in limited.items():
         if given and kind not in kinds:
-            raise ScoreError(f"{option} has no effect on {kind}, only on {' and '.join(kinds)}: leave it out")
+            raise ScoreError(f"{option} has no effect on {kind}, only on {', '.join(kinds)}: leave it out")
     of_rows = options.dataset is not None or bool(options.columns)
     if kind == "curves" and (of_rows or options.protocol is not None or options.split is not None):
         raise ScoreError("--protocol, --dataset, --split and --column have no meaning for curves: leave them out")

@@ -21,7 +21,7 @@ from ...metrics.registry import metric_of, metrics_of, title
 from ...results.result import Result
 from ...results.signature import place_of
 from ...scoring.answers import ScoredAnswers
-from ...scoring.controls import CONTROLS, PREFIX
+from ...scoring.control_names import CONTROLS, PREFIX
 from . import chart
 from .cards import answer_cards, main_metric
 

@@ -18,7 +18,7 @@ from ..results.stored import read_stored
 from .comparison import Comparison, Comparisons, distinct_names
 from .given import Data, Given, are_results, expand
 from .scored import Source
-from .tasks import TASKS, task_at
+from .tasks import TASKS, about_answers, task_at
 
 
 @overload
@@ -82,7 +82,7 @@ def compare(
         return (
             compare_results(found, metrics, against) if are_results(found) else compare_folder(found, metrics, against)
         )
-    given = expand(places, names, columns)
+    given = expand(places, names, columns, about_answers(protocol))
     require_files(columns, [str(one.place) for one in given])
     if len(given) < 2:
         _refuse_one(given)

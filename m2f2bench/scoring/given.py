@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeAlias
 
 from ..core.errors import ScoreError
 from ..core.text import quoted
+from ..results.answers_in_memory import answers_in_memory, are_answers
 from ..results.columns import ColumnNames, columns_of
-from ..results.in_memory import FORMS, InMemory, is_frame
+from ..results.in_memory import FORMS, InMemory, are_records, as_frame, is_frame
 from ..results.read_rows import rows_in_memory
 from ..results.result import Result
 from ..results.wide import score_columns
@@ -62,16 +63,22 @@ class Given:
         )
 
 
-def expand(values: Iterable[Data], names: Sequence[str] = (), columns: ColumnNames | None = None) -> list[Given]:
+def expand(
+    values: Iterable[Data],
+    names: Sequence[str] = (),
+    columns: ColumnNames | None = None,
+    answers: bool | None = None,
+) -> list[Given]:
     """Return what a user gave as one item a detector; `names` name the items in order.
 
-    A mapping of data (`{name: data}`) and a list of results are several items; every other value is one. Raises
-    ScoreError for anything else, and unless there are as many `names` as items.
+    A mapping of data (`{name: data}`) and a list of results are several items; every other value is one. `answers` says
+    whether data in memory are answers to questions or rows of P(fake); None: see `held`. Raises ScoreError for anything
+    else, and unless there are as many `names` as items.
     """
     listed = list(values)
     found = []
     for number, value in enumerate(listed, 1):
-        found += _expand(value, f"data {number}" if len(listed) > 1 else "data", columns)
+        found += _expand(value, f"data {number}" if len(listed) > 1 else "data", columns, answers)
     if isinstance(names, str):
         raise ScoreError(f"names is one text, {quoted(names)}: give a list of names, one for each detector")
     if not names:
@@ -86,20 +93,20 @@ def _named(one: Given, name: str) -> Given:
     return replace(one, place=place, name=name)
 
 
-def _expand(value: Any, name: str, columns: ColumnNames | None) -> list[Given]:
+def _expand(value: Any, name: str, columns: ColumnNames | None, answers: bool | None) -> list[Given]:
     if is_named_data(value):
-        return [_named(given, str(key)) for key, one in value.items() for given in [_one(one, str(key), columns)]]
+        return [_named(_one(one, str(key), columns, answers), str(key)) for key, one in value.items()]
     if are_results(value):
-        return [_one(one, name, columns) for one in value]
+        return [_one(one, name, columns, answers) for one in value]
     if isinstance(value, (str, Path)):
         place = Path(value).expanduser()
         wide = [Given(place, own=Source(detector=one), score=one) for one in score_columns(place, columns)]
         if wide:
             return wide
-    return [_one(value, name, columns)]
+    return [_one(value, name, columns, answers)]
 
 
-def _one(value: Any, name: str, columns: ColumnNames | None) -> Given:
+def _one(value: Any, name: str, columns: ColumnNames | None, answers: bool | None) -> Given:
     if isinstance(value, Result):
         kept = value.kept
         if kept is None:
@@ -117,7 +124,18 @@ def _one(value: Any, name: str, columns: ColumnNames | None) -> Given:
         and all(isinstance(one, (str, Path)) or is_frame(one) for one in value)
     ):
         raise ScoreError(f"'{name}' is a list of several: give each by itself, as {FORMS}")
-    return Given(rows_in_memory(value, name, columns))
+    return Given(held(value, name, columns, answers))
+
+
+def held(value: Any, name: str, columns: ColumnNames | None, answers: bool | None = None) -> InMemory:
+    """Return data in memory as answers to questions, or as rows of P(fake); if it is not known which, by its columns.
+
+    Raises ScoreError in one line.
+    """
+    data = as_frame(value, name)
+    if are_answers(data, columns, name) if answers is None else answers:
+        return answers_in_memory(data, name, columns)
+    return rows_in_memory(data, name, columns)
 
 
 def are_results(value: Any) -> bool:
@@ -139,4 +157,4 @@ def _is_data(value: Any) -> bool:
         return True
     if isinstance(value, tuple):
         return len(value) == 2 and all(hasattr(one, "__len__") and not isinstance(one, str) for one in value)
-    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
+    return are_records(value)

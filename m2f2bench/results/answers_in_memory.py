@@ -80,13 +80,15 @@ def answers_in_memory(data: Any, name: str, columns: ColumnNames | None = None) 
         cells = {column: [_plain(place, column, i, row.get(column)) for i, row in enumerate(rows)] for column in every}
         return AnswersInMemory(name, place.index, entries=answers_of(cells, name))
     entries = [
-        {
-            **{key: _plain(place, key, i, row[key]) for key in row if key in wanted},
-            **{key: copy.deepcopy(row[key]) for key in row if key in PUBLISHED and key not in wanted},
-        }
+        {key: _plain(place, key, i, one) if key in wanted else _other(key, one) for key, one in row.items()}
         for i, row in enumerate(rows)
     ]
     return AnswersInMemory(name, place.index, entries=entries)
+
+
+def _other(key: str, value: Any) -> Any:
+    """Return a copy of a value that is not ours: None unless M2F2-Det's files have it."""
+    return copy.deepcopy(value) if key in PUBLISHED else None
 
 
 def _plain(place: InMemory, column: str, i: int, value: Any) -> str | int | float | None:

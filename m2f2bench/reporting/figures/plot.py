@@ -27,6 +27,7 @@ from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
 from ...scoring.given import Data, Given, are_results, expand, is_named_data
 from ...scoring.scored import Source
 from . import calibration, curves, methods, ranks, roc
+from .file import FigureFile, figure_file, points
 from .series import Series
 from .sheet import SUFFIXES, WIDTHS, Page, save, styled
 
@@ -60,11 +61,23 @@ class Options:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and the metadata of its file: a title, and the signatures of all results in it."""
+    """A figure, and the metadata of its file: a title, and the signatures of all results in it.
+
+    `names` are the detectors' in their order; `ranks` their mean ranks, where these are drawn.
+    """
 
     figure: Figure
     title: str
     signature: str
+    names: tuple[str, ...] = ()
+    ranks: tuple[float, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the numbers that are drawn, see `FigureFile.to_pandas`; of ranks a row for each detector."""
+        if not self.ranks:
+            return points(self.figure, self.names)
+        what = {"panel": 0, "part": "rank", "y": 0.0}
+        return [{**what, "detector": name, "x": rank} for name, rank in zip(self.names, self.ranks, strict=True)]
 
 
 def plot(
@@ -82,7 +95,7 @@ def plot(
     width: str = "single",
     title: str = "",
     names: Sequence[str] = (),
-) -> Path:
+) -> FigureFile:
     """Draw a figure from stored rows, write it to `out` (.png, .pdf or .svg), and return the path.
 
     `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `ranks` or `curves`. A place is a run's folder, a
@@ -91,8 +104,8 @@ def plot(
     its `training.json`, or a folder of them. `names` name the detectors in order. `protocol`, `dataset`, `split` and
     `columns` are those of `score`; from a folder of runs they select runs. `group` draws one manipulation's fakes
     against all reals, or `average`. `metric` is for `methods`, `ranks` and `curves` (there a quantity such as `lr`).
-    `width` is `single` (3.4 inches) or `double` (7). The same rows give the same bytes. Raises ScoreError, StoreError
-    or DataError.
+    `width` is `single` (3.4 inches) or `double` (7). The same rows give the same bytes. The path shows the figure in a
+    notebook, and its `to_pandas()` returns the drawn numbers. Raises ScoreError, StoreError or DataError.
     """
     target = Path(out).expanduser()
     if target.suffix.lower() not in SUFFIXES:
@@ -100,7 +113,7 @@ def plot(
     options = Options(protocol, dataset, split, columns, group, log_x, bands, metric, width, title, tuple(names))
     drawing = draw(kind, *places, options=options)
     save(drawing.figure, target, drawing.signature, drawing.title)
-    return target
+    return figure_file(target, drawing.rows())
 
 
 def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None = None) -> Drawing:
@@ -267,9 +280,8 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
         figure = methods.draw_methods(series, page, options.metric or ("auc" if "auc" in known else known[0]))
     group = f", {options.group}" if options.group else ""
     signatures = [measure_signature(first.measured), *(short(own.measured, DETECTOR) for own in evidence.values())]
-    return Drawing(
-        figure, options.title or f"{HEADINGS.get(kind, kind)} on {_place(first)}{group}", "\n".join(signatures)
-    )
+    title = options.title or f"{HEADINGS.get(kind, kind)} on {_place(first)}{group}"
+    return Drawing(figure, title, "\n".join(signatures), tuple(evidence))
 
 
 def _page(options: Options, foot: Sequence[str]) -> Page:
@@ -330,7 +342,8 @@ def _ranks(results: Sequence[Result], options: Options) -> Drawing:
         [name for name, _ in complete], found, _page(options, foot), title_of(metric, about), notes
     )
     signatures = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
-    return Drawing(figure, options.title or f"mean ranks by {title_of(metric, about)}", "\n".join(signatures))
+    title, names = options.title or f"mean ranks by {title_of(metric, about)}", tuple(name for name, _ in complete)
+    return Drawing(figure, title, "\n".join(signatures), names, tuple(map(float, found.ranks)))
 
 
 def _curves(places: Sequence[Path], options: Options) -> Drawing:
@@ -350,4 +363,5 @@ def _curves(places: Sequence[Path], options: Options) -> Drawing:
     versions = sorted({str((one.versions or {}).get("m2f2bench")) for one in trainings})
     foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
     figure = curves.draw_curves(trainings, labels, _page(options, foot), options.metric)
-    return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))
+    signature = "\n".join(one.signature for one in trainings)
+    return Drawing(figure, options.title or "training curves", signature, tuple(labels))

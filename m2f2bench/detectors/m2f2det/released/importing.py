@@ -18,6 +18,7 @@ from ....core.locks import holding_vacant
 from ....core.parsing import Refused, read_json
 from ....core.sources import installed_versions
 from ....core.tensors import write_tensors
+from ....core.written import Written
 from ....version import __version__
 from ...llm.prompt import PromptSettings
 from ...llm.sampling import GenerationSettings
@@ -141,7 +142,7 @@ class Published:
 
 def import_weights(
     file: str | Path, kind: str, out: str | Path, vision_tower: str | Path | None = None, detector_only: bool = False
-) -> Path:
+) -> Written:
     """Write published weights as a detector's folder: `model.safetensors`, `card.yaml`, `import.json`, and `llm/`.
 
     `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of the 7B model; nothing in it is executed.
@@ -164,7 +165,7 @@ def import_weights(
             card = _explaining(card, out)
         write_json(out / RECORD, record)
         write_text(out / CARD, yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
-    return out / CARD
+    return Written(out / CARD)
 
 
 def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]:

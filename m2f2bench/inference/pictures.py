@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from ..core.errors import DataError, first_line
+from ..core.files import user_path
 from ..core.text import in_utf8, quoted
 from ..datasets.images import rgb_of
 
@@ -90,7 +91,7 @@ def _array(value: Any, where: str) -> Any:
 def _item(one: Any, number: int, several: bool) -> Path | Picture:
     """Return one item of a list. Raises DataError for anything but a path or an image."""
     if isinstance(one, (str, Path)):
-        return Path(one).expanduser()
+        return user_path(one)
     where = f"paths, item {number + 1}," if several else "paths"
     if isinstance(one, Pillow.Image):
         return Picture(f"image{number}", one)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards.protocols import FrameSelection
 from ..core.errors import DataError, FrameError, NothingJudged
+from ..core.files import user_path
 from ..core.progress import progress_bar
 from ..core.records import REAL, Frame, Locator, Prediction
 from ..core.text import in_utf8
@@ -126,9 +127,7 @@ def predict_paths(
     for a video that cannot be read, and `asked_frame` is that frame's number in the video, None for an image. Raises
     DetectorError if the detector answers no questions, before anything is judged.
     """
-    files = [
-        file for path in paths for file in ([path] if isinstance(path, Picture) else _files(Path(path).expanduser()))
-    ]
+    files = [file for path in paths for file in ([path] if isinstance(path, Picture) else _files(user_path(path)))]
     asks = explain or bool(questions)
     if asks:
         from .questions import QuestionSet, require_explainer_early

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..cards.models import AnyProtocol, DatasetCard
 from ..core.errors import ScoreError
-from ..core.files import write_text
+from ..core.files import user_path, write_text
 from ..results.columns import ColumnNames
 from ..results.read_rows import SUFFIXES
 from ..results.result import Result
@@ -58,14 +58,14 @@ def leaderboard(
     _refuse_namesakes(results)
     board = gather(paths, published, results, evidence)
     if out is not None:
-        file = Path(out).expanduser()
+        file = user_path(out)
         write_text(file, render(board, file.suffix[1:] or "md"))
     return board
 
 
 def _is_rows(place: str | Path) -> bool:
     """Return whether a path is a file of rows, and no card, result or folder."""
-    path = Path(place).expanduser()
+    path = user_path(place)
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 

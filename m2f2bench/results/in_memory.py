@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import ScoreError, first_line
-from ..core.text import quoted
+from ..core.text import cut, in_utf8, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,7 @@ class InMemory:
 
     def row(self, i: int) -> str:
         """Return a row in messages: its number from 1, and its index as Python has it."""
-        return f"'{self.name}' row {i + 1} (index {i if self.index is None else self.index[i]!r})"
+        return f"'{self.name}' row {i + 1} (index {i if self.index is None else cut(repr(self.index[i]), SHOWN)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,15 @@ def row_of(place: Path | InMemory, i: int) -> str:
 
 def is_frame(data: Any) -> bool:
     """Return whether data are a pandas DataFrame, without importing pandas."""
-    return hasattr(data, "columns") and hasattr(data, "iloc") and hasattr(data, "index")
+    return not isinstance(data, type) and all(hasattr(data, name) for name in ("columns", "iloc", "index"))
+
+
+def is_table(data: Any) -> bool:
+    """Return whether data are a table with named columns: a data frame of any library, or a structured array."""
+    if isinstance(data, np.ndarray):
+        return bool(data.dtype.names)
+    other = not isinstance(data, type) and hasattr(data, "columns") and callable(getattr(data, "to_pandas", None))
+    return is_frame(data) or other
 
 
 def as_frame(data: Any, name: str) -> Any:
@@ -184,7 +192,9 @@ def _column(name: str, column: str, values: Any) -> Any:
         try:
             values = np.asarray(values)
         except Exception as error:  # a tensor on a GPU, or one that needs a gradient
-            raise ScoreError(f"'{name}': its column {quoted(column)} cannot be made an array: {error}") from None
+            raise ScoreError(
+                f"'{name}': its column {quoted(column)} cannot be made an array: {first_line(error)}"
+            ) from None
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             raise ScoreError(f"'{name}': its column {quoted(column)} has the shape {values.shape}: one axis is wanted")
@@ -203,7 +213,7 @@ def _as_table(columns: Sequence[tuple[str, Any]], place: InMemory, wanted: Colle
         _cells(place, column, values, score) if column in wanted else pa.nulls(len(values))
         for column, values in columns
     ]
-    return pa.Table.from_arrays(arrays, [column for column, _ in columns])
+    return pa.Table.from_arrays(arrays, [in_utf8(column) for column, _ in columns])
 
 
 def _cells(place: InMemory, column: str, values: Any, score: str) -> pa.Array:

@@ -12,6 +12,7 @@ from ..cards.folders import EXPLANATION, HEATMAPS
 from ..cards.models import HeatMapCard, ProtocolCard
 from ..cards.registry import is_file_reference
 from ..core.errors import DataError, ScoreError, near
+from ..core.files import user_path
 from ..core.notebook import Bar, chart, data_frame, heading, lines, page, table
 from ..core.records import Score
 from ..core.text import quoted
@@ -158,7 +159,7 @@ def check(
     fails, and so does a check in which no metric can be tested. If data or protocol differ, nothing can be compared,
     which is reported as a problem. Raises M2F2BenchError.
     """
-    stored = read_stored([Path(baseline).expanduser()])
+    stored = read_stored([user_path(baseline)])
     if len(stored) > 1 and (run_folder is not None or detector is not None):
         raise DataError(f"'{baseline}' holds {len(stored)} results: give only one to check a detector or a run against")
     if not 0.0 < chance < 1.0 or tolerance < 0.0:

@@ -17,6 +17,7 @@ from ..core.answers import Answers, joined
 from ..core.arrays import Codes
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
+from ..core.files import user_path
 from ..core.records import Answer, Frame, Question, question_digest
 from ..datasets.base import altered_regions_of
 from ..datasets.dataset import Dataset, frame_digests, spread_by_method
@@ -180,7 +181,7 @@ def load_answers(*paths: str | Path | InMemory, source: Source = OWN) -> ScoredA
     See `read_answer_files` for the file formats. Protocol, dataset and split default to the run's own; for other files
     protocol and dataset are required. Raises ScoreError or DataError in one line.
     """
-    places = [path if isinstance(path, InMemory) else Path(path).expanduser() for path in paths]
+    places = [path if isinstance(path, InMemory) else user_path(path) for path in paths]
     stored = stored_at(places[0]) if len(places) == 1 and isinstance(places[0], Path) else None
     if stored is not None and stored.result.task == HEATMAPS:
         raise ScoreError(f"'{places[0]}' holds heat maps: this takes answers to questions")

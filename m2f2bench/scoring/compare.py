@@ -8,6 +8,7 @@ from typing import Any, NoReturn, overload
 
 from ..cards.models import AnyProtocol, DatasetCard
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..loading import load_metrics
 from ..results.columns import ColumnNames, require_files
 from ..results.in_memory import InMemory
@@ -105,7 +106,7 @@ def _is_folder(value: Any) -> bool:
     """Return whether a value holds several runs: a list of results, or a folder that is no run's own."""
     if not isinstance(value, (str, Path)):
         return are_results(value)
-    folder = Path(value).expanduser()
+    folder = user_path(value)
     return folder.is_dir() and any(folder.iterdir()) and not (folder / "result.json").is_file()
 
 
@@ -124,7 +125,7 @@ def _compare(given: Sequence[Given], source: Source, metrics: Sequence[str], aga
 
 def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> Comparisons:
     """Compare each set of two or more comparable runs in a folder that `run` wrote with --out."""
-    root = Path(folder).expanduser()
+    root = user_path(folder)
     groups: dict[str, list[Given]] = {}
     for stored in read_stored([root]):
         if stored.rows is not None or not TASKS[stored.result.task].from_rows:

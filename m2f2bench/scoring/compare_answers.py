@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..cards.folders import EXPLANATION, HEATMAPS
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..core.records import JUDGE, Score
 from ..metrics.answer_metrics import RELEASED
 from ..metrics.detection.paired import Difference, bootstrap_difference
@@ -28,7 +29,7 @@ def load_resampled(place: str | Path | InMemory, source: Source = OWN) -> Resamp
 
     If a protocol or a dataset is given, a run is scored again from its answers. Raises ScoreError.
     """
-    path = place if isinstance(place, InMemory) else Path(place).expanduser()
+    path = place if isinstance(place, InMemory) else user_path(place)
     stored = None if isinstance(path, InMemory) else stored_at(path)
     if stored is not None and source.protocol is None and source.dataset is None:
         found = stored_resamples(stored)

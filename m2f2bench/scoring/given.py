@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..core.text import quoted
 from ..results.answers_in_memory import answers_in_memory, are_answers
 from ..results.columns import ColumnNames, columns_of
-from ..results.in_memory import FORMS, InMemory, are_records, as_frame, is_frame
+from ..results.in_memory import FORMS, InMemory, are_records, as_frame, is_table
 from ..results.read_rows import rows_in_memory
 from ..results.result import Result
 from ..results.wide import score_columns
@@ -99,7 +100,7 @@ def _expand(value: Any, name: str, columns: ColumnNames | None, answers: bool | 
     if are_results(value):
         return [_one(one, name, columns, answers) for one in value]
     if isinstance(value, (str, Path)):
-        place = Path(value).expanduser()
+        place = user_path(value)
         wide = [Given(place, own=Source(detector=one), score=one) for one in score_columns(place, columns)]
         if wide:
             return wide
@@ -115,13 +116,13 @@ def _one(value: Any, name: str, columns: ColumnNames | None, answers: bool | Non
             )
         return kept if isinstance(kept, Given) else Given(Path(kept))
     if isinstance(value, (str, Path)):
-        return Given(Path(value).expanduser())
+        return Given(user_path(value))
     if are_results(value):
         raise ScoreError(f"'{name}' holds {len(value)} results: give one result")
     if (
         isinstance(value, (list, tuple))
         and value
-        and all(isinstance(one, (str, Path)) or is_frame(one) for one in value)
+        and all(isinstance(one, (str, Path)) or is_table(one) for one in value)
     ):
         raise ScoreError(f"'{name}' is a list of several: give each by itself, as {FORMS}")
     return Given(held(value, name, columns, answers))
@@ -153,7 +154,7 @@ def is_named_data(value: Any) -> bool:
 
 def _is_data(value: Any) -> bool:
     """Return whether a value of a dict is one detector's data and no column; a text may be either."""
-    if isinstance(value, (Result, Mapping)) or is_frame(value) or are_results(value):
+    if isinstance(value, (Result, Mapping)) or is_table(value) or are_results(value):
         return True
     if isinstance(value, tuple):
         return len(value) == 2 and all(hasattr(one, "__len__") and not isinstance(one, str) for one in value)

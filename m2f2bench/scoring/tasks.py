@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..loading import any_protocol, load_heat_maps
 from ..results.answers_in_memory import AnswersInMemory
 from ..results.in_memory import InMemory
@@ -155,7 +156,7 @@ def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
         return task or TASKS[EXPLANATION if isinstance(place, AnswersInMemory) else DETECTION]
     if task is not None:
         return task
-    path = Path(place).expanduser()
+    path = user_path(place)
     stored = stored_at(path)
     if stored is not None:
         return TASKS[stored.result.task]

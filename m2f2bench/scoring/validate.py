@@ -12,6 +12,7 @@ import numpy as np
 
 from ..cards.models import AnyProtocol, ProtocolCard
 from ..core.errors import DataError, M2F2BenchError
+from ..core.files import user_path
 from ..core.notebook import data_frame, heading, page, table
 from ..core.parsing import Refused
 from ..core.records import Score
@@ -55,7 +56,7 @@ def validate_result(path: str | Path) -> Problems:
     and, if its rows are next to it, their hash and every number recomputed from them. Raises DataError if there is no
     such file.
     """
-    place = Path(path).expanduser()
+    place = user_path(path)
     file = place / RESULT if place.is_dir() else place
     if not file.is_file():
         raise DataError(f"there is no result file '{file}'")

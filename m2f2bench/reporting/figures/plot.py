@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...cards.folders import DETECTION
 from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
 from ...core.errors import ScoreError, StoreError, near
+from ...core.files import user_path
 from ...leaderboards.table import build_table
 from ...loading import load_metrics
 from ...metrics.detection.intervals import pick_threshold
@@ -107,7 +108,7 @@ def plot(
     `width` is `single` (3.4 inches) or `double` (7). The same rows give the same bytes. The path shows the figure in a
     notebook, and its `to_pandas()` returns the drawn numbers. Raises ScoreError, StoreError or DataError.
     """
-    target = Path(out).expanduser()
+    target = user_path(out)
     if target.suffix.lower() not in SUFFIXES:
         raise StoreError(f"--out {target}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     options = Options(protocol, dataset, split, columns, group, log_x, bands, metric, width, title, tuple(names))
@@ -124,7 +125,7 @@ def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None 
     _refuse_options(kind, wanted)
     if not places:
         raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
-    paths = [Path(place).expanduser() for place in places if isinstance(place, (str, Path))]
+    paths = [user_path(place) for place in places if isinstance(place, (str, Path))]
     for path in paths:
         if not path.exists():
             raise ScoreError(f"there is no file or folder '{path}'")
@@ -141,7 +142,7 @@ def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None 
 def _results_of(place: Any) -> list[Result]:
     """Return the results in memory or at a path. Raises ScoreError for rows in memory."""
     if isinstance(place, (str, Path)):
-        return read_results([Path(place).expanduser()])
+        return read_results([user_path(place)])
     if isinstance(place, Result):
         return [place]
     if not are_results(place):
@@ -216,7 +217,7 @@ def _holds_several(place: Any) -> bool:
     """Return whether a place is a folder of runs, or a list of results that are on disk."""
     if not isinstance(place, (str, Path)):
         return are_results(place) and all(isinstance(one.kept, Path) for one in place)
-    path = Path(place).expanduser()
+    path = user_path(place)
     return path.is_dir() and not any((path / name).is_file() for name in (RESULT, PREDICTIONS))
 
 

@@ -63,7 +63,7 @@ def row_of(place: Path | InMemory, i: int) -> str:
 
 def is_frame(data: Any) -> bool:
     """Return whether data are a pandas DataFrame, without importing pandas."""
-    return not isinstance(data, type) and all(hasattr(data, name) for name in ("columns", "iloc", "index"))
+    return not isinstance(data, type) and all(hasattr(data, name) for name in ("iloc", "index", "columns"))
 
 
 def is_table(data: Any) -> bool:

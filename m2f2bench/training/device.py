@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ from ..cards.folders import DEVICES
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob
-from .processes import leave_at_exit
 
 
 def pick_device(device: str) -> torch.device:
@@ -61,6 +61,21 @@ def own_draws() -> Iterator[None]:
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if in_use else []):
         yield
+
+
+def leave_at_exit() -> None:
+    """See to it that this process ends its connection with others before the interpreter ends.
+
+    Otherwise a thread of gloo may free a tensor that Python knows after that, which aborts a process that has done
+    all its work (pytorch/pytorch#179291).
+    """
+    atexit.unregister(_leave)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def make_accelerator(job: TrainingJob, precision: str) -> Any:

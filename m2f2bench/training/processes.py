@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -34,20 +33,10 @@ def join(device: str) -> None:
         return
     from accelerate import PartialState
 
-    from .device import process_device
+    from .device import leave_at_exit, process_device
 
     PartialState(cpu=process_device(device).type == "cpu")
     leave_at_exit()
-
-
-def leave_at_exit() -> None:
-    """See to it that this process ends its connection with the others before the interpreter ends.
-
-    Otherwise a thread of gloo may free a tensor that Python knows after that, which aborts a process that has done
-    all its work (pytorch/pytorch#179291).
-    """
-    atexit.unregister(_leave)
-    atexit.register(_leave)
 
 
 @contextlib.contextmanager
@@ -113,13 +102,6 @@ def gathered(value: Any) -> list[Any]:
     found: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(found, value)
     return found
-
-
-def _leave() -> None:
-    if not _alone():
-        import torch
-
-        torch.distributed.destroy_process_group()
 
 
 def _alone() -> bool:

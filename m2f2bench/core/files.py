@@ -33,9 +33,11 @@ def user_path(place: str | Path) -> Path:
     """
     try:
         path = Path(place).expanduser()
+        if "\0" in str(place):
+            raise RuntimeError("it has a NUL character")
         path.exists()
     except (OSError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or first_line(error)
+        why = getattr(error, "strerror", None) or str(error)
         raise DataError(f"the path {quoted(str(place), 80)} cannot be looked up: {why}") from None
     return path
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..cards.models import DatasetCard, DetectorCard
 from ..cards.protocols import FAITHFULNESS_METRICS, FILLS, MASK_METRICS, Bootstrap, HeatMapRules
+from ..core.arguments import checked
 from ..core.errors import DataError
 from ..core.progress import progress_bar
 from ..core.records import FAKE, Frame
@@ -54,6 +55,14 @@ def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | No
     return frames
 
 
+def _settings(bootstrap: Bootstrap | None) -> Bootstrap:
+    """Return the settings of the bootstrap, by default Bootstrap(). Raises DataError for anything else."""
+    if bootstrap is not None and not isinstance(bootstrap, Bootstrap):
+        raise DataError(f"bootstrap is of type {type(bootstrap).__name__}: give a m2f2bench.cards.protocols.Bootstrap")
+    return bootstrap or Bootstrap()
+
+
+@checked
 def localize(
     detector: str | DetectorCard | Any,
     dataset: str | DatasetCard | Adapter,
@@ -81,7 +90,7 @@ def localize(
     activation maps (`gradcam`, …; see detectors.cam). Raises DataError for a dataset without masks or a mask of another
     size than its image, DetectorError for a detector without heat maps.
     """
-    rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=bootstrap or Bootstrap())
+    rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=_settings(bootstrap))
     if isinstance(detector, Mapping):
         if cam or cam_layer:
             raise DataError("cam makes a detector's maps, and maps are given: leave it out")
@@ -146,6 +155,7 @@ def _rows(test: MapTest, dataset: Dataset, frames: Sequence[Frame]) -> list[Mapp
     return rows
 
 
+@checked
 def faithfulness(
     detector: str | DetectorCard | Any,
     dataset: str | DatasetCard | Adapter,
@@ -173,6 +183,6 @@ def faithfulness(
     if steps < 2 or not 0.0 < area < 1.0:
         raise DataError(f"{steps} steps and an area of {area:g}: give at least 2 steps and an area between 0 and 1")
     given: dict[str, Any] = {"steps": steps, "area": area, "fills": FILLS, "metrics": FAITHFULNESS_METRICS}
-    rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=bootstrap or Bootstrap(), **given)
+    rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=_settings(bootstrap), **given)
     rows, origin, passes = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
     return faithfulness_report.summarise(rows, origin, settings_of(rules).fields, passes)

@@ -78,7 +78,9 @@ def _items(given: Any) -> list[Any]:
 
 def _is_array(value: Any) -> bool:
     """Return whether a value is an array of pixels, such as numpy's or torch's; a Series of paths is none."""
-    return hasattr(value, "__array__") and getattr(value, "ndim", 1) > 1 and not hasattr(value, "columns")
+    if isinstance(value, type) or hasattr(value, "columns"):
+        return False
+    return hasattr(value, "__array__") and getattr(value, "ndim", 1) > 1
 
 
 def _array(value: Any, where: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.arguments import checked
 from ..core.notebook import Bar, chart, heading, lines, page, table
 from .pictures import Pictures, listed
 from .predict import predict_paths
@@ -52,6 +53,7 @@ def _cell(value: Any) -> str:
     return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+@checked
 def predict(
     paths: Pictures,
     detector: Any,

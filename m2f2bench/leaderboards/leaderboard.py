@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cards.models import AnyProtocol, DatasetCard
+from ..core.arguments import checked
 from ..core.errors import ScoreError
 from ..core.files import user_path, write_text
 from ..results.columns import ColumnNames
@@ -21,6 +22,7 @@ from .board import Board, gather
 from .render import render
 
 
+@checked
 def leaderboard(
     *places: Data | Mapping[str, Data],
     names: Sequence[str] = (),

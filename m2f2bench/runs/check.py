@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..cards.folders import EXPLANATION, HEATMAPS
 from ..cards.models import HeatMapCard, ProtocolCard
 from ..cards.registry import is_file_reference
+from ..core.arguments import checked
 from ..core.errors import DataError, ScoreError, near
 from ..core.files import user_path
 from ..core.notebook import Bar, chart, data_frame, heading, lines, page, table
@@ -137,6 +138,7 @@ class Checks(list[CheckReport]):
         return page(*(report._repr_html_() for report in self))
 
 
+@checked
 def check(
     baseline: str | Path,
     *,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
+from ..core.arguments import checked
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..core.notebook import data_frame
@@ -78,6 +79,7 @@ class Results(list[Result]):
         return self.table("md")
 
 
+@checked
 def run(
     suite: str | None = None,
     *,

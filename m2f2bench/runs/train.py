@@ -14,6 +14,7 @@ import yaml
 from ..cards.models import DatasetCard, DetectorCard, read_card
 from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
+from ..core.arguments import checked
 from ..core.errors import DataError, DetectorError, near
 from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
@@ -40,6 +41,7 @@ FINGERPRINT_FRAMES = 20_000
 DTYPES = ("fp32", "bf16", "fp16")
 
 
+@checked
 def train(
     detector: str | DetectorCard,
     dataset: str | DatasetCard | Adapter,
@@ -368,6 +370,7 @@ def _counts(frames: list[Frame]) -> dict[str, int]:
     }
 
 
+@checked
 def merge(detector: str | Path | DetectorCard, out: str | Path, dtype: str = "fp32") -> Written:
     """Fold an explainer's LoRA adapters into its LLM; `run`, `predict` and others take `out` as a detector.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn, overload
 
 from ..cards.models import AnyProtocol, DatasetCard
+from ..core.arguments import checked
 from ..core.errors import ScoreError
 from ..core.files import user_path
 from ..loading import load_metrics
@@ -53,6 +54,7 @@ def compare(
 def compare(
     folder: str | Path | Sequence[Result], /, *, metrics: Sequence[str] = ..., against: str = ...
 ) -> Comparisons: ...
+@checked
 def compare(
     *places: Any,
     names: Sequence[str] = (),

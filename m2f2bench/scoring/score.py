@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..cards.models import AnyProtocol, DatasetCard
+from ..core.arguments import checked
 from ..core.errors import ScoreError
 from ..results.columns import ColumnNames, require_files
 from ..results.in_memory import InMemory
@@ -16,6 +17,7 @@ from .scored import Source
 from .tasks import about_answers, task_at
 
 
+@checked
 def score(
     path: Data | Sequence[str | Path],
     *,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cards.models import AnyProtocol, ProtocolCard
+from ..core.arguments import checked
 from ..core.errors import DataError, M2F2BenchError
 from ..core.files import user_path
 from ..core.notebook import data_frame, heading, page, table
@@ -49,6 +50,7 @@ class Problems(list[str]):
         return page(verdict, table(cells, left=2, wrap=True) if self else "")
 
 
+@checked
 def validate_result(path: str | Path) -> Problems:
     """Return what is wrong with a result file (or a run's folder), one line each; empty for a valid one.
 

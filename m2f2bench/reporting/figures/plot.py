@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...cards.folders import DETECTION
 from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...core.arguments import checked
 from ...core.errors import ScoreError, StoreError, near
 from ...core.files import user_path
 from ...leaderboards.table import build_table
@@ -81,6 +82,7 @@ class Drawing:
         return [{**what, "detector": name, "x": rank} for name, rank in zip(self.names, self.ranks, strict=True)]
 
 
+@checked
 def plot(
     kind: str,
     *places: Data | Mapping[str, Data],
@@ -229,8 +231,10 @@ def _by_place(places: Sequence[Any], options: Options) -> list[list[Given]]:
 
 
 def _name_of(card: str | DatasetCard | ProtocolCard | None) -> str | None:
-    """Return the name of a card or of a reference to it; None without one."""
-    return card if card is None or isinstance(card, str) else card.name
+    """Return the name of a card or of a reference to it; None without one. Raises ScoreError for anything else."""
+    if card is not None and not isinstance(card, (str, Path)) and not hasattr(card, "name"):
+        raise ScoreError(f"protocol or dataset is of type {type(card).__name__}: give its name, a path, or its card")
+    return str(card) if isinstance(card, Path) else card if card is None or isinstance(card, str) else card.name
 
 
 def _runs(several: Any, wanted: Mapping[str, str | None]) -> list[Path]:

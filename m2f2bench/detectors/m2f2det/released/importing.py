@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ....cards.settings import CLIP_MEAN, CLIP_STD
+from ....core.arguments import checked
 from ....core.arithmetic import exact_fp32
 from ....core.errors import DetectorError, first_line, near
 from ....core.files import sha256, write_json, write_text
@@ -140,6 +141,7 @@ class Published:
         )
 
 
+@checked
 def import_weights(
     file: str | Path, kind: str, out: str | Path, vision_tower: str | Path | None = None, detector_only: bool = False
 ) -> Written:

@@ -164,9 +164,9 @@ def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Pa
 
 
 def _as_list(given: Any) -> list[Any]:
-    if isinstance(given, (list, tuple)):
-        return list(given)
-    return [] if given is None else [given]
+    """Return what was given as a list, with paths as texts."""
+    listed = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    return [str(one) if isinstance(one, Path) else one for one in listed]
 
 
 def _suite(

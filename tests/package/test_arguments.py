@@ -74,6 +74,17 @@ def test_a_wrong_argument_is_one_line(name: str, tmp_path: Path, monkeypatch: py
                 raise AssertionError(f"{name}, {parameter.name} is {what}: {type(error).__name__}: {error}") from error
 
 
+def test_references_may_be_paths(squares: Path, tmp_path: Path) -> None:
+    plug = tmp_path / "plug.py"
+    plug.write_text("class Half:\n    def predict(self, images):\n        return [0.5] * len(images)\n")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("{name: rules, level: frame, metrics: [auc], bootstrap: {resamples: 20}}")
+    found = m2f2bench.run(detectors=Path(f"{plug}:Half"), datasets=squares, protocols=[rules], out=tmp_path / "o")
+    assert found[0].dataset == "squares" and found[0].metrics["auc"].value == 0.5
+    assert m2f2bench.predict(squares / "real", Path(f"{plug}:Half"))[0]["score"] == 0.5
+    assert m2f2bench.load_dataset(squares).name == "squares"
+
+
 def test_messages_say_what_is_wanted() -> None:
     wrong: list[tuple[Any, str]] = [
         (lambda: m2f2bench.score(ROWS, split=3), "split is 3: a text is wanted"),

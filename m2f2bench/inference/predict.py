@@ -181,7 +181,7 @@ class _Job:
 def _judge(files: Sequence[Path | Picture], job: _Job) -> dict[str, _Judged]:
     """Judge every file, images first; return rows, overlays and answers by path."""
     if len({_key(file) for file in files}) < len(set(files)):
-        raise DataError("two files have the same name when written in UTF-8, or an image that of a file: rename one of them")
+        raise DataError("two files have the same name when written in UTF-8, or an image has a file's: rename one")
     images = [file for file in dict.fromkeys(files) if not _is_video(file)]
     by_file = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
     if job.overlays:

@@ -24,6 +24,7 @@ from .cards.models import (
 )
 from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
+from .core.files import user_path
 from .core.guests import guest
 from .core.text import quoted
 from .datasets.base import Adapter
@@ -50,7 +51,7 @@ def resolve_card(kind: str, reference: str) -> Card:
     found = find_card(kind, reference)
     if found is not None:
         return read_card(kind, found)
-    path = Path(reference).expanduser()
+    path = user_path(reference)
     if path.suffix == ".py" and path.is_file():
         raise CardError(f"'{reference}' is code: name its class too, {reference}:CLASS")
     if (path / "card.yaml").is_file():
@@ -125,9 +126,21 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
 
 def any_protocol(reference: str | AnyProtocol) -> AnyProtocol:
     """Return the protocol card of a name or a path, whatever its task."""
+    known: str | AnyProtocol = _reference(reference, (ProtocolCard, ExplanationCard, HeatMapCard), "protocol")
+    if isinstance(known, str):
+        return with_metrics(cast(AnyProtocol, resolve_card("metrics", known)))
+    return with_metrics(known)
+
+
+def _reference(reference: Any, kinds: type | tuple[type, ...], noun: str) -> Any:
+    """Return a reference to a card: a text, a path as text, or an object of `kinds`. Raises CardError for others."""
+    if isinstance(reference, Path):
+        return str(user_path(reference))
+    if not isinstance(reference, str) and not isinstance(reference, kinds):
+        raise CardError(f"a {noun} is of type {type(reference).__name__}: give its name, a path, or its card")
     if isinstance(reference, str):
-        return with_metrics(cast(AnyProtocol, resolve_card("metrics", reference)))
-    return with_metrics(reference)
+        user_path(reference)
+    return reference
 
 
 def with_metrics(card: Q) -> Q:
@@ -187,7 +200,7 @@ def load_leaderboard(reference: str) -> LeaderboardCard:
     return card.model_copy(update={"columns": tuple(columns)})
 
 
-def detector_card(reference: str | DetectorCard) -> tuple[DetectorCard, type]:
+def detector_card(reference: str | Path | DetectorCard) -> tuple[DetectorCard, type]:
     """Return a detector's card and its class, without building it.
 
     A registered backend's name or a `file.py:Class` without a card gets a card that only names it.
@@ -202,7 +215,7 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> 
     `reference` is a card's name or path, a folder with `card.yaml`, a backend, `file.py:Class`, a card, or an object
     with `predict(images) -> scores`.
     """
-    if isinstance(reference, (str, DetectorCard)):
+    if isinstance(reference, (str, Path, DetectorCard)):
         card, cls = detector_card(reference)
         detector = _build(card, cls, device)
     else:
@@ -232,7 +245,9 @@ def _build(card: DetectorCard, cls: type, device: str) -> Detector:
 
 def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
     if not callable(getattr(detector, "predict", None)):
-        raise DetectorError(f"{detector!r} is not a detector: it has no method predict(images)")
+        raise DetectorError(
+            f"an object of type {type(detector).__name__} is not a detector: it has no method predict(images)"
+        )
     if isinstance(detector, Detector) and hasattr(detector, "card"):
         return detector.card, detector  # loaded before
     name = getattr(detector, "name", type(detector).__name__)
@@ -251,6 +266,7 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         name = getattr(reference, "name", type(reference).__name__)
         values = {"name": name, "adapter": type(reference).__qualname__}
         return _checked(Dataset(validate(DatasetCard, values, f"dataset {type(reference).__qualname__}"), reference))
+    reference = _reference(reference, DatasetCard, "dataset")
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:
@@ -297,9 +313,10 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
     return None
 
 
-def _card_and_class(kind: str, reference: str | Card, registry: Registry, noun: str) -> tuple[Card, type]:
+def _card_and_class(kind: str, reference: Any, registry: Registry, noun: str) -> tuple[Card, type]:
     model = DetectorCard if kind == "detectors" else DatasetCard
     key = "backend" if kind == "detectors" else "adapter"
+    reference = _reference(reference, Card, noun)
     if isinstance(reference, Card):
         card: Card = reference
     elif is_file_reference(reference):

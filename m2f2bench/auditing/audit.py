@@ -8,6 +8,7 @@ from typing import Any
 
 from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
+from ..core.arguments import checked
 from ..core.errors import DataError, NothingJudged, first_line
 from ..core.errors import near as near_name
 from ..core.records import FAKE, ORIGINAL, Frame, Prediction
@@ -26,6 +27,7 @@ SCARCE = 0.1
 """A class with less than this share of a split's frames gets a note."""
 
 
+@checked
 def audit(
     dataset: str | DatasetCard | Adapter,
     *,

@@ -40,8 +40,8 @@ def train(
 ) -> None:
     """Train a detector; write its weights, its card and its training record."""
     settle(cards, data, redraw=redraw)
-    from ..runs.train import RECORD
     from ..runs.train import train as fit
+    from ..training.curves import RECORD
     from ..training.processes import is_main_process
 
     card = fit(detector, dataset, stage=stage, start=start, out=out, resume=resume, seed=seed, device=device)

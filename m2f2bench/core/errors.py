@@ -8,11 +8,19 @@ import errno
 import re
 from collections.abc import Iterable
 
+from .text import visible
+
 
 class M2F2BenchError(Exception):
-    """Base of all errors shown to the user without a traceback. `exit_status` is what the CLI returns."""
+    """Base of all errors shown to the user without a traceback. `exit_status` is what the CLI returns.
+
+    As text it is one line: line breaks and control characters, which names from a user's data may have, are escaped.
+    """
 
     exit_status = 2
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class CardError(M2F2BenchError):

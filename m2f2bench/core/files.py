@@ -15,14 +15,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError, first_line, refuse_machine_fault
-from .text import in_utf8, is_text
+from .errors import DataError, StoreError, first_line, refuse_machine_fault
+from .text import in_utf8, is_text, quoted
 
 ABSENT = "does not exist"
 
 
 class NoInput(Exception):
     """Why a file cannot be read, to follow its name in a line ("does not exist", "is a folder")."""
+
+
+def user_path(place: str | Path) -> Path:
+    """Return a path that a user gave, with a leading `~` expanded; it need not exist.
+
+    Raises DataError if the system cannot look it up: a name that is too long, a folder that is not open to the user,
+    an unknown user's home.
+    """
+    try:
+        path = Path(place).expanduser()
+        if "\0" in str(place):
+            raise RuntimeError("it has a NUL character")
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"the path {quoted(str(place), 80)} cannot be looked up: {why}") from None
+    return path
 
 
 @contextlib.contextmanager

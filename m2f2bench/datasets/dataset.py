@@ -13,6 +13,7 @@ from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.errors import DataError
 from ..core.memo import Memo, cache_folder
+from ..core.notebook import data_frame, heading, page, table
 from ..core.progress import progress_bar
 from ..core.records import Frame, Question
 from ..core.sources import installed_versions
@@ -21,6 +22,8 @@ from .base import Adapter, check_split, frames_of, questions_of, sampled_frames_
 from .read_ahead import ReadAhead, load_frame
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..core.records import Image
 
 T = TypeVar("T")
@@ -55,6 +58,38 @@ class Dataset:
         """Return all frames of a split. Raises DataError for an unknown split."""
         self.check_split(split)
         return frames_of(self.adapter, split)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each frame of each split.
+
+        Columns: id, video, label (0 real, 1 fake), method, split, identity (people joined by `+`), picture.
+        """
+        names = ("id", "video", "label", "method", "split", "picture")
+        frames = [frame for listed in self._listed().values() for frame in listed]
+        rows = [
+            {**{name: getattr(one, name) for name in names}, "identity": "+".join(one.identities)} for one in frames
+        ]
+        return data_frame(rows, ())
+
+    def _listed(self) -> dict[str, list[Frame]]:
+        """Return the frames of each split that has any. Raises DataError if no split has."""
+        found = {}
+        for split in self.splits:
+            try:
+                found[split] = self.frames(split)
+            except DataError:  # a folder need not have all splits
+                if split == self.splits[-1] and not found:
+                    raise
+        return found
+
+    def _repr_html_(self) -> str:
+        """Return a table of the splits with their real and fake frames and their videos."""
+        cells = [["split", "real frames", "fake frames", "videos", "methods"]]
+        for split, frames in self._listed().items():
+            fakes = [frame for frame in frames if frame.label]
+            counts = (len(frames) - len(fakes), len(fakes), len({frame.clip for frame in frames}))
+            cells.append([split, *map(str, counts), ", ".join(sorted({frame.method for frame in fakes}))])
+        return page(heading(self.name), table(cells))
 
     def read(self, frame: Frame) -> Image:
         """Return a frame's pixels: RGB uint8 [H, W, 3]. Raises FrameError if it cannot be read."""

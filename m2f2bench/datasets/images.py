@@ -79,6 +79,25 @@ def read_image(source: Path | bytes, frame_id: str) -> Image:
         raise FrameError(frame_id, f"cannot be decoded: {first_line(error)}") from None
 
 
+def rgb_of(image: Pillow.Image, frame_id: str) -> Image:
+    """Return an image of Pillow's as `read_image` returns its file; it is loaded, and otherwise not changed.
+
+    Raises `FrameError` and MachineError as `read_image` does.
+    """
+    width, height = image.size
+    check_size(height, width, frame_id)
+    try:
+        with DECODING.taking(_BYTES_PER_PIXEL * width * height):
+            if isinstance(image, ImageFile.ImageFile):
+                _load(image)
+            return _to_rgb(image, frame_id)
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        refuse_machine_fault(error, f"frame '{frame_id}'")
+        raise FrameError(frame_id, f"cannot be decoded: {first_line(error)}") from None
+
+
 def _load(image: ImageFile.ImageFile) -> None:
     """Decode, and refuse a file that is cut short even if another library has set the decoder to accept it."""
     if not ImageFile.LOAD_TRUNCATED_IMAGES:
@@ -200,10 +219,10 @@ def _quieten() -> None:
     logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def _to_rgb(image: ImageFile.ImageFile, frame_id: str) -> Image:
+def _to_rgb(image: Pillow.Image, frame_id: str) -> Image:
     """Return a loaded image of any mode, turned upright, as RGB uint8 [H, W, 3]."""
-    mode, kind = image.mode, image.format
-    upright: Pillow.Image = image
+    mode, kind = image.mode, image.format or "Pillow's"
+    upright = image
     try:
         if image.getexif().get(_ORIENTATION) in _TURNED:
             upright = ImageOps.exif_transpose(image)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..cards.models import DatasetCard, DetectorCard
 from ..cards.protocols import FAITHFULNESS_METRICS, FILLS, MASK_METRICS, Bootstrap, HeatMapRules
+from ..core.arguments import checked
 from ..core.errors import DataError
 from ..core.progress import progress_bar
 from ..core.records import FAKE, Frame
@@ -14,8 +16,10 @@ from ..datasets.dataset import Dataset, plan_frames
 from ..detectors.base import Detector
 from ..detectors.keys import identify_judge
 from ..loading import load_dataset
+from ..results.signature import detector_fields
 from . import faithfulness_report, localization_report
 from .faithfulness_report import Faithfulness
+from .held import HeldMaps
 from .localization_report import Localization
 from .mapping import HeatMapper, MapTest, MaskTest, mapping_detector
 from .pixels import PixelTest, settings_of
@@ -51,10 +55,19 @@ def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | No
     return frames
 
 
+def _settings(bootstrap: Bootstrap | None) -> Bootstrap:
+    """Return the settings of the bootstrap, by default Bootstrap(). Raises DataError for anything else."""
+    if bootstrap is not None and not isinstance(bootstrap, Bootstrap):
+        raise DataError(f"bootstrap is of type {type(bootstrap).__name__}: give a m2f2bench.cards.protocols.Bootstrap")
+    return bootstrap or Bootstrap()
+
+
+@checked
 def localize(
     detector: str | DetectorCard | Any,
     dataset: str | DatasetCard | Adapter,
     *,
+    name: str = "maps",
     split: str = "test",
     limit: int | None = None,
     bootstrap: Bootstrap | None = None,
@@ -63,7 +76,10 @@ def localize(
     cam: str = "",
     cam_layer: str = "",
 ) -> Localization:
-    """Compare a detector's heat maps with a dataset's true masks.
+    """Compare a detector's heat maps, or maps in memory, with a dataset's true masks.
+
+    In place of a detector, a mapping `{frame id: map}` of numbers [h, w] in [0, 1] may be given, of a detector `name`;
+    a frame of the split without a map counts as one whose map is missing.
 
     Over the fake frames with a mask: the share of the map's sum inside the mask, the mask's area (what a constant map
     gets), their difference and ratio, the pointing game, IoU and pixel AUC, and the same for three controls; overall
@@ -74,7 +90,12 @@ def localize(
     activation maps (`gradcam`, …; see detectors.cam). Raises DataError for a dataset without masks or a mask of another
     size than its image, DetectorError for a detector without heat maps.
     """
-    rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=bootstrap or Bootstrap())
+    rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=_settings(bootstrap))
+    if isinstance(detector, Mapping):
+        if cam or cam_layer:
+            raise DataError("cam makes a detector's maps, and maps are given: leave it out")
+        rows, origin = _map_held(rules, detector, name, dataset, split, limit, batch_size)
+        return localization_report.summarise(rows, origin)
     rows, origin, _ = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
     return localization_report.summarise(rows, origin)
 
@@ -96,21 +117,45 @@ def map_dataset(
     judge = mapping_detector(detector, device, cam, cam_layer)
     by = identify_judge(judge).fields
     mapper = HeatMapper(judge)
-    rows: list[MappedFrame] = []
-    try:
-        test = make_test(judge, mapper, rules, batch_size)
-        test.announce(len(frames))
-        with progress_bar(f"{mapper.name} on {loaded.name}", len(frames)) as advance:
-            for batch in test.rows(loaded.adapter, frames):
-                rows += batch
-                advance(len(batch))
-    finally:
-        close_adapter(loaded.adapter)
-    refuse_nothing(mapper.name, rows)
+    test = make_test(judge, mapper, rules, batch_size)
+    rows = _rows(test, loaded, frames)
     origin = Measured(loaded.name, split, limit, by, rules.bootstrap, mapper.how, str(rules.frames))
     return rows, origin, test.passes
 
 
+def _map_held(
+    rules: HeatMapRules,
+    maps: Mapping[Any, Any],
+    name: str,
+    dataset: str | DatasetCard | Adapter,
+    split: str,
+    limit: int | None,
+    batch_size: int,
+) -> tuple[list[MappedFrame], Measured]:
+    """Return the rows of all planned frames, measured from maps in memory, and their origin."""
+    loaded = load_dataset(dataset)
+    frames = plan_maps(loaded, rules, split, limit)
+    rows = _rows(MaskTest(HeldMaps(maps, name, loaded, split), rules.bootstrap.seed, batch_size), loaded, frames)
+    by = detector_fields(name, "unknown", "unknown", "unknown", environment="unknown")
+    return rows, Measured(loaded.name, split, limit, by, rules.bootstrap, frames=str(rules.frames))
+
+
+def _rows(test: MapTest, dataset: Dataset, frames: Sequence[Frame]) -> list[MappedFrame]:
+    """Return the rows of frames. Raises NothingJudged if none has a map."""
+    rows: list[MappedFrame] = []
+    try:
+        test.announce(len(frames))
+        with progress_bar(f"{test.mapper.name} on {dataset.name}", len(frames)) as advance:
+            for batch in test.rows(dataset.adapter, frames):
+                rows += batch
+                advance(len(batch))
+    finally:
+        close_adapter(dataset.adapter)
+    refuse_nothing(test.mapper.name, rows)
+    return rows
+
+
+@checked
 def faithfulness(
     detector: str | DetectorCard | Any,
     dataset: str | DatasetCard | Adapter,
@@ -138,6 +183,6 @@ def faithfulness(
     if steps < 2 or not 0.0 < area < 1.0:
         raise DataError(f"{steps} steps and an area of {area:g}: give at least 2 steps and an area between 0 and 1")
     given: dict[str, Any] = {"steps": steps, "area": area, "fills": FILLS, "metrics": FAITHFULNESS_METRICS}
-    rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=bootstrap or Bootstrap(), **given)
+    rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=_settings(bootstrap), **given)
     rows, origin, passes = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
     return faithfulness_report.summarise(rows, origin, settings_of(rules).fields, passes)

@@ -6,13 +6,14 @@ No face is searched for: notes say which images may not be face crops.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cards.protocols import FrameSelection
 from ..core.errors import DataError, FrameError, NothingJudged
+from ..core.files import user_path
 from ..core.progress import progress_bar
 from ..core.records import REAL, Frame, Locator, Prediction
 from ..core.text import in_utf8
@@ -24,6 +25,7 @@ from ..datasets.read_ahead import frames_ahead
 from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector
 from ..runs.detection import predict
+from .pictures import Picture
 
 if TYPE_CHECKING:
     from ..core.records import Answer, Image
@@ -43,17 +45,19 @@ LARGEST = 1024
 
 
 class _Files(Adapter):
-    """Images as frames; labels are unknown and not used. `sizes` has height and width of the images read."""
+    """Images as frames, `held` in memory or files; labels are unknown. `sizes` has height and width of those read."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Iterable[Picture] = ()) -> None:
         super().__init__()
+        self.held = {_key(picture): picture for picture in held}
         self.sizes: dict[str, tuple[int, ...]] = {}
 
     def frames(self, split: str) -> list[Frame]:
         return []
 
     def read(self, frame: Frame) -> Image:
-        image = read_image(Path(frame.locator.path), frame.id)
+        held = self.held.get(frame.id)
+        image = read_image(Path(frame.locator.path), frame.id) if held is None else held.pixels(frame.id)
         self.sizes[frame.locator.path] = image.shape[:2]
         return image
 
@@ -86,7 +90,7 @@ class _Judged:
 class _ToDraw:
     """One file whose overlay is to be drawn: its P(fake), and each image's pixels, P(fake) and number in a video."""
 
-    file: Path
+    file: Path | Picture
     score: float
     images: list[Image]
     scores: list[float]
@@ -94,7 +98,7 @@ class _ToDraw:
 
 
 def predict_paths(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | Picture],
     detector: Any,
     *,
     frames: int = 32,
@@ -105,7 +109,7 @@ def predict_paths(
     explain: bool = False,
     questions: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Judge images, videos and folders of them; each image is used as it is, as a face crop.
+    """Judge images (files or `Picture`), videos and folders of them; each image is used as it is, as a face crop.
 
     Returns for each file `path`, `score` (P(fake), for a video the mean of `frames` frames evenly spread over it; None
     if it cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status`, `frames` (how many were judged),
@@ -123,7 +127,7 @@ def predict_paths(
     for a video that cannot be read, and `asked_frame` is that frame's number in the video, None for an image. Raises
     DetectorError if the detector answers no questions, before anything is judged.
     """
-    files = [file for path in paths for file in _files(Path(path).expanduser())]
+    files = [file for path in paths for file in ([path] if isinstance(path, Picture) else _files(user_path(path)))]
     asks = explain or bool(questions)
     if asks:
         from .questions import QuestionSet, require_explainer_early
@@ -133,6 +137,7 @@ def predict_paths(
     question_set = QuestionSet(loaded, questions) if asks else None
     overlays = _Overlays(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
     job = _Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, question_set)
+    job.pictures = _Files(file for file in files if isinstance(file, Picture))
     try:
         by_file = _judge(files, job)
     finally:
@@ -177,15 +182,15 @@ class _Job:
         return rows
 
 
-def _judge(files: Sequence[Path], job: _Job) -> dict[str, _Judged]:
+def _judge(files: Sequence[Path | Picture], job: _Job) -> dict[str, _Judged]:
     """Judge every file, images first; return rows, overlays and answers by path."""
     if len({_key(file) for file in files}) < len(set(files)):
-        raise DataError("two files have the same name when written in UTF-8: rename one of them")
-    images = [file for file in dict.fromkeys(files) if file.suffix.lower() not in VIDEO_SUFFIXES]
+        raise DataError("two files have the same name when written in UTF-8, or an image has a file's: rename one")
+    images = [file for file in dict.fromkeys(files) if not _is_video(file)]
     by_file = _judge_images([_frame(_key(file), Locator(str(file))) for file in images], job)
     if job.overlays:
-        job.overlays.images(images, by_file, job.batch_size)
-    videos = [file for file in dict.fromkeys(files) if file.suffix.lower() in VIDEO_SUFFIXES]
+        job.overlays.images(images, job.pictures, by_file, job.batch_size)
+    videos = [file for file in dict.fromkeys(files) if isinstance(file, Path) and _is_video(file)]
     with progress_bar("videos", len(videos)) as advance:
         for file in videos:
             by_file[_key(file)] = _judge_video(file, job)
@@ -217,13 +222,15 @@ class _Overlays:
 
         self.mapper, self.folder = HeatMapper(detector), OverlayFolder(folder, detector, scale)
 
-    def images(self, files: Sequence[Path], by_file: dict[str, _Judged], batch_size: int) -> None:
+    def images(
+        self, files: Sequence[Path | Picture], pictures: _Files, by_file: dict[str, _Judged], batch_size: int
+    ) -> None:
         """Draw an overlay for each image that has a score; images are read again to save memory."""
         scored = [(file, by_file[_key(file)].rows[0].score) for file in files]
         wanted = {_key(file): (file, score) for file, score in scored if score is not None}
         frames = [_frame(name, Locator(str(file))) for name, (file, _) in wanted.items()]
         with progress_bar("heat maps", len(wanted)) as advance:
-            for batch in frames_ahead(_Files(), frames, count=1).batches(min(batch_size, AT_ONCE)):
+            for batch in frames_ahead(pictures, frames, count=1).batches(min(batch_size, AT_ONCE)):
                 to_draw = []
                 for loaded in batch:
                     file, score = wanted[loaded.frame.id]
@@ -252,7 +259,9 @@ class _Overlays:
                 numbers.append(number)
             if panels:
                 of_video = numbers if one.numbers is not None else None
-                by_file[_key(one.file)].heatmap = str(self.folder.write(one.file, panels, one.score, of_video))
+                by_file[_key(one.file)].heatmap = str(
+                    self.folder.write(Path(str(one.file)), panels, one.score, of_video)
+                )
 
 
 def _judge_video(file: Path, job: _Job) -> _Judged:
@@ -295,7 +304,11 @@ def _judge_clip(clip: _Clip, frames: Sequence[Frame], job: _Job) -> _Judged:
     return _Judged(rows, answers=job.questions.ask(clip, [middle], scores)[middle.id])
 
 
-def _key(file: Path) -> str:
+def _is_video(file: Path | Picture) -> bool:
+    return isinstance(file, Path) and file.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _key(file: Path | Picture) -> str:
     """Return the id of a file's frame."""
     return in_utf8(str(file))
 

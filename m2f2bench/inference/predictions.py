@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import DataError
+from ..core.arguments import checked
 from ..core.notebook import Bar, chart, heading, lines, page, table
+from .pictures import Pictures, listed
 from .predict import predict_paths
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ def _cell(value: Any) -> str:
     return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+@checked
 def predict(
-    paths: str | Path | Sequence[str | Path],
+    paths: Pictures,
     detector: Any,
     *,
+    names: Sequence[str] = (),
     frames: int = 32,
     device: str = "auto",
     batch_size: int = 32,
@@ -66,31 +69,24 @@ def predict(
 ) -> Predictions:
     """Judge images, videos and folders of them without a dataset, as the command `predict` does.
 
-    Each image must be the crop of one face: faces are not searched for. `paths` is one path or a list; `detector` a
-    name, a card, a folder, `file.py:Class` or an object. Of a video `frames` frames are judged, evenly spread. Returns
-    a dictionary for each file: `path`, `score` (P(fake) in [0, 1], of a video the mean over its frames; None if it
-    cannot be judged), `verdict` (`fake` from 0.5 on, `real`, None), `status` (`ok`, `unreadable`, …), `frames` (how
-    many were judged), `frames_readable` and `frames_promised` (of a video, else None), `message`, and `heatmap`.
+    Each image must be the crop of one face: faces are not searched for. `paths` is a path, an image in memory (an
+    array, RGB uint8 [H, W, 3], or a Pillow image), a list of them, an array [N, H, W, 3], or a mapping `{name: image}`.
+    `names` name images in memory, in order; else they are `image0`, `image1`, …. An image in memory has the result of
+    its file (a PNG), and is not changed. `detector` is a name, a card, a folder, `file.py:Class` or an object. Of a
+    video `frames` frames are judged, evenly spread. Returns a dictionary for each file: `path` (of an image in memory
+    its name), `score` (P(fake) in [0, 1], of a video the mean over its frames; None if it cannot be judged), `verdict`
+    (`fake` from 0.5 on, `real`, None), `status` (`ok`, `unreadable`, …), `frames` (how many were judged),
+    `frames_readable` and `frames_promised` (of a video, else None), `message`, and `heatmap`.
 
     With `heatmaps`, a folder, an overlay is drawn for each file, and `heatmap` is its path; `heatmap_scale` is `fixed`
     (colours from 0 to 1) or `image` (stretched to the file's own values). With `explain`, or with `questions`, the
     detector is asked about each image, for a video about the middle frame (`asked_frame`), and `answers` has what it
-    said. Raises DataError if a path does not exist or has nothing to judge, DetectorError if the detector cannot do
-    what is asked, and NothingJudged if none of the files can be judged. Pixels in memory:
-    `load_detector(…).predict(images)`.
+    said. Raises DataError if a path does not exist or has nothing to judge, or for an array that is no image,
+    DetectorError if the detector cannot do what is asked, and NothingJudged if none of the files can be judged.
     """
-    listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    for number, path in enumerate(listed, 1):
-        if not isinstance(path, (str, Path)):
-            raise DataError(
-                f"paths, item {number}, is of type {type(path).__name__}: give paths of images or videos; for pixels "
-                f"in memory use load_detector(…).predict(images)"
-            )
-    if not listed:
-        raise DataError("paths is empty: give images, videos or folders of them")
     return Predictions(
         predict_paths(
-            listed,
+            listed(paths, names),
             detector,
             frames=frames,
             device=device,

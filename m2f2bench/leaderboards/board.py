@@ -15,6 +15,7 @@ import numpy as np
 from ..cards.folders import card_folders, iter_cards
 from ..cards.models import LeaderboardCard
 from ..core.errors import DataError, ScoreError
+from ..core.files import user_path
 from ..core.notebook import bar, chart, columns_of, curves, data_frame, heading, lines, page, shown_score
 from ..core.notebook import table as html_table
 from ..core.records import Score
@@ -144,7 +145,7 @@ def gather(
     card: LeaderboardCard | None = None
     folders: list[Path] = []
     for place in places:
-        path = Path(place).expanduser()
+        path = user_path(place)
         if path.is_dir() or path.suffix == ".json":
             folders.append(path)
         elif card is None:

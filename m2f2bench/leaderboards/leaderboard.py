@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cards.folders import DETECTION
 from ..cards.models import AnyProtocol, DatasetCard
+from ..core.arguments import checked
 from ..core.errors import ScoreError
-from ..core.files import write_text
+from ..core.files import user_path, write_text
 from ..results.columns import ColumnNames
 from ..results.read_rows import SUFFIXES
 from ..results.result import Result
 from ..results.stored import ResampledResult
-from ..scoring.detection import ScoredRows, load_rows, score_rows
+from ..scoring.detection import ScoredRows, score_rows
 from ..scoring.given import Data, Given, are_results, expand
 from ..scoring.scored import Source
-from ..scoring.tasks import task_at
+from ..scoring.tasks import about_answers, task_at
 from .board import Board, gather
 from .render import render
 
 
+@checked
 def leaderboard(
     *places: Data | Mapping[str, Data],
     names: Sequence[str] = (),
@@ -50,22 +51,23 @@ def leaderboard(
     evidence: dict[tuple[str, str], ScoredRows | ResampledResult] = {}
     source = Source(protocol, dataset, split, columns=columns)
     rows = [place for place in data if not isinstance(place, Result) and not are_results(place)]
-    given = [*expand([one for one in finished if _has_rows(one)], (), columns), *expand(rows, names, columns)]
+    given = [*expand([one for one in finished if _has_rows(one)], (), columns)]
+    given += expand(rows, names, columns, about_answers(protocol))
     for one in given:
-        own = _rows(one, source)
-        results.append(score_rows(own))
+        own = _loaded(one, source)
+        results.append(score_rows(own) if isinstance(own, ScoredRows) else own.result)
         evidence[results[-1].signature, results[-1].protocol] = own
     _refuse_namesakes(results)
     board = gather(paths, published, results, evidence)
     if out is not None:
-        file = Path(out).expanduser()
+        file = user_path(out)
         write_text(file, render(board, file.suffix[1:] or "md"))
     return board
 
 
 def _is_rows(place: str | Path) -> bool:
     """Return whether a path is a file of rows, and no card, result or folder."""
-    path = Path(place).expanduser()
+    path = user_path(place)
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
@@ -80,14 +82,14 @@ def _is_stored(result: Result) -> bool:
 
 def _has_rows(result: Result) -> bool:
     """Return whether a result is of `score` and knows the rows that paired tests need."""
-    return result.task == DETECTION and isinstance(result.kept, Given)
+    return isinstance(result.kept, Given)
 
 
-def _rows(given: Given, source: Source) -> ScoredRows:
+def _loaded(given: Given, source: Source) -> ScoredRows | ResampledResult:
+    """Return a detector's rows, or an explainer's result with its resamples, ready for paired tests."""
     wanted = given.source(source)
-    if task_at(given.place, wanted.protocol).name != DETECTION:
-        raise ScoreError(f"'{given.place}' holds no P(fake) of frames: give the folder that run wrote")
-    return load_rows(given.place, wanted)
+    found: ScoredRows | ResampledResult = task_at(given.place, wanted.protocol).load(given.place, wanted)
+    return found
 
 
 def _refuse_namesakes(results: Sequence[Result]) -> None:

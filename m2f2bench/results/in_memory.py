@@ -1,21 +1,21 @@
 """Rows in memory: data frames, columns, records and arrays, as the same table that a file gives.
 
 Every cell becomes what it would be in a CSV file that is written without rounding, so that rows in memory and the same
-rows in a file have the same results to the last bit.
+rows in a file have the same results to the last bit. Nothing of what a user gives is changed or kept: cells are copied.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import ScoreError
-from ..core.text import quoted
+from ..core.errors import ScoreError, first_line
+from ..core.text import cut, in_utf8, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,14 +33,12 @@ SHOWN = 40
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
-    """Rows in memory under a name, which messages use and which is the detector's unless another is given.
+    """Data in memory under a name, which messages use and which is the detector's unless another is given.
 
-    `table` has the columns by their own names, those that are not used are empty; `index` the label of each row in a
-    data frame, else None: rows are then numbered from 0.
+    `index` has the label of each row of a data frame, else None: rows are then numbered from 0.
     """
 
     name: str
-    table: pa.Table
     index: Sequence[Any] | None = None
 
     def __str__(self) -> str:
@@ -48,7 +46,14 @@ class InMemory:
 
     def row(self, i: int) -> str:
         """Return a row in messages: its number from 1, and its index as Python has it."""
-        return f"'{self.name}' row {i + 1} (index {i if self.index is None else self.index[i]!r})"
+        return f"'{self.name}' row {i + 1} (index {i if self.index is None else cut(repr(self.index[i]), SHOWN)})"
+
+
+@dataclass(frozen=True, eq=False)
+class RowsInMemory(InMemory):
+    """Rows of P(fake): `table` has the columns by their own names; those that are not used are empty."""
+
+    table: pa.Table = field(kw_only=True)
 
 
 def row_of(place: Path | InMemory, i: int) -> str:
@@ -58,34 +63,83 @@ def row_of(place: Path | InMemory, i: int) -> str:
 
 def is_frame(data: Any) -> bool:
     """Return whether data are a pandas DataFrame, without importing pandas."""
-    return hasattr(data, "columns") and hasattr(data, "iloc") and hasattr(data, "index")
+    return not isinstance(data, type) and all(hasattr(data, name) for name in ("iloc", "index", "columns"))
 
 
-def in_memory(data: Any, name: str, wanted: Collection[str], index: Collection[str], score: str = SCORE) -> InMemory:
+def is_table(data: Any) -> bool:
+    """Return whether data are a table with named columns: a data frame of any library, or a structured array."""
+    if isinstance(data, np.ndarray):
+        return bool(data.dtype.names)
+    other = not isinstance(data, type) and hasattr(data, "columns") and callable(getattr(data, "to_pandas", None))
+    return is_frame(data) or other
+
+
+def as_frame(data: Any, name: str) -> Any:
+    """Return another library's table (pyarrow, polars, …) as a pandas DataFrame, and everything else as it is.
+
+    Raises ScoreError if the table cannot be converted.
+    """
+    if is_frame(data) or isinstance(data, type) or not callable(getattr(data, "to_pandas", None)):
+        return data
+    try:
+        return data.to_pandas()
+    except Exception as error:  # it may need a package that is not installed
+        raise ScoreError(
+            f"'{name}' is of type {type(data).__name__} and cannot be made a pandas DataFrame: {first_line(error)}"
+        ) from None
+
+
+def in_memory(data: Any, name: str, wanted: Collection[str], index: Collection[str], score: str) -> RowsInMemory:
     """Return data as rows in memory; only columns that are `wanted` are looked at, and `score` is the one of scores.
+
+    See `columns_in` for what `data` and `index` may be. Raises ScoreError, which names the data and the row.
+    """
+    columns, labels = columns_in(data, name, index)
+    place = InMemory(name, labels)
+    return RowsInMemory(name, labels, table=_as_table(columns, place, wanted, score))
+
+
+def columns_in(data: Any, name: str, index: Collection[str]) -> tuple[list[tuple[str, Any]], Sequence[Any] | None]:
+    """Return the columns of data by name, each an array [N] or a list, and the labels of a data frame's rows.
 
     `data` is a pandas DataFrame (an index with a name in `index` counts as a column), another table with `to_pandas`
     (pyarrow, polars), a mapping of columns of equal length, a tuple `(label, score)` of two arrays [N], whose ids are
-    then 0 … N - 1, or a sequence of records (mappings or dataclass objects). Raises ScoreError, which names the data
-    and the row.
+    then 0 … N - 1, or a sequence of records (mappings or dataclass objects). Raises ScoreError, which names the data.
     """
     labels = None
-    if not is_frame(data) and hasattr(data, "to_pandas"):
-        data = data.to_pandas()
+    data = as_frame(data, name)
     if is_frame(data):
         columns, labels = _of_frame(data, name, index)
     elif isinstance(data, Mapping):
         columns = [(str(key), _column(name, str(key), values)) for key, values in data.items()]
     elif isinstance(data, np.ndarray) and data.dtype.names:
-        columns = [(key, data[key]) for key in data.dtype.names]
-    elif isinstance(data, tuple) and len(data) == 2 and not any(isinstance(one, Mapping) for one in data):
+        columns = [(key, _column(name, key, data[key])) for key in data.dtype.names]
+    elif isinstance(data, tuple) and len(data) == 2 and not any(map(_is_record, data)):
         columns = _of_pair(data, name)
-    elif isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
+    elif is_list(data):
         columns = _of_records(data, name)
     else:
         shape = f" of shape {data.shape}" if isinstance(data, np.ndarray) else ""
         raise ScoreError(f"'{name}' is of type {type(data).__name__}{shape}: give {FORMS}")
-    return InMemory(name, _as_table(columns, name, wanted, labels, score), labels)
+    lengths = {column: len(values) for column, values in columns}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{column} {n}" for column, n in lengths.items())
+        raise ScoreError(f"'{name}': its columns have different lengths ({listed}): each row needs a value in each")
+    return columns, labels
+
+
+def is_list(data: Any) -> bool:
+    """Return whether data are a sequence of items, and no text."""
+    return isinstance(data, Sequence) and not isinstance(data, (str, bytes, bytearray, memoryview))
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, Mapping) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
+
+
+def are_records(value: Any) -> bool:
+    """Return whether a value is a list of records: mappings or dataclass objects."""
+    return isinstance(value, list) and bool(value) and all(map(_is_record, value))
 
 
 def _of_frame(frame: Any, name: str, index: Collection[str]) -> tuple[list[tuple[str, Any]], Sequence[Any] | None]:
@@ -110,18 +164,24 @@ def _of_pair(pair: tuple[Any, Any], name: str) -> list[tuple[str, Any]]:
 
 def _of_records(records: Sequence[Any], name: str) -> list[tuple[str, Any]]:
     """Return the columns of records; a key that a record lacks is an empty cell, as in JSON lines."""
-    rows = []
+    rows = mappings_in(records, name)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return [(str(key), [row.get(key) for row in rows]) for key in keys]
+
+
+def mappings_in(records: Sequence[Any], name: str) -> list[Mapping[Any, Any]]:
+    """Return records, mappings or dataclass objects, as mappings. Raises ScoreError, naming the row, for others."""
+    rows: list[Mapping[Any, Any]] = []
     for i, record in enumerate(records):
-        if dataclasses.is_dataclass(record) and not isinstance(record, type):
-            record = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-        if not isinstance(record, Mapping):
+        if not _is_record(record):
             raise ScoreError(
                 f"'{name}' row {i + 1} (index {i}) is of type {type(record).__name__}, not a record (a dict): give "
                 f"{FORMS}"
             )
+        if not isinstance(record, Mapping):
+            record = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
         rows.append(record)
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    return [(str(key), [row.get(key) for row in rows]) for key in keys]
+    return rows
 
 
 def _column(name: str, column: str, values: Any) -> Any:
@@ -132,7 +192,9 @@ def _column(name: str, column: str, values: Any) -> Any:
         try:
             values = np.asarray(values)
         except Exception as error:  # a tensor on a GPU, or one that needs a gradient
-            raise ScoreError(f"'{name}': its column {quoted(column)} cannot be made an array: {error}") from None
+            raise ScoreError(
+                f"'{name}': its column {quoted(column)} cannot be made an array: {first_line(error)}"
+            ) from None
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             raise ScoreError(f"'{name}': its column {quoted(column)} has the shape {values.shape}: one axis is wanted")
@@ -144,25 +206,14 @@ def _column(name: str, column: str, values: Any) -> Any:
     return values
 
 
-def _as_table(
-    columns: Sequence[tuple[str, Any]],
-    name: str,
-    wanted: Collection[str],
-    labels: Sequence[Any] | None,
-    score: str,
-) -> pa.Table:
+def _as_table(columns: Sequence[tuple[str, Any]], place: InMemory, wanted: Collection[str], score: str) -> pa.Table:
     import pyarrow as pa
 
-    lengths = {column: len(values) for column, values in columns}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{column} {n}" for column, n in lengths.items())
-        raise ScoreError(f"'{name}': its columns have different lengths ({listed}): each row needs a value in each")
-    place = InMemory(name, None, labels)
     arrays = [
         _cells(place, column, values, score) if column in wanted else pa.nulls(len(values))
         for column, values in columns
     ]
-    return pa.Table.from_arrays(arrays, [column for column, _ in columns])
+    return pa.Table.from_arrays(arrays, [in_utf8(column) for column, _ in columns])
 
 
 def _cells(place: InMemory, column: str, values: Any, score: str) -> pa.Array:

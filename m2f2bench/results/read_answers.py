@@ -1,11 +1,11 @@
-"""Answers from files: a run's folder, M2F2-Det's output files, or JSON lines of question id and text."""
+"""Answers from files and from memory: a run's folder, M2F2-Det's output files, or lines of question id and text."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 from ..core.errors import ScoreError, near
 from ..core.records import ANSWER_STATUSES, JUDGE, Answer, Question
 from ..core.text import cut, quoted, without_surrogates
+from .answers_in_memory import IDS, TEXTS, AnswersInMemory
 from .columns import ColumnNames, columns_of
-from .read_rows import LONGEST_LINE, json_lines
+from .in_memory import InMemory
+from .read_rows import LONGEST_LINE, json_lines, option
 from .row_files import USAGE, read_answers
 from .store import ANSWERS
 
-IDS = ("id", "question", "question_id", "key")
-TEXTS = ("text", "answer")
 COLUMNS = ("id", "text", "score")
 MISSING = "missing"
 """The status of an answer whose text is null."""
@@ -29,7 +29,7 @@ _MARKS = re.compile(r"^\s*<s>|</s>\s*$")
 
 
 def read_answer_files(
-    paths: Sequence[Path], questions: Sequence[Question], columns: ColumnNames | None = None
+    paths: Sequence[Path | InMemory], questions: Sequence[Question], columns: ColumnNames | None = None
 ) -> dict[str, Answer]:
     """Read the answers of one explainer, by question id, from one file or several that complete each other.
 
@@ -37,9 +37,10 @@ def read_answer_files(
     `text` (or `answer`), and optionally `score` (P(fake) of the frame); `columns` maps our names to the file's. In
     M2F2-Det's files (`key`, `image`, `prompt`, `text`, `metadata`) the `<s>` marks are removed, a line without a key
     answers the `judge` question about its image (a frame's id, or the file of that name), and `metadata` may hold
-    the further fields that `run --export` writes. A null text is a `missing` answer; an empty text is an answer.
-    Raises ScoreError in one line that names file and line for an id that is not asked, an id that is answered twice,
-    and a text that is not a string; also for a file in which every text is null.
+    the further fields that `run --export` writes. Answers in memory are read as the file of them. A null text is a
+    `missing` answer; an empty text is an answer. Raises ScoreError in one line that names file and line for an id that
+    is not asked, an id that is answered twice, and a text that is not a string; also for a file in which every text is
+    null.
     """
     known = {question.id: question for question in questions}
     judge = {question.frame: question.id for question in questions if question.kind == JUDGE}
@@ -47,7 +48,7 @@ def read_answer_files(
     where: dict[str, str] = {}
     scores: dict[str, float | None] = {}
     for path in paths:
-        for place, answer in _answers(path, judge, columns_of(columns, path)):
+        for place, answer in _answers(path, judge, columns_of(columns, Path(str(path)))):
             if answer.question not in known:
                 raise ScoreError(
                     f"{place}: '{cut(answer.question, 60)}' is no question that is asked{near(answer.question, known)}"
@@ -85,46 +86,70 @@ def looks_like_answers(path: Path) -> bool:
     return isinstance(first, dict) and "label" not in first and any(name in first for name in TEXTS)
 
 
-def _answers(path: Path, judge: Mapping[str, str], columns: dict[str, str]) -> Iterator[tuple[str, Answer]]:
+def _answers(path: Path | InMemory, judge: Mapping[str, str], columns: dict[str, str]) -> Iterator[tuple[str, Answer]]:
+    if isinstance(path, InMemory):
+        if not isinstance(path, AnswersInMemory):
+            raise ScoreError(f"'{path}' holds rows of P(fake), and answers to questions are wanted here (with a text)")
+        yield from _listed(path, path.entries, judge, columns)
+        return
     place = path / ANSWERS if path.is_dir() else path
     if not place.is_file():
         raise ScoreError(f"there is no file of answers '{place}'")
     if place.suffix == ".parquet":
-        for number, answer in enumerate(read_answers(place), 1):
-            empty = answer.text is None  # the column may have nulls
-            yield f"'{place}' row {number}", replace(answer, text="", status=MISSING) if empty else answer
+        yield from _listed(place, read_answers(place), judge, columns)
         return
     if place.suffix != ".jsonl":
         raise ScoreError(f"'{place}' must end in .jsonl (question id and text) or be a run's folder")
-    unknown = [name for name in columns if name not in COLUMNS]
-    if unknown:
-        raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], COLUMNS)}")
     try:
         rows = json_lines(place)
     except (OSError, ValueError) as error:
         raise ScoreError(f"'{place}' cannot be read as JSON lines: {error}") from None
     if not rows:
         raise ScoreError(f"'{place}' has no answers")
+    yield from _listed(place, rows, judge, columns)
+
+
+def _listed(
+    place: Path | InMemory,
+    entries: Sequence[Answer | dict[str, Any]],
+    judge: Mapping[str, str],
+    columns: Mapping[str, str],
+) -> Iterator[tuple[str, Answer]]:
+    """Yield entries as answers, each with its place: our own rows, or objects as lines of a JSON file have them."""
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown and isinstance(entries[0], dict):
+        raise ScoreError(f"cannot map '{unknown[0]}'{near(unknown[0], COLUMNS)}")
     given = False
-    for number, row in enumerate(rows, 1):
-        where = f"'{place}' answer {number}"
-        answer = _answer(row, where, judge, columns)
-        given = given or answer.status != MISSING
+    for i, entry in enumerate(entries):
+        if isinstance(entry, Answer):
+            where = place.row(i) if isinstance(place, InMemory) else f"'{place}' row {i + 1}"
+            empty = entry.text is None  # the column may have nulls
+            given, answer = True, replace(entry, text="", status=MISSING) if empty else entry
+        else:
+            where = place.row(i) if isinstance(place, InMemory) else f"'{place}' answer {i + 1}"
+            answer = _answer(entry, where, judge, columns, lambda name: option(place, name))
+            given = given or answer.status != MISSING
         yield where, answer
     if not given:
-        raise ScoreError(f"'{place}' has no text in any of its {len(rows)} answers")
+        raise ScoreError(f"'{place}' has no text in any of its {len(entries)} answers")
 
 
-def _answer(row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str]) -> Answer:
-    """Return one line's answer; its `frame` is filled in later, from the question."""
+def _answer(
+    row: dict[str, Any],
+    where: str,
+    judge: Mapping[str, str],
+    columns: Mapping[str, str],
+    mapped: Callable[[str], str],
+) -> Answer:
+    """Return one line's answer; its `frame` is filled in later, from the question. `mapped` says how to map a name."""
     text_key = columns.get("text") or next((name for name in TEXTS if name in row), None)
     if text_key is None or text_key not in row:
-        raise ScoreError(f"{where} has no '{text_key or 'text'}'{near('text', row)} (map it with --column text=NAME)")
+        raise ScoreError(f"{where} has no '{text_key or 'text'}'{near('text', row)} (map it with {mapped('text')})")
     text = row[text_key]
     if text is not None and not isinstance(text, str):
         raise ScoreError(f"{where}: its '{text_key}' is {type(text).__name__}, not a string")
     published = "prompt" in row and "image" in row
-    identifier = _identifier(row, where, judge, columns, published)
+    identifier = _identifier(row, where, judge, columns, published, mapped)
     known = _known(row, where) if published else {}
     marked = published and not known
     score = row.get(columns.get("score", "score"), known.pop("score", None))
@@ -155,7 +180,12 @@ def _known(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _identifier(
-    row: dict[str, Any], where: str, judge: Mapping[str, str], columns: Mapping[str, str], published: bool
+    row: dict[str, Any],
+    where: str,
+    judge: Mapping[str, str],
+    columns: Mapping[str, str],
+    published: bool,
+    mapped: Callable[[str], str],
 ) -> str:
     key = columns.get("id") or next((name for name in IDS if name in row), None)
     if key is not None and key in row:
@@ -171,4 +201,4 @@ def _identifier(
                 f"use one that has, such as m2f2-released or judge"
             )
         return judge.get(frame, f"{frame}_judge")
-    raise ScoreError(f"{where} has no '{key or 'id'}'{near('id', row)} (map it with --column id=NAME)")
+    raise ScoreError(f"{where} has no '{key or 'id'}'{near('id', row)} (map it with {mapped('id')})")

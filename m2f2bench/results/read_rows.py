@@ -19,7 +19,7 @@ from ..core.records import FAKE, ORIGINAL, REAL, STATUSES
 from ..core.rows import Rows, Strings, likely_cause
 from ..core.text import quoted
 from .columns import ColumnNames, columns_of
-from .in_memory import InMemory, in_memory, row_of
+from .in_memory import SCORE, InMemory, RowsInMemory, in_memory, row_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,13 +42,11 @@ SHOWN = 60
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def rows_in_memory(data: Any, name: str, columns: ColumnNames | None = None) -> InMemory:
+def rows_in_memory(data: Any, name: str, columns: ColumnNames | None = None) -> RowsInMemory:
     """Return data as rows in memory that `read_rows` takes; see `in_memory`. Raises ScoreError."""
     mapping = columns_of(columns, Path(name))
     index = (mapping.get("id", "id"), "frame")
-    return in_memory(
-        data, name, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}, index, mapping.get("score", "score")
-    )
+    return in_memory(data, name, {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}, index, mapping.get(SCORE, SCORE))
 
 
 def read_rows(path: Path | InMemory, columns: ColumnNames | None = None) -> Rows:
@@ -62,7 +60,9 @@ def read_rows(path: Path | InMemory, columns: ColumnNames | None = None) -> Rows
     """
     mapping = columns_of(columns, Path(str(path)))
     wanted = {*REQUIRED, *OPTIONAL, "frame", *mapping.values()}
-    table = path.table if isinstance(path, InMemory) else table_of(path, wanted)
+    if isinstance(path, InMemory) and not isinstance(path, RowsInMemory):
+        raise ScoreError(f"'{path}' holds answers to questions, and rows of P(fake) are wanted here (with a label)")
+    table = path.table if isinstance(path, RowsInMemory) else table_of(path, wanted)
     if table.num_rows == 0:
         raise ScoreError(f"'{path}' has no rows")
     unknown = [name for name in mapping if name not in (*REQUIRED, *OPTIONAL)]
@@ -75,7 +75,7 @@ def read_rows(path: Path | InMemory, columns: ColumnNames | None = None) -> Rows
         if names[name] not in table.column_names:
             raise ScoreError(
                 f"'{path}' has no column '{names[name]}' for {name}{near(names[name], table.column_names)} "
-                f"(map it with {_option(path, name)})"
+                f"(map it with {option(path, name)})"
             )
     twice = [column for column in names.values() if table.column_names.count(column) > 1]
     if twice:
@@ -83,7 +83,7 @@ def read_rows(path: Path | InMemory, columns: ColumnNames | None = None) -> Rows
     return _checked(path, {n: table.column(column) for n, column in names.items() if column in table.column_names})
 
 
-def _option(path: Path | InMemory, name: str) -> str:
+def option(path: Path | InMemory, name: str) -> str:
     """Return how a column is given another name, on the command line or in Python."""
     return f"columns={{'{name}': NAME}}" if isinstance(path, InMemory) else f"--column {name}=NAME"
 

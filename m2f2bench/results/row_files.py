@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.errors import ScoreError
+from ..core.errors import ScoreError, first_line
 from ..core.files import replacing
 from ..core.parsing import Refused, parse_json, read_table
 from ..core.records import ANSWER_STATUSES, STATUSES, Answer, Prediction
@@ -118,7 +118,7 @@ def row_problem(row: Prediction | Answer) -> str:
     return "has the status ok but no score" if lacks else ""
 
 
-def typed(table: pa.Table, path: Path, types: Mapping[str, str], nulls: Collection[str]) -> pa.Table:
+def typed(table: pa.Table, path: Path | str, types: Mapping[str, str], nulls: Collection[str]) -> pa.Table:
     """Return the table with its columns in their types (see `arrow_type`); `nulls` may have empty cells.
 
     Raises ScoreError for a column of another type.
@@ -151,10 +151,30 @@ def read_columns(path: Path, columns: Sequence[str], optional: Collection[str], 
     return table.select([name for name in columns if name in table.column_names])
 
 
+def answers_of(columns: Mapping[str, Sequence[Any]], name: str) -> list[Answer]:
+    """Return rows from columns of plain values in memory, as from a file; `name` is theirs in messages.
+
+    Raises ScoreError in one line.
+    """
+    import pyarrow as pa
+
+    arrays = []
+    for column, values in columns.items():
+        try:
+            arrays.append(pa.array(values))
+        except (pa.ArrowException, UnicodeError, OverflowError) as error:
+            raise ScoreError(f"'{name}': its column {column} is not of one type: {first_line(error)}") from None
+    return _rows(pa.Table.from_arrays(arrays, list(columns)), name, Answer, "question")
+
+
 def _read(path: Path, row: type[RowT], optional: Sequence[str], what: str) -> list[RowT]:
-    columns = [f.name for f in dataclasses.fields(row)]
-    table = read_columns(path, columns, optional, what)
-    table = typed(table, path, {name: NUMBERS.get(name, "string") for name in columns}, (*NULLS, "text"))
+    table = read_columns(path, [f.name for f in dataclasses.fields(row)], optional, what)
+    return _rows(table, path, row, what)
+
+
+def _rows(table: pa.Table, path: Path | str, row: type[RowT], what: str) -> list[RowT]:
+    types = {f.name: NUMBERS.get(f.name, "string") for f in dataclasses.fields(row)}
+    table = typed(table, path, types, (*NULLS, "text"))
     rows = [row(**one) for one in table.to_pylist()]
     for one in rows:
         if problem := row_problem(one):

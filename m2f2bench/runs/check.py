@@ -6,12 +6,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cards.folders import EXPLANATION, HEATMAPS
 from ..cards.models import HeatMapCard, ProtocolCard
 from ..cards.registry import is_file_reference
+from ..core.arguments import checked
 from ..core.errors import DataError, ScoreError, near
+from ..core.files import user_path
+from ..core.notebook import Bar, chart, data_frame, heading, lines, page, table
 from ..core.records import Score
 from ..core.text import quoted
 from ..loading import load_metrics, measured_dataset, registered
@@ -28,7 +31,12 @@ from ..scoring.detection import ScoredRows, load_rows, refuse_incomparable, scor
 from ..scoring.heatmaps import load_maps, resampled_maps
 from .run import run
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ALPHA = 0.05
+NUMBERS = ("then", "now", "p", "ci_low", "ci_high")
+"""Columns of a data frame that are numbers."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,39 @@ class CheckReport:
         """Return a JSON-ready dictionary."""
         return {"passed": self.passed, **asdict(self)}
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `to_pandas`."""
+        what = {"detector": self.detector, "baseline": self.baseline, "dataset": self.dataset}
+        what |= {"protocol": self.protocol}
+        named = ("metric", "then", "now", "p", "bound", "tested", "failed", "how")
+        rows = []
+        for one in self.checked:
+            low, high = one.ci or (None, None)
+            rows.append({**what, **{name: getattr(one, name) for name in named}, "ci_low": low, "ci_high": high})
+        return rows
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each checked metric.
+
+        Columns: detector, baseline, dataset, protocol, metric, then, now, p, ci_low, ci_high (float64, NaN without a
+        value), bound, tested, failed, how.
+        """
+        return data_frame(self.rows(), NUMBERS)
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, a table of the metrics then and now, a chart of the changes, problems and notes."""
+        cells = [["metric", "then", "now", "p", "", "how"]]
+        bars = []
+        for one in self.checked:
+            then, now = ("–" if value is None else f"{value:.4f}" for value in (one.then, one.now))
+            mark = "failed" if one.failed else "ok" if one.tested else "?"
+            cells.append([one.metric, then, now, "" if one.p is None else p_text(one.p, one.bound), mark, one.how])
+            if one.then is not None and one.now is not None:
+                bars.append(Bar(one.metric, one.now - one.then))
+        title = f"{'passed' if self.passed else 'FAILED'}: {self.detector} on {self.dataset}, {self.protocol}"
+        picture = chart("now - then", bars, reference=0.0)
+        return page(heading(title), table(cells) if self.checked else "", picture, lines([*self.problems, *self.notes]))
+
     def text(self) -> str:
         """Return plain text: the verdict, the problems, a line per metric, the notes."""
         verdict = "passed" if self.passed else "FAILED"
@@ -86,6 +127,18 @@ class CheckReport:
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
+class Checks(list[CheckReport]):
+    """The reports of a check, one for each baseline."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows of `CheckReport.to_pandas` of all reports."""
+        return data_frame((row for report in self for row in report.rows()), NUMBERS)
+
+    def _repr_html_(self) -> str:
+        return page(*(report._repr_html_() for report in self))
+
+
+@checked
 def check(
     baseline: str | Path,
     *,
@@ -97,7 +150,7 @@ def check(
     chance: float = ALPHA,
     tolerance: float = 0.0,
     device: str = "auto",
-) -> list[CheckReport]:
+) -> Checks:
     """Judge again what a stored result judged, and test each metric for a fall by more than noise.
 
     `baseline` is a result file, a run's folder, or a folder of either (a report for each). The detector (default: the
@@ -108,13 +161,13 @@ def check(
     fails, and so does a check in which no metric can be tested. If data or protocol differ, nothing can be compared,
     which is reported as a problem. Raises M2F2BenchError.
     """
-    stored = read_stored([Path(baseline).expanduser()])
+    stored = read_stored([user_path(baseline)])
     if len(stored) > 1 and (run_folder is not None or detector is not None):
         raise DataError(f"'{baseline}' holds {len(stored)} results: give only one to check a detector or a run against")
     if not 0.0 < chance < 1.0 or tolerance < 0.0:
         raise ScoreError(f"chance {chance} must be between 0 and 1, and tolerance {tolerance} must not be negative")
     given = None if run_folder is None else Path(run_folder)
-    reports = []
+    reports = Checks()
     for one in stored:
         with tempfile.TemporaryDirectory(prefix="m2f2bench-check-") as scratch:
             folder = given or _run_again(one, detector, dataset, out or scratch, device)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
+from ..core.arguments import checked
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..core.notebook import data_frame
@@ -78,6 +79,7 @@ class Results(list[Result]):
         return self.table("md")
 
 
+@checked
 def run(
     suite: str | None = None,
     *,
@@ -162,9 +164,9 @@ def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Pa
 
 
 def _as_list(given: Any) -> list[Any]:
-    if isinstance(given, (list, tuple)):
-        return list(given)
-    return [] if given is None else [given]
+    """Return what was given as a list, with paths as texts."""
+    listed = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    return [str(one) if isinstance(one, Path) else one for one in listed]
 
 
 def _suite(

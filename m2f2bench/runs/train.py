@@ -14,6 +14,7 @@ import yaml
 from ..cards.models import DatasetCard, DetectorCard, read_card
 from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
+from ..core.arguments import checked
 from ..core.errors import DataError, DetectorError, near
 from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
@@ -22,22 +23,25 @@ from ..core.parsing import Refused, read_json
 from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
+from ..core.written import Written
 from ..datasets.base import Adapter, close_adapter, questions_of
 from ..datasets.dataset import Dataset, frame_digests, spread
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..loading import detector_card, load_dataset
 from ..results.signature import versions
 from ..stats.delong import auc_or_none
+from ..training.curves import RECORD, TrainedCard
 from ..training.frames import split_frames
 from ..training.job import FitReport, LanguageData, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
 from ..version import __version__, commit
 
-CARD, RECORD = "card.yaml", "training.json"
+CARD = "card.yaml"
 FINGERPRINT_FRAMES = 20_000
 DTYPES = ("fp32", "bf16", "fp16")
 
 
+@checked
 def train(
     detector: str | DetectorCard,
     dataset: str | DatasetCard | Adapter,
@@ -48,7 +52,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     seed: int | None = None,
-) -> Path:
+) -> TrainedCard:
     """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
 
     The folder `out` (default `runs/trained/<detector>--<dataset>`) gets the weights, `card.yaml`, which `run` accepts
@@ -70,7 +74,7 @@ def train(
         (job.identity, finished), "data, cards or folders: give all of them the same dataset, and an --out on one disk"
     )
     if finished:
-        return job.out / CARD
+        return TrainedCard(job.out / CARD)
     with contextlib.ExitStack() as held:
         with together():
             if is_main_process():
@@ -83,7 +87,7 @@ def train(
                 close_adapter(planned.dataset.adapter)
                 if is_main_process():
                     _write(planned, report)
-    return job.out / CARD
+    return TrainedCard(job.out / CARD)
 
 
 @dataclass(frozen=True)
@@ -366,7 +370,8 @@ def _counts(frames: list[Frame]) -> dict[str, int]:
     }
 
 
-def merge(detector: str | Path | DetectorCard, out: str | Path, dtype: str = "fp32") -> Path:
+@checked
+def merge(detector: str | Path | DetectorCard, out: str | Path, dtype: str = "fp32") -> Written:
     """Fold an explainer's LoRA adapters into its LLM; `run`, `predict` and others take `out` as a detector.
 
     `dtype` is the type in which the LLM is stored. Returns the card's path. Raises DetectorError if the detector cannot
@@ -378,4 +383,4 @@ def merge(detector: str | Path | DetectorCard, out: str | Path, dtype: str = "fp
     fold: Any = getattr(cls, "merge", None)
     if fold is None:
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has no adapters to merge")
-    return cast(Path, fold(card, Path(out), cast("Literal['fp32', 'bf16', 'fp16']", dtype)))
+    return Written(fold(card, Path(out), cast("Literal['fp32', 'bf16', 'fp16']", dtype)))

@@ -17,12 +17,14 @@ from ..core.answers import Answers, joined
 from ..core.arrays import Codes
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
+from ..core.files import user_path
 from ..core.records import Answer, Frame, Question, question_digest
 from ..datasets.base import altered_regions_of
 from ..datasets.dataset import Dataset, frame_digests, spread_by_method
 from ..loading import load_dataset, load_explanation, measured_dataset
 from ..metrics.answer_metrics import AnswerMetrics, answer_metrics
 from ..metrics.text.bert import bert_identity
+from ..results.in_memory import InMemory
 from ..results.read_answers import read_answer_files
 from ..results.result import Result
 from ..results.signature import DETECTOR, altered_hash, answer_fields, detector_fields, drawn_field, question_hash
@@ -174,31 +176,34 @@ def gather_answers(
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 
-def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:
-    """Load one explainer's answers from a run's folder, or from files that complete each other, ready for scoring.
+def load_answers(*paths: str | Path | InMemory, source: Source = OWN) -> ScoredAnswers:
+    """Load one explainer's answers from a run's folder, from memory, or from files that complete each other.
 
     See `read_answer_files` for the file formats. Protocol, dataset and split default to the run's own; for other files
     protocol and dataset are required. Raises ScoreError or DataError in one line.
     """
-    places = [Path(path).expanduser() for path in paths]
-    stored = stored_at(places[0]) if len(places) == 1 else None
+    places = [path if isinstance(path, InMemory) else user_path(path) for path in paths]
+    stored = stored_at(places[0]) if len(places) == 1 and isinstance(places[0], Path) else None
     if stored is not None and stored.result.task != EXPLANATION:
         what = {HEATMAPS: "heat maps"}.get(stored.result.task, "P(fake) of frames")
         raise ScoreError(f"'{places[0]}' holds {what}: this takes answers to questions")
     for place in places:
+        if isinstance(place, InMemory):
+            continue
         if not place.exists():
             raise ScoreError(f"there is no file or folder '{place}'")
         if place.is_dir() and not (place / ANSWERS).is_file():
             raise ScoreError(f"'{place}' holds no answers to questions: give a run's folder, which has '{ANSWERS}'")
     result = stored.result if stored is not None and stored.result.task == EXPLANATION else None
     plan = _plan_of(result, places[0], source)
-    files = [place.parent if place.suffix == ".json" else place for place in places]
+    files = [place.parent if isinstance(place, Path) and place.suffix == ".json" else place for place in places]
     found = read_answer_files(files, plan.questions, source.columns)
     if result is not None:
         by = {key: result.measured[key] for key in DETECTOR if key in result.measured}
-        card = stored_card(DetectorCard, result.detector_card, places[0]) if result.detector_card else None
+        card = stored_card(DetectorCard, result.detector_card, Path(str(places[0]))) if result.detector_card else None
     else:
-        name = source.detector or "+".join(p.stem for p in places)
+        stems = (place.name if isinstance(place, InMemory) else place.stem for place in places)
+        name = source.detector or "+".join(stems)
         by, card = detector_fields(name, "unknown", "unknown", "unknown", environment="unknown"), None
     if (detector := source.detector) is not None:
         if "/" in detector or "\\" in detector or detector.startswith("."):
@@ -208,7 +213,7 @@ def load_answers(*paths: str | Path, source: Source = OWN) -> ScoredAnswers:
     return gather_answers(found, plan, by, card, result.predicted if result is not None else None)
 
 
-def _refuse_stale(answers: Mapping[str, Answer], plan: AnswerPlan, place: Path) -> None:
+def _refuse_stale(answers: Mapping[str, Answer], plan: AnswerPlan, place: Path | InMemory) -> None:
     """Raise ScoreError for an answer to a question, or about pixels, that have changed in the dataset."""
     questions = {question.id: question for question in plan.questions}
     for name, answer in answers.items():
@@ -226,15 +231,19 @@ def _refuse_stale(answers: Mapping[str, Answer], plan: AnswerPlan, place: Path) 
             )
 
 
-def _plan_of(result: Result | None, place: Path, source: Source) -> AnswerPlan:
+def _plan_of(result: Result | None, place: Path | InMemory, source: Source) -> AnswerPlan:
     protocol, dataset, split, limit = source.protocol, source.dataset, source.split, None
     if result is not None:
-        protocol = protocol or stored_card(ExplanationCard, result.protocol_card, place)
+        run = Path(str(place))
+        protocol = protocol or stored_card(ExplanationCard, result.protocol_card, run)
         if dataset is None:
-            dataset, split = measured_dataset(result.dataset, place), result.split
+            dataset, split = measured_dataset(result.dataset, run), result.split
         limit = result.limit
+    option = "{}=" if isinstance(place, InMemory) else "--{} "
     if protocol is None:
-        raise CardError(f"'{place}' holds answers: name the protocol of their questions (--protocol explain-blind, …)")
+        named = f"{option.format('protocol')}explain-blind"
+        raise CardError(f"'{place}' holds answers: name the protocol of their questions ({named}, …)")
     if dataset is None:
-        raise ScoreError(f"answers are scored against a dataset's references: give --dataset with '{place}'")
+        named = option.format("dataset").strip()
+        raise ScoreError(f"answers are scored against a dataset's references: give {named} with '{place}'")
     return plan_questions(dataset, protocol, split, limit)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, NoReturn, overload
 
 from ..cards.models import AnyProtocol, DatasetCard
+from ..core.arguments import checked
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..loading import load_metrics
 from ..results.columns import ColumnNames, require_files
 from ..results.in_memory import InMemory
@@ -18,7 +20,7 @@ from ..results.stored import read_stored
 from .comparison import Comparison, Comparisons, distinct_names
 from .given import Data, Given, are_results, expand
 from .scored import Source
-from .tasks import TASKS, task_at
+from .tasks import TASKS, about_answers, task_at
 
 
 @overload
@@ -52,6 +54,7 @@ def compare(
 def compare(
     folder: str | Path | Sequence[Result], /, *, metrics: Sequence[str] = ..., against: str = ...
 ) -> Comparisons: ...
+@checked
 def compare(
     *places: Any,
     names: Sequence[str] = (),
@@ -82,7 +85,7 @@ def compare(
         return (
             compare_results(found, metrics, against) if are_results(found) else compare_folder(found, metrics, against)
         )
-    given = expand(places, names, columns)
+    given = expand(places, names, columns, about_answers(protocol))
     require_files(columns, [str(one.place) for one in given])
     if len(given) < 2:
         _refuse_one(given)
@@ -105,7 +108,7 @@ def _is_folder(value: Any) -> bool:
     """Return whether a value holds several runs: a list of results, or a folder that is no run's own."""
     if not isinstance(value, (str, Path)):
         return are_results(value)
-    folder = Path(value).expanduser()
+    folder = user_path(value)
     return folder.is_dir() and any(folder.iterdir()) and not (folder / "result.json").is_file()
 
 
@@ -124,7 +127,7 @@ def _compare(given: Sequence[Given], source: Source, metrics: Sequence[str], aga
 
 def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> Comparisons:
     """Compare each set of two or more comparable runs in a folder that `run` wrote with --out."""
-    root = Path(folder).expanduser()
+    root = user_path(folder)
     groups: dict[str, list[Given]] = {}
     for stored in read_stored([root]):
         if stored.rows is not None or not TASKS[stored.result.task].from_rows:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ..cards.folders import EXPLANATION, HEATMAPS
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..core.records import JUDGE, Score
 from ..metrics.answer_metrics import RELEASED
 from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.names import Group
+from ..results.in_memory import InMemory
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, measure_signature, share, short
 from ..results.stored import DRAWS, ResampledResult, stored_at, stored_resamples
@@ -22,13 +24,13 @@ from .scored import COUNTED, OWN, Source
 ALL = Group()
 
 
-def load_resampled(place: str | Path, source: Source = OWN) -> ResampledResult:
+def load_resampled(place: str | Path | InMemory, source: Source = OWN) -> ResampledResult:
     """Load a run's folder or a result file with the resamples next to it; score anything else first.
 
     If a protocol or a dataset is given, a run is scored again from its answers. Raises ScoreError.
     """
-    path = Path(place).expanduser()
-    stored = stored_at(path)
+    path = place if isinstance(place, InMemory) else user_path(place)
+    stored = None if isinstance(path, InMemory) else stored_at(path)
     if stored is not None and source.protocol is None and source.dataset is None:
         found = stored_resamples(stored)
         if found is None:

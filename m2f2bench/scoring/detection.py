@@ -15,6 +15,7 @@ from ..cards.folders import DETECTION
 from ..cards.models import ProtocolCard
 from ..core.arrays import Codes
 from ..core.errors import NothingJudged, ScoreError, near
+from ..core.files import user_path
 from ..core.records import FAKE, REAL, Frame, Score
 from ..core.rows import Rows, Strings, Units
 from ..datasets.dataset import Dataset, frame_digests, plan_frames
@@ -126,7 +127,7 @@ def load_rows(path: str | Path | InMemory, source: Source = OWN) -> ScoredRows:
     ignored, and a planned frame without a row is `missing` and lowers the coverage. Without a dataset the file's
     rows are the plan. Raises ScoreError or DataError in one line.
     """
-    place = path if isinstance(path, InMemory) else Path(path).expanduser()
+    place = path if isinstance(path, InMemory) else user_path(path)
     stored = None if isinstance(place, InMemory) else stored_at(place)
     if stored is not None and stored.result.task != DETECTION:
         what = ABOUT_TASK[stored.result.task]
@@ -155,7 +156,7 @@ def load_rows(path: str | Path | InMemory, source: Source = OWN) -> ScoredRows:
 
 
 def _rows_of(place: str | Path | InMemory) -> Path | InMemory:
-    return place if isinstance(place, InMemory) else rows_file(Path(place).expanduser())
+    return place if isinstance(place, InMemory) else rows_file(user_path(place))
 
 
 def _origin(place: Path | InMemory, stored: Stored | None, detector: str | None) -> Origin:

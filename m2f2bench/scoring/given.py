@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..core.text import quoted
+from ..results.answers_in_memory import answers_in_memory, are_answers
 from ..results.columns import ColumnNames, columns_of
-from ..results.in_memory import FORMS, InMemory, is_frame
+from ..results.in_memory import FORMS, InMemory, are_records, as_frame, is_table
 from ..results.read_rows import rows_in_memory
 from ..results.result import Result
 from ..results.wide import score_columns
@@ -62,16 +64,22 @@ class Given:
         )
 
 
-def expand(values: Iterable[Data], names: Sequence[str] = (), columns: ColumnNames | None = None) -> list[Given]:
+def expand(
+    values: Iterable[Data],
+    names: Sequence[str] = (),
+    columns: ColumnNames | None = None,
+    answers: bool | None = None,
+) -> list[Given]:
     """Return what a user gave as one item a detector; `names` name the items in order.
 
-    A mapping of data (`{name: data}`) and a list of results are several items; every other value is one. Raises
-    ScoreError for anything else, and unless there are as many `names` as items.
+    A mapping of data (`{name: data}`) and a list of results are several items; every other value is one. `answers` says
+    whether data in memory are answers to questions or rows of P(fake); None: see `held`. Raises ScoreError for anything
+    else, and unless there are as many `names` as items.
     """
     listed = list(values)
     found = []
     for number, value in enumerate(listed, 1):
-        found += _expand(value, f"data {number}" if len(listed) > 1 else "data", columns)
+        found += _expand(value, f"data {number}" if len(listed) > 1 else "data", columns, answers)
     if isinstance(names, str):
         raise ScoreError(f"names is one text, {quoted(names)}: give a list of names, one for each detector")
     if not names:
@@ -86,20 +94,20 @@ def _named(one: Given, name: str) -> Given:
     return replace(one, place=place, name=name)
 
 
-def _expand(value: Any, name: str, columns: ColumnNames | None) -> list[Given]:
+def _expand(value: Any, name: str, columns: ColumnNames | None, answers: bool | None) -> list[Given]:
     if is_named_data(value):
-        return [_named(given, str(key)) for key, one in value.items() for given in [_one(one, str(key), columns)]]
+        return [_named(_one(one, str(key), columns, answers), str(key)) for key, one in value.items()]
     if are_results(value):
-        return [_one(one, name, columns) for one in value]
+        return [_one(one, name, columns, answers) for one in value]
     if isinstance(value, (str, Path)):
-        place = Path(value).expanduser()
+        place = user_path(value)
         wide = [Given(place, own=Source(detector=one), score=one) for one in score_columns(place, columns)]
         if wide:
             return wide
-    return [_one(value, name, columns)]
+    return [_one(value, name, columns, answers)]
 
 
-def _one(value: Any, name: str, columns: ColumnNames | None) -> Given:
+def _one(value: Any, name: str, columns: ColumnNames | None, answers: bool | None) -> Given:
     if isinstance(value, Result):
         kept = value.kept
         if kept is None:
@@ -108,16 +116,27 @@ def _one(value: Any, name: str, columns: ColumnNames | None) -> Given:
             )
         return kept if isinstance(kept, Given) else Given(Path(kept))
     if isinstance(value, (str, Path)):
-        return Given(Path(value).expanduser())
+        return Given(user_path(value))
     if are_results(value):
         raise ScoreError(f"'{name}' holds {len(value)} results: give one result")
     if (
         isinstance(value, (list, tuple))
         and value
-        and all(isinstance(one, (str, Path)) or is_frame(one) for one in value)
+        and all(isinstance(one, (str, Path)) or is_table(one) for one in value)
     ):
         raise ScoreError(f"'{name}' is a list of several: give each by itself, as {FORMS}")
-    return Given(rows_in_memory(value, name, columns))
+    return Given(held(value, name, columns, answers))
+
+
+def held(value: Any, name: str, columns: ColumnNames | None, answers: bool | None = None) -> InMemory:
+    """Return data in memory as answers to questions, or as rows of P(fake); if it is not known which, by its columns.
+
+    Raises ScoreError in one line.
+    """
+    data = as_frame(value, name)
+    if are_answers(data, columns, name) if answers is None else answers:
+        return answers_in_memory(data, name, columns)
+    return rows_in_memory(data, name, columns)
 
 
 def are_results(value: Any) -> bool:
@@ -135,8 +154,8 @@ def is_named_data(value: Any) -> bool:
 
 def _is_data(value: Any) -> bool:
     """Return whether a value of a dict is one detector's data and no column; a text may be either."""
-    if isinstance(value, (Result, Mapping)) or is_frame(value) or are_results(value):
+    if isinstance(value, (Result, Mapping)) or is_table(value) or are_results(value):
         return True
     if isinstance(value, tuple):
         return len(value) == 2 and all(hasattr(one, "__len__") and not isinstance(one, str) for one in value)
-    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
+    return are_records(value)

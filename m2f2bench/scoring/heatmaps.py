@@ -13,6 +13,7 @@ import numpy as np
 from ..cards.folders import HEATMAPS
 from ..cards.models import HeatMapCard
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..core.records import Score
 from ..heatmaps import faithfulness_report, localization_report
 from ..heatmaps.faithfulness_report import Faithfulness
@@ -67,7 +68,7 @@ def load_maps(path: str | Path, protocol: HeatMapCard | None = None) -> ScoredMa
 
     `protocol` may differ from the run's own in metrics and bootstrap alone: the rows hold what its other keys gave.
     """
-    place = Path(path).expanduser()
+    place = user_path(path)
     stored = stored_at(place)
     if stored is None or stored.result.task != HEATMAPS:
         raise ScoreError(f"'{place}' is no run of heat maps: give the folder that run wrote under such a protocol")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..cards.models import AnyProtocol, DatasetCard
+from ..core.arguments import checked
 from ..core.errors import ScoreError
 from ..results.columns import ColumnNames, require_files
 from ..results.in_memory import InMemory
@@ -13,9 +14,10 @@ from ..results.read_rows import rows_in_memory
 from ..results.result import Result
 from .given import Data, Given, expand
 from .scored import Source
-from .tasks import task_at
+from .tasks import about_answers, task_at
 
 
+@checked
 def score(
     path: Data | Sequence[str | Path],
     *,
@@ -48,7 +50,8 @@ def score(
     source = Source(protocol, dataset, split, detector, columns, picked)
     if isinstance(path, (list, tuple)) and path and all(isinstance(one, (str, Path)) for one in path):
         return task_at(path[0], protocol).score(path, source)
-    given = expand([path], [detector] if detector and not isinstance(path, (str, Path)) else (), columns)
+    named = [detector] if detector and not isinstance(path, (str, Path)) else ()
+    given = expand([path], named, columns, about_answers(protocol))
     if len(given) > 1:
         raise ScoreError(f"score takes the rows of one detector, and this has {len(given)}: score them one by one")
     source = given[0].source(source)

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, ExplanationCard, HeatMapCard, ProtocolCard
 from ..core.errors import ScoreError
+from ..core.files import user_path
 from ..loading import any_protocol, load_heat_maps
+from ..results.answers_in_memory import AnswersInMemory
 from ..results.in_memory import InMemory
 from ..results.read_answers import looks_like_answers
 from ..results.result import Result
@@ -94,11 +96,11 @@ class Explanation(Task):
 
     def score(self, places: Sequence[Place], source: Source) -> Result:
         """See `Task.score`; several files are one explainer's answers that complete each other."""
-        return score_answers(load_answers(*map(_file, places), source=source)).result
+        return score_answers(load_answers(*places, source=source)).result
 
     def load(self, place: Place, source: Source) -> ResampledResult:
         """See `Task.load`."""
-        return load_resampled(_file(place), source)
+        return load_resampled(place, source)
 
     def fields(self, result: Result, card: ExplanationCard) -> dict[str, Any]:
         """See `Task.fields`."""
@@ -133,6 +135,11 @@ class HeatMaps(Task):
         return load_maps(_file(place), None if source.protocol is None else load_heat_maps(source.protocol))
 
 
+def about_answers(protocol: AnyProtocol | str | None) -> bool | None:
+    """Return whether a protocol is about answers to questions; None without a protocol."""
+    return None if protocol is None else any_protocol(protocol).kind == EXPLANATION
+
+
 TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation(), HeatMaps())}
 """The tasks by name."""
 
@@ -140,16 +147,16 @@ TASKS: dict[str, Task] = {task.name: task for task in (Detection(), Explanation(
 def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
     """Return the task of a protocol; without a protocol, that of a run's folder, a result file or of rows.
 
-    Raises ScoreError for rows in memory under a protocol that is not about detection.
+    Raises ScoreError for data in memory under a protocol of heat maps.
     """
     task = None if protocol is None else TASKS[any_protocol(protocol).kind]
     if isinstance(place, InMemory):
-        if task is not None and task.name != DETECTION:
-            raise ScoreError(f"'{place}': only P(fake) of frames is scored in memory: write {task.items} to a file")
-        return TASKS[DETECTION]
+        if task is not None and task.name == HEATMAPS:
+            raise ScoreError(f"'{place}': heat maps are scored from a run's rows alone: give the folder that run wrote")
+        return task or TASKS[EXPLANATION if isinstance(place, AnswersInMemory) else DETECTION]
     if task is not None:
         return task
-    path = Path(place).expanduser()
+    path = user_path(place)
     stored = stored_at(path)
     if stored is not None:
         return TASKS[stored.result.task]
@@ -160,7 +167,7 @@ def task_at(place: Place, protocol: AnyProtocol | str | None = None) -> Task:
 
 def _file(place: Place) -> str | Path:
     if isinstance(place, InMemory):
-        raise ScoreError(f"'{place}' holds P(fake) of frames, which cannot be compared with answers or heat maps")
+        raise ScoreError(f"'{place}' is in memory, and heat maps are scored from a run's rows alone: give its folder")
     return place
 
 

@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..cards.models import AnyProtocol, ProtocolCard
+from ..core.arguments import checked
 from ..core.errors import DataError, M2F2BenchError
+from ..core.files import user_path
+from ..core.notebook import data_frame, heading, page, table
 from ..core.parsing import Refused
 from ..core.records import Score
 from ..metrics.names import Group
@@ -23,36 +26,56 @@ from ..results.stored import Stored, read_result, run_name, stored_resamples, wi
 from .scored import OWN
 from .tasks import TASKS
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CLUSTERS = "identity@[0-9a-f]{6}|video@[0-9a-f]{6}|frame"
 """Units that the bootstrap may resample, as `signature.drawn_field` writes them."""
 SIZES = r"(none|\d+x\d+(\+\d+x\d+)*)(-.+)?"
 """Sizes of heat maps, and how they are made."""
 
 
-def validate_result(path: str | Path) -> list[str]:
+class Problems(list[str]):
+    """What is wrong with a result, one line each; empty for a valid one."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with the columns `check` (what is wrong: the schema, a number, …) and `problem`."""
+        parts = [line.partition(": ") for line in self]
+        return data_frame([{"check": check, "problem": problem} for check, _, problem in parts], ())
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, and a table of the problems."""
+        cells = [["check", "problem"], *([check, problem] for check, _, problem in (s.partition(": ") for s in self))]
+        verdict = heading(f"{len(self)} problems" if self else "valid")
+        return page(verdict, table(cells, left=2, wrap=True) if self else "")
+
+
+@checked
+def validate_result(path: str | Path) -> Problems:
     """Return what is wrong with a result file (or a run's folder), one line each; empty for a valid one.
 
     Checks its schema; its signature against its fields and its protocol; its numbers against their ranges and counts;
     and, if its rows are next to it, their hash and every number recomputed from them. Raises DataError if there is no
     such file.
     """
-    place = Path(path).expanduser()
+    place = user_path(path)
     file = place / RESULT if place.is_dir() else place
     if not file.is_file():
         raise DataError(f"there is no result file '{file}'")
     try:
         result = read_result(file)
     except Refused as error:
-        return [f"schema: not a result file: {error}"]
+        return Problems([f"schema: not a result file: {error}"])
     if not result.protocol_card:
-        return ["schema: protocol_card is missing, so its numbers cannot be checked"]
-    problems = [*_signature(result), *_numbers(result)]
+        return Problems(["schema: protocol_card is missing, so its numbers cannot be checked"])
+    problems = Problems([*_signature(result), *_numbers(result)])
     if file.name != RESULT and file.stem != expected_name(result):
         problems.append(f"name: the file must be called {expected_name(result)}.json")
     if any(unsound(result)):  # such numbers cannot be compared with recomputed ones
         return problems
     stored = with_rows(result, file)
-    return problems + (_recheck_rows(stored) if TASKS[result.task].from_rows else _recheck_resamples(stored))
+    problems += _recheck_rows(stored) if TASKS[result.task].from_rows else _recheck_resamples(stored)
+    return problems
 
 
 def expected_name(result: Result) -> str:

@@ -14,12 +14,15 @@ from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings, StageSettings, TrainingSettings
 from ..core.errors import DetectorError, first_line
 from ..core.files import replacing, write_json
+from ..core.notebook import data_frame, heading, lines, page, table
 from ..core.parsing import Refused, read_json
 from ..core.places import moved
 from ..core.records import Example, Frame
 from ..core.tensors import read_tensors, write_tensors
+from .curves import curve_chart
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from ..core.records import Image
@@ -82,6 +85,18 @@ class FitReport:
     notes: list[str] = field(default_factory=list)
     input: InputSettings | None = None
     """Complete input of the trained detector, if the untrained one's card left a part of it to the network."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the curves as a data frame: a row for each epoch or step."""
+        return data_frame(self.curves, ())
+
+    def _repr_html_(self) -> str:
+        """Return the curves as a table, with a chart of the validation AUC, else of a loss."""
+        names = list(dict.fromkeys(name for row in self.curves for name in row))
+        cells = [names, *([f"{row[name]:.4g}" if name in row else "–" for name in names] for row in self.curves)]
+        auc = "–" if self.val_auc is None else f"{self.val_auc:.4f}"
+        text = heading(f"{self.weights.name}, validation AUC {auc}")
+        return page(text, curve_chart(self.curves), table(cells) if self.curves else "", lines(self.notes))
 
 
 @dataclass

@@ -120,14 +120,18 @@ def use_results(folder: Path) -> None:
     assert_type(m2f2bench.score((np.array([0, 1]), np.array([0.2, 0.7]))), m2f2bench.Result)
     assert_type(m2f2bench.leaderboard(results, {"mine": "a.csv"}, out="board.html"), m2f2bench.Board)
     assert_type(m2f2bench.predict("a.png", "constant"), m2f2bench.Predictions)
-    assert_type(m2f2bench.import_weights("model.pth", "m2f2det-released-detector", folder), Path)
+    assert_type(m2f2bench.predict(np.zeros((9, 9, 3), np.uint8), "constant", names=["a"]), m2f2bench.Predictions)
     assert_type(m2f2bench.localize("small", "synthetic"), m2f2bench.Localization)
     assert_type(m2f2bench.faithfulness("small", "synthetic", steps=4), m2f2bench.Faithfulness)
     assert_type(m2f2bench.audit("synthetic"), m2f2bench.Audit)
-    assert_type(m2f2bench.validate_result(folder / "result.json"), list[str])
-    assert_type(m2f2bench.train("frequency", "synthetic"), Path)
-    assert_type(m2f2bench.merge("runs/tune", folder), Path)
-    assert_type(m2f2bench.plot("roc", folder, out="roc.pdf"), Path)
+    problems: list[str] = m2f2bench.validate_result(folder / "result.json")
+    written: list[Path] = [
+        m2f2bench.import_weights("model.pth", "m2f2det-released-detector", folder),
+        m2f2bench.train("frequency", "synthetic"),
+        m2f2bench.merge("runs/tune", folder),
+        m2f2bench.plot("roc", folder, out="roc.pdf"),
+    ]
+    print(problems, written, m2f2bench.train("frequency", "synthetic").to_pandas())
     assert_type(typed_error, m2f2bench.Metric)
     assert_type(typed_bias.lower_is_better, bool)
     if not all(report.passed for report in m2f2bench.check(folder, detector="constant")):

@@ -288,13 +288,16 @@ def test_mistakes_in_what_goes_together_are_one_line(tmp_path: Path) -> None:
         (lambda: m2f2bench.compare({"a": frame, "b": frame.iloc[1:]}), "n: 60 / 59"),
         (lambda: m2f2bench.compare([frame, frame]), "give each by itself"),
         (lambda: m2f2bench.compare({"a": frame, "b": 5}), "'b' is of type int"),
-        (lambda: m2f2bench.score(frame, protocol="explain-blind"), "only P(fake) of frames is scored in memory"),
+        (lambda: m2f2bench.score(frame, protocol="explain-blind"), "give dataset= with 'data'"),
+        (
+            lambda: m2f2bench.score(frame, protocol="explain-blind", dataset="synthetic"),
+            "'data' row 1 (index 0) has no 'text'",
+        ),
         (lambda: m2f2bench.score(frame, columns={"scor": "x"}), "cannot map 'scor'; did you mean 'score'"),
         (lambda: m2f2bench.score({"a": frame, "b": frame}), "the rows of one detector, and this has 2"),
         (lambda: m2f2bench.leaderboard(frame, frame, names=["a", "a"]), "two detectors are named 'a'"),
         (lambda: m2f2bench.leaderboard(frame, out=tmp_path / "a.doc"), "unknown format 'doc'"),
         (lambda: m2f2bench.plot("ranks", frame, out=tmp_path / "a.svg"), "from results, not from a DataFrame"),
-        (lambda: m2f2bench.predict([np.zeros(3)], "constant"), "paths, item 1, is of type ndarray"),  # type: ignore[list-item]
         (lambda: m2f2bench.predict([], "constant"), "paths is empty"),
     ]
     for call, said in calls:

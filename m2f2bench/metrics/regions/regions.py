@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...core.arguments import checked
 from ...core.arrays import Bools
 from ...stats.statistic import Statistic, Sums, ratio
 from ..verdicts.verdict import LONGEST, f1_of
 
 
+@checked
 def read_regions(text: str) -> frozenset[str]:
     """Return the regions of `region_prose.known_regions` that an answer calls manipulated.
 

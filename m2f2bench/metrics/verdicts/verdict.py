@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ...core.arguments import checked
 from ...core.arrays import Bools, Codes, Floats
 from ...core.records import FAKE, REAL
 from ...stats.statistic import Statistic, Sums, mean_of, ratio
@@ -27,6 +28,7 @@ def substring_verdict(text: str) -> str:
     return "real" if "real" in text.lower() else "fake"
 
 
+@checked
 def read_verdict(text: str) -> str:
     """Return what an answer says about the image: `real`, `fake`, `undetermined`, `refused` or `unreadable`.
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...cards.folders import DETECTION
 from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...core.arguments import checked
 from ...core.errors import ScoreError, StoreError, near
+from ...core.files import user_path
 from ...leaderboards.table import build_table
 from ...loading import load_metrics
 from ...metrics.detection.intervals import pick_threshold
@@ -27,6 +29,7 @@ from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
 from ...scoring.given import Data, Given, are_results, expand, is_named_data
 from ...scoring.scored import Source
 from . import calibration, curves, methods, ranks, roc
+from .file import FigureFile, figure_file, points
 from .series import Series
 from .sheet import SUFFIXES, WIDTHS, Page, save, styled
 
@@ -60,13 +63,26 @@ class Options:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and the metadata of its file: a title, and the signatures of all results in it."""
+    """A figure, and the metadata of its file: a title, and the signatures of all results in it.
+
+    `names` are the detectors' in their order; `ranks` their mean ranks, where these are drawn.
+    """
 
     figure: Figure
     title: str
     signature: str
+    names: tuple[str, ...] = ()
+    ranks: tuple[float, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the numbers that are drawn, see `FigureFile.to_pandas`; of ranks a row for each detector."""
+        if not self.ranks:
+            return points(self.figure, self.names)
+        what = {"panel": 0, "part": "rank", "y": 0.0}
+        return [{**what, "detector": name, "x": rank} for name, rank in zip(self.names, self.ranks, strict=True)]
 
 
+@checked
 def plot(
     kind: str,
     *places: Data | Mapping[str, Data],
@@ -82,7 +98,7 @@ def plot(
     width: str = "single",
     title: str = "",
     names: Sequence[str] = (),
-) -> Path:
+) -> FigureFile:
     """Draw a figure from stored rows, write it to `out` (.png, .pdf or .svg), and return the path.
 
     `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `ranks` or `curves`. A place is a run's folder, a
@@ -91,16 +107,16 @@ def plot(
     its `training.json`, or a folder of them. `names` name the detectors in order. `protocol`, `dataset`, `split` and
     `columns` are those of `score`; from a folder of runs they select runs. `group` draws one manipulation's fakes
     against all reals, or `average`. `metric` is for `methods`, `ranks` and `curves` (there a quantity such as `lr`).
-    `width` is `single` (3.4 inches) or `double` (7). The same rows give the same bytes. Raises ScoreError, StoreError
-    or DataError.
+    `width` is `single` (3.4 inches) or `double` (7). The same rows give the same bytes. The path shows the figure in a
+    notebook, and its `to_pandas()` returns the drawn numbers. Raises ScoreError, StoreError or DataError.
     """
-    target = Path(out).expanduser()
+    target = user_path(out)
     if target.suffix.lower() not in SUFFIXES:
         raise StoreError(f"--out {target}: its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     options = Options(protocol, dataset, split, columns, group, log_x, bands, metric, width, title, tuple(names))
     drawing = draw(kind, *places, options=options)
     save(drawing.figure, target, drawing.signature, drawing.title)
-    return target
+    return figure_file(target, drawing.rows())
 
 
 def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None = None) -> Drawing:
@@ -111,7 +127,7 @@ def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None 
     _refuse_options(kind, wanted)
     if not places:
         raise ScoreError("a figure needs at least one place: a folder of a run, of runs or of a training, or a file")
-    paths = [Path(place).expanduser() for place in places if isinstance(place, (str, Path))]
+    paths = [user_path(place) for place in places if isinstance(place, (str, Path))]
     for path in paths:
         if not path.exists():
             raise ScoreError(f"there is no file or folder '{path}'")
@@ -128,7 +144,7 @@ def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None 
 def _results_of(place: Any) -> list[Result]:
     """Return the results in memory or at a path. Raises ScoreError for rows in memory."""
     if isinstance(place, (str, Path)):
-        return read_results([Path(place).expanduser()])
+        return read_results([user_path(place)])
     if isinstance(place, Result):
         return [place]
     if not are_results(place):
@@ -203,7 +219,7 @@ def _holds_several(place: Any) -> bool:
     """Return whether a place is a folder of runs, or a list of results that are on disk."""
     if not isinstance(place, (str, Path)):
         return are_results(place) and all(isinstance(one.kept, Path) for one in place)
-    path = Path(place).expanduser()
+    path = user_path(place)
     return path.is_dir() and not any((path / name).is_file() for name in (RESULT, PREDICTIONS))
 
 
@@ -215,8 +231,10 @@ def _by_place(places: Sequence[Any], options: Options) -> list[list[Given]]:
 
 
 def _name_of(card: str | DatasetCard | ProtocolCard | None) -> str | None:
-    """Return the name of a card or of a reference to it; None without one."""
-    return card if card is None or isinstance(card, str) else card.name
+    """Return the name of a card or of a reference to it; None without one. Raises ScoreError for anything else."""
+    if card is not None and not isinstance(card, (str, Path)) and not hasattr(card, "name"):
+        raise ScoreError(f"protocol or dataset is of type {type(card).__name__}: give its name, a path, or its card")
+    return str(card) if isinstance(card, Path) else card if card is None or isinstance(card, str) else card.name
 
 
 def _runs(several: Any, wanted: Mapping[str, str | None]) -> list[Path]:
@@ -267,9 +285,8 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
         figure = methods.draw_methods(series, page, options.metric or ("auc" if "auc" in known else known[0]))
     group = f", {options.group}" if options.group else ""
     signatures = [measure_signature(first.measured), *(short(own.measured, DETECTOR) for own in evidence.values())]
-    return Drawing(
-        figure, options.title or f"{HEADINGS.get(kind, kind)} on {_place(first)}{group}", "\n".join(signatures)
-    )
+    title = options.title or f"{HEADINGS.get(kind, kind)} on {_place(first)}{group}"
+    return Drawing(figure, title, "\n".join(signatures), tuple(evidence))
 
 
 def _page(options: Options, foot: Sequence[str]) -> Page:
@@ -330,7 +347,8 @@ def _ranks(results: Sequence[Result], options: Options) -> Drawing:
         [name for name, _ in complete], found, _page(options, foot), title_of(metric, about), notes
     )
     signatures = [*(column.signature for column in table.columns), *(row.signature for row in table.rows)]
-    return Drawing(figure, options.title or f"mean ranks by {title_of(metric, about)}", "\n".join(signatures))
+    title, names = options.title or f"mean ranks by {title_of(metric, about)}", tuple(name for name, _ in complete)
+    return Drawing(figure, title, "\n".join(signatures), names, tuple(map(float, found.ranks)))
 
 
 def _curves(places: Sequence[Path], options: Options) -> Drawing:
@@ -350,4 +368,5 @@ def _curves(places: Sequence[Path], options: Options) -> Drawing:
     versions = sorted({str((one.versions or {}).get("m2f2bench")) for one in trainings})
     foot += [f"data {', '.join(hashes)}", f"m2f2bench {', '.join(versions)}"]
     figure = curves.draw_curves(trainings, labels, _page(options, foot), options.metric)
-    return Drawing(figure, options.title or "training curves", "\n".join(one.signature for one in trainings))
+    signature = "\n".join(one.signature for one in trainings)
+    return Drawing(figure, options.title or "training curves", signature, tuple(labels))

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ....cards.settings import CLIP_MEAN, CLIP_STD
+from ....core.arguments import checked
 from ....core.arithmetic import exact_fp32
 from ....core.errors import DetectorError, first_line, near
 from ....core.files import sha256, write_json, write_text
@@ -18,6 +19,7 @@ from ....core.locks import holding_vacant
 from ....core.parsing import Refused, read_json
 from ....core.sources import installed_versions
 from ....core.tensors import write_tensors
+from ....core.written import Written
 from ....version import __version__
 from ...llm.prompt import PromptSettings
 from ...llm.sampling import GenerationSettings
@@ -139,9 +141,10 @@ class Published:
         )
 
 
+@checked
 def import_weights(
     file: str | Path, kind: str, out: str | Path, vision_tower: str | Path | None = None, detector_only: bool = False
-) -> Path:
+) -> Written:
     """Write published weights as a detector's folder: `model.safetensors`, `card.yaml`, `import.json`, and `llm/`.
 
     `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of the 7B model; nothing in it is executed.
@@ -164,7 +167,7 @@ def import_weights(
             card = _explaining(card, out)
         write_json(out / RECORD, record)
         write_text(out / CARD, yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
-    return out / CARD
+    return Written(out / CARD)
 
 
 def _write_network(published: Published, kind: str, out: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 NAMES = (
     "leaderboard",
     "startup",
+    "quickstart",
     "run_overhead",
     "hdf5_read",
     "memory",

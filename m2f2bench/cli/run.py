@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from ..cards.folders import DEFAULT_SUITE
 from ..core.text import visible
 from . import complete
 from .options import (
@@ -24,7 +25,7 @@ from .options import (
     SplitOption,
     settle,
 )
-from .output import echo_json, print_report, require_report_ending, say, show, with_signatures
+from .output import echo_json, print_report, require_report_ending, say, show, sign_of_life, with_signatures
 
 
 def run(
@@ -57,12 +58,13 @@ def run(
 ) -> None:
     """Run detectors on datasets, print the leaderboard, write a folder for each run. An interrupted run is resumed."""
     settle(cards, data, redraw=redraw)
-    from ..leaderboards.render import describe_run, write_board
-    from ..runs.run import DEFAULT_SUITE
-    from ..runs.run import run as run_bench
-
     if suite is None and not detector and not dataset:
         suite = DEFAULT_SUITE
+    if suite is not None:
+        sign_of_life(suite)
+    from ..leaderboards.render import describe_run, write_board
+    from ..runs.run import run as run_bench
+
     folder = out or run_folder(suite)
     results = run_bench(
         suite,

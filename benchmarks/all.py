@@ -15,6 +15,7 @@ NAMES = (
     "quickstart",
     "run_overhead",
     "hdf5_read",
+    "machines",
     "memory",
     "resume",
     "intervals",

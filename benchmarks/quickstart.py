@@ -22,14 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-from common import sized
+from common import ROOT, quick_cards, sized
 
-ROOT = Path(__file__).parents[1]
 MOST = 60.0
-IMPORTS, OTHER, TOTAL = "imports", "other, with the start of Python", "all"
+IMPORTS, UNPACKING, OTHER, TOTAL = "imports", "unpacking the faces", "other, with the start of Python", "all"
 PARTS = {
-    "unpacking the faces": ("datasets.synthetic.cache._make",),
+    UNPACKING: ("datasets.synthetic.cache._make",),
     "`frequency`: features": ("detectors.frequency.features",),
     "`frequency`: logistic regressions": ("training.linear.fit_linear",),
     "`small-cnn`: images and augmentation": ("training.network._Detection.batches",),
@@ -72,16 +70,27 @@ class Clock:
             self.parts.pop()
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, counted for a part in the main thread."""
+        """Return the function, counted for a part: in the main thread, or where the main thread waits for it."""
 
         @functools.wraps(function)
         def wrapped(*args: Any, **more: Any) -> Any:
             if threading.current_thread() is not threading.main_thread():
-                return function(*args, **more)
+                return self.awaited(name, lambda: function(*args, **more))
             with self.part(name):
                 return function(*args, **more)
 
         return wrapped
+
+    def awaited(self, name: str, work: Callable[[], Any]) -> Any:
+        """Do the work of another thread; move its time from the main thread's part to `name` if that waits for it."""
+        if name != UNPACKING:
+            return work()
+        waiting, begin = self.parts[-1], time.perf_counter()
+        try:
+            return work()
+        finally:
+            took = time.perf_counter() - begin
+            self.seconds.update({name: took, waiting: -took})
 
     def watch(self, name: str, place: str) -> None:
         """Count the function at a dotted place, of this package or of accelerate, for a part."""
@@ -111,25 +120,16 @@ def child(words: list[str], place: Path) -> None:
         place.write_text(json.dumps(clock.seconds))
 
 
-def cards(folder: Path) -> list[str]:
-    """Return options for --quick: a small-cnn that learns from very few frames."""
-    card = yaml.safe_load((ROOT / "detectors" / "small-cnn.yaml").read_text())
-    card["training"] |= {"epochs": 1, "frames_per_video": 1}
-    (folder / "detectors").mkdir(parents=True)
-    (folder / "detectors" / "small-cnn.yaml").write_text(yaml.safe_dump(card))
-    return ["--cards", str(folder)]
-
-
 def measured() -> list[dict[str, Any]]:
     """Return rows of part, seconds and share for one cold run."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        words = ["run", "quickstart", "--out", str(place / "out"), *sized([], cards(place / "cards"))]
+        words = ["run", "quickstart", "--out", str(place / "out"), *sized([], quick_cards(place / "cards"))]
         paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "M2F2BENCH_CACHE": str(place / "cache"), "PYTHONPATH": paths}
         script = [sys.executable, str(Path(__file__).resolve()), "--child", str(place / "parts.json")]
         used, begin = processor_time(), time.perf_counter()
-        subprocess.run([*script, *words], cwd=place, env=environment, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([*script, *words], cwd=place, env=environment, stdout=2, check=True)
         whole, used = time.perf_counter() - begin, processor_time() - used
         seconds = json.loads((place / "parts.json").read_text())
     seconds[OTHER] += whole - sum(seconds.values())

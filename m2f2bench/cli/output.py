@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ from ..core.errors import StoreError
 from ..core.files import write_json, write_text
 from ..core.text import UNSEEN, in_one_line, visible
 
-log = logging.getLogger("m2f2bench")
 LONGEST = 2000
 """Largest number of characters in a message."""
 
@@ -47,11 +45,6 @@ def show(text: str, signatures: bool = True) -> None:
     render(visible(text, keep="\n"), console)
     if not signatures:
         console.print("\n--signatures shows how each number was measured.", style="dim")
-
-
-def sign_of_life(work: str) -> None:
-    """Log that a long work begins, before the libraries that it needs are imported: that takes seconds."""
-    log.info("%s: loading the libraries", work)
 
 
 def say_wrapped(text: str) -> None:

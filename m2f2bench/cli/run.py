@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from ..cards.folders import DEFAULT_SUITE
+from ..cards.folders import DEFAULT_SUITE, find_card
 from ..core.text import visible
 from . import complete
 from .options import (
@@ -25,7 +26,9 @@ from .options import (
     SplitOption,
     settle,
 )
-from .output import echo_json, print_report, require_report_ending, say, show, sign_of_life, with_signatures
+from .output import echo_json, print_report, require_report_ending, say, show, with_signatures
+
+log = logging.getLogger("m2f2bench")
 
 
 def run(
@@ -60,8 +63,8 @@ def run(
     settle(cards, data, redraw=redraw)
     if suite is None and not detector and not dataset:
         suite = DEFAULT_SUITE
-    if suite is not None:
-        sign_of_life(suite)
+    if suite is not None and (find_card("leaderboards", suite) is not None or Path(suite).is_file()):
+        log.info("%s: loading the libraries", suite)  # before the imports, which take seconds
     from ..leaderboards.render import describe_run, write_board
     from ..runs.run import run as run_bench
 

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from . import complete
 from .options import CardsOption, DataOption, DatasetNamed, DeviceOption, RedrawOption, settle
-from .output import say, sign_of_life
+from .output import say
 
 
 def train(
@@ -39,7 +39,6 @@ def train(
 ) -> None:
     """Train a detector; write its weights, its card and its training record."""
     settle(cards, data, redraw=redraw)
-    sign_of_life(f"training {detector} on {dataset}")
     from ..runs.train import RECORD
     from ..runs.train import train as fit
     from ..training.processes import is_main_process

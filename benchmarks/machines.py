@@ -1,7 +1,7 @@
 """How far the quickstart's trained numbers move between machines: the same two trainings under other settings.
 
 Fewer threads, the instructions of older processors, and other interpreters, which are arguments:
-`python benchmarks/machines.py /path/to/venv/bin/python ...` trains with their versions of torch, too.
+`python benchmarks/machines.py /path/to/venv/bin/python ...` trains with their versions of torch, too. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, quick_cards, report, sized
+from common import ROOT, quick_cards, sized
 
 DETECTORS = sized(("small-cnn", "frequency"), ("small-cnn",))
 SETTINGS: dict[str, dict[str, str]] = {
@@ -54,6 +54,19 @@ def auc(result: dict[str, Any]) -> float:
     return float(result["metrics"]["auc"]["value"])
 
 
+def table(found: dict[str, dict[str, float]]) -> str:
+    """Return a Markdown table of AUCs: a row for each setting, and the largest difference in each column."""
+    names = list(next(iter(found.values())))
+    spans = {
+        one: max(values[one] for values in found.values()) - min(values[one] for values in found.values())
+        for one in names
+    }
+    lines = [f"| setting | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    for setting, values in {**found, "largest difference": spans}.items():
+        lines.append(f"| {setting} | {' | '.join(f'{values[one]:.3f}'.lstrip('0') for one in names)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     others = [word for word in sys.argv[1:] if not word.startswith("--")]
     runs = [(name, sys.executable, more) for name, more in sized(SETTINGS, {"2 threads": {}}).items()]
@@ -61,13 +74,7 @@ def main() -> None:
         named = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout.strip()
         runs.append((f"2 threads, {named}", python, {}))
     found = {name: columns(python, more) for name, python, more in runs}
-    rows: list[dict[str, object]] = [
-        {"column": one, **{name: values[one] for name, values in found.items()}} for one in next(iter(found.values()))
-    ]
-    for row in rows:
-        values = [value for value in row.values() if isinstance(value, float)]
-        row["range"] = max(values) - min(values)
-    report(rows)
+    print(json.dumps([found], indent=1) if "--json" in sys.argv else table(found))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from pathlib import Path
 NAMES = (
     "leaderboard",
     "startup",
+    "quickstart",
     "run_overhead",
     "hdf5_read",
+    "machines",
     "memory",
     "resume",
     "intervals",

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[1]
 
 
 def sized(full: T, quick: T) -> T:
@@ -48,6 +49,17 @@ def make_lite0(folder: Path) -> Path:
     )
     (folder / "card.yaml").write_text(card)
     return folder
+
+
+def quick_cards(folder: Path) -> list[str]:
+    """Options of a command for --quick: cards with a small-cnn that learns from very few frames."""
+    import yaml
+
+    card = yaml.safe_load((ROOT / "detectors" / "small-cnn.yaml").read_text(encoding="utf-8"))
+    card["training"] |= {"epochs": 1, "frames_per_video": 1}
+    (folder / "detectors").mkdir(parents=True)
+    (folder / "detectors" / "small-cnn.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+    return ["--cards", str(folder)]
 
 
 def report(rows: list[dict[str, object]]) -> None:

@@ -17,6 +17,8 @@ DATA_VARIABLE = "M2F2BENCH_DATA"
 
 DETECTION, EXPLANATION, HEATMAPS = "detection", "explanation", "heatmaps"
 """Names of tasks."""
+DEFAULT_SUITE = "quickstart"
+"""The leaderboard card that `run` takes if nothing is named."""
 DEVICES = "auto, cpu, cuda, cuda:N, mps"
 """Values of --device."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from ..cards.folders import DEFAULT_SUITE, find_card
 from ..core.text import visible
 from . import complete
 from .options import (
@@ -26,6 +28,8 @@ from .options import (
     settle,
 )
 from .output import echo_json, in_terminal, print_report, require_report_ending, say, show, with_signatures
+
+log = logging.getLogger("m2f2bench")
 
 
 def run(
@@ -58,12 +62,13 @@ def run(
 ) -> None:
     """Run detectors on datasets, print the leaderboard, write a folder for each run. An interrupted run is resumed."""
     settle(cards, data, redraw=redraw)
-    from ..leaderboards.render import describe_run, write_board
-    from ..runs.run import DEFAULT_SUITE
-    from ..runs.run import run as run_bench
-
     if suite is None and not detector and not dataset:
         suite = DEFAULT_SUITE
+    if suite is not None and (find_card("leaderboards", suite) is not None or Path(suite).is_file()):
+        log.info("%s: loading the libraries", suite)  # before the imports, which take seconds
+    from ..leaderboards.render import describe_run, write_board
+    from ..runs.run import run as run_bench
+
     folder = out or run_folder(suite)
     results = run_bench(
         suite,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
+from ..cards.folders import DEFAULT_SUITE, DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.arguments import checked
 from ..core.errors import CardError, NothingJudged, near
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ..leaderboards.board import Board
 
 log = logging.getLogger("m2f2bench")
-DEFAULT_SUITE = "quickstart"
 JOBS: dict[str, type[Job[Any]]] = {DETECTION: DetectionJob, EXPLANATION: AnswersJob, HEATMAPS: HeatMapsJob}
 """The job of each task, in the order in which a detector runs them."""
 

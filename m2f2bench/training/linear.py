@@ -50,9 +50,13 @@ def fit_linear(
     C is the value with the best mean AUC over stratified folds that share no group, the smaller on ties; 0.01 if there
     are too few groups for folds. Returns the model, C, and (C, AUC) of every candidate.
     """
-    tried = _cross_validate(features, labels, groups, seed)
-    best = max(tried, key=lambda row: (row["cv_auc"], -row["c"]))["c"] if tried else 0.01
-    scaler, regression = _pipeline(best).fit(features, labels)
+    from threadpoolctl import threadpool_limits
+
+    # One thread: so small products take many times longer on several, and each number of threads rounds differently.
+    with threadpool_limits(1, user_api="blas"):
+        tried = _cross_validate(features, labels, groups, seed)
+        best = max(tried, key=lambda row: (row["cv_auc"], -row["c"]))["c"] if tried else 0.01
+        scaler, regression = _pipeline(best).fit(features, labels)
     learned = (scaler.mean_, scaler.scale_, regression.coef_[0])
     mean, scale, coef = (np.asarray(one, dtype=np.float64) for one in learned)
     return LinearModel(mean, scale, coef, float(regression.intercept_[0])), best, tried

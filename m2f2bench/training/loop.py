@@ -30,6 +30,7 @@ from .job import (
     save_checkpoint,
     write_report,
 )
+from .memory import KEPT_MEMORY
 from .objective import B, Objective, Progress, in_order, make_optimizer
 from .processes import agreed, gathered, summed, together
 from .sharing import FullySharded, Whole
@@ -51,7 +52,7 @@ def fit(
     if done is not None:
         return done
     accelerator = accelerator or make_accelerator(job, precision)
-    with own_draws(), repeatable():
+    with own_draws(), repeatable(), KEPT_MEMORY:
         with together():
             made = objective(accelerator)
         with contextlib.closing(made):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from m2f2bench.cards.settings import AugmentationSettings
 from m2f2bench.core.errors import DataError, DetectorError, FrameError
 from m2f2bench.core.seeds import derived_seed, generator, shuffled
 from m2f2bench.core.tensors import write_tensors
+from m2f2bench.training import linear
 from m2f2bench.training.frames import FrameReader, batch_part, epoch_batches, steps_per_epoch
 from m2f2bench.training.job import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from m2f2bench.training.linear import fit_linear, identity_groups
@@ -218,6 +221,25 @@ def test_linear_fit_finds_the_direction_and_keeps_groups_apart() -> None:
     prints = np.repeat(np.eye(60), 2, axis=0)
     _, _, tried = fit_linear(prints, labels, np.arange(120) // 2, seed=0)
     assert all(abs(row["cv_auc"] - 0.5) < 0.2 for row in tried)
+
+
+def test_linear_fit_does_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads share out small products, which takes many times longer and rounds differently."""
+    used: set[int] = set()
+    make = linear._pipeline
+
+    def watched(strength: float) -> Any:
+        used.update(one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas")
+        return make(strength)
+
+    monkeypatch.setattr(linear, "_pipeline", watched)
+    rng = generator("threads")
+    labels, features = np.repeat([0, 1], 300), rng.normal(size=(600, 200))
+    found = []
+    for threads in (1, 2):
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            found.append(fit_linear(features, labels, np.arange(600), seed=0)[0].coef)
+    assert used == {1} and np.array_equal(*found)
 
 
 def test_identity_groups_join_shared_people() -> None:

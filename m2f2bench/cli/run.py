@@ -44,7 +44,7 @@ def run(
     dataset: Annotated[list[str] | None, DatasetNamed(help="Name, card or folder.")] = None,
     protocol: Annotated[list[str] | None, ProtocolNamed(help="Default: frame.")] = None,
     split: SplitOption = "test",
-    limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
+    limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
     batch_size: Annotated[int, Option(min=1, help="Frames judged at once.")] = 32,
     workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from one_line import error_of
 from toy_maps import write_toys
 
 import m2f2bench
-from m2f2bench.core.errors import M2F2BenchError
 
 OWN = ("det", "w", "code", "pre", "prec", "seed", "env")
 """Fields of the signature that name the detector."""
@@ -37,14 +37,6 @@ def numbers(report: Any) -> dict[str, Any]:
     signature = {key: value for key, value in found["measured"].items() if key in ("hash", "masks", "map", "ci", "n")}
     dropped = ("detector", "signature", "measured")
     return {key: value for key, value in found.items() if key not in dropped} | {"fields": signature}
-
-
-def error_of(call: Callable[[], Any]) -> str:
-    with pytest.raises(M2F2BenchError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 @pytest.mark.parametrize("form", ["float32", "float64", "list", "tensor", "read-only"])

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from one_line import error_of
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.core.errors import M2F2BenchError
 
 
 class Spoiler:
@@ -37,14 +37,6 @@ class Spoiler:
 
 def picture(seed: int = 0, size: tuple[int, ...] = (24, 32, 3)) -> Any:
     return np.random.default_rng(seed).integers(0, 256, size).astype(np.uint8)
-
-
-def error_of(call: Callable[[], Any]) -> str:
-    with pytest.raises(M2F2BenchError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 def in_place_of(found: Any, path: str) -> dict[str, Any]:

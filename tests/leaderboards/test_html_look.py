@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from board_browser import FIRST, PHONE, Browser, contrast
+from board_browser import FIRST, Browser
+from browser import PHONE, contrast
 from toy_board import IMAGE_NAME, SCRIPT_NAME, big_board, toy_board
 
 from m2f2bench.leaderboards.board import Board

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from board_browser import ALPHA, BETA, DESK, DOWN, ESCAPE, FIRST, PHONE, RIGHT, SECOND, Browser
+from board_browser import ALPHA, BETA, DOWN, ESCAPE, FIRST, RIGHT, SECOND, Browser
+from browser import DESK, PHONE
 from toy_board import by, measure, toy_board
 
 

@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import DESK, PHONE, Page, contrast, started
 from toy_report import RTL, SCRIPT, toy_answers, toy_page
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium or chromedriver is not installed")
-DESK, PHONE = (1280, 900), (360, 740)
 
-
-class Reader:
+class Reader(Page):
     """A report in a browser, and what a person does with it."""
 
     def __init__(self, driver: Any, folder: Path) -> None:
-        self.driver, self.path = driver, folder / "report.html"
-
-    def cdp(self, command: str, **arguments: Any) -> Any:
-        return self.driver.execute_cdp_cmd(command, arguments)
-
-    def js(self, code: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(code, *arguments)
+        super().__init__(driver)
+        self.path = folder / "report.html"
 
     def open(self, size: tuple[int, int] = DESK, scheme: str = "light", page: str = "", all: bool = True) -> None:
         """Open a page; `all`: with all its answers, of which only the first few are shown at first."""
         self.path.write_text(page or toy_page(), encoding="utf-8")
-        touch = size == PHONE
-        self.cdp("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=touch)
-        self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.driver.get("about:blank")
-        for log in ("browser", "performance"):
-            self.driver.get_log(log)
-        self.driver.get(self.path.as_uri())
+        self.show(self.path, size, scheme)
         self.js("localStorage.clear(); delete document.documentElement.dataset.theme")
         if all:
             self.js("document.getElementById('more').click()")
-
-    def one(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
 
     def choose(self, id: str, value: str) -> None:
         self.js("const e = document.getElementById(arguments[0]); e.value = arguments[1];"
@@ -67,31 +47,11 @@ class Reader:
         shown = zip(self.cards("values"), self.cards("missing"), strict=True)
         return [float(v) if (v := json.loads(held)[metric]) and gone == "no" else None for held, gone in shown]
 
-    def colour(self, selector: str, what: str) -> tuple[float, ...]:
-        """A computed colour as red, green, blue; of a background the nearest that is not see-through."""
-        code = """let e = document.querySelector(arguments[0]), c;
-            do { c = getComputedStyle(e)[arguments[1]]; e = e.parentElement; } while (/, 0\\)$/.test(c) && e);
-            const g = document.createElement('canvas').getContext('2d'); g.fillStyle = c; g.fillRect(0, 0, 1, 1);
-            return [...g.getImageData(0, 0, 1, 1).data]"""
-        return tuple(self.js(code, selector, what)[:3])
-
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield Reader(driver, tmp_path_factory.mktemp("report"))
-    driver.quit()
-
-
-def luminance(colour: tuple[float, ...]) -> float:
-    parts = [c / 255.0 for c in colour]
-    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    with started() as driver:
+        yield Reader(driver, tmp_path_factory.mktemp("report"))
 
 
 def test_the_page_begins_with_a_few_answers(reader: Reader) -> None:
@@ -249,8 +209,7 @@ def test_contrast(reader: Reader, scheme: str) -> None:
                  ".chips .is-real",
                  ".chips .is-fake", ".v-right", ".v-wrong", ".v-none", ".why-shown", ".gone", ".facts dt", "h4",
                  "figcaption", "#status", "dd", ".noimage"):  # fmt: skip
-        both = sorted((luminance(reader.colour(text, "color")), luminance(reader.colour(text, "backgroundColor"))))
-        assert (both[1] + 0.05) / (both[0] + 0.05) >= 4.5, text
+        assert contrast(reader.colour(text, "color"), reader.colour(text, "backgroundColor")) >= 4.5, text
 
 
 def test_without_scripts_everything_is_there(reader: Reader) -> None:

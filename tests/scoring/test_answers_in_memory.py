@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from one_line import error_of
 from toy_questions import FACES, RULES, Faces, Looker, run_toy
 
 import m2f2bench
-from m2f2bench.core.errors import M2F2BenchError
 from m2f2bench.results.row_files import read_answers
 
 FORMS: dict[str, Callable[[pd.DataFrame], Any]] = {
@@ -55,14 +55,6 @@ def as_file(frame: pd.DataFrame, path: Path) -> Path:
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def error_of(call: Callable[[], Any]) -> str:
-    with pytest.raises(M2F2BenchError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 @pytest.mark.parametrize("form", FORMS)

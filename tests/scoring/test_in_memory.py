@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from one_line import error_of
 
 import m2f2bench
-from m2f2bench.core.errors import M2F2BenchError, ScoreError
+from m2f2bench.core.errors import ScoreError
 from m2f2bench.results.in_memory import InMemory
 from m2f2bench.results.read_rows import read_rows, rows_in_memory
 
@@ -47,14 +48,6 @@ def rows(seed: int = 0) -> pd.DataFrame:
             "method": np.where(label == 0, "original", np.where(np.arange(N) % 4 == 1, "a", "b")),
         }
     )
-
-
-def error_of(call: Callable[[], Any]) -> str:
-    with pytest.raises(M2F2BenchError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 @pytest.mark.parametrize("form", FORMS)

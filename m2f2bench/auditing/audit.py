@@ -85,9 +85,9 @@ def audit(
 
 def _list(
     dataset: Dataset, named: Sequence[str], selection: FrameSelection
-) -> tuple[dict[str, list[Frame]], dict[str, Exception]]:
+) -> tuple[dict[str, Sequence[Frame]], dict[str, Exception]]:
     """Return the frames of each split, and the missing splits with the adapter's error."""
-    listed: dict[str, list[Frame]] = {}
+    listed: dict[str, Sequence[Frame]] = {}
     absent: dict[str, Exception] = {}
     for split in dict.fromkeys(named or dataset.splits):
         dataset.check_split(split)
@@ -109,7 +109,7 @@ def _list(
 
 def _report(
     name: str,
-    listed: dict[str, list[Frame]],
+    listed: dict[str, Sequence[Frame]],
     absent: dict[str, Exception],
     facts: Sequence[Facts],
     asked: questions.QuestionLeaks,
@@ -150,7 +150,7 @@ def _report(
     return Audit(name, by_severity(found), settings, _counts(listed, facts), details, tuple(sections), versions())
 
 
-def _counts(listed: dict[str, list[Frame]], facts: Sequence[Facts]) -> dict[str, dict[str, Any]]:
+def _counts(listed: dict[str, Sequence[Frame]], facts: Sequence[Facts]) -> dict[str, dict[str, Any]]:
     """Return, by split, the number of frames looked at, listed and readable, and the hash of what was read."""
     out = {}
     for split, frames in listed.items():

@@ -102,6 +102,16 @@ class DatasetCard(Card):
     source: str = ""
     """The corpus of its people and videos: one name for all datasets that share them (other compressions, crops,
     manipulations). Empty: the dataset is its own corpus."""
+    people: tuple[str, ...] = ()
+    """Other corpora whose people are in it too: DeeperForensics has the reals of FaceForensics++ as targets."""
+    shows: Literal["crops", "scenes", "images"] = "crops"
+    """What a frame is: a crop of one face, a whole scene with people in it, or any image (not always with a face)."""
+    counts: dict[str, dict[str, int]] = {}
+    """The videos that a whole copy has, by split and method (`original` for reals); a single picture is a video."""
+    obtain: str = ""
+    """How to get the data: where to ask or download, and what to unpack where."""
+    unchecked: str = ""
+    """What on this card is from a paper or from memory and was not checked on a copy."""
     licence: str = ""
     """The licence of the images."""
     reference: str = ""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from ..core.clips import Clip, Frames
 from ..core.errors import DataError, M2F2BenchError, first_line, near, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import FAKE, JUDGE, JUDGE_QUESTION, SPLITS, Frame, Question
@@ -76,7 +77,7 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         self.options = options if options is not None else cast("OptionsT", self.Options())
 
     @abc.abstractmethod
-    def frames(self, split: str) -> list[Frame]:
+    def frames(self, split: str) -> Sequence[Frame]:
         """Return all frames of a split in order; the frames of one video together, in time order."""
 
     @abc.abstractmethod
@@ -90,7 +91,7 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """Return whether there is such a split; a class whose splits depend on its files overrides this."""
         return split in self.splits
 
-    def sample(self, split: str, sampler: Sampler) -> list[Frame]:
+    def sample(self, split: str, sampler: Sampler) -> Sequence[Frame]:
         """Return the frames of a split that `sampler` picks from each video; faces of one picture stay together.
 
         An adapter that knows its videos' lengths without listing every frame can override this.
@@ -118,6 +119,18 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """
         return ""
 
+    def fits(self) -> bool:
+        """Return whether the root looks like this adapter's layout with these options, by names of files alone.
+
+        It must be quick, must not raise for any folder, and must be False for a folder of another layout: by it a
+        folder that is given without a card is recognised.
+        """
+        return False
+
+    def remarks(self, split: str) -> list[str]:
+        """Return what a user should know of how a split was listed, one line each: rows left out, with their number."""
+        return []
+
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
         """Return the questions of a split; `kind` is `blind`, `released` or `judge`. Empty for most datasets."""
         return []
@@ -136,6 +149,25 @@ class Adapter(abc.ABC, Generic[OptionsT]):
     def close(self) -> None:
         """Close open files. Using the adapter afterwards opens them again."""
         return None
+
+
+class ClipAdapter(Adapter[OptionsT]):
+    """Base of adapters that list videos, not frames: a million frames then take little time and memory.
+
+    A subclass implements `clips` and `read`.
+    """
+
+    @abc.abstractmethod
+    def clips(self, split: str) -> Sequence[Clip]:
+        """Return the videos of a split in order, each once. Raises `DataError` as `frames` does."""
+
+    def frames(self, split: str) -> Sequence[Frame]:
+        """Return all frames of a split, by video; see `clips`."""
+        return Frames(self.clips(split))
+
+    def sample(self, split: str, sampler: Sampler) -> Sequence[Frame]:
+        """Return the frames that `sampler` picks from each video."""
+        return Frames([clip.pick(sampler(len(clip))) for clip in self.clips(split)])
 
 
 def judge_questions(frames: Iterable[Frame]) -> list[Question]:
@@ -185,13 +217,19 @@ def _check_type(adapter: Adapter, call: str, found: Any, kind: Any, wanted: str)
         raise DataError(f"adapter {name}: {call} gave {given}; it should be {wanted}")
 
 
-def _records(adapter: Adapter, call: str, ask: Callable[[], Any], kind: type[R]) -> list[R]:
+def _records(adapter: Adapter, call: str, ask: Callable[[], Any], kind: type[R]) -> Sequence[R]:
     """Return the records of a kind that `ask` returns. Raises DataError as `frames_of` does."""
     wanted = f"a list of m2f2bench.{kind.__name__}"
-    found: list[R] = list(_ask(adapter, call, ask, (list, tuple), wanted))
+    given = _ask(adapter, call, ask, (list, tuple, Frames), wanted)
+    own = type(adapter).__module__.startswith(OWN)
+    if isinstance(given, Frames) and kind is Frame:
+        for clip in () if own else given.clips:
+            _check_frame(adapter, call, clip.frame(0))
+        return cast("Sequence[R]", given)
+    found: list[R] = list(given)
     for one in found:
         _check_type(adapter, call, one, kind, f"{wanted} alone")
-    if kind is Frame and not type(adapter).__module__.startswith(OWN):
+    if kind is Frame and not own:
         for one in found:
             _check_frame(adapter, call, one)
     return found
@@ -209,19 +247,19 @@ def _check_frame(adapter: Adapter, call: str, frame: Any) -> None:
             )
 
 
-def frames_of(adapter: Adapter, split: str) -> list[Frame]:
+def frames_of(adapter: Adapter, split: str) -> Sequence[Frame]:
     """Return all frames of a split. Raises DataError if the adapter fails or does not return a list of frames."""
     return _records(adapter, f"frames('{split}')", lambda: adapter.frames(split), Frame)
 
 
-def sampled_frames_of(adapter: Adapter, split: str, sampler: Sampler) -> list[Frame]:
+def sampled_frames_of(adapter: Adapter, split: str, sampler: Sampler) -> Sequence[Frame]:
     """Return the frames that `sampler` picks from each video of a split. Raises DataError as `frames_of` does."""
     return _records(adapter, f"sample('{split}')", lambda: adapter.sample(split, sampler), Frame)
 
 
 def questions_of(adapter: Adapter, split: str, kind: str) -> list[Question]:
     """Return the questions of a split and kind. Raises DataError as `frames_of` does."""
-    return _records(adapter, f"questions('{split}', '{kind}')", lambda: adapter.questions(split, kind), Question)
+    return list(_records(adapter, f"questions('{split}', '{kind}')", lambda: adapter.questions(split, kind), Question))
 
 
 def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]]:

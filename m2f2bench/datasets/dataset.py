@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
+from ..core.clips import Frames
 from ..core.errors import DataError
 from ..core.memo import Memo, cache_folder
 from ..core.notebook import data_frame, heading, page, table
@@ -54,7 +55,7 @@ class Dataset:
         """Raise DataError unless the dataset has this split; `use` says what it is for (", on which …")."""
         check_split(f"dataset '{self.name}'", split, self.splits, use)
 
-    def frames(self, split: str = "test") -> list[Frame]:
+    def frames(self, split: str = "test") -> Sequence[Frame]:
         """Return all frames of a split. Raises DataError for an unknown split."""
         self.check_split(split)
         return frames_of(self.adapter, split)
@@ -71,7 +72,7 @@ class Dataset:
         ]
         return data_frame(rows, ())
 
-    def _listed(self) -> dict[str, list[Frame]]:
+    def _listed(self) -> dict[str, Sequence[Frame]]:
         """Return the frames of each split that has any. Raises DataError if no split has."""
         found = {}
         for split in self.splits:
@@ -118,7 +119,7 @@ def pick(selection: FrameSelection, n: int) -> list[int]:
     return [((2 * i + 1) * n) // (2 * count) for i in range(count)]
 
 
-def plan_frames(adapter: Adapter, split: str, selection: FrameSelection, limit: int | None = None) -> list[Frame]:
+def plan_frames(adapter: Adapter, split: str, selection: FrameSelection, limit: int | None = None) -> Sequence[Frame]:
     """Return the frames to be judged, in the adapter's order, with unique ids.
 
     With `limit`, at most that many, spread evenly over each method's frames. Raises DataError for an empty split.
@@ -130,7 +131,7 @@ def plan_frames(adapter: Adapter, split: str, selection: FrameSelection, limit: 
     return spread_by_method(frames, limit)
 
 
-def list_frames(adapter: Adapter, split: str, selection: FrameSelection) -> list[Frame]:
+def list_frames(adapter: Adapter, split: str, selection: FrameSelection) -> Sequence[Frame]:
     """Return the selected frames of a split; a long video's other frames are never listed."""
     if selection.count is None:
         return frames_of(adapter, split)
@@ -141,22 +142,29 @@ def check_unique(frames: Iterable[Frame]) -> None:
     """Raise DataError if two frames share an id, or one video has both labels."""
     ids: set[str] = set()
     labels: dict[str, int] = {}
-    for frame in frames:
-        if frame.id in ids:
-            raise DataError(f"frame id '{frame.id}' stands for two frames: ids must be unique in a dataset")
-        ids.add(frame.id)
-        if labels.setdefault(frame.video, frame.label) != frame.label:
+    twice = frames.repeated() if isinstance(frames, Frames) else ""
+    for one in frames.clips if isinstance(frames, Frames) else frames:
+        if isinstance(one, Frame):
+            twice = twice or (one.id if one.id in ids else "")
+            ids.add(one.id)
+        if twice:
+            raise DataError(f"frame id '{twice}' stands for two frames: ids must be unique in a dataset")
+        if labels.setdefault(one.video, one.label) != one.label:
             raise DataError(
-                f"video '{frame.video}' has real and fake frames: a video's name must be unique with its "
+                f"video '{one.video}' has real and fake frames: a video's name must be unique with its "
                 f"manipulation, as in 'Deepfakes/000_003'"
             )
 
 
-def spread_by_method(frames: Sequence[Frame], limit: int | None) -> list[Frame]:
+def spread_by_method(frames: Sequence[Frame], limit: int | None) -> Sequence[Frame]:
     """Return at most `limit` frames, in order: the same share of each method, evenly spread over its frames.
 
     Evenly spread over the whole list, they could miss methods if its order repeats itself.
     """
+    if limit is None or limit >= len(frames):
+        return frames
+    if isinstance(frames, Frames):
+        return frames.take(sorted(spread(frames.by_method(), limit)))
     by_method = sorted(range(len(frames)), key=lambda i: (frames[i].label, frames[i].method))
     return [frames[i] for i in sorted(spread(by_method, limit))]
 

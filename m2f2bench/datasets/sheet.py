@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ LABEL = 92
 OUTLINE = (255, 230, 0)
 
 
-def pick(frames: list[Frame], per_method: int) -> dict[str, list[Frame]]:
+def pick(frames: Sequence[Frame], per_method: int) -> dict[str, list[Frame]]:
     """Return the frames of a sheet by method, the reals first: the middle frame of `per_method` videos each.
 
     Columns are people: the videos have different first identities as long as possible, in the same order for every

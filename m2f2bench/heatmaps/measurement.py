@@ -37,7 +37,7 @@ def make_test(judge: Detector, mapper: HeatMapper, rules: HeatMapRules, batch_si
     return PixelTest(judge, mapper, settings_of(rules), seed, batch_size)
 
 
-def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | None) -> list[Frame]:
+def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | None) -> Sequence[Frame]:
     """Return the frames to be mapped. Raises DataError if the split is missing or empty and, where masks are needed,
     for a dataset without them or a split without fakes."""
     dataset.check_split(split)

@@ -201,7 +201,7 @@ def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, pa
     return replace(matched, digest=np.array(now, dtype=object))
 
 
-def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: str, path: Path | InMemory) -> None:
+def _refuse_foreign(rows: Rows, planned: Sequence[Frame], dataset: Dataset, split: str, path: Path | InMemory) -> None:
     """Raise ScoreError for a row whose frame is not in the dataset; frames that are not picked are allowed."""
     beyond = set(rows.frame.tolist()) - {frame.id for frame in planned}
     if beyond:
@@ -212,7 +212,7 @@ def _refuse_foreign(rows: Rows, planned: list[Frame], dataset: Dataset, split: s
         raise ScoreError(f"'{path}': id '{first}' is not a planned frame of '{dataset.name}'{known}")
 
 
-def match(rows: Rows, frames: list[Frame], path: Path | InMemory, dataset: str) -> Rows:
+def match(rows: Rows, frames: Sequence[Frame], path: Path | InMemory, dataset: str) -> Rows:
     """Return the rows of the planned frames, in that order, with the dataset's videos, methods and identities."""
     where = {name: i for i, name in enumerate(rows.frame.tolist())}
     taken = np.array([where.get(frame.id, -1) for frame in frames])

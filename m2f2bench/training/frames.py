@@ -68,7 +68,7 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
     count = settings.frames_per_video
     selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
 
-    def listed(split: str) -> list[Frame]:
+    def listed(split: str) -> Sequence[Frame]:
         dataset.check_split(split, ", and there is nothing to train on")
         frames = list_frames(dataset.adapter, split, selection)
         if not frames:
@@ -76,11 +76,11 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         check_unique(frames)
         return frames
 
-    training = listed("train")
+    training = list(listed("train"))
     named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split on its card must exist
     if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
         return carve_validation(training, settings.val_fraction, settings.seed)
-    validation = listed("val")
+    validation = list(listed("val"))
     people = {person for frame in training for person in frame.identities}
     shared = next((p for frame in validation for p in frame.identities if p in people), None)
     if shared is not None:

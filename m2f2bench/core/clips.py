@@ -1,0 +1,169 @@
+"""Videos as one record each, and the frames of many videos as a list that makes a frame when it is asked for.
+
+A million `Frame` objects take a gigabyte; their videos and the names of their files take a tenth of it.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, overload
+
+from .records import FAKE, REAL, Frame, Locator
+from .text import in_utf8
+
+ALONE = ("",)
+"""The `items` of a clip that is one picture: the frame's id is the video's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One video and the names of its frames; a frame has one face, or is a whole picture.
+
+    `items` are one of three things. Numbers are the frames of the file `place`: frame 7 has the id `<video>/0007` and
+    the locator `(path, key, 7)`. Texts are files in the folder `place`, with the id `<video>/<item>` and the locator
+    `path/item`; if `place` has a key, they are names in the container `place`, and `key + item` is the locator's key.
+    `ALONE` is the file `place` itself, a single picture. The other fields are those of `Frame`.
+    """
+
+    video: str
+    label: int
+    method: str
+    split: str
+    identities: tuple[str, ...]
+    place: Locator
+    items: Sequence[int] | Sequence[str] = ALONE
+
+    def __post_init__(self) -> None:
+        if self.label not in (REAL, FAKE):
+            raise ValueError(f"video '{self.video}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.items)
+
+    def frame(self, position: int) -> Frame:
+        """Return the frame at a position in `items`, from 0."""
+        item, place = self.items[position], self.place
+        if item == "":
+            name = self.video
+        elif isinstance(item, str):
+            name = f"{self.video}/{item}"
+            place = Locator(f"{place.path}/{item}") if place.key is None else Locator(place.path, place.key + item)
+        else:
+            name = f"{self.video}/{item:04d}"
+            place = Locator(place.path, place.key, int(item))
+        return Frame(name, self.video, self.label, self.method, self.split, self.identities, place)
+
+    def names(self) -> Iterator[str]:
+        """Yield the ids of the frames."""
+        video = in_utf8(self.video)
+        for item in self.items:
+            if item == "":
+                yield video
+            else:
+                yield f"{video}/{in_utf8(item)}" if isinstance(item, str) else f"{video}/{item:04d}"
+
+    def pick(self, positions: Sequence[int]) -> Clip:
+        """Return the clip with the frames at some positions alone."""
+        if len(positions) == len(self.items):
+            return self
+        picked: Any = tuple(self.items[position] for position in positions)
+        return replace(self, items=picked)
+
+
+class Frames(Sequence[Frame]):
+    """The frames of clips, in order; a frame is made each time it is asked for. Equal to a list of the same frames."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        """Make the list of the frames of `clips`; a clip without frames adds none."""
+        self.clips = tuple(clip for clip in clips if len(clip))
+        self._ends = list(accumulate(map(len, self.clips)))
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> Frames: ...
+    def __getitem__(self, index: int | slice) -> Frame | Frames:
+        """Return one frame, or the frames of a slice."""
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        position = range(len(self))[index]
+        number = bisect.bisect_right(self._ends, position)
+        return self.clips[number].frame(position - self._start(number))
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames, each made anew."""
+        for clip in self.clips:
+            for position in range(len(clip)):
+                yield clip.frame(position)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a sequence of equal frames."""
+        if not isinstance(other, (Frames, list, tuple)):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __add__(self, other: Sequence[Frame]) -> list[Frame]:
+        """Return a list of these frames and others."""
+        return [*self, *other]
+
+    def __radd__(self, other: Sequence[Frame]) -> list[Frame]:
+        """Return a list of other frames and these."""
+        return [*other, *self]
+
+    def take(self, positions: Sequence[int]) -> Frames:
+        """Return the frames at some positions, in the order given; those of one clip that follow each other stay one.
+
+        Positions are from 0 and may not repeat.
+        """
+        taken: list[Clip] = []
+        here: list[int] = []
+        current = -1
+        for position in positions:
+            number = current
+            if current < 0 or not self._start(current) <= position < self._ends[current]:
+                number = bisect.bisect_right(self._ends, position)
+            if number != current and here:
+                taken.append(self.clips[current].pick(here))
+                here = []
+            current = number
+            here.append(position - self._start(number))
+        if here:
+            taken.append(self.clips[current].pick(here))
+        return Frames(taken)
+
+    def by_method(self) -> list[int]:
+        """Return the positions of all frames, ordered by label and method and within these as listed."""
+        order = sorted(range(len(self.clips)), key=lambda i: (self.clips[i].label, self.clips[i].method))
+        return [position for i in order for position in range(self._start(i), self._ends[i])]
+
+    def repeated(self) -> str:
+        """Return the id of a frame that stands for two frames; empty if all ids are different."""
+        videos = {in_utf8(clip.video) for clip in self.clips}
+        plain = len(videos) == len(self.clips) and not any("/" in item or not item.isascii() for item in self._texts())
+        if plain and all(len(set(clip.items)) == len(clip.items) for clip in self.clips):
+            alone = {in_utf8(clip.video) for clip in self.clips if tuple(clip.items) == ALONE}
+            if not alone or len(alone) == len(self.clips):
+                return ""
+        seen: set[str] = set()
+        for clip in self.clips:
+            for name in clip.names():
+                if name in seen:
+                    return name
+                seen.add(name)
+        return ""
+
+    def _texts(self) -> Iterator[str]:
+        return (item for clip in self.clips for item in clip.items if isinstance(item, str))
+
+    def _start(self, number: int) -> int:
+        return self._ends[number - 1] if number else 0

@@ -1,7 +1,7 @@
 """Datasets of whole videos in miniature, as they are downloaded: FaceForensics++, DFD, Celeb-DF, DFDC and DFDCP.
 
-All are real H.264 files. A person has one look in all datasets that it is in; a fake has a pattern of blocks on its face,
-the same in all datasets and strong enough to be seen at c40, so that a small detector learns it in seconds.
+All are real H.264 files. A person has one look in all datasets that it is in; a fake has a pattern of blocks on its
+face, the same in all datasets and strong enough to be seen at c40, so that a small detector learns it in seconds.
 """
 
 from __future__ import annotations

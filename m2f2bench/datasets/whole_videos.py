@@ -7,6 +7,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from ..core.clips import Clip
@@ -48,8 +49,8 @@ class WholeVideoAdapter(MediaAdapter[OptionsT]):
         if not gone:
             return []
         return [
-            f"{len(gone):,} of the {len(clips):,} videos of the {split} split are missing in '{self.root}', the first is "
-            f"'{gone[0].video}': each is one frame that cannot be read"
+            f"{len(gone):,} of the {len(clips):,} videos of the {split} split are missing in '{self.root}', the first "
+            f"is '{gone[0].video}': each is one frame that cannot be read"
         ]
 
 
@@ -68,24 +69,27 @@ def is_file(path: Path | str) -> bool:
 
 
 def folders_in(folder: Path) -> dict[str, Path]:
-    """Return the folders in a folder by name in lower case, in natural order; none if there is no such folder.
-
-    Raises `DataError` for two whose names differ in case alone, and for a folder that cannot be listed.
-    """
-    found: dict[str, Path] = {}
-    for path, is_dir in _entries(folder) if is_folder(folder) else ():
-        if is_dir:
-            name = path.name.lower()
-            if name in found:
-                raise DataError(f"'{found[name]}' and '{path}' have names that differ in case alone; join them")
-            found[name] = path
-    return found
+    """Return the folders in a folder by name, in natural order. Raises `DataError` if it cannot be listed."""
+    return {path.name: path for path, is_dir in _entries(folder) if is_dir}
 
 
 def subfolder(folder: Path, name: str) -> Path | None:
-    """Return the folder of a name, in any case, in a folder; None if there is none. Raises `DataError` for two."""
-    exact = folder / name
-    return exact if is_folder(exact) else folders_in(folder).get(name.lower())
+    """Return the folder of a name, in any case, in a folder of not too many files; None if there is none.
+
+    Raises `DataError` for two whose names differ in case alone, and for a folder that cannot be listed.
+    """
+    found: list[Path] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in islice(entries, _LOOKED_AT):
+                if entry.name.lower() == name.lower() and entry.is_dir():
+                    found.append(folder / entry.name)
+    except OSError as error:
+        raise DataError(f"folder '{folder}' cannot be listed: {error.strerror}") from None
+    if len(found) > 1:
+        first, second = sorted(found)[:2]
+        raise DataError(f"'{first}' and '{second}' have names that differ in case alone; join them")
+    return found[0] if found else None
 
 
 def videos_in(folder: Path) -> dict[str, Path]:
@@ -131,8 +135,8 @@ def refuse_absent(clips: Sequence[Clip], source: str, there: Iterator[str] | Seq
         names = ", ".join(Path(clip.place.path).stem for clip in clips[:3])
         has = ", ".join(sorted(there, key=natural)[:3]) or "no videos"
         raise DataError(
-            f"'{where}' has none of the {len(clips):,} videos of {source}: the list names {names}; the folder has {has}; "
-            f"fetch the videos, or the list of this dataset"
+            f"'{where}' has none of the {len(clips):,} videos of {source}: the list names {names}; the folder has "
+            f"{has}; fetch the videos, or the list of this dataset"
         )
 
 
@@ -163,7 +167,8 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[s
                 names = [cell.strip().lower() for cell in cells]
                 if any(names.count(column) != 1 for column in columns):
                     raise DataError(
-                        f"{where}: the columns are {', '.join(names)[:80]}; there should be {' and '.join(columns)}, once"
+                        f"{where}: the columns are {', '.join(names)[:80]}; there should be {' and '.join(columns)}, "
+                        f"each once"
                     )
                 chosen, width = [names.index(column) for column in columns], len(names)
                 continue

@@ -17,6 +17,7 @@ from .entries import natural
 from .whole_videos import (
     INNER,
     WholeVideoAdapter,
+    first_names,
     folders_in,
     has_videos,
     is_file,
@@ -53,10 +54,9 @@ class DFDCAdapter(WholeVideoAdapter):
         for folder in (self.root / "test", self.root):
             if is_file(folder / LABELS) and has_videos(folder):
                 return True
-        try:
-            return any(has_videos(place) for place in self._parts(self.root))
-        except DataError:
-            return False
+        tops = (self.root / "train", self.root)
+        parts = (top / name for top in tops for name in first_names(top) if _PART.fullmatch(name))
+        return any(has_videos(part, 1) for part in parts)
 
     def holds(self, split: str) -> bool:
         """Return whether there is a table of labels (test), or a part (train)."""
@@ -95,11 +95,11 @@ class DFDCAdapter(WholeVideoAdapter):
         clips: dict[str, Clip] = {}
         for where, (file, text) in table_rows(table, ("filename", "label")):
             label = _TEST_LABELS.get(text.lower())
-            if not file:
+            stem = _stem(file)
+            if not stem:
                 raise DataError(f"{where}: the filename is empty")
             if label is None:
                 raise DataError(f"{where}: label {quoted(text)} is neither 0 (real) nor 1 (fake)")
-            stem = _stem(file)
             if stem in clips:
                 raise DataError(f"{where}: {quoted(file)} is listed twice")
             clips[stem] = _clip(stem, label, "test", (), there.get(stem, table.parent / f"{stem}.mp4"))
@@ -170,6 +170,6 @@ def _rows(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         raise DataError(f"metadata '{path}' should be a mapping of videos to label, split and original")
     for file, row in listed.items():
         where = f"'{path}', video {quoted(file)}"
-        if not file or not isinstance(row, dict):
+        if not _stem(file) or not isinstance(row, dict):
             raise DataError(f"{where}: it should have a name, and a mapping with its label, not {quoted(row)}")
         yield where, file, row

@@ -95,6 +95,6 @@ def _clip(root: Path, name: str, row: Any, where: str) -> Clip:
     people = [str(row[key]) for key in _PEOPLE if isinstance(row.get(key), (str, int)) and row[key] != ""]
     if label == REAL and not people and len(below) > 1:
         people = below[:1]
-    video = f"{method}/{'/'.join(below[:-1] + [PurePosixPath(below[-1]).stem])}"
+    video = f"{method}/{'/'.join([*below[:-1], PurePosixPath(below[-1]).stem])}"
     place = Locator(str(root.joinpath(*parts)))
     return Clip(video, label, method, split, tuple(dict.fromkeys(people)), place, ())

@@ -129,6 +129,13 @@ def has_videos(folder: Path, depth: int = 0) -> bool:
     return False
 
 
+def first_names(folder: Path) -> list[str]:
+    """Return names in a folder, at most the first 2,000 that the system gives. Nothing is raised."""
+    with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, _LOOKED_AT)]
+    return []
+
+
 def refuse_absent(clips: Sequence[Clip], source: str, there: Iterator[str] | Sequence[str], where: Path) -> None:
     """Raise DataError if none of the clips that the list `source` names is a file; `there` are names in `where`."""
     if clips and not any(is_file(clip.place.path) for clip in clips):

@@ -130,7 +130,7 @@ class CelebDFAdapter(WholeVideoAdapter[CelebDFOptions]):
         lines += [f"no folder {name} in '{root}'" for name in tops if subfolder(root, name) is None]
         listed = read_tested(root / LIST, self.options.version)
         twice = len(listed) - len({one.key for one in listed})
-        return lines + ([f"{twice:,} lines of '{LIST}' repeat another; they are counted once"] if twice else [])
+        return lines + ([f"lines of '{LIST}' that repeat another, and count once: {twice:,}"] if twice else [])
 
     def _there(self) -> dict[tuple[str, str, str], tuple[Named, Path]]:
         """Return the videos on disk by their keys. Raises DataError for a root of another version."""

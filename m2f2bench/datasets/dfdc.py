@@ -79,9 +79,8 @@ class DFDCAdapter(WholeVideoAdapter):
         """Return lines on missing videos, and on videos of a part that are not for training."""
         lines = super().remarks(split)
         others = self._train(self.folder())[1] if split == "train" else 0
-        return lines + (
-            [f"{others:,} videos whose metadata give another split than train are left out"] if others else []
-        )
+        out = f"videos left out because their metadata give another split than train: {others:,}"
+        return [*lines, out] if others else lines
 
     def _table(self, root: Path) -> Path | None:
         """Return the table of labels of the test videos."""

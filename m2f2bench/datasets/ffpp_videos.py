@@ -152,7 +152,7 @@ class DFDAdapter(_Sequences[CompressedOptions]):
     def remarks(self, split: str) -> list[str]:
         """Return a line on videos whose names say no actor."""
         odd = [clip.video for clip in self.listed(split) if not clip.identities]
-        return [f"{len(odd):,} videos of DFD name no actor, the first is '{odd[0]}'"] if odd else []
+        return [f"videos of DFD whose names say no actor: {len(odd):,}, the first is '{odd[0]}'"] if odd else []
 
 
 def actors(name: str) -> tuple[str, ...]:

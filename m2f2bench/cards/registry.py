@@ -211,7 +211,9 @@ ADAPTERS = Registry(
     "adapter",
     "m2f2bench.adapters",
     {
+        "deepfakebench": "m2f2bench.datasets.deepfakebench:DeepfakeBenchAdapter",
         "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
+        "df40": "m2f2bench.datasets.df40:DF40Adapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
         "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",

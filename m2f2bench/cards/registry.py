@@ -218,7 +218,6 @@ ADAPTERS = Registry(
         "dfdcp": "m2f2bench.datasets.dfdcp:DFDCPAdapter",
         "ffpp-videos": "m2f2bench.datasets.ffpp_videos:FFPPVideoAdapter",
         "deepfakebench": "m2f2bench.datasets.deepfakebench:DeepfakeBenchAdapter",
-        "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
         "df40": "m2f2bench.datasets.df40:DF40Adapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
         "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..core.clips import Clip
 from ..core.errors import DataError, FrameError
-from ..core.records import Frame, Locator
+from ..core.records import FAKE, Frame, Locator
 from .deepfakebench_json import VideoList
 from .deepfakebench_labels import FF, SETS, KnownSet
 from .deepfakebench_listing import ListedVideos, Listing, ListOptions, overlaps
@@ -98,7 +98,8 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
             )
         found = Listing(Places(root), self._set().folder == FF)
         for video in listed.videos(split, options.compression):
-            found.methods.add(video.method)
+            if video.label == FAKE:
+                found.methods.add(video.method)
             if self._wanted(video):
                 found.add(video, split, self._place(video.folder, found.places, in_lmdb))
         if in_lmdb:

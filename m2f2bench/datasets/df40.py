@@ -111,7 +111,9 @@ class DF40Adapter(ListedVideos[DF40Options]):
         return None
 
     def _compile(self, split: str) -> Listing:
-        places = Places(self._root())
+        root = self._root()
+        # If the root is DF40's own folder, the datasets of its reals may lie beside it.
+        places = Places(root, [root.parent] if root.name.casefold().startswith("df40") else [])
         found = Listing(places, self.options.domain == "ff")
         methods = [Method(name, self._list_of(name), None) for name in self._methods()]
         lists = [self._read(one) for one in methods if one.lists is not None]

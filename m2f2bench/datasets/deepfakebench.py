@@ -15,6 +15,12 @@ from .deepfakebench_listing import ListedVideos, Listing, ListOptions, overlaps
 from .deepfakebench_places import FOREIGN, HEADS, Places, parts_of, slashed
 from .lmdb_file import LMDBFile
 
+SEQUENCES = (
+    "original_sequences/youtube",
+    "original_sequences/actors",
+    *(f"manipulated_sequences/{name}" for name in (*SETS[FF].methods, "FaceShifter", "DeepFakeDetection")),
+)
+"""Folders of FaceForensics++ in which the compression levels lie."""
 PROBED = 32
 """Videos of which a frame is looked for in an LMDB before it is used."""
 
@@ -51,7 +57,11 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
         """Return whether the root has this dataset's list, and its folder or its LMDB."""
         if self.root is None or not self._list_files()[0].is_file():
             return False
-        return self._folder() is not None or (self._lmdb_folder() / "data.mdb").is_file()
+        folder, level = self._folder(), self.options.compression
+        if folder is None:
+            return (self._lmdb_folder() / "data.mdb").is_file()
+        # The parts of FaceForensics++ have a folder for each compression level.
+        return folder.name != FF or any((folder / f"{part}/{level}").is_dir() for part in SEQUENCES)
 
     def close(self) -> None:
         """Close the LMDB file, if one was opened."""

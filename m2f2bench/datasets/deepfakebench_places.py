@@ -26,8 +26,9 @@ def parts_of(written: str) -> list[str]:
 
 
 class Places:
-    """Folders under `root` (and, last, `beside`); a path's parent is looked up once, so that a list of many videos costs few look-ups.
+    """Folders under `root`, and last under those `beside` it; a path's parent is looked up once.
 
+    A list of many videos then costs few look-ups.
     `renamed` has the names of folders that differ between list and disk, `absent` the parents that do not exist.
     """
 

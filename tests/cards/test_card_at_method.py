@@ -18,10 +18,16 @@ from m2f2bench.core.errors import CardError
 from m2f2bench.loading import load_dataset, registered, resolve_card
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    make_df40(make_dfb(folder / "deepfakebench"))
+    return folder
+
+
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    make_df40(make_dfb(tmp_path / "deepfakebench"))
-    monkeypatch.setenv("M2F2BENCH_DATA", str(tmp_path))
+def data(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("M2F2BENCH_DATA", str(made))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -351,6 +351,11 @@ def test_datasets_may_lie_under_datasets_rgb(root: Path, tmp_path: Path) -> None
     assert one.fits() and [one.read(frame).shape for frame in one.frames("test")] == [(32, 32, 3)] * 3
 
 
+def test_a_root_without_the_compression_does_not_fit(root: Path) -> None:
+    assert [adapter(root, compression=level).fits() for level in ("c23", "c40", "raw")] == [True, True, False]
+    assert not adapter(root, "FaceShifter").fits() and not adapter(root / "DFDC").fits()
+
+
 def test_every_known_dataset_has_methods() -> None:
     assert len(SETS) == 13
     assert adapter(Path("/nowhere"), "FaceShifter").choices() == ("FaceShifter",)

@@ -137,7 +137,7 @@ def test_the_training_folders_are_the_training_split(tmp_path: Path) -> None:
     make_dfb(tmp_path)
     Writer(tmp_path).video("DF40_train/simswap/ff/frames/001_870", True, 2)
     assert sorted(videos(adapter(tmp_path), "train")) == ["original/001", "original/870", "simswap/001_870"]
-    with pytest.raises(DataError, match=r"neither a list nor a folder of fsgan, faceswap, .* and 26 more"):
+    with pytest.raises(DataError, match=r"neither a list nor a folder of fsgan, faceswap, .* and 26 more under"):
         adapter(tmp_path).frames("val")
 
 
@@ -150,10 +150,18 @@ def test_the_same_fakes_in_two_splits_are_said(root: Path, tmp_path: Path) -> No
     assert "2 of 4 videos of 'test' are in 'train' too" in one.remarks("test")
 
 
+def test_a_list_of_one_of_the_nine_is_read_with_the_others(root: Path, tmp_path: Path) -> None:
+    text = (root / "dataset_json/simswap_ff.json").read_text(encoding="utf-8")
+    (tmp_path / "e4e_ff.json").write_text(text.replace("simswap_", "e4e_"), encoding="utf-8")
+    one = adapter(root, methods=("FE",), lists=str(tmp_path))
+    assert {frame.method for frame in one.frames("test")} == {"original", "e4e"}
+    assert "4 methods have no data in 'test': CollabDiff, stargan, starganv2, styleclip" in one.remarks("test")
+
+
 def test_types_stand_for_their_methods(root: Path) -> None:
     assert {frame.method for frame in adapter(root, methods=("FS",)).frames("test")} == {"original", "simswap"}
     assert {frame.method for frame in adapter(root, methods=("FR",)).frames("test")} == {"original", "danet"}
-    assert adapter(root).choices()[-3:] == ("FS", "FR", "EFS")
+    assert adapter(root).choices()[-4:] == ("FS", "FR", "EFS", "FE")
     assert set(adapter(root, domain="unknown").choices()) == {*UNKNOWN, *TYPES}
 
 

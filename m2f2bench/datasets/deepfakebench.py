@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from ..core.clips import Clip
 from ..core.errors import DataError, FrameError
 from ..core.records import FAKE, Frame, Locator
-from .deepfakebench_json import VideoList
+from .deepfakebench_json import Listed, VideoList
 from .deepfakebench_labels import FF, SETS, KnownSet
 from .deepfakebench_listing import ListedVideos, Listing, ListOptions, overlaps
 from .deepfakebench_places import FOREIGN, HEADS, Places, parts_of, slashed
@@ -55,8 +56,11 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
 
     def fits(self) -> bool:
         """Return whether the root has this dataset's list, and its folder or its LMDB."""
-        if self.root is None or not self._list_files()[0].is_file():
-            return False
+        with contextlib.suppress(OSError):  # a folder that may not be read
+            return self.root is not None and self._list_files()[0].is_file() and self._is_there()
+        return False
+
+    def _is_there(self) -> bool:
         folder, level = self._folder(), self.options.compression
         if folder is None:
             return (self._lmdb_folder() / "data.mdb").is_file()
@@ -111,15 +115,16 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
             if video.label == FAKE:
                 found.methods.add(video.method)
             if self._wanted(video):
-                found.add(video, split, self._place(video.folder, found.places, in_lmdb))
+                found.add(video, split, self._place(video, found.places, in_lmdb))
         if in_lmdb:
             self._probe(found.clips)
         found.remarks += overlaps([listed], split, options.compression)
         return found
 
-    def _place(self, folder: str, places: Places, in_lmdb: bool) -> Locator:
+    def _place(self, video: Listed, places: Places, in_lmdb: bool) -> Locator:
         """Return a video's folder, or the common beginning of its keys; without a folder an empty place."""
-        if not folder:
+        folder = video.folder
+        if not video.items:
             return Locator("")
         if not in_lmdb:
             return Locator(places.folder(folder))

@@ -48,6 +48,8 @@ class Places:
         is taken last. If there is none, the place is where it should be: under the root, without a known beginning.
         """
         parent, _, name = slashed(written).rstrip("/").rpartition("/")
+        if not name:  # a frame's path without a folder
+            return str(self.root)
         found = self._parents.get(parent)
         if found is None:
             found = self._parents[parent] = self._parent(parent)

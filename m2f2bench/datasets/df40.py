@@ -64,7 +64,9 @@ class DF40Adapter(ListedVideos[DF40Options]):
         if self.root is None:
             return False
         places = Places(self.root)
-        return any(self._folder(name, "test", places) is not None for name in self._all())
+        with contextlib.suppress(OSError):  # a folder that may not be read
+            return any(self._folder(name, "test", places) is not None for name in self._all())
+        return False
 
     def _owner(self) -> str:
         return f"DF40 ({self.options.domain})"
@@ -121,7 +123,7 @@ class DF40Adapter(ListedVideos[DF40Options]):
         lists = [self._read(one) for one in methods if one.lists is not None]
         for listed in lists:
             for video in listed.videos(split, self.options.compression):
-                place = Locator(places.folder(video.folder)) if video.folder else Locator("")
+                place = Locator(places.folder(video.folder)) if video.items else Locator("")
                 found.add(video, split, place)
         absent: list[Method] = []
         by_folder: list[Method] = []

@@ -356,6 +356,13 @@ def test_a_root_without_the_compression_does_not_fit(root: Path) -> None:
     assert not adapter(root, "FaceShifter").fits() and not adapter(root / "DFDC").fits()
 
 
+def test_a_path_without_a_folder_is_under_the_root(tmp_path: Path) -> None:
+    one = listed(tmp_path, {"label": "UADFV_Fake", "frames": ["1.png"]})
+    (tmp_path / "1.png").write_bytes(picture(True, 1))
+    (frame,) = one.frames("test")
+    assert frame.locator.path == str(tmp_path / "1.png") and one.read(frame).shape == (32, 32, 3)
+
+
 def test_every_known_dataset_has_methods() -> None:
     assert len(SETS) == 13
     assert adapter(Path("/nowhere"), "FaceShifter").choices() == ("FaceShifter",)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from ..core.clips import Clip
 from ..core.errors import DataError, FrameError
-from ..core.records import Frame, Locator
-from .deepfakebench_json import VideoList
+from ..core.records import FAKE, Frame, Locator
+from .deepfakebench_json import Listed, VideoList
 from .deepfakebench_labels import FF, SETS, KnownSet
 from .deepfakebench_listing import ListedVideos, Listing, ListOptions, overlaps
 from .deepfakebench_places import FOREIGN, HEADS, Places, parts_of, slashed
 from .lmdb_file import LMDBFile
 
+SEQUENCES = (
+    "original_sequences/youtube",
+    "original_sequences/actors",
+    *(f"manipulated_sequences/{name}" for name in (*SETS[FF].methods, "FaceShifter", "DeepFakeDetection")),
+)
+"""Folders of FaceForensics++ in which the compression levels lie."""
 PROBED = 32
 """Videos of which a frame is looked for in an LMDB before it is used."""
 
@@ -49,9 +56,16 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
 
     def fits(self) -> bool:
         """Return whether the root has this dataset's list, and its folder or its LMDB."""
-        if self.root is None or not self._list_files()[0].is_file():
-            return False
-        return self._folder() is not None or (self._lmdb_folder() / "data.mdb").is_file()
+        with contextlib.suppress(OSError):  # a folder that may not be read
+            return self.root is not None and self._list_files()[0].is_file() and self._is_there()
+        return False
+
+    def _is_there(self) -> bool:
+        folder, level = self._folder(), self.options.compression
+        if folder is None:
+            return (self._lmdb_folder() / "data.mdb").is_file()
+        # The parts of FaceForensics++ have a folder for each compression level.
+        return folder.name != FF or any((folder / f"{part}/{level}").is_dir() for part in SEQUENCES)
 
     def close(self) -> None:
         """Close the LMDB file, if one was opened."""
@@ -98,17 +112,19 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
             )
         found = Listing(Places(root), self._set().folder == FF)
         for video in listed.videos(split, options.compression):
-            found.methods.add(video.method)
+            if video.label == FAKE:
+                found.methods.add(video.method)
             if self._wanted(video):
-                found.add(video, split, self._place(video.folder, found.places, in_lmdb))
+                found.add(video, split, self._place(video, found.places, in_lmdb))
         if in_lmdb:
             self._probe(found.clips)
         found.remarks += overlaps([listed], split, options.compression)
         return found
 
-    def _place(self, folder: str, places: Places, in_lmdb: bool) -> Locator:
+    def _place(self, video: Listed, places: Places, in_lmdb: bool) -> Locator:
         """Return a video's folder, or the common beginning of its keys; without a folder an empty place."""
-        if not folder:
+        folder = video.folder
+        if not video.items:
             return Locator("")
         if not in_lmdb:
             return Locator(places.folder(folder))

@@ -26,14 +26,15 @@ def parts_of(written: str) -> list[str]:
 
 
 class Places:
-    """Folders under `root`; a path's parent is looked up once, so that a list of many videos costs few look-ups.
+    """Folders under `root`, and last under those `beside` it; a path's parent is looked up once.
 
+    A list of many videos then costs few look-ups.
     `renamed` has the names of folders that differ between list and disk, `absent` the parents that do not exist.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Make an empty table of places under `root`."""
-        self.root = root
+    def __init__(self, root: Path, beside: Sequence[Path] = ()) -> None:
+        """Make an empty table of places under `root` and the folders `beside`."""
+        self.root, self.beside = root, beside
         self.renamed: dict[str, str] = {}
         self.absent: set[str] = set()
         self._parents: dict[str, str] = {}
@@ -47,6 +48,8 @@ class Places:
         is taken last. If there is none, the place is where it should be: under the root, without a known beginning.
         """
         parent, _, name = slashed(written).rstrip("/").rpartition("/")
+        if not name:  # a frame's path without a folder
+            return str(self.root)
         found = self._parents.get(parent)
         if found is None:
             found = self._parents[parent] = self._parent(parent)
@@ -55,7 +58,7 @@ class Places:
     def _parent(self, parent: str) -> str:
         parts = parts_of(parent)
         ends = [parts[i:] for i in range(len(parts)) if parts[i:] != ["frames"]] or [[]]
-        bases = [self.root / head for head in HEADS]
+        bases = [*(self.root / head for head in HEADS), *self.beside]
         bases = [base for base in bases if base.is_dir()]
         for end in ends:
             for base in bases:

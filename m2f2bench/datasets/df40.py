@@ -14,7 +14,7 @@ from .deepfakebench_json import Listed, VideoList
 from .deepfakebench_labels import FF
 from .deepfakebench_listing import ListedVideos, Listing, ListOptions, overlaps
 from .deepfakebench_places import Places
-from .df40_methods import KNOWN, TYPES, UNKNOWN, expanded, same_names
+from .df40_methods import METHODS, TYPES, UNKNOWN, expanded, same_names
 from .entries import natural
 from .images import IMAGE_SUFFIXES
 
@@ -64,15 +64,19 @@ class DF40Adapter(ListedVideos[DF40Options]):
         if self.root is None:
             return False
         places = Places(self.root)
-        return any(self._folder(name, "test", places) is not None for name in self._all())
+        with contextlib.suppress(OSError):  # a folder that may not be read
+            return any(self._folder(name, "test", places) is not None for name in self._all())
+        return False
 
     def _owner(self) -> str:
         return f"DF40 ({self.options.domain})"
 
     def _all(self) -> tuple[str, ...]:
-        return UNKNOWN if self.options.domain == "unknown" else KNOWN
+        """Return all methods that the domain may have: a few of the nine have lists for the others too (`e4e_ff`)."""
+        return UNKNOWN if self.options.domain == "unknown" else METHODS
 
     def _methods(self) -> tuple[str, ...]:
+        """Return the chosen methods of the domain; of a type, those that it has. Raises DataError for others."""
         chosen = expanded(self.options.methods or self._all())
         for name in chosen:
             if name not in TYPES and name not in self._all() and self.options.methods is not None:
@@ -111,13 +115,15 @@ class DF40Adapter(ListedVideos[DF40Options]):
         return None
 
     def _compile(self, split: str) -> Listing:
-        places = Places(self._root())
+        root = self._root()
+        # If the root is DF40's own folder, the datasets of its reals may lie beside it.
+        places = Places(root, [root.parent] if root.name.casefold().startswith("df40") else [])
         found = Listing(places, self.options.domain == "ff")
         methods = [Method(name, self._list_of(name), None) for name in self._methods()]
         lists = [self._read(one) for one in methods if one.lists is not None]
         for listed in lists:
             for video in listed.videos(split, self.options.compression):
-                place = Locator(places.folder(video.folder)) if video.folder else Locator("")
+                place = Locator(places.folder(video.folder)) if video.items else Locator("")
                 found.add(video, split, place)
         absent: list[Method] = []
         by_folder: list[Method] = []
@@ -142,6 +148,8 @@ class DF40Adapter(ListedVideos[DF40Options]):
 
     def _say(self, found: Listing, absent: list[str], split: str) -> None:
         """Add remarks on what is absent. Raises DataError if nothing is there, or a chosen method is not."""
+        if self.options.methods is None and self.options.domain != "unknown":
+            absent = [name for name in absent if name not in UNKNOWN]
         if absent and (self.options.methods is not None or not found.clips):
             shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
             if not found.clips or not any(clip.method not in (ORIGINAL, *absent) for clip in found.clips):

@@ -150,9 +150,10 @@ class DFDAdapter(_Sequences[CompressedOptions]):
         return clips
 
     def remarks(self, split: str) -> list[str]:
-        """Return a line on videos whose names say no actor."""
+        """Return lines on the split, such as the number of videos whose names say no actor."""
         odd = [clip.video for clip in self.listed(split) if not clip.identities]
-        return [f"videos of DFD whose names say no actor: {len(odd):,}, the first is '{odd[0]}'"] if odd else []
+        lines = [f"videos of DFD whose names say no actor: {len(odd):,}, the first is '{odd[0]}'"] if odd else []
+        return lines + super().remarks(split)
 
 
 def actors(name: str) -> tuple[str, ...]:

@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from field_videos import FFPP_METHODS, FRAMES, PAIRS, film, make_celebdf, make_dfd, make_ffpp, scene, write_text
+from field_videos import (
+    FFPP_METHODS,
+    FRAMES,
+    PAIRS,
+    face_area,
+    film,
+    make_celebdf,
+    make_dfd,
+    make_ffpp,
+    scene,
+    write_text,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +137,17 @@ def test_masks_lie_beside_the_fakes(whole: Path) -> None:
         assert place == (Locator(path, None, frame.locator.index) if masked else None)
     fake = dfd(whole).frames("test")[-1]
     assert "DeepFakeDetection/masks/videos/04_01__" in dfd(whole).mask_place(fake).path  # type: ignore[union-attr]
+    assert data.mask(frames[0]) is None
+
+
+def test_a_mask_is_where_the_face_is(whole: Path) -> None:
+    for data in (ffpp(whole), dfd(whole)):
+        fakes = [frame for frame in data.frames("test") if data.mask_place(frame) is not None]
+        for frame in (fakes[0], fakes[FRAMES - 1]):
+            mask = data.mask(frame)
+            want = np.zeros((64, 80), bool)
+            want[face_area(frame.locator.index or 0)] = True
+            assert mask is not None and (mask != want).mean() < 0.01
 
 
 # --- copies that are not whole
@@ -194,6 +216,9 @@ def test_a_list_of_another_dataset_or_form(copy: Path, text: str, message: str) 
 def test_no_root(tmp_path: Path) -> None:
     fails(ffpp(None), "needs a root", "original_sequences")
     fails(ffpp(tmp_path / "none"), "no folder at", "none")
+    other = make_celebdf(tmp_path / "Celeb-DF-v2", frames=1)
+    for adapter in (ffpp(other), dfd(other)):
+        fails(adapter, "has neither original_sequences nor manipulated_sequences, but Celeb-real, Celeb-synthesis")
     with pytest.raises(DataError, match="no split 'dev'"):
         ffpp(tmp_path).listed("dev")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..core.clips import Clip
@@ -73,7 +73,7 @@ class DFDCAdapter(WholeVideoAdapter):
         check_split("DFDC", split, self.splits)
         root = self.folder()
         clips = self._train(root)[0] if split == "train" else self._test(root)
-        return sorted(clips, key=lambda clip: (clip.label, natural(clip.video)))
+        return sorted(clips, key=lambda clip: (clip.label, clip.video))  # names are letters, without numbers
 
     def remarks(self, split: str) -> list[str]:
         """Return lines on missing videos, and on videos of a part that are not for training."""
@@ -101,7 +101,7 @@ class DFDCAdapter(WholeVideoAdapter):
                 raise DataError(f"{where}: label {quoted(text)} is neither 0 (real) nor 1 (fake)")
             if stem in clips:
                 raise DataError(f"{where}: {quoted(file)} is listed twice")
-            clips[stem] = _clip(stem, label, "test", (), there.get(stem, table.parent / f"{stem}.mp4"))
+            clips[stem] = _clip(stem, label, "test", (), str(there.get(stem, table.parent / f"{stem}.mp4")))
         if not clips:
             raise DataError(f"'{table}' has no rows: fetch it")
         refuse_absent(list(clips.values()), f"'{LABELS}'", list(there), table.parent)
@@ -130,6 +130,7 @@ class DFDCAdapter(WholeVideoAdapter):
         clips: dict[str, Clip] = {}
         others = 0
         for part in parts:
+            folder = part / INNER if is_folder(part / INNER) else part
             for where, file, row in _rows(part / METADATA):
                 label = _TRAIN_LABELS.get(str(row.get("label")))
                 if label is None:
@@ -142,20 +143,20 @@ class DFDCAdapter(WholeVideoAdapter):
                     raise DataError(f"{where}: original is {quoted(original)}, not the name of a video")
                 if stem in clips:
                     raise DataError(f"{where} is also in '{Path(clips[stem].place.path).parent}'; remove one")
-                inner = part / INNER / file if is_folder(part / INNER) else part / file
-                clips[stem] = _clip(stem, label, "train", (_stem(original),), inner)
+                clips[stem] = _clip(stem, label, "train", (_stem(original),), f"{folder}/{file}")
         refuse_absent(list(clips.values()), f"'{METADATA}'", list(videos_in(parts[0])), parts[0])
         return list(clips.values()), others
 
 
-def _clip(stem: str, label: int, split: str, people: tuple[str, ...], place: Path) -> Clip:
+def _clip(stem: str, label: int, split: str, people: tuple[str, ...], place: str) -> Clip:
     method = METHOD if label == FAKE else ORIGINAL
-    return Clip(f"{method}/{stem}", label, method, split, people, Locator(str(place)), ())
+    return Clip(f"{method}/{stem}", label, method, split, people, Locator(place), ())
 
 
 def _stem(file: str) -> str:
     """Return a video's name without folders and ending."""
-    return PurePosixPath(file.replace("\\", "/")).stem
+    name = file.replace("\\", "/").rstrip("/").rpartition("/")[2]  # quicker than a path, for 120,000 of them
+    return name.rpartition(".")[0] or name
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

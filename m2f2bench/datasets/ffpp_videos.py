@@ -14,7 +14,16 @@ from ..core.errors import DataError
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
 from .base import AdapterOptions, check_split
 from .pairs import listed_keys, read_pairs
-from .whole_videos import INNER, WholeVideoAdapter, has_videos, is_file, is_folder, refuse_absent, videos_in
+from .whole_videos import (
+    INNER,
+    WholeVideoAdapter,
+    first_names,
+    has_videos,
+    is_file,
+    is_folder,
+    refuse_absent,
+    videos_in,
+)
 
 METHODS = (ORIGINAL, "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 SPLIT_FOLDERS = ("splits", "FFPP_split", "dataset/splits")
@@ -53,6 +62,14 @@ class _Sequences(WholeVideoAdapter[CompressedT]):
     holds_what = f"{ORIGINALS} and {MANIPULATED}"
     originals = "youtube"
     fakes: tuple[str, ...] = ()
+
+    def folder(self) -> Path:
+        """Return the root. Raises `DataError` if there is none, or if it is of another layout."""
+        root = super().folder()
+        if not any(is_folder(root / name) for name in (ORIGINALS, MANIPULATED)):
+            has = ", ".join(sorted(first_names(root))[:4]) or "nothing"
+            raise DataError(f"'{root}' has neither {ORIGINALS} nor {MANIPULATED}, but {has}: is it another dataset?")
+        return root
 
     def fits(self) -> bool:
         """Return whether the root has videos of this compression in a folder of these originals or manipulations."""
@@ -150,9 +167,10 @@ class DFDAdapter(_Sequences[CompressedOptions]):
         return clips
 
     def remarks(self, split: str) -> list[str]:
-        """Return a line on videos whose names say no actor."""
+        """Return lines on the split, such as the number of videos whose names say no actor."""
         odd = [clip.video for clip in self.listed(split) if not clip.identities]
-        return [f"videos of DFD whose names say no actor: {len(odd):,}, the first is '{odd[0]}'"] if odd else []
+        lines = [f"videos of DFD whose names say no actor: {len(odd):,}, the first is '{odd[0]}'"] if odd else []
+        return lines + super().remarks(split)
 
 
 def actors(name: str) -> tuple[str, ...]:

@@ -43,15 +43,16 @@ class WholeVideoAdapter(MediaAdapter[OptionsT]):
         return self.root
 
     def remarks(self, split: str) -> list[str]:
-        """Return a line on listed videos that are missing, with their number. Raises `DataError` as `listed` does."""
+        """Return lines on the split, such as the number of its videos that are missing. Raises `DataError`."""
         clips = self.listed(split)
         gone = [clip for clip in clips if not is_file(clip.place.path)]
-        if not gone:
-            return []
-        return [
+        missing = (
             f"{len(gone):,} of the {len(clips):,} videos of the {split} split are missing in '{self.root}', the first "
             f"is '{gone[0].video}': each is one frame that cannot be read"
-        ]
+            if gone
+            else ""
+        )
+        return [*([missing] if missing else []), *super().remarks(split)]
 
 
 def is_folder(path: Path) -> bool:

@@ -291,7 +291,7 @@ FOLDERS = {"Celeb-real": 1, "YouTube-real": 1, "Celeb-synthesis": 0}
 VIDEOS = st.tuples(st.sampled_from(sorted(FOLDERS)), st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(VIDEOS, min_size=1, max_size=8),
     st.sampled_from(["", "videos/"]),

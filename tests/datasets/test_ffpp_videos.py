@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from field_videos import FFPP_METHODS, FRAMES, PAIRS, film, make_celebdf, make_dfd, make_ffpp, write_text
+from field_videos import (
+    FFPP_METHODS,
+    FRAMES,
+    PAIRS,
+    face_area,
+    film,
+    make_celebdf,
+    make_dfd,
+    make_ffpp,
+    scene,
+    write_text,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,10 +90,10 @@ def test_frames_are_those_of_the_files(whole: Path) -> None:
     frames = data.frames("val")
     assert [frame.id for frame in frames[:FRAMES]] == [f"original/672/{i:04d}" for i in range(FRAMES)]
     assert len(frames) == 4 * FRAMES
-    real, fake = (next(f for f in frames if f.video == v) for v in ("original/720", "Deepfakes/720_672"))
-    around = (slice(0, 12), slice(0, 16))  # the corner, which a fake leaves as it is
-    assert np.abs(data.read(real)[around].astype(int) - data.read(fake)[around]).max() < 12
-    assert data.read(fake).shape == (64, 80, 3) and data.read(fake).std() > 1.5 * data.read(real).std()
+    for video, people in (("original/720", ("720",)), ("Deepfakes/720_672", ("720", "672"))):
+        for number, frame in enumerate(f for f in frames if f.video == video):
+            off = [np.abs(data.read(frame) - scene(*people, number=n).astype(float)).mean() for n in range(FRAMES)]
+            assert min(off) < 6 and off.index(min(off)) == number  # the face moves with time
 
 
 def test_the_card_lists_what_it_says(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +137,17 @@ def test_masks_lie_beside_the_fakes(whole: Path) -> None:
         assert place == (Locator(path, None, frame.locator.index) if masked else None)
     fake = dfd(whole).frames("test")[-1]
     assert "DeepFakeDetection/masks/videos/04_01__" in dfd(whole).mask_place(fake).path  # type: ignore[union-attr]
+    assert data.mask(frames[0]) is None
+
+
+def test_a_mask_is_where_the_face_is(whole: Path) -> None:
+    for data in (ffpp(whole), dfd(whole)):
+        fakes = [frame for frame in data.frames("test") if data.mask_place(frame) is not None]
+        for frame in (fakes[0], fakes[FRAMES - 1]):
+            mask = data.mask(frame)
+            want = np.zeros((64, 80), bool)
+            want[face_area(frame.locator.index or 0)] = True
+            assert mask is not None and (mask != want).mean() < 0.01
 
 
 # --- copies that are not whole
@@ -194,6 +216,9 @@ def test_a_list_of_another_dataset_or_form(copy: Path, text: str, message: str) 
 def test_no_root(tmp_path: Path) -> None:
     fails(ffpp(None), "needs a root", "original_sequences")
     fails(ffpp(tmp_path / "none"), "no folder at", "none")
+    other = make_celebdf(tmp_path / "Celeb-DF-v2", frames=1)
+    for adapter in (ffpp(other), dfd(other)):
+        fails(adapter, "has neither original_sequences nor manipulated_sequences, but Celeb-real, Celeb-synthesis")
     with pytest.raises(DataError, match="no split 'dev'"):
         ffpp(tmp_path).listed("dev")
 

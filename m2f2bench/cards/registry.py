@@ -212,9 +212,16 @@ ADAPTERS = Registry(
     "m2f2bench.adapters",
     {
         "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
+        "deeperforensics": "m2f2bench.datasets.deeperforensics:DeeperForensicsAdapter",
+        "deepfake-eval-2024": "m2f2bench.datasets.deepfake_eval:DeepfakeEvalAdapter",
+        "fakeavceleb": "m2f2bench.datasets.fakeavceleb:FakeAVCelebAdapter",
+        "ffiw": "m2f2bench.datasets.ffiw:FFIWAdapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
         "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
+        "kodf": "m2f2bench.datasets.kodf:KoDFAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
+        "uadfv": "m2f2bench.datasets.uadfv:UADFVAdapter",
+        "wilddeepfake": "m2f2bench.datasets.wilddeepfake:WildDeepfakeAdapter",
     },
 )
 register_backend = BACKENDS.register

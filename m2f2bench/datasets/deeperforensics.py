@@ -14,7 +14,7 @@ from ..core.errors import DataError, near
 from ..core.records import FAKE, ORIGINAL, REAL, SPLITS
 from ..core.text import quoted
 from .base import AdapterOptions
-from .trees import Listing, Media, TreeAdapter, count_of, folders_in, media_under, read_lines
+from .trees import Listing, Media, TreeAdapter, count_of, folders_in, media_under, missing, read_lines
 
 LISTS = Path("lists") / "splits"
 _NAME = re.compile(r"(?:.*[/\\])?(([0-9]{3})_([MW][0-9]+))(?:\.mp4)?")
@@ -67,8 +67,10 @@ class DeeperForensicsAdapter(TreeAdapter[DeeperForensicsOptions]):
             for one in lists[split].values():
                 media = Media(one.key, there[variant] / f"{one.key}.mp4")
                 fakes.append(media.clip(one.key, FAKE, variant, split, [one.target, one.actor]))
+            remarks += missing(fakes[-len(lists[split]) :], f"{split}.txt of {variant}")
         if self.options.reals == "targets":
             reals = self._targets(top, split, lists[split])
+            remarks += missing(reals, f"{split}.txt (targets)")
         else:
             reals = _sources(top, split, lists, remarks)
         if not reals:

@@ -11,7 +11,7 @@ from ..core.errors import DataError, FrameError
 from ..core.records import FAKE, REAL, Frame
 from ..core.text import quoted
 from .base import AdapterOptions
-from .trees import Listing, Media, Row, TreeAdapter, count_of, inside, method_of, read_table
+from .trees import Listing, Media, Row, TreeAdapter, count_of, inside, method_of, missing, read_table
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -85,7 +85,9 @@ class DeepfakeEvalAdapter(TreeAdapter[DeepfakeEvalOptions]):
             remarks.append(
                 f"{count_of(lost, 'row has', 'rows have')} an error of a spreadsheet for a file name: not readable"
             )
-        return [self._clip(top, name, row, split) for name, row in rows.items()], remarks
+        clips = {name: self._clip(top, name, row, split) for name, row in rows.items()}
+        known = [clip for name, clip in clips.items() if rows[name]["filename"] not in EXCEL_ERRORS]
+        return list(clips.values()), remarks + missing(known, table.name)
 
     def _clip(self, top: Path, name: str, row: Row, split: str) -> Clip:
         label = _LABELS[row["ground truth"].lower()]
@@ -102,3 +104,7 @@ class DeepfakeEvalAdapter(TreeAdapter[DeepfakeEvalOptions]):
                 frame.id, f"the table has {name}, an error of a spreadsheet, for the file name: which file is not known"
             )
         return super().read(frame)
+
+    def _reads_files(self) -> bool:
+        """Return True: digests and stamps are those of files, although `read` is extended."""
+        return True

@@ -14,7 +14,7 @@ from ..core.records import FAKE, ORIGINAL, REAL
 from ..core.text import quoted
 from .base import AdapterOptions
 from .entries import natural
-from .trees import Listing, Media, Row, TreeAdapter, count_of, inside, read_table
+from .trees import Listing, Media, Row, TreeAdapter, count_of, inside, missing, read_table
 
 TABLE = "meta_data.csv"
 CATEGORIES = {
@@ -71,6 +71,7 @@ class FakeAVCelebAdapter(TreeAdapter[AdapterOptions]):
                 f"{count_of(again, 'row', 'rows')} of {TABLE} left out: another row has the same video; the first "
                 f"row's method counts"
             )
+        remarks += missing(list(clips.values()), TABLE)
         return sorted(clips.values(), key=lambda clip: (clip.label, natural(clip.video))), remarks
 
 

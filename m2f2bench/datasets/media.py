@@ -40,7 +40,7 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
 
     def _length(self, clip: Clip) -> int:
         try:
-            return max(1, read_video(Path(clip.place.path), lambda n: []).readable)
+            return max(1, read_video(Path(clip.place.path), lambda n: [0]).readable)
         except FrameError:
             return 1
 

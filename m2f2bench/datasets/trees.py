@@ -55,7 +55,7 @@ class TreeAdapter(MediaAdapter[OptionsT]):
 
     def remarks(self, split: str) -> list[str]:
         """Return what was left out or decided when the split was listed, one line each."""
-        return self._found(split)[1]
+        return [*self._found(split)[1], *super().remarks(split)]
 
     def fits(self) -> bool:
         """Return whether the root is a copy of this dataset, by the names of folders and of a few files."""
@@ -254,6 +254,25 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 def count_of(number: int, one: str, many: str) -> str:
     """Return a number with its noun: `1 row`, `2 rows`."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def missing(clips: Sequence[Clip], source: str) -> list[str]:
+    """Return a line on the files that `source` lists and that are not there; none if all are there.
+
+    Raises `DataError` if none of them is there: then the list or the folder is of another dataset.
+    """
+    gone = [clip for clip in clips if not Path(clip.place.path).is_file()]
+    if not gone:
+        return []
+    if len(gone) == len(clips):
+        raise DataError(
+            f"none of the {len(clips):,} files that '{source}' lists is there, first '{gone[0].place.path}': unpack "
+            f"them there, or give the list of this folder"
+        )
+    return [
+        f"{len(gone):,} of the {len(clips):,} listed files are missing, first '{gone[0].place.path}': each is one "
+        f"frame that cannot be read"
+    ]
 
 
 def inside(path: str) -> bool:

@@ -11,6 +11,7 @@ import io
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from toy_videos import picture_of, write_video
@@ -221,3 +222,14 @@ MAKERS = {
     "deepfake-eval-2024": make_deepfake_eval,
 }
 """The makers by the name of the adapter."""
+
+
+def clips_of(adapter: Any, split: str) -> dict[str, tuple[int, str, tuple[str, ...], int]]:
+    """Return label, method, people and number of frames of each video that an adapter lists."""
+    found: dict[str, list[Any]] = {}
+    for frame in adapter.frames(split):
+        assert frame.split == split
+        found.setdefault(frame.video, []).append(frame)
+    return {
+        video: (frames[0].label, frames[0].method, frames[0].identities, len(frames)) for video, frames in found.items()
+    }

@@ -17,6 +17,11 @@ from .base import AdapterOptions
 from .trees import Listing, Media, TreeAdapter, count_of, folders_in, media_under, missing, read_lines
 
 LISTS = Path("lists") / "splits"
+STUDIO = (
+    "the reals are the actors' own videos of one studio, the fakes are videos of YouTube: a detector may tell them apart "
+    "by the place; its authors use the originals of FaceForensics++ as reals (options.reals: targets)"
+)
+"""A remark on the actors' own videos as reals."""
 _NAME = re.compile(r"(?:.*[/\\])?(([0-9]{3})_([MW][0-9]+))(?:\.mp4)?")
 
 
@@ -73,6 +78,8 @@ class DeeperForensicsAdapter(TreeAdapter[DeeperForensicsOptions]):
             remarks += missing(reals, f"{split}.txt (targets)")
         else:
             reals = _sources(top, split, lists, remarks)
+            if reals:
+                remarks.append(STUDIO)
         if not reals:
             remarks.append(
                 f"there is no real video of the {split} split: the originals of FaceForensics++ can be used, "
@@ -97,7 +104,7 @@ class DeeperForensicsAdapter(TreeAdapter[DeeperForensicsOptions]):
 
     def _targets(self, top: Path, split: str, fakes: Mapping[str, Fake]) -> list[Clip]:
         """Return the originals of FaceForensics++ that a split's fakes are made from; a missing one stays."""
-        folder = top / Path(self.options.targets).expanduser()
+        folder = (self.root or top) / Path(self.options.targets).expanduser()
         if not folder.is_dir():
             raise DataError(
                 f"no folder '{folder}' of FaceForensics++'s originals (c23): set options.targets to it, or "

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..core.errors import DataError
 from ..core.records import FAKE, REAL, SPLITS, Frame, Locator
 from .base import AdapterOptions
-from .trees import Listing, TreeAdapter, media_under, method_of
+from .trees import Listing, TreeAdapter, count_of, media_under, method_of
 from .video import VIDEO_SUFFIXES
 
 FAKE_METHOD = "FFIW"
@@ -43,7 +43,9 @@ class FFIWAdapter(TreeAdapter[AdapterOptions]):
             media = media_under(top / name / split)
             videos = [one for one in media if not one.items]
             if len(videos) < len(media):
-                remarks.append(f"{name}/{split}: {len(media) - len(videos)} folders of pictures are left out")
+                remarks.append(
+                    f"{name}/{split}: {count_of(len(media) - len(videos), 'folder', 'folders')} of pictures left out"
+                )
             for one in videos:
                 key = f"{split}/{one.name.removeprefix('videos/')}"
                 clips.append(one.clip(key, _LABELS[name], method_of(_LABELS[name], FAKE_METHOD), split, [key]))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ..core.records import FAKE, REAL
 from .base import AdapterOptions
 from .images import IMAGE_SUFFIXES
-from .trees import Listing, TreeAdapter, file_names, media_under, method_of
+from .trees import Listing, TreeAdapter, count_of, file_names, media_under, method_of
 from .video import VIDEO_SUFFIXES
 
 FAKE_METHOD = "FakeApp"
@@ -45,4 +45,6 @@ class UADFVAdapter(TreeAdapter[AdapterOptions]):
         ]
         reals = {person for clip in clips if clip.label == REAL for person in clip.identities}
         alone = [clip.video for clip in clips if clip.label == FAKE and not reals.intersection(clip.identities)]
-        return clips, [f"{len(alone)} fakes have no real video, first {alone[0]}"] if alone else []
+        return clips, [
+            f"{count_of(len(alone), 'fake has', 'fakes have')} no real video, first {alone[0]}"
+        ] if alone else []

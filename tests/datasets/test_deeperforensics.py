@@ -15,6 +15,7 @@ from toy_videos import write_video
 
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.datasets.deeperforensics import (
+    STUDIO,
     DeeperForensicsAdapter,
     DeeperForensicsOptions,
     Fake,
@@ -49,7 +50,7 @@ def test_fakes_are_listed_and_actors_are_the_reals(whole: Path) -> None:
         4,
         4,
     ]  # 3 actors, M005 has two videos
-    assert adapter.remarks("test") == []
+    assert adapter.remarks("test") == [STUDIO]
 
 
 def test_no_person_is_in_two_splits(whole: Path) -> None:

@@ -51,7 +51,7 @@ def test_videos_one_folder_below(tmp_path: Path) -> None:
     adapter = FFIWAdapter(root)  # the folder above is as good
     assert adapter.fits()
     assert list(clips_of(adapter, "val")) == ["original/val/val_0000", "FFIW/val/val_0000", "FFIW/val/val_0001"]
-    assert adapter.remarks("val") == ["source/val: 1 folders of pictures are left out"]
+    assert adapter.remarks("val") == ["source/val: 1 folder of pictures left out"]
     fake = adapter.frames("val")[FRAMES]
     mask = adapter.mask_place(fake)
     assert mask is not None and mask.path.endswith("target_mask/val/videos/val_0000.mp4")

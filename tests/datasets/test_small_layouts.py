@@ -80,7 +80,7 @@ def test_uadfv_pairs_a_fake_with_its_real(made: dict[str, Path]) -> None:
 def test_uadfv_without_some_reals(tmp_path: Path) -> None:
     make_uadfv(tmp_path)
     (tmp_path / "real" / "0001.mp4").unlink()
-    assert UADFVAdapter(tmp_path).remarks("test") == ["1 fakes have no real video, first FakeApp/0001_fake"]
+    assert UADFVAdapter(tmp_path).remarks("test") == ["1 fake has no real video, first FakeApp/0001_fake"]
 
 
 def test_a_plain_folder_of_real_and_fake_is_not_uadfv(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from .trees import Listing, Media, TreeAdapter, count_of, folders_in, media_unde
 
 LISTS = Path("lists") / "splits"
 STUDIO = (
-    "the reals are the actors' own videos of one studio, the fakes are videos of YouTube: a detector may tell them apart "
-    "by the place; its authors use the originals of FaceForensics++ as reals (options.reals: targets)"
+    "the reals are the actors' own videos of one studio, the fakes are videos of YouTube: a detector may tell the "
+    "places apart; its authors use the originals of FaceForensics++ as reals (options.reals: targets)"
 )
 """A remark on the actors' own videos as reals."""
 _NAME = re.compile(r"(?:.*[/\\])?(([0-9]{3})_([MW][0-9]+))(?:\.mp4)?")

@@ -40,7 +40,11 @@ def test_a_mask_lies_in_the_video_of_the_fakes_name(whole: Path) -> None:
     mask = whole / "target_mask" / "val" / "val_0000.mp4"
     assert (real.label, fake.label) == (0, 1)
     assert adapter.mask_place(fake) == Locator(str(mask), None, 2)
-    assert adapter.mask_place(real) is None
+    assert adapter.mask_place(real) is None and adapter.mask(real) is None
+    altered = adapter.mask(fake)
+    assert altered is not None and altered.shape == (48, 64)
+    assert altered[2:22, 9:15].all()  # the second bar of frame 2, of 8 pixels each
+    assert not altered[2:22, 1:7].any() and not altered[2:22, 17:].any() and not altered[26:].any()
 
 
 def test_videos_one_folder_below(tmp_path: Path) -> None:

@@ -48,15 +48,15 @@ def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
 def make_ffiw(root: Path, within: str = "") -> Path:
     """Make FFIW-10K: 2 real and 2 fake videos of one name each in train, 1 + 2 in val, 1 + 1 in test; masks of fakes.
 
-    `within` is a folder in each split's, such as `videos`. A mask has its fake's frames, in white where the fake's
-    bars are bright.
+    `within` is a folder in each split's, such as `videos`. A mask is lighter than half of white where the bars of its
+    fake's frame are bright, and there alone.
     """
     for split, reals, fakes in (("train", 2, 2), ("val", 1, 2), ("test", 1, 1)):
         for number in range(reals):
             write_video(root / "source" / split / within / f"{split}_{number:04d}.mp4", FRAMES)
         for number in range(fakes):
-            for folder in ("target", "target_mask"):
-                write_video(root / folder / split / within / f"{split}_{number:04d}.mp4", FRAMES, tint=40)
+            for folder, tint in (("target", 40), ("target_mask", 0)):
+                write_video(root / folder / split / within / f"{split}_{number:04d}.mp4", FRAMES, tint=tint)
     return root
 
 

@@ -219,9 +219,16 @@ ADAPTERS = Registry(
         "ffpp-videos": "m2f2bench.datasets.ffpp_videos:FFPPVideoAdapter",
         "deepfakebench": "m2f2bench.datasets.deepfakebench:DeepfakeBenchAdapter",
         "df40": "m2f2bench.datasets.df40:DF40Adapter",
+        "deeperforensics": "m2f2bench.datasets.deeperforensics:DeeperForensicsAdapter",
+        "deepfake-eval-2024": "m2f2bench.datasets.deepfake_eval:DeepfakeEvalAdapter",
+        "fakeavceleb": "m2f2bench.datasets.fakeavceleb:FakeAVCelebAdapter",
+        "ffiw": "m2f2bench.datasets.ffiw:FFIWAdapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
         "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
+        "kodf": "m2f2bench.datasets.kodf:KoDFAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
+        "uadfv": "m2f2bench.datasets.uadfv:UADFVAdapter",
+        "wilddeepfake": "m2f2bench.datasets.wilddeepfake:WildDeepfakeAdapter",
     },
 )
 register_backend = BACKENDS.register

@@ -211,10 +211,15 @@ ADAPTERS = Registry(
     "adapter",
     "m2f2bench.adapters",
     {
+        "conversations": "m2f2bench.datasets.conversations:ConversationsAdapter",
         "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
         "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
+        "huggingface": "m2f2bench.datasets.huggingface:HuggingFaceAdapter",
+        "image-tree": "m2f2bench.datasets.image_tree:ImageTreeAdapter",
+        "lists": "m2f2bench.datasets.lists:ListsAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
+        "webdataset": "m2f2bench.datasets.webdataset:WebDatasetAdapter",
     },
 )
 register_backend = BACKENDS.register

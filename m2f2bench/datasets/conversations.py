@@ -117,8 +117,8 @@ class ConversationsAdapter(ClipAdapter[ConversationsOptions], FileAdapter[Conver
         """Return the questions people asked about the pictures, with the answers as references, by frame.
 
         `released` are those that state whether the picture is real, `blind` the others, by their wording; `judge`:
-        "real or fake?", one a picture. Equal questions of a picture are one with all their answers. Ids are `<frame>_<n>`.
-        Raises `DataError` for an unknown kind or a malformed file.
+        "real or fake?", one a picture. Equal questions of a picture are one with all their answers; ids are
+        `<frame>_<n>`. Raises `DataError` for an unknown kind or a malformed file.
         """
         if kind not in KINDS:
             raise DataError(f"conversations have no '{kind}' questions{near(kind, KINDS)}")

@@ -35,7 +35,7 @@ Split = Literal["train", "val", "test"]
 class ImageTreeOptions(AdapterOptions):
     """Options: what the names of folders mean, in any case; other folders on the way are generators or are passed."""
 
-    labels: dict[str, Literal[0, 1]] = {"real": 0, "fake": 1}
+    labels: dict[str, Literal[0, 1]] = Field(default_factory=lambda: dict[str, Literal[0, 1]](real=0, fake=1))
     """Folders of pictures: 0 for real, 1 for fake."""
     splits: dict[str, Split] = Field(default_factory=lambda: dict[str, Split](SPLIT_NAMES))  # type: ignore[arg-type]
     """Folders of splits; without any in the tree all is test."""

@@ -25,7 +25,7 @@ NEGATIVE = "negative"
 """What IMDL writes (in any case) in place of a mask for a picture that is not manipulated."""
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 
-_LABELLED = re.compile(r"(.*\S)(?:\s+|\s*[,;]\s*)([01]|real|fake)", re.IGNORECASE)
+_LABELLED = re.compile(r"(.*[^\s,;])(?:\s+|\s*[,;]\s*)([01]|real|fake)", re.IGNORECASE)
 _LABEL_FIRST = re.compile(r"[01]\s+\S.*")
 
 

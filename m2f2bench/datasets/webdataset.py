@@ -59,8 +59,8 @@ class WebDatasetAdapter(EncodedAdapter[WebDatasetOptions]):
     A JSON has the label, and may have `method`, `video`, `split` and `identity` (several are joined by `+`, or a list).
     The split is the JSON's, else the one that the tar's name or its folder's speaks of (`train-0000.tar`), else test.
     Without a video each picture is one, with the id `<tar without ending>/<member>`; else the video is
-    `<method>/<video>` and its frames have the natural order of the members' names. A tar that is cut short, a key without
-    a label and one with two pictures raise `DataError`; other files of a key are counted (`remarks`).
+    `<method>/<video>` and its frames have the natural order of the members' names. A tar that is cut short, a key
+    without a label and one with two pictures raise `DataError`; other files of a key are counted (`remarks`).
     """
 
     def clips(self, split: str) -> Sequence[Clip]:

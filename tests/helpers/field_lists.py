@@ -58,7 +58,7 @@ def gend(root: Path, frames: int = 3) -> Path:
 
     The same video `000_003` is under every manipulation; the list of reals is repeated in the list of `FS`.
     """
-    sources = {"real": ("000", "003"), **{method: ("000_003", "003_000") for method in ("DF", "F2F", "FS", "NT")}}
+    sources = {"real": ("000", "003"), **dict.fromkeys(("DF", "F2F", "FS", "NT"), ("000_003", "003_000"))}
     for source, videos in sources.items():
         names = [f"datasets/FF/{source}/{video}/{i * 12:03d}.png" for video in videos for i in range(frames)]
         write_pictures(root, names)

@@ -263,8 +263,8 @@ def domain_of(
     The result and the detector's card name the corpora. Older ones only name datasets: `corpus` and `people` return
     those of one, by default from its card. Case is ignored.
     """
-    named = [result.detector_card.get(key) or () for key in ("training_sources", "training_people")]
-    trained = Trained.of(result.training_datasets, *named, corpus, people)
+    sources, others = (result.detector_card.get(key) or () for key in ("training_sources", "training_people"))
+    trained = Trained.of(result.training_datasets, sources, others, corpus, people)
     own = (result.source, result.people) if result.source else (corpus(result.dataset), people(result.dataset))
     return trained.common(result.dataset, *own)[0]
 

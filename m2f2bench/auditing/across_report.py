@@ -101,18 +101,22 @@ def _elsewhere(pair: Pairing) -> Iterator[Finding]:
     def harmless(splits: tuple[str, ...]) -> bool:
         return not any(one.leaks(splits) for one in directions)
 
-    def told(topic: str, word: str, counted: Sequence[tuple[tuple[str, ...], int]]) -> Iterator[Finding]:
+    def told(topic: str, one: str, several: str, counted: Sequence[tuple[tuple[str, ...], int]]) -> Iterator[Finding]:
         there = [(splits, n) for splits, n in counted if n and harmless(splits)]
         if there:
-            shown = [f"{word.format(n=f'{n:,}')} are in {_both(pair, splits)}" for splits, n in there]
-            yield Finding("note", topic, f"{few(shown, 4)}; the two are not independent")
+            words = [f"1 {one} is" if n == 1 else f"{n:,} {several} are" for _, n in there]
+            shown = [f"{said} in {_both(pair, splits)}" for said, (splits, _) in zip(words, there, strict=True)]
+            yield Finding("note", topic, f"{few(shown, 4)}: results on the two are not independent")
 
-    yield from told("people", "{n} people", [(one.splits, len(one.people)) for one in pair.common])
-    yield from told("videos", "{n} videos of the same name", [(one.splits, len(one.videos)) for one in pair.common])
+    people = [(one.splits, len(one.people)) for one in pair.common]
+    yield from told("people", "person", "people", people)
+    videos = [(one.splits, len(one.videos)) for one in pair.common]
+    yield from told("videos", "video of the same name", "videos of the same name", videos)
     for near, words in KINDS:
         every = pair.pictures.near if near else pair.pictures.equal
         counted = [(key[:2], match.pairs) for key, match in every.items() if not key[2]]
-        yield from told("pictures", f"{{n}} pairs of {words if near else 'frames with ' + words}", counted)
+        what = words if near else f"frames with {words}"
+        yield from told("pictures", f"pair of {what}", f"pairs of {what}", counted)
 
 
 def _both(pair: Pairing, splits: tuple[str, ...]) -> str:

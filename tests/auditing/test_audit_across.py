@@ -17,7 +17,7 @@ from PIL import Image
 
 import m2f2bench
 from m2f2bench.auditing import near as near_module
-from m2f2bench.auditing.facts import look
+from m2f2bench.auditing.facts import look as look_at
 from m2f2bench.auditing.near import near_between
 from m2f2bench.core.errors import DataError, NothingJudged
 from m2f2bench.core.text import split_people
@@ -91,7 +91,7 @@ def bits_apart(one: Path, other: Path) -> int:
     hashes = []
     for path in (one, other):
         with Image.open(path) as image:
-            hashes.append(look(np.asarray(image.convert("RGB")), "").phash)
+            hashes.append(look_at(np.asarray(image.convert("RGB")), "").phash)
     return (hashes[0] ^ hashes[1]).bit_count()
 
 

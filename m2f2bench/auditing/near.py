@@ -27,8 +27,8 @@ FEW = 1 << 22
 def near_between(first: Hashes, second: Hashes, most: int) -> Iterator[tuple[Codes, Codes, Codes]]:
     """Yield all pairs of rows of `first` [N] and `second` [M] whose hashes differ in at most `most` bits, in blocks.
 
-    Each pair comes once, with the number of bits. Of two lists of 100,000 hashes of faces (made from those of DD-VQA c40)
-    one pair in 54 is compared.
+    Each pair comes once, with the number of bits. Of two lists of 100,000 hashes of faces (made from those of DD-VQA
+    c40) one pair in 54 is compared.
     """
     if not len(first) or not len(second):
         return

@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 from ..core.errors import DataError
 from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
-from ..core.text import quoted
+from ..core.text import quoted, split_people
 
 LABELS = {"real": REAL, "fake": FAKE}
 NO_METHOD = "fake"
@@ -52,7 +52,7 @@ def natural(text: str) -> NaturalKey:
 
 def people(text: str) -> tuple[str, ...]:
     """Return the identities that are joined by `+` in a text, each once."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split("+") if part.strip()))
+    return tuple(dict.fromkeys(part.strip() for part in split_people(text) if part.strip()))
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,9 @@ class Job(abc.ABC, Generic[R]):
 
     def origin(self, judge: Judge, warnings: tuple[str, ...] = ()) -> Origin:
         """Return where a detector's rows come from; `warnings` are lines about doubts on the detector."""
-        card, corpus = judge.detector.card, self.dataset.card.corpus
-        return Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus, warnings)
+        card, own = judge.detector.card, self.dataset.card
+        made = (judge.fields, card, judge.made, own.corpus, warnings, own.people)
+        return Origin(self.dataset.name, self.split, self.limit, *made)
 
     def open_store(self, folder: Path, key: Mapping[str, str]) -> RowStore[R]:
         """Return the store of a detector's rows in its folder."""

@@ -15,6 +15,7 @@ from ..core.records import FAKE, ORIGINAL, Frame, Prediction
 from ..core.rows import from_predictions
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset, check_unique, list_frames, spread
+from ..datasets.scenes import announce
 from ..loading import load_dataset
 from ..results.signature import data_hash, versions
 from . import duplicates, questions, shortcuts
@@ -61,6 +62,8 @@ def audit(
     loaded = load_dataset(dataset)
     selection = FrameSelection(which="uniform", count=frames_per_video) if frames_per_video else FrameSelection()
     listed, absent = _list(loaded, (splits,) if isinstance(splits, str) else tuple(splits), selection)
+    for split in listed:
+        announce(loaded, split, scenes=False)
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
     try:
         facts = gather(loaded, wanted, workers)

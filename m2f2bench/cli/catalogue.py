@@ -14,11 +14,14 @@ from ..cards.folders import KINDS, OWN, iter_cards
 from ..core.errors import CardError, CheckFailed, M2F2BenchError, near
 from ..core.parsing import Refused, read_yaml
 from . import complete
-from .options import CardsOption, DataOption, JsonOption, settle
+from .options import CardsOption, DataOption, DatasetArgument, JsonOption, settle
 from .output import echo_json, in_terminal, line_width, one_line, say
 from .terminal import folded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..auditing.holdings import Finding
     from ..cards.registry import Registry
 
 log = logging.getLogger("m2f2bench")
@@ -234,20 +237,52 @@ def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
-def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine: versions, devices, offline weights, data, cards."""
+def doctor(
+    dataset: Annotated[
+        str | None, DatasetArgument(help="Hold its folder against its card. Default: check this machine.")
+    ] = None,
+    split: Annotated[list[str] | None, Option(help="Of the dataset. Repeatable. Default: all splits.")] = None,
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine (versions, devices, weights, data, cards), or, with DATASET, the files of a dataset.
+
+    Of a dataset it says what is there, what is missing or odd, and which counts differ from the card; --data is the
+    data folder or the dataset's own. Exit status 1 if anything is.
+    """
     settle(cards, data)
+    if dataset is not None:
+        from ..auditing.holdings import hold
+
+        held = hold(dataset, split or ())
+        if as_json:
+            echo_json(held.to_json())
+        else:
+            _print_findings(held.findings)
+        if not held.whole:
+            failed = [one for one in held.findings if one.ok is False]
+            more = f" ({len(failed)} findings)" if len(failed) > 1 else ""
+            raise CheckFailed(f"dataset '{held.dataset}' is not whole{more}: {failed[0].what}: {failed[0].detail}")
+        return
+    if split:
+        raise CardError("--split is of a dataset: name it too, m2f2bench doctor DATASET")
     from .doctor import examine
 
     findings = examine()
     if as_json:
         echo_json([{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings])
         return
+    _print_findings(findings)
+    wrong = [f for f in findings if f.ok is False]
+    if wrong:
+        raise CheckFailed(f"{len(wrong)} checks failed, first {wrong[0].what}: {wrong[0].detail}")
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    """Print a line for each finding; in a terminal its detail is wrapped."""
     width = max(len(finding.what) for finding in findings) + 1
     for finding in findings:
         mark = {True: "ok  ", False: "FAIL", None: "–   "}[finding.ok]
         detail = folded(finding.detail, max(line_width() - width - 7, 20)) if in_terminal() else [finding.detail]
         say(f"{mark}  {finding.what:<{width}}" + ("\n" + " " * (width + 6)).join(detail))
-    failed = [f for f in findings if f.ok is False]
-    if failed:
-        raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

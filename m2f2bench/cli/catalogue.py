@@ -54,6 +54,11 @@ def list_names(
     else:
         parts = [_lines(rows) if kind else f"{one}\n{_lines(rows, '  ', True)}" for one, rows in found.items()]
         say("\n".join(parts), nl=False)
+    if kind == "datasets":
+        log.info(
+            "in brackets: what a frame is (crops of faces, whole scenes, any images), then the splits; "
+            "`m2f2bench describe NAME` says how to get the data, `m2f2bench doctor NAME` whether it is all there"
+        )
     if kind == "metrics":
         log.info("these are metrics; `m2f2bench list protocols` lists the protocols' cards")
     for problem in broken[:-1]:
@@ -84,8 +89,8 @@ def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
     rows = []
     for path in sorted(iter_cards(CARDS[kind]), key=lambda path: path.stem):
         try:
-            name, description = _summary(CARDS[kind], path)
-            rows.append({"name": name, "description": " ".join(description.split()), "path": str(path)})
+            name, description, facts = _summary(CARDS[kind], path)
+            rows.append({"name": name, "description": " ".join(description.split()), **facts, "path": str(path)})
         except CardError as error:
             broken.append(error)
     return rows
@@ -100,23 +105,29 @@ def _metrics() -> dict[str, str]:
     return {name: str(fact) for name, fact in FACTS.items()} | dict.fromkeys(sorted(others), "of an installed package")
 
 
-def _summary(kind: str, path: Path) -> tuple[str, str]:
-    """Return a card's name and description. Raises CardError for a card with mistakes.
+def _summary(kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
+    """Return a card's name, its description and, of a dataset, what it shows and its splits.
 
-    This package's own cards are not checked, which the tests do: their models take longer than all the rest of `list`.
+    Raises CardError for a card with mistakes. This package's own cards are not checked, which the tests do: their
+    models take longer than all the rest of `list`.
     """
+    facts: dict[str, Any] = {}
     if path.parent.parent in OWN:
         try:
             card = read_yaml(path)
             name, description = card["name"], card["description"]
+            if kind == "datasets":
+                facts = {"shows": card.get("shows", "crops"), "splits": list(card.get("splits") or [])}
         except (Refused, TypeError, KeyError):  # such as a description that its base has
             name, description = None, None
         if isinstance(name, str) and isinstance(description, str) and name == path.stem:
-            return name, description
-    from ..cards.models import read_card
+            return name, description, facts
+    from ..cards.models import DatasetCard, read_card
 
     checked = read_card(kind, path)
-    return checked.name, checked.description
+    if isinstance(checked, DatasetCard):
+        facts = {"shows": checked.shows, "splits": list(checked.splits or ())}
+    return checked.name, checked.description, facts
 
 
 def _lines(rows: list[dict[str, Any]], indent: str = "", short: bool = False) -> str:
@@ -126,11 +137,13 @@ def _lines(rows: list[dict[str, Any]], indent: str = "", short: bool = False) ->
     lines = []
     for row in rows:
         parts = [row["description"]]
+        if "shows" in row and not short:
+            parts[0] += f" [{', '.join([row['shows'], *row['splits']])}]"
         if in_terminal() and short:
             text = row["description"]
             parts = [text if len(text) <= room else f"{text[: room - 1]}…"]
         elif in_terminal():
-            parts = folded(row["description"], room)
+            parts = folded(parts[0], room)
         names = [row["name"], *[""] * (len(parts) - 1)]
         lines += [f"{indent}{name:<{width}}  {part}".rstrip() for name, part in zip(names, parts, strict=True)]
     return "".join(f"{line}\n" for line in lines)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..cards.models import DatasetCard
 from ..core.errors import M2F2BenchError
+from ..core.records import ORIGINAL
 from ..core.text import quoted
 from ..datasets.base import Adapter, close_adapter, fits_of, lacking_of, remarks_of
 from ..datasets.dataset import Dataset
@@ -41,7 +42,8 @@ class Finding:
 
 @dataclass
 class Held:
-    """The videos of one manipulation in a split: how many are listed, their frames (None: not counted), and missing."""
+    """The videos of one manipulation in a split: how many are listed, how many of them are missing, and the frames of
+    the others (None: not counted)."""
 
     videos: int = 0
     frames: int | None = 0
@@ -87,6 +89,8 @@ def hold(reference: str | DatasetCard | Adapter, splits: Sequence[str] = ()) -> 
         look = _Look()
         for split in dict.fromkeys(splits or dataset.splits):
             _split(report, dataset, split, look)
+        if report.whole and not report.splits:
+            report.add("splits", False, "none of them has any videos")
         if not splits and report.whole:
             _unnamed(report, look)
         close_adapter(dataset.adapter)
@@ -157,7 +161,8 @@ def _split(report: Holding, dataset: Dataset, split: str, look: _Look) -> None:
         lacking = set(lacking_of(adapter, split))
         remarks = remarks_of(adapter, split)
     except M2F2BenchError as error:
-        report.add(split, False, str(error))
+        needed = split in dataset.card.counts or _holds(adapter, split)
+        report.add(split, False if needed else None, str(error))
         return
     absent = _Absent()
     held: dict[str, Held] = {}
@@ -165,17 +170,25 @@ def _split(report: Holding, dataset: Dataset, split: str, look: _Look) -> None:
     for video in videos:
         one = held.setdefault(video.method, Held())
         one.videos += 1
-        one.frames = None if one.frames is None or video.frames is None else one.frames + video.frames
-        one.missing += absent.look(video, look, adapter.root is not None, video.video in lacking)
+        if absent.look(video, look, adapter.root is not None, video.video in lacking):
+            one.missing += 1
+        else:
+            one.frames = None if one.frames is None or video.frames is None else one.frames + video.frames
     report.splits[split] = held
-    report.add(split, bool(videos), _there(held) if videos else "no videos are listed")
+    some = any(one.missing < one.videos for one in held.values())
+    report.add(split, (some or None) if videos else False, _there(held) if videos else "no videos are listed")
     for line in absent.lines(held):
         report.add(split, False, line)
     if twice:
         names = first_few([video for _, video in twice])
         report.add(split, False, f"{_number(len(twice), 'video')} listed twice: {names}")
-    if differing := list(_differing(held, dataset.card.counts.get(split, {}))):
+    counts = dataset.card.counts.get(split, {})
+    chosen = {ORIGINAL, *(getattr(adapter.options, "methods", None) or counts)}
+    wanted = {method: count for method, count in counts.items() if method in chosen}
+    if differing := [line for method, count in wanted.items() if (line := _differing(held, method, count))]:
         report.add(split, False, "; ".join(differing))
+    if others := [method for method in held if counts and method not in counts]:
+        report.add(split, None, f"the card does not count {first_few(others)}")
     for remark in remarks:
         report.add(split, None, remark)
 
@@ -241,16 +254,18 @@ def _there(held: dict[str, Held]) -> str:
     return f"{_number(total, 'video')}: {', '.join(parts)}"
 
 
-def _differing(held: dict[str, Held], counts: dict[str, int]) -> Iterator[str]:
-    """Yield what differs from the counts of the card: the manipulation, what is listed, what the card says."""
-    for method, wanted in counts.items():
-        found = held[method].videos if method in held else 0
-        if found != wanted:
-            yield f"{found:,} {method} videos, the card says {wanted:,}"
-    if counts:
-        for method, one in held.items():
-            if method not in counts:
-                yield f"{_number(one.videos, f'{method} video')}, and the card has no {method}"
+def _differing(held: dict[str, Held], method: str, wanted: int) -> str:
+    """Return how many videos of a manipulation are listed, if the card says another number; else an empty text."""
+    found = held[method].videos if method in held else 0
+    return f"{_number(found, f'{method} video')}, the card says {wanted:,}" if found != wanted else ""
+
+
+def _holds(adapter: Adapter, split: str) -> bool:
+    """Return whether an adapter that cannot list a split should have it."""
+    try:
+        return adapter.holds(split)
+    except M2F2BenchError:
+        return True
 
 
 def _unnamed(report: Holding, look: _Look) -> None:

@@ -75,7 +75,8 @@ def test_counts_that_differ_from_the_card(toy: Words, tmp_path: Path) -> None:
     (root / "c23" / "morph").mkdir()
     (root / "c23" / "swap" / "1.mp4").rename(root / "c23" / "morph" / "1.mp4")
     seen = toy("toy-c23", tmp_path)
-    assert seen.failed == ["test 2 swap videos, the card says 4; 1 morph video, and the card has no morph"]
+    assert seen.failed == ["test 2 swap videos, the card says 4"]
+    assert "– test the card does not count morph" in seen.lines
     assert "– not checked on a copy, so the card may be wrong: the counts of test" in seen.lines
 
 
@@ -113,6 +114,24 @@ def test_a_root_that_is_not_there_or_has_another_name(toy: Words, tmp_path: Path
     root = write_root(tmp_path / "download")
     hint = f"but '{root}' has its layout: give --data {root}, or rename it to toy"
     assert toy("toy-c23", tmp_path).failed == [f"root there is no folder '{tmp_path / 'toy'}', {hint}"]
+
+
+def test_all_videos_missing(toy: Words, tmp_path: Path) -> None:
+    root = write_root(tmp_path / "toy")
+    for path in (root / "c23").rglob("*.mp4"):
+        path.unlink()
+    assert toy("toy-c23", tmp_path).failed == [
+        "train 4 of 4 videos missing (original 2 of 2, swap 2 of 2): original/t0, original/t1, swap/t0 and 1 more",
+        "test 7 of 7 videos missing (original 3 of 3, swap 4 of 4): original/0, original/1, original/2 and 4 more",
+    ]
+
+
+def test_a_split_that_a_folder_need_not_have(cli, squares: Path, tmp_path: Path) -> None:
+    seen = cli("doctor", squares)
+    assert seen.status == 0 and "–     val " in seen.out and "48 videos: " in seen.out
+    (tmp_path / "empty" / "real").mkdir(parents=True)
+    seen = cli("doctor", tmp_path / "empty")
+    assert seen.status == 1 and seen.err.endswith("splits: none of them has any videos\n")
 
 
 def test_json_has_the_counts(toy: Words, tmp_path: Path) -> None:
@@ -171,7 +190,10 @@ def test_hdf5_files_that_lack_videos(cli, tmp_path: Path) -> None:
     found = json.loads(outcome.out)
     wrong = [one["detail"] for one in found["findings"] if one["ok"] is False]
     assert outcome.status == 1
-    assert wrong == ["1 of 10 videos missing (FaceSwap 1 of 2): FaceSwap/005_004"]
+    assert [line for line in wrong if "missing" in line] == [
+        "1 of 10 videos missing (FaceSwap 1 of 2): FaceSwap/005_004"
+    ]
+    assert len(wrong) == 4 and wrong[-1].startswith("2 original videos, the card says 140; 2 Deepfakes videos")
     assert found["splits"]["train"]["Deepfakes"] == {"videos": 2, "frames": 6, "missing": 0}
 
 

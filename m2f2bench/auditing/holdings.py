@@ -204,20 +204,24 @@ class _Absent:
     def look(self, video: Listed, look: _Look, on_disk: bool, lacking: bool) -> bool:
         """Look for a video's files, and return whether the video is missing as a whole."""
         files = list(video.files()) if on_disk else []
-        missing = [file for file in files if not look.folders.has(*file)]
-        if lacking or (files and len(missing) == len(files)):
+        missing = {folder: set(look.folders.absent(folder, names)) for folder, names in files}
+        count = sum(len(names) for _, names in files)
+        if lacking or (count and sum(map(len, missing.values())) == count):
             self.videos.append(video.video)
             return True
-        self.frames += [f"{folder}/{name}" for folder, name in missing]
-        gone = set(missing)
-        for number, file in enumerate(files):
-            if video.alone and video.clip is not None and video.clip.place.key is None:
-                look.named.setdefault(file[0], set()).add(file[1])
-            if file not in gone and (number == 0 or look.measured < MEASURED):
-                look.measured += 1
-                path = Path(*file)
-                if _is_empty(path):
-                    self.empty.append(str(path))
+        single = video.alone and video.clip is not None and video.clip.place.key is None
+        first = True
+        for folder, names in files:
+            self.frames += [f"{folder}/{name}" for name in names if name in missing[folder]]
+            if single:
+                look.named.setdefault(folder, set()).update(names)
+            for name in names if look.measured < MEASURED else names[:1] if first else ():
+                first = False
+                if name not in missing[folder]:
+                    look.measured += 1
+                    path = Path(folder, name)
+                    if _is_empty(path):
+                        self.empty.append(str(path))
         return False
 
     def lines(self, held: dict[str, Held]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ..core.clips import ALONE, Clip
 from ..core.errors import M2F2BenchError
@@ -31,25 +32,28 @@ class Listed:
         """Whether it is one file, of a video or a picture."""
         return self.clip is None or self.clip.place.key is not None or not _texts(self.clip)
 
-    def files(self) -> Iterator[tuple[str, str]]:
-        """Yield the folder and the name of each file; a container's file once."""
+    def files(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Yield each folder with the names of the video's files in it; a container's file once."""
         if self.clip is None:
-            yield from (_parted(path) for path in dict.fromkeys(self.paths))
+            paths: Iterable[str] = dict.fromkeys(self.paths)
         elif self.alone:
-            yield _parted(self.clip.place.path)
+            paths = (self.clip.place.path,)
         else:
-            for item in self.clip.items:
-                yield _parted(f"{self.clip.place.path}/{item}")
+            items, folder = cast("Sequence[str]", self.clip.items), self.clip.place.path
+            if not any("/" in item for item in items):
+                yield folder, items
+                return
+            paths = [f"{folder}/{item}" for item in items]
+        found: dict[str, list[str]] = {}
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            found.setdefault(folder or ("/" if path.startswith("/") else "."), []).append(name)
+        yield from found.items()
 
 
 def _texts(clip: Clip) -> bool:
     """Return whether the items are names of files, or of parts of a container."""
     return len(clip.items) > 0 and tuple(clip.items[:1]) != ALONE and isinstance(clip.items[0], str)
-
-
-def _parted(path: str) -> tuple[str, str]:
-    folder, _, name = path.rpartition("/")
-    return folder or ("/" if path.startswith("/") else "."), name
 
 
 def listing(adapter: Adapter, split: str) -> Iterable[Listed]:
@@ -86,9 +90,10 @@ class Folders:
                 self._names.popitem(last=False)
         return found
 
-    def has(self, folder: str, name: str) -> bool:
-        """Return whether a folder has a file of this name."""
-        return name in self.names(folder)
+    def absent(self, folder: str, names: Sequence[str]) -> list[str]:
+        """Return those of some names that no file of the folder has."""
+        there = self.names(folder)
+        return [name for name in names if name not in there]
 
 
 def any_there(adapter: Adapter, splits: Iterable[str]) -> bool:
@@ -97,7 +102,7 @@ def any_there(adapter: Adapter, splits: Iterable[str]) -> bool:
     for split in splits:
         try:
             for video in listing(adapter, split):
-                if any(folders.has(*file) for file in video.files()):
+                if any(len(folders.absent(folder, names)) < len(names) for folder, names in video.files()):
                     return True
         except M2F2BenchError:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Sequence
@@ -28,18 +27,15 @@ from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, fi
 from .core.files import user_path
 from .core.guests import guest
 from .core.text import quoted
-from .datasets.base import Adapter, fits_of
+from .datasets.base import Adapter
 from .datasets.dataset import Dataset
-from .datasets.recognition import data_folder, recognised
+from .datasets.recognition import at_its_root, card_of_folder
 from .detectors.base import Detector, PlainDetector, check_options
 from .detectors.weights.weight_files import SUFFIXES
 from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
-LISTED = 4
-"""Cards that a message names at most."""
-log = logging.getLogger("m2f2bench")
 USE = {"detectors": "-d {}", "datasets": "-s {}", "metrics": "-p {}", "leaderboards": "`m2f2bench run {}`"}
 """How the command line takes a card's name, by the folder of its kind."""
 P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
@@ -277,7 +273,7 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:
-            reference = _recognised(reference) or plain
+            reference = card_of_folder(reference) or plain
     card, cls = _card_and_class("datasets", reference, ADAPTERS, "dataset")
     dataset_card = cast(DatasetCard, card)
     if not issubclass(cls, Adapter):
@@ -287,11 +283,7 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         root = dataset_card.root_path()
         with guest(f"dataset '{card.name}'"):
             adapter = cls(root=root, options=options)
-        base = data_folder(dataset_card)
-        if root is not None and base is not None and base.is_dir() and not root.exists():
-            with guest(f"dataset '{card.name}'"):
-                own = cls(root=base, options=options)  # the data folder may be the dataset's own
-            adapter = own if fits_of(own) else adapter
+            adapter = at_its_root(adapter, dataset_card)
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -323,26 +315,6 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
         card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)
         return card.placed(path.resolve().parent)
     return None
-
-
-def _recognised(reference: str) -> DatasetCard | None:
-    """Return the card whose layout a folder has; None if it has that of no card, or is a manifest.
-
-    Raises DataError if it has the layouts of several cards.
-    """
-    path = Path(reference).expanduser().resolve()
-    cards = recognised(path) if path.is_dir() else []
-    if len(cards) > 1:
-        names = [card.name for card in cards]
-        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        raise DataError(
-            f"'{reference}' is laid out as {' and as '.join(names[:LISTED])}{more}: give one of them as "
-            f"-s {names[0]} --data {reference}"
-        )
-    if not cards:
-        return None
-    log.info("'%s' is laid out as %s: its card is used", reference, cards[0].name)
-    return cards[0]
 
 
 def _card_and_class(kind: str, reference: Any, registry: Registry, noun: str) -> tuple[Card, type]:

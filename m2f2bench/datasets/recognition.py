@@ -10,12 +10,43 @@ from pathlib import Path
 from ..cards.folders import DATA_VARIABLE, iter_cards
 from ..cards.models import DatasetCard, read_card, validate
 from ..cards.registry import ADAPTERS, is_file_reference, load_from_file
-from ..core.errors import M2F2BenchError
+from ..core.errors import DataError, M2F2BenchError
 from ..core.guests import guest
 from .base import Adapter, fits_of
 from .files_there import any_there
 
+LISTED = 4
+"""Cards that a message names at most."""
 log = logging.getLogger("m2f2bench")
+
+
+def card_of_folder(reference: str) -> DatasetCard | None:
+    """Return the card whose layout a folder has, and log its name; None if it has that of no card, or is no folder.
+
+    Raises DataError if it has the layouts of several cards.
+    """
+    path = Path(reference).expanduser().resolve()
+    cards = recognised(path) if path.is_dir() else []
+    if len(cards) > 1:
+        names = [card.name for card in cards]
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        raise DataError(
+            f"'{reference}' is laid out as {' and as '.join(names[:LISTED])}{more}: give one of them as "
+            f"-s {names[0]} --data {reference}"
+        )
+    if not cards:
+        return None
+    log.info("'%s' is laid out as %s: its card is used", reference, cards[0].name)
+    return cards[0]
+
+
+def at_its_root(adapter: Adapter, card: DatasetCard) -> Adapter:
+    """Return the adapter at the data folder itself if that has its layout and the card's root is not there."""
+    base = data_folder(card)
+    if adapter.root is None or base is None or adapter.root.exists() or not base.is_dir():
+        return adapter
+    own = type(adapter)(root=base, options=adapter.options)
+    return own if fits_of(own) else adapter
 
 
 def recognised(path: Path) -> list[DatasetCard]:

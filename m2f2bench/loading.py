@@ -29,7 +29,7 @@ from .core.guests import guest
 from .core.text import quoted
 from .datasets.base import Adapter
 from .datasets.dataset import Dataset
-from .datasets.recognition import at_its_root, card_of_folder
+from .datasets.recognition import at_its_root, card_of_folder, form_of
 from .detectors.base import Detector, PlainDetector, check_options
 from .detectors.weights.weight_files import SUFFIXES
 from .metrics.registry import known_metric, load_metric, notes
@@ -309,7 +309,8 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
     if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
         return None
     if path.is_dir() and not (path / "card.yaml").is_file():
-        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=".").placed(path.resolve())
+        at = path.resolve()
+        return DatasetCard(name=_slug(at.name), adapter=form_of(at), root=".").placed(at)
     if path.suffix in MANIFESTS and path.is_file():
         options = {"manifest": path.resolve().name}
         card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)

@@ -15,6 +15,8 @@ from ..core.guests import guest
 from .base import Adapter, fits_of
 from .files_there import any_there
 
+FORMS = ("lists", "webdataset", "huggingface")
+"""Adapters of forms in which anybody's data come; a folder in such a form has no card of its own."""
 LISTED = 4
 """Cards that a message names at most."""
 log = logging.getLogger("m2f2bench")
@@ -38,6 +40,23 @@ def card_of_folder(reference: str) -> DatasetCard | None:
         return None
     log.info("'%s' is laid out as %s: its card is used", reference, cards[0].name)
     return cards[0]
+
+
+def form_of(path: Path) -> str:
+    """Return the adapter of a folder without a card: one of FORMS that finds its own names in it, else `folder`."""
+    for name in FORMS:
+        if name not in ADAPTERS.names():
+            continue
+        card = DatasetCard(name=name, adapter=name, root=str(path))
+        try:
+            adapter = _class(card)(root=path)
+        except Exception as error:  # such as a package that is not installed: another form may fit
+            log.debug("adapter '%s': %s", name, error)
+            continue
+        if _fits(card, adapter):
+            log.info("'%s' is read by the adapter `%s`", path, name)
+            return name
+    return "folder"
 
 
 def at_its_root(adapter: Adapter, card: DatasetCard) -> Adapter:

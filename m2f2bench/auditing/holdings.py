@@ -89,6 +89,7 @@ def hold(reference: str | DatasetCard | Adapter, splits: Sequence[str] = ()) -> 
         look = _Look()
         for split in dict.fromkeys(splits or dataset.splits):
             _split(report, dataset, split, look)
+        report.findings = _joined(report.findings)
         if report.whole and not report.splits:
             report.add("splits", False, "none of them has any videos")
         if not splits and report.whole:
@@ -117,7 +118,10 @@ def _misplaced(report: Holding, dataset: Dataset) -> bool:
     if not root.exists() and base is not None and base.is_dir():
         if _another(report, base):
             return True
-        report.add("root", False, f"there is no folder '{root}'{_elsewhere(dataset, base)}")
+        hint = (
+            _elsewhere(dataset, base) or f", and '{base}' is not laid out as {report.dataset}: it holds {_names(base)}"
+        )
+        report.add("root", False, f"there is no folder '{root}'{hint}")
         return True
     if not root.exists():
         report.add("root", False, f"there is no folder '{root}'")
@@ -129,9 +133,15 @@ def _misplaced(report: Holding, dataset: Dataset) -> bool:
     elif root.is_dir() and _another(report, root):
         return True
     else:
-        holds = ", ".join(sorted(path.name for path in root.iterdir())[:6]) if root.is_dir() else "no folders: a file"
-        report.add("root", None, f"'{root}' is not laid out as {report.dataset}: it holds {holds or 'nothing'}")
+        report.add("root", None, f"'{root}' is not laid out as {report.dataset}: it holds {_names(root)}")
     return False
+
+
+def _names(folder: Path) -> str:
+    """Return the first names in a folder."""
+    if not folder.is_dir():
+        return "nothing: it is a file"
+    return first_few(sorted(path.name for path in folder.iterdir()), 6) or "nothing"
 
 
 def _another(report: Holding, root: Path) -> bool:
@@ -161,7 +171,7 @@ def _split(report: Holding, dataset: Dataset, split: str, look: _Look) -> None:
         lacking = set(lacking_of(adapter, split))
         remarks = remarks_of(adapter, split)
     except M2F2BenchError as error:
-        needed = split in dataset.card.counts or _holds(adapter, split)
+        needed = split in (*dataset.card.counts, *(dataset.card.splits or ())) or _holds(adapter, split)
         report.add(split, False if needed else None, str(error))
         return
     absent = _Absent()
@@ -270,6 +280,14 @@ def _holds(adapter: Adapter, split: str) -> bool:
         return adapter.holds(split)
     except M2F2BenchError:
         return True
+
+
+def _joined(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the lines with those that say the same of several splits as one."""
+    same: dict[tuple[bool | None, str, str], list[str]] = {}
+    for one in findings:  # what is there is one line for each split
+        same.setdefault((one.ok, one.detail, one.what if one.ok else ""), []).append(one.what)
+    return [Finding(", ".join(dict.fromkeys(whats)), ok, detail) for (ok, detail, _), whats in same.items()]
 
 
 def _unnamed(report: Holding, look: _Look) -> None:

@@ -56,6 +56,13 @@ def test_a_missing_split_file(toy: Words, tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_said_of_several_splits_is_one_line(toy: Words, tmp_path: Path) -> None:
+    root = write_root(tmp_path / "toy")
+    card = tmp_path / "cards" / "datasets" / "toy-c23.yaml"
+    card.write_text(card.read_text().replace("options: {top: c23}", "options: {top: c23, lists: lost}"))
+    assert toy("toy-c23", tmp_path).failed == [f"train, test there is no folder '{root / 'lost'}'; fetch it"]
+
+
 def test_half_of_the_videos(toy: Words, tmp_path: Path) -> None:
     root = write_root(tmp_path / "toy")
     for name in ("original/1", "original/2", "swap/1", "swap/3"):
@@ -110,7 +117,8 @@ def test_the_root_of_another_dataset(toy: Words, tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_not_there_or_has_another_name(toy: Words, tmp_path: Path) -> None:
-    assert toy("toy-c23", tmp_path).failed == [f"root there is no folder '{tmp_path / 'toy'}'"]
+    holds = f"and '{tmp_path}' is not laid out as toy-c23: it holds cards"
+    assert toy("toy-c23", tmp_path).failed == [f"root there is no folder '{tmp_path / 'toy'}', {holds}"]
     root = write_root(tmp_path / "download")
     hint = f"but '{root}' has its layout: give --data {root}, or rename it to toy"
     assert toy("toy-c23", tmp_path).failed == [f"root there is no folder '{tmp_path / 'toy'}', {hint}"]
@@ -193,7 +201,7 @@ def test_hdf5_files_that_lack_videos(cli, tmp_path: Path) -> None:
     assert [line for line in wrong if "missing" in line] == [
         "1 of 10 videos missing (FaceSwap 1 of 2): FaceSwap/005_004"
     ]
-    assert len(wrong) == 4 and wrong[-1].startswith("2 original videos, the card says 140; 2 Deepfakes videos")
+    assert len(wrong) == 3 and wrong[1].startswith("2 original videos, the card says 140; 2 Deepfakes videos")
     assert found["splits"]["train"]["Deepfakes"] == {"videos": 2, "frames": 6, "missing": 0}
 
 

@@ -17,6 +17,7 @@ from m2f2bench.datasets.media import MediaAdapter
 
 class ToyOptions(m2f2bench.AdapterOptions):
     top: str = "videos"
+    lists: str = "lists"
 
 
 class Toy(MediaAdapter[ToyOptions]):
@@ -31,7 +32,10 @@ class Toy(MediaAdapter[ToyOptions]):
         return ["1 line with the label Unknown is left out"] if split == "train" else []
 
     def listed(self, split):
-        path = self.root / "lists" / f"{split}.txt"
+        folder = self.root / self.options.lists
+        if not folder.is_dir():
+            raise DataError(f"there is no folder '{folder}'; fetch it")
+        path = folder / f"{split}.txt"
         if not path.is_file():
             raise DataError(f"there is no split list '{path}'; fetch it")
         clips = []
